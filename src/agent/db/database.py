@@ -1,0 +1,162 @@
+"""One Postgres database, reached by the four logins: a pool each, opened at first use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from agent.db.failures import check_not_transaction_pooler, connection_failure, statement_failure
+from agent.db.logins import redacted
+from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
+from agent.types import Login
+
+Connection = AsyncConnection[DictRow]
+
+MINIMUM_VERSION = 150_000
+CONNECT_TIMEOUT = 10
+POOL_SIZE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a login sees of its server, asked once."""
+
+    version: int
+    database: str
+    identity: str
+    read_only: bool
+
+
+class Database:
+    """Pools of one database. `conninfo(login)` names the connection; nothing is opened before the first use.
+
+    Connections are in autocommit mode with dict rows: whoever needs a transaction opens one.
+    """
+
+    def __init__(self, conninfo: Callable[[Login], str], *, allow_bypass_rls: bool = False) -> None:
+        self._conninfo = conninfo
+        self._allow_bypass_rls = allow_bypass_rls
+        self._pools: dict[Login, AsyncConnectionPool[Connection]] = {}
+        self._facts: dict[Login, ServerFacts] = {}
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self, login: Login) -> AsyncIterator[Connection]:
+        """A pooled connection in autocommit mode. Statement errors pass unchanged."""
+        pool = self._pools.get(login) or await self._open(login)
+        try:
+            async with pool.connection() as conn:
+                yield conn
+        except PoolTimeout as error:
+            where = redacted(self._conninfo(login))
+            raise DatabaseUnavailable(
+                f"No connection to {where} within {CONNECT_TIMEOUT} s; is the server overloaded or gone?"
+            ) from error
+
+    @asynccontextmanager
+    async def transaction(self, tenant_id: str, login: Login = "agent_app") -> AsyncIterator[Connection]:
+        """A transaction in which row-level security shows the rows of `tenant_id`.
+
+        Raises `DatabaseUnavailable` or `SetupRequired` where an operator must act; other driver errors pass.
+        """
+        try:
+            async with self.connection(login) as conn, conn.transaction():
+                await conn.execute("select set_config('agents.tenant_id', %s, true)", [tenant_id])
+                yield conn
+        except psycopg.Error as error:
+            failure = statement_failure(error)
+            if failure is None:
+                raise
+            raise failure from error
+
+    async def facts(self, login: Login = "agent_app") -> ServerFacts:
+        """The server's version and identity, as `login` sees them."""
+        if login not in self._facts:
+            await self._open(login)
+        return self._facts[login]
+
+    async def close(self) -> None:
+        """Close every pool."""
+        pools = list(self._pools.values())
+        self._pools.clear()
+        await asyncio.gather(*(pool.close() for pool in pools))
+
+    async def _open(self, login: Login) -> AsyncConnectionPool[Connection]:
+        async with self._opening:
+            if login in self._pools:
+                return self._pools[login]
+            conninfo = self._conninfo(login)
+            check_not_transaction_pooler(conninfo)
+            # A first connection outside the pool: its failure has a cause to report, a pool's time-out has none.
+            try:
+                async with await connect(conninfo) as conn:
+                    self._facts[login] = await _inspect(conn, login, allow_bypass_rls=self._allow_bypass_rls)
+            except psycopg.OperationalError as error:
+                raise connection_failure(error, conninfo) from error
+            pool = AsyncConnectionPool(
+                conninfo,
+                connection_class=AsyncConnection[DictRow],
+                kwargs=_connection_arguments(),
+                min_size=0,
+                max_size=POOL_SIZE,
+                timeout=CONNECT_TIMEOUT,
+                open=False,
+                name=login,
+            )
+            await pool.open()
+            self._pools[login] = pool
+            return pool
+
+
+async def connect(conninfo: str) -> Connection:
+    """One connection outside any pool, in autocommit mode with dict rows."""
+    return await AsyncConnection[DictRow].connect(conninfo, **_connection_arguments())
+
+
+def _connection_arguments() -> dict[str, object]:
+    return {
+        "autocommit": True,
+        "row_factory": dict_row,
+        "application_name": "learning-agent",
+        "connect_timeout": CONNECT_TIMEOUT,
+    }
+
+
+_INSPECT = """
+SELECT current_setting('server_version_num')::int AS version, current_database() AS database, r.rolsuper, r.rolbypassrls,
+       pg_is_in_recovery() AS replica, d.oid AS database_oid, r.rolcreaterole,
+       has_function_privilege('pg_catalog.pg_control_system()', 'execute') AS may_identify
+  FROM pg_roles r, pg_database d
+ WHERE r.rolname = session_user AND d.datname = current_database()
+"""
+
+
+async def _inspect(conn: Connection, login: Login, *, allow_bypass_rls: bool) -> ServerFacts:
+    row = await (await conn.execute(_INSPECT)).fetchone()
+    if row is None:
+        raise SetupRequired(f"The login {login!r} has no entry in pg_roles. Run `agent setup`.")
+    if row["version"] < MINIMUM_VERSION:
+        raise ConfigurationError(
+            f"Postgres 15 or newer is needed; this server is {row['version'] // 10_000}."
+        )
+    if row["rolsuper"] or row["rolcreaterole"]:
+        raise ConfigurationError(
+            f"The credentials for {login!r} belong to a superuser or administrator. "
+            "Use the login that `agent setup` makes; DATABASE_URL is only for set-up and migrations."
+        )
+    if row["rolbypassrls"] and not (login == "agent_reader" and allow_bypass_rls):
+        raise ConfigurationError(f"The login {login!r} has BYPASSRLS. Run `alter role {login} nobypassrls`.")
+    identity = str(row["database_oid"])
+    if row["may_identify"]:
+        system = await (await conn.execute("select system_identifier from pg_control_system()")).fetchone()
+        identity = f"{system['system_identifier']}/{identity}" if system else identity
+    return ServerFacts(
+        version=row["version"], database=row["database"], identity=identity, read_only=row["replica"]
+    )

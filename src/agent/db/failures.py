@@ -1,0 +1,62 @@
+"""Driver errors, turned once into errors that say what to do."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from agent.db.logins import redacted
+from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable, SetupRequired
+
+_POOLER_PORT = "6543"
+
+
+def connection_failure(error: psycopg.Error, conninfo: str) -> AgentError:
+    """What a failed connection attempt means for whoever runs the agent. Never quotes the password."""
+    where, text = redacted(conninfo), str(error)
+    if error.sqlstate == "28P01" or "password authentication failed" in text:
+        return ConfigurationError(
+            f"The server refused the password for {where}. Check DATABASE_URL and AGENT_SECRET, "
+            "then run `agent setup` to give the agent's logins their passwords."
+        )
+    if "does not exist" in text and "role" in text or "is not permitted to log in" in text:
+        return SetupRequired(f"The login in {where} does not exist or may not log in. Run `agent setup`.")
+    if "does not exist" in text and "database" in text:
+        return ConfigurationError(f"There is no such database: {where}. Create it, or correct DATABASE_URL.")
+    if "Tenant or user not found" in text:
+        return ConfigurationError(
+            f"The pooler does not know the user in {where}. Use Supabase's direct or session-mode URL."
+        )
+    reason = text.strip().splitlines()[-1] if text.strip() else type(error).__name__
+    return DatabaseUnavailable(f"Cannot reach {where}: {reason}. Start the server, or correct DATABASE_URL.")
+
+
+def check_not_transaction_pooler(conninfo: str) -> None:
+    """Refuse Supabase's transaction pooler, which keeps no session. Raises `ConfigurationError`."""
+    parts = conninfo_to_dict(conninfo)
+    if str(parts.get("port")) == _POOLER_PORT and "supabase" in str(parts.get("host")):
+        raise ConfigurationError(
+            f"{redacted(conninfo)} is Supabase's transaction pooler (port {_POOLER_PORT}), which keeps no session. "
+            "Use the direct connection or the session pooler (port 5432)."
+        )
+
+
+def statement_failure(error: psycopg.Error) -> AgentError | None:
+    """What a failed statement of ours means, or None where it is not for an operator to mend."""
+    state = error.sqlstate or ""
+    if state in {"3F000", "42P01", "42883", "42703"} and "agents" in str(error):
+        return SetupRequired(
+            f"The agent's tables are missing or old ({error.diag.message_primary}). Run `agent migrate`."
+        )
+    if state == "25006":
+        return DatabaseUnavailable(
+            "The database is a read replica or read-only: point DATABASE_URL at the primary server."
+        )
+    lost = isinstance(error, psycopg.OperationalError) and (
+        not state or state[:2] in {"08", "53"} or state.startswith("57P")
+    )
+    if lost:
+        return DatabaseUnavailable(
+            f"The database went away ({str(error).strip() or state}). Nothing was half done; try again."
+        )
+    return None

@@ -1,0 +1,122 @@
+"""The four logins: their passwords, their URLs, and the SQL that sets them up.
+
+Each login is its own session user, so that no statement can climb back to a stronger one. Passwords are derived
+from one secret; a database administrator gets SCRAM verifiers, never the passwords.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from agent.errors import ConfigurationError
+from agent.settings import Settings
+from agent.types import LOGINS, Login
+
+SCRAM_ITERATIONS = 4096
+
+# Schemas that belong to the platform, not to the application.
+PLATFORM_SCHEMAS = (
+    "agents", "agents_checkpoints", "agents_jobs", "supabase_migrations",
+    "auth", "storage", "realtime", "_realtime", "vault", "graphql", "graphql_public", "pgbouncer", "pgsodium",
+    "pgsodium_masks", "supabase_functions", "extensions", "net", "cron", "pgtle", "dbdev", "_analytics", "_supavisor",
+)  # fmt: skip
+
+
+def derive_password(secret: str, login: str) -> str:
+    """The password of `login`: 43 URL-safe characters, 256 bits."""
+    digest = hmac.new(secret.encode(), f"learning-agent login {login}".encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def scram_verifier(password: str, *, salt: bytes, iterations: int = SCRAM_ITERATIONS) -> str:
+    """What Postgres stores for `password` (RFC 5803), so that the password itself is in no statement or log."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    client_key = hmac.new(salted, b"Client Key", hashlib.sha256).digest()
+    server_key = hmac.new(salted, b"Server Key", hashlib.sha256).digest()
+    stored_key = hashlib.sha256(client_key).digest()
+    parts = [base64.b64encode(part).decode() for part in (salt, stored_key, server_key)]
+    return f"SCRAM-SHA-256${iterations}:{parts[0]}${parts[1]}:{parts[2]}"
+
+
+def login_conninfo(admin: str, login: Login, password: str) -> str:
+    """The administrator's URL with another user: same server, same database.
+
+    A pooler's user name of the form `postgres.project` keeps its project: `agent_app.project`.
+    """
+    parts = conninfo_to_dict(admin)
+    _, dot, project = str(parts.get("user") or "").partition(".")
+    return make_conninfo(admin, user=f"{login}{dot}{project}", password=password)
+
+
+def conninfo_for(settings: Settings, login: Login, *, admin: str | None, secret: str | None) -> str:
+    """The connection string of `login`: its own setting, else derived. Raises `ConfigurationError`."""
+    explicit = {
+        "agent_app": settings.app_url,
+        "agent_assessor": settings.assessor_url,
+        "agent_reader": settings.reader_url,
+        "agent_actor": settings.actor_url,
+    }[login]
+    if explicit is not None:
+        return explicit.get_secret_value()
+    if admin is None or secret is None:
+        variable = {"agent_app": "AGENT_APP_URL"}.get(login, f"{login.upper()}_URL")
+        raise ConfigurationError(
+            f"No credentials for the login {login!r}: set {variable}, or DATABASE_URL and AGENT_SECRET together, "
+            "then run `agent setup`."
+        )
+    return login_conninfo(admin, login, derive_password(secret, login))
+
+
+def setup_statements(secret: str, schemas: Sequence[str], *, bypass_rls: bool) -> list[sql.Composed]:
+    """The SQL that gives the four logins their passwords and their rights on the application's `schemas`."""
+    statements: list[sql.Composed] = []
+    for login in LOGINS:
+        # The salt is derived too, so that printing the SQL twice prints the same.
+        salt = hashlib.sha256(f"{secret} salt {login}".encode()).digest()[:16]
+        verifier = scram_verifier(derive_password(secret, login), salt=salt)
+        name = sql.Identifier(login)
+        statements += [
+            sql.SQL(
+                "do $$ begin if not exists (select from pg_roles where rolname = {literal}) then"
+                " create role {name}; end if; end $$"
+            ).format(literal=sql.Literal(login), name=name),
+            sql.SQL("alter role {} login noinherit nocreatedb nocreaterole password {}").format(
+                name, sql.Literal(verifier)
+            ),
+        ]
+    statements.append(sql.SQL("alter role agent_app set search_path = agents, public, extensions").format())
+    if bypass_rls:
+        statements.append(sql.SQL("alter role agent_reader bypassrls").format())
+    for schema in schemas:
+        name = sql.Identifier(schema)
+        statements += [
+            part.format(name)
+            for part in (
+                sql.SQL("grant usage on schema {} to agent_assessor, agent_reader, agent_actor"),
+                sql.SQL("grant select on all tables in schema {} to agent_reader"),
+                sql.SQL("grant select, insert, update, delete on all tables in schema {} to agent_actor"),
+                sql.SQL("grant usage on all sequences in schema {} to agent_actor"),
+                sql.SQL("alter default privileges in schema {} grant select on tables to agent_reader"),
+                sql.SQL(
+                    "alter default privileges in schema {} grant select, insert, update, delete on tables to agent_actor"
+                ),
+                sql.SQL("alter default privileges in schema {} grant usage on sequences to agent_actor"),
+            )
+        ]
+    return statements
+
+
+def redacted(conninfo: str) -> str:
+    """Where a connection goes, without its password: for errors and `agent status`."""
+    parts = conninfo_to_dict(conninfo)
+    host, port = parts.get("host") or "localhost", parts.get("port") or 5432
+    user, database = parts.get("user") or "", parts.get("dbname") or ""
+    place = f"[{host}]" if str(host).startswith("/") else f"{host}:{port}"
+    return f"postgresql://{quote(str(user))}@{place}/{quote(str(database))}"

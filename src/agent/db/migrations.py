@@ -1,0 +1,121 @@
+"""Applies `supabase/migrations/*.sql` and records them where the Supabase CLI does, so that both tools agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import postgast
+import psycopg
+from psycopg import Connection as SyncConnection
+
+from agent.db.failures import check_not_transaction_pooler, connection_failure
+from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
+
+# Serialises concurrent `agent migrate` runs.
+_LOCK = 7_246_105_001
+
+_LEDGER = """
+CREATE SCHEMA IF NOT EXISTS supabase_migrations;
+CREATE TABLE IF NOT EXISTS supabase_migrations.schema_migrations (version text PRIMARY KEY);
+ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS statements text[];
+ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS name text;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: `version` is its leading timestamp, `name` the rest."""
+
+    version: str
+    name: str
+    text: str
+
+
+def supabase_folder() -> Traversable:
+    """The `supabase` folder: inside the installed package, or beside `src` in a checkout."""
+    packaged = files("agent").joinpath("_supabase")
+    if packaged.is_dir():
+        return packaged
+    return Path(__file__).parents[3] / "supabase"
+
+
+def all_migrations() -> list[Migration]:
+    """Every migration that this version of the agent carries, oldest first."""
+    return sorted(_read(supabase_folder().joinpath("migrations")), key=lambda migration: migration.version)
+
+
+def _read(folder: Traversable) -> Iterator[Migration]:
+    for entry in folder.iterdir():
+        if entry.name.endswith(".sql"):
+            version, _, name = entry.name.removesuffix(".sql").partition("_")
+            yield Migration(version, name, entry.read_text(encoding="utf-8"))
+
+
+def pending_migrations(conn: SyncConnection) -> list[Migration]:
+    """Migrations that this database does not have yet."""
+    known = conn.execute("select to_regclass('supabase_migrations.schema_migrations') is not null").fetchone()
+    applied: set[str] = set()
+    if known and known[0]:
+        applied = {
+            row[0] for row in conn.execute("select version from supabase_migrations.schema_migrations")
+        }
+    return [migration for migration in all_migrations() if migration.version not in applied]
+
+
+def migrate(admin: str) -> list[str]:
+    """Bring the database at the administrator's URL `admin` up to date; returns the versions applied.
+
+    Raises `DatabaseUnavailable`, `ConfigurationError` or `SetupRequired`. Each migration commits whole or not at all.
+    """
+    check_not_transaction_pooler(admin)
+    try:
+        conn = psycopg.connect(admin, autocommit=True, connect_timeout=10)
+    except psycopg.OperationalError as error:
+        raise connection_failure(error, admin) from error
+    with conn:
+        _check_server(conn)
+        conn.execute("select pg_advisory_lock(%s)", [_LOCK])
+        pending = pending_migrations(conn)
+        if pending:
+            conn.execute("set client_min_messages = warning")
+            conn.execute(_LEDGER)
+        for migration in pending:
+            _apply(conn, migration)
+        return [migration.version for migration in pending]
+
+
+def _check_server(conn: SyncConnection) -> None:
+    row = conn.execute(
+        "select current_setting('server_version_num')::int, pg_is_in_recovery(),"
+        " exists (select from pg_available_extensions where name = 'vector')"
+    ).fetchone()
+    assert row is not None  # noqa: S101  # a select without FROM has one row
+    version, replica, vector = row
+    if version < 150_000:
+        raise ConfigurationError(f"Postgres 15 or newer is needed; this server is {version // 10_000}.")
+    if replica:
+        raise DatabaseUnavailable("This server is a read replica: point DATABASE_URL at the primary.")
+    if not vector:
+        raise SetupRequired(
+            "This server has no pgvector. Install the extension (package postgresql-XX-pgvector, or enable `vector` "
+            "in Supabase), or leave DATABASE_URL empty to use the embedded database and set APP_DATABASE_URL to this one."
+        )
+
+
+def _apply(conn: SyncConnection, migration: Migration) -> None:
+    try:
+        with conn.transaction():
+            conn.execute(migration.text.encode())
+            conn.execute(
+                "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
+                [migration.version, migration.name, postgast.split(migration.text)],
+            )
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SetupRequired(
+            f"Migration {migration.version} needs more rights ({error.diag.message_primary}). Run it with a DATABASE_URL "
+            "whose user may create schemas, extensions and roles."
+        ) from error

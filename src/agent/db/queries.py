@@ -1,0 +1,30 @@
+"""Named queries: each subsystem keeps its SQL in a `queries.sql` beside its code.
+
+A query starts at a line `-- name: why` and ends where the next one starts:
+
+    -- recent_threads: the newest first, for `agent threads list`
+    SELECT ... WHERE tenant_id = %(tenant_id)s
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import LiteralString, cast
+
+_HEADER = re.compile(r"^-- ([a-z_0-9]+): \S.*$", re.MULTILINE)
+
+
+@cache
+def load_queries(package: str, file: str = "queries.sql") -> Mapping[str, LiteralString]:
+    """The named queries of `package`, read once. Raises `ValueError` on a name used twice."""
+    pieces = _HEADER.split(files(package).joinpath(file).read_text(encoding="utf-8"))
+    names, texts = pieces[1::2], pieces[2::2]
+    if len(set(names)) != len(names):
+        raise ValueError(f"{package}/{file} names a query twice: {sorted(names)}")
+    # The texts are files of this package, never input, which is what LiteralString stands for.
+    queries = {name: cast("LiteralString", text.strip()) for name, text in zip(names, texts, strict=True)}
+    return MappingProxyType(queries)

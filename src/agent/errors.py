@@ -1,0 +1,120 @@
+"""Every error that this package raises, sorted by who must act.
+
+    AgentError
+    ├── UserError                 the person asking
+    │   ├── InvalidInput              change what was asked or passed
+    │   ├── NotFound                  name something that exists
+    │   ├── ThreadBusy                wait for the running turn, or use another thread
+    │   └── AlreadyDecided            an approval has one decision, and it was taken
+    ├── ModelError                the model (the text goes back to it as a tool result)
+    │   ├── InvalidArguments          call the tool again with other arguments
+    │   ├── UnknownTool               call a tool that exists
+    │   └── StatementFailed           the database refused the statement
+    ├── PolicyError               nobody: a rule said no
+    │   ├── ActionRefused             the action needs an approval that cannot be asked for, or is forbidden
+    │   ├── ActionRejected            a human said no, or nobody answered in time
+    │   └── AgentStopped              the stop switch or the read-only mode is on
+    └── OperatorError             whoever runs the agent
+        ├── ConfigurationError        change a setting
+        ├── DatabaseUnavailable       start or reach the database
+        ├── SetupRequired             run `agent migrate` or `agent setup`
+        ├── ProviderUnavailable       a model, embedder or mail server is down, slow or over quota
+        └── BudgetExceeded            raise a token or cost cap, or wait
+
+Messages say what to do next, and quote values with `!r`. Driver errors are wrapped once, with `from`.
+"""
+
+from __future__ import annotations
+
+
+class AgentError(Exception):
+    """Something went wrong in the agent."""
+
+    exit_code = 1
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+
+
+class UserError(AgentError):
+    """The request cannot be carried out as it was made."""
+
+    exit_code = 2
+
+
+class InvalidInput(UserError):
+    """The input is not valid."""
+
+
+class NotFound(UserError):
+    """No such thing."""
+
+
+class ThreadBusy(UserError):
+    """Another turn is running on this thread; wait for it, or use another thread."""
+
+
+class AlreadyDecided(UserError):
+    """This approval has been decided already."""
+
+
+class ModelError(AgentError):
+    """The model asked for something that cannot be done as it asked."""
+
+    exit_code = 3
+
+
+class InvalidArguments(ModelError):
+    """The tool's arguments are not valid."""
+
+
+class UnknownTool(ModelError):
+    """There is no tool of that name."""
+
+
+class StatementFailed(ModelError):
+    """The database refused the statement."""
+
+
+class PolicyError(AgentError):
+    """A safety rule does not allow this."""
+
+    exit_code = 4
+
+
+class ActionRefused(PolicyError):
+    """The action needs a human's approval, or is not allowed at all."""
+
+
+class ActionRejected(PolicyError):
+    """A human rejected the action, or nobody answered in time; it was not executed."""
+
+
+class AgentStopped(PolicyError):
+    """The agent is stopped or read-only; `agent resume` lifts that."""
+
+
+class OperatorError(AgentError):
+    """The agent cannot work in the way it is set up."""
+
+    exit_code = 5
+
+
+class ConfigurationError(OperatorError):
+    """A setting is missing or wrong."""
+
+
+class DatabaseUnavailable(OperatorError):
+    """The database cannot be reached."""
+
+
+class SetupRequired(OperatorError):
+    """The database is not prepared for the agent; run `agent setup` and `agent migrate`."""
+
+
+class ProviderUnavailable(OperatorError):
+    """A model or another outside service did not answer."""
+
+
+class BudgetExceeded(OperatorError):
+    """A token or cost cap is reached."""

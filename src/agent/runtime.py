@@ -1,0 +1,152 @@
+"""The composition root: everything that an operation needs, put together once.
+
+Module-level objects such as `agent_memory` hold no connection; each call uses the runtime it is given, or
+`current_runtime()`, which is opened from the environment at first use, one for each event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from agent.db import Connection, Database
+from agent.db.database import ServerFacts
+from agent.db.logins import conninfo_for
+from agent.settings import Settings
+from agent.types import Embedder, Login
+
+if TYPE_CHECKING:
+    from agent.providers.models import ChatClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """`db` holds the agent's tables, `app` is the application database (the same object when they are one).
+
+    `model` is None until somebody gives one; `chat_client(runtime)` then makes it from the settings.
+    """
+
+    settings: Settings
+    db: Database
+    app: Database
+    database_id: str
+    database_name: str
+    tenant_id: str
+    user: str
+    embedder: Embedder
+    model: ChatClient | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether the application lives in the agent's own database: effect and log then commit together."""
+        return self.db is self.app
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A transaction on the agent's tables, for this runtime's tenant."""
+        async with self.db.transaction(self.tenant_id) as conn:
+            yield conn
+
+    def for_tenant(self, tenant_id: str, *, user: str | None = None) -> Runtime:
+        """The same connections for another tenant or user."""
+        return replace(self, tenant_id=tenant_id, user=user or self.user)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.db.close()
+        if not self.shared:
+            await self.app.close()
+
+
+async def open_runtime(
+    settings: Settings | None = None, *, embedder: Embedder | None = None, model: ChatClient | None = None
+) -> Runtime:
+    """Open the databases that `settings` name (default: the environment) and put a runtime together.
+
+    The embedded server is started and migrated when it is used. Raises `OperatorError`s that say what to do.
+    """
+    settings = settings or Settings.load()
+    db, app = await asyncio.to_thread(_databases, settings)
+    facts = await app.facts("agent_app" if db is app else "agent_reader")
+    if embedder is None:
+        from agent.providers.embeddings import create_embedder
+
+        embedder = create_embedder(settings)
+    return Runtime(
+        settings=settings,
+        db=db,
+        app=app,
+        database_id=database_id(facts),
+        database_name=facts.database,
+        tenant_id=settings.tenant_id,
+        user=settings.user,
+        embedder=embedder,
+        model=model,
+    )
+
+
+def database_id(facts: ServerFacts) -> str:
+    """A stable name of one application database: its own name and a hash of its identity."""
+    return f"{facts.database}-{hashlib.sha256(facts.identity.encode()).hexdigest()[:8]}"
+
+
+def _databases(settings: Settings) -> tuple[Database, Database]:
+    secret = settings.secret.get_secret_value() if settings.secret else None
+    admin = settings.database_url.get_secret_value() if settings.database_url else None
+    if settings.embedded:
+        secret, admin = _embedded(settings)
+    db = _database(settings, admin, secret)
+    if settings.app_database_url is None:
+        return db, db
+    return db, _database(settings, settings.app_database_url.get_secret_value(), secret)
+
+
+def _embedded(settings: Settings) -> tuple[str, str]:
+    from agent.db import embedded, migrations, setup
+
+    secret = (
+        settings.secret.get_secret_value() if settings.secret else embedded.read_or_make_secret(settings.home)
+    )
+    admin = embedded.start(settings.home, secret)
+    if migrations.migrate(admin):
+        setup.setup_logins(admin, secret, schemas=settings.app_schemas, bypass_rls=settings.reader_bypass_rls)
+    return secret, admin
+
+
+def _database(settings: Settings, admin: str | None, secret: str | None) -> Database:
+    def conninfo(login: Login) -> str:
+        return conninfo_for(settings, login, admin=admin, secret=secret)
+
+    return Database(conninfo, allow_bypass_rls=settings.reader_bypass_rls)
+
+
+_chosen: ContextVar[Runtime | None] = ContextVar("agent_runtime", default=None)
+_opened: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = WeakKeyDictionary()
+
+
+async def current_runtime() -> Runtime:
+    """The runtime chosen by `use_runtime`, else one opened from the environment and kept for this event loop."""
+    chosen = _chosen.get()
+    if chosen is not None:
+        return chosen
+    loop = asyncio.get_running_loop()
+    task = _opened.get(loop)
+    if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+        task = _opened[loop] = loop.create_task(open_runtime())
+    return await asyncio.shield(task)
+
+
+@contextmanager
+def use_runtime(runtime: Runtime) -> Iterator[Runtime]:
+    """Make `runtime` the current one for the calls inside the `with` block (and the tasks started there)."""
+    token = _chosen.set(runtime)
+    try:
+        yield runtime
+    finally:
+        _chosen.reset(token)

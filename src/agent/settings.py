@@ -1,0 +1,324 @@
+"""The only reader of the environment: every setting, with its default and its one-line meaning."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agent.errors import ConfigurationError
+
+
+def _default_home() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("learning-agent", appauthor=False))
+
+
+def _default_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "operator"
+
+
+def _env(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """Frozen settings. Environment variables and `.env` use the upper-case names; keyword arguments the lower-case ones.
+
+    Raises `pydantic.ValidationError`; `Settings.load()` turns that into `ConfigurationError`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    # where data is
+    home: Path = Field(
+        default_factory=_default_home,
+        validation_alias=_env("AGENT_HOME"),
+        description="Folder of the embedded database, the secret and the history.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=_env("DATABASE_URL"),
+        description="Postgres >= 15 with pgvector that holds the agent's memory (administrator's URL). Empty: the embedded one.",
+    )
+    app_database_url: SecretStr | None = Field(
+        None,
+        validation_alias=_env("APP_DATABASE_URL"),
+        description="The application database to learn and act on (administrator's URL). Empty: the same database.",
+    )
+    secret: SecretStr | None = Field(
+        None,
+        validation_alias=_env("AGENT_SECRET"),
+        description="Secret from which the passwords of the four logins are derived. Embedded: made on first use.",
+    )
+    app_url: SecretStr | None = Field(
+        None,
+        validation_alias=_env("AGENT_APP_URL"),
+        description="Full URL of the login agent_app, in place of the derived one.",
+    )
+    assessor_url: SecretStr | None = Field(
+        None,
+        validation_alias=_env("AGENT_ASSESSOR_URL"),
+        description="Full URL of the login agent_assessor, in place of the derived one.",
+    )
+    reader_url: SecretStr | None = Field(
+        None,
+        validation_alias=_env("AGENT_READER_URL"),
+        description="Full URL of the login agent_reader, in place of the derived one.",
+    )
+    actor_url: SecretStr | None = Field(
+        None,
+        validation_alias=_env("AGENT_ACTOR_URL"),
+        description="Full URL of the login agent_actor, in place of the derived one.",
+    )
+    tenant_id: str = Field(
+        "default",
+        min_length=1,
+        max_length=200,
+        validation_alias=_env("AGENT_TENANT"),
+        description="The organisation whose data this process works on.",
+    )
+    user: str = Field(
+        default_factory=_default_user,
+        min_length=1,
+        max_length=200,
+        validation_alias=_env("AGENT_USER"),
+        description="Who is recorded as asking and deciding on this machine.",
+    )
+    app_schemas: str = Field(
+        "",
+        validation_alias=_env("AGENT_APP_SCHEMAS"),
+        description="Comma-separated schemas to learn. Empty: all but the system's, the agent's and Supabase's own.",
+    )
+
+    # models
+    model: str = Field(
+        "",
+        validation_alias=_env("AGENT_MODEL"),
+        description="Chat model as provider:name (openai:..., deepseek:...). Empty: chosen by the keys, else the offline model.",
+    )
+    model_fallbacks: str = Field(
+        "",
+        validation_alias=_env("AGENT_MODEL_FALLBACKS"),
+        description="Comma-separated models to try, in order, when the first does not answer.",
+    )
+    openai_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=_env("OPENAI_API_KEY"),
+        description="Key for OpenAI or for the server at OPENAI_BASE_URL.",
+    )
+    openai_base_url: str | None = Field(
+        None,
+        validation_alias=_env("OPENAI_BASE_URL"),
+        description="Any OpenAI-compatible server (Ollama, vLLM, a gateway).",
+    )
+    deepseek_api_key: SecretStr | None = Field(
+        None, validation_alias=_env("DEEPSEEK_API_KEY"), description="Key for DeepSeek."
+    )
+    deepseek_base_url: str = Field(
+        "https://api.deepseek.com",
+        validation_alias=_env("DEEPSEEK_BASE_URL"),
+        description="DeepSeek's OpenAI-compatible endpoint.",
+    )
+    embedder: str = Field(
+        "",
+        validation_alias=_env("AGENT_EMBEDDER"),
+        description="Embeddings as provider:name. Empty: openai:text-embedding-3-small with an OpenAI key, else the built-in lexical hashing.",
+    )
+    embedding_base_url: str | None = Field(
+        None,
+        validation_alias=_env("AGENT_EMBEDDING_BASE_URL"),
+        description="OpenAI-compatible server for embeddings, when it is another one than OPENAI_BASE_URL.",
+    )
+    model_timeout: float = Field(
+        60.0,
+        gt=0,
+        validation_alias=_env("AGENT_MODEL_TIMEOUT"),
+        description="Seconds to wait for one model call.",
+    )
+    model_retries: int = Field(
+        3,
+        ge=0,
+        le=10,
+        validation_alias=_env("AGENT_MODEL_RETRIES"),
+        description="Retries on 429, 5xx and time-outs, with jittered back-off.",
+    )
+    model_prices: str = Field(
+        "",
+        validation_alias=_env("AGENT_MODEL_PRICES"),
+        description='Prices in USD per million tokens, as JSON: {"openai:gpt-x": [input, output]}.',
+    )
+    turn_token_cap: int = Field(
+        0,
+        ge=0,
+        validation_alias=_env("AGENT_TURN_TOKEN_CAP"),
+        description="Most tokens one turn may use; 0 is no cap.",
+    )
+    day_token_cap: int = Field(
+        0,
+        ge=0,
+        validation_alias=_env("AGENT_DAY_TOKEN_CAP"),
+        description="Most tokens a tenant may use in a day (UTC); 0 is no cap.",
+    )
+    turn_cost_cap: float = Field(
+        0,
+        ge=0,
+        validation_alias=_env("AGENT_TURN_COST_CAP"),
+        description="Most US dollars one turn may cost; 0 is no cap.",
+    )
+    day_cost_cap: float = Field(
+        0,
+        ge=0,
+        validation_alias=_env("AGENT_DAY_COST_CAP"),
+        description="Most US dollars a tenant may spend in a day (UTC); 0 is no cap.",
+    )
+
+    # one turn
+    max_rounds: int = Field(
+        8,
+        ge=1,
+        le=100,
+        validation_alias=_env("AGENT_MAX_ROUNDS"),
+        description="Most rounds of tool calls in one turn.",
+    )
+    max_calls_per_round: int = Field(
+        10,
+        ge=1,
+        le=100,
+        validation_alias=_env("AGENT_MAX_CALLS_PER_ROUND"),
+        description="Most tool calls taken from one model answer.",
+    )
+    context_tokens: int = Field(
+        16_000,
+        ge=2_000,
+        validation_alias=_env("AGENT_CONTEXT_TOKENS"),
+        description="Token budget of one model request: knowledge, history and results.",
+    )
+    schema_tokens: int = Field(
+        4_000,
+        ge=200,
+        validation_alias=_env("AGENT_SCHEMA_TOKENS"),
+        description="Part of the budget for the schema of the tables that matter.",
+    )
+    memory_tokens: int = Field(
+        1_000,
+        ge=100,
+        validation_alias=_env("AGENT_MEMORY_TOKENS"),
+        description="Part of the budget for recalled memories.",
+    )
+    max_question_chars: int = Field(
+        20_000,
+        ge=100,
+        validation_alias=_env("AGENT_MAX_QUESTION_CHARS"),
+        description="Longest question that is accepted.",
+    )
+
+    # safety
+    statement_timeout: float = Field(
+        15.0,
+        gt=0,
+        le=3600,
+        validation_alias=_env("AGENT_STATEMENT_TIMEOUT"),
+        description="Seconds that one statement may run.",
+    )
+    max_rows: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        validation_alias=_env("AGENT_MAX_ROWS"),
+        description="Most rows of a result that are fetched.",
+    )
+    max_result_bytes: int = Field(
+        256_000,
+        ge=1_000,
+        validation_alias=_env("AGENT_MAX_RESULT_BYTES"),
+        description="Most bytes of a result that are fetched.",
+    )
+    approval_timeout: float = Field(
+        300.0,
+        gt=0,
+        validation_alias=_env("AGENT_APPROVAL_TIMEOUT"),
+        description="Seconds until an unanswered approval expires.",
+    )
+    reader_bypass_rls: bool = Field(
+        False,
+        validation_alias=_env("AGENT_READER_BYPASS_RLS"),
+        description="Set up agent_reader with BYPASSRLS, instead of relying on the application's policies.",
+    )
+    deny: str = Field(
+        "",
+        validation_alias=_env("AGENT_DENY"),
+        description="Comma-separated tables or table.columns (globs allowed) that never reach a model.",
+    )
+    mask_personal: bool = Field(
+        True,
+        validation_alias=_env("AGENT_MASK_PERSONAL"),
+        description="Mask columns that look personal or secret in stored profiles and knowledge.",
+    )
+
+    # logging
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning",
+        validation_alias=_env("AGENT_LOG_LEVEL"),
+        description="Least severe log event that is printed, to standard error.",
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", validation_alias=_env("AGENT_LOG_FORMAT"), description="How log events are printed."
+    )
+
+    # Supabase
+    supabase_url: str | None = Field(
+        None, validation_alias=_env("SUPABASE_URL"), description="Supabase project URL, for its HTTP APIs."
+    )
+    supabase_anon_key: SecretStr | None = Field(
+        None,
+        validation_alias=_env("SUPABASE_ANON_KEY"),
+        description="Supabase anonymous key, for its HTTP APIs.",
+    )
+
+    @field_validator("database_url", "app_database_url", "app_url", "assessor_url", "reader_url", "actor_url")
+    @classmethod
+    def _is_postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            # The value is not quoted: it holds a password.
+            raise ValueError("must have the form postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("tenant_id", "user")
+    @classmethod
+    def _is_clean(cls, value: str) -> str:
+        if any(ord(character) < 32 for character in value):
+            raise ValueError("must not hold control characters")
+        return value
+
+    @classmethod
+    def load(cls, **overrides: object) -> Settings:
+        """Read the environment. Raises `ConfigurationError` naming each wrong variable, never its value."""
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]  # validated by pydantic
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+            )
+            raise ConfigurationError(
+                f"Correct these settings in the environment or .env: {problems}"
+            ) from None
+
+    @property
+    def pgdata(self) -> Path:
+        """Data directory of the embedded server."""
+        return self.home / "postgres"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the agent's own database is the embedded one."""
+        return self.database_url is None and self.app_url is None

@@ -1,0 +1,1 @@
+"""What tests need, shipped with the product: a throw-away server and scripted outside services."""

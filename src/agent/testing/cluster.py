@@ -1,0 +1,111 @@
+"""A throw-away Postgres for tests: one server a run, one migrated template, one database a test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from agent.db import embedded, migrations, setup
+from agent.settings import Settings
+
+_PREFIX = "learning-agent-test-"
+_SECRET = "a secret for throw-away databases"  # noqa: S105  # opens nothing but this process's own server
+
+
+class Cluster:
+    """An embedded server in a temporary folder, removed by `close()`, or by the next run after a kill.
+
+    `template(name, fill)` makes a migrated database once and fills it; `database(template)` copies it in well
+    under a second and returns settings that point there.
+    """
+
+    def __init__(self) -> None:
+        _reap_dead_runs()
+        self.home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        self.home.chmod(0o755)  # as root the server runs as another user
+        self._admin = embedded.start(self.home, _SECRET)
+        self._numbers = itertools.count(1)
+        self._templates: set[str] = set()
+        with self._connect("postgres") as conn:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                conn.execute(sql.SQL("alter system set {} = off").format(sql.Identifier(setting)))
+            conn.execute("select pg_reload_conf()")
+
+    def url(self, database: str) -> str:
+        """The administrator's URL of `database`."""
+        return self._admin.replace("@/agent?", f"@/{database}?")
+
+    def template(self, name: str, fill: Callable[[psycopg.Connection], None] | None = None) -> str:
+        """Make the template database `name` once: migrated, logins set up, then filled by `fill`."""
+        if name not in self._templates:
+            self._create(name, None)
+            migrations.migrate(self.url(name))
+            if fill is not None:
+                with self._connect(name) as conn:
+                    fill(conn)
+            setup.setup_logins(self.url(name), _SECRET)
+            self._templates.add(name)
+        return name
+
+    def database(self, template: str, **overrides: object) -> Settings:
+        """A fresh copy of `template`; `overrides` are further settings."""
+        name = f"{template}_{next(self._numbers)}"
+        self._create(name, template)
+        return self.settings(name, **overrides)
+
+    def empty_database(self) -> str:
+        """The administrator's URL of a fresh database that has nothing of ours."""
+        name = f"empty_{next(self._numbers)}"
+        self._create(name, None)
+        return self.url(name)
+
+    def settings(self, database: str, **overrides: object) -> Settings:
+        """Settings that point at `database`, and at nothing of the machine's environment."""
+        values: dict[str, object] = {
+            "home": self.home / "agent-home",
+            "database_url": self.url(database),
+            "secret": _SECRET,
+            "user": "tester",
+        }
+        return Settings(_env_file=None, **{**values, **overrides})  # type: ignore[arg-type]  # validated by pydantic
+
+    def close(self) -> None:
+        """Stop the server and remove its files."""
+        _stop(self.home)
+
+    def _connect(self, database: str) -> psycopg.Connection:
+        return psycopg.connect(self.url(database), autocommit=True)
+
+    def _create(self, name: str, template: str | None) -> None:
+        with psycopg.connect(make_conninfo(self._admin, dbname="postgres"), autocommit=True) as conn:
+            source = sql.SQL(" template {}").format(sql.Identifier(template)) if template else sql.SQL("")
+            conn.execute(sql.SQL("create database {}{}").format(sql.Identifier(name), source))
+
+
+def _stop(home: Path) -> None:
+    import psutil
+
+    with suppress(OSError, ValueError, psutil.NoSuchProcess, psutil.TimeoutExpired):
+        pid = int((home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        process = psutil.Process(pid)
+        process.send_signal(3)  # SIGQUIT: Postgres's immediate shutdown; the data is thrown away
+        process.wait(10)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _reap_dead_runs() -> None:
+    import psutil
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            _stop(folder)

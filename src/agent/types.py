@@ -1,0 +1,116 @@
+"""Shared frozen values and protocols: what the subsystems say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypedDict
+
+Login = Literal["agent_app", "agent_assessor", "agent_reader", "agent_actor"]
+LOGINS: tuple[Login, ...] = ("agent_app", "agent_assessor", "agent_reader", "agent_actor")
+
+MemoryKind = Literal["schema", "interaction", "fact", "pattern", "skill", "feedback"]
+Trust = Literal["human", "agent", "database", "external"]
+RiskLevel = Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]
+RISK_LEVELS: tuple[RiskLevel, ...] = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
+Verdict = Literal["run", "ask", "refuse"]
+ApprovalStatus = Literal["pending", "approved", "rejected", "expired"]
+ExecutionStatus = Literal["running", "succeeded", "failed", "refused", "rejected", "expired", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What an action is, before anything happens.
+
+    `reasons` are machine-readable codes (`"write:update"`, `"function:pg_sleep"`); `sentence` is for people;
+    `objects` are the qualified names that the action touches.
+    """
+
+    verdict: Verdict
+    risk: RiskLevel
+    reasons: tuple[str, ...]
+    sentence: str
+    objects: tuple[str, ...] = ()
+    policy_version: str = "1"
+
+
+class ToolResult(TypedDict, total=False):
+    """What every tool returns: JSON-compatible, capped in rows and bytes.
+
+    `success` says whether the action had its effect; `status` is an `ExecutionStatus` or "waiting".
+    """
+
+    success: bool
+    status: str
+    error: str
+    columns: list[str]
+    rows: list[list[Any]]
+    row_count: int
+    truncated: bool
+    sql: str
+    message: str
+    data: Any
+    approval_id: int
+    execution_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallKey:
+    """The identity of one tool call: ours, never the model's or a client's."""
+
+    thread_id: str
+    turn: int
+    round: int
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens and cost of model calls; `cost_usd` is None where the price is not known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost_usd=sum(known) if known else None,
+        )
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors of one fixed length.
+
+    `model` names the vector space and is stored with each vector (`"hashing:384"`,
+    `"openai:text-embedding-3-small"`). `semantic` says whether a paraphrase that shares no word can be near.
+    `remote` says whether `embed` calls out, so that it stays off the write path.
+    Raises `ProviderUnavailable` when the service is down, slow or over quota.
+    """
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    @property
+    def semantic(self) -> bool: ...
+
+    @property
+    def remote(self) -> bool: ...
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Vectors of length `dimensions`, one a text, of Euclidean length 1 (or 0 for an empty text)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """A tool as the model sees it and as the executor runs it."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)

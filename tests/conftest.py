@@ -1,0 +1,45 @@
+"""One throw-away Postgres a run, one fresh database a test, and nothing of the machine's environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.settings import Settings
+from agent.testing.cluster import Cluster
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read no setting of the machine they run on."""
+    for name in list(os.environ):
+        if name.startswith(
+            ("AGENT_", "OPENAI_", "DEEPSEEK_", "SUPABASE_", "LANGSMITH_", "LANGCHAIN_")
+        ) or name.endswith("DATABASE_URL"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The throw-away server of this run."""
+    cluster = Cluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def settings(cluster: Cluster) -> Settings:
+    """Settings of a fresh, migrated database with an empty application."""
+    return cluster.database(cluster.template("blank"))
+
+
+@pytest.fixture
+async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    """A runtime on a fresh, migrated database with an empty application; it is the current one."""
+    runtime = await open_runtime(settings)
+    with use_runtime(runtime):
+        yield runtime
+    await runtime.close()

@@ -1,0 +1,114 @@
+"""The database layer: logins, tenants, migrations, and errors that say what to do."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from agent.db import migrations, setup
+from agent.db.database import Database
+from agent.db.logins import redacted
+from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
+from agent.runtime import Runtime, open_runtime
+from agent.testing.cluster import Cluster
+from agent.types import LOGINS
+
+
+async def test_each_login_is_its_own_session_user(runtime: Runtime) -> None:
+    for login in LOGINS:
+        async with runtime.app.connection(login) as conn:
+            row = await (await conn.execute("select session_user::text as name")).fetchone()
+        assert row == {"name": login}
+
+
+async def test_migrating_twice_applies_nothing_and_records_what_the_supabase_cli_records(
+    cluster: Cluster,
+) -> None:
+    url = cluster.empty_database()
+    versions = migrations.migrate(url)
+    assert versions[0] == "20250101000000"
+    assert migrations.migrate(url) == []
+    with psycopg.connect(url) as conn:
+        rows = conn.execute(
+            "select version, name, cardinality(statements) from supabase_migrations.schema_migrations order by 1"
+        ).fetchall()
+    assert [row[0] for row in rows] == versions
+    assert rows[0][1] == "agent_learning_system"
+    assert rows[0][2] > 10
+
+
+async def test_every_table_of_ours_forces_row_level_security_by_tenant(
+    runtime: Runtime, cluster: Cluster
+) -> None:
+    with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
+        tables = conn.execute(
+            "select c.relname, c.relrowsecurity and c.relforcerowsecurity,"
+            " exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id' and a.attnotnull)"
+            " from pg_class c where c.relnamespace = 'agents'::regnamespace and c.relkind in ('r', 'p')"
+        ).fetchall()
+    assert len(tables) >= 8
+    assert [name for name, forced, tenant in tables if not (forced and tenant)] == []
+
+
+async def test_a_transaction_sees_its_tenant_only_and_none_without_one(runtime: Runtime) -> None:
+    other = runtime.for_tenant("other")
+    async with other.transaction() as conn:
+        await conn.execute("insert into agents.threads (thread_id, database_id) values ('t', 'd')")
+    async with runtime.transaction() as conn:
+        assert await (await conn.execute("select * from agents.threads")).fetchall() == []
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await conn.execute(
+                "insert into agents.threads (tenant_id, thread_id, database_id) values ('other', 'u', 'd')"
+            )
+    async with runtime.db.connection("agent_app") as conn:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no tenant"):
+            await conn.execute("select * from agents.threads")
+
+
+@pytest.mark.parametrize("login", ["agent_reader", "agent_assessor", "agent_actor"])
+async def test_the_other_logins_read_nothing_of_ours(runtime: Runtime, login: str) -> None:
+    async with runtime.db.connection(login) as conn:
+        await conn.execute("select set_config('agents.tenant_id', 'default', false)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await conn.execute("select * from agents.agent_memory")
+
+
+async def test_a_superuser_in_place_of_a_login_is_refused(cluster: Cluster, runtime: Runtime) -> None:
+    database = Database(lambda login: runtime.settings.database_url.get_secret_value())
+    with pytest.raises(ConfigurationError, match="superuser"):
+        await database.facts("agent_app")
+
+
+async def test_no_server_is_reported_with_the_address_and_without_the_password() -> None:
+    database = Database(lambda login: "postgresql://someone:hunter2@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseUnavailable, match="127.0.0.1:1") as caught:
+        await database.facts()
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_wrong_password_says_to_check_the_secret(runtime: Runtime) -> None:
+    settings = runtime.settings.model_copy(update={"secret": type(runtime.settings.secret)("another")})
+    with pytest.raises(ConfigurationError, match="agent setup"):
+        await open_runtime(settings)
+
+
+async def test_a_database_without_migrations_says_to_migrate(cluster: Cluster) -> None:
+    url = cluster.empty_database()
+    setup.setup_logins(url, cluster.settings("x").secret.get_secret_value())
+    runtime = await open_runtime(cluster.settings(url.partition("@/")[2].partition("?")[0]))
+    try:
+        with pytest.raises(SetupRequired, match="agent migrate"):
+            async with runtime.transaction() as conn:
+                await conn.execute("select * from agents.threads")
+    finally:
+        await runtime.close()
+
+
+async def test_the_transaction_pooler_is_refused() -> None:
+    database = Database(lambda login: "postgresql://u:p@db.abc.pooler.supabase.com:6543/postgres")
+    with pytest.raises(ConfigurationError, match="5432"):
+        await database.facts()
+
+
+def test_a_redacted_address_has_no_password() -> None:
+    assert redacted("postgresql://u:secret@h:1/d") == "postgresql://u@h:1/d"
