@@ -1,0 +1,1 @@
+"""Measurements against the bars that the project promises: `python -m benchmarks [part ...]`."""
