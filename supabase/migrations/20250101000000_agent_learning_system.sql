@@ -161,6 +161,7 @@ create table agents.turns (
   turn           integer not null check (turn > 0),
   status         text not null default 'running' check (status in ('running', 'waiting', 'done', 'failed')),
   asked_by       text not null default '',
+  message_id     text,                        -- the client's id of the question: the same one twice is the same turn
   question       text not null,
   answer         text,
   error          text,
@@ -175,6 +176,7 @@ create table agents.turns (
   foreign key (tenant_id, thread_id) references agents.threads on delete cascade
 );
 create index turns_started on agents.turns (tenant_id, started_at);
+create unique index turns_message on agents.turns (tenant_id, thread_id, message_id) where message_id is not null;
 call agents.isolate_tenants('agents.turns');
 
 -- One row a tool call, stored before it has any effect. `call_id` is the model's name for it, kept only to answer the model.

@@ -1,0 +1,9 @@
+"""Threads, turns and tool calls: the truth about what was asked and done; LangGraph's checkpoints are disposable.
+
+A thread has one turn at a time: whoever works on it holds an expiring lease, named by the run, never a connection.
+"""
+
+from agent.threads.records import BegunTurn, RequestedCall, StoredCall, ThreadSummary, Transcript, Turn
+from agent.threads.store import threads
+
+__all__ = ["BegunTurn", "RequestedCall", "StoredCall", "ThreadSummary", "Transcript", "Turn", "threads"]

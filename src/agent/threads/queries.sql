@@ -1,0 +1,141 @@
+-- take_thread: makes the thread if it is new and takes its lease, unless another run holds a live one
+INSERT INTO agents.threads AS t (tenant_id, thread_id, database_id, title, created_by, lease_owner, lease_until)
+VALUES (%(tenant_id)s, %(thread_id)s, %(database_id)s, left(%(question)s, 80), %(user)s, %(owner)s, now() + %(lease)s)
+ON CONFLICT (tenant_id, thread_id) DO UPDATE
+   SET lease_owner = excluded.lease_owner, lease_until = excluded.lease_until, updated_at = now()
+ WHERE t.lease_owner IS NULL OR t.lease_until < now() OR t.lease_owner = excluded.lease_owner
+RETURNING t.turn_count, t.database_id
+
+-- keep_lease: before each step of a turn; no row means that another run has taken the thread over
+UPDATE agents.threads SET lease_owner = %(owner)s, lease_until = now() + %(lease)s
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
+   AND (lease_owner IS NULL OR lease_until < now() OR lease_owner = %(owner)s)
+RETURNING thread_id
+
+-- release_lease: the turn is over or waits for a human
+UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL, updated_at = now()
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
+
+-- turn_of_message: the turn that this very message began, when a run is repeated after a crash
+SELECT turn, status FROM agents.turns
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND message_id = %(message_id)s
+
+-- open_turn: the last turn, while it is not over
+SELECT turn, status FROM agents.turns
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
+
+-- abandon_turn: a turn whose process died before it could finish
+UPDATE agents.turns SET status = 'failed', error = 'interrupted before it was finished', finished_at = now()
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status = 'running'
+
+-- add_turn: the next turn of the thread
+WITH next AS (
+  UPDATE agents.threads SET turn_count = turn_count + 1
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s RETURNING turn_count
+)
+INSERT INTO agents.turns (tenant_id, thread_id, turn, asked_by, message_id, question)
+SELECT %(tenant_id)s, %(thread_id)s, turn_count, %(user)s, %(message_id)s, %(question)s FROM next
+RETURNING turn
+
+-- set_turn_status: running or waiting
+UPDATE agents.turns SET status = %(status)s
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
+RETURNING turn
+
+-- finish_turn: the answer and how the turn ended; only once
+UPDATE agents.turns
+   SET status = %(status)s, answer = %(answer)s, error = %(error)s, knowledge = %(knowledge)s, finished_at = now()
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
+RETURNING turn
+
+-- add_usage: tokens and cost of one model call
+UPDATE agents.turns
+   SET model = %(model)s, input_tokens = input_tokens + %(input_tokens)s, output_tokens = output_tokens + %(output_tokens)s,
+       cost_usd = CASE WHEN %(cost_usd)s::float8 IS NULL THEN cost_usd ELSE coalesce(cost_usd, 0) + %(cost_usd)s END
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
+
+-- spent: tokens and cost of one turn, and of the tenant's day (UTC)
+SELECT coalesce(sum(input_tokens + output_tokens) FILTER (WHERE thread_id = %(thread_id)s AND turn = %(turn)s), 0)::bigint AS turn_tokens,
+       coalesce(sum(cost_usd) FILTER (WHERE thread_id = %(thread_id)s AND turn = %(turn)s), 0) AS turn_cost,
+       coalesce(sum(input_tokens + output_tokens), 0)::bigint AS day_tokens,
+       coalesce(sum(cost_usd), 0) AS day_cost
+  FROM agents.turns
+ WHERE tenant_id = %(tenant_id)s AND started_at >= date_trunc('day', now() AT TIME ZONE 'utc') AT TIME ZONE 'utc'
+
+-- store_calls: what the model asked for, before any of it is done; a repeated round keeps the first answer
+INSERT INTO agents.tool_calls (tenant_id, thread_id, turn, round, ordinal, call_id, tool, arguments, said, status, result, finished_at)
+SELECT %(tenant_id)s, %(thread_id)s, %(turn)s, %(round)s, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.status, c.result,
+       CASE WHEN c.status = 'done' THEN now() END
+  FROM jsonb_to_recordset(%(calls)s)
+       AS c (ordinal int, call_id text, tool text, arguments jsonb, said text, status text, result jsonb)
+ON CONFLICT DO NOTHING
+
+-- calls_of_turn: every call of a turn, in order
+SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result
+  FROM agents.tool_calls
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
+ ORDER BY round, ordinal
+
+-- one_call: a call by its key
+SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result
+  FROM agents.tool_calls
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
+
+-- call_waits: the call asked a human
+UPDATE agents.tool_calls SET status = 'waiting', approval_id = %(approval_id)s
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
+   AND status = 'stored'
+
+-- call_done: the call has its result; the first one stays
+UPDATE agents.tool_calls SET status = 'done', result = %(result)s, finished_at = now()
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
+   AND status <> 'done'
+
+-- transcript: what the model is shown of a thread: the summary, the turns that are not in it, the calls of the last ones
+SELECT t.summary,
+       (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.turn)
+          FROM (SELECT turn, question, answer, status FROM agents.turns
+                 WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
+                   AND turn > t.summarised AND turn <= %(turn)s
+                 ORDER BY turn DESC LIMIT %(turns)s) r) AS turns,
+       (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.turn, c.round, c.ordinal)
+          FROM (SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result FROM agents.tool_calls
+                 WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn > %(turn)s - %(turns_with_calls)s
+                   AND turn <= %(turn)s AND (turn = %(turn)s OR status = 'done')) c) AS calls
+  FROM agents.threads t
+ WHERE t.tenant_id = %(tenant_id)s AND t.thread_id = %(thread_id)s
+
+-- old_turns: finished turns that are not summarised yet, without the newest
+SELECT t.summary, t.summarised, r.turn, r.question, r.answer
+  FROM agents.threads t JOIN agents.turns r USING (tenant_id, thread_id)
+ WHERE t.tenant_id = %(tenant_id)s AND t.thread_id = %(thread_id)s AND r.turn > t.summarised AND r.turn <= t.turn_count - %(keep)s
+   AND t.turn_count - t.summarised >= %(enough)s
+ ORDER BY r.turn
+
+-- save_summary: turns up to `summarised` are now in the summary; a slower writer does not take that back
+UPDATE agents.threads SET summary = %(summary)s, summarised = %(summarised)s
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND summarised = %(before)s
+
+-- recent_threads: the newest first
+SELECT thread_id, title, created_by, turn_count, created_at, updated_at,
+       EXISTS (SELECT FROM agents.turns r WHERE r.tenant_id = t.tenant_id AND r.thread_id = t.thread_id AND r.status = 'waiting') AS waiting
+  FROM agents.threads t
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
+ ORDER BY updated_at DESC LIMIT %(limit)s
+
+-- turns_of_thread: the whole conversation, oldest first
+SELECT turn, status, asked_by, question, answer, error, knowledge, model, input_tokens, output_tokens, cost_usd, started_at, finished_at
+  FROM agents.turns
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
+ ORDER BY turn
+
+-- delete_thread: with its turns and calls; approvals and the execution log stay, they are the audit trail
+DELETE FROM agents.threads
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
+   AND (lease_owner IS NULL OR lease_until < now())
+   AND NOT EXISTS (SELECT FROM agents.human_approval_queue q
+                    WHERE q.tenant_id = %(tenant_id)s AND q.thread_id = %(thread_id)s AND q.status = 'pending' AND q.expires_at > now())
+RETURNING thread_id
+
+-- thread_exists: to tell a missing thread from a busy one
+SELECT 1 AS one FROM agents.threads WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s

@@ -1,0 +1,326 @@
+"""Operations on threads. Each is one short transaction; none is held while a model or a tool runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from agent.db import Connection, load_queries
+from agent.errors import BudgetExceeded, InvalidInput, NotFound, ThreadBusy
+from agent.runtime import Runtime, current_runtime
+from agent.threads.records import (
+    BegunTurn,
+    RequestedCall,
+    StoredCall,
+    ThreadSummary,
+    Transcript,
+    Turn,
+    TurnStatus,
+)
+from agent.types import CallKey, ToolResult, Usage
+
+_LEASE = timedelta(minutes=5)
+_TURNS_SHOWN = 40
+_TURNS_WITH_CALLS = 3
+# Summarising starts when this many turns are not in the summary, and leaves the newest out.
+_SUMMARISE_AT = 20
+_SUMMARISE_KEEP = 8
+_SUMMARY_CHARS = 4_000
+_LINE_CHARS = 160
+
+
+class Threads:
+    """The conversation store of the current tenant. Holds nothing; see the module docstring."""
+
+    async def begin_turn(
+        self,
+        thread_id: str,
+        question: str,
+        *,
+        owner: UUID,
+        message_id: str | None = None,
+        runtime: Runtime | None = None,
+    ) -> BegunTurn:
+        """Take the thread and begin its next turn.
+
+        The same `message_id` again is the same turn. A turn that waits for a human is returned instead of a new one.
+        Raises `ThreadBusy` when another run works on the thread, `InvalidInput` for a thread of another database.
+        """
+        runtime = runtime or await current_runtime()
+        _check_thread_id(thread_id)
+        values = {
+            "tenant_id": runtime.tenant_id, "thread_id": thread_id, "database_id": runtime.database_id, "user": runtime.user,
+            "question": question, "message_id": message_id, "owner": owner, "lease": _LEASE,
+        }  # fmt: skip
+        async with runtime.transaction() as conn:
+            thread = await _one(conn, "take_thread", values)
+            if thread is None:
+                raise ThreadBusy(
+                    f"Another turn is running on thread {thread_id!r}; wait for it, or use another thread."
+                )
+            if thread["database_id"] != runtime.database_id:
+                raise InvalidInput(
+                    f"Thread {thread_id!r} is about another database ({thread['database_id']}); start a new one."
+                )
+            return await _begin(conn, values, thread["turn_count"])
+
+    async def continue_turn(
+        self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None
+    ) -> bool:
+        """Take the lease (again) to go on with `turn`; False when the turn is over. Raises `ThreadBusy`."""
+        runtime = runtime or await current_runtime()
+        values = _values(runtime, thread_id, turn=turn, owner=owner, lease=_LEASE, status="running")
+        async with runtime.transaction() as conn:
+            if await _one(conn, "keep_lease", values) is None:
+                raise ThreadBusy(f"Another run has taken over thread {thread_id!r}.")
+            if await _one(conn, "set_turn_status", values) is not None:
+                return True
+            await conn.execute(_QUERIES["release_lease"], values)
+            return False
+
+    async def wait(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> None:
+        """The turn waits for a human: mark it so and let the thread go."""
+        runtime = runtime or await current_runtime()
+        values = _values(runtime, thread_id, turn=turn, owner=owner, status="waiting")
+        async with runtime.transaction() as conn:
+            await conn.execute(_QUERIES["set_turn_status"], values)
+            await conn.execute(_QUERIES["release_lease"], values)
+
+    async def finish_turn(
+        self,
+        thread_id: str,
+        turn: int,
+        *,
+        owner: UUID,
+        answer: str,
+        error: str | None = None,
+        knowledge: Mapping[str, Any] | None = None,
+        runtime: Runtime | None = None,
+    ) -> bool:
+        """Store the answer and let the thread go; False when the turn was over already."""
+        runtime = runtime or await current_runtime()
+        status: TurnStatus = "failed" if error else "done"
+        values = _values(
+            runtime, thread_id, turn=turn, owner=owner, status=status, answer=answer, error=error,
+            knowledge=Jsonb(dict(knowledge or {})),
+        )  # fmt: skip
+        async with runtime.transaction() as conn:
+            finished = await _one(conn, "finish_turn", values)
+            await conn.execute(_QUERIES["release_lease"], values)
+        return finished is not None
+
+    async def transcript(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> Transcript:
+        """What the model is shown, up to and including `turn`. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        values = _values(
+            runtime, thread_id, turn=turn, turns=_TURNS_SHOWN, turns_with_calls=_TURNS_WITH_CALLS
+        )
+        async with runtime.transaction() as conn:
+            row = await _one(conn, "transcript", values)
+        if row is None or not row["turns"]:
+            raise NotFound(f"There is no turn {turn} in a thread {thread_id!r}.")
+        calls = [StoredCall.from_row(thread_id, call) for call in row["calls"] or ()]
+        turns = tuple(
+            Turn(**item, calls=tuple(call for call in calls if call.key.turn == item["turn"]))
+            for item in row["turns"]
+        )
+        return Transcript(summary=row["summary"], turns=turns)
+
+    async def store_round(
+        self,
+        thread_id: str,
+        turn: int,
+        round_: int,
+        requested: Sequence[RequestedCall],
+        *,
+        said: str = "",
+        model: str = "",
+        usage: Usage | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        """Store a model's calls (and its usage) before any is carried out; the first answer of a round stays."""
+        runtime = runtime or await current_runtime()
+        calls = [_call_record(ordinal, call, said) for ordinal, call in enumerate(requested, start=1)]
+        values = _values(
+            runtime,
+            thread_id,
+            turn=turn,
+            round=round_,
+            calls=Jsonb(calls),
+            model=model,
+            **asdict(usage or Usage()),
+        )
+        async with runtime.transaction() as conn:
+            if calls:
+                await conn.execute(_QUERIES["store_calls"], values)
+            if usage is not None:
+                await conn.execute(_QUERIES["add_usage"], values)
+
+    async def call(self, key: CallKey, *, runtime: Runtime | None = None) -> StoredCall:
+        """One stored call. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        async with runtime.transaction() as conn:
+            row = await _one(conn, "one_call", {"tenant_id": runtime.tenant_id, **asdict(key)})
+        if row is None:
+            raise NotFound(f"There is no tool call {key}.")
+        return StoredCall.from_row(key.thread_id, row)
+
+    async def calls(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> list[StoredCall]:
+        """Every call of a turn, in order."""
+        runtime = runtime or await current_runtime()
+        async with runtime.transaction() as conn:
+            rows = await _all(conn, "calls_of_turn", _values(runtime, thread_id, turn=turn))
+        return [StoredCall.from_row(thread_id, row) for row in rows]
+
+    async def call_waits(self, key: CallKey, approval_id: int, *, runtime: Runtime | None = None) -> None:
+        """The call asked a human."""
+        runtime = runtime or await current_runtime()
+        async with runtime.transaction() as conn:
+            await conn.execute(
+                _QUERIES["call_waits"],
+                {"tenant_id": runtime.tenant_id, "approval_id": approval_id, **asdict(key)},
+            )
+
+    async def call_done(self, key: CallKey, result: ToolResult, *, runtime: Runtime | None = None) -> None:
+        """The call has its result; the first one stays."""
+        runtime = runtime or await current_runtime()
+        async with runtime.transaction() as conn:
+            await conn.execute(
+                _QUERIES["call_done"],
+                {"tenant_id": runtime.tenant_id, "result": Jsonb(result), **asdict(key)},
+            )
+
+    async def check_budget(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> None:
+        """Raise `BudgetExceeded` when a cap on tokens or cost, of this turn or this day, is reached."""
+        runtime = runtime or await current_runtime()
+        settings = runtime.settings
+        caps = {
+            "turn_tokens": (settings.turn_token_cap, "tokens in this turn", "AGENT_TURN_TOKEN_CAP"),
+            "turn_cost": (settings.turn_cost_cap, "US dollars in this turn", "AGENT_TURN_COST_CAP"),
+            "day_tokens": (settings.day_token_cap, "tokens today", "AGENT_DAY_TOKEN_CAP"),
+            "day_cost": (settings.day_cost_cap, "US dollars today", "AGENT_DAY_COST_CAP"),
+        }
+        if not any(cap for cap, _, _ in caps.values()):
+            return
+        async with runtime.transaction() as conn:
+            spent = await _one(conn, "spent", _values(runtime, thread_id, turn=turn)) or {}
+        for name, (cap, what, variable) in caps.items():
+            if cap and spent[name] >= cap:
+                raise BudgetExceeded(
+                    f"The cap of {cap:g} {what} is reached ({spent[name]:g} used). Raise {variable}, or wait."
+                )
+
+    async def summarise(self, thread_id: str, *, runtime: Runtime | None = None) -> int:
+        """Fold the oldest turns of a long thread into its summary; returns how many were folded.
+
+        The summary is extractive and bounded: what it drops is still in `agent_memory`, where a question finds it.
+        """
+        runtime = runtime or await current_runtime()
+        values = _values(runtime, thread_id, keep=_SUMMARISE_KEEP, enough=_SUMMARISE_AT)
+        async with runtime.transaction() as conn:
+            rows = await _all(conn, "old_turns", values)
+            if rows:
+                update = {
+                    "summary": fold_summary(rows),
+                    "summarised": rows[-1]["turn"],
+                    "before": rows[0]["summarised"],
+                }
+                await conn.execute(_QUERIES["save_summary"], {**values, **update})
+        return len(rows)
+
+    async def recent(self, *, limit: int = 20, runtime: Runtime | None = None) -> list[ThreadSummary]:
+        """The newest threads about this database."""
+        runtime = runtime or await current_runtime()
+        values = {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "limit": limit}
+        async with runtime.transaction() as conn:
+            return [ThreadSummary(**row) for row in await _all(conn, "recent_threads", values)]  # type: ignore[typeddict-item]  # the query names the keys
+
+    async def turns(self, thread_id: str, *, runtime: Runtime | None = None) -> list[dict[str, Any]]:
+        """The whole conversation, oldest turn first. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        async with runtime.transaction() as conn:
+            rows = await _all(conn, "turns_of_thread", _values(runtime, thread_id))
+        if not rows:
+            raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
+        return rows
+
+    async def delete(self, thread_id: str, *, runtime: Runtime | None = None) -> None:
+        """Delete a thread with its turns. Raises `NotFound`, or `ThreadBusy` while it runs or waits for a human."""
+        runtime = runtime or await current_runtime()
+        values = _values(runtime, thread_id)
+        async with runtime.transaction() as conn:
+            if await _one(conn, "delete_thread", values) is not None:
+                return
+            if await _one(conn, "thread_exists", values) is None:
+                raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
+        raise ThreadBusy(f"Thread {thread_id!r} is running or waits for an approval; decide that first.")
+
+
+threads = Threads()
+
+_QUERIES = load_queries(__package__)
+
+
+def fold_summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The summary of a thread's oldest turns: a line each, newest kept when it grows over its bound."""
+    lines = rows[0]["summary"].splitlines()
+    lines += [
+        f"- asked: {_line(row['question'])} / answered: {_line(row['answer'] or 'nothing')}" for row in rows
+    ]
+    while sum(len(line) + 1 for line in lines) > _SUMMARY_CHARS:
+        del lines[0]
+    return "\n".join(lines)
+
+
+def _line(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _LINE_CHARS else f"{flat[:_LINE_CHARS]}…"
+
+
+def _check_thread_id(thread_id: str) -> None:
+    if not 0 < len(thread_id) <= 200 or not thread_id.isprintable() or "/" in thread_id:
+        raise InvalidInput(
+            f"{thread_id[:50]!r} is not a thread id: use 1 to 200 printable characters without a slash."
+        )
+
+
+def _call_record(ordinal: int, call: RequestedCall, said: str) -> dict[str, Any]:
+    failed: ToolResult | None = (
+        {"success": False, "status": "failed", "error": call.error} if call.error else None
+    )
+    return {
+        "ordinal": ordinal, "call_id": call.call_id, "tool": call.tool, "arguments": call.arguments,
+        "said": said if ordinal == 1 else "", "status": "done" if failed else "stored", "result": failed,
+    }  # fmt: skip
+
+
+def _values(runtime: Runtime, thread_id: str, **more: object) -> dict[str, object]:
+    return {"tenant_id": runtime.tenant_id, "thread_id": thread_id, **more}
+
+
+async def _begin(conn: Connection, values: dict[str, Any], turn_count: int) -> BegunTurn:
+    if values["message_id"] is not None:
+        known = await _one(conn, "turn_of_message", values)
+        if known is not None:
+            return BegunTurn(**known)
+    unfinished = await _one(conn, "open_turn", {**values, "turn": turn_count}) if turn_count else None
+    if unfinished is not None and unfinished["status"] == "waiting":
+        return BegunTurn(**unfinished)
+    if unfinished is not None:
+        await conn.execute(_QUERIES["abandon_turn"], {**values, "turn": unfinished["turn"]})
+    row = await _one(conn, "add_turn", values)
+    assert row is not None  # noqa: S101  # the thread's row is locked by this transaction
+    return BegunTurn(turn=row["turn"], status="running")
+
+
+async def _one(conn: Connection, query: str, values: Mapping[str, object]) -> dict[str, Any] | None:
+    return await (await conn.execute(_QUERIES[query], values)).fetchone()
+
+
+async def _all(conn: Connection, query: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
+    return await (await conn.execute(_QUERIES[query], values)).fetchall()
