@@ -1,4 +1,4 @@
-"""Runs `measure(report)` of the modules `bench_<part>.py`, prints one table, and fails when a bar is missed."""
+"""Runs `measure(report)` of the modules `bench_<part>.py`, prints one table, fails when a bar is missed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parts() -> list[str]:
 
 
 def run(chosen: list[str], report: Report) -> None:
-    """Measure each chosen part in its own event loop; a part that breaks is a missed bar, and the others still run."""
+    """Measure each part in its own event loop; a part that breaks is a missed bar, the others still run."""
     for part in chosen:
         report.part = part
         report.progress("measuring ...")

@@ -18,7 +18,7 @@ class Bar:
 
 
 class Report:
-    """Collects the bars of one run. `note` is for facts without a bar; both are shown as they come, on stderr."""
+    """Collects the bars of one run; `note` is for facts without a bar. Both are shown on stderr as they come."""
 
     def __init__(self) -> None:
         self.part = ""

@@ -110,9 +110,7 @@ def _databases(settings: Settings) -> tuple[Database, Database]:
 def _embedded(settings: Settings) -> tuple[str, str]:
     from agent.db import embedded, migrations, setup
 
-    secret = (
-        settings.secret.get_secret_value() if settings.secret else embedded.read_or_make_secret(settings.home)
-    )
+    secret = settings.secret.get_secret_value() if settings.secret else embedded.read_or_make_secret(settings.home)
     admin = embedded.start(settings.home, secret)
     if migrations.migrate(admin):
         setup.setup_logins(admin, secret, schemas=settings.app_schemas, bypass_rls=settings.reader_bypass_rls)

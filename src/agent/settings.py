@@ -250,7 +250,7 @@ class Settings(BaseSettings):
         description="Seconds until an unanswered approval expires.",
     )
     reader_bypass_rls: bool = Field(
-        False,
+        default=False,
         validation_alias=_env("AGENT_READER_BYPASS_RLS"),
         description="Set up agent_reader with BYPASSRLS, instead of relying on the application's policies.",
     )
@@ -260,7 +260,7 @@ class Settings(BaseSettings):
         description="Comma-separated tables or table.columns (globs allowed) that never reach a model.",
     )
     mask_personal: bool = Field(
-        True,
+        default=True,
         validation_alias=_env("AGENT_MASK_PERSONAL"),
         description="Mask columns that look personal or secret in stored profiles and knowledge.",
     )
@@ -309,9 +309,7 @@ class Settings(BaseSettings):
             problems = "; ".join(
                 f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
             )
-            raise ConfigurationError(
-                f"Correct these settings in the environment or .env: {problems}"
-            ) from None
+            raise ConfigurationError(f"Correct these settings in the environment or .env: {problems}") from None
 
     @property
     def pgdata(self) -> Path:

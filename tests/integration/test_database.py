@@ -37,9 +37,7 @@ async def test_migrating_twice_applies_nothing_and_records_what_the_supabase_cli
     assert rows[0][2] > 10
 
 
-async def test_every_table_of_ours_forces_row_level_security_by_tenant(
-    runtime: Runtime, cluster: Cluster
-) -> None:
+async def test_every_table_of_ours_forces_row_level_security_by_tenant(runtime: Runtime, cluster: Cluster) -> None:
     with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
         tables = conn.execute(
             "select c.relname, c.relrowsecurity and c.relforcerowsecurity,"

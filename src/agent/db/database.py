@@ -103,7 +103,12 @@ class Database:
             pool = AsyncConnectionPool(
                 conninfo,
                 connection_class=AsyncConnection[DictRow],
-                kwargs=_connection_arguments(),
+                kwargs={
+                    "autocommit": True,
+                    "row_factory": dict_row,
+                    "application_name": "learning-agent",
+                    "connect_timeout": CONNECT_TIMEOUT,
+                },
                 min_size=0,
                 max_size=POOL_SIZE,
                 timeout=CONNECT_TIMEOUT,
@@ -117,16 +122,13 @@ class Database:
 
 async def connect(conninfo: str) -> Connection:
     """One connection outside any pool, in autocommit mode with dict rows."""
-    return await AsyncConnection[DictRow].connect(conninfo, **_connection_arguments())
-
-
-def _connection_arguments() -> dict[str, object]:
-    return {
-        "autocommit": True,
-        "row_factory": dict_row,
-        "application_name": "learning-agent",
-        "connect_timeout": CONNECT_TIMEOUT,
-    }
+    return await AsyncConnection[DictRow].connect(
+        conninfo,
+        autocommit=True,
+        row_factory=dict_row,
+        application_name="learning-agent",
+        connect_timeout=CONNECT_TIMEOUT,
+    )
 
 
 _INSPECT = """
@@ -143,9 +145,7 @@ async def _inspect(conn: Connection, login: Login, *, allow_bypass_rls: bool) ->
     if row is None:
         raise SetupRequired(f"The login {login!r} has no entry in pg_roles. Run `agent setup`.")
     if row["version"] < MINIMUM_VERSION:
-        raise ConfigurationError(
-            f"Postgres 15 or newer is needed; this server is {row['version'] // 10_000}."
-        )
+        raise ConfigurationError(f"Postgres 15 or newer is needed; this server is {row['version'] // 10_000}.")
     if row["rolsuper"] or row["rolcreaterole"]:
         raise ConfigurationError(
             f"The credentials for {login!r} belong to a superuser or administrator. "
@@ -157,6 +157,4 @@ async def _inspect(conn: Connection, login: Login, *, allow_bypass_rls: bool) ->
     if row["may_identify"]:
         system = await (await conn.execute("select system_identifier from pg_control_system()")).fetchone()
         identity = f"{system['system_identifier']}/{identity}" if system else identity
-    return ServerFacts(
-        version=row["version"], database=row["database"], identity=identity, read_only=row["replica"]
-    )
+    return ServerFacts(version=row["version"], database=row["database"], identity=identity, read_only=row["replica"])

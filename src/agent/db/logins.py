@@ -91,7 +91,9 @@ def setup_statements(secret: str, schemas: Sequence[str], *, bypass_rls: bool) -
                 name, sql.Literal(verifier)
             ),
         ]
-    statements.append(sql.SQL("alter role agent_app set search_path = agents, agents_checkpoints, public, extensions").format())
+    statements.append(
+        sql.SQL("alter role agent_app set search_path = agents, agents_checkpoints, public, extensions").format()
+    )
     if bypass_rls:
         statements.append(sql.SQL("alter role agent_reader bypassrls").format())
     for schema in schemas:

@@ -60,9 +60,7 @@ def pending_migrations(conn: SyncConnection) -> list[Migration]:
     known = conn.execute("select to_regclass('supabase_migrations.schema_migrations') is not null").fetchone()
     applied: set[str] = set()
     if known and known[0]:
-        applied = {
-            row[0] for row in conn.execute("select version from supabase_migrations.schema_migrations")
-        }
+        applied = {row[0] for row in conn.execute("select version from supabase_migrations.schema_migrations")}
     return [migration for migration in all_migrations() if migration.version not in applied]
 
 

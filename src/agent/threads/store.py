@@ -69,9 +69,7 @@ class Threads:
                 )
             return await _begin(conn, values, thread["turn_count"])
 
-    async def continue_turn(
-        self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None
-    ) -> bool:
+    async def continue_turn(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> bool:
         """Take the lease (again) to go on with `turn`; False when the turn is over. Raises `ThreadBusy`."""
         runtime = runtime or await current_runtime()
         values = _values(runtime, thread_id, turn=turn, owner=owner, lease=_LEASE, status="running")
@@ -117,17 +115,14 @@ class Threads:
     async def transcript(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> Transcript:
         """What the model is shown, up to and including `turn`. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        values = _values(
-            runtime, thread_id, turn=turn, turns=_TURNS_SHOWN, turns_with_calls=_TURNS_WITH_CALLS
-        )
+        values = _values(runtime, thread_id, turn=turn, turns=_TURNS_SHOWN, turns_with_calls=_TURNS_WITH_CALLS)
         async with runtime.transaction() as conn:
             row = await _one(conn, "transcript", values)
         if row is None or not row["turns"]:
             raise NotFound(f"There is no turn {turn} in a thread {thread_id!r}.")
         calls = [StoredCall.from_row(thread_id, call) for call in row["calls"] or ()]
         turns = tuple(
-            Turn(**item, calls=tuple(call for call in calls if call.key.turn == item["turn"]))
-            for item in row["turns"]
+            Turn(**item, calls=tuple(call for call in calls if call.key.turn == item["turn"])) for item in row["turns"]
         )
         return Transcript(summary=row["summary"], turns=turns)
 
@@ -269,9 +264,7 @@ _QUERIES = load_queries(__package__)
 def fold_summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """The summary of a thread's oldest turns: a line each, newest kept when it grows over its bound."""
     lines = rows[0]["summary"].splitlines()
-    lines += [
-        f"- asked: {_line(row['question'])} / answered: {_line(row['answer'] or 'nothing')}" for row in rows
-    ]
+    lines += [f"- asked: {_line(row['question'])} / answered: {_line(row['answer'] or 'nothing')}" for row in rows]
     while sum(len(line) + 1 for line in lines) > _SUMMARY_CHARS:
         del lines[0]
     return "\n".join(lines)
@@ -284,15 +277,11 @@ def _line(text: str) -> str:
 
 def _check_thread_id(thread_id: str) -> None:
     if not 0 < len(thread_id) <= 200 or not thread_id.isprintable() or "/" in thread_id:
-        raise InvalidInput(
-            f"{thread_id[:50]!r} is not a thread id: use 1 to 200 printable characters without a slash."
-        )
+        raise InvalidInput(f"{thread_id[:50]!r} is not a thread id: use 1 to 200 printable characters without a slash.")
 
 
 def _call_record(ordinal: int, call: RequestedCall, said: str) -> dict[str, Any]:
-    failed: ToolResult | None = (
-        {"success": False, "status": "failed", "error": call.error} if call.error else None
-    )
+    failed: ToolResult | None = {"success": False, "status": "failed", "error": call.error} if call.error else None
     return {
         "ordinal": ordinal, "call_id": call.call_id, "tool": call.tool, "arguments": call.arguments,
         "said": said if ordinal == 1 else "", "status": "done" if failed else "stored", "result": failed,
