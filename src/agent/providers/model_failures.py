@@ -1,0 +1,121 @@
+"""What went wrong in a model call, in our words: wait and try again, change a setting, or give up.
+
+Provider libraries raise dozens of classes; they agree on an HTTP status, headers and a message, so this reads those and
+imports none of the libraries. No text that leaves here holds a key.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.errors import ConfigurationError, OperatorError, ProviderUnavailable
+
+# A provider that asks for a longer pause is treated as down: somebody is waiting for the answer.
+LONGEST_PAUSE = 30.0
+
+_KEY_LIKE = re.compile(r"\b(?:sk|key|pk)-[\w*.-]{6,}", re.IGNORECASE)
+_TRANSPORT_MODULES = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "openai", "anthropic", "google")
+_RETRIED = frozenset({408, 409, 425, 429})
+
+Kind = Literal["busy", "broken", "timeout", "quota", "key", "model", "refused"]
+
+
+class BrokenStream(Exception):
+    """The answer ended before its end; never leaves the providers, where it becomes `ProviderUnavailable`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One failed call: `kind` decides what happens next; `pause` is the provider's own wish in seconds."""
+
+    kind: Kind
+    detail: str
+    pause: float | None = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed a little later."""
+        if self.kind not in ("busy", "broken", "timeout"):
+            return False
+        return self.pause is None or self.pause <= LONGEST_PAUSE
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    """What `error` means, or None when it is no failure of a provider (a bug must stay visible)."""
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        return _by_status(error, status)
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return Failure(kind="timeout", detail="it did not answer in time")
+    if isinstance(error, BrokenStream):
+        return Failure(kind="broken", detail=str(error) or "its answer broke off")
+    if isinstance(error, json.JSONDecodeError):
+        return Failure(kind="broken", detail="it sent something that is not JSON")
+    if isinstance(error, ConnectionError) or type(error).__module__.partition(".")[0] in _TRANSPORT_MODULES:
+        return Failure(kind="broken", detail=_text_of(error) or "the connection failed")
+    return None
+
+
+def error_for(failure: Failure, *, name: str) -> OperatorError:
+    """The error to raise for the model `name`: it says who must do what."""
+    key_setting = "DEEPSEEK_API_KEY" if name.startswith("deepseek:") else "OPENAI_API_KEY"
+    match failure.kind:
+        case "key":
+            return ConfigurationError(f"{name} refused the key (or has no access): check {key_setting}")
+        case "model":
+            return ConfigurationError(
+                f"{name} does not exist at its server: set AGENT_MODEL to provider:name of a model that it serves"
+                f" ({failure.detail})"
+            )
+        case "refused":
+            return ConfigurationError(
+                f"{name} refused the request; lower AGENT_CONTEXT_TOKENS or choose another AGENT_MODEL"
+                f" ({failure.detail})"
+            )
+        case "quota":
+            return ProviderUnavailable(
+                f"{name} is over its quota: add credit there, or set AGENT_MODEL_FALLBACKS ({failure.detail})"
+            )
+        case _:
+            wait = f"; it asks to wait {failure.pause:.0f} s" if failure.pause else ""
+            return ProviderUnavailable(
+                f"{name} did not answer ({failure.detail}{wait}): try again later, or set AGENT_MODEL_FALLBACKS"
+            )
+
+
+def _by_status(error: BaseException, status: int) -> Failure:
+    detail = f"HTTP {status}: {_text_of(error)}"
+    if status in (401, 403):
+        return Failure(kind="key", detail=f"HTTP {status}")
+    if status == 404:
+        return Failure(kind="model", detail=detail)
+    if status == 402 or (status == 429 and getattr(error, "code", None) == "insufficient_quota"):
+        return Failure(kind="quota", detail=detail)
+    if status in _RETRIED or status >= 500:
+        return Failure(kind="busy", detail=detail, pause=_pause_of(error))
+    return Failure(kind="refused", detail=detail)
+
+
+def _pause_of(error: BaseException) -> float | None:
+    """Seconds that the Retry-After header (seconds or a date) asks for; None where there is none that makes sense."""
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    value = headers.get("retry-after") if headers is not None else None
+    if not value:
+        return None
+    try:
+        return max(0.0, min(float(value), 86_400.0))
+    except ValueError:
+        parsed = email.utils.parsedate_tz(value)
+    return max(0.0, email.utils.mktime_tz(parsed) - time.time()) if parsed else None
+
+
+def _text_of(error: BaseException) -> str:
+    body = getattr(error, "body", None)
+    message = body.get("message") if isinstance(body, dict) else None
+    text = " ".join(str(message or error).split())
+    return _KEY_LIKE.sub("[key]", text)[:200]
