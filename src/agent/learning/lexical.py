@@ -1,0 +1,70 @@
+"""What counts as the same text: cleaning, the length cap, and the hash on which exact duplicates collapse.
+
+Pure rules. Text comes in from models, people and databases; what goes out can be stored in Postgres, and two texts
+share a hash only when they differ in nothing but white space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.errors import InvalidInput
+
+# A memory is a statement, not a document: longer texts are cut, and the cut is written into the text.
+MAX_CONTENT_CHARS = 16_000
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_REPLACEMENT = "\ufffd"
+
+
+def clean(text: str) -> str:
+    """`text` without what Postgres cannot store: NUL and lone surrogates become U+FFFD."""
+    return _UNSTORABLE.sub(_REPLACEMENT, text)
+
+
+def clean_json(value: Any) -> Any:
+    """A JSON value whose strings and keys are all clean."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(key)): clean_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_json(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A text ready to be stored: what is kept, and the hash of the whole of it."""
+
+    text: str
+    digest: bytes
+
+
+def prepare(content: str, *, subject: str | None = None) -> Content:
+    """Clean, cap and hash `content`. With a `subject`, equal texts about different subjects stay apart.
+
+    Raises `InvalidInput` when nothing is left to remember.
+    """
+    text = clean(content).strip()
+    if not text:
+        raise InvalidInput("A memory needs some text; give it content.")
+    return Content(_capped(text), _digest(text, subject))
+
+
+def _digest(text: str, subject: str | None) -> bytes:
+    # Only white space is normalised: case, numbers, negations and names all carry meaning.
+    normal = " ".join(text.split())
+    salted = normal if subject is None else f"{subject}\x00{normal}"
+    return hashlib.sha256(salted.encode()).digest()
+
+
+def _capped(text: str) -> str:
+    if len(text) <= MAX_CONTENT_CHARS:
+        return text
+    notice = f" … [cut here: the first of {len(text)} characters]"
+    return text[: MAX_CONTENT_CHARS - len(notice)] + notice
