@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from agent.demo.application import fill_demo
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster
@@ -40,6 +41,21 @@ def settings(cluster: Cluster) -> Settings:
 async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
     """A runtime on a fresh, migrated database with an empty application; it is the current one."""
     runtime = await open_runtime(settings)
+    with use_runtime(runtime):
+        yield runtime
+    await runtime.close()
+
+
+@pytest.fixture
+def demo_settings(cluster: Cluster) -> Settings:
+    """Settings of a fresh copy of the demonstration application."""
+    return cluster.database(cluster.template("demo", fill_demo))
+
+
+@pytest.fixture
+async def demo_runtime(demo_settings: Settings) -> AsyncIterator[Runtime]:
+    """A runtime on a fresh copy of the demonstration application; it is the current one."""
+    runtime = await open_runtime(demo_settings)
     with use_runtime(runtime):
         yield runtime
     await runtime.close()

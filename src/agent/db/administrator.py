@@ -1,0 +1,37 @@
+"""The administrator's side of the databases: for set-up, migrations, backups and the demo, never for an agent's turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.errors import ConfigurationError
+from agent.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Administrator:
+    """The administrator's URLs of the agent's own and of the application database, and the secret of the logins."""
+
+    url: str = field(repr=False)
+    app_url: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+def administrator(settings: Settings) -> Administrator:
+    """The administrator that `settings` name; starts the embedded server where there is no other.
+
+    Blocks. Raises `ConfigurationError` when DATABASE_URL or AGENT_SECRET is missing, `DatabaseUnavailable`.
+    """
+    secret = settings.secret.get_secret_value() if settings.secret else None
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    if settings.embedded:
+        from agent.db import embedded
+
+        secret = secret or embedded.read_or_make_secret(settings.home)
+        url = embedded.start(settings.home, secret)
+    if url is None or secret is None:
+        raise ConfigurationError(
+            "This needs an administrator: set DATABASE_URL and AGENT_SECRET, or neither of them for the embedded database."
+        )
+    app_url = settings.app_database_url.get_secret_value() if settings.app_database_url else url
+    return Administrator(url=url, app_url=app_url, secret=secret)

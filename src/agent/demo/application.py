@@ -1,0 +1,150 @@
+"""The demonstration application: loaded into an empty public schema, recognised by its mark, removed by name.
+
+`supabase/seed.sql` is the only description of it: what it creates there is what `reset_demo` drops.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+from psycopg import sql
+
+from agent.db import migrations, setup
+from agent.db.administrator import Administrator, administrator
+from agent.db.failures import connection_failure
+from agent.errors import ConfigurationError
+from agent.runtime import Runtime, current_runtime
+from agent.settings import Settings
+
+MARK = "Demonstration data of learning-agent"
+
+# Serialises concurrent loads and resets.
+_LOCK = 7_246_105_002
+
+_IS_DEMO = "select coalesce(obj_description('public'::regnamespace) like %s, false) as demo"
+
+# Relations of an application in schema public; what belongs to an extension does not count.
+_RELATIONS = """
+SELECT relname FROM pg_class c
+ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT relispartition
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e')
+ ORDER BY relname
+"""
+
+_CREATED = re.compile(
+    r"^create (?P<kind>table|view|materialized view|function|procedure|type|domain) public\.(?P<name>\w+)"
+    r"|^create trigger (?P<trigger>\w+) .*? on public\.(?P<table>\w+)",
+    re.MULTILINE,
+)
+
+
+async def is_demo(*, runtime: Runtime | None = None) -> bool:
+    """Whether the application database holds the demonstration application."""
+    runtime = runtime or await current_runtime()
+    async with runtime.app.connection("agent_reader") as conn:
+        row = await (await conn.execute(_IS_DEMO, [f"{MARK}%"])).fetchone()
+    return bool(row and row["demo"])
+
+
+def load_demo(settings: Settings) -> bool:
+    """Migrate, load the demonstration application and give the logins their rights; False when it is there already.
+
+    Blocks, about two seconds on a fresh machine. Raises `ConfigurationError` when the schema public holds somebody's
+    application.
+    """
+    admin = administrator(settings)
+    with _prepared(settings, admin) as conn, conn.transaction():
+        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        if _is_marked(conn):
+            return False
+        _check_empty(conn)
+        fill_demo(conn)
+    _give_rights(settings, admin)
+    return True
+
+
+def reset_demo(settings: Settings) -> None:
+    """Bring the demonstration application back to its first state, whatever was done to its rows. Blocks.
+
+    Raises `ConfigurationError` when the database is not the demonstration's, or when something else depends on it.
+    """
+    admin = administrator(settings)
+    with _prepared(settings, admin) as conn, conn.transaction():
+        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        if not _is_marked(conn):
+            raise ConfigurationError("This database is not the demonstration's; nothing was reset.")
+        _drop(conn)
+        fill_demo(conn)
+    _give_rights(settings, admin)
+
+
+def remove_demo(settings: Settings) -> None:
+    """Drop the demonstration application, and nothing else. Blocks. Raises like `reset_demo`."""
+    with _prepared(settings, administrator(settings)) as conn, conn.transaction():
+        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        if not _is_marked(conn):
+            raise ConfigurationError("This database is not the demonstration's; nothing was removed.")
+        _drop(conn)
+        conn.execute("comment on schema public is 'standard public schema'")
+
+
+def fill_demo(conn: psycopg.Connection) -> None:
+    """Run `supabase/seed.sql` on a connection to a migrated database whose schema public is empty."""
+    conn.execute("set client_min_messages = warning")
+    conn.execute(seed_text().encode())
+
+
+def seed_text() -> str:
+    """The text of `supabase/seed.sql`."""
+    return migrations.supabase_folder().joinpath("seed.sql").read_text(encoding="utf-8")
+
+
+def _prepared(settings: Settings, admin: Administrator) -> psycopg.Connection:
+    # The seed's policies name the logins, so these exist first.
+    if admin.app_url == admin.url:
+        migrations.migrate(admin.url)
+    _give_rights(settings, admin)
+    try:
+        return psycopg.connect(admin.app_url, autocommit=True, connect_timeout=10)
+    except psycopg.OperationalError as error:
+        raise connection_failure(error, admin.app_url) from error
+
+
+def _give_rights(settings: Settings, admin: Administrator) -> None:
+    setup.setup_logins(admin.app_url, admin.secret, schemas=settings.app_schemas, bypass_rls=settings.reader_bypass_rls)
+
+
+def _is_marked(conn: psycopg.Connection) -> bool:
+    row = conn.execute(_IS_DEMO, [f"{MARK}%"]).fetchone()
+    return bool(row and row[0])
+
+
+def _check_empty(conn: psycopg.Connection) -> None:
+    found = [row[0] for row in conn.execute(_RELATIONS)]
+    if found:
+        raise ConfigurationError(
+            f"The schema public holds an application already ({', '.join(map(repr, found[:5]))}, ...). The demonstration "
+            "needs an empty one: run it with another AGENT_HOME and without DATABASE_URL, or use `agent chat` on your data."
+        )
+
+
+def _drop(conn: psycopg.Connection) -> None:
+    # In reverse order and without CASCADE, so that nothing goes that the seed did not create.
+    try:
+        for created in reversed(list(_CREATED.finditer(seed_text()))):
+            conn.execute(_drop_statement(created))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise ConfigurationError(
+            f"Something else depends on the demonstration application; drop it first. {error.diag.message_detail}"
+        ) from error
+
+
+def _drop_statement(created: re.Match[str]) -> sql.Composed:
+    if created["trigger"]:
+        return sql.SQL("drop trigger if exists {} on {}").format(
+            sql.Identifier(created["trigger"]), sql.Identifier("public", created["table"])
+        )
+    # The kind is one of the words of the pattern above, in a file of this package.
+    kind = sql.SQL(created["kind"])
+    return sql.SQL("drop {} if exists {}").format(kind, sql.Identifier("public", created["name"]))
