@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from agent.db import Connection, Database
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class Runtime:
     """`db` holds the agent's tables, `app` is the application database (the same object when they are one).
 
-    `model` is None until somebody gives one; `chat_client(runtime)` then makes it from the settings.
+    `model` is None unless somebody gave one; `chat_client()` then makes it from the settings, once.
+    `made` keeps what upper layers build once for this runtime (the compiled graph).
     """
 
     settings: Settings
@@ -41,6 +42,7 @@ class Runtime:
     user: str
     embedder: Embedder
     model: ChatClient | None = None
+    made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def shared(self) -> bool:
@@ -52,6 +54,17 @@ class Runtime:
         """A transaction on the agent's tables, for this runtime's tenant."""
         async with self.db.transaction(self.tenant_id) as conn:
             yield conn
+
+    def chat_client(self) -> ChatClient:
+        """The chat model of this runtime. Raises `ConfigurationError`."""
+        if self.model is not None:
+            return self.model
+        if "model" not in self.made:
+            from agent.providers.models import create_chat_client
+
+            self.made["model"] = create_chat_client(self.settings)
+        client: ChatClient = self.made["model"]
+        return client
 
     def for_tenant(self, tenant_id: str, *, user: str | None = None) -> Runtime:
         """The same connections for another tenant or user."""

@@ -16,6 +16,16 @@ RETURNING thread_id
 UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL, updated_at = now()
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
 
+-- abandon_run: the run was stopped: its turn ends, unless it waits for a human, and the thread is free
+WITH freed AS (
+  UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
+  RETURNING turn_count
+)
+UPDATE agents.turns SET status = 'failed', error = 'stopped by the user', finished_at = now()
+  FROM freed
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = turn_count AND status = 'running'
+
 -- turn_of_message: the turn that this very message began, when a run is repeated after a crash
 SELECT turn, status FROM agents.turns
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND message_id = %(message_id)s

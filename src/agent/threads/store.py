@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from psycopg.types.json import Jsonb
 
 from agent.db import Connection, load_queries
-from agent.errors import BudgetExceeded, InvalidInput, NotFound, ThreadBusy
+from agent.errors import BudgetExceeded, InvalidInput, NotFound, OperatorError, ThreadBusy
 from agent.runtime import Runtime, current_runtime
 from agent.threads.records import (
     BegunTurn,
@@ -24,7 +27,10 @@ from agent.threads.records import (
 )
 from agent.types import CallKey, ToolResult, Usage
 
-_LEASE = timedelta(minutes=5)
+_log = structlog.get_logger(__name__)
+
+_LEASE = timedelta(seconds=60)
+_RENEW_SECONDS = 20
 _TURNS_SHOWN = 40
 _TURNS_WITH_CALLS = 3
 # Summarising starts when this many turns are not in the summary, and leaves the newest out.
@@ -80,6 +86,23 @@ class Threads:
                 return True
             await conn.execute(_QUERIES["release_lease"], values)
             return False
+
+    @asynccontextmanager
+    async def held(self, thread_id: str, *, owner: UUID, runtime: Runtime) -> AsyncIterator[None]:
+        """Keep the lease alive while something slow runs inside the `with` block."""
+        keeper = asyncio.create_task(_keep(_values(runtime, thread_id, owner=owner, lease=_LEASE), runtime))
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeper
+
+    async def abandon(self, thread_id: str, *, owner: UUID, runtime: Runtime | None = None) -> None:
+        """The run was stopped by its user: its turn ends as failed, and the thread is free at once."""
+        runtime = runtime or await current_runtime()
+        async with runtime.transaction() as conn:
+            await conn.execute(_QUERIES["abandon_run"], _values(runtime, thread_id, owner=owner))
 
     async def wait(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> None:
         """The turn waits for a human: mark it so and let the thread go."""
@@ -305,6 +328,16 @@ async def _begin(conn: Connection, values: dict[str, Any], turn_count: int) -> B
     row = await _one(conn, "add_turn", values)
     assert row is not None  # noqa: S101  # the thread's row is locked by this transaction
     return BegunTurn(turn=row["turn"], status="running")
+
+
+async def _keep(values: Mapping[str, object], runtime: Runtime) -> None:
+    while True:
+        await asyncio.sleep(_RENEW_SECONDS)
+        try:
+            async with runtime.transaction() as conn:
+                await conn.execute(_QUERIES["keep_lease"], values)
+        except OperatorError:
+            _log.warning("lease_not_renewed", thread_id=values["thread_id"], exc_info=True)
 
 
 async def _one(conn: Connection, query: str, values: Mapping[str, object]) -> dict[str, Any] | None:

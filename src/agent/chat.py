@@ -1,0 +1,236 @@
+"""Turns as a surface sees them: ask, watch the steps, decide approvals, go on. Every surface talks to the graph here.
+
+async for event in chat.ask("How many clients are active?"):
+    ...
+answer = await chat.answer("How many clients are active?")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+from uuid import UUID, uuid4
+
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
+
+from agent.approval.human_approval import Approval, human_approval_queue
+from agent.checkpoints import Checkpointer
+from agent.graph import open_graph
+from agent.runtime import Runtime, current_runtime, use_runtime
+from agent.threads import threads
+from agent.types import ToolResult
+
+# Checkpoints are pruned at every n-th turn: often enough to stay small, seldom enough to cost nothing.
+_PRUNE_EVERY = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A piece of the model's text, as it comes."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolStarted:
+    """A tool call begins."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished:
+    """A tool call has its result."""
+
+    tool: str
+    result: ToolResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAsked:
+    """A human must decide; decide with `human_approval_queue.decide`, then `chat.resume`."""
+
+    approval: Approval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalDecided:
+    """An approval was decided, and executed if it was approved."""
+
+    approval_id: int
+    status: str
+    result: ToolResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The end of a turn. `sources` names the SQL that ran with row counts, the memories and the tables."""
+
+    thread_id: str
+    turn: int
+    text: str
+    sources: Mapping[str, Any]
+    error: str | None = None
+
+
+ChatEvent: TypeAlias = Token | ToolStarted | ToolFinished | ApprovalAsked | ApprovalDecided | Answered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatAnswer:
+    """One turn, whole. While `status` is "waiting", `approvals` are to be decided before `chat.resume`."""
+
+    thread_id: str
+    status: Literal["done", "failed", "waiting"]
+    text: str
+    sources: Mapping[str, Any] = field(default_factory=dict)
+    approvals: Sequence[Approval] = ()
+    error: str | None = None
+
+
+class Chat:
+    """Runs turns on the graph. Holds nothing; see the module docstring."""
+
+    def new_thread(self) -> str:
+        """An id for a new conversation."""
+        return uuid4().hex[:12]
+
+    async def ask(
+        self, question: str, *, thread_id: str | None = None, runtime: Runtime | None = None
+    ) -> AsyncIterator[ChatEvent]:
+        """Ask on a thread (default: a new one); yields what happens, last `Answered` or one `ApprovalAsked` or more.
+
+        Raises `InvalidInput`, `ThreadBusy`, `AgentStopped` or an `OperatorError`. Leaving the iteration stops the turn.
+        """
+        runtime = runtime or await current_runtime()
+        message = HumanMessage(question, id=str(uuid4()))
+        async for event in _stream({"messages": [message]}, thread_id or self.new_thread(), runtime):
+            yield event
+
+    async def resume(self, thread_id: str, *, runtime: Runtime | None = None) -> AsyncIterator[ChatEvent]:
+        """Go on with a turn that waited: what was decided, here or elsewhere, is collected from the queue's rows."""
+        runtime = runtime or await current_runtime()
+        graph, config = await _graph(runtime), _config(thread_id, runtime, uuid4())
+        state = await graph.aget_state(config)
+        waiting = {one.id: {"type": "collect"} for one in state.interrupts}
+        async for event in _stream(Command(resume=waiting) if waiting else {"messages": []}, thread_id, runtime):
+            yield event
+
+    async def answer(
+        self, question: str, *, thread_id: str | None = None, runtime: Runtime | None = None
+    ) -> ChatAnswer:
+        """Ask, and return the whole answer, or the approvals that must be decided first."""
+        thread_id = thread_id or self.new_thread()
+        return await _whole(self.ask(question, thread_id=thread_id, runtime=runtime), thread_id)
+
+    async def finish(self, thread_id: str, *, runtime: Runtime | None = None) -> ChatAnswer:
+        """`resume`, and return the whole answer."""
+        return await _whole(self.resume(thread_id, runtime=runtime), thread_id)
+
+
+chat = Chat()
+
+
+async def _whole(events: AsyncIterator[ChatEvent], thread_id: str) -> ChatAnswer:
+    approvals: list[Approval] = []
+    text: list[str] = []
+    async for event in events:
+        if isinstance(event, Token):
+            text.append(event.text)
+        elif isinstance(event, ApprovalAsked):
+            approvals.append(event.approval)
+        elif isinstance(event, Answered):
+            status: Literal["done", "failed"] = "failed" if event.error else "done"
+            return ChatAnswer(
+                thread_id=thread_id, status=status, text=event.text, sources=event.sources, error=event.error
+            )
+    return ChatAnswer(thread_id=thread_id, status="waiting", text="".join(text), approvals=approvals)
+
+
+async def _graph(runtime: Runtime) -> CompiledStateGraph[Any]:
+    key = f"graph of {runtime.tenant_id}"
+    if key not in runtime.made:
+        runtime.made[key] = await open_graph(runtime)
+    graph: CompiledStateGraph[Any] = runtime.made[key]
+    return graph
+
+
+def _config(thread_id: str, runtime: Runtime, run_id: UUID) -> RunnableConfig:
+    return {
+        "configurable": {"thread_id": f"{runtime.tenant_id}/{thread_id}", "run_id": str(run_id)},
+        "recursion_limit": 4 * runtime.settings.max_rounds + 20,
+    }
+
+
+async def _stream(graph_input: Any, thread_id: str, runtime: Runtime) -> AsyncIterator[ChatEvent]:
+    """Run the graph in a task of its own (it sees this runtime, and is cancelled when the reader leaves)."""
+    queue: asyncio.Queue[ChatEvent | None] = asyncio.Queue()
+    run_id = uuid4()
+    task = asyncio.create_task(_drive(graph_input, thread_id, run_id, runtime, queue))
+    task.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while (event := await queue.get()) is not None:
+            yield event
+        await task
+    finally:
+        if not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            await asyncio.shield(threads.abandon(thread_id, owner=run_id, runtime=runtime))
+
+
+async def _drive(
+    graph_input: Any, thread_id: str, run_id: UUID, runtime: Runtime, queue: asyncio.Queue[ChatEvent | None]
+) -> None:
+    with use_runtime(runtime):
+        graph = await _graph(runtime)
+        config = _config(thread_id, runtime, run_id)
+        answered: Answered | None = None
+        async for mode, part in graph.astream(
+            graph_input, config, stream_mode=["messages", "updates", "custom"], durability="sync"
+        ):
+            async for event in _events(mode, part, thread_id, runtime):
+                answered = event if isinstance(event, Answered) else answered
+                queue.put_nowait(event)
+        if answered is not None and answered.turn % _PRUNE_EVERY == 0 and isinstance(graph.checkpointer, Checkpointer):
+            await graph.checkpointer.prune_thread(thread_id)
+
+
+async def _events(mode: str, part: Any, thread_id: str, runtime: Runtime) -> AsyncIterator[ChatEvent]:
+    if mode == "messages":
+        message, _ = part
+        # Whole messages are node outputs, already shown as chunks or told by `Answered`.
+        if isinstance(message, AIMessageChunk) and message.text:
+            yield Token(text=message.text)
+    elif mode == "custom":
+        event = _custom_event(part, thread_id)
+        if event is not None:
+            yield event
+    elif mode == "updates":
+        for interrupt in part.get("__interrupt__", ()):
+            approval = await human_approval_queue.get(interrupt.value["approval_id"], runtime=runtime)
+            yield ApprovalAsked(approval=approval)
+        for message in (part.get("load_knowledge") or {}).get("messages", ()):
+            if isinstance(message, AIMessage):
+                yield Token(text=message.text)
+
+
+def _custom_event(part: Mapping[str, Any], thread_id: str) -> ChatEvent | None:
+    match part:
+        case {"event": "tool_started", "tool": tool, "arguments": arguments}:
+            return ToolStarted(tool=tool, arguments=arguments)
+        case {"event": "tool_finished", "tool": tool, "result": result}:
+            return ToolFinished(tool=tool, result=result)
+        case {"event": "approval_decided", "approval_id": approval_id, "status": status, "result": result}:
+            return ApprovalDecided(approval_id=approval_id, status=status, result=result)
+        case {"event": "answered", "turn": turn, "answer": text, "sources": sources, "error": error}:
+            return Answered(thread_id=thread_id, turn=turn, text=text, sources=sources, error=error)
+    return None

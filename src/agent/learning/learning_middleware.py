@@ -1,0 +1,127 @@
+"""What surrounds every execution: load what is known before, save what happened after.
+
+Knows nothing of LangGraph: the graph's nodes and the LangChain middleware are thin adapters over `load` and `save`.
+Loading never fails a turn: a part that cannot be loaded is logged and left empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+import structlog
+
+from agent.errors import AgentError
+from agent.learning.memory import agent_memory
+from agent.learning.schema_linking import LinkedSchema, link_schema
+from agent.learning.semantic_search import RelevantContext, semantic_search
+from agent.runtime import Runtime, current_runtime
+
+_log = structlog.get_logger(__name__)
+
+_ANSWER_CHARS = 600
+_SQL_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """What is known for one question: text for the model, and where it came from."""
+
+    schema: str = ""
+    memories: str = ""
+    tables: tuple[str, ...] = ()
+    memory_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """One turn as it is remembered. `statements` is the SQL that ran, `outcomes` what came of risky actions."""
+
+    question: str
+    answer: str
+    statements: Sequence[str] = ()
+    outcomes: Sequence[str] = ()
+    recalled: Sequence[int] = ()
+    failed: bool = False
+    thread_id: str | None = None
+    turn: int | None = None
+    tools: Sequence[str] = field(default=())
+
+
+class LearningMiddleware:
+    """Loads knowledge before an execution and saves the interaction after it. Holds nothing."""
+
+    async def load(self, question: str, *, also: Sequence[str] = (), runtime: Runtime | None = None) -> Knowledge:
+        """The schema parts and memories that matter for `question`, each inside its token budget.
+
+        `also` names tables that were used earlier in the conversation.
+        """
+        runtime = runtime or await current_runtime()
+        linked, context = await asyncio.gather(_schema(question, also, runtime), _memories(question, runtime))
+        return Knowledge(
+            schema=linked.text if linked else "",
+            tables=linked.tables if linked else (),
+            memories=context.text if context else "",
+            memory_ids=tuple(memory.id for memory in context.memories) if context else (),
+        )
+
+    async def save(self, interaction: Interaction, *, runtime: Runtime | None = None) -> None:
+        """Remember one interaction, also a failed or rejected one.
+
+        An answer that only repeats what was recalled teaches nothing and is not saved again.
+        """
+        runtime = runtime or await current_runtime()
+        if _only_recalled(interaction):
+            return
+        await agent_memory.save(
+            interaction_text(interaction),
+            kind="interaction",
+            trust="agent",
+            metadata={"failed": interaction.failed, "tools": sorted(set(interaction.tools))},
+            source_thread=interaction.thread_id,
+            source_turn=interaction.turn,
+            source_quote=interaction.question[:_SQL_CHARS],
+            runtime=runtime,
+        )
+
+
+learning_middleware = LearningMiddleware()
+
+
+def interaction_text(interaction: Interaction) -> str:
+    """The memory of an interaction: question, what was done, answer; long parts are cut with an ellipsis."""
+    lines = [f"Asked: {_cut(interaction.question, _ANSWER_CHARS)}"]
+    lines += [f"Ran: {_cut(statement, _SQL_CHARS)}" for statement in interaction.statements]
+    lines += [f"Outcome: {_cut(outcome, _SQL_CHARS)}" for outcome in interaction.outcomes]
+    lines.append(f"{'Failed' if interaction.failed else 'Answered'}: {_cut(interaction.answer, _ANSWER_CHARS)}")
+    return "\n".join(lines)
+
+
+def _only_recalled(interaction: Interaction) -> bool:
+    looked_only = all(tool in {"search_memory", "remember"} for tool in interaction.tools)
+    return bool(interaction.recalled) and looked_only and not interaction.failed
+
+
+def _cut(text: str, limit: int) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else f"{flat[:limit]}…"
+
+
+async def _schema(question: str, also: Sequence[str], runtime: Runtime) -> LinkedSchema | None:
+    try:
+        return await link_schema(question, token_budget=runtime.settings.schema_tokens, also=also, runtime=runtime)
+    except (AgentError, psycopg.Error) as error:
+        _log.warning("knowledge_schema_failed", error=str(error), exc_info=True)
+        return None
+
+
+async def _memories(question: str, runtime: Runtime) -> RelevantContext | None:
+    try:
+        return await semantic_search.get_relevant_context(
+            question, token_budget=runtime.settings.memory_tokens, runtime=runtime
+        )
+    except (AgentError, psycopg.Error) as error:
+        _log.warning("knowledge_memories_failed", error=str(error), exc_info=True)
+        return None

@@ -1,0 +1,39 @@
+"""The graph's state: LangGraph's working memory of one thread. Our own rows are the truth; this may be lost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+
+
+class State(TypedDict, total=False):
+    """`messages` is the transcript that Studio shows, kept to the last turns; the rest belongs to the current turn."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    turn: int
+    round: int
+    knowledge: dict[str, Any]
+    answer: str
+    error: str | None
+    # What `load_knowledge` and `collect` decided about where to go: "act", "approve", "collect" or "end".
+    route: str
+    approvals: list[int]
+    # A new message arrived while an earlier turn was still to be finished: it is taken up after that.
+    deferred: bool
+
+
+class CallState(TypedDict):
+    """What one `safe_executor` task is sent: the key of a stored call."""
+
+    thread_id: str
+    turn: int
+    round: int
+    ordinal: int
+
+
+class ApprovalState(TypedDict):
+    """What one `human_approval` task is sent."""
+
+    approval_id: int
