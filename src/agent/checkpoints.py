@@ -20,7 +20,7 @@ _READY = """
 SELECT count(*) = 3 AND bool_and(relforcerowsecurity) AS ready FROM pg_class
  WHERE relnamespace = 'agents_checkpoints'::regnamespace AND relname = ANY (%s)
 """
-_LOCK = 7_246_105_002
+_LOCK = 7_246_105_003
 
 
 class Checkpointer(AsyncPostgresSaver):

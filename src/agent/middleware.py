@@ -1,0 +1,81 @@
+"""The learning middleware for agents made with `langchain.agents.create_agent`.
+
+    agent = create_agent(model, tools=langchain_tools(), middleware=[KnowledgeMiddleware()])
+
+Before a run it loads what is known for the question, shows it to the model as data, and afterwards saves the interaction.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+from typing_extensions import NotRequired
+
+from agent import prompts
+from agent.learning.learning_middleware import Interaction, Knowledge, learning_middleware
+from agent.runtime import Runtime
+
+
+class KnowledgeState(AgentState[Any]):
+    """The agent's state with the knowledge of the current run."""
+
+    knowledge: NotRequired[dict[str, Any]]
+
+
+class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
+    """Loads knowledge before an agent runs and saves the interaction after it."""
+
+    state_schema = KnowledgeState
+
+    def __init__(self, *, runtime: Runtime | None = None) -> None:
+        super().__init__()
+        self._runtime = runtime
+
+    async def abefore_agent(self, state: KnowledgeState, runtime: Any) -> dict[str, Any]:
+        """Load the schema parts and memories that matter for the last question."""
+        knowledge = await learning_middleware.load(_question(state["messages"]), runtime=self._runtime)
+        return {
+            "knowledge": {
+                "schema": knowledge.schema,
+                "memories": knowledge.memories,
+                "memory_ids": list(knowledge.memory_ids),
+                "mark": secrets.token_hex(4),
+            }
+        }
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> Any:
+        """Put instructions and knowledge before the agent's own system prompt."""
+        known = request.state.get("knowledge")
+        if not known:
+            return await handler(request)
+        message = prompts.system_message(
+            Knowledge(schema=known["schema"], memories=known["memories"]), mark=known["mark"]
+        )
+        own = request.system_message.text if request.system_message else ""
+        return await handler(request.override(system_message=SystemMessage(f"{message.text}\n\n{own}".strip())))
+
+    async def aafter_agent(self, state: KnowledgeState, runtime: Any) -> None:
+        """Remember the question, the tools used and the answer."""
+        messages = state["messages"]
+        answer = next((one.text for one in reversed(messages) if isinstance(one, AIMessage) and one.text), "")
+        if not answer:
+            return
+        await learning_middleware.save(
+            Interaction(
+                question=_question(messages),
+                answer=answer,
+                recalled=state.get("knowledge", {}).get("memory_ids", ()),
+                tools=[call["name"] for one in messages if isinstance(one, AIMessage) for call in one.tool_calls],
+            ),
+            runtime=self._runtime,
+        )
+
+
+def _question(messages: Sequence[AnyMessage]) -> str:
+    return next((message.text for message in reversed(messages) if isinstance(message, HumanMessage)), "")

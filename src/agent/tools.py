@@ -1,0 +1,33 @@
+"""The executor's tools as LangChain tools, for other people's agents and graphs.
+
+Each call goes through the safe executor: a read runs, anything risky waits for a human (up to AGENT_APPROVAL_TIMEOUT).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.tools import BaseTool, StructuredTool
+
+from agent.errors import AgentError
+from agent.execution.execution_tools import tool_specs
+from agent.execution.safe_executor import safe_executor
+from agent.runtime import Runtime
+from agent.types import ToolResult, ToolSpec
+
+
+def langchain_tools(*, runtime: Runtime | None = None) -> list[BaseTool]:
+    """One LangChain tool for each of ours; results are `ToolResult` dictionaries, also of failures."""
+    return [_tool(spec, runtime) for spec in tool_specs()]
+
+
+def _tool(spec: ToolSpec, runtime: Runtime | None) -> BaseTool:
+    async def execute(**arguments: Any) -> ToolResult:
+        try:
+            return await safe_executor.execute(spec.name, arguments, runtime=runtime)
+        except AgentError as error:
+            return {"success": False, "status": "failed", "error": str(error)}
+
+    return StructuredTool(
+        name=spec.name, description=spec.description, args_schema=dict(spec.parameters), coroutine=execute
+    )
