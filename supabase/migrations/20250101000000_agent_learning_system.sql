@@ -108,13 +108,348 @@ create table agents.agent_memory (
   valid_until     timestamptz,                -- null: still true
   created_at      timestamptz not null default now(),
   updated_at      timestamptz not null default now(),
+  -- Kept by the trigger describe_memory, for BM25:
+  terms           bigint[] not null default '{}', -- hashes of its lexemes, salted with tenant and database
+  term_weights    sparsevec,                  -- each lexeme's term-frequency weight at the pivot length
+  word_count      integer not null default 0,
+  embedding_lease timestamptz,                -- until then another process is embedding it
   check ((embedding is null) = (embedding_model is null))
-);
-create unique index agent_memory_content on agents.agent_memory (tenant_id, database_id, kind, content_hash)
+) with (fillfactor = 85); -- room for evidence and usage to change in place, without touching an index
+create unique index agent_memory_content on agents.agent_memory (tenant_id, database_id, content_hash)
   where valid_until is null;
 create unique index agent_memory_schema_subject on agents.agent_memory (tenant_id, database_id, subject)
   where kind = 'schema' and valid_until is null;
+create index agent_memory_newest on agents.agent_memory (tenant_id, database_id, id);
+create index agent_memory_embedded on agents.agent_memory (tenant_id, database_id, embedding_model) where valid_until is null;
+-- No pending list: a search would have to read all of it.
+create index agent_memory_terms on agents.agent_memory using gin (terms) with (fastupdate = off);
 call agents.isolate_tenants('agents.agent_memory');
+
+-- What a tenant's vectors of one model look like. `similarity_mean` and `similarity_deviation` are those of unrelated
+-- memories: they tell how much a similarity says.
+create table agents.embedding_models (
+  tenant_id            text not null default agents.tenant(),
+  database_id          text not null,
+  model                text not null,
+  dimensions           integer not null check (dimensions between 1 and 16000),
+  similarity_mean      double precision not null,
+  similarity_deviation double precision not null check (similarity_deviation > 0),
+  primary key (tenant_id, database_id, model)
+);
+call agents.isolate_tenants('agents.embedding_models');
+
+-- BM25's statistics: the number of memories and of their words, and in how many memories each term occurs.
+create table agents.memory_statistics (
+  tenant_id    text not null default agents.tenant(),
+  database_id  text not null,
+  documents    bigint not null,
+  words        bigint not null,
+  primary key (tenant_id, database_id)
+);
+call agents.isolate_tenants('agents.memory_statistics');
+
+create table agents.memory_terms (
+  tenant_id    text not null default agents.tenant(),
+  database_id  text not null,
+  term         bigint not null,
+  documents    integer not null,
+  primary key (tenant_id, database_id, term)
+) with (fillfactor = 70);
+call agents.isolate_tenants('agents.memory_terms');
+
+-- Changes that are not in the statistics yet. Writers only append, so they never wait for each other; a search adds
+-- what is here to what is folded, so it is always exact.
+create table agents.memory_changes (
+  tenant_id    text not null default agents.tenant(),
+  database_id  text not null,
+  documents    smallint not null check (documents in (1, -1)),
+  words        integer not null,
+  terms        bigint[] not null
+);
+create index memory_changes_scope on agents.memory_changes (tenant_id, database_id);
+call agents.isolate_tenants('agents.memory_changes');
+
+-- The stemmed words of a text, with their positions. Punctuation is blanked first, because the parser would take
+-- "public.orders" for a host name and "a < b > c" for a tag. Accents do not count; scripts that are written without
+-- spaces count by character.
+create function agents.lexemes(content text) returns tsvector
+language sql immutable parallel safe
+as $$
+  select to_tsvector('pg_catalog.english'::regconfig,
+    case when octet_length(plain) = length(plain) then plain
+      else regexp_replace(regexp_replace(normalize(plain, nfkd), '[\u0300-\u036f]', '', 'g'),
+        '([\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff])', ' \1 ', 'g')
+    end)
+  from (select translate(content, $p$._-/\:@~+=<>&?#%$|*"'`^,;()[]{}!$p$, repeat(' ', 64))) as blanked (plain)
+$$;
+
+-- The hash that salts a scope's terms: equal words of two tenants are different terms.
+create function agents.memory_scope(tenant_id text, database_id text) returns bigint
+language sql immutable parallel safe
+return hashtextextended(database_id, hashtextextended(tenant_id, 0));
+
+-- BM25 with k1 = 1.2 and b = 0.75: how much a memory's length dampens its term frequencies.
+create function agents.bm25_damping(words double precision, average double precision) returns double precision
+language sql immutable parallel safe
+return 1.2 * (0.25 + 0.75 * words / average);
+
+-- The term-frequency weights of a text, at a pivot length of 32 words: the score of a query is one inner product, and
+-- bm25_damping corrects it for the true average. The index of a lexeme is 29 bits of its hash.
+create function agents.bm25_weights(lexemes tsvector, words integer) returns text
+language sql immutable parallel safe
+as $$
+  select '{' || coalesce(string_agg(index || ':' || weight, ',' order by index), '') || '}/536870912'
+    from (select (hashtextextended(lexeme, 0) & 536870911) + 1 as index,
+                 sum(2.2 * tf / (tf + agents.bm25_damping(words, 32)))::real as weight
+            from (select lexeme, cardinality(positions) as tf from unnest(lexemes)) as counted
+           group by 1) as weighed
+$$;
+
+create function agents.describe_memory() returns trigger
+language plpgsql set search_path = pg_catalog, extensions, public, pg_temp
+as $$
+declare
+  words tsvector := agents.lexemes(new.content);
+begin
+  select coalesce(array_agg(hashtextextended(lexeme, agents.memory_scope(new.tenant_id, new.database_id))), '{}'),
+         coalesce(sum(cardinality(positions)), 0)
+    into new.terms, new.word_count from unnest(words);
+  new.term_weights := agents.bm25_weights(words, new.word_count)::sparsevec;
+  return new;
+end $$;
+create trigger describe_memory before insert or update of content, tenant_id, database_id on agents.agent_memory
+  for each row execute function agents.describe_memory();
+
+create function agents.count_new_memories() returns trigger
+language plpgsql set search_path = pg_catalog
+as $$
+begin
+  insert into agents.memory_changes (tenant_id, database_id, documents, words, terms)
+  select tenant_id, database_id, 1, word_count, terms from added where valid_until is null;
+  return null;
+end $$;
+create trigger count_new_memories after insert on agents.agent_memory
+  referencing new table as added for each statement execute function agents.count_new_memories();
+
+create function agents.count_changed_memory() returns trigger
+language plpgsql set search_path = pg_catalog
+as $$
+begin
+  if old.valid_until is null then
+    insert into agents.memory_changes (tenant_id, database_id, documents, words, terms)
+    values (old.tenant_id, old.database_id, -1, old.word_count, old.terms);
+  end if;
+  if tg_op = 'UPDATE' and new.valid_until is null then
+    insert into agents.memory_changes (tenant_id, database_id, documents, words, terms)
+    values (new.tenant_id, new.database_id, 1, new.word_count, new.terms);
+  end if;
+  return null;
+end $$;
+create trigger count_removed_memory after delete on agents.agent_memory
+  for each row execute function agents.count_changed_memory();
+create trigger count_changed_memory after update of content, tenant_id, database_id, valid_until on agents.agent_memory
+  for each row execute function agents.count_changed_memory();
+
+-- Moves the changes of one scope into its statistics; returns how many. One process at a time folds a scope.
+create function agents.fold_memory_changes(in_database text) returns bigint
+language plpgsql set search_path = pg_catalog
+as $$
+declare
+  tenant text := agents.tenant();
+  folded bigint;
+begin
+  if not pg_try_advisory_xact_lock(7246105, (agents.memory_scope(tenant, in_database) & 2147483647)::integer) then
+    return 0;
+  end if;
+  with taken as (
+    delete from agents.memory_changes c where c.tenant_id = tenant and c.database_id = in_database returning c.*
+  ), totals as (
+    insert into agents.memory_statistics as s (tenant_id, database_id, documents, words)
+    select tenant, in_database, sum(t.documents), sum(t.documents * t.words) from taken t having count(*) > 0
+    on conflict (tenant_id, database_id)
+    do update set documents = s.documents + excluded.documents, words = s.words + excluded.words
+  ), frequencies as (
+    insert into agents.memory_terms as f (tenant_id, database_id, term, documents)
+    select tenant, in_database, term, sum(t.documents) from taken t, unnest(t.terms) as term
+     group by term having sum(t.documents) <> 0 order by term
+    on conflict (tenant_id, database_id, term) do update set documents = f.documents + excluded.documents
+  )
+  select count(*) into folded from taken;
+  return folded;
+end $$;
+
+-- Makes the index for one vector space, before its first vector is stored, so that there is nothing to build. Runs as
+-- the tables' owner because agent_app may not create indexes. Vectors of more than 2,000 dimensions are indexed in half
+-- precision; of more than 4,000 not at all.
+create function agents.prepare_embedding_model(model_name text, model_dimensions integer) returns void
+language plpgsql security definer set search_path = pg_catalog, extensions, public, pg_temp
+as $$
+declare
+  index_name text := 'agent_memory_hnsw_' || left(encode(sha256(convert_to(model_name, 'UTF8')), 'hex'), 16);
+  vector_type text := case when model_dimensions <= 2000 then 'vector' else 'halfvec' end;
+begin
+  if length(model_name) not between 1 and 200 or model_dimensions not between 1 and 16000 then
+    raise exception 'not an embedding model: % with % dimensions', model_name, model_dimensions
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if model_dimensions > 4000 or to_regclass('agents.' || index_name) is not null then
+    return;
+  end if;
+  perform pg_advisory_xact_lock(7246105002);
+  if (select count(*) from pg_indexes where schemaname = 'agents' and indexname like 'agent\_memory\_hnsw\_%') >= 32 then
+    raise exception 'there are 32 embedding models already: drop an index agents.agent_memory_hnsw_... that is no longer used'
+      using errcode = 'configuration_limit_exceeded';
+  end if;
+  execute format(
+    'create index if not exists %I on agents.agent_memory using hnsw ((embedding::%s(%s)) %s_cosine_ops)'
+    ' where embedding_model = %L and valid_until is null',
+    index_name, vector_type, model_dimensions, vector_type, model_name);
+end $$;
+
+-- What a search returns: a memory without its search columns.
+create type agents.found_memory as (
+  id bigint, kind text, content text, trust text, subject text, metadata jsonb, source_thread text, source_turn integer,
+  source_quote text, evidence_count integer, use_count integer, embedding_model text, valid_from timestamptz,
+  valid_until timestamptz, created_at timestamptz, last_used_at timestamptz, score double precision
+);
+
+-- The words of a query that its scope knows, rarest first. `weight` is the idf; `candidate` says whether the word's memories
+-- are fetched (while they are few enough) or the word only scores the candidates that others bring.
+create function agents.query_terms(tenant text, in_database text, query text, fetch_limit integer)
+returns table (term bigint, index bigint, weight double precision, candidate boolean, average double precision)
+language sql stable set search_path = pg_catalog
+as $$
+  with asked as materialized (
+    select hashtextextended(lexeme, agents.memory_scope(tenant, in_database)) as term,
+           (hashtextextended(lexeme, 0) & 536870911) + 1 as index
+      from unnest(agents.lexemes(query))
+  ), pending as materialized (
+    select c.documents, c.words, c.terms from agents.memory_changes c
+     where c.tenant_id = tenant and c.database_id = in_database
+  ), totals as materialized (
+    select sum(documents)::float8 as documents, sum(words)::float8 as words
+      from (select documents, words from agents.memory_statistics s
+             where s.tenant_id = tenant and s.database_id = in_database
+            union all select documents, documents * words from pending) as parts
+  ), counted as (
+    select a.term, a.index,
+           coalesce((select f.documents from agents.memory_terms f
+                      where f.tenant_id = tenant and f.database_id = in_database and f.term = a.term), 0)
+           + coalesce((select sum(p.documents) from pending p where a.term = any (p.terms)), 0) as documents
+      from asked a
+  )
+  select c.term, c.index, ln(1 + greatest(t.documents - c.documents + 0.5, 0.5) / (c.documents + 0.5)),
+         sum(c.documents) over rarest_first <= fetch_limit or row_number() over rarest_first = 1,
+         greatest(t.words / nullif(t.documents, 0), 1)
+    from counted c, totals t
+   where c.documents > 0
+  window rarest_first as (order by c.documents, c.term)
+   order by c.documents, c.term
+   limit 64
+$$;
+
+-- Hybrid search over one tenant's memories, in one call. Either of `query_text` and `query_embedding` may be missing.
+-- Runs as the tables' owner and filters by agents.tenant() itself: under row-level security an index could not be
+-- used for operators that are not leakproof. Scores are summed on calibrated scales: of the words' information, the
+-- share that a memory holds; and of the similarity, by how many standard deviations it exceeds that of unrelated ones.
+create function agents.search_memories(
+  query_text text, in_database text, query_embedding real[] default null, query_model text default null,
+  match_count integer default 5, match_kinds text[] default null
+) returns setof agents.found_memory
+language plpgsql stable security definer
+set search_path = pg_catalog, extensions, public, pg_temp
+set hnsw.iterative_scan = relaxed_order
+set hnsw.ef_search = 64
+set jit = off
+as $$
+declare
+  tenant text := agents.tenant();
+  depth integer := least(greatest(40, 2 * match_count), 1000);
+  dimensions integer := cardinality(query_embedding);
+  vector_type text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
+  fetched bigint[];
+  query_weights sparsevec;
+  information double precision;
+  average_length double precision;
+  mean double precision := 0.15;
+  deviation double precision := 0.12;
+  statement text;
+begin
+  if match_count < 1 then
+    return;
+  end if;
+  select array_agg(t.term) filter (where t.candidate), max(t.average), sum(t.weight),
+         ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')::sparsevec
+    into fetched, average_length, information, query_weights
+    from agents.query_terms(tenant, in_database, query_text, 1000) t;
+  if dimensions is not null then
+    select e.similarity_mean, e.similarity_deviation into mean, deviation from agents.embedding_models e
+     where e.tenant_id = tenant and e.database_id = in_database and e.model = query_model and e.dimensions = cardinality(query_embedding);
+    if not found then
+      dimensions := null; -- no memory has a vector of this model
+    end if;
+  end if;
+  statement := 'with found (id) as (';
+  if dimensions is not null then
+    statement := statement || format(
+      '(select m.id from agents.agent_memory m where m.tenant_id = $1 and m.database_id = $2 and m.valid_until is null'
+      ' and m.embedding_model = %L and ($4 is null or m.kind = any ($4))'
+      ' order by m.embedding::%s(%s) <=> $3::%2$s(%3$s) limit $5)',
+      query_model, vector_type, dimensions);
+  end if;
+  if fetched is not null then
+    statement := statement || case when dimensions is null then '' else ' union ' end ||
+      '(select m.id from agents.agent_memory m where m.tenant_id = $1 and m.database_id = $2 and m.valid_until is null'
+      ' and m.terms && $6 and ($4 is null or m.kind = any ($4))'
+      ' order by (m.term_weights <#> $7) * (1 + agents.bm25_damping(m.word_count, 32)) / (1 + agents.bm25_damping(m.word_count, $8))'
+      ' limit $5)';
+  end if;
+  if dimensions is null and fetched is null then
+    return;
+  end if;
+  statement := statement || ') select m.id, m.kind, m.content, m.trust, m.subject, m.metadata, m.source_thread, m.source_turn,'
+    ' m.source_quote, m.evidence_count, m.use_count, m.embedding_model, m.valid_from, m.valid_until, m.created_at,'
+    ' m.last_used_at, (0';
+  if fetched is not null then
+    statement := statement ||
+      ' - 12 / $9 * (m.term_weights <#> $7) * (1 + agents.bm25_damping(m.word_count, 32)) / (1 + agents.bm25_damping(m.word_count, $8))';
+  end if;
+  if dimensions is not null then
+    statement := statement || format(
+      ' + case when m.embedding_model = %L then (1 - (m.embedding <=> $3::vector) - $10) / $11 else 0 end', query_model);
+  end if;
+  statement := statement || ') as score from found join agents.agent_memory m using (id) order by score desc, id desc limit $12';
+  return query execute statement using tenant, in_database, query_embedding, match_kinds, depth, fetched, query_weights,
+    average_length, information, mean, deviation, match_count;
+end $$;
+
+-- The same in one round trip for agent_app outside a transaction: the tenant is named for this statement only.
+create function agents.recall_memories(
+  for_tenant text, query_text text, in_database text, query_embedding real[], query_model text, match_count integer, match_kinds text[]
+) returns setof agents.found_memory
+language plpgsql set search_path = pg_catalog
+as $$
+begin
+  perform set_config('agents.tenant_id', for_tenant, true);
+  return query select * from agents.search_memories(query_text, in_database, query_embedding, query_model, match_count, match_kinds);
+end $$;
+
+-- The classic form: nearest vectors only, of the one model that has as many dimensions as the query.
+create function agents.match_agent_memory(query_embedding vector, match_count integer default 5, in_database text default null)
+returns setof agents.found_memory
+language plpgsql stable security definer set search_path = pg_catalog, extensions, public, pg_temp
+as $$
+declare
+  space agents.embedding_models;
+begin
+  for space in
+    select * from agents.embedding_models e
+     where e.tenant_id = agents.tenant() and e.dimensions = vector_dims(query_embedding)
+       and (in_database is null or e.database_id = in_database)
+  loop
+    return query select * from agents.search_memories(null, space.database_id, query_embedding::real[], space.model, match_count);
+  end loop;
+end $$;
 
 ------------------------------------------------------------------------------------------------------------
 -- Discovery
@@ -326,6 +661,10 @@ revoke all on all functions in schema agents from public;
 revoke all on all tables in schema agents from public;
 grant usage on schema agents to agent_app, agent_actor;
 grant execute on function agents.tenant() to agent_app, agent_actor;
+grant execute on function agents.lexemes(text), agents.memory_scope(text, text), agents.bm25_damping(double precision, double precision),
+  agents.bm25_weights(tsvector, integer), agents.fold_memory_changes(text), agents.prepare_embedding_model(text, integer),
+  agents.search_memories(text, text, real[], text, integer, text[]), agents.match_agent_memory(vector, integer, text),
+  agents.recall_memories(text, text, text, real[], text, integer, text[]) to agent_app;
 grant select, insert, update, delete on all tables in schema agents to agent_app;
 revoke delete on agents.agent_execution_log, agents.human_approval_queue from agent_app;
 grant execute on function agents.begin_effect(bigint, uuid),
@@ -346,6 +685,8 @@ begin
   if exists (select from pg_roles where rolname = 'authenticated') then
     grant usage on schema agents to authenticated;
     grant execute on function agents.tenant() to authenticated;
+    grant execute on function agents.search_memories(text, text, real[], text, integer, text[]),
+      agents.match_agent_memory(vector, integer, text) to authenticated;
     grant select on agents.agent_memory, agents.human_approval_queue, agents.agent_execution_log,
       agents.threads, agents.turns, agents.tool_calls, agents.discovered_databases to authenticated;
   end if;

@@ -68,3 +68,28 @@ def _capped(text: str) -> str:
         return text
     notice = f" … [cut here: the first of {len(text)} characters]"
     return text[: MAX_CONTENT_CHARS - len(notice)] + notice
+
+
+_LINE = re.compile(r"^\s*(?:[-*]\s+)?(?:\[\w+, \w+\]\s+)?(?P<text>.*?)\s*(?:\(memory \d+\)[.\s]*)?$", re.DOTALL)
+_QUOTES = {'"': '"', "'": "'", "“": "”", "«": "»", "„": "“", "`": "`"}
+
+
+def quoted_texts(content: str) -> tuple[str, ...]:
+    """The texts that `content` would repeat if it is nothing but quoted memories: prompt lines or quotations.
+
+    Empty when `content` is written plainly. Whether such memories exist is for the caller to look up.
+    """
+    if len(content) > 2 * MAX_CONTENT_CHARS:
+        return ()
+    lines = [line for line in content.splitlines() if line.strip()]
+    texts = tuple(_bare(line) for line in lines)
+    plain = [" ".join(line.split()) for line in lines]
+    return texts if all(text and text != line for text, line in zip(texts, plain, strict=True)) else ()
+
+
+def _bare(line: str) -> str:
+    match = _LINE.match(line)
+    text = " ".join((match["text"] if match else line).split())
+    if len(text) > 2 and _QUOTES.get(text[0]) == text[-1]:
+        text = text[1:-1].strip()
+    return text

@@ -6,20 +6,30 @@ memory: it raises the evidence of the first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-from psycopg.types.json import Jsonb
+import psycopg
+import stamina
+import structlog
 
 from agent.db import load_queries
-from agent.errors import NotFound
-from agent.learning.lexical import clean, clean_json, prepare
+from agent.errors import ConfigurationError, NotFound, ProviderUnavailable
+from agent.learning.lexical import Content, clean, clean_json, prepare, quoted_texts
+from agent.learning.vectors import calibrate, embed_pending, scope, vectors_for_saving
 from agent.runtime import Runtime, current_runtime
 from agent.types import MemoryKind, Trust
 
 _queries = load_queries(__package__, "memory.sql")
+_log = structlog.get_logger(__name__)
+
+_BATCH = 500
+_FOLD_EVERY = 64
+# Two processes replaced the same schema memory, or touched the same memories in another order: try again.
+_LOST_RACES = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,23 +117,25 @@ class AgentMemory:
         return (await self.save_many([item], runtime=runtime))[0]
 
     async def save_many(self, items: Sequence[NewMemory], *, runtime: Runtime | None = None) -> list[Memory]:
-        """Remember all of `items` or, when one is refused, none; the result has their order."""
+        """Remember all of `items` or, when one is refused, none; the result has their order.
+
+        An item that says exactly what is known already, or only quotes it, raises the evidence of that memory.
+        """
         runtime = runtime or await current_runtime()
-        rows = [_row(item, runtime) for item in items]
-        saved: list[Memory] = []
-        async with runtime.transaction() as conn:
-            for row in rows:
-                await conn.execute(_queries["close_replaced_schema"], row)
-                found = await (await conn.execute(_queries["save"], row)).fetchone()
-                assert found is not None  # noqa: S101  # an upsert returns its row
-                saved.append(Memory.from_row(found))
-        return saved
+        plan = await _without_quotes([_Planned.of(item) for item in items], runtime)
+        rows = _merged(plan)
+        embeddings = await vectors_for_saving([row["content"] for row in rows], runtime)
+        for row, embedding in zip(rows, embeddings, strict=True):
+            row["embedding"] = embedding
+        saved = await _store(rows, runtime)
+        await _maintain(saved.values(), runtime)
+        return [saved[planned.digest] for planned in plan]
 
     async def get(self, memory_id: int, *, runtime: Runtime | None = None) -> Memory:
         """The memory `memory_id`, also when it is no longer valid. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         async with runtime.transaction() as conn:
-            row = await (await conn.execute(_queries["get"], {"id": memory_id, **_scope(runtime)})).fetchone()
+            row = await (await conn.execute(_queries["get"], {"id": memory_id, **scope(runtime)})).fetchone()
         if row is None:
             raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
         return Memory.from_row(row)
@@ -132,7 +144,7 @@ class AgentMemory:
         """Delete the memory `memory_id` for good. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         async with runtime.transaction() as conn:
-            deleted = await conn.execute(_queries["forget"], {"id": memory_id, **_scope(runtime)})
+            deleted = await conn.execute(_queries["forget"], {"id": memory_id, **scope(runtime)})
         if deleted.rowcount == 0:
             raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
 
@@ -142,51 +154,149 @@ class AgentMemory:
         """The newest valid memories first."""
         runtime = runtime or await current_runtime()
         async with runtime.transaction() as conn:
-            rows = await conn.execute(_queries["list"], {"kind": kind, "limit": limit, **_scope(runtime)})
+            rows = await conn.execute(_queries["list"], {"kind": kind, "limit": limit, **scope(runtime)})
             return [Memory.from_row(row) async for row in rows]
 
-    async def counts(self, *, runtime: Runtime | None = None) -> dict[str, int]:
-        """Valid memories by kind, their `total`, and how many are `unembedded`."""
+    async def record_use(self, ids: Sequence[int], *, runtime: Runtime | None = None) -> None:
+        """Note that these memories were given to a model."""
+        if not ids:
+            return
         runtime = runtime or await current_runtime()
-        parameters = {"model": runtime.embedder.model, **_scope(runtime)}
         async with runtime.transaction() as conn:
-            rows = await (await conn.execute(_queries["counts"], parameters)).fetchall()
+            await conn.execute(_queries["record_use"], {"ids": list(ids), **scope(runtime)})
+
+    async def counts(self, *, runtime: Runtime | None = None) -> dict[str, int]:
+        """Valid memories by kind, their `total`, and how many are `unembedded` by the current model."""
+        runtime = runtime or await current_runtime()
+        async with runtime.transaction() as conn:
+            rows = await (await conn.execute(_queries["counts"], scope(runtime))).fetchall()
         counts = {row["kind"]: row["total"] for row in rows}
-        return {
-            **counts,
-            "total": sum(counts.values()),
-            "unembedded": sum(row["unembedded"] for row in rows),
-        }
+        unembedded = sum(row["unembedded"] for row in rows)
+        return {**counts, "total": sum(counts.values()), "unembedded": unembedded}
 
     async def embed_pending(
         self,
         limit: int | None = None,
         *,
         progress: Callable[[int, int], None] | None = None,
+        strict: bool = False,
         runtime: Runtime | None = None,
     ) -> int:
-        """Embed what waits for its vector; returns how many. `progress(done, total)` is called after each batch."""
-        return 0
+        """Embed what has no vector of the current model; returns how many. `progress(done, total)` follows each batch.
+
+        Several processes may do it at once. A failing embedder leaves the rest waiting, with a logged warning;
+        with `strict` its `OperatorError` is raised too.
+        """
+        runtime = runtime or await current_runtime()
+        done = 0
+
+        def follow(now_done: int, total: int) -> None:
+            nonlocal done
+            done = now_done
+            if progress is not None:
+                progress(now_done, total)
+
+        try:
+            return await embed_pending(limit, follow, runtime)
+        except (ConfigurationError, ProviderUnavailable):
+            if strict:
+                raise
+            return done
 
 
-def _scope(runtime: Runtime) -> dict[str, str]:
-    return {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """An item with what will be stored for it, and the texts it repeats if it is only a quotation."""
+
+    item: NewMemory
+    content: Content
+    quoted: tuple[Content, ...]
+
+    @classmethod
+    def of(cls, item: NewMemory) -> _Planned:
+        subject = clean(item.subject) if item.kind == "schema" and item.subject is not None else None
+        content = prepare(item.content, subject=subject)
+        quoted = () if item.kind == "schema" else quoted_texts(content.text)
+        return cls(item, content, tuple(prepare(text) for text in quoted))
+
+    @property
+    def digest(self) -> str:
+        return self.content.digest.hex()
+
+    def row(self) -> dict[str, Any]:
+        """The values of the query `save`, but for the embedding."""
+        item = self.item
+        return {
+            "kind": item.kind,
+            "subject": clean_json(item.subject),
+            "content": self.content.text,
+            "content_hash": self.digest,
+            "metadata": clean_json(item.metadata),
+            "trust": item.trust,
+            "source_thread": clean_json(item.source_thread),
+            "source_turn": item.source_turn,
+            "source_quote": clean_json(item.source_quote),
+            "evidence_count": 1,
+        }
 
 
-def _row(item: NewMemory, runtime: Runtime) -> dict[str, Any]:
-    content = prepare(item.content, subject=item.subject if item.kind == "schema" else None)
-    return {
-        **_scope(runtime),
-        "kind": item.kind,
-        "subject": clean(item.subject) if item.subject is not None else None,
-        "content": content.text,
-        "content_hash": content.digest,
-        "metadata": Jsonb(clean_json(item.metadata)),
-        "trust": item.trust,
-        "source_thread": item.source_thread,
-        "source_turn": item.source_turn,
-        "source_quote": clean(item.source_quote) if item.source_quote is not None else None,
-    }
+async def _without_quotes(plan: list[_Planned], runtime: Runtime) -> list[_Planned]:
+    """`plan` with recalled memories in place of the items that only repeat them."""
+    hashes = {content.digest.hex() for planned in plan for content in planned.quoted}
+    if not hashes:
+        return plan
+    async with runtime.transaction() as conn:
+        rows = await conn.execute(_queries["known_hashes"], {**scope(runtime), "hashes": list(hashes)})
+        known = {row["content_hash"] async for row in rows}
+    return [
+        replace(planned, content=planned.quoted[0])
+        if planned.quoted and all(content.digest.hex() in known for content in planned.quoted)
+        else planned
+        for planned in plan
+    ]
+
+
+def _merged(plan: Sequence[_Planned]) -> list[dict[str, Any]]:
+    """One row a text: a statement cannot touch the same memory twice. A quotation counts for all that it quotes."""
+    rows: dict[str, dict[str, Any]] = {}
+    for planned in plan:
+        recalled = planned.quoted if planned.content in planned.quoted else (planned.content,)
+        for content in recalled:
+            row = replace(planned, content=content).row()
+            if row["content_hash"] in rows:
+                rows[row["content_hash"]]["evidence_count"] += 1
+                if row["trust"] == "human":
+                    rows[row["content_hash"]]["trust"] = "human"
+            else:
+                rows[row["content_hash"]] = row
+    return list(rows.values())
+
+
+async def _store(rows: Sequence[dict[str, Any]], runtime: Runtime) -> dict[str, Memory]:
+    """All rows in one transaction; memories by their hash."""
+    saved: dict[str, Memory] = {}
+    async for attempt in stamina.retry_context(on=_LOST_RACES, attempts=5, wait_initial=0.01, wait_max=0.2):
+        with attempt:
+            async with runtime.transaction() as conn:
+                for start in range(0, len(rows), _BATCH):
+                    parameters = {**scope(runtime), "rows": json.dumps(rows[start : start + _BATCH])}
+                    if any(row["kind"] == "schema" for row in rows[start : start + _BATCH]):
+                        await conn.execute(_queries["close_replaced_schemas"], parameters)
+                    async for row in await conn.execute(_queries["save"], parameters):
+                        saved[row["content_hash"]] = Memory.from_row(row)
+    return saved
+
+
+async def _maintain(saved: Collection[Memory], runtime: Runtime) -> None:
+    """Now and then, fold what was saved into the search statistics. What is not folded yet counts too."""
+    if not any(memory.id % _FOLD_EVERY == 0 for memory in saved):
+        return
+    try:
+        async with runtime.transaction() as conn:
+            await conn.execute(_queries["fold"], scope(runtime))
+        await calibrate(runtime)
+    except psycopg.Error as error:  # the memories are safe; the next fold takes these too
+        _log.warning("memory_statistics_not_folded", error=str(error))
 
 
 agent_memory = AgentMemory()

@@ -1,17 +1,34 @@
--- close_replaced_schema: a schema memory is keyed by its subject; new content ends the old row's validity
-UPDATE agents.agent_memory
-   SET valid_until = now(), updated_at = now()
- WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND kind = 'schema' AND valid_until IS NULL
-   AND %(kind)s = 'schema' AND subject = %(subject)s AND content_hash <> %(content_hash)s
+-- close_replaced_schemas: a schema memory is keyed by its subject; new content ends the old row's validity
+UPDATE agents.agent_memory m
+   SET valid_until = clock_timestamp(), updated_at = now()
+  FROM json_to_recordset(%(rows)s) AS r (kind text, subject text, content_hash text)
+ WHERE r.kind = 'schema' AND m.kind = 'schema' AND m.valid_until IS NULL AND m.subject = r.subject
+   AND m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.content_hash <> decode(r.content_hash, 'hex')
 
--- save: a new memory, or more evidence for the one that says exactly the same
+-- save: new memories, or more evidence for those that say exactly the same; in the order of their hashes, so that
+-- concurrent saves wait for each other instead of deadlocking. Only a human's word changes who is trusted for it.
 INSERT INTO agents.agent_memory AS m
-       (tenant_id, database_id, kind, subject, content, content_hash, metadata, trust, source_thread, source_turn, source_quote)
-VALUES (%(tenant_id)s, %(database_id)s, %(kind)s, %(subject)s, %(content)s, %(content_hash)s, %(metadata)s, %(trust)s,
-        %(source_thread)s, %(source_turn)s, %(source_quote)s)
-ON CONFLICT (tenant_id, database_id, kind, content_hash) WHERE valid_until IS NULL
-DO UPDATE SET evidence_count = m.evidence_count + 1, updated_at = now()
-RETURNING *
+       (tenant_id, database_id, kind, subject, content, content_hash, metadata, trust, source_thread, source_turn, source_quote,
+        evidence_count, embedding, embedding_model)
+SELECT %(tenant_id)s, %(database_id)s, r.kind, r.subject, r.content, decode(r.content_hash, 'hex'), r.metadata, r.trust,
+       r.source_thread, r.source_turn, r.source_quote, r.evidence_count, r.embedding::vector,
+       CASE WHEN r.embedding IS NOT NULL THEN %(model)s END
+  FROM json_to_recordset(%(rows)s) AS r (kind text, subject text, content text, content_hash text, metadata jsonb, trust text,
+       source_thread text, source_turn int, source_quote text, evidence_count int, embedding text)
+ ORDER BY r.content_hash
+ON CONFLICT (tenant_id, database_id, content_hash) WHERE valid_until IS NULL
+DO UPDATE SET evidence_count = m.evidence_count + excluded.evidence_count, updated_at = now(),
+              trust = CASE WHEN excluded.trust = 'human' THEN 'human' ELSE m.trust END
+RETURNING id, kind, content, trust, subject, metadata, source_thread, source_turn, source_quote, evidence_count, use_count,
+          embedding_model, valid_from, valid_until, created_at, last_used_at, encode(content_hash, 'hex') AS content_hash
+
+-- known_hashes: which of these texts are remembered already
+SELECT encode(content_hash, 'hex') AS content_hash FROM agents.agent_memory
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
+   AND content_hash = ANY (SELECT decode(h, 'hex') FROM unnest(%(hashes)s::text[]) h)
+
+-- fold: move what the statistics miss into them
+SELECT agents.fold_memory_changes(%(database_id)s)
 
 -- get: one memory
 SELECT * FROM agents.agent_memory
@@ -34,11 +51,61 @@ SELECT kind, count(*)::int AS total,
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
  GROUP BY kind ORDER BY kind
 
--- search: by words
-SELECT m.*, ts_rank_cd(to_tsvector('english', content), q)::float8 AS score
-  FROM agents.agent_memory m,
-       to_tsquery('english', (SELECT coalesce(string_agg(quote_literal(w), ' | '), '')
-                                FROM regexp_split_to_table(%(query)s, '[^[:alnum:]]+') w WHERE w <> '')) q
- WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.valid_until IS NULL
-   AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s::text[])) AND to_tsvector('english', content) @@ q
- ORDER BY score DESC, id DESC LIMIT %(limit)s
+-- record_use: touches no indexed column, so the rows change in place
+UPDATE agents.agent_memory SET use_count = use_count + 1, last_used_at = now()
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(ids)s)
+
+-- search: one round trip outside a transaction
+SELECT * FROM agents.recall_memories(%(tenant_id)s, %(query)s, %(database_id)s, %(embedding)s::real[], %(model)s, %(limit)s, %(kinds)s)
+
+-- register_model: what this scope's vectors of a model look like, before the first one is stored
+WITH added AS (
+  INSERT INTO agents.embedding_models (tenant_id, database_id, model, dimensions, similarity_mean, similarity_deviation)
+  VALUES (%(tenant_id)s, %(database_id)s, %(model)s, %(dimensions)s, %(mean)s, %(deviation)s)
+  ON CONFLICT DO NOTHING RETURNING dimensions
+)
+SELECT dimensions FROM added
+ UNION ALL
+SELECT dimensions FROM agents.embedding_models
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND model = %(model)s
+ LIMIT 1
+
+-- index_model: the model's own index, made while it is still empty
+SELECT agents.prepare_embedding_model(%(model)s, %(dimensions)s)
+
+-- calibrate: the similarity of unrelated memories, from pairs of recent ones in an order that means nothing
+UPDATE agents.embedding_models e
+   SET similarity_mean = s.mean, similarity_deviation = greatest(s.deviation, 0.02)
+  FROM (SELECT avg(similarity) AS mean, stddev_samp(similarity) AS deviation, count(similarity) AS pairs
+          FROM (SELECT 1 - (embedding <=> lag(embedding) OVER (ORDER BY hashint8(id))) AS similarity
+                  FROM (SELECT id, embedding FROM agents.agent_memory
+                         WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
+                           AND embedding_model = %(model)s
+                         ORDER BY id DESC LIMIT 300) AS recent) AS paired) AS s
+ WHERE e.tenant_id = %(tenant_id)s AND e.database_id = %(database_id)s AND e.model = %(model)s AND s.pairs >= 50
+
+-- pending: how many wait for a vector of the current model
+SELECT count(*)::int AS pending FROM agents.agent_memory
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
+   AND (embedding_model IS NULL OR embedding_model < %(model)s OR embedding_model > %(model)s)
+
+-- claim_pending: some of those, for a while: no lock is held while they are embedded
+UPDATE agents.agent_memory
+   SET embedding_lease = now() + %(lease)s
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (ARRAY(
+       SELECT id FROM agents.agent_memory
+        WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
+          AND (embedding_model IS NULL OR embedding_model < %(model)s OR embedding_model > %(model)s)
+          AND (embedding_lease IS NULL OR embedding_lease < now())
+        LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING id, content
+
+-- store_embeddings: of claimed rows that are still there
+UPDATE agents.agent_memory m
+   SET embedding = r.embedding::vector, embedding_model = %(model)s, embedding_lease = NULL
+  FROM json_to_recordset(%(rows)s) AS r (id bigint, embedding text)
+ WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.id = r.id
+
+-- release_claims: so that the next attempt need not wait for the lease to run out
+UPDATE agents.agent_memory SET embedding_lease = %(until)s
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(ids)s)

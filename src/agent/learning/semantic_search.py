@@ -1,21 +1,34 @@
-"""Finds the memories that matter for a question."""
+"""Finds the memories that matter for a question: by their words and by their vectors, in one round trip.
+
+The question is embedded here; candidates, BM25 and the fusion of both scores are computed in the database, in
+`agents.search_memories`, so that PostgREST's callers get the same search.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import psycopg
 
 from agent.db import load_queries
+from agent.db.failures import statement_failure
+from agent.errors import InvalidInput
 from agent.learning.lexical import clean
-from agent.learning.memory import Memory
+from agent.learning.memory import Memory, agent_memory
+from agent.learning.vectors import query_vector, scope, vector_literal
 from agent.runtime import Runtime, current_runtime
 from agent.types import MemoryKind
 
 _queries = load_queries(__package__, "memory.sql")
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
+MAX_QUERY_CHARS = 8_000
+MAX_LIMIT = 500
 _CHARS_PER_TOKEN = 4
+# The schema reaches the prompt by schema linking, complete and in its own form.
+_RECALLED: tuple[MemoryKind, ...] = ("fact", "feedback", "skill", "pattern", "interaction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +54,23 @@ class SemanticSearch:
         mode: SearchMode = "hybrid",
         runtime: Runtime | None = None,
     ) -> list[Memory]:
-        """The memories nearest to `query`, best first, each with its score."""
+        """The memories nearest to `query`, best first, each with its score (comparable within one search).
+
+        When the embedder does not work the search goes on by words. Raises `InvalidInput` on a limit below 1.
+        """
         runtime = runtime or await current_runtime()
+        if limit < 1:
+            raise InvalidInput(f"limit={limit!r} must be at least 1.")
+        text = clean(query[:MAX_QUERY_CHARS])
+        vector = None if mode == "lexical" else await query_vector(text, runtime)
         parameters = {
-            "tenant_id": runtime.tenant_id,
-            "database_id": runtime.database_id,
-            "query": clean(query),
+            **scope(runtime),
+            "query": None if mode == "dense" and vector is not None else text,
+            "embedding": "{" + vector_literal(vector)[1:-1] + "}" if vector is not None else None,
             "kinds": list(kinds) if kinds is not None else None,
-            "limit": limit,
+            "limit": min(limit, MAX_LIMIT),
         }
-        async with runtime.transaction() as conn:
-            rows = await conn.execute(_queries["search"], parameters)
-            return [Memory.from_row(row) async for row in rows]
+        return [Memory.from_row(row) for row in await _fetch(parameters, runtime)]
 
     async def get_relevant_context(
         self, question: str, *, token_budget: int | None = None, runtime: Runtime | None = None
@@ -61,12 +79,24 @@ class SemanticSearch:
         runtime = runtime or await current_runtime()
         room = (token_budget or runtime.settings.memory_tokens) * _CHARS_PER_TOKEN
         chosen: list[Memory] = []
-        for memory in await self.search_memories(question, 20, runtime=runtime):
-            room -= len(memory.line) + 1
-            if room < 0:
-                break
-            chosen.append(memory)
+        for memory in await self.search_memories(question, 20, kinds=_RECALLED, runtime=runtime):
+            if len(memory.line) < room:
+                room -= len(memory.line) + 1
+                chosen.append(memory)
+        await agent_memory.record_use([memory.id for memory in chosen], runtime=runtime)
         return RelevantContext(text="\n".join(memory.line for memory in chosen), memories=tuple(chosen))
+
+
+async def _fetch(parameters: dict[str, Any], runtime: Runtime) -> list[dict[str, Any]]:
+    # One statement, which names its tenant itself: a transaction would take three more round trips.
+    try:
+        async with runtime.db.connection("agent_app") as conn:
+            return await (await conn.execute(_queries["search"], parameters)).fetchall()
+    except psycopg.Error as error:
+        failure = statement_failure(error)
+        if failure is None:
+            raise
+        raise failure from error
 
 
 semantic_search = SemanticSearch()
