@@ -47,7 +47,7 @@ class Cluster:
     def template(self, name: str, fill: Callable[[psycopg.Connection], None] | None = None) -> str:
         """Make the template database `name` once: migrated, logins set up, then filled by `fill`."""
         if name not in self._templates:
-            self._create(name, None)
+            self._create(name, None, replace=True)
             migrations.migrate(self.url(name))
             if fill is not None:
                 with self._connect(name) as conn:
@@ -85,8 +85,10 @@ class Cluster:
     def _connect(self, database: str) -> psycopg.Connection:
         return psycopg.connect(self.url(database), autocommit=True)
 
-    def _create(self, name: str, template: str | None) -> None:
+    def _create(self, name: str, template: str | None, *, replace: bool = False) -> None:
         with psycopg.connect(make_conninfo(self._admin, dbname="postgres"), autocommit=True) as conn:
+            if replace:  # an earlier attempt to fill it failed half way
+                conn.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
             source = sql.SQL(" template {}").format(sql.Identifier(template)) if template else sql.SQL("")
             conn.execute(sql.SQL("create database {}{}").format(sql.Identifier(name), source))
 

@@ -52,10 +52,20 @@ UPDATE agents.turns SET status = %(status)s
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
 RETURNING turn
 
--- finish_turn: the answer and how the turn ended; only once
-UPDATE agents.turns
-   SET status = %(status)s, answer = %(answer)s, error = %(error)s, knowledge = %(knowledge)s, finished_at = now()
- WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
+-- finish_turn: the answer and how the turn ended, with its row in the execution log; only once
+WITH finished AS (
+  UPDATE agents.turns
+     SET status = %(status)s, answer = %(answer)s, error = %(error)s, knowledge = %(knowledge)s, finished_at = now()
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
+  RETURNING *
+)
+INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, status, result,
+       error, duration_ms, input_tokens, output_tokens, cost_usd, thread_id, turn, created_at, finished_at)
+SELECT tenant_id, %(database_id)s, asked_by, 'answer', jsonb_build_object('question', question, 'model', model), 'run', 'LOW',
+       CASE WHEN error IS NULL THEN 'succeeded' ELSE 'failed' END, jsonb_build_object('answer', answer), error,
+       extract(epoch FROM finished_at - started_at) * 1000, input_tokens, output_tokens, cost_usd, thread_id, turn,
+       started_at, finished_at
+  FROM finished
 RETURNING turn
 
 -- add_usage: tokens and cost of one model call

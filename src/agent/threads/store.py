@@ -128,7 +128,7 @@ class Threads:
         status: TurnStatus = "failed" if error else "done"
         values = _values(
             runtime, thread_id, turn=turn, owner=owner, status=status, answer=answer, error=error,
-            knowledge=Jsonb(dict(knowledge or {})),
+            knowledge=Jsonb(dict(knowledge or {})), database_id=runtime.database_id,
         )  # fmt: skip
         async with runtime.transaction() as conn:
             finished = await _one(conn, "finish_turn", values)
