@@ -120,7 +120,7 @@ async def test_old_turns_of_a_long_thread_are_folded_into_its_summary(runtime: R
     transcript = await threads.transcript("t", turn)
     assert "question 16" in transcript.summary
     assert "question 17" not in transcript.summary
-    assert [one.question for one in transcript.turns][0] == "question 17"
+    assert next(one.question for one in transcript.turns) == "question 17"
     assert transcript.current.question == "the last"
 
 
