@@ -67,11 +67,11 @@ def start(home: Path, secret: str) -> str:
     try:
         home.mkdir(parents=True, exist_ok=True)
         with _lock, exclusively(home):
-            _join(home)
             _check_version(home)
             if not (home / "postgres").exists():
                 initialise(home, secret)
             ensure_running(home)
+            _join(home)
     except OSError as error:
         raise DatabaseUnavailable(
             f"The embedded database under {str(home)!r} cannot be used ({error}). Set AGENT_HOME to a folder on a local "
@@ -121,7 +121,14 @@ def in_use(home: Path) -> bool:
         os.close(descriptor)
 
 
-def initialise(home: Path, secret: str, *, folder: str = "postgres", version: int = programs.VERSION) -> None:
+def initialise(
+    home: Path,
+    secret: str,
+    *,
+    folder: str = "postgres",
+    version: int = programs.VERSION,
+    checksums: bool = True,
+) -> None:
     """Make the data directory `home/folder`, whole or not at all."""
     account = programs.account_for(home)
     if account is not None:
@@ -134,7 +141,7 @@ def initialise(home: Path, secret: str, *, folder: str = "postgres", version: in
         name = Path(work).name
         programs.run(
             "initdb",
-            [*_initdb_options(version), f"--pwfile={name}/password", "-D", f"{name}/data"],
+            [*_initdb_options(version, checksums=checksums), f"--pwfile={name}/password", "-D", f"{name}/data"],
             home=home,
             version=version,
         )
@@ -216,10 +223,14 @@ def _check_version(home: Path) -> None:
         )
 
 
-def _initdb_options(version: int) -> list[str]:
-    # The same order of texts on every machine; 16 has no such provider.
-    locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if version > 16 else ["--locale=C"]
-    return ["--username=postgres", "--encoding=UTF8", "--auth=scram-sha-256", *locale]
+def _initdb_options(version: int, *, checksums: bool) -> list[str]:
+    options = ["--username=postgres", "--encoding=UTF8", "--auth=scram-sha-256", "--locale=C"]
+    if version > 16:
+        # The same order of texts on every machine.
+        options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    if checksums:
+        return [*options, "--data-checksums"]
+    return [*options, "--no-data-checksums"] if version > 16 else options
 
 
 def _launch(home: Path, version: int) -> None:

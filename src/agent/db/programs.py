@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -50,36 +51,61 @@ def run(
     arguments: Sequence[str],
     *,
     home: Path,
+    folder: Path | None = None,
+    as_self: bool = False,
     version: int = VERSION,
     password: str | None = None,
-    timeout: float = 300,
+    timeout: float | None = 300,
+    on_line: Callable[[str], None] | None = None,
 ) -> str:
-    """Run one program in `home` and return what it printed. Raises `ProgramFailed`."""
-    environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    environment["LC_ALL"] = "C"
-    if password is not None:
-        environment["PGPASSWORD"] = password
-    account = account_for(home)
+    """Run one program in `home` (or in `folder`) and return what it printed, which `on_line` sees as it comes.
+
+    It runs as the owner of the data, or `as_self`: as the current user. Raises `ProgramFailed`.
+    """
+    account = None if as_self else account_for(home)
+    output: list[str] = []
     try:
-        done = subprocess.run(  # noqa: S603  # the wheel's own programs, no shell
+        process = subprocess.Popen(  # noqa: S603  # the wheel's own programs, no shell
             [str(bin_folder(version) / program), *arguments],
-            cwd=home,
-            env=environment,
+            cwd=folder or home,
+            env=_environment(password),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=timeout,
-            check=False,
+            text=True,
+            errors="replace",
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         raise ProgramFailed(program, str(error)) from error
-    output = done.stdout.decode(errors="replace")
-    if done.returncode != 0:
-        raise ProgramFailed(program, output)
-    return output
+    watchdog = threading.Timer(timeout, process.kill) if timeout is not None else None
+    with process:
+        if watchdog is not None:
+            watchdog.start()
+        try:
+            for line in process.stdout or ():
+                output.append(line)
+                if on_line is not None:
+                    on_line(line)
+        except BaseException:  # Ctrl-C, or a caller's error: nothing is left running
+            process.kill()
+            raise
+        finally:
+            if watchdog is not None:
+                watchdog.cancel()
+    if process.returncode != 0:
+        raise ProgramFailed(program, "".join(output) or f"ended with {process.returncode}")
+    return "".join(output)
+
+
+def _environment(password: str | None) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    environment["LC_ALL"] = "C"
+    if password is not None:
+        environment["PGPASSWORD"] = password
+    return environment
 
 
 class ProgramFailed(DatabaseUnavailable):

@@ -1,0 +1,330 @@
+"""Backup, restore and upgrade of the embedded database: whole or not at all, and nothing is lost on the way.
+
+A backup is one `pg_dump` archive (custom format) of the database `agent`, which other PostgreSQL tools read too. It holds
+no roles and no passwords: these follow from the file `secret`, and a restore sets the logins up again with the secret of
+the folder that it restores into. `with_secret` writes the secret beside the archive, for moving to another machine.
+Restoring runs what is in the archive as the administrator: restore only archives that you trust.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from agent.db import embedded, migrations, programs, setup
+from agent.db.administrator import administrator
+from agent.db.logins import derive_password
+from agent.errors import ConfigurationError, DatabaseUnavailable, InvalidInput
+from agent.settings import Settings
+
+Progress = Callable[[int, int], None]
+"""Called with (tables done, tables in all)."""
+
+PREVIOUS = "agent_previous"
+_RESTORING = "agent_restoring"
+_MAGIC = b"PGDMP"
+
+_COUNT_TABLES = """
+SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+"""
+_OTHER_SESSIONS = """
+SELECT count(*), string_agg(DISTINCT coalesce(nullif(application_name, ''), usename), ', ') FROM pg_stat_activity
+ WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+
+
+def backup(
+    settings: Settings,
+    file: Path,
+    *,
+    overwrite: bool = False,
+    with_secret: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Write the embedded database to `file`; returns its size in bytes. Others may go on working meanwhile.
+
+    The file appears when it is complete, readable by its owner only. Raises `InvalidInput` or `DatabaseUnavailable`.
+    """
+    home = _home(settings)
+    file = file.expanduser().absolute()
+    if file.exists() and not overwrite:
+        raise InvalidInput(f"{str(file)!r} exists already: name another file, or say that it may be overwritten.")
+    admin = administrator(settings)
+    with psycopg.connect(admin.url) as conn:
+        count = conn.execute(_COUNT_TABLES).fetchone()
+    try:
+        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:100]}-")
+    except OSError as error:
+        raise InvalidInput(f"No file can be written in {str(file.parent)!r}: {error.strerror}.") from error
+    os.close(descriptor)
+    try:
+        _dump(
+            home, admin.secret, Path(name), _counting(progress, count[0] if count else 0, "dumping contents of table")
+        )
+        size = Path(name).stat().st_size
+        if with_secret:
+            _write_private(file.with_name(f"{file.name}.secret"), admin.secret)
+        Path(name).replace(file)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return size
+
+
+def restore(settings: Settings, file: Path, *, progress: Progress | None = None) -> None:
+    """Put the database of a backup in the place of the present one, which stays as database `agent_previous`.
+
+    The backup is restored apart, brought up to date and checked before the two change names. Raises `InvalidInput` for a
+    file that is no backup, `DatabaseUnavailable` while others use the database; nothing has changed then.
+    """
+    home = _home(settings)
+    file = file.expanduser().absolute()
+    tables = _check_backup(file)
+    admin = administrator(settings)
+    server = make_conninfo(admin.url, dbname="postgres")
+    target = make_conninfo(admin.url, dbname=_RESTORING)
+    with psycopg.connect(server, autocommit=True) as conn:
+        _refuse_other_sessions(conn)
+        with _scratch_database(conn):
+            _give_rights(settings, target, admin.secret)  # the archive grants to the logins, so these exist first
+            _load(home, admin.secret, file, _counting(progress, tables, "processing data for table"))
+            _bring_up_to_date(target, file)
+            _give_rights(settings, target, admin.secret)
+            _swap(conn)
+
+
+def upgrade(settings: Settings) -> int | None:
+    """Bring a data directory of an older PostgreSQL to this one's version; returns the old version, None if there is none.
+
+    The old directory stays, as `postgres.<version>`, until you remove it. Raises `DatabaseUnavailable`.
+    """
+    home = _home(settings)
+    if not home.exists():
+        return None
+    secret = settings.secret.get_secret_value() if settings.secret else embedded.read_or_make_secret(home)
+    with embedded.exclusively(home):
+        _take_back_interrupted(home)
+        version = _data_version(home)
+        if version is None or version == programs.VERSION:
+            return None
+        if version not in programs.VERSIONS:
+            raise DatabaseUnavailable(
+                f"The data under {str(home)!r} is of PostgreSQL {version}, which this agent does not have "
+                f"({', '.join(map(str, programs.VERSIONS))}). Use the agent that made it, or a newer one."
+            )
+        if embedded.in_use(home):
+            raise DatabaseUnavailable(f"Other processes use the database under {str(home)!r}; end them, then upgrade.")
+        _upgrade_from(home, version, secret)
+        return version
+
+
+def _home(settings: Settings) -> Path:
+    if not settings.embedded:
+        raise ConfigurationError(
+            "This works on the embedded database only. For the server at DATABASE_URL use pg_dump and pg_restore, "
+            "or the backups of your provider."
+        )
+    return settings.home.expanduser().resolve()
+
+
+def _dump(home: Path, secret: str, target: Path, on_line: Callable[[str], None]) -> None:
+    _run_client("pg_dump", ["-Fc", "--verbose", "-f", str(target), *_server(home)], home, secret, on_line)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _load(home: Path, secret: str, file: Path, on_line: Callable[[str], None]) -> None:
+    options = ["--exit-on-error", "--verbose", "-d", _RESTORING, *_server(home)[:-2]]
+    _run_client("pg_restore", [*options, str(file)], home, secret, on_line)
+
+
+def _server(home: Path) -> list[str]:
+    return ["-h", str(embedded.socket_folder(home)), "-p", "5432", "-U", "postgres", "-d", embedded.DATABASE]
+
+
+def _run_client(
+    program: str, arguments: list[str], home: Path, secret: str, on_line: Callable[[str], None] | None = None
+) -> str:
+    password = derive_password(secret, "postgres")
+    try:
+        return programs.run(
+            program, arguments, home=home, as_self=True, password=password, timeout=None, on_line=on_line
+        )
+    except programs.ProgramFailed as error:
+        if "No space left" in error.output:
+            raise DatabaseUnavailable(
+                f"The disk is full: {_last_line(error.output)}. Nothing was changed; free some space and try again."
+            ) from error
+        raise DatabaseUnavailable(f"{program} failed, nothing was changed: {_last_line(error.output)}.") from error
+
+
+def _last_line(output: str) -> str:
+    # With --verbose the cause is the first line that says error.
+    errors = [line for line in output.splitlines() if "error" in line.lower()]
+    return (errors or output.splitlines() or [""])[0].rstrip(".")
+
+
+def _counting(progress: Progress | None, total: int, mark: str) -> Callable[[str], None]:
+    done = 0
+
+    def count(line: str) -> None:
+        nonlocal done
+        if progress is not None and mark in line:
+            done += 1
+            progress(min(done, total), total)
+
+    return count
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".secret-")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).replace(path)
+
+
+def _check_backup(file: Path) -> int:
+    """Check that `file` is a backup of ours; returns how many tables have data in it."""
+    try:
+        with file.open("rb") as opened:
+            magic = opened.read(len(_MAGIC))
+    except OSError as error:
+        raise InvalidInput(f"{str(file)!r} cannot be read: {error.strerror}.") from error
+    if magic != _MAGIC:
+        raise InvalidInput(f"{str(file)!r} is not a backup: name a file that `agent backup` wrote.")
+    try:
+        contents = programs.run("pg_restore", ["--list", str(file)], home=file.parent, as_self=True)
+    except programs.ProgramFailed as error:
+        if "unsupported version" in error.output:
+            raise InvalidInput(f"{str(file)!r} was made by a newer PostgreSQL: upgrade the agent first.") from error
+        raise InvalidInput(f"{str(file)!r} is damaged: {_last_line(error.output)}. Use another backup.") from error
+    if not re.search(r"^\d+; .* TABLE agents agent_memory ", contents, re.MULTILINE):
+        raise InvalidInput(f"{str(file)!r} is a dump of another database: it has no agent's memory in it.")
+    return len(re.findall(r"^\d+; .* TABLE DATA ", contents, re.MULTILINE))
+
+
+def _refuse_other_sessions(conn: psycopg.Connection) -> None:
+    row = conn.execute(_OTHER_SESSIONS, [embedded.DATABASE]).fetchone()
+    if row and row[0]:
+        raise DatabaseUnavailable(
+            f"{row[0]} other sessions use the database ({row[1]}). End those processes, then restore again."
+        )
+
+
+@contextmanager
+def _scratch_database(conn: psycopg.Connection) -> Iterator[None]:
+    drop = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(_RESTORING))
+    conn.execute(drop)  # of a restore that was killed
+    conn.execute(sql.SQL("create database {} template template0").format(sql.Identifier(_RESTORING)))
+    try:
+        yield
+    finally:
+        with suppress(psycopg.OperationalError):  # the server is gone: the next restore drops it
+            conn.execute(drop)
+
+
+def _give_rights(settings: Settings, url: str, secret: str) -> None:
+    setup.setup_logins(url, secret, schemas=settings.app_schemas, bypass_rls=settings.reader_bypass_rls)
+
+
+def _bring_up_to_date(url: str, file: Path) -> None:
+    with psycopg.connect(url) as conn:
+        known = {migration.version for migration in migrations.all_migrations()}
+        applied = {row[0] for row in conn.execute("select version from supabase_migrations.schema_migrations")}
+    if applied - known:
+        raise InvalidInput(
+            f"{str(file)!r} was made by a newer agent (migration {max(applied - known)}): upgrade the agent, then restore."
+        )
+    migrations.migrate(url)
+
+
+def _swap(conn: psycopg.Connection) -> None:
+    name, previous, restored = (sql.Identifier(name) for name in (embedded.DATABASE, PREVIOUS, _RESTORING))
+    try:
+        conn.execute(sql.SQL("drop database if exists {} with (force)").format(previous))
+        with conn.transaction():
+            conn.execute(sql.SQL("alter database {} rename to {}").format(name, previous))
+            conn.execute(sql.SQL("alter database {} rename to {}").format(restored, name))
+    except psycopg.errors.ObjectInUse as error:
+        raise DatabaseUnavailable(
+            "Another process began to use the database; nothing was changed. End it, then restore again."
+        ) from error
+
+
+def _data_version(home: Path) -> int | None:
+    with suppress(FileNotFoundError):
+        return int((home / "postgres" / "PG_VERSION").read_text(encoding="ascii"))
+    return None
+
+
+def _take_back_interrupted(home: Path) -> None:
+    # Killed between the two renames at the end of an upgrade: the old data is there under its other name.
+    if not (home / "postgres").exists():
+        for old in sorted(home.glob("postgres.[0-9]*"))[-1:]:
+            old.rename(home / "postgres")
+
+
+def _upgrade_from(home: Path, version: int, secret: str) -> None:
+    # Started once with its own version: recovers what a kill left behind, and stops cleanly.
+    embedded.ensure_running(home, version)
+    embedded.halt(home, version)
+    shutil.rmtree(home / "postgres.new", ignore_errors=True)
+    try:
+        embedded.initialise(home, secret, folder="postgres.new", checksums=_has_checksums(home, version))
+        _run_pg_upgrade(home, version, secret)
+    except programs.ProgramFailed as error:
+        shutil.rmtree(home / "postgres.new", ignore_errors=True)
+        raise DatabaseUnavailable(f"The upgrade failed, the data is as it was. {error}") from error
+    (home / "postgres").rename(_free_name(home, version))
+    (home / "postgres.new").rename(home / "postgres")
+    embedded.ensure_running(home)
+    _update_extensions(home, secret)
+    embedded.halt(home)
+
+
+def _has_checksums(home: Path, version: int) -> bool:
+    control = programs.run("pg_controldata", ["-D", "postgres"], home=home, version=version)
+    return re.search(r"checksum version:\s*[1-9]", control) is not None
+
+
+def _run_pg_upgrade(home: Path, version: int, secret: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="la-", dir="/tmp") as sockets:  # short enough for a socket
+        programs.give(Path(sockets), programs.account_for(home))
+        folders = ["-b", str(programs.bin_folder(version)), "-B", str(programs.bin_folder())]
+        data = ["-d", str(home / "postgres"), "-D", str(home / "postgres.new")]
+        programs.run(
+            "pg_upgrade",
+            [*folders, *data, "-s", sockets, "-U", "postgres"],
+            home=home,
+            folder=Path(sockets),
+            password=derive_password(secret, "postgres"),
+            timeout=None,
+        )
+
+
+def _free_name(home: Path, version: int) -> Path:
+    name, number = home / f"postgres.{version}", 1
+    while name.exists():
+        number += 1
+        name = home / f"postgres.{version}-{number}"
+    return name
+
+
+def _update_extensions(home: Path, secret: str) -> None:
+    with psycopg.connect(embedded.admin_conninfo(home, secret, "postgres")) as conn:
+        databases = [row[0] for row in conn.execute("select datname from pg_database where datallowconn")]
+    for database in databases:
+        if database == "template0":
+            continue
+        with psycopg.connect(embedded.admin_conninfo(home, secret, database), autocommit=True) as conn:
+            for (extension,) in conn.execute("select extname from pg_extension").fetchall():
+                conn.execute(sql.SQL("alter extension {} update").format(sql.Identifier(extension)))
