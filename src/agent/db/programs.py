@@ -12,6 +12,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -80,21 +81,17 @@ def run(
         )
     except OSError as error:
         raise ProgramFailed(program, str(error)) from error
-    watchdog = threading.Timer(timeout, process.kill) if timeout is not None else None
-    with process:
-        if watchdog is not None:
+    with process, ExitStack() as stack:
+        stack.callback(process.kill)  # Ctrl-C, or an error of the caller's: nothing is left running
+        if timeout is not None:
+            watchdog = threading.Timer(timeout, process.kill)
             watchdog.start()
-        try:
-            for line in process.stdout or ():
-                output.append(line)
-                if on_line is not None:
-                    on_line(line)
-        except BaseException:  # Ctrl-C, or a caller's error: nothing is left running
-            process.kill()
-            raise
-        finally:
-            if watchdog is not None:
-                watchdog.cancel()
+            stack.callback(watchdog.cancel)
+        for line in process.stdout or ():
+            output.append(line)
+            if on_line is not None:
+                on_line(line)
+        process.wait()
     if process.returncode != 0:
         raise ProgramFailed(program, "".join(output) or f"ended with {process.returncode}")
     return "".join(output)
