@@ -24,7 +24,7 @@ from agent.checkpoints import Checkpointer
 from agent.graph import open_graph
 from agent.runtime import Runtime, current_runtime, use_runtime
 from agent.threads import threads
-from agent.types import ToolResult
+from agent.types import CallKey, ToolResult
 
 # Checkpoints are pruned at every n-th turn: often enough to stay small, seldom enough to cost nothing.
 _PRUNE_EVERY = 5
@@ -39,8 +39,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolStarted:
-    """A tool call begins."""
+    """A tool call begins. `key` says which one: several run at once."""
 
+    key: CallKey
     tool: str
     arguments: Mapping[str, Any]
 
@@ -49,6 +50,7 @@ class ToolStarted:
 class ToolFinished:
     """A tool call has its result."""
 
+    key: CallKey
     tool: str
     result: ToolResult
 
@@ -225,10 +227,10 @@ async def _events(mode: str, part: Any, thread_id: str, runtime: Runtime) -> Asy
 
 def _custom_event(part: Mapping[str, Any], thread_id: str) -> ChatEvent | None:
     match part:
-        case {"event": "tool_started", "tool": tool, "arguments": arguments}:
-            return ToolStarted(tool=tool, arguments=arguments)
-        case {"event": "tool_finished", "tool": tool, "result": result}:
-            return ToolFinished(tool=tool, result=result)
+        case {"event": "tool_started", "key": key, "tool": tool, "arguments": arguments}:
+            return ToolStarted(key=CallKey(**key), tool=tool, arguments=arguments)
+        case {"event": "tool_finished", "key": key, "tool": tool, "result": result}:
+            return ToolFinished(key=CallKey(**key), tool=tool, result=result)
         case {"event": "approval_decided", "approval_id": approval_id, "status": status, "result": result}:
             return ApprovalDecided(approval_id=approval_id, status=status, result=result)
         case {"event": "answered", "turn": turn, "answer": text, "sources": sources, "error": error}:
