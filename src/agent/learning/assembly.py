@@ -1,0 +1,358 @@
+"""Turns catalog rows into the structure: pure, and where the deny-list and the masking rules are applied.
+
+What is denied is left out here, before anything is stored, saved to memory or shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
+
+from agent.learning.catalog import Catalog, Row, TimeColumn
+from agent.learning.names import one_line, qualified, short_type
+from agent.learning.privacy import DenyList, looks_sensitive
+from agent.learning.profiles import (
+    common_values,
+    distinct_estimate,
+    holds_sensitive_values,
+    leading_time_column,
+    listed_values,
+    row_estimate,
+    showable,
+)
+from agent.learning.structure import (
+    AppStructure,
+    Check,
+    Column,
+    DataType,
+    ForeignKey,
+    Function,
+    Index,
+    Policy,
+    Profile,
+    Relation,
+    RelationKind,
+    Relationship,
+    RowSecurity,
+    Trigger,
+)
+
+# Raised when what is stored would differ for the same catalogs; a stored structure of another format is read anew.
+FORMAT: Final = 1
+
+_BLOCK = 8192
+_DEFINITION_CHARS = 300
+_KINDS: Final[Mapping[str, RelationKind]] = {
+    "r": "TABLE", "p": "PARTITIONED TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW",
+}  # fmt: skip
+_ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
+_COMMANDS = {"r": "select", "a": "insert", "w": "update", "d": "delete", "*": "all"}
+_FUNCTION_KINDS: Final[Mapping[str, Literal["FUNCTION", "PROCEDURE", "AGGREGATE", "WINDOW FUNCTION"]]] = {
+    "f": "FUNCTION", "p": "PROCEDURE", "a": "AGGREGATE", "w": "WINDOW FUNCTION",
+}  # fmt: skip
+_VOLATILITIES: Final[Mapping[str, Literal["immutable", "stable", "volatile"]]] = {
+    "i": "immutable", "s": "stable", "v": "volatile",
+}  # fmt: skip
+_TYPE_KINDS: Final[Mapping[str, Literal["ENUM", "DOMAIN", "COMPOSITE", "RANGE"]]] = {
+    "e": "ENUM", "d": "DOMAIN", "c": "COMPOSITE", "r": "RANGE",
+}  # fmt: skip
+_VIEWS = {"VIEW", "MATERIALIZED VIEW"}
+_EVENTS = ((4, "insert"), (8, "delete"), (16, "update"), (32, "truncate"))
+
+assert set(_KINDS.values()) == set(get_args(RelationKind))  # noqa: S101  # a new kind must be named in both places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What must be left out, and whether values that look personal are masked."""
+
+    deny: DenyList = field(default_factory=DenyList)
+    mask: bool = True
+
+
+def assemble(catalog: Catalog, rules: Rules) -> AppStructure:
+    """The structure of a catalog snapshot, without newest values, changes and the time of discovery."""
+    allowed = [row for row in catalog.relations if not rules.deny.table(row["schema"], row["name"])]
+    denied = {row["oid"] for row in catalog.relations} - {row["oid"] for row in allowed}
+    names = {row["oid"]: qualified(row["schema"], row["name"]) for row in allowed}
+    labels = {row["oid"]: row["labels"] for row in catalog.types if row["labels"]}
+    found = [_Assembler(catalog, rules, names, labels, row).relation() for row in allowed]
+    types = [_data_type(row) for row in catalog.types]
+    return AppStructure(
+        format=FORMAT,
+        database=catalog.database,
+        server_version=catalog.server_version,
+        tables=[relation for relation in found if relation["kind"] not in _VIEWS],
+        views=[relation for relation in found if relation["kind"] in _VIEWS],
+        relationships=[edge for relation in found for edge in _relationships(relation)],
+        functions=[_function(row) for row in catalog.functions if not denied & set(row["row_types"] or ())],
+        enums=[item for item in types if item["kind"] == "ENUM"],
+        types=[item for item in types if item["kind"] != "ENUM"],
+        extensions=[{"name": row["name"], "version": row["version"]} for row in catalog.extensions],
+        unreadable=[relation["qualified"] for relation in found if not relation["readable"]],
+        blind=[relation["qualified"] for relation in found if relation["row_security"] == "blind"],
+        fingerprint=catalog.fingerprint,
+    )
+
+
+def time_columns(structure: AppStructure) -> list[TimeColumn]:
+    """Where the newest value can be found through an index; the tables with most inserts first."""
+    tables = [table for table in structure["tables"] if _is_cheap_to_look_into(table)]
+    tables.sort(key=lambda table: (-table["profile"]["inserted"], table["qualified"]))
+    return [
+        TimeColumn(schema=table["schema"], table=table["name"], column=table["profile"]["newest_column"])
+        for table in tables
+        if table["profile"]["newest_column"]
+    ]
+
+
+def _is_cheap_to_look_into(table: Relation) -> bool:
+    # A policy may be any function; a foreign server or a hundred partitions take their time.
+    return (
+        table["readable"]
+        and table["row_security"] == "off"
+        and table["kind"] != "FOREIGN TABLE"
+        and table["partitions"] <= 100
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Assembler:
+    """One relation and what is known around it."""
+
+    catalog: Catalog
+    rules: Rules
+    names: Mapping[int, str]
+    labels: Mapping[int, Sequence[str]]
+    row: Row
+
+    def relation(self) -> Relation:
+        row, oid = self.row, self.row["oid"]
+        folded = self.catalog.partitions.get(oid)
+        constraints = [
+            row for row in self.catalog.constraints.get(oid, ()) if not self._names_denied(row["columns"] or ())
+        ]
+        rows = row_estimate(row, folded)
+        columns = self._columns(constraints, rows)
+        indexes = [_index(index, hide=self._has_denied()) for index in self._indexes()]
+        policies = [_policy(policy) for policy in self.catalog.policies.get(oid, ())]
+        return Relation(
+            schema=row["schema"],
+            name=row["name"],
+            qualified=self.names[oid],
+            kind=_KINDS[row["kind"]],
+            comment=one_line(row["comment"]),
+            rows=rows,
+            bytes=((folded or row)["pages"] + (0 if folded else row["more_pages"])) * _BLOCK,
+            readable=row["readable"],
+            row_security=_row_security(row, policies),
+            partitions=folded["partitions"] if folded else 0,
+            partition_key=None if self._has_denied() else one_line(row["partition_key"]) or None,
+            inherits=[self.names[parent] for parent in row["parents"] or () if parent in self.names],
+            columns=columns,
+            primary_key=next((key["columns"] for key in constraints if key["type"] == "p"), []),
+            unique=[key["columns"] for key in constraints if key["type"] == "u"],
+            foreign_keys=[edge for key in constraints if key["type"] == "f" for edge in self._foreign_key(key)],
+            checks=[_check(key) for key in constraints if key["type"] in {"c", "x"}],
+            indexes=indexes,
+            triggers=[_trigger(trigger) for trigger in self.catalog.triggers.get(oid, ())],
+            policies=policies,
+            profile=self._profile(folded, columns, indexes),
+        )
+
+    def _columns(self, constraints: Sequence[Row], rows: int | None) -> list[Column]:
+        found = self.catalog.columns.get(self.row["oid"], ())
+        siblings = [column["name"] for column in found]
+        allowed_values = _allowed_values(constraints)
+        statistics = self._statistics()
+        return [
+            self._column(column, siblings, allowed_values.get(column["name"], []), statistics.get(column["name"]), rows)
+            for column in found
+            if not self._denies(column["name"])
+        ]
+
+    def _column(
+        self, column: Row, siblings: Sequence[str], allowed: Sequence[str], statistics: Row | None, rows: int | None
+    ) -> Column:
+        numeric = column["category"] == "N"
+        masked = self.rules.mask and (
+            looks_sensitive(column["name"], table=self.row["name"], siblings=siblings, numeric=numeric)
+            or holds_sensitive_values(statistics)
+        )
+        hide = masked or (column["generated"] and self._has_denied())
+        return Column(
+            name=column["name"],
+            type=short_type(column["type"]),
+            base=short_type(column["base"]) if column["base"] else "",
+            numeric=numeric,
+            nullable=not column["not_null"],
+            default=None if hide else one_line(column["default"], _DEFINITION_CHARS) or None,
+            identity=column["identity"],
+            generated=column["generated"] or column["always"],
+            comment=one_line(column["comment"]),
+            readable=column["readable"] and self.row["readable"],
+            masked=masked,
+            values=[] if masked else self._values(column, allowed, statistics),
+            null_share=round(statistics["null_share"], 4) if statistics else None,
+            distinct=distinct_estimate(statistics, rows),
+        )
+
+    def _values(self, column: Row, allowed: Sequence[str], statistics: Row | None) -> list[str]:
+        labels = self.labels.get(column["labels_of"])
+        if labels:
+            return showable(labels)
+        for check in self.catalog.domain_checks.get(column["type_oid"], ()):
+            allowed = allowed or listed_values(check["definition"])
+        return showable(allowed) or common_values(column["name"], statistics, numeric=column["category"] == "N")
+
+    def _foreign_key(self, key: Row) -> list[ForeignKey]:
+        schema, name = key["target_schema"], key["target_name"]
+        if any(self.rules.deny.column(schema, name, column) for column in key["target_columns"]):
+            return []
+        return [
+            ForeignKey(
+                name=key["name"],
+                columns=key["columns"],
+                target=qualified(schema, name),
+                target_columns=key["target_columns"],
+                on_delete=_ACTIONS[key["on_delete"]],
+                on_update=_ACTIONS[key["on_update"]],
+            )
+        ]
+
+    def _profile(self, folded: Row | None, columns: Sequence[Column], indexes: Sequence[Index]) -> Profile:
+        source = folded or self.row
+        return Profile(
+            inserted=source["inserted"] or 0,
+            updated=source["updated"] or 0,
+            deleted=source["deleted"] or 0,
+            analyzed_at=source["analyzed_at"],
+            newest_column=leading_time_column(columns, indexes),
+            newest=None,
+            rows_before=None,
+            before=None,
+            statistics=bool(self._statistics()),
+        )
+
+    def _statistics(self) -> dict[str, Row]:
+        oid = self.row["oid"]
+        folded = self.catalog.partitions.get(oid)
+        own = self.catalog.statistics.get(oid)
+        # Autovacuum never analyses a partitioned table itself; its fullest partition is the best witness.
+        rows = own or (self.catalog.statistics.get(folded["leaf"]) if folded else None) or ()
+        return {row["name"]: row for row in rows}
+
+    def _indexes(self) -> list[Row]:
+        return [
+            row
+            for row in self.catalog.indexes.get(self.row["oid"], ())
+            if row["valid"] and not self._names_denied(row["columns"] or ())
+        ]
+
+    def _denies(self, column: str) -> bool:
+        return self.rules.deny.column(self.row["schema"], self.row["name"], column)
+
+    def _names_denied(self, columns: Sequence[str]) -> bool:
+        return any(self._denies(column) for column in columns)
+
+    def _has_denied(self) -> bool:
+        return bool(self.rules.deny.patterns) and self._names_denied(
+            [column["name"] for column in self.catalog.columns.get(self.row["oid"], ())]
+        )
+
+
+def _allowed_values(constraints: Sequence[Row]) -> dict[str, list[str]]:
+    checks = [key for key in constraints if key["type"] == "c" and len(key["columns"] or ()) == 1]
+    return {key["columns"][0]: values for key in checks if (values := listed_values(key["definition"]))}
+
+
+def _row_security(row: Row, policies: Sequence[Policy]) -> RowSecurity:
+    if not row["secured"]:
+        return "off"
+    shows = any(p["applies"] and p["permissive"] and p["command"] in {"select", "all"} for p in policies)
+    return "on" if shows or not row["readable"] else "blind"
+
+
+def _relationships(relation: Relation) -> list[Relationship]:
+    return [
+        Relationship(
+            name=key["name"],
+            source=relation["qualified"],
+            columns=key["columns"],
+            target=key["target"],
+            target_columns=key["target_columns"],
+        )
+        for key in relation["foreign_keys"]
+    ]
+
+
+def _check(row: Row) -> Check:
+    return Check(
+        name=row["name"], columns=row["columns"] or [], definition=one_line(row["definition"], _DEFINITION_CHARS)
+    )
+
+
+def _index(row: Row, *, hide: bool) -> Index:
+    # An expression or a predicate may speak of a denied column.
+    hide = hide and (row["partial"] or row["has_expressions"])
+    return Index(
+        name=row["name"],
+        method=row["method"],
+        columns=row["columns"] or [],
+        unique=row["unique"],
+        partial=row["partial"],
+        definition="" if hide else one_line(row["definition"], _DEFINITION_CHARS),
+    )
+
+
+def _trigger(row: Row) -> Trigger:
+    bits = row["bits"]
+    moment = "instead of" if bits & 64 else "before" if bits & 2 else "after"
+    events = " or ".join(name for bit, name in _EVENTS if bits & bit)
+    return Trigger(
+        name=row["name"],
+        when=f"{moment} {events}",
+        function=qualified(row["function_schema"], row["function_name"]),
+        enabled=row["enabled"],
+    )
+
+
+def _policy(row: Row) -> Policy:
+    return Policy(
+        name=row["name"],
+        command=_COMMANDS[row["command"]],
+        permissive=row["permissive"],
+        roles=row["roles"] or ["public"],
+        applies=row["applies"],
+    )
+
+
+def _function(row: Row) -> Function:
+    name = qualified(row["schema"], row["name"])
+    return Function(
+        schema=row["schema"],
+        name=row["name"],
+        signature=f"{name}({one_line(row['identity'], _DEFINITION_CHARS)})",
+        kind=_FUNCTION_KINDS[row["kind"]],
+        arguments=one_line(row["arguments"], _DEFINITION_CHARS),
+        returns=one_line(row["returns"], _DEFINITION_CHARS),
+        volatility=_VOLATILITIES[row["volatility"]],
+        security_definer=row["security_definer"],
+        language=row["language"],
+        executable=row["executable"],
+        comment=one_line(row["comment"]),
+    )
+
+
+def _data_type(row: Row) -> DataType:
+    return DataType(
+        schema=row["schema"],
+        name=row["name"],
+        qualified=qualified(row["schema"], row["name"]),
+        kind=_TYPE_KINDS[row["kind"]],
+        labels=showable(row["labels"] or ()),
+        base=short_type(row["base"]) if row["base"] else "",
+        attributes=[one_line(attribute) for attribute in row["attributes"] or ()],
+        comment=one_line(row["comment"]),
+    )

@@ -1,0 +1,261 @@
+"""Learns the application's database by itself: what is there, what changed, and remembers it.
+
+    catalogs -> fingerprint -> equal? nothing to do
+                            -> other? catalog snapshot -> structure -> what differs -> agent memory, agents.discovered_databases
+
+The structure is cached in the process for each tenant and database. A question uses the cache; the catalogs are asked
+again at most every few seconds, and at once when a statement failed because the schema may have changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+import structlog
+from psycopg.types.json import Jsonb
+
+from agent.db import load_queries
+from agent.learning import catalog
+from agent.learning.assembly import FORMAT, Rules, assemble, time_columns
+from agent.learning.memory import NewMemory, agent_memory
+from agent.learning.names import qualified
+from agent.learning.privacy import DenyList
+from agent.learning.schema_text import function_text, relation_text, type_text
+from agent.learning.structure import AppStructure, Relation, relations
+from agent.runtime import Runtime, current_runtime
+
+Progress = Callable[[str, int, int], None]
+
+# Statistics change without a trace in the catalogs: profiles older than this are read again.
+PROFILE_AGE = timedelta(hours=1)
+# A question trusts the cache for so long before it asks the catalogs again.
+CHECK_EVERY = 5.0
+_MEMORIES_AT_ONCE = 500
+_CACHED_DATABASES = 64
+
+_log = structlog.get_logger(__name__)
+_queries = load_queries(__package__, "discovery.sql")
+
+_Key = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class _Cached:
+    structure: AppStructure
+    checked: float
+
+
+class AutoDiscovery:
+    """Discovers the application's structure and keeps it up to date. Holds structures, no connection."""
+
+    def __init__(self) -> None:
+        self._cache: dict[_Key, _Cached] = {}
+        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, asyncio.Lock]] = WeakKeyDictionary()
+
+    async def discover_app_structure(
+        self, *, progress: Progress | None = None, runtime: Runtime | None = None
+    ) -> AppStructure:
+        """Everything that the catalogs hold; only objects that changed since the last time are saved to memory.
+
+        `progress(what, done, total)` is called as parts are finished. Raises `DatabaseUnavailable` and `SetupRequired`.
+        """
+        runtime = runtime or await current_runtime()
+        async with self._lock(runtime):
+            return await self._discover(runtime, progress or _silent, profile_age=PROFILE_AGE)
+
+    async def get_cached_structure(self, *, runtime: Runtime | None = None) -> AppStructure:
+        """The structure as last discovered by any process; `{}` when nothing was discovered yet."""
+        runtime = runtime or await current_runtime()
+        return await self._known(runtime)
+
+    async def current_structure(self, *, runtime: Runtime | None = None) -> AppStructure:
+        """The structure for a question: from the cache while it is fresh, discovered when it is not."""
+        runtime = runtime or await current_runtime()
+        if cached := self._fresh(runtime):
+            return cached
+        async with self._lock(runtime):
+            if cached := self._fresh(runtime):
+                return cached
+            return await self._discover(runtime, _silent, profile_age=timedelta.max)
+
+    async def refresh_if_changed(self, *, runtime: Runtime | None = None) -> bool:
+        """Ask the catalogs now and discover again if they changed: after a statement failed on a missing object."""
+        runtime = runtime or await current_runtime()
+        async with self._lock(runtime):
+            before = (await self._known(runtime)).get("fingerprint")
+            after = await self._discover(runtime, _silent, profile_age=timedelta.max)
+            return after["fingerprint"] != before
+
+    async def _discover(self, runtime: Runtime, progress: Progress, *, profile_age: timedelta) -> AppStructure:
+        known = await self._known(runtime)
+        fingerprint = _fingerprint(await catalog.read_fingerprint(runtime), runtime)
+        if known.get("fingerprint") == fingerprint and datetime.now(UTC) - _discovered_at(known) < profile_age:
+            self._remember(runtime, known)
+            return AppStructure(**{**known, "changed": [], "removed": []})
+        started = time.perf_counter()
+        structure = await _read_structure(runtime, known, progress)
+        await _save_memories(structure, known, runtime, progress)
+        await _store(structure, runtime)
+        self._remember(runtime, structure)
+        _log.info(
+            "structure_discovered",
+            database=runtime.database_id,
+            tables=len(structure["tables"]),
+            changed=len(structure["changed"]),
+            removed=len(structure["removed"]),
+            seconds=round(time.perf_counter() - started, 3),
+        )
+        return structure
+
+    async def _known(self, runtime: Runtime) -> AppStructure:
+        """What is stored, read in full only when the process does not hold it yet."""
+        cached = self._cache.get(_key(runtime))
+        async with runtime.transaction() as conn:
+            head = await (await conn.execute(_queries["known"], _scope(runtime))).fetchone()
+            if head is None:
+                self._cache.pop(_key(runtime), None)
+                return AppStructure()
+            if (
+                cached
+                and cached.structure["fingerprint"] == head["fingerprint"]
+                and (_discovered_at(cached.structure) == head["discovered_at"])
+            ):
+                return cached.structure
+            row = await (await conn.execute(_queries["structure"], _scope(runtime))).fetchone()
+        structure = cast("AppStructure", row["structure"]) if row else AppStructure()
+        return structure if structure.get("format") == FORMAT else AppStructure()
+
+    def _fresh(self, runtime: Runtime) -> AppStructure | None:
+        cached = self._cache.get(_key(runtime))
+        return cached.structure if cached and time.monotonic() - cached.checked < CHECK_EVERY else None
+
+    def _remember(self, runtime: Runtime, structure: AppStructure) -> None:
+        self._cache.pop(_key(runtime), None)
+        self._cache[_key(runtime)] = _Cached(structure, time.monotonic())
+        while len(self._cache) > _CACHED_DATABASES:
+            del self._cache[next(iter(self._cache))]
+
+    def _lock(self, runtime: Runtime) -> asyncio.Lock:
+        locks = self._locks.setdefault(asyncio.get_running_loop(), {})
+        return locks.setdefault(_key(runtime), asyncio.Lock())
+
+
+auto_discovery = AutoDiscovery()
+
+
+async def rls_blind_tables(*, runtime: Runtime | None = None) -> list[str]:
+    """Tables that the agent may read but that look empty to it: row security is on and no policy is about its login."""
+    runtime = runtime or await current_runtime()
+    deny = DenyList.parse(runtime.settings.deny)
+    rows = await catalog.read_blind_tables(runtime)
+    return [qualified(row["schema"], row["name"]) for row in rows if not deny.table(row["schema"], row["name"])]
+
+
+def memories_of(structure: AppStructure) -> dict[str, NewMemory]:
+    """What is remembered of each object, by its qualified name. Row counts stay out: they are not worth a new embedding."""
+    items = [
+        _memory(item["qualified"], relation_text(item, counts=False), item["kind"]) for item in relations(structure)
+    ]
+    items += [_memory(item["signature"], function_text(item), item["kind"]) for item in structure.get("functions", [])]
+    data_types = [*structure.get("enums", []), *structure.get("types", [])]
+    items += [_memory(item["qualified"], type_text(item), item["kind"]) for item in data_types]
+    return {item.subject: item for item in items if item.subject}
+
+
+def _memory(subject: str, content: str, kind: str) -> NewMemory:
+    return NewMemory(
+        content=content, kind="schema", subject=subject, trust="database", metadata={"object": kind.lower()}
+    )
+
+
+async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progress) -> AppStructure:
+    progress("catalogs", 0, 2)
+    rows = await catalog.read_catalog(runtime)
+    settings = runtime.settings
+    structure = assemble(rows, Rules(deny=DenyList.parse(settings.deny), mask=settings.mask_personal))
+    progress("catalogs", 1, 2)
+    places = time_columns(structure)
+    newest = await catalog.read_newest(places, runtime=runtime)
+    by_table = {(place.schema, place.table): value for place, value in newest.items()}
+    earlier = {item["qualified"]: item for item in relations(known)}
+    for table in relations(structure):
+        table["profile"]["newest"] = by_table.get((table["schema"], table["name"]))
+        _note_growth(table, earlier.get(table["qualified"]), known)
+    progress("catalogs", 2, 2)
+    structure["fingerprint"] = _fingerprint(structure["fingerprint"], runtime)
+    structure["discovered_at"] = datetime.now(UTC).isoformat()
+    return structure
+
+
+def _note_growth(table: Relation, earlier: Relation | None, known: AppStructure) -> None:
+    if earlier is not None:
+        table["profile"]["rows_before"] = earlier["rows"]
+        table["profile"]["before"] = known["discovered_at"]
+
+
+async def _save_memories(structure: AppStructure, known: AppStructure, runtime: Runtime, progress: Progress) -> None:
+    before, after = memories_of(known), memories_of(structure)
+    changed = [item for subject, item in after.items() if before.get(subject) != item]
+    structure["changed"] = [str(item.subject) for item in changed]
+    structure["removed"] = sorted(before.keys() - after.keys())
+    progress("memories", 0, len(changed))
+    done = 0
+    for batch in _batches(changed):
+        await agent_memory.save_many(batch, runtime=runtime)
+        done += len(batch)
+        progress("memories", done, len(changed))
+    if structure["removed"] or not known:
+        async with runtime.transaction() as conn:
+            await conn.execute(_queries["close_removed"], {**_scope(runtime), "subjects": list(after)})
+
+
+def _batches(items: Sequence[NewMemory]) -> Iterator[Sequence[NewMemory]]:
+    for start in range(0, len(items), _MEMORIES_AT_ONCE):
+        yield items[start : start + _MEMORIES_AT_ONCE]
+
+
+async def _store(structure: AppStructure, runtime: Runtime) -> None:
+    values = {
+        **_scope(runtime),
+        "name": runtime.database_name,
+        "fingerprint": structure["fingerprint"],
+        "structure": Jsonb(structure),
+        "discovered_at": _discovered_at(structure),
+    }
+    async with runtime.transaction() as conn:
+        await conn.execute(_queries["store"], values)
+
+
+def _fingerprint(catalogs: str, runtime: Runtime) -> str:
+    """Of the catalogs and of the settings that decide what is kept of them."""
+    settings = runtime.settings
+    parts = (str(FORMAT), catalogs, settings.app_schemas, settings.deny, str(settings.mask_personal))
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+
+
+def _discovered_at(structure: AppStructure) -> datetime:
+    return datetime.fromisoformat(structure["discovered_at"])
+
+
+def _key(runtime: Runtime) -> _Key:
+    settings = runtime.settings
+    return (
+        runtime.tenant_id,
+        runtime.database_id,
+        f"{settings.app_schemas}\x00{settings.deny}\x00{settings.mask_personal}",
+    )
+
+
+def _scope(runtime: Runtime) -> dict[str, Any]:
+    return {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """The progress of whoever does not look."""

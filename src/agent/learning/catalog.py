@@ -1,0 +1,185 @@
+"""Reads the catalogs of the application database: one consistent snapshot, about a dozen queries, no scan of any table.
+
+`pg_catalog` shows every object, also those that the reading login may not read; `information_schema` would hide them.
+Sizes come from `relpages`, because `pg_relation_size` waits for locks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from agent.db import Connection, load_queries
+from agent.db.logins import PLATFORM_SCHEMAS
+from agent.runtime import Runtime
+
+Row = Mapping[str, Any]
+
+_log = structlog.get_logger(__name__)
+_queries = load_queries(__package__, "discovery.sql")
+
+# A catalog function fails on an object that was dropped after the snapshot was taken: read again.
+_ATTEMPTS = 3
+_DROPPED_MEANWHILE = (
+    psycopg.errors.InternalError_,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.UndefinedColumn,
+)
+_NOT_TO_BE_READ = (
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.LockNotAvailable,
+    psycopg.ProgrammingError,
+    psycopg.DataError,
+    psycopg.InternalError,
+)
+NEWEST_TABLES = 100
+_NEWEST_AT_ONCE = 50
+_NEWEST_TIMEOUT_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The rows of one snapshot. Whatever belongs to a relation is listed under its OID."""
+
+    server_version: int
+    database: str
+    fingerprint: str
+    relations: Sequence[Row]
+    columns: Mapping[int, Sequence[Row]] = field(default_factory=dict)
+    constraints: Mapping[int, Sequence[Row]] = field(default_factory=dict)
+    domain_checks: Mapping[int, Sequence[Row]] = field(default_factory=dict)
+    indexes: Mapping[int, Sequence[Row]] = field(default_factory=dict)
+    triggers: Mapping[int, Sequence[Row]] = field(default_factory=dict)
+    policies: Mapping[int, Sequence[Row]] = field(default_factory=dict)
+    statistics: Mapping[int, Sequence[Row]] = field(default_factory=dict)
+    partitions: Mapping[int, Row] = field(default_factory=dict)
+    types: Sequence[Row] = ()
+    functions: Sequence[Row] = ()
+    extensions: Sequence[Row] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeColumn:
+    """A column that an index leads with, so that its greatest value is found without a scan."""
+
+    schema: str
+    table: str
+    column: str
+
+
+async def read_fingerprint(runtime: Runtime) -> str:
+    """A hash of the catalogs: equal means that no object of the application changed. One query."""
+    async with runtime.app.connection("agent_reader") as conn:
+        row = await (await conn.execute(_queries["fingerprint"], scope(runtime))).fetchone()
+    assert row is not None  # noqa: S101  # a select without FROM has one row
+    return str(row["fingerprint"])
+
+
+async def read_catalog(runtime: Runtime) -> Catalog:
+    """Everything in the catalogs, from one snapshot; read again when objects vanish meanwhile."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with _snapshot(runtime) as conn:
+                return await _read(conn, scope(runtime))
+        except _DROPPED_MEANWHILE as error:
+            if attempt == _ATTEMPTS:
+                raise
+            _log.info("discovery_repeated", reason=str(error))
+    raise AssertionError("unreachable")
+
+
+async def read_newest(columns: Sequence[TimeColumn], *, runtime: Runtime) -> dict[TimeColumn, str]:
+    """The greatest value of each column, through its index. What takes too long or is not allowed is left out."""
+    found: dict[TimeColumn, str] = {}
+    chosen = columns[:NEWEST_TABLES]
+    for start in range(0, len(chosen), _NEWEST_AT_ONCE):
+        part = chosen[start : start + _NEWEST_AT_ONCE]
+        try:
+            async with _snapshot(runtime, timeout_ms=_NEWEST_TIMEOUT_MS) as conn:
+                rows = await (await conn.execute(_newest_query(part))).fetchall()
+        except _NOT_TO_BE_READ as error:
+            _log.info("newest_values_skipped", columns=len(part), reason=str(error))
+            continue
+        found |= {part[row["place"]]: row["newest"] for row in rows if row["newest"] is not None}
+    return found
+
+
+async def read_blind_tables(runtime: Runtime) -> list[Row]:
+    """Schema and name of the tables that look empty because of row-level security."""
+    async with runtime.app.connection("agent_reader") as conn:
+        return [*await (await conn.execute(_queries["blind_tables"], scope(runtime))).fetchall()]
+
+
+def scope(runtime: Runtime) -> dict[str, Any]:
+    """Which schemas are the application's: the chosen ones, else all but the system's, the agent's and the platform's."""
+    chosen = [name.strip() for name in runtime.settings.app_schemas.split(",") if name.strip()]
+    return {"schemas": chosen or None, "platform": list(PLATFORM_SCHEMAS)}
+
+
+@asynccontextmanager
+async def _snapshot(runtime: Runtime, *, timeout_ms: int | None = None) -> AsyncIterator[Connection]:
+    timeout = timeout_ms or round(runtime.settings.statement_timeout * 1000)
+    async with runtime.app.connection("agent_reader") as conn, conn.transaction(force_rollback=True):
+        await conn.execute("set transaction isolation level repeatable read read only")
+        await conn.execute(
+            "select set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)",
+            [f"{timeout}ms", f"{min(timeout, 1_000)}ms"],
+        )
+        yield conn
+
+
+async def _read(conn: Connection, where: Mapping[str, Any]) -> Catalog:
+    async def rows(name: str, **more: object) -> list[Row]:
+        return [*await (await conn.execute(_queries[name], {**where, **more})).fetchall()]
+
+    (head,) = await rows("fingerprint")
+    relations = await rows("relations")
+    oids = [row["oid"] for row in relations]
+    partitions = await rows("partitions", partitioned=[row["oid"] for row in relations if row["kind"] == "p"])
+    leaves = [row["leaf"] for row in partitions]
+    constraints = await rows("constraints", relations=oids)
+    return Catalog(
+        server_version=head["server_version"],
+        database=head["database"],
+        fingerprint=head["fingerprint"],
+        relations=relations,
+        partitions={row["root"]: row for row in partitions},
+        columns=_grouped(await rows("columns", relations=oids)),
+        constraints=_grouped([row for row in constraints if row["relation"]]),
+        domain_checks=_grouped([row for row in constraints if row["domain"]], by="domain"),
+        indexes=_grouped(await rows("indexes", relations=oids)),
+        triggers=_grouped(await rows("triggers", relations=oids)),
+        policies=_grouped(await rows("policies", relations=oids)),
+        statistics=_grouped(await rows("statistics", analyzed=oids + leaves)),
+        types=await rows("types"),
+        functions=await rows("functions"),
+        extensions=await rows("extensions"),
+    )
+
+
+def _grouped(rows: Sequence[Row], by: LiteralString = "relation") -> dict[int, list[Row]]:
+    groups: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row[by]].append(row)
+    return dict(groups)
+
+
+def _newest_query(columns: Sequence[TimeColumn]) -> sql.Composed:
+    one = sql.SQL("select {place}::int as place, (select max({column}) from {schema}.{table})::text as newest")
+    return sql.SQL(" union all ").join(
+        one.format(
+            place=sql.Literal(place),
+            column=sql.Identifier(item.column),
+            schema=sql.Identifier(item.schema),
+            table=sql.Identifier(item.table),
+        )
+        for place, item in enumerate(columns)
+    )

@@ -1,0 +1,228 @@
+-- fingerprint: of the catalogs; equal means that no object of the application changed. Statistics do not count: ANALYZE and VACUUM write reltuples in place, so pg_class is hashed by content, the others by the transaction that wrote each row
+WITH spaces AS MATERIALIZED (
+  SELECT oid, nspname, nspacl FROM pg_namespace
+   WHERE nspname !~ '^(pg_|agents($|_))' AND nspname <> 'information_schema'
+     AND CASE WHEN %(schemas)s::text[] IS NULL THEN nspname <> ALL (%(platform)s::text[]) ELSE nspname = ANY (%(schemas)s::text[]) END
+), relations AS MATERIALIZED (
+  SELECT c.oid, md5(concat_ws(':', c.oid, c.relname, c.relnamespace, c.relkind, c.relowner, c.relrowsecurity,
+                              c.relforcerowsecurity, c.relacl)) AS hash
+    FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace
+   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
+), rows AS (
+  SELECT hashint8extended(a.attrelid::bigint * 2048 + a.attnum, a.xmin::text::bigint) AS hash
+    FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid WHERE a.attnum > 0
+  UNION ALL
+  SELECT hashint8extended(k.oid::bigint, k.xmin::text::bigint) FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid
+  UNION ALL
+  SELECT hashint8extended(i.indexrelid::bigint, i.xmin::text::bigint) FROM relations r JOIN pg_index i ON i.indrelid = r.oid
+  UNION ALL
+  SELECT hashint8extended(d.oid::bigint, d.xmin::text::bigint) FROM relations r JOIN pg_attrdef d ON d.adrelid = r.oid
+  UNION ALL
+  SELECT hashint8extended(t.oid::bigint, t.xmin::text::bigint) FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid
+  UNION ALL
+  SELECT hashint8extended(p.oid::bigint, p.xmin::text::bigint) FROM relations r JOIN pg_policy p ON p.polrelid = r.oid
+  UNION ALL
+  SELECT hashint8extended(i.inhparent::bigint, i.xmin::text::bigint) FROM relations r JOIN pg_inherits i ON i.inhrelid = r.oid
+  UNION ALL
+  SELECT hashint8extended(p.oid::bigint, p.xmin::text::bigint) FROM spaces s JOIN pg_proc p ON p.pronamespace = s.oid
+  UNION ALL
+  SELECT hashint8extended(t.oid::bigint, t.xmin::text::bigint) FROM spaces s JOIN pg_type t ON t.typnamespace = s.oid
+   WHERE t.typtype IN ('e', 'd', 'r')
+  UNION ALL
+  SELECT hashint8extended(a.attrelid::bigint * 2048 + a.attnum, a.xmin::text::bigint)
+    FROM spaces s JOIN pg_class c ON c.relnamespace = s.oid AND c.relkind = 'c' JOIN pg_attribute a ON a.attrelid = c.oid
+  UNION ALL
+  SELECT hashint8extended(e.oid::bigint, e.xmin::text::bigint) FROM pg_enum e
+  UNION ALL
+  SELECT hashint8extended(k.oid::bigint, k.xmin::text::bigint) FROM pg_constraint k WHERE k.contypid <> 0
+  UNION ALL
+  SELECT hashint8extended(d.objoid::bigint * 2048 + d.objsubid, d.xmin::text::bigint) FROM pg_description d
+   WHERE d.objoid >= 16384  -- what initdb made comes before
+  UNION ALL
+  SELECT hashint8extended(e.oid::bigint, e.xmin::text::bigint) FROM pg_extension e
+  UNION ALL
+  SELECT hashint8extended(m.roleid::bigint, m.xmin::text::bigint) FROM pg_auth_members m
+)
+SELECT current_setting('server_version_num')::integer AS server_version, current_database()::text AS database,
+       md5(concat_ws('/', current_user, (SELECT rolbypassrls FROM pg_roles WHERE rolname = current_user),
+         (SELECT string_agg(concat_ws(':', oid, nspname, nspacl), ',' ORDER BY oid) FROM spaces),
+         (SELECT string_agg(hash, '' ORDER BY oid) FROM relations),
+         (SELECT concat(count(*), ':', bit_xor(hash), ':', sum(hash)) FROM rows))) AS fingerprint
+
+-- relations: tables of every kind and views, with what the login may do and the server's counters; partitions are folded
+SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, d.description AS comment,
+       c.reltuples::float8 AS estimate, c.relpages::bigint AS pages, c.relhassubclass AS has_children,
+       (SELECT coalesce(sum(i.relpages), 0)::bigint FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+         WHERE x.indrelid IN (c.oid, c.reltoastrelid))
+         + coalesce((SELECT t.relpages FROM pg_class t WHERE t.oid = c.reltoastrelid), 0) AS more_pages,
+       coalesce(has_schema_privilege(n.oid, 'usage') AND has_any_column_privilege(c.oid, 'select'), false) AS readable,
+       coalesce(has_schema_privilege(n.oid, 'usage') AND has_table_privilege(c.oid, 'select'), false) AS wholly_readable,
+       c.relrowsecurity AND row_security_active(c.oid) AS secured,
+       CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partition_key,
+       (SELECT array_agg(i.inhparent::bigint ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = c.oid) AS parents,
+       s.n_live_tup AS live, s.n_tup_ins AS inserted, s.n_tup_upd AS updated, s.n_tup_del AS deleted,
+       greatest(s.last_analyze, s.last_autoanalyze)::text AS analyzed_at
+  FROM pg_class c
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0
+  LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
+   AND n.nspname !~ '^(pg_|agents($|_))' AND n.nspname <> 'information_schema'
+   AND CASE WHEN %(schemas)s::text[] IS NULL THEN n.nspname <> ALL (%(platform)s::text[]) ELSE n.nspname = ANY (%(schemas)s::text[]) END
+   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.objsubid = 0 AND e.deptype = 'e')
+ ORDER BY n.nspname, c.relname
+
+-- partitions: leaves and counters of each partitioned table; `leaf` is the fullest one, whose statistics stand for the parent's
+SELECT p.root, count(*) AS partitions, sum(greatest(p.reltuples, 0))::float8 AS estimate, sum(p.pages)::bigint AS pages,
+       sum(p.n_live_tup)::bigint AS live, sum(p.n_tup_ins)::bigint AS inserted, sum(p.n_tup_upd)::bigint AS updated,
+       sum(p.n_tup_del)::bigint AS deleted, max(p.analyzed_at)::text AS analyzed_at,
+       (array_agg(p.oid ORDER BY p.reltuples DESC, p.oid))[1] AS leaf
+  FROM (SELECT r.oid AS root, c.oid::bigint AS oid, c.reltuples, s.n_live_tup, s.n_tup_ins, s.n_tup_upd, s.n_tup_del,
+               greatest(s.last_analyze, s.last_autoanalyze) AS analyzed_at,
+               c.relpages + coalesce((SELECT sum(i.relpages) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+                                       WHERE x.indrelid = c.oid), 0) AS pages
+          FROM unnest(%(partitioned)s::bigint[]) r (oid)
+         CROSS JOIN LATERAL pg_partition_tree(r.oid::oid::regclass) t
+          JOIN pg_class c ON c.oid = t.relid
+          LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+         WHERE t.isleaf AND c.relkind <> 'p') p
+ GROUP BY p.root
+
+-- columns: of the relations found, in order; `labels_of` is the enum behind the type, also through a domain
+SELECT a.attrelid::bigint AS relation, a.attnum AS position, a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type,
+       CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END AS base,
+       t.typcategory::text AS category, coalesce(nullif(t.typbasetype, 0), t.oid)::bigint AS labels_of, t.oid::bigint AS type_oid,
+       a.attnotnull AS not_null, a.attidentity <> '' AS identity, a.attidentity = 'a' AS always, a.attgenerated <> '' AS generated,
+       pg_get_expr(f.adbin, f.adrelid) AS "default", d.description AS comment,
+       coalesce(has_column_privilege(a.attrelid, a.attnum, 'select'), false) AS readable
+  FROM unnest(%(relations)s::bigint[]) r (oid)
+  JOIN pg_attribute a ON a.attrelid = r.oid::oid
+  JOIN pg_type t ON t.oid = a.atttypid
+  LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+  LEFT JOIN pg_description d ON d.objoid = a.attrelid AND d.classoid = 'pg_class'::regclass AND d.objsubid = a.attnum
+ WHERE a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attrelid, a.attnum
+
+-- constraints: keys by conkey and confkey, never by ordinal over information_schema; those of partitions only repeat their parent's
+SELECT k.conname::text AS name, k.contype::text AS type, k.conrelid::bigint AS relation, k.contypid::bigint AS domain,
+       k.confrelid::bigint AS target_oid, n.nspname::text AS target_schema, c.relname::text AS target_name,
+       (SELECT array_agg(a.attname::text ORDER BY o.place) FROM unnest(k.conkey) WITH ORDINALITY o (number, place)
+          JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = o.number) AS columns,
+       (SELECT array_agg(a.attname::text ORDER BY o.place) FROM unnest(k.confkey) WITH ORDINALITY o (number, place)
+          JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = o.number) AS target_columns,
+       k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update,
+       CASE WHEN k.contype IN ('c', 'x') THEN pg_get_constraintdef(k.oid) END AS definition
+  FROM pg_constraint k
+  LEFT JOIN pg_class c ON c.oid = k.confrelid
+  LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE k.contype IN ('p', 'u', 'f', 'c', 'x') AND k.conparentid = 0
+   AND (k.contypid <> 0 OR k.conrelid = ANY (%(relations)s::bigint[]::oid[]))
+ ORDER BY k.conrelid, k.contype, k.conname
+
+-- indexes: with the columns they lead with
+SELECT x.indrelid::bigint AS relation, i.relname::text AS name, m.amname::text AS method, x.indisunique AS unique,
+       x.indpred IS NOT NULL AS partial, x.indisvalid AS valid, pg_get_indexdef(x.indexrelid) AS definition,
+       x.indexprs IS NOT NULL AS has_expressions,
+       (SELECT array_agg(coalesce(a.attname::text, '') ORDER BY o.place)
+          FROM unnest(x.indkey::smallint[]) WITH ORDINALITY o (number, place)
+          LEFT JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = o.number AND o.number <> 0
+         WHERE o.place <= x.indnkeyatts) AS columns
+  FROM pg_index x
+  JOIN pg_class i ON i.oid = x.indexrelid
+  JOIN pg_am m ON m.oid = i.relam
+ WHERE x.indrelid = ANY (%(relations)s::bigint[]::oid[])
+ ORDER BY x.indrelid, i.relname
+
+-- types: enums, domains, composites and ranges of the application, not the row types of its relations
+SELECT t.oid::bigint AS oid, n.nspname::text AS schema, t.typname::text AS name, t.typtype::text AS kind, d.description AS comment,
+       CASE WHEN t.typtype = 'e' THEN (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) END AS labels,
+       CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
+                      WHEN 'r' THEN (SELECT format_type(g.rngsubtype, NULL) FROM pg_range g WHERE g.rngtypid = t.oid) END AS base,
+       CASE WHEN t.typtype = 'c' THEN (SELECT array_agg(concat(quote_ident(a.attname), ' ', format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum)
+          FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) END AS attributes
+  FROM pg_type t
+  JOIN pg_namespace n ON n.oid = t.typnamespace
+  LEFT JOIN pg_class c ON c.oid = t.typrelid
+  LEFT JOIN pg_description d ON d.objoid = t.oid AND d.classoid = 'pg_type'::regclass AND d.objsubid = 0
+ WHERE (t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c'))
+   AND n.nspname !~ '^(pg_|agents($|_))' AND n.nspname <> 'information_schema'
+   AND CASE WHEN %(schemas)s::text[] IS NULL THEN n.nspname <> ALL (%(platform)s::text[]) ELSE n.nspname = ANY (%(schemas)s::text[]) END
+   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND e.deptype = 'e')
+ ORDER BY n.nspname, t.typname
+
+-- functions: of every kind; `row_types` are the relations whose rows they take or return
+SELECT n.nspname::text AS schema, p.proname::text AS name, p.prokind::text AS kind, pg_get_function_arguments(p.oid) AS arguments,
+       pg_get_function_identity_arguments(p.oid) AS identity, pg_get_function_result(p.oid) AS returns, p.provolatile::text AS volatility,
+       p.prosecdef AS security_definer, l.lanname::text AS language, d.description AS comment,
+       coalesce(has_schema_privilege(n.oid, 'usage') AND has_function_privilege(p.oid, 'execute'), false) AS executable,
+       (SELECT array_agg(t.typrelid::bigint) FROM unnest(p.prorettype || coalesce(p.proallargtypes, p.proargtypes::oid[])) u (oid)
+          JOIN pg_type e ON e.oid = u.oid
+          JOIN pg_type t ON t.oid = coalesce(nullif(e.typelem, 0), e.oid) AND t.typrelid <> 0) AS row_types
+  FROM pg_proc p
+  JOIN pg_namespace n ON n.oid = p.pronamespace
+  JOIN pg_language l ON l.oid = p.prolang
+  LEFT JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass AND d.objsubid = 0
+ WHERE n.nspname !~ '^(pg_|agents($|_))' AND n.nspname <> 'information_schema'
+   AND CASE WHEN %(schemas)s::text[] IS NULL THEN n.nspname <> ALL (%(platform)s::text[]) ELSE n.nspname = ANY (%(schemas)s::text[]) END
+   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
+ ORDER BY n.nspname, p.proname, 5
+
+-- triggers: those that people made, on the relations found
+SELECT t.tgrelid::bigint AS relation, t.tgname::text AS name, t.tgtype::integer AS bits, t.tgenabled <> 'D' AS enabled,
+       n.nspname::text AS function_schema, p.proname::text AS function_name
+  FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+ WHERE t.tgrelid = ANY (%(relations)s::bigint[]::oid[]) AND NOT t.tgisinternal
+ ORDER BY t.tgrelid, t.tgname
+
+-- policies: and whether each is about this login
+SELECT p.polrelid::bigint AS relation, p.polname::text AS name, p.polcmd::text AS command, p.polpermissive AS permissive,
+       (SELECT coalesce(array_agg(r.rolname::text ORDER BY r.rolname), '{}') FROM pg_roles r WHERE r.oid = ANY (p.polroles)) AS roles,
+       EXISTS (SELECT FROM unnest(p.polroles) r (oid) WHERE r.oid = 0 OR pg_has_role(r.oid, 'usage')) AS applies
+  FROM pg_policy p WHERE p.polrelid = ANY (%(relations)s::bigint[]::oid[])
+ ORDER BY p.polrelid, p.polname
+
+-- extensions: what is installed
+SELECT extname::text AS name, extversion AS version FROM pg_extension ORDER BY extname
+
+-- statistics: what ANALYZE knows of columns this login may read; common values only of low-cardinality words and numbers
+SELECT c.oid::bigint AS relation, s.attname::text AS name, s.null_frac::float8 AS null_share, s.n_distinct::float8 AS distinct,
+       CASE WHEN s.n_distinct BETWEEN 1 AND 20 AND t.typcategory IN ('S', 'N') AND t.typdelim = ','
+            THEN s.most_common_vals::text::text[] END AS common,
+       CASE WHEN s.n_distinct BETWEEN 1 AND 20 THEN (SELECT sum(f) FROM unnest(s.most_common_freqs) f)::float8 END AS covered
+  FROM unnest(%(analyzed)s::bigint[]) r (oid)
+  JOIN pg_class c ON c.oid = r.oid::oid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.inherited = (c.relkind = 'p')
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = s.attname
+  JOIN pg_type t ON t.oid = a.atttypid
+
+-- blind_tables: readable, yet row-level security hides every row, because no policy is about this login
+SELECT n.nspname::text AS schema, c.relname::text AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relrowsecurity
+   AND n.nspname !~ '^(pg_|agents($|_))' AND n.nspname <> 'information_schema'
+   AND CASE WHEN %(schemas)s::text[] IS NULL THEN n.nspname <> ALL (%(platform)s::text[]) ELSE n.nspname = ANY (%(schemas)s::text[]) END
+   AND has_schema_privilege(n.oid, 'usage') AND has_any_column_privilege(c.oid, 'select') AND row_security_active(c.oid)
+   AND NOT EXISTS (SELECT FROM pg_policy p CROSS JOIN LATERAL unnest(p.polroles) r (oid)
+                    WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
+                      AND (r.oid = 0 OR pg_has_role(r.oid, 'usage')))
+ ORDER BY n.nspname, c.relname
+
+-- known: what was discovered last, without the structure
+SELECT fingerprint, discovered_at FROM agents.discovered_databases
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
+
+-- structure: what was discovered last
+SELECT structure, fingerprint FROM agents.discovered_databases WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
+
+-- store: what was discovered now
+INSERT INTO agents.discovered_databases (tenant_id, database_id, name, fingerprint, structure, discovered_at)
+VALUES (%(tenant_id)s, %(database_id)s, %(name)s, %(fingerprint)s, %(structure)s, %(discovered_at)s)
+ON CONFLICT (tenant_id, database_id) DO UPDATE
+   SET name = excluded.name, fingerprint = excluded.fingerprint, structure = excluded.structure,
+       discovered_at = excluded.discovered_at, checked_at = now()
+
+-- close_removed: objects that are gone are no longer true; their memories stay readable as history
+UPDATE agents.agent_memory SET valid_until = now(), updated_at = now()
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND kind = 'schema' AND valid_until IS NULL
+   AND subject IS NOT NULL AND subject <> ALL (%(subjects)s::text[])

@@ -1,0 +1,276 @@
+"""What must not be kept or shown: deny-listed tables and columns, and values that look personal or secret.
+
+Pure rules. A denied object reaches no schema text, memory or profile. A masked column is known by name and type, its
+values are not: no common values, no newest value, no default. Results of queries obey grants and the deny-list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import lru_cache
+from itertools import pairwise
+
+from agent.learning.words import words
+
+_SECRET = frozenset(
+    [
+        "password",
+        "passwords",
+        "passwd",
+        "pwd",
+        "pass",
+        "passphrase",
+        "passwort",
+        "contrasena",
+        "secret",
+        "secrets",
+        "token",
+        "apikey",
+        "credential",
+        "credentials",
+        "salt",
+        "otp",
+        "totp",
+        "mfa",
+        "pin",
+        "cvv",
+        "cvc",
+        "csrf",
+        "nonce",
+        "jwt",
+        "cookie",
+        "session",
+        "oauth",
+        "bearer",
+        "signature",
+        "webhook",
+        "hash",
+        "digest",
+        "verifier",
+    ]
+)
+_PERSONAL = frozenset(
+    [
+        "email",
+        "emails",
+        "mail",
+        "correo",
+        "phone",
+        "phones",
+        "telephone",
+        "telefon",
+        "telefono",
+        "mobile",
+        "cell",
+        "fax",
+        "whatsapp",
+        "ssn",
+        "nin",
+        "nino",
+        "iban",
+        "bic",
+        "swift",
+        "card",
+        "pan",
+        "passport",
+        "dob",
+        "birth",
+        "birthday",
+        "birthdate",
+        "born",
+        "age",
+        "gender",
+        "sex",
+        "religion",
+        "ethnicity",
+        "nationality",
+        "race",
+        "salary",
+        "wage",
+        "income",
+        "address",
+        "addresses",
+        "addr",
+        "adresse",
+        "street",
+        "strasse",
+        "zip",
+        "zipcode",
+        "postal",
+        "postcode",
+        "plz",
+        "latitude",
+        "longitude",
+        "ip",
+        "mac",
+        "username",
+        "login",
+        "nickname",
+        "surname",
+        "firstname",
+        "lastname",
+        "fullname",
+        "forename",
+        "vorname",
+        "nachname",
+        "nom",
+        "prenom",
+        "apellido",
+        "diagnosis",
+        "medical",
+        "blood",
+        "biometric",
+        "fingerprint",
+        "face",
+        "photo",
+        "avatar",
+        "vat",
+    ]
+)
+# Stems long and telling enough to be found inside a word: `userpassword`, `birthplace`.
+_INSIDE = ("passw", "secret", "credential", "email", "phone", "birth", "apikey", "creditcard", "firstname", "lastname")
+_PHRASES = (
+    ("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("encryption", "key"), ("signing", "key"),
+    ("recovery", "code"), ("verification", "code"), ("user", "agent"), ("device", "id"), ("social", "security"),
+    ("tax", "id"), ("tax", "number"), ("national", "id"), ("account", "number"), ("bank", "account"), ("routing", "number"),
+    ("driver", "license"), ("drivers", "license"), ("driving", "licence"), ("first", "name"), ("last", "name"),
+    ("full", "name"), ("middle", "name"), ("given", "name"), ("family", "name"), ("maiden", "name"), ("legal", "name"),
+    ("display", "name"), ("user", "name"), ("contact", "name"), ("customer", "name"), ("employee", "name"),
+    ("patient", "name"), ("holder", "name"), ("last", "four"), ("auth", "key"), ("card", "number"),
+)  # fmt: skip
+_PEOPLE = frozenset(
+    [
+        "user",
+        "users",
+        "person",
+        "persons",
+        "people",
+        "employee",
+        "employees",
+        "staff",
+        "patient",
+        "patients",
+        "student",
+        "students",
+        "teacher",
+        "teachers",
+        "doctor",
+        "doctors",
+        "member",
+        "members",
+        "contact",
+        "contacts",
+        "applicant",
+        "applicants",
+        "candidate",
+        "candidates",
+        "passenger",
+        "passengers",
+        "guest",
+        "guests",
+        "subscriber",
+        "subscribers",
+        "author",
+        "authors",
+        "driver",
+        "drivers",
+        "profile",
+        "profiles",
+        "attendee",
+        "attendees",
+        "tenant",
+        "tenants",
+        "resident",
+        "residents",
+    ]
+)
+# May be companies: their `name` is a person's only where the table also holds an e-mail address, a phone or a birthday.
+_MAYBE_PEOPLE = frozenset(
+    ["client", "clients", "customer", "customers", "lead", "leads", "owner", "owners", "account", "accounts"]
+)
+_REACHES_A_PERSON = frozenset(["email", "mail", "phone", "mobile", "birth", "birthday", "birthdate", "dob"])
+
+_SHAPES = (
+    re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+"),  # e-mail address
+    re.compile(r"\b[A-Z]{2}\d{2}[ ]?(?:[A-Z0-9]{4}[ ]?){2,7}[A-Z0-9]{1,4}\b"),  # IBAN
+    re.compile(r"\b\d{3}-\d{2}-\d{4}\b"),  # US social security number
+    re.compile(r"\beyJ[\w-]{8,}"),  # JSON web token
+    re.compile(r"\b(?:sk|pk|rk|ghp|gho|xox[abp])[-_][\w-]{8,}"),  # keys of well-known services
+    re.compile(r"-----BEGIN "),  # PEM
+    re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"),  # IPv4 address
+    re.compile(r"://[^/\s:]+:[^/\s@]+@"),  # URL with a password
+    re.compile(r"\$(?:2[aby]|argon2\w*|5|6)\$"),  # password hash
+    re.compile(r"\b[0-9a-fA-F]{32,}\b"),  # digest or key
+)
+_NUMBER_LIKE = re.compile(r"[+(]?\d[\d\s()./-]{6,}\d")
+_DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def looks_sensitive(column: str, *, table: str = "", siblings: Iterable[str] = (), numeric: bool = False) -> bool:
+    """Whether a column looks personal or secret by its name; `siblings` are the other columns of `table`."""
+    own = _words(column)
+    found = set(own)
+    if numeric:
+        found -= {"token", "hash", "pass", "session", "age", "card", "digest"}  # counts and surrogate keys, not secrets
+    if "token" in found or found & _SECRET or found & _PERSONAL:
+        return True
+    joined = "".join(own)
+    if any(stem in joined for stem in _INSIDE) or any(_holds(own, phrase) for phrase in _PHRASES):
+        return True
+    return own == ("name",) and _is_about_people(table, siblings)
+
+
+def looks_sensitive_value(value: str) -> bool:
+    """Whether a value has the shape of an address, a number that reaches or identifies a person, or a key."""
+    if any(shape.search(value) for shape in _SHAPES):
+        return True
+    return bool(_NUMBER_LIKE.fullmatch(value.strip())) and not _DATE_LIKE.match(value.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class DenyList:
+    """Tables and columns that never reach a model: globs over `table`, `schema.table`, `table.column`, `schema.table.column`.
+
+    `a.b` denies the table `b` of schema `a` and the column `b` of a table `a`. Case does not matter.
+    """
+
+    patterns: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, setting: str) -> DenyList:
+        """From the comma-separated setting."""
+        return cls(tuple(part.strip().lower() for part in setting.split(",") if part.strip()))
+
+    def table(self, schema: str, name: str) -> bool:
+        """Whether the whole table is denied."""
+        return self._matches(name, f"{schema}.{name}")
+
+    def column(self, schema: str, table: str, name: str) -> bool:
+        """Whether the column, or its whole table, is denied."""
+        return self.table(schema, table) or self._matches(f"{table}.{name}", f"{schema}.{table}.{name}")
+
+    def _matches(self, *names: str) -> bool:
+        return any(_glob(pattern).match(name.lower()) for pattern in self.patterns for name in names)
+
+
+@lru_cache(maxsize=1_000)
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern), re.DOTALL)
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(words(name))
+
+
+def _holds(own: tuple[str, ...], phrase: tuple[str, str]) -> bool:
+    return any(pair == phrase for pair in pairwise(own))
+
+
+def _is_about_people(table: str, siblings: Iterable[str]) -> bool:
+    about = set(_words(table))
+    if about & _PEOPLE:
+        return True
+    return bool(about & _MAYBE_PEOPLE) and any(_REACHES_A_PERSON & set(_words(name)) for name in siblings)

@@ -1,0 +1,293 @@
+"""From a question to the part of the schema that matters for it, as compact text inside a token budget.
+
+question -> ranked relations -> join paths between the best -> their foreign-key neighbours -> text until the budget is full
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from agent.learning.auto_discover import auto_discovery
+from agent.learning.names import quote_name
+from agent.learning.schema_index import SchemaIndex, name_match
+from agent.learning.schema_text import (
+    MAX_COLUMNS,
+    function_text,
+    key_columns,
+    listing,
+    name_list,
+    relation_text,
+    type_text,
+)
+from agent.learning.structure import AppStructure, DataType, Function, Relation
+from agent.learning.words import stems, words
+from agent.runtime import Runtime, current_runtime
+from agent.tokens import BYTES_PER_TOKEN, estimate_tokens
+
+# Scores below these shares of the best one are noise (hits) or not worth a join path (core).
+_HIT, _CORE = 0.2, 0.5
+_MAX_HITS, _MAX_CORE, _MAX_NEIGHBOURS, _MAX_FUNCTIONS = 30, 6, 12, 5
+_MAX_QUESTION_CHARS = 20_000
+_INDEXED_STRUCTURES = 16
+
+_indexes: OrderedDict[tuple[str, str, str, str], SchemaIndex] = OrderedDict()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedSchema:
+    """Schema text for one question: its `tables` by qualified name, most relevant first, and its estimated `tokens`."""
+
+    text: str
+    tables: tuple[str, ...]
+    tokens: int
+
+
+async def link_schema(
+    question: str, *, token_budget: int | None = None, also: Sequence[str] = (), runtime: Runtime | None = None
+) -> LinkedSchema:
+    """The relations that matter for `question`, never more text than `token_budget` (default: the setting).
+
+    `also` names relations that were used earlier in the conversation. A database that was never discovered is
+    discovered first.
+    """
+    runtime = runtime or await current_runtime()
+    index = await _index(runtime)
+    budget = runtime.settings.schema_tokens if token_budget is None else token_budget
+    return link(index, question, token_budget=budget, also=also)
+
+
+def link(index: SchemaIndex, question: str, *, token_budget: int, also: Sequence[str] = ()) -> LinkedSchema:
+    """As `link_schema`, for an index at hand."""
+    question = question[:_MAX_QUESTION_CHARS]
+    places = choose(index, question, also=also)
+    pack = _Pack(token_budget)
+    if not places:
+        _overview(index, pack)
+    asked = frozenset(stems(question))
+    for place in places:
+        pack.add_relation(index.relations[place], asked)
+    for function in index.matching_functions(question, _MAX_FUNCTIONS):
+        pack.add(function_text(function))
+    return pack.linked()
+
+
+def choose(index: SchemaIndex, question: str, *, also: Sequence[str] = ()) -> list[int]:
+    """Positions of the relations for `question`: the best, those that join them, the other hits, the neighbours."""
+    ranked = index.rank(question)
+    best = ranked[0][1] if ranked else 0.0
+    hits = [place for place, score in ranked[:_MAX_HITS] if score >= _HIT * best]
+    earlier = [index.positions[name] for name in also if name in index.positions]
+    core = [place for place, score in ranked[:_MAX_CORE] if score >= _CORE * best]
+    joined = [
+        place for one, other in combinations(_unique([*core, *earlier[:2]]), 2) for place in index.path(one, other)
+    ]
+    return _unique([*core, *joined, *earlier, *_merged(hits, _around(index, core))])
+
+
+async def describe(name: str | None, *, token_budget: int | None = None, runtime: Runtime | None = None) -> str:
+    """One relation, function or type in full, or the list of relations when `name` is None.
+
+    When there is no such name, the text says so and names the nearest.
+    """
+    runtime = runtime or await current_runtime()
+    budget = runtime.settings.schema_tokens if token_budget is None else token_budget
+    index = await _index(runtime)
+    if name is None or not name.strip():
+        return _list(index, budget)
+    relation = _find(index, name)
+    if relation is not None:
+        pack = _Pack(budget)
+        pack.add_relation(relation, frozenset(), limit=len(relation["columns"]))
+        pack.add(_cut_to("\n".join(_details(relation, index)), pack.tokens_left))
+        return pack.linked().text
+    structure = await auto_discovery.current_structure(runtime=runtime)
+    return _cut_to(_other_object(structure, name) or _nearest(index, name), budget)
+
+
+async def find_relation(hint: str, *, column_hint: str | None = None, runtime: Runtime | None = None) -> str | None:
+    """The table that `hint` names ("client" finds public.clients), with a column like `column_hint`; None when there is none."""
+    runtime = runtime or await current_runtime()
+    index = await _index(runtime)
+    exact = _find(index, hint)
+    candidates = [exact] if exact else sorted(index.relations, key=lambda relation: _fit(relation, hint))
+    for relation in candidates:
+        if (relation is exact or name_match(relation, hint) >= 0.5) and _has_column(relation, column_hint):
+            return relation["qualified"]
+    return None
+
+
+async def get_relation(name: str, *, runtime: Runtime | None = None) -> Relation | None:
+    """The relation of that name, qualified or not, in any case that is unambiguous."""
+    runtime = runtime or await current_runtime()
+    return _find(await _index(runtime), name)
+
+
+class _Pack:
+    """Blocks of text that stay inside a token budget."""
+
+    def __init__(self, budget: int) -> None:
+        self._room = budget * BYTES_PER_TOKEN
+        self._blocks: list[str] = []
+        self._tables: list[str] = []
+
+    def takes(self, blocks: Iterable[str]) -> bool:
+        """Whether all of `blocks` fit."""
+        room = self._room
+        for block in blocks:
+            room -= _size(block)
+            if room < 0:
+                return False
+        return True
+
+    def add(self, block: str) -> bool:
+        """Add `block` when it fits."""
+        size = _size(block)
+        if not block or size > self._room:
+            return False
+        self._room -= size
+        self._blocks.append(block)
+        return True
+
+    def add_relation(self, relation: Relation, asked: frozenset[str], *, limit: int = MAX_COLUMNS) -> None:
+        """Add a relation in full, else with what the question and joins need, else only its keys; or leave it out."""
+        for block in _blocks(relation, asked, limit):
+            if self.add(block):
+                self._tables.append(relation["qualified"])
+                return
+
+    @property
+    def tokens_left(self) -> int:
+        return self._room // BYTES_PER_TOKEN
+
+    def linked(self) -> LinkedSchema:
+        text = "\n\n".join(self._blocks)
+        return LinkedSchema(text=text, tables=tuple(self._tables), tokens=estimate_tokens(text))
+
+
+def _size(block: str) -> int:
+    return len(block.encode()) + 2  # and the blank line before it
+
+
+def _blocks(relation: Relation, asked: frozenset[str], limit: int) -> Iterator[str]:
+    yield relation_text(relation, limit=limit)
+    names = [column["name"] for column in relation["columns"]]
+    wanted = [name for name in names if asked.intersection(stems(name))]
+    yield relation_text(relation, only={*key_columns(relation), *wanted})
+    yield relation_text(relation, only=relation["primary_key"] or names[:3])
+
+
+def _overview(index: SchemaIndex, pack: _Pack) -> None:
+    """A question that names nothing: a small schema whole, of a large one the names of what is central."""
+    places = index.central()
+    if pack.takes(relation_text(index.relations[place]) for place in places):
+        for place in places:
+            pack.add_relation(index.relations[place], frozenset())
+        return
+    for place in places[:50]:
+        pack.add(listing(index.relations[place]))
+
+
+def _around(index: SchemaIndex, core: Sequence[int]) -> list[int]:
+    shares = [index.neighbours[place] for place in core]
+    return _unique([share[turn] for turn in range(_MAX_NEIGHBOURS) for share in shares if turn < len(share)])[
+        :_MAX_NEIGHBOURS
+    ]
+
+
+def _merged(hits: Sequence[int], around: Sequence[int]) -> list[int]:
+    # A neighbour that the question also speaks of comes first; then both lists in turn.
+    both = [place for place in hits if place in set(around)]
+    turns = [place for pair in zip(hits, around, strict=False) for place in pair]
+    return [*both, *turns, *hits, *around]
+
+
+def _unique(places: Sequence[int]) -> list[int]:
+    return list(dict.fromkeys(places))
+
+
+async def _index(runtime: Runtime) -> SchemaIndex:
+    structure = await auto_discovery.current_structure(runtime=runtime)
+    key = (runtime.tenant_id, runtime.database_id, structure["fingerprint"], structure["discovered_at"])
+    index = _indexes.get(key)
+    if index is None:
+        index = _indexes[key] = SchemaIndex.build(structure)
+        while len(_indexes) > _INDEXED_STRUCTURES:
+            _indexes.popitem(last=False)
+    return index
+
+
+def _find(index: SchemaIndex, name: str) -> Relation | None:
+    wanted = name.strip()
+    if wanted in index.positions:
+        return index.relations[index.positions[wanted]]
+    flat = wanted.replace('"', "").casefold()
+    exact = [relation for relation in index.relations if relation["name"] == wanted]
+    found = exact or [relation for relation in index.relations if flat in _spellings(relation)]
+    if len(found) == 1:
+        return found[0]
+    return next((relation for relation in found if relation["schema"] == "public"), None)
+
+
+def _fit(relation: Relation, hint: str) -> tuple[float, bool, int]:
+    return -name_match(relation, hint), "VIEW" in relation["kind"], -(relation["rows"] or 0)
+
+
+def _has_column(relation: Relation, hint: str | None) -> bool:
+    if hint is None:
+        return True
+    wanted = set(stems(hint)) or set(words(hint))
+    return any(wanted <= set(stems(column["name"])) | {column["name"]} for column in relation["columns"])
+
+
+def _details(relation: Relation, index: SchemaIndex) -> Iterator[str]:
+    """What describe adds below a relation's block; each a line, none in the form of a column."""
+    yield from (f"unique ({name_list(columns)})" for columns in relation["unique"] if len(columns) > 1)
+    yield from (check["definition"] for check in relation["checks"])
+    yield from (item["definition"] for item in relation["indexes"] if item["definition"])
+    for trigger in relation["triggers"]:
+        yield f"trigger {quote_name(trigger['name'])} {trigger['when']}: {trigger['function']}"
+    for other in index.relations:
+        for key in other["foreign_keys"]:
+            if key["target"] == relation["qualified"]:
+                yield f"referenced by {other['qualified']}({name_list(key['columns'])})"
+    profile = relation["profile"]
+    if profile["newest_column"] and profile["newest"]:
+        yield f"newest {quote_name(profile['newest_column'])}: {profile['newest']}"
+
+
+def _list(index: SchemaIndex, budget: int) -> str:
+    lines = [listing(relation) for relation in index.relations]
+    lines += [function_text(function) for function in index.functions if function["returns"] != "trigger"]
+    return _cut_to("\n".join(lines), budget) if lines else "The database has no tables that the agent can see."
+
+
+def _cut_to(text: str, budget: int) -> str:
+    if estimate_tokens(text) + 1 <= budget:
+        return text
+    lines, room = [], budget * BYTES_PER_TOKEN - 60
+    for line in text.splitlines():
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        lines.append(line)
+    return "\n".join([*lines, f"... and {len(text.splitlines()) - len(lines)} more; describe one by its name"])
+
+
+def _other_object(structure: AppStructure, name: str) -> str:
+    wanted = name.strip().replace('"', "").casefold()
+    functions = [function_text(f) for f in structure["functions"] if wanted in _spellings(f)]
+    types = [type_text(t) for t in [*structure["enums"], *structure["types"]] if wanted in _spellings(t)]
+    return "\n".join([*functions, *types])
+
+
+def _nearest(index: SchemaIndex, name: str) -> str:
+    near = [index.relations[place]["qualified"] for place, _ in index.rank(name)[:5]]
+    hint = f" The nearest are {', '.join(near)}." if near else ""
+    return f"There is no table, view, function or type {name.strip()[:100]!r}.{hint}"
+
+
+def _spellings(item: Relation | Function | DataType) -> set[str]:
+    return {item["name"].casefold(), f"{item['schema']}.{item['name']}".casefold()}
