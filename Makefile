@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench studio install
+.PHONY: demo test check bench studio install lock
 
 demo: install
 	$(BIN)/agent demo
@@ -36,3 +36,13 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 $(VENV)/.studio: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[studio]'
 	@touch $@
+
+# The newest versions that fit together on the oldest Python that is supported.
+lock:
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && python3.11 -m venv "$$folder" && \
+	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && \
+	{ echo '# Every package of an installation with the extra `dev`, pinned. Made by `make lock`.'; \
+	  "$$folder/bin/python" -m pip freeze --exclude-editable; } > requirements.lock
+
+.env.example: src/agent/settings.py | install
+	$(BIN)/python -c 'from agent.settings import env_example; print(env_example(), end="")' > $@

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
@@ -310,6 +311,10 @@ class Settings(BaseSettings):
                 f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
             )
             raise ConfigurationError(f"Correct these settings in the environment or .env: {problems}") from None
+        except (UnicodeDecodeError, OSError) as error:
+            raise ConfigurationError(
+                f"The file '.env' cannot be read ({type(error).__name__}): it must be a text file in UTF-8."
+            ) from None
 
     @property
     def pgdata(self) -> Path:
@@ -320,3 +325,25 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether the agent's own database is the embedded one."""
         return self.database_url is None and self.app_url is None
+
+
+def env_example() -> str:
+    """The text of `.env.example`: every setting with its meaning and its default."""
+    lines = ["# Copy this file to .env and uncomment what you need. Every setting is optional."]
+    for field in Settings.model_fields.values():
+        default = "" if field.default is None or field.default_factory is not None else field.default
+        shown = (
+            str(default).lower()
+            if isinstance(default, bool)
+            else f"{default:g}"
+            if isinstance(default, float)
+            else default
+        )
+        lines += ["", f"# {field.description}", f"# {variable_name(field)}={shown}"]
+    return "\n".join(lines) + "\n"
+
+
+def variable_name(field: FieldInfo) -> str:
+    """The environment variable of a setting."""
+    alias = field.validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else str(alias)

@@ -1,0 +1,148 @@
+"""Settings: documented, frozen, silent about secrets, and read only when asked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from agent.errors import ConfigurationError
+from agent.settings import Settings, env_example, variable_name
+
+ROOT = Path(__file__).parents[2]
+SECRET = "hunter2-is-a-secret"
+
+
+def test_every_setting_is_in_the_example_file_with_its_meaning() -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    for name, field in Settings.model_fields.items():
+        assert field.description, f"{name} has no description"
+        assert field.description.endswith("."), name
+        assert "\n" not in field.description, name
+        assert f"# {field.description}\n# {variable_name(field)}=" in text, name
+    assert text == env_example(), "run `make .env.example`"
+
+
+def test_the_example_file_changes_nothing_when_it_is_used(tmp_path: Path) -> None:
+    uncommented = "\n".join(
+        line.removeprefix("# ")
+        for line in env_example().splitlines()
+        if line.startswith("# ") and "=" in line.split(" ")[1]
+    )
+    (tmp_path / "env").write_text(uncommented, encoding="utf-8")
+    assert Settings(_env_file=tmp_path / "env") == Settings(_env_file=None)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Settings(_env_file=None).tenant_id = "other"  # type: ignore[misc]  # that it fails is the test
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_no_setting_is_quoted_in_an_error(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    variable = variable_name(Settings.model_fields[name])
+    monkeypatch.setenv(variable, f"mysql://u:{SECRET}@h\x01/")
+    message, shown = "", ""
+    try:
+        shown = repr(Settings.load())
+    except ConfigurationError as error:
+        message = str(error)
+    assert SECRET not in message
+    assert not message or variable in message
+    if "Secret" in str(Settings.model_fields[name].annotation):
+        assert SECRET not in shown
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AGENT_MAX_ROWS", "")
+    monkeypatch.setenv("DATABASE_URL", "")
+    assert Settings.load().max_rows == Settings(_env_file=None).max_rows
+    assert Settings.load().embedded
+
+
+def test_the_environment_wins_over_the_file_and_an_argument_over_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("AGENT_MAX_ROWS=1\nAGENT_TENANT=file\n", encoding="utf-8")
+    monkeypatch.setenv("AGENT_MAX_ROWS", "2")
+    assert (Settings.load().max_rows, Settings.load().tenant_id) == (2, "file")
+    assert Settings.load(max_rows=3).max_rows == 3
+
+
+def test_an_unreadable_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"AGENT_TENANT=caf\xe9\n")
+    with pytest.raises(ConfigurationError, match=r"\.env"):
+        Settings.load()
+
+
+# Reports what code of this package opens, reads or connects to while its modules are imported. What libraries do when
+# they are imported is theirs; files of the package itself are as good as code.
+WATCH = """
+import importlib, os, pkgutil, sys
+
+found = []
+
+def culprit():
+    frame = sys._getframe(2)
+    if "importlib" in frame.f_code.co_filename:
+        return None
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.split(".")[0] == "agent":
+            return name
+        if "site-packages" in frame.f_code.co_filename or "importlib._bootstrap" in frame.f_code.co_filename:
+            return None
+        frame = frame.f_back
+    return None
+
+def hook(event, arguments):
+    if event == "open" or event.startswith(("socket.", "subprocess.", "sqlite3.", "os.system", "os.mkdir", "os.putenv")):
+        who = culprit()
+        if who and not (event == "open" and str(arguments[0]).startswith(package)):
+            found.append((who, event, str(arguments[:1])))
+
+class Environment(type(os.environ)):
+    def __getitem__(self, key):
+        who = culprit()
+        if who:
+            found.append((who, "environment", key))
+        return super().__getitem__(key)
+
+import agent
+package = os.path.dirname(agent.__file__)
+os.environ.__class__ = Environment
+sys.addaudithook(hook)
+names = [module.name for module in pkgutil.walk_packages(agent.__path__, "agent.") if not module.name.endswith("__main__")]
+for name in names:
+    importlib.import_module(name)
+print(len(names))
+for line in found:
+    print(*line)
+"""
+
+
+def test_importing_any_module_opens_nothing_and_reads_no_environment() -> None:
+    done = subprocess.run([sys.executable, "-c", WATCH], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    count, *found = done.stdout.splitlines()
+    assert int(count) > 20
+    assert found == []
+
+
+def test_the_watch_itself_notices_what_it_should(tmp_path: Path) -> None:
+    bad = tmp_path / "agent"
+    bad.mkdir()
+    (bad / "__init__.py").write_text("")
+    (bad / "reads.py").write_text(
+        "import os, pathlib\nos.environ.get('HOME')\npathlib.Path('/etc/hostname').exists()\nopen('/etc/passwd').close()\n"
+    )
+    (bad / "connects.py").write_text("import socket\nsocket.socket().close()\n")
+    done = subprocess.run([sys.executable, "-c", WATCH], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert {line.split()[1] for line in done.stdout.splitlines()[1:]} == {"environment", "open", "socket.__new__"}
