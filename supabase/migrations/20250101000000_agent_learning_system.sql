@@ -468,6 +468,80 @@ create table agents.discovered_databases (
 );
 call agents.isolate_tenants('agents.discovered_databases');
 
+-- What discovery sees, for whoever calls it through PostgREST or psql. Security invoker: they show what the caller
+-- may know of the application's schemas, nothing of the system's, the platform's, the agent's or an extension's.
+create function agents.is_application_schema(name text) returns boolean
+language sql immutable parallel safe set search_path = pg_catalog
+return name !~ '^(pg_|agents($|_))' and name not in ('information_schema', 'supabase_migrations', 'auth', 'storage',
+  'realtime', '_realtime', 'vault', 'graphql', 'graphql_public', 'pgbouncer', 'pgsodium', 'pgsodium_masks',
+  'supabase_functions', 'extensions', 'net', 'cron', 'pgtle', 'dbdev', '_analytics', '_supavisor');
+
+create function agents.discover_tables()
+returns table (schema_name text, table_name text, kind text, row_estimate bigint, readable boolean, row_security boolean,
+               columns jsonb, comment text)
+language sql stable security invoker set search_path = pg_catalog
+as $$
+  select n.nspname, c.relname,
+         case c.relkind when 'r' then 'TABLE' when 'p' then 'PARTITIONED TABLE' when 'f' then 'FOREIGN TABLE'
+                        when 'v' then 'VIEW' else 'MATERIALIZED VIEW' end,
+         nullif(c.reltuples, -1)::bigint,
+         has_schema_privilege(n.oid, 'usage') and has_any_column_privilege(c.oid, 'select'),
+         c.relrowsecurity,
+         (select coalesce(jsonb_agg(jsonb_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
+                   'not_null', a.attnotnull) order by a.attnum), '[]')
+            from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+         obj_description(c.oid, 'pg_class')
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+   where c.relkind in ('r', 'p', 'f', 'v', 'm') and not c.relispartition and agents.is_application_schema(n.nspname)
+     and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e')
+   order by 1, 2
+$$;
+
+create function agents.discover_functions()
+returns table (schema_name text, function_name text, kind text, arguments text, returns text, volatility text,
+               security_definer boolean, executable boolean, comment text)
+language sql stable security invoker set search_path = pg_catalog
+as $$
+  select n.nspname, p.proname,
+         case p.prokind when 'f' then 'FUNCTION' when 'p' then 'PROCEDURE' when 'a' then 'AGGREGATE' else 'WINDOW FUNCTION' end,
+         pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
+         case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end, p.prosecdef,
+         has_schema_privilege(n.oid, 'usage') and has_function_privilege(p.oid, 'execute'), obj_description(p.oid, 'pg_proc')
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+   where agents.is_application_schema(n.nspname)
+     and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')
+   order by 1, 2, 4
+$$;
+
+-- Foreign keys by conkey and confkey: `columns[i]` refers to `target_columns[i]`. Those of partitions repeat their parent's.
+create function agents.discover_relationships()
+returns table (constraint_name text, source_schema text, source_table text, columns text[],
+               target_schema text, target_table text, target_columns text[])
+language sql stable security invoker set search_path = pg_catalog
+as $$
+  select k.conname, n.nspname, c.relname,
+         (select array_agg(a.attname::text order by o.place) from unnest(k.conkey) with ordinality o (number, place)
+            join pg_attribute a on a.attrelid = k.conrelid and a.attnum = o.number),
+         tn.nspname, t.relname,
+         (select array_agg(a.attname::text order by o.place) from unnest(k.confkey) with ordinality o (number, place)
+            join pg_attribute a on a.attrelid = k.confrelid and a.attnum = o.number)
+    from pg_constraint k
+    join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
+    join pg_class t on t.oid = k.confrelid join pg_namespace tn on tn.oid = t.relnamespace
+   where k.contype = 'f' and k.conparentid = 0 and not c.relispartition and agents.is_application_schema(n.nspname)
+   order by 2, 3, 1
+$$;
+
+grant execute on function agents.is_application_schema(text), agents.discover_tables(), agents.discover_functions(),
+  agents.discover_relationships() to agent_app;
+do $$
+begin
+  if exists (select from pg_roles where rolname = 'authenticated') then
+    grant execute on function agents.is_application_schema(text), agents.discover_tables(), agents.discover_functions(),
+      agents.discover_relationships() to authenticated;
+  end if;
+end $$;
+
 ------------------------------------------------------------------------------------------------------------
 -- Threads, turns and tool calls: the truth about what was asked, decided and done
 ------------------------------------------------------------------------------------------------------------
