@@ -1,27 +1,44 @@
-"""Where a conversation stands: what was asked, what the tools said since, and what to do next."""
+"""From messages to the next message: the first intent that knows what to do decides; when none does, that is said plainly."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall
+
+from agent.providers.offline.intents import INTENTS
+from agent.providers.offline.intents.greet import ABILITIES
+from agent.providers.offline.turn import Call, Cannot, Say, Step, Turn, turn_of
+
+_MOST_CALLS = 4  # of one turn: look up, ask, look up again, ask again
 
 
 def reply(messages: Sequence[BaseMessage], *, tools: frozenset[str]) -> AIMessage:
-    """The next message: tool calls, or the answer from the tool results since the last question."""
-    question = next((m.text for m in reversed(messages) if isinstance(m, HumanMessage)), "")
-    last = messages[-1]
-    if isinstance(last, ToolMessage):
-        result = json.loads(last.text)
-        if not result.get("success"):
-            return AIMessage(f"That did not work: {result.get('error', 'no reason given')}")
-        return AIMessage(f"{result.get('row_count', 0)} row(s): {result.get('rows')}")
-    system = "\n".join(m.text for m in messages if isinstance(m, SystemMessage))
-    for schema, table in re.findall(r"^\s*(?:TABLE|VIEW) (\w+)\.(\w+)", system, re.M):
-        if table in question.lower() and "execute_sql" in tools:
-            what = "count(*)" if re.search(r"how many|count", question, re.I) else "*"
-            sql = f"SELECT {what} FROM {schema}.{table} LIMIT 20"  # replaced by the grammar
-            return AIMessage("", tool_calls=[ToolCall(name="execute_sql", args={"sql": sql}, id="call_1")])
-    return AIMessage("I cannot answer that offline.")
+    """The next message: a tool call, or the answer."""
+    turn = turn_of(messages, tools)
+    step = next_step(turn)
+    if isinstance(step, Call) and len(turn.outcomes) < _MOST_CALLS:
+        number = len(turn.outcomes) + 1
+        call = ToolCall(name=step.tool, args=dict(step.arguments), id=f"call_{number}", type="tool_call")
+        return AIMessage(content="", tool_calls=[call])
+    return AIMessage(content=step.text if isinstance(step, Say) else cannot("I did not get that done"))
+
+
+def next_step(turn: Turn) -> Step:
+    """What the first willing intent wants; `Say` what is missing when none is."""
+    reasons = []
+    for intent in INTENTS:
+        step = intent(turn)
+        if isinstance(step, Call | Say):
+            return step
+        if isinstance(step, Cannot):
+            reasons.append(step.reason)
+    return Say(text=cannot(reasons[0] if reasons else "I do not understand that"))
+
+
+def cannot(reason: str) -> str:
+    """The plain refusal: why, what this model can do, and that a real one can do more."""
+    return (
+        f"I cannot answer that: {reason}. I am the built-in offline model for simple questions. {ABILITIES} "
+        "A real model understands more: set AGENT_MODEL, or OPENAI_API_KEY."
+    )

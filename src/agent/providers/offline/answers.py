@@ -1,0 +1,160 @@
+"""What is said about a result: the number or the rows, whether there are more, and plainly what went wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.providers.offline.query import Compared, Condition, Query
+from agent.providers.offline.sql import SHOWN
+
+_WIDEST = 60
+_MOST_COLUMNS = 8
+_VERBS = {"sum": "The total", "avg": "The average", "min": "The smallest", "max": "The largest"}
+
+
+def answer(query: Query, result: Mapping[str, Any]) -> str:
+    """The answer to `query` from its `result`."""
+    rows = result.get("rows") or []
+    said = _scalar(query, rows[0][0]) if query.measure and not query.groups and rows else _rows(query, result)
+    facts = [f"{c.memory}: {c.value.text}" for c in _all(query) if isinstance(c, Compared) and c.memory and c.value]
+    return said + (f"\n(By what I remember: {_meanings(query)}.)" if facts else "")
+
+
+def trouble(result: Mapping[str, Any]) -> str:
+    """Why there is no result: waiting, rejected, expired, or failed."""
+    status, error = result.get("status"), str(result.get("error") or "no reason was given").strip()
+    approval = f" (approval {result['approval_id']})" if result.get("approval_id") else ""
+    match status:
+        case "waiting":
+            return f"This waits for a human's approval{approval}; nothing has been changed yet."
+        case "rejected":
+            return f"It was rejected{approval}, so it was not done and nothing was changed."
+        case "expired":
+            return f"Nobody approved it in time{approval}, so it was not done and nothing was changed."
+        case "refused":
+            return f"It was refused, so it was not done: {error}"
+        case _:
+            return f"That did not work: {error}"
+
+
+def changed(result: Mapping[str, Any], what: str) -> str:
+    """The outcome of a change."""
+    count = result.get("row_count")
+    if count == 0:
+        return f"Nothing was changed: no row matches ({what})."
+    rows = f" {count} row{'s' if count != 1 else ''} changed." if isinstance(count, int) else ""
+    return f"Done: {what}.{rows}"
+
+
+def _scalar(query: Query, value: Any) -> str:
+    measure = query.measure
+    about = query.main.name.replace("_", " ")
+    with_conditions = _conditions(query)
+    if measure is None or measure.field is None:
+        return f"{value} {about}{with_conditions}."
+    column = measure.field.column.name.replace("_", " ")
+    if value is None:
+        return f"There is no {column} to compute: no {about} with a value{with_conditions}."
+    return f"{_VERBS.get(measure.function, measure.function)} {column} of {about}{with_conditions} is {_cell(value)}."
+
+
+def _rows(query: Query, result: Mapping[str, Any]) -> str:
+    rows, columns = result.get("rows") or [], result.get("columns") or []
+    about = query.main.name.replace("_", " ")
+    if not rows:
+        return f"No {about} found{_conditions(query)}."
+    most = query.limit or SHOWN
+    more = len(rows) > most or bool(result.get("truncated"))
+    shown = rows[:most]
+    if len(shown) == 1 and len(columns) == 1:
+        return f"{columns[0]}: {_cell(shown[0][0])}{_conditions(query)}"
+    text = table(columns, shown)
+    if more:
+        text += f"\n\nThese are the first {len(shown)}; there are more. Ask how many, or narrow the question."
+    return f"{_heading(query, len(shown), more=more)}\n\n{text}"
+
+
+def _heading(query: Query, count: int, *, more: bool) -> str:
+    if query.groups:
+        what = query.measure.function if query.measure else "count"
+        of = f" of {query.measure.field.column.name}" if query.measure and query.measure.field else ""
+        by = ", ".join(
+            g.unit or g.field.relation.name if g.whole else g.unit or g.field.column.name for g in query.groups
+        )
+        return f"{query.main.name}{_conditions(query)}: {what}{of} by {by}."
+    number = f"the first {count}" if more else str(count)
+    return f"{query.main.name.replace('_', ' ')}{_conditions(query)}: {number}."
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; one column becomes a list. Wide tables lose their last columns, and say so."""
+    if len(columns) == 1:
+        return "\n".join(f"- {_cell(row[0])}" for row in rows)
+    kept = columns[:_MOST_COLUMNS]
+    lines = ["| " + " | ".join(_cell(name) for name in kept) + " |", "|" + " --- |" * len(kept)]
+    lines += ["| " + " | ".join(_cell(value) for value in row[: len(kept)]) + " |" for row in rows]
+    if len(columns) > len(kept):
+        lines.append(f"\n(and {len(columns) - len(kept)} more columns: {', '.join(columns[len(kept) :])})")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    text = re.sub(r"\s+", " ", text).replace("|", "\\|")
+    text = re.sub(r"^(-?\d+\.\d{2})\d+$", _rounded, text)
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+
+
+def _rounded(match: re.Match[str]) -> str:
+    return f"{float(match.group()):.2f}"
+
+
+def _all(query: Query) -> list[Condition]:
+    return [*query.conditions, *(c for related in query.related for c in related.conditions)]
+
+
+def _meanings(query: Query) -> str:
+    found = [
+        f"{c.field.column.name} {c.value.text} ({c.memory})"
+        for c in _all(query)
+        if isinstance(c, Compared) and c.memory and c.value
+    ]
+    return ", ".join(dict.fromkeys(found))
+
+
+def _conditions(query: Query) -> str:
+    """The conditions in words, so that a misunderstanding shows."""
+    parts = [_condition(c) for c in query.conditions]
+    for related in query.related:
+        name = related.relation.name.replace("_", " ")
+        inner = " and ".join(_condition(c) for c in related.conditions)
+        count = "no" if related.most == 0 else _bounds(related.least, related.most)
+        parts.append(f"{count} {name}{f' ({inner})' if inner else ''}".strip())
+    return f" with {' and '.join(parts)}" if parts else ""
+
+
+def _bounds(least: int | None, most: int | None) -> str:
+    if least == 1 and most is None:
+        return ""
+    if least is not None and most is not None:
+        return str(least) if least == most else f"{least} to {most}"
+    return f"at least {least}" if least is not None else f"at most {most}"
+
+
+def _condition(condition: Condition) -> str:
+    column = condition.field.column.name
+    if not isinstance(condition, Compared):
+        return f"{column} {condition.text}"
+    if condition.value is None:
+        words = {"is null": "empty", "is not null": "set", "=": "true", "<>": "false"}
+        return f"{column} {words.get(condition.comparison, condition.comparison)}"
+    comparison = {"word": "has", "contains": "contains", "starts": "starts with"}.get(
+        condition.comparison, condition.comparison
+    )
+    return (
+        f"{column} {comparison} {condition.value.text!r}"
+        if not condition.value.number
+        else (f"{column} {comparison} {condition.value.text}")
+    )

@@ -1,0 +1,259 @@
+"""The words by which a schema can be spoken of, and where a question speaks of it.
+
+Tables and columns by the words of their names (`placed_at` also as "placed", `client_id` also as its table), values by their labels, and
+words to which a remembered fact gave a meaning. Longest match wins; what is ambiguous stays so until the sentence decides.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from agent.providers.offline.language import FILLER, Sentence, words_of
+from agent.providers.offline.memory_text import Meaning
+from agent.providers.offline.schema_text import Column, ForeignKey, Relation
+
+_PREFIXES = frozenset({"tbl", "tb", "t", "dim", "fact", "vw", "v", "app"})
+_TIME_SUFFIXES = frozenset({"at", "on", "date", "time", "ts"})
+_SAME = (
+    frozenset({"client", "customer"}),
+    frozenset({"employee", "staff"}),
+    frozenset({"doctor", "physician"}),
+    frozenset({"book", "title"}),
+    frozenset({"invoice", "bill"}),
+)
+_NAME_ENDS = frozenset(
+    [
+        "of",
+        "in",
+        "for",
+        "from",
+        "by",
+        "with",
+        "that",
+        "which",
+        "when",
+        "where",
+        "used",
+        "per",
+        "as",
+        "is",
+        "are",
+        "to",
+        "on",
+        "at",
+        "and",
+        "or",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelationName:
+    """A relation; `via` when it is spoken of by its role ("manager" for `manager_id`)."""
+
+    relation: Relation
+    via: ForeignKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnName:
+    """A column; `short` when only a part of its name was said ("shipped" for `shipped_at`), `negated` for "unshipped"."""
+
+    relation: Relation
+    column: Column
+    short: bool = False
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueName:
+    """A value of a column; `memory` names the fact that gave the word its meaning."""
+
+    relation: Relation
+    column: Column
+    value: str
+    memory: str = ""
+
+
+Term: TypeAlias = RelationName | ColumnName | ValueName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mention:
+    """Tokens `start` to `end` (exclusive) of a sentence and all that they can mean."""
+
+    start: int
+    end: int
+    terms: tuple[Term, ...]
+
+    @property
+    def relations(self) -> tuple[RelationName, ...]:
+        return tuple(term for term in self.terms if isinstance(term, RelationName))
+
+    @property
+    def columns(self) -> tuple[ColumnName, ...]:
+        return tuple(term for term in self.terms if isinstance(term, ColumnName))
+
+    @property
+    def values(self) -> tuple[ValueName, ...]:
+        return tuple(term for term in self.terms if isinstance(term, ValueName))
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """Terms by their words."""
+
+    relations: tuple[Relation, ...]
+    terms: dict[tuple[str, ...], list[Term]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def longest(self) -> int:
+        return max(map(len, self.terms), default=0)
+
+    def mentions(self, sentence: Sentence) -> list[Mention]:
+        """Where the unused words of `sentence` speak of the schema, from left to right without overlap."""
+        found = []
+        at, longest = 0, self.longest
+        while at < len(sentence.tokens):
+            mention = self._mention_at(sentence, at, longest)
+            if mention:
+                found.append(mention)
+            at = mention.end if mention else at + 1
+        return found
+
+    def _mention_at(self, sentence: Sentence, at: int, longest: int) -> Mention | None:
+        for length in range(min(longest, len(sentence.tokens) - at), 0, -1):
+            span = range(at, at + length)
+            if not all(sentence.free(i) and sentence.tokens[i].kind == "word" for i in span):
+                continue
+            stems = tuple(word for i in span for word in words_of(sentence.tokens[i].low))
+            if terms := self.terms.get(stems):
+                return Mention(start=at, end=at + length, terms=tuple(terms))
+        return None
+
+
+def lexicon_of(relations: Sequence[Relation], meanings: Iterable[Meaning] = ()) -> Lexicon:
+    """All names of `relations`, and the words that `meanings` explain."""
+    lexicon = Lexicon(relations=tuple(relations))
+    for relation in relations:
+        _add(lexicon, _relation_terms(relation, relations))
+        for column in relation.columns:
+            _add(lexicon, _column_terms(relation, column))
+    _add(lexicon, _comment_terms(lexicon))
+    for relation in relations:
+        for column in relation.columns:
+            _add(lexicon, _value_terms(relation, column))
+    _add(lexicon, _meaning_terms(relations, meanings))
+    return lexicon
+
+
+Named: TypeAlias = tuple[tuple[str, ...], Term]
+
+
+def _add(lexicon: Lexicon, named: Iterable[Named]) -> None:
+    for words, term in list(named):
+        if words and not FILLER.issuperset(words) and term not in lexicon.terms[words]:
+            lexicon.terms[words].append(term)
+
+
+def _relation_terms(relation: Relation, relations: Sequence[Relation]) -> Iterator[Named]:
+    words = words_of(relation.name)
+    bare = words[1:] if len(words) > 1 and words[0] in _PREFIXES else words
+    term = RelationName(relation=relation)
+    yield words, term
+    yield bare, term
+    taken = {name for other in relations for name in words_of(other.name)}
+    for group in _SAME:
+        if len(bare) == 1 and bare[0] in group:
+            yield from (((other,), term) for other in group - taken)
+    by_id = {other.id: other for other in relations}
+    for key in relation.foreign:
+        role = words_of(key.columns[0])
+        target = by_id.get(key.target)
+        named = len(key.columns) == 1 and len(role) > 1 and role[-1] in ("id", "fk", "no", "code")
+        if named and target and role[:-1] != words_of(target.name):
+            yield role[:-1], RelationName(relation=target, via=key)
+
+
+def _column_terms(relation: Relation, column: Column) -> Iterator[Named]:
+    words = words_of(column.name)
+    yield words, ColumnName(relation=relation, column=column)
+    short = ColumnName(relation=relation, column=column, short=True)
+    if column.temporal and len(words) > 1 and words[-1] in _TIME_SUFFIXES:
+        yield words[:-1], short
+        yield from _negated(words[:-1], short)
+    if column.boolean:
+        said = words[1:] if len(words) > 1 and words[0] in ("is", "has", "have", "was") else words
+        yield said, short
+        yield from _negated(said, short)
+    own = words_of(relation.name)
+    if len(words) > len(own) and words[: len(own)] == own and words[len(own) :] not in (("id",), ("at",)):
+        yield words[len(own) :], short
+
+
+def _negated(words: tuple[str, ...], short: ColumnName) -> Iterator[Named]:
+    for prefix in ("in", "un", "non"):
+        yield (prefix + words[0], *words[1:]), replace(short, negated=True)
+
+
+def _comment_terms(lexicon: Lexicon) -> Iterator[Named]:
+    """Names from comments ("net salary in euros"), where no other name and no other comment claims the same words."""
+    claimed: dict[tuple[str, ...], list[Term]] = defaultdict(list)
+    for relation in lexicon.relations:
+        for words in _comment_names(relation.comment):
+            claimed[words].append(RelationName(relation=relation))
+        for column in relation.columns:
+            for words in _comment_names(column.comment):
+                claimed[words].append(ColumnName(relation=relation, column=column))
+    for words, terms in claimed.items():
+        if len(terms) == 1 and words not in lexicon.terms:
+            yield words, terms[0]
+
+
+def _comment_names(comment: str) -> Iterator[tuple[str, ...]]:
+    """The noun phrase at the start of a comment, and its last word."""
+    words: list[str] = []
+    for word in comment.replace(",", " of ").replace(";", " of ").replace(".", " of ").split()[:4]:
+        if word.lower() in _NAME_ENDS:
+            break
+        words += words_of(word)
+    words = [word for word in words if word not in FILLER]
+    if words:
+        yield tuple(words)
+        yield (words[-1],)
+
+
+def _value_terms(relation: Relation, column: Column) -> Iterator[Named]:
+    for value in column.values:
+        if any(c.isalpha() for c in value) and len(value) > 1:
+            yield words_of(value), ValueName(relation=relation, column=column, value=value)
+
+
+def _meaning_terms(relations: Sequence[Relation], meanings: Iterable[Meaning]) -> Iterator[Named]:
+    for meaning in meanings:
+        for relation in relations:
+            column_words, table = _split_table(meaning, relation)
+            if table and table != _bare(relation):
+                continue
+            for column in relation.columns:
+                if words_of(column.name) == column_words and not column.values_exclude(meaning.value):
+                    yield (
+                        meaning.phrase,
+                        ValueName(relation=relation, column=column, value=meaning.value, memory=meaning.source),
+                    )
+
+
+def _split_table(meaning: Meaning, relation: Relation) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """ "campaign status" is the column status of campaigns, where there is such a table."""
+    bare = _bare(relation)
+    if not meaning.table and len(meaning.column) > len(bare) and meaning.column[: len(bare)] == bare:
+        return meaning.column[len(bare) :], bare
+    return meaning.column, meaning.table
+
+
+def _bare(relation: Relation) -> tuple[str, ...]:
+    words = words_of(relation.name)
+    return words[1:] if len(words) > 1 and words[0] in _PREFIXES else words

@@ -1,0 +1,177 @@
+"""The schema text of a prompt, parsed back into values: all that the offline model knows of a database.
+
+The form is the one that discovery writes; a line that does not have it is ignored, so nothing here can invent a table or a column.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+_IDENT = r'(?:"(?:[^"]|"")+"|[^\s".(),]+)'
+_HEADER = re.compile(
+    rf"^\s*(?P<kind>MATERIALIZED VIEW|FOREIGN TABLE|PARTITIONED TABLE|TABLE|VIEW) (?P<schema>{_IDENT})\.(?P<name>{_IDENT})"
+    r"(?P<rest>(?: ~[\d,.kKmM]+ rows)?[^\n]*)$"
+)
+_COLUMN = re.compile(rf"^\s+(?P<name>{_IDENT}) (?P<rest>\S.*)$")
+_KEY = re.compile(r"^\s+pk \((?P<columns>.*)\)\s*$")
+_FOREIGN = re.compile(rf"^\s+fk \((?P<columns>.*)\) -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<targets>.*)\)\s*$")
+_REFERENCE = re.compile(rf" -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<target>{_IDENT})\)")
+_VALUES = re.compile(r" in \((?P<values>.*)\)(?=$| masked| unreadable)")
+_FLAGS = re.compile(r" (pk|unique|not null|generated|masked|unreadable)(?= |$)")
+
+# A domain shows its own name; by these words it is one over numbers.
+_DOMAIN = "amount|price|money|percent|percentage|quantity|currency"
+_NUMERIC = re.compile(
+    rf"^(smallint|integer|int\d?\b|bigint|numeric|decimal|real|double|float|serial|bigserial|[\w.]*({_DOMAIN}))", re.I
+)
+_EXACT = re.compile(rf"^(numeric|decimal|real|double|float|[\w.]*({_DOMAIN}))", re.I)
+_TIME = re.compile(r"^(timestamp|date)", re.I)
+_TEXT = re.compile(r"^(text|character|varchar|char|citext|name\b|[\w.]*(email|phone|url|text))", re.I)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column; `values` are its labels or common values, where the schema text tells them."""
+
+    name: str
+    type: str
+    key: bool = False
+    readable: bool = True
+    values: tuple[str, ...] = ()
+    comment: str = ""
+
+    @property
+    def numeric(self) -> bool:
+        return bool(_NUMERIC.match(self.type))
+
+    @property
+    def fractional(self) -> bool:
+        """Whether it holds amounts rather than counts or codes."""
+        return bool(_EXACT.match(self.type))
+
+    @property
+    def temporal(self) -> bool:
+        return bool(_TIME.match(self.type))
+
+    @property
+    def textual(self) -> bool:
+        return bool(_TEXT.match(self.type))
+
+    @property
+    def boolean(self) -> bool:
+        return self.type.lower().startswith("bool")
+
+    def values_exclude(self, value: str) -> bool:
+        """Whether this column cannot hold `value`, as far as its type and its known labels say."""
+        if self.numeric:
+            return not re.fullmatch(r"-?\d+(\.\d+)?", value)
+        return self.boolean or self.temporal or (bool(self.values) and value not in self.values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignKey:
+    """`columns` of one relation point at `targets` of the relation `(schema, name)`."""
+
+    columns: tuple[str, ...]
+    target: tuple[str, str]
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """One table or view. Without columns it is known by name only."""
+
+    schema: str
+    name: str
+    columns: tuple[Column, ...] = ()
+    key: tuple[str, ...] = ()
+    foreign: tuple[ForeignKey, ...] = ()
+    comment: str = ""
+
+    @property
+    def id(self) -> tuple[str, str]:
+        return self.schema, self.name
+
+    def column(self, name: str) -> Column | None:
+        return next((column for column in self.columns if column.name == name), None)
+
+    def is_link(self, column: Column) -> bool:
+        """Whether `column` identifies a row here or elsewhere, so that adding its values up means nothing."""
+        return column.key or any(column.name in key.columns for key in self.foreign)
+
+
+def parse_schema(texts: Iterable[str]) -> tuple[Relation, ...]:
+    """The relations that `texts` describe; a relation with columns wins over its bare name."""
+    found: dict[tuple[str, str], Relation] = {}
+    for text in texts:
+        current: Relation | None = None
+        for line in text.splitlines():
+            header = _HEADER.match(line)
+            if header:
+                current = _relation(header)
+                if current.id in found and found[current.id].columns:
+                    current = replace(current, columns=(), key=(), foreign=())
+                found.setdefault(current.id, current)
+            elif current is not None and line.strip():
+                current = _with_line(current, line)
+                if current is not None and len(current.columns) >= len(found[current.id].columns):
+                    found[current.id] = current
+            else:
+                current = None
+    return tuple(found.values())
+
+
+def _relation(header: re.Match[str]) -> Relation:
+    return Relation(schema=_unquote(header["schema"]), name=_unquote(header["name"]), comment=_comment(header["rest"]))
+
+
+def _with_line(relation: Relation, line: str) -> Relation | None:
+    if key := _KEY.match(line):
+        return replace(relation, key=_names(key["columns"]))
+    if foreign := _FOREIGN.match(line):
+        edge = ForeignKey(
+            columns=_names(foreign["columns"]),
+            target=(_unquote(foreign["schema"]), _unquote(foreign["name"])),
+            targets=_names(foreign["targets"]),
+        )
+        return replace(relation, foreign=(*relation.foreign, edge))
+    if match := _COLUMN.match(line):
+        return _with_column(relation, _unquote(match["name"]), " " + match["rest"])
+    return None
+
+
+def _with_column(relation: Relation, name: str, rest: str) -> Relation:
+    body, _, comment = rest.partition(" -- ")
+    values = _VALUES.search(body)
+    body = _VALUES.sub("", body)
+    reference = _REFERENCE.search(body)
+    body = _REFERENCE.sub("", body)
+    flags = set(_FLAGS.findall(body))
+    column = Column(
+        name=name,
+        type=_FLAGS.sub("", body).strip(),
+        key="pk" in flags,
+        readable="unreadable" not in flags,
+        values=tuple(values["values"].split("|")) if values else (),
+        comment=comment.strip(),
+    )
+    foreign = relation.foreign
+    if reference:
+        target = (_unquote(reference["schema"]), _unquote(reference["name"]))
+        foreign = (*foreign, ForeignKey(columns=(name,), target=target, targets=(_unquote(reference["target"]),)))
+    key = (name,) if column.key else relation.key
+    return replace(relation, columns=(*relation.columns, column), foreign=foreign, key=key)
+
+
+def _comment(rest: str) -> str:
+    return rest.partition(" -- ")[2].strip()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(_unquote(name) for name in re.findall(_IDENT, text))
+
+
+def _unquote(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
