@@ -144,6 +144,7 @@ def test_any_folder_name_works(folder: Path, name: str) -> None:
     end(joined)
     end(process)
     assert embedded.ping(home) == pq.Ping.NO_RESPONSE
+    assert embedded.socket_folder(home) == home / "postgres" or not embedded.socket_folder(home).exists()
     assert list(folder.rglob("hacked")) == []
 
 

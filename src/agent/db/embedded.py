@@ -163,6 +163,9 @@ def halt(home: Path, version: int = programs.VERSION) -> None:
     """Stop the server under `home` if it runs; its clients are disconnected."""
     if (home / "postgres" / "postmaster.pid").exists() and ping(home) != pq.Ping.NO_RESPONSE:
         programs.run("pg_ctl", ["stop", "-w", "-t", "60", "-m", "fast", "-D", "postgres"], home=home, version=version)
+        if socket_folder(home) != home / "postgres":
+            with suppress(OSError):  # somebody left a file in it
+                socket_folder(home).rmdir()
 
 
 def ping(home: Path) -> pq.Ping:
