@@ -1,0 +1,124 @@
+"""What a request for a human's decision is, as a value inside and as a dict outside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Literal, TypedDict
+
+from agent.types import ApprovalStatus, CallKey, RiskLevel
+
+Decision = Literal["approve", "reject"]
+
+
+class Answer(TypedDict):
+    """What `request_approval` returns: whether a human agreed, and who."""
+
+    approved: bool
+    status: ApprovalStatus
+    approval_id: int
+    decided_by: str | None
+    comment: str | None
+
+
+class PendingApproval(TypedDict):
+    """A request as `get_pending_approvals` shows it. Times are aware datetimes of the database's clock."""
+
+    id: int
+    action: str
+    arguments: dict[str, Any]
+    risk_level: RiskLevel
+    reasons: list[str]
+    summary: str
+    preview: dict[str, Any] | None
+    executable: bool
+    status: ApprovalStatus
+    requested_by: str
+    decided_by: str | None
+    decided_via: str | None
+    comment: str | None
+    thread_id: str | None
+    turn: int | None
+    created_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """One row of the queue. The row decides: nothing else than its status lets the action be executed.
+
+    `executable` is False when Python code only wants the decision and acts itself. `binding` ties the decision to
+    these arguments, this policy and this preview.
+    """
+
+    id: int
+    database_id: str
+    action: str
+    arguments: dict[str, Any]
+    risk_level: RiskLevel
+    reasons: tuple[str, ...]
+    summary: str
+    preview: dict[str, Any] | None
+    policy_version: str
+    binding: str
+    executable: bool
+    status: ApprovalStatus
+    requested_by: str
+    decided_by: str | None
+    decided_via: str | None
+    comment: str | None
+    thread_id: str | None
+    turn: int | None
+    round: int | None
+    ordinal: int | None
+    created_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Approval:
+        """An approval from a row of agents.human_approval_queue."""
+        values = {field.name: row[field.name] for field in fields(cls)}
+        return cls(**{**values, "reasons": tuple(row["reasons"])})
+
+    @property
+    def bound(self) -> bool:
+        """Whether the row still holds what was decided about."""
+        return self.binding == binding(
+            self.action, self.arguments, policy_version=self.policy_version, preview=self.preview
+        )
+
+    @property
+    def call(self) -> CallKey | None:
+        """The tool call that asked, if one did."""
+        if self.thread_id is None or self.turn is None or self.round is None or self.ordinal is None:
+            return None
+        return CallKey(thread_id=self.thread_id, turn=self.turn, round=self.round, ordinal=self.ordinal)
+
+    def answer(self) -> Answer:
+        """The decision as `request_approval` returns it."""
+        return Answer(
+            approved=self.status == "approved",
+            status=self.status,
+            approval_id=self.id,
+            decided_by=self.decided_by,
+            comment=self.comment,
+        )
+
+    def as_dict(self) -> PendingApproval:
+        """The request as a dict, for lists and JSON."""
+        values = {name: getattr(self, name) for name in PendingApproval.__annotations__}
+        return PendingApproval(**{**values, "reasons": list(self.reasons)})  # type: ignore[typeddict-item]  # the names are its own
+
+
+def binding(
+    action: str, arguments: Mapping[str, Any], *, policy_version: str, preview: Mapping[str, Any] | None
+) -> str:
+    """The hash that ties a decision to one action, its arguments, the policy and the preview that was shown."""
+    shown = (preview or {}).get("fingerprint", "")
+    text = json.dumps([action, arguments, policy_version, shown], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,186 @@
+"""How agent_actor runs one write: its connection, its limits, and the rows before and after.
+
+A write is wrapped, where the grammar allows it, so that the database itself returns every changed row as it was and
+as it is. The wrapped statement is the parsed one, written out again; what cannot be wrapped runs as it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from agent.db import Connection, load_queries
+from agent.execution.json_values import from_json, plain, take_as_text
+from agent.execution.sql_parsing import Message, Statement, kind_of, walk
+from agent.runtime import Runtime
+
+_QUERIES = load_queries(__package__)
+_LOCK_MS = 5_000
+_OLD_AND_NEW = 180_000
+# Errors that mean "this cannot be wrapped", not "this cannot be done".
+_NOT_WRAPPABLE = {"0A000", "42601", "42883", "42P19", "42725", "42804", "42703", "42P10"}
+
+
+@dataclass(slots=True)
+class Change:
+    """One affected row; `before` is None for a new row, `after` for a deleted one."""
+
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a statement did. `row_count` is None for statements that do not count rows."""
+
+    row_count: int | None
+    changes: list[Change] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    rows: list[list[Any]] = field(default_factory=list)
+    detailed: bool = False
+    notices: list[str] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def actor_transaction(runtime: Runtime, *, keep: bool) -> AsyncIterator[Connection]:
+    """A transaction as agent_actor, committed only when `keep`; its connection is never used again."""
+    settings = runtime.settings
+    limits = {
+        "statement_ms": str(int(settings.statement_timeout * 1000)), "lock_ms": str(_LOCK_MS),
+        "idle_ms": str(int(settings.statement_timeout * 2000) + 10_000), "tenant_id": runtime.tenant_id,
+    }  # fmt: skip
+    async with runtime.app.connection("agent_actor") as conn:
+        try:
+            async with conn.transaction(force_rollback=not keep):
+                await conn.execute(_QUERIES["actor_limits"], limits)
+                yield conn
+        finally:
+            await conn.close()
+
+
+async def run_statement(conn: Connection, statement: Statement, *, version: int, most_rows: int) -> Outcome:
+    """Run a statement in the open transaction of `conn`. Driver errors pass."""
+    notices: list[str] = []
+    conn.add_notice_handler(lambda diagnostic: notices.append(diagnostic.message_primary or ""))
+    wrapped = wrap(statement, version=version)
+    outcome = await _run_wrapped(conn, wrapped, most_rows) if wrapped else None
+    if outcome is None:
+        outcome = await _run_plain(conn, statement.sql, most_rows)
+    outcome.notices = [notice for notice in notices if notice][:20]
+    return outcome
+
+
+def wrap(statement: Statement, *, version: int) -> str | None:
+    """The statement as a query that returns each changed row before and after, or None where that cannot be."""
+    from postgast import PgQueryError, deparse
+
+    if statement.kind not in {"InsertStmt", "UpdateStmt", "DeleteStmt"} or _writes_twice(statement.node):
+        return None
+    if any(not expr.res_target.val.HasField("column_ref") for expr in statement.node.returning_clause.exprs):
+        return None  # an expression may have effects of its own
+    node = type(statement.node)()
+    node.CopyFrom(statement.node)
+    _add_rows(node, version)
+    try:
+        text = deparse(_as_tree(node))
+    except PgQueryError:
+        return None
+    return (
+        f"WITH agent_changed AS ({text}) "
+        "SELECT agent_before::pg_catalog.text, agent_after::pg_catalog.text, "
+        "pg_catalog.count(*) OVER () FROM agent_changed"
+    )
+
+
+def _writes_twice(node: Message) -> bool:
+    writes = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
+    return any(kind_of(part) in writes for part in walk(node) if part is not node)
+
+
+def _add_rows(node: Message, version: int) -> None:
+    """Make the statement return each row before and after."""
+    from psycopg import sql
+
+    target = sql.Identifier(node.relation.alias.aliasname or node.relation.relname).as_string()
+    kind = kind_of(node)
+    if version >= _OLD_AND_NEW:
+        rows = _template(
+            "DELETE FROM t RETURNING WITH (OLD AS agent_old, NEW AS agent_new)"
+            " pg_catalog.to_jsonb(agent_old.*) AS agent_before, pg_catalog.to_jsonb(agent_new.*) AS agent_after"
+        )
+    elif kind == "UpdateStmt":
+        _join_old_rows(node, target)
+        rows = _template(
+            f"DELETE FROM t RETURNING agent_old.agent_before, pg_catalog.to_jsonb({target}.*) AS agent_after"
+        )
+    else:
+        known, missing = ("agent_before", "agent_after") if kind == "DeleteStmt" else ("agent_after", "agent_before")
+        rows = _template(
+            f"DELETE FROM t RETURNING pg_catalog.to_jsonb({target}.*) AS {known}, NULL::pg_catalog.jsonb AS {missing}"
+        )
+    node.returning_clause.CopyFrom(rows.returning_clause)
+
+
+def _join_old_rows(node: Message, target: str) -> None:
+    # Before Postgres 18 an UPDATE sees its old rows only through a join with itself.
+    from psycopg import sql
+
+    relation = node.relation
+    table = sql.Identifier(*filter(None, (relation.schemaname, relation.relname))).as_string()
+    joined = _template(
+        f"DELETE FROM t USING (SELECT o.tableoid AS agent_table, o.ctid AS agent_row, pg_catalog.to_jsonb(o.*) AS agent_before"
+        f" FROM {table} AS o) AS agent_old"
+        f" WHERE {target}.tableoid OPERATOR(pg_catalog.=) agent_old.agent_table"
+        f" AND {target}.ctid OPERATOR(pg_catalog.=) agent_old.agent_row"
+    )
+    node.from_clause.extend(joined.using_clause)
+    if node.HasField("where_clause"):
+        joined.where_clause.bool_expr.args.add().CopyFrom(node.where_clause)
+    node.where_clause.CopyFrom(joined.where_clause)
+
+
+def _template(text: str) -> Message:
+    from postgast import parse as postgast_parse
+
+    return postgast_parse(text).stmts[0].stmt.delete_stmt
+
+
+def _as_tree(node: Message) -> Message:
+    from postgast import pg_query_pb2
+
+    tree = pg_query_pb2.ParseResult()
+    field_name = {"InsertStmt": "insert_stmt", "UpdateStmt": "update_stmt", "DeleteStmt": "delete_stmt"}[kind_of(node)]
+    getattr(tree.stmts.add().stmt, field_name).CopyFrom(node)
+    return tree
+
+
+async def _run_wrapped(conn: Connection, wrapped: str, most_rows: int) -> Outcome | None:
+    try:
+        async with conn.transaction(), conn.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+            await cursor.execute(wrapped, prepare=True)  # type: ignore[arg-type]  # not a literal: written out from the parse tree
+            rows = await cursor.fetchmany(most_rows)
+    except psycopg.Error as error:
+        if error.sqlstate in _NOT_WRAPPABLE:
+            return None
+        raise
+    changes = [Change(from_json(old) if old else None, from_json(new) if new else None) for old, new, _ in rows]
+    return Outcome(row_count=rows[0][2] if rows else 0, changes=changes, detailed=True)
+
+
+async def _run_plain(conn: Connection, sql: str, most_rows: int) -> Outcome:
+    async with conn.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        take_as_text(cursor)
+        await cursor.execute(sql, prepare=True)  # type: ignore[arg-type]  # not a literal: it is the statement that was assessed
+        counted = cursor.rowcount if cursor.rowcount >= 0 else None
+        if cursor.description is None:
+            return Outcome(row_count=counted)
+        oids = [column.type_code for column in cursor.description]
+        rows = [
+            [plain(value, oid) for value, oid in zip(row, oids, strict=True)]
+            for row in await cursor.fetchmany(most_rows)
+        ]
+        return Outcome(row_count=counted, columns=[column.name for column in cursor.description], rows=rows)

@@ -1,0 +1,86 @@
+"""The stop switch and the read-only mode: rows that every surface and process obeys before it does anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from agent.db import load_queries
+from agent.errors import AgentStopped
+from agent.runtime import Runtime, current_runtime
+
+_QUERIES = load_queries(__package__)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlState:
+    """The switches of a tenant, and who moved them last."""
+
+    stopped: bool = False
+    read_only: bool = False
+    reason: str = ""
+    changed_by: str = ""
+    changed_at: datetime | None = None
+
+
+class Controls:
+    """The switches of the current tenant. Holds nothing: each question reads the row."""
+
+    async def stop(self, reason: str = "", *, runtime: Runtime | None = None) -> ControlState:
+        """From now on nothing is executed, in any process, until `resume`."""
+        return await _set(runtime, reason=reason, stopped=True)
+
+    async def resume(self, *, runtime: Runtime | None = None) -> ControlState:
+        """Take back `stop`. The read-only mode stays as it is."""
+        return await _set(runtime, stopped=False)
+
+    async def set_read_only(
+        self,
+        on: bool,
+        reason: str = "",
+        *,
+        runtime: Runtime | None = None,  # the switch itself
+    ) -> ControlState:
+        """In read-only mode reads run and everything else is refused, approved or not."""
+        return await _set(runtime, reason=reason, read_only=on)
+
+    async def state(self, *, runtime: Runtime | None = None) -> ControlState:
+        """How the switches stand now."""
+        runtime = runtime or await current_runtime()
+        async with runtime.transaction() as conn:
+            row = await (await conn.execute(_QUERIES["controls"], {"tenant_id": runtime.tenant_id})).fetchone()
+        return ControlState(**row) if row else ControlState()
+
+    async def check(self, *, writing: bool, runtime: Runtime | None = None) -> None:
+        """Raise `AgentStopped` when the switches forbid reading, or `writing`."""
+        allow(await self.state(runtime=runtime), writing=writing)
+
+
+controls = Controls()
+
+
+def allow(state: ControlState, *, writing: bool) -> None:
+    """Raise `AgentStopped` when `state` forbids what is about to be done."""
+    why = f": {state.reason}" if state.reason else ""
+    if state.stopped:
+        raise AgentStopped(f"The agent was stopped by {state.changed_by!r}{why}. `agent resume` lifts that.")
+    if writing and state.read_only:
+        raise AgentStopped(f"The agent is in read-only mode, set by {state.changed_by!r}{why}. Nothing was changed.")
+
+
+async def _set(
+    runtime: Runtime | None, *, reason: str = "", stopped: bool | None = None, read_only: bool | None = None
+) -> ControlState:
+    runtime = runtime or await current_runtime()
+    values = {
+        "tenant_id": runtime.tenant_id, "stopped": stopped, "read_only": read_only,
+        "reason": reason.replace("\0", "")[:1000], "user": runtime.user,
+    }  # fmt: skip
+    async with runtime.transaction() as conn:
+        row = await (await conn.execute(_QUERIES["set_controls"], values)).fetchone()
+    assert row is not None  # noqa: S101  # an upsert returns its row
+    _log.warning("controls_changed", stopped=row["stopped"], read_only=row["read_only"])
+    return ControlState(**row)

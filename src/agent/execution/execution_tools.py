@@ -1,0 +1,169 @@
+"""The tools: what the model sees of each, how its arguments are checked, and what it does. A new tool is one entry.
+
+A tool either makes one SQL statement, which is then assessed like any other, or does something of the agent's own
+(look up the schema, search or save a memory) that needs no approval.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from agent.errors import InvalidArguments, UnknownTool
+from agent.execution import client_status, queries_from_data
+from agent.execution.tool_arguments import (
+    DescribeSchema,
+    ExecuteSql,
+    QueryData,
+    Remember,
+    SearchMemory,
+    UpdateClientStatus,
+)
+from agent.runtime import Runtime
+from agent.types import CallKey, ToolResult, ToolSpec
+
+__all__ = ["Tool", "tool_named", "tool_specs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """One tool: `statement` makes SQL from checked arguments, or `run` does the work. Exactly one of them is set."""
+
+    name: str
+    description: str
+    arguments: type[BaseModel]
+    statement: Callable[[Any, Runtime], Awaitable[str]] | None = None
+    run: Callable[[Any, Runtime, CallKey | None], Awaitable[ToolResult]] | None = None
+
+    def check(self, arguments: Mapping[str, Any]) -> BaseModel:
+        """The arguments, validated. Raises `InvalidArguments` with text for the model."""
+        try:
+            return self.arguments.model_validate(dict(arguments), strict=True)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(str(part) for part in item['loc']) or 'arguments'}: {item['msg']}"
+                for item in error.errors(include_input=False, include_url=False)[:5]
+            )
+            names = ", ".join(self.arguments.model_fields)
+            raise InvalidArguments(
+                f"{self.name} cannot take these arguments: {problems}. It takes: {names}."
+            ) from error
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as the model sees it."""
+        schema = self.arguments.model_json_schema()
+        return ToolSpec(name=self.name, description=self.description, parameters=schema)
+
+
+async def _sql(arguments: ExecuteSql, _runtime: Runtime) -> str:
+    return arguments.sql
+
+
+async def _describe_schema(arguments: DescribeSchema, runtime: Runtime, _call: CallKey | None) -> ToolResult:
+    from agent.learning.schema_linking import describe
+
+    text = await describe(arguments.name, runtime=runtime)
+    return ToolResult(success=True, status="succeeded", message=text)
+
+
+async def _search_memory(arguments: SearchMemory, runtime: Runtime, _call: CallKey | None) -> ToolResult:
+    from agent.learning.semantic_search import semantic_search
+
+    found = await semantic_search.search_memories(arguments.query, limit=arguments.limit, runtime=runtime)
+    rows = [[memory.id, memory.kind, memory.trust, memory.content] for memory in found]
+    return ToolResult(
+        success=True, status="succeeded", columns=["id", "kind", "trust", "content"], rows=rows, row_count=len(rows),
+        truncated=False,
+    )  # fmt: skip
+
+
+async def _remember(arguments: Remember, runtime: Runtime, call: CallKey | None) -> ToolResult:
+    from agent.learning.memory import agent_memory
+
+    human = call is not None and await _user_said(arguments.content, call, runtime)
+    memory = await agent_memory.save(
+        arguments.content,
+        kind=arguments.kind,
+        subject=arguments.subject,
+        trust="human" if human else "agent",
+        source_thread=call.thread_id if call else None,
+        source_turn=call.turn if call else None,
+        source_quote=arguments.content if human else None,
+        runtime=runtime,
+    )
+    return ToolResult(
+        success=True, status="succeeded", message=f"Remembered as memory {memory.id}.", data={"memory_id": memory.id}
+    )
+
+
+async def _user_said(content: str, call: CallKey, runtime: Runtime) -> bool:
+    """Whether the user's own question holds these words: only then is it more than the model's opinion."""
+    from agent.threads.store import threads
+
+    transcript = await threads.transcript(call.thread_id, call.turn, runtime=runtime)
+    return _folded(content) in _folded(transcript.current.question)
+
+
+def _folded(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+_TOOLS = (
+    Tool(
+        name="execute_sql",
+        description="Run one PostgreSQL statement on the application database. Reads run at once; anything else is shown to a human first.",
+        arguments=ExecuteSql,
+        statement=_sql,
+    ),
+    Tool(
+        name="query_data",
+        description="Read rows of one table or view by filters, without writing SQL.",
+        arguments=QueryData,
+        statement=queries_from_data.select_statement,
+    ),
+    Tool(
+        name="update_client_status",
+        description="Set the status of one client, named by key or by name. A human is asked first.",
+        arguments=UpdateClientStatus,
+        statement=client_status.update_statement,
+    ),
+    Tool(
+        name="describe_schema",
+        description="Describe a table, view or function, or list all relations.",
+        arguments=DescribeSchema,
+        run=_describe_schema,
+    ),
+    Tool(
+        name="search_memory",
+        description="Search what was learned and remembered earlier.",
+        arguments=SearchMemory,
+        run=_search_memory,
+    ),
+    Tool(
+        name="remember",
+        description="Remember one statement for later conversations.",
+        arguments=Remember,
+        run=_remember,
+    ),
+)
+_BY_NAME = {tool.name: tool for tool in _TOOLS}
+
+
+@cache
+def tool_specs() -> list[ToolSpec]:
+    """Every tool as the model sees it."""
+    return [tool.spec for tool in _TOOLS]
+
+
+def tool_named(name: str) -> Tool:
+    """The tool of that name. Raises `UnknownTool` with text for the model."""
+    tool = _BY_NAME.get(name)
+    if tool is None:
+        raise UnknownTool(f"There is no tool {str(name)[:100]!r}. The tools are: {', '.join(_BY_NAME)}.")
+    return tool

@@ -1,0 +1,135 @@
+"""The execution log: a row for every action, whatever became of it. Approved effects write theirs in `effects`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from agent.db import load_queries
+from agent.errors import NotFound
+from agent.runtime import Runtime, current_runtime
+from agent.types import Assessment, CallKey, ExecutionStatus, RiskLevel, ToolResult, Verdict
+
+_QUERIES = load_queries(__package__)
+_MOST_ARGUMENT_CHARACTERS = 20_000
+_MOST_ERROR_CHARACTERS = 4_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One row of the log."""
+
+    id: int
+    database_id: str
+    actor: str
+    action: str
+    arguments: dict[str, Any]
+    verdict: Verdict
+    risk_level: RiskLevel
+    reasons: tuple[str, ...]
+    status: ExecutionStatus
+    approval_id: int | None
+    approved_by: str | None
+    result: dict[str, Any] | None
+    row_count: int | None
+    error: str | None
+    duration_ms: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    thread_id: str | None
+    turn: int | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Execution:
+        """An execution from a row of agents.agent_execution_log."""
+        values = {field.name: row[field.name] for field in fields(cls)}
+        return cls(**{**values, "reasons": tuple(row["reasons"])})
+
+
+class Executions:
+    """The log of the current tenant."""
+
+    async def recent(
+        self,
+        limit: int = 50,
+        *,
+        thread_id: str | None = None,
+        status: ExecutionStatus | None = None,
+        runtime: Runtime | None = None,
+    ) -> list[Execution]:
+        """The newest executions about this database, optionally of one thread or status."""
+        runtime = runtime or await current_runtime()
+        values = {
+            "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "thread_id": thread_id, "status": status,
+            "limit": max(0, min(limit, 10_000)),
+        }  # fmt: skip
+        async with runtime.transaction() as conn:
+            rows = await (await conn.execute(_QUERIES["recent"], values)).fetchall()
+        return [Execution.from_row(row) for row in rows]
+
+    async def get(self, execution_id: int, *, runtime: Runtime | None = None) -> Execution:
+        """One execution. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        row = None
+        if 0 < execution_id < 2**63:
+            async with runtime.transaction() as conn:
+                values = {"tenant_id": runtime.tenant_id, "id": execution_id}
+                row = await (await conn.execute(_QUERIES["one"], values)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no execution {execution_id!r}. `agent executions` lists the newest.")
+        return Execution.from_row(row)
+
+
+executions = Executions()
+
+
+async def record(
+    action: str,
+    arguments: Mapping[str, Any],
+    *,
+    assessment: Assessment,
+    result: ToolResult,
+    actor: str | None,
+    call: CallKey | None,
+    duration_ms: float,
+    runtime: Runtime,
+) -> int:
+    """Write the row of an action that has no approval; returns its id. Rows read are not kept, only their number."""
+    key = asdict(call) if call else {"thread_id": None, "turn": None, "round": None, "ordinal": None}
+    kept = {name: value for name, value in result.items() if name in {"sql", "message", "truncated"}}
+    error = result.get("error")
+    values = {
+        "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "actor": actor or runtime.user,
+        "action": _clean(action)[:200], "arguments": Jsonb(loggable(arguments)), "verdict": assessment.verdict,
+        "risk_level": assessment.risk, "reasons": list(assessment.reasons), "status": result.get("status", "failed"),
+        "result": Jsonb(loggable(kept)), "row_count": result.get("row_count"),
+        "error": _clean(error)[:_MOST_ERROR_CHARACTERS] if error else None, "duration_ms": duration_ms, **key,
+    }  # fmt: skip
+    async with runtime.transaction() as conn:
+        row = await (await conn.execute(_QUERIES["record"], values)).fetchone()
+    assert row is not None  # noqa: S101  # an insert returns its row
+    return int(row["id"])
+
+
+def loggable(value: Any) -> Any:
+    """`value` as JSON that Postgres stores: hostile characters replaced, long texts cut."""
+    if isinstance(value, str):
+        return _clean(value)[:_MOST_ARGUMENT_CHARACTERS]
+    if isinstance(value, Mapping):
+        return {_clean(str(key))[:200]: loggable(item) for key, item in list(value.items())[:200]}
+    if isinstance(value, (list, tuple)):
+        return [loggable(item) for item in value[:1000]]
+    if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
+        return str(value)
+    return value if value is None or isinstance(value, (bool, int, float)) else _clean(str(value))
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()

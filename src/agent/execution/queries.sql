@@ -1,0 +1,215 @@
+-- names: what the names of a statement stand for in this database, beyond pg_catalog: one row a finding
+WITH our(name) AS (SELECT nspname FROM pg_namespace WHERE nspname ~ '^(agents(_|$)|pg_toast)'),
+member AS (
+  SELECT d.classid, d.objid, e.extname
+    FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+     AND d.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass)
+),
+asked AS (SELECT * FROM unnest(%(relation_schemas)s::text[], %(relation_names)s::text[]) AS a (schema, name)),
+relation AS (
+  SELECT c.oid, c.relkind, n.nspname, c.relname, c.relrowsecurity
+    FROM asked a
+    JOIN pg_class c ON c.relname = a.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE CASE WHEN a.schema <> '' THEN n.nspname = a.schema ELSE n.nspname NOT IN (SELECT name FROM our) END
+     AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+)
+SELECT 'function' AS what, n.nspname AS schema, p.proname AS name, m.extname AS extension, NULL::jsonb AS detail
+  FROM pg_proc p
+  JOIN pg_namespace n ON n.oid = p.pronamespace
+  LEFT JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
+ WHERE p.proname = ANY (%(functions)s)
+   AND (n.nspname NOT IN ('pg_catalog', 'information_schema') OR p.oid >= 16384) AND n.nspname NOT IN (SELECT name FROM our)
+UNION ALL
+SELECT DISTINCT 'operator', n.nspname, o.oprname, m.extname, NULL::jsonb
+  FROM pg_operator o
+  JOIN pg_namespace n ON n.oid = o.oprnamespace
+  LEFT JOIN member m ON m.classid = 'pg_operator'::regclass AND m.objid = o.oid
+ WHERE o.oprname = ANY (%(operators)s) AND o.oid >= 16384
+UNION ALL
+SELECT 'type', n.nspname, t.typname, m.extname, jsonb_build_object('kind', t.typtype)
+  FROM pg_type t
+  JOIN pg_namespace n ON n.oid = t.typnamespace
+  LEFT JOIN member m ON m.classid = 'pg_type'::regclass AND m.objid = t.oid
+ WHERE t.typname = ANY (%(types)s) AND t.oid >= 16384 AND n.nspname NOT IN (SELECT name FROM our)
+UNION ALL
+SELECT 'cast', '', c.castsource::regtype::text || ' to ' || c.casttarget::regtype::text, NULL, NULL::jsonb
+  FROM pg_cast c
+ WHERE c.oid >= 16384 AND c.castfunc <> 0
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+UNION ALL
+SELECT 'relation', r.nspname, r.relname, NULL, jsonb_build_object(
+         'kind', r.relkind,
+         'definition', CASE WHEN r.relkind = 'v' THEN pg_get_viewdef(r.oid) END,
+         'columns', (SELECT jsonb_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
+                      WHERE a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped),
+         'policies', CASE WHEN r.relrowsecurity THEN
+                       (SELECT jsonb_agg(pg_get_expr(p.polqual, p.polrelid)) FROM pg_policy p
+                         WHERE p.polrelid = r.oid AND p.polcmd IN ('r', '*') AND p.polqual IS NOT NULL) END,
+         'kin', (WITH RECURSIVE up AS (
+                   SELECT i.inhparent AS oid FROM pg_inherits i WHERE i.inhrelid = r.oid
+                   UNION SELECT i.inhparent FROM pg_inherits i JOIN up ON i.inhrelid = up.oid
+                 ), down AS (
+                   SELECT i.inhrelid AS oid FROM pg_inherits i WHERE i.inhparent = r.oid
+                   UNION SELECT i.inhrelid FROM pg_inherits i JOIN down ON i.inhparent = down.oid
+                 )
+                 SELECT jsonb_agg(jsonb_build_array(k.relnamespace::regnamespace::text, k.relname, k.relkind))
+                   FROM pg_class k WHERE k.oid IN (SELECT oid FROM up UNION SELECT oid FROM down)),
+         'shows', CASE WHEN r.relkind IN ('v', 'm') AND %(with_sources)s THEN
+                (WITH RECURSIVE source AS (
+                   SELECT d.refobjid AS oid, d.refobjsubid AS number
+                     FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+                    WHERE w.ev_class = r.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.oid
+                   UNION
+                   SELECT d.refobjid, d.refobjsubid
+                     FROM source s
+                     JOIN pg_rewrite w ON w.ev_class = s.oid
+                     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+                    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid <> s.oid
+                 )
+                 SELECT jsonb_agg(DISTINCT jsonb_build_array(k.relnamespace::regnamespace::text, k.relname, a.attname))
+                   FROM source s JOIN pg_class k ON k.oid = s.oid
+                   LEFT JOIN pg_attribute a ON a.attrelid = s.oid AND a.attnum = s.number AND s.number > 0) END)
+  FROM relation r
+
+-- reader_limits: of one read; a statement cannot lift its own statement_timeout, and literals mean what the parser thought
+SELECT set_config('statement_timeout', %(statement_ms)s, true), set_config('lock_timeout', %(lock_ms)s, true),
+       set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true),
+       set_config('standard_conforming_strings', 'on', true), set_config('datestyle', 'ISO, YMD', true),
+       set_config('intervalstyle', 'postgres', true), set_config('bytea_output', 'hex', true)
+
+-- actor_limits: of one approved statement or preview; the tenant is for begin_effect
+SELECT set_config('statement_timeout', %(statement_ms)s, true), set_config('lock_timeout', %(lock_ms)s, true),
+       set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true),
+       set_config('standard_conforming_strings', 'on', true), set_config('datestyle', 'ISO, YMD', true),
+       set_config('agents.tenant_id', %(tenant_id)s, true)
+
+-- begin_effect: takes the approval's one execution inside the effect's own transaction
+SELECT agents.begin_effect(%(approval_id)s, %(claim)s) AS execution_id
+
+-- finish_effect: what came of it, committed with it
+SELECT agents.finish_effect(%(approval_id)s, %(claim)s, %(result)s, %(row_count)s, %(elapsed_ms)s)
+
+-- changed_tables: what this transaction changed so far, triggers and cascades included
+SELECT schemaname || '.' || relname AS "table", n_tup_ins AS inserted, n_tup_upd AS updated, n_tup_del AS deleted
+  FROM pg_stat_xact_user_tables
+ WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND schemaname !~ '^(agents(_|$)|pg_)'
+ ORDER BY 1
+
+-- transaction_id: to prove after a crash whether the effect's transaction committed
+SELECT pg_current_xact_id()::text AS id
+
+-- transaction_outcome: 'committed', 'aborted', 'in progress', or null when the server has forgotten it
+SELECT pg_xact_status(%(id)s::xid8) AS outcome
+
+-- claim: who may execute an approved row, for a time; none while another holds it or once an outcome is recorded
+UPDATE agents.human_approval_queue q
+   SET claim = gen_random_uuid(), claimed_until = now() + %(lease)s
+ WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.executable
+   AND (q.claim IS NULL OR q.claimed_until < now())
+   AND NOT EXISTS (SELECT FROM agents.agent_execution_log e WHERE e.tenant_id = q.tenant_id AND e.approval_id = q.id)
+RETURNING q.claim
+
+-- take_over: a claim whose holder died after it wrote its intent
+UPDATE agents.human_approval_queue q
+   SET claim = gen_random_uuid(), claimed_until = now() + %(lease)s
+ WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.claimed_until < now()
+RETURNING q.claim
+
+-- record_intent: of an effect in another database, before it; the unique index lets only one be
+INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
+  approval_id, approved_by, thread_id, turn, round, ordinal)
+SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_level, reasons, 'running', id, decided_by,
+       thread_id, turn, round, ordinal
+  FROM agents.human_approval_queue
+ WHERE tenant_id = %(tenant_id)s AND id = %(approval_id)s AND claim = %(claim)s AND status = 'approved'
+RETURNING id
+
+-- record_transaction: which transaction of the other database carries the effect, before it commits
+UPDATE agents.agent_execution_log e SET result = jsonb_build_object('transaction', %(id)s::text)
+  FROM agents.human_approval_queue q
+ WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s
+   AND e.tenant_id = q.tenant_id AND e.approval_id = q.id AND e.status = 'running'
+RETURNING e.id
+
+-- record_outcome: of an effect in another database; the first outcome stays
+UPDATE agents.agent_execution_log e
+   SET status = %(status)s, result = %(result)s, row_count = %(row_count)s, error = %(error)s, duration_ms = %(elapsed_ms)s,
+       finished_at = now()
+  FROM agents.human_approval_queue q
+ WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s
+   AND e.tenant_id = q.tenant_id AND e.approval_id = q.id AND e.status = 'running'
+RETURNING e.id
+
+-- record_failure: an approved statement that the database refused; its approval is used up by this row
+INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
+  approval_id, approved_by, result, error, duration_ms, thread_id, turn, round, ordinal, finished_at)
+SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_level, reasons, 'failed', id, decided_by,
+       %(result)s, %(error)s, %(elapsed_ms)s, thread_id, turn, round, ordinal, now()
+  FROM agents.human_approval_queue
+ WHERE tenant_id = %(tenant_id)s AND id = %(approval_id)s AND claim = %(claim)s AND status = 'approved'
+ON CONFLICT (tenant_id, approval_id) WHERE approval_id IS NOT NULL DO NOTHING
+RETURNING id
+
+-- record: an action that needed no approval, or got none
+INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
+  result, row_count, error, duration_ms, thread_id, turn, round, ordinal, finished_at)
+VALUES (%(tenant_id)s, %(database_id)s, %(actor)s, %(action)s, %(arguments)s, %(verdict)s, %(risk_level)s, %(reasons)s, %(status)s,
+        %(result)s, %(row_count)s, %(error)s, %(duration_ms)s, %(thread_id)s, %(turn)s, %(round)s, %(ordinal)s, now())
+RETURNING id
+
+-- of_approval: the one execution of an approval, and whether its holder may still be at work
+SELECT e.*, coalesce(q.claimed_until > now(), false) AS held
+  FROM agents.agent_execution_log e
+  JOIN agents.human_approval_queue q ON q.tenant_id = e.tenant_id AND q.id = e.approval_id
+ WHERE e.tenant_id = %(tenant_id)s AND e.approval_id = %(approval_id)s
+
+-- one: an execution by its id
+SELECT * FROM agents.agent_execution_log WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- recent: the newest first
+SELECT * FROM agents.agent_execution_log
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
+   AND (%(thread_id)s::text IS NULL OR thread_id = %(thread_id)s) AND (%(status)s::text IS NULL OR status = %(status)s)
+ ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+
+-- controls: the switches; no row means that all is on
+SELECT stopped, read_only, reason, changed_by, changed_at FROM agents.controls WHERE tenant_id = %(tenant_id)s
+
+-- set_controls: a switch that is null stays as it is
+INSERT INTO agents.controls AS c (tenant_id, stopped, read_only, reason, changed_by, changed_at)
+VALUES (%(tenant_id)s, coalesce(%(stopped)s::boolean, false), coalesce(%(read_only)s::boolean, false), %(reason)s, %(user)s, now())
+ON CONFLICT (tenant_id) DO UPDATE
+   SET stopped = coalesce(%(stopped)s::boolean, c.stopped), read_only = coalesce(%(read_only)s::boolean, c.read_only),
+       reason = %(reason)s, changed_by = %(user)s, changed_at = now()
+RETURNING stopped, read_only, reason, changed_by, changed_at
+
+-- relation_columns: the relations of that name that a tool may mean, with their columns, keys and allowed values
+SELECT n.nspname AS schema, c.relname AS name,
+       (SELECT jsonb_agg(jsonb_build_object(
+                 'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'category', t.typcategory,
+                 'labels', (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = a.atttypid),
+                 'generated', a.attgenerated <> '')
+               ORDER BY a.attnum)
+          FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       (SELECT jsonb_agg(a.attname ORDER BY k.place)
+          FROM pg_constraint p CROSS JOIN LATERAL unnest(p.conkey) WITH ORDINALITY AS k (number, place)
+          JOIN pg_attribute a ON a.attrelid = p.conrelid AND a.attnum = k.number
+         WHERE p.conrelid = c.oid AND p.contype = 'p') AS key,
+       (SELECT jsonb_agg(pg_get_constraintdef(p.oid)) FROM pg_constraint p
+         WHERE p.conrelid = c.oid AND p.contype = 'c') AS checks
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = %(name)s
+   AND (%(schema)s = '' OR n.nspname = %(schema)s)
+   AND n.nspname !~ '^(agents(_|$)|pg_toast|pg_temp)'
+   AND (%(schema)s <> '' OR n.nspname NOT IN ('pg_catalog', 'information_schema'))
+ ORDER BY NOT n.nspname = ANY (current_schemas(true)), n.nspname
+
+-- relation_names: every relation of the application, to name near ones
+SELECT n.nspname AS schema, c.relname AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
+   AND n.nspname !~ '^(agents(_|$)|pg_|information_schema$)'
+ ORDER BY 1, 2 LIMIT 5000

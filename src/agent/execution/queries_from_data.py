@@ -1,0 +1,84 @@
+"""Builds the SELECT of `query_data`: every identifier is one that exists, every value a quoted literal."""
+
+from __future__ import annotations
+
+from agent.errors import InvalidArguments
+from agent.execution.deny import denies_column, patterns_of
+from agent.execution.relations import NamedRelation, check_text, find_relation
+from agent.execution.sql_parsing import Name
+from agent.execution.tool_arguments import Filter, QueryData, Scalar
+from agent.runtime import Runtime
+
+from psycopg import sql  # isort: skip
+
+_COMPARISONS = {
+    "=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "like": "LIKE", "ilike": "ILIKE",
+}  # fmt: skip
+
+
+async def select_statement(arguments: QueryData, runtime: Runtime) -> str:
+    """The statement. Raises `InvalidArguments` for names that do not exist."""
+    relation = await find_relation(arguments.table, runtime=runtime)
+    columns = _columns(arguments, relation, runtime.settings.deny)
+    statement = sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(sql.Identifier(column) for column in columns), relation.identifier
+    )
+    if arguments.filters:
+        conditions = [_condition(item, relation) for item in arguments.filters]
+        statement += sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions)
+    if arguments.order_by:
+        orders = [
+            sql.SQL("{} {}").format(
+                sql.Identifier(relation.column(order.column).name),
+                sql.SQL("DESC NULLS LAST") if order.direction == "desc" else sql.SQL("ASC"),
+            )
+            for order in arguments.order_by
+        ]
+        statement += sql.SQL(" ORDER BY ") + sql.SQL(", ").join(orders)
+    limit = min(arguments.limit or runtime.settings.max_rows + 1, runtime.settings.max_rows + 1)
+    return (statement + sql.SQL(" LIMIT {}").format(sql.Literal(limit))).as_string()
+
+
+def _columns(arguments: QueryData, relation: NamedRelation, deny: str) -> list[str]:
+    if arguments.columns:
+        return [relation.column(name).name for name in arguments.columns if name != "*"] or [
+            column.name for column in relation.columns
+        ]
+    patterns, name = patterns_of(deny), Name(relation.schema, relation.name)
+    allowed = [column.name for column in relation.columns if not denies_column(patterns, name, column.name)]
+    # A table that is denied as a whole is refused by the policy, which says so.
+    return allowed or [column.name for column in relation.columns]
+
+
+def _condition(item: Filter, relation: NamedRelation) -> sql.Composable:
+    column = relation.column(item.column)
+    name = sql.Identifier(column.name)
+    if item.op in {"is_null", "not_null"}:
+        return sql.SQL("{} IS NULL" if item.op == "is_null" else "{} IS NOT NULL").format(name)
+    if item.op == "in":
+        values = item.value if isinstance(item.value, list) else []
+        if not values or len(values) > 1000:
+            raise InvalidArguments(f"`in` on {column.name!r} needs a list of 1 to 1000 values.")
+        return sql.SQL("{} IN ({})").format(name, sql.SQL(", ").join(quoted(value) for value in values))
+    if item.op == "between":
+        if not isinstance(item.value, list) or len(item.value) != 2:
+            raise InvalidArguments(f"`between` on {column.name!r} needs a list of two values.")
+        return sql.SQL("{} BETWEEN {} AND {}").format(name, *map(quoted, item.value))
+    if item.value is None or isinstance(item.value, list):
+        raise InvalidArguments(
+            f"{item.op!r} on {column.name!r} needs one value; use is_null for null and in for a list."
+        )
+    if item.op in {"like", "ilike"} and column.category != "S":
+        name = sql.SQL("{}::text").format(name)  # type: ignore[assignment]  # both are composable
+    return sql.SQL("{} {} {}").format(name, sql.SQL(_COMPARISONS[item.op]), quoted(item.value))  # type: ignore[arg-type]  # a value of this module's own table
+
+
+def quoted(value: Scalar) -> sql.Composable:
+    """A literal whose type the server chooses by the column, as a person would write it."""
+    if isinstance(value, str):
+        check_text(value, "value")
+        # Doubling quotes is all there is to it while standard_conforming_strings is on, which the session makes sure of.
+        return sql.SQL("'" + value.replace("'", "''") + "'")  # type: ignore[arg-type]  # quoted on this line
+    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):
+        return sql.SQL(f"'{value}'")  # type: ignore[arg-type]  # one of nan, inf and -inf
+    return sql.Literal(value)

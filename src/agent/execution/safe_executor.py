@@ -1,0 +1,250 @@
+"""The one way to act: every action is assessed, then run, asked about or refused, and always recorded.
+
+execute -> switches -> tool's arguments -> statement -> assess -> run | preview and ask | refuse -> log
+run_approved -> the row's decision -> the effect, exactly once -> its recorded outcome
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from agent.approval.human_approval import Approval, human_approval_queue
+from agent.errors import (
+    ActionRefused,
+    AgentError,
+    AgentStopped,
+    InvalidArguments,
+    InvalidInput,
+    OperatorError,
+    PolicyError,
+    UnknownTool,
+)
+from agent.execution import effects
+from agent.execution.catalog import facts_of
+from agent.execution.controls import controls
+from agent.execution.execution_tools import Tool, tool_named
+from agent.execution.log import record
+from agent.execution.preview import preview
+from agent.execution.reading import read
+from agent.execution.sql_parsing import Statement, parse
+from agent.execution.sql_policy import POLICY_VERSION, judge
+from agent.runtime import Runtime, current_runtime
+from agent.types import Assessment, CallKey, ToolResult
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """An action understood: its tool and checked arguments, the statement it makes (if any), and the assessment."""
+
+    tool: Tool
+    arguments: Any
+    statement: Statement | None
+    assessment: Assessment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """Who asks for what."""
+
+    action: str
+    arguments: Mapping[str, Any]
+    require_approval: bool
+    actor: str | None
+    call: CallKey | None
+    wait: bool
+
+
+class SafeExecutor:
+    """Assesses and executes actions. Holds nothing; see the module docstring."""
+
+    async def assess(self, action: str, arguments: Mapping[str, Any], *, runtime: Runtime | None = None) -> Assessment:
+        """What an action is, without doing it. Raises `UnknownTool` or `InvalidArguments`."""
+        runtime = runtime or await current_runtime()
+        return (await _plan(action, arguments, runtime)).assessment
+
+    async def execute(
+        self,
+        action: str,
+        arguments: Mapping[str, Any],
+        require_approval: bool = True,  # noqa: FBT001, FBT002  # the public signature of the requirements
+        *,
+        actor: str | None = None,
+        call: CallKey | None = None,
+        wait: bool = True,
+        runtime: Runtime | None = None,
+    ) -> ToolResult:
+        """Run an action that is harmless, ask a human about one that is not, refuse one that never may be.
+
+        With `wait=False` the result's status is "waiting" and its `approval_id` names the question; the same `call` is
+        asked about once. With `require_approval=False` nothing is asked: what would need it is refused. Errors that the
+        model can mend come back as a result; `OperatorError`s are raised.
+        """
+        runtime = runtime or await current_runtime()
+        request = _Request(
+            action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait
+        )
+        started = time.monotonic()
+        assessment = _unknown(action)
+        try:
+            await controls.check(writing=False, runtime=runtime)
+            plan = await _plan(action, arguments, runtime)
+            assessment = plan.assessment
+            if assessment.verdict == "ask" and require_approval:
+                return await self._ask(plan, request, runtime)
+            result = await _run(plan, request, runtime)
+        except AgentError as error:
+            result = _error_result(error)
+            await _record(request, assessment, result, started, runtime)
+            if isinstance(error, OperatorError):
+                raise
+            return result
+        except asyncio.CancelledError:
+            cancelled = ToolResult(success=False, status="failed", error="cancelled by the user")
+            await asyncio.shield(_record(request, assessment, cancelled, started, runtime))
+            raise
+        result["execution_id"] = await _record(request, assessment, result, started, runtime)
+        return result
+
+    async def run_approved(self, approval_id: int, *, runtime: Runtime | None = None) -> ToolResult:
+        """Execute an approved row exactly once, whoever calls and how often; else say what the row says.
+
+        Status "waiting" while nobody has decided; "rejected" and "expired" are final; else the recorded outcome.
+        """
+        runtime = runtime or await current_runtime()
+        approval = await human_approval_queue.get(approval_id, runtime=runtime)
+        if approval.status != "approved" or not approval.executable:
+            return _undone(approval)
+        row = await effects.recorded(approval.id, runtime=runtime)
+        if row is not None and row["status"] != "running":
+            return effects.outcome_of(row)
+        try:
+            await controls.check(writing=True, runtime=runtime)
+            statement = _approved_statement(approval, runtime)
+            return await effects.carry_out(approval, statement, runtime=runtime)
+        except (AgentStopped, ActionRefused, InvalidInput) as error:
+            return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
+
+    async def _ask(self, plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
+        await controls.check(writing=True, runtime=runtime)
+        assert plan.statement is not None  # noqa: S101  # only statements are asked about
+        shown = await preview(plan.statement, plan.assessment, runtime=runtime)
+        approval = await human_approval_queue.request(
+            request.action,
+            request.arguments,
+            risk_level=plan.assessment.risk,
+            reasons=plan.assessment.reasons,
+            summary=shown["sentence"],
+            preview=shown,
+            policy_version=plan.assessment.policy_version,
+            requested_by=request.actor,
+            call=request.call,
+            runtime=runtime,
+        )
+        if request.wait:
+            await human_approval_queue.wait(approval.id, runtime=runtime)
+        return await self.run_approved(approval.id, runtime=runtime)
+
+
+safe_executor = SafeExecutor()
+
+
+async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime) -> _Plan:
+    tool = tool_named(action)
+    if not isinstance(arguments, Mapping):
+        raise InvalidArguments(f"{action} takes an object with its arguments, not {type(arguments).__name__}.")
+    checked = tool.check(arguments)
+    if tool.statement is None:
+        return _Plan(tool=tool, arguments=checked, statement=None, assessment=_own(tool.name))
+    statement = parse(await tool.statement(checked, runtime))
+    settings = runtime.settings
+    async with runtime.app.connection("agent_assessor") as conn:
+        facts = await facts_of(
+            statement, conn, with_policies=not settings.reader_bypass_rls, with_sources=bool(settings.deny.strip())
+        )
+    assessment = judge(statement, facts, deny=settings.deny)
+    return _Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment)
+
+
+async def _run(plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
+    assessment = plan.assessment
+    if assessment.verdict == "refuse":
+        raise ActionRefused(f"Refused: {assessment.sentence}")
+    if assessment.verdict == "ask":
+        raise ActionRefused(f"Not executed: it needs a human's approval, and none may be asked. {assessment.sentence}")
+    if plan.tool.run is not None:
+        return await plan.tool.run(plan.arguments, runtime, request.call)
+    assert plan.statement is not None  # noqa: S101  # a tool has a statement or runs by itself
+    rows = await read(plan.statement, runtime=runtime)
+    return ToolResult(
+        success=True, status="succeeded", columns=rows.columns, rows=rows.rows, row_count=len(rows.rows),
+        truncated=rows.truncated, sql=plan.statement.sql,
+    )  # fmt: skip
+
+
+def _approved_statement(approval: Approval, runtime: Runtime) -> Statement:
+    """The statement that was shown to the one who decided. Raises `ActionRefused` when the row is not what was decided."""
+    if approval.database_id != runtime.database_id:
+        raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
+    if not approval.bound or not approval.preview:
+        raise ActionRefused(f"Approval {approval.id} was changed after it was asked; it is not executed. Ask again.")
+    if approval.policy_version != POLICY_VERSION:
+        raise ActionRefused(f"Approval {approval.id} was given under an older policy; it is not executed. Ask again.")
+    return parse(approval.preview["sql"])
+
+
+def _undone(approval: Approval) -> ToolResult:
+    result = ToolResult(success=False, approval_id=approval.id, status="waiting")
+    if approval.status == "pending":
+        result["message"] = f"Waiting for a human to decide approval {approval.id}. {approval.summary}"
+    elif approval.status == "approved":
+        result.update(success=True, status="succeeded", message="Approved; whoever asked acts by itself.")
+    elif approval.status == "rejected":
+        why = f" They said: {approval.comment}" if approval.comment else ""
+        result.update(
+            status="rejected", error=f"{approval.decided_by} rejected this; that is final and nothing was done.{why}"
+        )
+    else:
+        result.update(status="expired", error="Nobody answered in time; that is final and nothing was done.")
+    return result
+
+
+def _own(tool: str) -> Assessment:
+    return Assessment(
+        verdict="run", risk="LOW", reasons=("own",), sentence=f"Uses {tool}.", policy_version=POLICY_VERSION
+    )
+
+
+def _unknown(action: str) -> Assessment:
+    return Assessment(
+        verdict="refuse", risk="LOW", reasons=("not-assessed",), sentence=f"{action!r:.200} was not assessed.",
+        policy_version=POLICY_VERSION,
+    )  # fmt: skip
+
+
+def _error_result(error: AgentError) -> ToolResult:
+    refused = isinstance(error, (PolicyError, InvalidArguments, UnknownTool))
+    return ToolResult(success=False, status="refused" if refused else "failed", error=str(error))
+
+
+async def _record(
+    request: _Request, assessment: Assessment, result: ToolResult, started: float, runtime: Runtime
+) -> int:
+    arguments = request.arguments if isinstance(request.arguments, Mapping) else {"arguments": request.arguments}
+    return await record(
+        request.action,
+        arguments,
+        assessment=assessment,
+        result=result,
+        actor=request.actor,
+        call=request.call,
+        duration_ms=(time.monotonic() - started) * 1000,
+        runtime=runtime,
+    )

@@ -1,0 +1,175 @@
+"""What a statement may be made of and still count as a read. Allow-lists: what is not named here asks a human.
+
+Names are of pg_catalog. A function is here only if calling it changes nothing, tells nothing about other sessions,
+files or secrets, and runs no SQL that is hidden in a string.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+READ_NODES = _words("""
+  A_ArrayExpr A_Const A_Expr A_Indices A_Indirection A_Star Alias BitString BoolExpr Boolean BooleanTest CTECycleClause
+  CTESearchClause CaseExpr CaseWhen CoalesceExpr CollateClause ColumnRef CommonTableExpr Float FuncCall GroupingFunc
+  GroupingSet Integer JoinExpr JsonAggConstructor JsonArrayAgg JsonArrayConstructor JsonArrayQueryConstructor JsonFormat
+  JsonFuncExpr JsonKeyValue JsonObjectAgg JsonObjectConstructor JsonOutput JsonReturning JsonBehavior JsonArgument
+  JsonTable JsonTableColumn JsonTablePathSpec JsonValueExpr
+  List MinMaxExpr NamedArgExpr NullTest ParseResult RangeFunction RangeSubselect RangeTableSample RangeVar RawStmt ResTarget
+  RowExpr SQLValueFunction SelectStmt SortBy String SubLink TypeCast TypeName WindowDef WithClause ColumnDef
+""")
+
+# Aggregates and window functions, which are also allowed in place of a missing argument check.
+FUNCTIONS = _words("""
+  any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp every json_agg
+  json_agg_strict json_object_agg json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict jsonb_agg
+  jsonb_agg_strict jsonb_object_agg jsonb_object_agg_strict jsonb_object_agg_unique jsonb_object_agg_unique_strict max min
+  mode percentile_cont percentile_disc range_agg range_intersect_agg regr_avgx regr_avgy regr_count regr_intercept regr_r2
+  regr_slope regr_sxx regr_sxy regr_syy stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance
+
+  cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number
+
+  abs acos acosd acosh asin asind asinh atan atan2 atan2d atand atanh cbrt ceil ceiling cos cosd cosh cot cotd degrees div
+  erf erfc exp factorial floor gamma gcd lcm lgamma ln log log10 min_scale mod pi pow power radians random random_normal
+  round scale sign sin sind sinh sqrt tan tand tanh trim_scale trunc width_bucket
+  bool float4 float8 int2 int4 int8 numeric
+
+  ascii bit_count bit_length bpchar btrim casefold char_length character_length chr concat concat_ws convert_from
+  convert_to crc32 crc32c decode encode format get_bit get_byte initcap is_normalized left length like_escape lower
+  lpad ltrim md5 normalize octet_length overlay position quote_ident quote_literal quote_nullable regexp_count regexp_instr
+  regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr
+  repeat replace reverse right rpad rtrim sha224 sha256 sha384 sha512 similar_escape similar_to_escape split_part
+  starts_with string_to_array string_to_table strpos substr substring text to_ascii to_bin to_hex to_oct translate
+  unicode_assigned unistr upper varchar
+
+  age clock_timestamp date date_add date_bin date_part date_subtract date_trunc extract interval isfinite justify_days
+  justify_hours justify_interval make_date make_interval make_time make_timestamp make_timestamptz now overlaps
+  statement_timestamp timeofday timestamp timestamptz timezone to_char to_date to_number to_timestamp transaction_timestamp
+
+  json_array_elements json_array_elements_text json_array_length json_build_array json_build_object json_each
+  json_each_text json_extract_path json_extract_path_text json_object json_object_keys json_strip_nulls json_to_record
+  json_to_recordset json_typeof jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array
+  jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object
+  jsonb_object_keys jsonb_path_exists jsonb_path_exists_tz jsonb_path_match jsonb_path_match_tz jsonb_path_query
+  jsonb_path_query_array jsonb_path_query_array_tz jsonb_path_query_first jsonb_path_query_first_tz jsonb_path_query_tz
+  jsonb_pretty jsonb_set jsonb_set_lax jsonb_strip_nulls jsonb_to_record jsonb_to_recordset jsonb_typeof row_to_json
+  to_json to_jsonb
+
+  array_append array_cat array_dims array_length array_lower array_ndims array_position array_positions array_prepend
+  array_remove array_replace array_reverse array_sample array_shuffle array_sort array_to_json array_to_string array_upper
+  cardinality generate_series generate_subscripts trim_array unnest
+
+  daterange int4multirange int4range int8multirange int8range isempty lower_inc lower_inf multirange numrange
+  nummultirange datemultirange tsmultirange tstzmultirange range_merge tsrange tstzrange upper_inc upper_inf
+
+  array_to_tsvector numnode phraseto_tsquery plainto_tsquery querytree setweight strip to_tsquery to_tsvector
+  json_to_tsvector jsonb_to_tsvector ts_delete ts_filter ts_headline ts_rank ts_rank_cd tsquery_phrase tsvector_to_array
+  websearch_to_tsquery
+
+  enum_first enum_last enum_range gen_random_uuid uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7
+
+  abbrev broadcast family host hostmask inet_merge inet_same_family masklen netmask network set_masklen
+
+  area box center circle diameter height lseg npoints path point polygon radius width
+
+  current_catalog current_database current_schema current_schemas current_user pg_typeof session_user version
+
+  col_description format_type obj_description pg_get_constraintdef pg_get_expr pg_get_indexdef pg_get_viewdef
+  pg_get_functiondef pg_get_function_arguments pg_get_function_result pg_get_serial_sequence pg_get_triggerdef
+  pg_get_userbyid pg_get_partkeydef pg_column_size pg_collation_for pg_database_size pg_indexes_size pg_relation_size
+  pg_size_bytes pg_size_pretty pg_table_is_visible pg_table_size pg_total_relation_size to_regclass to_regnamespace
+  to_regtype has_table_privilege has_column_privilege has_schema_privilege
+""")
+
+# Allowed only while the argument that sets the size of the result is a constant of at most this.
+SIZED_FUNCTIONS = {"repeat": 1, "lpad": 1, "rpad": 1}
+MOST_SIZE = 10_000
+
+# Allowed only with a constant argument that is named in SHOWN_SETTINGS.
+SETTING_FUNCTION = "current_setting"
+
+# SHOW and current_setting: custom settings often hold secrets (Supabase's JWT secret), so only these.
+SHOWN_SETTINGS = _words("""
+  server_version server_version_num server_encoding client_encoding timezone datestyle intervalstyle search_path
+  transaction_isolation transaction_read_only default_transaction_isolation statement_timeout lock_timeout
+  standard_conforming_strings lc_collate lc_ctype lc_monetary lc_numeric lc_time max_connections integer_datetimes
+  block_size data_checksums work_mem effective_cache_size shared_buffers
+""")
+
+# Functions of extensions that are pure; an extension or a name that is not here asks.
+EXTENSION_FUNCTIONS = {
+    "vector": _words("""
+      avg sum l2_distance inner_product cosine_distance l1_distance vector_dims vector_norm l2_normalize binary_quantize
+      subvector hamming_distance jaccard_distance l2_norm array_to_vector vector halfvec sparsevec
+    """),
+    "pg_trgm": _words("similarity word_similarity strict_word_similarity show_trgm"),
+    "citext": _words("""
+      min max regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table replace split_part
+      strpos translate
+    """),
+    "unaccent": _words("unaccent"),
+    "fuzzystrmatch": _words("difference dmetaphone dmetaphone_alt levenshtein levenshtein_less_equal metaphone soundex"),
+    "hstore": _words("akeys avals defined delete each exist fetchval skeys slice svals hstore_to_json hstore_to_jsonb"),
+    "btree_gin": frozenset[str](),
+    "btree_gist": frozenset[str](),
+    "ltree": _words("index lca ltree2text nlevel subltree subpath text2ltree"),
+    "intarray": _words("icount idx sort sort_asc sort_desc subarray uniq"),
+}  # fmt: skip
+
+TYPES = _words("""
+  bit bool boolean box bpchar bytea char cidr circle date datemultirange daterange decimal float4 float8 inet int int2 int4
+  int4multirange int4range int8 int8multirange int8range integer bigint smallint real interval json jsonb jsonpath line
+  lseg macaddr macaddr8 money name numeric nummultirange numrange oid path point polygon record regclass regconfig
+  regnamespace regtype text time timestamp timestamptz timetz tsmultirange tsquery tsrange tstzmultirange tstzrange
+  tsvector uuid varbit varchar xid
+""")
+
+EXTENSION_TYPES = _words("vector halfvec sparsevec citext hstore ltree")
+
+# System relations that describe the database and tell nothing about other sessions, statements or secrets.
+CATALOGS = _words("""
+  pg_am pg_attrdef pg_attribute pg_class pg_collation pg_constraint pg_database pg_depend pg_description pg_enum
+  pg_extension pg_index pg_indexes pg_inherits pg_language pg_matviews pg_namespace pg_opclass pg_operator
+  pg_partitioned_table pg_policies pg_policy pg_proc pg_range pg_rewrite pg_sequence pg_sequences pg_tables pg_trigger
+  pg_type pg_views pg_stat_user_tables pg_stat_user_indexes pg_stat_all_tables pg_stat_all_indexes pg_statio_user_tables
+  pg_timezone_names pg_ts_config pg_statistic_ext pg_stat_database pg_available_extensions
+""")
+
+# Statistics hold values of the columns themselves: readable, but not while some columns are denied.
+VALUE_CATALOGS = _words("pg_stats pg_stats_ext pg_stats_ext_exprs")
+
+SECRET_CATALOGS = _words("""
+  pg_authid pg_shadow pg_user_mapping pg_user_mappings pg_hba_file_rules pg_ident_file_mappings pg_file_settings
+  pg_subscription pg_largeobject pg_statistic pg_statistic_ext_data user_mapping_options _pg_user_mappings
+""")
+
+OUR_SCHEMAS = re.compile(r"^agents(_|$)", re.IGNORECASE)
+
+# Kinds of statement that no agent has a use for: they act on the session, the server or who may do what.
+REFUSED_KINDS = _words("""
+  AlterDatabaseRefreshCollStmt AlterDatabaseSetStmt AlterDatabaseStmt AlterEventTrigStmt AlterFdwStmt
+  AlterForeignServerStmt AlterRoleSetStmt AlterRoleStmt AlterSubscriptionStmt AlterSystemStmt
+  AlterTableMoveAllStmt AlterTableSpaceOptionsStmt AlterUserMappingStmt CheckPointStmt ClosePortalStmt ConstraintsSetStmt
+  CopyStmt CreateAmStmt CreateEventTrigStmt CreateFdwStmt CreateForeignServerStmt CreatePLangStmt CreateRoleStmt
+  CreateSubscriptionStmt CreateTableSpaceStmt CreateUserMappingStmt CreatedbStmt DeallocateStmt DeclareCursorStmt
+  DiscardStmt DoStmt DropOwnedStmt DropRoleStmt DropSubscriptionStmt DropTableSpaceStmt DropUserMappingStmt DropdbStmt
+  ExecuteStmt FetchStmt GrantRoleStmt ListenStmt LoadStmt LockStmt NotifyStmt PrepareStmt ReassignOwnedStmt
+  SecLabelStmt TransactionStmt UnlistenStmt VariableSetStmt CreateTransformStmt CreateCastStmt CreateConversionStmt
+  ImportForeignSchemaStmt CreateForeignTableStmt
+""")
+
+# Functions that reach outside the transaction's rollback: another session, a file, the network, another role.
+REFUSED_FUNCTIONS = re.compile(
+    r"^(set_config|dblink.*|pg_(terminate|cancel)_backend|pg_read_.*|pg_ls_.*|pg_stat_file|pg_file_.*|lo_.*|"
+    r"pg_(try_)?advisory_.*|pg_reload_conf|pg_rotate_logfile|pg_promote|pg_switch_wal|pg_create_.*|pg_drop_.*|"
+    r"pg_replication_.*|pg_logical_.*|pg_backup_.*|pg_wal_replay_.*|pg_execute_server_program|http_.*|http|"
+    r"net\..*|pg_sleep.*|pg_notify|(query|table|schema|database|cursor)_to_xml.*|ts_stat|ts_rewrite|"
+    r"pg_(restore|clear)_.*_stats|binary_upgrade_.*|satisfies_hash_partition)$"
+)
+
+# What must not run inside a transaction cannot be recorded together with its effect.
+NO_TRANSACTION = _words("VacuumStmt")

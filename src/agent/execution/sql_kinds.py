@@ -1,0 +1,115 @@
+"""Kinds of statements in words, and how dangerous each is for the one who has to approve it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.execution.sql_parsing import Message, Statement, kind_of, walk
+from agent.types import RISK_LEVELS, RiskLevel
+
+WRITES = {
+    "InsertStmt": "insert", "UpdateStmt": "update", "DeleteStmt": "delete", "MergeStmt": "merge", "TruncateStmt": "truncate",
+    "DropStmt": "drop", "CreateStmt": "create-table", "CreateTableAsStmt": "create-table-as", "AlterTableStmt": "alter-table",
+    "IndexStmt": "create-index", "ViewStmt": "create-view", "RenameStmt": "rename", "GrantStmt": "grant", "CallStmt": "call",
+    "CreateFunctionStmt": "create-function", "CreateTrigStmt": "create-trigger", "RuleStmt": "create-rule",
+    "CreatePolicyStmt": "create-policy", "AlterPolicyStmt": "alter-policy", "RefreshMatViewStmt": "refresh",
+    "CommentStmt": "comment", "CreateExtensionStmt": "create-extension",
+}  # fmt: skip
+
+_VERBS = {
+    "InsertStmt": "Inserts rows into", "UpdateStmt": "Changes rows of", "DeleteStmt": "Deletes rows from",
+    "MergeStmt": "Merges rows into", "TruncateStmt": "Empties", "CreateStmt": "Creates the table",
+    "AlterTableStmt": "Alters", "IndexStmt": "Creates an index on", "ViewStmt": "Creates a view over",
+    "RefreshMatViewStmt": "Refreshes", "CreateTableAsStmt": "Creates a table from a query over",
+}  # fmt: skip
+
+# What destroys data at once, or lets code or people do more than before.
+_CRITICAL = {
+    "DropStmt", "TruncateStmt", "GrantStmt", "CreateFunctionStmt", "CreateTrigStmt", "RuleStmt", "CreatePolicyStmt",
+    "AlterPolicyStmt", "CreateExtensionStmt", "AlterOwnerStmt", "AlterFunctionStmt", "AlterDefaultPrivilegesStmt",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """A risk level and the codes that explain it."""
+
+    risk: RiskLevel
+    reasons: tuple[str, ...]
+
+
+def risk_of(statement: Statement, problems: Iterable[str]) -> Danger:
+    """How dangerous a statement is that is not a plain read."""
+    dangers = [_danger_of_write(message) for message in walk(statement.node) if _is_write(message)]
+    if statement.kind in _CRITICAL:
+        dangers.append(Danger("CRITICAL", ()))
+    elif statement.kind not in {"SelectStmt", "ExplainStmt", "VariableShowStmt"} and not dangers:
+        dangers.append(Danger("HIGH", ()))
+    if any(problem.startswith("function:") for problem in problems):
+        dangers.append(Danger("HIGH", ()))
+    dangers.append(Danger("MEDIUM", ()))
+    worst = max(dangers, key=lambda danger: RISK_LEVELS.index(danger.risk))
+    return Danger(worst.risk, tuple(reason for danger in dangers for reason in danger.reasons))
+
+
+def _is_write(message: Message) -> bool:
+    return kind_of(message) in {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
+
+
+def _danger_of_write(message: Message) -> Danger:
+    if kind_of(message) in {"UpdateStmt", "DeleteStmt"} and not has_condition(message):
+        return Danger("HIGH", ("no-where",))
+    return Danger("MEDIUM", ())
+
+
+def has_condition(message: Message) -> bool:
+    """Whether an UPDATE or DELETE has a WHERE that depends on the row: `WHERE true` is none."""
+    if not message.HasField("where_clause"):
+        return False
+    return any(kind_of(part) == "ColumnRef" for part in walk(message.where_clause))
+
+
+def describe(statement: Statement) -> str:
+    """One plain sentence for the one who decides."""
+    target = _target(statement)
+    if statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt"}:
+        return _describe_query(statement)
+    if statement.kind == "DropStmt":
+        kind = str(statement.node.DESCRIPTOR.fields_by_name["remove_type"].enum_type.values_by_number[
+            statement.node.remove_type].name).removeprefix("OBJECT_").lower()  # fmt: skip
+        return f"Drops {_article(kind.replace('_', ' '))}{' and all that depends on it' if _cascades(statement.node) else ''}."
+    verb = _VERBS.get(statement.kind)
+    if verb is None:
+        return f"Runs {_article(WRITES.get(statement.kind, statement.kind).replace('-', ' '))} statement{f' on {target}' if target else ''}."
+    every = statement.kind in {"UpdateStmt", "DeleteStmt"} and not has_condition(statement.node)
+    return f"{verb.replace(' rows', ' EVERY row') if every else verb} {target or 'an object'}."
+
+
+def _describe_query(statement: Statement) -> str:
+    names = ", ".join(statement.objects) or "no table"
+    if statement.kind == "VariableShowStmt":
+        return f"Shows the setting {statement.node.name}."
+    if any(_is_write(message) for message in walk(statement.node)) and statement.kind == "SelectStmt":
+        return f"Changes data inside a query over {names}."
+    return f"{'Explains a statement over' if statement.kind == 'ExplainStmt' else 'Reads'} {names}."
+
+
+def _target(statement: Statement) -> str:
+    node = statement.node
+    relation = getattr(node, "relation", None)
+    if relation is None:
+        relation = getattr(node, "view", None)
+    if relation is not None and kind_of(relation) == "RangeVar" and relation.relname:
+        return f"{relation.schemaname}.{relation.relname}" if relation.schemaname else str(relation.relname)
+    return ", ".join(statement.objects)
+
+
+def _cascades(node: Message) -> bool:
+    return bool(
+        node.behavior == node.DESCRIPTOR.fields_by_name["behavior"].enum_type.values_by_name["DROP_CASCADE"].number
+    )
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"

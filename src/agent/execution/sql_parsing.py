@@ -1,0 +1,144 @@
+"""Parses one statement with Postgres's own grammar and collects every name in it. Pure: no database, no rules.
+
+The parser is C code that recurses: text is capped before it reaches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from agent.errors import InvalidArguments
+
+# A chain such as 1+1+1... of 100,000 characters overflows the parser's C stack; 40,000 do not.
+MOST_CHARACTERS = 20_000
+
+Message = Any  # a protobuf message of postgast, which has no usable types
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Name:
+    """A possibly qualified name; `schema` is empty when it is not qualified."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Every name of a statement. CTE names are also among `relations`: which is meant depends on scopes."""
+
+    relations: frozenset[Name] = frozenset()
+    ctes: frozenset[str] = frozenset()
+    functions: frozenset[Name] = frozenset()
+    operators: frozenset[Name] = frozenset()
+    types: frozenset[Name] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One parsed statement. `kind` is the grammar's name, such as "SelectStmt"; `node` is its message."""
+
+    sql: str
+    kind: str
+    node: Message
+    names: Names
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The relations that the statement names, as written."""
+        return tuple(sorted(str(name) for name in self.names.relations if not self._is_cte(name)))
+
+    def _is_cte(self, name: Name) -> bool:
+        return not name.schema and name.name in self.names.ctes
+
+
+def parse(sql: str) -> Statement:
+    """Parse exactly one statement. Raises `InvalidArguments` with text for the model."""
+    from google.protobuf.message import DecodeError
+    from postgast import PgQueryError
+    from postgast import parse as postgast_parse
+
+    _check_text(sql)
+    try:
+        tree = postgast_parse(sql)
+    except PgQueryError as error:
+        raise InvalidArguments(f"The SQL is not valid: {error}.") from error
+    except DecodeError as error:
+        raise InvalidArguments(
+            "The SQL is nested too deeply; write it with fewer levels (a WITH query helps)."
+        ) from error
+    if len(tree.stmts) != 1:
+        raise InvalidArguments(f"Pass exactly one SQL statement; this is {len(tree.stmts)}.")
+    wrapper = tree.stmts[0].stmt
+    node = getattr(wrapper, wrapper.WhichOneof("node"))
+    return Statement(sql=sql, kind=node.DESCRIPTOR.name, node=node, names=collect_names(node))
+
+
+def _check_text(sql: str) -> None:
+    if not isinstance(sql, str) or not sql.strip():
+        raise InvalidArguments("Pass one SQL statement as text.")
+    if len(sql) > MOST_CHARACTERS:
+        raise InvalidArguments(f"The SQL has {len(sql)} characters; the most is {MOST_CHARACTERS}.")
+    if "\0" in sql:
+        raise InvalidArguments("The SQL holds a NUL character; remove it.")
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArguments(f"The SQL holds a lone surrogate at character {error.start}; remove it.") from error
+
+
+def walk(message: Message) -> Iterator[Message]:
+    """Every message of a parse tree, the outermost first, without the grammar's wrappers. Not recursive."""
+    pending = [message]
+    while pending:
+        current = pending.pop()
+        if current.DESCRIPTOR.name != "Node":
+            yield current
+        children: list[Message] = []
+        for field, value in current.ListFields():
+            if field.message_type is not None:
+                children.extend([value] if hasattr(value, "ListFields") else value)
+        pending.extend(reversed(children))
+
+
+def kind_of(message: Message) -> str:
+    """The grammar's name of a message."""
+    return str(message.DESCRIPTOR.name)
+
+
+def name_of(parts: Any) -> Name:
+    """A qualified name from the grammar's list of strings; a longer one keeps its last two parts."""
+    words = [part.string.sval for part in parts]
+    return Name(words[-2] if len(words) > 1 else "", words[-1] if words else "")
+
+
+def collect_names(node: Message) -> Names:
+    """Every relation, CTE, function, operator and type that is named under `node`."""
+    found: dict[str, set[Name]] = {"relations": set(), "functions": set(), "operators": set(), "types": set()}
+    ctes: set[str] = set()
+    for message in walk(node):
+        kind = kind_of(message)
+        if kind == "RangeVar":
+            found["relations"].add(Name(message.schemaname, message.relname))
+        elif kind == "CommonTableExpr":
+            ctes.add(message.ctename)
+        elif kind == "FuncCall":
+            found["functions"].add(name_of(message.funcname))
+        elif kind in {"A_Expr", "SubLink", "SortBy"}:
+            found["operators"] |= _operators(message, kind)
+        elif kind == "TypeName":
+            found["types"].add(name_of(message.names))
+    return Names(ctes=frozenset(ctes), **{key: frozenset(value) for key, value in found.items()})
+
+
+def _operators(message: Message, kind: str) -> set[Name]:
+    parts = {"A_Expr": "name", "SubLink": "oper_name", "SortBy": "use_op"}[kind]
+    names = getattr(message, parts)
+    # BETWEEN and IN are written by keyword and resolve to comparison operators.
+    implied = {Name("", operator) for operator in ("=", "<", ">", "<=", ">=", "<>")} if kind == "A_Expr" else set()
+    return ({name_of(names)} if names else set()) | implied
