@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
+
 import psycopg
 
+from agent.db.administrator import administrator
 from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.db.logins import PLATFORM_SCHEMAS, setup_statements
-from agent.errors import SetupRequired
+from agent.errors import ConfigurationError, SetupRequired
+from agent.settings import Settings
+from agent.types import LOGINS
+
+# Serialises concurrent set-ups: two at once would change the same rows of the catalogs.
+_LOCK = 7_246_105_003
 
 _SCHEMAS = """
 SELECT nspname FROM pg_namespace
@@ -35,6 +43,7 @@ def setup_logins(admin: str, secret: str, *, schemas: str = "", bypass_rls: bool
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin) from error
     with conn:
+        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
         found = application_schemas(conn, schemas)
         try:
             for statement in setup_statements(secret, found, bypass_rls=bypass_rls):
@@ -45,3 +54,34 @@ def setup_logins(admin: str, secret: str, *, schemas: str = "", bypass_rls: bool
                 "Give the output of `agent setup --print-sql` to a database administrator."
             ) from error
         return found
+
+
+def is_set_up(admin: str) -> bool:
+    """Whether `setup_logins` has run on the server at the administrator's URL: it runs whole or not at all."""
+    with psycopg.connect(admin, connect_timeout=10) as conn:
+        found = conn.execute("select count(*) from pg_roles where rolcanlogin and rolname = any (%s)", [list(LOGINS)])
+        row = found.fetchone()
+    return row == (len(LOGINS),)
+
+
+def set_up(settings: Settings) -> list[str]:
+    """Set the logins up on the agent's own and on the application database; returns the application's schemas. Blocks."""
+    admin = administrator(settings)
+    chosen, bypass_rls = settings.app_schemas, settings.reader_bypass_rls
+    if admin.app_url != admin.url:
+        setup_logins(admin.url, admin.secret, schemas=chosen, bypass_rls=bypass_rls)
+    return setup_logins(admin.app_url, admin.secret, schemas=chosen, bypass_rls=bypass_rls)
+
+
+def script_for(settings: Settings) -> str:
+    """What a database administrator must run on each of the databases, without connecting as one.
+
+    Names the schema public where AGENT_APP_SCHEMAS names none. Raises `ConfigurationError` without AGENT_SECRET.
+    """
+    if settings.secret is None:
+        raise ConfigurationError(
+            "The logins' passwords are derived from AGENT_SECRET, and it is not set. Set it in the environment or .env and keep "
+            f"it; here is a fresh one: {secrets.token_urlsafe(32)}"
+        )
+    schemas = [name.strip() for name in settings.app_schemas.split(",") if name.strip()] or ["public"]
+    return setup_script(settings.secret.get_secret_value(), schemas, bypass_rls=settings.reader_bypass_rls)

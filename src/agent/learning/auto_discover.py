@@ -93,6 +93,12 @@ class AutoDiscovery:
             after = await self._discover(runtime, _silent, profile_age=timedelta.max)
             return after["fingerprint"] != before
 
+    async def has_changed(self, *, runtime: Runtime | None = None) -> bool:
+        """Whether the catalogs differ from what was last discovered. Only asks; nothing is stored."""
+        runtime = runtime or await current_runtime()
+        known = await self._known(runtime)
+        return known.get("fingerprint") != _fingerprint(await catalog.read_fingerprint(runtime), runtime)
+
     async def _discover(self, runtime: Runtime, progress: Progress, *, profile_age: timedelta) -> AppStructure:
         known = await self._known(runtime)
         fingerprint = _fingerprint(await catalog.read_fingerprint(runtime), runtime)

@@ -1,0 +1,59 @@
+"""`agent chat`: a conversation on the terminal, one question for scripts, or questions from a pipe, a line each."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.commands import JsonOption, examples
+from agent.cli.running import run
+
+if TYPE_CHECKING:
+    from agent.runtime import Runtime
+
+EXAMPLES = examples(
+    "agent chat",
+    'agent chat "How many clients are active?"',
+    'agent chat "And how many are paused?" --thread 3f2a91bc04de',
+    'agent chat "Which invoices are overdue?" --json',
+)
+
+_WAITS = 4
+
+
+def chat(
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="What to ask. Without it, a conversation begins.")
+    ] = None,
+    *,
+    thread: Annotated[
+        str | None,
+        typer.Option("--thread", "-t", metavar="ID", help="Go on with this thread; `agent threads` names them."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask about your application, in your words.
+
+    Changes are shown before they happen and wait for your yes. Where nobody can be asked, the exit code is 4.
+    """
+    code = run(lambda runtime: _chat(runtime, question, thread, as_json=as_json))
+    raise typer.Exit(code)
+
+
+async def _chat(runtime: Runtime, question: str | None, thread: str | None, *, as_json: bool) -> int:
+    from agent.cli.session import Session, ask_as_json
+    from agent.errors import InvalidInput
+
+    if as_json:
+        if question is None:
+            raise InvalidInput('--json answers one question: agent chat "..." --json.')
+        return await ask_as_json(question, thread, runtime)
+    session = Session(runtime, thread_id=thread, interactive=sys.stdin.isatty())
+    if question is not None:
+        return await session.ask(question)
+    if sys.stdin.isatty():
+        await session.converse()
+        return 0
+    return await session.ask_each(sys.stdin)

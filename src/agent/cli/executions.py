@@ -1,0 +1,110 @@
+"""`agent executions` and `agent assess`: what was done, and what would be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from agent.cli.commands import JsonOption, LimitOption, examples, group
+from agent.cli.running import run
+from agent.types import ExecutionStatus
+
+if TYPE_CHECKING:
+    from agent.execution.log import Execution
+    from agent.types import Assessment
+
+app = group("The log of every action: list, show.")
+ASSESS_EXAMPLES = examples(
+    'agent assess "select count(*) from clients"', "agent assess \"update clients set status = 'paused'\" --json"
+)
+
+
+@app.command(
+    "list",
+    epilog=examples("agent executions", "agent executions list --status failed", "agent executions list --json"),
+)
+def list_executions(
+    *,
+    thread: Annotated[
+        str | None, typer.Option("--thread", "-t", metavar="ID", help="Only those of this thread.")
+    ] = None,
+    status: Annotated[ExecutionStatus | None, typer.Option("--status", "-s", help="Only those that ended so.")] = None,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """The newest actions and answers, with what came of them."""
+    from agent.cli.render import listing, print_json, stdout
+    from agent.cli.text import ago
+    from agent.execution.log import executions
+
+    found = run(lambda runtime: executions.recent(limit, thread_id=thread, status=status, runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one.id, ago(one.created_at), one.status, one.risk_level, _rows(one), _what(one)) for one in found]
+    listing(stdout(), ("id", "when", "status", "risk", "rows", "what"), rows, empty="Nothing was done yet.")
+
+
+@app.command("show", epilog=examples("agent executions show 31", "agent executions show 31 --json"))
+def show_execution(
+    execution_id: Annotated[int, typer.Argument(metavar="ID", help="The execution's number.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """One action: who, what, at what risk, by whose approval, and the result."""
+    from agent.cli.render import facts, print_json, stdout
+    from agent.cli.text import moment
+    from agent.execution.log import executions
+
+    found = run(lambda runtime: executions.get(execution_id, runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    pairs: list[tuple[str, object]] = [("action", found.action), ("by", found.actor), ("at", moment(found.created_at))]
+    pairs += [(name, value) for name, value in found.arguments.items()]
+    pairs += [("verdict", found.verdict), ("risk", found.risk_level), ("reasons", ", ".join(found.reasons) or "none")]
+    if found.approval_id:
+        pairs.append(("approval", f"{found.approval_id}, by {found.approved_by}"))
+    pairs.append(("status", found.status))
+    optional = (
+        ("rows", found.row_count), ("error", found.error), ("thread", found.thread_id),
+        ("took", f"{found.duration_ms:,.0f} ms" if found.duration_ms is not None else None),
+        ("tokens", f"{found.input_tokens:,} in, {found.output_tokens or 0:,} out" if found.input_tokens else None),
+        ("cost", f"{found.cost_usd:.4f} US dollars" if found.cost_usd is not None else None),
+    )  # fmt: skip
+    facts(stdout(), [*pairs, *((name, value) for name, value in optional if value is not None)])
+
+
+def assess(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement.")], *, as_json: JsonOption = False
+) -> None:
+    """What the safe executor would do with a statement: run it, ask a human, or refuse. Nothing is executed."""
+    from agent.cli.render import facts, print_json, stdout
+    from agent.execution.safe_executor import safe_executor
+
+    found = run(lambda runtime: safe_executor.assess("execute_sql", {"sql": sql}, runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    facts(stdout(), [
+        ("verdict", _verdict(found)), ("risk", found.risk), ("what", found.sentence),
+        ("objects", ", ".join(found.objects) or "none"), ("reasons", ", ".join(found.reasons)),
+    ])  # fmt: skip
+
+
+def _verdict(found: Assessment) -> str:
+    return {"run": "runs at once", "ask": "asks a human first", "refuse": "is refused"}[found.verdict]
+
+
+def _rows(found: Execution) -> object:
+    return cast("object", found.row_count) if found.row_count is not None else ""
+
+
+def _what(found: Execution) -> str:
+    from agent.cli.text import cell, one_line
+
+    sql = found.arguments.get("sql") or found.arguments.get("question")
+    if sql:
+        return one_line(sql, 200)
+    return one_line(" ".join([found.action, *(cell(value) for value in found.arguments.values())]), 200)

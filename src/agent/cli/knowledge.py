@@ -1,0 +1,120 @@
+"""`agent discover` and `agent knowledge`: learn the application, and see what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.cli.commands import JsonOption, examples
+from agent.cli.running import run
+
+if TYPE_CHECKING:
+    from agent.learning.structure import AppStructure
+    from agent.runtime import Runtime
+
+DISCOVER_EXAMPLES = examples("agent discover", "agent discover --json")
+KNOWLEDGE_EXAMPLES = examples(
+    "agent knowledge",
+    "agent knowledge clients",
+    'agent knowledge "Which client pays most?"',
+    "agent knowledge orders --json",
+)
+_MOST_NAMED = 12
+
+
+def discover(*, as_json: JsonOption = False) -> None:
+    """Learn the structure of your application: tables, keys, enums, functions, row security.
+
+    Reads catalogs and statistics only, no rows. Run again, it learns what changed since.
+    """
+    from agent.cli.render import print_json, progress
+
+    with progress("discovering") as move:
+        structure, embedded = run(lambda runtime: _discover(runtime, move))
+    if as_json:
+        print_json({**structure, "embedded": embedded})
+    else:
+        _show_structure(structure, embedded)
+
+
+def knowledge(
+    about: Annotated[
+        str, typer.Argument(metavar="NAME|QUESTION", help="An object's name, or a question.", show_default=False)
+    ] = "",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """What is known of an object, or what would be given to the model for a question.
+
+    Without an argument: every relation, in short.
+    """
+    from agent.cli.render import print_json, say, stdout
+
+    found = run(lambda runtime: _known(about, runtime))
+    if as_json:
+        print_json(found)
+        return
+    console = stdout()
+    say(console, found["schema"] or "Nothing is known yet. `agent discover` learns the application.")
+    if found["memories"]:
+        console.print()
+        say(console, found["memories"])
+    if "tokens" in found:
+        console.print()
+        say(console, f"{found['tokens']:,} tokens of schema for this question", "dim")
+
+
+async def _discover(runtime: Runtime, move: Callable[[int, int], None]) -> tuple[AppStructure, int]:
+    from agent.learning.auto_discover import auto_discovery
+    from agent.learning.memory import agent_memory
+
+    structure = await auto_discovery.discover_app_structure(
+        progress=lambda _what, done, total: move(done, total), runtime=runtime
+    )
+    return structure, await agent_memory.embed_pending(progress=move, runtime=runtime)
+
+
+async def _known(about: str, runtime: Runtime) -> dict[str, Any]:
+    from agent.learning.schema_linking import describe, link_schema
+    from agent.learning.semantic_search import semantic_search
+
+    if not about.strip() or len(about.split()) == 1:
+        return {"about": about or None, "schema": await describe(about or None, runtime=runtime), "memories": ""}
+    linked = await link_schema(about, runtime=runtime)
+    context = await semantic_search.get_relevant_context(about, runtime=runtime)
+    return {
+        "about": about, "schema": linked.text, "tables": linked.tables, "tokens": linked.tokens, "memories": context.text,
+    }  # fmt: skip
+
+
+def _show_structure(structure: AppStructure, embedded: int) -> None:
+    from agent.cli.render import facts, say, stdout
+    from agent.cli.text import count
+
+    console = stdout()
+    counted: tuple[tuple[Sequence[object], str], ...] = (
+        (structure["tables"], "table"), (structure["views"], "view"), (structure["relationships"], "foreign key"),
+        (structure["functions"], "function"), (structure["enums"], "enum"), (structure["types"], "type"),
+    )  # fmt: skip
+    found = [count(len(items), noun) for items, noun in counted if items]
+    pairs: list[tuple[str, object]] = [
+        ("database", structure["database"]),
+        ("found", ", ".join(found) or "nothing yet"),
+    ]
+    pairs.append(("changed", _named(structure["changed"]) or "nothing since the last time"))
+    for key, name in (("removed", "gone"), ("unreadable", "not readable"), ("blind", "looks empty")):
+        if names := _named(structure.get(key, [])):  # type: ignore[arg-type]  # each is a list of names
+            pairs.append((name, names))
+    if embedded:
+        pairs.append(("embedded", count(embedded, "memory", "memories")))
+    facts(console, pairs)
+    if structure.get("blind"):
+        why = "Row-level security hides every row of those tables from agent_reader; `agent status` says what to do."
+        say(console, why, "yellow")
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

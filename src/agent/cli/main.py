@@ -1,0 +1,145 @@
+"""The console script `agent`: which commands there are, and in which panel of the help.
+
+Every module here imports typer and nothing heavy; a command imports its work when it runs, so that `agent --help` and
+completion stay quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from agent.cli import approvals, chat, control, database, demo, executions, knowledge, memory, status, threads
+from agent.cli.commands import Root, examples
+
+_EXIT_CODES = """
+[bold]Exit codes[/bold]
+  0    done
+  1    it failed
+  2    change what you asked or typed
+  3    the database or a tool refused the statement
+  4    it needs a human's approval, or a rule forbids it
+  5    the set-up needs attention: `agent status` says what
+  130  stopped with Ctrl-C"""
+
+app = typer.Typer(
+    name="agent",
+    cls=Root,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="An agent that learns your Postgres application, answers questions about it, and asks before it changes anything.",
+    epilog=examples("agent demo", "agent chat", 'agent chat "How many clients are active?"', "agent status")
+    + "\n"
+    + _EXIT_CODES,
+)
+
+_TALK, _KNOW, _WATCH, _SETUP = "Talk", "What it knows", "What it does", "Set-up"
+
+app.command(
+    "chat",
+    short_help="Ask about your application; a conversation, or one question.",
+    rich_help_panel=_TALK,
+    epilog=chat.EXAMPLES,
+)(chat.chat)
+app.add_typer(threads.app, name="threads", rich_help_panel=_TALK)
+app.command(
+    "demo",
+    short_help="See it work: a short conversation on invented data.",
+    rich_help_panel=_TALK,
+    epilog=demo.EXAMPLES,
+)(demo.demo)
+
+app.command(
+    "discover",
+    short_help="Learn your application's structure.",
+    rich_help_panel=_KNOW,
+    epilog=knowledge.DISCOVER_EXAMPLES,
+)(knowledge.discover)
+app.command(
+    "knowledge",
+    short_help="What is known of an object or for a question.",
+    rich_help_panel=_KNOW,
+    epilog=knowledge.KNOWLEDGE_EXAMPLES,
+)(knowledge.knowledge)
+app.add_typer(memory.app, name="memory", rich_help_panel=_KNOW)
+
+app.add_typer(approvals.app, name="approvals", rich_help_panel=_WATCH)
+app.add_typer(executions.app, name="executions", rich_help_panel=_WATCH)
+app.command(
+    "assess",
+    short_help="What would be done with a statement.",
+    rich_help_panel=_WATCH,
+    epilog=executions.ASSESS_EXAMPLES,
+)(executions.assess)
+app.command(
+    "stop",
+    short_help="Stop the agent everywhere, or let it only read.",
+    rich_help_panel=_WATCH,
+    epilog=control.STOP_EXAMPLES,
+)(control.stop)
+app.command("resume", short_help="Lift `stop`.", rich_help_panel=_WATCH, epilog=control.RESUME_EXAMPLES)(control.resume)
+
+app.command(
+    "status", short_help="How everything is set up, and what to fix.", rich_help_panel=_SETUP, epilog=status.EXAMPLES
+)(status.status)
+app.command(
+    "setup",
+    short_help="Give the agent's logins their passwords and rights.",
+    rich_help_panel=_SETUP,
+    epilog=database.SETUP_EXAMPLES,
+)(database.setup)
+app.command(
+    "migrate",
+    short_help="Bring the agent's tables up to date.",
+    rich_help_panel=_SETUP,
+    epilog=database.MIGRATE_EXAMPLES,
+)(database.migrate)
+app.command(
+    "backup",
+    short_help="Write the embedded database to a file.",
+    rich_help_panel=_SETUP,
+    epilog=database.BACKUP_EXAMPLES,
+)(database.backup)
+app.command(
+    "restore",
+    short_help="Put a backup in the place of the embedded database.",
+    rich_help_panel=_SETUP,
+    epilog=database.RESTORE_EXAMPLES,
+)(database.restore)
+app.command(
+    "upgrade",
+    short_help="Bring the embedded data to a new PostgreSQL.",
+    rich_help_panel=_SETUP,
+    epilog=database.UPGRADE_EXAMPLES,
+)(database.upgrade)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it with the option's value
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"agent {version('learning-agent')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets a question mark, never an exception.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app(prog_name="agent")

@@ -1,0 +1,107 @@
+"""`agent memory`: what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.commands import JsonOption, LimitOption, examples, group
+from agent.cli.running import run
+from agent.types import MemoryKind
+
+if TYPE_CHECKING:
+    from agent.learning.memory import Memory
+
+app = group("What is remembered: search, list, show, forget.")
+KindOption = Annotated[MemoryKind | None, typer.Option("--kind", "-k", help="Only memories of this kind.")]
+IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The memory's number.")]
+
+
+@app.command(
+    "search", epilog=examples('agent memory search "paused clients"', 'agent memory search "budget" --kind fact --json')
+)
+def search_memories(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for, in your words.")],
+    *,
+    kind: KindOption = None,
+    limit: LimitOption = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Find memories by meaning and by words, the best first."""
+    from agent.learning.semantic_search import semantic_search
+
+    kinds = [kind] if kind else None
+    found = run(lambda runtime: semantic_search.search_memories(query, limit, kinds=kinds, runtime=runtime))
+    _show_all(found, as_json=as_json, empty="Nothing like that is remembered.", scores=True)
+
+
+@app.command(
+    "list", epilog=examples("agent memory", "agent memory list --kind fact", "agent memory list --limit 100 --json")
+)
+def list_memories(*, kind: KindOption = None, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
+    """The newest memories."""
+    from agent.learning.memory import agent_memory
+
+    found = run(lambda runtime: agent_memory.list_memories(kind, limit, runtime=runtime))
+    _show_all(found, as_json=as_json, empty="Nothing is remembered yet.", scores=False)
+
+
+@app.command("show", epilog=examples("agent memory show 12", "agent memory show 12 --json"))
+def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
+    """One memory, with where it comes from."""
+    from agent.cli.render import facts, print_json, say, stdout
+    from agent.cli.text import moment
+    from agent.learning.memory import agent_memory
+
+    found = run(lambda runtime: agent_memory.get(memory_id, runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    console = stdout()
+    pairs: list[tuple[str, object]] = [("kind", found.kind), ("trust", found.trust)]
+    pairs += [(name, value) for name, value in (("about", found.subject), ("quote", found.source_quote)) if value]
+    if found.source_thread:
+        pairs.append(("source", f"thread {found.source_thread}, turn {found.source_turn}"))
+    pairs.append(("seen", f"{found.evidence_count} times, used {found.use_count} times"))
+    pairs.append(("embedded by", found.embedding_model or "not yet"))
+    pairs.append(("since", moment(found.valid_from)))
+    if found.valid_until:
+        pairs.append(("until", moment(found.valid_until)))
+    say(console, found.content)
+    console.print()
+    facts(console, pairs)
+
+
+@app.command("forget", epilog=examples("agent memory forget 12"))
+def forget_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
+    """Delete one memory for good."""
+    from agent.cli.render import print_json, say, stdout
+    from agent.learning.memory import agent_memory
+
+    run(lambda runtime: agent_memory.forget(memory_id, runtime=runtime))
+    if as_json:
+        print_json({"forgotten": memory_id})
+    else:
+        say(stdout(), f"Memory {memory_id} is forgotten.")
+
+
+def _show_all(found: Sequence[Memory], *, as_json: bool, empty: str, scores: bool) -> None:
+    from agent.cli.render import listing, print_json, stdout
+
+    if as_json:
+        print_json(found)
+        return
+    head = ("id", *(("score",) if scores else ()), "kind", "trust", "content")
+    rows = [
+        (one.id, *((f"{one.score or 0:.2f}",) if scores else ()), one.kind, one.trust, _short(one.content))
+        for one in found
+    ]
+    listing(stdout(), head, rows, empty=empty)
+
+
+def _short(content: str) -> str:
+    from agent.cli.text import one_line
+
+    return one_line(content, 200)

@@ -1,0 +1,67 @@
+"""Reading a line from a terminal, with arrow keys and a history that is kept."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_MOST_LINES = 2000
+
+
+class Prompt:
+    """Reads lines; what is typed as a question is kept in `history_file`, readable by its owner only."""
+
+    def __init__(self, history_file: Path) -> None:
+        self._file = history_file
+        try:
+            import readline
+        except ImportError:  # a Python without it: plain lines
+            self._readline = None
+            return
+        self._readline = readline
+        readline.set_auto_history(False)
+        readline.set_history_length(_MOST_LINES)
+        with suppress(OSError):
+            readline.read_history_file(history_file)
+
+    def ask(self, prompt: str, *, colour: bool) -> str | None:
+        """A line to keep; None at the end of the input (Ctrl-D). Raises `KeyboardInterrupt` at Ctrl-C."""
+        line = self.read(prompt, colour=colour)
+        if line and line.strip() and self._readline is not None:
+            self._readline.add_history(line)
+            self._save()
+        return line
+
+    def read(self, prompt: str, *, colour: bool) -> str | None:
+        """A line that is not kept, like a decision."""
+        with _interruptible():
+            try:
+                return input(_coloured(prompt, readline=self._readline is not None) if colour else prompt)
+            except EOFError:
+                sys.stdout.write("\n")
+                return None
+
+    def _save(self) -> None:
+        assert self._readline is not None  # noqa: S101  # only called with it
+        with suppress(OSError):  # a conversation goes on without its history
+            self._file.touch(mode=0o600)
+            self._readline.write_history_file(self._file)
+
+
+def _coloured(prompt: str, *, readline: bool) -> str:
+    # Readline counts what is not between these marks as visible.
+    start, end = ("\001", "\002") if readline else ("", "")
+    return f"{start}\033[1;36m{end}{prompt}{start}\033[0m{end}"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C break off reading: inside an event loop it would only be noted for later."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,220 @@
+"""How things look: consoles, tables, result tables, errors and JSON.
+
+Every text that is not ours goes through `agent.cli.text.clean` and into a `rich.text.Text`: the consoles here interpret
+no markup. Where standard output is no terminal there is no colour and no movement.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from typing import IO, TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from agent.cli.text import cell, clean, count, fit_columns, is_number
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+INDENT = "  "
+ASKS = "❯ "  # noqa: RUF001  # a prompt, not a comparison
+PIPE_WIDTH = 100
+_MOST_CELL = 48
+_MOST_ROWS = 12
+
+
+def stdout(*, file: IO[str] | None = None, width: int | None = None) -> Console:
+    """The console for answers."""
+    return _console(file=file, width=width)
+
+
+def stderr() -> Console:
+    """The console for errors, progress and everything that is no answer."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> Console:
+    console = Console(stderr=stderr, file=file, width=width, markup=False, highlight=False, emoji=False)
+    if width is None and not console.is_terminal:
+        console.width = PIPE_WIDTH  # a pipe has no width of its own; lines of text are never cut there
+    return console
+
+
+def show_error(sentence: str) -> None:
+    """One red sentence on standard error."""
+    console = stderr()
+    console.print(Text.assemble(("Error: ", "bold red"), (clean(sentence), "red")), soft_wrap=not console.is_terminal)
+
+
+def show_traceback(error: Exception) -> None:
+    """Where an error came from, for whoever asked for debugging."""
+    import traceback
+
+    sys.stderr.write(clean("".join(traceback.format_exception(error))))
+
+
+def print_json(value: Any) -> None:
+    """One JSON document. Everything beyond ASCII is escaped, so that no terminal interprets it."""
+    sys.stdout.write(json.dumps(_plain(value), indent=2, default=str) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    return value
+
+
+def say(console: Console, text: str, style: str = "", *, indent: str = "") -> None:
+    """Lines of foreign text, wrapped at words, each line behind `indent`."""
+    if not console.is_terminal and not indent:
+        console.print(Text(clean(text), style=style), soft_wrap=True)
+        return
+    from rich.padding import Padding
+
+    show(console, Padding(Text(clean(text), style=style), (0, 0, 0, len(indent)), expand=False))
+
+
+def show(console: Console, renderable: RenderableType) -> None:
+    """Print without the blanks that rich puts at the ends of lines: they end up in files and in selections."""
+    from rich.segment import Segment
+
+    for line in console.render_lines(renderable, pad=False):
+        while line and not line[-1].text.strip() and not (line[-1].style and line[-1].style.bgcolor):
+            line.pop()
+        if line:
+            line[-1] = Segment(line[-1].text.rstrip(), line[-1].style)
+        console.print(*(Text(segment.text, segment.style or "") for segment in line), sep="", soft_wrap=True)
+
+
+def listing(console: Console, columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """A table of our own things, every column shown; `empty` is said when there is none."""
+    if not rows:
+        say(console, empty, "dim")
+        return
+    table = small_table()
+    for place, name in enumerate(columns):
+        right = all(is_number(row[place]) for row in rows)
+        # The last column takes what is left and wraps; the others keep their words.
+        last = place == len(columns) - 1
+        table.add_column(name, justify="right" if right else "left", no_wrap=not last, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*(value if isinstance(value, Text) else Text(cell(value)) for value in row))
+    show(console, table)
+
+
+def facts(console: Console, pairs: Sequence[tuple[str, object]], *, indent: str = "") -> None:
+    """Names and values, one a line."""
+    from rich.padding import Padding
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(Text(name), value if isinstance(value, Text) else Text(clean(value)))
+    show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
+
+
+def result_table(
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    row_count: int | None = None,
+    indent: str = INDENT,
+    most_rows: int = _MOST_ROWS,
+) -> None:
+    """Rows of the application: as many columns and rows as fit, and a line that says what was left out."""
+    from rich.padding import Padding
+
+    if len(rows) == 1 and len(columns) > 3:
+        pairs = [(cell(name), _value(value, None)) for name, value in zip(columns, rows[0], strict=False)]
+        facts(console, pairs, indent=indent)
+        return
+    shown = [[cell(value, _MOST_CELL) for value in row] for row in rows[:most_rows]]
+    names = [cell(name, _MOST_CELL) for name in columns]
+    widths = [_width(name, [row[place] for row in shown]) for place, name in enumerate(names)]
+    fitting = fit_columns([min(width, 24) for width in widths], room=console.width - len(indent))
+    table = small_table()
+    for place, name in enumerate(names[:fitting]):
+        right = all(is_number(row[place]) or row[place] is None for row in rows[:most_rows])
+        table.add_column(Text(name), justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
+    for row in rows[:most_rows]:
+        table.add_row(*(_value(value, _MOST_CELL) for value in row[:fitting]))
+    show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
+    left_out = _left_out(names[fitting:], (row_count or len(rows)) - len(shown))
+    if left_out:
+        say(console, left_out, "dim", indent=indent)
+
+
+def _value(value: object, limit: int | None) -> Text:
+    return Text("null", style="dim italic") if value is None else Text(cell(value, limit))
+
+
+def _width(name: str, cells: Sequence[str]) -> int:
+    from rich.cells import cell_len
+
+    return max([cell_len(name), *(cell_len(text) or len("null") for text in cells)])
+
+
+def _left_out(columns: Sequence[str], rows: int) -> str:
+    parts = []
+    if rows > 0:
+        parts.append(f"and {count(rows, 'more row')}")
+    if columns:
+        parts.append(f"not shown: {', '.join(columns)}")
+    return "; ".join(parts)
+
+
+def small_table() -> Table:
+    """An empty table in the style of all of ours."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", border_style="dim", padding=(0, 1)
+    )
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """A quiet spinner on standard error while something takes its time; nothing where that is no terminal."""
+    console = stderr()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(Text(clean(text), style="dim"), spinner="dots"):
+        yield
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, moved by calls of (done, total); nothing where that is no terminal."""
+    console = stderr()
+    if not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}", style="dim"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,249 @@
+"""A conversation from the terminal's side: questions in, turns out, approvals asked in between."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Iterable
+from contextlib import aclosing
+from typing import TypeVar, cast
+
+from agent.approval.human_approval import Approval, human_approval_queue
+from agent.chat import Answered, ChatEvent, chat
+from agent.cli.approval_view import show_approval
+from agent.cli.conversation import Display
+from agent.cli.prompt import Prompt
+from agent.cli.render import ASKS, INDENT, print_json, say, stderr, stdout
+from agent.cli.text import one_line
+from agent.cli.threads import show_threads
+from agent.errors import AgentError, AlreadyDecided
+from agent.runtime import Runtime
+from agent.threads import threads
+
+DONE, FAILED, WAITING = 0, 1, 4
+
+_HELP = """\
+/new          begin a new thread
+/threads      the newest threads
+/thread ID    go on with a thread
+/help         this list
+/quit         leave (or Ctrl-D)
+Ctrl-C        stop the running turn"""
+
+Result = TypeVar("Result")
+
+
+class Stopped(Exception):
+    """The user stopped the turn with Ctrl-C."""
+
+
+class Session:
+    """One thread after the other, on one terminal. `interactive` says that somebody is there to decide."""
+
+    def __init__(self, runtime: Runtime, *, thread_id: str | None, interactive: bool) -> None:
+        self._runtime = runtime
+        self._console = stdout()
+        # Beside a file or a pipe the steps go where they can be seen and do not end up in the answer.
+        self._steps = self._console if self._console.is_terminal else stderr()
+        self._interactive = interactive
+        self._thread_id = thread_id or chat.new_thread()
+        self._prompt = Prompt(runtime.settings.home / "history") if interactive else None
+
+    async def ask(self, question: str) -> int:
+        """One question to its end, or until it waits for a decision that nobody here can take; returns the exit code."""
+        code = await self._turn(chat.ask(question, thread_id=self._thread_id, runtime=self._runtime))
+        while code == WAITING and self._prompt is not None:
+            if not await self._decide_all():
+                break
+            code = await self._turn(chat.resume(self._thread_id, runtime=self._runtime))
+        if code == WAITING:
+            await self._say_how_to_decide()
+        return code
+
+    async def ask_each(self, lines: Iterable[str]) -> int:
+        """Questions from a pipe, a line each; returns the worst exit code."""
+        worst = DONE
+        for line in lines:
+            if line.strip():
+                worst = max(worst, await self.ask(line.strip()))
+        return worst
+
+    async def converse(self) -> None:
+        """Read and answer until the user leaves."""
+        assert self._prompt is not None  # noqa: S101  # only a terminal converses
+        self._greet()
+        await self._guarded(self._take_up())
+        while True:
+            try:
+                line = self._prompt.ask(ASKS, colour=self._coloured)
+            except KeyboardInterrupt:
+                say(self._console, "\nCtrl-D leaves.", "dim")
+                continue
+            if line is None or line.strip() in {"/quit", "/exit"}:
+                return
+            if line.strip():
+                await self._guarded(self._command(line.strip()) if line.startswith("/") else self._ask_below(line))
+                self._console.print()
+
+    async def _ask_below(self, question: str) -> None:
+        self._console.print()
+        await self.ask(question)
+
+    @property
+    def _coloured(self) -> bool:
+        return self._console.is_terminal and not self._console.no_color
+
+    async def _guarded(self, action: Awaitable[object]) -> None:
+        """Run one action of the conversation: Ctrl-C stops it, an error is told, and the conversation goes on."""
+        try:
+            await _interruptible(action)
+        except (Stopped, KeyboardInterrupt):
+            say(self._console, "Stopped.", "yellow", indent=INDENT)
+        except AgentError as error:
+            say(self._console, str(error), "red", indent=INDENT)
+
+    async def _turn(self, events: object) -> int:
+        display = Display(self._console, steps=self._steps)
+        code = WAITING
+        display.thinking()
+        try:
+            async with aclosing(cast("AsyncGenerator[ChatEvent, None]", events)) as stream:
+                async for event in stream:
+                    display.show(event)
+                    if isinstance(event, Answered):
+                        code = FAILED if event.error else DONE
+        finally:
+            display.pause()
+        return code
+
+    async def _pending(self) -> list[Approval]:
+        turns = await threads.turns(self._thread_id, runtime=self._runtime)
+        asked = await human_approval_queue.for_turn(self._thread_id, turns[-1]["turn"], runtime=self._runtime)
+        return [approval for approval in asked if approval.status == "pending"]
+
+    async def _decide_all(self) -> bool:
+        """Ask about each approval of the turn; False when one was put off."""
+        for approval in await self._pending():
+            self._console.print()
+            show_approval(self._console, approval, indent=INDENT)
+            if not await self._decide(approval):
+                return False
+        self._console.print()
+        return True
+
+    async def _decide(self, approval: Approval) -> bool:
+        assert self._prompt is not None  # noqa: S101  # only called where somebody decides
+        while True:
+            try:
+                said = self._prompt.read(f"{INDENT}Approve? yes / no / later {ASKS}", colour=self._coloured)
+                comment = self._reason() if said is not None and said.strip().lower() in {"n", "no"} else None
+            except KeyboardInterrupt:
+                self._console.print()
+                return False
+            word = "" if said is None else said.strip().lower()
+            if word in {"", "l", "later"}:
+                return False
+            if word in {"y", "yes", "n", "no"}:
+                break
+        try:
+            await human_approval_queue.decide(
+                approval.id,
+                "approve" if word[0] == "y" else "reject",
+                via="cli",
+                comment=comment,
+                runtime=self._runtime,
+            )
+        except AlreadyDecided as error:
+            say(self._console, str(error), "yellow", indent=INDENT)
+        return True
+
+    def _reason(self) -> str | None:
+        assert self._prompt is not None  # noqa: S101  # only called where somebody decides
+        said = self._prompt.read(f"{INDENT}Why? (may be empty) {ASKS}", colour=self._coloured)
+        return said.strip() or None if said else None
+
+    async def _say_how_to_decide(self) -> None:
+        console = self._console if self._interactive else stderr()
+        for approval in await self._pending():
+            text = f"Approval {approval.id} is waiting ({approval.risk_level}): {one_line(approval.summary)}"
+            say(console, text, "yellow", indent=INDENT if self._interactive else "")
+            how = (
+                f"agent approvals show {approval.id}\nagent approvals approve {approval.id}\n"
+                f"agent chat --thread {self._thread_id}   then goes on"
+            )
+            say(console, how, "dim", indent=INDENT * 2)
+
+    async def _take_up(self) -> None:
+        """Show where an older thread stands, and settle what it waits for."""
+        known = [one["thread_id"] for one in await threads.recent(limit=1000, runtime=self._runtime)]
+        if self._thread_id not in known:
+            return
+        last = (await threads.turns(self._thread_id, runtime=self._runtime))[-1]
+        say(self._console, f"{ASKS}{one_line(last['question'], 200)}", "dim")
+        if last["answer"]:
+            say(self._console, last["answer"], "dim", indent=INDENT)
+        self._console.print()
+        if last["status"] == "waiting" and await self._decide_all():
+            await self._turn(chat.resume(self._thread_id, runtime=self._runtime))
+            self._console.print()
+
+    async def _command(self, line: str) -> None:
+        name, _, argument = line.partition(" ")
+        match name:
+            case "/new":
+                self._thread_id = chat.new_thread()
+                say(self._console, "A new thread.", "dim", indent=INDENT)
+            case "/threads":
+                show_threads(self._console, await threads.recent(limit=10, runtime=self._runtime))
+            case "/thread" if argument.strip():
+                await threads.turns(argument.strip(), runtime=self._runtime)
+                self._thread_id = argument.strip()
+                await self._take_up()
+            case "/help" | "/thread":
+                say(self._console, _HELP, indent=INDENT)
+            case _:
+                say(self._console, f"There is no {name}. /help lists what there is.", "yellow", indent=INDENT)
+
+    def _greet(self) -> None:
+        client = self._runtime.chat_client()
+        model = "the built-in offline model" if client.offline else client.name
+        self._console.print()
+        say(self._console, f"{self._runtime.database_name} · {model} · thread {self._thread_id}", "dim", indent=INDENT)
+        if client.offline:
+            hint = "It understands simple questions; set OPENAI_API_KEY or AGENT_MODEL for a real model."
+            say(self._console, hint, "dim", indent=INDENT)
+        say(self._console, "/help lists commands, Ctrl-D leaves.", "dim", indent=INDENT)
+        self._console.print()
+
+
+async def ask_as_json(question: str, thread_id: str | None, runtime: Runtime) -> int:
+    """One question, answered as one JSON document; returns the exit code."""
+    answer = await chat.answer(question, thread_id=thread_id, runtime=runtime)
+    print_json(
+        {
+            "thread_id": answer.thread_id,
+            "status": answer.status,
+            "answer": answer.text,
+            "error": answer.error,
+            "sources": answer.sources,
+            "approvals": [approval.as_dict() for approval in answer.approvals],
+        }
+    )
+    return {"done": DONE, "failed": FAILED, "waiting": WAITING}[answer.status]
+
+
+async def _interruptible(action: Awaitable[Result]) -> Result:
+    """Await `action`; Ctrl-C cancels it. Raises `Stopped`."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(action)
+    before = signal.getsignal(signal.SIGINT)
+    loop.add_signal_handler(signal.SIGINT, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            raise
+        raise Stopped from None
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,116 @@
+"""`agent status`: how everything is set up, and what to fix."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from agent.cli.commands import JsonOption, examples
+from agent.cli.running import first_start, load_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from agent.status import ApplicationStatus, DatabaseStatus, ModelStatus, Status
+
+EXAMPLES = examples("agent status", "agent status --json")
+
+
+def status(*, as_json: JsonOption = False) -> None:
+    """How everything is set up: databases, logins, model, memories, approvals, switches, and what to fix."""
+    from agent.cli.render import print_json, stdout, waiting
+    from agent.status import check_status
+
+    settings = load_settings()
+    with first_start(settings), waiting("asking …"):
+        found = asyncio.run(check_status(settings))
+    if as_json:
+        print_json(found)
+    else:
+        _show(stdout(), found)
+
+
+def _show(console: Console, found: Status) -> None:
+    from agent.cli.render import INDENT, facts, say
+
+    pairs: list[tuple[str, object]] = [("database", _database(found.database)), ("logins", _logins(found))]
+    if found.application:
+        pairs.append(("application", _application(found.application)))
+    if found.models:
+        pairs += [("model", _model(found.models)), ("embedder", _embedder(found.models))]
+    if found.memories is not None:
+        pairs.append(("memories", _memories(found.memories)))
+    if found.pending_approvals is not None:
+        pairs.append(("approvals", _approvals(found.pending_approvals)))
+    if found.switches is not None:
+        from agent.cli.control import describe_switches
+
+        pairs.append(("switches", describe_switches(found.switches)))
+    pairs.append(("you are", f"{found.user}, tenant {found.tenant}"))
+    facts(console, pairs)
+    console.print()
+    if found.ok:
+        say(console, "Everything is in order.", "green")
+        return
+    say(console, "What to fix", "bold yellow")
+    for fix in found.fix:
+        say(console, f"• {fix.problem}", indent=INDENT)
+        if fix.command:
+            say(console, fix.command, "cyan", indent=INDENT * 2)
+
+
+def _database(found: DatabaseStatus) -> Text:
+    from rich.text import Text
+
+    from agent.cli.text import clean, count
+
+    kind = "embedded, " if found.embedded else ""
+    if not found.reachable:
+        return Text.assemble(("not usable", "red"), f"  {kind}{clean(found.where)}")
+    pending = "migrations not known" if found.pending is None else "up to date"
+    if found.pending:
+        pending = count(len(found.pending), "migration pending", "migrations pending")
+    return Text(f"{found.version}, {pending}, {kind}{clean(found.where)}")
+
+
+def _logins(found: Status) -> Text:
+    from rich.text import Text
+
+    if not found.logins:
+        return Text("not asked", style="dim")
+    wrong = [login for login, state in found.logins.items() if state != "ok"]
+    return Text(f"not usable: {', '.join(wrong)}", style="red") if wrong else Text("all four are ok")
+
+
+def _application(found: ApplicationStatus) -> str:
+    from agent.cli.text import ago, count
+
+    if found.discovered_at is None:
+        return f"{found.where}, not discovered yet"
+    parts = [count(found.tables, "table"), count(found.views, "view"), count(found.functions, "function")]
+    changed = ", changed since" if found.changed else ""
+    return f"{found.where}: {', '.join(parts)}, discovered {ago(found.discovered_at)}{changed}"
+
+
+def _model(found: ModelStatus) -> str:
+    if found.offline:
+        return "offline, built in: simple questions only; OPENAI_API_KEY or AGENT_MODEL names a real one"
+    return found.chat
+
+
+def _embedder(found: ModelStatus) -> str:
+    if not found.semantic:
+        return f"{found.embedder}, lexical: finds words, not meanings; AGENT_EMBEDDER names a semantic one"
+    return f"{found.embedder}, semantic"
+
+
+def _memories(found: dict[str, int]) -> str:
+    kinds = [f"{number:,} {kind}" for kind, number in found.items() if kind not in {"total", "unembedded"}]
+    waiting = f"; {found['unembedded']:,} wait for their embedding" if found.get("unembedded") else ""
+    named = f" ({', '.join(kinds)})" if kinds else ""
+    return f"{found['total']:,}{named}{waiting}"
+
+
+def _approvals(pending: int) -> str:
+    return f"{pending:,} waiting: agent approvals" if pending else "none waiting"

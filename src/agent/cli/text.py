@@ -1,0 +1,103 @@
+"""Text from databases, models and other people, made safe to show in a terminal.
+
+Nothing that is shown may be interpreted: not as an escape sequence, not as rich's markup, and not as a change of
+writing direction that would let a statement look like another one.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+_JOINERS = "\u200c\u200d"  # zero width (non-)joiner: Persian words and emoji are made with them
+_HOSTILE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+_PLAIN = re.compile(r"[ -~\n]*", re.ASCII)
+_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+
+
+def clean(text: object) -> str:
+    """`text` with its line breaks, but with every control or invisible character made visible."""
+    string = str(text).replace("\r\n", "\n").replace("\t", "    ")
+    if _PLAIN.fullmatch(string):
+        return string
+    return "".join(_visible(character) for character in string)
+
+
+def one_line(text: object, limit: int | None = None) -> str:
+    """`text` on one line, cut at `limit` characters."""
+    flat = " ".join(clean(text).split())
+    return flat if limit is None or len(flat) <= limit else f"{flat[: max(limit - 1, 0)]}…"
+
+
+def cell(value: object, limit: int | None = None) -> str:
+    """A value of a row as one line: booleans and JSON as SQL writes them, an empty string for null."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, (Mapping, list, tuple)):
+        import json
+
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    return one_line(value, limit)
+
+
+def is_number(value: object) -> bool:
+    """Whether a cell holds a number, also one that JSON carries as text."""
+    if isinstance(value, str):
+        return _NUMBER.fullmatch(value) is not None
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 row`, `1,200 rows`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def moment(value: datetime) -> str:
+    """A time on this machine's clock, to the minute."""
+    return f"{value.astimezone():%Y-%m-%d %H:%M}"
+
+
+def ago(value: datetime, *, now: datetime | None = None) -> str:
+    """How long ago `value` was: `just now`, `5 min ago`, `3 days ago`."""
+    return f"{_span((now or datetime.now(UTC)) - value)} ago".replace("moments ago", "just now")
+
+
+def left(value: datetime, *, now: datetime | None = None) -> str:
+    """How long until `value`: `4 min`, `moments`."""
+    return _span(value - (now or datetime.now(UTC)))
+
+
+def _span(difference: Any) -> str:
+    seconds = int(difference.total_seconds())
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "min")):
+        if seconds >= size:
+            number = seconds // size
+            return f"{number} {unit}" if unit == "min" else count(number, unit)
+    return "moments"
+
+
+def _visible(character: str) -> str:
+    if character == "\n" or character in _JOINERS or unicodedata.category(character) not in _HOSTILE_CATEGORIES:
+        return character
+    point = ord(character)
+    if point < 0x20:
+        return chr(0x2400 + point)  # the control pictures: ␛ for an escape
+    return "␡" if point == 0x7F else "\ufffd"
+
+
+def fit_columns(widths: Sequence[int], *, room: int, gap: int = 2) -> int:
+    """How many leading columns of these widths fit into `room` cells; at least one."""
+    used = fitting = 0
+    for width in widths:
+        used += width + (gap if fitting else 0)
+        if used > room and fitting:
+            break
+        fitting += 1
+    return fitting

@@ -1,0 +1,244 @@
+"""How the agent is set up and what needs attention: what `agent status` shows.
+
+Each part is asked for itself, so that the report is whole where the database is down, not migrated or not set up: a part
+that fails becomes a line of `fix`, with the error's own sentence, which says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+import psycopg
+
+from agent.approval.human_approval import human_approval_queue
+from agent.db import Database, migrations
+from agent.db.failures import connection_failure
+from agent.db.logins import redacted
+from agent.errors import AgentError
+from agent.execution.controls import ControlState, controls
+from agent.learning.auto_discover import auto_discovery, rls_blind_tables
+from agent.learning.memory import agent_memory
+from agent.providers.chat_providers import OFFLINE
+from agent.providers.embeddings import create_embedder
+from agent.providers.models import create_chat_client
+from agent.runtime import Runtime, open_runtime
+from agent.settings import Settings
+from agent.types import LOGINS, Login
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """Something that needs attention, and the command that mends it (empty where there is none)."""
+
+    problem: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseStatus:
+    """The agent's own database. `pending` is None where an administrator's URL is needed to know it."""
+
+    where: str
+    embedded: bool
+    reachable: bool = False
+    version: str | None = None
+    pending: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationStatus:
+    """The application database, as last discovered. `changed` says that its catalogs have changed since."""
+
+    database_id: str
+    where: str
+    tables: int = 0
+    views: int = 0
+    functions: int = 0
+    discovered_at: datetime | None = None
+    changed: bool = False
+    blind: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus:
+    """The chat model and the embedder, under the names they go by."""
+
+    chat: str
+    offline: bool
+    embedder: str
+    dimensions: int
+    semantic: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything at a glance; None stands for what could not be asked."""
+
+    version: str
+    tenant: str
+    user: str
+    database: DatabaseStatus
+    logins: dict[Login, str] = field(default_factory=dict)
+    application: ApplicationStatus | None = None
+    models: ModelStatus | None = None
+    memories: dict[str, int] | None = None
+    pending_approvals: int | None = None
+    switches: ControlState | None = None
+    fix: tuple[Fix, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs attention."""
+        return not self.fix
+
+
+class _Check:
+    """Collects what is wrong, each thing once."""
+
+    def __init__(self) -> None:
+        self.fixes: list[Fix] = []
+
+    def note(self, problem: str, command: str = "") -> None:
+        if all(fix.problem != problem for fix in self.fixes):
+            self.fixes.append(Fix(problem=problem, command=command))
+
+    async def of(self, question: Awaitable[Result]) -> Result | None:
+        """The answer, or None and a note."""
+        try:
+            return await question
+        except AgentError as error:
+            self.note(str(error))
+            return None
+
+
+async def check_status(settings: Settings) -> Status:
+    """Ask everything, change nothing but what opening the embedded database does. Never raises for what it reports."""
+    from importlib.metadata import version
+
+    check = _Check()
+    models = await check.of(_models(settings))
+    runtime = await check.of(open_runtime(settings))
+    database = await _database(settings, runtime, check)
+    found = Status(
+        version=version("learning-agent"), tenant=settings.tenant_id, user=settings.user, database=database, models=models
+    )  # fmt: skip
+    if runtime is None:
+        return replace(found, fix=tuple(check.fixes))
+    try:
+        logins = await _logins(runtime, check)
+        memories = await check.of(agent_memory.counts(runtime=runtime))
+        pending = await check.of(human_approval_queue.get_pending_approvals(runtime=runtime))
+        switches = await check.of(controls.state(runtime=runtime))
+        application = await check.of(_application(runtime)) if logins.get("agent_reader") == "ok" else None
+    finally:
+        await runtime.close()
+    _advise(check, application, memories, switches)
+    return replace(
+        found, logins=logins, application=application, memories=memories,
+        pending_approvals=None if pending is None else len(pending), switches=switches, fix=tuple(check.fixes),
+    )  # fmt: skip
+
+
+async def _models(settings: Settings) -> ModelStatus:
+    client, embedder = create_chat_client(settings), create_embedder(settings)
+    # A remote embedder knows its dimensions only after it has embedded something.
+    dimensions = 0 if embedder.remote else embedder.dimensions
+    return ModelStatus(
+        chat=client.name, offline=client.name == OFFLINE, embedder=embedder.model, dimensions=dimensions,
+        semantic=embedder.semantic,
+    )  # fmt: skip
+
+
+async def _database(settings: Settings, runtime: Runtime | None, check: _Check) -> DatabaseStatus:
+    where = str(settings.home) if settings.embedded else _where(settings)
+    version = None
+    if runtime is not None:
+        facts = await check.of(runtime.db.facts())
+        version = f"PostgreSQL {facts.version // 10_000}.{facts.version % 10_000}" if facts else None
+    pending: tuple[str, ...] | None = () if settings.embedded and runtime is not None else None
+    if settings.database_url is not None:
+        pending = await check.of(asyncio.to_thread(_pending, settings.database_url.get_secret_value()))
+    if pending:
+        check.note(f"{len(pending)} migrations are not applied: {', '.join(pending)}.", "agent migrate")
+    return DatabaseStatus(
+        where=where, embedded=settings.embedded, reachable=version is not None, version=version, pending=pending
+    )
+
+
+def _where(settings: Settings) -> str:
+    url = settings.database_url or settings.app_url
+    assert url is not None  # noqa: S101  # otherwise it is the embedded one
+    return redacted(url.get_secret_value())
+
+
+def _pending(admin: str) -> tuple[str, ...]:
+    try:
+        with psycopg.connect(admin, autocommit=True, connect_timeout=5) as conn:
+            return tuple(migration.version for migration in migrations.pending_migrations(conn))
+    except psycopg.OperationalError as error:
+        raise connection_failure(error, admin) from error
+
+
+async def _logins(runtime: Runtime, check: _Check) -> dict[Login, str]:
+    return {login: await _login(runtime.db if login == "agent_app" else runtime.app, login, check) for login in LOGINS}
+
+
+async def _login(database: Database, login: Login, check: _Check) -> str:
+    try:
+        await database.facts(login)
+    except AgentError as error:
+        check.note(str(error), "agent setup")
+        return str(error)
+    return "ok"
+
+
+async def _application(runtime: Runtime) -> ApplicationStatus:
+    facts = await runtime.app.facts("agent_reader")
+    structure = await auto_discovery.get_cached_structure(runtime=runtime)
+    found = ApplicationStatus(database_id=runtime.database_id, where=facts.database)
+    if not structure:
+        return found
+    return replace(
+        found,
+        tables=len(structure["tables"]),
+        views=len(structure["views"]),
+        functions=len(structure["functions"]),
+        discovered_at=datetime.fromisoformat(structure["discovered_at"]),
+        changed=await auto_discovery.has_changed(runtime=runtime),
+        blind=tuple(await rls_blind_tables(runtime=runtime)),
+    )
+
+
+def _advise(
+    check: _Check,
+    application: ApplicationStatus | None,
+    memories: dict[str, int] | None,
+    switches: ControlState | None,
+) -> None:
+    if application is not None and application.discovered_at is None:
+        check.note("The application was not discovered yet; the first question does it, or", "agent discover")
+    if application is not None and application.changed:
+        check.note(
+            "The application's structure has changed since it was discovered; the next question notices, or",
+            "agent discover",
+        )
+    if application is not None and application.blind:
+        names = ", ".join(application.blind[:10])
+        check.note(
+            f"Row-level security hides every row of {names} from agent_reader, so these tables look empty. Add a policy "
+            "for agent_reader, or set AGENT_READER_BYPASS_RLS=true and run",
+            "agent setup",
+        )
+    if memories and memories.get("unembedded"):
+        check.note(
+            f"{memories['unembedded']:,} memories wait for their embedding; words find them meanwhile.",
+            "agent discover",
+        )
+    if switches is not None and (switches.stopped or switches.read_only):
+        check.note("The agent is stopped." if switches.stopped else "The agent is read-only.", "agent resume")
