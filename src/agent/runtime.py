@@ -72,6 +72,10 @@ class Runtime:
 
     async def close(self) -> None:
         """Close every connection."""
+        # Embedders that call out have one; the protocol asks only for what callers use.
+        close_embedder = getattr(self.embedder, "close", None)
+        if close_embedder is not None:
+            await close_embedder()
         await self.db.close()
         if not self.shared:
             await self.app.close()
@@ -125,8 +129,10 @@ def _embedded(settings: Settings) -> tuple[str, str]:
 
     secret = settings.secret.get_secret_value() if settings.secret else embedded.read_or_make_secret(settings.home)
     admin = embedded.start(settings.home, secret)
-    if migrations.migrate(admin):
-        setup.setup_logins(admin, secret, schemas=settings.app_schemas, bypass_rls=settings.reader_bypass_rls)
+    # One process at a time: the others would find the tables and no logins yet. So would everybody after a kill.
+    with embedded.exclusively(settings.home):
+        if migrations.migrate(admin) or not setup.is_set_up(admin):
+            setup.setup_logins(admin, secret, schemas=settings.app_schemas, bypass_rls=settings.reader_bypass_rls)
     return secret, admin
 
 

@@ -114,7 +114,10 @@ create table agents.agent_memory (
   word_count      integer not null default 0,
   embedding_lease timestamptz,                -- until then another process is embedding it
   check ((embedding is null) = (embedding_model is null))
-) with (fillfactor = 85); -- room for evidence and usage to change in place, without touching an index
+) with (
+  fillfactor = 85,           -- room for evidence and usage to change in place, without touching an index
+  toast_tuple_target = 4080  -- vectors of a few hundred dimensions stay in the row: a search reads dozens of them
+);
 create unique index agent_memory_content on agents.agent_memory (tenant_id, database_id, content_hash)
   where valid_until is null;
 create unique index agent_memory_schema_subject on agents.agent_memory (tenant_id, database_id, subject)
@@ -359,12 +362,12 @@ create function agents.search_memories(
 language plpgsql stable security definer
 set search_path = pg_catalog, extensions, public, pg_temp
 set hnsw.iterative_scan = relaxed_order
-set hnsw.ef_search = 64
+set hnsw.ef_search = 100
 set jit = off
 as $$
 declare
   tenant text := agents.tenant();
-  depth integer := least(greatest(40, 2 * match_count), 1000);
+  depth integer := least(greatest(50, 2 * match_count), 1000);
   dimensions integer := cardinality(query_embedding);
   vector_type text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
   fetched bigint[];
@@ -381,7 +384,7 @@ begin
   select array_agg(t.term) filter (where t.candidate), max(t.average), sum(t.weight),
          ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')::sparsevec
     into fetched, average_length, information, query_weights
-    from agents.query_terms(tenant, in_database, query_text, 1000) t;
+    from agents.query_terms(tenant, in_database, query_text, 600) t;
   if dimensions is not null then
     select e.similarity_mean, e.similarity_deviation into mean, deviation from agents.embedding_models e
      where e.tenant_id = tenant and e.database_id = in_database and e.model = query_model and e.dimensions = cardinality(query_embedding);
@@ -509,7 +512,7 @@ as $$
          has_schema_privilege(n.oid, 'usage') and has_function_privilege(p.oid, 'execute'), obj_description(p.oid, 'pg_proc')
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
    where agents.is_application_schema(n.nspname)
-     and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')
+     and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype in ('e', 'i'))
    order by 1, 2, 4
 $$;
 

@@ -19,6 +19,7 @@ from agent.learning.lexical import clean
 from agent.learning.memory import Memory, agent_memory
 from agent.learning.vectors import query_vector, scope, vector_literal
 from agent.runtime import Runtime, current_runtime
+from agent.tokens import estimate_tokens
 from agent.types import MemoryKind
 
 _queries = load_queries(__package__, "memory.sql")
@@ -26,7 +27,6 @@ _queries = load_queries(__package__, "memory.sql")
 SearchMode = Literal["hybrid", "dense", "lexical"]
 MAX_QUERY_CHARS = 8_000
 MAX_LIMIT = 500
-_CHARS_PER_TOKEN = 4
 # The schema reaches the prompt by schema linking, complete and in its own form.
 _RECALLED: tuple[MemoryKind, ...] = ("fact", "feedback", "skill", "pattern", "interaction")
 
@@ -77,11 +77,12 @@ class SemanticSearch:
     ) -> RelevantContext:
         """The memories that matter for `question`, as prompt lines within `token_budget` tokens."""
         runtime = runtime or await current_runtime()
-        room = (token_budget or runtime.settings.memory_tokens) * _CHARS_PER_TOKEN
+        room = runtime.settings.memory_tokens if token_budget is None else token_budget
         chosen: list[Memory] = []
         for memory in await self.search_memories(question, 20, kinds=_RECALLED, runtime=runtime):
-            if len(memory.line) < room:
-                room -= len(memory.line) + 1
+            cost = estimate_tokens(memory.line + "\n")
+            if cost <= room:
+                room -= cost
                 chosen.append(memory)
         await agent_memory.record_use([memory.id for memory in chosen], runtime=runtime)
         return RelevantContext(text="\n".join(memory.line for memory in chosen), memories=tuple(chosen))

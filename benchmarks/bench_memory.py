@@ -1,0 +1,344 @@
+"""Memory at 100,000 rows: hybrid search against the bare vector query, saving against a bare INSERT, and the store of LangGraph.
+
+The data is synthetic but shaped like real memories: topics with their own vocabulary, words with Zipf frequencies,
+rare names, and vectors that cluster by topic and only partly agree with the words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psycopg
+from psycopg.rows import dict_row
+
+from agent.learning.semantic_search import SemanticSearch
+from agent.learning.vectors import calibrate, register_model, vector_literal
+from agent.runtime import Runtime, open_runtime
+from agent.testing.cluster import Cluster
+from benchmarks.report import Report
+
+ROWS = 100_000
+DIMENSIONS = 384
+TOPICS = 400
+FACETS = 8  # of a topic: what its memories are about more closely
+BIG, SMALL = "big", "small"  # 99 % and 1 % of the rows
+MODEL = "synthetic:384"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and which row was meant."""
+
+    text: str
+    vector: list[float]
+    target: int
+
+
+class Corpus:
+    """Texts, their vectors, and questions about them."""
+
+    def __init__(self, rows: int, seed: int = 7) -> None:
+        self.random = np.random.default_rng(seed)
+        self.common = np.array([f"word{number}" for number in range(3_000)])
+        weights = 1 / np.arange(1, 3_001) ** 1.0
+        self.common_weights = weights / weights.sum()
+        self.topic_words = np.array([[f"topic{t}term{n}" for n in range(60)] for t in range(TOPICS)])
+        topic_weights = 1 / np.arange(1, 61) ** 0.8
+        self.topic_weights = topic_weights / topic_weights.sum()
+        self.centres = _unit(self.random.normal(size=(TOPICS, DIMENSIONS)) + 0.6 * self.random.normal(size=DIMENSIONS))
+        self.facets = _unit(self.random.normal(size=(TOPICS * FACETS, DIMENSIONS)))
+        self.topic = self.random.choice(TOPICS, size=rows, p=_zipf(TOPICS, 0.5))
+        self.facet = self.topic * FACETS + self.random.integers(FACETS, size=rows)
+        self.texts = [self._text(number) for number in range(rows)]
+        self.shared = self.centres[self.topic] + 0.9 * self.facets[self.facet]
+        self.own = 0.75 * _unit(self.random.normal(size=(rows, DIMENSIONS)))
+        self.vectors = _unit(self.shared + self.own).astype(np.float32)
+
+    def _text(self, number: int) -> str:
+        size = int(np.clip(self.random.lognormal(3.0, 0.5), 6, 120))
+        of_topic = self.random.choice(self.topic_words[self.topic[number]], size=size // 3, p=self.topic_weights)
+        general = self.random.choice(self.common, size=size - size // 3 - 1, p=self.common_weights)
+        words = [*of_topic, *general, f"name{self.facet[number]}x{self.random.integers(6)}"]
+        self.random.shuffle(words)
+        return " ".join(words)
+
+    def questions(self, count: int, members: Sequence[int]) -> list[Question]:
+        """Questions about random members: some words of the memory, some noise, a vector in its vicinity."""
+        found = []
+        for target in self.random.choice(members, size=count):
+            words = self.texts[target].split()
+            kept = self.random.choice(words, size=min(len(words), int(self.random.integers(2, 6))), replace=False)
+            noise = self.random.choice(self.common, size=4, p=self.common_weights)
+            # The vector knows the topic and the facet, and of what is peculiar to the memory only a trace.
+            blur = 1.1 * _unit(self.random.normal(size=DIMENSIONS))
+            vector = _unit(self.shared[target] + 0.12 * self.own[target] + blur)
+            found.append(Question(" ".join([*kept, *noise]), vector.tolist(), int(target)))
+        return found
+
+
+def _unit(vectors: Any) -> Any:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def _zipf(size: int, power: float) -> Any:
+    weights = 1 / np.arange(1, size + 1) ** power
+    return weights / weights.sum()
+
+
+class Looked:
+    """An embedder that answers vectors made beforehand."""
+
+    model, dimensions, semantic, remote = MODEL, DIMENSIONS, True, False
+
+    def __init__(self) -> None:
+        self.vectors: dict[str, list[float]] = {}
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return [self.vectors[text] for text in texts]
+
+
+class Exhaustive:
+    """The reference: BM25 over every row and the exact similarity of every row, fused by the same rule."""
+
+    def __init__(self, corpus: Corpus, members: Any) -> None:
+        self.members = members
+        self.vectors = corpus.vectors[members]
+        postings: dict[str, list[tuple[int, int]]] = {}
+        lengths = []
+        for row, member in enumerate(members):
+            words = corpus.texts[member].split()
+            lengths.append(len(words))
+            for word, frequency in Counter(words).items():
+                postings.setdefault(word, []).append((row, frequency))
+        self.postings = {word: np.array(rows) for word, rows in postings.items()}
+        self.damping = 1.2 * (0.25 + 0.75 * np.array(lengths) / np.mean(lengths))
+
+    def ranking(self, question: Question, mean: float, deviation: float) -> Any:
+        """The first 10 members by both."""
+        scores, information = self._bm25(question)
+        similarity = self.vectors @ np.array(question.vector, dtype=np.float32)
+        fused = 12 * scores / max(information, 1e-9) + (similarity - mean) / deviation
+        return self.members[np.argsort(-fused)[:10]]
+
+    def words(self, question: Question) -> Any:
+        """The first 10 members by BM25 alone."""
+        return self.members[np.argsort(-self._bm25(question)[0])[:10]]
+
+    def _bm25(self, question: Question) -> tuple[Any, float]:
+        total, scores, information = len(self.members), np.zeros(len(self.members)), 0.0
+        for word in set(question.text.split()) & self.postings.keys():
+            rows, frequency = self.postings[word].T
+            idf = np.log(1 + (total - len(rows) + 0.5) / (len(rows) + 0.5))
+            scores[rows] += idf * 2.2 * frequency / (frequency + self.damping[rows])
+            information += idf
+        return scores, information
+
+    def nearest(self, question: Question, count: int = 10) -> Any:
+        """The first `count` members by similarity alone."""
+        return self.members[np.argsort(-(self.vectors @ np.array(question.vector, dtype=np.float32)))[:count]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One filled database: row `n` of the corpus is the memory whose id is `first_id + n`."""
+
+    corpus: Corpus
+    embedder: Looked
+    runtime: Runtime  # the tenant with 99 % of the rows
+    admin: str
+    first_id: int
+
+    @property
+    def small(self) -> Runtime:
+        """The tenant with 1 % of the rows."""
+        return self.runtime.for_tenant(SMALL)
+
+    def members(self, tenant: str) -> Any:
+        """Rows of the corpus that belong to `tenant`."""
+        is_small = np.arange(len(self.corpus.texts)) % 100 == 0
+        return np.flatnonzero(is_small if tenant == SMALL else ~is_small)
+
+    def rows(self, found: Sequence[Any]) -> list[int]:
+        """Rows of the corpus that were found."""
+        return [memory.id - self.first_id for memory in found]
+
+
+async def filled(cluster: Cluster, rows: int, report: Report) -> Bench:
+    """A database with `rows` memories, their statistics folded and their index built."""
+    started = time.perf_counter()
+    corpus, embedder = Corpus(rows), Looked()
+    settings = cluster.database(cluster.template("blank"), tenant_id=BIG)
+    runtime = await open_runtime(settings, embedder=embedder)
+    await register_model(DIMENSIONS, runtime)
+    await register_model(DIMENSIONS, runtime.for_tenant(SMALL))
+    admin = settings.database_url.get_secret_value()
+    generated = time.perf_counter()
+    first_id = await asyncio.to_thread(_fill, admin, runtime.database_id, corpus)
+    for tenant in (BIG, SMALL):
+        async with runtime.for_tenant(tenant).transaction() as conn:
+            await conn.execute("select agents.fold_memory_changes(%s)", [runtime.database_id])
+        await calibrate(runtime.for_tenant(tenant))
+    with psycopg.connect(admin, autocommit=True) as conn:
+        conn.execute("vacuum analyze agents.agent_memory")
+        conn.execute("vacuum analyze agents.memory_terms")
+        conn.execute("vacuum analyze agents.memory_changes")
+    report.note(
+        f"{rows} memories: made in {generated - started:.0f} s, stored, counted and indexed in {time.perf_counter() - generated:.0f} s"
+    )
+    return Bench(corpus, embedder, runtime, admin, first_id)
+
+
+def _fill(admin: str, database_id: str, corpus: Corpus) -> int:
+    with psycopg.connect(admin, autocommit=True) as conn:
+        conn.execute("set maintenance_work_mem = '1GB'")
+        indexes = conn.execute(
+            "select indexname, indexdef from pg_indexes where schemaname = 'agents' and tablename = 'agent_memory'"
+            " and (indexdef like '%hnsw%' or indexdef like '%gin%')"
+        ).fetchall()
+        for name, _ in indexes:
+            conn.execute(f"drop index agents.{name}")
+        with conn.cursor() as cursor, cursor.copy(
+            "copy agents.agent_memory (tenant_id, database_id, kind, content, content_hash, trust, embedding, embedding_model)"
+            " from stdin"
+        ) as copy:
+            for number, text in enumerate(corpus.texts):
+                tenant = SMALL if number % 100 == 0 else BIG
+                digest = hashlib.sha256(f"{number} {text}".encode()).digest()
+                vector = vector_literal(corpus.vectors[number].tolist())
+                copy.write_row([tenant, database_id, "fact", text, digest, "agent", vector, MODEL])
+        for _, definition in indexes:
+            conn.execute(definition)
+        row = conn.execute("select min(id) from agents.agent_memory").fetchone()
+        return row[0]
+
+
+async def timed(calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[float]:
+    """Milliseconds of each call, one after the other."""
+    durations = []
+    for call in calls:
+        started = time.perf_counter()
+        await call()
+        durations.append((time.perf_counter() - started) * 1000)
+    return durations
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of `values` lie."""
+    return float(np.percentile(values, share * 100))
+
+
+_BARE = """
+SELECT id, content FROM agents.agent_memory
+ WHERE tenant_id = %(tenant)s AND database_id = %(database)s AND valid_until IS NULL AND embedding_model = %(model)s
+ ORDER BY embedding::vector(384) <=> %(vector)s::vector LIMIT 5
+"""
+
+
+async def search_speed(bench: Bench, report: Report, tenant: str) -> None:
+    """Hybrid search, through Python, beside the bare vector query with the same filter."""
+    runtime = bench.runtime.for_tenant(tenant)
+    questions = bench.corpus.questions(300, bench.members(tenant))
+    bench.embedder.vectors.update((question.text, question.vector) for question in questions)
+    search = SemanticSearch()
+    async with await psycopg.AsyncConnection.connect(bench.admin, autocommit=True, row_factory=dict_row) as conn:
+        await conn.execute("set hnsw.iterative_scan = relaxed_order")
+
+        def bare(question: Question) -> Callable[[], Awaitable[Any]]:
+            scope_of = {"tenant": tenant, "database": runtime.database_id, "model": MODEL}
+
+            async def call() -> Any:
+                parameters = {**scope_of, "vector": vector_literal(question.vector)}
+                return await (await conn.execute(_BARE, parameters)).fetchall()
+
+            return call
+
+        def hybrid(question: Question) -> Callable[[], Awaitable[Any]]:
+            return lambda: search.search_memories(question.text, 5, runtime=runtime)
+
+        bare_calls, hybrid_calls = [bare(q) for q in questions], [hybrid(q) for q in questions]
+        for calls in (bare_calls[:100], hybrid_calls[:100]):
+            await timed(calls)  # caches warm on both sides
+        # Alternating, so that what else the machine does falls on both.
+        pairs = [(await timed([one]), await timed([other])) for one, other in zip(bare_calls, hybrid_calls, strict=True)]
+    base, ours = [pair[0][0] for pair in pairs], [pair[1][0] for pair in pairs]
+    for name, share, bar in (("p50", 0.5, 3), ("p95", 0.95, 6)):
+        ratio = percentile(ours, share) / percentile(base, share)
+        report.bar(
+            f"hybrid search {name}, tenant with {'99' if tenant == BIG else '1'} % of the rows",
+            bar=f"<= {bar}x the bare vector query",
+            reached=f"{ratio:.2f}x ({percentile(ours, share):.2f} ms, bare {percentile(base, share):.2f} ms)",
+            ok=ratio <= bar,
+        )
+
+
+async def ranking(bench: Bench, report: Report) -> None:
+    """Whether pruning costs anything: nDCG@10 beside the exhaustive computation."""
+    members = bench.members(BIG)
+    reference = await asyncio.to_thread(Exhaustive, bench.corpus, members)
+    async with bench.runtime.transaction() as conn:
+        space = await (await conn.execute("select * from agents.embedding_models where tenant_id = %s", [BIG])).fetchone()
+    questions = bench.corpus.questions(300, members)
+    bench.embedder.vectors.update((question.text, question.vector) for question in questions)
+    search, gains, overlap = SemanticSearch(), [], []
+    for question in questions:
+        found = bench.rows(await search.search_memories(question.text, 10, runtime=bench.runtime))
+        best = reference.ranking(question, space["similarity_mean"], space["similarity_deviation"]).tolist()
+        alone = [reference.words(question).tolist(), reference.nearest(question).tolist()]
+        gains.append([_ndcg(question, rows) for rows in (found, best, *alone)])
+        overlap.append(len({*found} & {*best}) / 10)
+    ours, exact, words, dense = np.mean(gains, axis=0) * 100
+    report.note(f"nDCG@10 x 100 of BM25 alone {words:.1f}, of exact dense search alone {dense:.1f}")
+    report.bar(
+        "ranking of hybrid search, nDCG@10 x 100",
+        bar="within 1 point of exhaustive BM25 + exact dense",
+        reached=f"{ours:.1f} (exhaustive {exact:.1f}; {np.mean(overlap):.0%} of its first 10 are the same)",
+        ok=ours >= exact - 1,
+    )
+
+
+def _ndcg(question: Question, found: Sequence[int]) -> float:
+    """How high the memory that was meant stands: 1 at the top, 0 when it is not among the first 10."""
+    return 1 / float(np.log2(found.index(question.target) + 2)) if question.target in found else 0.0
+
+
+async def dense_recall(bench: Bench, report: Report, tenant: str) -> float:
+    """recall@10 of dense search against exact search."""
+    members = bench.members(tenant)
+    vectors = bench.corpus.vectors[members]
+    questions = bench.corpus.questions(200, members)
+    bench.embedder.vectors.update((question.text, question.vector) for question in questions)
+    search, recalls = SemanticSearch(), []
+    for question in questions:
+        exact = members[np.argsort(-(vectors @ np.array(question.vector, dtype=np.float32)))[:10]]
+        found = await search.search_memories(question.text, 10, mode="dense", runtime=bench.runtime.for_tenant(tenant))
+        recalls.append(len({*bench.rows(found)} & {*exact.tolist()}) / 10)
+    recall = float(np.mean(recalls))
+    report.bar(
+        f"dense recall@10, tenant with {'1' if tenant == SMALL else '99'} % of the rows",
+        bar=">= 0.95 of exact search", reached=f"{recall:.3f}", ok=recall >= 0.95,
+    )  # fmt: skip
+    return recall
+
+
+async def measure(report: Report) -> None:
+    """Every bar of memory, on a throw-away server."""
+    cluster = Cluster()
+    try:
+        bench = await filled(cluster, int(os.environ.get("BENCH_MEMORY_ROWS", ROWS)), report)
+        try:
+            for tenant in (BIG, SMALL):
+                await search_speed(bench, report, tenant)
+                await dense_recall(bench, report, tenant)
+            await ranking(bench, report)
+        finally:
+            await bench.runtime.close()
+    finally:
+        cluster.close()
