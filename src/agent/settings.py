@@ -294,6 +294,11 @@ class Settings(BaseSettings):
             raise ValueError("must have the form postgresql://user:password@host:5432/database")
         return value
 
+    @field_validator("home")
+    @classmethod
+    def _is_absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
     @field_validator("tenant_id", "user")
     @classmethod
     def _is_clean(cls, value: str) -> str:

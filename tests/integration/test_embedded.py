@@ -18,8 +18,10 @@ import pytest
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from agent.db import embedded
+from agent.db import embedded, migrations
 from agent.errors import ConfigurationError, DatabaseUnavailable
+from agent.runtime import open_runtime
+from agent.settings import Settings
 
 SECRET = "a secret of this test"
 
@@ -39,6 +41,24 @@ with psycopg.connect(admin) as conn:
 sys.stdin.read()
 """
 
+# Opens a runtime, as every command does on its first run.
+OPEN = """
+import asyncio, sys
+from pathlib import Path
+from agent.runtime import open_runtime
+from agent.settings import Settings
+
+async def main():
+    runtime = await open_runtime(Settings(_env_file=None, home=Path(sys.argv[1])))
+    async with runtime.transaction() as conn, runtime.app.connection("agent_reader") as reader:
+        await conn.execute("select * from agents.threads")
+        await reader.execute("select 1")
+    await runtime.close()
+    print("worked", flush=True)
+
+asyncio.run(main())
+"""
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
@@ -53,9 +73,9 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def use(home: Path, *ids: int) -> subprocess.Popen[str]:
+def use(home: Path, *ids: int, script: str = USE) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", USE, str(home), *map(str, ids)],
+        [sys.executable, "-c", script, str(home), *map(str, ids)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -84,6 +104,24 @@ def test_eight_processes_share_one_new_folder_and_the_last_one_out_stops_the_ser
     assert embedded.ping(folder) == pq.Ping.OK
     end(processes[-1])
     assert embedded.ping(folder) == pq.Ping.NO_RESPONSE
+
+
+def test_eight_first_runs_at_once_all_find_a_database_that_is_ready(folder: Path) -> None:
+    processes = [use(folder, script=OPEN) for _ in range(8)]
+    assert [said(process) for process in processes] == ["worked"] * 8
+    for process in processes:
+        end(process)
+    assert embedded.ping(folder) == pq.Ping.NO_RESPONSE
+
+
+async def test_a_first_run_that_was_killed_before_its_logins_were_ready_is_completed(folder: Path) -> None:
+    settings = Settings(_env_file=None, home=folder)
+    migrations.migrate(embedded.start(folder, embedded.read_or_make_secret(folder)))
+    runtime = await open_runtime(settings)
+    async with runtime.transaction() as conn:
+        await conn.execute("select * from agents.threads")
+    await runtime.close()
+    assert embedded.stop(folder)
 
 
 def test_a_killed_process_hinders_neither_the_next_one_nor_the_stop(folder: Path) -> None:

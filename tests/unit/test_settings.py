@@ -75,6 +75,14 @@ def test_the_environment_wins_over_the_file_and_an_argument_over_both(
     assert Settings.load(max_rows=3).max_rows == 3
 
 
+def test_the_home_folder_is_absolute_whatever_was_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AGENT_HOME", "~/agent")
+    assert Settings.load().home == Path.home() / "agent"
+    monkeypatch.setenv("AGENT_HOME", "agent")
+    assert Settings.load().home == tmp_path / "agent"
+
+
 def test_an_unreadable_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_bytes(b"AGENT_TENANT=caf\xe9\n")
