@@ -150,7 +150,7 @@ SELECT t.oid::bigint AS oid, n.nspname::text AS schema, t.typname::text AS name,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND e.deptype = 'e')
  ORDER BY n.nspname, t.typname
 
--- functions: of every kind; `row_types` are the relations whose rows they take or return
+-- functions: of every kind that people made (a range type makes its own); `row_types` are the relations whose rows they take or return
 SELECT n.nspname::text AS schema, p.proname::text AS name, p.prokind::text AS kind, pg_get_function_arguments(p.oid) AS arguments,
        pg_get_function_identity_arguments(p.oid) AS identity, pg_get_function_result(p.oid) AS returns, p.provolatile::text AS volatility,
        p.prosecdef AS security_definer, l.lanname::text AS language, d.description AS comment,
@@ -164,7 +164,7 @@ SELECT n.nspname::text AS schema, p.proname::text AS name, p.prokind::text AS ki
   LEFT JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass AND d.objsubid = 0
  WHERE n.nspname !~ '^(pg_|agents($|_))' AND n.nspname <> 'information_schema'
    AND CASE WHEN %(schemas)s::text[] IS NULL THEN n.nspname <> ALL (%(platform)s::text[]) ELSE n.nspname = ANY (%(schemas)s::text[]) END
-   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')
+   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype IN ('e', 'i'))
  ORDER BY n.nspname, p.proname, 5
 
 -- triggers: those that people made, on the relations found

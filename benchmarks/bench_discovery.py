@@ -1,0 +1,150 @@
+"""Discovery and schema linking: a generated application of 200 tables, and the demo."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import AsyncCursor
+
+from agent.learning.auto_discover import auto_discovery
+from agent.learning.schema_index import SchemaIndex
+from agent.learning.schema_linking import link, link_schema
+from agent.learning.structure import AppStructure, relations
+from agent.runtime import Runtime, open_runtime
+from agent.testing.cluster import Cluster
+from benchmarks.report import Report
+from benchmarks.wide_schema import ddl
+
+_HERE = Path(__file__).parent
+_BUDGET = 4_000
+
+_EDGES = """
+select k.conrelid::regclass::text, k.confrelid::regclass::text,
+       (select array_agg(a.attname::text order by o.n) from unnest(k.conkey) with ordinality o (c, n)
+          join pg_attribute a on a.attrelid = k.conrelid and a.attnum = o.c),
+       (select array_agg(a.attname::text order by o.n) from unnest(k.confkey) with ordinality o (c, n)
+          join pg_attribute a on a.attrelid = k.confrelid and a.attnum = o.c)
+  from pg_constraint k join pg_class c on c.oid = k.conrelid
+ where k.contype = 'f' and k.conparentid = 0 and not c.relispartition and k.connamespace <> 'agents'::regnamespace
+"""
+
+
+async def measure(report: Report) -> None:
+    """Measure discovery of 200 tables, then linking of both question sets."""
+    cluster = Cluster()
+    try:
+        runtime = await open_runtime(cluster.database(cluster.template("wide", _fill(ddl()))))
+        await _measure_discovery(report, runtime, cluster)
+        await _measure_linking(report, runtime, "questions_wide.json", "the wide schema")
+        await runtime.close()
+        seed = (_HERE.parent / "supabase" / "seed.sql").read_text(encoding="utf-8")
+        demo = await open_runtime(cluster.database(cluster.template("demo", _fill(seed))))
+        await _measure_linking(report, demo, "questions_demo.json", "the demo")
+        await demo.close()
+    finally:
+        cluster.close()
+
+
+async def _measure_discovery(report: Report, runtime: Runtime, cluster: Cluster) -> None:
+    await runtime.app.facts("agent_reader")
+    with _counted() as queries:
+        started = time.perf_counter()
+        structure = await auto_discovery.discover_app_structure(runtime=runtime)
+        seconds = time.perf_counter() - started
+    count = len(structure["tables"])
+    report.bar(
+        "first discovery of 200 tables", bar="<= 2 s", reached=f"{seconds:.2f} s", ok=seconds <= 2 and count >= 200
+    )
+    report.bar("catalog queries", bar="<= 15", reached=str(len(queries)), ok=len(queries) <= 15)
+    warm = [await _unchanged(runtime) for _ in range(15)]
+    auto_discovery.__init__()  # type: ignore[misc]  # a new process has an empty cache
+    cold = await _unchanged(runtime)
+    median = statistics.median(warm)
+    report.bar("unchanged rediscovery of 200 tables", bar="<= 25 ms", reached=f"{median:.1f} ms", ok=median <= 25)
+    report.note(f"the first unchanged rediscovery of a process took {cold:.1f} ms")
+    url = runtime.settings.database_url
+    assert url is not None
+    invented, missing = _compare_edges(structure, url.get_secret_value())
+    report.bar(
+        "invented foreign keys", bar="0", reached=f"{invented} invented, {missing} missing", ok=not invented + missing
+    )
+
+
+async def _unchanged(runtime: Runtime) -> float:
+    started = time.perf_counter()
+    again = await auto_discovery.discover_app_structure(runtime=runtime)
+    elapsed = (time.perf_counter() - started) * 1000
+    assert again["changed"] == []
+    return elapsed
+
+
+def _compare_edges(structure: AppStructure, url: str) -> tuple[int, int]:
+    with psycopg.connect(url) as conn:
+        conn.execute("set search_path = pg_catalog")
+        true = {(source, target, tuple(own), tuple(theirs)) for source, target, own, theirs in conn.execute(_EDGES)}
+    found = {
+        (edge["source"], edge["target"], tuple(edge["columns"]), tuple(edge["target_columns"]))
+        for edge in structure["relationships"]
+    }
+    return len(found - true), len(true - found)
+
+
+async def _measure_linking(report: Report, runtime: Runtime, file: str, name: str) -> None:
+    questions = json.loads((_HERE / file).read_text(encoding="utf-8"))
+    await link_schema("warm up", runtime=runtime)
+    index = SchemaIndex.build(await auto_discovery.current_structure(runtime=runtime))
+    complete, times, tokens, tables = 0, [], [], []
+    for item in questions:
+        started = time.perf_counter()
+        linked = link(index, item["question"], token_budget=_BUDGET)
+        times.append((time.perf_counter() - started) * 1000)
+        tokens.append(linked.tokens)
+        tables.append(len(linked.tables))
+        lost = set(item["tables"]) - set(linked.tables)
+        complete += not lost
+        if lost:
+            report.note(f"{item['question']!r} lost {', '.join(sorted(lost))}")
+    share = complete / len(questions)
+    report.bar(
+        f"needed tables present, {len(questions)} questions on {name}",
+        bar=">= 95 % within 4,000 tokens",
+        reached=f"{share:.1%}, at most {max(tokens)} tokens",
+        ok=share >= 0.95 and max(tokens) <= _BUDGET,
+    )
+    total = len(relations(await auto_discovery.current_structure(runtime=runtime)))
+    report.note(
+        f"{name}: median {statistics.median(tables):.0f} of {total} relations, {statistics.median(tokens):.0f} tokens, "
+        f"{statistics.median(times):.1f} ms; slowest {max(times):.1f} ms"
+    )
+
+
+def _fill(script: str) -> Callable[[psycopg.Connection], None]:
+    def fill(conn: psycopg.Connection) -> None:
+        conn.execute(script.encode())
+
+    return fill
+
+
+@contextmanager
+def _counted() -> Iterator[list[str]]:
+    """Every statement about the catalogs or the application's tables, as it goes to the driver."""
+    seen: list[str] = []
+    execute = AsyncCursor.execute
+
+    async def counting(self, query, *rest, **options):
+        text = query if isinstance(query, str) else query.as_string(self)
+        if "pg_catalog" in text or " pg_" in text or "as newest" in text:
+            seen.append(text)
+        return await execute(self, query, *rest, **options)
+
+    AsyncCursor.execute = counting  # type: ignore[method-assign]
+    try:
+        yield seen
+    finally:
+        AsyncCursor.execute = execute  # type: ignore[method-assign]
