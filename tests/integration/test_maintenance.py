@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 from agent.db import embedded, maintenance, programs, setup
 from agent.db.logins import derive_password
 from agent.demo import application
-from agent.errors import ConfigurationError, DatabaseUnavailable, InvalidInput
+from agent.errors import ConfigurationError, DatabaseUnavailable, InvalidInput, SetupRequired
 from agent.runtime import open_runtime
 from agent.settings import Settings
 
@@ -211,6 +211,12 @@ def test_a_full_disk_is_named_and_leaves_no_half_backup(folder: Path, filled: Se
 def test_a_folder_that_cannot_be_written_is_named(folder: Path, filled: Settings) -> None:
     with pytest.raises(InvalidInput, match="No file can be written"):
         maintenance.backup(filled, folder / "missing" / "b.dump")
+
+
+def test_an_empty_folder_has_nothing_to_back_up(folder: Path) -> None:
+    with pytest.raises(SetupRequired, match="Check AGENT_HOME"):
+        maintenance.backup(home_settings(folder), folder / "b.dump")
+    assert not (folder / "b.dump").exists()
 
 
 def test_maintenance_is_for_the_embedded_database(folder: Path) -> None:

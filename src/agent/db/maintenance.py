@@ -23,7 +23,7 @@ from psycopg.conninfo import make_conninfo
 from agent.db import embedded, migrations, programs, setup
 from agent.db.administrator import administrator
 from agent.db.logins import derive_password
-from agent.errors import ConfigurationError, DatabaseUnavailable, InvalidInput
+from agent.errors import ConfigurationError, DatabaseUnavailable, InvalidInput, SetupRequired
 from agent.settings import Settings
 
 Progress = Callable[[int, int], None]
@@ -34,7 +34,7 @@ _RESTORING = "agent_restoring"
 _MAGIC = b"PGDMP"
 
 _COUNT_TABLES = """
-SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT count(*), to_regclass('agents.agent_memory') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 """
 _OTHER_SESSIONS = """
@@ -61,16 +61,16 @@ def backup(
         raise InvalidInput(f"{str(file)!r} exists already: name another file, or say that it may be overwritten.")
     admin = administrator(settings)
     with psycopg.connect(admin.url) as conn:
-        count = conn.execute(_COUNT_TABLES).fetchone()
+        tables, known = conn.execute(_COUNT_TABLES).fetchone() or (0, None)
+    if known is None:
+        raise SetupRequired(f"There is nothing to back up: no agent has worked in {str(home)!r} yet. Check AGENT_HOME.")
     try:
         descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:100]}-")
     except OSError as error:
         raise InvalidInput(f"No file can be written in {str(file.parent)!r}: {error.strerror}.") from error
     os.close(descriptor)
     try:
-        _dump(
-            home, admin.secret, Path(name), _counting(progress, count[0] if count else 0, "dumping contents of table")
-        )
+        _dump(home, admin.secret, Path(name), _counting(progress, tables, "dumping contents of table"))
         size = Path(name).stat().st_size
         if with_secret:
             _write_private(file.with_name(f"{file.name}.secret"), admin.secret)
