@@ -42,6 +42,8 @@ def bind(
             return Field(relation=entity.relation, column=column, via=entity.via)
     if column := column_of(names, main):
         return Field(relation=main, column=column)
+    if any(isinstance(name, ValueName) for name in names):
+        return None  # "paused campaigns" are not the campaigns of paused clients
     parents = [
         Field(relation=parent, column=column, via=key)
         for key, parent in graph.parents(main)
@@ -103,7 +105,7 @@ def _bind_label(pending: Pending, entities: Sequence[Entity], main: Relation, gr
 
 
 def _bind_measure(pending: Pending, entities: Sequence[Entity], main: Relation) -> Condition | None:
-    """ "orders over 100": the nearest relation before it that has one column for amounts."""
+    """For "orders over 100": the nearest relation before it that has one column for amounts."""
     before = sorted((e for e in entities if e.start < pending.at), key=lambda e: -e.start)
     for entity in (*before[:1], None):
         relation = entity.relation if entity else main

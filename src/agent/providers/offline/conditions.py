@@ -21,8 +21,8 @@ _OPERATORS: tuple[tuple[str, Comparison], ...] = (
     ("<=|≤", "<="),
     (">", ">"),
     ("<", "<"),
-    ("is|are|was|of? greater|more|higher|larger|bigger|longer than", ">"),
-    ("is|are|was|of? less|lower|smaller|fewer|shorter|cheaper than", "<"),
+    ("is|are|was|of|with|have|has? greater|more|higher|larger|bigger|longer than", ">"),
+    ("is|are|was|of|with|have|has? less|lower|smaller|fewer|shorter|cheaper than", "<"),
     ("is|are|was|of? at least", ">="),
     ("is|are|was|of? at most", "<="),
     ("is|are|was? exactly", "="),
@@ -58,7 +58,7 @@ def take_column_conditions(s: Sentence, mentions: Sequence[Mention], periods: Se
     """Conditions that name their column; they come before anything else may claim its words."""
     found: list[Pending] = []
     for number, mention in enumerate(mentions):
-        if s.free(mention.start) and mention.columns:
+        if s.free(mention.start) and mention.columns and not mention.relations:
             found += _on_column(s, mention, mentions[number + 1 :], periods)
     return found
 
@@ -68,8 +68,10 @@ def take_other_conditions(
 ) -> list[Pending]:
     """Labels ("shipped"), bare comparisons ("over 100") and spans of time; with `known`, in their order."""
     found = list(known)
-    found += [_on_value(s, mention) for mention in mentions if s.free(mention.start) and mention.values]
-    found += _bare_comparisons(s)
+    for number, mention in enumerate(mentions):
+        if s.free(mention.start) and mention.values:
+            found.append(_on_value(s, mention, mentions[number + 1 : number + 2]))
+    found += _bare_comparisons(s, mentions)
     dated = {pending.period.at for pending in found if pending.period}
     found += [Pending(at=p.at, end=p.at, period=p) for p in periods if p.at not in dated]
     return sorted(found, key=lambda pending: pending.at)
@@ -77,7 +79,7 @@ def take_other_conditions(
 
 def _on_column(s: Sentence, mention: Mention, following: Sequence[Mention], periods: Sequence[Period]) -> list[Pending]:
     columns, start, end = mention.columns, mention.start, mention.end
-    timed = tuple(c for c in columns if c.column.temporal)
+    timed = tuple(c for c in columns if c.column.temporal or (c.column.numeric and "year" in c.column.name.lower()))
     period = next((p for p in periods if end <= p.at <= end + 1), None)
     if timed and period:
         s.use(start, end)
@@ -91,7 +93,7 @@ def _on_column(s: Sentence, mention: Mention, following: Sequence[Mention], peri
 
 
 def _missing(s: Sentence, mention: Mention) -> Pending | None:
-    """ "email is empty", "without an email", "with a phone"."""
+    """For "email is empty", "without an email", "with a phone"."""
     start, end, columns = mention.start, mention.end, mention.columns
     for patterns, comparison in ((_FILLED, "is not null"), (_EMPTY, "is null")):
         for pattern in patterns:
@@ -138,7 +140,7 @@ def _compared(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pe
 
 
 def _equal(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pending | None:
-    """ "status is paused", "status = 3", "with status paused", "city is Berlin"."""
+    """For "status is paused", "status = 3", "with status paused", "city is Berlin"."""
     said = s.match(mention.end, "is|are|was|=|equals|equal|:|of to?")
     at = said or mention.end
     negated = s.match(at, "not")
@@ -172,7 +174,7 @@ def _pending(s: Sentence, mention: Mention, comparison: Comparison, found: tuple
 
 
 def _adjective(s: Sentence, mention: Mention) -> list[Pending]:
-    """ "active" for `is_active`, "shipped" for `shipped_at`, "unpaid" for `paid_at`."""
+    """For "active" for `is_active`, "shipped" for `shipped_at`, "unpaid" for `paid_at`."""
     if mention.values or mention.relations:
         return []
     said = tuple(c for c in mention.columns if c.short and (c.column.boolean or c.column.temporal))
@@ -188,10 +190,15 @@ def _adjective(s: Sentence, mention: Mention) -> list[Pending]:
     ]
 
 
-def _on_value(s: Sentence, mention: Mention) -> Pending:
+def _on_value(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pending:
     negated = _negated(s, mention.start)
-    s.use(mention.start, mention.end)
-    return Pending(at=mention.start, end=mention.end, values=mention.values, comparison="<>" if negated else "=")
+    values, end = mention.values, mention.end
+    for column in following:  # "high priority"
+        own = tuple(v for v in values if any(v.column is c.column for c in column.columns))
+        if column.start == end and own and s.free(column.start):
+            values, end = own, column.end
+    s.use(mention.start, end)
+    return Pending(at=mention.start, end=end, values=values, comparison="<>" if negated else "=")
 
 
 def _negated(s: Sentence, start: int) -> bool:
@@ -207,8 +214,8 @@ def _negated(s: Sentence, start: int) -> bool:
     return bool(found)
 
 
-def _bare_comparisons(s: Sentence) -> list[Pending]:
-    """ "orders over 100": a comparison with no column named."""
+def _bare_comparisons(s: Sentence, mentions: Sequence[Mention]) -> list[Pending]:
+    """For "orders over 100": a comparison with no column named, or one named after it ("more than 600 pages")."""
     found = []
     for at in range(len(s.tokens)):
         between = s.match(at, "between")
@@ -224,8 +231,12 @@ def _bare_comparisons(s: Sentence) -> list[Pending]:
         operator, after = _operator(s, at)
         number = _number(s, after) if operator else None
         if operator and number:
-            s.use(at, after + 1)
-            found.append(Pending(at=at, end=after + 1, comparison=operator, value=Given(text=number, number=True)))
+            named = next((m for m in mentions if m.start == after + 1 and m.columns and s.free(m.start)), None)
+            end = named.end if named else after + 1
+            s.use(at, end)
+            columns = named.columns if named else ()
+            given = Given(text=number, number=True)
+            found.append(Pending(at=at, end=end, comparison=operator, columns=columns, value=given))
     return found
 
 

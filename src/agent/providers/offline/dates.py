@@ -83,7 +83,8 @@ def _between(s: Sentence, at: int) -> Found | None:
 def _bounded(s: Sentence, at: int) -> Found | None:
     for words, side in (
         ("since|from|starting", "from start"),
-        ("after|later than", "from end"),
+        ("after", "from end"),
+        ("later than", "from end"),
         ("before|prior|earlier", "to start"),
         ("until|till|through", "to end"),
     ):
@@ -185,7 +186,7 @@ def _calendar(s: Sentence, at: int) -> Found | None:
 
 
 def _month(s: Sentence, at: int) -> Found | None:
-    """ "March 2025"; without a year, the month of this year."""
+    """For "March 2025"; without a year, the month of this year."""
     token = s.tokens[at]
     month = _MONTH_NUMBER[token.low]
     if year := _year(s, at + 1):

@@ -98,7 +98,7 @@ def _entity(s: Sentence, mention: Mention, follower: Mention | None, ranked_end:
 
 
 def _compound(s: Sentence, mention: Mention, follower: Mention | None, relation: Relation) -> ColumnName | None:
-    """ "client name": the column right after its relation."""
+    """For "client name": the column right after its relation."""
     if follower is None or follower.start != mention.end or not s.free(follower.start):
         return None
     column = next((c for c in follower.columns if c.relation.id == relation.id and not c.negated), None)
@@ -131,7 +131,7 @@ def _role(s: Sentence, mention: Mention, ranked_end: int | None, *, first: bool)
 
 
 def _counted(s: Sentence, start: int) -> tuple[int | None, int | None] | None:
-    """ "more than 3", "at least 2", "exactly 1", "3" right before a relation, as (least, most)."""
+    """For "more than 3", "at least 2", "exactly 1", "3" right before a relation, as (least, most)."""
     if not s.free(start - 1) or (count := count_of(s.tokens[start - 1])) is None:
         return None
     for words, least, most in (
@@ -213,7 +213,7 @@ def _in_name(s: Sentence, at: int, *, lower: bool) -> bool:
 
 
 def _lower_name_allowed(s: Sentence, mention: Mention) -> bool:
-    """ "orders of client acme": one of them, after a word of ownership."""
+    """For "orders of client acme": one of them, after a word of ownership."""
     last = s.tokens[mention.end - 1]
     before = mention.start - 1
     while before >= 0 and s.tokens[before].low in ("the", "a"):

@@ -102,7 +102,7 @@ def _narrowed(before: Query, r: reader.Reading) -> Query | None:
 
 
 def _asks_again(r: reader.Reading) -> bool:
-    """ "how many are there?" after a count is the same question."""
+    """For "how many are there?" after a count is the same question."""
     return r.frame.measure is not None
 
 

@@ -10,7 +10,7 @@ from agent.providers.offline.language import Sentence, count_of
 from agent.providers.offline.lexicon import Mention
 from agent.providers.offline.query import Function
 
-Ranking = Literal["value", "price", "time", "age", "related"]
+Ranking = Literal["value", "length", "price", "time", "age", "related"]
 
 _MEASURES: tuple[tuple[Function, tuple[str, ...]], ...] = (
     ("count", ("how many", "the? total? number of", "count of", "count", "the? amount of? of")),
@@ -31,8 +31,8 @@ _RANKINGS: tuple[tuple[str, Ranking, bool], ...] = (
     ("youngest", "age", True),
     ("highest|largest|biggest|greatest|best|top", "value", True),
     ("lowest|smallest", "value", False),
-    ("longest", "value", True),
-    ("shortest", "value", False),
+    ("longest", "length", True),
+    ("shortest", "length", False),
     ("most", "related", True),
     ("fewest|least", "related", False),
 )
@@ -41,7 +41,7 @@ _DEFAULT_MANY = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """ "top 5", "the cheapest": by what, which end first, how many (None: not said), and where the words stand."""
+    """For "top 5", "the cheapest": by what, which end first, how many (None: not said), and where the words stand."""
 
     by: Ranking
     descending: bool
@@ -63,7 +63,7 @@ class Frame:
 
 
 def take_sorting(s: Sentence) -> tuple[int | None, bool]:
-    """ "sorted by", before "order" can be taken for a table; and whether "descending" was said."""
+    """For "sorted by", before "order" can be taken for a table; and whether "descending" was said."""
     found = s.take("sorted|ordered|sort|ranked by", "sort|order them|it|these by", "in order of")
     if not found:
         for at in range(2, len(s.tokens)):
@@ -90,7 +90,8 @@ def _measure(s: Sentence, names: set[int], mentions: Sequence[Mention]) -> tuple
         if not found:
             continue
         start, end = found
-        if start in names and not (s.tokens[start].low == "total" and _total_is_sum(s, start, mentions)):
+        named = start in names and end == start + 1
+        if named and not (s.tokens[start].low == "total" and _total_is_sum(s, start, mentions)):
             continue
         s.use(start, end)
         if function in ("sum", "avg") and s.match(end, "total|sum") and end not in names:
@@ -110,14 +111,14 @@ def _ranked(s: Sentence, names: set[int]) -> Ranked | None:
     for pattern, by, descending in _RANKINGS:
         for start in range(len(s.tokens)):
             end = s.match(start, pattern)
-            if end is None or (start in names and end == start + 1):
+            if end is None or (start in names and end == start + 1) or s.match(start - 1, "at"):
                 continue
             return _with_limit(s, Ranked(by=by, descending=descending, limit=None, start=start, end=end))
     return _last_rows(s, names)
 
 
 def _last_rows(s: Sentence, names: set[int]) -> Ranked | None:
-    """ "the last 5 orders", "first order": in time, and never "last name"."""
+    """For "the last 5 orders", "first order": in time, and never "last name"."""
     for word, descending in (("last", True), ("first", False)):
         found = s.search(word)
         if found and found[0] not in names and not s.match(found[1], "name"):
@@ -140,7 +141,7 @@ def _with_limit(s: Sentence, ranked: Ranked) -> Ranked:
 
 
 def _first_rows(s: Sentence) -> int | None:
-    """ "first 10 clients", "show 5 orders", "limit 5"."""
+    """For "first 10 clients", "show 5 orders", "limit 5"."""
     for pattern in ("first", "limit", "show|list|give|display|get|see me?"):
         found = s.search(pattern)
         if found and s.free(found[1]) and (count := count_of(s.tokens[found[1]])):

@@ -130,9 +130,15 @@ class Lexicon:
             if not all(sentence.free(i) and sentence.tokens[i].kind == "word" for i in span):
                 continue
             stems = tuple(word for i in span for word in words_of(sentence.tokens[i].low))
-            if terms := self.terms.get(stems):
+            terms = self.terms.get(stems)
+            if terms and not (length > 1 and self._splits(stems, terms)):
                 return Mention(start=at, end=at + length, terms=tuple(terms))
         return None
+
+    def _splits(self, stems: tuple[str, ...], terms: Sequence[Term]) -> bool:
+        """For "paid invoices" meaning a label and a table, even where some view has a column paid_invoices."""
+        ends_in_relation = any(isinstance(term, RelationName) for term in self.terms.get(stems[-1:], ()))
+        return ends_in_relation and all(isinstance(term, ColumnName) for term in terms)
 
 
 def lexicon_of(relations: Sequence[Relation], meanings: Iterable[Meaning] = ()) -> Lexicon:
@@ -185,6 +191,8 @@ def _column_terms(relation: Relation, column: Column) -> Iterator[Named]:
     if column.temporal and len(words) > 1 and words[-1] in _TIME_SUFFIXES:
         yield words[:-1], short
         yield from _negated(words[:-1], short)
+    if column.numeric and len(words) > 1 and words[-1] == "year":
+        yield words[:-1], short
     if column.boolean:
         said = words[1:] if len(words) > 1 and words[0] in ("is", "has", "have", "was") else words
         yield said, short
@@ -222,8 +230,7 @@ def _comment_names(comment: str) -> Iterator[tuple[str, ...]]:
         words += words_of(word)
     words = [word for word in words if word not in FILLER]
     if words:
-        yield tuple(words)
-        yield (words[-1],)
+        yield from {tuple(words), (words[-1],)}
 
 
 def _value_terms(relation: Relation, column: Column) -> Iterator[Named]:
@@ -247,7 +254,7 @@ def _meaning_terms(relations: Sequence[Relation], meanings: Iterable[Meaning]) -
 
 
 def _split_table(meaning: Meaning, relation: Relation) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """ "campaign status" is the column status of campaigns, where there is such a table."""
+    """For "campaign status" is the column status of campaigns, where there is such a table."""
     bare = _bare(relation)
     if not meaning.table and len(meaning.column) > len(bare) and meaning.column[: len(bare)] == bare:
         return meaning.column[len(bare) :], bare

@@ -175,7 +175,7 @@ def _assemble(r: Reading, main: Relation) -> Query:
 
 
 def _total_as_sum(r: Reading) -> Reading:
-    """ "total per client": with groups, a column named total is added up."""
+    """For "total per client": with groups, a column named total is added up."""
     column = next((m for m in r.free_columns() if r.s.tokens[m.start].low == "total"), None)
     if column and r.frame.measure is None:
         r.frame = replace(r.frame, measure="sum")
@@ -212,7 +212,7 @@ def _amount(r: Reading, main: Relation, *, prices: bool = False) -> Column:
 
 
 def _ranked_by_related(r: Reading, main: Relation) -> Query:
-    """ "which client has the most orders", "the status with the fewest orders"."""
+    """For "which client has the most orders", "the status with the fewest orders"."""
     child, ranked = r.of_role("ranked")[0].relation, r.frame.ranked
     subject = next((e for e in r.of_role("plain") if e.relation.id != child.id), None)
     assert ranked is not None  # noqa: S101  # the caller looked
@@ -239,7 +239,7 @@ def _ranked_by_related(r: Reading, main: Relation) -> Query:
 
 
 def _by_relation(r: Reading) -> Entity | None:
-    """ "top 5 clients by orders": what follows "by" is counted."""
+    """For "top 5 clients by orders": what follows "by" is counted."""
     return next((e for e in r.of_role("group") if e.column is None and _below(r, e)), None)
 
 
@@ -250,7 +250,7 @@ def _below(r: Reading, entity: Entity) -> bool:
 
 
 def _ranked_by_measure(r: Reading, main: Relation) -> Query:
-    """ "top 5 clients by total order value", "the department with the highest average salary"."""
+    """For "top 5 clients by total order value", "the department with the highest average salary"."""
     ranked, counted = r.frame.ranked, _by_relation(r)
     assert ranked is not None  # noqa: S101  # the caller looked
     function = r.frame.measure or "count"
@@ -260,7 +260,7 @@ def _ranked_by_measure(r: Reading, main: Relation) -> Query:
     measured = counted.relation if counted else main
     subject = next((e for e in plain if e.relation.id != measured.id), None)
     if subject is None:
-        return _ranked_rows(r, main) if not r.of_role("group") else _ranked_groups(r, main)
+        return _ranked_groups(r, main, groups_of(r, main))
     wanted = None if function == "count" else measure_field(r, measured)
     if function == "count" and counted is None:
         raise unclear(f"I do not know what to count for {subject.relation.name}")
@@ -272,12 +272,27 @@ def _ranked_by_measure(r: Reading, main: Relation) -> Query:
     )  # fmt: skip
 
 
-def _ranked_groups(r: Reading, main: Relation) -> Query:
-    raise unclear(f"I do not know how to rank {main.name} by groups")
+def _ranked_groups(r: Reading, main: Relation, groups: tuple[Group, ...]) -> Query:
+    """For "which genre has the highest average price"."""
+    ranked, function = r.frame.ranked, r.frame.measure
+    assert ranked is not None  # noqa: S101  # the caller looked
+    mention = next((m for m in r.free_columns() if m.start < ranked.start), None)
+    wanted = column_of(mention.columns, main) if mention and not groups else None
+    if mention and wanted:
+        r.s.use(mention.start, mention.end)
+        groups = (Group(field=Field(relation=main, column=wanted)),)
+    if not groups or function is None:
+        raise unclear(f"I do not know what of {main.name} to rank")
+    measured = None if function == "count" else measure_field(r, main)
+    conditions, related = conditions_of(r, main)
+    return Query(
+        main=main, groups=groups, measure=Measure(function=function, field=measured), conditions=conditions, related=related,
+        order=Order(field=None, descending=ranked.descending), limit=ranked.limit or 1,
+    )  # fmt: skip
 
 
 def _ranked_rows(r: Reading, main: Relation) -> Query:
-    """ "the 5 most expensive products", "latest order", "the employee with the highest salary"."""
+    """For "the 5 most expensive products", "latest order", "the employee with the highest salary"."""
     ranked = r.frame.ranked
     assert ranked is not None  # noqa: S101  # the caller looked
     wanted = ranking_field(r, main)
@@ -310,7 +325,7 @@ def ranking_field(r: Reading, main: Relation) -> Field:
     compound = next((e for e in r.entities if e.column and e.relation.id == main.id and e.column.column.numeric), None)
     if compound and compound.column:
         return Field(relation=main, column=compound.column.column)
-    if near or ranked.by == "related":
+    if near or ranked.by in ("related", "length"):
         raise unclear(f"I do not know what the most of {main.name} means")
     return Field(relation=main, column=_amount(r, main))
 
@@ -371,7 +386,7 @@ def projection(r: Reading, main: Relation) -> tuple[Field, ...]:
 
 
 def _shown_along(r: Reading, entity: Entity, main: Relation) -> bool:
-    """ "orders with their clients": a parent that stands there without any condition."""
+    """For "orders with their clients": a parent that stands there without any condition."""
     if entity.role != "plain" or entity.column or entity.relation.id == main.id:
         return False
     path = r.graph.path(main, entity.relation, via=entity.via)
@@ -379,10 +394,10 @@ def _shown_along(r: Reading, entity: Entity, main: Relation) -> bool:
 
 
 def _column_groups(s: Sentence, mentions: Sequence[Mention], frame: Frame) -> list[tuple[int, Mention | str]]:
-    """ "per status", "by month", "monthly"; their words are marked as used."""
+    """For "per status", "by month", "monthly"; their words are marked as used."""
     groups: list[tuple[int, Mention | str]] = []
     for at, token in enumerate(s.tokens):
-        if token.low in _ADVERBS and s.free(at):
+        if token.low in _ADVERBS and s.free(at) and not any(m.start <= at < m.end for m in mentions):
             s.use(at, at + 1)
             groups.append((at, _ADVERBS[token.low]))
     for pattern in _GROUPING:
@@ -395,18 +410,20 @@ def _column_groups(s: Sentence, mentions: Sequence[Mention], frame: Frame) -> li
             if mention is None and s.tokens[end].stem in UNITS:
                 s.use(at, end + 1)
                 groups.append((at, s.tokens[end].stem))
-            elif mention and mention.columns and not mention.relations and not _is_ranking(s, mention, frame):
+            elif mention and _groups_by(mention, pattern, frame):
                 s.use(at, mention.end)
                 groups.append((at, mention))
     return groups
 
 
-def _is_ranking(s: Sentence, mention: Mention, frame: Frame) -> bool:
-    """ "top 5 products by price", "list employees by salary" sort; they do not group."""
-    if frame.ranked:
+def _groups_by(mention: Mention, pattern: str, frame: Frame) -> bool:
+    """Whether the column after a grouping word groups; "top 5 products by price", "list employees by salary" sort."""
+    if not mention.columns or mention.relations:
+        return False
+    if pattern != "by":
         return True
     sortable = all(c.column.numeric or c.column.temporal for c in mention.columns)
-    return frame.measure is None and sortable
+    return frame.ranked is None and not (frame.measure is None and sortable)
 
 
 def groups_of(r: Reading, main: Relation) -> tuple[Group, ...]:

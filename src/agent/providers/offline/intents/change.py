@@ -1,4 +1,4 @@
-""" "Set campaign 3 to paused", "change the email of client 5 to ...": an UPDATE of one column of one row, named by key or name."""
+"""For "Set campaign 3 to paused", "change the email of client 5 to ...": an UPDATE of one column of one row, named by key or name."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _call(change: Change, turn: Turn) -> tuple[str, dict[str, object]]:
 
 
 def _by_verb(s: Sentence, lexicon: Lexicon) -> Change | Cannot | None:
-    """ "change <column> of <row> to <value>", "set <row> to <label>"."""
+    """For "change <column> of <row> to <value>", "set <row> to <label>"."""
     verb = _start(s)
     to = next((at for at in range(len(s.tokens) - 1, verb, -1) if s.match(at, _TO)), None)
     if to is None:
@@ -89,7 +89,7 @@ def _by_verb(s: Sentence, lexicon: Lexicon) -> Change | Cannot | None:
 
 
 def _by_status_verb(s: Sentence, lexicon: Lexicon) -> Change | Cannot | None:
-    """ "pause the campaign 'Spring Sale'": the verb is a label of the row's status."""
+    """For "pause the campaign 'Spring Sale'": the verb is a label of the row's status."""
     verb = _start(s)
     if verb >= len(s.tokens) or s.tokens[verb].kind != "word":
         return None
@@ -180,7 +180,7 @@ def _named_column(entity: Entity, mentions: Sequence[Mention], s: Sentence) -> C
 
 
 def _label_value(entity: Entity, value: str, lexicon: Lexicon) -> tuple[Column, str] | None:
-    """ "set campaign 3 to paused": the column that has this label, the status when several have."""
+    """For "set campaign 3 to paused": the column that has this label, the status when several have."""
     labels = [(column, v) for column, v, word in _labels(entity, lexicon) if (word,) == words_of(value)]
     exact = [(c, v) for c in entity.relation.columns for v in c.values if v.lower() == value.lower()]
     found = list(dict.fromkeys([*labels, *exact]))

@@ -1,4 +1,4 @@
-""" "What tables are there?", "describe orders", "which columns does clients have?": the schema, from describe_schema."""
+"""For "What tables are there?", "describe orders", "which columns does clients have?": the schema, from describe_schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-""" "What do you remember about...", "what does status 3 mean?": answer from memory, searched when the prompt does not tell."""
+"""For "What do you remember about...", "what does status 3 mean?": answer from memory, searched when the prompt does not tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-""" "Remember that status 3 means paused": save what follows as a fact."""
+"""For "Remember that status 3 means paused": save what follows as a fact."""
 
 from __future__ import annotations
 
