@@ -36,6 +36,7 @@ from agent.learning.structure import (
     Relationship,
     RowSecurity,
     Trigger,
+    relations,
 )
 
 # Raised when what is stored would differ for the same catalogs; a stored structure of another format is read anew.
@@ -71,13 +72,22 @@ class Rules:
     mask: bool = True
 
 
-def assemble(catalog: Catalog, rules: Rules) -> AppStructure:
-    """The structure of a catalog snapshot, without newest values, changes and the time of discovery."""
+def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructure:
+    """The structure of a catalog snapshot, without newest values, changes and the time of discovery.
+
+    A relation that was busy stays as it is `known`.
+    """
     allowed = [row for row in catalog.relations if not rules.deny.table(row["schema"], row["name"])]
     denied = {row["oid"] for row in catalog.relations} - {row["oid"] for row in allowed}
     names = {row["oid"]: qualified(row["schema"], row["name"]) for row in allowed}
     labels = {row["oid"]: row["labels"] for row in catalog.types if row["labels"]}
-    found = [_Assembler(catalog, rules, names, labels, row).relation() for row in allowed]
+    before = {relation["qualified"]: relation for relation in relations(known)}
+    found = [
+        before[names[row["oid"]]]
+        if row["oid"] in catalog.busy and names[row["oid"]] in before
+        else _Assembler(catalog, rules, names, labels, row).relation()
+        for row in allowed
+    ]
     types = [_data_type(row) for row in catalog.types]
     return AppStructure(
         format=FORMAT,
@@ -148,7 +158,7 @@ class _Assembler:
             readable=row["readable"],
             row_security=_row_security(row, policies),
             partitions=folded["partitions"] if folded else 0,
-            partition_key=None if self._has_denied() else one_line(row["partition_key"]) or None,
+            partition_key=None if self._has_denied() else one_line(folded["partition_key"] if folded else None) or None,
             inherits=[self.names[parent] for parent in row["parents"] or () if parent in self.names],
             columns=columns,
             primary_key=next((key["columns"] for key in constraints if key["type"] == "p"), []),
@@ -203,7 +213,7 @@ class _Assembler:
         if labels:
             return showable(labels)
         for check in self.catalog.domain_checks.get(column["type_oid"], ()):
-            allowed = allowed or listed_values(check["definition"])
+            allowed = allowed or listed_values(check["definition"] or "")
         return showable(allowed) or common_values(column["name"], statistics, numeric=column["category"] == "N")
 
     def _foreign_key(self, key: Row) -> list[ForeignKey]:
@@ -264,7 +274,7 @@ class _Assembler:
 
 def _allowed_values(constraints: Sequence[Row]) -> dict[str, list[str]]:
     checks = [key for key in constraints if key["type"] == "c" and len(key["columns"] or ()) == 1]
-    return {key["columns"][0]: values for key in checks if (values := listed_values(key["definition"]))}
+    return {key["columns"][0]: values for key in checks if (values := listed_values(key["definition"] or ""))}
 
 
 def _row_security(row: Row, policies: Sequence[Policy]) -> RowSecurity:

@@ -185,7 +185,7 @@ async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progr
     progress("catalogs", 0, 2)
     rows = await catalog.read_catalog(runtime)
     settings = runtime.settings
-    structure = assemble(rows, Rules(deny=DenyList.parse(settings.deny), mask=settings.mask_personal))
+    structure = assemble(rows, Rules(deny=DenyList.parse(settings.deny), mask=settings.mask_personal), known)
     progress("catalogs", 1, 2)
     places = time_columns(structure)
     newest = await catalog.read_newest(places, runtime=runtime)
@@ -195,7 +195,8 @@ async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progr
         table["profile"]["newest"] = by_table.get((table["schema"], table["name"]))
         _note_growth(table, earlier.get(table["qualified"]), known)
     progress("catalogs", 2, 2)
-    structure["fingerprint"] = _fingerprint(structure["fingerprint"], runtime)
+    # What was busy is incomplete or old: a fingerprint that equals no other has it read again at the next check.
+    structure["fingerprint"] = _fingerprint(f"{'busy ' if rows.busy else ''}{structure['fingerprint']}", runtime)
     structure["discovered_at"] = datetime.now(UTC).isoformat()
     return structure
 

@@ -1,7 +1,8 @@
 """Reads the catalogs of the application database: one consistent snapshot, about a dozen queries, no scan of any table.
 
 `pg_catalog` shows every object, also those that the reading login may not read; `information_schema` would hide them.
-Sizes come from `relpages`, because `pg_relation_size` waits for locks.
+Nothing here waits for a lock: sizes come from `relpages`, and definitions (defaults, checks, indexes), for which the server
+locks the table, are left out for a table that is being changed. It then counts as busy, and is read again later.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ Row = Mapping[str, Any]
 _log = structlog.get_logger(__name__)
 _queries = load_queries(__package__, "discovery.sql")
 
-# A catalog function fails on an object that was dropped after the snapshot was taken: read again.
-_ATTEMPTS = 3
-_DROPPED_MEANWHILE = (
+# A definition cannot be read of an object that was dropped, or locked, after the snapshot was taken: read again, in the
+# end without any definition.
+_ATTEMPTS = 4
+_CHANGED_MEANWHILE = (
     psycopg.errors.InternalError_,
+    psycopg.errors.LockNotAvailable,
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedObject,
     psycopg.errors.UndefinedColumn,
@@ -64,6 +67,7 @@ class Catalog:
     types: Sequence[Row] = ()
     functions: Sequence[Row] = ()
     extensions: Sequence[Row] = ()
+    busy: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +88,15 @@ async def read_fingerprint(runtime: Runtime) -> str:
 
 
 async def read_catalog(runtime: Runtime) -> Catalog:
-    """Everything in the catalogs, from one snapshot; read again when objects vanish meanwhile."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    """Everything in the catalogs, from one snapshot; read again when objects change meanwhile."""
+    for _ in range(_ATTEMPTS - 1):
         try:
             async with _snapshot(runtime) as conn:
                 return await _read(conn, scope(runtime))
-        except _DROPPED_MEANWHILE as error:
-            if attempt == _ATTEMPTS:
-                raise
+        except _CHANGED_MEANWHILE as error:
             _log.info("discovery_repeated", reason=str(error))
-    raise AssertionError("unreachable")
+    async with _snapshot(runtime) as conn:
+        return await _read(conn, scope(runtime), definitions=False)
 
 
 async def read_newest(columns: Sequence[TimeColumn], *, runtime: Runtime) -> dict[TimeColumn, str]:
@@ -136,32 +139,35 @@ async def _snapshot(runtime: Runtime, *, timeout_ms: int | None = None) -> Async
         yield conn
 
 
-async def _read(conn: Connection, where: Mapping[str, Any]) -> Catalog:
+async def _read(conn: Connection, where: Mapping[str, Any], *, definitions: bool = True) -> Catalog:
     async def rows(name: str, **more: object) -> list[Row]:
         return [*await (await conn.execute(_queries[name], {**where, **more})).fetchall()]
 
     (head,) = await rows("fingerprint")
     relations = await rows("relations")
     oids = [row["oid"] for row in relations]
-    partitions = await rows("partitions", partitioned=[row["oid"] for row in relations if row["kind"] == "p"])
-    leaves = [row["leaf"] for row in partitions]
-    constraints = await rows("constraints", relations=oids)
+    readable = [row["oid"] for row in relations if definitions and not row["busy"]]
+    partitioned = [row["oid"] for row in relations if row["kind"] == "p"]
+    partitions = await rows("partitions", partitioned=partitioned, open=readable)
+    leaves = [row["leaf"] for row in partitions if row["leaf"] is not None]
+    constraints = await rows("constraints", relations=oids, open=readable)
     return Catalog(
         server_version=head["server_version"],
         database=head["database"],
         fingerprint=head["fingerprint"],
         relations=relations,
         partitions={row["root"]: row for row in partitions},
-        columns=_grouped(await rows("columns", relations=oids)),
+        columns=_grouped(await rows("columns", relations=oids, open=readable)),
         constraints=_grouped([row for row in constraints if row["relation"]]),
         domain_checks=_grouped([row for row in constraints if row["domain"]], by="domain"),
-        indexes=_grouped(await rows("indexes", relations=oids)),
+        indexes=_grouped(await rows("indexes", relations=oids, open=readable)),
         triggers=_grouped(await rows("triggers", relations=oids)),
         policies=_grouped(await rows("policies", relations=oids)),
         statistics=_grouped(await rows("statistics", analyzed=oids + leaves)),
         types=await rows("types"),
         functions=await rows("functions"),
         extensions=await rows("extensions"),
+        busy=frozenset(oids) - frozenset(readable),
     )
 
 

@@ -49,7 +49,7 @@ SELECT current_setting('server_version_num')::integer AS server_version, current
          (SELECT string_agg(hash, '' ORDER BY oid) FROM relations),
          (SELECT concat(count(*), ':', bit_xor(hash), ':', sum(hash)) FROM rows))) AS fingerprint
 
--- relations: tables of every kind and views, with what the login may do and the server's counters; partitions are folded
+-- relations: tables of every kind and views, with what the login may do and the server's counters; partitions are folded. Definitions of a `busy` one are not read: the server would lock it for that, behind the change in progress
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, d.description AS comment,
        c.reltuples::float8 AS estimate, c.relpages::bigint AS pages, c.relhassubclass AS has_children,
        (SELECT coalesce(sum(i.relpages), 0)::bigint FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
@@ -58,7 +58,8 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        coalesce(has_schema_privilege(n.oid, 'usage') AND has_any_column_privilege(c.oid, 'select'), false) AS readable,
        coalesce(has_schema_privilege(n.oid, 'usage') AND has_table_privilege(c.oid, 'select'), false) AS wholly_readable,
        c.relrowsecurity AND row_security_active(c.oid) AS secured,
-       CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partition_key,
+       c.oid IN (SELECT l.relation FROM pg_locks l WHERE l.mode = 'AccessExclusiveLock' AND l.relation IS NOT NULL
+                    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS busy,
        (SELECT array_agg(i.inhparent::bigint ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = c.oid) AS parents,
        s.n_live_tup AS live, s.n_tup_ins AS inserted, s.n_tup_upd AS updated, s.n_tup_del AS deleted,
        greatest(s.last_analyze, s.last_autoanalyze)::text AS analyzed_at
@@ -72,28 +73,33 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.objsubid = 0 AND e.deptype = 'e')
  ORDER BY n.nspname, c.relname
 
--- partitions: leaves and counters of each partitioned table; `leaf` is the fullest one, whose statistics stand for the parent's
-SELECT p.root, count(*) AS partitions, sum(greatest(p.reltuples, 0))::float8 AS estimate, sum(p.pages)::bigint AS pages,
-       sum(p.n_live_tup)::bigint AS live, sum(p.n_tup_ins)::bigint AS inserted, sum(p.n_tup_upd)::bigint AS updated,
-       sum(p.n_tup_del)::bigint AS deleted, max(p.analyzed_at)::text AS analyzed_at,
-       (array_agg(p.oid ORDER BY p.reltuples DESC, p.oid))[1] AS leaf
-  FROM (SELECT r.oid AS root, c.oid::bigint AS oid, c.reltuples, s.n_live_tup, s.n_tup_ins, s.n_tup_upd, s.n_tup_del,
-               greatest(s.last_analyze, s.last_autoanalyze) AS analyzed_at,
-               c.relpages + coalesce((SELECT sum(i.relpages) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
-                                       WHERE x.indrelid = c.oid), 0) AS pages
-          FROM unnest(%(partitioned)s::bigint[]) r (oid)
-         CROSS JOIN LATERAL pg_partition_tree(r.oid::oid::regclass) t
-          JOIN pg_class c ON c.oid = t.relid
-          LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
-         WHERE t.isleaf AND c.relkind <> 'p') p
- GROUP BY p.root
+-- partitions: leaves and counters of each partitioned table; `leaf` is the fullest one, whose statistics stand for the parent's. pg_partition_tree() would wait for locks
+WITH RECURSIVE tree (root, oid) AS (
+  SELECT r.oid, r.oid FROM unnest(%(partitioned)s::bigint[]) r (oid)
+   UNION ALL
+  SELECT t.root, i.inhrelid::bigint FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid::oid
+), leaves AS (
+  SELECT t.root, c.oid::bigint AS oid, c.reltuples, s.n_live_tup, s.n_tup_ins, s.n_tup_upd, s.n_tup_del,
+         greatest(s.last_analyze, s.last_autoanalyze) AS analyzed_at,
+         c.relpages + coalesce((SELECT sum(i.relpages) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+                                 WHERE x.indrelid = c.oid), 0) AS pages
+    FROM tree t JOIN pg_class c ON c.oid = t.oid::oid AND c.relkind <> 'p'
+    LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
+)
+SELECT r.oid AS root, count(p.oid) AS partitions, coalesce(sum(greatest(p.reltuples, 0)), 0)::float8 AS estimate,
+       coalesce(sum(p.pages), 0)::bigint AS pages, sum(p.n_live_tup)::bigint AS live, sum(p.n_tup_ins)::bigint AS inserted,
+       sum(p.n_tup_upd)::bigint AS updated, sum(p.n_tup_del)::bigint AS deleted, max(p.analyzed_at)::text AS analyzed_at,
+       (array_agg(p.oid ORDER BY p.reltuples DESC, p.oid))[1] AS leaf,
+       CASE WHEN r.oid = ANY (%(open)s::bigint[]) THEN pg_get_partkeydef(r.oid::oid) END AS partition_key
+  FROM unnest(%(partitioned)s::bigint[]) r (oid) LEFT JOIN leaves p ON p.root = r.oid
+ GROUP BY r.oid
 
 -- columns: of the relations found, in order; `labels_of` is the enum behind the type, also through a domain
 SELECT a.attrelid::bigint AS relation, a.attnum AS position, a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type,
        CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END AS base,
        t.typcategory::text AS category, coalesce(nullif(t.typbasetype, 0), t.oid)::bigint AS labels_of, t.oid::bigint AS type_oid,
        a.attnotnull AS not_null, a.attidentity <> '' AS identity, a.attidentity = 'a' AS always, a.attgenerated <> '' AS generated,
-       pg_get_expr(f.adbin, f.adrelid) AS "default", d.description AS comment,
+       CASE WHEN a.attrelid = ANY (%(open)s::bigint[]::oid[]) THEN pg_get_expr(f.adbin, f.adrelid) END AS "default", d.description AS comment,
        coalesce(has_column_privilege(a.attrelid, a.attnum, 'select'), false) AS readable
   FROM unnest(%(relations)s::bigint[]) r (oid)
   JOIN pg_attribute a ON a.attrelid = r.oid::oid
@@ -111,7 +117,8 @@ SELECT k.conname::text AS name, k.contype::text AS type, k.conrelid::bigint AS r
        (SELECT array_agg(a.attname::text ORDER BY o.place) FROM unnest(k.confkey) WITH ORDINALITY o (number, place)
           JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = o.number) AS target_columns,
        k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update,
-       CASE WHEN k.contype IN ('c', 'x') THEN pg_get_constraintdef(k.oid) END AS definition
+       CASE WHEN k.contype IN ('c', 'x') AND (k.contypid <> 0 OR k.conrelid = ANY (%(open)s::bigint[]::oid[]))
+            THEN pg_get_constraintdef(k.oid) END AS definition
   FROM pg_constraint k
   LEFT JOIN pg_class c ON c.oid = k.confrelid
   LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -121,7 +128,8 @@ SELECT k.conname::text AS name, k.contype::text AS type, k.conrelid::bigint AS r
 
 -- indexes: with the columns they lead with
 SELECT x.indrelid::bigint AS relation, i.relname::text AS name, m.amname::text AS method, x.indisunique AS unique,
-       x.indpred IS NOT NULL AS partial, x.indisvalid AS valid, pg_get_indexdef(x.indexrelid) AS definition,
+       x.indpred IS NOT NULL AS partial, x.indisvalid AS valid,
+       CASE WHEN x.indrelid = ANY (%(open)s::bigint[]::oid[]) THEN pg_get_indexdef(x.indexrelid) END AS definition,
        x.indexprs IS NOT NULL AS has_expressions,
        (SELECT array_agg(coalesce(a.attname::text, '') ORDER BY o.place)
           FROM unnest(x.indkey::smallint[]) WITH ORDINALITY o (number, place)

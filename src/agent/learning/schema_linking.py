@@ -30,6 +30,7 @@ from agent.tokens import BYTES_PER_TOKEN, estimate_tokens
 # Scores below these shares of the best one are noise (hits) or not worth a join path (core).
 _HIT, _CORE = 0.2, 0.5
 _MAX_HITS, _MAX_CORE, _MAX_NEIGHBOURS, _MAX_FUNCTIONS = 30, 6, 12, 5
+_MAX_ASKED_COLUMNS = 10
 _MAX_QUESTION_CHARS = 20_000
 _INDEXED_STRUCTURES = 16
 
@@ -172,11 +173,20 @@ def _size(block: str) -> int:
 
 
 def _blocks(relation: Relation, asked: frozenset[str], limit: int) -> Iterator[str]:
-    yield relation_text(relation, limit=limit)
-    names = [column["name"] for column in relation["columns"]]
-    wanted = [name for name in names if asked.intersection(stems(name))]
+    wanted = _asked_columns(relation, asked) if len(relation["columns"]) > limit else ()
+    yield relation_text(relation, limit=limit, first=wanted)
+    wanted = _asked_columns(relation, asked)
     yield relation_text(relation, only={*key_columns(relation), *wanted})
-    yield relation_text(relation, only=relation["primary_key"] or names[:3])
+    yield relation_text(
+        relation, only=relation["primary_key"] or [column["name"] for column in relation["columns"][:3]]
+    )
+
+
+def _asked_columns(relation: Relation, asked: frozenset[str]) -> list[str]:
+    """The columns that share most words with the question, those first."""
+    shared = [(len(asked.intersection(stems(column["name"]))), column["name"]) for column in relation["columns"]]
+    best = sorted((pair for pair in shared if pair[0]), key=lambda pair: -pair[0])
+    return [name for _, name in best[:_MAX_ASKED_COLUMNS]]
 
 
 def _overview(index: SchemaIndex, pack: _Pack) -> None:

@@ -22,10 +22,18 @@ _QUOTED_VALUE = set("|()',")
 
 
 def relation_text(
-    relation: Relation, *, only: Collection[str] | None = None, limit: int = MAX_COLUMNS, counts: bool = True
+    relation: Relation,
+    *,
+    only: Collection[str] | None = None,
+    first: Sequence[str] = (),
+    limit: int = MAX_COLUMNS,
+    counts: bool = True,
 ) -> str:
-    """The block of one relation: at most `limit` columns, or the columns `only`; without row counts for memory."""
-    chosen = _chosen(relation, only, limit)
+    """The block of one relation: at most `limit` columns, keys and `first` before others, or the columns `only`.
+
+    Memory keeps it without row counts.
+    """
+    chosen = _chosen(relation, only, first, limit)
     names = {column["name"] for column in chosen}
     keys = relation["foreign_keys"]
     single = _single_column_keys(keys)
@@ -72,17 +80,17 @@ def name_list(names: Sequence[str]) -> str:
     return ", ".join(map(quote_name, names))
 
 
-def _chosen(relation: Relation, only: Collection[str] | None, limit: int) -> list[Column]:
+def _chosen(relation: Relation, only: Collection[str] | None, first: Sequence[str], limit: int) -> list[Column]:
     columns = relation["columns"]
     if only is not None:
-        columns = [column for column in columns if column["name"] in only]
+        return [column for column in columns if column["name"] in only]
     if len(columns) <= limit:
         return columns
     keys = key_columns(relation)
-    # Keys first, but shown in the table's order.
-    first = [column["name"] for column in columns if column["name"] in keys]
-    kept = set([*first, *(column["name"] for column in columns if column["name"] not in keys)][:limit])
-    return [column for column in columns if column["name"] in kept]
+    names = [column["name"] for column in columns]
+    order = dict.fromkeys([*(name for name in names if name in keys), *first, *names])
+    kept = set(list(order)[:limit])
+    return [column for column in columns if column["name"] in kept]  # in the table's order
 
 
 def _head(relation: Relation, *, counts: bool, shown: int) -> str:
