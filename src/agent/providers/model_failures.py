@@ -56,7 +56,7 @@ def failure_of(error: BaseException) -> Failure | None:
         return Failure(kind="broken", detail=str(error) or "its answer broke off")
     if isinstance(error, json.JSONDecodeError):
         return Failure(kind="broken", detail="it sent something that is not JSON")
-    if isinstance(error, ConnectionError) or type(error).__module__.partition(".")[0] in _TRANSPORT_MODULES:
+    if isinstance(error, ConnectionError) or _from_transport(error):
         return Failure(kind="broken", detail=_text_of(error) or "the connection failed")
     return None
 
@@ -86,6 +86,10 @@ def error_for(failure: Failure, *, name: str) -> OperatorError:
             return ProviderUnavailable(
                 f"{name} did not answer ({failure.detail}{wait}): try again later, or set AGENT_MODEL_FALLBACKS"
             )
+
+
+def _from_transport(error: BaseException) -> bool:
+    return any(base.__module__.partition(".")[0] in _TRANSPORT_MODULES for base in type(error).__mro__)
 
 
 def _by_status(error: BaseException, status: int) -> Failure:
