@@ -63,7 +63,12 @@ async def test_execute_waits_for_the_decision_of_another_task(demo_runtime: Runt
 
 @pytest.mark.parametrize(
     "sql",
-    ["DROP TABLE campaigns", "TRUNCATE campaigns", "DELETE FROM payments", "UPDATE clients SET status = 'paused' WHERE true"],
+    [
+        "DROP TABLE campaigns",
+        "TRUNCATE campaigns",
+        "DELETE FROM payments",
+        "UPDATE clients SET status = 'paused' WHERE true",
+    ],
 )
 async def test_what_cannot_be_undone_asks_at_high_risk(demo_runtime: Runtime, sql: str) -> None:
     assessment = await safe_executor.assess("execute_sql", {"sql": sql})

@@ -108,6 +108,8 @@ class Database:
                     "row_factory": dict_row,
                     "application_name": "learning-agent",
                     "connect_timeout": CONNECT_TIMEOUT,
+                    # These sessions are wiped by DISCARD ALL after each use, prepared statements included.
+                    "prepare_threshold": None if login in {"agent_reader", "agent_actor"} else 5,
                 },
                 min_size=0,
                 max_size=POOL_SIZE,

@@ -15,6 +15,7 @@ import psycopg
 
 from agent.db import Connection, load_queries
 from agent.execution.json_values import from_json, plain, take_as_text
+from agent.execution.sessions import reset
 from agent.execution.sql_parsing import Message, Statement, kind_of, walk
 from agent.runtime import Runtime
 
@@ -47,7 +48,7 @@ class Outcome:
 
 @asynccontextmanager
 async def actor_transaction(runtime: Runtime, *, keep: bool) -> AsyncIterator[Connection]:
-    """A transaction as agent_actor, committed only when `keep`; its connection is never used again."""
+    """A transaction as agent_actor, committed only when `keep`; its session's state is forgotten."""
     settings = runtime.settings
     limits = {
         "statement_ms": str(int(settings.statement_timeout * 1000)), "lock_ms": str(_LOCK_MS),
@@ -59,17 +60,24 @@ async def actor_transaction(runtime: Runtime, *, keep: bool) -> AsyncIterator[Co
                 await conn.execute(_QUERIES["actor_limits"], limits)
                 yield conn
         finally:
-            await conn.close()
+            await reset(conn)
 
 
 async def run_statement(conn: Connection, statement: Statement, *, version: int, most_rows: int) -> Outcome:
     """Run a statement in the open transaction of `conn`. Driver errors pass."""
     notices: list[str] = []
-    conn.add_notice_handler(lambda diagnostic: notices.append(diagnostic.message_primary or ""))
-    wrapped = wrap(statement, version=version)
-    outcome = await _run_wrapped(conn, wrapped, most_rows) if wrapped else None
-    if outcome is None:
-        outcome = await _run_plain(conn, statement.sql, most_rows)
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        notices.append(diagnostic.message_primary or "")
+
+    conn.add_notice_handler(note)
+    try:
+        wrapped = wrap(statement, version=version)
+        outcome = await _run_wrapped(conn, wrapped, most_rows) if wrapped else None
+        if outcome is None:
+            outcome = await _run_plain(conn, statement.sql, most_rows)
+    finally:
+        conn.remove_notice_handler(note)
     outcome.notices = [notice for notice in notices if notice][:20]
     return outcome
 
@@ -110,17 +118,17 @@ def _add_rows(node: Message, version: int) -> None:
     if version >= _OLD_AND_NEW:
         rows = _template(
             "DELETE FROM t RETURNING WITH (OLD AS agent_old, NEW AS agent_new)"
-            " pg_catalog.to_jsonb(agent_old.*) AS agent_before, pg_catalog.to_jsonb(agent_new.*) AS agent_after"
+            " pg_catalog.to_json(agent_old.*) AS agent_before, pg_catalog.to_json(agent_new.*) AS agent_after"
         )
     elif kind == "UpdateStmt":
         _join_old_rows(node, target)
         rows = _template(
-            f"DELETE FROM t RETURNING agent_old.agent_before, pg_catalog.to_jsonb({target}.*) AS agent_after"
+            f"DELETE FROM t RETURNING agent_old.agent_before, pg_catalog.to_json({target}.*) AS agent_after"
         )
     else:
         known, missing = ("agent_before", "agent_after") if kind == "DeleteStmt" else ("agent_after", "agent_before")
         rows = _template(
-            f"DELETE FROM t RETURNING pg_catalog.to_jsonb({target}.*) AS {known}, NULL::pg_catalog.jsonb AS {missing}"
+            f"DELETE FROM t RETURNING pg_catalog.to_json({target}.*) AS {known}, NULL::pg_catalog.json AS {missing}"
         )
     node.returning_clause.CopyFrom(rows.returning_clause)
 
@@ -132,7 +140,7 @@ def _join_old_rows(node: Message, target: str) -> None:
     relation = node.relation
     table = sql.Identifier(*filter(None, (relation.schemaname, relation.relname))).as_string()
     joined = _template(
-        f"DELETE FROM t USING (SELECT o.tableoid AS agent_table, o.ctid AS agent_row, pg_catalog.to_jsonb(o.*) AS agent_before"
+        f"DELETE FROM t USING (SELECT o.tableoid AS agent_table, o.ctid AS agent_row, pg_catalog.to_json(o.*) AS agent_before"
         f" FROM {table} AS o) AS agent_old"
         f" WHERE {target}.tableoid OPERATOR(pg_catalog.=) agent_old.agent_table"
         f" AND {target}.ctid OPERATOR(pg_catalog.=) agent_old.agent_row"
@@ -150,18 +158,18 @@ def _template(text: str) -> Message:
 
 
 def _as_tree(node: Message) -> Message:
-    from postgast import pg_query_pb2
+    from postgast import parse as postgast_parse
 
-    tree = pg_query_pb2.ParseResult()
+    tree = postgast_parse("SELECT")
     field_name = {"InsertStmt": "insert_stmt", "UpdateStmt": "update_stmt", "DeleteStmt": "delete_stmt"}[kind_of(node)]
-    getattr(tree.stmts.add().stmt, field_name).CopyFrom(node)
+    getattr(tree.stmts[0].stmt, field_name).CopyFrom(node)  # replaces the other statement
     return tree
 
 
 async def _run_wrapped(conn: Connection, wrapped: str, most_rows: int) -> Outcome | None:
     try:
         async with conn.transaction(), conn.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-            await cursor.execute(wrapped, prepare=True)  # type: ignore[arg-type]  # not a literal: written out from the parse tree
+            await _execute(conn, cursor, wrapped)
             rows = await cursor.fetchmany(most_rows)
     except psycopg.Error as error:
         if error.sqlstate in _NOT_WRAPPABLE:
@@ -174,7 +182,7 @@ async def _run_wrapped(conn: Connection, wrapped: str, most_rows: int) -> Outcom
 async def _run_plain(conn: Connection, sql: str, most_rows: int) -> Outcome:
     async with conn.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         take_as_text(cursor)
-        await cursor.execute(sql, prepare=True)  # type: ignore[arg-type]  # not a literal: it is the statement that was assessed
+        await _execute(conn, cursor, sql)
         counted = cursor.rowcount if cursor.rowcount >= 0 else None
         if cursor.description is None:
             return Outcome(row_count=counted)
@@ -184,3 +192,9 @@ async def _run_plain(conn: Connection, sql: str, most_rows: int) -> Outcome:
             for row in await cursor.fetchmany(most_rows)
         ]
         return Outcome(row_count=counted, columns=[column.name for column in cursor.description], rows=rows)
+
+
+async def _execute(conn: Connection, cursor: psycopg.AsyncCursor[Any], sql: str) -> None:
+    # Inside a pipeline the driver uses the extended protocol, which takes one statement only.
+    async with conn.pipeline():
+        await cursor.execute(sql)

@@ -12,8 +12,8 @@ from psycopg import sql
 from agent.db import load_queries
 from agent.errors import InvalidArguments
 from agent.execution.queries_from_data import quoted
-from agent.execution.reading import failure
 from agent.execution.relations import Column, NamedRelation, check_text, find_relation, near
+from agent.execution.sessions import failure
 from agent.execution.tool_arguments import UpdateClientStatus
 from agent.runtime import Runtime
 

@@ -39,7 +39,7 @@ class Controls:
 
     async def set_read_only(
         self,
-        on: bool,
+        on: bool,  # noqa: FBT001  # the switch itself
         reason: str = "",
         *,
         runtime: Runtime | None = None,  # the switch itself

@@ -27,7 +27,7 @@ from agent.execution.acting import Outcome, actor_transaction, run_statement
 from agent.execution.deny import denies_column, patterns_of
 from agent.execution.json_values import shorten, size_of
 from agent.execution.log import loggable
-from agent.execution.reading import failure
+from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Name, Statement
 from agent.runtime import Runtime
 from agent.types import ToolResult
@@ -76,7 +76,8 @@ def outcome_of(row: Mapping[str, Any]) -> ToolResult:
         execution_id=row["id"],
         approval_id=row["approval_id"],
     )
-    result.update(row["result"] or {})
+    kept: ToolResult = row["result"] or ToolResult()
+    result.update(kept)
     if row["error"]:
         result["error"] = row["error"]
     return result
@@ -251,7 +252,7 @@ def result_of(approval: Approval, statement: Statement, outcome: Outcome, *, den
     columns, rows = _read_back(statement, outcome, deny)
     if columns:
         kept = _within(rows, runtime.settings.max_result_bytes // 4)
-        result.update(columns=columns, rows=kept, truncated=len(kept) < (outcome.row_count or 0))
+        result |= ToolResult(columns=columns, rows=kept, truncated=len(kept) < (outcome.row_count or 0))
     return result
 
 

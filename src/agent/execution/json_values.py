@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from psycopg import AsyncCursor, AsyncServerCursor
 from psycopg.types.string import TextLoader
@@ -33,7 +31,7 @@ def take_as_text(cursor: AsyncCursor[Any] | AsyncServerCursor[Any]) -> None:
         cursor.adapters.register_loader(oid, TextLoader)
 
 
-def plain(value: Any, type_oid: int = 0) -> Any:
+def plain(value: Any, type_oid: int = 0) -> Any:  # one line a type
     """A JSON-compatible value for one cell."""
     if value is None or isinstance(value, bool):
         return value
@@ -45,10 +43,6 @@ def plain(value: Any, type_oid: int = 0) -> Any:
         return _short_bytes(bytes(value))
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, Decimal):
-        return _number(str(value))
     return value if isinstance(value, int) else str(value)
 
 
@@ -96,8 +90,3 @@ def shorten(value: Any, most: int) -> tuple[Any, bool]:
 def size_of(value: Any) -> int:
     """Bytes of `value` as JSON."""
     return len(json.dumps(value, ensure_ascii=False).encode())
-
-
-def uuid_of(value: Any) -> UUID:
-    """A UUID column's value."""
-    return value if isinstance(value, UUID) else UUID(str(value))

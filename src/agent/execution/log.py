@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -126,7 +127,7 @@ def loggable(value: Any) -> Any:
         return {_clean(str(key))[:200]: loggable(item) for key, item in list(value.items())[:200]}
     if isinstance(value, (list, tuple)):
         return [loggable(item) for item in value[:1000]]
-    if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
+    if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, (bool, int, float)) else _clean(str(value))
 

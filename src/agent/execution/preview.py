@@ -15,7 +15,7 @@ import structlog
 from agent.db import Connection, load_queries
 from agent.execution.acting import Change, Outcome, actor_transaction, run_statement
 from agent.execution.json_values import shorten
-from agent.execution.reading import failure
+from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
 from agent.runtime import Runtime
 from agent.types import Assessment
@@ -53,6 +53,7 @@ class Preview(TypedDict):
     sql: str
     sentence: str
     row_count: int | None
+    columns: list[str]
     rows: list[RowChange]
     more: bool
     tables: list[TableEffect]
@@ -109,6 +110,9 @@ def _preview(
         sql=statement.sql,
         sentence=sentence_of(assessment.sentence, outcome.row_count),
         row_count=outcome.row_count,
+        columns=list(
+            (outcome.changes[0].after or outcome.changes[0].before or {}) if outcome.changes else outcome.columns
+        ),
         rows=[row_change(change) for change in outcome.changes[:_MOST_ROWS]],
         more=(outcome.row_count or 0) > len(outcome.changes) or len(outcome.changes) > _MOST_ROWS,
         tables=tables or [],

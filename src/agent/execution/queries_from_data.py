@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+from psycopg import sql
+
 from agent.errors import InvalidArguments
 from agent.execution.deny import denies_column, patterns_of
 from agent.execution.relations import NamedRelation, check_text, find_relation
 from agent.execution.sql_parsing import Name
 from agent.execution.tool_arguments import Filter, QueryData, Scalar
 from agent.runtime import Runtime
-
-from psycopg import sql  # isort: skip
 
 _COMPARISONS = {
     "=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "like": "LIKE", "ilike": "ILIKE",
@@ -69,8 +71,8 @@ def _condition(item: Filter, relation: NamedRelation) -> sql.Composable:
             f"{item.op!r} on {column.name!r} needs one value; use is_null for null and in for a list."
         )
     if item.op in {"like", "ilike"} and column.category != "S":
-        name = sql.SQL("{}::text").format(name)  # type: ignore[assignment]  # both are composable
-    return sql.SQL("{} {} {}").format(name, sql.SQL(_COMPARISONS[item.op]), quoted(item.value))  # type: ignore[arg-type]  # a value of this module's own table
+        return sql.SQL("{}::text {} {}").format(name, sql.SQL(_COMPARISONS[item.op]), quoted(item.value))
+    return sql.SQL("{} {} {}").format(name, sql.SQL(_COMPARISONS[item.op]), quoted(item.value))
 
 
 def quoted(value: Scalar) -> sql.Composable:
@@ -78,7 +80,7 @@ def quoted(value: Scalar) -> sql.Composable:
     if isinstance(value, str):
         check_text(value, "value")
         # Doubling quotes is all there is to it while standard_conforming_strings is on, which the session makes sure of.
-        return sql.SQL("'" + value.replace("'", "''") + "'")  # type: ignore[arg-type]  # quoted on this line
-    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):
-        return sql.SQL(f"'{value}'")  # type: ignore[arg-type]  # one of nan, inf and -inf
+        return sql.SQL("'" + value.replace("'", "''") + "'")
+    if isinstance(value, float) and not math.isfinite(value):
+        return sql.SQL(f"'{value}'")
     return sql.Literal(value)

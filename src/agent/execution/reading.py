@@ -1,7 +1,7 @@
 """Runs an accepted read: as agent_reader, in a READ ONLY transaction, one statement, capped, rolled back, reset.
 
-A query is read through a server-side cursor, so that rows beyond the caps are never fetched; EXPLAIN and SHOW, which
-have no cursor, are prepared. Both are the extended protocol, which takes one statement only.
+A query is read through a server-side cursor, so that rows beyond the caps are never fetched; EXPLAIN and SHOW have
+no cursor. Both ways are the extended protocol, which takes one statement only.
 """
 
 from __future__ import annotations
@@ -13,20 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-import structlog
 
 from agent.db import Connection, load_queries
-from agent.db.failures import statement_failure
 from agent.errors import StatementFailed
 from agent.execution.json_values import plain, shorten, size_of, take_as_text
+from agent.execution.sessions import failure, reset, too_slow
 from agent.execution.sql_parsing import Statement
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
-_log = structlog.get_logger(__name__)
 # The watchdog outside the server leaves it this long to end the statement by itself.
 _GRACE = 1.0
-_CLEAN_UP = 5.0
 _FIRST_BATCH = 25
 _LOCK_MS = 3_000
 
@@ -53,34 +50,12 @@ async def read(statement: Statement, *, runtime: Runtime, max_rows: int | None =
             async with asyncio.timeout(seconds + _GRACE), _read_only(conn, seconds):
                 if statement.kind == "SelectStmt":
                     return await _by_cursor(conn, statement.sql, limit, runtime.settings.max_result_bytes)
-                return await _prepared(conn, statement.sql, limit, runtime.settings.max_result_bytes)
+                return await _directly(conn, statement.sql, limit, runtime.settings.max_result_bytes)
         except TimeoutError as error:
             await conn.close()
-            raise StatementFailed(_too_slow(seconds)) from error
+            raise StatementFailed(too_slow(seconds)) from error
         except psycopg.Error as error:
             raise failure(error, seconds) from error
-
-
-def failure(error: psycopg.Error, seconds: float) -> Exception:
-    """A driver error as one of ours, with text for the model."""
-    known = statement_failure(error)
-    if known is not None:
-        return known
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        return StatementFailed(_too_slow(seconds))
-    if isinstance(error, psycopg.errors.LockNotAvailable):
-        return StatementFailed("Somebody else holds a lock on these rows or tables; try again later.")
-    parts = [error.diag.message_primary or str(error) or type(error).__name__]
-    parts += [
-        f"{name}: {text}"
-        for name, text in (("Detail", error.diag.message_detail), ("Hint", error.diag.message_hint))
-        if text
-    ]
-    return StatementFailed(f"The database refused the statement: {'. '.join(parts)}")
-
-
-def _too_slow(seconds: float) -> str:
-    return f"The statement ran longer than {seconds:g} s and was stopped. Read less: filter, aggregate or limit."
 
 
 @asynccontextmanager
@@ -94,25 +69,14 @@ async def _read_only(conn: Connection, seconds: float) -> AsyncIterator[None]:
             await conn.execute(_QUERIES["reader_limits"], limits)
         yield
     finally:
-        await _reset(conn)
-
-
-async def _reset(conn: Connection) -> None:
-    """End the transaction and forget the session's state; a connection that does not let itself is closed."""
-    try:
-        async with asyncio.timeout(_CLEAN_UP):
-            await conn.execute("ROLLBACK")
-            await conn.execute("DISCARD ALL")
-    except (psycopg.Error, TimeoutError) as error:
-        _log.warning("reader_connection_closed", error=str(error))
-        await conn.close()
+        await reset(conn)
 
 
 async def _by_cursor(conn: Connection, sql: str, limit: int, most_bytes: int) -> Rows:
     async with conn.cursor(name="agent_read") as cursor:
         take_as_text(cursor)
         # The text passed the parser; without parameters the driver sends it as it is.
-        await cursor.execute(sql)  # type: ignore[arg-type]  # not a literal: it is the statement that was assessed
+        await cursor.execute(sql)
         oids = [column.type_code for column in cursor.description or ()]
         result = Rows([column.name for column in cursor.description or ()])
         batch = min(_FIRST_BATCH, limit + 1)
@@ -157,10 +121,11 @@ def _cells(row: tuple[Any, ...], oids: list[int], most_bytes: int) -> tuple[list
     return [value for value, _ in pairs], any(cut for _, cut in pairs)
 
 
-async def _prepared(conn: Connection, sql: str, limit: int, most_bytes: int) -> Rows:
+async def _directly(conn: Connection, sql: str, limit: int, most_bytes: int) -> Rows:
     async with conn.cursor() as cursor:
         take_as_text(cursor)
-        await cursor.execute(sql, prepare=True)  # type: ignore[arg-type]  # not a literal: it is the statement that was assessed
+        async with conn.pipeline():  # the extended protocol, without parameters too
+            await cursor.execute(sql)
         if cursor.description is None:
             return Rows([])
         result = Rows([column.name for column in cursor.description])

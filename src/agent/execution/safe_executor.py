@@ -201,19 +201,19 @@ def _approved_statement(approval: Approval, runtime: Runtime) -> Statement:
 
 
 def _undone(approval: Approval) -> ToolResult:
-    result = ToolResult(success=False, approval_id=approval.id, status="waiting")
+    identifier = approval.id
     if approval.status == "pending":
-        result["message"] = f"Waiting for a human to decide approval {approval.id}. {approval.summary}"
-    elif approval.status == "approved":
-        result.update(success=True, status="succeeded", message="Approved; whoever asked acts by itself.")
-    elif approval.status == "rejected":
+        message = f"Waiting for a human to decide approval {identifier}. {approval.summary}"
+        return ToolResult(success=False, status="waiting", approval_id=identifier, message=message)
+    if approval.status == "approved":
+        message = "Approved; whoever asked acts by itself."
+        return ToolResult(success=True, status="succeeded", approval_id=identifier, message=message)
+    if approval.status == "rejected":
         why = f" They said: {approval.comment}" if approval.comment else ""
-        result.update(
-            status="rejected", error=f"{approval.decided_by} rejected this; that is final and nothing was done.{why}"
-        )
-    else:
-        result.update(status="expired", error="Nobody answered in time; that is final and nothing was done.")
-    return result
+        told = f"{approval.decided_by} rejected this; that is final and nothing was done.{why}"
+        return ToolResult(success=False, status="rejected", approval_id=identifier, error=told)
+    told = "Nobody answered in time; that is final and nothing was done."
+    return ToolResult(success=False, status="expired", approval_id=identifier, error=told)
 
 
 def _own(tool: str) -> Assessment:

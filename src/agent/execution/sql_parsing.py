@@ -59,7 +59,7 @@ class Statement:
 
 def parse(sql: str) -> Statement:
     """Parse exactly one statement. Raises `InvalidArguments` with text for the model."""
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
     from postgast import PgQueryError
     from postgast import parse as postgast_parse
 

@@ -6,7 +6,7 @@ in the views and policies behind it, is known to be harmless. Everything else as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from agent.execution import sql_allowed as allowed
 from agent.execution.catalog import Facts, Inner
@@ -34,7 +34,8 @@ def judge(statement: Statement, facts: Facts, *, deny: str = "") -> Assessment:
             policy_version=POLICY_VERSION,
         )  # fmt: skip
     danger = risk_of(statement, problems)
-    return _assessment(statement, "ask", danger, [(reason, "") for reason in (*problems, *danger.reasons)])
+    found = [(reason, in_words(reason)) for reason in (*problems, *danger.reasons)]
+    return _assessment(statement, "ask", danger, found)
 
 
 def _assessment(statement: Statement, verdict: str, danger: Danger, found: list[tuple[str, str]]) -> Assessment:
@@ -259,6 +260,22 @@ def _is_small(call: Message, position: int) -> bool:
     return bool(constant.HasField("ival")) and constant.ival.ival <= allowed.MOST_SIZE
 
 
-def reasons_in_words(reasons: Iterable[str]) -> str:
-    """The codes of an assessment for people, separated by commas."""
-    return ", ".join(reason.replace(":", " ") for reason in reasons)
+_WORDS = {
+    "function": "It calls {}, which is not known to be harmless.",
+    "operator": "It uses the operator {}, which is not one of the system's.",
+    "type": "It uses the type {}, whose code is not known to be harmless.",
+    "cast": "The database has a cast with code of its own ({}), which might run.",
+    "catalog": "It reads {}, which shows more than the application's data.",
+    "setting": "It shows the setting {}, which may hold a secret.",
+    "lock": "It locks rows.",
+    "relation": "It reads something that is not a plain table or view ({}).",
+    "view": "The view {} uses what is not known to be harmless.",
+    "policy": "The row-level policy on {} uses what is not known to be harmless.",
+    "unreadable": "What is behind {} could not be checked.",
+}
+
+
+def in_words(reason: str) -> str:
+    """One code of an assessment as a sentence, or nothing where the statement's own sentence says it."""
+    prefix, _, rest = reason.partition(":")
+    return _WORDS[prefix].format(rest.replace(":", " ")) if prefix in _WORDS else ""
