@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 from uuid import UUID, uuid4
 
+import psycopg
+import structlog
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
@@ -25,6 +27,8 @@ from agent.graph import open_graph
 from agent.runtime import Runtime, current_runtime, use_runtime
 from agent.threads import threads
 from agent.types import CallKey, ToolResult
+
+_log = structlog.get_logger(__name__)
 
 # Checkpoints are pruned at every n-th turn: often enough to stay small, seldom enough to cost nothing.
 _PRUNE_EVERY = 5
@@ -143,17 +147,23 @@ chat = Chat()
 async def _whole(events: AsyncIterator[ChatEvent], thread_id: str) -> ChatAnswer:
     approvals: list[Approval] = []
     text: list[str] = []
-    async for event in events:
+    answered: Answered | None = None
+    async for event in events:  # to its end: the run stores its last checkpoint after the answer
         if isinstance(event, Token):
             text.append(event.text)
         elif isinstance(event, ApprovalAsked):
             approvals.append(event.approval)
         elif isinstance(event, Answered):
-            status: Literal["done", "failed"] = "failed" if event.error else "done"
-            return ChatAnswer(
-                thread_id=thread_id, status=status, text=event.text, sources=event.sources, error=event.error
-            )
-    return ChatAnswer(thread_id=thread_id, status="waiting", text="".join(text), approvals=approvals)
+            answered = event
+    if answered is None or approvals:
+        return ChatAnswer(thread_id=thread_id, status="waiting", text="".join(text), approvals=approvals)
+    return ChatAnswer(
+        thread_id=thread_id,
+        status="failed" if answered.error else "done",
+        text=answered.text,
+        sources=answered.sources,
+        error=answered.error,
+    )
 
 
 async def _graph(runtime: Runtime) -> CompiledStateGraph[Any]:
@@ -203,7 +213,10 @@ async def _drive(
                 answered = event if isinstance(event, Answered) else answered
                 queue.put_nowait(event)
         if answered is not None and answered.turn % _PRUNE_EVERY == 0 and isinstance(graph.checkpointer, Checkpointer):
-            await graph.checkpointer.prune_thread(thread_id)
+            try:
+                await graph.checkpointer.prune_thread(thread_id)
+            except psycopg.errors.TransactionRollback:  # another run of the thread prunes at the same time
+                _log.info("prune_skipped", thread_id=thread_id)
 
 
 async def _events(mode: str, part: Any, thread_id: str, runtime: Runtime) -> AsyncIterator[ChatEvent]:

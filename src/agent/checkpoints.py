@@ -49,7 +49,7 @@ class Checkpointer(AsyncPostgresSaver):
 
     async def prune_thread(self, thread_id: str) -> None:
         """Keep the newest checkpoint of a thread only: our rows are the history."""
-        await self.aprune([self.thread(thread_id)])
+        await _Pruner(self._runtime).aprune([self.thread(thread_id)])
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
@@ -74,9 +74,24 @@ class Checkpointer(AsyncPostgresSaver):
                 await conn.execute("select pg_advisory_unlock(%s)", [_LOCK])
 
 
+class _Pruner(Checkpointer):
+    """Prunes in transactions of LangGraph's own, which begin with an isolation level and so cannot be inside ours."""
+
+    @asynccontextmanager
+    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
+        async with self._runtime.db.connection("agent_app") as conn:
+            await conn.execute("select set_config('agents.tenant_id', %s, false)", [self._runtime.tenant_id])
+            try:
+                async with conn.cursor(binary=True) as cursor:
+                    yield cursor
+            finally:
+                await conn.execute("reset agents.tenant_id")
+
+
 def _isolation(table: str) -> Any:
     return f"""
-    ALTER TABLE agents_checkpoints.{table} ADD COLUMN IF NOT EXISTS tenant_id text NOT NULL DEFAULT agents.tenant();
+    ALTER TABLE agents_checkpoints.{table} ADD COLUMN IF NOT EXISTS tenant_id text;
+    ALTER TABLE agents_checkpoints.{table} ALTER COLUMN tenant_id SET DEFAULT agents.tenant(), ALTER COLUMN tenant_id SET NOT NULL;
     ALTER TABLE agents_checkpoints.{table} ENABLE ROW LEVEL SECURITY;
     ALTER TABLE agents_checkpoints.{table} FORCE ROW LEVEL SECURITY;
     DROP POLICY IF EXISTS tenant_isolation ON agents_checkpoints.{table};

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, NotRequired
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
-from typing_extensions import NotRequired
 
 from agent import prompts
 from agent.learning.learning_middleware import Interaction, Knowledge, learning_middleware

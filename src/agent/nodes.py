@@ -51,7 +51,7 @@ def owner_of(config: RunnableConfig) -> UUID:
 async def load_knowledge(state: State, config: RunnableConfig) -> dict[str, Any]:
     """Begin a turn with what is known; or, when an earlier turn waits for a human, turn to that one first."""
     runtime = await current_runtime()
-    await controls.check_running(runtime=runtime)
+    await controls.check(writing=False, runtime=runtime)
     thread_id, owner = thread_of(config), owner_of(config)
     message = _new_question(state)
     if message is None:
@@ -59,9 +59,9 @@ async def load_knowledge(state: State, config: RunnableConfig) -> dict[str, Any]
     question = clean_question(message.text, limit=runtime.settings.max_question_chars)
     begun = await threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime)
     if begun.status == "waiting":
-        return await _gate(begun.turn, thread_id, owner, runtime)
+        return await _gate(state, begun.turn, thread_id, owner, runtime)
     if begun.status != "running":
-        return {"route": "end"}
+        return {"route": "end", "deferred": False}
     knowledge = await learning_middleware.load(question, also=_tables_in_use(state), runtime=runtime)
     return {
         "turn": begun.turn, "round": 1, "route": "act", "answer": "", "error": None, "approvals": [], "deferred": False,
@@ -138,7 +138,7 @@ async def human_approval(request: ApprovalState, config: RunnableConfig) -> dict
         decision = interrupt(approval_request(approval, problem=problem))
         problem = await _decide(approval, decision, runtime)
         approval = await human_approval_queue.get(approval.id, runtime=runtime)
-    result = await safe_executor.run_approved(approval.id, runtime=runtime)
+    result = await _execute_in_order(approval, runtime)
     get_stream_writer()(
         {"event": "approval_decided", "approval_id": approval.id, "status": approval.status, "result": result}
     )
@@ -170,7 +170,7 @@ async def save_memory(state: State, config: RunnableConfig) -> dict[str, Any]:
     )
     if turn % 10 == 0:
         await threads.summarise(thread_id, runtime=runtime)
-    return {"route": "again" if state.get("deferred") else "end", "deferred": False, "messages": _outdated(state)}
+    return {"route": "again" if state.get("deferred") else "end", "messages": _outdated(state)}
 
 
 def clean_question(text: str, *, limit: int) -> str:
@@ -276,15 +276,24 @@ def _knowledge_state(knowledge: Knowledge) -> dict[str, Any]:
 
 async def _take_up(state: State, thread_id: str, owner: UUID, runtime: Runtime) -> dict[str, Any]:
     """Invoked without a new question: go on with the turn that waits, if there is one."""
-    turn = state.get("turn")
-    if turn is None:
+    turn = await threads.waiting_turn(thread_id, runtime=runtime)
+    if turn is None and "turn" not in state:
         raise InvalidInput('There is no question: send {"messages": [{"role": "user", "content": "..."}]}.')
-    if not await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime):
+    if turn is None or not await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime):
         return {"route": "end"}
-    return {"route": "collect"}
+    return {"route": "collect", **await _turn_state(state, turn, thread_id, runtime)}
 
 
-async def _gate(turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> dict[str, Any]:
+async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime) -> dict[str, Any]:
+    """The state of a turn that is taken up; loaded again where the checkpoint of its beginning is lost."""
+    if state.get("turn") == turn and "knowledge" in state:
+        return {}
+    transcript = await threads.transcript(thread_id, turn, runtime=runtime)
+    knowledge = await learning_middleware.load(transcript.current.question, runtime=runtime)
+    return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": _knowledge_state(knowledge)}
+
+
+async def _gate(state: State, turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> dict[str, Any]:
     """A message came while `turn` waits: say so and go on waiting, or, when all is decided, finish that turn first."""
     calls = await threads.calls(thread_id, turn, runtime=runtime)
     approvals = [
@@ -293,8 +302,9 @@ async def _gate(turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> dic
         if call.approval_id and call.status == "waiting"
     ]
     pending = [approval for approval in approvals if approval.status == "pending"]
+    known = await _turn_state(state, turn, thread_id, runtime)
     if not pending:
-        return {"turn": turn, "route": "collect", "deferred": True}
+        return {**known, "route": "collect", "deferred": True}
     await threads.wait(thread_id, turn, owner=owner, runtime=runtime)
     asked = "; ".join(f"#{approval.id}: {approval.summary}" for approval in pending)
     text = (
@@ -302,7 +312,7 @@ async def _gate(turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> dic
         "Approve or reject it first (here, or with `agent approvals`); then ask again."
     )
     return {
-        "turn": turn, "route": "approve", "approvals": [approval.id for approval in pending], "messages": [AIMessage(text)],
+        **known, "route": "approve", "approvals": [approval.id for approval in pending], "messages": [AIMessage(text)],
     }  # fmt: skip
 
 
@@ -401,6 +411,18 @@ async def _collect_outcome(call: StoredCall, runtime: Runtime) -> bool:
         return False
     await threads.call_done(call.key, result, runtime=runtime)
     return True
+
+
+async def _execute_in_order(approval: Approval, runtime: Runtime) -> ToolResult:
+    """Execute an approved call, after the approved ones that the model asked for before it in the same round."""
+    call = approval.call
+    if call is not None and approval.status == "approved":
+        siblings = await human_approval_queue.for_turn(call.thread_id, call.turn, runtime=runtime)
+        before = [one for one in siblings if one.round == call.round and (one.ordinal or 0) < call.ordinal]
+        for one in before:
+            if one.status == "approved":
+                await safe_executor.run_approved(one.id, runtime=runtime)
+    return await safe_executor.run_approved(approval.id, runtime=runtime)
 
 
 async def _decide(approval: Approval, value: Any, runtime: Runtime) -> str:

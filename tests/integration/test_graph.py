@@ -158,7 +158,7 @@ async def test_two_changes_in_one_round_are_decided_apart(runtime, application) 
     other = call("execute_sql", sql="update public.accounts set state = 'closed' where id = 3")
     runtime = scripted(runtime, [CHANGE, other], "One of two.")
     asked = await chat.answer("Close accounts 2 and 3", thread_id="t", runtime=runtime)
-    first, second = asked.approvals
+    first, second = sorted(asked.approvals, key=lambda approval: approval.ordinal)
     await human_approval_queue.decide(first.id, "approve")
     assert (await chat.finish("t", runtime=runtime)).status == "waiting"
     await human_approval_queue.decide(second.id, "reject")

@@ -34,6 +34,10 @@ SELECT turn, status FROM agents.turns
 SELECT turn, status FROM agents.turns
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
 
+-- unfinished_turn: of a thread that is taken up without a new question
+SELECT max(turn) AS turn FROM agents.turns
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND status IN ('running', 'waiting')
+
 -- abandon_turn: a turn whose process died before it could finish
 UPDATE agents.turns SET status = 'failed', error = 'interrupted before it was finished', finished_at = now()
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status = 'running'

@@ -112,6 +112,13 @@ class Threads:
             await conn.execute(_QUERIES["set_turn_status"], values)
             await conn.execute(_QUERIES["release_lease"], values)
 
+    async def waiting_turn(self, thread_id: str, *, runtime: Runtime | None = None) -> int | None:
+        """The turn of this thread that is not over, if there is one."""
+        runtime = runtime or await current_runtime()
+        async with runtime.transaction() as conn:
+            row = await _one(conn, "unfinished_turn", _values(runtime, thread_id))
+        return row["turn"] if row else None
+
     async def finish_turn(
         self,
         thread_id: str,

@@ -1,0 +1,56 @@
+"""What README and docs say is true: the snippet runs, commands and files exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.demo.application import load_demo
+from agent.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_python_example_runs_as_it_stands(tmp_path: Path) -> None:
+    load_demo(Settings(_env_file=None, home=tmp_path))
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AGENT_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", snippet], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Spring Launch" in done.stdout
+    assert len(done.stdout.splitlines()) >= 2
+
+
+def test_every_command_of_the_readme_exists_and_every_command_is_in_the_readme() -> None:
+    help_text = subprocess.run(
+        [sys.executable, "-m", "agent.cli.main", "--help"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    offered = set(re.findall(r"^\W*([a-z]+)\s{2,}", help_text, re.MULTILINE)) - {"agent"}
+    named = set(re.findall(r"`(?:\.venv/bin/)?agent ([a-z]+)", README))
+    assert named <= offered | {"serve"}, named - offered
+    assert offered <= named, offered - named
+
+
+@pytest.mark.parametrize("text", [README, ARCHITECTURE], ids=["README", "architecture"])
+def test_every_link_leads_to_a_file(text: str) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert links
+    for link in links:
+        assert (ROOT / link).exists() or (ROOT / "docs" / link).exists(), link
+
+
+def test_the_tree_in_the_architecture_names_what_is_there() -> None:
+    tree = ARCHITECTURE.partition("```\nsrc/agent/")[2].partition("```")[0]
+    named = {name.rstrip("/") for name in re.findall(r"\b([a-z_]+(?:/|\.py))", tree)}
+    there = {path.name for path in (ROOT / "src" / "agent").iterdir() if path.suffix == ".py" or path.is_dir()}
+    there -= {"__init__.py", "__pycache__", "py.typed", "queries.sql"}
+    assert there <= named, there - named
