@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 
 from agent.db import setup
 from agent.learning import auto_discover
-from agent.learning.auto_discover import AutoDiscovery, auto_discovery, rls_blind_tables
+from agent.learning.auto_discover import AutoDiscovery, auto_discovery, memories_of, rls_blind_tables
 from agent.learning.memory import agent_memory
 from agent.learning.structure import AppStructure, Column, Relation, relations
 from agent.runtime import Runtime, open_runtime
@@ -283,6 +284,44 @@ async def test_a_change_is_noticed_at_once_when_asked_for(runtime: Runtime) -> N
     assert "shop.fresh" not in str(await auto_discovery.current_structure())
     assert await auto_discovery.refresh_if_changed()
     assert "shop.fresh" in str(await auto_discovery.current_structure())
+
+
+async def test_status_can_ask_whether_the_catalogs_changed(runtime: Runtime) -> None:
+    assert await auto_discovery.has_changed()
+    await auto_discovery.discover_app_structure()
+    assert not await auto_discovery.has_changed()
+    admin(runtime, "create table shop.fresh (id int)")
+    assert await auto_discovery.has_changed()
+
+
+async def test_a_discovery_broken_off_anywhere_leaves_nothing_half_saved(runtime: Runtime) -> None:
+    for step in range(12):
+        attempt = asyncio.create_task(auto_discovery.discover_app_structure())
+        await asyncio.sleep(step * 0.01)
+        attempt.cancel()
+        await asyncio.gather(attempt, return_exceptions=True)
+        stored = await auto_discovery.get_cached_structure()
+        remembered = await agent_memory.list_memories("schema", limit=500)
+        assert not stored or len(remembered) == len(memories_of(stored))
+    structure = await auto_discovery.discover_app_structure()
+    remembered = await agent_memory.list_memories("schema", limit=500)
+    assert {memory.subject: memory.content for memory in remembered} == {
+        subject: memory.content for subject, memory in memories_of(structure).items()
+    }
+
+
+async def test_values_of_a_denied_column_do_not_come_back_through_a_view(runtime: Runtime) -> None:
+    admin(
+        runtime,
+        "create materialized view shop.kinds as select kind as harmless from shop.events; analyze shop.kinds;"
+        "grant select on shop.kinds to agent_reader",
+    )
+    structure = await auto_discovery.discover_app_structure()
+    assert column(structure, "shop.kinds", "harmless")["values"] == ["call", "visit"]
+    careful = await open_runtime(runtime.settings.model_copy(update={"deny": "events.kind"}))
+    structure = await auto_discovery.discover_app_structure(runtime=careful)
+    assert column(structure, "shop.kinds", "harmless")["values"] == []
+    await careful.close()
 
 
 async def test_what_is_seen_but_may_not_be_read_is_reported(runtime: Runtime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -10,7 +11,8 @@ import pytest
 
 from agent.learning import auto_discover
 from agent.learning.auto_discover import auto_discovery
-from agent.learning.schema_linking import describe, find_relation, get_relation, link_schema
+from agent.learning.memory import agent_memory
+from agent.learning.schema_linking import describe, find_relation, link_schema
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster
@@ -126,13 +128,6 @@ async def test_a_table_is_found_by_a_hint(runtime: Runtime, hint: str, column: s
     assert await find_relation(hint, column_hint=column) == found
 
 
-async def test_a_relation_can_be_looked_up(runtime: Runtime) -> None:
-    relation = await get_relation("CLIENTS")
-    assert relation is not None
-    assert relation["primary_key"] == ["id"]
-    assert await get_relation("nothing") is None
-
-
 async def test_denied_tables_are_never_linked(runtime: Runtime) -> None:
     careful = await open_runtime(runtime.settings.model_copy(update={"deny": "salaries,clients.portal_token"}))
     linked = await link_schema("salaries and portal tokens of clients", runtime=careful)
@@ -140,3 +135,21 @@ async def test_denied_tables_are_never_linked(runtime: Runtime) -> None:
     assert "portal" not in linked.text
     assert "public.clients" in linked.tables
     await careful.close()
+
+
+class MeaningEmbedder:
+    """Knows one thing: texts about staff leaving and the word quitters are near."""
+
+    model, dimensions, semantic, remote = "test:meaning", 2, True, False
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return [[1.0, 0.0] if "left_on" in text or "quitters" in text else [0.0, 1.0] for text in texts]
+
+
+async def test_a_question_without_a_word_of_the_schema_is_linked_by_meaning(runtime: Runtime) -> None:
+    knowing = await open_runtime(runtime.settings, embedder=MeaningEmbedder())
+    await auto_discovery.discover_app_structure(runtime=knowing)
+    await agent_memory.embed_pending(runtime=knowing)
+    linked = await link_schema("quitters lately", runtime=knowing, token_budget=400)
+    assert linked.tables[0] == "public.employees"
+    await knowing.close()

@@ -172,11 +172,12 @@ def test_the_deny_list_takes_tables_columns_and_globs() -> None:
     assert not deny.table("public", "orders")
     assert not deny.column("public", "orders", "id")
     assert not deny.column("other", "logs", "body")
+    assert not DenyList.parse("pub*").table("public", "orders")
 
 
 @given(names, names, names)
 def test_a_denied_table_denies_all_its_columns(schema: str, table: str, column: str) -> None:
-    deny = DenyList(("secret*",))
+    deny = DenyList.parse("secret*")
     assert not deny.table(schema, f"secret{table}") or deny.column(schema, f"secret{table}", column)
 
 

@@ -5,7 +5,7 @@ What is denied is left out here, before anything is stored, saved to memory or s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
@@ -81,11 +81,12 @@ def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructur
     denied = {row["oid"] for row in catalog.relations} - {row["oid"] for row in allowed}
     names = {row["oid"]: qualified(row["schema"], row["name"]) for row in allowed}
     labels = {row["oid"]: row["labels"] for row in catalog.types if row["labels"]}
+    veiled = _views_of_denied(catalog, rules)
     before = {relation["qualified"]: relation for relation in relations(known)}
     found = [
         before[names[row["oid"]]]
         if row["oid"] in catalog.busy and names[row["oid"]] in before
-        else _Assembler(catalog, rules, names, labels, row).relation()
+        else _Assembler(catalog, rules, names, labels, veiled, row).relation()
         for row in allowed
     ]
     types = [_data_type(row) for row in catalog.types]
@@ -104,6 +105,22 @@ def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructur
         blind=[relation["qualified"] for relation in found if relation["row_security"] == "blind"],
         fingerprint=catalog.fingerprint,
     )
+
+
+def _views_of_denied(catalog: Catalog, rules: Rules) -> set[int]:
+    """Views that show, under whatever name, something of a denied table or column: their values stay out."""
+    if not rules.deny.patterns:
+        return set()
+    found = {
+        row["oid"]
+        for row in catalog.relations
+        if rules.deny.table(row["schema"], row["name"])
+        or any(rules.deny.column(row["schema"], row["name"], c["name"]) for c in catalog.columns.get(row["oid"], ()))
+    }
+    views = [row for row in catalog.relations if row["sources"]]
+    while more := {row["oid"] for row in views if found.intersection(row["sources"])} - found:
+        found |= more
+    return {row["oid"] for row in views} & found
 
 
 def time_columns(structure: AppStructure) -> list[TimeColumn]:
@@ -135,6 +152,7 @@ class _Assembler:
     rules: Rules
     names: Mapping[int, str]
     labels: Mapping[int, Sequence[str]]
+    veiled: Set[int]
     row: Row
 
     def relation(self) -> Relation:
@@ -238,7 +256,7 @@ class _Assembler:
             updated=source["updated"] or 0,
             deleted=source["deleted"] or 0,
             analyzed_at=source["analyzed_at"],
-            newest_column=leading_time_column(columns, indexes),
+            newest_column=None if self.row["oid"] in self.veiled else leading_time_column(columns, indexes),
             newest=None,
             rows_before=None,
             before=None,
@@ -247,6 +265,8 @@ class _Assembler:
 
     def _statistics(self) -> dict[str, Row]:
         oid = self.row["oid"]
+        if oid in self.veiled:
+            return {}
         folded = self.catalog.partitions.get(oid)
         own = self.catalog.statistics.get(oid)
         # Autovacuum never analyses a partitioned table itself; its fullest partition is the best witness.

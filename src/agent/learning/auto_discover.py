@@ -94,7 +94,7 @@ class AutoDiscovery:
             return after["fingerprint"] != before
 
     async def has_changed(self, *, runtime: Runtime | None = None) -> bool:
-        """Whether the catalogs differ from what was last discovered. Only asks; nothing is stored."""
+        """Whether the catalogs differ from what was discovered last; also when nothing was. Stores nothing."""
         runtime = runtime or await current_runtime()
         known = await self._known(runtime)
         return known.get("fingerprint") != _fingerprint(await catalog.read_fingerprint(runtime), runtime)

@@ -18,6 +18,7 @@ import structlog
 from psycopg import sql
 
 from agent.db import Connection, load_queries
+from agent.db.failures import statement_failure
 from agent.db.logins import PLATFORM_SCHEMAS
 from agent.runtime import Runtime
 
@@ -81,7 +82,7 @@ class TimeColumn:
 
 async def read_fingerprint(runtime: Runtime) -> str:
     """A hash of the catalogs: equal means that no object of the application changed. One query."""
-    async with runtime.app.connection("agent_reader") as conn:
+    async with _reader(runtime) as conn:
         row = await (await conn.execute(_queries["fingerprint"], scope(runtime))).fetchone()
     assert row is not None  # noqa: S101  # a select without FROM has one row
     return str(row["fingerprint"])
@@ -117,7 +118,7 @@ async def read_newest(columns: Sequence[TimeColumn], *, runtime: Runtime) -> dic
 
 async def read_blind_tables(runtime: Runtime) -> list[Row]:
     """Schema and name of the tables that look empty because of row-level security."""
-    async with runtime.app.connection("agent_reader") as conn:
+    async with _reader(runtime) as conn:
         return [*await (await conn.execute(_queries["blind_tables"], scope(runtime))).fetchall()]
 
 
@@ -128,9 +129,21 @@ def scope(runtime: Runtime) -> dict[str, Any]:
 
 
 @asynccontextmanager
+async def _reader(runtime: Runtime) -> AsyncIterator[Connection]:
+    try:
+        async with runtime.app.connection("agent_reader") as conn:
+            yield conn
+    except psycopg.Error as error:
+        failure = statement_failure(error)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+@asynccontextmanager
 async def _snapshot(runtime: Runtime, *, timeout_ms: int | None = None) -> AsyncIterator[Connection]:
     timeout = timeout_ms or round(runtime.settings.statement_timeout * 1000)
-    async with runtime.app.connection("agent_reader") as conn, conn.transaction(force_rollback=True):
+    async with _reader(runtime) as conn, conn.transaction(force_rollback=True):
         await conn.execute("set transaction isolation level repeatable read read only")
         await conn.execute(
             "select set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)",

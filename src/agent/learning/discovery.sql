@@ -61,6 +61,9 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
        c.oid IN (SELECT l.relation FROM pg_locks l WHERE l.mode = 'AccessExclusiveLock' AND l.relation IS NOT NULL
                     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS busy,
        (SELECT array_agg(i.inhparent::bigint ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = c.oid) AS parents,
+       CASE WHEN c.relkind IN ('v', 'm') THEN (SELECT array_agg(DISTINCT d.refobjid::bigint) FROM pg_rewrite w
+              JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass
+             WHERE w.ev_class = c.oid AND d.refobjid <> c.oid) END AS sources,
        s.n_live_tup AS live, s.n_tup_ins AS inserted, s.n_tup_upd AS updated, s.n_tup_del AS deleted,
        greatest(s.last_analyze, s.last_autoanalyze)::text AS analyzed_at
   FROM pg_class c

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import translate
-from functools import lru_cache
+from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from agent.learning.words import words
@@ -234,31 +233,31 @@ def looks_sensitive_value(value: str) -> bool:
 class DenyList:
     """Tables and columns that never reach a model: globs over `table`, `schema.table`, `table.column`, `schema.table.column`.
 
-    `a.b` denies the table `b` of schema `a` and the column `b` of a table `a`. Case does not matter.
+    `a.b` denies the table `b` of schema `a` and the column `b` of a table `a`. Case does not matter, and no `*`
+    reaches over a dot.
     """
 
-    patterns: tuple[str, ...] = ()
+    patterns: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def parse(cls, setting: str) -> DenyList:
         """From the comma-separated setting."""
-        return cls(tuple(part.strip().lower() for part in setting.split(",") if part.strip()))
+        return cls(tuple(tuple(part.strip().lower().split(".")) for part in setting.split(",") if part.strip()))
 
     def table(self, schema: str, name: str) -> bool:
         """Whether the whole table is denied."""
-        return self._matches(name, f"{schema}.{name}")
+        return self._matches(name) or self._matches(schema, name)
 
     def column(self, schema: str, table: str, name: str) -> bool:
         """Whether the column, or its whole table, is denied."""
-        return self.table(schema, table) or self._matches(f"{table}.{name}", f"{schema}.{table}.{name}")
+        return self.table(schema, table) or self._matches(table, name) or self._matches(schema, table, name)
 
     def _matches(self, *names: str) -> bool:
-        return any(_glob(pattern).match(name.lower()) for pattern in self.patterns for name in names)
-
-
-@lru_cache(maxsize=1_000)
-def _glob(pattern: str) -> re.Pattern[str]:
-    return re.compile(translate(pattern), re.DOTALL)
+        return any(
+            len(pattern) == len(names)
+            and all(fnmatchcase(name.lower(), part) for name, part in zip(names, pattern, strict=True))
+            for pattern in self.patterns
+        )
 
 
 def _words(name: str) -> tuple[str, ...]:

@@ -86,6 +86,11 @@ class SchemaIndex:
             asked[term] = 1.0
         return asked
 
+    def is_strange(self, question: str) -> bool:
+        """Whether most of the question's words occur nowhere in the schema."""
+        asked = set(stems(question))
+        return len(asked & self.postings.keys()) < len(asked) / 2
+
     def path(self, start: int, end: int) -> list[int]:
         """The relations between two, along the shortest chain of foreign keys; empty when there is none or it is long."""
         came_from: dict[int, int] = {start: start}

@@ -22,6 +22,7 @@ from agent.learning.schema_text import (
     relation_text,
     type_text,
 )
+from agent.learning.semantic_search import semantic_search
 from agent.learning.structure import AppStructure, DataType, Function, Relation
 from agent.learning.words import stems, words
 from agent.runtime import Runtime, current_runtime
@@ -30,7 +31,7 @@ from agent.tokens import BYTES_PER_TOKEN, estimate_tokens
 # Scores below these shares of the best one are noise (hits) or not worth a join path (core).
 _HIT, _CORE = 0.2, 0.5
 _MAX_HITS, _MAX_CORE, _MAX_NEIGHBOURS, _MAX_FUNCTIONS = 30, 6, 12, 5
-_MAX_ASKED_COLUMNS = 10
+_MAX_ASKED_COLUMNS, _MAX_MEANT = 10, 5
 _MAX_QUESTION_CHARS = 20_000
 _INDEXED_STRUCTURES = 16
 
@@ -57,7 +58,8 @@ async def link_schema(
     runtime = runtime or await current_runtime()
     index = await _index(runtime)
     budget = runtime.settings.schema_tokens if token_budget is None else token_budget
-    return link(index, question, token_budget=budget, also=also)
+    meant = await _meant(index, question, runtime)
+    return link(index, question, token_budget=budget, also=[*meant, *also])
 
 
 def link(index: SchemaIndex, question: str, *, token_budget: int, also: Sequence[str] = ()) -> LinkedSchema:
@@ -118,12 +120,6 @@ async def find_relation(hint: str, *, column_hint: str | None = None, runtime: R
         if (relation is exact or name_match(relation, hint) >= 0.5) and _has_column(relation, column_hint):
             return relation["qualified"]
     return None
-
-
-async def get_relation(name: str, *, runtime: Runtime | None = None) -> Relation | None:
-    """The relation of that name, qualified or not, in any case that is unambiguous."""
-    runtime = runtime or await current_runtime()
-    return _find(await _index(runtime), name)
 
 
 class _Pack:
@@ -216,6 +212,14 @@ def _merged(hits: Sequence[int], around: Sequence[int]) -> list[int]:
 
 def _unique(places: Sequence[int]) -> list[int]:
     return list(dict.fromkeys(places))
+
+
+async def _meant(index: SchemaIndex, question: str, runtime: Runtime) -> list[str]:
+    """Relations near in meaning, for a question that shares few words with the schema and an embedder that can tell."""
+    if not runtime.embedder.semantic or not index.is_strange(question[:_MAX_QUESTION_CHARS]):
+        return []
+    found = await semantic_search.search_memories(question, _MAX_MEANT, kinds=["schema"], mode="dense", runtime=runtime)
+    return [memory.subject for memory in found if memory.subject]
 
 
 async def _index(runtime: Runtime) -> SchemaIndex:
