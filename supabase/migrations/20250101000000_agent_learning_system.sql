@@ -362,12 +362,12 @@ create function agents.search_memories(
 language plpgsql stable security definer
 set search_path = pg_catalog, extensions, public, pg_temp
 set hnsw.iterative_scan = relaxed_order
-set hnsw.ef_search = 100
+set hnsw.ef_search = 64
 set jit = off
 as $$
 declare
   tenant text := agents.tenant();
-  depth integer := least(greatest(50, 2 * match_count), 1000);
+  depth integer := least(greatest(60, 2 * match_count), 1000); -- candidates of each kind
   dimensions integer := cardinality(query_embedding);
   vector_type text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
   fetched bigint[];
@@ -381,10 +381,13 @@ begin
   if match_count < 1 then
     return;
   end if;
+  if query_text is null then
+    perform set_config('hnsw.ef_search', '120', true); -- nothing else makes up for a near memory that is overlooked
+  end if;
   select array_agg(t.term) filter (where t.candidate), max(t.average), sum(t.weight),
          ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')::sparsevec
     into fetched, average_length, information, query_weights
-    from agents.query_terms(tenant, in_database, query_text, 600) t;
+    from agents.query_terms(tenant, in_database, query_text, 500) t;
   if dimensions is not null then
     select e.similarity_mean, e.similarity_deviation into mean, deviation from agents.embedding_models e
      where e.tenant_id = tenant and e.database_id = in_database and e.model = query_model and e.dimensions = cardinality(query_embedding);
@@ -697,7 +700,7 @@ declare
   execution bigint;
 begin
   select * into request from agents.human_approval_queue q
-   where q.tenant_id = agents.tenant() and q.id = approval and q.claim = claim_token and q.status = 'approved'
+   where q.tenant_id = agents.tenant() and q.id = approval and q.claim = claim_token and q.status = 'approved' and q.executable
    for update;
   if not found then
     raise exception 'approval % is not approved, or claimed by another process', approval using errcode = 'insufficient_privilege';

@@ -120,5 +120,18 @@ def binding(
 ) -> str:
     """The hash that ties a decision to one action, its arguments, the policy and the preview that was shown."""
     shown = (preview or {}).get("fingerprint", "")
-    text = json.dumps([action, arguments, policy_version, shown], sort_keys=True, ensure_ascii=False)
+    return digest([action, arguments, policy_version, shown])
+
+
+def digest(value: Any) -> str:
+    """A hash of JSON that stays the same through a jsonb column, which writes 1e3 as 1000 and sorts keys."""
+    text = json.dumps(_canonical(value), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -5,13 +5,12 @@ The preview also holds the SQL that will run; a hash of all of it is part of wha
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import psycopg
-import structlog
 
+from agent.approval.records import digest
 from agent.db import Connection, load_queries
 from agent.execution.acting import Change, Outcome, actor_transaction, run_statement
 from agent.execution.json_values import shorten
@@ -21,7 +20,6 @@ from agent.runtime import Runtime
 from agent.types import Assessment
 
 _QUERIES = load_queries(__package__)
-_log = structlog.get_logger(__name__)
 _MOST_ROWS = 20
 _MOST_CELL = 500
 _DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
@@ -146,7 +144,11 @@ def _cut(row: dict[str, Any] | None) -> dict[str, Any] | None:
     return None if row is None else {name: shorten(value, _MOST_CELL)[0] for name, value in row.items()}
 
 
-def fingerprint(shown: Preview) -> str:
+def fingerprint(shown: Mapping[str, Any]) -> str:
     """A hash of what was shown."""
-    rest = {name: value for name, value in shown.items() if name != "fingerprint"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return digest({name: value for name, value in shown.items() if name != "fingerprint"})
+
+
+def untouched(shown: Mapping[str, Any]) -> bool:
+    """Whether a stored preview is still what was shown."""
+    return bool(shown.get("fingerprint") == fingerprint(shown))

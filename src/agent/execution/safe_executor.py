@@ -30,7 +30,7 @@ from agent.execution.catalog import facts_of
 from agent.execution.controls import controls
 from agent.execution.execution_tools import Tool, tool_named
 from agent.execution.log import record
-from agent.execution.preview import preview
+from agent.execution.preview import preview, untouched
 from agent.execution.reading import read
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION, judge
@@ -193,7 +193,7 @@ def _approved_statement(approval: Approval, runtime: Runtime) -> Statement:
     """The statement that was shown to the one who decided. Raises `ActionRefused` when the row is not what was decided."""
     if approval.database_id != runtime.database_id:
         raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
-    if not approval.bound or not approval.preview:
+    if not approval.bound or not approval.preview or not untouched(approval.preview):
         raise ActionRefused(f"Approval {approval.id} was changed after it was asked; it is not executed. Ask again.")
     if approval.policy_version != POLICY_VERSION:
         raise ActionRefused(f"Approval {approval.id} was given under an older policy; it is not executed. Ask again.")
