@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.approval.human_approval import Approval
-from agent.cli.render import INDENT, facts, say, show, small_table
+from agent.cli.render import GAP, INDENT, facts, say, show, small_table
 from agent.cli.text import ago, cell, clean, count, fit_columns, left, moment
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _headline(console: Console, approval: Approval, indent: str, *, exact: bool)
         Text(f"risk {approval.risk_level}", style=_RISK_STYLES[approval.risk_level]),
         *([Text(state, style="dim")] if exact else []),
     ]
-    console.print(Text.assemble(indent, Text(" · ", style="dim").join(parts)), soft_wrap=True)
+    console.print(Text.assemble(indent, Text(" · ").join(parts)), soft_wrap=True)
 
 
 def _changes(console: Console, approval: Approval, preview: Mapping[str, Any], indent: str, *, whole: bool) -> None:
@@ -61,7 +61,9 @@ def _changes(console: Console, approval: Approval, preview: Mapping[str, Any], i
     rows = rows[: _ALL_ROWS if whole else _FEW_ROWS]
     now = {name for name in _changed(rows) if all(_is_now(row["after"], name, approval.created_at) for row in rows)}
     columns = columns_to_show(rows, without=now)
-    columns = columns[: fit_columns([_width(name, rows) for name in columns], room=console.width - len(indent))]
+    columns = columns[
+        : fit_columns([_width(name, rows) for name in columns], room=console.width - len(indent), gap=GAP)
+    ]
     table = small_table()
     for name in columns:
         table.add_column(Text(cell(name, _MOST_CELL)), no_wrap=True, overflow="ellipsis")
@@ -72,6 +74,8 @@ def _changes(console: Console, approval: Approval, preview: Mapping[str, Any], i
     hidden = (preview.get("row_count") or len(rows)) - len(rows)
     if hidden > 0:
         say(console, f"and {count(hidden, 'more row')}", "dim", indent=indent)
+    if not _changed(rows) - now and all(row["before"] and row["after"] for row in rows):
+        say(console, "no value changes: the rows are like that already", "yellow", indent=indent)
     if now:
         say(console, f"set to the present time: {', '.join(sorted(now))}", "dim", indent=indent)
 
@@ -83,7 +87,7 @@ def columns_to_show(rows: Sequence[Mapping[str, Any]], *, without: set[str]) -> 
         return names
     telling = [*names[:1], *[name for name in _NAMING if name in names][:1]]
     changed = [name for name in names if name in _changed(rows) and name not in without]
-    return list(dict.fromkeys([*telling, *(changed or names)]))
+    return list(dict.fromkeys([*telling, *changed]))
 
 
 def _changed(rows: Sequence[Mapping[str, Any]]) -> set[str]:

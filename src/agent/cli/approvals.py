@@ -109,12 +109,12 @@ async def _decided(
 
 
 def _show_outcome(approval: Approval, result: ToolResult | None) -> None:
-    from agent.cli.conversation import step_line
+    from agent.cli.conversation import show_step
     from agent.cli.render import say, stdout
 
     console = stdout()
     say(console, f"Approval {approval.id} is {approval.status}.")
     if result is not None:
-        console.print(step_line(result.get("sql") or approval.action, result, width=console.width), soft_wrap=True)
+        show_step(console, result.get("sql") or approval.action, result)
     if approval.thread_id:
         say(console, f"agent chat --thread {approval.thread_id}   goes on with the conversation", "dim")

@@ -20,8 +20,6 @@ EXAMPLES = examples(
     'agent chat "Which invoices are overdue?" --json',
 )
 
-_WAITS = 4
-
 
 def chat(
     question: Annotated[
@@ -50,10 +48,12 @@ async def _chat(runtime: Runtime, question: str | None, thread: str | None, *, a
         if question is None:
             raise InvalidInput('--json answers one question: agent chat "..." --json.')
         return await ask_as_json(question, thread, runtime)
-    session = Session(runtime, thread_id=thread, interactive=sys.stdin.isatty())
+    # Somebody decides only where a prompt can be seen and answered.
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    session = Session(runtime, thread_id=thread, interactive=interactive)
     if question is not None:
         return await session.ask(question)
-    if sys.stdin.isatty():
+    if interactive:
         await session.converse()
         return 0
     return await session.ask_each(sys.stdin)

@@ -6,15 +6,18 @@ The same display shows the interactive chat, a single question and the demo.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rich.console import Console
 from rich.text import Text
 
+from agent.approval.human_approval import Approval
 from agent.chat import Answered, ApprovalAsked, ApprovalDecided, ChatEvent, Token, ToolFinished, ToolStarted
 from agent.cli.render import INDENT, result_table, say
-from agent.cli.stream import WordWrap
+from agent.cli.stream import StreamedText
 from agent.cli.text import cell, count, one_line
 from agent.types import CallKey, ToolResult
 
@@ -28,17 +31,23 @@ _MOST_MEMORIES = 5
 class Display:
     """Shows the events of one turn on `console`; steps go to `steps` (default: the same console).
 
-    `exact` also shows what differs from run to run: durations and the ids of memories.
+    `exact` also shows what differs from run to run: durations and the ids of memories. `framed` wraps text inside a
+    margin, as on a terminal; a pipe gets the text as it is, with the statements that it comes from.
     """
 
-    def __init__(self, console: Console, *, steps: Console | None = None, exact: bool = True) -> None:
+    def __init__(
+        self, console: Console, *, steps: Console | None = None, exact: bool = True, framed: bool | None = None
+    ) -> None:
         self._console = console
         self._steps = steps or console
         self._exact = exact
-        self._text: WordWrap | None = None
+        self._framed = console.is_terminal if framed is None else framed
+        self._indent = INDENT if self._framed else ""
+        self._text: StreamedText | None = None
         self._status: Status | None = None
         self._began: dict[CallKey, float] = {}
         self._result: ToolResult | None = None
+        self.silent = True  # whether nothing was shown yet
 
     def thinking(self, text: str = "thinking") -> None:
         """Something is at work: a spinner, where there is a terminal."""
@@ -74,9 +83,10 @@ class Display:
                 self._answered(event)
 
     def _write(self, text: str) -> None:
+        self.silent = False
         if self._text is None:
             self.pause()
-            self._text = WordWrap(self._console, indent=INDENT if self._console.is_terminal else "")
+            self._text = StreamedText(self._console, indent=self._indent, wrap=self._framed)
         self._text.write(text)
 
     def _step_begins(self, event: ToolStarted) -> None:
@@ -89,18 +99,15 @@ class Display:
         began = self._began.pop(event.key, None)
         if event.result.get("success") and event.result.get("columns"):
             self._result = event.result
+        self.silent = False
         elapsed = f"{1000 * (time.monotonic() - began):,.0f} ms" if began and self._exact else ""
-        self._step(event.result.get("sql") or event.tool, event.result, elapsed)
+        show_step(self._steps, event.result.get("sql") or event.tool, event.result, elapsed=elapsed)
         self.thinking()
 
     def _decided(self, status: str, result: ToolResult) -> None:
         self.pause()
-        self._step(result.get("sql") or status, result)
+        show_step(self._steps, result.get("sql") or status, result)
         self.thinking()
-
-    def _step(self, what: str, result: ToolResult, elapsed: str = "") -> None:
-        line = step_line(what, result, width=self._steps.width, elapsed=elapsed)
-        self._steps.print(line, soft_wrap=True)
 
     def _answered(self, event: Answered) -> None:
         streamed = self._text is not None
@@ -112,20 +119,51 @@ class Display:
         if result and worth_showing(event.text, result):
             self._console.print()
             rows, columns = result.get("rows", []), result.get("columns", [])
-            result_table(self._console, columns, rows, row_count=result.get("row_count"))
-        line = sources_line(event.sources, whole=not self._console.is_terminal and self._exact, exact=self._exact)
+            result_table(self._console, columns, rows, row_count=result.get("row_count"), indent=self._indent)
+        line = sources_line(event.sources, whole=not self._framed, exact=self._exact)
         if line:
-            say(self._console, line, "dim", indent=INDENT if self._console.is_terminal else "")
+            say(self._console, line, "dim", indent=self._indent)
 
 
-def step_line(what: str, result: ToolResult, *, width: int, elapsed: str = "") -> Text:
-    """One step on one line: the statement or tool, cut to fit, and what came of it."""
-    outcome = one_line(
-        " · ".join(part for part in (outcome_of(result), elapsed) if part), max(width // 2, _SHORTEST_STEP)
-    )
-    room = max(width - len(INDENT) - len(outcome) - 5, _SHORTEST_STEP)
-    mark = Text("✓ ", style="green") if result.get("success") else Text("✗ ", style="red")
-    return Text.assemble(INDENT, mark, (one_line(what, room), "dim"), (f" · {outcome}" if outcome else "", "dim"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnEnd:
+    """How a turn ended: it is done, failed, or waits for `asked` to be decided."""
+
+    status: Literal["done", "failed", "waiting"]
+    asked: tuple[Approval, ...] = ()
+
+
+async def show_turn(events: AsyncIterator[ChatEvent], display: Display) -> TurnEnd:
+    """Show a turn until it is over or waits for a human. Leaving early, by an error or Ctrl-C, stops the turn."""
+    asked: list[Approval] = []
+    status: Literal["done", "failed", "waiting"] = "waiting"
+    display.thinking()
+    try:
+        # `chat` gives generators: closing them is what stops a turn.
+        async with aclosing(cast("AsyncGenerator[ChatEvent, None]", events)) as stream:
+            async for event in stream:
+                display.show(event)
+                if isinstance(event, ApprovalAsked):
+                    asked.append(event.approval)
+                elif isinstance(event, Answered):
+                    status = "failed" if event.error else "done"
+    finally:
+        display.pause()
+    return TurnEnd(status=status, asked=tuple(asked) if status == "waiting" else ())
+
+
+def show_step(console: Console, what: str, result: ToolResult, *, elapsed: str = "") -> None:
+    """One step on one line: the statement or tool, cut to fit, and what came of it; an error has lines of its own."""
+    good = bool(result.get("success"))
+    outcome = " · ".join(part for part in (outcome_of(result) if good else "", elapsed) if part)
+    outcome = one_line(outcome, max(console.width // 2, _SHORTEST_STEP))
+    room = max(console.width - len(INDENT) - len(outcome) - 5, _SHORTEST_STEP)
+    mark = Text("✓ ", style="green") if good else Text("✗ ", style="red")
+    line = Text.assemble(INDENT, mark, (one_line(what, room), "dim"), (f" · {outcome}" if outcome else "", "dim"))
+    console.print(line, soft_wrap=True)
+    if not good:
+        decided = result.get("status") in {"rejected", "expired", "waiting"}
+        say(console, outcome_of(result), "yellow" if decided else "red", indent=INDENT * 2)
 
 
 def describe_call(tool: str, arguments: Mapping[str, Any]) -> str:
@@ -149,7 +187,7 @@ def outcome_of(result: ToolResult) -> str:
 def worth_showing(answer: str, result: ToolResult) -> bool:
     """Whether rows say more than the answer: there are several values, and the answer does not name them all itself."""
     rows: Sequence[Sequence[object]] = result.get("rows") or []
-    if not rows or (len(rows) == 1 and len(rows[0]) == 1):
+    if not rows or (len(rows) == 1 and len(rows[0]) == 1) or answer.startswith("|") or "\n|" in answer:
         return False
     named = [any(_mentions(answer, value) for value in row) for row in rows[:10]]
     return not (all(named) and len(rows) <= len(named))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.commands import JsonOption, examples
-from agent.cli.running import first_start, load_settings
+from agent.cli.running import load_settings, opening
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -47,7 +47,7 @@ def setup(
         else:
             typer.echo(script)  # to be run, so not a character of it is changed
         return
-    with first_start(settings):
+    with opening(settings):
         schemas = logins.set_up(settings)
     if as_json:
         print_json({"logins": list(LOGINS), "schemas": schemas})
@@ -61,7 +61,7 @@ def migrate(*, as_json: JsonOption = False) -> None:
     from agent.db import migrations
 
     settings = load_settings()
-    with first_start(settings):
+    with opening(settings):
         applied = migrations.migrate(_own_database(settings))
     if as_json:
         print_json({"applied": applied})

@@ -27,6 +27,8 @@ INDENT = "  "
 ASKS = "❯ "  # noqa: RUF001  # a prompt, not a comparison
 PIPE_WIDTH = 100
 _MOST_CELL = 48
+_NARROW_CELL = 24  # where not every column fits
+GAP = 2
 _MOST_ROWS = 12
 
 
@@ -144,15 +146,20 @@ def result_table(
         pairs = [(cell(name), _value(value, None)) for name, value in zip(columns, rows[0], strict=False)]
         facts(console, pairs, indent=indent)
         return
-    shown = [[cell(value, _MOST_CELL) for value in row] for row in rows[:most_rows]]
     names = [cell(name, _MOST_CELL) for name in columns]
+    shown = rows[:most_rows]
     widths = [_width(name, [row[place] for row in shown]) for place, name in enumerate(names)]
-    fitting = fit_columns([min(width, 24) for width in widths], room=console.width - len(indent))
+    room = console.width - len(indent)
+    if sum(widths) + GAP * (len(widths) - 1) > room:
+        widths = [min(width, _NARROW_CELL) for width in widths]
+    fitting = fit_columns(widths, room=room, gap=GAP)
     table = small_table()
     for place, name in enumerate(names[:fitting]):
-        right = all(is_number(row[place]) or row[place] is None for row in rows[:most_rows])
-        table.add_column(Text(name), justify="right" if right else "left", no_wrap=True, overflow="ellipsis")
-    for row in rows[:most_rows]:
+        right = all(is_number(row[place]) or row[place] is None for row in shown)
+        table.add_column(
+            Text(name), justify="right" if right else "left", no_wrap=True, overflow="ellipsis", max_width=widths[place]
+        )
+    for row in shown:
         table.add_row(*(_value(value, _MOST_CELL) for value in row[:fitting]))
     show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
     left_out = _left_out(names[fitting:], (row_count or len(rows)) - len(shown))
@@ -164,10 +171,10 @@ def _value(value: object, limit: int | None) -> Text:
     return Text("null", style="dim italic") if value is None else Text(cell(value, limit))
 
 
-def _width(name: str, cells: Sequence[str]) -> int:
+def _width(name: str, values: Sequence[object]) -> int:
     from rich.cells import cell_len
 
-    return max([cell_len(name), *(cell_len(text) or len("null") for text in cells)])
+    return max(cell_len(name), *(_value(value, _MOST_CELL).cell_len for value in values), 1)
 
 
 def _left_out(columns: Sequence[str], rows: int) -> str:
@@ -185,7 +192,12 @@ def small_table() -> Table:
     from rich.table import Table
 
     return Table(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", border_style="dim", padding=(0, 1)
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        header_style="dim",
+        border_style="dim",
+        padding=(0, 1, 0, 0),
     )
 
 

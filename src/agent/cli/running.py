@@ -38,7 +38,7 @@ async def _with_runtime(operation: Callable[[Runtime], Awaitable[Result]]) -> Re
     from agent.runtime import open_runtime, use_runtime
 
     settings = load_settings()
-    with first_start(settings):
+    with opening(settings):
         runtime = await open_runtime(settings)
     try:
         with use_runtime(runtime):
@@ -48,12 +48,14 @@ async def _with_runtime(operation: Callable[[Runtime], Awaitable[Result]]) -> Re
 
 
 @contextmanager
-def first_start(settings: Settings) -> Iterator[None]:
-    """Say what takes a few seconds when the embedded database is made."""
+def opening(settings: Settings, text: str = "") -> Iterator[None]:
+    """Say `text` while something takes its time, or, when the embedded database is made, that."""
     from agent.cli.render import waiting
 
     if settings.embedded and not settings.pgdata.exists():
-        with waiting(f"Making a database in {settings.home} …"):
-            yield
-    else:
+        text = f"Making a database in {settings.home} …"
+    if not text:
+        yield
+        return
+    with waiting(text):
         yield

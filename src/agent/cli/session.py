@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Iterable
-from contextlib import aclosing
-from typing import TypeVar, cast
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from typing import TypeVar
 
 from agent.approval.human_approval import Approval, human_approval_queue
-from agent.chat import Answered, ChatEvent, chat
+from agent.chat import ChatEvent, chat
 from agent.cli.approval_view import show_approval
-from agent.cli.conversation import Display
+from agent.cli.conversation import Display, show_turn
 from agent.cli.prompt import Prompt
-from agent.cli.render import ASKS, INDENT, print_json, say, stderr, stdout
+from agent.cli.render import ASKS, INDENT, print_json, say, show_error, stderr, stdout
 from agent.cli.text import one_line
 from agent.cli.threads import show_threads
-from agent.errors import AgentError, AlreadyDecided
+from agent.errors import AgentError, AlreadyDecided, UserError
 from agent.runtime import Runtime
 from agent.threads import threads
 
@@ -51,21 +50,18 @@ class Session:
 
     async def ask(self, question: str) -> int:
         """One question to its end, or until it waits for a decision that nobody here can take; returns the exit code."""
-        code = await self._turn(chat.ask(question, thread_id=self._thread_id, runtime=self._runtime))
-        while code == WAITING and self._prompt is not None:
-            if not await self._decide_all():
-                break
-            code = await self._turn(chat.resume(self._thread_id, runtime=self._runtime))
-        if code == WAITING:
-            await self._say_how_to_decide()
-        return code
+        return await self._follow(chat.ask(question, thread_id=self._thread_id, runtime=self._runtime))
 
     async def ask_each(self, lines: Iterable[str]) -> int:
-        """Questions from a pipe, a line each; returns the worst exit code."""
+        """Questions from a pipe, a line each; a wrong one does not end the others. Returns the worst exit code."""
         worst = DONE
-        for line in lines:
-            if line.strip():
-                worst = max(worst, await self.ask(line.strip()))
+        for line in filter(None, map(str.strip, lines)):
+            try:
+                code = await self.ask(line)
+            except UserError as error:
+                show_error(str(error))
+                code = error.exit_code
+            worst = max(worst, code)
         return worst
 
     async def converse(self) -> None:
@@ -102,29 +98,28 @@ class Session:
         except AgentError as error:
             say(self._console, str(error), "red", indent=INDENT)
 
-    async def _turn(self, events: object) -> int:
-        display = Display(self._console, steps=self._steps)
-        code = WAITING
-        display.thinking()
-        try:
-            async with aclosing(cast("AsyncGenerator[ChatEvent, None]", events)) as stream:
-                async for event in stream:
-                    display.show(event)
-                    if isinstance(event, Answered):
-                        code = FAILED if event.error else DONE
-        finally:
-            display.pause()
-        return code
+    async def _follow(self, events: AsyncIterator[ChatEvent]) -> int:
+        """Show a turn, ask for its approvals, and go on with it until it is over; returns the exit code."""
+        while True:
+            display = Display(self._console, steps=self._steps)
+            end = await show_turn(events, display)
+            if end.status != "waiting":
+                return DONE if end.status == "done" else FAILED
+            if not end.asked:
+                say(self._console, "Another process goes on with this turn.", "yellow", indent=INDENT)
+                return DONE
+            if not display.silent:
+                self._console.print()
+            if self._prompt is None or not await self._decide_all(end.asked):
+                self._say_how_to_decide(end.asked)
+                return WAITING
+            events = chat.resume(self._thread_id, runtime=self._runtime)
 
-    async def _pending(self) -> list[Approval]:
-        turns = await threads.turns(self._thread_id, runtime=self._runtime)
-        asked = await human_approval_queue.for_turn(self._thread_id, turns[-1]["turn"], runtime=self._runtime)
-        return [approval for approval in asked if approval.status == "pending"]
-
-    async def _decide_all(self) -> bool:
-        """Ask about each approval of the turn; False when one was put off."""
-        for approval in await self._pending():
-            self._console.print()
+    async def _decide_all(self, asked: Sequence[Approval]) -> bool:
+        """Ask about each approval of a turn; False when one was put off."""
+        for place, approval in enumerate(asked):
+            if place:
+                self._console.print()
             show_approval(self._console, approval, indent=INDENT)
             if not await self._decide(approval):
                 return False
@@ -162,9 +157,9 @@ class Session:
         said = self._prompt.read(f"{INDENT}Why? (may be empty) {ASKS}", colour=self._coloured)
         return said.strip() or None if said else None
 
-    async def _say_how_to_decide(self) -> None:
+    def _say_how_to_decide(self, asked: Sequence[Approval]) -> None:
         console = self._console if self._interactive else stderr()
-        for approval in await self._pending():
+        for approval in asked:
             text = f"Approval {approval.id} is waiting ({approval.risk_level}): {one_line(approval.summary)}"
             say(console, text, "yellow", indent=INDENT if self._interactive else "")
             how = (
@@ -183,8 +178,8 @@ class Session:
         if last["answer"]:
             say(self._console, last["answer"], "dim", indent=INDENT)
         self._console.print()
-        if last["status"] == "waiting" and await self._decide_all():
-            await self._turn(chat.resume(self._thread_id, runtime=self._runtime))
+        if last["status"] == "waiting":
+            await self._follow(chat.resume(self._thread_id, runtime=self._runtime))
             self._console.print()
 
     async def _command(self, line: str) -> None:
@@ -208,9 +203,14 @@ class Session:
         client = self._runtime.chat_client()
         model = "the built-in offline model" if client.offline else client.name
         self._console.print()
-        say(self._console, f"{self._runtime.database_name} · {model} · thread {self._thread_id}", "dim", indent=INDENT)
+        say(
+            self._console,
+            f"database {self._runtime.database_name} · {model} · thread {self._thread_id}",
+            "dim",
+            indent=INDENT,
+        )
         if client.offline:
-            hint = "It understands simple questions; set OPENAI_API_KEY or AGENT_MODEL for a real model."
+            hint = "For simple questions; OPENAI_API_KEY or AGENT_MODEL sets a real model."
             say(self._console, hint, "dim", indent=INDENT)
         say(self._console, "/help lists commands, Ctrl-D leaves.", "dim", indent=INDENT)
         self._console.print()

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from agent.cli.commands import JsonOption, examples
-from agent.cli.running import first_start, load_settings
+from agent.cli.running import load_settings, opening
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,11 +19,11 @@ EXAMPLES = examples("agent status", "agent status --json")
 
 def status(*, as_json: JsonOption = False) -> None:
     """How everything is set up: databases, logins, model, memories, approvals, switches, and what to fix."""
-    from agent.cli.render import print_json, stdout, waiting
+    from agent.cli.render import print_json, stdout
     from agent.status import check_status
 
     settings = load_settings()
-    with first_start(settings), waiting("asking …"):
+    with opening(settings, "asking …"):
         found = asyncio.run(check_status(settings))
     if as_json:
         print_json(found)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 _JOINERS = "\u200c\u200d"  # zero width (non-)joiner: Persian words and emoji are made with them
 _HOSTILE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -71,10 +70,10 @@ def ago(value: datetime, *, now: datetime | None = None) -> str:
 
 def left(value: datetime, *, now: datetime | None = None) -> str:
     """How long until `value`: `4 min`, `moments`."""
-    return _span(value - (now or datetime.now(UTC)))
+    return _span(value - (now or datetime.now(UTC)) + timedelta(seconds=30))
 
 
-def _span(difference: Any) -> str:
+def _span(difference: timedelta) -> str:
     seconds = int(difference.total_seconds())
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "min")):
         if seconds >= size:

@@ -78,7 +78,7 @@ async def _turns_with_calls(thread_id: str, runtime: Runtime) -> list[dict[str, 
 
 
 def _show_turns(turns: Sequence[dict[str, Any]]) -> None:
-    from agent.cli.conversation import step_line
+    from agent.cli.conversation import show_step
     from agent.cli.render import ASKS, INDENT, say, stdout
     from agent.cli.text import moment
 
@@ -91,5 +91,5 @@ def _show_turns(turns: Sequence[dict[str, Any]]) -> None:
         for call in turn["calls"]:
             if call.result:
                 result = call.result
-                console.print(step_line(result.get("sql") or call.tool, result, width=console.width), soft_wrap=True)
+                show_step(console, result.get("sql") or call.tool, result)
         say(console, turn["answer"] or turn["error"] or "no answer yet", indent=INDENT)

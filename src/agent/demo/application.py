@@ -64,6 +64,20 @@ def load_demo(settings: Settings) -> bool:
     return True
 
 
+def prepare_demo(settings: Settings) -> None:
+    """Load the demonstration into the embedded database, or bring it back to its first state. Blocks.
+
+    Raises `ConfigurationError` when another server is set, or when the schema public holds somebody's application.
+    """
+    if not settings.embedded or settings.app_database_url is not None:
+        raise ConfigurationError(
+            "The demonstration only plays in the embedded database. Run it without DATABASE_URL, AGENT_APP_URL and "
+            "APP_DATABASE_URL; `agent chat` works on the database that they name."
+        )
+    if not load_demo(settings):
+        reset_demo(settings)
+
+
 def reset_demo(settings: Settings) -> None:
     """Bring the demonstration application back to its first state, whatever was done to its rows. Blocks.
 
