@@ -387,7 +387,7 @@ begin
   select array_agg(t.term) filter (where t.candidate), max(t.average), sum(t.weight),
          ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')::sparsevec
     into fetched, average_length, information, query_weights
-    from agents.query_terms(tenant, in_database, query_text, 500) t;
+    from agents.query_terms(tenant, in_database, query_text, 300) t;
   if dimensions is not null then
     select e.similarity_mean, e.similarity_deviation into mean, deviation from agents.embedding_models e
      where e.tenant_id = tenant and e.database_id = in_database and e.model = query_model and e.dimensions = cardinality(query_embedding);
@@ -440,7 +440,7 @@ begin
   return query select * from agents.search_memories(query_text, in_database, query_embedding, query_model, match_count, match_kinds);
 end $$;
 
--- The classic form: nearest vectors only, of the one model that has as many dimensions as the query.
+-- The classic form: nearest vectors only, of each database's model that has as many dimensions as the query.
 create function agents.match_agent_memory(query_embedding vector, match_count integer default 5, in_database text default null)
 returns setof agents.found_memory
 language plpgsql stable security definer set search_path = pg_catalog, extensions, public, pg_temp
