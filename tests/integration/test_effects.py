@@ -88,7 +88,8 @@ async def test_sixteen_racers_in_four_processes_make_one_effect_and_agree_on_it(
         process.stdin.write(b"\n")
     local = [asyncio.create_task(safe_executor.run_approved(approval)) for approval in approvals for _ in range(13)]
     results = [
-        (task_approval, await task) for task_approval, task in zip([a for a in approvals for _ in range(13)], local)
+        (task_approval, await task)
+        for task_approval, task in zip([a for a in approvals for _ in range(13)], local, strict=True)
     ]
     for process in processes:
         output, _ = await process.communicate()
