@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
 from agent.types import ToolSpec
 from benchmarks.offline.questions import DEMO, LIBRARY, LIBRARY_SCHEMA, ODD, ODD_SCHEMA, Case
+from benchmarks.offline.unseen import DEMO_UNSEEN, LIBRARY_UNSEEN, ODD_UNSEEN
 
 TOOLS = [
     ToolSpec(name=name, description=name)
@@ -36,6 +37,7 @@ class Judged:
     """One question with what came of it; `right` also when the model rightly said that it cannot."""
 
     schema: str
+    part: Literal["tuned", "unseen"]
     case: Case
     verdict: Verdict
     said: str
@@ -44,13 +46,14 @@ class Judged:
 async def evaluate(cluster: Cluster) -> list[Judged]:
     """Every question of every schema."""
     found = []
-    for name, fill, cases in (
-        ("demo", fill_demo, DEMO),
-        ("library", lambda conn: conn.execute(LIBRARY_SCHEMA), LIBRARY),
-        ("odd", lambda conn: conn.execute(ODD_SCHEMA), ODD),
+    for name, fill, cases, unseen in (
+        ("demo", fill_demo, DEMO, DEMO_UNSEEN),
+        ("library", lambda conn: conn.execute(LIBRARY_SCHEMA), LIBRARY, LIBRARY_UNSEEN),
+        ("odd", lambda conn: conn.execute(ODD_SCHEMA), ODD, ODD_UNSEEN),
     ):
         async with _runtime(cluster, name, fill) as runtime:
-            found += [await _judge(name, case, runtime) for case in cases]
+            found += [replace(await _judge(name, case, runtime), part="tuned") for case in cases]
+            found += [await _judge(name, case, runtime) for case in unseen]
     return found
 
 
@@ -68,11 +71,11 @@ async def _judge(schema: str, case: Case, runtime: Runtime) -> Judged:
     questions = (case.asked,) if isinstance(case.asked, str) else case.asked
     sql, said = await _asked(questions, case.memories, runtime)
     if sql is None:
-        return Judged(schema, case, "right" if case.sql is None else "cannot", said)
+        return Judged(schema, "unseen", case, "right" if case.sql is None else "cannot", said)
     if case.sql is None:
-        return Judged(schema, case, "wrong", sql)
+        return Judged(schema, "unseen", case, "wrong", sql)
     got, wanted = await _rows(sql, runtime), await _rows(case.sql, runtime)
-    return Judged(schema, case, "right" if same(got, wanted, ordered=case.ordered) else "wrong", sql)
+    return Judged(schema, "unseen", case, "right" if same(got, wanted, ordered=case.ordered) else "wrong", sql)
 
 
 async def _asked(questions: Sequence[str], memories: Sequence[str], runtime: Runtime) -> tuple[str | None, str]:

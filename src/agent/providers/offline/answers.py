@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.providers.offline.query import Compared, Condition, Query
+from agent.providers.offline.schema_text import Relation
 from agent.providers.offline.sql import SHOWN
 
 _WIDEST = 60
@@ -18,8 +19,13 @@ def answer(query: Query, result: Mapping[str, Any]) -> str:
     """The answer to `query` from its `result`."""
     rows = result.get("rows") or []
     said = _scalar(query, rows[0][0]) if query.measure and not query.groups and rows else _rows(query, result)
-    facts = [f"{c.memory}: {c.value.text}" for c in _all(query) if isinstance(c, Compared) and c.memory and c.value]
-    return said + (f"\n(By what I remember: {_meanings(query)}.)" if facts else "")
+    remembered = _meanings(query)
+    if remembered:
+        said += f"\n(By what I remember: {remembered}.)"
+    hidden = sorted({relation.name for relation in _relations(query) if relation.hidden})
+    if hidden:
+        said += f"\n(Row-level security hides rows of {', '.join(hidden)} from me: this may not be the whole truth.)"
+    return said
 
 
 def trouble(result: Mapping[str, Any]) -> str:
@@ -109,6 +115,11 @@ def _cell(value: Any) -> str:
 
 def _rounded(match: re.Match[str]) -> str:
     return f"{float(match.group()):.2f}"
+
+
+def _relations(query: Query) -> list[Relation]:
+    groups = [group.field.relation for group in query.groups]
+    return [query.main, *groups, *(c.field.relation for c in _all(query)), *(r.relation for r in query.related)]
 
 
 def _all(query: Query) -> list[Condition]:

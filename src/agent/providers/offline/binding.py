@@ -35,21 +35,26 @@ def bind(
     *,
     at: int,
     end: int | None = None,
+    parents: bool = True,
 ) -> Field | None:
-    """The field that `names`, standing at word `at`, mean in a question about `main`; None when that is not clear."""
+    """The field that `names`, standing at word `at`, mean in a question about `main`; None when that is not clear.
+
+    `parents` allows a relation that was not mentioned, when `main` points at it: not for labels ("paused campaigns" are not those of
+    paused clients), nor for what is shown.
+    """
     for entity in _by_nearness(entities, main, at=at, end=end):
         if column := column_of(names, entity.relation):
             return Field(relation=entity.relation, column=column, via=entity.via)
     if column := column_of(names, main):
         return Field(relation=main, column=column)
-    if any(isinstance(name, ValueName) for name in names):
-        return None  # "paused campaigns" are not the campaigns of paused clients
-    parents = [
+    if not parents:
+        return None
+    above = [
         Field(relation=parent, column=column, via=key)
         for key, parent in graph.parents(main)
         if (column := column_of(names, parent))
     ]
-    return parents[0] if len(parents) == 1 else None
+    return above[0] if len(above) == 1 else None
 
 
 def _by_nearness(entities: Sequence[Entity], main: Relation, *, at: int, end: int | None) -> list[Entity]:
@@ -96,9 +101,12 @@ def _holds(column: Column, pending: Pending) -> bool:
 
 
 def _bind_label(pending: Pending, entities: Sequence[Entity], main: Relation, graph: Graph) -> Condition | None:
-    field = bind(pending.values, entities, main, graph, at=pending.at, end=pending.end)
+    names: tuple[ColumnName | ValueName, ...] = (*pending.values, *pending.adjectives)
+    field = bind(names, entities, main, graph, at=pending.at, end=pending.end, parents=False)
     if field is None:
         return None
+    if field.column.boolean:
+        return Compared(field=field, comparison=pending.comparison)
     term = next(v for v in pending.values if v.relation.id == field.relation.id and v.column == field.column)
     value = Given(text=term.value, number=field.column.numeric)
     return Compared(field=field, comparison=pending.comparison, value=value, memory=term.memory)

@@ -42,7 +42,7 @@ _NOT = frozenset({"not", "except", "excluding", "non", "never"})
 class Pending:
     """A condition without its column yet: `columns` or `values` are the candidates, none means the relation's own measure.
 
-    `at` is where it stands; `value` may be None with "is null", "is not null", "=" (true) and "<>" (false).
+    `adjectives` are columns for which the same word would be true ("active" for `is_active`). `value` may be None with "is null", "is not null", "=" (true) and "<>" (false).
     """
 
     at: int
@@ -50,6 +50,7 @@ class Pending:
     comparison: Comparison = "="
     columns: tuple[ColumnName, ...] = ()
     values: tuple[ValueName, ...] = ()
+    adjectives: tuple[ColumnName, ...] = ()
     value: Given | None = None
     period: Period | None = None
 
@@ -151,7 +152,8 @@ def _equal(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pendi
         if own:
             s.use(mention.start, label.end)
             return Pending(at=mention.start, end=label.end, values=own, comparison="<>" if negated else "=")
-    found = _value(s, at, lower=bool(said) and not any(m.start == at for m in following))
+    introduced = bool(said) or (mention.start > 0 and s.tokens[mention.start - 1].low in ("with", "where", "whose"))
+    found = _value(s, at, lower=introduced and not any(m.start == at for m in following))
     return _pending(s, mention, "<>" if negated else "=", found) if found else None
 
 
@@ -198,7 +200,9 @@ def _on_value(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pe
         if column.start == end and own and s.free(column.start):
             values, end = own, column.end
     s.use(mention.start, end)
-    return Pending(at=mention.start, end=end, values=values, comparison="<>" if negated else "=")
+    adjectives = tuple(c for c in mention.columns if c.column.boolean and not c.negated)
+    comparison: Comparison = "<>" if negated else "="
+    return Pending(at=mention.start, end=end, values=values, adjectives=adjectives, comparison=comparison)
 
 
 def _negated(s: Sentence, start: int) -> bool:

@@ -83,6 +83,8 @@ def _narrowed(before: Query, r: reader.Reading) -> Query | None:
         return None
     if before.limit and (measure or groups):
         return None  # "how many of those" after "top 5" is not what a count without the limit says
+    if query.measure and not measure and any(r.s.tokens[m.start].low == "total" for m in r.free_columns()):
+        measure = "sum"
     if measure:
         field = None if measure == "count" else reader.measure_field(r, main)
         query = replace(query, measure=Measure(function=measure, field=field), fields=(), groups=(), order=None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from agent.providers.offline.language import Sentence, count_of
+from agent.providers.offline.language import Sentence, count_of, words_of
 from agent.providers.offline.lexicon import Mention
 from agent.providers.offline.query import Function
 
@@ -78,7 +78,7 @@ def take_sorting(s: Sentence) -> tuple[int | None, bool]:
 def take_frame(s: Sentence, mentions: Sequence[Mention]) -> Frame:
     """The frame words outside of the schema's own names; they are marked as used."""
     names = {i for mention in mentions for i in range(mention.start, mention.end)}
-    ranked = _ranked(s, names)
+    ranked = _with_count(s, _ranked(s, names), mentions)
     measure, at = _measure(s, names, mentions)
     limit = _first_rows(s) if ranked is None else None
     return Frame(measure=measure, measure_at=at, ranked=ranked, limit=limit)
@@ -104,6 +104,9 @@ def _total_is_sum(s: Sentence, at: int, mentions: Sequence[Mention]) -> bool:
     """Whether "total" adds up something named after it, rather than being a column itself."""
     following = [mention for mention in mentions if at < mention.start <= at + 3]
     numeric = any(name.column.numeric for mention in following[:2] for name in mention.columns)
+    relations = [name.relation for mention in following[:1] if mention.start == at + 1 for name in mention.relations]
+    if relations and not any(words_of(column.name) == ("total",) for column in relations[0].columns):
+        return True
     return numeric or any(s.match(near, "of|amount|value|revenue|sales") for near in (at + 1, at + 2))
 
 
@@ -138,6 +141,23 @@ def _with_limit(s: Sentence, ranked: Ranked) -> Ranked:
             break
     s.use(start, end)
     return Ranked(by=ranked.by, descending=ranked.descending, limit=limit, start=start, end=end)
+
+
+def _with_count(s: Sentence, ranked: Ranked | None, mentions: Sequence[Mention]) -> Ranked | None:
+    """For "the 3 clients with the most orders": the number stands before what is ranked, not beside the ranking word."""
+    if ranked is None or ranked.limit is not None:
+        return ranked
+    for mention in mentions:
+        at = mention.start - 1
+        if (
+            mention.relations
+            and s.free(at)
+            and (count := count_of(s.tokens[at]))
+            and not s.match(at - 1, "than|least|over")
+        ):
+            s.use(at, at + 1)
+            return replace(ranked, limit=count)
+    return ranked
 
 
 def _first_rows(s: Sentence) -> int | None:

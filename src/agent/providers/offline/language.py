@@ -186,6 +186,55 @@ FILLER = frozenset(
 )
 
 
+# Words of the grammar itself: no comment may turn them into a name.
+GRAMMAR_WORDS = frozenset(
+    [
+        "sum",
+        "total",
+        "count",
+        "number",
+        "average",
+        "avg",
+        "mean",
+        "maximum",
+        "max",
+        "minimum",
+        "min",
+        "most",
+        "least",
+        "fewest",
+        "top",
+        "highest",
+        "lowest",
+        "largest",
+        "smallest",
+        "last",
+        "first",
+        "latest",
+        "oldest",
+        "newest",
+        "per",
+        "group",
+        "sort",
+        "order",
+        "date",
+        "time",
+        "day",
+        "week",
+        "month",
+        "year",
+        "not",
+        "no",
+        "without",
+        "over",
+        "under",
+        "more",
+        "less",
+        "than",
+    ]
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One word, number or sign: as written, lower-cased, and its stem; `at` is its place in the question."""

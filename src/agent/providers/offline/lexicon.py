@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from agent.providers.offline.language import FILLER, Sentence, words_of
+from agent.providers.offline.language import FILLER, GRAMMAR_WORDS, Sentence, words_of
 from agent.providers.offline.memory_text import Meaning
 from agent.providers.offline.schema_text import Column, ForeignKey, Relation
 
@@ -229,7 +229,7 @@ def _comment_names(comment: str) -> Iterator[tuple[str, ...]]:
             break
         words += words_of(word)
     words = [word for word in words if word not in FILLER]
-    if words:
+    if words and not GRAMMAR_WORDS.intersection(words):
         yield from {tuple(words), (words[-1],)}
 
 

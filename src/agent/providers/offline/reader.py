@@ -177,7 +177,7 @@ def _assemble(r: Reading, main: Relation) -> Query:
 def _total_as_sum(r: Reading) -> Reading:
     """For "total per client": with groups, a column named total is added up."""
     column = next((m for m in r.free_columns() if r.s.tokens[m.start].low == "total"), None)
-    if column and r.frame.measure is None:
+    if column and r.frame.measure is None and not _count_or_sum(r, column):
         r.frame = replace(r.frame, measure="sum")
     return r
 
@@ -361,8 +361,8 @@ def projection(r: Reading, main: Relation) -> tuple[Field, ...]:
     """The columns that are asked for: "names and emails", "with the client name", "with their client"."""
     wanted: list[tuple[int, Field]] = []
     for mention in r.free_columns():
-        found = bind(mention.columns, r.entities, main, r.graph, at=mention.start)
-        if found is None:
+        found = bind(mention.columns, r.entities, main, r.graph, at=mention.start, parents=False)
+        if found is None or _count_or_sum(r, mention):
             raise unclear(
                 f"I do not know whose {' '.join(t.text for t in r.s.tokens[mention.start : mention.end])} is meant"
             )
@@ -383,6 +383,12 @@ def projection(r: Reading, main: Relation) -> tuple[Field, ...]:
         keys = [Field(relation=main, column=c) for c in main.columns if c.readable and not main.is_link(c)][:5]
         fields = [*([own] if own else keys), *fields]
     return tuple(fields)
+
+
+def _count_or_sum(r: Reading, mention: Mention) -> bool:
+    """For "total orders" of a table with a column total: how many, or how much?"""
+    total = r.s.tokens[mention.start].low == "total"
+    return total and any(e.start == mention.end and not e.column for e in r.entities)
 
 
 def _shown_along(r: Reading, entity: Entity, main: Relation) -> bool:

@@ -169,7 +169,11 @@ def is_person(relation: Relation) -> bool:
     return birth(relation) is not None or bool(names & {("first", "name"), ("last", "name"), ("surname",), ("salary",)})
 
 
+def _said(column: Column) -> tuple[str, ...]:
+    return (*words_of(column.name), *words_of(column.comment)[:2])
+
+
 def place(relation: Relation) -> Column | None:
     """The column that says where, None when several could."""
-    places = [c for c in relation.columns if c.textual and c.readable and _PLACES.intersection(words_of(c.name))]
+    places = [c for c in relation.columns if c.textual and c.readable and _PLACES.intersection(_said(c))]
     return places[0] if len(places) == 1 else None

@@ -19,6 +19,7 @@ _KEY = re.compile(r"^\s+pk \((?P<columns>.*)\)\s*$")
 _FOREIGN = re.compile(rf"^\s+fk \((?P<columns>.*)\) -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<targets>.*)\)\s*$")
 _REFERENCE = re.compile(rf" -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<target>{_IDENT})\)")
 _VALUES = re.compile(r" in \((?P<values>.*)\)(?=$| masked| unreadable)")
+_VALUE = re.compile(r"'(?:[^']|'')*'|[^|]+")
 _FLAGS = re.compile(r" (pk|unique|not null|generated|masked|unreadable)(?= |$)")
 
 # A domain shows its own name; by these words it is one over numbers.
@@ -97,6 +98,11 @@ class Relation:
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
 
+    @property
+    def hidden(self) -> bool:
+        """Whether row-level security hides its rows, so that no rows does not mean that there are none."""
+        return "row-level security hides" in self.comment
+
     def is_link(self, column: Column) -> bool:
         """Whether `column` identifies a row here or elsewhere, so that adding its values up means nothing."""
         return column.key or any(column.name in key.columns for key in self.foreign)
@@ -154,7 +160,7 @@ def _with_column(relation: Relation, name: str, rest: str) -> Relation:
         type=_FLAGS.sub("", body).strip(),
         key="pk" in flags,
         readable="unreadable" not in flags,
-        values=tuple(values["values"].split("|")) if values else (),
+        values=tuple(map(_unquoted_value, _VALUE.findall(values["values"]))) if values else (),
         comment=comment.strip(),
     )
     foreign = relation.foreign
@@ -163,6 +169,11 @@ def _with_column(relation: Relation, name: str, rest: str) -> Relation:
         foreign = (*foreign, ForeignKey(columns=(name,), target=target, targets=(_unquote(reference["target"]),)))
     key = (name,) if column.key else relation.key
     return replace(relation, columns=(*relation.columns, column), foreign=foreign, key=key)
+
+
+def _unquoted_value(value: str) -> str:
+    quoted = len(value) > 1 and value.startswith("'") and value.endswith("'")
+    return value[1:-1].replace("''", "'") if quoted else value
 
 
 def _comment(rest: str) -> str:

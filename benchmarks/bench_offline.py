@@ -1,0 +1,35 @@
+"""The offline model's question set, over three databases: how many answers are right, how many are wrong."""
+
+from __future__ import annotations
+
+from agent.testing.cluster import Cluster
+from benchmarks.offline.evaluation import evaluate
+from benchmarks.report import Report
+
+MOST_WRONG = 0.03
+LEAST_RIGHT = 0.9
+
+
+async def measure(report: Report) -> None:
+    """Ask every question; a wrong answer counts apart from one that says that it cannot."""
+    cluster = Cluster()
+    try:
+        judged = await evaluate(cluster)
+    finally:
+        cluster.close()
+    for name in ("tuned", "unseen"):
+        part = [one for one in judged if one.part == name]
+        right = sum(one.verdict == "right" for one in part)
+        wrong = sum(one.verdict == "wrong" for one in part)
+        report.bar(
+            f"offline model, {name} questions answered rightly (or rightly refused)",
+            bar=f">= {LEAST_RIGHT:.0%}" if name == "tuned" else "(no bar)",
+            reached=f"{right} of {len(part)} ({right / len(part):.0%})",
+            ok=name != "tuned" or right / len(part) >= LEAST_RIGHT,
+        )
+        report.bar(
+            f"offline model, {name} questions answered wrongly",
+            bar=f"<= {MOST_WRONG:.0%}",
+            reached=f"{wrong} of {len(part)} ({wrong / len(part):.1%})",
+            ok=wrong / len(part) <= MOST_WRONG,
+        )
