@@ -49,11 +49,11 @@ class Checkpointer(AsyncPostgresSaver):
 
     async def prune_thread(self, thread_id: str) -> None:
         """Keep the newest checkpoint of a thread only: our rows are the history."""
-        await _Pruner(self._runtime).aprune([self.thread(thread_id)])
+        await self.aprune([self.thread(thread_id)])
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
-        async with self._runtime.transaction() as conn:
+        async with self._runtime.connection() as conn:
             if pipeline:
                 async with conn.pipeline(), conn.cursor(binary=True) as cursor:
                     yield cursor
@@ -72,20 +72,6 @@ class Checkpointer(AsyncPostgresSaver):
             finally:
                 await conn.execute("reset search_path")
                 await conn.execute("select pg_advisory_unlock(%s)", [_LOCK])
-
-
-class _Pruner(Checkpointer):
-    """Prunes in transactions of LangGraph's own, which begin with an isolation level and so cannot be inside ours."""
-
-    @asynccontextmanager
-    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
-        async with self._runtime.db.connection("agent_app") as conn:
-            await conn.execute("select set_config('agents.tenant_id', %s, false)", [self._runtime.tenant_id])
-            try:
-                async with conn.cursor(binary=True) as cursor:
-                    yield cursor
-            finally:
-                await conn.execute("reset agents.tenant_id")
 
 
 def _isolation(table: str) -> Any:

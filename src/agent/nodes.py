@@ -351,11 +351,10 @@ async def _store_answer(
 ) -> dict[str, Any]:
     message = answer.message
     requested = [] if last else requested_calls(message, most=runtime.settings.max_calls_per_round)
-    await threads.store_round(
+    calls = await threads.store_round(
         thread_id, turn, round_, requested, said=message.text, model=answer.model, usage=answer.usage, runtime=runtime
     )
-    if requested:
-        calls = [call for call in await threads.calls(thread_id, turn, runtime=runtime) if call.key.round == round_]
+    if calls:
         return {"route": "execute", "messages": [prompts.request_message(calls, message_id=message.id)]}
     text = message.text.strip() or "The model gave no answer. Ask again, or choose another model (AGENT_MODEL)."
     if last:

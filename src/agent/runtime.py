@@ -50,9 +50,15 @@ class Runtime:
         return self.db is self.app
 
     @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """The agent's tables, for this runtime's tenant; each statement is a transaction of its own."""
+        async with self.db.tenant(self.tenant_id) as conn:
+            yield conn
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A transaction on the agent's tables, for this runtime's tenant."""
-        async with self.db.transaction(self.tenant_id) as conn:
+        async with self.db.tenant(self.tenant_id) as conn, conn.transaction():
             yield conn
 
     def chat_client(self) -> ChatClient:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
@@ -45,11 +46,20 @@ class Database:
         self._allow_bypass_rls = allow_bypass_rls
         self._pools: dict[Login, AsyncConnectionPool[Connection]] = {}
         self._facts: dict[Login, ServerFacts] = {}
+        # Which tenant an agent_app connection shows, so that it is told only when that changes.
+        self._tenants: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
     async def connection(self, login: Login) -> AsyncIterator[Connection]:
-        """A pooled connection in autocommit mode. Statement errors pass unchanged."""
+        """A pooled connection in autocommit mode that shows no tenant. Statement errors pass unchanged."""
+        async with self._pooled(login) as conn:
+            if self._tenants.pop(conn, None) is not None:
+                await conn.execute("reset agents.tenant_id")
+            yield conn
+
+    @asynccontextmanager
+    async def _pooled(self, login: Login) -> AsyncIterator[Connection]:
         pool = self._pools.get(login) or await self._open(login)
         try:
             async with pool.connection() as conn:
@@ -61,14 +71,18 @@ class Database:
             ) from error
 
     @asynccontextmanager
-    async def transaction(self, tenant_id: str, login: Login = "agent_app") -> AsyncIterator[Connection]:
-        """A transaction in which row-level security shows the rows of `tenant_id`.
+    async def tenant(self, tenant_id: str) -> AsyncIterator[Connection]:
+        """A connection as agent_app on which row-level security shows the rows of `tenant_id`; autocommit.
 
+        Each statement is a transaction of its own, in one round trip; for more, open `conn.transaction()`.
         Raises `DatabaseUnavailable` or `SetupRequired` where an operator must act; other driver errors pass.
         """
         try:
-            async with self.connection(login) as conn, conn.transaction():
-                await conn.execute("select set_config('agents.tenant_id', %s, true)", [tenant_id])
+            async with self._pooled("agent_app") as conn:
+                if self._tenants.get(conn) != tenant_id:
+                    self._tenants[conn] = ""  # whatever happens to the next statement, it is not known to be another's
+                    await conn.execute("select set_config('agents.tenant_id', %s, false)", [tenant_id])
+                    self._tenants[conn] = tenant_id
                 yield conn
         except psycopg.Error as error:
             failure = statement_failure(error)

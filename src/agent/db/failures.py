@@ -27,7 +27,9 @@ def connection_failure(error: psycopg.Error, conninfo: str) -> AgentError:
         return ConfigurationError(
             f"The pooler does not know the user in {where}. Use Supabase's direct or session-mode URL."
         )
-    reason = text.strip().splitlines()[-1] if text.strip() else type(error).__name__
+    # The last attempt's own line; libpq indents its hints.
+    reasons = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
+    reason = reasons[-1].strip().rstrip(".") if reasons else type(error).__name__
     return DatabaseUnavailable(f"Cannot reach {where}: {reason}. Start the server, or correct DATABASE_URL.")
 
 

@@ -4,13 +4,30 @@ VALUES (%(tenant_id)s, %(thread_id)s, %(database_id)s, left(%(question)s, 80), %
 ON CONFLICT (tenant_id, thread_id) DO UPDATE
    SET lease_owner = excluded.lease_owner, lease_until = excluded.lease_until, updated_at = now()
  WHERE t.lease_owner IS NULL OR t.lease_until < now() OR t.lease_owner = excluded.lease_owner
-RETURNING t.turn_count, t.database_id
+RETURNING t.turn_count, t.database_id,
+  (SELECT jsonb_build_object('turn', r.turn, 'status', r.status) FROM agents.turns r
+    WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND r.message_id = %(message_id)s) AS known,
+  (SELECT jsonb_build_object('turn', r.turn, 'status', r.status) FROM agents.turns r
+    WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND r.status IN ('running', 'waiting')
+    ORDER BY r.turn DESC LIMIT 1) AS unfinished
 
--- keep_lease: before each step of a turn; no row means that another run has taken the thread over
+-- continue_turn: takes the lease and marks the turn as running; `lease` is null when another run holds the thread
+WITH lease AS (
+  UPDATE agents.threads SET lease_owner = %(owner)s, lease_until = now() + %(lease)s
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
+     AND (lease_owner IS NULL OR lease_until < now() OR lease_owner = %(owner)s)
+  RETURNING thread_id
+), taken AS (
+  UPDATE agents.turns r SET status = 'running' FROM lease
+   WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
+  RETURNING turn
+)
+SELECT (SELECT thread_id FROM lease) AS lease, (SELECT turn FROM taken) AS turn
+
+-- keep_lease: while something slow runs
 UPDATE agents.threads SET lease_owner = %(owner)s, lease_until = now() + %(lease)s
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
-   AND (lease_owner IS NULL OR lease_until < now() OR lease_owner = %(owner)s)
-RETURNING thread_id
+   AND lease_owner = %(owner)s
 
 -- release_lease: the turn is over or waits for a human
 UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL, updated_at = now()
@@ -26,14 +43,6 @@ UPDATE agents.turns SET status = 'failed', error = 'stopped by the user', finish
   FROM freed
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = turn_count AND status = 'running'
 
--- turn_of_message: the turn that this very message began, when a run is repeated after a crash
-SELECT turn, status FROM agents.turns
- WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND message_id = %(message_id)s
-
--- open_turn: the last turn, while it is not over
-SELECT turn, status FROM agents.turns
- WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
-
 -- unfinished_turn: of a thread that is taken up without a new question
 SELECT max(turn) AS turn FROM agents.turns
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND status IN ('running', 'waiting')
@@ -45,19 +54,28 @@ UPDATE agents.turns SET status = 'failed', error = 'interrupted before it was fi
 -- add_turn: the next turn of the thread
 WITH next AS (
   UPDATE agents.threads SET turn_count = turn_count + 1
-   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s RETURNING turn_count
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
+     AND NOT EXISTS (SELECT FROM agents.turns r
+                      WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND r.status = 'waiting')
+  RETURNING turn_count
 )
 INSERT INTO agents.turns (tenant_id, thread_id, turn, asked_by, message_id, question)
 SELECT %(tenant_id)s, %(thread_id)s, turn_count, %(user)s, %(message_id)s, %(question)s FROM next
 RETURNING turn
 
--- set_turn_status: running or waiting
-UPDATE agents.turns SET status = %(status)s
- WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
-RETURNING turn
+-- wait: the turn waits for a human, and the thread is free
+WITH waiting AS (
+  UPDATE agents.turns SET status = 'waiting'
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
+)
+UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL, updated_at = now()
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
 
--- finish_turn: the answer and how the turn ended, with its row in the execution log; only once
-WITH finished AS (
+-- finish_turn: the answer and how the turn ended, with its row in the execution log, once; and the thread is free
+WITH freed AS (
+  UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL, updated_at = now()
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
+), finished AS (
   UPDATE agents.turns
      SET status = %(status)s, answer = %(answer)s, error = %(error)s, knowledge = %(knowledge)s, finished_at = now()
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
@@ -72,12 +90,6 @@ SELECT tenant_id, %(database_id)s, asked_by, 'answer', jsonb_build_object('quest
   FROM finished
 RETURNING turn
 
--- add_usage: tokens and cost of one model call
-UPDATE agents.turns
-   SET model = %(model)s, input_tokens = input_tokens + %(input_tokens)s, output_tokens = output_tokens + %(output_tokens)s,
-       cost_usd = CASE WHEN %(cost_usd)s::float8 IS NULL THEN cost_usd ELSE coalesce(cost_usd, 0) + %(cost_usd)s END
- WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
-
 -- spent: tokens and cost of one turn, and of the tenant's day (UTC)
 SELECT coalesce(sum(input_tokens + output_tokens) FILTER (WHERE thread_id = %(thread_id)s AND turn = %(turn)s), 0)::bigint AS turn_tokens,
        coalesce(sum(cost_usd) FILTER (WHERE thread_id = %(thread_id)s AND turn = %(turn)s), 0) AS turn_cost,
@@ -86,13 +98,20 @@ SELECT coalesce(sum(input_tokens + output_tokens) FILTER (WHERE thread_id = %(th
   FROM agents.turns
  WHERE tenant_id = %(tenant_id)s AND started_at >= date_trunc('day', now() AT TIME ZONE 'utc') AT TIME ZONE 'utc'
 
--- store_calls: what the model asked for, before any of it is done; a repeated round keeps the first answer
+-- store_round: what the model asked for, before any of it is done, and what that cost; a repeated round keeps its first answer
+WITH usage AS (
+  UPDATE agents.turns
+     SET model = %(model)s, input_tokens = input_tokens + %(input_tokens)s, output_tokens = output_tokens + %(output_tokens)s,
+         cost_usd = CASE WHEN %(cost_usd)s::float8 IS NULL THEN cost_usd ELSE coalesce(cost_usd, 0) + %(cost_usd)s END
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
+)
 INSERT INTO agents.tool_calls (tenant_id, thread_id, turn, round, ordinal, call_id, tool, arguments, said, status, result, finished_at)
 SELECT %(tenant_id)s, %(thread_id)s, %(turn)s, %(round)s, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.status, c.result,
        CASE WHEN c.status = 'done' THEN now() END
   FROM jsonb_to_recordset(%(calls)s)
        AS c (ordinal int, call_id text, tool text, arguments jsonb, said text, status text, result jsonb)
 ON CONFLICT DO NOTHING
+RETURNING turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result
 
 -- calls_of_turn: every call of a turn, in order
 SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result

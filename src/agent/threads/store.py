@@ -73,19 +73,19 @@ class Threads:
                 raise InvalidInput(
                     f"Thread {thread_id!r} is about another database ({thread['database_id']}); start a new one."
                 )
-            return await _begin(conn, values, thread["turn_count"])
+            return await _begin(conn, values, thread)
 
     async def continue_turn(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> bool:
         """Take the lease (again) to go on with `turn`; False when the turn is over. Raises `ThreadBusy`."""
         runtime = runtime or await current_runtime()
-        values = _values(runtime, thread_id, turn=turn, owner=owner, lease=_LEASE, status="running")
-        async with runtime.transaction() as conn:
-            if await _one(conn, "keep_lease", values) is None:
-                raise ThreadBusy(f"Another run has taken over thread {thread_id!r}.")
-            if await _one(conn, "set_turn_status", values) is not None:
-                return True
-            await conn.execute(_QUERIES["release_lease"], values)
-            return False
+        values = _values(runtime, thread_id, turn=turn, owner=owner, lease=_LEASE)
+        async with runtime.connection() as conn:
+            row = await _one(conn, "continue_turn", values) or {}
+            if row["lease"] is None:
+                raise ThreadBusy(f"Another run works on thread {thread_id!r}.")
+            if row["turn"] is None:
+                await conn.execute(_QUERIES["release_lease"], values)
+        return row["turn"] is not None
 
     @asynccontextmanager
     async def held(self, thread_id: str, *, owner: UUID, runtime: Runtime) -> AsyncIterator[None]:
@@ -101,21 +101,19 @@ class Threads:
     async def abandon(self, thread_id: str, *, owner: UUID, runtime: Runtime | None = None) -> None:
         """The run was stopped by its user: its turn ends as failed, and the thread is free at once."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             await conn.execute(_QUERIES["abandon_run"], _values(runtime, thread_id, owner=owner))
 
     async def wait(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> None:
         """The turn waits for a human: mark it so and let the thread go."""
         runtime = runtime or await current_runtime()
-        values = _values(runtime, thread_id, turn=turn, owner=owner, status="waiting")
-        async with runtime.transaction() as conn:
-            await conn.execute(_QUERIES["set_turn_status"], values)
-            await conn.execute(_QUERIES["release_lease"], values)
+        async with runtime.connection() as conn:
+            await conn.execute(_QUERIES["wait"], _values(runtime, thread_id, turn=turn, owner=owner))
 
     async def waiting_turn(self, thread_id: str, *, runtime: Runtime | None = None) -> int | None:
         """The turn of this thread that is not over, if there is one."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             row = await _one(conn, "unfinished_turn", _values(runtime, thread_id))
         return row["turn"] if row else None
 
@@ -137,16 +135,15 @@ class Threads:
             runtime, thread_id, turn=turn, owner=owner, status=status, answer=answer, error=error,
             knowledge=Jsonb(dict(knowledge or {})), database_id=runtime.database_id,
         )  # fmt: skip
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             finished = await _one(conn, "finish_turn", values)
-            await conn.execute(_QUERIES["release_lease"], values)
         return finished is not None
 
     async def transcript(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> Transcript:
         """What the model is shown, up to and including `turn`. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         values = _values(runtime, thread_id, turn=turn, turns=_TURNS_SHOWN, turns_with_calls=_TURNS_WITH_CALLS)
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             row = await _one(conn, "transcript", values)
         if row is None or not row["turns"]:
             raise NotFound(f"There is no turn {turn} in a thread {thread_id!r}.")
@@ -167,7 +164,7 @@ class Threads:
         model: str = "",
         usage: Usage | None = None,
         runtime: Runtime | None = None,
-    ) -> None:
+    ) -> list[StoredCall]:
         """Store a model's calls (and its usage) before any is carried out; the first answer of a round stays."""
         runtime = runtime or await current_runtime()
         calls = [_call_record(ordinal, call, said) for ordinal, call in enumerate(requested, start=1)]
@@ -180,16 +177,16 @@ class Threads:
             model=model,
             **asdict(usage or Usage()),
         )
-        async with runtime.transaction() as conn:
-            if calls:
-                await conn.execute(_QUERIES["store_calls"], values)
-            if usage is not None:
-                await conn.execute(_QUERIES["add_usage"], values)
+        async with runtime.connection() as conn:
+            rows = await _all(conn, "store_round", values)
+            if len(rows) < len(calls):  # the round was stored before
+                rows = [row for row in await _all(conn, "calls_of_turn", values) if row["round"] == round_]
+        return [StoredCall.from_row(thread_id, row) for row in rows]
 
     async def call(self, key: CallKey, *, runtime: Runtime | None = None) -> StoredCall:
         """One stored call. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             row = await _one(conn, "one_call", {"tenant_id": runtime.tenant_id, **asdict(key)})
         if row is None:
             raise NotFound(f"There is no tool call {key}.")
@@ -198,14 +195,14 @@ class Threads:
     async def calls(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> list[StoredCall]:
         """Every call of a turn, in order."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             rows = await _all(conn, "calls_of_turn", _values(runtime, thread_id, turn=turn))
         return [StoredCall.from_row(thread_id, row) for row in rows]
 
     async def call_waits(self, key: CallKey, approval_id: int, *, runtime: Runtime | None = None) -> None:
         """The call asked a human."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             await conn.execute(
                 _QUERIES["call_waits"],
                 {"tenant_id": runtime.tenant_id, "approval_id": approval_id, **asdict(key)},
@@ -214,7 +211,7 @@ class Threads:
     async def call_done(self, key: CallKey, result: ToolResult, *, runtime: Runtime | None = None) -> None:
         """The call has its result; the first one stays."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             await conn.execute(
                 _QUERIES["call_done"],
                 {"tenant_id": runtime.tenant_id, "result": Jsonb(result), **asdict(key)},
@@ -232,7 +229,7 @@ class Threads:
         }
         if not any(cap for cap, _, _ in caps.values()):
             return
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             spent = await _one(conn, "spent", _values(runtime, thread_id, turn=turn)) or {}
         for name, (cap, what, variable) in caps.items():
             if cap and spent[name] >= cap:
@@ -262,13 +259,13 @@ class Threads:
         """The newest threads about this database."""
         runtime = runtime or await current_runtime()
         values = {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "limit": limit}
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             return [ThreadSummary(**row) for row in await _all(conn, "recent_threads", values)]  # type: ignore[typeddict-item]  # the query names the keys
 
     async def turns(self, thread_id: str, *, runtime: Runtime | None = None) -> list[dict[str, Any]]:
         """The whole conversation, oldest turn first. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             rows = await _all(conn, "turns_of_thread", _values(runtime, thread_id))
         if not rows:
             raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
@@ -322,18 +319,17 @@ def _values(runtime: Runtime, thread_id: str, **more: object) -> dict[str, objec
     return {"tenant_id": runtime.tenant_id, "thread_id": thread_id, **more}
 
 
-async def _begin(conn: Connection, values: dict[str, Any], turn_count: int) -> BegunTurn:
-    if values["message_id"] is not None:
-        known = await _one(conn, "turn_of_message", values)
-        if known is not None:
-            return BegunTurn(**known)
-    unfinished = await _one(conn, "open_turn", {**values, "turn": turn_count}) if turn_count else None
+async def _begin(conn: Connection, values: dict[str, Any], thread: Mapping[str, Any]) -> BegunTurn:
+    if thread["known"] is not None:
+        return BegunTurn(**thread["known"])
+    unfinished = thread["unfinished"]
     if unfinished is not None and unfinished["status"] == "waiting":
         return BegunTurn(**unfinished)
     if unfinished is not None:
         await conn.execute(_QUERIES["abandon_turn"], {**values, "turn": unfinished["turn"]})
     row = await _one(conn, "add_turn", values)
-    assert row is not None  # noqa: S101  # the thread's row is locked by this transaction
+    if row is None:
+        raise ThreadBusy(f"Thread {values['thread_id']!r} has just changed; try again.")
     return BegunTurn(turn=row["turn"], status="running")
 
 
@@ -341,7 +337,7 @@ async def _keep(values: Mapping[str, object], runtime: Runtime) -> None:
     while True:
         await asyncio.sleep(_RENEW_SECONDS)
         try:
-            async with runtime.transaction() as conn:
+            async with runtime.connection() as conn:
                 await conn.execute(_QUERIES["keep_lease"], values)
         except OperatorError:
             _log.warning("lease_not_renewed", thread_id=values["thread_id"], exc_info=True)
