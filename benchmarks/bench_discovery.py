@@ -42,6 +42,7 @@ async def measure(report: Report) -> None:
         runtime = await open_runtime(cluster.database(cluster.template("wide", _fill(ddl()))))
         await _measure_discovery(report, runtime, cluster)
         await _measure_linking(report, runtime, "questions_wide.json", "the wide schema")
+        await _measure_linking(report, runtime, "questions_paraphrased.json", "the wide schema, paraphrased", bar=None)
         await runtime.close()
         await _measure_size(report, cluster)
         seed = (_HERE.parent / "supabase" / "seed.sql").read_text(encoding="utf-8")
@@ -116,11 +117,12 @@ def _compare_edges(structure: AppStructure, url: str) -> tuple[int, int]:
     return len(found - true), len(true - found)
 
 
-async def _measure_linking(report: Report, runtime: Runtime, file: str, name: str) -> None:
+async def _measure_linking(report: Report, runtime: Runtime, file: str, name: str, *, bar: float | None = 0.95) -> None:
+    """Paraphrases share few words with the schema: what is found without an embedder is noted, not promised."""
     questions = json.loads((_HERE / file).read_text(encoding="utf-8"))
     await link_schema("warm up", runtime=runtime)
     index = SchemaIndex.build(await auto_discovery.current_structure(runtime=runtime))
-    complete, times, tokens, tables = 0, [], [], []
+    complete, named, times, tokens, tables = 0, 0, [], [], []
     for item in questions:
         started = time.perf_counter()
         linked = link(index, item["question"], token_budget=_BUDGET)
@@ -129,15 +131,17 @@ async def _measure_linking(report: Report, runtime: Runtime, file: str, name: st
         tables.append(len(linked.tables))
         lost = set(item["tables"]) - set(linked.tables)
         complete += not lost
-        if lost:
+        named += all(f" {table}" in linked.text for table in item["tables"])
+        if lost and bar is not None:
             report.note(f"{item['question']!r} lost {', '.join(sorted(lost))}")
     share = complete / len(questions)
-    report.bar(
-        f"needed tables present, {len(questions)} questions on {name}",
-        bar=">= 95 % within 4,000 tokens",
-        reached=f"{share:.1%}, at most {max(tokens)} tokens",
-        ok=share >= 0.95 and max(tokens) <= _BUDGET,
-    )
+    reached = f"{share:.1%}, at most {max(tokens)} tokens"
+    what = f"needed tables present, {len(questions)} questions on {name}"
+    if bar is None:
+        report.note(f"{what}: {reached}; present or at least named: {named / len(questions):.1%}")
+    else:
+        good = share >= bar and max(tokens) <= _BUDGET
+        report.bar(what, bar=f">= {bar:.0%} within 4,000 tokens", reached=reached, ok=good)
     total = len(relations(await auto_discovery.current_structure(runtime=runtime)))
     report.note(
         f"{name}: median {statistics.median(tables):.0f} of {total} relations, {statistics.median(tokens):.0f} tokens, "

@@ -275,6 +275,14 @@ def test_tables_that_join_two_hits_are_linked_too() -> None:
     }  # fmt: skip
 
 
+def test_a_question_that_shares_few_words_gets_the_other_names_too() -> None:
+    index = SchemaIndex.build(_example())
+    linked = link(index, "flabbergasting unheard products", token_budget=4_000)
+    assert "public.logs" not in linked.tables
+    assert "\nTABLE public.logs" in linked.text
+    assert "public.logs" not in link(index, "newest products", token_budget=4_000).text
+
+
 def test_tables_used_earlier_in_the_thread_are_linked_too() -> None:
     index = SchemaIndex.build(_example())
     assert "public.regions" in link(index, "orders", token_budget=4_000, also=["public.regions"]).tables

@@ -12,122 +12,23 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from agent.learning.words import words
+from agent.learning.words import word_set, words
 
-_SECRET = frozenset(
-    [
-        "password",
-        "passwords",
-        "passwd",
-        "pwd",
-        "pass",
-        "passphrase",
-        "passwort",
-        "contrasena",
-        "secret",
-        "secrets",
-        "token",
-        "apikey",
-        "credential",
-        "credentials",
-        "salt",
-        "otp",
-        "totp",
-        "mfa",
-        "pin",
-        "cvv",
-        "cvc",
-        "csrf",
-        "nonce",
-        "jwt",
-        "cookie",
-        "session",
-        "oauth",
-        "bearer",
-        "signature",
-        "webhook",
-        "hash",
-        "digest",
-        "verifier",
-    ]
+_SECRET = word_set(
+    """
+    password passwords passwd pwd pass passphrase passwort contrasena secret secrets token apikey credential
+    credentials salt otp totp mfa pin cvv cvc csrf nonce jwt cookie session oauth bearer signature webhook hash
+    digest verifier
+    """
 )
-_PERSONAL = frozenset(
-    [
-        "email",
-        "emails",
-        "mail",
-        "correo",
-        "phone",
-        "phones",
-        "telephone",
-        "telefon",
-        "telefono",
-        "mobile",
-        "cell",
-        "fax",
-        "whatsapp",
-        "ssn",
-        "nin",
-        "nino",
-        "iban",
-        "bic",
-        "swift",
-        "card",
-        "pan",
-        "passport",
-        "dob",
-        "birth",
-        "birthday",
-        "birthdate",
-        "born",
-        "age",
-        "gender",
-        "sex",
-        "religion",
-        "ethnicity",
-        "nationality",
-        "race",
-        "salary",
-        "wage",
-        "income",
-        "address",
-        "addresses",
-        "addr",
-        "adresse",
-        "street",
-        "strasse",
-        "zip",
-        "zipcode",
-        "postal",
-        "postcode",
-        "plz",
-        "latitude",
-        "longitude",
-        "ip",
-        "mac",
-        "username",
-        "login",
-        "nickname",
-        "surname",
-        "firstname",
-        "lastname",
-        "fullname",
-        "forename",
-        "vorname",
-        "nachname",
-        "nom",
-        "prenom",
-        "apellido",
-        "diagnosis",
-        "medical",
-        "blood",
-        "biometric",
-        "fingerprint",
-        "face",
-        "photo",
-        "avatar",
-        "vat",
-    ]
+_PERSONAL = word_set(
+    """
+    email emails mail correo phone phones telephone telefon telefono mobile cell fax whatsapp ssn nin nino iban
+    bic swift card pan passport dob birth birthday birthdate born age gender sex religion ethnicity nationality
+    race salary wage income address addresses addr adresse street strasse zip zipcode postal postcode plz latitude
+    longitude ip mac username login nickname surname firstname lastname fullname forename vorname nachname nom
+    prenom apellido diagnosis medical blood biometric fingerprint face photo avatar vat
+    """
 )
 # Stems long and telling enough to be found inside a word: `userpassword`, `birthplace`.
 _INSIDE = ("passw", "secret", "credential", "email", "phone", "birth", "apikey", "creditcard", "firstname", "lastname")
@@ -140,57 +41,25 @@ _PHRASES = (
     ("display", "name"), ("user", "name"), ("contact", "name"), ("customer", "name"), ("employee", "name"),
     ("patient", "name"), ("holder", "name"), ("last", "four"), ("auth", "key"), ("card", "number"),
 )  # fmt: skip
-_PEOPLE = frozenset(
-    [
-        "user",
-        "users",
-        "person",
-        "persons",
-        "people",
-        "employee",
-        "employees",
-        "staff",
-        "patient",
-        "patients",
-        "student",
-        "students",
-        "teacher",
-        "teachers",
-        "doctor",
-        "doctors",
-        "member",
-        "members",
-        "contact",
-        "contacts",
-        "applicant",
-        "applicants",
-        "candidate",
-        "candidates",
-        "passenger",
-        "passengers",
-        "guest",
-        "guests",
-        "subscriber",
-        "subscribers",
-        "author",
-        "authors",
-        "driver",
-        "drivers",
-        "profile",
-        "profiles",
-        "attendee",
-        "attendees",
-        "tenant",
-        "tenants",
-        "resident",
-        "residents",
-    ]
+_PEOPLE = word_set(
+    """
+    user users person persons people employee employees staff patient patients student students teacher teachers
+    doctor doctors member members contact contacts applicant applicants candidate candidates passenger passengers
+    guest guests subscriber subscribers author authors driver drivers profile profiles attendee attendees tenant
+    tenants resident residents
+    """
 )
 # May be companies: their `name` is a person's only where the table also holds an e-mail address, a phone or a birthday.
-_MAYBE_PEOPLE = frozenset(
-    ["client", "clients", "customer", "customers", "lead", "leads", "owner", "owners", "account", "accounts"]
+_MAYBE_PEOPLE = word_set(
+    """
+    client clients customer customers lead leads owner owners account accounts
+    """
 )
-_REACHES_A_PERSON = frozenset(["email", "mail", "phone", "mobile", "birth", "birthday", "birthdate", "dob"])
+_REACHES_A_PERSON = word_set(
+    """
+    email mail phone mobile birth birthday birthdate dob
+    """
+)
 
 _SHAPES = (
     re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+"),  # e-mail address
@@ -214,7 +83,7 @@ def looks_sensitive(column: str, *, table: str = "", siblings: Iterable[str] = (
     found = set(own)
     if numeric:
         found -= {"token", "hash", "pass", "session", "age", "card", "digest"}  # counts and surrogate keys, not secrets
-    if "token" in found or found & _SECRET or found & _PERSONAL:
+    if found & _SECRET or found & _PERSONAL:
         return True
     joined = "".join(own)
     if any(stem in joined for stem in _INSIDE) or any(_holds(own, phrase) for phrase in _PHRASES):

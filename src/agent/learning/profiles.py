@@ -12,28 +12,14 @@ from typing import Any
 
 from agent.learning.names import one_line
 from agent.learning.privacy import looks_sensitive_value
-from agent.learning.words import words
+from agent.learning.words import word_set, words
 
 MAX_VALUES = 20
 _VALUE_CHARS = 40
-_CODES = frozenset(
-    [
-        "status",
-        "state",
-        "type",
-        "kind",
-        "priority",
-        "level",
-        "stage",
-        "phase",
-        "mode",
-        "category",
-        "class",
-        "code",
-        "rank",
-        "severity",
-        "flag",
-    ]
+_CODES = word_set(
+    """
+    status state type kind priority level stage phase mode category class code rank severity flag
+    """
 )
 _COVERED = 0.9  # a column whose common values are fewer of its rows than that is not a choice among them
 

@@ -31,6 +31,7 @@ from agent.tokens import BYTES_PER_TOKEN, estimate_tokens
 # Scores below these shares of the best one are noise (hits) or not worth a join path (core).
 _HIT, _CORE = 0.2, 0.5
 _MAX_HITS, _MAX_CORE, _MAX_NEIGHBOURS, _MAX_FUNCTIONS = 30, 6, 12, 5
+_NAMES_PART = 2
 _MAX_ASKED_COLUMNS, _MAX_MEANT = 10, 5
 _MAX_QUESTION_CHARS = 20_000
 _INDEXED_STRUCTURES = 16
@@ -74,6 +75,8 @@ def link(index: SchemaIndex, question: str, *, token_budget: int, also: Sequence
         pack.add_relation(index.relations[place], asked)
     for function in index.matching_functions(question, _MAX_FUNCTIONS):
         pack.add(function_text(function))
+    if places and index.is_strange(question):
+        pack.add_names([index.relations[place] for place in index.central()])
     return pack.linked()
 
 
@@ -154,6 +157,15 @@ class _Pack:
             if self.add(block):
                 self._tables.append(relation["qualified"])
                 return
+
+    def add_names(self, relations: Iterable[Relation]) -> None:
+        """Add the bare names of relations that are not there yet, in part of the room: what a model can ask about."""
+        lines, room = [], self._room // _NAMES_PART
+        for relation in relations:
+            line = f"{relation['kind']} {relation['qualified']}"
+            if relation["qualified"] not in self._tables and (room := room - _size(line)) > 0:
+                lines.append(line)
+        self.add("\n".join(lines))
 
     @property
     def tokens_left(self) -> int:
