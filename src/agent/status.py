@@ -18,7 +18,7 @@ from agent.approval.human_approval import human_approval_queue
 from agent.db import Database, migrations
 from agent.db.failures import connection_failure
 from agent.db.logins import redacted
-from agent.errors import AgentError
+from agent.errors import AgentError, DatabaseUnavailable
 from agent.execution.controls import ControlState, controls
 from agent.learning.auto_discover import auto_discovery, rls_blind_tables
 from agent.learning.memory import agent_memory
@@ -97,6 +97,12 @@ class Status:
         """Whether nothing needs attention."""
         return not self.fix
 
+    @property
+    def usable(self) -> bool:
+        """Whether a question could be answered now."""
+        logins = bool(self.logins) and all(state == "ok" for state in self.logins.values())
+        return self.database.reachable and not self.database.pending and logins and self.models is not None
+
 
 class _Check:
     """Collects what is wrong, each thing once."""
@@ -163,7 +169,12 @@ async def _database(settings: Settings, runtime: Runtime | None, check: _Check) 
         version = f"PostgreSQL {facts.version // 10_000}.{facts.version % 10_000}" if facts else None
     pending: tuple[str, ...] | None = () if settings.embedded and runtime is not None else None
     if settings.database_url is not None:
-        pending = await check.of(asyncio.to_thread(_pending, settings.database_url.get_secret_value()))
+        try:
+            pending = await asyncio.to_thread(_pending, settings.database_url.get_secret_value())
+        except AgentError as error:
+            # A server that cannot be reached was reported when the runtime was opened.
+            if runtime is not None or not isinstance(error, DatabaseUnavailable):
+                check.note(str(error))
     if pending:
         check.note(f"{len(pending)} migrations are not applied: {', '.join(pending)}.", "agent migrate")
     return DatabaseStatus(

@@ -39,7 +39,7 @@ def list_approvals(
     rows = [
         (
             one.id, one.risk_level, one.status if one.status != "pending" else f"{left(one.expires_at)} left",
-            one.requested_by, ago(one.created_at), one_line(one.summary, 200),
+            one.requested_by, ago(one.created_at), one_line((one.preview or {}).get("sql") or one.summary, 200),
         )
         for one in found
     ]  # fmt: skip

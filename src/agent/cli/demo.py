@@ -26,8 +26,8 @@ EXAMPLES = examples("agent demo", "AGENT_HOME=/tmp/somewhere agent demo", "agent
 
 _WIDTH = 80
 _INTRODUCTION = """\
-The database of an advertising agency, which the agent has never seen before.
-Everything below is computed now: by the built-in model, on real tables."""
+The database of an advertising agency; nobody has told the agent anything about it.
+Everything below is computed now, by the built-in model, on real tables."""
 
 
 def demo(*, as_json: JsonOption = False) -> None:

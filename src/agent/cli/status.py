@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import typer
+
 from agent.cli.commands import JsonOption, examples
 from agent.cli.running import load_settings, opening
 
@@ -18,7 +20,10 @@ EXAMPLES = examples("agent status", "agent status --json")
 
 
 def status(*, as_json: JsonOption = False) -> None:
-    """How everything is set up: databases, logins, model, memories, approvals, switches, and what to fix."""
+    """How everything is set up: databases, logins, model, memories, approvals, switches, and what to fix.
+
+    The exit code is 5 when a question could not be answered as things are.
+    """
     from agent.cli.render import print_json, stdout
     from agent.status import check_status
 
@@ -29,6 +34,8 @@ def status(*, as_json: JsonOption = False) -> None:
         print_json(found)
     else:
         _show(stdout(), found)
+    if not found.usable:
+        raise typer.Exit(5)
 
 
 def _show(console: Console, found: Status) -> None:
@@ -55,9 +62,9 @@ def _show(console: Console, found: Status) -> None:
         return
     say(console, "What to fix", "bold yellow")
     for fix in found.fix:
-        say(console, f"• {fix.problem}", indent=INDENT)
+        facts(console, [("•", fix.problem)], indent=INDENT)
         if fix.command:
-            say(console, fix.command, "cyan", indent=INDENT * 2)
+            say(console, fix.command, "cyan", indent=INDENT + "   ")
 
 
 def _database(found: DatabaseStatus) -> Text:
