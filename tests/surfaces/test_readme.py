@@ -23,7 +23,13 @@ def test_the_python_example_runs_as_it_stands(tmp_path: Path) -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AGENT_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", snippet], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", snippet],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "Spring Launch" in done.stdout
