@@ -1,4 +1,4 @@
-"""The offline model's question set, over three databases: how many answers are right, how many are wrong."""
+"""The offline model's question set, over four databases: how many answers are right, how many are wrong."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ async def measure(report: Report) -> None:
         judged = await evaluate(cluster)
     finally:
         cluster.close()
-    for name in ("tuned", "unseen"):
+    report.note(
+        "the grammar was built on the tuned set; the second set had 75 of 82 right and 2 wrong, the last one (a schema of its own)"
+        " 48 of 50 right and none wrong when they were first asked"
+    )
+    for name in ("tuned", "second", "last"):
         part = [one for one in judged if one.part == name]
         right = sum(one.verdict == "right" for one in part)
         wrong = sum(one.verdict == "wrong" for one in part)
         report.bar(
             f"offline model, {name} questions answered rightly (or rightly refused)",
-            bar=f">= {LEAST_RIGHT:.0%}" if name == "tuned" else "(no bar)",
+            bar=f">= {LEAST_RIGHT:.0%}",
             reached=f"{right} of {len(part)} ({right / len(part):.0%})",
-            ok=name != "tuned" or right / len(part) >= LEAST_RIGHT,
+            ok=right / len(part) >= LEAST_RIGHT,
         )
         report.bar(
             f"offline model, {name} questions answered wrongly",

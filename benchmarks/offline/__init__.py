@@ -1,1 +1,1 @@
-"""Questions for the offline model over three schemas, with the SQL that gives the right rows."""
+"""Questions for the offline model over four schemas, with the SQL that gives the right rows."""

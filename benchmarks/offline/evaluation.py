@@ -20,8 +20,9 @@ from agent.providers.models import ChatClient, create_chat_client
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
 from agent.types import ToolSpec
+from benchmarks.offline.hospital import HOSPITAL, HOSPITAL_SCHEMA
 from benchmarks.offline.questions import DEMO, LIBRARY, LIBRARY_SCHEMA, ODD, ODD_SCHEMA, Case
-from benchmarks.offline.unseen import DEMO_UNSEEN, LIBRARY_UNSEEN, ODD_UNSEEN
+from benchmarks.offline.second import DEMO_SECOND, LIBRARY_SECOND, ODD_SECOND
 
 TOOLS = [
     ToolSpec(name=name, description=name)
@@ -30,6 +31,7 @@ TOOLS = [
 SHOWN = 21
 
 Verdict = Literal["right", "wrong", "cannot"]
+Part = Literal["tuned", "second", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Judged:
     """One question with what came of it; `right` also when the model rightly said that it cannot."""
 
     schema: str
-    part: Literal["tuned", "unseen"]
+    part: Part
     case: Case
     verdict: Verdict
     said: str
@@ -46,14 +48,16 @@ class Judged:
 async def evaluate(cluster: Cluster) -> list[Judged]:
     """Every question of every schema."""
     found = []
-    for name, fill, cases, unseen in (
-        ("demo", fill_demo, DEMO, DEMO_UNSEEN),
-        ("library", lambda conn: conn.execute(LIBRARY_SCHEMA), LIBRARY, LIBRARY_UNSEEN),
-        ("odd", lambda conn: conn.execute(ODD_SCHEMA), ODD, ODD_UNSEEN),
+    for name, fill, cases, second in (
+        ("demo", fill_demo, DEMO, DEMO_SECOND),
+        ("library", lambda conn: conn.execute(LIBRARY_SCHEMA), LIBRARY, LIBRARY_SECOND),
+        ("odd", lambda conn: conn.execute(ODD_SCHEMA), ODD, ODD_SECOND),
     ):
         async with _runtime(cluster, name, fill) as runtime:
             found += [replace(await _judge(name, case, runtime), part="tuned") for case in cases]
-            found += [await _judge(name, case, runtime) for case in unseen]
+            found += [await _judge(name, case, runtime) for case in second]
+    async with _runtime(cluster, "hospital", lambda conn: conn.execute(HOSPITAL_SCHEMA)) as runtime:
+        found += [replace(await _judge("hospital", case, runtime), part="last") for case in HOSPITAL]
     return found
 
 
@@ -71,11 +75,11 @@ async def _judge(schema: str, case: Case, runtime: Runtime) -> Judged:
     questions = (case.asked,) if isinstance(case.asked, str) else case.asked
     sql, said = await _asked(questions, case.memories, runtime)
     if sql is None:
-        return Judged(schema, "unseen", case, "right" if case.sql is None else "cannot", said)
+        return Judged(schema, "second", case, "right" if case.sql is None else "cannot", said)
     if case.sql is None:
-        return Judged(schema, "unseen", case, "wrong", sql)
+        return Judged(schema, "second", case, "wrong", sql)
     got, wanted = await _rows(sql, runtime), await _rows(case.sql, runtime)
-    return Judged(schema, "unseen", case, "right" if same(got, wanted, ordered=case.ordered) else "wrong", sql)
+    return Judged(schema, "second", case, "right" if same(got, wanted, ordered=case.ordered) else "wrong", sql)
 
 
 async def _asked(questions: Sequence[str], memories: Sequence[str], runtime: Runtime) -> tuple[str | None, str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agent.providers.offline import reader
+from agent.providers.offline import clauses, reader, reading
 from agent.providers.offline.lexicon import Lexicon
 from agent.providers.offline.query import Compared, Condition, During, Field, Measure, Order, Query, Related, Unclear
 from agent.providers.offline.relations import event_time
@@ -56,7 +56,7 @@ def _bare_pointing(question: str) -> bool:
 
 def _follow(question: str, before: Query, lexicon: Lexicon, *, about: bool) -> Query | Unclear:
     """`before`, changed as `question` says."""
-    r = reader.start_reading(question, lexicon)
+    r = reading.start_reading(question, lexicon)
     for words in _CUE_WORDS:
         while r.s.take(words):
             pass
@@ -66,7 +66,7 @@ def _follow(question: str, before: Query, lexicon: Lexicon, *, about: bool) -> Q
             changed = _moved(before, plain[0].relation, r) if about and len(r.entities) == 1 else None
         else:
             changed = _narrowed(before, r)
-    except reader.NotUnderstood as stop:
+    except reading.NotUnderstood as stop:
         return stop.unclear
     left = r.s.leftover()
     if left:
@@ -74,9 +74,9 @@ def _follow(question: str, before: Query, lexicon: Lexicon, *, about: bool) -> Q
     return changed or Unclear(reason="I do not see what that refers to")
 
 
-def _narrowed(before: Query, r: reader.Reading) -> Query | None:
+def _narrowed(before: Query, r: reading.Reading) -> Query | None:
     main = before.main
-    groups = reader.groups_of(r, main)
+    groups = clauses.groups_of(r, main)
     query = before
     measure = r.frame.measure
     if before.fewest and (measure or groups or r.pending):
@@ -86,24 +86,24 @@ def _narrowed(before: Query, r: reader.Reading) -> Query | None:
     if query.measure and not measure and any(r.s.tokens[m.start].low == "total" for m in r.free_columns()):
         measure = "sum"
     if measure:
-        field = None if measure == "count" else reader.measure_field(r, main)
+        field = None if measure == "count" else clauses.measure_field(r, main)
         query = replace(query, measure=Measure(function=measure, field=field), fields=(), groups=(), order=None)
     if groups:
         query = replace(query, measure=query.measure or Measure(function="count"), groups=groups, fields=(), order=None)
     if r.frame.ranked and not query.measure:
-        field = reader.ranking_field(r, main)
+        field = clauses.ranking_field(r, main)
         limit = r.frame.ranked.limit or 1
         query = replace(query, order=Order(field=field, descending=r.frame.ranked.descending), limit=limit)
     if not query.measure and r.free_columns():
-        query = replace(query, fields=reader.projection(r, main))
-    if order := reader.sorting(r, main):
+        query = replace(query, fields=clauses.projection(r, main))
+    if order := clauses.sorting(r, main):
         query = replace(query, order=order)
-    conditions, related = reader.conditions_of(r, main)
+    conditions, related = clauses.conditions_of(r, main)
     changed = _with_conditions(query, conditions, related)
     return changed if changed != before or _asks_again(r) else None
 
 
-def _asks_again(r: reader.Reading) -> bool:
+def _asks_again(r: reading.Reading) -> bool:
     """For "how many are there?" after a count is the same question."""
     return r.frame.measure is not None
 
@@ -123,7 +123,7 @@ def _subject(condition: Condition) -> object:
     return field.relation.id if named else (field.relation.id, field.column.name)
 
 
-def _moved(before: Query, main: Relation, r: reader.Reading) -> Query | None:
+def _moved(before: Query, main: Relation, r: reading.Reading) -> Query | None:
     """The same question about another relation, when all its conditions exist there too."""
     if before.related or before.order or before.fields or before.fewest or before.groups:
         return None
@@ -132,12 +132,12 @@ def _moved(before: Query, main: Relation, r: reader.Reading) -> Query | None:
     conditions = [_moved_condition(condition, before.main, main, r) for condition in before.conditions]
     if not all(conditions):
         return None
-    own, related = reader.conditions_of(r, main)
+    own, related = clauses.conditions_of(r, main)
     moved = Query(main=main, measure=before.measure, conditions=tuple(c for c in conditions if c), limit=before.limit)
     return _with_conditions(moved, own, related)
 
 
-def _moved_condition(condition: Condition, old: Relation, new: Relation, r: reader.Reading) -> Condition | None:
+def _moved_condition(condition: Condition, old: Relation, new: Relation, r: reading.Reading) -> Condition | None:
     field = condition.field
     if field.relation.id != old.id:
         return condition if r.graph.path(new, field.relation) else None

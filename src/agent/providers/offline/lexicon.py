@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from agent.providers.offline.language import FILLER, GRAMMAR_WORDS, Sentence, words_of
 from agent.providers.offline.memory_text import Meaning
+from agent.providers.offline.relations import display
 from agent.providers.offline.schema_text import Column, ForeignKey, Relation
 
 _PREFIXES = frozenset({"tbl", "tb", "t", "dim", "fact", "vw", "v", "app"})
@@ -148,6 +149,7 @@ def lexicon_of(relations: Sequence[Relation], meanings: Iterable[Meaning] = ()) 
         _add(lexicon, _relation_terms(relation, relations))
         for column in relation.columns:
             _add(lexicon, _column_terms(relation, column))
+        _add(lexicon, _name_terms(relation))
     _add(lexicon, _comment_terms(lexicon))
     for relation in relations:
         for column in relation.columns:
@@ -200,6 +202,15 @@ def _column_terms(relation: Relation, column: Column) -> Iterator[Named]:
     own = words_of(relation.name)
     if len(words) > len(own) and words[: len(own)] == own and words[len(own) :] not in (("id",), ("at",)):
         yield words[len(own) :], short
+
+
+def _name_terms(relation: Relation) -> Iterator[Named]:
+    """For "names of doctors", where the name is in `full_name`."""
+    shown = display(relation)
+    if shown and not any(words_of(column.name) == ("name",) for column in relation.columns):
+        last = words_of(shown.column.name)[-1:]
+        if last == ("name",) and shown.second is None:
+            yield last, ColumnName(relation=relation, column=shown.column, short=True)
 
 
 def _negated(words: tuple[str, ...], short: ColumnName) -> Iterator[Named]:

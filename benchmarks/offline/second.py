@@ -1,4 +1,4 @@
-"""Questions that were written after the grammar, and were not used to build it until they had been measured once."""
+"""Questions that were written after the grammar, and were measured once before any of them changed it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _STATUS = (
     "- [fact, human] status 4 is finished for campaigns (memory 5)",
 )
 
-DEMO_UNSEEN = (
+DEMO_SECOND = (
     Case("What's the total number of invoices?", "select count(*) from invoices"),
     Case("Which products do we sell?", None),
     Case("give me all offices", "select city from offices"),
@@ -108,7 +108,7 @@ DEMO_UNSEEN = (
     Case("number of campaigns per owner", "select count(*) from campaigns group by owner_id order by 1 desc limit 21"),
 )
 
-LIBRARY_UNSEEN = (
+LIBRARY_SECOND = (
     Case("How many members have we got?", "select count(*) from members"),
     Case("How many history books cost more than 20?", None),
     Case(
@@ -161,7 +161,7 @@ LIBRARY_UNSEEN = (
     Case("translate the title of book 3", None),
 )
 
-ODD_UNSEEN = (
+ODD_SECOND = (
     Case("how many sensor readings are there?", 'select count(*) from "Lager"."sensorReadings"'),
     Case("highest degrees C", 'select "degreesC" from "Lager"."sensorReadings" order by 1 desc limit 1'),
     Case("orders of customer 3", 'select id from "Lager"."order" where "KundenNr" = 3 order by id limit 21'),
