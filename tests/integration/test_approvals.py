@@ -162,3 +162,36 @@ async def test_a_decision_is_a_word_that_is_known(runtime: Runtime) -> None:
     approval = await human_approval_queue.request("x", {})
     with pytest.raises(InvalidInput, match="approve"):
         await human_approval_queue.decide(approval.id, "maybe")
+
+
+async def test_a_call_that_asked_is_bound_to_its_answer_whatever_it_would_be_judged_now(demo_runtime: Runtime) -> None:
+    keys = [CallKey(thread_id="t", turn=1, round=1, ordinal=number) for number in (1, 2)]
+    sql = {"sql": "UPDATE clients SET notes = 'once' WHERE id = 1"}
+    asked = [await safe_executor.execute("execute_sql", sql, call=key, wait=False) for key in keys]
+    await human_approval_queue.decide(asked[0]["approval_id"], "approve")
+    await human_approval_queue.decide(asked[1]["approval_id"], "reject")
+    read = {"sql": "SELECT 1"}  # as if the policy had flipped: the same call would now be a harmless read
+    assert (await safe_executor.execute("execute_sql", read, call=keys[1]))["status"] == "rejected"
+    first = await safe_executor.execute("execute_sql", sql, call=keys[0])
+    assert first["status"] == "succeeded"
+    assert await safe_executor.execute("execute_sql", sql, call=keys[0]) == first
+    assert [row.status for row in await executions.recent()] == ["succeeded", "rejected"]
+
+
+async def test_an_execution_that_is_cancelled_can_be_taken_up_at_once(demo_runtime: Runtime) -> None:
+    url = demo_runtime.settings.database_url.get_secret_value()
+    asked = await safe_executor.execute(
+        "execute_sql", {"sql": "UPDATE clients SET notes = 'x' WHERE id = 1"}, wait=False
+    )
+    await human_approval_queue.decide(asked["approval_id"], "approve")
+    with psycopg.connect(url) as conn:
+        conn.execute("select * from clients where id = 1 for update")
+        task = asyncio.create_task(safe_executor.run_approved(asked["approval_id"]))
+        waiting = "select count(*) from pg_stat_activity where usename = 'agent_actor' and wait_event_type = 'Lock'"
+        with psycopg.connect(url, autocommit=True) as watcher:
+            while watcher.execute(waiting).fetchone() != (1,):
+                await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (await safe_executor.run_approved(asked["approval_id"]))["success"]

@@ -181,7 +181,8 @@ async def test_a_rejected_or_undecided_row_cannot_be_executed_even_by_the_actor_
     assert rejected["status"] == "rejected"
     assert "no" in rejected["error"]
     if bank.shared:
-        async with bank.app.transaction(bank.tenant_id, "agent_actor") as conn:
+        async with bank.app.connection("agent_actor") as conn:
+            await conn.execute("select set_config('agents.tenant_id', 'default', false)")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 await conn.execute("select agents.begin_effect(%s, gen_random_uuid())", [number])
     assert [row.status for row in await executions.recent(5)] == ["rejected"]

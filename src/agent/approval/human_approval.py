@@ -84,7 +84,7 @@ class HumanApprovalQueue:
             "binding": binding(action, given, policy_version=policy_version, preview=shown), "executable": executable,
             "requested_by": requested_by or runtime.user, "timeout": timedelta(seconds=seconds), **key,
         }  # fmt: skip
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["request"], values)).fetchone()
             if row is None:
                 row = await (await conn.execute(_QUERIES["request_of_call"], values)).fetchone()
@@ -97,7 +97,7 @@ class HumanApprovalQueue:
         """One request, expired if its time is over. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         values = {"tenant_id": runtime.tenant_id, "id": _identifier(approval_id)}
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["approval"], values)).fetchone()
             if row is not None and row["status"] == "pending":
                 await conn.execute(_QUERIES["expire"], values)
@@ -105,6 +105,14 @@ class HumanApprovalQueue:
         if row is None:
             raise NotFound(f"There is no approval {approval_id!r}. `agent approvals list` shows what waits.")
         return Approval.from_row(row)
+
+    async def of_call(self, call: CallKey, *, runtime: Runtime | None = None) -> Approval | None:
+        """The request that this tool call made before, if it did."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            values = {"tenant_id": runtime.tenant_id, **asdict(call)}
+            row = await (await conn.execute(_QUERIES["request_of_call"], values)).fetchone()
+        return Approval.from_row(row) if row else None
 
     async def wait(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
         """Wait until the request is decided or expired; any process may decide it."""
@@ -121,7 +129,7 @@ class HumanApprovalQueue:
     async def get_pending_approvals(self, *, runtime: Runtime | None = None) -> list[PendingApproval]:
         """What waits for a human, oldest first."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             await conn.execute(_QUERIES["expire"], {"tenant_id": runtime.tenant_id})
             rows = await (await conn.execute(_QUERIES["pending"], {"tenant_id": runtime.tenant_id})).fetchall()
         return [Approval.from_row(row).as_dict() for row in rows]
@@ -147,7 +155,7 @@ class HumanApprovalQueue:
             "tenant_id": runtime.tenant_id, "id": _identifier(approval_id), "decided_by": decided_by or runtime.user,
             "via": via, "comment": _clean_comment(comment),
         }  # fmt: skip
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES[decision], values)).fetchone()
         if row is None:
             raise _too_late(await self.get(approval_id, runtime=runtime))
@@ -166,7 +174,7 @@ class HumanApprovalQueue:
         return await self._list("for_turn", {"thread_id": thread_id, "turn": turn}, runtime)
 
     async def _list(self, query: str, values: dict[str, Any], runtime: Runtime) -> list[Approval]:
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             await conn.execute(_QUERIES["expire"], {"tenant_id": runtime.tenant_id})
             rows = await (await conn.execute(_QUERIES[query], {"tenant_id": runtime.tenant_id, **values})).fetchall()
         return [Approval.from_row(row) for row in rows]

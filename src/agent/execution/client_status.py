@@ -6,14 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from agent.db import load_queries
 from agent.errors import InvalidArguments
 from agent.execution.queries_from_data import quoted
 from agent.execution.relations import Column, NamedRelation, check_text, find_relation, near
-from agent.execution.sessions import failure
 from agent.execution.tool_arguments import UpdateClientStatus
 from agent.runtime import Runtime
 
@@ -130,8 +128,5 @@ async def _find(
         sql.Literal(_MOST_CANDIDATES),
     )  # fmt: skip
     async with runtime.app.connection("agent_reader") as conn:
-        try:
-            rows = await (await conn.execute(query, {"name": name})).fetchall()
-        except psycopg.Error as error:
-            raise failure(error, runtime.settings.statement_timeout) from error
+        rows = await (await conn.execute(query, {"name": name})).fetchall()
     return [(row["key"], row["label"]) for row in rows]

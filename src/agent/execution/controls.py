@@ -50,7 +50,7 @@ class Controls:
     async def state(self, *, runtime: Runtime | None = None) -> ControlState:
         """How the switches stand now."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["controls"], {"tenant_id": runtime.tenant_id})).fetchone()
         return ControlState(**row) if row else ControlState()
 
@@ -79,7 +79,7 @@ async def _set(
         "tenant_id": runtime.tenant_id, "stopped": stopped, "read_only": read_only,
         "reason": reason.replace("\0", "")[:1000], "user": runtime.user,
     }  # fmt: skip
-    async with runtime.transaction() as conn:
+    async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES["set_controls"], values)).fetchone()
     assert row is not None  # noqa: S101  # an upsert returns its row
     _log.warning("controls_changed", stopped=row["stopped"], read_only=row["read_only"])

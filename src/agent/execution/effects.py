@@ -44,7 +44,7 @@ _TRANSIENT = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetect
 async def recorded(approval_id: int, *, runtime: Runtime) -> dict[str, Any] | None:
     """The row of the approval's one execution, if there is one; `held` says that its process may still be at work."""
     values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id}
-    async with runtime.transaction() as conn:
+    async with runtime.connection() as conn:
         return await (await conn.execute(_QUERIES["of_approval"], values)).fetchone()
 
 
@@ -59,7 +59,11 @@ async def carry_out(approval: Approval, statement: Statement, *, runtime: Runtim
             return await _after_crash(approval, row, runtime=runtime)
         claim = None if row is not None else await _claim("claim", approval.id, runtime=runtime)
         if claim is not None:
-            return await _execute(approval, statement, claim, runtime=runtime)
+            try:
+                return await _execute(approval, statement, claim, runtime=runtime)
+            except (asyncio.CancelledError, AgentStopped):
+                await asyncio.shield(_release(approval.id, claim, runtime=runtime))
+                raise
         if time.monotonic() > patience:
             return ToolResult(
                 success=False, status="running", approval_id=approval.id,
@@ -85,9 +89,15 @@ def outcome_of(row: Mapping[str, Any]) -> ToolResult:
 
 async def _claim(query: str, approval_id: int, *, runtime: Runtime) -> UUID | None:
     values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id, "lease": _lease(runtime)}
-    async with runtime.transaction() as conn:
+    async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES[query], values)).fetchone()
     return row["claim"] if row else None
+
+
+async def _release(approval_id: int, claim: UUID, *, runtime: Runtime) -> None:
+    values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id, "claim": claim}
+    async with runtime.connection() as conn:
+        await conn.execute(_QUERIES["release"], values)
 
 
 def _lease(runtime: Runtime) -> timedelta:
@@ -169,7 +179,7 @@ async def _apart(approval: Approval, statement: Statement, claim: UUID, *, runti
 
 
 async def _write(query: str, values: Mapping[str, Any], *, runtime: Runtime) -> None:
-    async with runtime.transaction() as conn:
+    async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES[query], values)).fetchone()
     if row is None:
         raise ActionRefused("Another process took this approval over; nothing more was done here.")
@@ -194,7 +204,7 @@ async def _fail(approval: Approval, claim: UUID, error: Exception, *, runtime: R
         "result": Jsonb({"sql": (approval.preview or {}).get("sql", "")}), "elapsed_ms": None, "row_count": None,
         "status": "failed",
     }  # fmt: skip
-    async with runtime.transaction() as conn:
+    async with runtime.connection() as conn:
         updated = await (await conn.execute(_QUERIES["record_outcome"], values)).fetchone()
         if updated is None:
             await conn.execute(_QUERIES["record_failure"], values)
@@ -211,7 +221,7 @@ async def _after_crash(approval: Approval, row: Mapping[str, Any], *, runtime: R
             "result": Jsonb({"sql": (approval.preview or {}).get("sql", "")}), "elapsed_ms": None,
             "row_count": (approval.preview or {}).get("row_count") if status == "succeeded" else None,
         }  # fmt: skip
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             await conn.execute(_QUERIES["record_outcome"], values)
         _log.warning("execution_recovered", approval_id=approval.id, status=status)
     latest = await recorded(approval.id, runtime=runtime)

@@ -71,7 +71,7 @@ class Executions:
             "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "thread_id": thread_id, "status": status,
             "limit": max(0, min(limit, 10_000)),
         }  # fmt: skip
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             rows = await (await conn.execute(_QUERIES["recent"], values)).fetchall()
         return [Execution.from_row(row) for row in rows]
 
@@ -80,7 +80,7 @@ class Executions:
         runtime = runtime or await current_runtime()
         row = None
         if 0 < execution_id < 2**63:
-            async with runtime.transaction() as conn:
+            async with runtime.connection() as conn:
                 values = {"tenant_id": runtime.tenant_id, "id": execution_id}
                 row = await (await conn.execute(_QUERIES["one"], values)).fetchone()
         if row is None:
@@ -113,7 +113,7 @@ async def record(
         "result": Jsonb(loggable(kept)), "row_count": result.get("row_count"),
         "error": _clean(error)[:_MOST_ERROR_CHARACTERS] if error else None, "duration_ms": duration_ms, **key,
     }  # fmt: skip
-    async with runtime.transaction() as conn:
+    async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES["record"], values)).fetchone()
     assert row is not None  # noqa: S101  # an insert returns its row
     return int(row["id"])

@@ -1,43 +1,39 @@
 -- names: what the names of a statement stand for in this database, beyond pg_catalog: one row a finding
-WITH our(name) AS (SELECT nspname FROM pg_namespace WHERE nspname ~ '^(agents(_|$)|pg_toast)'),
-member AS (
-  SELECT d.classid, d.objid, e.extname
-    FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-     AND d.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass)
-),
-asked AS (SELECT * FROM unnest(%(relation_schemas)s::text[], %(relation_names)s::text[]) AS a (schema, name)),
+WITH asked AS (SELECT * FROM unnest(%(relation_schemas)s::text[], %(relation_names)s::text[]) AS a (schema, name)),
 relation AS (
   SELECT c.oid, c.relkind, n.nspname, c.relname, c.relrowsecurity
     FROM asked a
     JOIN pg_class c ON c.relname = a.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     JOIN pg_namespace n ON n.oid = c.relnamespace
-   WHERE CASE WHEN a.schema <> '' THEN n.nspname = a.schema ELSE n.nspname NOT IN (SELECT name FROM our) END
+   WHERE CASE WHEN a.schema <> '' THEN n.nspname = a.schema ELSE n.nspname !~ '^(agents(_|$)|pg_toast)' END
      AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 )
-SELECT 'function' AS what, n.nspname AS schema, p.proname AS name, m.extname AS extension, NULL::jsonb AS detail
-  FROM pg_proc p
-  JOIN pg_namespace n ON n.oid = p.pronamespace
-  LEFT JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
+SELECT 'function' AS what, n.nspname AS schema, p.proname AS name,
+       (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+         WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+       ) AS extension, NULL::jsonb AS detail
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
  WHERE p.proname = ANY (%(functions)s)
-   AND (n.nspname NOT IN ('pg_catalog', 'information_schema') OR p.oid >= 16384) AND n.nspname NOT IN (SELECT name FROM our)
+   AND (n.nspname NOT IN ('pg_catalog', 'information_schema') OR p.oid >= 16384) AND n.nspname !~ '^(agents(_|$)|pg_toast)'
 UNION ALL
-SELECT DISTINCT 'operator', n.nspname, o.oprname, m.extname, NULL::jsonb
-  FROM pg_operator o
-  JOIN pg_namespace n ON n.oid = o.oprnamespace
-  LEFT JOIN member m ON m.classid = 'pg_operator'::regclass AND m.objid = o.oid
+SELECT 'operator', n.nspname, o.oprname,
+       (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+         WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'),
+       NULL::jsonb
+  FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
  WHERE o.oprname = ANY (%(operators)s) AND o.oid >= 16384
 UNION ALL
-SELECT 'type', n.nspname, t.typname, m.extname, jsonb_build_object('kind', t.typtype)
-  FROM pg_type t
-  JOIN pg_namespace n ON n.oid = t.typnamespace
-  LEFT JOIN member m ON m.classid = 'pg_type'::regclass AND m.objid = t.oid
- WHERE t.typname = ANY (%(types)s) AND t.oid >= 16384 AND n.nspname NOT IN (SELECT name FROM our)
+SELECT 'type', n.nspname, t.typname,
+       (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+         WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'),
+       jsonb_build_object('kind', t.typtype)
+  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+ WHERE t.typname = ANY (%(types)s) AND t.oid >= 16384 AND n.nspname !~ '^(agents(_|$)|pg_toast)'
 UNION ALL
 SELECT 'cast', '', c.castsource::regtype::text || ' to ' || c.casttarget::regtype::text, NULL, NULL::jsonb
   FROM pg_cast c
  WHERE c.oid >= 16384 AND c.castfunc <> 0
-   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+   AND (SELECT true FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass AND d.objid = c.oid AND d.deptype = 'e') IS NULL
 UNION ALL
 SELECT 'relation', r.nspname, r.relname, NULL, jsonb_build_object(
          'kind', r.relkind,
@@ -116,6 +112,11 @@ UPDATE agents.human_approval_queue q
    SET claim = gen_random_uuid(), claimed_until = now() + %(lease)s
  WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.claimed_until < now()
 RETURNING q.claim
+
+-- release: a claim whose holder did nothing, so that nobody has to wait until it runs out
+UPDATE agents.human_approval_queue q SET claim = NULL, claimed_until = NULL
+ WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s
+   AND NOT EXISTS (SELECT FROM agents.agent_execution_log e WHERE e.tenant_id = q.tenant_id AND e.approval_id = q.id)
 
 -- record_intent: of an effect in another database, before it; the unique index lets only one be
 INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,

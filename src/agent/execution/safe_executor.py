@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
+import psycopg
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.errors import (
@@ -32,12 +32,11 @@ from agent.execution.execution_tools import Tool, tool_named
 from agent.execution.log import record
 from agent.execution.preview import preview, untouched
 from agent.execution.reading import read
+from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION, judge
 from agent.runtime import Runtime, current_runtime
 from agent.types import Assessment, CallKey, ToolResult
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +90,10 @@ class SafeExecutor:
         request = _Request(
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait
         )
+        # A call that asked before is bound to that answer, even if the policy or the data would say otherwise by now.
+        asked = await human_approval_queue.of_call(call, runtime=runtime) if call else None
+        if asked is not None:
+            return await self._answer(asked, wait=wait, runtime=runtime)
         started = time.monotonic()
         assessment = _unknown(action)
         try:
@@ -148,7 +151,10 @@ class SafeExecutor:
             call=request.call,
             runtime=runtime,
         )
-        if request.wait:
+        return await self._answer(approval, wait=request.wait, runtime=runtime)
+
+    async def _answer(self, approval: Approval, *, wait: bool, runtime: Runtime) -> ToolResult:
+        if wait:
             await human_approval_queue.wait(approval.id, runtime=runtime)
         return await self.run_approved(approval.id, runtime=runtime)
 
@@ -163,12 +169,15 @@ async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime) -> 
     checked = tool.check(arguments)
     if tool.statement is None:
         return _Plan(tool=tool, arguments=checked, statement=None, assessment=_own(tool.name))
-    statement = parse(await tool.statement(checked, runtime))
     settings = runtime.settings
-    async with runtime.app.connection("agent_assessor") as conn:
-        facts = await facts_of(
-            statement, conn, with_policies=not settings.reader_bypass_rls, with_sources=bool(settings.deny.strip())
-        )
+    try:
+        statement = parse(await tool.statement(checked, runtime))
+        async with runtime.app.connection("agent_assessor") as conn:
+            facts = await facts_of(
+                statement, conn, with_policies=not settings.reader_bypass_rls, with_sources=bool(settings.deny.strip())
+            )
+    except psycopg.Error as error:
+        raise failure(error, settings.statement_timeout) from error
     assessment = judge(statement, facts, deny=settings.deny)
     return _Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment)
 
