@@ -303,6 +303,14 @@ async def ranking(bench: Bench, report: Report) -> None:
         gains.append([_ndcg(question, rows) for rows in (found, best, *alone)])
         overlap.append(len({*found} & {*best}) / 10)
     ours, exact, words, dense = np.mean(gains, axis=0) * 100
+    five = [
+        [
+            _ndcg(question, bench.rows(await search.search_memories(question.text, 5, runtime=bench.runtime))),
+            _ndcg(question, reference.ranking(question, space["similarity_mean"], space["similarity_deviation"])[:5].tolist()),
+        ]
+        for question in questions
+    ]  # fmt: skip
+    report.note("nDCG@5 x 100 with limit=5: {:.1f}, exhaustive {:.1f}".format(*np.mean(five, axis=0) * 100))
     report.note(f"nDCG@10 x 100 of BM25 alone {words:.1f}, of exact dense search alone {dense:.1f}")
     report.bar(
         "ranking of hybrid search, nDCG@10 x 100",

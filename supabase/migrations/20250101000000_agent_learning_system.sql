@@ -362,12 +362,12 @@ create function agents.search_memories(
 language plpgsql stable security definer
 set search_path = pg_catalog, extensions, public, pg_temp
 set hnsw.iterative_scan = relaxed_order
-set hnsw.ef_search = 64
+set hnsw.ef_search = 40
 set jit = off
 as $$
 declare
   tenant text := agents.tenant();
-  depth integer := least(greatest(60, 2 * match_count), 1000); -- candidates of each kind
+  depth integer := least(24 + 4 * match_count, 1000); -- candidates by words and by similarity, each
   dimensions integer := cardinality(query_embedding);
   vector_type text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
   fetched bigint[];
@@ -382,12 +382,16 @@ begin
     return;
   end if;
   if query_text is null then
-    perform set_config('hnsw.ef_search', '120', true); -- nothing else makes up for a near memory that is overlooked
+    depth := least(match_count + 8, 1000);
+    -- Nothing else makes up for a near memory that is overlooked.
+    perform set_config('hnsw.ef_search', least(2 * match_count + 70, 1000)::text, true);
+  else
+    perform set_config('hnsw.ef_search', least(depth + 8, 1000)::text, true);
   end if;
   select array_agg(t.term) filter (where t.candidate), max(t.average), sum(t.weight),
          ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')::sparsevec
     into fetched, average_length, information, query_weights
-    from agents.query_terms(tenant, in_database, query_text, 300) t;
+    from agents.query_terms(tenant, in_database, query_text, 100 + 5 * depth) t;
   if dimensions is not null then
     select e.similarity_mean, e.similarity_deviation into mean, deviation from agents.embedding_models e
      where e.tenant_id = tenant and e.database_id = in_database and e.model = query_model and e.dimensions = cardinality(query_embedding);
@@ -594,6 +598,50 @@ create index turns_started on agents.turns (tenant_id, started_at);
 create unique index turns_message on agents.turns (tenant_id, thread_id, message_id) where message_id is not null;
 call agents.isolate_tenants('agents.turns');
 
+-- Takes a thread (a new one is made) and begins its next turn; no row when another run holds the thread. The same message
+-- again is the same turn. A turn that waits for a human is returned in place of a new one; one whose run died is ended.
+create function agents.begin_turn(
+  in_thread text, in_database text, in_user text, in_message text, in_question text, in_owner uuid, in_lease interval
+) returns table (turn integer, status text, database_id text)
+language plpgsql set search_path = pg_catalog
+as $$
+#variable_conflict use_column
+declare
+  tenant text := agents.tenant();
+  thread agents.threads;
+begin
+  insert into agents.threads as t (tenant_id, thread_id, database_id, title, created_by, lease_owner, lease_until)
+  values (tenant, in_thread, in_database, left(in_question, 80), in_user, in_owner, now() + in_lease)
+  on conflict (tenant_id, thread_id) do update
+     set lease_owner = excluded.lease_owner, lease_until = excluded.lease_until, updated_at = now()
+   where t.lease_owner is null or t.lease_until < now() or t.lease_owner = excluded.lease_owner
+  returning t.* into thread;
+  if not found then
+    return;
+  end if;
+  if thread.database_id <> in_database then
+    update agents.threads t set lease_owner = null, lease_until = null where t.tenant_id = tenant and t.thread_id = in_thread;
+    return query select 0, 'failed', thread.database_id;
+    return;
+  end if;
+  return query select r.turn, r.status, thread.database_id from agents.turns r
+   where r.tenant_id = tenant and r.thread_id = in_thread and r.message_id = in_message;
+  if found then
+    return;
+  end if;
+  return query select r.turn, r.status, thread.database_id from agents.turns r
+   where r.tenant_id = tenant and r.thread_id = in_thread and r.status = 'waiting' order by r.turn desc limit 1;
+  if found then
+    return;
+  end if;
+  update agents.turns r set status = 'failed', error = 'interrupted before it was finished', finished_at = now()
+   where r.tenant_id = tenant and r.thread_id = in_thread and r.status = 'running';
+  update agents.threads t set turn_count = turn_count + 1 where t.tenant_id = tenant and t.thread_id = in_thread;
+  return query insert into agents.turns as r (tenant_id, thread_id, turn, asked_by, message_id, question)
+    values (tenant, in_thread, thread.turn_count + 1, in_user, in_message, in_question)
+    returning r.turn, r.status, thread.database_id;
+end $$;
+
 -- One row a tool call, stored before it has any effect. `call_id` is the model's name for it, kept only to answer the model.
 create table agents.tool_calls (
   tenant_id    text not null default agents.tenant(),
@@ -741,6 +789,7 @@ revoke all on all functions in schema agents from public;
 revoke all on all tables in schema agents from public;
 grant usage on schema agents to agent_app, agent_actor;
 grant execute on function agents.tenant() to agent_app, agent_actor;
+grant execute on function agents.begin_turn(text, text, text, text, text, uuid, interval) to agent_app;
 grant execute on function agents.lexemes(text), agents.memory_scope(text, text), agents.bm25_damping(double precision, double precision),
   agents.bm25_weights(tsvector, integer), agents.fold_memory_changes(text), agents.prepare_embedding_model(text, integer),
   agents.search_memories(text, text, real[], text, integer, text[]), agents.match_agent_memory(vector, integer, text),

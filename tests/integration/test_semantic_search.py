@@ -80,6 +80,22 @@ async def test_search_survives_the_embedder_going_down(semantic: Runtime, server
     assert await found("halted advert", semantic) == [halted]
 
 
+async def test_search_does_not_wait_for_a_slow_embedder(semantic: Runtime, server: EmbeddingServer) -> None:
+    (halted,) = await fill(semantic, "advert halted for the buyer")
+    server.delay = 1.0
+    hasty = replace(semantic, settings=semantic.settings.model_copy(update={"model_timeout": 0.1}))
+    assert await found("halted advert", hasty) == [halted]
+
+
+@pytest.mark.parametrize("dimensions", [1536, 3072, 5000])
+async def test_vectors_of_any_usual_size_are_searched(
+    semantic: Runtime, server: EmbeddingServer, dimensions: int
+) -> None:
+    server.dimensions = dimensions
+    (halted,) = await fill(semantic, "advert halted for the buyer")
+    assert halted in await found("which customer has a suspended campaign?", semantic, mode="dense")
+
+
 async def test_a_refused_text_does_not_keep_the_others_from_their_vectors(
     semantic: Runtime, server: EmbeddingServer
 ) -> None:

@@ -7,6 +7,7 @@ its own index, before its first vector is stored. After a change of the embeddin
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -23,6 +24,8 @@ _queries = load_queries(__package__, "memory.sql")
 _log = structlog.get_logger(__name__)
 
 _BATCH = 64
+# Somebody waits for the search; retries of a struggling server are for embed_pending.
+_PATIENCE = 5.0
 _LEASE = timedelta(minutes=5)
 # A text that the embedder refuses would be refused again: it is tried once a day.
 _REFUSED_FOR = timedelta(days=1)
@@ -49,11 +52,12 @@ async def vectors_for_saving(texts: Sequence[str], runtime: Runtime) -> list[str
 
 
 async def query_vector(query: str, runtime: Runtime) -> list[float] | None:
-    """The vector of a search, or None when the embedder does not work: the search goes on by words."""
+    """The vector of a search, or None when the embedder fails or is slow: the search goes on by words."""
     try:
-        return (await runtime.embedder.embed([query]))[0]
-    except AgentError as error:
-        _log.warning("search_without_embedding", model=runtime.embedder.model, error=str(error))
+        async with asyncio.timeout(min(_PATIENCE, runtime.settings.model_timeout)):
+            return (await runtime.embedder.embed([query]))[0]
+    except (AgentError, TimeoutError) as error:
+        _log.warning("search_without_embedding", model=runtime.embedder.model, error=repr(error))
         return None
 
 

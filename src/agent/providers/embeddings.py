@@ -127,7 +127,7 @@ def _features(word: str) -> tuple[tuple[int, float], ...]:
     padded = f"<{word}>"
     grams = [padded[start : start + 3] for start in range(len(padded) - 2)] if len(word) > 3 else []
     weight = min(len(word), 8) / 4
-    weighted = [(padded, weight), *((gram, weight / (2 * math.sqrt(len(grams)))) for gram in grams)]
+    weighted = [(padded, weight), *((gram, weight / math.sqrt(len(grams))) for gram in grams)]
     hashed = ((crc32(feature.encode("utf-8", "replace")), value) for feature, value in weighted)
     return tuple((number >> 1, value if number & 1 else -value) for number, value in hashed)
 
