@@ -133,11 +133,12 @@ async def test_a_server_that_asks_for_a_long_pause_is_given_up_at_once():
         failure(503),
         text("There are twelve orders in all", cut="clean"),
         text("There are twelve orders in all", cut="abrupt"),
+        text("", cut="empty"),
         text("There are twelve", garbage='{"choices": [{'),
         text("There are twelve", garbage='{"error": {"message": "overloaded", "code": "server_error"}}'),
         tool_calls(("execute_sql", {"sql": "select count(*) from orders where status = 'shipped'"}), cut="clean"),
     ],
-    ids=["500", "503", "stream ends", "connection drops", "garbage", "error event", "call cut"],
+    ids=["500", "503", "stream ends", "connection drops", "nothing", "garbage", "error event", "call cut"],
 )
 async def test_a_broken_answer_is_asked_for_again(broken: Reply):
     async with OpenAIServer([broken, text("Twelve.")]) as server:

@@ -207,5 +207,6 @@ async def test_rows_that_security_hides_are_not_reported_as_none(demo: Conversat
 
 
 async def test_a_huge_question_is_refused_quickly(demo: Conversation):
-    answer = await demo.ask("how many clients " * 600_000)
+    answer = await demo.ask("how many clients are there?" + " " * 10_000_000 + "drop them")
     assert answer.startswith("I cannot answer that")
+    assert demo.calls == []

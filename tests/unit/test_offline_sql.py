@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.providers.offline.followups import understand
 from agent.providers.offline.lexicon import lexicon_of
 from agent.providers.offline.query import Query, Unclear
 from agent.providers.offline.reader import read
 from agent.providers.offline.relations import Graph
 from agent.providers.offline.schema_text import parse_schema
-from agent.providers.offline.sql import identifier, literal, render
+from agent.providers.offline.sql import CannotJoin, identifier, literal, render
 
 SCHEMA = """
 TABLE public.clients ~300 rows
@@ -95,6 +96,8 @@ def test_any_question_gives_one_select_or_a_reason(question: str):
         "which clients have 3 emails?",
         "median order total",
         "pending orders",
+        "number of senders",
+        "orders descending",
     ],
 )
 def test_what_is_not_understood_is_not_answered(question: str):
@@ -111,6 +114,10 @@ def test_what_is_not_understood_is_not_answered(question: str):
                 "SELECT orders.* FROM public.orders JOIN public.clients ON clients.id = orders.client_id"
                 " WHERE clients.id = 5 ORDER BY orders.id LIMIT 21"
             ),
+        ),
+        (
+            "how many clients with an email?",
+            "SELECT count(*) AS count FROM public.clients WHERE NOT (coalesce(clients.email, '') = '')",
         ),
         (
             "clients without orders",
@@ -137,3 +144,107 @@ def test_what_is_not_understood_is_not_answered(question: str):
 )
 def test_simple_questions_become_plain_sql(question: str, sql: str):
     assert sql_of(question) == sql
+
+
+VOCABULARY = [
+    "how many",
+    "show",
+    "list",
+    "which",
+    "what is the",
+    "total",
+    "average",
+    "sum of",
+    "number of",
+    "count",
+    "top 5",
+    "most",
+    "fewest",
+    "highest",
+    "lowest",
+    "latest",
+    "oldest",
+    "cheapest",
+    "last 3",
+    "clients",
+    "client",
+    "orders",
+    "order",
+    "messages",
+    "sender",
+    "receiver",
+    "name",
+    "names",
+    "email",
+    "city",
+    "status",
+    "total",
+    "created",
+    "placed",
+    "sent",
+    "active",
+    "shipped",
+    "not",
+    "no",
+    "without",
+    "with",
+    "per",
+    "by",
+    "each",
+    "of",
+    "for",
+    "from",
+    "in",
+    "and",
+    "or",
+    "where",
+    "is",
+    "are",
+    "more than",
+    "at least",
+    "over",
+    "under",
+    "between",
+    "3",
+    "100",
+    "5 and 9",
+    "2025",
+    "in 2025",
+    "last 7 days",
+    "this month",
+    "since",
+    "'Acme'",
+    "Berlin",
+    "client 5",
+    "order 7",
+    "sorted by",
+    "descending",
+    "those",
+    "only",
+    "what about",
+    "empty",
+    "contains",
+    "than",
+    "month",
+    "year",
+    "their",
+    "the",
+    "a",
+    "have",
+    "has",
+]
+
+
+@given(st.lists(st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=8), min_size=1, max_size=3))
+def test_any_words_of_the_grammar_give_one_select_or_a_reason(conversation: list[list[str]]):
+    query = understand([" ".join(words) for words in conversation], LEXICON)
+    if isinstance(query, Unclear):
+        assert query.reason
+        return
+    try:
+        sql = render(query, Graph(RELATIONS))
+    except CannotJoin:
+        return
+    statements = postgast.parse(sql).stmts
+    assert len(statements) == 1
+    assert statements[0].stmt.HasField("select_stmt")

@@ -127,7 +127,12 @@ class ChatClient:
         model = candidate.model.bind_tools([_wire_tool(tool) for tool in tools]) if tools else candidate.model
         stream = cast("AsyncGenerator[AIMessage]", model.astream(list(messages), config))
         async with asyncio.timeout(self.timeout), aclosing(stream):
-            chunks = [chunk async for chunk in stream]
+            try:
+                chunks = [chunk async for chunk in stream]
+            except ValueError as error:
+                if "No generation chunks" not in str(error):  # LangChain's words for a stream with nothing in it
+                    raise
+                chunks = []
         return fold(chunks, must_finish=candidate.must_finish)
 
     def _usage(self, candidate: Candidate, messages: Sequence[BaseMessage], answer: AIMessage) -> Usage:

@@ -28,7 +28,7 @@ class Reply:
     """One answer: a message with text and tool calls (arguments as raw JSON text), or an HTTP error.
 
     `delay` are seconds before anything is sent; `cut` ends the stream half way ("clean": the body ends as if complete;
-    "abrupt": the connection is dropped); `garbage` is sent in place of a chunk; `usage` False leaves the usage out.
+    "abrupt": the connection is dropped; "empty": nothing comes); `garbage` is sent in place of a chunk; `usage` False leaves the usage out.
     """
 
     text: str = ""
@@ -38,7 +38,7 @@ class Reply:
     error: str = "something went wrong"
     code: str | None = None
     delay: float = 0.0
-    cut: Literal["", "clean", "abrupt"] = ""
+    cut: Literal["", "clean", "abrupt", "empty"] = ""
     garbage: str = ""
     usage: bool = True
     finish: str | None = None
@@ -168,7 +168,7 @@ async def _send_stream(writer: asyncio.StreamWriter, request: Request, reply: Re
     writer.write(_head(200, (("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked"), *reply.headers)))
     events = [json.dumps(event) for event in _events(request, reply)]
     if reply.cut:
-        events = events[: max(1, len(events) // 2)]
+        events = [] if reply.cut == "empty" else events[: max(1, len(events) // 2)]
     if reply.garbage:
         events.insert(1, reply.garbage)
     for event in [*events, *(() if reply.cut else ("[DONE]",))]:

@@ -104,6 +104,14 @@ def _missing(s: Sentence, mention: Mention) -> Pending | None:
     at = start - 1
     while at >= 0 and s.tokens[at].low in ("a", "an", "any", "the", "have", "has", "their") and at not in s.used:
         at -= 1
+    if (
+        at < start - 1
+        and s.match(at, "with")
+        and s.tokens[at + 1].low in ("a", "an", "any")
+        and not _operator(s, end)[0]
+    ):
+        s.use(at, end)
+        return Pending(at=start, end=end, columns=columns, comparison="is not null")
     if s.match(at, "without|no|missing|lacking"):
         s.use(at, end)
         return Pending(at=start, end=end, columns=columns, comparison="is null")

@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 
 from agent.providers.offline.intents import INTENTS
 from agent.providers.offline.intents.greet import ABILITIES
+from agent.providers.offline.language import LONGEST_QUESTION
 from agent.providers.offline.turn import Call, Cannot, Say, Step, Turn, turn_of
 
 _MOST_CALLS = 4  # of one turn: look up, ask, look up again, ask again
@@ -26,6 +27,8 @@ def reply(messages: Sequence[BaseMessage], *, tools: frozenset[str]) -> AIMessag
 
 def next_step(turn: Turn) -> Step:
     """What the first willing intent wants; `Say` what is missing when none is."""
+    if len(turn.question) > LONGEST_QUESTION:
+        return Say(text=cannot(f"a question of more than {LONGEST_QUESTION} characters is not a simple one"))
     reasons = []
     for intent in INTENTS:
         step = intent(turn)

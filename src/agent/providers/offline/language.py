@@ -35,7 +35,7 @@ _IRREGULAR = {
     "statuses": "status", "addresses": "address", "has": "have", "media": "media", "series": "series", "data": "data",
     "analyses": "analysis", "diagnoses": "diagnosis",
 }  # fmt: skip
-_LONGEST_QUESTION = 2_000  # a longer text is no simple question
+LONGEST_QUESTION = 2_000  # a longer text is no simple question
 
 # Words that shape a sentence without adding a condition to it.
 FILLER = frozenset(
@@ -136,7 +136,7 @@ class Sentence:
 
 def sentence_of(question: str) -> Sentence:
     """The tokens of `question`; control characters are dropped, and a text that is too long is cut."""
-    return Sentence(tokens=list(_tokens(clean(question[:_LONGEST_QUESTION]))))
+    return Sentence(tokens=list(_tokens(clean(question[:LONGEST_QUESTION]))))
 
 
 def clean(text: str) -> str:

@@ -12,7 +12,14 @@ from agent.providers.offline.clauses import conditions_of, count_or_sum, groups_
 from agent.providers.offline.lexicon import Lexicon
 from agent.providers.offline.query import Group, Measure, Query, Unclear
 from agent.providers.offline.ranking import ranked_by_measure, ranked_by_related, ranked_rows
-from agent.providers.offline.reading import NotUnderstood, Reading, counted_relation, main_relation, start_reading
+from agent.providers.offline.reading import (
+    NotUnderstood,
+    Reading,
+    counted_relation,
+    main_relation,
+    start_reading,
+    unclear,
+)
 from agent.providers.offline.schema_text import Relation
 
 
@@ -64,6 +71,8 @@ def _listing(r: Reading, main: Relation) -> Query:
     ranked = r.frame.ranked
     if ranked:
         return ranked_rows(r, main)
+    if r.frame.descending and r.frame.sort_at is None:
+        raise unclear("I do not know what to sort by")
     order = sorting(r, main)
     fields = projection(r, main)
     conditions, related = conditions_of(r, main)

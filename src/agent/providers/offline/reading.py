@@ -89,6 +89,8 @@ def main_relation(r: Reading) -> Relation:
     if measured:
         return measured
     plain = [entity for entity in r.of_role("plain") if entity.column is None]
+    if plain and plain[0].via is not None:
+        raise unclear(f"I can use that role of {plain[0].relation.name} only together with what points at it")
     if plain:
         return plain[0].relation
     ranked = r.of_role("ranked")

@@ -16,7 +16,7 @@ _RECALL = re.compile(
     r"(?:remember|recall|know|learn(?:ed)?|say|said|tell|told|ask(?:ed)?|discuss(?:ed)?|decide|decided|talk(?:ed)?|agree(?:d)?|note(?:d)?|find|found|change|changed|do|done)"
     r"|do you (?:still )?(?:remember|recall)|what was (?:said|decided|changed|done|agreed)|remind (?:me|us)|search (?:your |the )?memory|recall"
     r"|what (?:have|did) (?:you|we) .*(?:last time|before|earlier))\b"
-    r"(?: about| of| regarding| on| for| to)?\s*(?P<about>.*?)\W*$",
+    r"(?: you| me| us)?(?: about| of| regarding| on| for| to)?\s*(?P<about>.*?)\W*$",
     re.I | re.S,
 )
 _SHOWN = 5
