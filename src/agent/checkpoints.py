@@ -1,25 +1,34 @@
 """LangGraph's Postgres checkpointer on our own connections: tenant-scoped, pruned, disposable.
 
-The tables are LangGraph's, in schema `agents_checkpoints`; we add a tenant column and forced row-level security.
+The tables are LangGraph's, in schema `agents_checkpoints`; we add a tenant column and forced row-level security. A
+checkpoint is stored in one round trip where LangGraph's own saver takes a pipeline and a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    get_serializable_checkpoint_metadata,
+)
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 
+from agent.db import load_queries
 from agent.runtime import Runtime
 
+_QUERIES = load_queries("agent", "checkpoints.sql")
 _TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
-_READY = """
-SELECT count(*) = 3 AND bool_and(relforcerowsecurity) AS ready FROM pg_class
- WHERE relnamespace = 'agents_checkpoints'::regnamespace AND relname = ANY (%s)
-"""
+_WRITE_COLUMNS = 9
 _LOCK = 7_246_105_003
 
 
@@ -37,8 +46,8 @@ class Checkpointer(AsyncPostgresSaver):
     async def open(cls, runtime: Runtime) -> Checkpointer:
         """A saver whose tables exist and are isolated."""
         saver = cls(runtime)
-        async with runtime.db.connection("agent_app") as conn:
-            row = await (await conn.execute(_READY, [list(_TABLES)])).fetchone()
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["tables_ready"], [list(_TABLES)])).fetchone()
         if not (row and row["ready"]):
             await saver._make_tables()
         return saver
@@ -51,15 +60,47 @@ class Checkpointer(AsyncPostgresSaver):
         """Keep the newest checkpoint of a thread only: our rows are the history."""
         await self.aprune([self.thread(thread_id)])
 
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint: plain values in its row, other channels once for each version."""
+        place = config["configurable"]
+        thread_id, namespace = place["thread_id"], place.get("checkpoint_ns", "")
+        plain, large = _split(checkpoint["channel_values"])
+        versions = {channel: version for channel, version in new_versions.items() if channel in large}
+        blobs = _columns(self._dump_blobs(thread_id, namespace, large, versions), 6)
+        values = {
+            "thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"],
+            "parent_id": place.get("checkpoint_id"), "checkpoint": Jsonb({**checkpoint, "channel_values": plain}),
+            "metadata": Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
+            **dict(zip(("blob_threads", "blob_namespaces", "channels", "versions", "types", "blobs"), blobs, strict=True)),
+        }  # fmt: skip
+        async with self._runtime.connection() as conn:
+            await conn.execute(_QUERIES["put_checkpoint"], values)
+        stored = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
+        return {"configurable": stored}
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Store what a node has written before its step is over."""
+        place = config["configurable"]
+        special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        rows = self._dump_writes(
+            place["thread_id"], place["checkpoint_ns"], place["checkpoint_id"], task_id, task_path, writes
+        )
+        query = _QUERIES["replace_writes" if special else "put_writes"]
+        async with self._runtime.connection() as conn:
+            await conn.execute(query, _columns(rows, _WRITE_COLUMNS))
+
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
-        async with self._runtime.connection() as conn:
-            if pipeline:
-                async with conn.pipeline(), conn.cursor(binary=True) as cursor:
-                    yield cursor
-            else:
-                async with conn.cursor(binary=True) as cursor:
-                    yield cursor
+        async with self._runtime.connection() as conn, conn.cursor(binary=True) as cursor:
+            yield cursor
 
     async def _make_tables(self) -> None:
         async with self._runtime.db.connection("agent_app") as conn:
@@ -68,13 +109,26 @@ class Checkpointer(AsyncPostgresSaver):
             try:
                 await AsyncPostgresSaver(conn=conn).setup()
                 for table in _TABLES:
-                    await conn.execute(_ISOLATE[table])
+                    await conn.execute(_isolation(table).encode())
             finally:
                 await conn.execute("reset search_path")
                 await conn.execute("select pg_advisory_unlock(%s)", [_LOCK])
 
 
-def _isolation(table: str) -> Any:
+def _split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Channel values that stand in the checkpoint's row, and those that are stored apart."""
+    plain = {
+        name: value for name, value in values.items() if value is None or isinstance(value, (str, int, float, bool))
+    }
+    return plain, {name: value for name, value in values.items() if name not in plain}
+
+
+def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    """Rows turned into one list a column, as `unnest` takes them."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else cast("list[list[Any]]", [[]] * width)
+
+
+def _isolation(table: str) -> str:
     return f"""
     ALTER TABLE agents_checkpoints.{table} ADD COLUMN IF NOT EXISTS tenant_id text;
     ALTER TABLE agents_checkpoints.{table} ALTER COLUMN tenant_id SET DEFAULT agents.tenant(), ALTER COLUMN tenant_id SET NOT NULL;
@@ -83,6 +137,3 @@ def _isolation(table: str) -> Any:
     DROP POLICY IF EXISTS tenant_isolation ON agents_checkpoints.{table};
     CREATE POLICY tenant_isolation ON agents_checkpoints.{table} USING (tenant_id = (SELECT agents.tenant()));
     """
-
-
-_ISOLATE = {table: _isolation(table) for table in _TABLES}

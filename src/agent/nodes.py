@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+import psycopg
 import structlog
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
 from langchain_core.runnables import RunnableConfig
@@ -35,6 +36,7 @@ _log = structlog.get_logger(__name__)
 # Messages of about this many turns stay in the graph's state, for Studio; the model is shown our rows instead.
 _MESSAGES_KEPT = 40
 _ANSWER_TOKENS = 1_500
+_SUMMARISE_EVERY = 5
 
 
 def thread_of(config: RunnableConfig) -> str:
@@ -73,22 +75,29 @@ async def act(state: State, config: RunnableConfig) -> dict[str, Any]:
     """Ask the model what to do next: tool calls, stored before any is carried out, or the answer."""
     runtime = await current_runtime()
     thread_id, turn, round_ = thread_of(config), state["turn"], state["round"]
+    transcript = await threads.transcript(thread_id, turn, runtime=runtime)
+    stored = [call for call in transcript.current.calls if call.key.round == round_]
+    if stored:  # this round was asked before a crash: take up what was asked then
+        return {
+            "route": "execute",
+            "messages": [prompts.request_message(stored, message_id=f"{thread_id}-{turn}-{round_}")],
+        }
+    last = round_ > runtime.settings.max_rounds
     try:
-        transcript = await threads.transcript(thread_id, turn, runtime=runtime)
-        stored = [call for call in transcript.current.calls if call.key.round == round_]
-        if stored:  # this round was asked before a crash: take up what was asked then
-            return {
-                "route": "execute",
-                "messages": [prompts.request_message(stored, message_id=f"{thread_id}-{turn}-{round_}")],
-            }
         await threads.check_budget(thread_id, turn, runtime=runtime)
-        last = round_ > runtime.settings.max_rounds
         async with threads.held(thread_id, owner=owner_of(config), runtime=runtime):
             answer = await _ask_model(state, transcript, last=last, config=config, runtime=runtime)
     except (OperatorError, PolicyError) as error:
         _log.warning("turn_failed", thread_id=thread_id, turn=turn, error=str(error))
-        return _failed(f"I could not answer: {error}", error)
-    return await _store_answer(answer, thread_id, turn, round_, last=last, runtime=runtime)
+        reason = f"I stopped: {error}" if isinstance(error, BudgetExceeded) else f"I could not answer: {error}"
+        return _end(state, transcript, reason, error=str(error))
+    calls = await _store_round(answer, thread_id, turn, round_, last=last, runtime=runtime)
+    if calls:
+        return {"route": "execute", "messages": [prompts.request_message(calls, message_id=answer.message.id)]}
+    text = answer.message.text.strip() or "The model gave no answer. Ask again, or choose another model (AGENT_MODEL)."
+    if last:
+        text = f"{text}\n\n(I stopped after {round_ - 1} rounds of tool calls; this may be incomplete.)"
+    return _end(state, transcript, text, message_id=answer.message.id)
 
 
 async def safe_executor_node(call: CallState, config: RunnableConfig) -> dict[str, Any]:
@@ -114,9 +123,9 @@ async def collect(state: State, config: RunnableConfig) -> dict[str, Any]:
     """The join of a round: every call has its result, or some wait for a human and nothing goes on before that."""
     runtime = await current_runtime()
     thread_id, turn, owner = thread_of(config), state["turn"], owner_of(config)
-    if not await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime):
+    calls = await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime)
+    if calls is None:
         return {"route": "end"}
-    calls = await threads.calls(thread_id, turn, runtime=runtime)
     waiting = [call for call in calls if call.status == "waiting"]
     open_approvals = [call.approval_id for call in waiting if not await _collect_outcome(call, runtime)]
     if open_approvals:
@@ -149,26 +158,22 @@ async def save_memory(state: State, config: RunnableConfig) -> dict[str, Any]:
     """Remember the interaction and its outcome, store the answer, and let the thread go."""
     runtime = await current_runtime()
     thread_id, turn, owner = thread_of(config), state["turn"], owner_of(config)
-    transcript = await threads.transcript(thread_id, turn, runtime=runtime)
-    interaction = _interaction(state, transcript, thread_id)
+    ending, error = state["ending"], state.get("error")
+    interaction = Interaction(
+        answer=state["answer"], failed=bool(error), thread_id=thread_id, turn=turn, **ending["interaction"]
+    )
     try:
         await learning_middleware.save(interaction, runtime=runtime)
-    except AgentError as error:  # the answer is not lost because it could not be remembered
-        _log.warning("interaction_not_saved", thread_id=thread_id, turn=turn, error=str(error))
-    sources = sources_of(transcript.current.calls, state.get("knowledge", {}))
+    except (AgentError, psycopg.Error) as failure:  # the answer is not lost because it could not be remembered
+        _log.warning("interaction_not_saved", thread_id=thread_id, turn=turn, error=str(failure))
+    sources = ending["sources"]
     await threads.finish_turn(
-        thread_id,
-        turn,
-        owner=owner,
-        answer=state["answer"],
-        error=state.get("error"),
-        knowledge=sources,
-        runtime=runtime,
+        thread_id, turn, owner=owner, answer=state["answer"], error=error, knowledge=sources, runtime=runtime
     )
     get_stream_writer()(
-        {"event": "answered", "turn": turn, "answer": state["answer"], "sources": sources, "error": state.get("error")}
+        {"event": "answered", "turn": turn, "answer": state["answer"], "sources": sources, "error": error}
     )
-    if turn % 10 == 0:
+    if turn % _SUMMARISE_EVERY == 0:
         await threads.summarise(thread_id, runtime=runtime)
     return {"route": "again" if state.get("deferred") else "end", "messages": _outdated(state)}
 
@@ -217,16 +222,11 @@ def read_decision(value: Any) -> tuple[str, str | None] | None:
 
 def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[str, Any]:
     """Where an answer comes from: the SQL that ran with its row counts, and the memories that were at hand."""
-    ran = [call for call in calls if call.result and call.result.get("sql")]
     return {
         "statements": [
-            {
-                "sql": call.result["sql"],
-                "row_count": call.result.get("row_count"),
-                "success": call.result.get("success"),
-            }
-            for call in ran
-            if call.result
+            {"sql": result["sql"], "row_count": result.get("row_count"), "success": result.get("success")}
+            for result in _results(calls)
+            if result.get("sql")
         ],
         "memories": list(knowledge.get("memory_ids", ())),
         "tables": list(knowledge.get("tables", ())),
@@ -279,7 +279,7 @@ async def _take_up(state: State, thread_id: str, owner: UUID, runtime: Runtime) 
     turn = await threads.waiting_turn(thread_id, runtime=runtime)
     if turn is None and "turn" not in state:
         raise InvalidInput('There is no question: send {"messages": [{"role": "user", "content": "..."}]}.')
-    if turn is None or not await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime):
+    if turn is None or await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime) is None:
         return {"route": "end"}
     return {"route": "collect", **await _turn_state(state, turn, thread_id, runtime)}
 
@@ -346,20 +346,14 @@ def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime
     return [system, *messages, *([HumanMessage(prompts.LAST_ROUND)] if last else [])]
 
 
-async def _store_answer(
+async def _store_round(
     answer: ModelAnswer, thread_id: str, turn: int, round_: int, *, last: bool, runtime: Runtime
-) -> dict[str, Any]:
-    message = answer.message
-    requested = [] if last else requested_calls(message, most=runtime.settings.max_calls_per_round)
-    calls = await threads.store_round(
-        thread_id, turn, round_, requested, said=message.text, model=answer.model, usage=answer.usage, runtime=runtime
-    )
-    if calls:
-        return {"route": "execute", "messages": [prompts.request_message(calls, message_id=message.id)]}
-    text = message.text.strip() or "The model gave no answer. Ask again, or choose another model (AGENT_MODEL)."
-    if last:
-        text = f"{text}\n\n(I stopped after {round_ - 1} rounds of tool calls; this may be incomplete.)"
-    return {"route": "save", "answer": text, "error": None, "messages": [AIMessage(text, id=message.id)]}
+) -> list[StoredCall]:
+    requested = [] if last else requested_calls(answer.message, most=runtime.settings.max_calls_per_round)
+    return await threads.store_round(
+        thread_id, turn, round_, requested,
+        said=answer.message.text, model=answer.model, usage=answer.usage, runtime=runtime,
+    )  # fmt: skip
 
 
 def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
@@ -445,30 +439,34 @@ async def _decide(approval: Approval, value: Any, runtime: Runtime) -> str:
     return ""
 
 
-def _failed(text: str, error: Exception) -> dict[str, Any]:
-    if isinstance(error, BudgetExceeded):
-        text = f"I stopped: {error}"
-    return {"route": "save", "answer": text, "error": str(error), "messages": [AIMessage(text)]}
+def _end(
+    state: State, transcript: Transcript, answer: str, *, error: str | None = None, message_id: str | None = None
+) -> dict[str, Any]:
+    """The end of a turn: its answer, where it comes from, and what there is to remember."""
+    calls, knowledge = transcript.current.calls, state.get("knowledge", {})
+    ending = {
+        "sources": sources_of(calls, knowledge),
+        "interaction": {
+            "question": transcript.current.question,
+            "statements": [result["sql"] for result in _results(calls) if result.get("sql")],
+            "outcomes": [
+                _outcome(call) for call in calls if call.approval_id or not (call.result or {}).get("success")
+            ],
+            "recalled": list(knowledge.get("memory_ids", ())),
+            "tools": [call.tool for call in calls],
+        },
+    }
+    message = AIMessage(answer, id=message_id)
+    return {"route": "save", "answer": answer, "error": error, "ending": ending, "messages": [message]}
 
 
-def _interaction(state: State, transcript: Transcript, thread_id: str) -> Interaction:
-    calls = transcript.current.calls
-    results = [(call, call.result or {}) for call in calls]
-    return Interaction(
-        question=transcript.current.question,
-        answer=state["answer"],
-        statements=[result["sql"] for _, result in results if result.get("sql")],
-        outcomes=[
-            f"{call.tool} {result.get('status')}: {result.get('error') or result.get('message') or ''}"
-            for call, result in results
-            if call.approval_id or not result.get("success")
-        ],
-        recalled=state.get("knowledge", {}).get("memory_ids", ()),
-        failed=bool(state.get("error")),
-        thread_id=thread_id,
-        turn=state["turn"],
-        tools=[call.tool for call in calls],
-    )
+def _results(calls: Sequence[StoredCall]) -> list[ToolResult]:
+    return [call.result for call in calls if call.result is not None]
+
+
+def _outcome(call: StoredCall) -> str:
+    result = call.result or {}
+    return f"{call.tool} {result.get('status')}: {result.get('error') or result.get('message') or ''}"
 
 
 def _outdated(state: State) -> list[RemoveMessage]:

@@ -17,6 +17,8 @@ class State(TypedDict, total=False):
     knowledge: dict[str, Any]
     answer: str
     error: str | None
+    # What `act` leaves for `save_memory`: the answer's sources, and the interaction to remember.
+    ending: dict[str, Any]
     # What `load_knowledge` and `collect` decided about where to go: "act", "approve", "collect" or "end".
     route: str
     approvals: list[int]

@@ -114,13 +114,13 @@ async def test_old_turns_of_a_long_thread_are_folded_into_its_summary(runtime: R
     for number in range(25):
         owner, turn = await begin(runtime, question=f"question {number}")
         await threads.finish_turn("t", turn, owner=owner, answer=f"answer {number}")
-    assert await threads.summarise("t") == 17
+    assert await threads.summarise("t") == 20
     assert await threads.summarise("t") == 0
     _, turn = await begin(runtime, question="the last")
     transcript = await threads.transcript("t", turn)
-    assert "question 16" in transcript.summary
-    assert "question 17" not in transcript.summary
-    assert next(one.question for one in transcript.turns) == "question 17"
+    assert "question 19" in transcript.summary
+    assert "question 20" not in transcript.summary
+    assert next(one.question for one in transcript.turns) == "question 20"
     assert transcript.current.question == "the last"
 
 

@@ -1,15 +1,6 @@
--- take_thread: makes the thread if it is new and takes its lease, unless another run holds a live one
-INSERT INTO agents.threads AS t (tenant_id, thread_id, database_id, title, created_by, lease_owner, lease_until)
-VALUES (%(tenant_id)s, %(thread_id)s, %(database_id)s, left(%(question)s, 80), %(user)s, %(owner)s, now() + %(lease)s)
-ON CONFLICT (tenant_id, thread_id) DO UPDATE
-   SET lease_owner = excluded.lease_owner, lease_until = excluded.lease_until, updated_at = now()
- WHERE t.lease_owner IS NULL OR t.lease_until < now() OR t.lease_owner = excluded.lease_owner
-RETURNING t.turn_count, t.database_id,
-  (SELECT jsonb_build_object('turn', r.turn, 'status', r.status) FROM agents.turns r
-    WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND r.message_id = %(message_id)s) AS known,
-  (SELECT jsonb_build_object('turn', r.turn, 'status', r.status) FROM agents.turns r
-    WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND r.status IN ('running', 'waiting')
-    ORDER BY r.turn DESC LIMIT 1) AS unfinished
+-- begin_turn: takes the thread and begins its next turn (see the function in the migration)
+SELECT turn, status, database_id
+  FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s)
 
 -- continue_turn: takes the lease and marks the turn as running; `lease` is null when another run holds the thread
 WITH lease AS (
@@ -22,7 +13,10 @@ WITH lease AS (
    WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
   RETURNING turn
 )
-SELECT (SELECT thread_id FROM lease) AS lease, (SELECT turn FROM taken) AS turn
+SELECT (SELECT thread_id FROM lease) AS lease, (SELECT turn FROM taken) AS turn,
+  (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.round, c.ordinal)
+     FROM (SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result FROM agents.tool_calls
+            WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s) c) AS calls
 
 -- keep_lease: while something slow runs
 UPDATE agents.threads SET lease_owner = %(owner)s, lease_until = now() + %(lease)s
@@ -46,22 +40,6 @@ UPDATE agents.turns SET status = 'failed', error = 'stopped by the user', finish
 -- unfinished_turn: of a thread that is taken up without a new question
 SELECT max(turn) AS turn FROM agents.turns
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND status IN ('running', 'waiting')
-
--- abandon_turn: a turn whose process died before it could finish
-UPDATE agents.turns SET status = 'failed', error = 'interrupted before it was finished', finished_at = now()
- WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status = 'running'
-
--- add_turn: the next turn of the thread
-WITH next AS (
-  UPDATE agents.threads SET turn_count = turn_count + 1
-   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
-     AND NOT EXISTS (SELECT FROM agents.turns r
-                      WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND r.status = 'waiting')
-  RETURNING turn_count
-)
-INSERT INTO agents.turns (tenant_id, thread_id, turn, asked_by, message_id, question)
-SELECT %(tenant_id)s, %(thread_id)s, turn_count, %(user)s, %(message_id)s, %(question)s FROM next
-RETURNING turn
 
 -- wait: the turn waits for a human, and the thread is free
 WITH waiting AS (

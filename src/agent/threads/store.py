@@ -31,11 +31,11 @@ _log = structlog.get_logger(__name__)
 
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20
-_TURNS_SHOWN = 40
+_TURNS_SHOWN = 20
 _TURNS_WITH_CALLS = 3
 # Summarising starts when this many turns are not in the summary, and leaves the newest out.
-_SUMMARISE_AT = 20
-_SUMMARISE_KEEP = 8
+_SUMMARISE_AT = 15
+_SUMMARISE_KEEP = 5
 _SUMMARY_CHARS = 4_000
 _LINE_CHARS = 160
 
@@ -63,20 +63,20 @@ class Threads:
             "tenant_id": runtime.tenant_id, "thread_id": thread_id, "database_id": runtime.database_id, "user": runtime.user,
             "question": question, "message_id": message_id, "owner": owner, "lease": _LEASE,
         }  # fmt: skip
-        async with runtime.transaction() as conn:
-            thread = await _one(conn, "take_thread", values)
-            if thread is None:
-                raise ThreadBusy(
-                    f"Another turn is running on thread {thread_id!r}; wait for it, or use another thread."
-                )
-            if thread["database_id"] != runtime.database_id:
-                raise InvalidInput(
-                    f"Thread {thread_id!r} is about another database ({thread['database_id']}); start a new one."
-                )
-            return await _begin(conn, values, thread)
+        async with runtime.connection() as conn:
+            row = await _one(conn, "begin_turn", values)
+        if row is None:
+            raise ThreadBusy(f"Another turn is running on thread {thread_id!r}; wait for it, or use another thread.")
+        if row["database_id"] != runtime.database_id:
+            raise InvalidInput(
+                f"Thread {thread_id!r} is about another database ({row['database_id']}); start a new one."
+            )
+        return BegunTurn(turn=row["turn"], status=row["status"])
 
-    async def continue_turn(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> bool:
-        """Take the lease (again) to go on with `turn`; False when the turn is over. Raises `ThreadBusy`."""
+    async def continue_turn(
+        self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None
+    ) -> list[StoredCall] | None:
+        """Take the lease (again) to go on with `turn`: its calls, or None when the turn is over. Raises `ThreadBusy`."""
         runtime = runtime or await current_runtime()
         values = _values(runtime, thread_id, turn=turn, owner=owner, lease=_LEASE)
         async with runtime.connection() as conn:
@@ -85,7 +85,8 @@ class Threads:
                 raise ThreadBusy(f"Another run works on thread {thread_id!r}.")
             if row["turn"] is None:
                 await conn.execute(_QUERIES["release_lease"], values)
-        return row["turn"] is not None
+                return None
+        return [StoredCall.from_row(thread_id, call) for call in row["calls"] or ()]
 
     @asynccontextmanager
     async def held(self, thread_id: str, *, owner: UUID, runtime: Runtime) -> AsyncIterator[None]:
@@ -317,20 +318,6 @@ def _call_record(ordinal: int, call: RequestedCall, said: str) -> dict[str, Any]
 
 def _values(runtime: Runtime, thread_id: str, **more: object) -> dict[str, object]:
     return {"tenant_id": runtime.tenant_id, "thread_id": thread_id, **more}
-
-
-async def _begin(conn: Connection, values: dict[str, Any], thread: Mapping[str, Any]) -> BegunTurn:
-    if thread["known"] is not None:
-        return BegunTurn(**thread["known"])
-    unfinished = thread["unfinished"]
-    if unfinished is not None and unfinished["status"] == "waiting":
-        return BegunTurn(**unfinished)
-    if unfinished is not None:
-        await conn.execute(_QUERIES["abandon_turn"], {**values, "turn": unfinished["turn"]})
-    row = await _one(conn, "add_turn", values)
-    if row is None:
-        raise ThreadBusy(f"Thread {values['thread_id']!r} has just changed; try again.")
-    return BegunTurn(turn=row["turn"], status="running")
 
 
 async def _keep(values: Mapping[str, object], runtime: Runtime) -> None:

@@ -1,0 +1,26 @@
+-- put_checkpoint: a checkpoint and the channel values that are new in it, in one round trip
+WITH blobs AS (
+  INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+  SELECT * FROM unnest(%(blob_threads)s::text[], %(blob_namespaces)s::text[], %(channels)s::text[], %(versions)s::text[],
+                       %(types)s::text[], %(blobs)s::bytea[])
+  ON CONFLICT DO NOTHING
+)
+INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+VALUES (%(thread_id)s, %(checkpoint_ns)s, %(checkpoint_id)s, %(parent_id)s, %(checkpoint)s, %(metadata)s)
+ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
+DO UPDATE SET checkpoint = excluded.checkpoint, metadata = excluded.metadata
+
+-- put_writes: what a node has written; a repeated node keeps its first writes
+INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::bytea[])
+ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO NOTHING
+
+-- replace_writes: special writes (errors, interrupts, resume values), of which the last one counts
+INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
+SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::bytea[])
+ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
+DO UPDATE SET channel = excluded.channel, type = excluded.type, blob = excluded.blob
+
+-- tables_ready: whether LangGraph's tables are there and isolated
+SELECT count(*) = 3 AND bool_and(relforcerowsecurity) AS ready FROM pg_class
+ WHERE relnamespace = 'agents_checkpoints'::regnamespace AND relname = ANY (%s)
