@@ -195,6 +195,19 @@ async def test_what_no_retry_can_mend_is_reported_at_once_and_without_the_key(
     assert KEY not in caplog.text
 
 
+async def test_no_retry_logs_the_key_that_a_server_echoes():
+    key = "plain-words-as-a-key-42"
+    with structlog.testing.capture_logs() as events:
+        async with OpenAIServer([failure(500, f"cannot verify {key} {KEY}")]) as server:
+            with pytest.raises(ProviderUnavailable) as caught:
+                await client_of(server, openai_api_key=key).answer(QUESTION)
+    assert len(server.chats) == 3
+    assert any(event["event"] == "stamina.retry_scheduled" for event in events)
+    for secret in (key, KEY):
+        assert secret not in str(caught.value)
+        assert secret not in str(events)
+
+
 async def test_fallbacks_answer_in_order_and_the_answer_names_the_model():
     async with OpenAIServer([failure(500)]) as down, OpenAIServer([text("From the second.")]) as up:
         client = client_of(

@@ -10,7 +10,8 @@ import email.utils
 import json
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agent.errors import ConfigurationError, OperatorError, ProviderUnavailable
@@ -18,6 +19,7 @@ from agent.errors import ConfigurationError, OperatorError, ProviderUnavailable
 # A provider that asks for a longer pause is treated as down: somebody is waiting for the answer.
 LONGEST_PAUSE = 30.0
 
+_LONGEST_DETAIL = 300
 _KEY_LIKE = re.compile(r"\b(?:sk|key|pk)-[\w*.-]{6,}", re.IGNORECASE)
 _TRANSPORT_MODULES = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "openai", "anthropic", "google")
 _RETRIED = frozenset({408, 409, 425, 429})
@@ -45,8 +47,26 @@ class Failure:
         return self.pause is None or self.pause <= LONGEST_PAUSE
 
 
-def failure_of(error: BaseException) -> Failure | None:
+class CallFailed(Exception):
+    """One call failed; never leaves the providers, where it becomes what `error_for` makes of it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+
+
+def failure_of(error: BaseException, *, secrets: Sequence[str] = ()) -> Failure | None:
     """What `error` means, or None when it is no failure of a provider (a bug must stay visible)."""
+    failure = _understood(error)
+    if failure is None:
+        return None
+    detail = failure.detail
+    for secret in secrets:
+        detail = detail.replace(secret, "[key]")
+    return replace(failure, detail=detail[:_LONGEST_DETAIL])
+
+
+def _understood(error: BaseException) -> Failure | None:
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
         return _by_status(error, status)
@@ -122,4 +142,4 @@ def _text_of(error: BaseException) -> str:
     body = getattr(error, "body", None)
     message = body.get("message") if isinstance(body, dict) else None
     text = " ".join(str(message or error).split())
-    return _KEY_LIKE.sub("[key]", text)[:200]
+    return _KEY_LIKE.sub("[key]", text)

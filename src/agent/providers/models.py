@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import stamina
@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 
 from agent.errors import ConfigurationError, OperatorError, ProviderUnavailable
 from agent.providers.chat_providers import OFFLINE, build_model, chosen_models, speaks_openai
-from agent.providers.model_failures import error_for, failure_of
+from agent.providers.model_failures import CallFailed, error_for, failure_of
 from agent.providers.model_stream import fold, tokens_of
 from agent.providers.pricing import Prices, cost_of, parse_prices
 from agent.settings import Settings
@@ -58,12 +58,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatClient:
-    """Asks the first of `candidates` that answers; `timeout` in seconds is for one call, `retries` for each model."""
+    """Asks the first of `candidates` that answers; `timeout` in seconds is for one call, `retries` for each model.
+
+    `secrets` are taken out of every error's text.
+    """
 
     candidates: tuple[Candidate, ...]
     timeout: float = 60.0
     retries: int = 3
     prices: Prices
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -108,14 +112,26 @@ class ChatClient:
                 wait_max=_LONGEST_BACKOFF,
             ):
                 with attempt:
-                    message = await self._stream(candidate, messages, tools, config)
+                    message = await self._attempt(candidate, messages, tools, config)
+        except CallFailed as failed:
+            raise error_for(failed.failure, name=candidate.name) from None
+        return ModelAnswer(message=message, usage=self._usage(candidate, messages, message), model=candidate.name)
+
+    async def _attempt(
+        self,
+        candidate: Candidate,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[ToolSpec],
+        config: RunnableConfig | None,
+    ) -> AIMessage:
+        """One call. A provider's own error ends here: its text may hold the key, and retries are logged with their cause."""
+        try:
+            return await self._stream(candidate, messages, tools, config)
         except Exception as error:
-            failure = failure_of(error)
+            failure = failure_of(error, secrets=self.secrets)
             if failure is None:
                 raise
-            # Without `from`: the driver's own text may hold a part of the key.
-            raise error_for(failure, name=candidate.name) from None
-        return ModelAnswer(message=message, usage=self._usage(candidate, messages, message), model=candidate.name)
+            raise CallFailed(failure) from None
 
     async def _stream(
         self,
@@ -155,13 +171,16 @@ def create_chat_client(settings: Settings) -> ChatClient:
         timeout=settings.model_timeout,
         retries=settings.model_retries,
         prices=parse_prices(settings.model_prices),
+        secrets=tuple(
+            key.get_secret_value() for key in (settings.openai_api_key, settings.deepseek_api_key) if key is not None
+        ),
     )
 
 
 def _retry_after(error: Exception) -> bool | float:
-    failure = failure_of(error)
-    if failure is None or not failure.retryable:
+    if not isinstance(error, CallFailed) or not error.failure.retryable:
         return False
+    failure = error.failure
     log.info("model.retry", kind=failure.kind, detail=failure.detail, pause=failure.pause)
     return True if failure.pause is None else failure.pause
 
