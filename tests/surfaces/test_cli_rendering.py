@@ -154,7 +154,8 @@ def test_rows_are_shown_unless_the_answer_holds_them() -> None:
 def test_an_outcome_is_told_in_a_few_words() -> None:
     assert outcome_of({"success": True, "columns": ["a"], "row_count": 1}) == "1 row"
     assert outcome_of({"success": True, "columns": ["a"], "row_count": 1200, "truncated": True}) == "1,200 rows (cut)"
-    assert outcome_of({"success": True, "row_count": 2}) == "2 rows changed"
+    done: ToolResult = {"success": True, "row_count": 2, "approval_id": 7, "message": "Done: 2 rows affected."}
+    assert outcome_of(done) == "Done: 2 rows affected."
     assert outcome_of({"success": False, "error": "no\nsuch \x1b[31m column"}) == "no such ␛[31m column"
 
 

@@ -105,6 +105,7 @@ class Display:
         self.thinking()
 
     def _decided(self, status: str, result: ToolResult) -> None:
+        self.silent = False
         self.pause()
         show_step(self._steps, result.get("sql") or status, result)
         self.thinking()
@@ -178,10 +179,9 @@ def outcome_of(result: ToolResult) -> str:
     if not result.get("success"):
         return one_line(result.get("error") or result.get("message") or result.get("status") or "failed")
     rows = result.get("row_count")
-    if rows is None:
+    if rows is None or result.get("approval_id"):
         return one_line(result.get("message") or "")
-    more = " (cut)" if result.get("truncated") else ""
-    return f"{count(rows, 'row')}{'' if result.get('columns') else ' changed'}{more}"
+    return f"{count(rows, 'row')}{' (cut)' if result.get('truncated') else ''}"
 
 
 def worth_showing(answer: str, result: ToolResult) -> bool:

@@ -47,6 +47,7 @@ class Prompt:
     def _save(self) -> None:
         assert self._readline is not None  # noqa: S101  # only called with it
         with suppress(OSError):  # a conversation goes on without its history
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             self._file.touch(mode=0o600)
             self._readline.write_history_file(self._file)
 

@@ -1,0 +1,60 @@
+"""Commands run as a user runs them: settings in the environment, an empty folder to stand in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from agent.settings import Settings
+
+Run = Callable[..., Result]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that make a process use these settings."""
+    assert settings.database_url is not None
+    assert settings.secret is not None
+    return {
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "AGENT_SECRET": settings.secret.get_secret_value(),
+        "AGENT_HOME": str(settings.home),
+        "AGENT_USER": "tester",
+    }
+
+
+@pytest.fixture
+def demo_environment(demo_settings: Settings, tmp_path: Path) -> Mapping[str, str]:
+    """The environment of a process on a fresh copy of the demonstration application."""
+    return {**environment(demo_settings), "AGENT_HOME": str(tmp_path / "home")}
+
+
+@pytest.fixture
+def run(demo_environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs `agent ...` in this process on the demonstration application."""
+    from agent.cli.main import app
+
+    monkeypatch.chdir(tmp_path)  # no .env of a checkout
+    for name, value in demo_environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str, input: str | None = None) -> Result:  # noqa: A002  # as CliRunner calls it
+        return CliRunner().invoke(app, list(arguments), input=input, prog_name="agent")
+
+    return run
+
+
+@pytest.fixture
+def run_json(run: Run) -> Callable[..., Any]:
+    """Runs `agent ... --json` and returns the one document that it prints."""
+
+    def run_json(*arguments: str, code: int = 0) -> Any:
+        result = run(*arguments, "--json")
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout)
+
+    return run_json

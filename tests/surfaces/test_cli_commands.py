@@ -1,0 +1,282 @@
+"""Every command: what it prints, its JSON, its exit code, and one clear sentence when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperGroup
+from typer.testing import Result
+
+from agent.cli.main import app
+from agent.testing.cluster import Cluster
+
+Run = Callable[..., Result]
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_has_examples_and_json(run: Run, path: tuple[str, ...]) -> None:
+    shown = run(*path, "--help")
+    assert shown.exit_code == 0
+    assert "Examples" in shown.stdout
+    assert f"agent {path[0]}" in shown.stdout.partition("Examples")[2]
+    assert "--json" in shown.stdout
+
+
+def test_help_names_the_commands_and_the_exit_codes(run: Run) -> None:
+    shown = run("--help").stdout
+    assert all(f" {path[0]} " in shown for path in COMMANDS)
+    assert "Exit codes" in shown
+    assert "Error" not in shown
+
+
+def test_the_version_is_printed(run: Run) -> None:
+    assert run("--version").stdout.startswith("agent 0.")
+
+
+def test_discovery_tells_what_it_found_and_then_that_nothing_changed(run: Run, run_json: Any) -> None:
+    first = run("discover")
+    assert first.exit_code == 0
+    assert "foreign keys" in first.stdout
+    assert "public.salaries" in first.stdout  # row-level security hides its rows
+    assert "nothing since the last time" in run("discover").stdout
+    assert run_json("discover")["changed"] == []
+
+
+def test_knowledge_is_about_an_object_or_a_question(run: Run, run_json: Any) -> None:
+    assert "TABLE public.clients" in run("knowledge", "clients").stdout
+    asked = run_json("knowledge", "Which invoices are overdue?")
+    assert "public.invoices" in asked["tables"]
+    assert asked["tokens"] > 0
+    assert "public.campaigns" in run("knowledge").stdout
+
+
+def test_a_question_is_answered_with_its_sources(run: Run) -> None:
+    asked = run("chat", "How many clients are active?")
+    assert asked.exit_code == 0
+    assert "clients with status = 'active'" in asked.stdout
+    assert "from SELECT count(*)" in asked.stdout
+    assert "✓ SELECT" in asked.stderr
+
+
+def test_a_question_in_json_is_one_document(run_json: Any) -> None:
+    answer = run_json("chat", "How many departments are there?")
+    assert answer["status"] == "done"
+    assert answer["sources"]["statements"][0]["row_count"] == 1
+    assert answer["approvals"] == []
+
+
+def test_json_needs_a_question(run: Run) -> None:
+    asked = run("chat", "--json")
+    assert asked.exit_code == 2
+    assert asked.stdout == ""
+    assert 'agent chat "..." --json' in asked.stderr
+
+
+def test_questions_from_a_pipe_are_one_conversation(run: Run, run_json: Any) -> None:
+    asked = run("chat", input="How many clients are active?\n\nAnd how many are paused?\n")
+    assert asked.exit_code == 0
+    assert asked.stdout.index("'active'") < asked.stdout.index("'paused'")
+    [thread] = run_json("threads", "list")
+    assert thread["turn_count"] == 2
+
+
+def test_a_change_without_a_terminal_waits_and_says_how_to_approve(run: Run, run_json: Any) -> None:
+    asked = run("chat", "Set the status of client 5 to paused")
+    assert asked.exit_code == 4
+    [waiting] = run_json("approvals", "list")
+    number = str(waiting["id"])
+    assert f"agent approvals approve {number}" in asked.stderr
+    shown = run("approvals", "show", number).stdout
+    assert "active → paused" in shown
+    assert "set to the present time: updated_at" in shown
+    approved = run("approvals", "approve", number, "--comment", "checked")
+    assert approved.exit_code == 0
+    assert "is approved" in approved.stdout
+    assert "1 row affected" in approved.stdout
+    again = run("approvals", "approve", number)
+    assert again.exit_code == 2
+    assert "already" in again.stderr
+    assert run("approvals").stdout == "Nothing waits for a decision.\n"
+    assert "approved" in run("approvals", "list", "--all").stdout
+    thread = run_json("threads", "list")[0]["thread_id"]
+    goes_on = run("chat", "How many clients are there?", "--thread", thread)
+    assert "clients" in goes_on.stdout
+    assert goes_on.exit_code == 0
+
+
+def test_a_rejected_change_never_happens(run: Run, run_json: Any) -> None:
+    answer = run_json("chat", "Set the status of client 5 to paused", code=4)
+    assert answer["status"] == "waiting"
+    number = str(answer["approvals"][0]["id"])
+    assert run_json("approvals", "reject", number, "-m", "no")["approval"]["comment"] == "no"
+    assert run("approvals", "approve", number).exit_code == 2
+    found = run_json("chat", "How many clients have id 5 and status paused?")
+    assert found["sources"]["statements"][0]["success"]
+
+
+def test_what_was_done_is_in_the_log(run: Run, run_json: Any) -> None:
+    assert run("executions").stdout == "Nothing was done yet.\n"
+    run("chat", "How many clients are active?")
+    listed = run_json("executions")
+    assert {one["action"] for one in listed} == {"answer", "execute_sql"}
+    statement = next(one for one in listed if one["action"] == "execute_sql")
+    shown = run("executions", "show", str(statement["id"])).stdout
+    assert "SELECT count(*)" in shown
+    assert "succeeded" in shown
+    assert "SELECT count(*)" in run("executions", "list").stdout
+    assert run("executions", "show", "999999").exit_code == 2
+
+
+def test_a_statement_is_assessed_and_not_run(run: Run, run_json: Any) -> None:
+    assert "runs at once" in run("assess", "select count(*) from clients").stdout
+    assert run_json("assess", "delete from clients")["verdict"] == "ask"
+    wrong = run("assess", "selec")
+    assert wrong.exit_code == 3
+    assert wrong.stderr.count("\n") == 1
+
+
+def test_memories_are_found_shown_and_forgotten(run: Run, run_json: Any) -> None:
+    run("chat", "Remember: campaign status 3 means paused")
+    found = run_json("memory", "search", "paused campaign", "--kind", "fact")
+    number = str(found[0]["id"])
+    assert "campaign status 3" in run("memory", "show", number).stdout
+    assert "campaign status 3" in run("memory", "search", "paused campaign").stdout
+    assert "campaign status 3" in run("memory", "--kind", "fact").stdout
+    assert run("memory", "forget", number).exit_code == 0
+    gone = run("memory", "show", number)
+    assert gone.exit_code == 2
+    assert "agent memory list" in gone.stderr
+
+
+def test_threads_are_listed_shown_and_deleted(run: Run, run_json: Any) -> None:
+    assert run("threads").stdout == "There is no thread yet.\n"
+    thread = run_json("chat", "How many clients are active?")["thread_id"]
+    assert "How many clients are active?" in run("threads", "list").stdout
+    shown = run("threads", "show", thread).stdout
+    assert "✓ SELECT count(*)" in shown
+    assert run_json("threads", "show", thread)[0]["status"] == "done"
+    assert run("threads", "delete", thread).exit_code == 0
+    assert run("threads", "show", thread).exit_code == 2
+
+
+def test_the_switches_hold_and_are_lifted(run: Run, run_json: Any) -> None:
+    assert "Stopped by tester (migration tonight)" in run("stop", "migration tonight").stdout
+    refused = run("chat", "How many clients are active?")
+    assert refused.exit_code == 4
+    assert "agent resume" in refused.stderr
+    assert "Running" in run("resume").stdout
+    assert run_json("stop", "--read-only", "audit")["read_only"]
+    assert "'active'" in run("chat", "How many clients are active?").stdout
+    assert "read-only" in run("chat", "Set the status of client 5 to paused").output
+    assert not run_json("resume")["read_only"]
+
+
+def test_status_is_whole_and_says_what_to_fix(run: Run, run_json: Any) -> None:
+    shown = run("status").stdout
+    assert "all four are ok" in shown
+    assert "lexical" in shown
+    assert "agent discover" in shown.partition("What to fix")[2]
+    run("discover")
+    found = run_json("status")
+    assert found["application"]["blind"] == ["public.salaries"]
+    assert found["database"]["pending"] == []
+    assert found["memories"]["total"] > 0
+    assert found["pending_approvals"] == 0
+    assert any("AGENT_READER_BYPASS_RLS" in fix["problem"] for fix in found["fix"])
+
+
+def test_status_works_without_a_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:very-secret@127.0.0.1:1/x")
+    shown = run("status")
+    assert shown.exit_code == 5
+    assert "not usable" in shown.stdout
+    assert shown.stdout.count("Cannot reach") == 1
+    assert "very-secret" not in shown.output
+    asked = run("threads")
+    assert asked.exit_code == 5
+    assert asked.stdout == ""
+    assert asked.stderr.startswith("Error: Cannot reach")
+    assert "very-secret" not in asked.stderr
+
+
+def test_an_empty_database_is_made_ready_by_two_commands(
+    run: Run, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", cluster.empty_database())
+    before = run("status")
+    assert before.exit_code == 5
+    assert "agent migrate" in before.stdout
+    assert "20250101000000" in run("migrate").stdout
+    assert "up to date" in run("migrate").stdout
+    assert "four logins are ready" in run("setup").stdout
+    after = run("status")
+    assert after.exit_code == 0, after.stdout
+
+
+def test_set_up_can_be_printed_for_an_administrator(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = run("setup", "--print-sql").stdout
+    assert "SCRAM-SHA-256$" in script
+    assert 'grant usage on schema "public"' in script
+    monkeypatch.delenv("AGENT_SECRET")
+    refused = run("setup", "--print-sql")
+    assert refused.exit_code == 5
+    assert "AGENT_SECRET" in refused.stderr
+
+
+def test_backups_of_another_server_are_refused_with_a_way_out(run: Run, tmp_path: Path) -> None:
+    for command in ("backup", "restore"):
+        refused = run(command, str(tmp_path / "file.dump"))
+        assert refused.exit_code == 5
+        assert "pg_dump" in refused.stderr
+    assert run("upgrade").exit_code == 5
+
+
+def test_the_demonstration_keeps_away_from_another_server(run: Run) -> None:
+    refused = run("demo")
+    assert refused.exit_code == 5
+    assert "DATABASE_URL" in refused.stderr
+
+
+def test_a_wrong_setting_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_MAX_ROWS", "many")
+    refused = run("threads")
+    assert refused.exit_code == 5
+    assert "AGENT_MAX_ROWS" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_defect_is_a_sentence_and_a_traceback_only_for_who_debugs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise LookupError("\x1b[2Jsurprise")
+
+    monkeypatch.setattr("agent.threads.threads.recent", fail)
+    failed = run("threads")
+    assert failed.exit_code == 1
+    assert "AGENT_LOG_LEVEL=debug" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert "\x1b" not in failed.stderr
+    monkeypatch.setenv("AGENT_LOG_LEVEL", "debug")
+    assert "Traceback" in run("threads").stderr
+
+
+def test_ctrl_c_is_exit_code_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agent.cli.threads.run", interrupt)
+    assert run("threads").exit_code == 130

@@ -1,0 +1,195 @@
+"""The interactive conversation, on a real terminal: approvals inline, Ctrl-C, history, a session that survives."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pexpect
+import psycopg
+import pytest
+
+AGENT = str(Path(sys.executable).with_name("agent"))
+PROMPT = "❯ "  # noqa: RUF001  # as it is shown
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
+
+Spawn = Callable[..., "pexpect.spawn[str]"]
+
+
+@pytest.fixture
+def spawn(demo_environment: Mapping[str, str], tmp_path: Path) -> Iterator[Spawn]:
+    """Starts `agent ...` on a terminal of 100 columns, in the demonstration application."""
+    children: list[pexpect.spawn[str]] = []
+
+    def spawn(*arguments: str, **variables: str) -> pexpect.spawn[str]:
+        env = {**demo_environment, "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "xterm-256color", **variables}
+        child = pexpect.spawn(
+            AGENT, list(arguments), env=env, cwd=str(tmp_path), encoding="utf-8", timeout=30, dimensions=(40, 100)
+        )
+        children.append(child)
+        return child
+
+    yield spawn
+    for child in children:
+        child.close(force=True)
+
+
+def say(child: pexpect.spawn[str], line: str) -> str:
+    """Type a line at the prompt; returns what is shown until the next prompt."""
+    child.sendline(line)
+    child.expect_exact("\r\n")
+    child.expect_exact(PROMPT)
+    return plain(child.before)
+
+
+def plain(text: object) -> str:
+    return _ESCAPES.sub("", str(text))
+
+
+def leave(child: pexpect.spawn[str]) -> None:
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def status_of_client_5(environment: Mapping[str, str]) -> str:
+    with psycopg.connect(environment["DATABASE_URL"]) as conn:
+        row = conn.execute("select status from clients where id = 5").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def test_a_conversation_asks_for_approval_and_goes_on(spawn: Spawn, demo_environment: Mapping[str, str]) -> None:
+    child = spawn("chat", NO_COLOR="1")
+    child.expect_exact(PROMPT)
+    assert "/help" in plain(child.before)
+    answer = say(child, "How many clients are active?")
+    assert "✓ SELECT count(*)" in answer
+    assert "clients with status = 'active'" in answer
+    asked = say(child, "Set the status of client 5 to paused")
+    assert "active → paused" in asked
+    assert asked.rstrip().endswith("Approve? yes / no / later")
+    assert status_of_client_5(demo_environment) == "active"
+    assert "Approve?" in say(child, "perhaps")
+    assert "Why?" in say(child, "n")
+    assert "rejected" in say(child, "not agreed")
+    assert status_of_client_5(demo_environment) == "active"
+    say(child, "Set the status of client 5 to paused")
+    assert "1 row affected" in say(child, "yes")
+    assert status_of_client_5(demo_environment) == "paused"
+    assert "New thread" in say(child, "/new").replace("A new", "New")
+    assert "How many clients" in say(child, "/threads")
+    assert "There is no /nothing" in say(child, "/nothing")
+    leave(child)
+
+
+def test_what_is_put_off_is_asked_again_when_its_thread_goes_on(spawn: Spawn) -> None:
+    child = spawn("chat", "--thread", "mine")
+    child.expect_exact(PROMPT)
+    say(child, "Set the status of client 5 to paused")
+    assert "agent approvals approve" in say(child, "")
+    assert "waiting for a decision" in say(child, "How many clients are active?")
+    assert "agent approvals" in say(child, "later")
+    leave(child)
+    again = spawn("chat", "--thread", "mine")
+    again.expect_exact("Approve?")
+    again.expect_exact(PROMPT)
+    assert "Done" in say(again, "y")
+    leave(again)
+
+
+def test_ctrl_c_stops_the_turn_on_the_server_too_and_keeps_the_conversation(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        conn.execute(
+            "create view public.slow_reports as"
+            " select a + b as id from generate_series(1, 100000) a, generate_series(1, 100000) b"
+        )
+        conn.execute("grant select on public.slow_reports to agent_reader")
+    child = spawn("chat")
+    child.expect_exact(PROMPT)
+    child.sendline("How many slow reports are there?")
+    until(lambda: busy(demo_environment) == 1)
+    child.sendintr()
+    child.expect_exact("Stopped.")
+    child.expect_exact(PROMPT)
+    until(lambda: busy(demo_environment) == 0)
+    assert "'active'" in say(child, "How many clients are active?")
+    child.sendintr()
+    child.expect_exact("Ctrl-D leaves")
+    child.expect_exact(PROMPT)
+    leave(child)
+
+
+def test_ctrl_c_ends_a_single_question_with_130(spawn: Spawn, demo_environment: Mapping[str, str]) -> None:
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        conn.execute(
+            "create view public.slow_reports as"
+            " select a + b as id from generate_series(1, 100000) a, generate_series(1, 100000) b"
+        )
+        conn.execute("grant select on public.slow_reports to agent_reader")
+    child = spawn("chat", "How many slow reports are there?", "--thread", "one")
+    until(lambda: busy(demo_environment) == 1)
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130
+    assert "Traceback" not in plain(child.before)
+    until(lambda: busy(demo_environment) == 0)
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        assert conn.execute("select status, error from agents.turns").fetchall() == [("failed", "stopped by the user")]
+
+
+def test_questions_are_kept_and_found_again_with_the_arrow_key(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    child = spawn("chat")
+    child.expect_exact(PROMPT)
+    say(child, "How many departments are there?")
+    leave(child)
+    history = Path(demo_environment["AGENT_HOME"]) / "history"
+    assert "How many departments are there?" in history.read_text(encoding="utf-8")
+    assert history.stat().st_mode & 0o077 == 0
+    again = spawn("chat")
+    again.expect_exact(PROMPT)
+    again.send("\x1b[A")
+    again.expect_exact("How many departments are there?")
+    again.sendcontrol("u")
+    leave(again)
+
+
+def test_data_that_would_command_a_terminal_is_only_shown(spawn: Spawn, demo_environment: Mapping[str, str]) -> None:
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        conn.execute("update departments set name = e'\\x1b]0;owned\\x07[bold red]Media\\x1b[2J' where name = 'Media'")
+    child = spawn("chat")
+    child.expect_exact(PROMPT)
+    child.sendline("top 3 departments by yearly budget")
+    child.expect_exact("[bold red]Media")
+    child.expect_exact(PROMPT)
+    assert "\x1b]0;" not in str(child.before)
+    assert "\x1b[2J" not in str(child.before)
+    leave(child)
+
+
+def busy(environment: Mapping[str, str]) -> int:
+    """How many statements of agent_reader run on the server now."""
+    with psycopg.connect(environment["DATABASE_URL"]) as conn:
+        row = conn.execute(
+            "select count(*) from pg_stat_activity"
+            " where usename = 'agent_reader' and state = 'active' and datname = current_database()"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
