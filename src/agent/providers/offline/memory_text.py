@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from agent.providers.offline.language import clean, words_of
 
 _LINE = re.compile(r"^\s*- \[(?P<kind>\w+), (?P<trust>\w+)\] (?P<text>.+) \(memory (?P<id>\d+)\)\s*$", re.M)
+_LONGEST_FACT = 200  # a longer sentence says more than what one word means
 _TRUSTED = ("human", "agent")
 _MEANS = r"(?:means|mean|stands for|is|=|are|indicates|represents|denotes)"
 _VALUE = r"""(?P<value>'[^']+'|"[^"]+"|-?\d+(?:\.\d+)?|[A-Z]{1,4}\b)"""
@@ -78,6 +79,8 @@ def meanings(lines: Iterable[MemoryLine]) -> tuple[Meaning, ...]:
 
 def meaning_of(text: str, *, source: str) -> Meaning | None:
     """The meaning that one sentence gives to a word, or None."""
+    if len(text) > _LONGEST_FACT:
+        return None
     sentence = clean(text).strip().rstrip(".! ")
     for form in _FORMS:
         match = form.match(sentence)
