@@ -27,6 +27,11 @@ create function public.quiet(x bigint) returns bigint language plpgsql stable se
 create function public.honest(x bigint) returns bigint language plpgsql immutable security definer as
   $$ begin perform public.sing(); return x; end $$;
 create function public.left(x bigint, y int) returns text language plpgsql as $$ begin perform public.sing(); return ''; end $$;
+create function public.shout(v public.victims) returns bigint language plpgsql security definer as $$ begin perform public.sing(); return 1; end $$;
+create function public.shout_more(v public.victims, n int default 1) returns bigint language sql as 'select public.sing()';
+create function public.anyone(v anyelement) returns bigint language sql as 'select public.sing()';
+create function public.rowed(v record) returns bigint language plpgsql as $$ begin perform public.sing(); return 1; end $$;
+create view public.disguised as select v.id, v.shout as s from public.victims v;
 create view public.innocent as select id, public.quiet(id) as q from public.victims;
 create view public.nested as select * from public.innocent;
 create view public.sleepy as select id, pg_sleep(0.01) is null as s from public.victims;
@@ -85,6 +90,18 @@ SELECT * FROM victims WHERE honest(1) = 1
 SELECT * FROM sing()
 SELECT * FROM victims, LATERAL quiet(victims.id)
 SELECT * FROM ROWS FROM (sing(), generate_series(1, 2))
+SELECT v.shout FROM victims v
+SELECT victims.shout FROM victims
+SELECT public.victims.shout FROM victims
+SELECT (v).shout FROM victims v
+SELECT (v.*).shout FROM victims v
+SELECT id FROM victims v WHERE v.shout > 0
+SELECT v.shout_more FROM victims v
+SELECT v.anyone FROM victims v
+SELECT x.rowed FROM (SELECT 1 AS a) x
+SELECT (ROW(1, 2)).rowed
+SELECT id FROM victims v ORDER BY v.shout
+SELECT * FROM disguised
 SELECT * FROM innocent
 SELECT count(*) FROM public.innocent
 SELECT * FROM nested LIMIT 1

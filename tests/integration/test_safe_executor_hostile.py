@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from agent.errors import InvalidArguments
+from agent.errors import AgentError, InvalidArguments
+from agent.execution.reading import read
 from agent.execution.safe_executor import safe_executor
+from agent.execution.sql_parsing import parse
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
 
@@ -58,6 +61,17 @@ async def test_hostile_statements_change_nothing_when_nobody_may_be_asked(trappe
         assert conn.execute("select n from canary").fetchall() == [(0,)]
         assert conn.execute("select last_value, is_called from ticket").fetchone() == (1, False)
         assert conn.execute("select count(*) from victims").fetchone() == (200,)
+
+
+async def test_even_with_the_policy_off_a_read_changes_nothing(trapped: Runtime) -> None:
+    for sql in HOSTILE:
+        with suppress(AgentError, psycopg.Error):
+            await read(parse(sql), runtime=trapped)
+    with psycopg.connect(trapped.settings.database_url.get_secret_value()) as conn:
+        assert conn.execute("select n from canary").fetchall() == [(0,)]
+        assert conn.execute("select last_value, is_called from ticket").fetchone() == (1, False)
+        assert conn.execute("select count(*) from pg_locks where locktype = 'advisory'").fetchone() == (0,)
+        assert conn.execute("select count(*) from pg_class where relname = 'evil'").fetchone() == (0,)
 
 
 async def test_honest_analytics_run_without_asking(trapped: Runtime) -> None:

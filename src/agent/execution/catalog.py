@@ -104,6 +104,7 @@ async def _look_up(
         "relation_names": [name.name for name in ordered],
         "functions": sorted({name.name for names in pending for name in names.functions}),
         "operators": sorted({name.name for names in pending for name in names.operators}),
+        "attributes": sorted({name for names in pending for name in names.attributes}),
         "types": sorted({name.name for names in pending for name in names.types | names.functions}),
         "with_sources": with_sources,
     }

@@ -16,6 +16,11 @@ SELECT 'function' AS what, n.nspname AS schema, p.proname AS name,
  WHERE p.proname = ANY (%(functions)s)
    AND (n.nspname NOT IN ('pg_catalog', 'information_schema') OR p.oid >= 16384) AND n.nspname !~ '^(agents(_|$)|pg_toast)'
 UNION ALL
+SELECT 'attribute', n.nspname, p.proname, NULL, NULL::jsonb
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_type t ON t.oid = p.proargtypes[0]
+ WHERE p.proname = ANY (%(attributes)s) AND p.oid >= 16384 AND p.pronargs - p.pronargdefaults <= 1
+   AND t.typtype IN ('c', 'p', 'd') AND n.nspname !~ '^(agents(_|$)|pg_toast)'
+UNION ALL
 SELECT 'operator', n.nspname, o.oprname,
        (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
          WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'),

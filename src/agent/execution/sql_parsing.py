@@ -30,13 +30,17 @@ class Name:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Every name of a statement. CTE names are also among `relations`: which is meant depends on scopes."""
+    """Every name of a statement. CTE names are also among `relations`: which is meant depends on scopes.
+
+    `attributes` are what is taken from a row (`t.x`, `(r).x`): columns, or functions of one argument in disguise.
+    """
 
     relations: frozenset[Name] = frozenset()
     ctes: frozenset[str] = frozenset()
     functions: frozenset[Name] = frozenset()
     operators: frozenset[Name] = frozenset()
     types: frozenset[Name] = frozenset()
+    attributes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,7 @@ def collect_names(node: Message) -> Names:
     """Every relation, CTE, function, operator and type that is named under `node`."""
     found: dict[str, set[Name]] = {"relations": set(), "functions": set(), "operators": set(), "types": set()}
     ctes: set[str] = set()
+    attributes: set[str] = set()
     for message in walk(node):
         kind = kind_of(message)
         if kind == "RangeVar":
@@ -133,7 +138,18 @@ def collect_names(node: Message) -> Names:
             found["operators"] |= _operators(message, kind)
         elif kind == "TypeName":
             found["types"].add(name_of(message.names))
-    return Names(ctes=frozenset(ctes), **{key: frozenset(value) for key, value in found.items()})
+        elif kind in {"ColumnRef", "A_Indirection"}:
+            attributes |= _attributes(message, kind)
+    return Names(
+        ctes=frozenset(ctes),
+        attributes=frozenset(attributes),
+        **{key: frozenset(value) for key, value in found.items()},
+    )
+
+
+def _attributes(message: Message, kind: str) -> set[str]:
+    parts = message.fields[1:] if kind == "ColumnRef" else message.indirection
+    return {part.string.sval for part in parts if part.HasField("string")}
 
 
 def _operators(message: Message, kind: str) -> set[Name]:

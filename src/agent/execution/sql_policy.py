@@ -124,6 +124,7 @@ def _problems(statement: Statement, facts: Facts) -> Iterator[str]:
         yield from _inner_problems(inner, facts)
     yield from (f"unreadable:{what}" for what in facts.unreadable)
     yield from (f"cast:{code.name.name}" for code in facts.code if code.what == "cast")
+    yield from (f"function:{code.name}:attribute" for code in facts.code if code.what == "attribute")
     yield from _relation_problems(facts)
 
 
