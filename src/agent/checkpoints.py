@@ -87,15 +87,19 @@ class Checkpointer(AsyncPostgresSaver):
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Store what a node has written before its step is over."""
+        """Store errors, interrupts and resume values.
+
+        What a node writes before its step is over is not stored: after a crash the node runs again, and finds in our
+        own rows what it did.
+        """
+        if any(channel not in WRITES_IDX_MAP for channel, _ in writes):
+            return
         place = config["configurable"]
-        special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
         rows = self._dump_writes(
             place["thread_id"], place["checkpoint_ns"], place["checkpoint_id"], task_id, task_path, writes
         )
-        query = _QUERIES["replace_writes" if special else "put_writes"]
         async with self._runtime.connection() as conn:
-            await conn.execute(query, _columns(rows, _WRITE_COLUMNS))
+            await conn.execute(_QUERIES["put_writes"], _columns(rows, _WRITE_COLUMNS))
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
