@@ -183,7 +183,7 @@ as $$
       else regexp_replace(regexp_replace(normalize(plain, nfkd), '[\u0300-\u036f]', '', 'g'),
         '([\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff])', ' \1 ', 'g')
     end)
-  from (select translate(content, $p$._-/\:@~+=<>&?#%$|*"'`^,;()[]{}!$p$, repeat(' ', 64))) as blanked (plain)
+  from (select translate(content, '._-/\:@~+=<>&?#%', repeat(' ', 16))) as blanked (plain)
 $$;
 
 -- The hash that salts a scope's terms: equal words of two tenants are different terms.

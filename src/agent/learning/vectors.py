@@ -97,7 +97,7 @@ def scope(runtime: Runtime) -> dict[str, Any]:
 
 def vector_literal(vector: Sequence[float]) -> str:
     """`vector` as pgvector reads it, with the seven digits that it keeps."""
-    return f"[{','.join([f'{x:.7g}' for x in vector])}]"
+    return f"[{','.join(['%.7g'] * len(vector))}]" % tuple(vector)
 
 
 async def embed_pending(limit: int | None, progress: Callable[[int, int], None] | None, runtime: Runtime) -> int:
