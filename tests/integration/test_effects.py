@@ -135,6 +135,17 @@ async def test_a_killed_executor_loses_and_repeats_nothing(bank: Runtime) -> Non
         assert list(done.values()).count("failed") <= 6
 
 
+async def test_what_was_approved_and_left_by_a_dead_process_is_executed_by_the_next(bank: Runtime) -> None:
+    approvals = [await approved(f"UPDATE accounts SET balance = 0 WHERE id = {n}") for n in (1, 2)]
+    rejected = await safe_executor.execute("execute_sql", {"sql": "DELETE FROM accounts WHERE id = 3"}, wait=False)
+    await human_approval_queue.decide(rejected["approval_id"], "reject")
+    results = await safe_executor.execute_left_over()
+    assert [(result["approval_id"], result["success"]) for result in results] == [
+        (number, True) for number in approvals
+    ]
+    assert await safe_executor.execute_left_over() == []
+
+
 async def test_a_statement_that_fails_uses_its_approval_up(bank: Runtime) -> None:
     approval = await approved("INSERT INTO accounts (id, name) VALUES (500, 'new')")
     with application(bank) as conn:

@@ -48,6 +48,14 @@ async def recorded(approval_id: int, *, runtime: Runtime) -> dict[str, Any] | No
         return await (await conn.execute(_QUERIES["of_approval"], values)).fetchone()
 
 
+async def left_over(*, runtime: Runtime) -> list[int]:
+    """Approved actions that nobody has executed and nobody is at work on, in the order of their decisions."""
+    values = {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
+    async with runtime.connection() as conn:
+        rows = await (await conn.execute(_QUERIES["left_over"], values)).fetchall()
+    return [row["id"] for row in rows]
+
+
 async def carry_out(approval: Approval, statement: Statement, *, runtime: Runtime) -> ToolResult:
     """Execute an approved statement once and return its recorded outcome, whoever executed it."""
     patience = time.monotonic() + _lease(runtime).total_seconds() + 5

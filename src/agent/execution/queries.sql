@@ -118,6 +118,14 @@ UPDATE agents.human_approval_queue q
  WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.claimed_until < now()
 RETURNING q.claim
 
+-- left_over: approved, and neither executed nor being executed: whoever should have has died
+SELECT q.id FROM agents.human_approval_queue q
+ WHERE q.tenant_id = %(tenant_id)s AND q.database_id = %(database_id)s AND q.status = 'approved' AND q.executable
+   AND (q.claim IS NULL OR q.claimed_until < now())
+   AND NOT EXISTS (SELECT FROM agents.agent_execution_log e
+                    WHERE e.tenant_id = q.tenant_id AND e.approval_id = q.id AND e.status <> 'running')
+ ORDER BY q.decided_at, q.id LIMIT 1000
+
 -- release: a claim whose holder did nothing, so that nobody has to wait until it runs out
 UPDATE agents.human_approval_queue q SET claim = NULL, claimed_until = NULL
  WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s

@@ -135,6 +135,11 @@ class SafeExecutor:
         except (AgentStopped, ActionRefused, InvalidInput) as error:
             return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
 
+    async def execute_left_over(self, *, runtime: Runtime | None = None) -> list[ToolResult]:
+        """Execute what was approved and not carried out because its process died; for workers and at start-up."""
+        runtime = runtime or await current_runtime()
+        return [await self.run_approved(number, runtime=runtime) for number in await effects.left_over(runtime=runtime)]
+
     async def _ask(self, plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
         await controls.check(writing=True, runtime=runtime)
         assert plan.statement is not None  # noqa: S101  # only statements are asked about
