@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -12,8 +13,11 @@ from agent.approval.human_approval import human_approval_queue
 from agent.execution.execution_tools import tool_specs
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
+from agent.learning.memory import agent_memory
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
+from agent.threads.store import threads
+from agent.types import CallKey
 
 
 def admin(runtime: Runtime) -> psycopg.Connection:
@@ -255,6 +259,33 @@ async def test_what_the_user_did_not_say_is_remembered_as_the_agents_opinion(dem
     assert result["success"], result
     found = await safe_executor.execute("search_memory", {"query": "what does status 3 mean"})
     assert [row[2:] for row in found["rows"]][:1] == [["agent", "status 3 means paused"]]
+
+
+async def test_what_the_user_said_is_remembered_as_theirs(demo_runtime: Runtime) -> None:
+    turn = await threads.begin_turn("t", "Please remember: Status 3 means  paused!", owner=uuid4())
+    call = CallKey(thread_id="t", turn=turn.turn, round=1, ordinal=1)
+    result = await safe_executor.execute("remember", {"content": "status 3 means paused"}, call=call)
+    memory = await agent_memory.get(result["data"]["memory_id"])
+    assert (memory.trust, memory.source_thread, memory.source_turn) == ("human", "t", 1)
+
+
+async def test_a_model_cannot_write_what_the_agent_knows_of_the_schema(demo_runtime: Runtime) -> None:
+    result = await safe_executor.execute("remember", {"content": "x", "kind": "schema", "subject": "public.clients"})
+    assert result["status"] == "refused"
+
+
+async def test_a_preview_of_very_wide_rows_is_cut_and_still_asks(demo_runtime: Runtime) -> None:
+    with admin(demo_runtime) as conn:
+        columns = ", ".join(f"c{number} text default repeat('x', 400)" for number in range(300))
+        conn.execute(f"create table wide (id int primary key, {columns})")
+        conn.execute("insert into wide select generate_series(1, 30)")
+        conn.execute("grant select, update on wide to agent_actor")
+    asked = await safe_executor.execute("execute_sql", {"sql": "UPDATE wide SET c1 = 'y' WHERE id > 0"}, wait=False)
+    preview = (await human_approval_queue.get(asked["approval_id"])).preview
+    assert preview["row_count"] == 30
+    assert preview["more"]
+    assert preview["rows"][0]["changed"] == ["c1"]
+    assert set(preview["rows"][0]["after"]) == {"id", "c0", "c1"}
 
 
 async def test_tools_are_described_by_their_own_schemas() -> None:

@@ -27,7 +27,7 @@ __all__ = ["Answer", "Approval", "Decision", "HumanApprovalQueue", "PendingAppro
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
 _MOST_SECONDS = 366 * 24 * 3600.0
-_MOST_ARGUMENT_BYTES = 200_000
+_MOST_BYTES = 1_000_000
 _MOST_COMMENT = 4_000
 _FIRST_POLL, _LAST_POLL = 0.05, 0.5
 
@@ -210,8 +210,8 @@ def _json_copy(value: Mapping[str, Any], what: str) -> dict[str, Any]:
         ) from error
     if "\\u0000" in text:
         raise InvalidInput(f"The {what} of an approval must not hold NUL characters.")
-    if size > _MOST_ARGUMENT_BYTES:
-        raise InvalidInput(f"The {what} of an approval are {size} bytes; the most is {_MOST_ARGUMENT_BYTES}.")
+    if size > _MOST_BYTES:
+        raise InvalidInput(f"The {what} of an approval are {size} bytes; the most is {_MOST_BYTES}.")
     return cast("dict[str, Any]", json.loads(text))
 
 

@@ -13,7 +13,7 @@ import psycopg
 from agent.approval.records import digest
 from agent.db import Connection, load_queries
 from agent.execution.acting import Change, Outcome, actor_transaction, run_statement
-from agent.execution.json_values import shorten
+from agent.execution.json_values import shorten, size_of
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
 from agent.runtime import Runtime
@@ -22,6 +22,7 @@ from agent.types import Assessment
 _QUERIES = load_queries(__package__)
 _MOST_ROWS = 20
 _MOST_CELL = 500
+_MOST_BYTES = 100_000
 _DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
 
 
@@ -104,6 +105,7 @@ def _preview(
     missing: list[str],
 ) -> Preview:
     outcome = outcome or Outcome(row_count=None)
+    rows = _shown_rows(outcome)
     shown = Preview(
         sql=statement.sql,
         sentence=sentence_of(assessment.sentence, outcome.row_count),
@@ -111,8 +113,8 @@ def _preview(
         columns=list(
             (outcome.changes[0].after or outcome.changes[0].before or {}) if outcome.changes else outcome.columns
         ),
-        rows=[row_change(change) for change in outcome.changes[:_MOST_ROWS]],
-        more=(outcome.row_count or 0) > len(outcome.changes) or len(outcome.changes) > _MOST_ROWS,
+        rows=rows,
+        more=(outcome.row_count or 0) > len(rows),
         tables=tables or [],
         notices=outcome.notices,
         not_previewed=missing,
@@ -120,6 +122,32 @@ def _preview(
     )
     shown["fingerprint"] = fingerprint(shown)
     return shown
+
+
+def _shown_rows(outcome: Outcome) -> list[RowChange]:
+    """As many rows as an approver reads and a row of the queue holds."""
+    rows: list[RowChange] = []
+    left = _MOST_BYTES
+    for change in outcome.changes[:_MOST_ROWS]:
+        row = row_change(change)
+        if size_of(row) > _MOST_BYTES // _MOST_ROWS:
+            row = _narrowed(row)
+        left -= size_of(row)
+        if left < 0:
+            break
+        rows.append(row)
+    return rows
+
+
+def _narrowed(row: RowChange) -> RowChange:
+    """A very wide row: its first columns, by which people know it, and what changes."""
+    before, after = row["before"] or {}, row["after"] or {}
+    kept = {*list(before or after)[:3], *row["changed"][:20]}
+    return RowChange(
+        before={name: value for name, value in before.items() if name in kept} or None,
+        after={name: value for name, value in after.items() if name in kept} or None,
+        changed=row["changed"],
+    )
 
 
 def sentence_of(sentence: str, row_count: int | None) -> str:

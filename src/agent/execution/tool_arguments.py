@@ -6,8 +6,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.types import MemoryKind
-
 Scalar = str | int | float | bool
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "like", "ilike", "in", "between", "is_null", "not_null"]
 
@@ -52,7 +50,8 @@ class SearchMemory(_Arguments):
 
 class Remember(_Arguments):
     content: str = Field(min_length=1, max_length=4_000, description="One statement, understandable by itself.")
-    kind: MemoryKind = "fact"
+    # Schema and interaction memories are written by the agent itself, never by its model.
+    kind: Literal["fact", "pattern", "skill", "feedback"] = "fact"
     subject: str | None = Field(None, max_length=200, description="What it is about, such as a table's name.")
 
 
