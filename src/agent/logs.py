@@ -4,39 +4,60 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["console", "json"]
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure_logging(
-    level: Literal["debug", "info", "warning", "error"], log_format: Literal["console", "json"] = "console"
-) -> None:
-    """Print the events of this package and of its libraries from `level` up, as lines or as JSON."""
-    number = _LEVELS[level]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(default=str)
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+def configure_events(level: Level, log_format: Format = "console", *, force: bool = False) -> None:
+    """Print the events of this package from `level` up, unless the host application has configured structlog itself."""
+    if structlog.is_configured() and not force:
+        return
+    structlog.configure(
+        processors=[*_shared(log_format), _renderer(log_format)],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
     )
+
+
+def configure_logging(level: Level, log_format: Format = "console") -> None:
+    """For a program of ours: print the events of this package and of its libraries in one form."""
+    configure_events(level, log_format, force=True)
+    processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(log_format)]
+    handler = _Stderr()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processors=processors, foreign_pre_chain=_shared(log_format))
+    )
+    logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever standard error is at the time."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # read-only on purpose
+        return sys.stderr
+
+
+def _renderer(log_format: Format) -> structlog.typing.Processor:
+    if log_format == "json":
+        return structlog.processors.JSONRenderer(default=str)
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+
+def _shared(log_format: Format) -> list[structlog.typing.Processor]:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
-        *([structlog.processors.format_exc_info] if log_format == "json" else []),
     ]
-    structlog.configure(
-        processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer], foreign_pre_chain=shared
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=number, force=True)
+    return [*shared, structlog.processors.format_exc_info] if log_format == "json" else shared

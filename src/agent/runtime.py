@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from agent.db import Connection, Database
 from agent.db.database import ServerFacts
 from agent.db.logins import conninfo_for
+from agent.logs import configure_events
 from agent.settings import Settings
 from agent.types import Embedder, Login
 
@@ -95,6 +96,7 @@ async def open_runtime(
     The embedded server is started and migrated when it is used. Raises `OperatorError`s that say what to do.
     """
     settings = settings or Settings.load()
+    configure_events(settings.log_level, settings.log_format)
     db, app = await asyncio.to_thread(_databases, settings)
     facts = await app.facts("agent_app" if db is app else "agent_reader")
     if embedder is None:

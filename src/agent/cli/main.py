@@ -143,3 +143,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     app(prog_name="agent")
+
+
+if __name__ == "__main__":
+    main()
