@@ -1,0 +1,159 @@
+"""LangGraph Studio's server, for real: a thread runs into an approval, and the queue's row decides, wherever it is decided."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from agent.approval.human_approval import human_approval_queue
+from agent.runtime import Runtime
+from agent.testing.openai_server import OpenAIServer, text, tool_calls
+
+ROOT = Path(__file__).parents[2]
+CHANGE = tool_calls(("execute_sql", {"sql": "update public.accounts set state = 'closed' where id = 2"}))
+
+
+class Studio:
+    """A client of the server's HTTP API."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+
+    async def post(self, path: str, **body: Any) -> Any:
+        answer = await self.client.post(path, json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    async def ask(self, thread: str, question: str) -> Any:
+        message = {"messages": [{"role": "user", "content": question}]}
+        return await self.post(f"/threads/{thread}/runs/wait", assistant_id="agent", input=message)
+
+    async def resume(self, thread: str, value: Any) -> Any:
+        return await self.post(f"/threads/{thread}/runs/wait", assistant_id="agent", command={"resume": value})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+async def studio(runtime: Runtime, tmp_path: Path) -> AsyncIterator[Studio]:
+    """`langgraph dev` on this repository's langgraph.json, on a fresh database, with a scripted model over HTTP."""
+    settings = runtime.settings
+    with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute("create table public.accounts (id int primary key, state text not null)")
+        conn.execute("insert into public.accounts values (1, 'open'), (2, 'open')")
+    shutil.copy(ROOT / "langgraph.json", tmp_path)
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    (tmp_path / ".env").touch()
+    port = free_port()
+    async with OpenAIServer([CHANGE, text("Account 2 is closed.")]) as model:
+        environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "AGENT_HOME": str(tmp_path / "home"),
+            "DATABASE_URL": settings.database_url.get_secret_value(),
+            "AGENT_SECRET": settings.secret.get_secret_value(),
+            "AGENT_MODEL": "openai:scripted",
+            "AGENT_EMBEDDER": "hashing:384",
+            "OPENAI_API_KEY": "none",
+            "OPENAI_BASE_URL": model.url,
+            "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+        }
+        command = [
+            str(Path(sys.executable).with_name("langgraph")),
+            "dev",
+            "--no-browser",
+            "--no-reload",
+            "--port",
+            str(port),
+        ]
+        log = (tmp_path / "server.log").open("w")
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+                await wait_until_it_answers(client, process, tmp_path / "server.log")
+                yield Studio(client)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            log.close()
+
+
+async def wait_until_it_answers(client: httpx.AsyncClient, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(240):
+        assert process.poll() is None, log.read_text()
+        try:
+            if (await client.get("/ok")).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        await asyncio.sleep(0.25)
+    raise AssertionError(f"langgraph dev does not answer:\n{log.read_text()}")
+
+
+def closed(runtime: Runtime) -> list[int]:
+    with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
+        return [row[0] for row in conn.execute("select id from public.accounts where state = 'closed'")]
+
+
+async def test_a_studio_thread_waits_for_approval_and_resuming_it_decides_the_row(
+    studio: Studio, runtime: Runtime
+) -> None:
+    thread = (await studio.post("/threads"))["thread_id"]
+    state = await studio.ask(thread, "Close account 2")
+    (asked,) = state["__interrupt__"]
+    assert asked["value"]["action_requests"][0]["name"] == "execute_sql"
+    assert asked["value"]["review_configs"][0]["allowed_decisions"] == ["approve", "reject"]
+    assert asked["value"]["preview"]
+    assert closed(runtime) == []
+
+    state = await studio.resume(thread, {"decisions": [{"type": "approve"}]})
+    assert state["messages"][-1]["content"] == "Account 2 is closed."
+    assert closed(runtime) == [2]
+    (row,) = await human_approval_queue.history()
+    assert (row.status, row.decided_via) == ("approved", "graph")
+
+
+async def test_a_decision_taken_on_the_command_line_is_collected_by_the_studio_thread(
+    studio: Studio, runtime: Runtime
+) -> None:
+    thread = (await studio.post("/threads"))["thread_id"]
+    state = await studio.ask(thread, "Close account 2")
+    approval = state["__interrupt__"][0]["value"]["approval_id"]
+    environment = {
+        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        "AGENT_HOME": str(runtime.settings.home),
+        "DATABASE_URL": runtime.settings.database_url.get_secret_value(),
+        "AGENT_SECRET": runtime.settings.secret.get_secret_value(),
+        "AGENT_USER": "boss",
+    }
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "agent.cli.main", "approvals", "approve", str(approval)],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert closed(runtime) == [2]
+
+    # Whatever the thread is resumed with now, the row has the last word.
+    state = await studio.resume(thread, {"type": "reject"})
+    assert state["messages"][-1]["content"] == "Account 2 is closed."
+    assert closed(runtime) == [2]
+    (row,) = await human_approval_queue.history()
+    assert (row.status, row.decided_by) == ("approved", "boss")
