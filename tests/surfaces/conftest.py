@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from typer.testing import CliRunner, Result
 
 from agent.settings import Settings
@@ -35,8 +37,11 @@ def demo_environment(demo_settings: Settings, tmp_path: Path) -> Mapping[str, st
 
 @pytest.fixture
 def run(demo_environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs `agent ...` in this process on the demonstration application."""
+    """Runs `agent ...` in this process on the demonstration application; how it logs ends with the test."""
     from agent.cli.main import app
+
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
 
     monkeypatch.chdir(tmp_path)  # no .env of a checkout
     for name, value in demo_environment.items():
@@ -45,7 +50,10 @@ def run(demo_environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest
     def run(*arguments: str, input: str | None = None) -> Result:  # noqa: A002  # as CliRunner calls it
         return CliRunner().invoke(app, list(arguments), input=input, prog_name="agent")
 
-    return run
+    yield run
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture
