@@ -433,17 +433,6 @@ begin
     average_length, information, mean, deviation, match_count;
 end $$;
 
--- The same in one round trip for agent_app outside a transaction: the tenant is named for this statement only.
-create function agents.recall_memories(
-  for_tenant text, query_text text, in_database text, query_embedding real[], query_model text, match_count integer, match_kinds text[]
-) returns setof agents.found_memory
-language plpgsql set search_path = pg_catalog
-as $$
-begin
-  perform set_config('agents.tenant_id', for_tenant, true);
-  return query select * from agents.search_memories(query_text, in_database, query_embedding, query_model, match_count, match_kinds);
-end $$;
-
 -- The classic form: nearest vectors only, of each database's model that has as many dimensions as the query.
 create function agents.match_agent_memory(query_embedding vector, match_count integer default 5, in_database text default null)
 returns setof agents.found_memory
@@ -792,8 +781,8 @@ grant execute on function agents.tenant() to agent_app, agent_actor;
 grant execute on function agents.begin_turn(text, text, text, text, text, uuid, interval) to agent_app;
 grant execute on function agents.lexemes(text), agents.memory_scope(text, text), agents.bm25_damping(double precision, double precision),
   agents.bm25_weights(tsvector, integer), agents.fold_memory_changes(text), agents.prepare_embedding_model(text, integer),
-  agents.search_memories(text, text, real[], text, integer, text[]), agents.match_agent_memory(vector, integer, text),
-  agents.recall_memories(text, text, text, real[], text, integer, text[]) to agent_app;
+  agents.search_memories(text, text, real[], text, integer, text[]), agents.match_agent_memory(vector, integer, text)
+  to agent_app;
 grant select, insert, update, delete on all tables in schema agents to agent_app;
 revoke delete on agents.agent_execution_log, agents.human_approval_queue from agent_app;
 grant execute on function agents.begin_effect(bigint, uuid),

@@ -73,18 +73,11 @@ class LearningMiddleware:
         An answer that only repeats what was recalled teaches nothing and is not saved again.
         """
         runtime = runtime or await current_runtime()
+        used = agent_memory.record_use(interaction.recalled, runtime=runtime)
         if _only_recalled(interaction):
-            return
-        await agent_memory.save(
-            interaction_text(interaction),
-            kind="interaction",
-            trust="agent",
-            metadata={"failed": interaction.failed, "tools": sorted(set(interaction.tools))},
-            source_thread=interaction.thread_id,
-            source_turn=interaction.turn,
-            source_quote=interaction.question[:_SQL_CHARS],
-            runtime=runtime,
-        )
+            await used
+        else:
+            await asyncio.gather(used, _remember(interaction, runtime))
 
 
 learning_middleware = LearningMiddleware()
@@ -109,6 +102,19 @@ def _cut(text: str, limit: int) -> str:
     return flat if len(flat) <= limit else f"{flat[:limit]}…"
 
 
+async def _remember(interaction: Interaction, runtime: Runtime) -> None:
+    await agent_memory.save(
+        interaction_text(interaction),
+        kind="interaction",
+        trust="agent",
+        metadata={"failed": interaction.failed, "tools": sorted(set(interaction.tools))},
+        source_thread=interaction.thread_id,
+        source_turn=interaction.turn,
+        source_quote=interaction.question[:_SQL_CHARS],
+        runtime=runtime,
+    )
+
+
 async def _schema(question: str, also: Sequence[str], runtime: Runtime) -> LinkedSchema | None:
     try:
         return await link_schema(question, token_budget=runtime.settings.schema_tokens, also=also, runtime=runtime)
@@ -120,7 +126,7 @@ async def _schema(question: str, also: Sequence[str], runtime: Runtime) -> Linke
 async def _memories(question: str, runtime: Runtime) -> RelevantContext | None:
     try:
         return await semantic_search.get_relevant_context(
-            question, token_budget=runtime.settings.memory_tokens, runtime=runtime
+            question, token_budget=runtime.settings.memory_tokens, note_use=False, runtime=runtime
         )
     except (AgentError, psycopg.Error) as error:
         _log.warning("knowledge_memories_failed", error=str(error), exc_info=True)

@@ -162,7 +162,7 @@ class AgentMemory:
         if not ids:
             return
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             await conn.execute(_queries["record_use"], {"ids": list(ids), **scope(runtime)})
 
     async def counts(self, *, runtime: Runtime | None = None) -> dict[str, int]:

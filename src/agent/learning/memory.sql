@@ -55,8 +55,8 @@ SELECT kind, count(*)::int AS total,
 UPDATE agents.agent_memory SET use_count = use_count + 1, last_used_at = now()
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(ids)s)
 
--- search: one round trip outside a transaction
-SELECT * FROM agents.recall_memories(%(tenant_id)s, %(query)s, %(database_id)s, %(embedding)s::real[], %(model)s, %(limit)s, %(kinds)s)
+-- search: runs as the tables' owner and filters by the tenant of this connection
+SELECT * FROM agents.search_memories(%(query)s, %(database_id)s, %(embedding)s::real[], %(model)s, %(limit)s, %(kinds)s)
 
 -- register_model: what this scope's vectors of a model look like, before the first one is stored
 WITH added AS (

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import psycopg
+from typing import Literal
 
 from agent.db import load_queries
-from agent.db.failures import statement_failure
 from agent.errors import InvalidInput
 from agent.learning.lexical import clean
 from agent.learning.memory import Memory, agent_memory
@@ -70,12 +67,22 @@ class SemanticSearch:
             "kinds": list(kinds) if kinds is not None else None,
             "limit": min(limit, MAX_LIMIT),
         }
-        return [Memory.from_row(row) for row in await _fetch(parameters, runtime)]
+        async with runtime.connection() as conn:
+            rows = await (await conn.execute(_queries["search"], parameters)).fetchall()
+        return [Memory.from_row(row) for row in rows]
 
     async def get_relevant_context(
-        self, question: str, *, token_budget: int | None = None, runtime: Runtime | None = None
+        self,
+        question: str,
+        *,
+        token_budget: int | None = None,
+        note_use: bool = True,
+        runtime: Runtime | None = None,
     ) -> RelevantContext:
-        """The memories that matter for `question`, as prompt lines within `token_budget` tokens."""
+        """The memories that matter for `question`, as prompt lines within `token_budget` tokens.
+
+        `note_use` False leaves it to the caller to note that they were used.
+        """
         runtime = runtime or await current_runtime()
         room = runtime.settings.memory_tokens if token_budget is None else token_budget
         chosen: list[Memory] = []
@@ -84,20 +91,9 @@ class SemanticSearch:
             if cost <= room:
                 room -= cost
                 chosen.append(memory)
-        await agent_memory.record_use([memory.id for memory in chosen], runtime=runtime)
+        if note_use:
+            await agent_memory.record_use([memory.id for memory in chosen], runtime=runtime)
         return RelevantContext(text="\n".join(memory.line for memory in chosen), memories=tuple(chosen))
-
-
-async def _fetch(parameters: dict[str, Any], runtime: Runtime) -> list[dict[str, Any]]:
-    # One statement, which names its tenant itself: a transaction would take three more round trips.
-    try:
-        async with runtime.db.connection("agent_app") as conn:
-            return await (await conn.execute(_queries["search"], parameters)).fetchall()
-    except psycopg.Error as error:
-        failure = statement_failure(error)
-        if failure is None:
-            raise
-        raise failure from error
 
 
 semantic_search = SemanticSearch()
