@@ -60,6 +60,37 @@ def test_objects_are_what_is_named_and_not_the_names_of_subqueries() -> None:
     assert assess("WITH x AS (SELECT * FROM a.b) SELECT * FROM x JOIN c ON true").objects == ("a.b", "c")
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT agents.tenant()", "SELECT * FROM agents.controls", "SELECT agents.controls.reason FROM agents.controls",
+        "SELECT 'x'::agents.t", "DROP TABLE agents.controls", "DROP TABLE a, agents.controls", "DROP SCHEMA agents",
+        "DROP SCHEMA public, agents_checkpoints CASCADE", "DROP FUNCTION agents.begin_effect(bigint, uuid)",
+        "GRANT ALL ON ALL TABLES IN SCHEMA agents TO agent_actor", "GRANT USAGE ON SCHEMA agents TO public",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA agents GRANT SELECT ON TABLES TO public", "ALTER SCHEMA agents RENAME TO x",
+        "ALTER SCHEMA agents OWNER TO x", "ALTER TABLE t SET SCHEMA agents", "CREATE TABLE agents.t (a int)",
+        "CREATE SCHEMA agents_x", "COMMENT ON SCHEMA agents IS 'x'", "COMMENT ON TABLE agents.controls IS 'x'",
+        "CREATE TRIGGER t AFTER INSERT ON x EXECUTE FUNCTION agents.f()", "TRUNCATE agents.controls",
+        "CREATE VIEW v AS SELECT * FROM agents.controls", "ALTER FUNCTION agents.tenant() OWNER TO x",
+        "CREATE EXTENSION hstore SCHEMA agents", "CREATE FUNCTION agents.f() RETURNS int LANGUAGE sql AS 'select 1'",
+        "INSERT INTO agents.controls DEFAULT VALUES", "CALL agents.isolate_tenants('x')", "CREATE TABLE t (a agents.x)",
+        "CREATE TABLE t (LIKE agents.controls)", "CREATE TABLE t (a int REFERENCES agents.controls)",
+        "CREATE POLICY p ON agents.controls", "EXPLAIN SELECT * FROM agents.controls",
+    ],
+)  # fmt: skip
+def test_nothing_may_name_the_agents_own_schema(sql: str) -> None:
+    assert assess(sql).verdict == "refuse"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT agents.name FROM agents", "SELECT public.agents.id FROM public.agents", "SELECT 'agents' AS agents", "DROP TABLE agents",
+     "ALTER TABLE agents ADD COLUMN agents text DEFAULT 'agents'", "UPDATE agents SET name = 'agents' WHERE id = 1"],
+)  # fmt: skip
+def test_a_table_of_the_application_may_be_called_agents(sql: str) -> None:
+    assert assess(sql).verdict in {"run", "ask"}
+
+
 @pytest.mark.parametrize("extension", [None, "unheard_of"])
 def test_user_made_code_of_an_allowed_name_asks(extension: str | None) -> None:
     facts = Facts(code=(Code(what="function", name=Name("public", "lower"), extension=extension),))

@@ -68,32 +68,48 @@ def _refusals(statement: Statement, facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _refused_names(statement: Statement) -> Iterator[tuple[str, str]]:
+    reads_or_writes = statement.kind in allowed.READ_NODES or statement.kind in _DATA_WRITES
     for message in walk(statement.node):
         kind = kind_of(message)
-        words: list[str] = []
-        if kind == "RangeVar":
-            words = [message.schemaname]
-            if message.relname in allowed.SECRET_CATALOGS and message.schemaname in {
-                "",
-                "pg_catalog",
-                "information_schema",
-            }:
-                yield f"catalog:{message.relname}", f"{message.relname} holds secrets."
-        elif kind in {"FuncCall", "TypeName", "ColumnRef", "List"}:
-            words = _qualifiers(message, kind)
-        elif kind == "String" and statement.kind not in allowed.READ_NODES and statement.kind not in _DATA_WRITES:
-            words = [message.sval]
-        elif kind in {"CreateSchemaStmt", "AlterObjectSchemaStmt", "GrantStmt", "RenameStmt"}:
-            words = [getattr(message, name, "") for name in ("schemaname", "newschema", "newname")]
+        words = _schemas_of_names(message, kind) if reads_or_writes else _schemas_of_objects(message, kind)
         if any(allowed.OUR_SCHEMAS.match(word) for word in words):
             yield "schema:agents", "The agent's own schema is not for its tools."
+        if kind == "RangeVar" and _is_secret(Name(message.schemaname, message.relname)):
+            yield f"catalog:{message.relname}", f"{message.relname} holds secrets."
 
 
-def _qualifiers(message: Message, kind: str) -> list[str]:
-    parts = {"FuncCall": "funcname", "TypeName": "names", "ColumnRef": "fields", "List": "items"}[kind]
-    words = [part.string.sval for part in getattr(message, parts) if part.HasField("string")]
-    # In schema.table.column only the schema counts: a column may be called agents.
-    return words[:-1] if kind in {"FuncCall", "TypeName"} else words[:-2]
+def _is_secret(name: Name) -> bool:
+    return name.name in allowed.SECRET_CATALOGS and name.schema in {"", "pg_catalog", "information_schema"}
+
+
+def _schemas_of_names(message: Message, kind: str) -> list[str]:
+    if kind == "RangeVar":
+        return [message.schemaname]
+    if kind not in {"FuncCall", "TypeName", "ColumnRef"}:
+        return []
+    parts = getattr(message, {"FuncCall": "funcname", "TypeName": "names", "ColumnRef": "fields"}[kind])
+    words = [part.string.sval for part in parts if part.HasField("string")]
+    # In schema.table.column only the schema counts: a table may well be called agents.
+    return words[:-2] if kind == "ColumnRef" else words[:-1]
+
+
+def _schemas_of_objects(message: Message, kind: str) -> list[str]:
+    """Whatever may be a schema's name in a statement that defines things: qualifiers, and bare names of objects."""
+    words = [*_schemas_of_names(message, kind)]
+    words += [str(getattr(message, name, "")) for name in ("schemaname", "newschema")]
+    if kind == "RenameStmt" and not message.HasField("relation"):
+        words += [message.subname, message.newname]
+    for field, value in message.ListFields():
+        if field.message_type is None or field.message_type.name != "Node":
+            continue
+        if not hasattr(value, "ListFields"):
+            strings = [part.string.sval for part in value if part.HasField("string")]
+            words += strings if kind in {"DropStmt", "GrantStmt"} else strings[:-1]
+        elif value.HasField("string"):
+            words.append(value.string.sval)
+        elif kind == "DefElem" and value.HasField("list"):
+            words += [part.string.sval for part in value.list.items]
+    return words
 
 
 def _denials(statement: Statement, facts: Facts, deny: str) -> Iterator[tuple[str, str]]:
