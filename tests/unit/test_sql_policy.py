@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import InvalidArguments
+from agent.execution.acting import wrap
 from agent.execution.catalog import Code, Facts, Inner, Relation
 from agent.execution.deny import denies_column, denies_table, patterns_of
 from agent.execution.json_values import from_json, plain, shorten
-from agent.execution.sql_parsing import MOST_CHARACTERS, Name, kind_of, parse, walk
+from agent.execution.sql_parsing import MOST_CHARACTERS, Name, kind_of, parse, same, walk
 from agent.execution.sql_policy import judge
 from agent.types import Assessment
 
@@ -251,3 +252,30 @@ def test_numbers_lose_nothing() -> None:
     assert from_json("[" * 100_000) == "[" * 100_000
     assert plain(b"\x00" * 40) == "\\x" + "00" * 32 + "… (40 bytes)"
     assert shorten("x" * 10, 4) == ("xxxx… (10 characters)", True)
+
+
+@pytest.mark.parametrize("version", [150_000, 180_000])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE t SET a = 1.50, b = '{\"a\":1}'::jsonb WHERE id IN (1, 2) AND name LIKE 'x%' OR NOT a BETWEEN 1 AND 2",
+        "DELETE FROM t USING u WHERE t.id = u.id AND EXISTS (SELECT 1 FROM v WHERE v.x = t.x)",
+        "INSERT INTO t (a, b) VALUES (1, 'x''y'), (2, E'a\\nb') ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING a",
+        'UPDATE "Weird Table" AS w SET "Co l" = $$x$$ WHERE w."Co l" = \'é😀\'',
+    ],
+)
+def test_a_write_is_wrapped_to_return_its_rows(sql: str, version: int) -> None:
+    wrapped = wrap(parse(sql), version=version)
+    assert wrapped is not None
+    assert wrapped.startswith("WITH agent_changed AS (")
+
+
+def test_a_write_whose_returned_expressions_may_act_is_run_as_it_was_written() -> None:
+    assert wrap(parse("DELETE FROM t RETURNING f(a)"), version=180_000) is None
+    assert wrap(parse("WITH x AS (DELETE FROM u) DELETE FROM t"), version=180_000) is None
+    assert wrap(parse("TRUNCATE t"), version=180_000) is None
+
+
+def test_statements_are_compared_without_their_positions() -> None:
+    assert same(parse("DELETE FROM t WHERE a=1").node, parse("delete  from t\n where (a = 1)").node)
+    assert not same(parse("DELETE FROM t WHERE a = 1").node, parse("DELETE FROM t WHERE a = 2").node)

@@ -1,0 +1,1 @@
+"""Asking a human: the queue of requests, their decisions, and what binds one to the other."""

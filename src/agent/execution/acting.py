@@ -14,9 +14,10 @@ from typing import Any
 import psycopg
 
 from agent.db import Connection, load_queries
+from agent.errors import InvalidArguments
 from agent.execution.json_values import from_json, plain, take_as_text
 from agent.execution.sessions import reset
-from agent.execution.sql_parsing import Message, Statement, kind_of, walk
+from agent.execution.sql_parsing import Message, Statement, kind_of, parse, same, walk
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
@@ -95,8 +96,11 @@ def wrap(statement: Statement, *, version: int) -> str | None:
     _add_rows(node, version)
     try:
         text = deparse(_as_tree(node))
-    except PgQueryError:
+        again = parse(text, most_characters=None)
+    except (PgQueryError, InvalidArguments):
         return None
+    if not same(again.node, node):
+        return None  # written out, it would be another statement than the one that was approved
     return (
         f"WITH agent_changed AS ({text}) "
         "SELECT agent_before::pg_catalog.text, agent_after::pg_catalog.text, "

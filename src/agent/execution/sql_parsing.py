@@ -14,6 +14,8 @@ from agent.errors import InvalidArguments
 # A chain such as 1+1+1... of 100,000 characters overflows the parser's C stack; 40,000 do not.
 MOST_CHARACTERS = 20_000
 
+_POSITIONS = ("location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end", "name_location")
+
 Message = Any  # a protobuf message of postgast, which has no usable types
 
 
@@ -61,13 +63,16 @@ class Statement:
         return not name.schema and name.name in self.names.ctes
 
 
-def parse(sql: str) -> Statement:
-    """Parse exactly one statement. Raises `InvalidArguments` with text for the model."""
+def parse(sql: str, *, most_characters: int | None = MOST_CHARACTERS) -> Statement:
+    """Parse exactly one statement. Raises `InvalidArguments` with text for the model.
+
+    `most_characters` is None only for text that was written out from a parse tree, whose depth is bounded.
+    """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
     from postgast import PgQueryError
     from postgast import parse as postgast_parse
 
-    _check_text(sql)
+    _check_text(sql, most_characters)
     try:
         tree = postgast_parse(sql)
     except PgQueryError as error:
@@ -83,17 +88,32 @@ def parse(sql: str) -> Statement:
     return Statement(sql=sql, kind=node.DESCRIPTOR.name, node=node, names=collect_names(node))
 
 
-def _check_text(sql: str) -> None:
+def _check_text(sql: str, most_characters: int | None) -> None:
     if not isinstance(sql, str) or not sql.strip():
         raise InvalidArguments("Pass one SQL statement as text.")
-    if len(sql) > MOST_CHARACTERS:
-        raise InvalidArguments(f"The SQL has {len(sql)} characters; the most is {MOST_CHARACTERS}.")
+    if most_characters is not None and len(sql) > most_characters:
+        raise InvalidArguments(f"The SQL has {len(sql)} characters; the most is {most_characters}.")
     if "\0" in sql:
         raise InvalidArguments("The SQL holds a NUL character; remove it.")
     try:
         sql.encode()
     except UnicodeEncodeError as error:
         raise InvalidArguments(f"The SQL holds a lone surrogate at character {error.start}; remove it.") from error
+
+
+def same(one: Message, other: Message) -> bool:
+    """Whether two parse trees say the same, wherever it stands in their texts."""
+    return bool(_without_positions(one) == _without_positions(other))
+
+
+def _without_positions(message: Message) -> Message:
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for part in walk(copy):
+        for name in _POSITIONS:
+            if name in part.DESCRIPTOR.fields_by_name:
+                part.ClearField(name)
+    return copy
 
 
 def walk(message: Message) -> Iterator[Message]:
