@@ -6,6 +6,7 @@ are keyed by (thread, turn, round, ordinal), so nothing is decided or done twice
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -59,12 +60,14 @@ async def load_knowledge(state: State, config: RunnableConfig) -> dict[str, Any]
     if message is None:
         return await _take_up(state, thread_id, owner, runtime)
     question = clean_question(message.text, limit=runtime.settings.max_question_chars)
-    begun = await threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime)
+    begun, knowledge = await asyncio.gather(
+        threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime),
+        learning_middleware.load(question, also=_tables_in_use(state), runtime=runtime),
+    )
     if begun.status == "waiting":
         return await _gate(state, begun.turn, thread_id, owner, runtime)
     if begun.status != "running":
         return {"route": "end", "deferred": False}
-    knowledge = await learning_middleware.load(question, also=_tables_in_use(state), runtime=runtime)
     return {
         "turn": begun.turn, "round": 1, "route": "act", "answer": "", "error": None, "approvals": [], "deferred": False,
         "knowledge": _knowledge_state(knowledge),

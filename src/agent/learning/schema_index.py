@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from agent.learning.schema_text import relation_text
 from agent.learning.structure import AppStructure, Function, Relation, relations
 from agent.learning.words import related, stems
 
@@ -35,6 +36,14 @@ class SchemaIndex:
     name_stems: Sequence[frozenset[str]]
     postings: Mapping[str, Mapping[int, float]]
     neighbours: Sequence[Sequence[int]]
+    _texts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def text(self, relation: Relation) -> str:
+        """The block of one relation, all its columns; written once."""
+        name = relation["qualified"]
+        if name not in self._texts:
+            self._texts[name] = relation_text(relation)
+        return self._texts[name]
 
     @classmethod
     def build(cls, structure: AppStructure) -> SchemaIndex:

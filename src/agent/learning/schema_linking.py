@@ -67,7 +67,7 @@ def link(index: SchemaIndex, question: str, *, token_budget: int, also: Sequence
     """As `link_schema`, for an index at hand."""
     question = question[:_MAX_QUESTION_CHARS]
     places = choose(index, question, also=also)
-    pack = _Pack(token_budget)
+    pack = _Pack(token_budget, index)
     if not places:
         _overview(index, pack)
     asked = frozenset(stems(question))
@@ -105,7 +105,7 @@ async def describe(name: str | None, *, token_budget: int | None = None, runtime
         return _list(index, budget)
     relation = _find(index, name)
     if relation is not None:
-        pack = _Pack(budget)
+        pack = _Pack(budget, index)
         pack.add_relation(relation, frozenset(), limit=len(relation["columns"]))
         pack.add(_cut_to("\n".join(_details(relation, index)), pack.tokens_left))
         return pack.linked().text
@@ -128,7 +128,8 @@ async def find_relation(hint: str, *, column_hint: str | None = None, runtime: R
 class _Pack:
     """Blocks of text that stay inside a token budget."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, index: SchemaIndex) -> None:
+        self._index = index
         self._room = budget * BYTES_PER_TOKEN
         self._blocks: list[str] = []
         self._tables: list[str] = []
@@ -153,10 +154,21 @@ class _Pack:
 
     def add_relation(self, relation: Relation, asked: frozenset[str], *, limit: int = MAX_COLUMNS) -> None:
         """Add a relation in full, else with what the question and joins need, else only its keys; or leave it out."""
-        for block in _blocks(relation, asked, limit):
+        for block in self._forms(relation, asked, limit):
             if self.add(block):
                 self._tables.append(relation["qualified"])
                 return
+
+    def _forms(self, relation: Relation, asked: frozenset[str], limit: int) -> Iterator[str]:
+        """The relation's block, longest form first."""
+        if len(relation["columns"]) <= limit:
+            yield self._index.text(relation)
+        else:
+            yield relation_text(relation, limit=limit, first=_asked_columns(relation, asked))
+        yield relation_text(relation, only={*key_columns(relation), *_asked_columns(relation, asked)})
+        yield relation_text(
+            relation, only=relation["primary_key"] or [column["name"] for column in relation["columns"][:3]]
+        )
 
     def add_names(self, relations: Iterable[Relation]) -> None:
         """Add the bare names of relations that are not there yet, in part of the room: what a model can ask about."""
@@ -180,16 +192,6 @@ def _size(block: str) -> int:
     return len(block.encode()) + 2  # and the blank line before it
 
 
-def _blocks(relation: Relation, asked: frozenset[str], limit: int) -> Iterator[str]:
-    wanted = _asked_columns(relation, asked) if len(relation["columns"]) > limit else ()
-    yield relation_text(relation, limit=limit, first=wanted)
-    wanted = _asked_columns(relation, asked)
-    yield relation_text(relation, only={*key_columns(relation), *wanted})
-    yield relation_text(
-        relation, only=relation["primary_key"] or [column["name"] for column in relation["columns"][:3]]
-    )
-
-
 def _asked_columns(relation: Relation, asked: frozenset[str]) -> list[str]:
     """The columns that share most words with the question, those first."""
     shared = [(len(asked.intersection(stems(column["name"]))), column["name"]) for column in relation["columns"]]
@@ -200,7 +202,7 @@ def _asked_columns(relation: Relation, asked: frozenset[str]) -> list[str]:
 def _overview(index: SchemaIndex, pack: _Pack) -> None:
     """A question that names nothing: a small schema whole, of a large one the names of what is central."""
     places = index.central()
-    if pack.takes(relation_text(index.relations[place]) for place in places):
+    if pack.takes(index.text(index.relations[place]) for place in places):
         for place in places:
             pack.add_relation(index.relations[place], frozenset())
         return
