@@ -244,6 +244,18 @@ async def test_update_client_status_asks_with_a_preview_of_one_row(demo_runtime:
     assert done["rows"][0][done["columns"].index("status")] == "paused"
 
 
+async def test_a_preview_counts_its_own_changes_only(demo_runtime: Runtime) -> None:
+    for _ in range(3):  # on one pooled connection, whose server counts go on
+        asked = await safe_executor.execute(
+            "execute_sql", {"sql": "UPDATE clients SET notes = 'x' WHERE id = 5"}, wait=False
+        )
+        preview = (await human_approval_queue.get(asked["approval_id"])).preview
+        assert {effect["table"]: effect["updated"] + effect["inserted"] for effect in preview["tables"]} == {
+            "public.audit_log": 1,
+            "public.clients": 1,
+        }
+
+
 async def test_update_client_status_lists_candidates_values_and_never_guesses(demo_runtime: Runtime) -> None:
     several = await safe_executor.execute("update_client_status", {"client_name": "Cedar", "status": "paused"})
     nobody = await safe_executor.execute("update_client_status", {"client_name": "Nobody & Sons", "status": "paused"})

@@ -5,7 +5,7 @@ The preview also holds the SQL that will run; a hash of all of it is part of wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import psycopg
@@ -68,9 +68,10 @@ async def preview(statement: Statement, assessment: Assessment, *, runtime: Runt
     version = (await runtime.app.facts("agent_actor")).version
     try:
         async with actor_transaction(runtime, keep=False) as conn:
+            before = await _changed_tables(conn)
             outcome = await run_statement(conn, statement, version=version, most_rows=_MOST_ROWS)
             await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            tables = await _changed_tables(conn)
+            tables = changes_since(before, await _changed_tables(conn))
     except psycopg.errors.InsufficientPrivilege as error:
         # Asked all the same: whoever approves may also be who grants the right.
         reason = error.diag.message_primary or "a right is missing"
@@ -83,6 +84,24 @@ async def preview(statement: Statement, assessment: Assessment, *, runtime: Runt
 async def _changed_tables(conn: Connection) -> list[TableEffect]:
     rows = await (await conn.execute(_QUERIES["changed_tables"])).fetchall()
     return [TableEffect(**row) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
+
+
+def changes_since(before: Sequence[TableEffect], after: Sequence[TableEffect]) -> list[TableEffect]:
+    """What was changed between two readings: the server counts a session's transactions together until it reports them."""
+    known = {effect["table"]: effect for effect in before}
+    none = TableEffect(table="", inserted=0, updated=0, deleted=0)
+    changes = []
+    for effect in after:
+        earlier = known.get(effect["table"], none)
+        change = TableEffect(
+            table=effect["table"],
+            inserted=effect["inserted"] - earlier["inserted"],
+            updated=effect["updated"] - earlier["updated"],
+            deleted=effect["deleted"] - earlier["deleted"],
+        )
+        if change["inserted"] or change["updated"] or change["deleted"]:
+            changes.append(change)
+    return changes
 
 
 def _missing(statement: Statement, outcome: Outcome) -> list[str]:
