@@ -14,6 +14,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from agent import nodes
 from agent.checkpoints import Checkpointer
+from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime
 from agent.state import State
 
@@ -39,6 +40,10 @@ graph = builder.compile(name="agent")
 
 
 async def open_graph(runtime: Runtime) -> CompiledStateGraph[State]:
-    """The graph with the Postgres checkpointer of this runtime's tenant, its tables made if they are missing."""
+    """The graph with the Postgres checkpointer of this runtime's tenant, its tables made if they are missing.
+
+    What an earlier process was approved to do and did not live to do is done first.
+    """
+    await safe_executor.execute_left_over(runtime=runtime)
     checkpointer = await Checkpointer.open(runtime)
     return builder.compile(checkpointer=checkpointer, name="agent")

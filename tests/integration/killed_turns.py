@@ -1,17 +1,19 @@
 """Run by test_kill.py in a process that is killed at any moment: asks, approves and finishes, for ever.
 
-usage: python killed_turns.py HOME DATABASE_URL SECRET
+usage: python killed_turns.py HOME DATABASE_URL SECRET [TURNS]
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 from typing import Any
 
 from agent.approval.human_approval import human_approval_queue
 from agent.chat import chat
 from agent.errors import AlreadyDecided, ThreadBusy
+from agent.execution.safe_executor import safe_executor
 from agent.runtime import open_runtime
 from agent.settings import Settings
 from agent.testing.scripted_model import call, scripted_client
@@ -25,16 +27,17 @@ def next_step(messages: list[Any]) -> Any:
 
 
 async def main() -> None:
-    home, url, secret = sys.argv[1:]
+    home, url, secret, *turns = sys.argv[1:]
     settings = Settings(_env_file=None, home=home, database_url=url, secret=secret, user="tester")
     runtime = await open_runtime(settings, model=scripted_client([next_step], repeat_last=True))
     print("ready", flush=True)
-    while True:
+    for _ in range(int(turns[0])) if turns else itertools.count():
         for pending in await human_approval_queue.get_pending_approvals(runtime=runtime):
             try:
                 await human_approval_queue.decide(pending["id"], "approve", runtime=runtime)
             except AlreadyDecided:
                 continue
+            await safe_executor.run_approved(pending["id"], runtime=runtime)
         try:
             answer = await chat.answer("Add one", thread_id="t", runtime=runtime)
             if answer.status == "waiting":
@@ -42,6 +45,7 @@ async def main() -> None:
                 await chat.finish("t", runtime=runtime)
         except (ThreadBusy, AlreadyDecided):
             await asyncio.sleep(0.05)
+    await runtime.close()
 
 
 asyncio.run(main())

@@ -9,13 +9,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from agent.execution.controls import controls
-from agent.execution.safe_executor import safe_executor
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 
 from agent.approval.human_approval import human_approval_queue
 from agent.chat import Answered, ApprovalAsked, ChatEvent, Token, ToolFinished, ToolStarted, chat
 from agent.errors import AgentStopped, InvalidInput, ProviderUnavailable, ThreadBusy
+from agent.execution.controls import controls
+from agent.execution.safe_executor import safe_executor
 from agent.learning.memory import agent_memory
 from agent.runtime import Runtime
 from agent.testing.scripted_model import call, scripted_client

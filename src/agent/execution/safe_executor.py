@@ -97,8 +97,9 @@ class SafeExecutor:
         started = time.monotonic()
         assessment = _unknown(action)
         try:
-            await controls.check(writing=False, runtime=runtime)
-            plan = await _plan(action, arguments, runtime)
+            _, plan = await asyncio.gather(
+                controls.check(writing=False, runtime=runtime), _plan(action, arguments, runtime)
+            )
             assessment = plan.assessment
             if assessment.verdict == "ask" and require_approval:
                 return await self._ask(plan, request, runtime)
