@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from agent.cli import render
-from agent.cli.conversation import outcome_of, sources_line, worth_showing
+from agent.cli.conversation import outcome_of, show_step, sources_line, worth_showing
 from agent.cli.stream import StreamedText, markdown_table
 from agent.cli.text import ago, cell, clean, fit_columns, is_number, left, one_line
 from agent.types import ToolResult
@@ -164,8 +164,8 @@ def test_sources_name_statements_and_memories() -> None:
         "statements": [{"sql": "SELECT\n 1", "row_count": 1, "success": True}, {"sql": "bad", "success": False}],
         "memories": [3, 4, 5, 6, 7, 8],
     }
-    assert sources_line(sources, whole=True) == "from SELECT 1 (1 row) · 6 memories (3, 4, 5, 6, 7, …)"
-    assert sources_line(sources, whole=False, exact=False) == "from 1 statement, 1 row · 6 memories"
+    assert sources_line(sources, whole=True) == "from SELECT 1 (1 row) · 6 memories at hand (3, 4, 5, 6, 7, …)"
+    assert sources_line(sources, whole=False, exact=False) == "from 1 statement, 1 row · 6 memories at hand"
     assert sources_line({}, whole=True) == ""
 
 
@@ -190,3 +190,11 @@ def test_at_least_one_column_is_kept_and_the_others_fit(widths: list[int], room:
     kept = fit_columns(widths, room=room)
     assert kept >= 1
     assert kept == 1 or sum(widths[:kept]) + 2 * (kept - 1) <= room
+
+
+@given(st.integers(min_value=30, max_value=120), st.text(max_size=200), st.text(max_size=60))
+def test_a_step_is_one_line(width: int, sql: str, message: str) -> None:
+    console = terminal(width)
+    show_step(console, sql, {"success": True, "message": message}, elapsed="12 ms")
+    [line] = written(console).splitlines()
+    assert cell_len(line) <= width

@@ -103,6 +103,37 @@ def test_what_is_put_off_is_asked_again_when_its_thread_goes_on(spawn: Spawn) ->
     leave(again)
 
 
+def test_one_question_on_a_terminal_asks_for_its_approval(spawn: Spawn, demo_environment: Mapping[str, str]) -> None:
+    child = spawn("chat", "Set the status of client 5 to paused")
+    child.expect_exact("Approve?")
+    child.sendline("y")
+    child.expect_exact("Done")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+    assert status_of_client_5(demo_environment) == "paused"
+
+
+def test_ctrl_c_at_an_approval_leaves_it_waiting(spawn: Spawn, demo_environment: Mapping[str, str]) -> None:
+    child = spawn("chat")
+    child.expect_exact(PROMPT)
+    say(child, "Set the status of client 5 to paused")
+    child.sendintr()
+    child.expect_exact(PROMPT)
+    assert "waiting for a decision" in say(child, "How many clients are active?")
+    say(child, "no")
+    say(child, "")
+    leave(child)
+    assert status_of_client_5(demo_environment) == "active"
+    single = spawn("chat", "Set the status of client 5 to paused")
+    single.expect_exact("Approve?")
+    single.sendintr()
+    single.expect_exact("agent approvals approve")
+    single.expect(pexpect.EOF)
+    single.close()
+    assert single.exitstatus == 4
+
+
 def test_ctrl_c_stops_the_turn_on_the_server_too_and_keeps_the_conversation(
     spawn: Spawn, demo_environment: Mapping[str, str]
 ) -> None:

@@ -24,7 +24,7 @@ from agent.types import CallKey, ToolResult
 if TYPE_CHECKING:
     from rich.status import Status
 
-_SHORTEST_STEP = 24
+_SHORTEST_STEP = 12
 _MOST_MEMORIES = 5
 
 
@@ -156,12 +156,13 @@ async def show_turn(events: AsyncIterator[ChatEvent], display: Display) -> TurnE
 def show_step(console: Console, what: str, result: ToolResult, *, elapsed: str = "") -> None:
     """One step on one line: the statement or tool, cut to fit, and what came of it; an error has lines of its own."""
     good = bool(result.get("success"))
-    outcome = " · ".join(part for part in (outcome_of(result) if good else "", elapsed) if part)
-    outcome = one_line(outcome, max(console.width // 2, _SHORTEST_STEP))
-    room = max(console.width - len(INDENT) - len(outcome) - 5, _SHORTEST_STEP)
+    outcome = one_line(" · ".join(part for part in (outcome_of(result) if good else "", elapsed) if part))
+    end = Text(f" · {outcome}" if outcome else "")
+    end.truncate(max(console.width // 2, _SHORTEST_STEP), overflow="ellipsis")
+    step = Text(one_line(what))
+    step.truncate(max(console.width - len(INDENT) - 2 - end.cell_len, _SHORTEST_STEP), overflow="ellipsis")
     mark = Text("✓ ", style="green") if good else Text("✗ ", style="red")
-    line = Text.assemble(INDENT, mark, (one_line(what, room), "dim"), (f" · {outcome}" if outcome else "", "dim"))
-    console.print(line, soft_wrap=True)
+    console.print(Text.assemble(INDENT, mark, step, end, style="dim"), soft_wrap=True)
     if not good:
         decided = result.get("status") in {"rejected", "expired", "waiting"}
         say(console, outcome_of(result), "yellow" if decided else "red", indent=INDENT * 2)
@@ -214,7 +215,7 @@ def sources_line(sources: Mapping[str, Any], *, whole: bool, exact: bool = True)
 
 
 def _memories(ids: Sequence[int], *, exact: bool) -> str:
-    named = count(len(ids), "memory", "memories")
+    named = f"{count(len(ids), 'memory', 'memories')} at hand"
     if not exact:
         return named
     more = ", …" if len(ids) > _MOST_MEMORIES else ""

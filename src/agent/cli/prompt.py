@@ -60,9 +60,11 @@ def _coloured(prompt: str, *, readline: bool) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C break off reading: inside an event loop it would only be noted for later."""
+    """Let Ctrl-C break off reading, and nothing else: an event loop would note it and stop the next turn with it."""
+    wakeup = signal.set_wakeup_fd(-1)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.set_wakeup_fd(wakeup)

@@ -29,6 +29,7 @@ PIPE_WIDTH = 100
 _MOST_CELL = 48
 _NARROW_CELL = 24  # where not every column fits
 GAP = 2
+_ROOMY = 70
 _MOST_ROWS = 12
 
 
@@ -109,9 +110,9 @@ def listing(console: Console, columns: Sequence[str], rows: Sequence[Sequence[ob
     table = small_table()
     for place, name in enumerate(columns):
         right = all(is_number(row[place]) for row in rows)
-        # The last column takes what is left and wraps; the others keep their words.
-        last = place == len(columns) - 1
-        table.add_column(name, justify="right" if right else "left", no_wrap=not last, overflow="ellipsis")
+        # The last column takes what is left and wraps, where there is room for words; the others keep theirs.
+        wraps = place == len(columns) - 1 and console.width >= _ROOMY
+        table.add_column(name, justify="right" if right else "left", no_wrap=not wraps, overflow="ellipsis")
     for row in rows:
         table.add_row(*(value if isinstance(value, Text) else Text(cell(value)) for value in row))
     show(console, table)
