@@ -134,7 +134,7 @@ class AgentMemory:
     async def get(self, memory_id: int, *, runtime: Runtime | None = None) -> Memory:
         """The memory `memory_id`, also when it is no longer valid. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             row = await (await conn.execute(_queries["get"], {"id": memory_id, **scope(runtime)})).fetchone()
         if row is None:
             raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
@@ -143,7 +143,7 @@ class AgentMemory:
     async def forget(self, memory_id: int, *, runtime: Runtime | None = None) -> None:
         """Delete the memory `memory_id` for good. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             deleted = await conn.execute(_queries["forget"], {"id": memory_id, **scope(runtime)})
         if deleted.rowcount == 0:
             raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
@@ -153,7 +153,7 @@ class AgentMemory:
     ) -> list[Memory]:
         """The newest valid memories first."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             rows = await conn.execute(_queries["list"], {"kind": kind, "limit": limit, **scope(runtime)})
             return [Memory.from_row(row) async for row in rows]
 
@@ -168,7 +168,7 @@ class AgentMemory:
     async def counts(self, *, runtime: Runtime | None = None) -> dict[str, int]:
         """Valid memories by kind, their `total`, and how many are `unembedded` by the current model."""
         runtime = runtime or await current_runtime()
-        async with runtime.transaction() as conn:
+        async with runtime.connection() as conn:
             rows = await (await conn.execute(_queries["counts"], scope(runtime))).fetchall()
         counts = {row["kind"]: row["total"] for row in rows}
         unembedded = sum(row["unembedded"] for row in rows)
@@ -245,7 +245,7 @@ async def _without_quotes(plan: list[_Planned], runtime: Runtime) -> list[_Plann
     hashes = {content.digest.hex() for planned in plan for content in planned.quoted}
     if not hashes:
         return plan
-    async with runtime.transaction() as conn:
+    async with runtime.connection() as conn:
         rows = await conn.execute(_queries["known_hashes"], {**scope(runtime), "hashes": list(hashes)})
         known = {row["content_hash"] async for row in rows}
     return [
@@ -275,9 +275,11 @@ def _merged(plan: Sequence[_Planned]) -> list[dict[str, Any]]:
 async def _store(rows: Sequence[dict[str, Any]], runtime: Runtime) -> dict[str, Memory]:
     """All rows in one transaction; memories by their hash."""
     saved: dict[str, Memory] = {}
+    # One statement is a transaction of its own, in one round trip.
+    single = len(rows) <= _BATCH and not any(row["kind"] == "schema" for row in rows)
     async for attempt in stamina.retry_context(on=_LOST_RACES, attempts=5, wait_initial=0.01, wait_max=0.2):
         with attempt:
-            async with runtime.transaction() as conn:
+            async with runtime.connection() if single else runtime.transaction() as conn:
                 for start in range(0, len(rows), _BATCH):
                     parameters = {**scope(runtime), "rows": json.dumps(rows[start : start + _BATCH])}
                     if any(row["kind"] == "schema" for row in rows[start : start + _BATCH]):
