@@ -71,6 +71,13 @@ begin
 end $$;
 revoke execute on procedure agents.isolate_tenants(regclass) from public;
 
+-- Which installation this is, as a constant made here: it goes with a backup to any server, where object numbers differ.
+do $$
+begin
+  execute format('create function agents.installation_id() returns text language sql immutable parallel safe return %L::text',
+    gen_random_uuid());
+end $$;
+
 -- The stop switch and the read-only mode: one row a tenant, read before anything is done.
 create table agents.controls (
   tenant_id   text primary key default agents.tenant(),
@@ -778,6 +785,7 @@ revoke all on all functions in schema agents from public;
 revoke all on all tables in schema agents from public;
 grant usage on schema agents to agent_app, agent_actor;
 grant execute on function agents.tenant() to agent_app, agent_actor;
+grant execute on function agents.installation_id() to agent_app;
 grant execute on function agents.begin_turn(text, text, text, text, text, uuid, interval) to agent_app;
 grant execute on function agents.lexemes(text), agents.memory_scope(text, text), agents.bm25_damping(double precision, double precision),
   agents.bm25_weights(tsvector, integer), agents.fold_memory_changes(text), agents.prepare_embedding_model(text, integer),

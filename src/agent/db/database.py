@@ -150,7 +150,10 @@ async def connect(conninfo: str) -> Connection:
 _INSPECT = """
 SELECT current_setting('server_version_num')::int AS version, current_database() AS database, r.rolsuper, r.rolbypassrls,
        pg_is_in_recovery() AS replica, d.oid AS database_oid, r.rolcreaterole,
-       has_function_privilege('pg_catalog.pg_control_system()', 'execute') AS may_identify
+       has_function_privilege('pg_catalog.pg_control_system()', 'execute') AS may_identify,
+       EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+                WHERE n.nspname = 'agents' AND p.proname = 'installation_id'
+                  AND has_schema_privilege(n.oid, 'usage') AND has_function_privilege(p.oid, 'execute')) AS installed
   FROM pg_roles r, pg_database d
  WHERE r.rolname = session_user AND d.datname = current_database()
 """
@@ -169,8 +172,16 @@ async def _inspect(conn: Connection, login: Login, *, allow_bypass_rls: bool) ->
         )
     if row["rolbypassrls"] and not (login == "agent_reader" and allow_bypass_rls):
         raise ConfigurationError(f"The login {login!r} has BYPASSRLS. Run `alter role {login} nobypassrls`.")
-    identity = str(row["database_oid"])
+    identity = await _identity(conn, row)
+    return ServerFacts(version=row["version"], database=row["database"], identity=identity, read_only=row["replica"])
+
+
+async def _identity(conn: Connection, row: DictRow) -> str:
+    """What tells this database from others: our own installation's mark, which a backup keeps, else the server's numbers."""
+    if row["installed"]:
+        own = await (await conn.execute("select agents.installation_id() as id")).fetchone()
+        return str(own["id"]) if own else ""
     if row["may_identify"]:
         system = await (await conn.execute("select system_identifier from pg_control_system()")).fetchone()
-        identity = f"{system['system_identifier']}/{identity}" if system else identity
-    return ServerFacts(version=row["version"], database=row["database"], identity=identity, read_only=row["replica"])
+        return f"{system['system_identifier']}/{row['database_oid']}" if system else str(row["database_oid"])
+    return str(row["database_oid"])
