@@ -25,6 +25,7 @@ SearchMode = Literal["hybrid", "dense", "lexical"]
 MAX_QUERY_CHARS = 8_000
 MAX_LIMIT = 500
 # The schema reaches the prompt by schema linking, complete and in its own form.
+_MOST_RECALLED = 10
 _RECALLED: tuple[MemoryKind, ...] = ("fact", "feedback", "skill", "pattern", "interaction")
 
 
@@ -86,7 +87,7 @@ class SemanticSearch:
         runtime = runtime or await current_runtime()
         room = runtime.settings.memory_tokens if token_budget is None else token_budget
         chosen: list[Memory] = []
-        for memory in await self.search_memories(question, 20, kinds=_RECALLED, runtime=runtime):
+        for memory in await self.search_memories(question, _MOST_RECALLED, kinds=_RECALLED, runtime=runtime):
             cost = estimate_tokens(memory.line + "\n")
             if cost <= room:
                 room -= cost
