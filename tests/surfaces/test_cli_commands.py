@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import typer
 from typer.core import TyperGroup
@@ -198,6 +199,15 @@ def test_status_is_whole_and_says_what_to_fix(run: Run, run_json: Any) -> None:
     assert found["memories"]["total"] > 0
     assert found["pending_approvals"] == 0
     assert any("AGENT_READER_BYPASS_RLS" in fix["problem"] for fix in found["fix"])
+
+
+def test_status_notices_a_schema_that_has_changed_since(run: Run, run_json: Any, demo_environment: Any) -> None:
+    run("discover")
+    assert not run_json("status")["application"]["changed"]
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        conn.execute("alter table clients add column changed_since text")
+    assert run_json("status")["application"]["changed"]
+    assert "changed since" in run("status").stdout
 
 
 def test_status_works_without_a_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
