@@ -41,9 +41,7 @@ def run(chosen: list[str], report: Report) -> None:
 def main() -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "part", nargs="*", help=f"which parts to measure (default: all of {', '.join(parts())})"
-    )
+    parser.add_argument("part", nargs="*", help=f"which parts to measure (default: all of {', '.join(parts())})")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.part) - set(parts()))

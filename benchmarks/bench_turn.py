@@ -25,7 +25,9 @@ LONG_THREAD = 200
 
 
 def script(turns: int) -> list[Any]:
-    return [step for _ in range(turns) for step in (call("execute_sql", sql=SQL), "There are some orders of each status.")]
+    return [
+        step for _ in range(turns) for step in (call("execute_sql", sql=SQL), "There are some orders of each status.")
+    ]
 
 
 async def one_turn(runtime: Runtime, question: str, thread_id: str) -> None:
@@ -46,7 +48,11 @@ async def ours(runtime: Runtime, turns: int) -> list[float]:
 
 async def bare(url: str, turns: int) -> list[float]:
     async with AsyncConnectionPool(
-        url, min_size=1, max_size=4, open=False, kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 0}
+        url,
+        min_size=1,
+        max_size=4,
+        open=False,
+        kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 0},
     ) as pool:
         saver = AsyncPostgresSaver(pool)
         await saver.setup()
@@ -63,7 +69,9 @@ async def bare(url: str, turns: int) -> list[float]:
             started = time.perf_counter()
             config = {"configurable": {"thread_id": f"thread-{number}"}}
             message = {"messages": [("user", f"How many orders are there of each status? ({number})")]}
-            async for _ in agent.astream(message, config, stream_mode=["messages", "updates", "custom"], durability="sync"):
+            async for _ in agent.astream(
+                message, config, stream_mode=["messages", "updates", "custom"], durability="sync"
+            ):
                 pass
             times.append(time.perf_counter() - started)
     return times

@@ -57,7 +57,5 @@ class Report:
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
         rows.insert(1, tuple("-" * width for width in widths))
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-        ]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         return "\n".join([*(line.rstrip() for line in lines), *(f"note: {note}" for note in self.notes)])
