@@ -32,7 +32,7 @@ def test_the_python_example_runs_as_it_stands(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "Spring Launch" in done.stdout
+    assert "Quartz Health" in done.stdout
     assert len(done.stdout.splitlines()) >= 2
 
 
@@ -40,7 +40,7 @@ def test_every_command_of_the_readme_exists_and_every_command_is_in_the_readme()
     help_text = subprocess.run(
         [sys.executable, "-m", "agent.cli.main", "--help"], capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    offered = set(re.findall(r"^\W*([a-z]+)\s{2,}", help_text, re.MULTILINE)) - {"agent"}
+    offered = set(re.findall(r"^│ ([a-z]+) ", help_text, re.MULTILINE)) - {"agent"}
     named = set(re.findall(r"`(?:\.venv/bin/)?agent ([a-z]+)", README))
     assert named <= offered | {"serve"}, named - offered
     assert offered <= named, offered - named

@@ -42,7 +42,7 @@ class SchemaIndex:
         """The block of one relation, all its columns; written once."""
         name = relation["qualified"]
         if name not in self._texts:
-            self._texts[name] = relation_text(relation)
+            self._texts[name] = relation_text(relation, limit=len(relation["columns"]))
         return self._texts[name]
 
     @classmethod
