@@ -23,6 +23,7 @@ from langgraph.types import Command
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.checkpoints import Checkpointer
+from agent.errors import AgentError
 from agent.graph import open_graph
 from agent.runtime import Runtime, current_runtime, use_runtime
 from agent.threads import threads
@@ -32,6 +33,7 @@ _log = structlog.get_logger(__name__)
 
 # Checkpoints are pruned at every n-th turn: often enough to stay small, seldom enough to cost nothing.
 _PRUNE_EVERY = 5
+_ABANDON_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,22 +189,43 @@ async def _stream(graph_input: Any, thread_id: str, runtime: Runtime) -> AsyncIt
     run_id = uuid4()
     task = asyncio.create_task(_drive(graph_input, thread_id, run_id, runtime, queue))
     task.add_done_callback(lambda _: queue.put_nowait(None))
+    reason = "stopped by the user"
     try:
         while (event := await queue.get()) is not None:
             yield event
+        reason = "the run failed"
         await task
+        reason = ""
     finally:
         if not task.done():
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            await asyncio.shield(threads.abandon(thread_id, owner=run_id, runtime=runtime))
+        if reason:
+            await asyncio.shield(_abandon(thread_id, run_id, reason, runtime))
+
+
+async def _abandon(thread_id: str, run_id: UUID, reason: str, runtime: Runtime) -> None:
+    """Free the thread of a run that did not end; while the database is away, the next run of this process does that."""
+    try:
+        async with asyncio.timeout(_ABANDON_SECONDS):
+            await threads.abandon(thread_id, owner=run_id, reason=reason, runtime=runtime)
+    except (AgentError, psycopg.Error, TimeoutError) as error:
+        _unreleased(runtime)[thread_id] = run_id
+        _log.warning("thread_not_released", thread_id=thread_id, error=str(error))
+
+
+def _unreleased(runtime: Runtime) -> dict[str, UUID]:
+    runs: dict[str, UUID] = runtime.made.setdefault(f"unreleased of {runtime.tenant_id}", {})
+    return runs
 
 
 async def _drive(
     graph_input: Any, thread_id: str, run_id: UUID, runtime: Runtime, queue: asyncio.Queue[ChatEvent | None]
 ) -> None:
     with use_runtime(runtime):
+        if left := _unreleased(runtime).pop(thread_id, None):
+            await _abandon(thread_id, left, "the run failed", runtime)
         graph = await _graph(runtime)
         config = _config(thread_id, runtime, run_id)
         answered: Answered | None = None

@@ -51,7 +51,8 @@ class _Stderr(logging.StreamHandler[TextIO]):
 def _renderer(log_format: Format) -> structlog.typing.Processor:
     if log_format == "json":
         return structlog.processors.JSONRenderer(default=str)
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    # Not rich's tracebacks: they print local variables, and some of those are connection strings.
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
 def _shared(log_format: Format) -> list[structlog.typing.Processor]:

@@ -289,9 +289,8 @@ class Settings(BaseSettings):
     @field_validator("database_url", "app_database_url", "app_url", "assessor_url", "reader_url", "actor_url")
     @classmethod
     def _is_postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-            # The value is not quoted: it holds a password.
-            raise ValueError("must have the form postgresql://user:password@host:5432/database")
+        if value is not None:
+            check_postgres_url(value.get_secret_value())
         return value
 
     @field_validator("home")
@@ -330,6 +329,26 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether the agent's own database is the embedded one."""
         return self.database_url is None and self.app_url is None
+
+
+def check_postgres_url(url: str) -> None:
+    """Raise `ValueError` for what libpq does not read as it was meant. Nothing of the URL is quoted: it holds a password."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    form = "must have the form postgresql://user:password@host:5432/database"
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError(form)
+    encoded = f"{form}; in the password write @ as %40, / as %2F, % as %25, a space as %20"
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise ValueError(encoded) from None
+    hosts, ports = str(parts.get("host") or ""), str(parts.get("port") or "")
+    # An unencoded @ or / in the password moves the rest of it into the host or the port.
+    astray = "@" in hosts or "@" in str(parts.get("dbname") or "")
+    if astray or any(port and not port.isdecimal() for port in ports.split(",")):
+        raise ValueError(encoded)
 
 
 def env_example() -> str:

@@ -101,7 +101,8 @@ class Status:
     def usable(self) -> bool:
         """Whether a question could be answered now."""
         logins = bool(self.logins) and all(state == "ok" for state in self.logins.values())
-        return self.database.reachable and not self.database.pending and logins and self.models is not None
+        tables = not self.database.pending and self.memories is not None
+        return self.database.reachable and tables and logins and self.models is not None
 
 
 class _Check:

@@ -128,6 +128,7 @@ class Database:
                 min_size=0,
                 max_size=POOL_SIZE,
                 timeout=CONNECT_TIMEOUT,
+                check=_not_closed,
                 open=False,
                 name=login,
             )
@@ -145,6 +146,15 @@ async def connect(conninfo: str) -> Connection:
         application_name="learning-agent",
         connect_timeout=CONNECT_TIMEOUT,
     )
+
+
+async def _not_closed(conn: Connection) -> None:
+    """Raise when the server has closed an idle connection, so that the pool gives another one: after a restart, say.
+
+    Looks only at what has arrived: it costs no round trip. Twice, because the server's last words come before the end.
+    """
+    for _ in range(2):
+        conn.pgconn.consume_input()
 
 
 _INSPECT = """

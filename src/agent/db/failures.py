@@ -27,6 +27,11 @@ def connection_failure(error: psycopg.Error, conninfo: str) -> AgentError:
         return ConfigurationError(
             f"The pooler does not know the user in {where}. Use Supabase's direct or session-mode URL."
         )
+    if error.sqlstate == "53300" or "too many c" in text or "remaining connection slots" in text:
+        return DatabaseUnavailable(
+            f"The server of {where} has no connection left. Close other clients, or raise max_connections "
+            "(or the limit of the role or database), then try again."
+        )
     # The last attempt's own line; libpq indents its hints.
     reasons = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
     reason = reasons[-1].strip().rstrip(".") if reasons else type(error).__name__

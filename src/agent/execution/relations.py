@@ -16,6 +16,10 @@ from agent.runtime import Runtime
 _QUERIES = load_queries(__package__)
 
 
+class NoSuchName(InvalidArguments):
+    """The arguments name a table or column that is not there; perhaps it was."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """A column: `labels` are the values of an enum, `category` is pg_type.typcategory."""
@@ -52,7 +56,7 @@ class NamedRelation:
         for found in (exact, folded):
             if len(found) == 1:
                 return found[0]
-        raise InvalidArguments(f"{self} has no column {name!r}. {near(name, [column.name for column in self.columns])}")
+        raise NoSuchName(f"{self} has no column {name!r}. {near(name, [column.name for column in self.columns])}")
 
 
 async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
@@ -67,7 +71,7 @@ async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
                 return _relation(rows[0])
         names = await (await conn.execute(_QUERIES["relation_names"])).fetchall()
     known = [row["name"] if row["schema"] == "public" else f"{row['schema']}.{row['name']}" for row in names]
-    raise InvalidArguments(f"There is no table {name!r}. {near(name, known)}")
+    raise NoSuchName(f"There is no table {name!r}. {near(name, known)}")
 
 
 def check_text(text: str, what: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import structlog
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.errors import (
@@ -32,11 +33,18 @@ from agent.execution.execution_tools import Tool, tool_named
 from agent.execution.log import record
 from agent.execution.preview import preview, untouched
 from agent.execution.reading import read
+from agent.execution.relations import NoSuchName
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION, judge
+from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
 from agent.types import Assessment, CallKey, ToolResult
+
+_log = structlog.get_logger(__name__)
+# Undefined table, column, function, object, schema.
+_NAME_IS_GONE = frozenset({"42P01", "42703", "42883", "42704", "3F000"})
+_CHANGED = " The database's schema has changed since it was shown to you: look with describe_schema before you go on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +114,8 @@ class SafeExecutor:
             result = await _run(plan, request, runtime)
         except AgentError as error:
             result = _error_result(error)
+            if await _schema_changed(error, runtime):
+                result["error"] += _CHANGED
             await _record(request, assessment, result, started, runtime)
             if isinstance(error, OperatorError):
                 raise
@@ -242,6 +252,18 @@ def _unknown(action: str) -> Assessment:
         verdict="refuse", risk="LOW", reasons=("not-assessed",), sentence=f"{action!r:.200} was not assessed.",
         policy_version=POLICY_VERSION,
     )  # fmt: skip
+
+
+async def _schema_changed(error: AgentError, runtime: Runtime) -> bool:
+    """Whether the action failed on a name that is gone because the schema is another one; what is known is then read again."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    if state not in _NAME_IS_GONE and not isinstance(error, NoSuchName):
+        return False
+    try:
+        return await auto_discovery.refresh_if_changed(runtime=runtime)
+    except (AgentError, psycopg.Error) as failed:  # the action's own error is what the model must read
+        _log.warning("refresh_failed", error=str(failed))
+        return False
 
 
 def _error_result(error: AgentError) -> ToolResult:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from zlib import crc32
 
 import stamina
@@ -212,7 +213,7 @@ class OpenAIEmbedder:
         return vectors
 
     def _failure(self, error: Exception) -> ProviderUnavailable | InvalidInput:
-        where = self._base_url or "api.openai.com"
+        where = _without_credentials(self._base_url or "https://api.openai.com/v1")
         status = getattr(error, "status_code", None)
         if status in _REFUSED:
             return InvalidInput(f"{self.model} at {where} refused the text (HTTP {status}).")
@@ -226,6 +227,11 @@ class OpenAIEmbedder:
         return ProviderUnavailable(
             f"{self.model} at {where} did not answer ({reason}). Try again later; search goes on by words."
         )
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _is_transient(error: Exception) -> bool:

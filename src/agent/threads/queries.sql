@@ -27,13 +27,13 @@ UPDATE agents.threads SET lease_owner = %(owner)s, lease_until = now() + %(lease
 UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL, updated_at = now()
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
 
--- abandon_run: the run was stopped: its turn ends, unless it waits for a human, and the thread is free
+-- abandon_run: the run did not come to its end: its turn ends, unless it waits for a human, and the thread is free
 WITH freed AS (
   UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
   RETURNING turn_count
 )
-UPDATE agents.turns SET status = 'failed', error = 'stopped by the user', finished_at = now()
+UPDATE agents.turns SET status = 'failed', error = %(reason)s, finished_at = now()
   FROM freed
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = turn_count AND status = 'running'
 

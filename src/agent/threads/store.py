@@ -99,11 +99,13 @@ class Threads:
             with suppress(asyncio.CancelledError):
                 await keeper
 
-    async def abandon(self, thread_id: str, *, owner: UUID, runtime: Runtime | None = None) -> None:
-        """The run was stopped by its user: its turn ends as failed, and the thread is free at once."""
+    async def abandon(
+        self, thread_id: str, *, owner: UUID, reason: str = "stopped by the user", runtime: Runtime | None = None
+    ) -> None:
+        """The run did not come to its end: its turn ends as failed for `reason`, and the thread is free at once."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            await conn.execute(_QUERIES["abandon_run"], _values(runtime, thread_id, owner=owner))
+            await conn.execute(_QUERIES["abandon_run"], _values(runtime, thread_id, owner=owner, reason=reason))
 
     async def wait(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> None:
         """The turn waits for a human: mark it so and let the thread go."""
