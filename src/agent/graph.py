@@ -16,14 +16,14 @@ from agent import nodes
 from agent.checkpoints import Checkpointer
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime
-from agent.state import ApprovalState, CallState, State
+from agent.state import State
 
 builder = StateGraph(State)
 builder.add_node("load_knowledge", nodes.load_knowledge)
 builder.add_node("act", nodes.act)
-builder.add_node("safe_executor", nodes.safe_executor_node, input_schema=CallState)
+builder.add_node("safe_executor", nodes.safe_executor_node)
 builder.add_node("collect", nodes.collect)
-builder.add_node("human_approval", nodes.human_approval, input_schema=ApprovalState)
+builder.add_node("human_approval", nodes.human_approval)
 builder.add_node("save_memory", nodes.save_memory)
 
 builder.add_edge(START, "load_knowledge")

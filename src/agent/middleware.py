@@ -7,7 +7,6 @@ Before a run it loads what is known for the question, shows it to the model as d
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NotRequired, cast
 
@@ -15,7 +14,7 @@ from langchain.agents.middleware import AgentMiddleware, AgentState, ModelReques
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 
 from agent import prompts
-from agent.learning.learning_middleware import Interaction, Knowledge, learning_middleware
+from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.runtime import Runtime
 
 
@@ -37,14 +36,7 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
     async def abefore_agent(self, state: KnowledgeState, runtime: Any) -> dict[str, Any]:
         """Load the schema parts and memories that matter for the last question."""
         knowledge = await learning_middleware.load(_question(state["messages"]), runtime=self._runtime)
-        return {
-            "knowledge": {
-                "schema": knowledge.schema,
-                "memories": knowledge.memories,
-                "memory_ids": list(knowledge.memory_ids),
-                "mark": secrets.token_hex(4),
-            }
-        }
+        return {"knowledge": prompts.shown(knowledge)}
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -53,9 +45,7 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
         known = cast("KnowledgeState", request.state).get("knowledge")
         if not known:
             return await handler(request)
-        message = prompts.system_message(
-            Knowledge(schema=known["schema"], memories=known["memories"]), mark=known["mark"]
-        )
+        message = prompts.system_message(known)
         own = request.system_message.text if request.system_message else ""
         return await handler(request.override(system_message=SystemMessage(f"{message.text}\n\n{own}".strip())))
 

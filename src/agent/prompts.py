@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from agent.learning.learning_middleware import Knowledge
+from agent.providers.model_stream import tokens_of
 from agent.threads import StoredCall, Transcript, Turn
 from agent.types import ToolResult
 
@@ -25,16 +28,22 @@ You answer questions about one Postgres database and carry out changes in it, us
 LAST_ROUND = """\
 You have no tool calls left in this turn. Answer with what you have found so far and say what is missing."""
 
-# Characters per token, on the low side, so that a budget is never overrun.
-_CHARS_PER_TOKEN = 3.5
 _RESULT_CHARS = 12_000
 _EARLIER_RESULT_CHARS = 1_000
 
 
-def system_message(knowledge: Knowledge, *, mark: str, summary: str = "") -> SystemMessage:
-    """Instructions, then knowledge between data marks. `mark` is random per turn, so that data cannot forge it."""
-    parts = [INSTRUCTIONS]
-    for name, text in (("schema", knowledge.schema), ("memories", knowledge.memories), ("earlier turns", summary)):
+def shown(knowledge: Knowledge) -> dict[str, Any]:
+    """`knowledge` as it is kept in a graph's state, with the `mark` of its data: random, so that data cannot forge it."""
+    return {
+        "schema": knowledge.schema, "memories": knowledge.memories, "tables": list(knowledge.tables),
+        "memory_ids": list(knowledge.memory_ids), "mark": secrets.token_hex(4),
+    }  # fmt: skip
+
+
+def system_message(known: Mapping[str, Any], *, summary: str = "") -> SystemMessage:
+    """Instructions, then what `shown` made of the knowledge, between data marks."""
+    parts, mark = [INSTRUCTIONS], known["mark"]
+    for name, text in (("schema", known["schema"]), ("memories", known["memories"]), ("earlier turns", summary)):
         if text:
             parts.append(f"<data {mark} {name}>\n{text.replace(mark, '')}\n</data {mark}>")
     return SystemMessage("\n\n".join(parts))
@@ -43,11 +52,11 @@ def system_message(knowledge: Knowledge, *, mark: str, summary: str = "") -> Sys
 def conversation(transcript: Transcript, *, token_budget: int) -> list[BaseMessage]:
     """The thread as messages, the current turn whole, then as many earlier turns as fit, newest first."""
     current = list(_turn_messages(transcript.current, result_chars=_RESULT_CHARS))
-    left = token_budget - _tokens(current)
+    left = token_budget - tokens_of(current)
     earlier: list[BaseMessage] = []
     for turn in reversed(transcript.earlier):
         messages = list(_turn_messages(turn, result_chars=_EARLIER_RESULT_CHARS))
-        left -= _tokens(messages)
+        left -= tokens_of(messages)
         if left < 0:
             break
         earlier[:0] = messages
@@ -95,8 +104,3 @@ def _turn_messages(turn: Turn, *, result_chars: int) -> Iterator[BaseMessage]:
             yield result_message(call, limit=result_chars)
     if turn.answer is not None:
         yield AIMessage(turn.answer)
-
-
-def _tokens(messages: Sequence[BaseMessage]) -> int:
-    text = sum(len(str(message.content)) + len(str(getattr(message, "tool_calls", ""))) for message in messages)
-    return int(text / _CHARS_PER_TOKEN) + 4 * len(messages)

@@ -67,7 +67,7 @@ def chunks_of(message: AIMessage) -> list[AIMessageChunk]:
 
 
 def tokens_of(messages: Sequence[BaseMessage]) -> int:
-    """Estimated tokens of `messages`, for servers that do not report their usage."""
+    """Estimated tokens of `messages`: for budgets, and for servers that do not report their usage."""
     return sum(_PER_MESSAGE + estimate_tokens(_wire_text(message)) for message in messages)
 
 

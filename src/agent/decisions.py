@@ -1,0 +1,154 @@
+"""What the nodes decide, as pure rules: state, messages and stored rows in, values out; no database and no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
+
+from agent.approval.human_approval import Approval, Decision
+from agent.errors import InvalidInput
+from agent.state import State
+from agent.threads import RequestedCall, StoredCall, Transcript
+from agent.types import ToolResult
+
+# Messages of about this many turns stay in the graph's state, for Studio; the model is shown our rows instead.
+_MESSAGES_KEPT = 40
+# The words of LangChain's human-in-the-loop requests, and those of Agent Inbox.
+_DECISIONS: dict[str, Decision] = {"approve": "approve", "reject": "reject", "accept": "approve", "ignore": "reject"}
+
+
+def new_question(state: State) -> HumanMessage | None:
+    """What was asked last and is not begun yet; None when the graph was invoked without a question."""
+    messages = state.get("messages", [])
+    if state.get("deferred"):
+        return next(message for message in reversed(messages) if isinstance(message, HumanMessage))
+    last = messages[-1] if messages else None
+    return last if isinstance(last, HumanMessage) else None
+
+
+def clean_question(text: str, *, limit: int) -> str:
+    """The question as it can be stored: no NUL bytes or lone surrogates. Raises `InvalidInput` when empty or too long."""
+    cleaned = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8").strip()
+    if not cleaned:
+        raise InvalidInput("The question is empty: ask something.")
+    if len(cleaned) > limit:
+        raise InvalidInput(
+            f"The question has {len(cleaned):,} characters; at most {limit:,} are taken (AGENT_MAX_QUESTION_CHARS). "
+            "Shorten it, or put the data into a table and ask about that."
+        )
+    return cleaned
+
+
+def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
+    """The calls in a model's answer; malformed ones and those beyond `most` carry the error that the model will read."""
+    calls = [
+        RequestedCall(tool=str(call["name"]), arguments=_storable(call["args"]), call_id=str(call.get("id") or ""))
+        for call in message.tool_calls
+    ]
+    calls += [
+        RequestedCall(
+            tool=str(call.get("name") or "unknown"),
+            call_id=str(call.get("id") or ""),
+            error=f"The arguments are not a JSON object: {str(call.get('args'))[:200]!r}. Call the tool again.",
+        )
+        for call in message.invalid_tool_calls
+    ]
+    refused = f"Not done: at most {most} calls are taken at once. Ask for the rest in the next step."
+    return [
+        call if place < most else RequestedCall(tool=call.tool, call_id=call.call_id, error=refused)
+        for place, call in enumerate(calls)
+    ]
+
+
+def _storable(value: Any) -> Any:
+    """JSON without what Postgres's jsonb cannot hold: NUL characters and lone surrogates."""
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {str(_storable(key)): _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value
+
+
+def approval_request(approval: Approval, *, problem: str = "") -> dict[str, Any]:
+    """The interrupt's payload, in the form that LangChain's human-in-the-loop tools render."""
+    return {
+        "action_requests": [
+            {"name": approval.action, "args": approval.arguments, "description": f"{problem}{approval.summary}"}
+        ],
+        "review_configs": [{"action_name": approval.action, "allowed_decisions": ["approve", "reject"]}],
+        "approval_id": approval.id,
+        "risk_level": approval.risk_level,
+        "preview": approval.preview,
+        "expires_at": approval.expires_at.isoformat(),
+    }
+
+
+def read_decision(value: Any) -> tuple[Decision, str | None] | None:
+    """(decision, comment) in a resume value: {"type": "approve"}, {"decisions": [{"type": ...}]}, or "approve"."""
+    if isinstance(value, dict) and isinstance(value.get("decisions"), list) and len(value["decisions"]) == 1:
+        value = value["decisions"][0]
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        value = {"type": value.strip().lower()}
+    if not isinstance(value, dict):
+        return None
+    decision = _DECISIONS.get(str(value.get("type")))
+    comment = value.get("message") or value.get("args")
+    return (decision, comment if isinstance(comment, str) else None) if decision else None
+
+
+def ended(
+    state: State, transcript: Transcript, answer: str, *, error: str | None = None, message_id: str | None = None
+) -> dict[str, Any]:
+    """The end of a turn: its answer, where it comes from, and what there is to remember."""
+    calls, knowledge = transcript.current.calls, state.get("knowledge", {})
+    ending = {
+        "sources": sources_of(calls, knowledge),
+        "interaction": {
+            "question": transcript.current.question,
+            "statements": [result["sql"] for result in _results(calls) if result.get("sql")],
+            "outcomes": [
+                _outcome(call) for call in calls if call.approval_id or not (call.result or {}).get("success")
+            ],
+            "recalled": list(knowledge.get("memory_ids", ())),
+            "tools": [call.tool for call in calls],
+        },
+    }
+    message = AIMessage(answer, id=message_id)
+    return {"route": "save", "answer": answer, "error": error, "ending": ending, "messages": [message]}
+
+
+def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[str, Any]:
+    """Where an answer comes from: the SQL that ran with its row counts, and the memories that were at hand."""
+    return {
+        "statements": [
+            {"sql": result["sql"], "row_count": result.get("row_count"), "success": result.get("success")}
+            for result in _results(calls)
+            if result.get("sql")
+        ],
+        "memories": list(knowledge.get("memory_ids", ())),
+        "tables": list(knowledge.get("tables", ())),
+    }
+
+
+def _results(calls: Sequence[StoredCall]) -> list[ToolResult]:
+    return [call.result for call in calls if call.result is not None]
+
+
+def _outcome(call: StoredCall) -> str:
+    result = call.result or {}
+    return f"{call.tool} {result.get('status')}: {result.get('error') or result.get('message') or ''}"
+
+
+def outdated_messages(state: State) -> list[RemoveMessage]:
+    """Removals that keep the state's transcript to its newest messages, cut before a question."""
+    messages = state.get("messages", [])
+    extra = len(messages) - _MESSAGES_KEPT
+    while 0 < extra < len(messages) and not isinstance(messages[extra], HumanMessage):
+        extra += 1
+    return [RemoveMessage(id=str(message.id)) for message in messages[: max(extra, 0)]]
