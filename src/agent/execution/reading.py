@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from psycopg.rows import tuple_row
 
 from agent.db import Connection, load_queries
 from agent.errors import StatementFailed
@@ -47,10 +48,10 @@ async def read(statement: Statement, *, runtime: Runtime, max_rows: int | None =
     seconds = runtime.settings.statement_timeout
     async with runtime.app.connection("agent_reader") as conn:
         try:
-            async with asyncio.timeout(seconds + _GRACE), _read_only(conn, seconds):
+            async with asyncio.timeout(seconds + _GRACE), _leaving_nothing(conn):
                 if statement.kind == "SelectStmt":
-                    return await _by_cursor(conn, statement.sql, limit, runtime.settings.max_result_bytes)
-                return await _directly(conn, statement.sql, limit, runtime.settings.max_result_bytes)
+                    return await _by_cursor(conn, statement.sql, limit, runtime)
+                return await _directly(conn, statement.sql, limit, runtime)
         except TimeoutError as error:
             await conn.close()
             raise StatementFailed(too_slow(seconds)) from error
@@ -59,40 +60,44 @@ async def read(statement: Statement, *, runtime: Runtime, max_rows: int | None =
 
 
 @asynccontextmanager
-async def _read_only(conn: Connection, seconds: float) -> AsyncIterator[None]:
-    limits = {
-        "statement_ms": str(int(seconds * 1000)), "lock_ms": str(_LOCK_MS), "idle_ms": str(int(seconds * 2000)),
-    }  # fmt: skip
+async def _leaving_nothing(conn: Connection) -> AsyncIterator[None]:
     try:
-        async with conn.pipeline():
-            await conn.execute("BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY")
-            await conn.execute(_QUERIES["reader_limits"], limits)
         yield
     finally:
         await reset(conn)
 
 
-async def _by_cursor(conn: Connection, sql: str, limit: int, most_bytes: int) -> Rows:
-    async with conn.cursor(name="agent_read") as cursor:
+async def _begin(conn: Connection, runtime: Runtime) -> None:
+    """Queue the beginning of a read: inside a pipeline, so that it costs no round trip of its own."""
+    seconds = runtime.settings.statement_timeout
+    limits = {
+        "statement_ms": str(int(seconds * 1000)), "lock_ms": str(_LOCK_MS), "idle_ms": str(int(seconds * 2000)),
+    }  # fmt: skip
+    await conn.execute("BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY")
+    await conn.execute(_QUERIES["reader_limits"], limits)
+
+
+async def _by_cursor(conn: Connection, sql: str, limit: int, runtime: Runtime) -> Rows:
+    batch, most_bytes = min(_FIRST_BATCH, limit + 1), runtime.settings.max_result_bytes
+    async with conn.cursor(row_factory=tuple_row) as cursor:
         take_as_text(cursor)
-        # The text passed the parser; without parameters the driver sends it as it is.
-        await cursor.execute(sql)
+        async with conn.pipeline():  # one round trip, and the extended protocol: one statement each
+            await _begin(conn, runtime)
+            await conn.execute(f"DECLARE agent_read NO SCROLL CURSOR FOR {sql}".encode())
+            await cursor.execute(_fetch(batch))
         oids = [column.type_code for column in cursor.description or ()]
         result = Rows([column.name for column in cursor.description or ()])
-        batch = min(_FIRST_BATCH, limit + 1)
-        while not result.truncated:
-            rows = await _fetch(cursor, batch)
+        while True:
+            rows = await cursor.fetchall()
             _add(result, rows, oids, limit=limit, most_bytes=most_bytes)
-            if len(rows) < batch:
-                break
+            if result.truncated or len(rows) < batch:
+                return result
             batch = _next_batch(result, limit, most_bytes)
-        return result
+            await cursor.execute(_fetch(batch))
 
 
-async def _fetch(cursor: Any, size: int) -> list[tuple[Any, ...]]:
-    cursor.row_factory = psycopg.rows.tuple_row
-    rows: list[tuple[Any, ...]] = await cursor.fetchmany(size)
-    return rows
+def _fetch(size: int) -> bytes:
+    return f"FETCH FORWARD {size} FROM agent_read".encode()
 
 
 def _next_batch(result: Rows, limit: int, most_bytes: int) -> int:
@@ -121,14 +126,16 @@ def _cells(row: tuple[Any, ...], oids: list[int], most_bytes: int) -> tuple[list
     return [value for value, _ in pairs], any(cut for _, cut in pairs)
 
 
-async def _directly(conn: Connection, sql: str, limit: int, most_bytes: int) -> Rows:
-    async with conn.cursor() as cursor:
+async def _directly(conn: Connection, sql: str, limit: int, runtime: Runtime) -> Rows:
+    async with conn.cursor(row_factory=tuple_row) as cursor:
         take_as_text(cursor)
-        async with conn.pipeline():  # the extended protocol, without parameters too
-            await cursor.execute(sql)
+        async with conn.pipeline():
+            await _begin(conn, runtime)
+            await cursor.execute(sql.encode())
         if cursor.description is None:
             return Rows([])
         result = Rows([column.name for column in cursor.description])
         oids = [column.type_code for column in cursor.description]
-        _add(result, await _fetch(cursor, limit + 1), oids, limit=limit, most_bytes=most_bytes)
+        rows = await cursor.fetchmany(limit + 1)
+        _add(result, rows, oids, limit=limit, most_bytes=runtime.settings.max_result_bytes)
         return result
