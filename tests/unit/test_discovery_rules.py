@@ -173,6 +173,7 @@ def test_the_deny_list_takes_tables_columns_and_globs() -> None:
     assert not deny.column("public", "orders", "id")
     assert not deny.column("other", "logs", "body")
     assert not DenyList.parse("pub*").table("public", "orders")
+    assert DenyList.parse(" , Payroll ").table("public", "PAYROLL")
 
 
 @given(names, names, names)

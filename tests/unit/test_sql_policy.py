@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from agent.errors import InvalidArguments
 from agent.execution.acting import wrap
 from agent.execution.catalog import Code, Facts, Inner, Relation
-from agent.execution.deny import denies_column, denies_table, patterns_of
 from agent.execution.json_values import from_json, plain, shorten
 from agent.execution.sql_parsing import MOST_CHARACTERS, Name, kind_of, parse, same, walk
 from agent.execution.sql_policy import judge
@@ -217,16 +216,6 @@ def test_text_that_is_not_one_statement_is_refused_in_words(sql: str) -> None:
     with pytest.raises(InvalidArguments) as caught:
         parse(sql)
     assert 10 < len(str(caught.value)) < 300
-
-
-def test_deny_patterns_name_tables_and_columns_with_globs() -> None:
-    patterns = patterns_of(" people.email , *.card_* , Payroll, hr.* ")
-    assert denies_column(patterns, Name("public", "people"), "Email")
-    assert denies_column(patterns, Name("x", "any"), "card_number")
-    assert denies_table(patterns, Name("public", "PAYROLL"))
-    assert denies_table(patterns, Name("hr", "anything"))
-    assert not denies_table(patterns, Name("public", "people"))
-    assert not denies_column(patterns, Name("public", "orders"), "email")
 
 
 @given(

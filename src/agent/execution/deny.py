@@ -1,4 +1,4 @@
-"""Columns and tables that must never reach a model (AGENT_DENY), in whatever form a statement asks for them. Pure.
+"""What a statement would show of columns and tables on the deny-list, in whatever form it asks for them. Pure.
 
 A name is judged without resolving scopes, so some harmless statements are refused too; none that shows a denied
 column is accepted. Whole rows count: `*`, `t.*`, a table's alias used as a value, columns renamed by an alias.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from agent.execution.catalog import Facts, Relation
 from agent.execution.sql_parsing import Message, Name, Statement, kind_of, name_of, walk
+from agent.learning.privacy import DenyList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,45 +36,19 @@ class Denied:
         )
 
 
-def patterns_of(deny: str) -> tuple[tuple[str, ...], ...]:
-    """The patterns of AGENT_DENY, each split at its dots, in lower case."""
-    return tuple(tuple(item.strip().lower().split(".")) for item in deny.split(",") if item.strip())
-
-
-def denies_table(patterns: Iterable[tuple[str, ...]], name: Name) -> bool:
-    """Whether a pattern denies a whole table: `table` or `schema.table`."""
-    schema, table = name.schema.lower(), name.name.lower()
-    return any(
-        (len(parts) == 1 and fnmatchcase(table, parts[0]))
-        or (len(parts) == 2 and fnmatchcase(schema, parts[0]) and fnmatchcase(table, parts[1]))
-        for parts in patterns
-    )
-
-
-def denies_column(patterns: Iterable[tuple[str, ...]], name: Name, column: str) -> bool:
-    """Whether a pattern denies one column: `table.column` or `schema.table.column`, or its whole table."""
-    parts_of_column = (name.schema.lower(), name.name.lower(), column.lower())
-    patterns = tuple(patterns)
-    return denies_table(patterns, name) or any(
-        len(parts) in {2, 3}
-        and all(fnmatchcase(value, part) for value, part in zip(parts_of_column[-len(parts) :], parts, strict=True))
-        for parts in patterns
-    )
-
-
-def denied_relations(patterns: tuple[tuple[str, ...], ...], facts: Facts) -> list[Denied]:
+def denied_relations(deny: DenyList, facts: Facts) -> list[Denied]:
     """What is denied of the relations that a statement names, of their partitions and parents, of what views show."""
-    return [found for relation in facts.relations if (found := _denied(patterns, relation)) is not None]
+    return [found for relation in facts.relations if (found := _denied(deny, relation)) is not None]
 
 
-def _denied(patterns: tuple[tuple[str, ...], ...], relation: Relation) -> Denied | None:
+def _denied(deny: DenyList, relation: Relation) -> Denied | None:
     family = [relation.name, *(name for name, _ in relation.kin)]
-    if any(denies_table(patterns, name) for name in family):
+    if any(deny.table(name.schema, name.name) for name in family):
         return Denied(name=relation.name, whole=True)
-    if any(_shows_denied(patterns, name, column) for name, column in relation.shows):
+    if any(_shows_denied(deny, name, column) for name, column in relation.shows):
         return Denied(name=relation.name, columns=frozenset(relation.columns), allowed=())
     columns = frozenset(
-        column for column in relation.columns if any(denies_column(patterns, name, column) for name in family)
+        column for column in relation.columns if any(deny.column(name.schema, name.name, column) for name in family)
     )
     if not columns:
         return None
@@ -82,8 +56,8 @@ def _denied(patterns: tuple[tuple[str, ...], ...], relation: Relation) -> Denied
     return Denied(name=relation.name, columns=columns, allowed=allowed)
 
 
-def _shows_denied(patterns: tuple[tuple[str, ...], ...], name: Name, column: str) -> bool:
-    return denies_column(patterns, name, column) if column else denies_table(patterns, name)
+def _shows_denied(deny: DenyList, name: Name, column: str) -> bool:
+    return deny.column(name.schema, name.name, column) if column else deny.table(name.schema, name.name)
 
 
 def shown(statement: Statement, denied: Iterable[Denied]) -> list[Denied]:

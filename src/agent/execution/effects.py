@@ -24,11 +24,11 @@ from agent.db import Connection, load_queries
 from agent.db.failures import statement_failure
 from agent.errors import ActionRefused, AgentError, AgentStopped, StatementFailed
 from agent.execution.acting import Outcome, actor_transaction, run_statement
-from agent.execution.deny import denies_column, patterns_of
 from agent.execution.json_values import shorten, size_of
 from agent.execution.log import loggable
 from agent.execution.sessions import failure
-from agent.execution.sql_parsing import Name, Statement
+from agent.execution.sql_parsing import Statement
+from agent.learning.privacy import DenyList
 from agent.runtime import Runtime
 from agent.types import ToolResult
 
@@ -284,9 +284,9 @@ def _read_back(statement: Statement, outcome: Outcome, deny: str) -> tuple[list[
     if not outcome.detailed:
         return outcome.columns, outcome.rows
     relation = statement.node.relation
-    name, patterns = Name(relation.schemaname, relation.relname), patterns_of(deny)
+    denied, place = DenyList.parse(deny), (relation.schemaname, relation.relname)
     values = [change.after or change.before or {} for change in outcome.changes]
-    columns = [column for column in (values[0] if values else {}) if not denies_column(patterns, name, column)]
+    columns = [column for column in (values[0] if values else {}) if not denied.column(*place, column)]
     return columns, [[value.get(column) for column in columns] for value in values]
 
 

@@ -7,10 +7,9 @@ import math
 from psycopg import sql
 
 from agent.errors import InvalidArguments
-from agent.execution.deny import denies_column, patterns_of
 from agent.execution.relations import NamedRelation, check_text, find_relation
-from agent.execution.sql_parsing import Name
 from agent.execution.tool_arguments import Filter, QueryData, Scalar
+from agent.learning.privacy import DenyList
 from agent.runtime import Runtime
 
 _COMPARISONS = {
@@ -46,8 +45,8 @@ def _columns(arguments: QueryData, relation: NamedRelation, deny: str) -> list[s
         return [relation.column(name).name for name in arguments.columns if name != "*"] or [
             column.name for column in relation.columns
         ]
-    patterns, name = patterns_of(deny), Name(relation.schema, relation.name)
-    allowed = [column.name for column in relation.columns if not denies_column(patterns, name, column.name)]
+    denied, place = DenyList.parse(deny), (relation.schema, relation.name)
+    allowed = [column.name for column in relation.columns if not denied.column(*place, column.name)]
     # A table that is denied as a whole is refused by the policy, which says so.
     return allowed or [column.name for column in relation.columns]
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 
 from agent.execution import sql_allowed as allowed
 from agent.execution.catalog import Facts, Inner
-from agent.execution.deny import denied_relations, patterns_of, shown
+from agent.execution.deny import denied_relations, shown
 from agent.execution.sql_kinds import WRITES, Danger, describe, risk_of
 from agent.execution.sql_parsing import Message, Name, Statement, kind_of, name_of, walk
+from agent.learning.privacy import DenyList
 from agent.types import Assessment
 
 POLICY_VERSION = "2"
@@ -113,10 +114,10 @@ def _schemas_of_objects(message: Message, kind: str) -> list[str]:
 
 
 def _denials(statement: Statement, facts: Facts, deny: str) -> Iterator[tuple[str, str]]:
-    patterns = patterns_of(deny)
-    if not patterns:
+    denied = DenyList.parse(deny)
+    if not denied.patterns:
         return
-    for one in shown(statement, denied_relations(patterns, facts)):
+    for one in shown(statement, denied_relations(denied, facts)):
         yield f"denied:{one.name}", one.sentence
     for name in sorted(statement.names.relations):
         if name.name in allowed.VALUE_CATALOGS:
