@@ -12,7 +12,6 @@
     │   └── StatementFailed           the database refused the statement
     ├── PolicyError               nobody: a rule said no
     │   ├── ActionRefused             the action needs an approval that cannot be asked for, or is forbidden
-    │   ├── ActionRejected            a human said no, or nobody answered in time
     │   └── AgentStopped              the stop switch or the read-only mode is on
     └── OperatorError             whoever runs the agent
         ├── ConfigurationError        change a setting
@@ -84,10 +83,6 @@ class PolicyError(AgentError):
 
 class ActionRefused(PolicyError):
     """The action needs a human's approval, or is not allowed at all."""
-
-
-class ActionRejected(PolicyError):
-    """A human rejected the action, or nobody answered in time; it was not executed."""
 
 
 class AgentStopped(PolicyError):

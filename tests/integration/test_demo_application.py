@@ -46,7 +46,6 @@ def summary(url: str) -> dict[str, object]:
 
 
 async def test_the_agents_logins_read_and_change_it(demo_runtime: Runtime) -> None:
-    assert await application.is_demo(runtime=demo_runtime)
     async with demo_runtime.app.connection("agent_reader") as conn:
         for table in ("clients", "invoices", "ad_spend", "client_revenue", "channel_performance"):
             row = await (await conn.execute(f"select count(*) as n from public.{table}")).fetchone()
@@ -63,10 +62,6 @@ async def test_a_table_with_row_level_security_and_no_policy_looks_empty_to_the_
     async with demo_runtime.app.connection("agent_reader") as conn:
         row = await (await conn.execute("select count(*) as n from public.salaries")).fetchone()
     assert row == {"n": 0}
-
-
-async def test_another_application_is_not_the_demo(runtime: Runtime) -> None:
-    assert not await application.is_demo(runtime=runtime)
 
 
 def test_it_has_what_real_applications_have(demo_settings: Settings) -> None:
@@ -139,23 +134,12 @@ def test_it_loads_once_and_a_reset_undoes_every_change(settings: Settings) -> No
     assert second == first
 
 
-def test_removing_it_leaves_everything_else(settings: Settings) -> None:
+def test_a_reset_drops_nothing_that_somebody_else_made(settings: Settings) -> None:
     application.load_demo(settings)
     with psycopg.connect(admin_url(settings)) as conn:
         conn.execute("create view public.mine as select id from public.clients")
     with pytest.raises(ConfigurationError, match="view mine depends on"):
-        application.remove_demo(settings)
-    with psycopg.connect(admin_url(settings)) as conn:
-        conn.execute("drop view public.mine; create table public.mine (id int)")
-    application.remove_demo(settings)
-    with psycopg.connect(admin_url(settings)) as conn:
-        assert conn.execute(_TABLES).fetchall() == [("mine",)]
-        assert (
-            conn.execute(
-                "select typname from pg_type where typnamespace = 'public'::regnamespace and typtype in ('e', 'd')"
-            ).fetchall()
-            == []
-        )
+        application.reset_demo(settings)
 
 
 def test_money_sums_are_exact(demo_settings: Settings) -> None:

@@ -87,7 +87,6 @@ async def test_a_restore_on_another_machine_gives_the_same_data_to_the_same_logi
     assert filled.home.joinpath("secret").read_text() != other.home.joinpath("secret").read_text()
     runtime = await open_runtime(other)
     try:
-        assert await application.is_demo(runtime=runtime)
         async with runtime.transaction() as conn:
             row = await (await conn.execute("select count(*) as n from agents.threads")).fetchone()
             assert row == {"n": 1}

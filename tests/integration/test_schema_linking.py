@@ -12,7 +12,7 @@ import pytest
 from agent.learning import auto_discover
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.memory import agent_memory
-from agent.learning.schema_linking import describe, find_relation, link_schema
+from agent.learning.schema_linking import describe, link_schema
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster
@@ -111,21 +111,6 @@ async def test_describing_a_type_or_function_tells_it(runtime: Runtime) -> None:
 
 async def test_describing_what_is_not_there_names_the_nearest(runtime: Runtime) -> None:
     assert "The nearest are public.orders" in await describe("ordrs")
-
-
-@pytest.mark.parametrize(
-    ("hint", "column", "found"),
-    [
-        ("client", "status", "public.clients"),
-        ("customers", "status", "public.clients"),
-        ("clients", None, "public.clients"),
-        ("public.clients", "status", "public.clients"),
-        ("client", "spaceship", None),
-        ("spaceship", None, None),
-    ],
-)  # fmt: skip
-async def test_a_table_is_found_by_a_hint(runtime: Runtime, hint: str, column: str | None, found: str | None) -> None:
-    assert await find_relation(hint, column_hint=column) == found
 
 
 async def test_denied_tables_are_never_linked(runtime: Runtime) -> None:

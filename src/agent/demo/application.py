@@ -1,4 +1,4 @@
-"""The demonstration application: loaded into an empty public schema, recognised by its mark, removed by name.
+"""The demonstration application: loaded into an empty public schema, recognised by its mark, reset by name.
 
 `supabase/seed.sql` is the only description of it: what it creates there is what `reset_demo` drops.
 """
@@ -14,7 +14,6 @@ from agent.db import migrations, setup
 from agent.db.administrator import Administrator, administrator
 from agent.db.failures import connection_failure
 from agent.errors import ConfigurationError
-from agent.runtime import Runtime, current_runtime
 from agent.settings import Settings
 
 MARK = "Demonstration data of learning-agent"
@@ -37,14 +36,6 @@ _CREATED = re.compile(
     r"|^create trigger (?P<trigger>\w+) .*? on public\.(?P<table>\w+)",
     re.MULTILINE,
 )
-
-
-async def is_demo(*, runtime: Runtime | None = None) -> bool:
-    """Whether the application database holds the demonstration application."""
-    runtime = runtime or await current_runtime()
-    async with runtime.app.connection("agent_reader") as conn:
-        row = await (await conn.execute(_IS_DEMO, [f"{MARK}%"])).fetchone()
-    return bool(row and row["demo"])
 
 
 def load_demo(settings: Settings) -> bool:
@@ -91,16 +82,6 @@ def reset_demo(settings: Settings) -> None:
         _drop(conn)
         fill_demo(conn)
     _give_rights(settings, admin)
-
-
-def remove_demo(settings: Settings) -> None:
-    """Drop the demonstration application, and nothing else. Blocks. Raises like `reset_demo`."""
-    with _prepared(settings, administrator(settings)) as conn, conn.transaction():
-        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
-        if not _is_marked(conn):
-            raise ConfigurationError("This database is not the demonstration's; nothing was removed.")
-        _drop(conn)
-        conn.execute("comment on schema public is 'standard public schema'")
 
 
 def fill_demo(conn: psycopg.Connection) -> None:

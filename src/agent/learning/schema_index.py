@@ -211,12 +211,3 @@ def _distance(left: str, right: str) -> int:
             current.append(cost)
         earlier, previous = previous, current
     return previous[-1]
-
-
-def name_match(relation: Relation, hint: str) -> float:
-    """How well a relation's name says `hint`: 1 for the same words, less for related or further ones, 0 for none."""
-    wanted, named = stems(hint), set(stems(relation["name"]))
-    if not wanted or not named:
-        return 0.0
-    said = sum(1.0 if term in named else _RELATED if related(term) & named else 0.0 for term in wanted)
-    return said / max(len(wanted), len(named))

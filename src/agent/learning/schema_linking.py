@@ -12,7 +12,7 @@ from itertools import combinations
 
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.names import quote_name
-from agent.learning.schema_index import SchemaIndex, name_match
+from agent.learning.schema_index import SchemaIndex
 from agent.learning.schema_text import (
     MAX_COLUMNS,
     function_text,
@@ -24,7 +24,7 @@ from agent.learning.schema_text import (
 )
 from agent.learning.semantic_search import semantic_search
 from agent.learning.structure import AppStructure, DataType, Function, Relation
-from agent.learning.words import stems, words
+from agent.learning.words import stems
 from agent.runtime import Runtime, current_runtime
 from agent.tokens import BYTES_PER_TOKEN, estimate_tokens
 
@@ -111,18 +111,6 @@ async def describe(name: str | None, *, token_budget: int | None = None, runtime
         return pack.linked().text
     structure = await auto_discovery.current_structure(runtime=runtime)
     return _cut_to(_other_object(structure, name) or _nearest(index, name), budget)
-
-
-async def find_relation(hint: str, *, column_hint: str | None = None, runtime: Runtime | None = None) -> str | None:
-    """The table that `hint` names ("client" finds public.clients), with a column like `column_hint`; None when there is none."""
-    runtime = runtime or await current_runtime()
-    index = await _index(runtime)
-    exact = _find(index, hint)
-    candidates = [exact] if exact else sorted(index.relations, key=lambda relation: _fit(relation, hint))
-    for relation in candidates:
-        if (relation is exact or name_match(relation, hint) >= 0.5) and _has_column(relation, column_hint):
-            return relation["qualified"]
-    return None
 
 
 class _Pack:
@@ -257,17 +245,6 @@ def _find(index: SchemaIndex, name: str) -> Relation | None:
     if len(found) == 1:
         return found[0]
     return next((relation for relation in found if relation["schema"] == "public"), None)
-
-
-def _fit(relation: Relation, hint: str) -> tuple[float, bool, int]:
-    return -name_match(relation, hint), "VIEW" in relation["kind"], -(relation["rows"] or 0)
-
-
-def _has_column(relation: Relation, hint: str | None) -> bool:
-    if hint is None:
-        return True
-    wanted = set(stems(hint)) or set(words(hint))
-    return any(wanted <= set(stems(column["name"])) | {column["name"]} for column in relation["columns"])
 
 
 def _details(relation: Relation, index: SchemaIndex) -> Iterator[str]:
