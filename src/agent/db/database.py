@@ -182,6 +182,11 @@ async def _inspect(conn: Connection, login: Login, *, allow_bypass_rls: bool) ->
         )
     if row["rolbypassrls"] and not (login == "agent_reader" and allow_bypass_rls):
         raise ConfigurationError(f"The login {login!r} has BYPASSRLS. Run `alter role {login} nobypassrls`.")
+    if row["replica"] and login == "agent_app":
+        raise DatabaseUnavailable(
+            "The database of the agent's own tables is a read replica: point DATABASE_URL at the primary server. "
+            "A replica can be the application that is only read: APP_DATABASE_URL."
+        )
     identity = await _identity(conn, row)
     return ServerFacts(version=row["version"], database=row["database"], identity=identity, read_only=row["replica"])
 

@@ -12,11 +12,9 @@ import postgast
 import psycopg
 from psycopg import Connection as SyncConnection
 
+from agent.db import locks
 from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
-
-# Serialises concurrent `agent migrate` runs.
-_LOCK = 7_246_105_001
 
 _LEDGER = """
 CREATE SCHEMA IF NOT EXISTS supabase_migrations;
@@ -76,11 +74,14 @@ def migrate(admin: str) -> list[str]:
         raise connection_failure(error, admin) from error
     with conn:
         _check_server(conn)
-        conn.execute("select pg_advisory_lock(%s)", [_LOCK])
-        pending = pending_migrations(conn)
-        if pending:
-            conn.execute("set client_min_messages = warning")
-            conn.execute(_LEDGER)
+        conn.execute("select pg_advisory_lock(%s)", [locks.MIGRATION])
+        try:
+            pending = pending_migrations(conn)
+            if pending:
+                conn.execute("set client_min_messages = warning")
+                conn.execute(_LEDGER)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise _more_rights("The list of migrations", error) from error
         for migration in pending:
             _apply(conn, migration)
         return [migration.version for migration in pending]
@@ -113,7 +114,11 @@ def _apply(conn: SyncConnection, migration: Migration) -> None:
                 [migration.version, migration.name, postgast.split(migration.text)],
             )
     except psycopg.errors.InsufficientPrivilege as error:
-        raise SetupRequired(
-            f"Migration {migration.version} needs more rights ({error.diag.message_primary}). Run it with a DATABASE_URL "
-            "whose user may create schemas, extensions and roles."
-        ) from error
+        raise _more_rights(f"Migration {migration.version}", error) from error
+
+
+def _more_rights(what: str, error: psycopg.Error) -> SetupRequired:
+    return SetupRequired(
+        f"{what} needs more rights ({error.diag.message_primary}). Run it with a DATABASE_URL "
+        "whose user may create schemas, extensions and roles."
+    )

@@ -6,15 +6,13 @@ import secrets
 
 import psycopg
 
+from agent.db import locks
 from agent.db.administrator import administrator
 from agent.db.failures import check_not_transaction_pooler, connection_failure
-from agent.db.logins import PLATFORM_SCHEMAS, setup_statements
-from agent.errors import ConfigurationError, SetupRequired
+from agent.db.logins import PLATFORM_SCHEMAS, redacted, setup_statements
+from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.settings import Settings
 from agent.types import LOGINS
-
-# Serialises concurrent set-ups: two at once would change the same rows of the catalogs.
-_LOCK = 7_246_105_003
 
 _SCHEMAS = """
 SELECT nspname FROM pg_namespace
@@ -43,7 +41,7 @@ def setup_logins(admin: str, secret: str, *, schemas: str = "", bypass_rls: bool
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin) from error
     with conn:
-        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        conn.execute("select pg_advisory_xact_lock(%s)", [locks.LOGINS])
         found = application_schemas(conn, schemas)
         try:
             for statement in setup_statements(secret, found, bypass_rls=bypass_rls):
@@ -52,6 +50,11 @@ def setup_logins(admin: str, secret: str, *, schemas: str = "", bypass_rls: bool
             raise SetupRequired(
                 f"This user may not set up the logins ({error.diag.message_primary}). "
                 "Give the output of `agent setup --print-sql` to a database administrator."
+            ) from error
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            raise DatabaseUnavailable(
+                f"{redacted(admin)} is a read replica or read-only: run `agent setup` on the primary server, "
+                "from which a replica gets the logins."
             ) from error
         return found
 
