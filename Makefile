@@ -17,12 +17,13 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/surfaces/test_readme.py tests/unit/test_settings.py
 
 bench: install
 	$(BIN)/python -m benchmarks
 
-studio: install $(VENV)/.studio
-	$(BIN)/langgraph dev --no-browser
+studio: install
+	LANGGRAPH_CLI_NO_ANALYTICS=1 $(BIN)/langgraph dev --no-browser
 
 install: $(VENV)/.installed
 
@@ -33,15 +34,11 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-$(VENV)/.studio: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[studio]'
-	@touch $@
-
 # The newest versions that fit together on the oldest Python that is supported.
 lock:
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && python3.11 -m venv "$$folder" && \
-	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]' && \
-	{ echo '# Every package of an installation with the extra `dev`, pinned. Made by `make lock`.'; \
+	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,studio]' && \
+	{ echo '# Every package of an installation with the extras `dev` and `studio`, pinned. Made by `make lock`.'; \
 	  "$$folder/bin/python" -m pip freeze --exclude-editable; } > requirements.lock
 
 .env.example: src/agent/settings.py | install
