@@ -23,13 +23,12 @@ from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from agent.db import load_queries
+from agent.db import load_queries, locks
 from agent.runtime import Runtime
 
 _QUERIES = load_queries("agent", "checkpoints.sql")
 _TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 _WRITE_COLUMNS = 9
-_LOCK = 7_246_105_003
 
 
 class Checkpointer(AsyncPostgresSaver):
@@ -108,7 +107,7 @@ class Checkpointer(AsyncPostgresSaver):
 
     async def _make_tables(self) -> None:
         async with self._runtime.db.connection("agent_app") as conn:
-            await conn.execute("select pg_advisory_lock(%s)", [_LOCK])
+            await conn.execute("select pg_advisory_lock(%s)", [locks.CHECKPOINT_TABLES])
             await conn.execute("set search_path = agents_checkpoints")
             try:
                 await AsyncPostgresSaver(conn=conn).setup()
@@ -116,7 +115,7 @@ class Checkpointer(AsyncPostgresSaver):
                     await conn.execute(_isolation(table).encode())
             finally:
                 await conn.execute("reset search_path")
-                await conn.execute("select pg_advisory_unlock(%s)", [_LOCK])
+                await conn.execute("select pg_advisory_unlock(%s)", [locks.CHECKPOINT_TABLES])
 
 
 def _split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

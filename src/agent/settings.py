@@ -278,12 +278,14 @@ class Settings(BaseSettings):
 
     # Supabase
     supabase_url: str | None = Field(
-        None, validation_alias=_env("SUPABASE_URL"), description="Supabase project URL, for its HTTP APIs."
+        None,
+        validation_alias=_env("SUPABASE_URL"),
+        description="Supabase project URL. The agent reaches the project through DATABASE_URL.",
     )
     supabase_anon_key: SecretStr | None = Field(
         None,
         validation_alias=_env("SUPABASE_ANON_KEY"),
-        description="Supabase anonymous key, for its HTTP APIs.",
+        description="Supabase anonymous key. The agent reaches the project through DATABASE_URL.",
     )
 
     @field_validator("database_url", "app_database_url", "app_url", "assessor_url", "reader_url", "actor_url")

@@ -129,6 +129,8 @@ async def check_status(settings: Settings) -> Status:
     from importlib.metadata import version
 
     check = _Check()
+    for problem in ignored_settings(settings):
+        check.note(problem, "agent setup")
     models = await check.of(_models(settings))
     runtime = await check.of(open_runtime(settings))
     database = await _database(settings, runtime, check)
@@ -150,6 +152,17 @@ async def check_status(settings: Settings) -> Status:
         found, logins=logins, application=application, memories=memories,
         pending_approvals=None if pending is None else len(pending), switches=switches, fix=tuple(check.fixes),
     )  # fmt: skip
+
+
+def ignored_settings(settings: Settings) -> list[str]:
+    """What was set and changes nothing as things stand, each with what is missing."""
+    if not settings.embedded or not (settings.supabase_url or settings.supabase_anon_key):
+        return []
+    problem = (
+        "SUPABASE_URL and SUPABASE_ANON_KEY do not reach the project's Postgres, so the embedded database is used. Set "
+        "DATABASE_URL to the project's direct or session-pooler URL, and AGENT_SECRET, and run"
+    )
+    return [problem]
 
 
 async def _models(settings: Settings) -> ModelStatus:

@@ -10,16 +10,13 @@ import re
 import psycopg
 from psycopg import sql
 
-from agent.db import migrations, setup
+from agent.db import locks, migrations, setup
 from agent.db.administrator import Administrator, administrator
 from agent.db.failures import connection_failure
 from agent.errors import ConfigurationError
 from agent.settings import Settings
 
 MARK = "Demonstration data of learning-agent"
-
-# Serialises concurrent loads and resets.
-_LOCK = 7_246_105_002
 
 _IS_DEMO = "select coalesce(obj_description('public'::regnamespace) like %s, false) as demo"
 
@@ -46,7 +43,7 @@ def load_demo(settings: Settings) -> bool:
     """
     admin = administrator(settings)
     with _prepared(settings, admin) as conn, conn.transaction():
-        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        conn.execute("select pg_advisory_xact_lock(%s)", [locks.DEMO])
         if _is_marked(conn):
             return False
         _check_empty(conn)
@@ -76,7 +73,7 @@ def reset_demo(settings: Settings) -> None:
     """
     admin = administrator(settings)
     with _prepared(settings, admin) as conn, conn.transaction():
-        conn.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        conn.execute("select pg_advisory_xact_lock(%s)", [locks.DEMO])
         if not _is_marked(conn):
             raise ConfigurationError("This database is not the demonstration's; nothing was reset.")
         _drop(conn)
