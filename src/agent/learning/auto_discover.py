@@ -41,7 +41,7 @@ _MEMORIES_AT_ONCE = 500
 _CACHED_DATABASES = 64
 
 _log = structlog.get_logger(__name__)
-_queries = load_queries(__package__, "discovery.sql")
+_QUERIES = load_queries(__package__, "discovery.sql")
 
 _Key = tuple[str, str, str]
 
@@ -124,7 +124,7 @@ class AutoDiscovery:
         """What is stored, read in full only when the process does not hold it yet."""
         cached = self._cache.get(_key(runtime))
         async with runtime.transaction() as conn:
-            head = await (await conn.execute(_queries["known"], _scope(runtime))).fetchone()
+            head = await (await conn.execute(_QUERIES["known"], _scope(runtime))).fetchone()
             if head is None:
                 self._cache.pop(_key(runtime), None)
                 return AppStructure()
@@ -134,7 +134,7 @@ class AutoDiscovery:
                 and (_discovered_at(cached.structure) == head["discovered_at"])
             ):
                 return cached.structure
-            row = await (await conn.execute(_queries["structure"], _scope(runtime))).fetchone()
+            row = await (await conn.execute(_QUERIES["structure"], _scope(runtime))).fetchone()
         structure = cast("AppStructure", row["structure"]) if row else AppStructure()
         return structure if structure.get("format") == FORMAT else AppStructure()
 
@@ -220,7 +220,7 @@ async def _save_memories(structure: AppStructure, known: AppStructure, runtime: 
         progress("memories", done, len(changed))
     if structure["removed"] or not known:
         async with runtime.transaction() as conn:
-            await conn.execute(_queries["close_removed"], {**_scope(runtime), "subjects": list(after)})
+            await conn.execute(_QUERIES["close_removed"], {**_scope(runtime), "subjects": list(after)})
 
 
 def _batches(items: Sequence[NewMemory]) -> Iterator[Sequence[NewMemory]]:
@@ -237,7 +237,7 @@ async def _store(structure: AppStructure, runtime: Runtime) -> None:
         "discovered_at": _discovered_at(structure),
     }
     async with runtime.transaction() as conn:
-        await conn.execute(_queries["store"], values)
+        await conn.execute(_QUERIES["store"], values)
 
 
 def _fingerprint(catalogs: str, runtime: Runtime) -> str:

@@ -25,7 +25,7 @@ from agent.runtime import Runtime
 Row = Mapping[str, Any]
 
 _log = structlog.get_logger(__name__)
-_queries = load_queries(__package__, "discovery.sql")
+_QUERIES = load_queries(__package__, "discovery.sql")
 
 # A definition cannot be read of an object that was dropped, or locked, after the snapshot was taken: read again, in the
 # end without any definition.
@@ -83,7 +83,7 @@ class TimeColumn:
 async def read_fingerprint(runtime: Runtime) -> str:
     """A hash of the catalogs: equal means that no object of the application changed. One query."""
     async with _reader(runtime) as conn:
-        row = await (await conn.execute(_queries["fingerprint"], scope(runtime))).fetchone()
+        row = await (await conn.execute(_QUERIES["fingerprint"], scope(runtime))).fetchone()
     assert row is not None  # noqa: S101  # a select without FROM has one row
     return str(row["fingerprint"])
 
@@ -119,7 +119,7 @@ async def read_newest(columns: Sequence[TimeColumn], *, runtime: Runtime) -> dic
 async def read_blind_tables(runtime: Runtime) -> list[Row]:
     """Schema and name of the tables that look empty because of row-level security."""
     async with _reader(runtime) as conn:
-        return [*await (await conn.execute(_queries["blind_tables"], scope(runtime))).fetchall()]
+        return [*await (await conn.execute(_QUERIES["blind_tables"], scope(runtime))).fetchall()]
 
 
 def scope(runtime: Runtime) -> dict[str, Any]:
@@ -154,7 +154,7 @@ async def _snapshot(runtime: Runtime, *, timeout_ms: int | None = None) -> Async
 
 async def _read(conn: Connection, where: Mapping[str, Any], *, definitions: bool = True) -> Catalog:
     async def rows(name: str, **more: object) -> list[Row]:
-        return [*await (await conn.execute(_queries[name], {**where, **more})).fetchall()]
+        return [*await (await conn.execute(_QUERIES[name], {**where, **more})).fetchall()]
 
     (head,) = await rows("fingerprint")
     relations = await rows("relations")

@@ -23,7 +23,7 @@ from agent.learning.vectors import calibrate, embed_pending, scope, vectors_for_
 from agent.runtime import Runtime, current_runtime
 from agent.types import MemoryKind, Trust
 
-_queries = load_queries(__package__, "memory.sql")
+_QUERIES = load_queries(__package__, "memory.sql")
 _log = structlog.get_logger(__name__)
 
 _BATCH = 500
@@ -135,7 +135,7 @@ class AgentMemory:
         """The memory `memory_id`, also when it is no longer valid. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            row = await (await conn.execute(_queries["get"], {"id": memory_id, **scope(runtime)})).fetchone()
+            row = await (await conn.execute(_QUERIES["get"], {"id": memory_id, **scope(runtime)})).fetchone()
         if row is None:
             raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
         return Memory.from_row(row)
@@ -144,7 +144,7 @@ class AgentMemory:
         """Delete the memory `memory_id` for good. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            deleted = await conn.execute(_queries["forget"], {"id": memory_id, **scope(runtime)})
+            deleted = await conn.execute(_QUERIES["forget"], {"id": memory_id, **scope(runtime)})
         if deleted.rowcount == 0:
             raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
 
@@ -154,7 +154,7 @@ class AgentMemory:
         """The newest valid memories first."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            rows = await conn.execute(_queries["list"], {"kind": kind, "limit": limit, **scope(runtime)})
+            rows = await conn.execute(_QUERIES["list"], {"kind": kind, "limit": limit, **scope(runtime)})
             return [Memory.from_row(row) async for row in rows]
 
     async def record_use(self, ids: Sequence[int], *, runtime: Runtime | None = None) -> None:
@@ -163,13 +163,13 @@ class AgentMemory:
             return
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            await conn.execute(_queries["record_use"], {"ids": list(ids), **scope(runtime)})
+            await conn.execute(_QUERIES["record_use"], {"ids": list(ids), **scope(runtime)})
 
     async def counts(self, *, runtime: Runtime | None = None) -> dict[str, int]:
         """Valid memories by kind, their `total`, and how many are `unembedded` by the current model."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            rows = await (await conn.execute(_queries["counts"], scope(runtime))).fetchall()
+            rows = await (await conn.execute(_QUERIES["counts"], scope(runtime))).fetchall()
         counts = {row["kind"]: row["total"] for row in rows}
         unembedded = sum(row["unembedded"] for row in rows)
         return {**counts, "total": sum(counts.values()), "unembedded": unembedded}
@@ -246,7 +246,7 @@ async def _without_quotes(plan: list[_Planned], runtime: Runtime) -> list[_Plann
     if not hashes:
         return plan
     async with runtime.connection() as conn:
-        rows = await conn.execute(_queries["known_hashes"], {**scope(runtime), "hashes": list(hashes)})
+        rows = await conn.execute(_QUERIES["known_hashes"], {**scope(runtime), "hashes": list(hashes)})
         known = {row["content_hash"] async for row in rows}
     return [
         replace(planned, content=planned.quoted[0])
@@ -283,8 +283,8 @@ async def _store(rows: Sequence[dict[str, Any]], runtime: Runtime) -> dict[str, 
                 for start in range(0, len(rows), _BATCH):
                     parameters = {**scope(runtime), "rows": json.dumps(rows[start : start + _BATCH])}
                     if any(row["kind"] == "schema" for row in rows[start : start + _BATCH]):
-                        await conn.execute(_queries["close_replaced_schemas"], parameters)
-                    async for row in await conn.execute(_queries["save"], parameters):
+                        await conn.execute(_QUERIES["close_replaced_schemas"], parameters)
+                    async for row in await conn.execute(_QUERIES["save"], parameters):
                         saved[row["content_hash"]] = Memory.from_row(row)
     return saved
 
@@ -295,7 +295,7 @@ async def _maintain(saved: Collection[Memory], runtime: Runtime) -> None:
         return
     try:
         async with runtime.transaction() as conn:
-            await conn.execute(_queries["fold"], scope(runtime))
+            await conn.execute(_QUERIES["fold"], scope(runtime))
         await calibrate(runtime)
     except psycopg.Error as error:  # the memories are safe; the next fold takes these too
         _log.warning("memory_statistics_not_folded", error=str(error))

@@ -19,7 +19,7 @@ from agent.runtime import Runtime, current_runtime
 from agent.tokens import estimate_tokens
 from agent.types import MemoryKind
 
-_queries = load_queries(__package__, "memory.sql")
+_QUERIES = load_queries(__package__, "memory.sql")
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
 MAX_QUERY_CHARS = 8_000
@@ -69,7 +69,7 @@ class SemanticSearch:
             "limit": min(limit, MAX_LIMIT),
         }
         async with runtime.connection() as conn:
-            rows = await (await conn.execute(_queries["search"], parameters)).fetchall()
+            rows = await (await conn.execute(_QUERIES["search"], parameters)).fetchall()
         return [Memory.from_row(row) for row in rows]
 
     async def get_relevant_context(

@@ -20,7 +20,7 @@ from agent.db import Connection, Database, load_queries
 from agent.errors import AgentError, ConfigurationError, InvalidInput, OperatorError
 from agent.runtime import Runtime
 
-_queries = load_queries(__package__, "memory.sql")
+_QUERIES = load_queries(__package__, "memory.sql")
 _log = structlog.get_logger(__name__)
 
 _BATCH = 64
@@ -70,20 +70,20 @@ async def register_model(dimensions: int, runtime: Runtime) -> None:
     mean, deviation = _SEMANTIC_BACKGROUND if runtime.embedder.semantic else _LEXICAL_BACKGROUND
     parameters = {**scope(runtime), "dimensions": dimensions, "mean": mean, "deviation": deviation}
     async with runtime.transaction() as conn:
-        row = await (await conn.execute(_queries["register_model"], parameters)).fetchone()
+        row = await (await conn.execute(_QUERIES["register_model"], parameters)).fetchone()
         if row is not None and row["dimensions"] != dimensions:
             raise ConfigurationError(
                 f"{runtime.embedder.model!r} answers vectors of {dimensions} dimensions, but memory holds vectors of "
                 f"{row['dimensions']} under this name. Set AGENT_EMBEDDER to the model that made them, or to a new name."
             )
-        await conn.execute(_queries["index_model"], parameters)
+        await conn.execute(_QUERIES["index_model"], parameters)
     known.add(space)
 
 
 async def calibrate(runtime: Runtime) -> None:
     """Measure how similar unrelated memories are, once there are enough of them."""
     async with runtime.transaction() as conn:
-        await conn.execute(_queries["calibrate"], scope(runtime))
+        await conn.execute(_QUERIES["calibrate"], scope(runtime))
 
 
 def scope(runtime: Runtime) -> dict[str, Any]:
@@ -106,7 +106,7 @@ async def embed_pending(limit: int | None, progress: Callable[[int, int], None] 
     Raises what the embedder raises, after what was claimed is given back.
     """
     async with runtime.transaction() as conn:
-        row = await (await conn.execute(_queries["pending"], scope(runtime))).fetchone()
+        row = await (await conn.execute(_QUERIES["pending"], scope(runtime))).fetchone()
     waiting = row["pending"] if row else 0
     total = waiting if limit is None else min(limit, waiting)
     done = 0
@@ -125,7 +125,7 @@ async def embed_pending(limit: int | None, progress: Callable[[int, int], None] 
 async def _claim(limit: int, runtime: Runtime) -> dict[int, str]:
     parameters = {**scope(runtime), "limit": limit, "lease": _LEASE}
     async with runtime.transaction() as conn:
-        rows = await (await conn.execute(_queries["claim_pending"], parameters)).fetchall()
+        rows = await (await conn.execute(_QUERIES["claim_pending"], parameters)).fetchall()
     return {row["id"]: row["content"] for row in rows}
 
 
@@ -150,7 +150,7 @@ async def _embed_claimed(claimed: dict[int, str], runtime: Runtime) -> int:
 
 
 async def _store(rows: list[dict[str, Any]], runtime: Runtime, conn: Connection) -> int:
-    result = await conn.execute(_queries["store_embeddings"], {**scope(runtime), "rows": json.dumps(rows)})
+    result = await conn.execute(_QUERIES["store_embeddings"], {**scope(runtime), "rows": json.dumps(rows)})
     return result.rowcount
 
 
@@ -166,4 +166,4 @@ async def _embed_without_refused(claimed: dict[int, str], error: InvalidInput, r
 
 async def _release(ids: list[int], until: datetime | None, runtime: Runtime) -> None:
     async with runtime.transaction() as conn:
-        await conn.execute(_queries["release_claims"], {**scope(runtime), "ids": ids, "until": until})
+        await conn.execute(_QUERIES["release_claims"], {**scope(runtime), "ids": ids, "until": until})

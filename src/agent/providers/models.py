@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import RunnableConfig
 
-log = structlog.get_logger(__name__)
+_log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE = 0.5
 _LONGEST_BACKOFF = 8.0
@@ -93,7 +93,7 @@ class ChatClient:
                 return await self._ask(candidate, messages, tools, config)
             except OperatorError as error:
                 errors.append(error)
-                log.warning("model.failed", model=candidate.name, error=str(error))
+                _log.warning("model_failed", model=candidate.name, error=str(error))
         raise _all_failed(errors)
 
     async def _ask(
@@ -181,7 +181,7 @@ def _retry_after(error: Exception) -> bool | float:
     if not isinstance(error, CallFailed) or not error.failure.retryable:
         return False
     failure = error.failure
-    log.info("model.retry", kind=failure.kind, detail=failure.detail, pause=failure.pause)
+    _log.info("model_retried", kind=failure.kind, detail=failure.detail, pause=failure.pause)
     return True if failure.pause is None else failure.pause
 
 
