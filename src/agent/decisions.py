@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 
 from agent.approval.human_approval import Approval, Decision
 from agent.errors import InvalidInput
+from agent.providers.models import ModelAnswer
 from agent.state import State
 from agent.threads import RequestedCall, StoredCall, Transcript
-from agent.types import ToolResult
+from agent.types import ToolResult, Usage
 
 # Messages of about this many turns stay in the graph's state, for Studio; the model is shown our rows instead.
 _MESSAGES_KEPT = 40
@@ -103,12 +105,14 @@ def read_decision(value: Any) -> tuple[Decision, str | None] | None:
 
 
 def ended(
-    state: State, transcript: Transcript, answer: str, *, error: str | None = None, message_id: str | None = None
+    state: State, transcript: Transcript, answer: str, *, error: str | None = None, spent: ModelAnswer | None = None
 ) -> dict[str, Any]:
-    """The end of a turn: its answer, where it comes from, and what there is to remember."""
+    """The end of a turn: its answer, where it comes from, what its last model call spent, and what there is to remember."""
     calls, knowledge = transcript.current.calls, state.get("knowledge", {})
     ending = {
         "sources": sources_of(calls, knowledge),
+        "model": spent.model if spent else None,
+        "usage": asdict(spent.usage if spent else Usage()),
         "interaction": {
             "question": transcript.current.question,
             "statements": [result["sql"] for result in _results(calls) if result.get("sql")],
@@ -119,7 +123,7 @@ def ended(
             "tools": [call.tool for call in calls],
         },
     }
-    message = AIMessage(answer, id=message_id)
+    message = AIMessage(answer, id=spent.message.id if spent else None)
     return {"route": "save", "answer": answer, "error": error, "ending": ending, "messages": [message]}
 
 

@@ -39,7 +39,7 @@ from agent.providers.models import ChatClient, ModelAnswer
 from agent.runtime import Runtime, current_runtime
 from agent.state import ApprovalState, CallState, State
 from agent.threads import StoredCall, Transcript, threads
-from agent.types import CallKey, ToolResult, ToolSpec
+from agent.types import CallKey, ToolResult, ToolSpec, Usage
 
 _log = structlog.get_logger(__name__)
 
@@ -62,7 +62,6 @@ def owner_of(config: RunnableConfig) -> UUID:
 async def load_knowledge(state: State, config: RunnableConfig) -> dict[str, Any]:
     """Begin a turn with what is known; or, when an earlier turn waits for a human, turn to that one first."""
     runtime = await current_runtime()
-    await controls.check(writing=False, runtime=runtime)
     thread_id, owner = thread_of(config), owner_of(config)
     message = new_question(state)
     if message is None:
@@ -72,6 +71,8 @@ async def load_knowledge(state: State, config: RunnableConfig) -> dict[str, Any]
         threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime),
         learning_middleware.load(question, also=_earlier_tables(state), runtime=runtime),
     )
+    if begun.status == "stopped":
+        await controls.check(writing=False, runtime=runtime)  # says why, and how to go on
     if begun.status == "waiting":
         return await _gate(state, begun.turn, thread_id, owner, runtime)
     if begun.status != "running":
@@ -102,13 +103,17 @@ async def act(state: State, config: RunnableConfig) -> dict[str, Any]:
         _log.warning("turn_failed", thread_id=thread_id, turn=turn, error=str(error))
         reason = f"I stopped: {error}" if isinstance(error, BudgetExceeded) else f"I could not answer: {error}"
         return ended(state, transcript, reason, error=str(error))
-    calls = await _store_round(answer, thread_id, turn, round_, last=last, runtime=runtime)
-    if calls:
+    requested = [] if last else requested_calls(answer.message, most=runtime.settings.max_calls_per_round)
+    if requested:
+        calls = await threads.store_round(
+            thread_id, turn, round_, requested,
+            said=answer.message.text, model=answer.model, usage=answer.usage, runtime=runtime,
+        )  # fmt: skip
         return {"route": "execute", "messages": [prompts.request_message(calls, message_id=answer.message.id)]}
     text = answer.message.text.strip() or "The model gave no answer. Ask again, or choose another model (AGENT_MODEL)."
     if last:
         text = f"{text}\n\n(I stopped after {round_ - 1} rounds of tool calls; this may be incomplete.)"
-    return ended(state, transcript, text, message_id=answer.message.id)
+    return ended(state, transcript, text, spent=answer)
 
 
 async def safe_executor_node(state: CallState, config: RunnableConfig) -> dict[str, Any]:
@@ -179,8 +184,9 @@ async def save_memory(state: State, config: RunnableConfig) -> dict[str, Any]:
         _log.warning("interaction_not_saved", thread_id=thread_id, turn=turn, error=str(failure))
     sources = ending["sources"]
     await threads.finish_turn(
-        thread_id, turn, owner=owner, answer=state["answer"], error=error, knowledge=sources, runtime=runtime
-    )
+        thread_id, turn, owner=owner, answer=state["answer"], error=error, knowledge=sources,
+        model=ending["model"], usage=Usage(**ending["usage"]), runtime=runtime,
+    )  # fmt: skip
     get_stream_writer()(
         {"event": "answered", "turn": turn, "answer": state["answer"], "sources": sources, "error": error}
     )
@@ -217,6 +223,7 @@ def _earlier_tables(state: State) -> tuple[str, ...]:
 
 async def _take_up(state: State, thread_id: str, owner: UUID, runtime: Runtime) -> dict[str, Any]:
     """Invoked without a new question: go on with the turn that waits, if there is one."""
+    await controls.check(writing=False, runtime=runtime)
     turn = await threads.waiting_turn(thread_id, runtime=runtime)
     if turn is None and "turn" not in state:
         raise InvalidInput('There is no question: send {"messages": [{"role": "user", "content": "..."}]}.')
@@ -287,16 +294,6 @@ def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime
     left = runtime.settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS
     messages = prompts.conversation(transcript, token_budget=left)
     return [system, *messages, *([HumanMessage(prompts.LAST_ROUND)] if last else [])]
-
-
-async def _store_round(
-    answer: ModelAnswer, thread_id: str, turn: int, round_: int, *, last: bool, runtime: Runtime
-) -> list[StoredCall]:
-    requested = [] if last else requested_calls(answer.message, most=runtime.settings.max_calls_per_round)
-    return await threads.store_round(
-        thread_id, turn, round_, requested,
-        said=answer.message.text, model=answer.model, usage=answer.usage, runtime=runtime,
-    )  # fmt: skip
 
 
 async def _execute(call: StoredCall, runtime: Runtime) -> ToolResult:

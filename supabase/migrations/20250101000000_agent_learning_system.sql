@@ -595,7 +595,7 @@ create unique index turns_message on agents.turns (tenant_id, thread_id, message
 call agents.isolate_tenants('agents.turns');
 
 -- Takes a thread (a new one is made) and begins its next turn; no row when another run holds the thread. The same message
--- again is the same turn. A turn that waits for a human is returned in place of a new one; one whose run died is ended.
+-- again is the same turn. Nothing begins while the agent is stopped. A turn that waits for a human is returned in place of a new one; one whose run died is ended.
 create function agents.begin_turn(
   in_thread text, in_database text, in_user text, in_message text, in_question text, in_owner uuid, in_lease interval
 ) returns table (turn integer, status text, database_id text)
@@ -606,6 +606,10 @@ declare
   tenant text := agents.tenant();
   thread agents.threads;
 begin
+  if exists (select from agents.controls c where c.tenant_id = tenant and c.stopped) then
+    return query select 0, 'stopped', in_database;
+    return;
+  end if;
   insert into agents.threads as t (tenant_id, thread_id, database_id, title, created_by, lease_owner, lease_until)
   values (tenant, in_thread, in_database, left(in_question, 80), in_user, in_owner, now() + in_lease)
   on conflict (tenant_id, thread_id) do update

@@ -195,3 +195,10 @@ async def test_an_execution_that_is_cancelled_can_be_taken_up_at_once(demo_runti
         with pytest.raises(asyncio.CancelledError):
             await task
     assert (await safe_executor.run_approved(asked["approval_id"]))["success"]
+
+
+async def test_an_argument_may_spell_a_nul_but_not_hold_one(runtime: Runtime) -> None:
+    approval = await human_approval_queue.request("act", {"text": "the six characters \\u0000"})
+    assert approval.arguments == {"text": "the six characters \\u0000"}
+    with pytest.raises(InvalidInput, match="NUL"):
+        await human_approval_queue.request("act", {"text": "a \x00"})

@@ -23,8 +23,10 @@ from agent.decisions import (
     sources_of,
 )
 from agent.errors import InvalidInput
+from agent.providers.models import ModelAnswer
+from agent.storable import storable_json
 from agent.threads import StoredCall, Transcript, Turn
-from agent.types import CallKey, ToolResult
+from agent.types import CallKey, ToolResult, Usage
 
 READ: ToolResult = {"success": True, "status": "succeeded", "sql": "select 1", "row_count": 1}
 REJECTED: ToolResult = {"success": False, "status": "rejected", "error": "no"}
@@ -84,9 +86,7 @@ def test_calls_beyond_the_limit_are_refused_and_not_forgotten() -> None:
 def test_requested_arguments_can_be_stored_as_jsonb(arguments: dict[str, Any]) -> None:
     message = AIMessage("", tool_calls=[{"name": "t", "args": {**arguments, "k\x00": "\ud800"}, "id": "1"}])
     (call,) = requested_calls(message, most=1)
-    text = json.dumps(call.arguments, ensure_ascii=False)
-    assert "\\u0000" not in text
-    assert text.encode()
+    assert storable_json(call.arguments) == call.arguments
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,8 @@ def test_an_answer_names_the_statements_that_ran_and_the_memories_at_hand() -> N
 
 def test_a_turn_ends_with_its_answer_and_what_there_is_to_remember() -> None:
     turn = Turn(turn=1, question="q?", answer=None, status="running", calls=(stored(1, READ), stored(2, REJECTED)))
-    update = ended({"knowledge": {"memory_ids": [4]}}, Transcript(turns=(turn,)), "one", message_id="m")
+    spent = ModelAnswer(message=AIMessage("one", id="m"), usage=Usage(input_tokens=7, output_tokens=2), model="x:y")
+    update = ended({"knowledge": {"memory_ids": [4]}}, Transcript(turns=(turn,)), "one", spent=spent)
     assert (update["route"], update["answer"], update["error"]) == ("save", "one", None)
     assert update["ending"]["interaction"] == {
         "question": "q?",
@@ -152,6 +153,7 @@ def test_a_turn_ends_with_its_answer_and_what_there_is_to_remember() -> None:
         "recalled": [4],
         "tools": ["execute_sql", "execute_sql"],
     }
+    assert (update["ending"]["model"], update["ending"]["usage"]["input_tokens"]) == ("x:y", 7)
     assert [(message.text, message.id) for message in update["messages"]] == [("one", "m")]
 
 

@@ -7,6 +7,7 @@ final. What was approved is executed from its row by `agent.execution`, which th
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -20,11 +21,14 @@ from agent.approval.records import Answer, Approval, Decision, PendingApproval, 
 from agent.db import load_queries
 from agent.errors import AlreadyDecided, InvalidInput, NotFound
 from agent.runtime import Runtime, current_runtime
+from agent.storable import storable
 from agent.types import RISK_LEVELS, CallKey, RiskLevel
 
 __all__ = ["Answer", "Approval", "Decision", "HumanApprovalQueue", "PendingApproval", "binding", "human_approval_queue"]
 
 _QUERIES = load_queries(__package__)
+# A NUL as JSON writes it, and not the six characters of that name after a backslash.
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _log = structlog.get_logger(__name__)
 _MOST_SECONDS = 366 * 24 * 3600.0
 _MOST_BYTES = 1_000_000
@@ -153,7 +157,7 @@ class HumanApprovalQueue:
             raise InvalidInput(f"{decision!r} is not a decision: say 'approve' or 'reject'.")
         values = {
             "tenant_id": runtime.tenant_id, "id": _identifier(approval_id), "decided_by": decided_by or runtime.user,
-            "via": via, "comment": _clean_comment(comment),
+            "via": via, "comment": None if comment is None else storable(comment)[:_MOST_COMMENT],
         }  # fmt: skip
         async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES[decision], values)).fetchone()
@@ -208,18 +212,11 @@ def _json_copy(value: Mapping[str, Any], what: str) -> dict[str, Any]:
         raise InvalidInput(
             f"The {what} of an approval must be JSON without NaN and lone surrogates: {error}"
         ) from error
-    if "\\u0000" in text:
+    if _ESCAPED_NUL.search(text):
         raise InvalidInput(f"The {what} of an approval must not hold NUL characters.")
     if size > _MOST_BYTES:
         raise InvalidInput(f"The {what} of an approval are {size} bytes; the most is {_MOST_BYTES}.")
     return cast("dict[str, Any]", json.loads(text))
-
-
-def _clean_comment(comment: str | None) -> str | None:
-    if comment is None:
-        return None
-    text = comment.replace("\0", "").encode("utf-8", "replace").decode()
-    return text[:_MOST_COMMENT]
 
 
 def _too_late(approval: Approval) -> AlreadyDecided:

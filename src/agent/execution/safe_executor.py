@@ -99,15 +99,14 @@ class SafeExecutor:
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait
         )
         # A call that asked before is bound to that answer, even if the policy or the data would say otherwise by now.
-        asked = await human_approval_queue.of_call(call, runtime=runtime) if call else None
+        started = time.monotonic()
+        asked, plan = await asyncio.gather(_asked(call, runtime), _permitted_plan(action, arguments, runtime))
         if asked is not None:
             return await self._answer(asked, wait=wait, runtime=runtime)
-        started = time.monotonic()
         assessment = _unknown(action)
         try:
-            _, plan = await asyncio.gather(
-                controls.check(writing=False, runtime=runtime), _plan(action, arguments, runtime)
-            )
+            if isinstance(plan, AgentError):
+                raise plan
             assessment = plan.assessment
             if assessment.verdict == "ask" and require_approval:
                 return await self._ask(plan, request, runtime)
@@ -176,6 +175,21 @@ class SafeExecutor:
 
 
 safe_executor = SafeExecutor()
+
+
+async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
+    return await human_approval_queue.of_call(call, runtime=runtime) if call else None
+
+
+async def _permitted_plan(action: str, arguments: Mapping[str, Any], runtime: Runtime) -> _Plan | AgentError:
+    """What the action is, or why it cannot be done; the error is a value because it is to be recorded first."""
+    try:
+        _, plan = await asyncio.gather(
+            controls.check(writing=False, runtime=runtime), _plan(action, arguments, runtime)
+        )
+    except AgentError as error:
+        return error
+    return plan
 
 
 async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime) -> _Plan:

@@ -23,6 +23,8 @@ _log = structlog.get_logger(__name__)
 
 _ANSWER_CHARS = 600
 _SQL_CHARS = 500
+# Of the memories given to a model, the best ones count as used; the others only came along.
+_NOTED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ class LearningMiddleware:
         An answer that only repeats what was recalled teaches nothing and is not saved again.
         """
         runtime = runtime or await current_runtime()
-        used = agent_memory.record_use(interaction.recalled, runtime=runtime)
+        used = agent_memory.record_use(interaction.recalled[:_NOTED], runtime=runtime)
         if _only_recalled(interaction):
             await used
         else:

@@ -55,7 +55,10 @@ WITH freed AS (
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
 ), finished AS (
   UPDATE agents.turns
-     SET status = %(status)s, answer = %(answer)s, error = %(error)s, knowledge = %(knowledge)s, finished_at = now()
+     SET status = %(status)s, answer = %(answer)s, error = %(error)s, knowledge = %(knowledge)s, finished_at = now(),
+         model = coalesce(%(model)s, model), input_tokens = input_tokens + %(input_tokens)s,
+         output_tokens = output_tokens + %(output_tokens)s,
+         cost_usd = CASE WHEN %(cost_usd)s::float8 IS NULL THEN cost_usd ELSE coalesce(cost_usd, 0) + %(cost_usd)s END
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
   RETURNING *
 )

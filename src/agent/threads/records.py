@@ -62,10 +62,10 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BegunTurn:
-    """A turn to work on. `status` is "waiting" when an earlier turn still waits for a human: nothing was begun."""
+    """A turn to work on. Nothing was begun when `status` is "waiting", as an earlier turn is for a human, or "stopped"."""
 
     turn: int
-    status: TurnStatus
+    status: TurnStatus | Literal["stopped"]
 
 
 class ThreadSummary(TypedDict):

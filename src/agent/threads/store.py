@@ -129,14 +129,16 @@ class Threads:
         answer: str,
         error: str | None = None,
         knowledge: Mapping[str, Any] | None = None,
+        model: str | None = None,
+        usage: Usage | None = None,
         runtime: Runtime | None = None,
     ) -> bool:
-        """Store the answer and let the thread go; False when the turn was over already."""
+        """Store the answer, with what its model call used, and let the thread go; False when the turn was over already."""
         runtime = runtime or await current_runtime()
         status: TurnStatus = "failed" if error else "done"
         values = _values(
             runtime, thread_id, turn=turn, owner=owner, status=status, answer=answer, error=error,
-            knowledge=Jsonb(dict(knowledge or {})), database_id=runtime.database_id,
+            knowledge=Jsonb(dict(knowledge or {})), database_id=runtime.database_id, model=model, **asdict(usage or Usage()),
         )  # fmt: skip
         async with runtime.connection() as conn:
             finished = await _one(conn, "finish_turn", values)
