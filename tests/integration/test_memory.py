@@ -145,8 +145,8 @@ async def test_hostile_text_is_kept_as_text(runtime: Runtime) -> None:
         hostile, subject="\x00", metadata={"k\x00": ["\ud800"]}, source_quote="\ud83d", source_thread="t\x00"
     )
     again = await agent_memory.get(saved.id)
-    assert again.content == hostile.replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
-    assert again.metadata == {"k\ufffd": ["\ufffd"]}
+    assert again.content == hostile.replace("\x00", "").replace("\ud800", "\ufffd")
+    assert again.metadata == {"k": ["\ufffd"]}
     assert again["source_quote"] == "\ufffd"
 
 

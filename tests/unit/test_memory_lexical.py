@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import InvalidInput
-from agent.learning.lexical import MAX_CONTENT_CHARS, clean, clean_json, prepare, quoted_texts
+from agent.learning.lexical import MAX_CONTENT_CHARS, prepare, quoted_texts
 
 _WORDS = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=12)
 
@@ -43,20 +43,6 @@ def test_a_number_a_negation_or_a_name_keeps_texts_apart(one: str, other: str) -
 def test_equal_texts_about_different_subjects_stay_apart() -> None:
     assert prepare("no columns", subject="a").digest != prepare("no columns", subject="b").digest
     assert prepare("no columns", subject="a").digest != prepare("no columns").digest
-
-
-@given(st.text())
-def test_cleaned_text_can_be_stored(text: str) -> None:
-    cleaned = clean(text + "\x00\ud800")
-    assert "\x00" not in cleaned
-    cleaned.encode()
-    assert clean(cleaned) == cleaned
-
-
-def test_json_is_cleaned_in_keys_and_values() -> None:
-    assert clean_json({"a\x00": ["\ud800", 1, None, {"b": ("x\x00",)}]}) == {
-        "a\ufffd": ["\ufffd", 1, None, {"b": ["x\ufffd"]}]
-    }
 
 
 def test_a_cut_says_that_it_is_one_and_different_long_texts_stay_different() -> None:

@@ -10,6 +10,7 @@ import structlog
 from agent.db import load_queries
 from agent.errors import AgentStopped
 from agent.runtime import Runtime, current_runtime
+from agent.storable import storable
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
@@ -77,7 +78,7 @@ async def _set(
     runtime = runtime or await current_runtime()
     values = {
         "tenant_id": runtime.tenant_id, "stopped": stopped, "read_only": read_only,
-        "reason": reason.replace("\0", "")[:1000], "user": runtime.user,
+        "reason": storable(reason)[:1000], "user": runtime.user,
     }  # fmt: skip
     async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES["set_controls"], values)).fetchone()

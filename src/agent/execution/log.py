@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from agent.db import load_queries
 from agent.errors import NotFound
 from agent.runtime import Runtime, current_runtime
+from agent.storable import storable
 from agent.types import Assessment, CallKey, ExecutionStatus, RiskLevel, ToolResult, Verdict
 
 _QUERIES = load_queries(__package__)
@@ -108,10 +109,10 @@ async def record(
     error = result.get("error")
     values = {
         "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "actor": actor or runtime.user,
-        "action": _clean(action)[:200], "arguments": Jsonb(loggable(arguments)), "verdict": assessment.verdict,
+        "action": storable(action)[:200], "arguments": Jsonb(loggable(arguments)), "verdict": assessment.verdict,
         "risk_level": assessment.risk, "reasons": list(assessment.reasons), "status": result.get("status", "failed"),
         "result": Jsonb(loggable(kept)), "row_count": result.get("row_count"),
-        "error": _clean(error)[:_MOST_ERROR_CHARACTERS] if error else None, "duration_ms": duration_ms, **key,
+        "error": storable(error)[:_MOST_ERROR_CHARACTERS] if error else None, "duration_ms": duration_ms, **key,
     }  # fmt: skip
     async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES["record"], values)).fetchone()
@@ -122,15 +123,11 @@ async def record(
 def loggable(value: Any) -> Any:
     """`value` as JSON that Postgres stores: hostile characters replaced, long texts cut."""
     if isinstance(value, str):
-        return _clean(value)[:_MOST_ARGUMENT_CHARACTERS]
+        return storable(value)[:_MOST_ARGUMENT_CHARACTERS]
     if isinstance(value, Mapping):
-        return {_clean(str(key))[:200]: loggable(item) for key, item in list(value.items())[:200]}
+        return {storable(str(key))[:200]: loggable(item) for key, item in list(value.items())[:200]}
     if isinstance(value, (list, tuple)):
         return [loggable(item) for item in value[:1000]]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return value if value is None or isinstance(value, (bool, int, float)) else _clean(str(value))
-
-
-def _clean(text: str) -> str:
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    return value if value is None or isinstance(value, (bool, int, float)) else storable(str(value))

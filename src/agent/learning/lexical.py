@@ -8,33 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from agent.errors import InvalidInput
+from agent.storable import storable
 
 # A memory is a statement, not a document: longer texts are cut, and the cut is written into the text.
 MAX_CONTENT_CHARS = 16_000
-
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_REPLACEMENT = "\ufffd"
-
-
-def clean(text: str) -> str:
-    """`text` without what Postgres cannot store: NUL and lone surrogates become U+FFFD."""
-    return _UNSTORABLE.sub(_REPLACEMENT, text)
-
-
-def clean_json(value: Any) -> Any:
-    """A JSON value whose strings and keys are all clean."""
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, Mapping):
-        return {clean(str(key)): clean_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean_json(item) for item in value]
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +30,7 @@ def prepare(content: str, *, subject: str | None = None) -> Content:
 
     Raises `InvalidInput` when nothing is left to remember.
     """
-    text = clean(content).strip()
+    text = storable(content).strip()
     if not text:
         raise InvalidInput("A memory needs some text; give it content.")
     return Content(_capped(text), _digest(text, subject))

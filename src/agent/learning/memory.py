@@ -18,9 +18,10 @@ import structlog
 
 from agent.db import load_queries
 from agent.errors import ConfigurationError, NotFound, ProviderUnavailable
-from agent.learning.lexical import Content, clean, clean_json, prepare, quoted_texts
+from agent.learning.lexical import Content, prepare, quoted_texts
 from agent.learning.vectors import calibrate, embed_pending, scope, vectors_for_saving
 from agent.runtime import Runtime, current_runtime
+from agent.storable import storable, storable_json
 from agent.types import MemoryKind, Trust
 
 _QUERIES = load_queries(__package__, "memory.sql")
@@ -214,7 +215,7 @@ class _Planned:
 
     @classmethod
     def of(cls, item: NewMemory) -> _Planned:
-        subject = clean(item.subject) if item.kind == "schema" and item.subject is not None else None
+        subject = storable(item.subject) if item.kind == "schema" and item.subject is not None else None
         content = prepare(item.content, subject=subject)
         quoted = () if item.kind == "schema" else quoted_texts(content.text)
         return cls(item, content, tuple(prepare(text) for text in quoted))
@@ -228,14 +229,14 @@ class _Planned:
         item = self.item
         return {
             "kind": item.kind,
-            "subject": clean_json(item.subject),
+            "subject": storable_json(item.subject),
             "content": self.content.text,
             "content_hash": self.digest,
-            "metadata": clean_json(item.metadata),
+            "metadata": storable_json(item.metadata),
             "trust": item.trust,
-            "source_thread": clean_json(item.source_thread),
+            "source_thread": storable_json(item.source_thread),
             "source_turn": item.source_turn,
-            "source_quote": clean_json(item.source_quote),
+            "source_quote": storable_json(item.source_quote),
             "evidence_count": 1,
         }
 

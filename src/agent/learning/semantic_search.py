@@ -12,10 +12,10 @@ from typing import Literal
 
 from agent.db import load_queries
 from agent.errors import InvalidInput
-from agent.learning.lexical import clean
 from agent.learning.memory import Memory, agent_memory
 from agent.learning.vectors import query_vector, scope, vector_literal
 from agent.runtime import Runtime, current_runtime
+from agent.storable import storable
 from agent.tokens import estimate_tokens
 from agent.types import MemoryKind
 
@@ -59,7 +59,7 @@ class SemanticSearch:
         runtime = runtime or await current_runtime()
         if limit < 1:
             raise InvalidInput(f"limit={limit!r} must be at least 1.")
-        text = clean(query[:MAX_QUERY_CHARS])
+        text = storable(query[:MAX_QUERY_CHARS])
         vector = None if mode == "lexical" else await query_vector(text, runtime)
         parameters = {
             **scope(runtime),
