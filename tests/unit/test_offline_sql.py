@@ -248,3 +248,24 @@ def test_any_words_of_the_grammar_give_one_select_or_a_reason(conversation: list
     statements = postgast.parse(sql).stmts
     assert len(statements) == 1
     assert statements[0].stmt.HasField("select_stmt")
+
+
+VIEW = """
+VIEW public.client_revenue -- money received from each client
+  client_id bigint
+  name text
+  revenue numeric
+"""
+
+
+@pytest.mark.parametrize(
+    "question", ["top 3 clients by revenue", "clients with the highest revenue", "Which client has the most revenue?"]
+)
+def test_a_view_named_after_what_is_ranked_gives_the_measure(question: str):
+    lexicon = lexicon_of(parse_schema([SCHEMA + VIEW]))
+    query = read(question, lexicon)
+    assert isinstance(query, Query)
+    sql = render(query, Graph(lexicon.relations))
+    assert "FROM public.client_revenue ORDER BY client_revenue.revenue DESC" in sql
+    assert isinstance(read("top 3 messages by revenue", lexicon), Unclear)
+    assert isinstance(read("top 3 active clients by revenue", lexicon), Unclear)  # the view does not know who is active

@@ -179,8 +179,12 @@ async def _run_wrapped(conn: Connection, wrapped: str, most_rows: int) -> Outcom
         if error.sqlstate in _NOT_WRAPPABLE:
             return None
         raise
-    changes = [Change(from_json(old) if old else None, from_json(new) if new else None) for old, new, _ in rows]
+    changes = [Change(_row(old), _row(new)) for old, new, _ in rows]
     return Outcome(row_count=rows[0][2] if rows else 0, changes=changes, detailed=True)
+
+
+def _row(text: str | None) -> Any:
+    return from_json(text, as_written=True) if text else None
 
 
 async def _run_plain(conn: Connection, sql: str, most_rows: int) -> Outcome:

@@ -59,12 +59,20 @@ def _number(text: str) -> int | str:
     return int(text) if text.lstrip("-").isdigit() and len(text) <= _MOST_SAFE_DIGITS else text
 
 
-def from_json(text: str) -> Any:
-    """JSON of the database; what Python cannot read (too deep, too long numbers) stays text."""
+def from_json(text: str, *, as_written: bool = False) -> Any:
+    """JSON of the database; what Python cannot read (too deep, too long numbers) stays text.
+
+    `as_written` is for rows that a human reads: there 12.50 keeps its decimals, as text.
+    """
     try:
-        return json.loads(text, parse_float=_float_or_text)
+        return json.loads(text, parse_float=_as_written if as_written else _float_or_text)
     except (ValueError, RecursionError):
         return text
+
+
+def _as_written(text: str) -> float | str:
+    number = float(text)
+    return number if repr(number) == text else text
 
 
 def _float_or_text(text: str) -> float | str:

@@ -102,7 +102,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     lines = ["| " + " | ".join(_cell(name) for name in kept) + " |", "|" + " --- |" * len(kept)]
     lines += ["| " + " | ".join(_cell(value) for value in row[: len(kept)]) + " |" for row in rows]
     if len(columns) > len(kept):
-        lines.append(f"\n(and {len(columns) - len(kept)} more columns: {', '.join(columns[len(kept) :])})")
+        left = columns[len(kept) :]
+        lines.append(f"\n(and {len(left)} more {'column' if len(left) == 1 else 'columns'}: {', '.join(left)})")
     return "\n".join(lines)
 
 

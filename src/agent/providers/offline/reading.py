@@ -9,7 +9,7 @@ from agent.providers.offline.conditions import Pending, take_column_conditions, 
 from agent.providers.offline.dates import UNITS, take_periods
 from agent.providers.offline.entities import Entity, take_entities
 from agent.providers.offline.frame import Frame, take_frame, take_sorting
-from agent.providers.offline.language import Sentence, sentence_of
+from agent.providers.offline.language import Sentence, sentence_of, words_of
 from agent.providers.offline.lexicon import Lexicon, Mention
 from agent.providers.offline.query import Unclear
 from agent.providers.offline.relations import Graph, amount
@@ -92,7 +92,7 @@ def main_relation(r: Reading) -> Relation:
     if plain and plain[0].via is not None:
         raise unclear(f"I can use that role of {plain[0].relation.name} only together with what points at it")
     if plain:
-        return plain[0].relation
+        return _view_that_ranks(r, plain[0].relation) or plain[0].relation
     ranked = r.of_role("ranked")
     if ranked and any(m.columns for m in r.mentions):
         return ranked[0].relation
@@ -116,6 +116,26 @@ def _measured(r: Reading) -> Relation | None:
             return (spoken or holders)[0]
     following = [e.relation for e in r.of_role("plain") if e.start > r.frame.measure_at]
     return next((relation for relation in following if amount(relation)), None)
+
+
+def _view_that_ranks(r: Reading, subject: Relation) -> Relation | None:
+    """For "top 3 clients by revenue": clients have no revenue, but the one view that is named after them and has it."""
+    ranked = r.frame.ranked
+    if ranked is None or ranked.by not in ("value", "related"):
+        return None
+    for mention in r.free_columns():
+        if mention.start < ranked.end or any(c.relation.id == subject.id for c in mention.columns):
+            continue
+        views = [c.relation for c in mention.columns if c.column.numeric and _is_view_of(c.relation, subject)]
+        if len(views) == 1:
+            r.entities = [replace(e, relation=views[0]) if e.relation.id == subject.id else e for e in r.entities]
+            return views[0]
+    return None
+
+
+def _is_view_of(relation: Relation, subject: Relation) -> bool:
+    """Whether a relation without keys, as views are, carries the subject's name in its own."""
+    return not relation.key and not relation.foreign and set(words_of(subject.name)) < set(words_of(relation.name))
 
 
 def _lowest(r: Reading, relations: Sequence[Relation]) -> Relation:
