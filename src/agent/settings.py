@@ -119,6 +119,7 @@ class Settings(BaseSettings):
     )
     openai_base_url: str | None = Field(
         None,
+        repr=False,
         validation_alias=_env("OPENAI_BASE_URL"),
         description="Any OpenAI-compatible server (Ollama, vLLM, a gateway).",
     )
@@ -127,6 +128,7 @@ class Settings(BaseSettings):
     )
     deepseek_base_url: str = Field(
         "https://api.deepseek.com",
+        repr=False,
         validation_alias=_env("DEEPSEEK_BASE_URL"),
         description="DeepSeek's OpenAI-compatible endpoint.",
     )
@@ -137,6 +139,7 @@ class Settings(BaseSettings):
     )
     embedding_base_url: str | None = Field(
         None,
+        repr=False,
         validation_alias=_env("AGENT_EMBEDDING_BASE_URL"),
         description="OpenAI-compatible server for embeddings, when it is another one than OPENAI_BASE_URL.",
     )

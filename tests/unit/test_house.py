@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -53,6 +54,22 @@ def test_discovery_in_sql_and_in_python_leave_out_the_same_schemas() -> None:
     ours = {name for name in PLATFORM_SCHEMAS if name.startswith("agents")}
     assert "^(pg_|agents($|_))" in body
     assert in_sql == set(PLATFORM_SCHEMAS) - ours
+
+
+def test_every_module_says_why_it_exists() -> None:
+    silent = [path for path in SOURCE.rglob("*.py") if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+    assert silent == []
+
+
+def test_every_ignored_finding_carries_its_code_and_its_reason() -> None:
+    bare = re.compile(r"#\s*(?:noqa|type: ignore)(?!(?:: [A-Z]+\d+(?:, [A-Z]+\d+)*|\[[\w, -]+\])  # \S)")
+    found = [
+        f"{path.relative_to(SOURCE)}:{number}"
+        for path in SOURCE.rglob("*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if bare.search(line)
+    ]
+    assert found == []
 
 
 PUBLIC = """

@@ -53,8 +53,8 @@ def test_no_setting_is_quoted_in_an_error(name: str, monkeypatch: pytest.MonkeyP
         message = str(error)
     assert SECRET not in message
     assert not message or variable in message
-    if "Secret" in str(Settings.model_fields[name].annotation):
-        assert SECRET not in shown
+    if "Secret" in str(Settings.model_fields[name].annotation) or name.endswith("_base_url"):
+        assert SECRET not in shown  # a gateway's URL may hold credentials too
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

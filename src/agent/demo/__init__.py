@@ -1,0 +1,1 @@
+"""The demonstration: an advertising agency's application, and a conversation about it."""

@@ -43,7 +43,7 @@ class Controls:
         on: bool,  # noqa: FBT001  # the switch itself
         reason: str = "",
         *,
-        runtime: Runtime | None = None,  # the switch itself
+        runtime: Runtime | None = None,
     ) -> ControlState:
         """In read-only mode reads run and everything else is refused, approved or not."""
         return await _set(runtime, reason=reason, read_only=on)

@@ -21,6 +21,7 @@ from zlib import crc32
 import stamina
 
 from agent.errors import ConfigurationError, InvalidInput, ProviderUnavailable
+from agent.providers.model_failures import is_transient
 from agent.settings import Settings
 from agent.types import Embedder
 
@@ -38,7 +39,6 @@ _KNOWN_DIMENSIONS = {
     "text-embedding-3-large": 3072,
     "text-embedding-ada-002": 1536,
 }
-_TRANSIENT = frozenset({408, 409, 429})
 _REFUSED = frozenset({400, 413, 422})
 
 
@@ -85,7 +85,7 @@ def unit_vectors(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
     if matrix.ndim != 2 or not np.isfinite(matrix).all():
         raise ProviderUnavailable("The embedder answered something else than vectors of one length.")
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return (matrix / np.where(lengths == 0, 1, lengths)).tolist()  # type: ignore[no-any-return]
+    return (matrix / np.where(lengths == 0, 1, lengths)).tolist()  # type: ignore[no-any-return]  # numpy says Any
 
 
 class HashingEmbedder:
@@ -238,7 +238,7 @@ def _is_transient(error: Exception) -> bool:
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        return error.status_code in _TRANSIENT or error.status_code >= 500
+        return is_transient(error.status_code)
     return isinstance(error, openai.APIConnectionError)
 
 

@@ -22,7 +22,7 @@ LONGEST_PAUSE = 30.0
 _LONGEST_DETAIL = 300
 _KEY_LIKE = re.compile(r"\b(?:sk|key|pk)-[\w*.-]{6,}", re.IGNORECASE)
 _TRANSPORT_MODULES = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "openai", "anthropic", "google")
-_RETRIED = frozenset({408, 409, 425, 429})
+_TRANSIENT = frozenset({408, 409, 425, 429})
 
 Kind = Literal["busy", "broken", "timeout", "quota", "key", "model", "refused"]
 
@@ -108,6 +108,11 @@ def error_for(failure: Failure, *, name: str) -> OperatorError:
             )
 
 
+def is_transient(status: int) -> bool:
+    """Whether the same call may succeed a little later, by its HTTP status."""
+    return status in _TRANSIENT or status >= 500
+
+
 def _from_transport(error: BaseException) -> bool:
     return any(base.__module__.partition(".")[0] in _TRANSPORT_MODULES for base in type(error).__mro__)
 
@@ -120,7 +125,7 @@ def _by_status(error: BaseException, status: int) -> Failure:
         return Failure(kind="model", detail=detail)
     if status == 402 or (status == 429 and getattr(error, "code", None) == "insufficient_quota"):
         return Failure(kind="quota", detail=detail)
-    if status in _RETRIED or status >= 500:
+    if is_transient(status):
         return Failure(kind="busy", detail=detail, pause=_pause_of(error))
     return Failure(kind="refused", detail=detail)
 

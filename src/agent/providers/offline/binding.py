@@ -161,7 +161,7 @@ def _year_column(relation: Relation) -> Column | None:
 def _in_year(field: Field, period: Period) -> Condition | None:
     """A column that holds years, for spans that begin and end with one."""
     bounds = [
-        re.fullmatch(r"date '(\d{4})-01-01'", bound).group(1)  # type: ignore[union-attr]
+        re.fullmatch(r"date '(\d{4})-01-01'", bound).group(1)  # type: ignore[union-attr]  # it matches
         if bound and re.fullmatch(r"date '(\d{4})-01-01'", bound)
         else bound
         for bound in (period.lower, period.upper)

@@ -100,7 +100,7 @@ def _missing(s: Sentence, mention: Mention) -> Pending | None:
         for pattern in patterns:
             if after := s.match(end, pattern):
                 s.use(start, after)
-                return Pending(at=start, end=after, columns=columns, comparison=comparison)  # type: ignore[arg-type]
+                return Pending(at=start, end=after, columns=columns, comparison=comparison)  # type: ignore[arg-type]  # one of the two above
     at = start - 1
     while at >= 0 and s.tokens[at].low in ("a", "an", "any", "the", "have", "has", "their") and at not in s.used:
         at -= 1
@@ -141,7 +141,7 @@ def _compared(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pe
         for pattern in patterns:
             after = s.match(end, pattern)
             if after and (found := _text_value(s, after, lower=True)):
-                return _pending(s, mention, comparison, found)  # type: ignore[arg-type]
+                return _pending(s, mention, comparison, found)  # type: ignore[arg-type]  # one of the two above
     operator, after = _operator(s, end)
     if operator and (number := _number(s, after)):
         return _pending(s, mention, operator, (Given(text=number, number=True), after + 1))
