@@ -23,6 +23,7 @@ from langgraph.types import Command
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.checkpoints import Checkpointer
+from agent.decisions import clean_question
 from agent.errors import AgentError
 from agent.graph import open_graph
 from agent.runtime import Runtime, current_runtime, use_runtime
@@ -118,6 +119,8 @@ class Chat:
         Raises `InvalidInput`, `ThreadBusy`, `AgentStopped` or an `OperatorError`. Leaving the iteration stops the turn.
         """
         runtime = runtime or await current_runtime()
+        # Before the graph: its first checkpoint would keep whatever comes in.
+        question = clean_question(question, limit=runtime.settings.max_question_chars)
         message = HumanMessage(question, id=str(uuid4()))
         async for event in _stream({"messages": [message]}, thread_id or self.new_thread(), runtime):
             yield event

@@ -12,6 +12,7 @@ from agent.approval.human_approval import Approval, Decision
 from agent.errors import InvalidInput
 from agent.providers.models import ModelAnswer
 from agent.state import State
+from agent.storable import storable, storable_json
 from agent.threads import RequestedCall, StoredCall, Transcript
 from agent.types import ToolResult, Usage
 
@@ -32,7 +33,7 @@ def new_question(state: State) -> HumanMessage | None:
 
 def clean_question(text: str, *, limit: int) -> str:
     """The question as it can be stored: no NUL bytes or lone surrogates. Raises `InvalidInput` when empty or too long."""
-    cleaned = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8").strip()
+    cleaned = storable(text).strip()
     if not cleaned:
         raise InvalidInput("The question is empty: ask something.")
     if len(cleaned) > limit:
@@ -46,7 +47,7 @@ def clean_question(text: str, *, limit: int) -> str:
 def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
     """The calls in a model's answer; malformed ones and those beyond `most` carry the error that the model will read."""
     calls = [
-        RequestedCall(tool=str(call["name"]), arguments=_storable(call["args"]), call_id=str(call.get("id") or ""))
+        RequestedCall(tool=str(call["name"]), arguments=storable_json(call["args"]), call_id=str(call.get("id") or ""))
         for call in message.tool_calls
     ]
     calls += [
@@ -62,17 +63,6 @@ def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
         call if place < most else RequestedCall(tool=call.tool, call_id=call.call_id, error=refused)
         for place, call in enumerate(calls)
     ]
-
-
-def _storable(value: Any) -> Any:
-    """JSON without what Postgres's jsonb cannot hold: NUL characters and lone surrogates."""
-    if isinstance(value, str):
-        return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, dict):
-        return {str(_storable(key)): _storable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    return value
 
 
 def approval_request(approval: Approval, *, problem: str = "") -> dict[str, Any]:

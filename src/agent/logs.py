@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import structlog
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["console", "json"]
+
+_PASSWORD = re.compile(r"(://[^\s:/@\"']*:)[^\s/@\"']+@")
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -49,6 +52,16 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 
 def _renderer(log_format: Format) -> structlog.typing.Processor:
+    render = _form(log_format)
+
+    def without_passwords(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
+        # Libraries print the URLs that they call, and those of a gateway may hold a password.
+        return _PASSWORD.sub(r"\1***@", str(render(logger, method, event)))
+
+    return without_passwords
+
+
+def _form(log_format: Format) -> structlog.typing.Processor:
     if log_format == "json":
         return structlog.processors.JSONRenderer(default=str)
     # Not rich's tracebacks: they print local variables, and some of those are connection strings.

@@ -1,12 +1,17 @@
-"""Text as Postgres can store it: models, terminals and other databases also send NUL characters and lone surrogates."""
+"""Text and JSON as Postgres and the checkpointer can store them: models, terminals and other databases also send NUL
+characters, lone surrogates, numbers without end and nesting without end.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_LARGEST = 2**63
+_DEEPEST = 60
 
 
 def storable(text: str) -> str:
@@ -14,12 +19,23 @@ def storable(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text.replace("\x00", ""))
 
 
-def storable_json(value: Any) -> Any:
-    """A JSON value whose strings and keys are all storable."""
+def storable_json(value: Any, *, depth: int = 0) -> Any:
+    """A JSON value whose strings and keys are all storable; numbers beyond 64 bits, infinity and NaN become strings.
+
+    Raises `ValueError` on nesting beyond any sense.
+    """
     if isinstance(value, str):
         return storable(value)
+    if depth > _DEEPEST:
+        raise ValueError(f"nested more than {_DEEPEST} levels deep")
     if isinstance(value, Mapping):
-        return {storable(str(key)): storable_json(item) for key, item in value.items()}
+        return {storable(str(key)): storable_json(item, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [storable_json(item) for item in value]
-    return value
+        return [storable_json(item, depth=depth + 1) for item in value]
+    return storable(str(value)) if _without_end(value) else value
+
+
+def _without_end(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return isinstance(value, int) and abs(value) >= _LARGEST

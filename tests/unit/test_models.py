@@ -85,7 +85,14 @@ def test_lone_surrogates_have_tokens_too():
     assert estimate_tokens("\ud800" * 3) == 3
 
 
-@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3), st.text(max_size=30))
+STORED = st.characters(exclude_characters="\x00", exclude_categories=["Cs"])
+NUMBERS = st.integers(min_value=-(2**63) + 1, max_value=2**63 - 1)
+
+
+@given(
+    st.dictionaries(st.text(STORED, max_size=5), NUMBERS | st.text(STORED, max_size=5), max_size=3),
+    st.text(STORED, max_size=30),
+)
 def test_a_message_survives_its_own_stream(arguments: dict[str, object], text: str):
     message = AIMessage(content=text, tool_calls=[{"name": "t", "args": arguments, "id": "1", "type": "tool_call"}])
     folded = fold(chunks_of(message), must_finish=False)

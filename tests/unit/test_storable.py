@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,3 +26,18 @@ def test_ordinary_text_is_not_touched(text: str) -> None:
 
 def test_json_is_made_storable_in_keys_and_values() -> None:
     assert storable_json({"a\x00": ["\ud800", 1, None, {"b": ("x\x00",)}]}) == {"a": ["\ufffd", 1, None, {"b": ["x"]}]}
+
+
+def test_numbers_that_no_column_holds_become_text() -> None:
+    assert storable_json([10**30, -(2**63), 2**63 - 1, 1e999, True, 1.5]) == [
+        str(10**30), str(-(2**63)), 2**63 - 1, "inf", True, 1.5,
+    ]  # fmt: skip
+    assert storable_json({"n": float("nan")}) == {"n": "nan"}
+
+
+def test_nesting_beyond_any_sense_is_refused() -> None:
+    nested: list[Any] = []
+    for _ in range(200):
+        nested = [nested]
+    with pytest.raises(ValueError, match="levels deep"):
+        storable_json(nested)

@@ -2,6 +2,7 @@
 
 LangChain completes cut-off JSON of tool arguments (`{"sql": "delete from a` becomes a valid call); an action must be what the
 model said in full, so arguments are parsed strictly here and what does not parse stays visible in `invalid_tool_calls`.
+Characters and numbers that no database stores are taken out here too, once for everything that is built on a message.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.messages.tool import tool_call_chunk
 
 from agent.providers.model_failures import BrokenStream
+from agent.storable import storable_json
 from agent.tokens import estimate_tokens
 
 
@@ -28,20 +30,11 @@ def fold(chunks: Sequence[BaseMessage], *, must_finish: bool) -> AIMessage:
         whole = next((chunk for chunk in chunks if isinstance(chunk, AIMessage)), None)
         if whole is None:
             raise BrokenStream("it sent nothing")
-        return whole
+        return _message(whole, whole.tool_calls, whole.invalid_tool_calls)
     folded = add_ai_message_chunks(streamed[0], *streamed[1:])
     if must_finish and not (_finished(folded.response_metadata)):
         raise BrokenStream("its answer broke off half way")
-    calls, invalid = _strict_calls(folded)
-    return AIMessage(
-        content=folded.content,
-        additional_kwargs=folded.additional_kwargs,
-        response_metadata=folded.response_metadata,
-        usage_metadata=folded.usage_metadata,
-        tool_calls=calls,
-        invalid_tool_calls=invalid,
-        id=folded.id,
-    )
+    return _message(folded, *_strict_calls(folded))
 
 
 def chunks_of(message: AIMessage) -> list[AIMessageChunk]:
@@ -72,6 +65,18 @@ def tokens_of(messages: Sequence[BaseMessage]) -> int:
 
 
 _PER_MESSAGE = 4  # role and separators
+
+
+def _message(source: AIMessage, calls: Sequence[ToolCall], invalid: Sequence[InvalidToolCall]) -> AIMessage:
+    return AIMessage(
+        content=storable_json(source.content),
+        additional_kwargs=source.additional_kwargs,
+        response_metadata=source.response_metadata,
+        usage_metadata=source.usage_metadata,
+        tool_calls=storable_json(list(calls)),
+        invalid_tool_calls=storable_json(list(invalid)),
+        id=source.id,
+    )
 
 
 def _wire_text(message: BaseMessage) -> str:
@@ -107,7 +112,7 @@ def _arguments(text: str) -> tuple[dict[str, Any], str]:
     if not text.strip():
         return {}, ""
     try:
-        arguments = json.loads(text)
+        arguments = storable_json(json.loads(text))
     except (ValueError, RecursionError) as error:
         return {}, f"the arguments are not JSON: {error}"
     if not isinstance(arguments, dict):
