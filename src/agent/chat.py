@@ -27,7 +27,7 @@ from agent.decisions import clean_question
 from agent.errors import AgentError
 from agent.graph import open_graph
 from agent.runtime import Runtime, current_runtime, use_runtime
-from agent.threads import threads
+from agent.threads import check_thread_id, threads
 from agent.types import CallKey, ToolResult
 
 _log = structlog.get_logger(__name__)
@@ -128,6 +128,7 @@ class Chat:
     async def resume(self, thread_id: str, *, runtime: Runtime | None = None) -> AsyncIterator[ChatEvent]:
         """Go on with a turn that waited: what was decided, here or elsewhere, is collected from the queue's rows."""
         runtime = runtime or await current_runtime()
+        check_thread_id(thread_id)
         graph, config = await _graph(runtime), _config(thread_id, runtime, uuid4())
         state = await graph.aget_state(config)
         waiting = {one.id: {"type": "collect"} for one in state.interrupts}
@@ -161,6 +162,7 @@ async def _whole(events: AsyncIterator[ChatEvent], thread_id: str) -> ChatAnswer
         elif isinstance(event, Answered):
             answered = event
     if answered is None or approvals:
+        approvals.sort(key=lambda approval: approval.place)
         return ChatAnswer(thread_id=thread_id, status="waiting", text="".join(text), approvals=approvals)
     return ChatAnswer(
         thread_id=thread_id,
@@ -188,6 +190,7 @@ def _config(thread_id: str, runtime: Runtime, run_id: UUID) -> RunnableConfig:
 
 async def _stream(graph_input: Any, thread_id: str, runtime: Runtime) -> AsyncIterator[ChatEvent]:
     """Run the graph in a task of its own (it sees this runtime, and is cancelled when the reader leaves)."""
+    check_thread_id(thread_id)
     queue: asyncio.Queue[ChatEvent | None] = asyncio.Queue()
     run_id = uuid4()
     task = asyncio.create_task(_drive(graph_input, thread_id, run_id, runtime, queue))

@@ -4,6 +4,15 @@ A thread has one turn at a time: whoever works on it holds an expiring lease, na
 """
 
 from agent.threads.records import BegunTurn, RequestedCall, StoredCall, ThreadSummary, Transcript, Turn
-from agent.threads.store import threads
+from agent.threads.store import check_thread_id, threads
 
-__all__ = ["BegunTurn", "RequestedCall", "StoredCall", "ThreadSummary", "Transcript", "Turn", "threads"]
+__all__ = [
+    "BegunTurn",
+    "RequestedCall",
+    "StoredCall",
+    "ThreadSummary",
+    "Transcript",
+    "Turn",
+    "check_thread_id",
+    "threads",
+]

@@ -58,7 +58,7 @@ class Threads:
         Raises `ThreadBusy` when another run works on the thread, `InvalidInput` for a thread of another database.
         """
         runtime = runtime or await current_runtime()
-        _check_thread_id(thread_id)
+        check_thread_id(thread_id)
         values = {
             "tenant_id": runtime.tenant_id, "thread_id": thread_id, "database_id": runtime.database_id, "user": runtime.user,
             "question": question, "message_id": message_id, "owner": owner, "lease": _LEASE,
@@ -307,7 +307,8 @@ def _line(text: str) -> str:
     return flat if len(flat) <= _LINE_CHARS else f"{flat[:_LINE_CHARS]}…"
 
 
-def _check_thread_id(thread_id: str) -> None:
+def check_thread_id(thread_id: str) -> None:
+    """Raise `InvalidInput` for what cannot name a thread. A slash separates the tenant in the checkpointer's names."""
     if not 0 < len(thread_id) <= 200 or not thread_id.isprintable() or "/" in thread_id:
         raise InvalidInput(f"{thread_id[:50]!r} is not a thread id: use 1 to 200 printable characters without a slash.")
 
