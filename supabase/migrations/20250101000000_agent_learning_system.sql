@@ -22,6 +22,9 @@ begin
       create extension vector with schema public;
     end if;
   end if;
+  -- Loads the library: who is no superuser (as on Supabase) may not give a function settings that are not known yet.
+  execute format('select %L::%s', '[1]', (select t.oid::regtype from pg_type t join pg_depend d on d.objid = t.oid
+    join pg_extension e on e.oid = d.refobjid where e.extname = 'vector' and t.typname = 'vector' and d.deptype = 'e'));
 end $$;
 
 do $$

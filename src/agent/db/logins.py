@@ -28,6 +28,24 @@ PLATFORM_SCHEMAS = (
     "pgsodium_masks", "supabase_functions", "extensions", "net", "cron", "pgtle", "dbdev", "_analytics", "_supavisor",
 )  # fmt: skip
 
+# Only where it must: taking the attribute away needs a right that not every administrator has.
+_NO_BYPASS = """do $$ begin if exists (select from pg_roles where rolname = 'agent_reader' and rolbypassrls) then
+  alter role agent_reader nobypassrls; end if; end $$"""
+
+# Default privileges hold for the tables that one role creates: here for the roles that own the tables of today.
+_FUTURE_TABLES = """do $$ declare owner name; begin
+  for owner in select distinct r.rolname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      join pg_roles r on r.oid = c.relowner
+    where n.nspname = {schema} and c.relkind in ('r', 'p', 'v', 'm', 'f') and r.rolname <> current_user
+      and pg_has_role(r.oid, 'usage') loop
+    execute format('alter default privileges for role %I in schema %I grant select on tables to agent_reader',
+      owner, {schema});
+    execute format('alter default privileges for role %I in schema %I grant select, insert, update, delete on tables'
+      ' to agent_actor', owner, {schema});
+    execute format('alter default privileges for role %I in schema %I grant usage on sequences to agent_actor',
+      owner, {schema});
+  end loop; end $$"""
+
 
 def derive_password(secret: str, login: str) -> str:
     """The password of `login`: 43 URL-safe characters, 256 bits."""
@@ -87,15 +105,14 @@ def setup_statements(secret: str, schemas: Sequence[str], *, bypass_rls: bool) -
                 "do $$ begin if not exists (select from pg_roles where rolname = {literal}) then"
                 " create role {name}; end if; end $$"
             ).format(literal=sql.Literal(login), name=name),
-            sql.SQL("alter role {} login noinherit nocreatedb nocreaterole password {}").format(
+            sql.SQL("alter role {} login password {}").format(
                 name, sql.Literal(verifier)
             ),
         ]
     statements.append(
         sql.SQL("alter role agent_app set search_path = agents, agents_checkpoints, public, extensions").format()
     )
-    if bypass_rls:
-        statements.append(sql.SQL("alter role agent_reader bypassrls").format())
+    statements.append(sql.SQL("alter role agent_reader bypassrls" if bypass_rls else _NO_BYPASS).format())
     for schema in schemas:
         name = sql.Identifier(schema)
         statements += [
@@ -112,6 +129,7 @@ def setup_statements(secret: str, schemas: Sequence[str], *, bypass_rls: bool) -
                 sql.SQL("alter default privileges in schema {} grant usage on sequences to agent_actor"),
             )
         ]
+        statements.append(sql.SQL(_FUTURE_TABLES).format(schema=sql.Literal(schema)))
     return statements
 
 
