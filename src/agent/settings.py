@@ -331,6 +331,11 @@ class Settings(BaseSettings):
         return self.home / "postgres"
 
     @property
+    def chosen_schemas(self) -> tuple[str, ...]:
+        """The schemas that `app_schemas` names; empty: all that are the application's."""
+        return tuple(name.strip() for name in self.app_schemas.split(",") if name.strip())
+
+    @property
     def embedded(self) -> bool:
         """Whether the agent's own database is the embedded one."""
         return self.database_url is None and self.app_url is None

@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from agent.db.failures import check_not_transaction_pooler, connection_failure, statement_failure
+from agent.db.failures import check_not_transaction_pooler, connection_failure, operator_errors
 from agent.db.logins import redacted
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.types import Login
@@ -77,18 +77,13 @@ class Database:
         Each statement is a transaction of its own, in one round trip; for more, open `conn.transaction()`.
         Raises `DatabaseUnavailable` or `SetupRequired` where an operator must act; other driver errors pass.
         """
-        try:
+        with operator_errors():
             async with self._pooled("agent_app") as conn:
                 if self._tenants.get(conn) != tenant_id:
                     self._tenants[conn] = ""  # whatever happens to the next statement, it is not known to be another's
                     await conn.execute("select set_config('agents.tenant_id', %s, false)", [tenant_id])
                     self._tenants[conn] = tenant_id
                 yield conn
-        except psycopg.Error as error:
-            failure = statement_failure(error)
-            if failure is None:
-                raise
-            raise failure from error
 
     async def facts(self, login: Login = "agent_app") -> ServerFacts:
         """The server's version and identity, as `login` sees them."""

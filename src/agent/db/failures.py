@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
@@ -46,6 +49,18 @@ def check_not_transaction_pooler(conninfo: str) -> None:
             f"{redacted(conninfo)} is Supabase's transaction pooler (port {_POOLER_PORT}), which keeps no session. "
             "Use the direct connection or the session pooler (port 5432)."
         )
+
+
+@contextmanager
+def operator_errors() -> Iterator[None]:
+    """Turn the driver errors that an operator must mend into ours; all others pass."""
+    try:
+        yield
+    except psycopg.Error as error:
+        failure = statement_failure(error)
+        if failure is None:
+            raise
+        raise failure from error
 
 
 def statement_failure(error: psycopg.Error) -> AgentError | None:

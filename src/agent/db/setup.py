@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 import psycopg
 
@@ -20,20 +21,20 @@ SELECT nspname FROM pg_namespace
 """
 
 
-def application_schemas(conn: psycopg.Connection, chosen: str = "") -> list[str]:
-    """The application's schemas: the `chosen` ones (comma-separated), else all that are not a platform's."""
-    if chosen.strip():
-        return [name.strip() for name in chosen.split(",") if name.strip()]
+def application_schemas(conn: psycopg.Connection, chosen: Sequence[str] = ()) -> list[str]:
+    """The application's schemas: the `chosen` ones, else all that are not a platform's."""
+    if chosen:
+        return list(chosen)
     return [row[0] for row in conn.execute(_SCHEMAS, [list(PLATFORM_SCHEMAS)])]
 
 
-def setup_script(secret: str, schemas: list[str], *, bypass_rls: bool) -> str:
+def setup_script(secret: str, schemas: Sequence[str], *, bypass_rls: bool) -> str:
     """The set-up as a SQL script for a database administrator; it holds SCRAM verifiers, no passwords."""
     statements = setup_statements(secret, schemas, bypass_rls=bypass_rls)
     return "\n".join(f"{statement.as_string()};" for statement in statements)
 
 
-def setup_logins(admin: str, secret: str, *, schemas: str = "", bypass_rls: bool = False) -> list[str]:
+def setup_logins(admin: str, secret: str, *, schemas: Sequence[str] = (), bypass_rls: bool = False) -> list[str]:
     """Run the set-up at the administrator's URL; returns the application's schemas. Raises `SetupRequired`."""
     check_not_transaction_pooler(admin)
     try:
@@ -70,7 +71,7 @@ def is_set_up(admin: str) -> bool:
 def set_up(settings: Settings) -> list[str]:
     """Set the logins up on the agent's own and on the application database; returns the application's schemas. Blocks."""
     admin = administrator(settings)
-    chosen, bypass_rls = settings.app_schemas, settings.reader_bypass_rls
+    chosen, bypass_rls = settings.chosen_schemas, settings.reader_bypass_rls
     if admin.app_url != admin.url:
         setup_logins(admin.url, admin.secret, schemas=chosen, bypass_rls=bypass_rls)
     return setup_logins(admin.app_url, admin.secret, schemas=chosen, bypass_rls=bypass_rls)
@@ -86,5 +87,5 @@ def script_for(settings: Settings) -> str:
             "The logins' passwords are derived from AGENT_SECRET, and it is not set. Set it in the environment or .env and keep "
             f"it; here is a fresh one: {secrets.token_urlsafe(32)}"
         )
-    schemas = [name.strip() for name in settings.app_schemas.split(",") if name.strip()] or ["public"]
+    schemas = settings.chosen_schemas or ("public",)
     return setup_script(settings.secret.get_secret_value(), schemas, bypass_rls=settings.reader_bypass_rls)

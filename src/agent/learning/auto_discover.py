@@ -30,6 +30,7 @@ from agent.learning.privacy import DenyList
 from agent.learning.schema_text import function_text, relation_text, type_text
 from agent.learning.structure import AppStructure, Relation, relations
 from agent.runtime import Runtime, current_runtime
+from agent.settings import Settings
 
 Progress = Callable[[str, int, int], None]
 
@@ -242,9 +243,11 @@ async def _store(structure: AppStructure, runtime: Runtime) -> None:
 
 def _fingerprint(catalogs: str, runtime: Runtime) -> str:
     """Of the catalogs and of the settings that decide what is kept of them."""
-    settings = runtime.settings
-    parts = (str(FORMAT), catalogs, settings.app_schemas, settings.deny, str(settings.mask_personal))
-    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+    return hashlib.sha256("\x00".join((str(FORMAT), catalogs, _kept(runtime.settings))).encode()).hexdigest()
+
+
+def _kept(settings: Settings) -> str:
+    return "\x00".join((settings.app_schemas, settings.deny, str(settings.mask_personal)))
 
 
 def _discovered_at(structure: AppStructure) -> datetime:
@@ -252,12 +255,7 @@ def _discovered_at(structure: AppStructure) -> datetime:
 
 
 def _key(runtime: Runtime) -> _Key:
-    settings = runtime.settings
-    return (
-        runtime.tenant_id,
-        runtime.database_id,
-        f"{settings.app_schemas}\x00{settings.deny}\x00{settings.mask_personal}",
-    )
+    return runtime.tenant_id, runtime.database_id, _kept(runtime.settings)
 
 
 def _scope(runtime: Runtime) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import structlog
 from psycopg import sql
 
 from agent.db import Connection, load_queries
-from agent.db.failures import statement_failure
+from agent.db.failures import operator_errors
 from agent.db.logins import PLATFORM_SCHEMAS
 from agent.runtime import Runtime
 
@@ -124,20 +124,14 @@ async def read_blind_tables(runtime: Runtime) -> list[Row]:
 
 def scope(runtime: Runtime) -> dict[str, Any]:
     """Which schemas are the application's: the chosen ones, else all but the system's, the agent's and the platform's."""
-    chosen = [name.strip() for name in runtime.settings.app_schemas.split(",") if name.strip()]
-    return {"schemas": chosen or None, "platform": list(PLATFORM_SCHEMAS)}
+    return {"schemas": list(runtime.settings.chosen_schemas) or None, "platform": list(PLATFORM_SCHEMAS)}
 
 
 @asynccontextmanager
 async def _reader(runtime: Runtime) -> AsyncIterator[Connection]:
-    try:
+    with operator_errors():
         async with runtime.app.connection("agent_reader") as conn:
             yield conn
-    except psycopg.Error as error:
-        failure = statement_failure(error)
-        if failure is None:
-            raise
-        raise failure from error
 
 
 @asynccontextmanager
