@@ -98,9 +98,9 @@ class SafeExecutor:
         request = _Request(
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait
         )
-        # A call that asked before is bound to that answer, even if the policy or the data would say otherwise by now.
         started = time.monotonic()
         asked, plan = await asyncio.gather(_asked(call, runtime), _permitted_plan(action, arguments, runtime))
+        # A call that asked before is bound to that answer, even if the policy or the data would say otherwise by now.
         if asked is not None:
             return await self._answer(asked, wait=wait, runtime=runtime)
         assessment = _unknown(action)
