@@ -63,6 +63,7 @@ class ApplicationStatus:
     discovered_at: datetime | None = None
     changed: bool = False
     blind: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +191,7 @@ async def _database(settings: Settings, runtime: Runtime | None, check: _Check) 
             if runtime is not None or not isinstance(error, DatabaseUnavailable):
                 check.note(str(error))
     if pending:
-        check.note(f"{len(pending)} migrations are not applied: {', '.join(pending)}.", "agent migrate")
+        check.note(f"Migrations not applied yet: {', '.join(pending)}.", "agent migrate")
     return DatabaseStatus(
         where=where, embedded=settings.embedded, reachable=version is not None, version=version, pending=pending
     )
@@ -237,6 +238,7 @@ async def _application(runtime: Runtime) -> ApplicationStatus:
         discovered_at=datetime.fromisoformat(structure["discovered_at"]),
         changed=await auto_discovery.has_changed(runtime=runtime),
         blind=tuple(await rls_blind_tables(runtime=runtime)),
+        unreadable=tuple(structure["unreadable"]),
     )
 
 
@@ -246,20 +248,8 @@ def _advise(
     memories: dict[str, int] | None,
     switches: ControlState | None,
 ) -> None:
-    if application is not None and application.discovered_at is None:
-        check.note("The application was not discovered yet; the first question does it, or", "agent discover")
-    if application is not None and application.changed:
-        check.note(
-            "The application's structure has changed since it was discovered; the next question notices, or",
-            "agent discover",
-        )
-    if application is not None and application.blind:
-        names = ", ".join(application.blind[:10])
-        check.note(
-            f"Row-level security hides every row of {names} from agent_reader, so these tables look empty. Add a policy "
-            "for agent_reader, or set AGENT_READER_BYPASS_RLS=true and run",
-            "agent setup",
-        )
+    if application is not None:
+        _advise_on_application(check, application)
     if memories and memories.get("unembedded"):
         check.note(
             f"{memories['unembedded']:,} memories wait for their embedding; words find them meanwhile.",
@@ -267,3 +257,28 @@ def _advise(
         )
     if switches is not None and (switches.stopped or switches.read_only):
         check.note("The agent is stopped." if switches.stopped else "The agent is read-only.", "agent resume")
+
+
+def _advise_on_application(check: _Check, application: ApplicationStatus) -> None:
+    if application.discovered_at is None:
+        check.note("The application was not discovered yet; the first question does it, or", "agent discover")
+    elif not application.tables and not application.views:
+        check.note(
+            f"There is no table of an application in {application.where}, so there is nothing to ask about. DATABASE_URL or "
+            "APP_DATABASE_URL names another database; without them, `agent demo` loads invented data to try the agent on."
+        )
+    if application.changed:
+        check.note(
+            "The application's structure has changed since it was discovered; the next question notices, or",
+            "agent discover",
+        )
+    if application.blind:
+        names = ", ".join(application.blind[:10])
+        check.note(
+            f"Row-level security hides every row of {names} from agent_reader, so these tables look empty. Add a policy "
+            "for agent_reader, or set AGENT_READER_BYPASS_RLS=true and run",
+            "agent setup",
+        )
+    if application.unreadable:
+        names = ", ".join(application.unreadable[:10])
+        check.note(f"agent_reader has no right to read {names}. If it is to, this grants it:", "agent setup")

@@ -238,6 +238,48 @@ def test_an_empty_database_is_made_ready_by_two_commands(
     assert after.exit_code == 0, after.stdout
 
 
+def test_status_names_an_application_without_tables(
+    run: Run, run_json: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", cluster.empty_database())
+    for command in ("setup", "migrate", "discover"):
+        assert run(command).exit_code == 0
+    (fix,) = run_json("status")["fix"]
+    assert "no table" in fix["problem"]
+
+
+def test_status_names_what_may_not_be_read(run: Run, run_json: Any, demo_environment: Any) -> None:
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        conn.execute("revoke select on offices from agent_reader")
+    run("discover")
+    assert run_json("status")["application"]["unreadable"] == ["public.offices"]
+    refused = run("chat", "List offices").output
+    assert "permission denied" in refused
+    assert "agent setup" in refused
+    run("setup")
+    run("discover")
+    assert run_json("status")["application"]["unreadable"] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "look"),
+    [
+        (["--bogus"], "agent --help"),
+        (["frobnicate"], "agent --help"),
+        (["approvals", "shwo", "1"], "agent approvals --help"),
+        (["approvals", "show", "abc"], "agent approvals show --help"),
+        (["threads", "show"], "agent threads show --help"),
+        (["threads", "list", "--limit", "0"], "agent threads list --help"),
+    ],
+)
+def test_a_mistyped_command_is_a_sentence_that_says_where_to_look(run: Run, typed: list[str], look: str) -> None:
+    told = run(*typed)
+    assert told.exit_code == 2
+    assert told.stdout == ""
+    assert told.stderr.startswith("Error: ")
+    assert f"`{look}`" in told.stderr
+
+
 def test_set_up_can_be_printed_for_an_administrator(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     script = run("setup", "--print-sql").stdout
     assert "SCRAM-SHA-256$" in script

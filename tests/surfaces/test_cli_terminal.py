@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 import pexpect
 import psycopg
 import pytest
+
+from agent.testing.openai_server import OpenAIServer, text, tool_calls
 
 AGENT = str(Path(sys.executable).with_name("agent"))
 PROMPT = "❯ "  # noqa: RUF001  # as it is shown
@@ -86,6 +89,41 @@ def test_a_conversation_asks_for_approval_and_goes_on(spawn: Spawn, demo_environ
     assert "How many clients" in say(child, "/threads")
     assert "There is no /nothing" in say(child, "/nothing")
     leave(child)
+
+
+async def test_several_changes_of_one_turn_are_asked_one_after_the_other(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    changes = [
+        ("execute_sql", {"sql": f"update clients set notes = 'left' where id = {number}"}) for number in (5, 6, 7)
+    ]
+    async with OpenAIServer([tool_calls(*changes), text("One of them was done.")]) as server:
+        answers = await asyncio.to_thread(_decide_three, spawn, server.url)
+    assert "One of them was done." in answers
+    assert "not this one" in answers
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        rows = conn.execute("select id from clients where id in (5, 6, 7) and notes = 'left'").fetchall()
+    assert rows == [(6,)]
+
+
+def _decide_three(spawn: Spawn, url: str) -> str:
+    child = spawn("chat", OPENAI_BASE_URL=url, OPENAI_API_KEY="test", AGENT_MODEL="openai:scripted")
+    child.expect_exact(PROMPT)
+    first = say(child, "Three clients have left, note that")
+    assert "id = 5" in first
+    hint = say(child, "perhaps")
+    assert "later (or Enter) leaves it waiting" in hint
+    child.sendline("no")
+    child.expect_exact("Why?")
+    child.expect_exact(PROMPT)
+    assert "id = 6" in say(child, "not this one")
+    assert "id = 7" in say(child, "yes")
+    child.sendline("no")
+    child.expect_exact("Why?")
+    child.expect_exact(PROMPT)
+    shown = say(child, "")
+    leave(child)
+    return shown
 
 
 def test_what_is_put_off_is_asked_again_when_its_thread_goes_on(spawn: Spawn) -> None:

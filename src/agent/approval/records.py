@@ -86,6 +86,11 @@ class Approval:
         return cls(**{**values, "reasons": tuple(row["reasons"])})
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Where in its turn it was asked: the calls of a round are made together, so numbers do not say it."""
+        return self.round or 0, self.ordinal or 0
+
+    @property
     def bound(self) -> bool:
         """Whether the row still holds what was decided about."""
         return self.binding == binding(

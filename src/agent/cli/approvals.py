@@ -22,9 +22,7 @@ CommentOption = Annotated[str | None, typer.Option("--comment", "-m", metavar="T
 @app.command("list", epilog=examples("agent approvals", "agent approvals list --all", "agent approvals list --json"))
 def list_approvals(
     *,
-    everything: Annotated[
-        bool, typer.Option("--all", "-a", metavar="", help="Also those that are decided or expired.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Also those that are decided or expired.")] = False,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
 ) -> None:

@@ -28,7 +28,12 @@ def chat(
     *,
     thread: Annotated[
         str | None,
-        typer.Option("--thread", "-t", metavar="ID", help="Go on with this thread; `agent threads` names them."),
+        typer.Option(
+            "--thread",
+            "-t",
+            metavar="ID",
+            help="Go on with this thread, or begin one of that name; `agent threads` lists them.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document, and nothing else.")]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Most entries to show.")]
 
 
@@ -17,12 +21,40 @@ def examples(*lines: str) -> str:
     return "\b\n" + "\n".join(["[bold]Examples[/bold]", *(f"  {line}" for line in escaped)])
 
 
-def group(help_text: str) -> typer.Typer:
+class Commands(typer.Typer):
+    """A group of commands, each of them a `Command`."""
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
+        return super().command(name, **{"cls": Command, **options})
+
+
+def group(help_text: str) -> Commands:
     """A group of commands that without a command runs its `list`."""
-    return typer.Typer(cls=ListByDefault, help=help_text, rich_markup_mode="rich")
+    return Commands(cls=ListByDefault, help=help_text, rich_markup_mode="rich")
 
 
-class ListByDefault(TyperGroup):
+class Command(TyperCommand):
+    """A command whose help does not call a flag a `<bool>`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _plain_flags(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """The same for a group."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _plain_flags(super().get_params(ctx))
+
+
+def _plain_flags(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+class ListByDefault(Group):
     """`agent approvals --json` is `agent approvals list --json`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -31,14 +63,21 @@ class ListByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-class Root(TyperGroup):
+class Root(Group):
     """The edge of every command: an error becomes one sentence on standard error and an exit code."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        if not args:
+            return super().make_context(info_name, args, parent, **extra)  # which shows the help
+        with _typed_right():
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         from agent.errors import AgentError
 
         try:
-            return super().invoke(ctx)
+            with _typed_right():
+                return super().invoke(ctx)
         except AgentError as error:
             _tell(str(error), error)
             raise typer.Exit(error.exit_code) from error
@@ -48,6 +87,20 @@ class Root(TyperGroup):
             name = type(error).__name__
             _tell(f"Unexpected {name}: {error}. Set AGENT_LOG_LEVEL=debug to see where, and report it.", error)
             raise typer.Exit(1) from error
+
+
+@contextmanager
+def _typed_right() -> Iterator[None]:
+    """A wrong command, option or argument is one sentence, and where to look."""
+    try:
+        yield
+    except typer.TyperException as error:
+        from agent.cli.render import show_error
+
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "agent"
+        show_error(f"{error.format_message().rstrip('.')}. `{path} --help` shows how it is meant.")
+        raise typer.Exit(error.exit_code) from error
 
 
 def _tell(sentence: str, error: Exception) -> None:

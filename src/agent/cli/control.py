@@ -22,9 +22,7 @@ def stop(
         str, typer.Argument(metavar="REASON", help="Why; whoever is stopped reads it.", show_default=False)
     ] = "",
     *,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", metavar="", help="Go on reading, but change nothing.")
-    ] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Go on reading, but change nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Stop the agent, everywhere and at once: nothing is executed until `agent resume`."""

@@ -150,6 +150,7 @@ async def show_turn(events: AsyncIterator[ChatEvent], display: Display) -> TurnE
                     status = "failed" if event.error else "done"
     finally:
         display.pause()
+    asked.sort(key=lambda approval: approval.place)
     return TurnEnd(status=status, asked=tuple(asked) if status == "waiting" else ())
 
 

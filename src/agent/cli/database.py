@@ -28,9 +28,7 @@ def setup(
     *,
     print_sql: Annotated[
         bool,
-        typer.Option(
-            "--print-sql", metavar="", help="Print what a database administrator must run, instead of running it."
-        ),
+        typer.Option("--print-sql", help="Print what a database administrator must run, instead of running it."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,11 +72,9 @@ def migrate(*, as_json: JsonOption = False) -> None:
 def backup(
     file: FileArgument,
     *,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", metavar="", help="Replace the file if it is there.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
     with_secret: Annotated[
-        bool, typer.Option("--with-secret", metavar="", help="Also write FILE.secret, for moving to another machine.")
+        bool, typer.Option("--with-secret", help="Also write FILE.secret, for moving to another machine.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from agent.cli import approvals, chat, control, database, demo, executions, knowledge, memory, status, threads
-from agent.cli.commands import Root, examples
+from agent.cli.commands import Commands, Root, examples
 
 _EXIT_CODES = """
 [bold]Exit codes[/bold]
@@ -24,7 +24,7 @@ _EXIT_CODES = """
   5    the set-up needs attention: `agent status` says what
   130  stopped with Ctrl-C"""
 
-app = typer.Typer(
+app = Commands(
     name="agent",
     cls=Root,
     no_args_is_help=True,
@@ -130,7 +130,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it with the o
 def _root(
     *,
     version: Annotated[
-        bool, typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Options that stand before the command."""

@@ -140,6 +140,7 @@ class Session:
                 return False
             if word in {"y", "yes", "n", "no"}:
                 break
+            say(self._console, "yes does it now, no never; later (or Enter) leaves it waiting.", "dim", indent=INDENT)
         try:
             await human_approval_queue.decide(
                 approval.id,

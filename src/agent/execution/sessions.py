@@ -30,6 +30,8 @@ def failure(error: psycopg.Error, seconds: float) -> AgentError:
         for name, text in (("Detail", error.diag.message_detail), ("Hint", error.diag.message_hint))
         if text
     ]
+    if isinstance(error, psycopg.errors.InsufficientPrivilege) and parts[0].startswith("permission denied for"):
+        parts.append("If this is to be allowed, a human grants the agent's logins their rights with `agent setup`")
     return StatementFailed(f"The database refused the statement: {'. '.join(parts)}")
 
 
