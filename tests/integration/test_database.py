@@ -110,3 +110,38 @@ async def test_the_transaction_pooler_is_refused() -> None:
 
 def test_a_redacted_address_has_no_password() -> None:
     assert redacted("postgresql://u:secret@h:1/d") == "postgresql://u@h:1/d"
+
+
+def test_setting_up_grants_what_other_roles_own_now_and_create_later(cluster: Cluster) -> None:
+    url, secret = cluster.empty_database(), cluster.settings("x").secret.get_secret_value()
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("drop role if exists shop_owner")
+        conn.execute("create role shop_owner")
+        conn.execute("grant create, usage on schema public to shop_owner")
+        conn.execute("set role shop_owner")
+        conn.execute("create table goods (id serial primary key)")
+        conn.execute("reset role")
+        setup.setup_logins(url, secret)
+        conn.execute("set role shop_owner")
+        conn.execute("create table later (id serial primary key)")
+        for table in ("goods", "later"):
+            assert _may(conn, "agent_reader", table, "select")
+            assert not _may(conn, "agent_reader", table, "update")
+            assert _may(conn, "agent_actor", table, "insert")
+        conn.execute("reset role")
+        conn.execute("drop owned by shop_owner")
+        conn.execute("drop role shop_owner")
+
+
+def test_bypassing_row_security_is_taken_back_with_the_setting(cluster: Cluster) -> None:
+    url, secret = cluster.empty_database(), cluster.settings("x").secret.get_secret_value()
+    with psycopg.connect(url, autocommit=True) as conn:
+        for wanted in (True, False):
+            setup.setup_logins(url, secret, bypass_rls=wanted)
+            row = conn.execute("select rolbypassrls from pg_roles where rolname = 'agent_reader'").fetchone()
+            assert row == (wanted,)
+
+
+def _may(conn: psycopg.Connection, login: str, table: str, right: str) -> bool:
+    row = conn.execute("select has_table_privilege(%s, %s, %s)", [login, table, right]).fetchone()
+    return row == (True,)
