@@ -129,6 +129,7 @@ def test_a_question_that_cannot_be_asked(agent: Agent, demo_environment: Mapping
     one_sentence(agent("chat", "x" * 100_000, **demo_environment), 2, "AGENT_MAX_QUESTION_CHARS")
     one_sentence(agent("chat", "   ", **demo_environment), 2, "empty")
     one_sentence(agent("chat", "Hello", "--thread", "a/b", **demo_environment), 2, "thread id")
+    one_sentence(agent("threads", "show", "x\udcff", **demo_environment), 2, "thread id")
 
 
 def test_a_home_that_cannot_be_used(agent: Agent, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from agent.threads.records import (
     ThreadSummary,
     Transcript,
     Turn,
+    TurnRecord,
     TurnStatus,
 )
 from agent.types import CallKey, ToolResult, Usage
@@ -128,7 +129,7 @@ class Threads:
         owner: UUID,
         answer: str,
         error: str | None = None,
-        knowledge: Mapping[str, Any] | None = None,
+        sources: Mapping[str, Any] | None = None,
         model: str | None = None,
         usage: Usage | None = None,
         runtime: Runtime | None = None,
@@ -138,7 +139,7 @@ class Threads:
         status: TurnStatus = "failed" if error else "done"
         values = _values(
             runtime, thread_id, turn=turn, owner=owner, status=status, answer=answer, error=error,
-            knowledge=Jsonb(dict(knowledge or {})), database_id=runtime.database_id, model=model, **asdict(usage or Usage()),
+            sources=Jsonb(dict(sources or {})), database_id=runtime.database_id, model=model, **asdict(usage or Usage()),
         )  # fmt: skip
         async with runtime.connection() as conn:
             finished = await _one(conn, "finish_turn", values)
@@ -267,17 +268,19 @@ class Threads:
         async with runtime.connection() as conn:
             return [ThreadSummary(**row) for row in await _all(conn, "recent_threads", values)]  # type: ignore[typeddict-item]  # the query names the keys
 
-    async def turns(self, thread_id: str, *, runtime: Runtime | None = None) -> list[dict[str, Any]]:
-        """The whole conversation, oldest turn first. Raises `NotFound`."""
+    async def turns(self, thread_id: str, *, runtime: Runtime | None = None) -> list[TurnRecord]:
+        """The whole conversation, oldest turn first. Raises `NotFound` or `InvalidInput`."""
+        check_thread_id(thread_id)
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             rows = await _all(conn, "turns_of_thread", _values(runtime, thread_id))
         if not rows:
             raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
-        return rows
+        return [TurnRecord(**row) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
     async def delete(self, thread_id: str, *, runtime: Runtime | None = None) -> None:
         """Delete a thread with its turns. Raises `NotFound`, or `ThreadBusy` while it runs or waits for a human."""
+        check_thread_id(thread_id)
         runtime = runtime or await current_runtime()
         values = _values(runtime, thread_id)
         async with runtime.transaction() as conn:
