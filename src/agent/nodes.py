@@ -184,7 +184,7 @@ async def save_memory(state: State, config: RunnableConfig) -> dict[str, Any]:
         _log.warning("interaction_not_saved", thread_id=thread_id, turn=turn, error=str(failure))
     sources = ending["sources"]
     await threads.finish_turn(
-        thread_id, turn, owner=owner, answer=state["answer"], error=error, knowledge=sources,
+        thread_id, turn, owner=owner, answer=state["answer"], error=error, sources=sources,
         model=ending["model"], usage=Usage(**ending["usage"]), runtime=runtime,
     )  # fmt: skip
     get_stream_writer()(

@@ -583,7 +583,7 @@ create table agents.turns (
   question       text not null,
   answer         text,
   error          text,
-  knowledge      jsonb not null default '{}', -- what was loaded: memory ids, linked tables
+  sources        jsonb not null default '{}', -- where the answer comes from: statements, memory ids, linked tables
   model          text,
   input_tokens   integer not null default 0,
   output_tokens  integer not null default 0,

@@ -3,7 +3,7 @@
 A thread has one turn at a time: whoever works on it holds an expiring lease, named by the run, never a connection.
 """
 
-from agent.threads.records import BegunTurn, RequestedCall, StoredCall, ThreadSummary, Transcript, Turn
+from agent.threads.records import BegunTurn, RequestedCall, StoredCall, ThreadSummary, Transcript, Turn, TurnRecord
 from agent.threads.store import check_thread_id, threads
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ThreadSummary",
     "Transcript",
     "Turn",
+    "TurnRecord",
     "check_thread_id",
     "threads",
 ]

@@ -55,7 +55,7 @@ WITH freed AS (
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
 ), finished AS (
   UPDATE agents.turns
-     SET status = %(status)s, answer = %(answer)s, error = %(error)s, knowledge = %(knowledge)s, finished_at = now(),
+     SET status = %(status)s, answer = %(answer)s, error = %(error)s, sources = %(sources)s, finished_at = now(),
          model = coalesce(%(model)s, model), input_tokens = input_tokens + %(input_tokens)s,
          output_tokens = output_tokens + %(output_tokens)s,
          cost_usd = CASE WHEN %(cost_usd)s::float8 IS NULL THEN cost_usd ELSE coalesce(cost_usd, 0) + %(cost_usd)s END
@@ -148,7 +148,7 @@ SELECT thread_id, title, created_by, turn_count, created_at, updated_at,
  ORDER BY updated_at DESC LIMIT %(limit)s
 
 -- turns_of_thread: the whole conversation, oldest first
-SELECT turn, status, asked_by, question, answer, error, knowledge, model, input_tokens, output_tokens, cost_usd, started_at, finished_at
+SELECT turn, status, asked_by, question, answer, error, sources, model, input_tokens, output_tokens, cost_usd, started_at, finished_at
   FROM agents.turns
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
  ORDER BY turn

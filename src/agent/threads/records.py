@@ -80,6 +80,24 @@ class ThreadSummary(TypedDict):
     updated_at: datetime
 
 
+class TurnRecord(TypedDict):
+    """A turn in the history of its thread. `sources` names the statements, memories and tables that the answer is from."""
+
+    turn: int
+    status: TurnStatus
+    asked_by: str
+    question: str
+    answer: str | None
+    error: str | None
+    sources: dict[str, Any]
+    model: str | None
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedCall:
     """A call as the model made it: nothing about it is trusted, and `error` says when it cannot even be tried."""
