@@ -349,3 +349,22 @@ async def test_a_server_that_stops_under_an_approved_change_has_done_all_of_it_o
             assert query(url, "select count(*) from public.customers where state = 'closed'") == [(1,)]
     finally:
         await runtime.close()
+
+
+async def test_a_server_that_was_away_for_long_is_used_as_soon_as_it_is_back(
+    dying: tuple[Settings, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.db.database.CONNECT_TIMEOUT", 1)
+    settings, home = dying
+    runtime = scripted(await open_runtime(settings), READ, "There are 5.", repeat_last=True)
+    try:
+        with use_runtime(runtime):
+            await chat.answer("How many?", thread_id="t", runtime=runtime)
+            embedded.halt(home)
+            for _ in range(3):
+                with pytest.raises(DatabaseUnavailable, match="Cannot reach"):
+                    await chat.answer("How many?", thread_id="t", runtime=runtime)
+            embedded.ensure_running(home)
+            assert (await chat.answer("How many?", thread_id="t", runtime=runtime)).text == "There are 5."
+    finally:
+        await runtime.close()

@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from agent.db.failures import check_not_transaction_pooler, connection_failure, operator_errors
 from agent.db.logins import redacted
-from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
+from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.types import Login
 
 Connection = AsyncConnection[DictRow]
@@ -65,10 +65,27 @@ class Database:
             async with pool.connection() as conn:
                 yield conn
         except PoolTimeout as error:
-            where = redacted(self._conninfo(login))
-            raise DatabaseUnavailable(
-                f"No connection to {where} within {CONNECT_TIMEOUT} s; is the server overloaded or gone?"
-            ) from error
+            raise await self._why_none(login, pool) from error
+
+    async def _why_none(self, login: Login, pool: AsyncConnectionPool[Connection]) -> AgentError:
+        """Why the pool had no connection to give: the server is away, or all are in use.
+
+        A pool that lost its server waits longer and longer between its attempts; it is given up, so that the next use
+        asks the server at once.
+        """
+        conninfo = self._conninfo(login)
+        reason: AgentError = DatabaseUnavailable(
+            f"No connection to {redacted(conninfo)} became free within {CONNECT_TIMEOUT} s; try again."
+        )
+        try:
+            async with await connect(conninfo):
+                pass
+        except psycopg.OperationalError as error:
+            reason = connection_failure(error, conninfo)
+        if pool.get_stats()["pool_size"] < POOL_SIZE and self._pools.get(login) is pool:
+            del self._pools[login]
+            await pool.close(timeout=0)
+        return reason
 
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[Connection]:
@@ -123,6 +140,7 @@ class Database:
                 min_size=0,
                 max_size=POOL_SIZE,
                 timeout=CONNECT_TIMEOUT,
+                reconnect_timeout=CONNECT_TIMEOUT,
                 check=_not_closed,
                 open=False,
                 name=login,
