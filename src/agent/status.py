@@ -142,6 +142,8 @@ async def check_status(settings: Settings) -> Status:
         return replace(found, fix=tuple(check.fixes))
     try:
         logins = await _logins(runtime, check)
+        if database.pending:  # which is the one thing to say of tables that are not there
+            return replace(found, logins=logins, fix=tuple(check.fixes))
         memories = await check.of(agent_memory.counts(runtime=runtime))
         pending = await check.of(human_approval_queue.get_pending_approvals(runtime=runtime))
         switches = await check.of(controls.state(runtime=runtime))

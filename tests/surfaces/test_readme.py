@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.main import app
 from agent.demo.application import load_demo
 from agent.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
@@ -46,7 +48,19 @@ def test_every_command_of_the_readme_exists_and_every_command_is_in_the_readme()
     assert offered <= named, offered - named
 
 
-@pytest.mark.parametrize("text", [README, ARCHITECTURE], ids=["README", "architecture"])
+def test_the_guide_names_settings_and_commands_that_exist_and_leads_to_its_own_headings() -> None:
+    settings = set(re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"\b((?:AGENT|OPENAI|DEEPSEEK|SUPABASE)_[A-Z_]+|(?:APP_)?DATABASE_URL)\b", USING + README))
+    assert named <= settings, named - settings
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    commands |= {str(one.name) for one in app.registered_groups}
+    spoken = set(re.findall(r"(?:^|`)agent ([a-z]+)", USING, re.MULTILINE))
+    assert spoken <= commands, spoken - commands
+    anchors = {re.sub(r"[^a-z -]", "", line.lower()).strip().replace(" ", "-") for line in USING.splitlines()}
+    assert set(re.findall(r"\]\(#([a-z-]+)\)", USING)) <= anchors
+
+
+@pytest.mark.parametrize("text", [README, ARCHITECTURE, USING], ids=["README", "architecture", "using"])
 def test_every_link_leads_to_a_file(text: str) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     assert links
