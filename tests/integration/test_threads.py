@@ -10,7 +10,6 @@ import pytest
 from agent.errors import BudgetExceeded, InvalidInput, NotFound, ThreadBusy
 from agent.runtime import Runtime, open_runtime
 from agent.threads import RequestedCall, threads
-from agent.threads.store import fold_summary
 from agent.types import CallKey, Usage
 
 
@@ -122,11 +121,3 @@ async def test_old_turns_of_a_long_thread_are_folded_into_its_summary(runtime: R
     assert "question 20" not in transcript.summary
     assert next(one.question for one in transcript.turns) == "question 20"
     assert transcript.current.question == "the last"
-
-
-def test_a_summary_stays_bounded_and_keeps_the_newest() -> None:
-    rows = [{"summary": "", "question": f"q{number} " + "x" * 500, "answer": None} for number in range(100)]
-    summary = fold_summary(rows)
-    assert len(summary) <= 4_000
-    assert "q99" in summary
-    assert "q0 " not in summary

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
+from typing import LiteralString
 from urllib.parse import quote
 
 from psycopg import sql
@@ -31,6 +32,16 @@ PLATFORM_SCHEMAS = (
 # Only where it must: taking the attribute away needs a right that not every administrator has.
 _NO_BYPASS = """do $$ begin if exists (select from pg_roles where rolname = 'agent_reader' and rolbypassrls) then
   alter role agent_reader nobypassrls; end if; end $$"""
+
+_RIGHTS: tuple[LiteralString, ...] = (
+    "grant usage on schema {} to agent_assessor, agent_reader, agent_actor",
+    "grant select on all tables in schema {} to agent_reader",
+    "grant select, insert, update, delete on all tables in schema {} to agent_actor",
+    "grant usage on all sequences in schema {} to agent_actor",
+    "alter default privileges in schema {} grant select on tables to agent_reader",
+    "alter default privileges in schema {} grant select, insert, update, delete on tables to agent_actor",
+    "alter default privileges in schema {} grant usage on sequences to agent_actor",
+)
 
 # Default privileges hold for the tables that one role creates: here for the roles that own the tables of today.
 _FUTURE_TABLES = """do $$ declare owner name; begin
@@ -94,43 +105,29 @@ def conninfo_for(settings: Settings, login: Login, *, admin: str | None, secret:
 
 def setup_statements(secret: str, schemas: Sequence[str], *, bypass_rls: bool) -> list[sql.Composed]:
     """The SQL that gives the four logins their passwords and their rights on the application's `schemas`."""
-    statements: list[sql.Composed] = []
-    for login in LOGINS:
-        # The salt is derived too, so that printing the SQL twice prints the same.
-        salt = hashlib.sha256(f"{secret} salt {login}".encode()).digest()[:16]
-        verifier = scram_verifier(derive_password(secret, login), salt=salt)
-        name = sql.Identifier(login)
-        statements += [
-            sql.SQL(
-                "do $$ begin if not exists (select from pg_roles where rolname = {literal}) then"
-                " create role {name}; end if; end $$"
-            ).format(literal=sql.Literal(login), name=name),
-            sql.SQL("alter role {} login password {}").format(
-                name, sql.Literal(verifier)
-            ),
-        ]
-    statements.append(
-        sql.SQL("alter role agent_app set search_path = agents, agents_checkpoints, public, extensions").format()
-    )
-    statements.append(sql.SQL("alter role agent_reader bypassrls" if bypass_rls else _NO_BYPASS).format())
-    for schema in schemas:
-        name = sql.Identifier(schema)
-        statements += [
-            part.format(name)
-            for part in (
-                sql.SQL("grant usage on schema {} to agent_assessor, agent_reader, agent_actor"),
-                sql.SQL("grant select on all tables in schema {} to agent_reader"),
-                sql.SQL("grant select, insert, update, delete on all tables in schema {} to agent_actor"),
-                sql.SQL("grant usage on all sequences in schema {} to agent_actor"),
-                sql.SQL("alter default privileges in schema {} grant select on tables to agent_reader"),
-                sql.SQL(
-                    "alter default privileges in schema {} grant select, insert, update, delete on tables to agent_actor"
-                ),
-                sql.SQL("alter default privileges in schema {} grant usage on sequences to agent_actor"),
-            )
-        ]
-        statements.append(sql.SQL(_FUTURE_TABLES).format(schema=sql.Literal(schema)))
-    return statements
+    return [
+        *(statement for login in LOGINS for statement in _login_statements(login, secret)),
+        sql.SQL("alter role agent_app set search_path = agents, agents_checkpoints, public, extensions").format(),
+        sql.SQL("alter role agent_reader bypassrls" if bypass_rls else _NO_BYPASS).format(),
+        *(statement for schema in schemas for statement in _rights(schema)),
+    ]
+
+
+def _login_statements(login: Login, secret: str) -> list[sql.Composed]:
+    # The salt is derived too, so that printing the SQL twice prints the same.
+    salt = hashlib.sha256(f"{secret} salt {login}".encode()).digest()[:16]
+    verifier = scram_verifier(derive_password(secret, login), salt=salt)
+    name = sql.Identifier(login)
+    create = sql.SQL(
+        "do $$ begin if not exists (select from pg_roles where rolname = {literal}) then"
+        " create role {name} noinherit; end if; end $$"
+    ).format(literal=sql.Literal(login), name=name)
+    return [create, sql.SQL("alter role {} login password {}").format(name, sql.Literal(verifier))]
+
+
+def _rights(schema: str) -> list[sql.Composed]:
+    granted = [sql.SQL(right).format(sql.Identifier(schema)) for right in _RIGHTS]
+    return [*granted, sql.SQL(_FUTURE_TABLES).format(schema=sql.Literal(schema))]
 
 
 def redacted(conninfo: str) -> str:
