@@ -25,7 +25,7 @@ from psycopg import sql
 from agent.approval.human_approval import human_approval_queue
 from agent.chat import chat
 from agent.db.logins import derive_password
-from agent.errors import AgentError, InvalidInput, ThreadBusy
+from agent.errors import AgentError, InvalidInput, SetupRequired, ThreadBusy
 from agent.execution.log import executions
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.memory import agent_memory
@@ -211,6 +211,26 @@ async def test_a_table_dropped_between_question_and_approval_changes_nothing_els
         assert "does not exist" in runtime.model.requests[1][-1].text
         (row,) = [row for row in await executions.recent() if row.approval_id]
         assert row.status == "failed"
+
+
+async def test_an_applications_own_agents_are_not_taken_for_tables_of_ours(watched) -> None:
+    watched.query("create table public.agents (id int); grant select on public.agents to agent_reader")
+    wrong = (
+        call("execute_sql", sql="select nme from public.agents"),
+        call("execute_sql", sql="select 1 from agents_old"),
+    )
+    async with running(watched, *wrong, "Sorry.") as runtime:
+        await chat.answer("Which agents are there?", runtime=runtime)
+        for request in runtime.model.requests[1:]:
+            assert "does not exist" in request[-1].text
+            assert "agent migrate" not in request[-1].text
+
+
+async def test_tables_of_ours_that_are_old_say_to_migrate(watched) -> None:
+    watched.query("alter table agents.turns rename column answer to said")
+    async with running(watched, "Hello.") as runtime:
+        with pytest.raises(SetupRequired, match="agent migrate"):
+            await chat.answer("Hello", runtime=runtime)
 
 
 # What is asked.

@@ -94,7 +94,7 @@ class Database:
         Each statement is a transaction of its own, in one round trip; for more, open `conn.transaction()`.
         Raises `DatabaseUnavailable` or `SetupRequired` where an operator must act; other driver errors pass.
         """
-        with operator_errors():
+        with operator_errors(ours=True):
             async with self._pooled("agent_app") as conn:
                 if self._tenants.get(conn) != tenant_id:
                     self._tenants[conn] = ""  # whatever happens to the next statement, it is not known to be another's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,8 @@ from agent.db.logins import redacted
 from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable, SetupRequired
 
 _POOLER_PORT = "6543"
+# The server's words for something of ours that is missing; an application may well have tables that are called agents.
+_OUR_SCHEMA = re.compile(r'^(?:schema|relation|function|type) "?agents[".]')
 
 
 def connection_failure(error: psycopg.Error, conninfo: str) -> AgentError:
@@ -52,21 +55,21 @@ def check_not_transaction_pooler(conninfo: str) -> None:
 
 
 @contextmanager
-def operator_errors() -> Iterator[None]:
-    """Turn the driver errors that an operator must mend into ours; all others pass."""
+def operator_errors(*, ours: bool = False) -> Iterator[None]:
+    """Turn the driver errors that an operator must mend into ours; all others pass. `ours`: on our own tables."""
     try:
         yield
     except psycopg.Error as error:
-        failure = statement_failure(error)
+        failure = statement_failure(error, ours=ours)
         if failure is None:
             raise
         raise failure from error
 
 
-def statement_failure(error: psycopg.Error) -> AgentError | None:
-    """What a failed statement of ours means, or None where it is not for an operator to mend."""
-    state = error.sqlstate or ""
-    if state in {"3F000", "42P01", "42883", "42703"} and "agents" in str(error):
+def statement_failure(error: psycopg.Error, *, ours: bool = False) -> AgentError | None:
+    """What a failed statement (one of `ours`, on our own tables?) means, or None where it is not for an operator to mend."""
+    state, primary = error.sqlstate or "", error.diag.message_primary or ""
+    if state in {"3F000", "42P01", "42883", "42703"} and (ours or _OUR_SCHEMA.search(primary)):
         return SetupRequired(
             f"The agent's tables are missing or old ({error.diag.message_primary}). Run `agent migrate`."
         )
