@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def test_every_setting_is_read_somewhere() -> None:
     text = code()
     unread = [name for name in Settings.model_fields if not re.search(rf"(settings|self)\.{name}\b", text)]
     assert unread == []
+
+
+def test_every_dependency_is_used() -> None:
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [re.match(r"[\w-]+", one)[0] for one in project["dependencies"]]  # type: ignore[index]  # each begins so
+    text = code()
+    assert [name for name in names if not re.search(rf"\b{name.replace('-', '[._]')}\b", text)] == []
 
 
 def test_no_two_things_share_an_advisory_lock() -> None:
