@@ -456,17 +456,17 @@ def _without_statistics(value: Any) -> Any:
     return [_without_statistics(item) for item in value] if isinstance(value, list) else value
 
 
+# A role belongs to the whole server, which other tests use at the same time.
+AUTHENTICATED = """do $$ begin create role authenticated nologin;
+  exception when duplicate_object or unique_violation then null; end $$"""
+
+
 @pytest.mark.parametrize("login", ["agent_app", "authenticated"])
 async def test_the_discovery_functions_can_be_called_as_postgrest_calls_them(cluster: Cluster, login: str) -> None:
-    def with_authenticated(conn: psycopg.Connection) -> None:
-        fill(conn)
-
-    settings = cluster.database(cluster.template("shop", with_authenticated))
+    settings = cluster.database(cluster.template("shop", fill))
     with psycopg.connect(settings.database_url.get_secret_value()) as conn:
         if login == "authenticated":
-            conn.execute(
-                "do $$ begin if not exists (select from pg_roles where rolname = 'authenticated') then create role authenticated; end if; end $$"
-            )
+            conn.execute(AUTHENTICATED)
             conn.execute(
                 "grant usage on schema agents to authenticated; grant execute on all functions in schema agents to authenticated"
             )

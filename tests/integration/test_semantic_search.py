@@ -160,13 +160,17 @@ async def test_an_instruction_in_a_memory_stays_one_line_of_data(runtime: Runtim
     assert context.text.startswith("- [fact, external] ")
 
 
+# A role belongs to the whole server, which other tests use at the same time.
+AUTHENTICATED = """do $$ begin create role authenticated nologin;
+  exception when duplicate_object or unique_violation then null; end $$"""
+
+
 async def test_the_search_functions_keep_tenants_apart_for_postgrest(runtime: Runtime) -> None:
     for tenant in ("acme", "evil"):
         await agent_memory.save(f"the launch code of {tenant} is 4711", runtime=runtime.for_tenant(tenant))
     vector = (await runtime.embedder.embed(["launch code"]))[0]
     with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
-        if not conn.execute("select from pg_roles where rolname = 'authenticated'").fetchone():
-            conn.execute("create role authenticated nologin")
+        conn.execute(AUTHENTICATED)
         conn.execute("grant usage on schema agents to authenticated")
         conn.execute("grant execute on function agents.tenant(), agents.search_memories(text, text, real[], text, integer, text[]),"
                      " agents.match_agent_memory(vector, integer, text) to authenticated")  # fmt: skip
