@@ -294,7 +294,7 @@ def _create_database(admin: str) -> None:
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error):
             raise DatabaseUnavailable(
-                f"The embedded database refuses the administrator: {error}. Was the file 'secret' in AGENT_HOME replaced?"
+                f"The embedded database refuses the administrator: {error}. Has AGENT_SECRET changed since it was made, or the file 'secret' in AGENT_HOME?"
             ) from error
         server = psycopg.connect(make_conninfo(admin, dbname="postgres"), autocommit=True)
         with server, suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):

@@ -37,6 +37,8 @@ def _look_up(unclear: Unclear, turn: Turn) -> Step:
             return Call(tool="describe_schema", arguments={"name": _name(unclear.need.schema, unclear.need.name)})
         if unclear.no_relation and not turn.described():
             return Call(tool="describe_schema", arguments={})
+    if unclear.no_relation and not turn.lexicon.relations:
+        return Cannot(reason="the database has no tables that I can see")
     return Cannot(reason=unclear.reason)
 
 
