@@ -456,7 +456,7 @@ def _without_statistics(value: Any) -> Any:
     return [_without_statistics(item) for item in value] if isinstance(value, list) else value
 
 
-# A role belongs to the whole server, which other tests use at the same time.
+# A role belongs to the whole server, which other tests use too.
 AUTHENTICATED = """do $$ begin create role authenticated nologin;
   exception when duplicate_object or unique_violation then null; end $$"""
 

@@ -160,7 +160,7 @@ async def test_an_instruction_in_a_memory_stays_one_line_of_data(runtime: Runtim
     assert context.text.startswith("- [fact, external] ")
 
 
-# A role belongs to the whole server, which other tests use at the same time.
+# A role belongs to the whole server, which other tests use too.
 AUTHENTICATED = """do $$ begin create role authenticated nologin;
   exception when duplicate_object or unique_violation then null; end $$"""
 
