@@ -544,6 +544,14 @@ async def test_a_cap_ends_the_turn_with_what_it_is_and_how_to_raise_it(watched, 
         assert any(variable in (row.error or "") for row in log)
 
 
+async def test_a_cap_on_a_cost_that_is_not_known_is_said_to_be_no_cap(watched) -> None:
+    async with over_http(watched, [text("There are 5.")], day_cost_cap=1.0) as (runtime, server):
+        capped = await chat.answer("Count", runtime=runtime)
+        assert capped.status == "failed"
+        assert "AGENT_MODEL_PRICES" in capped.text
+        assert server.chats == []
+
+
 # Secrets.
 
 

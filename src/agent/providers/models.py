@@ -163,18 +163,34 @@ class ChatClient:
 
 def create_chat_client(settings: Settings) -> ChatClient:
     """The client that `settings` describe; raises `ConfigurationError`. Nothing is called yet."""
+    names, prices = chosen_models(settings), parse_prices(settings.model_prices)
+    _check_cost_caps(names, prices, settings)
     return ChatClient(
         candidates=tuple(
             Candidate(name=name, model=build_model(name, settings=settings), must_finish=speaks_openai(name))
-            for name in chosen_models(settings)
+            for name in names
         ),
         timeout=settings.model_timeout,
         retries=settings.model_retries,
-        prices=parse_prices(settings.model_prices),
+        prices=prices,
         secrets=tuple(
             key.get_secret_value() for key in (settings.openai_api_key, settings.deepseek_api_key) if key is not None
         ),
     )
+
+
+def _check_cost_caps(names: Sequence[str], prices: Prices, settings: Settings) -> None:
+    # A cap on a cost that is not known would never be reached.
+    unpriced = [name for name in names if name != OFFLINE and _cost_is_unknown(name, prices)]
+    if unpriced and (settings.turn_cost_cap or settings.day_cost_cap):
+        raise ConfigurationError(
+            f"a cap on the cost (AGENT_TURN_COST_CAP, AGENT_DAY_COST_CAP) needs the price of {', '.join(unpriced)}: "
+            "set AGENT_MODEL_PRICES, or cap the tokens instead"
+        )
+
+
+def _cost_is_unknown(name: str, prices: Prices) -> bool:
+    return cost_of(name, input_tokens=0, output_tokens=0, prices=prices) is None
 
 
 def _retry_after(error: Exception) -> bool | float:
