@@ -46,11 +46,25 @@ class Session:
         self._steps = self._console if self._console.is_terminal else stderr()
         self._interactive = interactive
         self._thread_id = thread_id or chat.new_thread()
+        self._put_off: str | None = None  # the thread whose approvals were left waiting here
         self._prompt = Prompt(runtime.settings.home / "history") if interactive else None
 
     async def ask(self, question: str) -> int:
         """One question to its end, or until it waits for a decision that nobody here can take; returns the exit code."""
+        if self._put_off == self._thread_id and await self._settle() == WAITING:
+            return WAITING
         return await self._follow(chat.ask(question, thread_id=self._thread_id, runtime=self._runtime))
+
+    async def _settle(self) -> int:
+        """Go on with what was put off, so that a new question need not be asked twice; returns the exit code."""
+        self._put_off = None
+        say(self._console, "First, what is still waiting:", "dim", indent=INDENT)
+        code = await self._follow(chat.resume(self._thread_id, runtime=self._runtime))
+        if code == WAITING:
+            say(self._console, "The question was not asked: it comes after that decision.", "yellow", indent=INDENT)
+        else:
+            self._console.print()
+        return code
 
     async def ask_each(self, lines: Iterable[str]) -> int:
         """Questions from a pipe, a line each; a wrong one does not end the others. Returns the worst exit code."""
@@ -112,6 +126,7 @@ class Session:
                 self._console.print()
             if self._prompt is None or not await self._decide_all(end.asked):
                 self._say_how_to_decide(end.asked)
+                self._put_off = self._thread_id
                 return WAITING
             events = chat.resume(self._thread_id, runtime=self._runtime)
 
