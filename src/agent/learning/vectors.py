@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import structlog
+from pgvector import Vector
 
 from agent.db import Connection, Database, load_queries
 from agent.errors import AgentError, ConfigurationError, InvalidInput, OperatorError
@@ -96,8 +97,9 @@ def scope(runtime: Runtime) -> dict[str, Any]:
 
 
 def vector_literal(vector: Sequence[float]) -> str:
-    """`vector` as pgvector reads it, with the seven digits that it keeps."""
-    return f"[{','.join(['%.7g'] * len(vector))}]" % tuple(vector)
+    """`vector` as Postgres reads it, with the four bytes a number that it keeps."""
+    text: str = Vector(list(vector)).to_text()
+    return text
 
 
 async def embed_pending(limit: int | None, progress: Callable[[int, int], None] | None, runtime: Runtime) -> int:
