@@ -164,6 +164,13 @@ def test_memories_are_found_shown_and_forgotten(run: Run, run_json: Any) -> None
     assert "agent memory list" in gone.stderr
 
 
+@pytest.mark.parametrize("query", ["", " ", "???"])
+def test_a_search_without_a_word_is_refused(run: Run, query: str) -> None:
+    refused = run("memory", "search", query)
+    assert refused.exit_code == 2
+    assert "needs a word" in refused.stderr
+
+
 def test_threads_are_listed_shown_and_deleted(run: Run, run_json: Any) -> None:
     assert run("threads").stdout == "There is no thread yet.\n"
     thread = run_json("chat", "How many clients are active?")["thread_id"]

@@ -30,8 +30,11 @@ def search_memories(
     as_json: JsonOption = False,
 ) -> None:
     """Find memories by meaning and by words, the best first."""
+    from agent.errors import InvalidInput
     from agent.learning.semantic_search import semantic_search
 
+    if not any(character.isalnum() for character in query):
+        raise InvalidInput("A search needs a word to look for; `agent memory list` shows the newest memories.")
     kinds = [kind] if kind else None
     found = run(lambda runtime: semantic_search.search_memories(query, limit, kinds=kinds, runtime=runtime))
     _show_all(found, as_json=as_json, empty="Nothing like that is remembered.", scores=True)
