@@ -32,9 +32,11 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def settings(cluster: Cluster) -> Settings:
+def settings(cluster: Cluster) -> Iterator[Settings]:
     """Settings of a fresh, migrated database with an empty application."""
-    return cluster.database(cluster.template("blank"))
+    settings = cluster.database(cluster.template("blank"))
+    yield settings
+    cluster.drop(settings)
 
 
 @pytest.fixture
@@ -47,9 +49,11 @@ async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
 
 
 @pytest.fixture
-def demo_settings(cluster: Cluster) -> Settings:
+def demo_settings(cluster: Cluster) -> Iterator[Settings]:
     """Settings of a fresh copy of the demonstration application."""
-    return cluster.database(cluster.template("demo", fill_demo))
+    settings = cluster.database(cluster.template("demo", fill_demo))
+    yield settings
+    cluster.drop(settings)
 
 
 @pytest.fixture

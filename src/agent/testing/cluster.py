@@ -62,6 +62,13 @@ class Cluster:
         self._create(name, template)
         return self.settings(name, **overrides)
 
+    def drop(self, settings: Settings) -> None:
+        """Remove the database that `settings` point at; who is still connected is disconnected."""
+        assert settings.database_url is not None  # noqa: S101  # `settings` came from `database`
+        name = settings.database_url.get_secret_value().partition("@/")[2].partition("?")[0]
+        with psycopg.connect(make_conninfo(self._admin, dbname="postgres"), autocommit=True) as conn:
+            conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
     def empty_database(self) -> str:
         """The administrator's URL of a fresh database that has nothing of ours."""
         name = f"empty_{next(self._numbers)}"
@@ -89,7 +96,9 @@ class Cluster:
         with psycopg.connect(make_conninfo(self._admin, dbname="postgres"), autocommit=True) as conn:
             if replace:  # an earlier attempt to fill it failed half way
                 conn.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
-            source = sql.SQL(" template {}").format(sql.Identifier(template)) if template else sql.SQL("")
+            source = (
+                sql.SQL(" template {} strategy file_copy").format(sql.Identifier(template)) if template else sql.SQL("")
+            )
             conn.execute(sql.SQL("create database {}{}").format(sql.Identifier(name), source))
 
 
