@@ -204,12 +204,12 @@ def test_ctrl_c_ends_a_single_question_with_130(spawn: Spawn, demo_environment: 
             " select a + b as id from generate_series(1, 100000) a, generate_series(1, 100000) b"
         )
         conn.execute("grant select on public.slow_reports to agent_reader")
-    child = spawn("chat", "How many slow reports are there?", "--thread", "one")
+    child = spawn("chat", "How many slow reports are there?", "--thread", "one", AGENT_STATEMENT_TIMEOUT="120")
     until(lambda: busy(demo_environment) == 1)
     child.sendintr()
     child.expect(pexpect.EOF)
     child.close()
-    assert child.exitstatus == 130
+    assert child.exitstatus == 130, child.before
     assert "Traceback" not in plain(child.before)
     until(lambda: busy(demo_environment) == 0)
     with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
