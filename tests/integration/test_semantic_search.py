@@ -194,3 +194,9 @@ async def test_the_other_logins_cannot_search(runtime: Runtime) -> None:
             await conn.execute("select set_config('agents.tenant_id', 'default', false)")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 await conn.execute("select * from agents.search_memories('secret', %s)", [runtime.database_id])
+
+
+@pytest.mark.parametrize("query", ["", "  ", "?!", "\x00"])
+async def test_a_query_without_words_finds_nothing(runtime: Runtime, query: str) -> None:
+    await agent_memory.save("the sky is blue")
+    assert await semantic_search.search_memories(query) == []

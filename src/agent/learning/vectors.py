@@ -53,10 +53,11 @@ async def vectors_for_saving(texts: Sequence[str], runtime: Runtime) -> list[str
 
 
 async def query_vector(query: str, runtime: Runtime) -> list[float] | None:
-    """The vector of a search, or None when the embedder fails or is slow: the search goes on by words."""
+    """The vector of a search, or None when the embedder fails or is slow, or finds nothing in it to embed."""
     try:
         async with asyncio.timeout(min(_PATIENCE, runtime.settings.model_timeout)):
-            return (await runtime.embedder.embed([query]))[0]
+            vector = (await runtime.embedder.embed([query]))[0]
+            return vector if any(vector) else None
     except (AgentError, TimeoutError) as error:
         _log.warning("search_without_embedding", model=runtime.embedder.model, error=repr(error))
         return None
