@@ -98,9 +98,8 @@ def scope(runtime: Runtime) -> dict[str, Any]:
 
 
 def vector_literal(vector: Sequence[float]) -> str:
-    """`vector` as Postgres reads it, with the four bytes a number that it keeps."""
-    text: str = Vector(list(vector)).to_text()
-    return text
+    """`vector` as Postgres reads it, with the seven digits that it keeps: half the text to parse of pgvector's own."""
+    return f"[{','.join(['%.7g'] * len(vector))}]" % tuple(vector)
 
 
 async def embed_pending(limit: int | None, progress: Callable[[int, int], None] | None, runtime: Runtime) -> int:
@@ -144,7 +143,7 @@ async def _embed_claimed(claimed: dict[int, str], runtime: Runtime) -> int:
         await _release(ids, None, runtime)
         raise
     rows = [
-        {"id": memory_id, "embedding": vector_literal(vector)} for memory_id, vector in zip(ids, vectors, strict=True)
+        {"id": memory_id, "embedding": Vector(vector).to_text()} for memory_id, vector in zip(ids, vectors, strict=True)
     ]
     async with runtime.transaction() as conn:
         stored = await _store(rows, runtime, conn)
