@@ -37,7 +37,7 @@ from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.providers.model_stream import tokens_of
 from agent.providers.models import ChatClient, ModelAnswer
 from agent.runtime import Runtime, current_runtime
-from agent.state import ApprovalState, CallState, State
+from agent.state import ActState, ApprovalState, CallState, State
 from agent.threads import StoredCall, Transcript, threads
 from agent.types import CallKey, ToolResult, ToolSpec, Usage
 
@@ -79,15 +79,16 @@ async def load_knowledge(state: State, config: RunnableConfig) -> dict[str, Any]
         return {"route": "end", "deferred": False}
     return {
         "turn": begun.turn, "round": 1, "route": "act", "answer": "", "error": None, "approvals": [], "deferred": False,
-        "knowledge": prompts.shown(knowledge),
+        "knowledge": prompts.shown(knowledge), "transcript": begun.transcript,
     }  # fmt: skip
 
 
-async def act(state: State, config: RunnableConfig) -> dict[str, Any]:
+async def act(state: ActState, config: RunnableConfig) -> dict[str, Any]:
     """Ask the model what to do next: tool calls, stored before any is carried out, or the answer."""
     runtime = await current_runtime()
     thread_id, turn, round_ = thread_of(config), state["turn"], state["round"]
-    transcript = await threads.transcript(thread_id, turn, runtime=runtime)
+    # After a crash it is not there: no checkpoint keeps it.
+    transcript = state.get("transcript") or await threads.transcript(thread_id, turn, runtime=runtime)
     stored = [call for call in transcript.current.calls if call.key.round == round_]
     if stored:  # this round was asked before a crash: take up what was asked then
         return {
@@ -119,19 +120,19 @@ async def act(state: State, config: RunnableConfig) -> dict[str, Any]:
 async def safe_executor_node(state: CallState, config: RunnableConfig) -> dict[str, Any]:
     """Carry out one stored call: it runs, waits for a human, or is refused; the outcome is stored with the call."""
     runtime = await current_runtime()
-    key = CallKey(**state)
-    stored = await threads.call(key, runtime=runtime)
-    if stored.status != "stored":
+    taken = await safe_executor.take(CallKey(**state), runtime=runtime)
+    if taken is None:
         return {}
-    write = get_stream_writer()
-    write({"event": "tool_started", "key": dict(state), "tool": stored.tool, "arguments": stored.arguments})
-    result = await _execute(stored, runtime)
-    approval_id = result.get("approval_id")
-    if result.get("status") == "waiting" and approval_id is not None:
-        await threads.call_waits(key, approval_id, runtime=runtime)
-    else:
-        await threads.call_done(key, result, runtime=runtime)
-        write({"event": "tool_finished", "key": dict(state), "tool": stored.tool, "result": result})
+    call, write = taken.stored, get_stream_writer()
+    write({"event": "tool_started", "key": dict(state), "tool": call.tool, "arguments": call.arguments})
+    try:
+        result = await safe_executor.execute_taken(taken, runtime=runtime)
+    except AgentError as error:
+        _log.info("tool_failed", tool=call.tool, error=str(error))
+        result = ToolResult(success=False, status="failed", error=str(error))
+        await threads.call_done(call.key, result, runtime=runtime)
+    if result.get("status") != "waiting":
+        write({"event": "tool_finished", "key": dict(state), "tool": call.tool, "result": result})
     return {}
 
 
@@ -139,19 +140,20 @@ async def collect(state: State, config: RunnableConfig) -> dict[str, Any]:
     """The join of a round: every call has its result, or some wait for a human and nothing goes on before that."""
     runtime = await current_runtime()
     thread_id, turn, owner = thread_of(config), state["turn"], owner_of(config)
-    calls = await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime)
-    if calls is None:
+    transcript = await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime)
+    if transcript is None:
         return {"route": "end"}
-    waiting = [call for call in calls if call.status == "waiting"]
+    waiting = [call for call in transcript.current.calls if call.status == "waiting"]
     open_approvals = [call.approval_id for call in waiting if not await _collect_outcome(call, runtime)]
     if open_approvals:
         await threads.wait(thread_id, turn, owner=owner, runtime=runtime)
         return {"route": "approve", "approvals": open_approvals}
     if waiting:
-        calls = await threads.calls(thread_id, turn, runtime=runtime)
+        transcript = await threads.transcript(thread_id, turn, runtime=runtime)
+    calls = transcript.current.calls
     round_ = max((call.key.round for call in calls), default=0)
     shown = [prompts.result_message(call) for call in calls if call.key.round == round_]
-    return {"route": "act", "round": round_ + 1, "approvals": [], "messages": shown}
+    return {"route": "act", "round": round_ + 1, "approvals": [], "messages": shown, "transcript": transcript}
 
 
 async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[str, Any]:
@@ -294,14 +296,6 @@ def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime
     left = runtime.settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS
     messages = prompts.conversation(transcript, token_budget=left)
     return [system, *messages, *([HumanMessage(prompts.LAST_ROUND)] if last else [])]
-
-
-async def _execute(call: StoredCall, runtime: Runtime) -> ToolResult:
-    try:
-        return await safe_executor.execute(call.tool, call.arguments, call=call.key, wait=False, runtime=runtime)
-    except AgentError as error:
-        _log.info("tool_failed", tool=call.tool, error=str(error))
-        return {"success": False, "status": "failed", "error": str(error)}
 
 
 async def _collect_outcome(call: StoredCall, runtime: Runtime) -> bool:

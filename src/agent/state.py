@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AnyMessage
+from langgraph.channels import UntrackedValue
 from langgraph.graph.message import add_messages
+
+from agent.threads import Transcript
 
 
 class State(TypedDict, total=False):
@@ -24,6 +27,12 @@ class State(TypedDict, total=False):
     approvals: list[int]
     # A new message arrived while an earlier turn was still to be finished: it is taken up after that.
     deferred: bool
+
+
+class ActState(State, total=False):
+    """What `act` is shown beyond the state: the transcript as just read, never kept in a checkpoint."""
+
+    transcript: Annotated[Transcript, UntrackedValue]
 
 
 class CallState(TypedDict):

@@ -601,16 +601,17 @@ call agents.isolate_tenants('agents.turns');
 -- again is the same turn. Nothing begins while the agent is stopped. A turn that waits for a human is returned in place of a new one; one whose run died is ended.
 create function agents.begin_turn(
   in_thread text, in_database text, in_user text, in_message text, in_question text, in_owner uuid, in_lease interval
-) returns table (turn integer, status text, database_id text)
+) returns table (turn integer, status text, database_id text, transcript jsonb)
 language plpgsql set search_path = pg_catalog
 as $$
 #variable_conflict use_column
 declare
   tenant text := agents.tenant();
   thread agents.threads;
+  begun agents.turns;
 begin
   if exists (select from agents.controls c where c.tenant_id = tenant and c.stopped) then
-    return query select 0, 'stopped', in_database;
+    return query select 0, 'stopped', in_database, null::jsonb;
     return;
   end if;
   insert into agents.threads as t (tenant_id, thread_id, database_id, title, created_by, lease_owner, lease_until)
@@ -624,25 +625,24 @@ begin
   end if;
   if thread.database_id <> in_database then
     update agents.threads t set lease_owner = null, lease_until = null where t.tenant_id = tenant and t.thread_id = in_thread;
-    return query select 0, 'failed', thread.database_id;
+    return query select 0, 'failed', thread.database_id, null::jsonb;
     return;
   end if;
-  return query select r.turn, r.status, thread.database_id from agents.turns r
+  select r.* into begun from agents.turns r
    where r.tenant_id = tenant and r.thread_id = in_thread and r.message_id = in_message;
-  if found then
-    return;
+  if not found then
+    select r.* into begun from agents.turns r
+     where r.tenant_id = tenant and r.thread_id = in_thread and r.status = 'waiting' order by r.turn desc limit 1;
   end if;
-  return query select r.turn, r.status, thread.database_id from agents.turns r
-   where r.tenant_id = tenant and r.thread_id = in_thread and r.status = 'waiting' order by r.turn desc limit 1;
-  if found then
-    return;
-  end if;
-  update agents.turns r set status = 'failed', error = 'interrupted before it was finished', finished_at = now()
-   where r.tenant_id = tenant and r.thread_id = in_thread and r.status = 'running';
-  update agents.threads t set turn_count = turn_count + 1 where t.tenant_id = tenant and t.thread_id = in_thread;
-  return query insert into agents.turns as r (tenant_id, thread_id, turn, asked_by, message_id, question)
+  if not found then
+    update agents.turns r set status = 'failed', error = 'interrupted before it was finished', finished_at = now()
+     where r.tenant_id = tenant and r.thread_id = in_thread and r.status = 'running';
+    update agents.threads t set turn_count = turn_count + 1 where t.tenant_id = tenant and t.thread_id = in_thread;
+    insert into agents.turns as r (tenant_id, thread_id, turn, asked_by, message_id, question)
     values (tenant, in_thread, thread.turn_count + 1, in_user, in_message, in_question)
-    returning r.turn, r.status, thread.database_id;
+    returning r.* into begun;
+  end if;
+  return query select begun.turn, begun.status, thread.database_id, agents.transcript(in_thread, begun.turn);
 end $$;
 
 -- One row a tool call, stored before it has any effect. `call_id` is the model's name for it, kept only to answer the model.
@@ -665,6 +665,28 @@ create table agents.tool_calls (
   foreign key (tenant_id, thread_id, turn) references agents.turns on delete cascade
 );
 call agents.isolate_tenants('agents.tool_calls');
+
+-- What the model is shown of a thread up to a turn: the summary, the turns that are not in it, the calls of the last ones.
+create function agents.transcript(in_thread text, in_turn integer, most_turns integer default 20, turns_with_calls integer default 3)
+returns jsonb
+language plpgsql stable set search_path = pg_catalog
+as $$
+declare
+  tenant text := agents.tenant();
+begin
+  return (
+    select jsonb_build_object('summary', t.summary,
+      'turns', (select jsonb_agg(to_jsonb(shown) order by shown.turn)
+                  from (select r.turn, r.question, r.answer, r.status from agents.turns r
+                         where r.tenant_id = tenant and r.thread_id = in_thread and r.turn > t.summarised and r.turn <= in_turn
+                         order by r.turn desc limit most_turns) shown),
+      'calls', (select jsonb_agg(to_jsonb(shown) order by shown.turn, shown.round, shown.ordinal)
+                  from (select c.turn, c.round, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.status, c.approval_id, c.result
+                          from agents.tool_calls c
+                         where c.tenant_id = tenant and c.thread_id = in_thread and c.turn > in_turn - turns_with_calls
+                           and c.turn <= in_turn and (c.turn = in_turn or c.status = 'done')) shown))
+      from agents.threads t where t.tenant_id = tenant and t.thread_id = in_thread);
+end $$;
 
 ------------------------------------------------------------------------------------------------------------
 -- Approvals and the execution log
@@ -793,7 +815,7 @@ revoke all on all tables in schema agents from public;
 grant usage on schema agents to agent_app, agent_actor;
 grant execute on function agents.tenant() to agent_app, agent_actor;
 grant execute on function agents.installation_id() to agent_app;
-grant execute on function agents.begin_turn(text, text, text, text, text, uuid, interval) to agent_app;
+grant execute on function agents.begin_turn(text, text, text, text, text, uuid, interval), agents.transcript(text, integer, integer, integer) to agent_app;
 grant execute on function agents.lexemes(text), agents.memory_scope(text, text), agents.bm25_damping(double precision, double precision),
   agents.bm25_weights(tsvector, integer), agents.fold_memory_changes(text), agents.prepare_embedding_model(text, integer),
   agents.search_memories(text, text, real[], text, integer, text[]), agents.match_agent_memory(vector, integer, text)

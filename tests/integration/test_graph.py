@@ -191,7 +191,7 @@ async def test_a_round_stored_before_a_crash_is_taken_up_without_asking_the_mode
     async def begun_and_stored(*args: Any, **options: Any) -> Any:
         begun = await store(*args, **options)
         await threads.store_round("t", begun.turn, 1, [RequestedCall(tool="execute_sql", arguments=READ["args"])])
-        return begun
+        return await store(*args, **options)  # the same message again is the same turn
 
     threads.begin_turn = begun_and_stored  # as if the process had died after storing the model's first answer
     try:

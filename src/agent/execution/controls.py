@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -25,6 +27,13 @@ class ControlState:
     reason: str = ""
     changed_by: str = ""
     changed_at: datetime | None = None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any] | None) -> ControlState:
+        """The switches in a row of agents.controls; when there is none, all is on."""
+        if row is None or row["stopped"] is None:
+            return cls()
+        return cls(**{field.name: row[field.name] for field in fields(cls)})
 
 
 class Controls:
@@ -53,7 +62,7 @@ class Controls:
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["controls"], {"tenant_id": runtime.tenant_id})).fetchone()
-        return ControlState(**row) if row else ControlState()
+        return ControlState.from_row(row)
 
     async def check(self, *, writing: bool, runtime: Runtime | None = None) -> None:
         """Raise `AgentStopped` when the switches forbid reading, or `writing`."""

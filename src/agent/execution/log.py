@@ -100,10 +100,14 @@ async def record(
     result: ToolResult,
     actor: str | None,
     call: CallKey | None,
+    final: bool = True,
     duration_ms: float,
     runtime: Runtime,
 ) -> int:
-    """Write the row of an action that has no approval; returns its id. Rows read are not kept, only their number."""
+    """Write the row of an action that has no approval; returns its id. Rows read are not kept, only their number.
+
+    When it was a tool call and the result is `final`, the call has it (with the rows) in the same statement.
+    """
     key = asdict(call) if call else {"thread_id": None, "turn": None, "round": None, "ordinal": None}
     kept = {name: value for name, value in result.items() if name in {"sql", "message", "truncated"}}
     error = result.get("error")
@@ -112,7 +116,8 @@ async def record(
         "action": storable(action)[:200], "arguments": Jsonb(loggable(arguments)), "verdict": assessment.verdict,
         "risk_level": assessment.risk, "reasons": list(assessment.reasons), "status": result.get("status", "failed"),
         "result": Jsonb(loggable(kept)), "row_count": result.get("row_count"),
-        "error": storable(error)[:_MOST_ERROR_CHARACTERS] if error else None, "duration_ms": duration_ms, **key,
+        "error": storable(error)[:_MOST_ERROR_CHARACTERS] if error else None, "duration_ms": duration_ms,
+        "outcome": Jsonb(result) if call and final else None, **key,
     }  # fmt: skip
     async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES["record"], values)).fetchone()

@@ -166,12 +166,30 @@ SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_leve
 ON CONFLICT (tenant_id, approval_id) WHERE approval_id IS NOT NULL DO NOTHING
 RETURNING id
 
--- record: an action that needed no approval, or got none
-INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
-  result, row_count, error, duration_ms, thread_id, turn, round, ordinal, finished_at)
-VALUES (%(tenant_id)s, %(database_id)s, %(actor)s, %(action)s, %(arguments)s, %(verdict)s, %(risk_level)s, %(reasons)s, %(status)s,
-        %(result)s, %(row_count)s, %(error)s, %(duration_ms)s, %(thread_id)s, %(turn)s, %(round)s, %(ordinal)s, now())
-RETURNING id
+-- record: an action that needed no approval, or got none; the tool call that it was has its outcome with it
+WITH logged AS (
+  INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
+    result, row_count, error, duration_ms, thread_id, turn, round, ordinal, finished_at)
+  VALUES (%(tenant_id)s, %(database_id)s, %(actor)s, %(action)s, %(arguments)s, %(verdict)s, %(risk_level)s, %(reasons)s, %(status)s,
+          %(result)s, %(row_count)s, %(error)s, %(duration_ms)s, %(thread_id)s, %(turn)s, %(round)s, %(ordinal)s, now())
+  RETURNING id
+), done AS (
+  UPDATE agents.tool_calls c
+     SET status = 'done', result = %(outcome)s::jsonb || jsonb_build_object('execution_id', logged.id), finished_at = now()
+    FROM logged
+   WHERE c.tenant_id = %(tenant_id)s AND c.thread_id = %(thread_id)s AND c.turn = %(turn)s AND c.round = %(round)s
+     AND c.ordinal = %(ordinal)s AND c.status <> 'done' AND %(outcome)s::jsonb IS NOT NULL
+)
+SELECT id FROM logged
+
+-- take_call: a stored call that is to be carried out, with the question that it asked before, and the switches
+SELECT c.turn, c.round, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.status, c.result,
+       coalesce(c.approval_id, q.id) AS approval_id, k.stopped, k.read_only, k.reason, k.changed_by, k.changed_at
+  FROM agents.tool_calls c
+  LEFT JOIN agents.human_approval_queue q USING (tenant_id, thread_id, turn, round, ordinal)
+  LEFT JOIN agents.controls k USING (tenant_id)
+ WHERE c.tenant_id = %(tenant_id)s AND c.thread_id = %(thread_id)s AND c.turn = %(turn)s AND c.round = %(round)s
+   AND c.ordinal = %(ordinal)s
 
 -- of_approval: the one execution of an approval, and whether its holder may still be at work
 SELECT e.*, coalesce(q.claimed_until > now(), false) AS held

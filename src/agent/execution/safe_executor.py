@@ -1,6 +1,6 @@
 """The one way to act: every action is assessed, then run, asked about or refused, and always recorded.
 
-execute -> switches -> tool's arguments -> statement -> assess -> run | preview and ask | refuse -> log
+execute, execute_taken -> switches -> tool's arguments -> statement -> assess -> run | preview and ask | refuse -> log
 run_approved -> the row's decision -> the effect, exactly once -> its recorded outcome
 """
 
@@ -9,26 +9,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg
 import structlog
 
 from agent.approval.human_approval import Approval, human_approval_queue
+from agent.db import load_queries
 from agent.errors import (
     ActionRefused,
     AgentError,
     AgentStopped,
     InvalidArguments,
     InvalidInput,
+    NotFound,
     OperatorError,
     PolicyError,
     UnknownTool,
 )
 from agent.execution import effects
 from agent.execution.catalog import facts_of
-from agent.execution.controls import controls
+from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
 from agent.execution.log import record
 from agent.execution.preview import preview, untouched
@@ -39,8 +41,10 @@ from agent.execution.sql_parsing import Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION, judge
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
+from agent.threads import StoredCall, threads
 from agent.types import Assessment, CallKey, ToolResult
 
+_QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
 # Undefined table, column, function, object, schema.
 _NAME_IS_GONE = frozenset({"42P01", "42703", "42883", "42704", "3F000"})
@@ -63,10 +67,19 @@ class _Request:
 
     action: str
     arguments: Mapping[str, Any]
-    require_approval: bool
-    actor: str | None
-    call: CallKey | None
-    wait: bool
+    require_approval: bool = True
+    actor: str | None = None
+    call: CallKey | None = None
+    wait: bool = True
+    started: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenCall:
+    """A stored call that is about to be carried out, and how the switches stand. Its `approval_id` is what it asked before."""
+
+    stored: StoredCall
+    switches: ControlState
 
 
 class SafeExecutor:
@@ -98,32 +111,65 @@ class SafeExecutor:
         request = _Request(
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait
         )
-        started = time.monotonic()
-        asked, plan = await asyncio.gather(_asked(call, runtime), _permitted_plan(action, arguments, runtime))
+        asked, switches, plan = await asyncio.gather(
+            _asked(call, runtime), controls.state(runtime=runtime), _plan_or_error(action, arguments, runtime)
+        )
+        return await self._execute(request, plan, asked=asked, switches=switches, runtime=runtime)
+
+    async def take(self, key: CallKey, *, runtime: Runtime | None = None) -> TakenCall | None:
+        """A stored tool call that is still to be carried out; None when it was begun before. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            values = {"tenant_id": runtime.tenant_id, **asdict(key)}
+            row = await (await conn.execute(_QUERIES["take_call"], values)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no tool call {key}.")
+        stored = StoredCall.from_row(key.thread_id, row)
+        return TakenCall(stored=stored, switches=ControlState.from_row(row)) if stored.status == "stored" else None
+
+    async def execute_taken(self, taken: TakenCall, *, runtime: Runtime | None = None) -> ToolResult:
+        """`execute` a stored call without waiting for a human; its result, or that it waits, is stored with it."""
+        runtime = runtime or await current_runtime()
+        call = taken.stored
+        request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False)
+        asked = await human_approval_queue.get(call.approval_id, runtime=runtime) if call.approval_id else None
+        plan = await _plan_or_error(call.tool, call.arguments, runtime)
+        return await self._execute(request, plan, asked=asked, switches=taken.switches, runtime=runtime)
+
+    async def _execute(
+        self,
+        request: _Request,
+        plan: _Plan | AgentError,
+        *,
+        asked: Approval | None,
+        switches: ControlState,
+        runtime: Runtime,
+    ) -> ToolResult:
         # A call that asked before is bound to that answer, even if the policy or the data would say otherwise by now.
         if asked is not None:
-            return await self._answer(asked, wait=wait, runtime=runtime)
-        assessment = _unknown(action)
+            return await self._answer(asked, request, runtime)
+        assessment = _unknown(request.action)
         try:
+            allow(switches, writing=False)
             if isinstance(plan, AgentError):
                 raise plan
             assessment = plan.assessment
-            if assessment.verdict == "ask" and require_approval:
+            if assessment.verdict == "ask" and request.require_approval:
                 return await self._ask(plan, request, runtime)
             result = await _run(plan, request, runtime)
         except AgentError as error:
             result = _error_result(error)
             if await _schema_changed(error, runtime):
                 result["error"] += _CHANGED
-            await _record(request, assessment, result, started, runtime)
+            await _record(request, assessment, result, runtime)
             if isinstance(error, OperatorError):
                 raise
             return result
         except asyncio.CancelledError:
             cancelled = ToolResult(success=False, status="failed", error="cancelled by the user")
-            await asyncio.shield(_record(request, assessment, cancelled, started, runtime))
+            await asyncio.shield(_record(request, assessment, cancelled, runtime, final=False))
             raise
-        result["execution_id"] = await _record(request, assessment, result, started, runtime)
+        result["execution_id"] = await _record(request, assessment, result, runtime)
         return result
 
     async def run_approved(self, approval_id: int, *, runtime: Runtime | None = None) -> ToolResult:
@@ -166,12 +212,17 @@ class SafeExecutor:
             call=request.call,
             runtime=runtime,
         )
-        return await self._answer(approval, wait=request.wait, runtime=runtime)
+        return await self._answer(approval, request, runtime)
 
-    async def _answer(self, approval: Approval, *, wait: bool, runtime: Runtime) -> ToolResult:
-        if wait:
+    async def _answer(self, approval: Approval, request: _Request, runtime: Runtime) -> ToolResult:
+        if request.wait:
             await human_approval_queue.wait(approval.id, runtime=runtime)
-        return await self.run_approved(approval.id, runtime=runtime)
+        result = await self.run_approved(approval.id, runtime=runtime)
+        if request.call is not None and result.get("status") == "waiting":
+            await threads.call_waits(request.call, approval.id, runtime=runtime)
+        elif request.call is not None:
+            await threads.call_done(request.call, result, runtime=runtime)
+        return result
 
 
 safe_executor = SafeExecutor()
@@ -181,15 +232,12 @@ async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
     return await human_approval_queue.of_call(call, runtime=runtime) if call else None
 
 
-async def _permitted_plan(action: str, arguments: Mapping[str, Any], runtime: Runtime) -> _Plan | AgentError:
+async def _plan_or_error(action: str, arguments: Mapping[str, Any], runtime: Runtime) -> _Plan | AgentError:
     """What the action is, or why it cannot be done; the error is a value because it is to be recorded first."""
     try:
-        _, plan = await asyncio.gather(
-            controls.check(writing=False, runtime=runtime), _plan(action, arguments, runtime)
-        )
+        return await _plan(action, arguments, runtime)
     except AgentError as error:
         return error
-    return plan
 
 
 async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime) -> _Plan:
@@ -286,8 +334,9 @@ def _error_result(error: AgentError) -> ToolResult:
 
 
 async def _record(
-    request: _Request, assessment: Assessment, result: ToolResult, started: float, runtime: Runtime
+    request: _Request, assessment: Assessment, result: ToolResult, runtime: Runtime, *, final: bool = True
 ) -> int:
+    """Log what came of it; unless it is to be tried again (`final`), it is the outcome of the tool call too."""
     arguments = request.arguments if isinstance(request.arguments, Mapping) else {"arguments": request.arguments}
     return await record(
         request.action,
@@ -296,6 +345,7 @@ async def _record(
         result=result,
         actor=request.actor,
         call=request.call,
-        duration_ms=(time.monotonic() - started) * 1000,
+        final=final,
+        duration_ms=(time.monotonic() - request.started) * 1000,
         runtime=runtime,
     )

@@ -1,8 +1,8 @@
 -- begin_turn: takes the thread and begins its next turn (see the function in the migration)
-SELECT turn, status, database_id
+SELECT turn, status, database_id, transcript
   FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s)
 
--- continue_turn: takes the lease and marks the turn as running; `lease` is null when another run holds the thread
+-- continue_turn: takes the lease and marks the turn as running, with its transcript; `lease` is null when another run holds the thread
 WITH lease AS (
   UPDATE agents.threads SET lease_owner = %(owner)s, lease_until = now() + %(lease)s
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
@@ -14,9 +14,7 @@ WITH lease AS (
   RETURNING turn
 )
 SELECT (SELECT thread_id FROM lease) AS lease, (SELECT turn FROM taken) AS turn,
-  (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.round, c.ordinal)
-     FROM (SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result FROM agents.tool_calls
-            WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s) c) AS calls
+  agents.transcript(%(thread_id)s, %(turn)s) AS transcript
 
 -- keep_lease: while something slow runs
 UPDATE agents.threads SET lease_owner = %(owner)s, lease_until = now() + %(lease)s
@@ -115,19 +113,8 @@ UPDATE agents.tool_calls SET status = 'done', result = %(result)s, finished_at =
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
    AND status <> 'done'
 
--- transcript: what the model is shown of a thread: the summary, the turns that are not in it, the calls of the last ones
-SELECT t.summary,
-       (SELECT jsonb_agg(to_jsonb(r) ORDER BY r.turn)
-          FROM (SELECT turn, question, answer, status FROM agents.turns
-                 WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
-                   AND turn > t.summarised AND turn <= %(turn)s
-                 ORDER BY turn DESC LIMIT %(turns)s) r) AS turns,
-       (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.turn, c.round, c.ordinal)
-          FROM (SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result FROM agents.tool_calls
-                 WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn > %(turn)s - %(turns_with_calls)s
-                   AND turn <= %(turn)s AND (turn = %(turn)s OR status = 'done')) c) AS calls
-  FROM agents.threads t
- WHERE t.tenant_id = %(tenant_id)s AND t.thread_id = %(thread_id)s
+-- transcript: what the model is shown of a thread (see the function in the migration)
+SELECT agents.transcript(%(thread_id)s, %(turn)s) AS transcript
 
 -- old_turns: finished turns that are not summarised yet, without the newest
 SELECT t.summary, t.summarised, r.turn, r.question, r.answer

@@ -51,6 +51,16 @@ class Transcript:
     summary: str = ""
     turns: tuple[Turn, ...] = ()
 
+    @classmethod
+    def from_json(cls, thread_id: str, stored: Mapping[str, Any]) -> Transcript:
+        """What `agents.transcript` returned."""
+        calls = [StoredCall.from_row(thread_id, call) for call in stored["calls"] or ()]
+        turns = tuple(
+            Turn(**item, calls=tuple(call for call in calls if call.key.turn == item["turn"]))
+            for item in stored["turns"]
+        )
+        return cls(summary=stored["summary"], turns=turns)
+
     @property
     def current(self) -> Turn:
         return self.turns[-1]
@@ -66,6 +76,7 @@ class BegunTurn:
 
     turn: int
     status: TurnStatus | Literal["stopped"]
+    transcript: Transcript = field(default_factory=Transcript)
 
 
 class ThreadSummary(TypedDict):

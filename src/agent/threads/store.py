@@ -22,7 +22,6 @@ from agent.threads.records import (
     StoredCall,
     ThreadSummary,
     Transcript,
-    Turn,
     TurnRecord,
     TurnStatus,
 )
@@ -32,8 +31,6 @@ _log = structlog.get_logger(__name__)
 
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20
-_TURNS_SHOWN = 20
-_TURNS_WITH_CALLS = 3
 # Summarising starts when this many turns are not in the summary, and leaves the newest out.
 _SUMMARISE_AT = 15
 _SUMMARISE_KEEP = 5
@@ -72,12 +69,15 @@ class Threads:
             raise InvalidInput(
                 f"Thread {thread_id!r} is about another database ({row['database_id']}); start a new one."
             )
-        return BegunTurn(turn=row["turn"], status=row["status"])
+        if row["transcript"] is None:
+            return BegunTurn(turn=row["turn"], status=row["status"])
+        transcript = Transcript.from_json(thread_id, row["transcript"])
+        return BegunTurn(turn=row["turn"], status=row["status"], transcript=transcript)
 
     async def continue_turn(
         self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None
-    ) -> list[StoredCall] | None:
-        """Take the lease (again) to go on with `turn`: its calls, or None when the turn is over. Raises `ThreadBusy`."""
+    ) -> Transcript | None:
+        """Take the lease (again) to go on with `turn`: its transcript, or None when it is over. Raises `ThreadBusy`."""
         runtime = runtime or await current_runtime()
         values = _values(runtime, thread_id, turn=turn, owner=owner, lease=_LEASE)
         async with runtime.connection() as conn:
@@ -87,7 +87,7 @@ class Threads:
             if row["turn"] is None:
                 await conn.execute(_QUERIES["release_lease"], values)
                 return None
-        return [StoredCall.from_row(thread_id, call) for call in row["calls"] or ()]
+        return Transcript.from_json(thread_id, row["transcript"])
 
     @asynccontextmanager
     async def held(self, thread_id: str, *, owner: UUID, runtime: Runtime) -> AsyncIterator[None]:
@@ -148,16 +148,11 @@ class Threads:
     async def transcript(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> Transcript:
         """What the model is shown, up to and including `turn`. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        values = _values(runtime, thread_id, turn=turn, turns=_TURNS_SHOWN, turns_with_calls=_TURNS_WITH_CALLS)
         async with runtime.connection() as conn:
-            row = await _one(conn, "transcript", values)
-        if row is None or not row["turns"]:
+            row = await _one(conn, "transcript", _values(runtime, thread_id, turn=turn)) or {}
+        if not row["transcript"] or not row["transcript"]["turns"]:
             raise NotFound(f"There is no turn {turn} in a thread {thread_id!r}.")
-        calls = [StoredCall.from_row(thread_id, call) for call in row["calls"] or ()]
-        turns = tuple(
-            Turn(**item, calls=tuple(call for call in calls if call.key.turn == item["turn"])) for item in row["turns"]
-        )
-        return Transcript(summary=row["summary"], turns=turns)
+        return Transcript.from_json(thread_id, row["transcript"])
 
     async def store_round(
         self,
