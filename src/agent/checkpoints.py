@@ -19,6 +19,7 @@ from langgraph.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.serde.types import TASKS
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -28,6 +29,8 @@ from agent.runtime import Runtime
 
 _QUERIES = load_queries("agent", "checkpoints.sql")
 _TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
+_PLAIN = (str, int, float, bool, type(None))
+_BLOB_COLUMNS = ("channels", "versions", "types", "blobs")  # after the thread and the namespace
 _WRITE_COLUMNS = 9
 
 
@@ -69,18 +72,20 @@ class Checkpointer(AsyncPostgresSaver):
         """Store a checkpoint: plain values in its row, other channels once for each version."""
         place = config["configurable"]
         thread_id, namespace = place["thread_id"], place.get("checkpoint_ns", "")
+        stored = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
+        if not _worth_storing(metadata, new_versions):
+            return {"configurable": stored}
         plain, large = _split(checkpoint["channel_values"])
         versions = {channel: version for channel, version in new_versions.items() if channel in large}
         blobs = _columns(self._dump_blobs(thread_id, namespace, large, versions), 6)
         values = {
-            "thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"],
-            "parent_id": place.get("checkpoint_id"), "checkpoint": Jsonb({**checkpoint, "channel_values": plain}),
+            **stored, "parent_id": place.get("checkpoint_id"),
+            "checkpoint": Jsonb({**checkpoint, "channel_values": plain}),
             "metadata": Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
-            **dict(zip(("blob_threads", "blob_namespaces", "channels", "versions", "types", "blobs"), blobs, strict=True)),
+            **dict(zip(_BLOB_COLUMNS, blobs[2:], strict=True)),
         }  # fmt: skip
         async with self._runtime.connection() as conn:
             await conn.execute(_QUERIES["put_checkpoint"], values)
-        stored = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
         return {"configurable": stored}
 
     async def aput_writes(
@@ -118,11 +123,19 @@ class Checkpointer(AsyncPostgresSaver):
                 await conn.execute("select pg_advisory_unlock(%s)", [locks.CHECKPOINT_TABLES])
 
 
+def _worth_storing(metadata: CheckpointMetadata, new_versions: ChannelVersions) -> bool:
+    """Whether a checkpoint holds more than the one before it, or than the one that follows before any node runs.
+
+    Without it a crash goes back by one step at most, whose nodes find in our own rows what they did.
+    """
+    if metadata.get("source") == "input":
+        return False
+    return not new_versions or any(channel != TASKS and not channel.startswith("branch:") for channel in new_versions)
+
+
 def _split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Channel values that stand in the checkpoint's row, and those that are stored apart."""
-    plain = {
-        name: value for name, value in values.items() if value is None or isinstance(value, (str, int, float, bool))
-    }
+    plain = {name: value for name, value in values.items() if value == [] or isinstance(value, _PLAIN)}
     return plain, {name: value for name, value in values.items() if name not in plain}
 
 

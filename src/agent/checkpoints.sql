@@ -1,8 +1,8 @@
 -- put_checkpoint: a checkpoint and the channel values that are new in it, in one round trip
 WITH blobs AS (
   INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
-  SELECT * FROM unnest(%(blob_threads)s::text[], %(blob_namespaces)s::text[], %(channels)s::text[], %(versions)s::text[],
-                       %(types)s::text[], %(blobs)s::bytea[])
+  SELECT %(thread_id)s, %(checkpoint_ns)s, b.*
+    FROM unnest(%(channels)s::text[], %(versions)s::text[], %(types)s::text[], %(blobs)s::bytea[]) b
   ON CONFLICT DO NOTHING
 )
 INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -50,11 +50,9 @@ class Runtime:
         """Whether the application lives in the agent's own database: effect and log then commit together."""
         return self.db is self.app
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
         """The agent's tables, for this runtime's tenant; each statement is a transaction of its own."""
-        async with self.db.tenant(self.tenant_id) as conn:
-            yield conn
+        return self.db.tenant(self.tenant_id)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

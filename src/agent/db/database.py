@@ -62,10 +62,13 @@ class Database:
     async def _pooled(self, login: Login) -> AsyncIterator[Connection]:
         pool = self._pools.get(login) or await self._open(login)
         try:
-            async with pool.connection() as conn:
-                yield conn
+            conn = await pool.getconn()
         except PoolTimeout as error:
             raise await self._why_none(login, pool) from error
+        try:
+            yield conn
+        finally:
+            await pool.putconn(conn)  # which rolls back whatever is left open
 
     async def _why_none(self, login: Login, pool: AsyncConnectionPool[Connection]) -> AgentError:
         """Why the pool had no connection to give: the server is away, or all are in use.
