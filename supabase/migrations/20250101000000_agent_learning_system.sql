@@ -112,8 +112,6 @@ create table agents.agent_memory (
   source_turn     integer,
   source_quote    text,
   evidence_count  integer not null default 1 check (evidence_count > 0),
-  use_count       integer not null default 0,
-  last_used_at    timestamptz,
   valid_from      timestamptz not null default now(),
   valid_until     timestamptz,                -- null: still true
   created_at      timestamptz not null default now(),
@@ -125,7 +123,7 @@ create table agents.agent_memory (
   embedding_lease timestamptz,                -- until then another process is embedding it
   check ((embedding is null) = (embedding_model is null))
 ) with (
-  fillfactor = 85,           -- room for evidence and usage to change in place, without touching an index
+  fillfactor = 85,           -- room for the evidence to change in place, without touching an index
   toast_tuple_target = 4080  -- vectors of a few hundred dimensions stay in the row: a search reads dozens of them
 );
 create unique index agent_memory_content on agents.agent_memory (tenant_id, database_id, content_hash)
@@ -137,6 +135,17 @@ create index agent_memory_embedded on agents.agent_memory (tenant_id, database_i
 -- No pending list: a search would have to read all of it.
 create index agent_memory_terms on agents.agent_memory using gin (terms) with (fastupdate = off);
 call agents.isolate_tenants('agents.agent_memory');
+
+-- How often a memory was given to a model. Apart, because it changes at every turn: a memory's own row is wide and in many
+-- indexes, which would each grow by an entry.
+create table agents.memory_use (
+  tenant_id    text not null default agents.tenant(),
+  memory_id    bigint not null references agents.agent_memory on delete cascade,
+  use_count    integer not null default 1,
+  last_used_at timestamptz not null default now(),
+  primary key (memory_id, tenant_id)
+);
+call agents.isolate_tenants('agents.memory_use');
 
 -- What a tenant's vectors of one model look like. `similarity_mean` and `similarity_deviation` are those of unrelated
 -- memories: they tell how much a similarity says.
@@ -378,15 +387,15 @@ as $$
 declare
   tenant text := agents.tenant();
   depth integer := least(24 + 4 * match_count, 1000); -- candidates by words and by similarity, each
-  dimensions integer := cardinality(query_embedding);
-  vector_type text := case when dimensions <= 2000 then 'vector' else 'halfvec' end;
   fetched bigint[];
+  candidates bigint[];
   query_weights sparsevec;
   information double precision;
   average_length double precision;
   mean double precision := 0.15;
   deviation double precision := 0.12;
-  statement text;
+  target vector;
+  near bigint[];
 begin
   if match_count < 1 then
     return;
@@ -402,45 +411,46 @@ begin
          ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')::sparsevec
     into fetched, average_length, information, query_weights
     from agents.query_terms(tenant, in_database, query_text, 100 + 5 * depth) t;
-  if dimensions is not null then
+  if fetched is not null then
+    -- Terms are salted with tenant and database, so that their index finds this scope's memories only. The names are
+    -- compared in a form that serves no index: with a plan made once, another index could be the wrong one for this tenant.
+    candidates := array(
+      select m.id from agents.agent_memory m
+       where m.terms && fetched and m.tenant_id || '' = tenant and m.database_id || '' = in_database and m.valid_until is null
+         and (match_kinds is null or m.kind = any (match_kinds))
+       order by (m.term_weights <#> query_weights) * (1 + agents.bm25_damping(m.word_count, 32))
+                / (1 + agents.bm25_damping(m.word_count, average_length))
+       limit depth);
+  end if;
+  if query_embedding is not null then
     select e.similarity_mean, e.similarity_deviation into mean, deviation from agents.embedding_models e
      where e.tenant_id = tenant and e.database_id = in_database and e.model = query_model and e.dimensions = cardinality(query_embedding);
-    if not found then
-      dimensions := null; -- no memory has a vector of this model
+    if found then -- else no memory has a vector of this model
+      target := query_embedding::vector;
+      -- Planned each time: which index is the right one depends on the tenant's size, and the model's own is partial.
+      execute format(
+        'select array(select m.id from agents.agent_memory m where m.tenant_id = $1 and m.database_id = $2'
+        ' and m.valid_until is null and m.embedding_model = %L and ($3 is null or m.kind = any ($3))'
+        ' order by m.embedding::%s(%s) <=> $4::%2$s(%3$s) limit $5)',
+        query_model, case when cardinality(query_embedding) <= 2000 then 'vector' else 'halfvec' end, cardinality(query_embedding))
+        into near using tenant, in_database, match_kinds, target, depth;
+      candidates := candidates || near;
     end if;
   end if;
-  statement := 'with found (id) as (';
-  if dimensions is not null then
-    statement := statement || format(
-      '(select m.id from agents.agent_memory m where m.tenant_id = $1 and m.database_id = $2 and m.valid_until is null'
-      ' and m.embedding_model = %L and ($4 is null or m.kind = any ($4))'
-      ' order by m.embedding::%s(%s) <=> $3::%2$s(%3$s) limit $5)',
-      query_model, vector_type, dimensions);
-  end if;
-  if fetched is not null then
-    statement := statement || case when dimensions is null then '' else ' union ' end ||
-      '(select m.id from agents.agent_memory m where m.tenant_id = $1 and m.database_id = $2 and m.valid_until is null'
-      ' and m.terms && $6 and ($4 is null or m.kind = any ($4))'
-      ' order by (m.term_weights <#> $7) * (1 + agents.bm25_damping(m.word_count, 32)) / (1 + agents.bm25_damping(m.word_count, $8))'
-      ' limit $5)';
-  end if;
-  if dimensions is null and fetched is null then
-    return;
-  end if;
-  statement := statement || ') select m.id, m.kind, m.content, m.trust, m.subject, m.metadata, m.source_thread, m.source_turn,'
-    ' m.source_quote, m.evidence_count, m.use_count, m.embedding_model, m.valid_from, m.valid_until, m.created_at,'
-    ' m.last_used_at, (0';
-  if fetched is not null then
-    statement := statement ||
-      ' - 12 / $9 * (m.term_weights <#> $7) * (1 + agents.bm25_damping(m.word_count, 32)) / (1 + agents.bm25_damping(m.word_count, $8))';
-  end if;
-  if dimensions is not null then
-    statement := statement || format(
-      ' + case when m.embedding_model = %L then (1 - (m.embedding <=> $3::vector) - $10) / $11 else 0 end', query_model);
-  end if;
-  statement := statement || ') as score from found join agents.agent_memory m using (id) order by score desc, id desc limit $12';
-  return query execute statement using tenant, in_database, query_embedding, match_kinds, depth, fetched, query_weights,
-    average_length, information, mean, deviation, match_count;
+  return query
+    select best.id, best.kind, best.content, best.trust, best.subject, best.metadata, best.source_thread, best.source_turn,
+           best.source_quote, best.evidence_count, coalesce(u.use_count, 0), best.embedding_model, best.valid_from,
+           best.valid_until, best.created_at, u.last_used_at, best.score
+      from (select m.*,
+                   case when fetched is null then 0 else
+                     -12 / information * (m.term_weights <#> query_weights) * (1 + agents.bm25_damping(m.word_count, 32))
+                     / (1 + agents.bm25_damping(m.word_count, average_length)) end
+                   + case when target is not null and m.embedding_model = query_model
+                          then (1 - (m.embedding <=> target) - mean) / deviation else 0 end as score
+              from agents.agent_memory m where m.id = any (candidates)
+             order by score desc, m.id desc limit match_count) best
+      left join agents.memory_use u on u.memory_id = best.id and u.tenant_id = tenant
+     order by best.score desc, best.id desc;
 end $$;
 
 -- The classic form: nearest vectors only, of each database's model that has as many dimensions as the query.

@@ -250,22 +250,34 @@ async def test_statistics_are_exact_whatever_was_saved_changed_or_forgotten(runt
         assert conn.execute("select count(*) from agents.memory_changes").fetchone()[0] < 150
 
 
-async def test_use_is_counted_in_place(runtime: Runtime) -> None:
+async def test_use_is_counted_without_touching_the_memory(runtime: Runtime) -> None:
     memory = await agent_memory.save("status 3 means paused")
     await semantic_search.get_relevant_context("what is status 3?")
     used = await agent_memory.get(memory.id)
     assert used.use_count == 1
     assert used.last_used_at is not None
     async with runtime.transaction() as conn:
-        parameters = {"ids": [memory.id], "tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
+        parameters = {"used": [memory.id], "tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
         await conn.execute(load_queries("agent.learning", "memory.sql")["record_use"], parameters)
         row = await (
-            await conn.execute(
-                "select pg_stat_get_xact_tuples_hot_updated(t) as in_place, pg_stat_get_xact_tuples_updated(t) as updated"
-                " from (select 'agents.agent_memory'::regclass) as x (t)"
-            )
+            await conn.execute("select pg_stat_get_xact_tuples_updated('agents.agent_memory'::regclass) as updated")
         ).fetchone()
-    assert row["in_place"] == row["updated"] >= 1  # no index was touched
+    assert row["updated"] == 0
+    found = (await semantic_search.search_memories("status 3"))[0]
+    assert (found.use_count, (await agent_memory.list_memories())[0].use_count) == (2, 2)
+
+
+async def test_what_led_to_a_memory_is_noted_as_used(runtime: Runtime) -> None:
+    first, second = [await agent_memory.save(text) for text in ("status 3 means paused", "status 4 means closed")]
+    foreign = await agent_memory.save("not yours", runtime=runtime.for_tenant("other"))
+    await agent_memory.save("Paused clients are 3.", used=[second.id, first.id, foreign.id, 10**12])
+    await agent_memory.save("status 3 means paused", used=[first.id])  # what is used may be what is said again
+    assert [(await agent_memory.get(one.id)).use_count for one in (first, second)] == [2, 1]
+    assert (await agent_memory.get(foreign.id, runtime=runtime.for_tenant("other"))).use_count == 0
+    await agent_memory.forget(first.id)
+    async with runtime.connection() as conn:
+        rows = await (await conn.execute("select memory_id from agents.memory_use")).fetchall()
+    assert [row["memory_id"] for row in rows] == [second.id]
 
 
 _SAVER = """

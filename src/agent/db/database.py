@@ -23,6 +23,9 @@ Connection = AsyncConnection[DictRow]
 MINIMUM_VERSION = 150_000
 CONNECT_TIMEOUT = 10
 POOL_SIZE = 10
+_WIPE_TIMEOUT = 5
+# These run statements of others: what one leaves in its session, prepared statements included, is gone before the next.
+_WIPED: frozenset[Login] = frozenset({"agent_reader", "agent_actor"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class Database:
                     self._facts[login] = await _inspect(conn, login, allow_bypass_rls=self._allow_bypass_rls)
             except psycopg.OperationalError as error:
                 raise connection_failure(error, conninfo) from error
+            wiped = login in _WIPED
             pool = AsyncConnectionPool(
                 conninfo,
                 connection_class=AsyncConnection[DictRow],
@@ -137,14 +141,14 @@ class Database:
                     "row_factory": dict_row,
                     "application_name": "learning-agent",
                     "connect_timeout": CONNECT_TIMEOUT,
-                    # These sessions are wiped by DISCARD ALL after each use, prepared statements included.
-                    "prepare_threshold": None if login in {"agent_reader", "agent_actor"} else 5,
+                    "prepare_threshold": None if wiped else 5,
                 },
                 min_size=0,
                 max_size=POOL_SIZE,
                 timeout=CONNECT_TIMEOUT,
                 reconnect_timeout=CONNECT_TIMEOUT,
                 check=_not_closed,
+                reset=_wipe if wiped else None,
                 open=False,
                 name=login,
             )
@@ -171,6 +175,13 @@ async def _not_closed(conn: Connection) -> None:
     """
     for _ in range(2):
         conn.pgconn.consume_input()
+
+
+async def _wipe(conn: Connection) -> None:
+    """End the transaction and forget the session's state; the pool closes a connection that does not let itself."""
+    async with asyncio.timeout(_WIPE_TIMEOUT):
+        await conn.rollback()
+        await conn.execute("DISCARD ALL")
 
 
 _INSPECT = """

@@ -16,7 +16,6 @@ import psycopg
 from agent.db import Connection, load_queries
 from agent.errors import InvalidArguments
 from agent.execution.json_values import from_json, plain, take_as_text
-from agent.execution.sessions import reset
 from agent.execution.sql_parsing import Message, Statement, kind_of, parse, same, walk
 from agent.runtime import Runtime
 
@@ -49,19 +48,15 @@ class Outcome:
 
 @asynccontextmanager
 async def actor_transaction(runtime: Runtime, *, keep: bool) -> AsyncIterator[Connection]:
-    """A transaction as agent_actor, committed only when `keep`; its session's state is forgotten."""
+    """A transaction as agent_actor, committed only when `keep`; the pool forgets its session's state."""
     settings = runtime.settings
     limits = {
         "statement_ms": str(int(settings.statement_timeout * 1000)), "lock_ms": str(_LOCK_MS),
         "idle_ms": str(int(settings.statement_timeout * 2000) + 10_000), "tenant_id": runtime.tenant_id,
     }  # fmt: skip
-    async with runtime.app.connection("agent_actor") as conn:
-        try:
-            async with conn.transaction(force_rollback=not keep):
-                await conn.execute(_QUERIES["actor_limits"], limits)
-                yield conn
-        finally:
-            await reset(conn)
+    async with runtime.app.connection("agent_actor") as conn, conn.transaction(force_rollback=not keep):
+        await conn.execute(_QUERIES["actor_limits"], limits)
+        yield conn
 
 
 async def run_statement(conn: Connection, statement: Statement, *, version: int, most_rows: int) -> Outcome:

@@ -1,4 +1,6 @@
-"""Runs an accepted read: as agent_reader, in a READ ONLY transaction, one statement, capped, rolled back, reset.
+"""Runs an accepted read: as agent_reader, in a READ ONLY transaction, one statement, capped, rolled back.
+
+The pool wipes the session before anybody else has it.
 
 A query is read through a server-side cursor, so that rows beyond the caps are never fetched; EXPLAIN and SHOW have
 no cursor. Both ways are the extended protocol, which takes one statement only.
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +20,7 @@ from psycopg.rows import tuple_row
 from agent.db import Connection, load_queries
 from agent.errors import StatementFailed
 from agent.execution.json_values import plain, shorten, size_of, take_as_text
-from agent.execution.sessions import failure, reset, too_slow
+from agent.execution.sessions import failure, too_slow
 from agent.execution.sql_parsing import Statement
 from agent.runtime import Runtime
 
@@ -48,7 +50,7 @@ async def read(statement: Statement, *, runtime: Runtime, max_rows: int | None =
     seconds = runtime.settings.statement_timeout
     async with runtime.app.connection("agent_reader") as conn:
         try:
-            async with asyncio.timeout(seconds + _GRACE), _leaving_nothing(conn):
+            async with asyncio.timeout(seconds + _GRACE), _rolled_back(conn):
                 if statement.kind == "SelectStmt":
                     return await _by_cursor(conn, statement.sql, limit, runtime)
                 return await _directly(conn, statement.sql, limit, runtime)
@@ -60,11 +62,12 @@ async def read(statement: Statement, *, runtime: Runtime, max_rows: int | None =
 
 
 @asynccontextmanager
-async def _leaving_nothing(conn: Connection) -> AsyncIterator[None]:
+async def _rolled_back(conn: Connection) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await reset(conn)
+        with suppress(psycopg.OperationalError):  # the server is gone, and what went wrong is on its way
+            await conn.rollback()
 
 
 async def _begin(conn: Connection, runtime: Runtime) -> None:

@@ -1,18 +1,11 @@
-"""What sessions of agent_reader and agent_actor have in common: their errors in words, and leaving nothing behind."""
+"""What a statement of agent_reader or agent_actor ran into, in words."""
 
 from __future__ import annotations
 
-import asyncio
-
 import psycopg
-import structlog
 
-from agent.db import Connection
 from agent.db.failures import statement_failure
 from agent.errors import AgentError, StatementFailed
-
-_log = structlog.get_logger(__name__)
-_CLEAN_UP = 5.0
 
 
 def failure(error: psycopg.Error, seconds: float) -> AgentError:
@@ -37,15 +30,3 @@ def failure(error: psycopg.Error, seconds: float) -> AgentError:
 
 def too_slow(seconds: float) -> str:
     return f"The statement ran longer than {seconds:g} s and was stopped. Read less: filter, aggregate or limit."
-
-
-async def reset(conn: Connection) -> None:
-    """End the transaction and forget the session's state; a connection that does not let itself is closed."""
-    try:
-        async with asyncio.timeout(_CLEAN_UP):
-            if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                await conn.execute("ROLLBACK")
-            await conn.execute("DISCARD ALL")
-    except (psycopg.Error, TimeoutError) as error:
-        _log.warning("connection_closed", error=str(error))
-        await conn.close()

@@ -75,11 +75,10 @@ class LearningMiddleware:
         An answer that only repeats what was recalled teaches nothing and is not saved again.
         """
         runtime = runtime or await current_runtime()
-        used = agent_memory.record_use(interaction.recalled[:_NOTED], runtime=runtime)
         if _only_recalled(interaction):
-            await used
+            await agent_memory.record_use(interaction.recalled[:_NOTED], runtime=runtime)
         else:
-            await asyncio.gather(used, _remember(interaction, runtime))
+            await _remember(interaction, runtime)
 
 
 learning_middleware = LearningMiddleware()
@@ -113,6 +112,7 @@ async def _remember(interaction: Interaction, runtime: Runtime) -> None:
         source_thread=interaction.thread_id,
         source_turn=interaction.turn,
         source_quote=interaction.question[:_SQL_CHARS],
+        used=interaction.recalled[:_NOTED],
         runtime=runtime,
     )
 

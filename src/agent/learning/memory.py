@@ -61,12 +61,12 @@ class Memory:
     source_turn: int | None
     source_quote: str | None
     evidence_count: int
-    use_count: int
     embedding_model: str | None
     valid_from: datetime
     valid_until: datetime | None
     created_at: datetime
-    last_used_at: datetime | None
+    use_count: int = 0  # 0 also where it was just saved, whatever it was before
+    last_used_at: datetime | None = None
     score: float | None = None
 
     @classmethod
@@ -102,9 +102,10 @@ class AgentMemory:
         source_thread: str | None = None,
         source_turn: int | None = None,
         source_quote: str | None = None,
+        used: Sequence[int] = (),
         runtime: Runtime | None = None,
     ) -> Memory:
-        """Remember one statement. Raises `InvalidInput` when there is no text."""
+        """Remember one statement; `used` are the memories that led to it. Raises `InvalidInput` when there is no text."""
         item = NewMemory(
             content=content,
             kind=kind,
@@ -115,12 +116,15 @@ class AgentMemory:
             source_turn=source_turn,
             source_quote=source_quote,
         )
-        return (await self.save_many([item], runtime=runtime))[0]
+        return (await self.save_many([item], used=used, runtime=runtime))[0]
 
-    async def save_many(self, items: Sequence[NewMemory], *, runtime: Runtime | None = None) -> list[Memory]:
+    async def save_many(
+        self, items: Sequence[NewMemory], *, used: Sequence[int] = (), runtime: Runtime | None = None
+    ) -> list[Memory]:
         """Remember all of `items` or, when one is refused, none; the result has their order.
 
-        An item that says exactly what is known already, or only quotes it, raises the evidence of that memory.
+        An item that says exactly what is known already, or only quotes it, raises the evidence of that memory. `used` are
+        the memories that led to these, noted as by `record_use`.
         """
         runtime = runtime or await current_runtime()
         plan = await _without_quotes([_Planned.of(item) for item in items], runtime)
@@ -128,7 +132,7 @@ class AgentMemory:
         embeddings = await vectors_for_saving([row["content"] for row in rows], runtime)
         for row, embedding in zip(rows, embeddings, strict=True):
             row["embedding"] = embedding
-        saved = await _store(rows, runtime)
+        saved = await _store(rows, used, runtime)
         await _maintain(saved.values(), runtime)
         return [saved[planned.digest] for planned in plan]
 
@@ -164,7 +168,7 @@ class AgentMemory:
             return
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            await conn.execute(_QUERIES["record_use"], {"ids": list(ids), **scope(runtime)})
+            await conn.execute(_QUERIES["record_use"], {"used": list(ids), **scope(runtime)})
 
     async def counts(self, *, runtime: Runtime | None = None) -> dict[str, int]:
         """Valid memories by kind, their `total`, and how many are `unembedded` by the current model."""
@@ -273,7 +277,7 @@ def _merged(plan: Sequence[_Planned]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-async def _store(rows: Sequence[dict[str, Any]], runtime: Runtime) -> dict[str, Memory]:
+async def _store(rows: Sequence[dict[str, Any]], used: Sequence[int], runtime: Runtime) -> dict[str, Memory]:
     """All rows in one transaction; memories by their hash."""
     saved: dict[str, Memory] = {}
     # One statement is a transaction of its own, in one round trip.
@@ -282,7 +286,8 @@ async def _store(rows: Sequence[dict[str, Any]], runtime: Runtime) -> dict[str, 
         with attempt:
             async with runtime.connection() if single else runtime.transaction() as conn:
                 for start in range(0, len(rows), _BATCH):
-                    parameters = {**scope(runtime), "rows": json.dumps(rows[start : start + _BATCH])}
+                    batch = json.dumps(rows[start : start + _BATCH])
+                    parameters = {**scope(runtime), "rows": batch, "used": list(used) if start == 0 else []}
                     if any(row["kind"] == "schema" for row in rows[start : start + _BATCH]):
                         await conn.execute(_QUERIES["close_replaced_schemas"], parameters)
                     async for row in await conn.execute(_QUERIES["save"], parameters):

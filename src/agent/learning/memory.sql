@@ -7,6 +7,13 @@ UPDATE agents.agent_memory m
 
 -- save: new memories, or more evidence for those that say exactly the same; in the order of their hashes, so that
 -- concurrent saves wait for each other instead of deadlocking. Only a human's word changes who is trusted for it.
+-- The memories that led to them are noted as used.
+WITH used AS (
+  INSERT INTO agents.memory_use AS u (tenant_id, memory_id)
+  SELECT tenant_id, id FROM agents.agent_memory
+   WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(used)s) ORDER BY id
+  ON CONFLICT (memory_id, tenant_id) DO UPDATE SET use_count = u.use_count + 1, last_used_at = now()
+)
 INSERT INTO agents.agent_memory AS m
        (tenant_id, database_id, kind, subject, content, content_hash, metadata, trust, source_thread, source_turn, source_quote,
         evidence_count, embedding, embedding_model)
@@ -19,8 +26,8 @@ SELECT %(tenant_id)s, %(database_id)s, r.kind, r.subject, r.content, decode(r.co
 ON CONFLICT (tenant_id, database_id, content_hash) WHERE valid_until IS NULL
 DO UPDATE SET evidence_count = m.evidence_count + excluded.evidence_count, updated_at = now(),
               trust = CASE WHEN excluded.trust = 'human' THEN 'human' ELSE m.trust END
-RETURNING id, kind, content, trust, subject, metadata, source_thread, source_turn, source_quote, evidence_count, use_count,
-          embedding_model, valid_from, valid_until, created_at, last_used_at, encode(content_hash, 'hex') AS content_hash
+RETURNING id, kind, content, trust, subject, metadata, source_thread, source_turn, source_quote, evidence_count,
+          embedding_model, valid_from, valid_until, created_at, encode(content_hash, 'hex') AS content_hash
 
 -- known_hashes: which of these texts are remembered already
 SELECT encode(content_hash, 'hex') AS content_hash FROM agents.agent_memory
@@ -31,18 +38,20 @@ SELECT encode(content_hash, 'hex') AS content_hash FROM agents.agent_memory
 SELECT agents.fold_memory_changes(%(database_id)s)
 
 -- get: one memory
-SELECT * FROM agents.agent_memory
- WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = %(id)s
+SELECT m.*, coalesce(u.use_count, 0) AS use_count, u.last_used_at
+  FROM agents.agent_memory m LEFT JOIN agents.memory_use u ON u.tenant_id = m.tenant_id AND u.memory_id = m.id
+ WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.id = %(id)s
 
 -- forget: one memory, for good
 DELETE FROM agents.agent_memory
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = %(id)s
 
 -- list: the newest valid ones
-SELECT * FROM agents.agent_memory
- WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
-   AND (%(kind)s::text IS NULL OR kind = %(kind)s)
- ORDER BY id DESC LIMIT %(limit)s
+SELECT m.*, coalesce(u.use_count, 0) AS use_count, u.last_used_at
+  FROM agents.agent_memory m LEFT JOIN agents.memory_use u ON u.tenant_id = m.tenant_id AND u.memory_id = m.id
+ WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.valid_until IS NULL
+   AND (%(kind)s::text IS NULL OR m.kind = %(kind)s)
+ ORDER BY m.id DESC LIMIT %(limit)s
 
 -- counts: for `agent status`
 SELECT kind, count(*)::int AS total,
@@ -51,9 +60,11 @@ SELECT kind, count(*)::int AS total,
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
  GROUP BY kind ORDER BY kind
 
--- record_use: touches no indexed column, so the rows change in place
-UPDATE agents.agent_memory SET use_count = use_count + 1, last_used_at = now()
- WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(ids)s)
+-- record_use: of memories that are still there, in the order of their ids, so that two of these do not deadlock
+INSERT INTO agents.memory_use AS u (tenant_id, memory_id)
+SELECT tenant_id, id FROM agents.agent_memory
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(used)s) ORDER BY id
+ON CONFLICT (memory_id, tenant_id) DO UPDATE SET use_count = u.use_count + 1, last_used_at = now()
 
 -- search: runs as the tables' owner and filters by the tenant of this connection
 SELECT * FROM agents.search_memories(%(query)s, %(database_id)s, %(embedding)s::real[], %(model)s, %(limit)s, %(kinds)s)

@@ -3,17 +3,22 @@ SELECT turn, status, database_id, transcript
   FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s)
 
 -- continue_turn: takes the lease and marks the turn as running, with its transcript; `lease` is null when another run holds the thread
-WITH lease AS (
+WITH held AS (  -- with half its time left: nothing to write
+  SELECT thread_id FROM agents.threads
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
+     AND lease_until > now() + %(lease)s / 2
+), taken AS (
   UPDATE agents.threads SET lease_owner = %(owner)s, lease_until = now() + %(lease)s
-   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND NOT EXISTS (SELECT FROM held)
      AND (lease_owner IS NULL OR lease_until < now() OR lease_owner = %(owner)s)
   RETURNING thread_id
-), taken AS (
+), lease AS (SELECT thread_id FROM held UNION ALL SELECT thread_id FROM taken), woken AS (
   UPDATE agents.turns r SET status = 'running' FROM lease
-   WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
-  RETURNING turn
+   WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND turn = %(turn)s AND status = 'waiting'
 )
-SELECT (SELECT thread_id FROM lease) AS lease, (SELECT turn FROM taken) AS turn,
+SELECT (SELECT thread_id FROM lease) AS lease,
+       (SELECT turn FROM agents.turns WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
+           AND status IN ('running', 'waiting')) AS turn,
   agents.transcript(%(thread_id)s, %(turn)s) AS transcript
 
 -- keep_lease: while something slow runs
