@@ -197,15 +197,15 @@ async def save_memory(state: State, config: RunnableConfig) -> dict[str, Any]:
     return {"route": "again" if state.get("deferred") else "end", "messages": outdated_messages(state)}
 
 
-def route(state: State) -> Any:
-    """Where the last node said to go."""
+async def route(state: State) -> Any:
+    """Where the last node said to go. A coroutine, as LangGraph runs a plain function in a thread."""
     chosen = state.get("route", "end")
     if chosen == "approve":
         return [Send("human_approval", ApprovalState(approval_id=approval)) for approval in state["approvals"]]
     return chosen
 
 
-def route_calls(state: State, config: RunnableConfig) -> Any:
+async def route_calls(state: State, config: RunnableConfig) -> Any:
     """After `act`: one `safe_executor` task a call of this round, or `save_memory` with the answer."""
     if state.get("route") != "execute":
         return "save_memory"
