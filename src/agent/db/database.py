@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -56,22 +57,20 @@ class Database:
     @asynccontextmanager
     async def connection(self, login: Login) -> AsyncIterator[Connection]:
         """A pooled connection in autocommit mode that shows no tenant. Statement errors pass unchanged."""
-        async with self._pooled(login) as conn:
+        pool, conn = await self._take(login)
+        try:
             if self._tenants.pop(conn, None) is not None:
                 await conn.execute("reset agents.tenant_id")
             yield conn
-
-    @asynccontextmanager
-    async def _pooled(self, login: Login) -> AsyncIterator[Connection]:
-        pool = self._pools.get(login) or await self._open(login)
-        try:
-            conn = await pool.getconn()
-        except PoolTimeout as error:
-            raise await self._why_none(login, pool) from error
-        try:
-            yield conn
         finally:
             await pool.putconn(conn)  # which rolls back whatever is left open
+
+    async def _take(self, login: Login) -> tuple[AsyncConnectionPool[Connection], Connection]:
+        pool = self._pools.get(login) or await self._open(login)
+        try:
+            return pool, await pool.getconn()
+        except PoolTimeout as error:
+            raise await self._why_none(login, pool) from error
 
     async def _why_none(self, login: Login, pool: AsyncConnectionPool[Connection]) -> AgentError:
         """Why the pool had no connection to give: the server is away, or all are in use.
@@ -101,12 +100,15 @@ class Database:
         Raises `DatabaseUnavailable` or `SetupRequired` where an operator must act; other driver errors pass.
         """
         with operator_errors(ours=True):
-            async with self._pooled("agent_app") as conn:
+            pool, conn = await self._take("agent_app")
+            try:
                 if self._tenants.get(conn) != tenant_id:
                     self._tenants[conn] = ""  # whatever happens to the next statement, it is not known to be another's
                     await conn.execute("select set_config('agents.tenant_id', %s, false)", [tenant_id])
                     self._tenants[conn] = tenant_id
                 yield conn
+            finally:
+                await pool.putconn(conn)
 
     async def facts(self, login: Login = "agent_app") -> ServerFacts:
         """The server's version and identity, as `login` sees them."""
@@ -171,9 +173,11 @@ async def connect(conninfo: str) -> Connection:
 async def _not_closed(conn: Connection) -> None:
     """Raise when the server has closed an idle connection, so that the pool gives another one: after a restart, say.
 
-    Looks only at what has arrived: it costs no round trip. Twice, because the server's last words come before the end.
+    Looks only at what has arrived, which is nothing in good times: it costs no round trip.
     """
-    for _ in range(2):
+    arrived = select.poll()
+    arrived.register(conn.pgconn.socket, select.POLLIN)
+    while arrived.poll(0):  # more than once: the server's last words come before the end
         conn.pgconn.consume_input()
 
 

@@ -67,7 +67,7 @@ def shown(statement: Statement, denied: Iterable[Denied]) -> list[Denied]:
 
 def _shows(statement: Statement, denied: Denied) -> bool:
     aliases = _aliases(statement.node, denied.name)
-    return any(_message_shows(message, aliases, denied) for message in walk(statement.node))
+    return any(_message_shows(message, aliases, denied) for _, message in statement.parts)
 
 
 def _aliases(node: Message, name: Name) -> frozenset[str]:

@@ -31,6 +31,9 @@ _CRITICAL = {
 }  # fmt: skip
 
 
+_DATA_WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+
+
 @dataclass(frozen=True, slots=True)
 class Danger:
     """A risk level and the codes that explain it."""
@@ -41,7 +44,7 @@ class Danger:
 
 def risk_of(statement: Statement, problems: Iterable[str]) -> Danger:
     """How dangerous a statement is that is not a plain read."""
-    dangers = [_danger_of_write(message) for message in walk(statement.node) if _is_write(message)]
+    dangers = [_danger_of_write(kind, message) for kind, message in statement.parts if kind in _DATA_WRITES]
     if statement.kind in _CRITICAL:
         dangers.append(Danger("CRITICAL", ()))
     elif statement.kind not in {"SelectStmt", "ExplainStmt", "VariableShowStmt"} and not dangers:
@@ -53,12 +56,8 @@ def risk_of(statement: Statement, problems: Iterable[str]) -> Danger:
     return Danger(worst.risk, tuple(reason for danger in dangers for reason in danger.reasons))
 
 
-def _is_write(message: Message) -> bool:
-    return kind_of(message) in {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
-
-
-def _danger_of_write(message: Message) -> Danger:
-    if kind_of(message) in {"UpdateStmt", "DeleteStmt"} and not has_condition(message):
+def _danger_of_write(kind: str, message: Message) -> Danger:
+    if kind in {"UpdateStmt", "DeleteStmt"} and not has_condition(message):
         return Danger("HIGH", ("no-where",))
     return Danger("MEDIUM", ())
 
@@ -90,7 +89,7 @@ def _describe_query(statement: Statement) -> str:
     names = ", ".join(statement.objects) or "no table"
     if statement.kind == "VariableShowStmt":
         return f"Shows the setting {statement.node.name}."
-    if any(_is_write(message) for message in walk(statement.node)) and statement.kind == "SelectStmt":
+    if statement.kind == "SelectStmt" and any(kind in _DATA_WRITES for kind, _ in statement.parts):
         return f"Changes data inside a query over {names}."
     return f"{'Explains a statement over' if statement.kind == 'ExplainStmt' else 'Reads'} {names}."
 

@@ -5,7 +5,7 @@ The parser is C code that recurses: text is capped before it reaches it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,22 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """One parsed statement. `kind` is the grammar's name, such as "SelectStmt"; `node` is its message."""
+    """One parsed statement. `kind` is the grammar's name, such as "SelectStmt"; `node` is its message.
+
+    `parts` is every message of its tree with its kind, the outermost first.
+    """
 
     sql: str
     kind: str
     node: Message
     names: Names
+    parts: tuple[tuple[str, Message], ...]
+
+    @classmethod
+    def of(cls, sql: str, node: Message) -> Statement:
+        """The statement whose message is `node`."""
+        parts = tuple((kind_of(message), message) for message in walk(node))
+        return cls(sql=sql, kind=kind_of(node), node=node, names=collect_names(parts), parts=parts)
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -85,7 +95,7 @@ def parse(sql: str, *, most_characters: int | None = MOST_CHARACTERS) -> Stateme
         raise InvalidArguments(f"Pass exactly one SQL statement; this is {len(tree.stmts)}.")
     wrapper = tree.stmts[0].stmt
     node = getattr(wrapper, wrapper.WhichOneof("node"))
-    return Statement(sql=sql, kind=node.DESCRIPTOR.name, node=node, names=collect_names(node))
+    return Statement.of(sql, node)
 
 
 def _check_text(sql: str, most_characters: int | None) -> None:
@@ -141,13 +151,12 @@ def name_of(parts: Any) -> Name:
     return Name(words[-2] if len(words) > 1 else "", words[-1] if words else "")
 
 
-def collect_names(node: Message) -> Names:
-    """Every relation, CTE, function, operator and type that is named under `node`."""
+def collect_names(parts: Iterable[tuple[str, Message]]) -> Names:
+    """Every relation, CTE, function, operator and type that is named in `parts` of a tree."""
     found: dict[str, set[Name]] = {"relations": set(), "functions": set(), "operators": set(), "types": set()}
     ctes: set[str] = set()
     attributes: set[str] = set()
-    for message in walk(node):
-        kind = kind_of(message)
+    for kind, message in parts:
         if kind == "RangeVar":
             found["relations"].add(Name(message.schemaname, message.relname))
         elif kind == "CommonTableExpr":

@@ -12,7 +12,7 @@ from agent.execution import sql_allowed as allowed
 from agent.execution.catalog import Facts, Inner
 from agent.execution.deny import denied_relations, shown
 from agent.execution.sql_kinds import WRITES, Danger, describe, risk_of
-from agent.execution.sql_parsing import Message, Name, Statement, kind_of, name_of, walk
+from agent.execution.sql_parsing import Message, Name, Statement, name_of
 from agent.learning.privacy import DenyList
 from agent.types import Assessment
 
@@ -53,8 +53,7 @@ def _assessment(statement: Statement, verdict: str, danger: Danger, found: list[
 
 
 def _refusals(statement: Statement, facts: Facts) -> Iterator[tuple[str, str]]:
-    for message in walk(statement.node):
-        kind = kind_of(message)
+    for kind, message in statement.parts:
         if kind in allowed.REFUSED_KINDS:
             yield f"kind:{kind}", "An agent has no use for this kind of statement; ask an operator to run it."
         elif kind in allowed.NO_TRANSACTION or getattr(message, "concurrent", False):
@@ -70,8 +69,7 @@ def _refusals(statement: Statement, facts: Facts) -> Iterator[tuple[str, str]]:
 
 def _refused_names(statement: Statement) -> Iterator[tuple[str, str]]:
     reads_or_writes = statement.kind in allowed.READ_NODES or statement.kind in _DATA_WRITES
-    for message in walk(statement.node):
-        kind = kind_of(message)
+    for kind, message in statement.parts:
         words = _schemas_of_names(message, kind) if reads_or_writes else _schemas_of_objects(message, kind)
         if any(allowed.OUR_SCHEMAS.match(word) for word in words):
             yield "schema:agents", "The agent's own schema is not for its tools."
@@ -153,8 +151,7 @@ def _inner_problems(inner: Inner, facts: Facts) -> Iterator[str]:
 
 def _explained(statement: Statement) -> Statement:
     wrapper = statement.node.query
-    node = getattr(wrapper, wrapper.WhichOneof("node"))
-    return Statement(sql=statement.sql, kind=kind_of(node), node=node, names=statement.names)
+    return Statement.of(statement.sql, getattr(wrapper, wrapper.WhichOneof("node")))
 
 
 def _analyzes(node: Message) -> bool:
@@ -162,8 +159,7 @@ def _analyzes(node: Message) -> bool:
 
 
 def _node_problems(statement: Statement, *, explained: bool = False) -> Iterator[str]:
-    for message in walk(statement.node):
-        kind = kind_of(message)
+    for kind, message in statement.parts:
         if kind in _DATA_WRITES:
             if not explained:
                 yield f"write:{_DATA_WRITES[kind]}"
@@ -180,8 +176,8 @@ def _node_problems(statement: Statement, *, explained: bool = False) -> Iterator
 
 
 def _name_problems(statement: Statement, facts: Facts, *, policy: bool) -> Iterator[str]:
-    for message in walk(statement.node):
-        if kind_of(message) == "FuncCall":
+    for kind, message in statement.parts:
+        if kind == "FuncCall":
             yield from _function_problems(message, facts, policy=policy)
     for name in sorted(statement.names.operators):
         if name.schema not in {"", "pg_catalog"} or _is_shadowed(facts, "operator", name, _is_known_operator):
