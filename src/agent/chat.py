@@ -33,7 +33,7 @@ from agent.types import CallKey, ToolResult
 _log = structlog.get_logger(__name__)
 
 # Checkpoints are pruned at every n-th turn: often enough to stay small, seldom enough to cost nothing.
-_PRUNE_EVERY = 5
+_PRUNE_EVERY = 10
 _ABANDON_SECONDS = 3.0
 
 

@@ -114,7 +114,7 @@ def ended(
         },
     }
     message = AIMessage(answer, id=spent.message.id if spent else None)
-    return {"route": "save", "answer": answer, "error": error, "ending": ending, "messages": [message]}
+    return {"answer": answer, "error": error, "ending": ending, "messages": [message]}
 
 
 def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[str, Any]:

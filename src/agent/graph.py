@@ -3,13 +3,13 @@
     START -> load_knowledge -> act -> safe_executor (one per call) -> collect -> act ... -> save_memory -> END
                                                                       collect -> human_approval -> collect
 
-`graph` is what LangGraph Studio serves; it brings its own checkpointer there. `open_graph` compiles the same builder
-with the Postgres checkpointer.
+A node that has a choice returns where to go, and its signature names the choices. `graph` is what LangGraph Studio
+serves; it brings its own checkpointer there. `open_graph` compiles the same builder with the Postgres checkpointer.
 """
 
 from __future__ import annotations
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from agent import nodes
@@ -27,14 +27,8 @@ builder.add_node("human_approval", nodes.human_approval)
 builder.add_node("save_memory", nodes.save_memory)
 
 builder.add_edge(START, "load_knowledge")
-builder.add_conditional_edges(
-    "load_knowledge", nodes.route, {"act": "act", "collect": "collect", "human_approval": "human_approval", "end": END}
-)
-builder.add_conditional_edges("act", nodes.route_calls, ["safe_executor", "save_memory"])
 builder.add_edge("safe_executor", "collect")
-builder.add_conditional_edges("collect", nodes.route, {"act": "act", "human_approval": "human_approval", "end": END})
 builder.add_edge("human_approval", "collect")
-builder.add_conditional_edges("save_memory", nodes.route, {"again": "load_knowledge", "end": END})
 
 graph = builder.compile(name="agent")
 

@@ -1,4 +1,4 @@
-"""The graph's nodes: each reads state, calls one operation of a subsystem, and returns an update.
+"""The graph's nodes: each reads state, calls one operation of a subsystem, and says what changes and who comes next.
 
 Every node may run again from its top, after a crash or a resume: what it did before is found in our own rows, which
 are keyed by (thread, turn, round, ordinal), so nothing is decided or done twice.
@@ -7,8 +7,9 @@ are keyed by (thread, turn, round, ordinal), so nothing is decided or done twice
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import psycopg
@@ -16,7 +17,7 @@ import structlog
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
-from langgraph.types import Send, interrupt
+from langgraph.types import Command, Send, interrupt
 
 from agent import prompts
 from agent.approval.human_approval import Approval, human_approval_queue
@@ -43,9 +44,10 @@ from agent.types import CallKey, ToolResult, ToolSpec, Usage
 
 _log = structlog.get_logger(__name__)
 
+_END: Literal["__end__"] = "__end__"
 _ANSWER_TOKENS = 1_500
 _EARLIER_TABLES = 3
-_SUMMARISE_EVERY = 5
+_SUMMARISE_FROM, _SUMMARISE_EVERY = 15, 5
 
 
 def thread_of(config: RunnableConfig) -> str:
@@ -59,7 +61,9 @@ def owner_of(config: RunnableConfig) -> UUID:
     return UUID(str(run)) if run else uuid5(NAMESPACE_OID, thread_of(config))
 
 
-async def load_knowledge(state: State, config: RunnableConfig) -> dict[str, Any]:
+async def load_knowledge(
+    state: State, config: RunnableConfig
+) -> Command[Literal["act", "collect", "human_approval", "__end__"]]:
     """Begin a turn with what is known; or, when an earlier turn waits for a human, turn to that one first."""
     runtime = await current_runtime()
     thread_id, owner = thread_of(config), owner_of(config)
@@ -76,14 +80,15 @@ async def load_knowledge(state: State, config: RunnableConfig) -> dict[str, Any]
     if begun.status == "waiting":
         return await _gate(state, begun.turn, thread_id, owner, runtime)
     if begun.status != "running":
-        return {"route": "end", "deferred": False}
-    return {
-        "turn": begun.turn, "round": 1, "route": "act", "answer": "", "error": None, "approvals": [], "deferred": False,
+        return Command(goto=_END, update={"deferred": False})
+    update = {
+        "turn": begun.turn, "round": 1, "answer": "", "error": None, "deferred": False,
         "knowledge": prompts.shown(knowledge), "transcript": begun.transcript,
     }  # fmt: skip
+    return Command(goto="act", update=update)
 
 
-async def act(state: ActState, config: RunnableConfig) -> dict[str, Any]:
+async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_executor", "save_memory"]]:
     """Ask the model what to do next: tool calls, stored before any is carried out, or the answer."""
     runtime = await current_runtime()
     thread_id, turn, round_ = thread_of(config), state["turn"], state["round"]
@@ -91,10 +96,7 @@ async def act(state: ActState, config: RunnableConfig) -> dict[str, Any]:
     transcript = state.get("transcript") or await threads.transcript(thread_id, turn, runtime=runtime)
     stored = [call for call in transcript.current.calls if call.key.round == round_]
     if stored:  # this round was asked before a crash: take up what was asked then
-        return {
-            "route": "execute",
-            "messages": [prompts.request_message(stored, message_id=f"{thread_id}-{turn}-{round_}")],
-        }
+        return _to_executor(stored, message_id=f"{thread_id}-{turn}-{round_}")
     last = round_ > runtime.settings.max_rounds
     try:
         await threads.check_budget(thread_id, turn, runtime=runtime)
@@ -103,18 +105,18 @@ async def act(state: ActState, config: RunnableConfig) -> dict[str, Any]:
     except (OperatorError, PolicyError) as error:
         _log.warning("turn_failed", thread_id=thread_id, turn=turn, error=str(error))
         reason = f"I stopped: {error}" if isinstance(error, BudgetExceeded) else f"I could not answer: {error}"
-        return ended(state, transcript, reason, error=str(error))
+        return Command(goto="save_memory", update=ended(state, transcript, reason, error=str(error)))
     requested = [] if last else requested_calls(answer.message, most=runtime.settings.max_calls_per_round)
     if requested:
         calls = await threads.store_round(
             thread_id, turn, round_, requested,
             said=answer.message.text, model=answer.model, usage=answer.usage, runtime=runtime,
         )  # fmt: skip
-        return {"route": "execute", "messages": [prompts.request_message(calls, message_id=answer.message.id)]}
+        return _to_executor(calls, message_id=answer.message.id)
     text = answer.message.text.strip() or "The model gave no answer. Ask again, or choose another model (AGENT_MODEL)."
     if last:
         text = f"{text}\n\n(I stopped after {round_ - 1} rounds of tool calls; this may be incomplete.)"
-    return ended(state, transcript, text, spent=answer)
+    return Command(goto="save_memory", update=ended(state, transcript, text, spent=answer))
 
 
 async def safe_executor_node(state: CallState, config: RunnableConfig) -> dict[str, Any]:
@@ -136,24 +138,24 @@ async def safe_executor_node(state: CallState, config: RunnableConfig) -> dict[s
     return {}
 
 
-async def collect(state: State, config: RunnableConfig) -> dict[str, Any]:
+async def collect(state: State, config: RunnableConfig) -> Command[Literal["act", "human_approval", "__end__"]]:
     """The join of a round: every call has its result, or some wait for a human and nothing goes on before that."""
     runtime = await current_runtime()
     thread_id, turn, owner = thread_of(config), state["turn"], owner_of(config)
     transcript = await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime)
     if transcript is None:
-        return {"route": "end"}
+        return Command(goto=_END)
     waiting = [call for call in transcript.current.calls if call.status == "waiting"]
-    open_approvals = [call.approval_id for call in waiting if not await _collect_outcome(call, runtime)]
-    if open_approvals:
+    undecided = [call.approval_id for call in waiting if not await _collect_outcome(call, runtime)]
+    if undecided:
         await threads.wait(thread_id, turn, owner=owner, runtime=runtime)
-        return {"route": "approve", "approvals": open_approvals}
+        return Command(goto=_to_humans(undecided))
     if waiting:
         transcript = await threads.transcript(thread_id, turn, runtime=runtime)
     calls = transcript.current.calls
     round_ = max((call.key.round for call in calls), default=0)
     shown = [prompts.result_message(call) for call in calls if call.key.round == round_]
-    return {"route": "act", "round": round_ + 1, "approvals": [], "messages": shown, "transcript": transcript}
+    return Command(goto="act", update={"round": round_ + 1, "messages": shown, "transcript": transcript})
 
 
 async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[str, Any]:
@@ -172,7 +174,7 @@ async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[s
     return {}
 
 
-async def save_memory(state: State, config: RunnableConfig) -> dict[str, Any]:
+async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["load_knowledge", "__end__"]]:
     """Remember the interaction and its outcome, store the answer, and let the thread go."""
     runtime = await current_runtime()
     thread_id, turn, owner = thread_of(config), state["turn"], owner_of(config)
@@ -192,46 +194,38 @@ async def save_memory(state: State, config: RunnableConfig) -> dict[str, Any]:
     get_stream_writer()(
         {"event": "answered", "turn": turn, "answer": state["answer"], "sources": sources, "error": error}
     )
-    if turn % _SUMMARISE_EVERY == 0:
+    if turn >= _SUMMARISE_FROM and turn % _SUMMARISE_EVERY == 0:
         await threads.summarise(thread_id, runtime=runtime)
-    return {"route": "again" if state.get("deferred") else "end", "messages": outdated_messages(state)}
+    again = bool(state.get("deferred"))
+    return Command(goto="load_knowledge" if again else _END, update={"messages": outdated_messages(state)})
 
 
-async def route(state: State) -> Any:
-    """Where the last node said to go. A coroutine, as LangGraph runs a plain function in a thread."""
-    chosen = state.get("route", "end")
-    if chosen == "approve":
-        return [Send("human_approval", ApprovalState(approval_id=approval)) for approval in state["approvals"]]
-    return chosen
-
-
-async def route_calls(state: State, config: RunnableConfig) -> Any:
-    """After `act`: one `safe_executor` task a call of this round, or `save_memory` with the answer."""
-    if state.get("route") != "execute":
-        return "save_memory"
-    request = next(
-        message for message in reversed(state["messages"]) if isinstance(message, AIMessage) and message.tool_calls
+def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None) -> Command[Any]:
+    """One `safe_executor` task a stored call."""
+    return Command(
+        goto=[Send("safe_executor", asdict(call.key)) for call in calls],
+        update={"messages": [prompts.request_message(calls, message_id=message_id)]},
     )
-    thread_id, turn, round_ = thread_of(config), state["turn"], state["round"]
-    return [
-        Send("safe_executor", CallState(thread_id=thread_id, turn=turn, round=round_, ordinal=ordinal))
-        for ordinal, _ in enumerate(request.tool_calls, start=1)
-    ]
+
+
+def _to_humans(approvals: Iterable[int | None]) -> list[Send]:
+    """One `human_approval` task a request, whose row waits."""
+    return [Send("human_approval", ApprovalState(approval_id=approval)) for approval in approvals if approval]
 
 
 def _earlier_tables(state: State) -> tuple[str, ...]:
     return tuple(state.get("knowledge", {}).get("tables", ()))[:_EARLIER_TABLES]
 
 
-async def _take_up(state: State, thread_id: str, owner: UUID, runtime: Runtime) -> dict[str, Any]:
+async def _take_up(state: State, thread_id: str, owner: UUID, runtime: Runtime) -> Command[Any]:
     """Invoked without a new question: go on with the turn that waits, if there is one."""
     await controls.check(writing=False, runtime=runtime)
     turn = await threads.waiting_turn(thread_id, runtime=runtime)
     if turn is None and "turn" not in state:
         raise InvalidInput('There is no question: send {"messages": [{"role": "user", "content": "..."}]}.')
     if turn is None or await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime) is None:
-        return {"route": "end"}
-    return {"route": "collect", **await _turn_state(state, turn, thread_id, runtime)}
+        return Command(goto=_END)
+    return Command(goto="collect", update=await _turn_state(state, turn, thread_id, runtime))
 
 
 async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime) -> dict[str, Any]:
@@ -243,7 +237,7 @@ async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime)
     return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": prompts.shown(knowledge)}
 
 
-async def _gate(state: State, turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> dict[str, Any]:
+async def _gate(state: State, turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> Command[Any]:
     """A message came while `turn` waits: say so and go on waiting, or, when all is decided, finish that turn first."""
     calls = await threads.calls(thread_id, turn, runtime=runtime)
     approvals = [
@@ -254,16 +248,16 @@ async def _gate(state: State, turn: int, thread_id: str, owner: UUID, runtime: R
     pending = [approval for approval in approvals if approval.status == "pending"]
     known = await _turn_state(state, turn, thread_id, runtime)
     if not pending:
-        return {**known, "route": "collect", "deferred": True}
+        return Command(goto="collect", update={**known, "deferred": True})
     await threads.wait(thread_id, turn, owner=owner, runtime=runtime)
     asked = "; ".join(f"#{approval.id}: {approval.summary}" for approval in pending)
     text = (
         f"I am waiting for a decision before I go on. {asked} "
         "Approve or reject it first (here, or with `agent approvals`); then ask again."
     )
-    return {
-        **known, "route": "approve", "approvals": [approval.id for approval in pending], "messages": [AIMessage(text)],
-    }  # fmt: skip
+    return Command(
+        goto=_to_humans(approval.id for approval in pending), update={**known, "messages": [AIMessage(text)]}
+    )
 
 
 async def _ask_model(

@@ -22,9 +22,6 @@ class State(TypedDict, total=False):
     error: str | None
     # What `act` leaves for `save_memory`: the answer's sources, and the interaction to remember.
     ending: dict[str, Any]
-    # What `load_knowledge` and `collect` decided about where to go: "act", "approve", "collect" or "end".
-    route: str
-    approvals: list[int]
     # A new message arrived while an earlier turn was still to be finished: it is taken up after that.
     deferred: bool
 

@@ -145,7 +145,7 @@ def test_a_turn_ends_with_its_answer_and_what_there_is_to_remember() -> None:
     turn = Turn(turn=1, question="q?", answer=None, status="running", calls=(stored(1, READ), stored(2, REJECTED)))
     spent = ModelAnswer(message=AIMessage("one", id="m"), usage=Usage(input_tokens=7, output_tokens=2), model="x:y")
     update = ended({"knowledge": {"memory_ids": [4]}}, Transcript(turns=(turn,)), "one", spent=spent)
-    assert (update["route"], update["answer"], update["error"]) == ("save", "one", None)
+    assert (update["answer"], update["error"]) == ("one", None)
     assert update["ending"]["interaction"] == {
         "question": "q?",
         "statements": ["select 1"],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import psycopg
+import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -21,6 +22,7 @@ from agent.types import Login
 
 Connection = AsyncConnection[DictRow]
 
+_log = structlog.get_logger(__name__)
 MINIMUM_VERSION = 150_000
 CONNECT_TIMEOUT = 10
 POOL_SIZE = 10
@@ -52,6 +54,7 @@ class Database:
         self._facts: dict[Login, ServerFacts] = {}
         # Which tenant an agent_app connection shows, so that it is told only when that changes.
         self._tenants: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
+        self._returning: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
@@ -63,7 +66,12 @@ class Database:
                 await conn.execute("reset agents.tenant_id")
             yield conn
         finally:
-            await pool.putconn(conn)  # which rolls back whatever is left open
+            if login in _WIPED:  # beside what the caller does next
+                task = asyncio.create_task(_wipe_and_return(conn, pool))
+                self._returning.add(task)
+                task.add_done_callback(self._returning.discard)
+            else:
+                await pool.putconn(conn)
 
     async def _take(self, login: Login) -> tuple[AsyncConnectionPool[Connection], Connection]:
         pool = self._pools.get(login) or await self._open(login)
@@ -118,6 +126,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every pool."""
+        await asyncio.gather(*self._returning)
         pools = list(self._pools.values())
         self._pools.clear()
         await asyncio.gather(*(pool.close() for pool in pools))
@@ -134,7 +143,6 @@ class Database:
                     self._facts[login] = await _inspect(conn, login, allow_bypass_rls=self._allow_bypass_rls)
             except psycopg.OperationalError as error:
                 raise connection_failure(error, conninfo) from error
-            wiped = login in _WIPED
             pool = AsyncConnectionPool(
                 conninfo,
                 connection_class=AsyncConnection[DictRow],
@@ -143,14 +151,13 @@ class Database:
                     "row_factory": dict_row,
                     "application_name": "learning-agent",
                     "connect_timeout": CONNECT_TIMEOUT,
-                    "prepare_threshold": None if wiped else 5,
+                    "prepare_threshold": None if login in _WIPED else 5,
                 },
                 min_size=0,
                 max_size=POOL_SIZE,
                 timeout=CONNECT_TIMEOUT,
                 reconnect_timeout=CONNECT_TIMEOUT,
                 check=_not_closed,
-                reset=_wipe if wiped else None,
                 open=False,
                 name=login,
             )
@@ -181,11 +188,17 @@ async def _not_closed(conn: Connection) -> None:
         conn.pgconn.consume_input()
 
 
-async def _wipe(conn: Connection) -> None:
-    """End the transaction and forget the session's state; the pool closes a connection that does not let itself."""
-    async with asyncio.timeout(_WIPE_TIMEOUT):
-        await conn.rollback()
-        await conn.execute("DISCARD ALL")
+async def _wipe_and_return(conn: Connection, pool: AsyncConnectionPool[Connection]) -> None:
+    """End the transaction, forget the session's state, and give the connection back; one that does not let itself is closed."""
+    try:
+        async with asyncio.timeout(_WIPE_TIMEOUT):
+            await conn.rollback()
+            await conn.execute("DISCARD ALL")
+    except (psycopg.Error, TimeoutError) as error:
+        if not conn.closed:
+            _log.warning("connection_closed", error=str(error))
+            await conn.close()
+    await pool.putconn(conn)
 
 
 _INSPECT = """

@@ -1,6 +1,6 @@
-"""Runs an accepted read: as agent_reader, in a READ ONLY transaction, one statement, capped, rolled back.
+"""Runs an accepted read: as agent_reader, in a READ ONLY transaction, one statement, capped.
 
-The pool wipes the session before anybody else has it.
+The transaction is never committed: the pool rolls it back and wipes the session before anybody else has it.
 
 A query is read through a server-side cursor, so that rows beyond the caps are never fetched; EXPLAIN and SHOW have
 no cursor. Both ways are the extended protocol, which takes one statement only.
@@ -9,8 +9,6 @@ no cursor. Both ways are the extended protocol, which takes one statement only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +48,7 @@ async def read(statement: Statement, *, runtime: Runtime, max_rows: int | None =
     seconds = runtime.settings.statement_timeout
     async with runtime.app.connection("agent_reader") as conn:
         try:
-            async with asyncio.timeout(seconds + _GRACE), _rolled_back(conn):
+            async with asyncio.timeout(seconds + _GRACE):
                 if statement.kind == "SelectStmt":
                     return await _by_cursor(conn, statement.sql, limit, runtime)
                 return await _directly(conn, statement.sql, limit, runtime)
@@ -59,15 +57,6 @@ async def read(statement: Statement, *, runtime: Runtime, max_rows: int | None =
             raise StatementFailed(too_slow(seconds)) from error
         except psycopg.Error as error:
             raise failure(error, seconds) from error
-
-
-@asynccontextmanager
-async def _rolled_back(conn: Connection) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        with suppress(psycopg.OperationalError):  # the server is gone, and what went wrong is on its way
-            await conn.rollback()
 
 
 async def _begin(conn: Connection, runtime: Runtime) -> None:

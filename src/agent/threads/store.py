@@ -92,13 +92,19 @@ class Threads:
     @asynccontextmanager
     async def held(self, thread_id: str, *, owner: UUID, runtime: Runtime) -> AsyncIterator[None]:
         """Keep the lease alive while something slow runs inside the `with` block."""
-        keeper = asyncio.create_task(_keep(_values(runtime, thread_id, owner=owner, lease=_LEASE), runtime))
+        keepers: list[asyncio.Task[None]] = []
+        values = _values(runtime, thread_id, owner=owner, lease=_LEASE)
+        first = asyncio.get_running_loop().call_later(
+            _RENEW_SECONDS, lambda: keepers.append(asyncio.create_task(_keep(values, runtime)))
+        )
         try:
             yield
         finally:
-            keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeper
+            first.cancel()
+            for keeper in keepers:
+                keeper.cancel()
+                with suppress(asyncio.CancelledError):
+                    await keeper
 
     async def abandon(
         self, thread_id: str, *, owner: UUID, reason: str = "stopped by the user", runtime: Runtime | None = None
@@ -325,12 +331,12 @@ def _values(runtime: Runtime, thread_id: str, **more: object) -> dict[str, objec
 
 async def _keep(values: Mapping[str, object], runtime: Runtime) -> None:
     while True:
-        await asyncio.sleep(_RENEW_SECONDS)
         try:
             async with runtime.connection() as conn:
                 await conn.execute(_QUERIES["keep_lease"], values)
         except OperatorError:
             _log.warning("lease_not_renewed", thread_id=values["thread_id"], exc_info=True)
+        await asyncio.sleep(_RENEW_SECONDS)
 
 
 async def _one(conn: Connection, query: str, values: Mapping[str, object]) -> dict[str, Any] | None:
