@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -30,7 +31,7 @@ from agent.runtime import Runtime
 _QUERIES = load_queries("agent", "checkpoints.sql")
 _TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 _PLAIN = (str, int, float, bool, type(None))
-_BLOB_COLUMNS = ("channels", "versions", "types", "blobs")  # after the thread and the namespace
+_BLOB = ("thread", "namespace", "channel", "version", "type", "blob")
 _WRITE_COLUMNS = 9
 
 
@@ -77,15 +78,15 @@ class Checkpointer(AsyncPostgresSaver):
             return {"configurable": stored}
         plain, large = _split(checkpoint["channel_values"])
         versions = {channel: version for channel, version in new_versions.items() if channel in large}
-        blobs = _columns(self._dump_blobs(thread_id, namespace, large, versions), 6)
+        blobs = self._dump_blobs(thread_id, namespace, large, versions)
         values = {
             **stored, "parent_id": place.get("checkpoint_id"),
             "checkpoint": Jsonb({**checkpoint, "channel_values": plain}),
             "metadata": Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
-            **dict(zip(_BLOB_COLUMNS, blobs[2:], strict=True)),
+            **{f"{name}_{n}": value for n, blob in enumerate(blobs) for name, value in zip(_BLOB, blob, strict=True)},
         }  # fmt: skip
         async with self._runtime.connection() as conn:
-            await conn.execute(_QUERIES["put_checkpoint"], values)
+            await conn.execute(_put(len(blobs)), values)
         return {"configurable": stored}
 
     async def aput_writes(
@@ -121,6 +122,14 @@ class Checkpointer(AsyncPostgresSaver):
             finally:
                 await conn.execute("reset search_path")
                 await conn.execute("select pg_advisory_unlock(%s)", [locks.CHECKPOINT_TABLES])
+
+
+@cache
+def _put(blobs: int) -> bytes:
+    """A checkpoint and its new channel values, in one round trip; value by value, which is sent faster than arrays are."""
+    rows = ", ".join(f"({', '.join(f'%({name}_{n})s' for name in _BLOB)})" for n in range(blobs))
+    with_blobs = f"WITH blobs AS ({_QUERIES['put_blobs']} {rows} ON CONFLICT DO NOTHING) " if blobs else ""
+    return f"{with_blobs}{_QUERIES['put_checkpoint']}".encode()
 
 
 def _worth_storing(metadata: CheckpointMetadata, new_versions: ChannelVersions) -> bool:

@@ -1,14 +1,11 @@
--- put_checkpoint: a checkpoint and the channel values that are new in it, in one round trip
-WITH blobs AS (
-  INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
-  SELECT %(thread_id)s, %(checkpoint_ns)s, b.*
-    FROM unnest(%(channels)s::text[], %(versions)s::text[], %(types)s::text[], %(blobs)s::bytea[]) b
-  ON CONFLICT DO NOTHING
-)
+-- put_checkpoint: a checkpoint
 INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
 VALUES (%(thread_id)s, %(checkpoint_ns)s, %(checkpoint_id)s, %(parent_id)s, %(checkpoint)s, %(metadata)s)
 ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
 DO UPDATE SET checkpoint = excluded.checkpoint, metadata = excluded.metadata
+
+-- put_blobs: the channel values that are new in it; rows follow
+INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob) VALUES
 
 -- put_writes: errors, interrupts and resume values, of which the last one counts
 INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
