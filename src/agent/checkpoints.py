@@ -74,7 +74,7 @@ class Checkpointer(AsyncPostgresSaver):
         place = config["configurable"]
         thread_id, namespace = place["thread_id"], place.get("checkpoint_ns", "")
         stored = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
-        if not _worth_storing(metadata, new_versions):
+        if not _worth_storing(checkpoint, metadata, new_versions):
             return {"configurable": stored}
         plain, large = _split(checkpoint["channel_values"])
         versions = {channel: version for channel, version in new_versions.items() if channel in large}
@@ -127,19 +127,21 @@ class Checkpointer(AsyncPostgresSaver):
 @cache
 def _put(blobs: int) -> bytes:
     """A checkpoint and its new channel values, in one round trip; value by value, which is sent faster than arrays are."""
+    put, insert = _QUERIES["put_checkpoint"], _QUERIES["put_blobs"]
     rows = ", ".join(f"({', '.join(f'%({name}_{n})s' for name in _BLOB)})" for n in range(blobs))
-    with_blobs = f"WITH blobs AS ({_QUERIES['put_blobs']} {rows} ON CONFLICT DO NOTHING) " if blobs else ""
-    return f"{with_blobs}{_QUERIES['put_checkpoint']}".encode()
+    return (f"WITH blobs AS ({insert} {rows} ON CONFLICT DO NOTHING) {put}" if blobs else put).encode()
 
 
-def _worth_storing(metadata: CheckpointMetadata, new_versions: ChannelVersions) -> bool:
+def _worth_storing(checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions) -> bool:
     """Whether a checkpoint holds more than the one before it, or than the one that follows before any node runs.
 
-    Without it a crash goes back by one step at most, whose nodes find in our own rows what they did.
+    Tasks to come are more: one of them may wait for a human. Without the others a crash goes back by one step, whose
+    nodes find in our own rows what they did.
     """
     if metadata.get("source") == "input":
         return False
-    return not new_versions or any(channel != TASKS and not channel.startswith("branch:") for channel in new_versions)
+    changed = any(channel != TASKS and not channel.startswith("branch:") for channel in new_versions)
+    return changed or not new_versions or bool(checkpoint["channel_values"].get(TASKS))
 
 
 def _split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

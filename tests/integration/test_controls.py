@@ -28,6 +28,14 @@ async def test_stopped_means_that_nothing_runs_in_any_process_until_resumed(demo
     await other.close()
 
 
+async def test_a_reason_stays_while_a_switch_is_on_and_no_new_one_is_given(demo_runtime: Runtime) -> None:
+    await controls.stop("migration tonight")
+    assert (await controls.set_read_only(True)).reason == "migration tonight"
+    assert (await controls.set_read_only(True, "audit")).reason == "audit"
+    await controls.set_read_only(False)
+    assert (await controls.resume()).reason == ""
+
+
 async def test_read_only_lets_reads_run_and_refuses_to_ask(demo_runtime: Runtime) -> None:
     await controls.set_read_only(True)
     assert (await safe_executor.execute("execute_sql", READ))["success"]

@@ -37,6 +37,21 @@ async def test_migrating_twice_applies_nothing_and_records_what_the_supabase_cli
     assert rows[0][2] > 10
 
 
+def test_a_migration_that_was_changed_after_it_was_applied_is_named(cluster: Cluster) -> None:
+    url = cluster.empty_database()
+    migrations.migrate(url)
+    text = "update supabase_migrations.schema_migrations set statements"
+    with psycopg.connect(url, autocommit=True) as conn:
+        # Another tool cuts the text in another way: the same migration.
+        conn.execute(f"{text} = (select array_agg(trim(s) || ';  -- cut here') from unnest(statements) s)")
+        assert migrations.migrate(url) == []
+        conn.execute(f"{text} = array_append(statements, 'create table agents.was_here_once ()')")
+        with pytest.raises(ConfigurationError, match="unreleased version made the database"):
+            migrations.migrate(url)
+        conn.execute("alter table supabase_migrations.schema_migrations drop column statements")
+    assert migrations.migrate(url) == []
+
+
 async def test_every_table_of_ours_forces_row_level_security_by_tenant(runtime: Runtime, cluster: Cluster) -> None:
     with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
         tables = conn.execute(

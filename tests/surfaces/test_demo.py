@@ -1,6 +1,7 @@
 """`agent demo` prints the same on every fresh machine, and README shows it.
 
-`python tests/surfaces/test_demo.py` plays it and writes README's block anew.
+`python tests/surfaces/test_demo.py` plays it and writes README's block anew; the part on the first screen is cut out of it
+by hand.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
 START, END = "<!-- demo:start -->\n", "<!-- demo:end -->"
+PART, PART_END = "<!-- demo:part -->\n", "<!-- demo:part-end -->"
 AGENT = Path(sys.executable).with_name("agent")
 
 
@@ -41,6 +43,9 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     text = README.read_text(encoding="utf-8")
     shown = text.partition(START)[2].partition(END)[0]
     assert shown == block(play()), "play the demo again: python tests/surfaces/test_demo.py"
+    part = text.partition(PART)[2].partition(PART_END)[0]
+    assert len(part.splitlines()) > 10
+    assert part.removeprefix("```\n").removesuffix("```\n") in shown
 
 
 if __name__ == "__main__":

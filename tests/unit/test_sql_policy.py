@@ -61,6 +61,21 @@ def test_objects_are_what_is_named_and_not_the_names_of_subqueries() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "objects"),
+    [
+        ("DROP TABLE clients, public.orders", ("clients", "public.orders")),
+        ("DROP FUNCTION f(int), s.g()", ("f", "s.g")),
+        ("DROP TYPE t", ("t",)),
+        ("DROP SCHEMA s", ("s",)),
+        ("DROP POLICY p ON clients", ("clients.p",)),
+        ("DROP CAST (int AS text)", ()),
+    ],
+)
+def test_a_drop_names_what_it_drops(sql: str, objects: tuple[str, ...]) -> None:
+    assert assess(sql).objects == objects
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         "SELECT agents.tenant()", "SELECT * FROM agents.controls", "SELECT agents.controls.reason FROM agents.controls",

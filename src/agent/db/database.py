@@ -76,9 +76,12 @@ class Database:
     async def _take(self, login: Login) -> tuple[AsyncConnectionPool[Connection], Connection]:
         pool = self._pools.get(login) or await self._open(login)
         try:
-            return pool, await pool.getconn()
+            # The pool's own check would wait longer after each connection that it finds closed.
+            while _is_closed(conn := await pool.getconn()):
+                await pool.putconn(conn)
         except PoolTimeout as error:
             raise await self._why_none(login, pool) from error
+        return pool, conn
 
     async def _why_none(self, login: Login, pool: AsyncConnectionPool[Connection]) -> AgentError:
         """Why the pool had no connection to give: the server is away, or all are in use.
@@ -157,7 +160,6 @@ class Database:
                 max_size=POOL_SIZE,
                 timeout=CONNECT_TIMEOUT,
                 reconnect_timeout=CONNECT_TIMEOUT,
-                check=_not_closed,
                 open=False,
                 name=login,
             )
@@ -177,15 +179,19 @@ async def connect(conninfo: str) -> Connection:
     )
 
 
-async def _not_closed(conn: Connection) -> None:
-    """Raise when the server has closed an idle connection, so that the pool gives another one: after a restart, say.
+def _is_closed(conn: Connection) -> bool:
+    """Whether the server has closed an idle connection: after a restart, say.
 
     Looks only at what has arrived, which is nothing in good times: it costs no round trip.
     """
     arrived = select.poll()
-    arrived.register(conn.pgconn.socket, select.POLLIN)
-    while arrived.poll(0):  # more than once: the server's last words come before the end
-        conn.pgconn.consume_input()
+    try:
+        arrived.register(conn.pgconn.socket, select.POLLIN)
+        while arrived.poll(0):  # more than once: the server's last words come before the end
+            conn.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return True
+    return False
 
 
 async def _wipe_and_return(conn: Connection, pool: AsyncConnectionPool[Connection]) -> None:

@@ -22,13 +22,15 @@ def connection_failure(error: psycopg.Error, conninfo: str) -> AgentError:
     where, text = redacted(conninfo), str(error)
     if error.sqlstate == "28P01" or "password authentication failed" in text:
         return ConfigurationError(
-            f"The server refused the password for {where}. Check DATABASE_URL and AGENT_SECRET, "
+            f"The server refused the password for {where}. Check DATABASE_URL (for the application, APP_DATABASE_URL) and AGENT_SECRET, "
             "then run `agent setup` to give the agent's logins their passwords."
         )
     if ("does not exist" in text and "role" in text) or "is not permitted to log in" in text:
         return SetupRequired(f"The login in {where} does not exist or may not log in. Run `agent setup`.")
     if "does not exist" in text and "database" in text:
-        return ConfigurationError(f"There is no such database: {where}. Create it, or correct DATABASE_URL.")
+        return ConfigurationError(
+            f"There is no such database: {where}. Create it, or correct DATABASE_URL or APP_DATABASE_URL."
+        )
     if "Tenant or user not found" in text:
         return ConfigurationError(
             f"The pooler does not know the user in {where}. Use Supabase's direct or session-mode URL."
@@ -41,7 +43,9 @@ def connection_failure(error: psycopg.Error, conninfo: str) -> AgentError:
     # The last attempt's own line; libpq indents its hints.
     reasons = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
     reason = reasons[-1].strip().rstrip(".") if reasons else type(error).__name__
-    return DatabaseUnavailable(f"Cannot reach {where}: {reason}. Start the server, or correct DATABASE_URL.")
+    return DatabaseUnavailable(
+        f"Cannot reach {where}: {reason}. Start the server, or correct DATABASE_URL or APP_DATABASE_URL."
+    )
 
 
 def check_not_transaction_pooler(conninfo: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -54,12 +55,25 @@ def _read(folder: Traversable) -> Iterator[Migration]:
 
 
 def pending_migrations(conn: SyncConnection) -> list[Migration]:
-    """Migrations that this database does not have yet."""
+    """Migrations that this database does not have yet. Raises `ConfigurationError` when it has another form of one."""
     known = conn.execute("select to_regclass('supabase_migrations.schema_migrations') is not null").fetchone()
-    applied: set[str] = set()
+    applied: dict[str, list[str] | None] = {}
     if known and known[0]:
-        applied = {row[0] for row in conn.execute("select version from supabase_migrations.schema_migrations")}
+        rows = conn.execute("select version, to_jsonb(m) -> 'statements' from supabase_migrations.schema_migrations m")
+        applied = dict(rows.fetchall())  # the oldest Supabase CLIs kept no statements
+    for migration in all_migrations():
+        recorded = applied.get(migration.version)
+        if recorded and _bare("\n".join(recorded)) != _bare(migration.text):
+            raise ConfigurationError(
+                f"Migration {migration.version} of this database is not the one that this version of the agent carries: "
+                "an unreleased version made the database. Use that version, or a new database (AGENT_HOME, DATABASE_URL)."
+            )
     return [migration for migration in all_migrations() if migration.version not in applied]
+
+
+def _bare(text: str) -> str:
+    """What counts of a migration however it was cut into statements: no comments, spaces or semicolons."""
+    return re.sub(r"--[^\n]*|[\s;]+", "", text)
 
 
 def migrate(admin: str) -> list[str]:

@@ -209,12 +209,14 @@ SELECT * FROM agents.agent_execution_log
 -- controls: the switches; no row means that all is on
 SELECT stopped, read_only, reason, changed_by, changed_at FROM agents.controls WHERE tenant_id = %(tenant_id)s
 
--- set_controls: a switch that is null stays as it is
+-- set_controls: a switch that is null stays as it is; so does the reason, when no new one is given and a switch is still on
 INSERT INTO agents.controls AS c (tenant_id, stopped, read_only, reason, changed_by, changed_at)
 VALUES (%(tenant_id)s, coalesce(%(stopped)s::boolean, false), coalesce(%(read_only)s::boolean, false), %(reason)s, %(user)s, now())
 ON CONFLICT (tenant_id) DO UPDATE
    SET stopped = coalesce(%(stopped)s::boolean, c.stopped), read_only = coalesce(%(read_only)s::boolean, c.read_only),
-       reason = %(reason)s, changed_by = %(user)s, changed_at = now()
+       reason = CASE WHEN %(reason)s = '' AND (coalesce(%(stopped)s::boolean, c.stopped) OR coalesce(%(read_only)s::boolean, c.read_only))
+                     THEN c.reason ELSE %(reason)s END,
+       changed_by = %(user)s, changed_at = now()
 RETURNING stopped, read_only, reason, changed_by, changed_at
 
 -- relation_columns: the relations of that name that a tool may mean, with their columns, keys and allowed values

@@ -66,8 +66,9 @@ class Statement:
 
     @property
     def objects(self) -> tuple[str, ...]:
-        """The relations that the statement names, as written."""
-        return tuple(sorted(str(name) for name in self.names.relations if not self._is_cte(name)))
+        """The relations that the statement names, as written; of a DROP, whatever it drops."""
+        names = _dropped(self.node) if self.kind == "DropStmt" else self.names.relations
+        return tuple(sorted(str(name) for name in names if name.name and not self._is_cte(name)))
 
     def _is_cte(self, name: Name) -> bool:
         return not name.schema and name.name in self.names.ctes
@@ -174,6 +175,17 @@ def collect_names(parts: Iterable[tuple[str, Message]]) -> Names:
         attributes=frozenset(attributes),
         **{key: frozenset(value) for key, value in found.items()},
     )
+
+
+def _dropped(node: Message) -> list[Name]:
+    """What a DROP names: `on.thing` for a trigger, policy or rule."""
+    found = []
+    for part in node.objects:
+        kind = part.WhichOneof("node")
+        inner = getattr(part, kind)
+        parts = {"list": "items", "object_with_args": "objname", "type_name": "names"}.get(kind)
+        found.append(name_of(getattr(inner, parts)) if parts else Name("", inner.sval))
+    return found
 
 
 def _attributes(message: Message, kind: str) -> set[str]:
