@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,11 @@ class Report:
     def as_dict(self) -> dict[str, object]:
         """The report as JSON-compatible data."""
         return {"ok": self.ok, "bars": [asdict(bar) for bar in self.bars], "notes": self.notes}
+
+    def add(self, data: Mapping[str, Any]) -> None:
+        """Take over what another report's `as_dict` says."""
+        self.bars += [Bar(**bar) for bar in data["bars"]]
+        self.notes += data["notes"]
 
     def as_table(self) -> str:
         """One line a bar, then the notes."""

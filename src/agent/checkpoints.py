@@ -21,6 +21,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.types import TASKS
+from langgraph.constants import START
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -44,6 +45,8 @@ class Checkpointer(AsyncPostgresSaver):
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(None)  # type: ignore[arg-type]  # connections come from `_cursor`
         self._runtime = runtime
+        # Channels that changed in checkpoints which were not stored, by thread: the next one stores them.
+        self._unstored: dict[str, set[str]] = {}
 
     @classmethod
     async def open(cls, runtime: Runtime) -> Checkpointer:
@@ -74,10 +77,14 @@ class Checkpointer(AsyncPostgresSaver):
         place = config["configurable"]
         thread_id, namespace = place["thread_id"], place.get("checkpoint_ns", "")
         stored = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
-        if not _worth_storing(checkpoint, metadata, new_versions):
+        changed = {*self._unstored.pop(thread_id, ()), *new_versions}
+        if not _worth_storing(checkpoint, new_versions):
+            self._unstored[thread_id] = changed
             return {"configurable": stored}
         plain, large = _split(checkpoint["channel_values"])
-        versions = {channel: version for channel, version in new_versions.items() if channel in large}
+        versions = {
+            name: version for name, version in checkpoint["channel_versions"].items() if name in changed & set(large)
+        }
         blobs = self._dump_blobs(thread_id, namespace, large, versions)
         values = {
             **stored, "parent_id": place.get("checkpoint_id"),
@@ -132,13 +139,13 @@ def _put(blobs: int) -> bytes:
     return (f"WITH blobs AS ({insert} {rows} ON CONFLICT DO NOTHING) {put}" if blobs else put).encode()
 
 
-def _worth_storing(checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions) -> bool:
-    """Whether a checkpoint holds more than the one before it, or than the one that follows before any node runs.
+def _worth_storing(checkpoint: Checkpoint, new_versions: ChannelVersions) -> bool:
+    """Whether a checkpoint is stored. Without it a crash goes back by one step, whose nodes find in our rows what they did.
 
-    Tasks to come are more: one of them may wait for a human. Without the others a crash goes back by one step, whose
-    nodes find in our own rows what they did.
+    What comes in is not: `begin_turn` keeps the question, and a run that may not have the thread leaves nothing behind.
+    Nor is what says only that tasks are over; but tasks to come are, for one of them may wait for a human.
     """
-    if metadata.get("source") == "input":
+    if START in new_versions:
         return False
     changed = any(channel != TASKS and not channel.startswith("branch:") for channel in new_versions)
     return changed or not new_versions or bool(checkpoint["channel_values"].get(TASKS))

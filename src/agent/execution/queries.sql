@@ -3,7 +3,7 @@ WITH asked AS (SELECT * FROM unnest(%(relation_schemas)s::text[], %(relation_nam
 relation AS (
   SELECT c.oid, c.relkind, n.nspname, c.relname, c.relrowsecurity
     FROM asked a
-    JOIN pg_class c ON c.relname = a.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    JOIN pg_class c ON c.relname = a.name::name AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE CASE WHEN a.schema <> '' THEN n.nspname = a.schema ELSE n.nspname !~ '^(agents(_|$)|pg_toast)' END
      AND n.nspname NOT IN ('pg_catalog', 'information_schema')
