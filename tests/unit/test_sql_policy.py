@@ -272,7 +272,7 @@ def test_numbers_lose_nothing() -> None:
 def test_a_write_is_wrapped_to_return_its_rows(sql: str, version: int) -> None:
     wrapped = wrap(parse(sql), version=version)
     assert wrapped is not None
-    assert wrapped.startswith("WITH agent_changed AS (")
+    assert "agent_before" in wrapped
 
 
 def test_a_write_whose_returned_expressions_may_act_is_run_as_it_was_written() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import psycopg
 
@@ -34,11 +34,26 @@ class Change:
     after: dict[str, Any] | None
 
 
+class Effect(TypedDict):
+    """What a statement did to its table, for comparison with another run of it.
+
+    `rows` is a digest of which rows, by their keys; `cells` has one of the old and one of the new values of each column
+    that changed in any row. Digests do not depend on the order of rows.
+    """
+
+    rows: str
+    cells: dict[str, list[str]]
+
+
 @dataclass(slots=True)
 class Outcome:
-    """What a statement did. `row_count` is None for statements that do not count rows."""
+    """What a statement did. `row_count` is None for statements that do not count rows, `effect` where it is not known.
+
+    `changes` are the first rows only.
+    """
 
     row_count: int | None
+    effect: Effect | None = None
     changes: list[Change] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     rows: list[list[Any]] = field(default_factory=list)
@@ -69,7 +84,7 @@ async def run_statement(conn: Connection, statement: Statement, *, version: int,
     conn.add_notice_handler(note)
     try:
         wrapped = wrap(statement, version=version)
-        outcome = await _run_wrapped(conn, wrapped, most_rows) if wrapped else None
+        outcome = await _run_wrapped(conn, statement, wrapped, most_rows) if wrapped else None
         if outcome is None:
             outcome = await _run_plain(conn, statement.sql, most_rows)
     finally:
@@ -79,7 +94,7 @@ async def run_statement(conn: Connection, statement: Statement, *, version: int,
 
 
 def wrap(statement: Statement, *, version: int) -> str | None:
-    """The statement as a query that returns each changed row before and after, or None where that cannot be."""
+    """The statement so that it returns each changed row before and after, as JSON, or None where that cannot be."""
     from postgast import PgQueryError, deparse
 
     if statement.kind not in {"InsertStmt", "UpdateStmt", "DeleteStmt"} or _writes_twice(statement.node):
@@ -94,13 +109,8 @@ def wrap(statement: Statement, *, version: int) -> str | None:
         again = parse(text, most_characters=None)
     except (PgQueryError, InvalidArguments):
         return None
-    if not same(again.node, node):
-        return None  # written out, it would be another statement than the one that was approved
-    return (
-        f"WITH agent_changed AS ({text}) "
-        "SELECT agent_before::pg_catalog.text, agent_after::pg_catalog.text, "
-        "pg_catalog.count(*) OVER () FROM agent_changed"
-    )
+    # Written out, it could be another statement than the one that was approved.
+    return str(text) if same(again.node, node) else None
 
 
 def _writes_twice(node: Message) -> bool:
@@ -165,17 +175,64 @@ def _as_tree(node: Message) -> Message:
     return tree
 
 
-async def _run_wrapped(conn: Connection, wrapped: str, most_rows: int) -> Outcome | None:
+async def _run_wrapped(conn: Connection, statement: Statement, wrapped: str, most_rows: int) -> Outcome | None:
+    relation = statement.node.relation
+    table = {"schema": relation.schemaname or None, "name": relation.relname}
     try:
-        async with conn.transaction(), conn.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-            await _execute(conn, cursor, wrapped)
-            rows = await cursor.fetchmany(most_rows)
+        async with conn.transaction(), conn.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+            key = await (await conn.execute(_QUERIES["key_of"], table)).fetchone()
+            await _execute(conn, cursor, _counted(wrapped, tuple((key or {}).get("columns") or ()), most_rows))
+            row = await cursor.fetchone()
     except psycopg.Error as error:
         if error.sqlstate in _NOT_WRAPPABLE:
             return None
         raise
-    changes = [Change(_row(old), _row(new)) for old, new, _ in rows]
-    return Outcome(row_count=rows[0][2] if rows else 0, changes=changes, detailed=True)
+    assert row is not None  # noqa: S101  # a query of scalars has one row
+    changes = [Change(_row(old), _row(new)) for old, new in zip(row["before"] or (), row["after"] or (), strict=True)]
+    effect = Effect(rows=row["rows"] or "", cells=row["cells"] or {})
+    return Outcome(row_count=row["counted"], effect=effect, changes=changes, detailed=True)
+
+
+def _counted(wrapped: str, key: tuple[str, ...], most_rows: int) -> str:
+    """A wrapped statement as one query: how many rows, the first of them, and the digests of an `Effect`.
+
+    A row is known by its key, else by all of it. The two halves of each hash are added up, so that order does not count.
+    """
+    from psycopg import sql
+
+    parts = [sql.SQL("agent_before OPERATOR(pg_catalog.->>) {}").format(sql.Literal(column)) for column in key]
+    known = sql.SQL(", ").join(parts) if key else sql.SQL("agent_before")
+    query = sql.SQL(_COUNTED).format(known=known, sample=sql.Literal(most_rows), sum=sql.SQL(_DIGEST))
+    return query.as_string().replace("AGENT_WRAPPED", wrapped)
+
+
+_COUNTED = """
+WITH agent_changed AS (AGENT_WRAPPED),
+agent_rows AS (
+  SELECT agent_before AS old, agent_after AS new, pg_catalog.md5(pg_catalog.concat_ws('|', {known})) AS id FROM agent_changed
+),
+agent_cells AS (
+  SELECT c.key AS name, pg_catalog.concat(r.id, pg_catalog.quote_nullable(r.old OPERATOR(pg_catalog.->>) c.key)) AS was,
+         pg_catalog.concat(r.id, pg_catalog.quote_nullable(r.new OPERATOR(pg_catalog.->>) c.key)) AS becomes
+    FROM agent_rows r CROSS JOIN LATERAL pg_catalog.json_each_text(coalesce(r.new, r.old)) c
+)
+SELECT (SELECT pg_catalog.count(*) FROM agent_rows) AS counted, shown.before, shown.after,
+       (SELECT {sum} FROM (SELECT id AS h FROM agent_rows) AS ids) AS rows,
+       (SELECT pg_catalog.json_object_agg(name, pair) FROM (
+          SELECT name, pg_catalog.array_agg(digest ORDER BY kind) AS pair FROM (
+            SELECT name, kind, {sum} AS digest FROM (
+              SELECT name, 1 AS kind, pg_catalog.md5(was) AS h FROM agent_cells WHERE was OPERATOR(pg_catalog.<>) becomes
+              UNION ALL
+              SELECT name, 2, pg_catalog.md5(becomes) FROM agent_cells WHERE was OPERATOR(pg_catalog.<>) becomes
+            ) AS hashed GROUP BY name, kind
+          ) AS digested GROUP BY name
+        ) AS named) AS cells
+  FROM (SELECT pg_catalog.array_agg(old::pg_catalog.text) AS before, pg_catalog.array_agg(new::pg_catalog.text) AS after
+          FROM (SELECT old, new FROM agent_rows LIMIT {sample}) AS first) AS shown
+"""
+_DIGEST = """pg_catalog.concat_ws('.',
+  pg_catalog.sum(('x' OPERATOR(pg_catalog.||) pg_catalog.substr(h, 1, 16))::pg_catalog.bit(64)::pg_catalog.int8),
+  pg_catalog.sum(('x' OPERATOR(pg_catalog.||) pg_catalog.substr(h, 17))::pg_catalog.bit(64)::pg_catalog.int8))"""
 
 
 def _row(text: str | None) -> Any:

@@ -26,6 +26,7 @@ from agent.errors import ActionRefused, AgentError, AgentStopped, StatementFaile
 from agent.execution.acting import Outcome, actor_transaction, run_statement
 from agent.execution.json_values import shorten, size_of
 from agent.execution.log import loggable
+from agent.execution.preview import changed_tables, changes_since, difference
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
 from agent.learning.privacy import DenyList
@@ -195,12 +196,14 @@ async def _write(query: str, values: Mapping[str, Any], *, runtime: Runtime) -> 
 
 async def _run(conn: Connection, approval: Approval, statement: Statement, *, runtime: Runtime) -> Outcome:
     version = (await runtime.app.facts("agent_actor")).version
+    before = await changed_tables(conn)
     outcome = await run_statement(conn, statement, version=version, most_rows=runtime.settings.max_rows)
-    expected = (approval.preview or {}).get("row_count")
-    if expected is not None and outcome.row_count != expected:
-        raise StatementFailed(
-            f"Not executed: it would now affect {outcome.row_count} rows, and {expected} were approved. Ask again."
-        )
+    shown = approval.preview or {}
+    if shown.get("row_count") is not None:
+        await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as in the preview: what they do counts too
+        other = difference(shown, outcome, changes_since(before, await changed_tables(conn)))
+        if other:
+            raise StatementFailed(f"Not executed: {other}. Propose it again, so that a human sees it as it is now.")
     return outcome
 
 

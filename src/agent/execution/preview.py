@@ -1,18 +1,23 @@
 """What an approver is shown: a write is carried out as agent_actor and taken back, and its effects are noted.
 
+It is tried twice, in transactions of their own: what differs between the two (the present time, random values, numbers
+of a sequence) is volatile, and is not compared when the approved statement runs; everything else must be the same then.
 The preview also holds the SQL that will run; a hash of all of it is part of what the approval is bound to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
 import psycopg
 
 from agent.approval.records import digest
 from agent.db import Connection, load_queries
-from agent.execution.acting import Change, Outcome, actor_transaction, run_statement
+from agent.errors import StatementFailed
+from agent.execution.acting import Change, Effect, Outcome, actor_transaction, run_statement
 from agent.execution.json_values import shorten, size_of
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
@@ -23,6 +28,14 @@ _QUERIES = load_queries(__package__)
 _MOST_ROWS = 20
 _MOST_CELL = 500
 _MOST_BYTES = 100_000
+_MOST_TRIALS = 3
+_PRESENT = timedelta(seconds=5)
+_DATE_CHARS = len("2026-01-31")
+# From the weakest to the strongest.
+LOCKS = (
+    "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock",
+    "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
+)  # fmt: skip
 _DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
 
 
@@ -46,7 +59,10 @@ class TableEffect(TypedDict):
 class Preview(TypedDict):
     """What would happen. `row_count` is None where nothing was counted; `more` says that not all rows are shown.
 
-    `sql` is the statement that will run; `not_previewed` are sentences; `fingerprint` is a hash of all the rest.
+    `sql` is the statement that will run; `not_previewed` are sentences; `lock` is the strongest lock that it took on a
+    relation of the application, or ''. `effect` is what must be the same when it runs, but for the columns in `volatile`;
+    None where only the number of rows is known. `steady` says whether `tables` must be the same too. `fingerprint` is a hash
+    of all the rest.
     """
 
     sql: str
@@ -56,6 +72,10 @@ class Preview(TypedDict):
     rows: list[RowChange]
     more: bool
     tables: list[TableEffect]
+    lock: str
+    effect: Effect | None
+    volatile: list[str]
+    steady: bool
     notices: list[str]
     not_previewed: list[str]
     fingerprint: str
@@ -67,21 +87,112 @@ async def preview(statement: Statement, assessment: Assessment, *, runtime: Runt
         return _preview(statement, assessment, missing=["Functions are not run for a preview: they may act outside."])
     version = (await runtime.app.facts("agent_actor")).version
     try:
-        async with actor_transaction(runtime, keep=False) as conn:
-            before = await _changed_tables(conn)
-            outcome = await run_statement(conn, statement, version=version, most_rows=_MOST_ROWS)
-            await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            tables = changes_since(before, await _changed_tables(conn))
+        once, again = await _tried_twice(statement, version, runtime)
     except psycopg.errors.InsufficientPrivilege as error:
         # Asked all the same: whoever approves may also be who grants the right.
         reason = error.diag.message_primary or "a right is missing"
         return _preview(statement, assessment, missing=[f"It would fail as things are: {reason}."])
     except psycopg.Error as error:
         raise failure(error, runtime.settings.statement_timeout) from error
-    return _preview(statement, assessment, outcome=outcome, tables=tables, missing=_missing(statement, outcome))
+    volatile, steady = volatile_columns(once, again), once.tables == again.tables
+    missing = _missing(statement, again.outcome, steady=steady)
+    return _preview(statement, assessment, again, volatile=volatile, steady=steady, missing=missing)
 
 
-async def _changed_tables(conn: Connection) -> list[TableEffect]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One run of a statement that was taken back."""
+
+    outcome: Outcome
+    tables: list[TableEffect] = field(default_factory=list)
+    lock: str = ""
+    at: datetime | None = None
+
+
+async def _tried_twice(statement: Statement, version: int, runtime: Runtime) -> tuple[Trial, Trial]:
+    """Two trials that met the same rows with the same values. Raises `StatementFailed` where the data do not keep still."""
+    once = await _try(statement, version, runtime)
+    for _ in range(_MOST_TRIALS):
+        again = await _try(statement, version, runtime)
+        if met_the_same(once.outcome, again.outcome):
+            return once, again
+        once = again
+    raise StatementFailed(
+        "The rows change faster than a human could be shown them. Name fewer rows, or try again later."
+    )
+
+
+async def _try(statement: Statement, version: int, runtime: Runtime) -> Trial:
+    async with actor_transaction(runtime, keep=False) as conn:
+        before = await changed_tables(conn)
+        outcome = await run_statement(conn, statement, version=version, most_rows=_MOST_ROWS)
+        await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        tables = changes_since(before, await changed_tables(conn))
+        locks = await (await conn.execute(_QUERIES["strong_locks"])).fetchall()
+        now = await (await conn.execute("SELECT now() AS at")).fetchone()
+    lock = max((row["mode"] for row in locks), key=LOCKS.index, default="")
+    return Trial(outcome=outcome, tables=tables, lock=lock, at=now["at"] if now else None)
+
+
+def met_the_same(one: Outcome, other: Outcome) -> bool:
+    """Whether two runs met the same rows, and the same old values in what they changed."""
+    if one.effect is None or other.effect is None:
+        return one.row_count == other.row_count
+    old = [{name: cells[0] for name, cells in effect["cells"].items()} for effect in (one.effect, other.effect)]
+    return one.row_count == other.row_count and one.effect["rows"] == other.effect["rows"] and old[0] == old[1]
+
+
+def volatile_columns(once: Trial, again: Trial) -> list[str]:
+    """Columns whose new values are others at every run: two runs differ, or it is the present time, however rounded."""
+    if once.outcome.effect is None or again.outcome.effect is None:
+        return []
+    one, other = once.outcome.effect["cells"], again.outcome.effect["cells"]
+    changes = again.outcome.changes
+    return sorted(
+        name
+        for name in {*one, *other}
+        if one.get(name) != other.get(name) or _is_present_time(changes, name, again.at or datetime.now(UTC))
+    )
+
+
+def _is_present_time(changes: Sequence[Change], name: str, now: datetime) -> bool:
+    values = [(change.after or {}).get(name) for change in changes]
+    return bool(values) and all(_near(value, now) for value in values)
+
+
+def _near(value: object, now: datetime) -> bool:
+    text = str(value)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    if len(text) <= _DATE_CHARS:
+        return abs(time.date() - now.date()) <= timedelta(days=1)
+    return abs((time if time.tzinfo else time.replace(tzinfo=UTC)) - now) < _PRESENT
+
+
+def difference(shown: Mapping[str, Any], outcome: Outcome, tables: Sequence[TableEffect]) -> str:
+    """What an approved statement did otherwise than was `shown`, as a sentence; '' when it did the same."""
+    expected, effect = shown.get("effect"), outcome.effect
+    if shown.get("row_count") is not None and outcome.row_count != shown["row_count"]:
+        return f"it would now affect {outcome.row_count} rows, and {shown['row_count']} were approved"
+    if expected is None or effect is None:
+        return (
+            "" if expected is effect is None else "its rows could be compared when it was approved, and now they cannot"
+        )
+    if effect["rows"] != expected["rows"]:
+        return "it would now affect other rows than were approved"
+    fixed = {*expected["cells"], *effect["cells"]} - set(shown["volatile"])
+    changed = sorted(name for name in fixed if expected["cells"].get(name) != effect["cells"].get(name))
+    if changed:
+        return f"the values of {', '.join(changed)} are no longer those that were approved"
+    if shown["steady"] and shown["tables"] != list(tables):
+        return "it would now change other tables, or other numbers of their rows, than were approved"
+    return ""
+
+
+async def changed_tables(conn: Connection) -> list[TableEffect]:
+    """What the session's transactions changed so far; see `changes_since`."""
     rows = await (await conn.execute(_QUERIES["changed_tables"])).fetchall()
     return [TableEffect(**row) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
@@ -104,8 +215,10 @@ def changes_since(before: Sequence[TableEffect], after: Sequence[TableEffect]) -
     return changes
 
 
-def _missing(statement: Statement, outcome: Outcome) -> list[str]:
+def _missing(statement: Statement, outcome: Outcome, *, steady: bool) -> list[str]:
     missing: list[str] = []
+    if not steady:
+        missing.append("How many rows its triggers change differs from run to run.")
     if statement.kind not in _DATA_KINDS:
         missing.append("It was tried and taken back; what it means for later statements is not shown.")
     elif not outcome.detailed:
@@ -118,12 +231,14 @@ def _missing(statement: Statement, outcome: Outcome) -> list[str]:
 def _preview(
     statement: Statement,
     assessment: Assessment,
+    trial: Trial | None = None,
     *,
-    outcome: Outcome | None = None,
-    tables: list[TableEffect] | None = None,
+    volatile: Sequence[str] = (),
+    steady: bool = True,
     missing: list[str],
 ) -> Preview:
-    outcome = outcome or Outcome(row_count=None)
+    trial = trial or Trial(outcome=Outcome(row_count=None))
+    outcome = trial.outcome
     rows = _shown_rows(outcome)
     shown = Preview(
         sql=statement.sql,
@@ -134,7 +249,11 @@ def _preview(
         ),
         rows=rows,
         more=(outcome.row_count or 0) > len(rows),
-        tables=tables or [],
+        tables=trial.tables,
+        lock=trial.lock,
+        effect=outcome.effect,
+        volatile=list(volatile),
+        steady=steady,
         notices=outcome.notices,
         not_previewed=missing,
         fingerprint="",

@@ -98,6 +98,19 @@ SELECT schemaname || '.' || relname AS "table", n_tup_ins AS inserted, n_tup_upd
  WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND schemaname !~ '^(agents(_|$)|pg_)'
  ORDER BY 1
 
+-- key_of: the columns of a table's primary key, by which its rows are known
+SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
+          FROM unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number) AS columns
+  FROM pg_index i
+ WHERE i.indisprimary AND i.indrelid = to_regclass(concat_ws('.', quote_ident(%(schema)s), quote_ident(%(name)s)))
+
+-- strong_locks: which relations of the application this transaction has locked, and how
+SELECT DISTINCT l.mode, l.relation::regclass::text AS relation
+  FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND n.nspname !~ '^(agents(_|$)|pg_|information_schema$)'
+
 -- transaction_id: to prove after a crash whether the effect's transaction committed
 SELECT pg_current_xact_id()::text AS id
 

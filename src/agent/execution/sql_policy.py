@@ -16,7 +16,7 @@ from agent.execution.sql_parsing import Message, Name, Statement, name_of
 from agent.learning.privacy import DenyList
 from agent.types import Assessment
 
-POLICY_VERSION = "2"
+POLICY_VERSION = "3"
 
 _DATA_WRITES = {"InsertStmt": "insert", "UpdateStmt": "update", "DeleteStmt": "delete", "MergeStmt": "merge"}
 # Supabase's own session functions, which policies call.
