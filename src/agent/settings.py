@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
+from agent.types import RiskLevel
 
 
 def _default_home() -> Path:
@@ -252,6 +253,22 @@ class Settings(BaseSettings):
         gt=0,
         validation_alias=_env("AGENT_APPROVAL_TIMEOUT"),
         description="Seconds until an unanswered approval expires.",
+    )
+    ask_from: RiskLevel = Field(
+        "MEDIUM",
+        validation_alias=_env("AGENT_ASK_FROM"),
+        description="The lowest risk that a human is asked about: LOW (every write), MEDIUM, HIGH or CRITICAL.",
+    )
+    many_rows: int = Field(
+        1000,
+        ge=1,
+        validation_alias=_env("AGENT_MANY_ROWS"),
+        description="A write that changes more rows than this is of HIGH risk.",
+    )
+    refuse: str = Field(
+        "",
+        validation_alias=_env("AGENT_REFUSE"),
+        description="Comma-separated reasons (globs allowed, such as write:drop) that are refused outright.",
     )
     reader_bypass_rls: bool = Field(
         default=False,

@@ -168,13 +168,13 @@ async def test_two_changes_in_one_round_are_decided_apart(runtime, application) 
 
 async def test_concurrent_resumes_have_one_effect_and_one_answer(runtime, application) -> None:
     runtime = scripted(runtime, CHANGE, "Done.")
-    asked = await chat.answer("Close account 2", thread_id="t", runtime=runtime)
     application("create table public.effects (at timestamptz default now())")
     application(
         "create function public.note() returns trigger language plpgsql as $$ begin insert into public.effects default values;"
         " return new; end $$; create trigger note after update on public.accounts for each row execute function public.note();"
         " alter function public.note() security definer"
     )
+    asked = await chat.answer("Close account 2", thread_id="t", runtime=runtime)
     await human_approval_queue.decide(asked.approvals[0].id, "approve")
     results = await asyncio.gather(*(chat.finish("t", runtime=runtime) for _ in range(6)), return_exceptions=True)
     assert any(getattr(result, "text", "") == "Done." for result in results)

@@ -78,6 +78,8 @@ def _changes(console: Console, approval: Approval, preview: Mapping[str, Any], i
         say(console, "no value changes: the rows are like that already", "yellow", indent=indent)
     if now:
         say(console, f"set to the present time: {', '.join(sorted(now))}", "dim", indent=indent)
+    if others := sorted(set(preview.get("volatile") or ()) - now):
+        say(console, f"will be another value when it runs: {', '.join(others)}", "dim", indent=indent)
 
 
 def columns_to_show(rows: Sequence[Mapping[str, Any]], *, without: set[str]) -> list[str]:
@@ -149,6 +151,8 @@ def _details(approval: Approval) -> list[tuple[str, object]]:
         )
     if approval.comment:
         pairs.append(("comment", approval.comment))
+    if approval.preview and approval.preview.get("lock"):
+        pairs.append(("strongest lock", approval.preview["lock"]))
     if approval.thread_id:
         pairs.append(("thread", approval.thread_id))
     pairs.append(("reasons", ", ".join(map(clean, approval.reasons)) or "none"))

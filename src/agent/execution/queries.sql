@@ -105,6 +105,44 @@ SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
   FROM pg_index i
  WHERE i.indisprimary AND i.indrelid = to_regclass(concat_ws('.', quote_ident(%(schema)s), quote_ident(%(name)s)))
 
+-- is_plain: whether a write that pins these columns to constants is of one row of a table on which nothing acts by itself
+WITH target AS (
+  SELECT c.oid, c.relkind, c.relispartition, c.relrowsecurity, c.relhasrules
+    FROM pg_class c WHERE c.oid = to_regclass(concat_ws('.', quote_ident(%(schema)s::text), quote_ident(%(name)s::text)))
+), columns AS (
+  SELECT a.attnum, a.attname::text AS name, a.attcollation, a.attgenerated, a.atttypid, t.typname::text AS type, t.typtype
+    FROM target JOIN pg_attribute a ON a.attrelid = target.oid JOIN pg_type t ON t.oid = a.atttypid
+   WHERE a.attnum > 0 AND NOT a.attisdropped
+), casts AS (SELECT * FROM unnest(%(cast_columns)s::text[], %(cast_types)s::text[]) AS c (name, type)
+)
+SELECT t.relkind = 'r' AND NOT t.relispartition AND NOT t.relrowsecurity AND NOT t.relhasrules
+   AND NOT EXISTS (SELECT FROM pg_inherits i WHERE t.oid IN (i.inhparent, i.inhrelid))
+   AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.oid AND NOT g.tgisinternal)
+   AND NOT EXISTS (SELECT FROM columns WHERE attgenerated <> '')
+   -- what is compared or set is of a type whose code is the system's
+   AND NOT EXISTS (SELECT FROM columns c WHERE c.name = ANY (%(pinned)s::text[] || %(changed)s::text[]) AND (c.atttypid >= 16384 AND c.typtype <> 'e' OR c.typtype = 'd'))
+   AND NOT EXISTS (SELECT FROM casts JOIN columns c USING (name) WHERE c.type <> casts.type)
+   AND (SELECT count(*) FROM columns c WHERE c.name = ANY (%(changed)s::text[])) = cardinality(%(changed)s::text[])
+   -- one row: the columns of a unique index that holds for every row and compares as the columns do
+   AND EXISTS (SELECT FROM pg_index i
+                WHERE i.indrelid = t.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+                  AND NOT EXISTS (SELECT FROM unnest(i.indkey[0:i.indnkeyatts - 1]::int[], i.indcollation::oid[], i.indclass::oid[]) AS k (number, collation_id, class)
+                                   JOIN pg_opclass o ON o.oid = k.class
+                                   LEFT JOIN columns c ON c.attnum = k.number AND c.name = ANY (%(pinned)s::text[])
+                                  WHERE c.attnum IS NULL OR c.attcollation <> k.collation_id OR NOT o.opcdefault OR o.oid >= 16384))
+   -- no key is changed, nobody else's row hangs on a deleted one, no code of a user's runs in a check or an index
+   AND NOT EXISTS (SELECT FROM pg_index i JOIN columns c ON c.attnum = ANY (i.indkey)
+                    WHERE i.indrelid = t.oid AND i.indisunique AND c.name = ANY (%(changed)s::text[]))
+   AND NOT EXISTS (SELECT FROM pg_constraint n JOIN columns c ON c.attnum = ANY (n.conkey)
+                    WHERE n.conrelid = t.oid AND n.contype IN ('p', 'u', 'f', 'x') AND c.name = ANY (%(changed)s::text[]))
+   AND NOT EXISTS (SELECT FROM pg_constraint n WHERE n.confrelid = t.oid AND (%(deletes)s::boolean AND n.confdeltype IN ('c', 'n', 'd')
+                       OR EXISTS (SELECT FROM columns c WHERE c.attnum = ANY (n.confkey) AND c.name = ANY (%(changed)s::text[]))))
+   AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_constraint n ON d.classid = 'pg_constraint'::regclass AND d.objid = n.oid
+                    WHERE n.conrelid = t.oid AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))
+   AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_index i ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                    WHERE i.indrelid = t.oid AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)) AS plain
+  FROM target t
+
 -- strong_locks: which relations of the application this transaction has locked, and how
 SELECT DISTINCT l.mode, l.relation::regclass::text AS relation
   FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace

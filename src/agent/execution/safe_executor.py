@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -36,6 +36,7 @@ from agent.execution.log import record
 from agent.execution.preview import preview, untouched
 from agent.execution.reading import read
 from agent.execution.relations import NoSuchName
+from agent.execution.risk import is_asked, is_plain, one_row, risk_as_tried, under_settings
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION, judge
@@ -48,6 +49,7 @@ _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
 # Undefined table, column, function, object, schema.
 _NAME_IS_GONE = frozenset({"42P01", "42703", "42883", "42704", "3F000"})
+_MAYBE_LOW = {("write:update",), ("write:delete",)}
 _CHANGED = " The database's schema has changed since it was shown to you: look with describe_schema before you go on."
 
 
@@ -59,6 +61,11 @@ class _Plan:
     arguments: Any
     statement: Statement | None
     assessment: Assessment
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is a statement that is not provably a read."""
+        return self.statement is not None and self.assessment.reasons != ("read",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +161,8 @@ class SafeExecutor:
             if isinstance(plan, AgentError):
                 raise plan
             assessment = plan.assessment
-            if assessment.verdict == "ask" and request.require_approval:
-                return await self._ask(plan, request, runtime)
+            if plan.writes and assessment.verdict != "refuse":
+                return await self._propose(plan, request, runtime)
             result = await _run(plan, request, runtime)
         except AgentError as error:
             result = _error_result(error)
@@ -196,15 +203,23 @@ class SafeExecutor:
         runtime = runtime or await current_runtime()
         return [await self.run_approved(number, runtime=runtime) for number in await effects.left_over(runtime=runtime)]
 
-    async def _ask(self, plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
+    async def _propose(self, plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
+        """Ask a human about a write, or let the policy decide where the risk is below what a human is asked about."""
+        assert plan.statement is not None  # noqa: S101  # `writes` says so
+        asks = plan.assessment.verdict == "ask"
+        if asks and not request.require_approval:
+            raise _needs_approval(plan.assessment.sentence)
         await controls.check(writing=True, runtime=runtime)
-        assert plan.statement is not None  # noqa: S101  # only statements are asked about
         shown = await preview(plan.statement, plan.assessment, runtime=runtime)
+        risk, raised = risk_as_tried(plan.assessment.risk, shown, many_rows=runtime.settings.many_rows)
+        asks = is_asked(risk, runtime.settings.ask_from)
+        if asks and not request.require_approval:
+            raise _needs_approval(shown["sentence"])
         approval = await human_approval_queue.request(
             request.action,
             request.arguments,
-            risk_level=plan.assessment.risk,
-            reasons=plan.assessment.reasons,
+            risk_level=risk,
+            reasons=(*plan.assessment.reasons, *raised),
             summary=shown["sentence"],
             preview=shown,
             policy_version=plan.assessment.policy_version,
@@ -212,6 +227,11 @@ class SafeExecutor:
             call=request.call,
             runtime=runtime,
         )
+        if not asks and approval.status == "pending":
+            why = f"risk {risk} is below AGENT_ASK_FROM={runtime.settings.ask_from}"
+            await human_approval_queue.decide(
+                approval.id, "approve", decided_by="policy", via="policy", comment=why, runtime=runtime
+            )
         return await self._answer(approval, request, runtime)
 
     async def _answer(self, approval: Approval, request: _Request, runtime: Runtime) -> ToolResult:
@@ -254,18 +274,23 @@ async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime) -> 
             facts = await facts_of(
                 statement, conn, with_policies=not settings.reader_bypass_rls, with_sources=bool(settings.deny.strip())
             )
+            assessment = judge(statement, facts, deny=settings.deny)
+            if assessment.reasons in _MAYBE_LOW and (write := one_row(statement)) and await is_plain(write, conn):
+                assessment = replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
     except psycopg.Error as error:
         raise failure(error, settings.statement_timeout) from error
-    assessment = judge(statement, facts, deny=settings.deny)
+    assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
     return _Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment)
+
+
+def _needs_approval(sentence: str) -> ActionRefused:
+    return ActionRefused(f"Not executed: it needs a human's approval, and none may be asked. {sentence}")
 
 
 async def _run(plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
     assessment = plan.assessment
     if assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {assessment.sentence}")
-    if assessment.verdict == "ask":
-        raise ActionRefused(f"Not executed: it needs a human's approval, and none may be asked. {assessment.sentence}")
     if plan.tool.run is not None:
         return await plan.tool.run(plan.arguments, runtime, request.call)
     assert plan.statement is not None  # noqa: S101  # a tool has a statement or runs by itself
