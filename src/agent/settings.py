@@ -255,7 +255,7 @@ class Settings(BaseSettings):
         description="Seconds until an unanswered approval expires.",
     )
     ask_from: RiskLevel = Field(
-        "MEDIUM",
+        "LOW",
         validation_alias=_env("AGENT_ASK_FROM"),
         description="The lowest risk that a human is asked about: LOW (every write), MEDIUM, HIGH or CRITICAL.",
     )

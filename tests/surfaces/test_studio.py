@@ -68,7 +68,6 @@ async def studio(runtime: Runtime, tmp_path: Path) -> AsyncIterator[Studio]:
             "DATABASE_URL": settings.database_url.get_secret_value(),
             "AGENT_SECRET": settings.secret.get_secret_value(),
             "AGENT_MODEL": "openai:scripted",
-            "AGENT_ASK_FROM": "LOW",
             "AGENT_EMBEDDER": "hashing:384",
             "OPENAI_API_KEY": "none",
             "OPENAI_BASE_URL": model.url,

@@ -76,13 +76,12 @@ class Cluster:
         return self.url(name)
 
     def settings(self, database: str, **overrides: object) -> Settings:
-        """Settings that point at `database`, and at nothing of the machine's environment; every write asks a human."""
+        """Settings that point at `database`, and at nothing of the machine's environment."""
         values: dict[str, object] = {
             "home": self.home / "agent-home",
             "database_url": self.url(database),
             "secret": _SECRET,
             "user": "tester",
-            "ask_from": "LOW",  # every write asks, so that a test of asking needs no risky one
         }
         return Settings(_env_file=None, **{**values, **overrides})  # type: ignore[arg-type]  # validated by pydantic
 
