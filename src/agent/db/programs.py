@@ -7,12 +7,14 @@ runs it as the owner of the data, an unprivileged user.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -142,16 +144,29 @@ def open_way(home: Path, version: int = VERSION) -> None:
 def _unprivileged_account() -> Account:
     import pwd
 
-    try:
-        entry = pwd.getpwnam(_USER)
-    except KeyError:
-        subprocess.run(  # noqa: S603  # fixed arguments
-            ["useradd", "--system", "--no-create-home", _USER],  # noqa: S607  # its place differs between systems
-            check=False,
-            capture_output=True,
-        )
+    with _one_at_a_time("useradd"):
         try:
             entry = pwd.getpwnam(_USER)
         except KeyError:
-            entry = pwd.getpwnam("nobody")
+            subprocess.run(  # noqa: S603  # fixed arguments
+                ["useradd", "--system", "--no-create-home", _USER],  # noqa: S607  # its place differs between systems
+                check=False,
+                capture_output=True,
+            )
+            try:
+                entry = pwd.getpwnam(_USER)
+            except KeyError:
+                entry = pwd.getpwnam("nobody")
     return Account(entry.pw_uid, entry.pw_gid)
+
+
+@contextmanager
+def _one_at_a_time(program: str) -> Iterator[None]:
+    """Two `useradd` at once can each write a user file without the other's entry."""
+    path = shutil.which(program)
+    if path is None:
+        yield
+        return
+    with Path(path).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
