@@ -18,7 +18,8 @@
         ├── DatabaseUnavailable       start or reach the database
         ├── SetupRequired             run `agent migrate` or `agent setup`
         ├── ProviderUnavailable       a model, embedder or mail server is down, slow or over quota
-        └── BudgetExceeded            raise a token or cost cap, or wait
+        ├── BudgetExceeded            raise a token or cost cap, or wait
+        └── OutcomeUnknown            look whether it happened; nothing repeats it by itself
 
 Messages say what to do next, and quote values with `!r`. Driver errors are wrapped once, with `from`.
 """
@@ -113,3 +114,7 @@ class ProviderUnavailable(OperatorError):
 
 class BudgetExceeded(OperatorError):
     """A token or cost cap is reached."""
+
+
+class OutcomeUnknown(OperatorError):
+    """Whether the action happened is not known; a human must look."""

@@ -34,7 +34,9 @@ def show_approval(
         facts(console, list(approval.arguments.items()), indent=indent + INDENT)
     else:
         console.print()
-        say(console, str(preview.get("sql", "")), "cyan", indent=indent + INDENT)
+        for text in (preview.get("sql"), preview.get("text")):
+            if text:
+                say(console, str(text), "cyan", indent=indent + INDENT)
         _changes(console, approval, preview, indent + INDENT, whole=whole)
         _effects(console, preview, indent + INDENT)
     if whole:

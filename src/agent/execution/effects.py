@@ -3,7 +3,8 @@
 Where the application shares the agent's database, the effect and its row in the log are one transaction, guarded by
 the row's claim and a unique index. In a database apart the intent is written first, with the number of the effect's
 transaction before it commits; after a crash that server says whether it did, and only if it has forgotten is a human
-asked. Nothing is ever repeated on a guess.
+asked. For an effect outside of any database the intent is written first too, and its tool looks. Nothing is ever
+repeated on a guess.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from psycopg.types.json import Jsonb
 from agent.approval.human_approval import Approval
 from agent.db import Connection, load_queries
 from agent.db.failures import statement_failure
-from agent.errors import ActionRefused, AgentError, AgentStopped, StatementFailed
+from agent.errors import ActionRefused, AgentError, AgentStopped, OutcomeUnknown, StatementFailed
 from agent.execution.acting import Outcome, actor_transaction, run_statement
 from agent.execution.json_values import shorten, size_of
 from agent.execution.log import loggable
 from agent.execution.preview import changed_tables, changes_since, difference
+from agent.execution.proposals import Outside, idempotency_key
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
 from agent.learning.privacy import DenyList
@@ -38,6 +40,7 @@ _log = structlog.get_logger(__name__)
 _RETRIES = 3
 _POLL = 0.1
 _LEASE_MARGIN = 15.0
+_LOOK = "Whether it happened is not known, so it is not repeated: look, then ask again if it did not."
 # Nothing happened, and the same again may work.
 _TRANSIENT = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
@@ -57,19 +60,22 @@ async def left_over(*, runtime: Runtime) -> list[int]:
     return [row["id"] for row in rows]
 
 
-async def carry_out(approval: Approval, statement: Statement, *, runtime: Runtime) -> ToolResult:
-    """Execute an approved statement once and return its recorded outcome, whoever executed it."""
-    patience = time.monotonic() + _lease(runtime).total_seconds() + 5
+async def carry_out(approval: Approval, effect: Statement | Outside, *, runtime: Runtime) -> ToolResult:
+    """Execute what was approved once and return its recorded outcome, whoever executed it."""
+    lease = _lease(effect, runtime)
+    patience = time.monotonic() + lease.total_seconds() + 5
     while True:
         row = await recorded(approval.id, runtime=runtime)
         if row is not None and row["status"] != "running":
             return outcome_of(row)
-        if row is not None and not row["held"]:
-            return await _after_crash(approval, row, runtime=runtime)
-        claim = None if row is not None else await _claim("claim", approval.id, runtime=runtime)
+        claim = None
+        if row is None or not row["held"]:
+            claim = await _claim("take_over" if row else "claim", approval.id, lease, runtime=runtime)
+        if claim is not None and row is not None:
+            return await _after_crash(approval, effect, row, claim, runtime=runtime)
         if claim is not None:
             try:
-                return await _execute(approval, statement, claim, runtime=runtime)
+                return await _execute(approval, effect, claim, runtime=runtime)
             except (asyncio.CancelledError, AgentStopped):
                 await asyncio.shield(_release(approval.id, claim, runtime=runtime))
                 raise
@@ -96,8 +102,8 @@ def outcome_of(row: Mapping[str, Any]) -> ToolResult:
     return result
 
 
-async def _claim(query: str, approval_id: int, *, runtime: Runtime) -> UUID | None:
-    values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id, "lease": _lease(runtime)}
+async def _claim(query: str, approval_id: int, lease: timedelta, *, runtime: Runtime) -> UUID | None:
+    values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id, "lease": lease}
     async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES[query], values)).fetchone()
     return row["claim"] if row else None
@@ -109,12 +115,47 @@ async def _release(approval_id: int, claim: UUID, *, runtime: Runtime) -> None:
         await conn.execute(_QUERIES["release"], values)
 
 
-def _lease(runtime: Runtime) -> timedelta:
-    # Longer than the effect can take: its statement has a time limit.
-    return timedelta(seconds=runtime.settings.statement_timeout + _LEASE_MARGIN)
+def _lease(effect: Statement | Outside, runtime: Runtime) -> timedelta:
+    # Longer than the effect can take: it has a time limit.
+    seconds = effect.seconds if isinstance(effect, Outside) else runtime.settings.statement_timeout
+    return timedelta(seconds=seconds + _LEASE_MARGIN)
 
 
-async def _execute(approval: Approval, statement: Statement, claim: UUID, *, runtime: Runtime) -> ToolResult:
+async def _execute(approval: Approval, effect: Statement | Outside, claim: UUID, *, runtime: Runtime) -> ToolResult:
+    if isinstance(effect, Outside):
+        await _outside(approval, effect, claim, runtime=runtime)
+    else:
+        await _in_database(approval, effect, claim, runtime=runtime)
+    row = await recorded(approval.id, runtime=runtime)
+    if row is None or row["status"] == "running":
+        raise ActionRefused(f"Approval {approval.id} was taken over by another process; ask for its outcome again.")
+    _log.info("approval_executed", approval_id=approval.id, status=row["status"])
+    return outcome_of(row)
+
+
+async def _outside(approval: Approval, effect: Outside, claim: UUID, *, runtime: Runtime) -> None:
+    """Do what no transaction holds: the intent first, then the effect, then what came of it."""
+    started = time.monotonic()
+    key = {"tenant_id": runtime.tenant_id, "approval_id": approval.id, "claim": claim}
+    if await recorded(approval.id, runtime=runtime) is None:
+        await _write("record_intent", key, runtime=runtime)
+    try:
+        async with asyncio.timeout(effect.seconds):
+            result = await effect.carry_out(approval, key=idempotency_key(approval), runtime=runtime)
+    except (OutcomeUnknown, TimeoutError) as error:
+        reason = str(error) or f"It took longer than {effect.seconds:g} s."
+        result = ToolResult(success=False, status="unknown", error=f"{reason} {_LOOK}")
+    except AgentError as error:
+        result = ToolResult(success=False, status="failed", error=str(error))
+    error_text = result.pop("error", None)
+    values = {
+        **key, "status": result.get("status", "failed"), "result": Jsonb(loggable(result)),
+        "row_count": result.get("row_count"), "error": loggable(error_text), "elapsed_ms": _since(started),
+    }  # fmt: skip
+    await _write("record_outcome", values, runtime=runtime)
+
+
+async def _in_database(approval: Approval, statement: Statement, claim: UUID, *, runtime: Runtime) -> None:
     attempt = _shared if runtime.shared else _apart
     for remaining in reversed(range(_RETRIES)):
         try:
@@ -134,11 +175,6 @@ async def _execute(approval: Approval, statement: Statement, claim: UUID, *, run
         except StatementFailed as error:
             await _fail(approval, claim, error, runtime=runtime)
             break
-    row = await recorded(approval.id, runtime=runtime)
-    if row is None or row["status"] == "running":
-        raise ActionRefused(f"Approval {approval.id} was taken over by another process; ask for its outcome again.")
-    _log.info("approval_executed", approval_id=approval.id, status=row["status"])
-    return outcome_of(row)
 
 
 async def _failed(approval: Approval, claim: UUID, error: psycopg.Error, *, runtime: Runtime) -> None:
@@ -221,22 +257,44 @@ async def _fail(approval: Approval, claim: UUID, error: Exception, *, runtime: R
             await conn.execute(_QUERIES["record_failure"], values)
 
 
-async def _after_crash(approval: Approval, row: Mapping[str, Any], *, runtime: Runtime) -> ToolResult:
-    """An intent without an outcome, its process gone: ask the server whether the effect's transaction committed."""
-    claim = await _claim("take_over", approval.id, runtime=runtime)
-    outcome = await _transaction_outcome(row, runtime=runtime) if claim else None
-    if claim is not None and outcome != "in progress":
-        status, error = _proof(outcome)
-        values = {
-            "tenant_id": runtime.tenant_id, "approval_id": approval.id, "claim": claim, "status": status, "error": error,
-            "result": Jsonb({"sql": (approval.preview or {}).get("sql", "")}), "elapsed_ms": None,
-            "row_count": (approval.preview or {}).get("row_count") if status == "succeeded" else None,
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            await conn.execute(_QUERIES["record_outcome"], values)
-        _log.warning("execution_recovered", approval_id=approval.id, status=status)
-    latest = await recorded(approval.id, runtime=runtime)
-    return outcome_of(latest or row)
+async def _after_crash(
+    approval: Approval, effect: Statement | Outside, row: Mapping[str, Any], claim: UUID, *, runtime: Runtime
+) -> ToolResult:
+    """An intent without an outcome, its process gone: ask who can know whether it happened."""
+    if isinstance(effect, Outside):
+        return await _look(approval, effect, claim, runtime=runtime)
+    outcome = await _transaction_outcome(row, runtime=runtime)
+    while outcome == "in progress":  # its statement has a time limit
+        await asyncio.sleep(_POLL)
+        outcome = await _transaction_outcome(row, runtime=runtime)
+    status, error = _proof(outcome)
+    values = {
+        "tenant_id": runtime.tenant_id, "approval_id": approval.id, "claim": claim, "status": status, "error": error,
+        "result": Jsonb({"sql": (approval.preview or {}).get("sql", "")}), "elapsed_ms": None,
+        "row_count": (approval.preview or {}).get("row_count") if status == "succeeded" else None,
+    }  # fmt: skip
+    return await _settle(values, runtime=runtime)
+
+
+async def _settle(values: Mapping[str, Any], *, runtime: Runtime) -> ToolResult:
+    """Record what a crash left open, and return what is recorded."""
+    await _write("record_outcome", values, runtime=runtime)
+    _log.warning("execution_recovered", approval_id=values["approval_id"], status=values["status"])
+    latest = await recorded(values["approval_id"], runtime=runtime)
+    assert latest is not None  # noqa: S101  # its row was just written
+    return outcome_of(latest)
+
+
+async def _look(approval: Approval, effect: Outside, claim: UUID, *, runtime: Runtime) -> ToolResult:
+    happened = await effect.look(approval, key=idempotency_key(approval), runtime=runtime)
+    if happened == "not-done":
+        return await _execute(approval, effect, claim, runtime=runtime)
+    told = {"done": None, "unknown": f"The process died while it was being done. {_LOOK}"}[happened]
+    values = {
+        "tenant_id": runtime.tenant_id, "approval_id": approval.id, "claim": claim, "elapsed_ms": None, "row_count": None,
+        "status": "succeeded" if happened == "done" else "unknown", "error": told, "result": Jsonb({}),
+    }  # fmt: skip
+    return await _settle(values, runtime=runtime)
 
 
 async def _transaction_outcome(row: Mapping[str, Any], *, runtime: Runtime) -> str | None:

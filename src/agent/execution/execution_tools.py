@@ -1,7 +1,7 @@
 """The tools: what the model sees of each, how its arguments are checked, and what it does. A new tool is one entry.
 
-A tool either makes one SQL statement, which is then assessed like any other, or does something of the agent's own
-(look up the schema, search or save a memory) that needs no approval.
+A tool makes one SQL statement, which is then assessed like any other; or does something of the agent's own (look up the
+schema, search or save a memory) that needs no approval; or has an effect outside, which it proposes first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent.errors import InvalidArguments, UnknownTool
 from agent.execution import client_status, queries_from_data
+from agent.execution.proposals import Outside
 from agent.execution.tool_arguments import (
     DescribeSchema,
     ExecuteSql,
@@ -32,13 +33,14 @@ __all__ = ["Tool", "tool_named", "tool_specs"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One tool: `statement` makes SQL from checked arguments, or `run` does the work. Exactly one of them is set."""
+    """One tool: `statement` makes SQL from checked arguments, `run` does the work, or `outside` says how. One of them is set."""
 
     name: str
     description: str
     arguments: type[BaseModel]
     statement: Callable[[Any, Runtime], Awaitable[str]] | None = None
     run: Callable[[Any, Runtime, CallKey | None], Awaitable[ToolResult]] | None = None
+    outside: Outside | None = None
 
     def check(self, arguments: Mapping[str, Any]) -> BaseModel:
         """The arguments, validated. Raises `InvalidArguments` with text for the model."""

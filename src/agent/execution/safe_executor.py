@@ -33,7 +33,8 @@ from agent.execution.catalog import facts_of
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
 from agent.execution.log import record
-from agent.execution.preview import preview, untouched
+from agent.execution.preview import fingerprint, preview, untouched
+from agent.execution.proposals import Outside, Proposal
 from agent.execution.reading import read
 from agent.execution.relations import NoSuchName
 from agent.execution.risk import is_asked, is_plain, one_row, risk_as_tried, under_settings
@@ -43,7 +44,7 @@ from agent.execution.sql_policy import POLICY_VERSION, judge
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
 from agent.threads import StoredCall, threads
-from agent.types import Assessment, CallKey, ToolResult
+from agent.types import Assessment, CallKey, RiskLevel, ToolResult
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
@@ -55,17 +56,18 @@ _CHANGED = " The database's schema has changed since it was shown to you: look w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """An action understood: its tool and checked arguments, the statement it makes (if any), and the assessment."""
+    """An action understood: its tool and checked arguments, the statement or proposal it makes (if any), and the assessment."""
 
     tool: Tool
     arguments: Any
-    statement: Statement | None
     assessment: Assessment
+    statement: Statement | None = None
+    proposal: Proposal | None = None
 
     @property
     def writes(self) -> bool:
-        """Whether it is a statement that is not provably a read."""
-        return self.statement is not None and self.assessment.reasons != ("read",)
+        """Whether it has an effect: a statement that is not provably a read, or something outside."""
+        return self.proposal is not None or (self.statement is not None and self.assessment.reasons != ("read",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,7 @@ class SafeExecutor:
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait
         )
         asked, switches, plan = await asyncio.gather(
-            _asked(call, runtime), controls.state(runtime=runtime), _plan_or_error(action, arguments, runtime)
+            _asked(call, runtime), controls.state(runtime=runtime), _plan_or_error(action, arguments, runtime, call)
         )
         return await self._execute(request, plan, asked=asked, switches=switches, runtime=runtime)
 
@@ -140,7 +142,7 @@ class SafeExecutor:
         call = taken.stored
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False)
         asked = await human_approval_queue.get(call.approval_id, runtime=runtime) if call.approval_id else None
-        plan = await _plan_or_error(call.tool, call.arguments, runtime)
+        plan = await _plan_or_error(call.tool, call.arguments, runtime, call.key)
         return await self._execute(request, plan, asked=asked, switches=taken.switches, runtime=runtime)
 
     async def _execute(
@@ -193,8 +195,7 @@ class SafeExecutor:
             return effects.outcome_of(row)
         try:
             await controls.check(writing=True, runtime=runtime)
-            statement = _approved_statement(approval, runtime)
-            return await effects.carry_out(approval, statement, runtime=runtime)
+            return await effects.carry_out(approval, _approved_effect(approval, runtime), runtime=runtime)
         except (AgentStopped, ActionRefused, InvalidInput) as error:
             return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
 
@@ -204,14 +205,12 @@ class SafeExecutor:
         return [await self.run_approved(number, runtime=runtime) for number in await effects.left_over(runtime=runtime)]
 
     async def _propose(self, plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
-        """Ask a human about a write, or let the policy decide where the risk is below what a human is asked about."""
-        assert plan.statement is not None  # noqa: S101  # `writes` says so
+        """Ask a human about an effect, or let the policy decide where the risk is below what a human is asked about."""
         asks = plan.assessment.verdict == "ask"
         if asks and not request.require_approval:
             raise _needs_approval(plan.assessment.sentence)
         await controls.check(writing=True, runtime=runtime)
-        shown = await preview(plan.statement, plan.assessment, runtime=runtime)
-        risk, raised = risk_as_tried(plan.assessment.risk, shown, many_rows=runtime.settings.many_rows)
+        shown, risk, raised = await _shown(plan, runtime)
         asks = is_asked(risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
             raise _needs_approval(shown["sentence"])
@@ -252,22 +251,39 @@ async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
     return await human_approval_queue.of_call(call, runtime=runtime) if call else None
 
 
-async def _plan_or_error(action: str, arguments: Mapping[str, Any], runtime: Runtime) -> _Plan | AgentError:
+async def _plan_or_error(
+    action: str, arguments: Mapping[str, Any], runtime: Runtime, call: CallKey | None
+) -> _Plan | AgentError:
     """What the action is, or why it cannot be done; the error is a value because it is to be recorded first."""
     try:
-        return await _plan(action, arguments, runtime)
+        return await _plan(action, arguments, runtime, call)
     except AgentError as error:
         return error
 
 
-async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime) -> _Plan:
+async def _shown(plan: _Plan, runtime: Runtime) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
+    """What the approver is shown, the risk that it has then, and the codes of what raised it."""
+    if plan.proposal is not None:
+        shown = {**plan.proposal.preview, "fingerprint": fingerprint(plan.proposal.preview)}
+        return shown, plan.assessment.risk, ()
+    assert plan.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
+    tried = await preview(plan.statement, plan.assessment, runtime=runtime)
+    return tried, *risk_as_tried(plan.assessment.risk, tried, many_rows=runtime.settings.many_rows)
+
+
+async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, call: CallKey | None = None) -> _Plan:
     tool = tool_named(action)
     if not isinstance(arguments, Mapping):
         raise InvalidArguments(f"{action} takes an object with its arguments, not {type(arguments).__name__}.")
     checked = tool.check(arguments)
-    if tool.statement is None:
-        return _Plan(tool=tool, arguments=checked, statement=None, assessment=_own(tool.name))
     settings = runtime.settings
+    if tool.outside is not None:
+        proposal = await tool.outside.propose(checked, call=call, runtime=runtime)
+        assessment = replace(proposal.assessment, policy_version=POLICY_VERSION)
+        assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
+        return _Plan(tool=tool, arguments=checked, assessment=assessment, proposal=proposal)
+    if tool.statement is None:
+        return _Plan(tool=tool, arguments=checked, assessment=_own(tool.name))
     try:
         statement = parse(await tool.statement(checked, runtime))
         async with runtime.app.connection("agent_assessor") as conn:
@@ -301,15 +317,15 @@ async def _run(plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
     )  # fmt: skip
 
 
-def _approved_statement(approval: Approval, runtime: Runtime) -> Statement:
-    """The statement that was shown to the one who decided. Raises `ActionRefused` when the row is not what was decided."""
+def _approved_effect(approval: Approval, runtime: Runtime) -> Statement | Outside:
+    """What was shown to the one who decided. Raises `ActionRefused` when the row is not what was decided."""
     if approval.database_id != runtime.database_id:
         raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
     if not approval.bound or not approval.preview or not untouched(approval.preview):
         raise ActionRefused(f"Approval {approval.id} was changed after it was asked; it is not executed. Ask again.")
     if approval.policy_version != POLICY_VERSION:
         raise ActionRefused(f"Approval {approval.id} was given under an older policy; it is not executed. Ask again.")
-    return parse(approval.preview["sql"])
+    return tool_named(approval.action).outside or parse(approval.preview["sql"])
 
 
 def _undone(approval: Approval) -> ToolResult:
