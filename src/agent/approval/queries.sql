@@ -5,12 +5,13 @@ INSERT INTO agents.human_approval_queue
 VALUES (%(tenant_id)s, %(database_id)s, %(action)s, %(arguments)s, %(risk_level)s, %(reasons)s, %(summary)s, %(preview)s,
         %(policy_version)s, %(binding)s, %(executable)s, %(requested_by)s, %(thread_id)s, %(turn)s, %(round)s, %(ordinal)s,
         now() + %(timeout)s)
-ON CONFLICT (tenant_id, thread_id, turn, round, ordinal) WHERE thread_id IS NOT NULL DO NOTHING
+ON CONFLICT (tenant_id, thread_id, turn, round, ordinal) WHERE thread_id IS NOT NULL AND status <> 'edited' DO NOTHING
 RETURNING *
 
--- request_of_call: the row that this tool call made before
+-- request_of_call: the row that this tool call made before, as it is after edits
 SELECT * FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
+   AND status <> 'edited'
 
 -- approval: one row
 SELECT * FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND id = %(id)s

@@ -237,8 +237,10 @@ SELECT id FROM logged
 SELECT c.turn, c.round, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.status, c.result,
        coalesce(c.approval_id, q.id) AS approval_id, k.stopped, k.read_only, k.reason, k.changed_by, k.changed_at
   FROM agents.tool_calls c
-  LEFT JOIN agents.human_approval_queue q USING (tenant_id, thread_id, turn, round, ordinal)
-  LEFT JOIN agents.controls k USING (tenant_id)
+  LEFT JOIN agents.human_approval_queue q
+    ON (q.tenant_id, q.thread_id, q.turn, q.round, q.ordinal) = (c.tenant_id, c.thread_id, c.turn, c.round, c.ordinal)
+   AND q.status <> 'edited'
+  LEFT JOIN agents.controls k ON k.tenant_id = c.tenant_id
  WHERE c.tenant_id = %(tenant_id)s AND c.thread_id = %(thread_id)s AND c.turn = %(turn)s AND c.round = %(round)s
    AND c.ordinal = %(ordinal)s
 
