@@ -286,6 +286,81 @@ class Settings(BaseSettings):
         description="Mask columns that look personal or secret in stored profiles and knowledge.",
     )
 
+    trusted_sources: str = Field(
+        "",
+        validation_alias=_env("AGENT_TRUSTED_SOURCES"),
+        description="Comma-separated table.columns (globs allowed) whose values may be sent to or written without a question about where they come from.",
+    )
+
+    # mail
+    smtp_host: str = Field(
+        "",
+        validation_alias=_env("AGENT_SMTP_HOST"),
+        description="Mail server for send_email. Empty: no mail is sent.",
+    )
+    smtp_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        validation_alias=_env("AGENT_SMTP_PORT"),
+        description="Port of the mail server; 0 is 587, with tls 465, with none 25.",
+    )
+    smtp_user: str = Field(
+        "",
+        validation_alias=_env("AGENT_SMTP_USER"),
+        description="User at the mail server. Empty: no login.",
+    )
+    smtp_password: SecretStr | None = Field(
+        None, validation_alias=_env("AGENT_SMTP_PASSWORD"), description="Password at the mail server."
+    )
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        "starttls",
+        validation_alias=_env("AGENT_SMTP_TLS"),
+        description="How the way to the mail server is encrypted: starttls, tls, or none (on this machine only).",
+    )
+    smtp_plain_network: bool = Field(
+        default=False,
+        validation_alias=_env("AGENT_SMTP_PLAIN_NETWORK"),
+        description="Allow AGENT_SMTP_TLS=none over the network, where everybody on the way can read.",
+    )
+    smtp_check_certificate: bool = Field(
+        default=True,
+        validation_alias=_env("AGENT_SMTP_CHECK_CERTIFICATE"),
+        description="Refuse a mail server whose certificate does not prove its name.",
+    )
+    smtp_ca_file: Path | None = Field(
+        None,
+        validation_alias=_env("AGENT_SMTP_CA_FILE"),
+        description="PEM file of a private authority that signed the mail server's certificate.",
+    )
+    smtp_from: str = Field(
+        "",
+        validation_alias=_env("AGENT_SMTP_FROM"),
+        description="Address that mail is sent from.",
+    )
+    smtp_timeout: float = Field(
+        20.0,
+        gt=0,
+        le=600,
+        validation_alias=_env("AGENT_SMTP_TIMEOUT"),
+        description="Seconds to wait for each answer of the mail server.",
+    )
+    email_domains: str = Field(
+        "",
+        validation_alias=_env("AGENT_EMAIL_DOMAINS"),
+        description="Comma-separated domains (globs allowed) that mail may go to and link to without being HIGH risk. Empty: none.",
+    )
+    email_refuse_others: bool = Field(
+        default=False,
+        validation_alias=_env("AGENT_EMAIL_REFUSE_OTHERS"),
+        description="Refuse mail to domains, or with links to domains, outside AGENT_EMAIL_DOMAINS, instead of asking.",
+    )
+    email_outbox: Path | None = Field(
+        None,
+        validation_alias=_env("AGENT_EMAIL_OUTBOX"),
+        description="Folder that gets mail as .eml files where no AGENT_SMTP_HOST is set.",
+    )
+
     # logging
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning",
@@ -315,10 +390,10 @@ class Settings(BaseSettings):
             check_postgres_url(value.get_secret_value())
         return value
 
-    @field_validator("home")
+    @field_validator("home", "smtp_ca_file", "email_outbox")
     @classmethod
-    def _is_absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _is_absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().absolute() if value is not None else None
 
     @field_validator("tenant_id", "user")
     @classmethod

@@ -1,0 +1,193 @@
+"""A mail as text: its addresses, its links, and the message that is sent. Pure; what is not plainly harmless is refused.
+
+What an approver reads must be what the recipient gets: no line breaks in headers, no invisible characters, one way to
+write an address, and every link named with the host that a browser would go to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
+
+MOST_RECIPIENTS = 20
+MOST_SUBJECT = 200
+MOST_BODY = 50_000
+
+# No %, ! or quotes: mail servers may read them as the way to another domain.
+_LOCAL = re.compile(r"[A-Za-z0-9#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9#$&'*+/=?^_`{|}~-]+)*")
+_DOMAIN = re.compile(r"(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)+(?!-)(?=[a-z0-9-]*[a-z])[a-z0-9-]{2,63}(?<!-)")
+# Joiners that writing and emoji need; all other format characters are invisible or change the direction of the text.
+_JOINERS = {"\u200c", "\u200d"}
+# What browsers read as a dot, and as a slash.
+_DOTS = str.maketrans("\u3002\uff0e\uff61\\", ".../")
+_ADDRESS_IN_TEXT = re.compile(r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
+_SCHEME = re.compile(r"\b(?:https?|ftp|wss?|file|tel|sms)\s?:/{0,3}[^\s<>\"']+", re.I)
+_BARE = re.compile(
+    r"(?<![\w@./-])(?:[\w-]+\.)+(?P<top>[^\W\d_]{2,24}|xn--[\w-]+)(?::\d+)?(?![\w@])(?:[/?#][^\s<>\"']*)?", re.I
+)
+# Words with a dot that no mail program makes a link of, or that lead nowhere.
+_FILES = frozenset(
+    [
+        "pdf",
+        "txt",
+        "csv",
+        "tsv",
+        "json",
+        "xml",
+        "yaml",
+        "yml",
+        "sql",
+        "xls",
+        "xlsx",
+        "doc",
+        "docx",
+        "ppt",
+        "pptx",
+        "odt",
+        "ods",
+        "png",
+        "jpg",
+        "jpeg",
+        "gif",
+        "svg",
+        "eml",
+        "log",
+        "html",
+        "htm",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One mail, checked; see `letter`."""
+
+    sender: str
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    subject: str
+    body: str
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Everybody who gets it, each once."""
+        return tuple(dict.fromkeys((*self.to, *self.cc)))
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """What a mail program may make a link of."""
+        return links_in(f"{self.subject}\n{self.body}")
+
+
+def letter(*, sender: str, to: Iterable[str], cc: Iterable[str] = (), subject: str, body: str) -> Letter:
+    """A checked mail. Raises `ValueError` with what to change."""
+    made = Letter(
+        sender=sender,
+        to=tuple(map(address, to)),
+        cc=tuple(map(address, cc)),
+        subject=_line(subject),
+        body=_text(body.replace("\r\n", "\n").replace("\r", "\n"), "body"),
+    )
+    if not made.to:
+        raise ValueError("to: name at least one address")
+    if len(made.recipients) > MOST_RECIPIENTS:
+        raise ValueError(f"to and cc name {len(made.recipients)} addresses; the most is {MOST_RECIPIENTS}")
+    if len(made.body) > MOST_BODY:
+        raise ValueError(f"body has {len(made.body):,} characters; the most is {MOST_BODY:,}")
+    return made
+
+
+def address(text: str) -> str:
+    """A plain address with its domain in lower case ASCII. Raises `ValueError`."""
+    local, _, domain = text.strip().rpartition("@")
+    ascii_domain = _ascii(domain)
+    if len(local) > 64 or not _LOCAL.fullmatch(local) or not ascii_domain:
+        raise ValueError(f"{text[:100]!r} is not a plain address: write it as name@example.com, without a display name")
+    return f"{local}@{ascii_domain}"
+
+
+def domain_of(target: str) -> str:
+    """The host that an address or link leads to, in lower case ASCII; '' where that is not certain."""
+    if "/" not in target and "@" in target:
+        return _ascii(target.rpartition("@")[2])
+    text = target.translate(_DOTS)
+    try:
+        host = urlsplit(text if "://" in text else f"//{text}").hostname
+    except ValueError:
+        return ""
+    return _ascii(host or "")
+
+
+def is_listed(domain: str, globs: str) -> bool:
+    """Whether `domain` is in a comma-separated list of globs."""
+    patterns = [pattern.strip().lower() for pattern in globs.split(",") if pattern.strip()]
+    return bool(domain) and any(fnmatchcase(domain, pattern) for pattern in patterns)
+
+
+def links_in(text: str) -> tuple[str, ...]:
+    """Links, bare domains and addresses in `text`, each once, as they are written."""
+    text = unicodedata.normalize("NFKC", text).translate(_DOTS)
+    found = [match.group().rstrip(".,;:!?)]}") for match in _SCHEME.finditer(text)]
+    rest = _SCHEME.sub(" ", text)
+    found += [match.group().rstrip(".") for match in _ADDRESS_IN_TEXT.finditer(rest)]
+    rest = _ADDRESS_IN_TEXT.sub(" ", rest)
+    found += [match.group().rstrip(".,;:!?)") for match in _BARE.finditer(rest) if _is_link(match)]
+    return tuple(dict.fromkeys(found))
+
+
+def _is_link(match: re.Match[str]) -> bool:
+    return match["top"].lower() not in _FILES
+
+
+def message_id(key: str, sender: str) -> str:
+    """The same Message-ID for the same key, so that what is sent twice can be known as one."""
+    return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{sender.rpartition('@')[2]}>"
+
+
+def compose(mail: Letter, *, identifier: str, date: datetime) -> EmailMessage:
+    """The message as it is sent: the same bytes for the same letter, identifier and date."""
+    message = EmailMessage(policy=SMTP)
+    message["From"] = mail.sender
+    message["To"] = ", ".join(mail.to)
+    if mail.cc:
+        message["Cc"] = ", ".join(mail.cc)
+    message["Subject"] = mail.subject
+    message["Date"] = format_datetime(date)
+    message["Message-ID"] = identifier
+    plain = mail.body.isascii() and all(len(line) < 900 for line in mail.body.split("\n"))
+    message.set_content(mail.body, cte="7bit" if plain else "quoted-printable")
+    return message
+
+
+def _ascii(domain: str) -> str:
+    """A domain as mail servers know it, or '' for what is none (a number, one word, a forged label)."""
+    try:
+        text = domain.encode("idna").decode("ascii").lower().rstrip(".")
+    except UnicodeError:
+        return ""
+    return text if len(text) <= 253 and _DOMAIN.fullmatch(text) else ""
+
+
+def _line(subject: str) -> str:
+    text = _text(subject, "subject").strip()
+    if not text or len(text) > MOST_SUBJECT or "\n" in text or "\t" in text:
+        raise ValueError(f"subject must be one line of 1 to {MOST_SUBJECT} characters")
+    return text
+
+
+def _text(text: str, name: str) -> str:
+    for place, character in enumerate(text):
+        kind = unicodedata.category(character)
+        hidden = kind in {"Cc", "Cs", "Cf", "Co", "Zl", "Zp"} and character not in {"\n", "\t", *_JOINERS}
+        if hidden:
+            raise ValueError(f"{name} holds the invisible character U+{ord(character):04X} at {place}: leave it out")
+    return text

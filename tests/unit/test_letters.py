@@ -1,0 +1,127 @@
+"""Mail as text: hostile addresses and headers are refused, links are found with the host they lead to, bytes repeat."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import SMTP
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.providers.letters import Letter, address, compose, domain_of, is_listed, letter, links_in, message_id
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def written(**parts: object) -> Letter:
+    values = {"sender": "agent@firm.example", "to": ["anna@firm.example"], "subject": "Hello", "body": "Hi.\n"}
+    return letter(**{**values, **parts})  # type: ignore[arg-type]  # tests pass hostile values
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("Anna.Smith+x@Firm.Example", "Anna.Smith+x@firm.example"),
+        (" anna@firm.example ", "anna@firm.example"),
+        ("info@bücher.example", "info@xn--bcher-kva.example"),
+    ],
+)
+def test_an_address_is_written_one_way(text: str, plain: str) -> None:
+    assert address(text) == plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "anna", "anna@", "@firm.example", "anna@localhost", "anna@10.0.0.1", "anna@[10.0.0.1]", "a b@firm.example",
+        "Anna <anna@firm.example>", "anna@firm.example, eve@evil.example", "anna@firm.example\nBcc: eve@evil.example",
+        "anna@firm.example\r\nBcc: eve@evil.example", '"anna@firm.example"@evil.example', "eve%evil.example@firm.example",
+        "evil.example!eve@firm.example", "@evil.example:anna@firm.example", "a..b@firm.example", ".a@firm.example",
+        "änna@firm.example", "anna@firm..example", "anna@-firm.example", "x" * 65 + "@firm.example",
+        "anna@" + "x" * 64 + ".example", "anna@firm.example\0", "anna@fi\u202erm.example", "anna@firm.example>",
+    ],
+)  # fmt: skip
+def test_what_is_not_a_plain_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="plain address"):
+        address(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Hi\nBcc: eve@evil.example", "Hi\r\nX: y", "", " ", "x" * 201, "a\0b", "a\u202eb", "\ud800", "a\u2028b"]
+)
+def test_a_subject_is_one_visible_line(text: str) -> None:
+    with pytest.raises(ValueError, match="subject"):
+        written(subject=text)
+
+
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\u202e", "\u2066", "\u200b", "\U000e0041", "\ud800", "\x85"])
+def test_a_body_holds_nothing_invisible(character: str) -> None:
+    with pytest.raises(ValueError, match="invisible"):
+        written(body=f"a{character}b")
+
+
+def test_a_letter_goes_to_somebody_and_not_to_everybody() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        written(to=[])
+    with pytest.raises(ValueError, match="most is 20"):
+        written(to=[f"a{number}@firm.example" for number in range(21)])
+    assert written(to=["a@firm.example", "a@FIRM.example"]).recipients == ("a@firm.example",)
+
+
+@given(
+    st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" ") | st.just("\n"), max_size=3_000),
+    st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=200),
+)
+def test_the_recipient_reads_what_was_shown_and_the_bytes_repeat(body: str, subject: str) -> None:
+    mail = written(body=body, subject=subject)
+    composed = [compose(mail, identifier=message_id("k", mail.sender), date=NOW).as_bytes() for _ in range(2)]
+    assert composed[0] == composed[1]
+    assert composed[0].isascii()
+    assert max(map(len, composed[0].split(b"\r\n"))) < 1_000
+    read = message_from_bytes(composed[0], policy=SMTP)
+    assert read.get_content().replace("\r\n", "\n").rstrip("\n") == mail.body.rstrip("\n")
+    assert str(read["Subject"]) == mail.subject
+    assert sorted(read.keys()) == sorted(
+        ["From", "To", "Subject", "Date", "Message-ID", "Content-Type", "Content-Transfer-Encoding", "MIME-Version"]
+    )
+
+
+def test_one_key_has_one_message_id() -> None:
+    assert message_id("7", "a@firm.example") == message_id("7", "a@firm.example")
+    assert message_id("7", "a@firm.example") != message_id("8", "a@firm.example")
+    assert message_id("7", "a@firm.example").endswith("@firm.example>")
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("see https://docs.firm.example/a?b=c.", ["docs.firm.example"]),
+        ("see HTTP://EVIL.example:8080/x", ["evil.example"]),
+        ("go to www.evil.example or evil.example/login", ["www.evil.example", "evil.example"]),
+        ("just evil.example", ["evil.example"]),
+        ("https://firm.example@evil.example/", ["evil.example"]),
+        ("https://evil.example\\@firm.example/", ["evil.example"]),
+        ("https://evil\u3002example/ and \uff45\uff56\uff49\uff4c.example", ["evil.example", "evil.example"]),
+        ("https://%65vil.example/", [""]),
+        ("https://10.0.0.1/x http://0x7f000001/ http://localhost/", ["", "", ""]),
+        ("[here](https://evil.example)", ["evil.example"]),
+        ("mail eve@evil.example", ["evil.example"]),
+        ("https://bücher.example/", ["xn--bcher-kva.example"]),
+        ("https:evil.example/x", [""]),
+        ("the file report.pdf, 3.5 hours, e.g. at 5 p.m.", []),
+        ("nothing here", []),
+    ],
+)  # fmt: skip
+def test_links_are_found_with_the_host_they_lead_to(text: str, hosts: list[str]) -> None:
+    assert [domain_of(link) for link in links_in(text)] == hosts
+
+
+def test_a_domain_is_listed_by_globs_that_fit_it_whole() -> None:
+    globs = "firm.example, *.partner.example"
+    assert is_listed("firm.example", globs)
+    assert is_listed("mail.partner.example", globs)
+    for other in ("", "evil.example", "xfirm.example", "firm.example.evil.example", "partner.example"):
+        assert not is_listed(other, globs)
+    assert not is_listed("firm.example", "")
