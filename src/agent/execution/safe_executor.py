@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from agent.execution import effects
 from agent.execution.catalog import facts_of
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
+from agent.execution.heard import Heard, heard_by, secret_in, untrusted, without_secrets
 from agent.execution.log import record
 from agent.execution.preview import fingerprint, preview, untouched
 from agent.execution.proposals import Outside, Proposal
@@ -41,10 +42,11 @@ from agent.execution.risk import is_asked, is_plain, one_row, risk_as_tried, und
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION, judge
+from agent.execution.written_values import written_values
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
 from agent.threads import StoredCall, threads
-from agent.types import Assessment, CallKey, RiskLevel, ToolResult
+from agent.types import RISK_LEVELS, Assessment, CallKey, RiskLevel, ToolResult
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
@@ -56,13 +58,17 @@ _CHANGED = " The database's schema has changed since it was shown to you: look w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """An action understood: its tool and checked arguments, the statement or proposal it makes (if any), and the assessment."""
+    """An action understood: its tool and checked arguments, the statement or proposal it makes (if any), and the assessment.
+
+    `origins` are sentences about values that come neither from the user nor from a trusted place.
+    """
 
     tool: Tool
     arguments: Any
     assessment: Assessment
     statement: Statement | None = None
     proposal: Proposal | None = None
+    origins: tuple[str, ...] = ()
 
     @property
     def writes(self) -> bool:
@@ -80,6 +86,7 @@ class _Request:
     actor: str | None = None
     call: CallKey | None = None
     wait: bool = True
+    heard: Heard = field(default_factory=Heard)
     started: float = field(default_factory=time.monotonic)
 
 
@@ -120,9 +127,11 @@ class SafeExecutor:
         request = _Request(
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait
         )
-        asked, switches, plan = await asyncio.gather(
-            _asked(call, runtime), controls.state(runtime=runtime), _plan_or_error(action, arguments, runtime, call)
+        asked, switches, heard = await asyncio.gather(
+            _asked(call, runtime), controls.state(runtime=runtime), heard_by(call, runtime=runtime)
         )
+        request = replace(request, heard=heard)
+        plan = await _plan_or_error(request, runtime)
         return await self._execute(request, plan, asked=asked, switches=switches, runtime=runtime)
 
     async def take(self, key: CallKey, *, runtime: Runtime | None = None) -> TakenCall | None:
@@ -140,9 +149,10 @@ class SafeExecutor:
         """`execute` a stored call without waiting for a human; its result, or that it waits, is stored with it."""
         runtime = runtime or await current_runtime()
         call = taken.stored
-        request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False)
+        heard = await heard_by(call.key, runtime=runtime)
+        request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, heard=heard)
         asked = await human_approval_queue.get(call.approval_id, runtime=runtime) if call.approval_id else None
-        plan = await _plan_or_error(call.tool, call.arguments, runtime, call.key)
+        plan = await _plan_or_error(request, runtime)
         return await self._execute(request, plan, asked=asked, switches=taken.switches, runtime=runtime)
 
     async def _execute(
@@ -251,24 +261,55 @@ async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
     return await human_approval_queue.of_call(call, runtime=runtime) if call else None
 
 
-async def _plan_or_error(
-    action: str, arguments: Mapping[str, Any], runtime: Runtime, call: CallKey | None
-) -> _Plan | AgentError:
+async def _plan_or_error(request: _Request, runtime: Runtime) -> _Plan | AgentError:
     """What the action is, or why it cannot be done; the error is a value because it is to be recorded first."""
     try:
-        return await _plan(action, arguments, runtime, call)
+        plan = await _plan(request.action, request.arguments, runtime, request.call)
+        return await _traced(plan, request, runtime)
     except AgentError as error:
         return error
+
+
+async def _traced(plan: _Plan, request: _Request, runtime: Runtime) -> _Plan:
+    """The plan with what its values say about it: where they come from, and whether there is a secret among them."""
+    origins, reasons = [], []
+    if request.call is not None and plan.statement is not None and plan.writes:
+        found = await untrusted(written_values(plan.statement), request.heard, runtime=runtime)
+        origins, reasons = [one.sentence for one in found], [f"origin:{one.place}" for one in found]
+    secret = secret_in(request.arguments, request.heard.secrets)
+    if secret is not None and not plan.writes:
+        raise ActionRefused(
+            f"Refused: the arguments repeat a secret that was read ({secret}). Name its row instead, as a sub-select can."
+        )
+    if secret is not None:
+        origins.append(f"It repeats a secret that was read: {secret}.")
+        reasons.append("secret")
+    if not origins:
+        return plan
+    settings, assessment = runtime.settings, plan.assessment
+    raised = replace(
+        assessment,
+        risk=max(assessment.risk, "HIGH", key=RISK_LEVELS.index),
+        reasons=tuple(dict.fromkeys((*assessment.reasons, *reasons))),
+    )
+    raised = under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse)
+    return replace(plan, assessment=raised, origins=tuple(origins))
 
 
 async def _shown(plan: _Plan, runtime: Runtime) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
     """What the approver is shown, the risk that it has then, and the codes of what raised it."""
     if plan.proposal is not None:
-        shown = {**plan.proposal.preview, "fingerprint": fingerprint(plan.proposal.preview)}
-        return shown, plan.assessment.risk, ()
+        shown = _with_origins(plan.proposal.preview, plan.origins)
+        return {**shown, "fingerprint": fingerprint(shown)}, plan.assessment.risk, ()
     assert plan.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
     tried = await preview(plan.statement, plan.assessment, runtime=runtime)
-    return tried, *risk_as_tried(plan.assessment.risk, tried, many_rows=runtime.settings.many_rows)
+    risk, raised = risk_as_tried(plan.assessment.risk, tried, many_rows=runtime.settings.many_rows)
+    shown = _with_origins(tried, plan.origins)
+    return {**shown, "fingerprint": fingerprint(shown)}, risk, raised
+
+
+def _with_origins(shown: Mapping[str, Any], origins: Sequence[str]) -> Mapping[str, Any]:
+    return {**shown, "origins": [*shown.get("origins", ()), *origins]} if origins else shown
 
 
 async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, call: CallKey | None = None) -> _Plan:
@@ -379,6 +420,7 @@ async def _record(
 ) -> int:
     """Log what came of it; unless it is to be tried again (`final`), it is the outcome of the tool call too."""
     arguments = request.arguments if isinstance(request.arguments, Mapping) else {"arguments": request.arguments}
+    arguments = without_secrets(arguments, request.heard.secrets)
     return await record(
         request.action,
         arguments,

@@ -61,17 +61,20 @@ _REACHES_A_PERSON = word_set(
     """
 )
 
+_KEY_SHAPES = (
+    re.compile(r"\beyJ[\w-]{8,}"),  # JSON web token
+    re.compile(r"\b(?:sk|pk|rk|ghp|gho|xox[abp])[-_][\w-]{8,}"),  # keys of well-known services
+    re.compile(r"-----BEGIN [^-]*-----[\sA-Za-z0-9+/=]*"),  # PEM
+    re.compile(r"://[^/\s:]+:[^/\s@]+@"),  # URL with a password
+    re.compile(r"\$(?:2[aby]|argon2\w*|5|6)\$[\w./$=,+-]*"),  # password hash
+    re.compile(r"\b[0-9a-fA-F]{32,}\b"),  # digest or key
+)
 _SHAPES = (
+    *_KEY_SHAPES,
     re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+"),  # e-mail address
     re.compile(r"\b[A-Z]{2}\d{2}[ ]?(?:[A-Z0-9]{4}[ ]?){2,7}[A-Z0-9]{1,4}\b"),  # IBAN
     re.compile(r"\b\d{3}-\d{2}-\d{4}\b"),  # US social security number
-    re.compile(r"\beyJ[\w-]{8,}"),  # JSON web token
-    re.compile(r"\b(?:sk|pk|rk|ghp|gho|xox[abp])[-_][\w-]{8,}"),  # keys of well-known services
-    re.compile(r"-----BEGIN "),  # PEM
     re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b"),  # IPv4 address
-    re.compile(r"://[^/\s:]+:[^/\s@]+@"),  # URL with a password
-    re.compile(r"\$(?:2[aby]|argon2\w*|5|6)\$"),  # password hash
-    re.compile(r"\b[0-9a-fA-F]{32,}\b"),  # digest or key
 )
 _NUMBER_LIKE = re.compile(r"[+(]?\d[\d\s()./-]{6,}\d")
 _DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -89,6 +92,30 @@ def looks_sensitive(column: str, *, table: str = "", siblings: Iterable[str] = (
     if any(stem in joined for stem in _INSIDE) or any(_holds(own, phrase) for phrase in _PHRASES):
         return True
     return own == ("name",) and _is_about_people(table, siblings)
+
+
+def looks_secret(column: str) -> bool:
+    """Whether a column looks by its name as if who knows its values can do something with them: passwords, tokens, keys."""
+    own = _words(column)
+    joined = "".join(own)
+    opens = (
+        ("api", "key"),
+        ("access", "key"),
+        ("private", "key"),
+        ("secret", "key"),
+        ("auth", "key"),
+        ("recovery", "code"),
+    )
+    return (
+        bool(set(own) & (_SECRET - {"session", "webhook", "digest"}))
+        or any(stem in joined for stem in ("passw", "secret", "credential", "apikey"))
+        or any(_holds(own, phrase) for phrase in opens)
+    )
+
+
+def keys_in(text: str) -> list[str]:
+    """The parts of a text that have the shape of a key, a token or a hash."""
+    return [match.group() for shape in _KEY_SHAPES for match in shape.finditer(text)]
 
 
 def looks_sensitive_value(value: str) -> bool:
