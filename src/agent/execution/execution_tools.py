@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import InvalidArguments, UnknownTool
-from agent.execution import client_status, queries_from_data
+from agent.execution import client_status, queries_from_data, send_email
 from agent.execution.proposals import Outside
 from agent.execution.tool_arguments import (
     DescribeSchema,
@@ -23,6 +23,7 @@ from agent.execution.tool_arguments import (
     QueryData,
     Remember,
     SearchMemory,
+    SendEmail,
     UpdateClientStatus,
 )
 from agent.runtime import Runtime
@@ -152,6 +153,12 @@ _TOOLS = (
         description="Remember one statement for later conversations.",
         arguments=Remember,
         run=_remember,
+    ),
+    Tool(
+        name="send_email",
+        description="Send a mail as plain text. Whoever must agree is asked first.",
+        arguments=SendEmail,
+        outside=send_email.OUTSIDE,
     ),
 )
 _BY_NAME = {tool.name: tool for tool in _TOOLS}

@@ -61,3 +61,10 @@ class UpdateClientStatus(_Arguments):
         None, min_length=1, max_length=400, description="The client's name, when the key is not known."
     )
     status: str | int = Field(description="The new status.")
+
+
+class SendEmail(_Arguments):
+    to: list[str] = Field(min_length=1, max_length=20, description="Plain addresses, such as name@example.com.")
+    cc: list[str] = Field(default_factory=list, max_length=20)
+    subject: str = Field(min_length=1, max_length=200)
+    body: str = Field(min_length=1, max_length=50_000, description="Plain text.")
