@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+from benchmarks.writes import traps
 
 from agent.approval.human_approval import human_approval_queue
 from agent.execution.log import executions
@@ -145,6 +145,9 @@ async def test_a_write_of_one_row_by_its_key_is_low_and_asks_nobody(store: Runti
         "UPDATE cased SET note = 'x' WHERE name = 'a'",
         "INSERT INTO plain (id) VALUES (900)",
         "TRUNCATE plain",
+        "UPDATE plain SET a = 1 WHERE id = 5 AND EXISTS (SELECT FROM pairs)",
+        "UPDATE plain SET a = 1 WHERE id = 5 AND random() < 0.5",
+        "UPDATE pg_catalog.pg_am SET amname = 'x' WHERE oid = 2",
     ],
 )
 async def test_whatever_else_could_come_of_a_write_makes_it_more_than_low(store: Runtime, sql: str) -> None:
@@ -153,36 +156,25 @@ async def test_whatever_else_could_come_of_a_write_makes_it_more_than_low(store:
     assert assessment.risk != "LOW"
 
 
-CONDITIONS = [
-    "{key} = {n}", "{n} = {key}", "{key} = {n} AND a < {m}", "{key} = {n} OR a = {m}", "{key} IN ({n})", "{key} = {n} + 0",
-    "a = {m}", "({key} = {n}) AND (b = 1 OR true)", "{key} >= {n} AND {key} <= {n}", "NOT ({key} <> {n})", "true",
-    "{key} = {n} AND {key} = {n}", "({key}, a) = ({n}, {m})", "{key} = abs({n})", "{key} = {n} AND false", "{key} = {n}::bigint",
-]  # fmt: skip
-CHANGES = ["UPDATE {t} SET {c} = {m} WHERE ", "UPDATE {t} AS x SET {c} = x.a + 1 WHERE ", "DELETE FROM {t} WHERE "]
-SHAPES = {"plain": ("id", ("a", "b")), "pairs": ("b", ("a",)), "counted": ("id", ("a",))}
+@pytest.fixture
+async def trapped(cluster: Cluster) -> AsyncIterator[Runtime]:
+    runtime = await open_runtime(cluster.database(cluster.template("traps", traps.fill), ask_from="MEDIUM"))
+    with use_runtime(runtime):
+        yield runtime
+    await runtime.close()
 
 
-async def test_nothing_that_is_low_touches_more_than_one_row(store: Runtime) -> None:
-    chance, low, tried = random.Random(5), 0, 0
-    with admin(store) as conn:
-        while low < 500:
-            table = chance.choice(["plain"] * 8 + ["pairs", "counted"])
-            key, columns = SHAPES[table]
-            values = {
-                "t": table,
-                "key": key,
-                "n": chance.randint(1, 60),
-                "m": chance.randint(0, 5),
-                "c": chance.choice(columns),
-            }
-            sql = (chance.choice(CHANGES) + chance.choice(CONDITIONS)).format(**values)
-            tried += 1
-            if await risk_of(sql) != "LOW":
-                continue
-            low += 1
-            with conn.transaction(force_rollback=True):
-                assert conn.execute(sql).rowcount <= 1, sql
-    print(f"\nrisk: {low} of {tried} generated writes are LOW, and none of them touches more than one row")
+async def test_nothing_that_is_low_touches_more_than_one_row_or_anything_else(trapped: Runtime) -> None:
+    result = await traps.run(trapped.settings.database_url.get_secret_value(), low=500, seed=5)
+    assert (result.low, result.wrong) == (500, [])
+    print(f"\nrisk: {result.low} of {result.tried} generated writes are LOW; more than one row or anything else: 0")
+
+
+async def test_nothing_is_low_where_an_equals_of_the_applications_own_could_be_meant(trapped: Runtime) -> None:
+    assert await risk_of("UPDATE plain SET a = 1 WHERE id = 5") == "LOW"
+    with admin(trapped) as conn:
+        conn.execute(traps.SHADOWED_OPERATOR)
+    assert await risk_of("UPDATE plain SET a = 1 WHERE id = 5") == "MEDIUM"
 
 
 async def test_many_rows_and_heavy_locks_are_high(store: Runtime, cluster: Cluster) -> None:
@@ -199,6 +191,7 @@ async def test_many_rows_and_heavy_locks_are_high(store: Runtime, cluster: Clust
     )
     approval = await human_approval_queue.get(asked["approval_id"])
     assert approval.preview["not_previewed"]  # agent_actor owns nothing: it would fail as things are
+    assert risk_as_tried("LOW", {"row_count": 11, "tables": [], "lock": ""}, many_rows=10)[0] == "HIGH"
     heavy = {"row_count": None, "tables": [], "lock": "AccessExclusiveLock"}
     assert risk_as_tried("MEDIUM", heavy, many_rows=10) == ("HIGH", ("lock:AccessExclusiveLock",))
     assert risk_as_tried("CRITICAL", heavy, many_rows=10)[0] == "CRITICAL"

@@ -22,20 +22,22 @@ _HEAVY_LOCK = "ShareRowExclusiveLock"
 _VALUE_PARTS = frozenset(
     {"A_Const", "TypeCast", "TypeName", "ColumnRef", "A_Expr", "String", "Integer", "Float", "Boolean", "BitString"}
 )
+_CONDITION_PARTS = _VALUE_PARTS | {"BoolExpr", "NullTest", "BooleanTest", "List"}
 
 
 def risk_as_tried(risk: RiskLevel, shown: Mapping[str, Any], *, many_rows: int) -> tuple[RiskLevel, tuple[str, ...]]:
     """The risk of a statement whose preview is `shown`, and the codes of what raised it."""
-    reasons = []
-    if risk == "LOW" and ((shown["row_count"] or 0) > 1 or len(shown["tables"]) > 1):
-        return "MEDIUM", ("rows:more-than-one",)
+    found: list[tuple[RiskLevel, str]] = [(risk, "")]
     rows = sum(table["inserted"] + table["updated"] + table["deleted"] for table in shown["tables"])
-    if max(rows, shown["row_count"] or 0) > many_rows:
-        reasons.append("rows:many")
+    rows = max(rows, shown["row_count"] or 0)
+    if risk == "LOW" and (rows > 1 or len(shown["tables"]) > 1):
+        found.append(("MEDIUM", "rows:more-than-one"))
+    if rows > many_rows:
+        found.append(("HIGH", "rows:many"))
     if shown["lock"] and LOCKS.index(shown["lock"]) >= LOCKS.index(_HEAVY_LOCK):
-        reasons.append(f"lock:{shown['lock']}")
-    floor: RiskLevel = "HIGH" if reasons else "LOW"
-    return max(risk, floor, key=RISK_LEVELS.index), tuple(reasons)
+        found.append(("HIGH", f"lock:{shown['lock']}"))
+    worst = max((level for level, _ in found), key=RISK_LEVELS.index)
+    return worst, tuple(reason for _, reason in found if reason)
 
 
 def is_asked(risk: RiskLevel, ask_from: RiskLevel) -> bool:
@@ -75,6 +77,8 @@ def one_row(statement: Statement) -> OneRow | None:
         return None
     others = node.from_clause if statement.kind == "UpdateStmt" else node.using_clause
     if others or node.HasField("with_clause") or node.HasField("returning_clause"):
+        return None
+    if any(kind_of(inner) not in _CONDITION_PARTS for inner in walk(node.where_clause)):
         return None
     changed = _changed(node) if statement.kind == "UpdateStmt" else frozenset()
     if changed is None:
@@ -157,7 +161,10 @@ def _constant(side: Message) -> str | None:
 
 
 async def is_plain(write: OneRow, conn: Connection) -> bool:
-    """Whether the catalogs say that `write` changes one row at most and that nothing else comes of it."""
+    """Whether the catalogs say that `write` changes one row at most and that nothing else comes of it.
+
+    `conn` is of the login that will run it: another one may find another table by the same name.
+    """
     values = {
         "schema": write.table.schema or None, "name": write.table.name, "pinned": sorted(write.pinned),
         "changed": sorted(write.changed), "deletes": write.kind == "DeleteStmt",

@@ -331,8 +331,11 @@ async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, cal
             facts = await facts_of(
                 statement, conn, with_policies=not settings.reader_bypass_rls, with_sources=bool(settings.deny.strip())
             )
-            assessment = judge(statement, facts, deny=settings.deny)
-            if assessment.reasons in _MAYBE_LOW and (write := one_row(statement)) and await is_plain(write, conn):
+        assessment = judge(statement, facts, deny=settings.deny)
+        if assessment.reasons in _MAYBE_LOW and (write := one_row(statement)):
+            async with runtime.app.connection("agent_actor") as conn:
+                plain = await is_plain(write, conn)
+            if plain:
                 assessment = replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
     except psycopg.Error as error:
         raise failure(error, settings.statement_timeout) from error
