@@ -118,3 +118,7 @@ class BudgetExceeded(OperatorError):
 
 class OutcomeUnknown(OperatorError):
     """Whether the action happened is not known; a human must look."""
+
+
+class SandboxUnavailable(OperatorError):
+    """The sandbox for tools of the agent's making does not work."""

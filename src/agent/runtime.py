@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,8 @@ class Runtime:
     """`db` holds the agent's tables, `app` is the application database (the same object when they are one).
 
     `model` is None unless somebody gave one; `chat_client()` then makes it from the settings, once.
-    `made` keeps what upper layers build once for this runtime (the compiled graph).
+    `made` keeps what upper layers build once for this runtime (the compiled graph); `at_close` is what they still do
+    before its connections are closed.
     """
 
     settings: Settings
@@ -44,6 +45,7 @@ class Runtime:
     embedder: Embedder
     model: ChatClient | None = None
     made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    at_close: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def shared(self) -> bool:
@@ -77,6 +79,8 @@ class Runtime:
 
     async def close(self) -> None:
         """Close every connection."""
+        for finish in self.at_close:
+            await finish()
         # Embedders that call out have one; the protocol asks only for what callers use.
         close_embedder = getattr(self.embedder, "close", None)
         if close_embedder is not None:

@@ -280,6 +280,27 @@ class Settings(BaseSettings):
         validation_alias=_env("AGENT_DENY"),
         description="Comma-separated tables or table.columns (globs allowed) that never reach a model.",
     )
+    tool_seconds: float = Field(
+        2.0,
+        gt=0,
+        le=60,
+        validation_alias=_env("AGENT_TOOL_SECONDS"),
+        description="Seconds that a tool of the agent's making may compute in one call.",
+    )
+    tool_memory_mb: int = Field(
+        64,
+        ge=8,
+        le=1024,
+        validation_alias=_env("AGENT_TOOL_MEMORY_MB"),
+        description="Most memory of such a tool, in millions of bytes.",
+    )
+    tool_calls: int = Field(
+        50,
+        ge=0,
+        le=500,
+        validation_alias=_env("AGENT_TOOL_CALLS"),
+        description="Most host functions (queries, mails ...) that such a tool may call in one call.",
+    )
     mask_personal: bool = Field(
         default=True,
         validation_alias=_env("AGENT_MASK_PERSONAL"),
