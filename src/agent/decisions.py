@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
@@ -18,8 +18,26 @@ from agent.types import ToolResult, Usage
 
 # Messages of about this many turns stay in the graph's state, for Studio; the model is shown our rows instead.
 _MESSAGES_KEPT = 40
-# The words of LangChain's human-in-the-loop requests, and those of Agent Inbox.
-_DECISIONS: dict[str, Decision] = {"approve": "approve", "reject": "reject", "accept": "approve", "ignore": "reject"}
+# The words of LangChain's human-in-the-loop requests, those of Agent Inbox, and one of our own ("delegate").
+_DECISIONS: dict[str, Decision] = {
+    "approve": "approve", "reject": "reject", "edit": "edit", "respond": "respond", "delegate": "delegate",
+    "accept": "approve", "ignore": "reject", "response": "respond",
+}  # fmt: skip
+_HOW_TO_ANSWER = (
+    'Answer with {"type": "approve"}, {"type": "reject", "message": "why"}, {"type": "edit", "edited_action": '
+    '{"name": "...", "args": {...}}} or {"type": "respond", "message": "..."}. '
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """A decision in a resume value. `problem` says why it is none; then nothing is decided."""
+
+    decision: Decision | None = None
+    message: str | None = None
+    arguments: dict[str, Any] | None = None
+    delegate_to: str | None = None
+    problem: str = ""
 
 
 def new_question(state: State) -> HumanMessage | None:
@@ -67,31 +85,70 @@ def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
 
 def approval_request(approval: Approval, *, problem: str = "") -> dict[str, Any]:
     """The interrupt's payload, in the form that LangChain's human-in-the-loop tools render."""
+    # Who asks from Python only wants to know, and acts on its own arguments: there is nothing to edit.
+    allowed = ["approve", "edit", "reject", "respond"] if approval.executable else ["approve", "reject", "respond"]
     return {
         "action_requests": [
             {"name": approval.action, "args": approval.arguments, "description": f"{problem}{approval.summary}"}
         ],
-        "review_configs": [{"action_name": approval.action, "allowed_decisions": ["approve", "reject"]}],
+        "review_configs": [{"action_name": approval.action, "allowed_decisions": allowed}],
         "approval_id": approval.id,
+        "binding": approval.binding,
         "risk_level": approval.risk_level,
         "preview": approval.preview,
         "expires_at": approval.expires_at.isoformat(),
     }
 
 
-def read_decision(value: Any) -> tuple[Decision, str | None] | None:
-    """(decision, comment) in a resume value: {"type": "approve"}, {"decisions": [{"type": ...}]}, or "approve"."""
+def read_decision(value: Any, *, action: str, arguments: Mapping[str, Any]) -> Proposed:
+    """The decision in a resume value about a call of `action`.
+
+    {"type": "approve"}, {"decisions": [{"type": ...}]}, Agent Inbox's [{"type": "accept", "args": ...}], or "approve".
+    """
     if isinstance(value, dict) and isinstance(value.get("decisions"), list) and len(value["decisions"]) == 1:
         value = value["decisions"][0]
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, str):
         value = {"type": value.strip().lower()}
-    if not isinstance(value, dict):
-        return None
-    decision = _DECISIONS.get(str(value.get("type")))
-    comment = value.get("message") or value.get("args")
-    return (decision, comment if isinstance(comment, str) else None) if decision else None
+    word = value.get("type") if isinstance(value, dict) else None
+    decision = _DECISIONS.get(word) if isinstance(word, str) else None
+    if decision is None:
+        return Proposed(problem=_HOW_TO_ANSWER)
+    name, changed = _edited_action(value)
+    if name not in {None, action}:
+        return Proposed(problem=f"An edit cannot change the tool: this is a call of {action}. ")
+    if decision != "edit" and changed is not None and changed != dict(arguments):
+        return Proposed(problem="These are other arguments than were asked about: send them as an edit. ")
+    return _complete(decision, value, changed)
+
+
+def _edited_action(value: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None]:
+    """The tool's name and arguments in a decision: LangChain's `edited_action`, or Agent Inbox's `args`."""
+    edited = "edited_action" in value
+    named = value["edited_action"] if edited else value.get("args")
+    if not isinstance(named, dict):
+        return None, None
+    given = named.get("args")
+    if edited or isinstance(given, dict):
+        return named.get("name", named.get("action")), given if isinstance(given, dict) else None
+    return None, named  # the arguments themselves
+
+
+def _complete(decision: Decision, value: Mapping[str, Any], changed: dict[str, Any] | None) -> Proposed:
+    said = value.get("message") or value.get("args")
+    message = said if isinstance(said, str) else None
+    to = value.get("to")
+    if decision == "edit" and changed is None:
+        return Proposed(problem=_HOW_TO_ANSWER)
+    if decision == "respond" and not (message and message.strip()):
+        return Proposed(problem="Say what the tool's answer is to be, as its message. ")
+    if decision == "delegate" and not (isinstance(to, str) and to):
+        return Proposed(problem='Say to whom: {"type": "delegate", "to": "..."}. ')
+    return Proposed(
+        decision=decision, message=message, arguments=changed if decision == "edit" else None,
+        delegate_to=to if decision == "delegate" else None,
+    )  # fmt: skip
 
 
 def ended(

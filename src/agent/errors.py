@@ -12,6 +12,7 @@
     │   └── StatementFailed           the database refused the statement
     ├── PolicyError               nobody: a rule said no
     │   ├── ActionRefused             the action needs an approval that cannot be asked for, or is forbidden
+    │   ├── DecisionRefused           another person must decide this
     │   └── AgentStopped              the stop switch or the read-only mode is on
     └── OperatorError             whoever runs the agent
         ├── ConfigurationError        change a setting
@@ -84,6 +85,10 @@ class PolicyError(AgentError):
 
 class ActionRefused(PolicyError):
     """The action needs a human's approval, or is not allowed at all."""
+
+
+class DecisionRefused(PolicyError):
+    """Another person must decide this."""
 
 
 class AgentStopped(PolicyError):

@@ -30,7 +30,16 @@ from agent.decisions import (
     read_decision,
     requested_calls,
 )
-from agent.errors import AgentError, AlreadyDecided, BudgetExceeded, InvalidInput, OperatorError, PolicyError
+from agent.errors import (
+    AgentError,
+    AlreadyDecided,
+    BudgetExceeded,
+    InvalidInput,
+    ModelError,
+    OperatorError,
+    PolicyError,
+    UserError,
+)
 from agent.execution.controls import controls
 from agent.execution.execution_tools import tool_specs
 from agent.execution.safe_executor import safe_executor
@@ -146,7 +155,7 @@ async def collect(state: State, config: RunnableConfig) -> Command[Literal["act"
     if transcript is None:
         return Command(goto=_END)
     waiting = [call for call in transcript.current.calls if call.status == "waiting"]
-    undecided = [call.approval_id for call in waiting if not await _collect_outcome(call, runtime)]
+    undecided = [asked for call in waiting if (asked := await _collect_outcome(call, runtime))]
     if undecided:
         await threads.wait(thread_id, turn, owner=owner, runtime=runtime)
         return Command(goto=_to_humans(undecided))
@@ -161,16 +170,17 @@ async def collect(state: State, config: RunnableConfig) -> Command[Literal["act"
 async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[str, Any]:
     """Ask a human by an interrupt bound to the queue's row, which decides; then execute what was approved."""
     runtime = await current_runtime()
-    approval = await human_approval_queue.get(state["approval_id"], runtime=runtime)
+    approval = await human_approval_queue.view(state["approval_id"], runtime=runtime)
     problem = ""
     while approval.status == "pending":
         decision = interrupt(approval_request(approval, problem=problem))
         problem = await _decide(approval, decision, runtime)
-        approval = await human_approval_queue.get(approval.id, runtime=runtime)
-    result = await _execute_in_order(approval, runtime)
-    get_stream_writer()(
-        {"event": "approval_decided", "approval_id": approval.id, "status": approval.status, "result": result}
-    )
+        approval = await human_approval_queue.view(approval.id, runtime=runtime)
+    result = await _execute_in_order(await human_approval_queue.latest(approval.id, runtime=runtime), runtime)
+    if result.get("status") != "waiting":  # what an edit made of it is still to be confirmed: `collect` asks
+        get_stream_writer()(
+            {"event": "approval_decided", "approval_id": approval.id, "status": approval.status, "result": result}
+        )
     return {}
 
 
@@ -208,9 +218,9 @@ def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None) -> Comm
     )
 
 
-def _to_humans(approvals: Iterable[int | None]) -> list[Send]:
+def _to_humans(approvals: Iterable[int]) -> list[Send]:
     """One `human_approval` task a request, whose row waits."""
-    return [Send("human_approval", ApprovalState(approval_id=approval)) for approval in approvals if approval]
+    return [Send("human_approval", ApprovalState(approval_id=approval)) for approval in approvals]
 
 
 def _earlier_tables(state: State) -> tuple[str, ...]:
@@ -241,7 +251,7 @@ async def _gate(state: State, turn: int, thread_id: str, owner: UUID, runtime: R
     """A message came while `turn` waits: say so and go on waiting, or, when all is decided, finish that turn first."""
     calls = await threads.calls(thread_id, turn, runtime=runtime)
     approvals = [
-        await human_approval_queue.get(call.approval_id, runtime=runtime)
+        await human_approval_queue.latest(call.approval_id, runtime=runtime)
         for call in calls
         if call.approval_id and call.status == "waiting"
     ]
@@ -292,14 +302,14 @@ def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime
     return [system, *messages, *([HumanMessage(prompts.LAST_ROUND)] if last else [])]
 
 
-async def _collect_outcome(call: StoredCall, runtime: Runtime) -> bool:
-    """Store what came of a call that asked a human; False while nobody has decided."""
+async def _collect_outcome(call: StoredCall, runtime: Runtime) -> int | None:
+    """Store what came of a call that asked a human; while nobody has decided, the request that waits."""
     assert call.approval_id is not None  # noqa: S101  # a waiting call has its row
     result = await safe_executor.run_approved(call.approval_id, runtime=runtime)
     if result.get("status") == "waiting":
-        return False
+        return result["approval_id"]
     await threads.call_done(call.key, result, runtime=runtime)
-    return True
+    return None
 
 
 async def _execute_in_order(approval: Approval, runtime: Runtime) -> ToolResult:
@@ -316,15 +326,28 @@ async def _execute_in_order(approval: Approval, runtime: Runtime) -> ToolResult:
 
 async def _decide(approval: Approval, value: Any, runtime: Runtime) -> str:
     """Apply a resume value to the row; returns what was wrong with it, or ''. The row has the last word."""
-    decision = read_decision(value)
+    said = read_decision(value, action=approval.action, arguments=approval.arguments)
     current = await human_approval_queue.get(approval.id, runtime=runtime)
     if current.status != "pending":
         return ""
-    if decision is None:
-        return 'Answer with {"type": "approve"} or {"type": "reject", "message": "why"}. '
-    answer, comment = decision
+    if said.decision is None:
+        return said.problem
     try:
-        await human_approval_queue.decide(approval.id, answer, via="graph", comment=comment, runtime=runtime)
-    except AlreadyDecided:
+        current = await safe_executor.decide(
+            approval.id, said.decision, via="graph", arguments=said.arguments, delegate_to=said.delegate_to,
+            comment=None if said.decision == "respond" else said.message,
+            response=said.message if said.decision == "respond" else None,
+            binding=approval.binding, runtime=runtime,
+        )  # fmt: skip
+    except AlreadyDecided as error:
         _log.info("decision_came_second", approval_id=approval.id)
-    return ""
+        return f"{error} "
+    except (PolicyError, UserError, ModelError) as error:  # who decides can mend it: other arguments, another person
+        return f"{error} "
+    return "" if current.status != "pending" else _still_waits(current)
+
+
+def _still_waits(approval: Approval) -> str:
+    if approval.delegated_to:
+        return f"Delegated to {approval.delegated_to}. "
+    return f"Approved by {', '.join(approval.approved_by)}; {approval.votes_needed} people must. "

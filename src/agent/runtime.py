@@ -20,7 +20,7 @@ from agent.db.database import ServerFacts
 from agent.db.logins import conninfo_for
 from agent.logs import configure_events
 from agent.settings import Settings
-from agent.types import Embedder, Login
+from agent.types import Embedder, Login, Notifier
 
 if TYPE_CHECKING:
     from agent.providers.models import ChatClient
@@ -31,6 +31,7 @@ class Runtime:
     """`db` holds the agent's tables, `app` is the application database (the same object when they are one).
 
     `model` is None unless somebody gave one; `chat_client()` then makes it from the settings, once.
+    `notifier` brings reminders of waiting approvals to people; None: they are stored and logged.
     `made` keeps what upper layers build once for this runtime (the compiled graph); `at_close` is what they still do
     before its connections are closed.
     """
@@ -44,6 +45,7 @@ class Runtime:
     user: str
     embedder: Embedder
     model: ChatClient | None = None
+    notifier: Notifier | None = None
     made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     at_close: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False, compare=False)
 
@@ -91,7 +93,11 @@ class Runtime:
 
 
 async def open_runtime(
-    settings: Settings | None = None, *, embedder: Embedder | None = None, model: ChatClient | None = None
+    settings: Settings | None = None,
+    *,
+    embedder: Embedder | None = None,
+    model: ChatClient | None = None,
+    notifier: Notifier | None = None,
 ) -> Runtime:
     """Open the databases that `settings` name (default: the environment) and put a runtime together.
 
@@ -115,6 +121,7 @@ async def open_runtime(
         user=settings.user,
         embedder=embedder,
         model=model,
+        notifier=notifier,
     )
 
 

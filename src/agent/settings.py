@@ -11,7 +11,10 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
-from agent.types import RiskLevel
+from agent.types import RISK_LEVELS, RiskLevel
+
+_YEAR_SECONDS = 366 * 24 * 3600
+_MOST_VOTES = 100
 
 
 def _default_home() -> Path:
@@ -254,6 +257,16 @@ class Settings(BaseSettings):
         validation_alias=_env("AGENT_APPROVAL_TIMEOUT"),
         description="Seconds until an unanswered approval expires.",
     )
+    approval_timeouts: str = Field(
+        "",
+        validation_alias=_env("AGENT_APPROVAL_TIMEOUTS"),
+        description="Other seconds for some risk levels, such as HIGH=900, CRITICAL=1800.",
+    )
+    quorum: str = Field(
+        "CRITICAL=2",
+        validation_alias=_env("AGENT_QUORUM"),
+        description="How many different people must approve an action of a risk level, once `agent people` are named.",
+    )
     ask_from: RiskLevel = Field(
         "LOW",
         validation_alias=_env("AGENT_ASK_FROM"),
@@ -416,6 +429,18 @@ class Settings(BaseSettings):
     def _is_absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().absolute() if value is not None else None
 
+    @field_validator("approval_timeouts")
+    @classmethod
+    def _is_seconds_by_risk(cls, value: str) -> str:
+        _by_risk(value, most=_YEAR_SECONDS)
+        return value
+
+    @field_validator("quorum")
+    @classmethod
+    def _is_people_by_risk(cls, value: str) -> str:
+        _by_risk(value, most=_MOST_VOTES)
+        return value
+
     @field_validator("tenant_id", "user")
     @classmethod
     def _is_clean(cls, value: str) -> str:
@@ -448,10 +473,31 @@ class Settings(BaseSettings):
         """The schemas that `app_schemas` names; empty: all that are the application's."""
         return tuple(name.strip() for name in self.app_schemas.split(",") if name.strip())
 
+    def seconds_to_approve(self, risk: RiskLevel) -> float:
+        """How long a request of this risk waits for its decision."""
+        return _by_risk(self.approval_timeouts, most=_YEAR_SECONDS).get(risk, self.approval_timeout)
+
+    def votes_to_approve(self, risk: RiskLevel) -> int:
+        """How many people must approve an action of this risk, where people are named."""
+        return _by_risk(self.quorum, most=_MOST_VOTES).get(risk, 1)
+
     @property
     def embedded(self) -> bool:
         """Whether the agent's own database is the embedded one."""
         return self.database_url is None and self.app_url is None
+
+
+def _by_risk(text: str, *, most: int) -> dict[RiskLevel, int]:
+    """`HIGH=900, CRITICAL=1800` as numbers. Raises `ValueError`; nothing of the text is quoted."""
+    found: dict[RiskLevel, int] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        level, _, number = (word.strip() for word in part.partition("="))
+        if level not in RISK_LEVELS or not (number.isascii() and number.isdecimal() and 0 < int(number) <= most):
+            raise ValueError(
+                f"must have the form HIGH=2, CRITICAL=3: levels of {', '.join(RISK_LEVELS)}, numbers to {most}"
+            )
+        found[level] = int(number)
+    return found
 
 
 def check_postgres_url(url: str) -> None:

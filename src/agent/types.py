@@ -14,8 +14,10 @@ Trust = Literal["human", "agent", "database", "external"]
 RiskLevel = Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]
 RISK_LEVELS: tuple[RiskLevel, ...] = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 Verdict = Literal["run", "ask", "refuse"]
-ApprovalStatus = Literal["pending", "approved", "rejected", "expired"]
-ExecutionStatus = Literal["running", "succeeded", "failed", "refused", "rejected", "expired", "unknown"]
+ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "edited", "answered"]
+ExecutionStatus = Literal[
+    "running", "succeeded", "failed", "refused", "rejected", "expired", "unknown", "edited", "answered"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,3 +116,21 @@ class ToolSpec:
     name: str
     description: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What people are told about a request that waits. No `recipients`: whoever uses the agent."""
+
+    approval_id: int
+    kind: Literal["delegated", "reminder", "escalation"]
+    recipients: tuple[str, ...]
+    text: str
+
+
+class Notifier(Protocol):
+    """Brings notices to people. Each is stored and given to `notify` once, by the process that found it due."""
+
+    async def notify(self, notice: Notice) -> None:
+        """Deliver one notice. An `AgentError` is logged; the notice stays stored."""
+        ...

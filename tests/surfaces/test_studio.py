@@ -119,7 +119,7 @@ async def test_a_studio_thread_waits_for_approval_and_resuming_it_decides_the_ro
     state = await studio.ask(thread, "Close account 2")
     (asked,) = state["__interrupt__"]
     assert asked["value"]["action_requests"][0]["name"] == "execute_sql"
-    assert asked["value"]["review_configs"][0]["allowed_decisions"] == ["approve", "reject"]
+    assert asked["value"]["review_configs"][0]["allowed_decisions"] == ["approve", "edit", "reject", "respond"]
     assert asked["value"]["preview"]
     assert closed(runtime) == []
 

@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 from agent.approval.human_approval import Approval
 from agent.decisions import (
+    Proposed,
     approval_request,
     clean_question,
     ended,
@@ -89,36 +90,107 @@ def test_requested_arguments_can_be_stored_as_jsonb(arguments: dict[str, Any]) -
     assert storable_json(call.arguments) == call.arguments
 
 
+SQL = {"sql": "delete from t where id = 1"}
+OTHER = {"sql": "delete from t where id = 2"}
+
+
+def proposed(value: Any) -> Any:
+    return read_decision(value, action="execute_sql", arguments=SQL)
+
+
 @pytest.mark.parametrize(
     ("value", "decision"),
     [
-        ("approve", ("approve", None)),
-        (" Reject ", ("reject", None)),
-        ({"type": "approve"}, ("approve", None)),
-        ({"type": "reject", "message": "too many"}, ("reject", "too many")),
-        ({"decisions": [{"type": "reject", "message": "no"}]}, ("reject", "no")),
-        ([{"type": "accept", "args": None}], ("approve", None)),
-        ([{"type": "ignore"}], ("reject", None)),
-        ({"type": "reject", "message": {"not": "text"}}, ("reject", None)),
-        ({"type": "edit", "args": {"sql": "drop table clients"}}, None),
-        ({"decisions": [{"type": "approve"}, {"type": "approve"}]}, None),
-        ({"approve": True}, None),
-        ({"type": "collect"}, None),
-        (True, None),
-        (None, None),
-        ("yes, go on", None),
-        ([], None),
+        ("approve", Proposed(decision="approve")),
+        (" Reject ", Proposed(decision="reject")),
+        ({"type": "approve"}, Proposed(decision="approve")),
+        ({"type": "reject", "message": "too many"}, Proposed(decision="reject", message="too many")),
+        ({"decisions": [{"type": "reject", "message": "no"}]}, Proposed(decision="reject", message="no")),
+        ([{"type": "accept", "args": None}], Proposed(decision="approve")),
+        ([{"type": "accept", "args": {"action": "execute_sql", "args": SQL}}], Proposed(decision="approve")),
+        ([{"type": "ignore"}], Proposed(decision="reject")),
+        ({"type": "reject", "message": {"not": "text"}}, Proposed(decision="reject")),
+        (
+            {"decisions": [{"type": "edit", "edited_action": {"name": "execute_sql", "args": OTHER}}]},
+            Proposed(decision="edit", arguments=OTHER),
+        ),
+        (
+            [{"type": "edit", "args": {"action": "execute_sql", "args": OTHER}}],
+            Proposed(decision="edit", arguments=OTHER),
+        ),
+        (
+            {"type": "edit", "args": OTHER, "message": "one id"},
+            Proposed(decision="edit", arguments=OTHER, message="one id"),
+        ),
+        ({"type": "respond", "message": "It is 7."}, Proposed(decision="respond", message="It is 7.")),
+        ([{"type": "response", "args": "It is 7."}], Proposed(decision="respond", message="It is 7.")),
+        ({"type": "delegate", "to": "ann"}, Proposed(decision="delegate", delegate_to="ann")),
     ],
 )
-def test_only_a_clear_word_is_a_decision(value: Any, decision: tuple[str, str | None] | None) -> None:
-    assert read_decision(value) == decision
+def test_the_decisions_of_studio_and_agent_inbox_are_understood(value: Any, decision: Proposed) -> None:
+    assert proposed(value) == decision
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "edit", "edited_action": {"name": "send_email", "args": OTHER}},
+        [{"type": "edit", "args": {"action": "send_email", "args": OTHER}}],
+        [{"type": "accept", "args": {"action": "execute_sql", "args": OTHER}}],
+        {"type": "approve", "edited_action": {"name": "execute_sql", "args": OTHER}},
+        {"type": "approve", "args": OTHER},
+        {"type": "edit"},
+        {"type": "edit", "edited_action": {"name": "execute_sql"}},
+        {"type": "edit", "args": "drop table t"},
+        {"type": "respond"},
+        {"type": "respond", "message": "  "},
+        {"type": "delegate"},
+        {"type": "delegate", "to": ["ann"]},
+        {"decisions": [{"type": "approve"}, {"type": "approve"}]},
+        {"decisions": []},
+        {"approve": True},
+        {"type": "collect"},
+        {"type": ["approve"]},
+        {"type": "Approve"},
+        True,
+        None,
+        7,
+        "yes, go on",
+        [],
+        [[{"type": "approve"}]],
+    ],
+)
+def test_only_a_clear_word_about_this_call_is_a_decision(value: Any) -> None:
+    read = proposed(value)
+    assert (read.decision, read.arguments) == (None, None)
+    assert read.problem.endswith(" ")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "args", "name", "action", "edited_action", "decisions", "message", "to"]),
+            inner,
+            max_size=4,
+        )
+    ),
+)
+
+
+@given(json_values)
+def test_no_value_whatsoever_breaks_the_reading_or_approves_other_arguments(value: Any) -> None:
+    read = proposed(value)
+    assert (read.decision is None) == bool(read.problem)
+    assert (read.arguments is not None) == (read.decision == "edit")
 
 
 def test_an_interrupt_has_the_form_of_langchains_human_in_the_loop() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     approval = Approval(
         id=7, database_id="d", action="execute_sql", arguments={"sql": "delete from t"}, risk_level="HIGH", reasons=(),
-        summary="Deletes rows.", preview={"row_count": 3}, policy_version="1", binding="", executable=True,
+        summary="Deletes rows.", preview={"row_count": 3}, policy_version="1", binding="b", executable=True,
         status="pending", requested_by="me", decided_by=None, decided_via=None, comment=None, thread_id=None, turn=None,
         round=None, ordinal=None, created_at=now, expires_at=now, decided_at=None,
     )  # fmt: skip
@@ -126,8 +198,9 @@ def test_an_interrupt_has_the_form_of_langchains_human_in_the_loop() -> None:
     assert payload["action_requests"] == [
         {"name": "execute_sql", "args": {"sql": "delete from t"}, "description": "Say yes or no. Deletes rows."}
     ]
-    assert payload["review_configs"][0]["allowed_decisions"] == ["approve", "reject"]
+    assert payload["review_configs"][0]["allowed_decisions"] == ["approve", "edit", "reject", "respond"]
     assert (payload["approval_id"], payload["preview"]) == (7, {"row_count": 3})
+    assert payload["binding"] == "b"
     assert json.dumps(payload)
 
 

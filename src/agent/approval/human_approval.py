@@ -1,38 +1,37 @@
 """The queue of questions to a human: ask, list, decide.
 
-A request is a row; whoever moves it out of 'pending' in time wins, on whatever surface. Expiry and rejection are
-final. What was approved is executed from its row by `agent.execution`, which this package does not know.
+A request is a row; whoever moves it out of 'pending' in time wins, on whatever surface. Every decision but a delegation and
+an incomplete vote is final. What was approved is executed from its row by `agent.execution`, which this package does not know.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
-from typing import Any, cast
+from datetime import datetime
+from typing import Any
 
+import psycopg
 import structlog
-from psycopg.types.json import Jsonb
 
+from agent.approval import deciding
+from agent.approval.deciding import Said
+from agent.approval.notices import recent_notices, tell_delegate, tell_if_due
+from agent.approval.people import people
+from agent.approval.permissions import Grant
 from agent.approval.records import Answer, Approval, Decision, PendingApproval, binding
+from agent.approval.requests import NewRequest, identifier, row_values
 from agent.db import load_queries
-from agent.errors import AlreadyDecided, InvalidInput, NotFound
+from agent.errors import AlreadyDecided, NotFound
 from agent.runtime import Runtime, current_runtime
-from agent.storable import storable
-from agent.types import RISK_LEVELS, CallKey, RiskLevel
+from agent.types import CallKey, Notice, RiskLevel
 
 __all__ = ["Answer", "Approval", "Decision", "HumanApprovalQueue", "PendingApproval", "binding", "human_approval_queue"]
 
 _QUERIES = load_queries(__package__)
-# A NUL as JSON writes it, and not the six characters of that name after a backslash.
-_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _log = structlog.get_logger(__name__)
-_MOST_SECONDS = 366 * 24 * 3600.0
-_MOST_BYTES = 1_000_000
-_MOST_COMMENT = 4_000
 _FIRST_POLL, _LAST_POLL = 0.05, 0.5
 
 
@@ -76,18 +75,11 @@ class HumanApprovalQueue:
     ) -> Approval:
         """Store a request without waiting. The same `call` again returns its first row. Raises `InvalidInput`."""
         runtime = runtime or await current_runtime()
-        seconds = runtime.settings.approval_timeout if timeout is None else timeout
-        _check(action, risk_level, seconds)
-        shown = _json_copy(preview, "preview") if preview is not None else None
-        given = _json_copy(arguments, "arguments")
-        key = asdict(call) if call else {"thread_id": None, "turn": None, "round": None, "ordinal": None}
-        values = {
-            "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "action": action, "arguments": Jsonb(given),
-            "risk_level": risk_level, "reasons": list(reasons), "summary": summary or f"Allow {action}?",
-            "preview": Jsonb(shown) if shown is not None else None, "policy_version": policy_version,
-            "binding": binding(action, given, policy_version=policy_version, preview=shown), "executable": executable,
-            "requested_by": requested_by or runtime.user, "timeout": timedelta(seconds=seconds), **key,
-        }  # fmt: skip
+        new = NewRequest(
+            action=action, arguments=arguments, risk_level=risk_level, reasons=reasons, summary=summary, preview=preview,
+            policy_version=policy_version, executable=executable,
+        )  # fmt: skip
+        values = row_values(new, runtime=runtime, requested_by=requested_by, call=call, seconds=timeout)
         async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["request"], values)).fetchone()
             if row is None:
@@ -100,15 +92,36 @@ class HumanApprovalQueue:
     async def get(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
         """One request, expired if its time is over. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        values = {"tenant_id": runtime.tenant_id, "id": _identifier(approval_id)}
+        values = {"tenant_id": runtime.tenant_id, "id": identifier(approval_id)}
         async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["approval"], values)).fetchone()
-            if row is not None and row["status"] == "pending":
+            if row is not None and row["status"] == "pending" and row["read_at"] >= row["expires_at"]:
                 await conn.execute(_QUERIES["expire"], values)
                 row = await (await conn.execute(_QUERIES["approval"], values)).fetchone()
         if row is None:
             raise NotFound(f"There is no approval {approval_id!r}. `agent approvals list` shows what waits.")
+        if row["status"] == "pending":
+            await tell_if_due(row, runtime)
         return Approval.from_row(row)
+
+    async def latest(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
+        """One request, or what a human's edits have made of it. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        approval = await self.get(approval_id, runtime=runtime)
+        if approval.status != "edited":
+            return approval
+        values = {"tenant_id": runtime.tenant_id, "id": approval_id}
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["latest"], values)).fetchone()
+        return await self.get(row["id"] if row else approval_id, runtime=runtime)
+
+    async def view(self, approval_id: int, *, person: str | None = None, runtime: Runtime | None = None) -> Approval:
+        """One request as a person may see it (default: the runtime's user): without the right to, no personal values.
+
+        For showing only; what is executed is read by `get`. Raises `NotFound`.
+        """
+        runtime = runtime or await current_runtime()
+        return await self.get(approval_id, runtime=runtime)
 
     async def of_call(self, call: CallKey, *, runtime: Runtime | None = None) -> Approval | None:
         """The request that this tool call made before, if it did."""
@@ -119,11 +132,11 @@ class HumanApprovalQueue:
         return Approval.from_row(row) if row else None
 
     async def wait(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
-        """Wait until the request is decided or expired; any process may decide it."""
+        """Wait until the request (or what edits make of it) is decided or expired; any process may decide it."""
         runtime = runtime or await current_runtime()
         pause, started = _FIRST_POLL, time.monotonic()
         while True:
-            approval = await self.get(approval_id, runtime=runtime)
+            approval = await self.latest(approval_id, runtime=runtime)
             if approval.status != "pending":
                 return approval
             # Quick while somebody sits in front of it, slower later: a poll is one indexed read.
@@ -131,11 +144,13 @@ class HumanApprovalQueue:
             await asyncio.sleep(pause)
 
     async def get_pending_approvals(self, *, runtime: Runtime | None = None) -> list[PendingApproval]:
-        """What waits for a human, oldest first."""
+        """What waits for a human, oldest first, as the runtime's user may see it."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             await conn.execute(_QUERIES["expire"], {"tenant_id": runtime.tenant_id})
             rows = await (await conn.execute(_QUERIES["pending"], {"tenant_id": runtime.tenant_id})).fetchall()
+        for row in rows:
+            await tell_if_due(row, runtime)
         return [Approval.from_row(row).as_dict() for row in rows]
 
     async def decide(
@@ -146,25 +161,81 @@ class HumanApprovalQueue:
         decided_by: str | None = None,
         via: str = "python",
         comment: str | None = None,
+        response: str | None = None,
+        delegate_to: str | None = None,
+        binding: str | None = None,
+        grant: Grant | None = None,
         runtime: Runtime | None = None,
     ) -> Approval:
-        """Approve or reject; the first decision stands.
+        """Take one person's decision. The first one stands, or of an approval that needs several people the last yes.
 
-        Raises `AlreadyDecided` (also after the expiry), `NotFound`, `InvalidInput`.
+        "respond" answers in the tool's place with `response`; "delegate" leaves it to `delegate_to`. With the `binding` of
+        what was seen it is refused for anything else. Raises `AlreadyDecided` (also after the expiry), `DecisionRefused`,
+        `NotFound` or `InvalidInput`.
         """
         runtime = runtime or await current_runtime()
-        if decision not in {"approve", "reject"}:
-            raise InvalidInput(f"{decision!r} is not a decision: say 'approve' or 'reject'.")
-        values = {
-            "tenant_id": runtime.tenant_id, "id": _identifier(approval_id), "decided_by": decided_by or runtime.user,
-            "via": via, "comment": None if comment is None else storable(comment)[:_MOST_COMMENT],
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES[decision], values)).fetchone()
-        if row is None:
-            raise _too_late(await self.get(approval_id, runtime=runtime))
-        _log.info("approval_decided", approval_id=approval_id, status=row["status"], via=via)
+        said = Said(
+            decision=decision, by=decided_by or runtime.user, via=via, comment=comment, response=response,
+            delegate_to=delegate_to, binding=binding, grant=grant,
+        )  # fmt: skip
+        approval = await deciding.take(approval_id, said, runtime)
+        if approval is None:
+            raise too_late(await self.get(approval_id, runtime=runtime))
+        _log.info("approval_decided", approval_id=approval_id, decision=decision, status=approval.status, via=via)
+        if decision == "delegate":
+            await tell_delegate(approval, runtime)
+        return approval
+
+    async def check_may_decide(self, approval_id: int, said: Said, *, runtime: Runtime) -> Approval:
+        """The request that `said` is about, before work is done for it. Raises as `decide` does."""
+        said.check()
+        approval = await self.get(approval_id, runtime=runtime)
+        if approval.status != "pending":
+            raise too_late(approval)
+        deciding.check_may(approval, said, await people.standing(said.by, runtime=runtime))
+        return approval
+
+    async def edit(
+        self, approval_id: int, said: Said, new: NewRequest, *, confirmed: bool, runtime: Runtime
+    ) -> Approval:
+        """Put an edited request in the place of this one, which is final then; `confirmed` counts as a yes to the new one."""
+        approval = await deciding.replace(approval_id, said, new, confirmed=confirmed, runtime=runtime)
+        if approval is None:
+            raise too_late(await self.get(approval_id, runtime=runtime))
+        _log.info("approval_edited", approval_id=approval_id, replaced_by=approval.id, status=approval.status)
+        return approval
+
+    async def reopen(self, expired: Approval, new: NewRequest, *, runtime: Runtime) -> Approval:
+        """A new request in the place of an expired one, whose call has gone on without it. Raises `AlreadyDecided`."""
+        values = row_values(new, runtime=runtime, requested_by=expired.requested_by, replaces=expired)
+        # Of the same conversation, and no call of it: that one has its outcome.
+        values |= {"thread_id": expired.thread_id, "turn": expired.turn}
+        try:
+            async with runtime.connection() as conn:
+                row = await (await conn.execute(_QUERIES["request"], values)).fetchone()
+        except psycopg.errors.UniqueViolation as error:
+            raise AlreadyDecided(
+                f"Approval {expired.id} was opened again already, as {await self._successor(expired, runtime)}."
+            ) from error
+        assert row is not None  # noqa: S101  # only another request of the same call stands in an insert's way
         return Approval.from_row(row)
+
+    async def approve_by_policy(self, approval_id: int, why: str, *, runtime: Runtime) -> None:
+        """Approve what needs no human; nothing happens when it is decided already."""
+        async with runtime.connection() as conn:
+            values = {"tenant_id": runtime.tenant_id, "id": approval_id, "comment": why}
+            await conn.execute(_QUERIES["approve_by_policy"], values)
+
+    async def decisions(self, approval_id: int, *, runtime: Runtime | None = None) -> list[dict[str, Any]]:
+        """What each person said to a request, in order."""
+        runtime = runtime or await current_runtime()
+        values = {"tenant_id": runtime.tenant_id, "id": identifier(approval_id)}
+        async with runtime.connection() as conn:
+            return await (await conn.execute(_QUERIES["decisions"], values)).fetchall()
+
+    async def notices(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[tuple[Notice, datetime]]:
+        """Who was reminded of what, the newest first."""
+        return await recent_notices(limit, runtime or await current_runtime())
 
     async def history(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[Approval]:
         """Requests about this database, newest first."""
@@ -183,45 +254,21 @@ class HumanApprovalQueue:
             rows = await (await conn.execute(_QUERIES[query], {"tenant_id": runtime.tenant_id, **values})).fetchall()
         return [Approval.from_row(row) for row in rows]
 
+    async def _successor(self, approval: Approval, runtime: Runtime) -> int | None:
+        async with runtime.connection() as conn:
+            values = {"tenant_id": runtime.tenant_id, "id": approval.id}
+            row = await (await conn.execute(_QUERIES["successor"], values)).fetchone()
+        return row["id"] if row else None
+
 
 human_approval_queue = HumanApprovalQueue()
 
 
-def _check(action: str, risk_level: str, seconds: float) -> None:
-    if not isinstance(action, str) or not 0 < len(action) <= 200 or not action.isprintable():
-        raise InvalidInput(f"{str(action)[:50]!r} is not an action: use 1 to 200 printable characters.")
-    if risk_level not in RISK_LEVELS:
-        raise InvalidInput(f"{risk_level!r} is not a risk level: use one of {', '.join(RISK_LEVELS)}.")
-    if not 0 < seconds <= _MOST_SECONDS:
-        raise InvalidInput(f"{seconds!r} is not a time to wait: use seconds from above 0 to a year.")
-
-
-def _identifier(approval_id: int) -> int:
-    if not isinstance(approval_id, int) or isinstance(approval_id, bool) or not 0 < approval_id < 2**63:
-        raise NotFound(f"There is no approval {str(approval_id)[:50]!r}. `agent approvals list` shows what waits.")
-    return approval_id
-
-
-def _json_copy(value: Mapping[str, Any], what: str) -> dict[str, Any]:
-    import json
-
-    try:
-        text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
-        size = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError (lone surrogates) is a ValueError
-        raise InvalidInput(
-            f"The {what} of an approval must be JSON without NaN and lone surrogates: {error}"
-        ) from error
-    if _ESCAPED_NUL.search(text):
-        raise InvalidInput(f"The {what} of an approval must not hold NUL characters.")
-    if size > _MOST_BYTES:
-        raise InvalidInput(f"The {what} of an approval are {size} bytes; the most is {_MOST_BYTES}.")
-    return cast("dict[str, Any]", json.loads(text))
-
-
-def _too_late(approval: Approval) -> AlreadyDecided:
+def too_late(approval: Approval) -> AlreadyDecided:
+    """Why nothing can be decided about this request any more."""
     if approval.status == "expired":
         return AlreadyDecided(
-            f"Approval {approval.id} expired at {approval.expires_at:%Y-%m-%d %H:%M:%S %Z}; ask again."
+            f"Approval {approval.id} expired at {approval.expires_at:%Y-%m-%d %H:%M:%S %Z}; ask again, or "
+            f"`agent approvals reopen {approval.id}`."
         )
     return AlreadyDecided(f"Approval {approval.id} was {approval.status} already, by {approval.decided_by!r}.")

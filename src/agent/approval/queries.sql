@@ -1,10 +1,10 @@
 -- request: a question to a human; the same call asked twice finds its first row (see request_of_call)
 INSERT INTO agents.human_approval_queue
   (tenant_id, database_id, action, arguments, risk_level, reasons, summary, preview, policy_version, binding, executable,
-   requested_by, thread_id, turn, round, ordinal, expires_at)
+   requested_by, votes_needed, replaces, thread_id, turn, round, ordinal, expires_at)
 VALUES (%(tenant_id)s, %(database_id)s, %(action)s, %(arguments)s, %(risk_level)s, %(reasons)s, %(summary)s, %(preview)s,
-        %(policy_version)s, %(binding)s, %(executable)s, %(requested_by)s, %(thread_id)s, %(turn)s, %(round)s, %(ordinal)s,
-        now() + %(timeout)s)
+        %(policy_version)s, %(binding)s, %(executable)s, %(requested_by)s, %(votes_needed)s, %(replaces)s, %(thread_id)s,
+        %(turn)s, %(round)s, %(ordinal)s, now() + %(timeout)s)
 ON CONFLICT (tenant_id, thread_id, turn, round, ordinal) WHERE thread_id IS NOT NULL AND status <> 'edited' DO NOTHING
 RETURNING *
 
@@ -13,32 +13,81 @@ SELECT * FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
    AND status <> 'edited'
 
--- approval: one row
-SELECT * FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+-- approval: one row, and the time at which it was read
+SELECT *, clock_timestamp() AS read_at FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- latest: what an edited request has become
+WITH RECURSIVE after AS (
+  SELECT id FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+  UNION ALL
+  SELECT n.id FROM after JOIN agents.human_approval_queue o ON o.tenant_id = %(tenant_id)s AND o.id = after.id
+    JOIN agents.human_approval_queue n ON n.tenant_id = o.tenant_id AND n.replaces = o.id AND o.status = 'edited'
+)
+SELECT max(id) AS id FROM after
+
+-- successor: the request that was made in the place of this one
+SELECT id FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND replaces = %(id)s
+
+-- lock: one row, for whoever decides it; everybody else waits
+SELECT * FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR UPDATE
 
 -- pending: what waits for a human, oldest first
-SELECT * FROM agents.human_approval_queue
+SELECT *, clock_timestamp() AS read_at FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND status = 'pending' AND expires_at > now()
  ORDER BY created_at, id
 
--- approve: one winner; a decision after the expiry is no decision
+-- approve: one more yes, and with the last one that is needed the decision; a yes after the expiry, or a second one, is none
+WITH voted AS (
+  UPDATE agents.human_approval_queue q
+     SET approved_by = q.approved_by || %(decided_by)s::text,
+         status = CASE WHEN v.last THEN 'approved' ELSE q.status END,
+         decided_by = CASE WHEN v.last THEN array_to_string(q.approved_by || %(decided_by)s::text, ', ') END,
+         decided_via = CASE WHEN v.last THEN %(via)s END, comment = CASE WHEN v.last THEN %(comment)s END,
+         decided_at = CASE WHEN v.last THEN clock_timestamp() END
+    FROM (SELECT %(missing)s::integer <= 1 AS last) AS v
+   WHERE q.tenant_id = %(tenant_id)s AND q.id = %(id)s AND q.status = 'pending' AND q.expires_at > clock_timestamp()
+     AND NOT %(decided_by)s::text = ANY (q.approved_by)
+  RETURNING q.*
+), kept AS (
+  INSERT INTO agents.approval_decisions (tenant_id, approval_id, decision, decided_by, via, comment, binding)
+  SELECT tenant_id, id, 'approve', %(decided_by)s, %(via)s, %(comment)s, binding FROM voted
+)
+SELECT * FROM voted
+
+-- approve_by_policy: what needs no human
 UPDATE agents.human_approval_queue
-   SET status = 'approved', decided_by = %(decided_by)s, decided_via = %(via)s, comment = %(comment)s, decided_at = now()
- WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'pending' AND expires_at > now()
+   SET status = 'approved', decided_by = 'policy', decided_via = 'policy', comment = %(comment)s, decided_at = clock_timestamp()
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'pending' AND expires_at > clock_timestamp()
 RETURNING *
 
--- reject: one winner, and the log's row with it, whose unique index also keeps the action from ever being executed
+-- finish: reject, answer in the tool's place, or replace by another request: one winner, and the log's row with it, whose
+-- unique index also keeps the action from ever being executed
 WITH decided AS (
   UPDATE agents.human_approval_queue
-     SET status = 'rejected', decided_by = %(decided_by)s, decided_via = %(via)s, comment = %(comment)s, decided_at = now()
-   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'pending' AND expires_at > now()
+     SET status = %(status)s, decided_by = %(decided_by)s, decided_via = %(via)s, comment = %(comment)s, response = %(response)s,
+         decided_at = clock_timestamp()
+   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'pending' AND expires_at > clock_timestamp()
   RETURNING *
+), kept AS (
+  INSERT INTO agents.approval_decisions (tenant_id, approval_id, decision, decided_by, via, comment, binding)
+  SELECT tenant_id, id, %(decision)s, decided_by, decided_via, comment, binding FROM decided
 ), logged AS (
   INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
     approval_id, approved_by, error, thread_id, turn, round, ordinal, finished_at)
-  SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_level, reasons, 'rejected',
-         id, decided_by, coalesce(nullif(comment, ''), 'rejected'), thread_id, turn, round, ordinal, now()
+  SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_level, reasons, status,
+         id, decided_by, coalesce(nullif(comment, ''), status), thread_id, turn, round, ordinal, now()
     FROM decided
+)
+SELECT * FROM decided
+
+-- delegate: it still waits, now for this person
+WITH decided AS (
+  UPDATE agents.human_approval_queue SET delegated_to = %(delegate)s
+   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'pending' AND expires_at > clock_timestamp()
+  RETURNING *
+), kept AS (
+  INSERT INTO agents.approval_decisions (tenant_id, approval_id, decision, decided_by, via, comment, detail, binding)
+  SELECT tenant_id, id, 'delegate', %(decided_by)s, %(via)s, %(comment)s, delegated_to, binding FROM decided
 )
 SELECT * FROM decided
 
@@ -57,6 +106,10 @@ WITH decided AS (
 )
 SELECT id FROM decided
 
+-- decisions: what each person said to a request, in order
+SELECT decision, decided_by, via, comment, detail, created_at
+  FROM agents.approval_decisions WHERE tenant_id = %(tenant_id)s AND approval_id = %(id)s ORDER BY id
+
 -- history: the newest first, decided or not
 SELECT * FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
@@ -65,4 +118,32 @@ SELECT * FROM agents.human_approval_queue
 -- for_turn: every request of one turn, in the order of its calls
 SELECT * FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
- ORDER BY round, ordinal
+ ORDER BY round, ordinal, id
+
+-- claim_notice: who is to be told now, once, whichever process found it due; nobody is told of what is decided
+WITH claimed AS (
+  UPDATE agents.human_approval_queue q
+     SET reminded_at = CASE WHEN %(kind)s = 'reminder' THEN clock_timestamp() ELSE reminded_at END,
+         escalated_at = CASE WHEN %(kind)s = 'escalation' THEN clock_timestamp() ELSE escalated_at END
+   WHERE q.tenant_id = %(tenant_id)s AND q.id = %(id)s AND q.status = 'pending' AND q.expires_at > clock_timestamp()
+     AND CASE %(kind)s WHEN 'reminder' THEN q.reminded_at ELSE q.escalated_at END IS NULL
+  RETURNING q.*
+)
+INSERT INTO agents.approval_notices (tenant_id, approval_id, kind, recipients, text)
+SELECT c.tenant_id, c.id, %(kind)s,
+       CASE WHEN %(kind)s = 'reminder' AND c.delegated_to IS NOT NULL THEN ARRAY[c.delegated_to]
+            ELSE (SELECT coalesce(array_agg(p.name ORDER BY p.name), '{}') FROM agents.people p
+                   WHERE p.tenant_id = c.tenant_id AND p.active AND lower(p.name) <> lower(c.requested_by)
+                     AND p.roles && CASE %(kind)s WHEN 'reminder' THEN '{approver,admin}'::text[] ELSE '{admin}' END) END,
+       %(text)s
+  FROM claimed c
+RETURNING approval_id, kind, recipients, text
+
+-- keep_notice: a delegate is told
+INSERT INTO agents.approval_notices (tenant_id, approval_id, kind, recipients, text)
+VALUES (%(tenant_id)s, %(id)s, 'delegated', ARRAY[%(delegate)s::text], %(text)s)
+RETURNING approval_id, kind, recipients, text
+
+-- notices: who was told what, the newest first
+SELECT approval_id, kind, recipients, text, created_at FROM agents.approval_notices
+ WHERE tenant_id = %(tenant_id)s ORDER BY id DESC LIMIT %(limit)s

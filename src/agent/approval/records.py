@@ -11,21 +11,26 @@ from typing import Any, Literal, TypedDict
 
 from agent.types import ApprovalStatus, CallKey, RiskLevel
 
-Decision = Literal["approve", "reject"]
+Decision = Literal["approve", "reject", "edit", "respond", "delegate"]
+DECISIONS: tuple[Decision, ...] = ("approve", "reject", "edit", "respond", "delegate")
 
 
 class Answer(TypedDict):
-    """What `request_approval` returns: whether a human agreed, and who."""
+    """What `request_approval` returns: whether a human agreed, and who. `response` is what one answered instead."""
 
     approved: bool
     status: ApprovalStatus
     approval_id: int
     decided_by: str | None
     comment: str | None
+    response: str | None
 
 
 class PendingApproval(TypedDict):
-    """A request as `get_pending_approvals` shows it. Times are aware datetimes of the database's clock."""
+    """A request as `get_pending_approvals` shows it. Times are aware datetimes of the database's clock.
+
+    `binding` names exactly this request: who decides may pass it on, and then decides about nothing else.
+    """
 
     id: int
     action: str
@@ -34,12 +39,19 @@ class PendingApproval(TypedDict):
     reasons: list[str]
     summary: str
     preview: dict[str, Any] | None
+    binding: str
     executable: bool
     status: ApprovalStatus
     requested_by: str
+    delegated_to: str | None
+    votes_needed: int
+    approved_by: list[str]
     decided_by: str | None
     decided_via: str | None
     comment: str | None
+    response: str | None
+    replaces: int | None
+    permission_id: int | None
     thread_id: str | None
     turn: int | None
     created_at: datetime
@@ -52,7 +64,8 @@ class Approval:
     """One row of the queue. The row decides: nothing else than its status lets the action be executed.
 
     `executable` is False when Python code only wants the decision and acts itself. `binding` ties the decision to
-    these arguments, this policy and this preview.
+    these arguments, this policy and this preview. `replaces` is the request that a human edited or opened again;
+    an "edited" one is never executed. Of `votes_needed` people `approved_by` have said yes so far.
     """
 
     id: int
@@ -78,12 +91,20 @@ class Approval:
     created_at: datetime
     expires_at: datetime
     decided_at: datetime | None
+    replaces: int | None = None
+    response: str | None = None
+    delegated_to: str | None = None
+    votes_needed: int = 1
+    approved_by: tuple[str, ...] = ()
+    permission_id: int | None = None
+    reminded_at: datetime | None = None
+    escalated_at: datetime | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Approval:
         """An approval from a row of agents.human_approval_queue."""
         values = {field.name: row[field.name] for field in fields(cls)}
-        return cls(**{**values, "reasons": tuple(row["reasons"])})
+        return cls(**{**values, "reasons": tuple(row["reasons"]), "approved_by": tuple(row["approved_by"])})
 
     @property
     def place(self) -> tuple[int, int]:
@@ -112,12 +133,14 @@ class Approval:
             approval_id=self.id,
             decided_by=self.decided_by,
             comment=self.comment,
+            response=self.response,
         )
 
     def as_dict(self) -> PendingApproval:
         """The request as a dict, for lists and JSON."""
         values = {name: getattr(self, name) for name in PendingApproval.__annotations__}
-        return PendingApproval(**{**values, "reasons": list(self.reasons)})  # type: ignore[typeddict-item]  # the names are its own
+        lists = {"reasons": list(self.reasons), "approved_by": list(self.approved_by)}
+        return PendingApproval(**{**values, **lists})  # type: ignore[typeddict-item]  # the names are its own
 
 
 def binding(

@@ -283,6 +283,13 @@ ON CONFLICT (tenant_id) DO UPDATE
        changed_by = %(user)s, changed_at = now()
 RETURNING stopped, read_only, reason, changed_by, changed_at
 
+-- stands_for: which relations names mean to this login; what is nothing stays as it is written
+SELECT coalesce(n.nspname || '.' || c.relname, nullif(a.schema, '') || '.' || a.name, a.name) AS relation
+  FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (schema, name)
+  LEFT JOIN pg_class c ON c.oid = to_regclass(concat_ws('.', quote_ident(nullif(a.schema, '')), quote_ident(a.name)))
+  LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+ ORDER BY 1
+
 -- relation_columns: the relations of that name that a tool may mean, with their columns, keys and allowed values
 SELECT n.nspname AS schema, c.relname AS name,
        (SELECT jsonb_agg(jsonb_build_object(

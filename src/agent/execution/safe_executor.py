@@ -7,6 +7,7 @@ run_approved -> the row's decision -> the effect, exactly once -> its recorded o
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +16,10 @@ from typing import Any
 import psycopg
 import structlog
 
-from agent.approval.human_approval import Approval, human_approval_queue
+from agent.approval.deciding import Said
+from agent.approval.human_approval import Approval, Decision, human_approval_queue
+from agent.approval.permissions import Permission, permissions
+from agent.approval.requests import NewRequest
 from agent.db import load_queries
 from agent.errors import (
     ActionRefused,
@@ -28,12 +32,14 @@ from agent.errors import (
     PolicyError,
     UnknownTool,
 )
-from agent.execution import effects
+from agent.execution import deciding, effects
+from agent.execution.always_allowed import permission_for
 from agent.execution.catalog import facts_of
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
 from agent.execution.heard import Heard, heard_by, secret_in, untrusted, without_secrets
 from agent.execution.log import record
+from agent.execution.patterns import Always
 from agent.execution.preview import fingerprint, preview, untouched
 from agent.execution.proposals import Outside, Proposal
 from agent.execution.reading import read
@@ -194,12 +200,16 @@ class SafeExecutor:
     async def run_approved(self, approval_id: int, *, runtime: Runtime | None = None) -> ToolResult:
         """Execute an approved row exactly once, whoever calls and how often; else say what the row says.
 
-        Status "waiting" while nobody has decided; "rejected" and "expired" are final; else the recorded outcome.
+        A row that a human edited stands for the one that replaced it. Status "waiting" while nobody has decided;
+        "rejected", "expired" and "answered" (by a human, in the tool's place) are final; else the recorded outcome.
         """
         runtime = runtime or await current_runtime()
-        approval = await human_approval_queue.get(approval_id, runtime=runtime)
+        approval = await human_approval_queue.latest(approval_id, runtime=runtime)
         if approval.status != "approved" or not approval.executable:
             return _undone(approval)
+        return _told_of_edit(await self._execute_approved(approval, runtime), approval)
+
+    async def _execute_approved(self, approval: Approval, runtime: Runtime) -> ToolResult:
         row = await effects.recorded(approval.id, runtime=runtime)
         if row is not None and row["status"] != "running":
             return effects.outcome_of(row)
@@ -224,6 +234,7 @@ class SafeExecutor:
         asks = is_asked(risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
             raise _needs_approval(shown["sentence"])
+        allowed = await self._permission(plan, request, shown, risk, runtime) if asks else None
         approval = await human_approval_queue.request(
             request.action,
             request.arguments,
@@ -238,17 +249,63 @@ class SafeExecutor:
         )
         if not asks and approval.status == "pending":
             why = f"risk {risk} is below AGENT_ASK_FROM={runtime.settings.ask_from}"
-            await human_approval_queue.decide(
-                approval.id, "approve", decided_by="policy", via="policy", comment=why, runtime=runtime
-            )
+            await human_approval_queue.approve_by_policy(approval.id, why, runtime=runtime)
+        elif allowed is not None and approval.status == "pending":
+            await permissions.use(allowed, approval, runtime=runtime)
         return await self._answer(approval, request, runtime)
+
+    async def _permission(
+        self, plan: _Plan, request: _Request, shown: Mapping[str, Any], risk: RiskLevel, runtime: Runtime
+    ) -> Permission | None:
+        return await permission_for(
+            request.action, request.arguments, statement=plan.statement, shown=shown, risk=risk,
+            policy=plan.assessment.policy_version, user=request.actor or runtime.user, runtime=runtime,
+        )  # fmt: skip
+
+    async def decide(
+        self,
+        approval_id: int,
+        decision: Decision,
+        *,
+        decided_by: str | None = None,
+        via: str = "python",
+        comment: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        response: str | None = None,
+        delegate_to: str | None = None,
+        always: Always | None = None,
+        binding: str | None = None,
+        runtime: Runtime | None = None,
+    ) -> Approval:
+        """Take one person's decision of any kind; the request as it is then. Executes nothing: that is `run_approved`.
+
+        "edit" assesses and tries `arguments` anew and puts a new request in the place of this one, approved by the same
+        decision unless it goes beyond what was seen. "approve" with `always` makes a permission too. Else as
+        `human_approval_queue.decide`. Raises also the errors of `assess`; the request then waits as before.
+        """
+        runtime = runtime or await current_runtime()
+        if decision == "edit":
+            said = Said(decision="edit", by=decided_by or runtime.user, via=via, comment=comment, binding=binding)
+            return await deciding.edit(approval_id, said, arguments, propose=_proposed_again, runtime=runtime)
+        grant = await deciding.grant(approval_id, always, runtime=runtime) if always else None
+        return await human_approval_queue.decide(
+            approval_id, decision, decided_by=decided_by, via=via, comment=comment, response=response,
+            delegate_to=delegate_to, binding=binding, grant=grant, runtime=runtime,
+        )  # fmt: skip
+
+    async def reopen(
+        self, approval_id: int, *, reopened_by: str | None = None, runtime: Runtime | None = None
+    ) -> Approval:
+        """Ask again, with a fresh preview, what nobody answered in time; once. Raises `InvalidInput`, `AlreadyDecided`."""
+        runtime = runtime or await current_runtime()
+        return await deciding.reopen(approval_id, reopened_by, propose=_proposed_again, runtime=runtime)
 
     async def _answer(self, approval: Approval, request: _Request, runtime: Runtime) -> ToolResult:
         if request.wait:
             await human_approval_queue.wait(approval.id, runtime=runtime)
         result = await self.run_approved(approval.id, runtime=runtime)
         if request.call is not None and result.get("status") == "waiting":
-            await threads.call_waits(request.call, approval.id, runtime=runtime)
+            await threads.call_waits(request.call, result["approval_id"], runtime=runtime)
         elif request.call is not None:
             await threads.call_done(request.call, result, runtime=runtime)
         return result
@@ -343,6 +400,23 @@ async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, cal
     return _Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment)
 
 
+async def _proposed_again(
+    action: str, arguments: Mapping[str, Any], call: CallKey | None, runtime: Runtime
+) -> NewRequest:
+    """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`."""
+    plan = await _plan(action, arguments, runtime, call)
+    if plan.assessment.verdict == "refuse":
+        raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
+    if not plan.writes:
+        raise InvalidInput("That would change nothing, so it needs no approval. The request is as it was.")
+    await controls.check(writing=True, runtime=runtime)
+    shown, risk, raised = await _shown(plan, runtime)
+    return NewRequest(
+        action=action, arguments=arguments, risk_level=risk, reasons=(*plan.assessment.reasons, *raised),
+        summary=shown["sentence"], preview=shown, policy_version=plan.assessment.policy_version,
+    )  # fmt: skip
+
+
 def _needs_approval(sentence: str) -> ActionRefused:
     return ActionRefused(f"Not executed: it needs a human's approval, and none may be asked. {sentence}")
 
@@ -384,8 +458,21 @@ def _undone(approval: Approval) -> ToolResult:
         why = f" They said: {approval.comment}" if approval.comment else ""
         told = f"{approval.decided_by} rejected this; that is final and nothing was done.{why}"
         return ToolResult(success=False, status="rejected", approval_id=identifier, error=told)
+    if approval.status == "answered":
+        message = f"{approval.decided_by} answered in the tool's place, and nothing was executed. They said: {approval.response}"
+        answer = {"answered_by": approval.decided_by, "answer": approval.response}
+        return ToolResult(success=True, status="answered", approval_id=identifier, message=message, data=answer)
     told = "Nobody answered in time; that is final and nothing was done."
     return ToolResult(success=False, status="expired", approval_id=identifier, error=told)
+
+
+def _told_of_edit(result: ToolResult, approval: Approval) -> ToolResult:
+    """The outcome of a call that a human changed before it ran: the model is told, or it would mend what is no mistake."""
+    if approval.replaces is None or approval.call is None:
+        return result
+    changed = json.dumps(approval.arguments, ensure_ascii=False)
+    note = f"A human changed the arguments before this ran, on purpose; used instead: {changed}."
+    return result | ToolResult(message=f"{note} {result.get('message', '')}".strip())
 
 
 def _own(tool: str) -> Assessment:

@@ -14,7 +14,7 @@ from agent.errors import InvalidArguments
 # A chain such as 1+1+1... of 100,000 characters overflows the parser's C stack; 40,000 do not.
 MOST_CHARACTERS = 20_000
 
-_POSITIONS = ("location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end", "name_location")
+POSITIONS = ("location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end", "name_location")
 
 Message = Any  # a protobuf message of postgast, which has no usable types
 
@@ -121,7 +121,7 @@ def _without_positions(message: Message) -> Message:
     copy = type(message)()
     copy.CopyFrom(message)
     for part in walk(copy):
-        for name in _POSITIONS:
+        for name in POSITIONS:
             if name in part.DESCRIPTOR.fields_by_name:
                 part.ClearField(name)
     return copy

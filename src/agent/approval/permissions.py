@@ -1,0 +1,150 @@
+"""What a human allowed in advance: "always allow this for 8 hours".
+
+A permission is made by an approval and bound to its tool, pattern, tables, risk, number of rows, database and asker. What
+a pattern means is known to `agent.execution.patterns`; here it is JSON. Each use is a request that names its permission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from psycopg.types.json import Jsonb
+
+from agent.approval.people import people
+from agent.approval.records import Approval
+from agent.db import Connection, load_queries
+from agent.errors import DecisionRefused, InvalidInput, NotFound
+from agent.runtime import Runtime, current_runtime
+from agent.types import RiskLevel
+
+_QUERIES = load_queries(__package__, "permissions.sql")
+_log = structlog.get_logger(__name__)
+_MOST_SECONDS = 30 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What an approval allows beyond itself: `pattern` for `seconds`, at most `most_rows` of `tables`."""
+
+    pattern: Mapping[str, Any]
+    sentence: str
+    tables: tuple[str, ...]
+    most_rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """One row of agents.permissions, with its uses where they were asked for."""
+
+    id: int
+    tool: str
+    pattern: dict[str, Any]
+    sentence: str
+    tables: tuple[str, ...]
+    risk_ceiling: RiskLevel
+    most_rows: int
+    granted_to: str
+    granted_by: str
+    comment: str | None
+    approval_id: int
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    revoked_by: str | None
+    uses: int = 0
+    last_used: datetime | None = None
+    read_at: datetime | None = None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Permission:
+        """A permission from its row."""
+        values = {field.name: row[field.name] for field in fields(cls) if field.name in row}
+        return cls(**{**values, "tables": tuple(row["tables"])})
+
+    @property
+    def state(self) -> str:
+        """open, revoked or expired, when it was read."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.read_at is not None and self.read_at >= self.expires_at else "open"
+
+
+class Permissions:
+    """The permissions of the current tenant. Holds nothing; see the module docstring."""
+
+    async def list_permissions(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[Permission]:
+        """Permissions about this database with their uses, the newest first."""
+        runtime = runtime or await current_runtime()
+        values = {
+            "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "limit": max(0, min(limit, 10_000))
+        }  # fmt: skip
+        async with runtime.connection() as conn:
+            rows = await (await conn.execute(_QUERIES["permissions"], values)).fetchall()
+        return [Permission.from_row(row) for row in rows]
+
+    async def revoke(self, permission_id: int, *, runtime: Runtime | None = None) -> None:
+        """From now on it allows nothing. Raises `NotFound`, or `DecisionRefused` for who decides nothing here."""
+        runtime = runtime or await current_runtime()
+        standing = await people.standing(runtime=runtime)
+        if standing.several and (standing.person is None or not standing.person.decides):
+            raise DecisionRefused(f"{runtime.user!r} has not the role to revoke a permission (`agent people list`).")
+        values = {"tenant_id": runtime.tenant_id, "id": permission_id, "revoked_by": standing.name}
+        async with runtime.connection() as conn:
+            if not 0 < permission_id < 2**63:
+                raise NotFound(f"There is no permission {permission_id!r}. `agent permissions` lists them.")
+            row = await (await conn.execute(_QUERIES["revoke"], values)).fetchone()
+            known = row or await (await conn.execute(_QUERIES["permission_exists"], values)).fetchone()
+        if known is None:
+            raise NotFound(f"There is no permission {permission_id!r}. `agent permissions` lists them.")
+        _log.warning("permission_revoked", permission_id=permission_id)
+
+    async def open_for(self, tool: str, *, user: str, runtime: Runtime) -> list[Permission]:
+        """What `user` may do with this tool now, the oldest first."""
+        values = {
+            "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "tool": tool, "user": user
+        }  # fmt: skip
+        async with runtime.connection() as conn:
+            rows = await (await conn.execute(_QUERIES["open"], values)).fetchall()
+        return [Permission.from_row(row) for row in rows]
+
+    async def use(self, permission: Permission, approval: Approval, *, runtime: Runtime) -> Approval | None:
+        """Approve a request by a permission; None when it was revoked or has expired meanwhile."""
+        values = {"tenant_id": runtime.tenant_id, "permission_id": permission.id, "id": approval.id}
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["use"], values)).fetchone()
+        if row is None:
+            return None
+        _log.info("permission_used", permission_id=permission.id, approval_id=approval.id)
+        return Approval.from_row(row)
+
+
+permissions = Permissions()
+
+
+async def keep(grant: Grant, approval: Approval, *, by: str, conn: Connection, runtime: Runtime) -> Permission:
+    """Store what was allowed, in the transaction of its approval. Raises `InvalidInput` or `DecisionRefused`."""
+    check_life(grant.seconds)
+    if approval.risk_level == "CRITICAL" or approval.status != "approved":
+        raise DecisionRefused(f"Approval {approval.id} is of risk {approval.risk_level}, which is asked every time.")
+    values = {
+        "tenant_id": runtime.tenant_id, "database_id": approval.database_id, "tool": approval.action,
+        "pattern": Jsonb(dict(grant.pattern)), "sentence": grant.sentence, "tables": list(grant.tables),
+        "risk_ceiling": approval.risk_level, "most_rows": grant.most_rows, "granted_to": approval.requested_by,
+        "granted_by": by, "comment": approval.comment, "approval_id": approval.id,
+        "life": timedelta(seconds=grant.seconds),
+    }  # fmt: skip
+    row = await (await conn.execute(_QUERIES["keep"], values)).fetchone()
+    assert row is not None  # noqa: S101  # an insert returns its row
+    _log.warning("permission_granted", permission_id=row["id"], approval_id=approval.id)
+    return Permission.from_row(row)
+
+
+def check_life(seconds: float) -> None:
+    """Raise `InvalidInput` for what is no time that a permission may last."""
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise InvalidInput(f"{seconds!r} is not a time that a permission lasts: use seconds from above 0 to 30 days.")

@@ -1,0 +1,105 @@
+"""Who may decide a request, when it is decided, and when people are told of it. Pure: rows in, answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from agent.approval.records import Approval, Decision
+
+Role = Literal["approver", "admin", "personal"]
+ROLES: tuple[Role, ...] = ("approver", "admin", "personal")
+_REMIND_AT, _ESCALATE_AT = 0.5, 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody who is known. `approver` decides, `admin` also names people, `personal` sees personal columns."""
+
+    name: str
+    roles: tuple[Role, ...] = ()
+    active: bool = True
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether they name people, and decide what was delegated to another."""
+        return self.active and "admin" in self.roles
+
+    @property
+    def decides(self) -> bool:
+        """Whether they decide requests."""
+        return self.active and ("approver" in self.roles or self.is_admin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Who `name` is here. Where nobody is known at all (`several` is False), one user decides everything."""
+
+    name: str
+    several: bool = False
+    person: Person | None = None
+
+    @property
+    def sees_personal(self) -> bool:
+        """Whether personal columns are shown to them."""
+        return not self.several or (self.person is not None and self.person.active and "personal" in self.person.roles)
+
+
+def why_not(approval: Approval, decision: Decision, who: Standing) -> str:
+    """Why `who` may not take this decision, as a sentence; '' when they may."""
+    if not who.several:
+        return ""
+    if who.person is None or not who.person.active:
+        return f"{who.name!r} is not one of the people who are known here (`agent people list`)."
+    if same_name(who.name, approval.requested_by):
+        # Taking one's own request back harms nobody.
+        return "" if decision == "reject" else f"{who.name!r} asked for this; another person must decide it."
+    if not who.person.decides:
+        return f"{who.name!r} has not the role to decide (`agent people list`)."
+    if approval.delegated_to and not same_name(who.name, approval.delegated_to) and not who.person.is_admin:
+        return f"This was delegated to {approval.delegated_to!r}; they or an admin decide it."
+    return ""
+
+
+def why_not_delegate(approval: Approval, who: Standing) -> str:
+    """Why the request cannot be delegated to `who`, as a sentence; '' when it can."""
+    if not who.several:
+        return "Delegating needs people: name them with `agent people add`."
+    if who.person is None or not who.person.decides:
+        return f"{who.name!r} cannot decide this: name somebody of `agent people list` with the role approver."
+    if same_name(who.name, approval.requested_by):
+        return f"{who.name!r} asked for this and cannot decide it."
+    return ""
+
+
+def votes_missing(approval: Approval, *, several: bool) -> int:
+    """How many people must still say yes."""
+    needed = approval.votes_needed if several else 1
+    return max(needed - len(approval.approved_by), 0)
+
+
+def due(
+    now: datetime, *, asked: datetime, expires: datetime, reminded: bool, escalated: bool
+) -> tuple[Literal["reminder", "escalation"], ...]:
+    """What people are to be told now of a request that waits, by the database's clock."""
+    if not asked <= now < expires:
+        return ()
+    passed = (now - asked) / (expires - asked)
+    found: list[Literal["reminder", "escalation"]] = []
+    if passed >= _REMIND_AT and not reminded:
+        found.append("reminder")
+    if passed >= _ESCALATE_AT and not escalated:
+        found.append("escalation")
+    return tuple(found)
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names are one person's: "Ann" cannot approve what "ann" asked for."""
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def last_admin(people: Sequence[Person], name: str) -> bool:
+    """Whether without `name` nobody could name people any more."""
+    return [person.name for person in people if person.is_admin] == [name]

@@ -1,0 +1,79 @@
+"""Decisions that need more than the queue: an edit is tried before it counts, an expired request is tried again.
+
+`propose` says what would be asked if the tool were called like this now: the executor's own assessment and preview.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from agent.approval.deciding import Said
+from agent.approval.human_approval import Approval, human_approval_queue
+from agent.approval.people import people
+from agent.approval.permissions import Grant
+from agent.approval.requests import NewRequest
+from agent.errors import DecisionRefused, InvalidInput
+from agent.execution.always_allowed import grant_for
+from agent.execution.patterns import Always, rows_of, tables_of
+from agent.runtime import Runtime
+from agent.types import RISK_LEVELS, CallKey
+
+Propose: TypeAlias = Callable[[str, Mapping[str, Any], CallKey | None, Runtime], Awaitable[NewRequest]]
+
+
+async def edit(
+    approval_id: int, said: Said, arguments: Mapping[str, Any] | None, *, propose: Propose, runtime: Runtime
+) -> Approval:
+    """Put the same call with other arguments in the place of a request; approved, or waiting to be looked at once more."""
+    if arguments is None:
+        raise InvalidInput("An edit needs the arguments that the tool is to be called with.")
+    seen = await human_approval_queue.check_may_decide(approval_id, said, runtime=runtime)
+    _check_ours(seen, runtime)
+    new = await propose(seen.action, arguments, seen.call, runtime)
+    further = beyond(seen, new)
+    if further:
+        new = replace(new, summary=f"Edited, and {'; '.join(further)}. {new.summary}")
+    return await human_approval_queue.edit(approval_id, said, new, confirmed=not further, runtime=runtime)
+
+
+async def reopen(approval_id: int, reopened_by: str | None, *, propose: Propose, runtime: Runtime) -> Approval:
+    """Ask again what nobody answered in time."""
+    expired = await human_approval_queue.get(approval_id, runtime=runtime)
+    if expired.status != "expired":
+        raise InvalidInput(f"Approval {expired.id} is {expired.status}: only what expired can be opened again.")
+    _check_ours(expired, runtime)
+    who = await people.standing(reopened_by, runtime=runtime)
+    if who.several and (who.person is None or not who.person.active):
+        raise DecisionRefused(f"{who.name!r} is not one of the people who are known here (`agent people list`).")
+    new = await propose(expired.action, expired.arguments, None, runtime)
+    return await human_approval_queue.reopen(expired, new, runtime=runtime)
+
+
+async def grant(approval_id: int, always: Always, *, runtime: Runtime) -> Grant:
+    """What approving a request would always allow."""
+    return await grant_for(await human_approval_queue.get(approval_id, runtime=runtime), always, runtime=runtime)
+
+
+def beyond(seen: Approval, new: NewRequest) -> tuple[str, ...]:
+    """What an edited action, tried again, does beyond what its editor had seen; nothing: the edit was the approval."""
+    found = []
+    if RISK_LEVELS.index(new.risk_level) > RISK_LEVELS.index(seen.risk_level):
+        found.append(f"its risk is {new.risk_level}, and was {seen.risk_level}")
+    shown, before = new.preview or {}, seen.preview or {}
+    rows, rows_before = rows_of(shown), rows_of(before)
+    if rows is None or rows_before is None:
+        found.append("its rows are not counted")
+    elif rows > rows_before:
+        found.append(f"it changes {rows} rows, and {rows_before} were shown")
+    if other := sorted(set(tables_of(shown)) - set(tables_of(before))):
+        found.append(f"it also changes {', '.join(other)}")
+    return tuple(found)
+
+
+def _check_ours(approval: Approval, runtime: Runtime) -> None:
+    if not approval.executable:
+        raise InvalidInput(f"Approval {approval.id} is only a question: whoever asked it acts by themselves.")
+    if approval.database_id != runtime.database_id:
+        raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
