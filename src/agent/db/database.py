@@ -26,6 +26,9 @@ _log = structlog.get_logger(__name__)
 MINIMUM_VERSION = 150_000
 CONNECT_TIMEOUT = 10
 POOL_SIZE = 10
+# Statements are sent as UTF-8: the server must not read their bytes by an encoding that the environment or a login's own
+# settings ask for, in some of which a backslash is half of a character and a string ends elsewhere.
+CLIENT_ENCODING = "utf8"
 _WIPE_TIMEOUT = 5
 # These run statements of others: what one leaves in its session, prepared statements included, is gone before the next.
 _WIPED: frozenset[Login] = frozenset({"agent_reader", "agent_actor"})
@@ -154,6 +157,7 @@ class Database:
                     "row_factory": dict_row,
                     "application_name": "learning-agent",
                     "connect_timeout": CONNECT_TIMEOUT,
+                    "client_encoding": CLIENT_ENCODING,
                     "prepare_threshold": None if login in _WIPED else 5,
                 },
                 min_size=0,
@@ -162,6 +166,7 @@ class Database:
                 reconnect_timeout=CONNECT_TIMEOUT,
                 open=False,
                 name=login,
+                configure=_settle if login == "agent_app" else None,
             )
             await pool.open()
             self._pools[login] = pool
@@ -176,6 +181,15 @@ async def connect(conninfo: str) -> Connection:
         row_factory=dict_row,
         application_name="learning-agent",
         connect_timeout=CONNECT_TIMEOUT,
+        client_encoding=CLIENT_ENCODING,
+    )
+
+
+async def _settle(conn: Connection) -> None:
+    """Our own queries expect the usual settings, whatever the database's administrator prefers for applications."""
+    await conn.execute(
+        "select set_config('datestyle', 'ISO, YMD', false), set_config('intervalstyle', 'postgres', false),"
+        " set_config('extra_float_digits', '1', false), set_config('row_security', 'on', false)"
     )
 
 

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import Connection as SyncConnection
 
 from agent.db import locks
+from agent.db.database import CLIENT_ENCODING
 from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
 
@@ -83,7 +84,7 @@ def migrate(admin: str) -> list[str]:
     """
     check_not_transaction_pooler(admin)
     try:
-        conn = psycopg.connect(admin, autocommit=True, connect_timeout=10)
+        conn = psycopg.connect(admin, autocommit=True, connect_timeout=10, client_encoding=CLIENT_ENCODING)
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin) from error
     with conn:

@@ -9,6 +9,7 @@ import psycopg
 
 from agent.db import locks
 from agent.db.administrator import administrator
+from agent.db.database import CLIENT_ENCODING
 from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.db.logins import PLATFORM_SCHEMAS, redacted, setup_statements
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
@@ -38,7 +39,7 @@ def setup_logins(admin: str, secret: str, *, schemas: Sequence[str] = (), bypass
     """Run the set-up at the administrator's URL; returns the application's schemas. Raises `SetupRequired`."""
     check_not_transaction_pooler(admin)
     try:
-        conn = psycopg.connect(admin, connect_timeout=10)
+        conn = psycopg.connect(admin, connect_timeout=10, client_encoding=CLIENT_ENCODING)
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin) from error
     with conn:
@@ -62,7 +63,7 @@ def setup_logins(admin: str, secret: str, *, schemas: Sequence[str] = (), bypass
 
 def is_set_up(admin: str) -> bool:
     """Whether `setup_logins` has run on the server at the administrator's URL: it runs whole or not at all."""
-    with psycopg.connect(admin, connect_timeout=10) as conn:
+    with psycopg.connect(admin, connect_timeout=10, client_encoding=CLIENT_ENCODING) as conn:
         found = conn.execute("select count(*) from pg_roles where rolcanlogin and rolname = any (%s)", [list(LOGINS)])
         row = found.fetchone()
     return row == (len(LOGINS),)

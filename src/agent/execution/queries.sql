@@ -78,13 +78,15 @@ SELECT 'relation', r.nspname, r.relname, NULL, jsonb_build_object(
 SELECT set_config('statement_timeout', %(statement_ms)s, true), set_config('lock_timeout', %(lock_ms)s, true),
        set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true),
        set_config('standard_conforming_strings', 'on', true), set_config('datestyle', 'ISO, YMD', true),
-       set_config('intervalstyle', 'postgres', true), set_config('bytea_output', 'hex', true)
+       set_config('intervalstyle', 'postgres', true), set_config('bytea_output', 'hex', true),
+       set_config('extra_float_digits', '1', true)
 
--- actor_limits: of one approved statement or preview; the tenant is for begin_effect
+-- actor_limits: of one approved statement or preview; rows are compared as text, so all digits count; the tenant is for begin_effect
 SELECT set_config('statement_timeout', %(statement_ms)s, true), set_config('lock_timeout', %(lock_ms)s, true),
        set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true),
        set_config('standard_conforming_strings', 'on', true), set_config('datestyle', 'ISO, YMD', true),
-       set_config('agents.tenant_id', %(tenant_id)s, true)
+       set_config('intervalstyle', 'postgres', true), set_config('extra_float_digits', '1', true),
+       set_config('client_min_messages', 'notice', true), set_config('agents.tenant_id', %(tenant_id)s, true)
 
 -- begin_effect: takes the approval's one execution inside the effect's own transaction
 SELECT agents.begin_effect(%(approval_id)s, %(claim)s) AS execution_id
@@ -154,10 +156,10 @@ SELECT t.relkind = 'r' AND NOT t.relispartition AND NOT t.relrowsecurity AND NOT
                        OR EXISTS (SELECT FROM columns c WHERE c.attnum = ANY (n.confkey) AND c.name = ANY (%(changed)s::text[])))) AS plain
   FROM target t
 
--- strong_locks: which relations of the application this transaction has locked, and how
+-- strong_locks: which relations of the application this transaction has locked, and how; SIReadLock stops nobody
 SELECT DISTINCT l.mode, l.relation::regclass::text AS relation
   FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode <> 'SIReadLock' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
    AND n.nspname !~ '^(agents(_|$)|pg_|information_schema$)'
 
 -- transaction_id: to prove after a crash whether the effect's transaction committed
