@@ -12,6 +12,7 @@ from typing import Any
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LARGEST = 2**63
 _DEEPEST = 60
+_MOST_BITS = 4_000
 
 
 def storable(text: str) -> str:
@@ -22,7 +23,7 @@ def storable(text: str) -> str:
 def storable_json(value: Any, *, depth: int = 0) -> Any:
     """A JSON value whose strings and keys are all storable; numbers beyond 64 bits, infinity and NaN become strings.
 
-    Raises `ValueError` on nesting beyond any sense.
+    Raises `ValueError` on nesting and numbers beyond any sense.
     """
     if isinstance(value, str):
         return storable(value)
@@ -38,4 +39,8 @@ def storable_json(value: Any, *, depth: int = 0) -> Any:
 def _without_end(value: Any) -> bool:
     if isinstance(value, float):
         return not math.isfinite(value)
-    return isinstance(value, int) and abs(value) >= _LARGEST
+    if not isinstance(value, int):
+        return False
+    if value.bit_length() > _MOST_BITS:  # Python itself refuses to write it out
+        raise ValueError(f"a number of {value.bit_length()} bits")
+    return abs(value) >= _LARGEST

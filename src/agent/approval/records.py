@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
 from agent.types import ApprovalStatus, CallKey, RiskLevel
@@ -162,4 +163,5 @@ def _canonical(value: Any) -> Any:
         return {str(key): _canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_canonical(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    # By its digits, as jsonb reads it: the float 1e23 itself is a little less than 10 to the 23rd.
+    return int(Decimal(repr(value))) if isinstance(value, float) and value.is_integer() else value

@@ -172,7 +172,7 @@ def tool_specs() -> list[ToolSpec]:
 
 def tool_named(name: str) -> Tool:
     """The tool of that name. Raises `UnknownTool` with text for the model."""
-    tool = _BY_NAME.get(name)
+    tool = _BY_NAME.get(name) if isinstance(name, str) else None
     if tool is None:
         raise UnknownTool(f"There is no tool {str(name)[:100]!r}. The tools are: {', '.join(_BY_NAME)}.")
     return tool

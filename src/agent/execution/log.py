@@ -19,6 +19,7 @@ from agent.types import Assessment, CallKey, ExecutionStatus, RiskLevel, ToolRes
 _QUERIES = load_queries(__package__)
 _MOST_ARGUMENT_CHARACTERS = 20_000
 _MOST_ERROR_CHARACTERS = 4_000
+_DEEPEST, _MOST_BITS = 60, 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ async def record(
     error = result.get("error")
     values = {
         "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "actor": actor or runtime.user,
-        "action": storable(action)[:200], "arguments": Jsonb(loggable(arguments)), "verdict": assessment.verdict,
+        "action": storable(str(action))[:200], "arguments": Jsonb(loggable(arguments)), "verdict": assessment.verdict,
         "risk_level": assessment.risk, "reasons": list(assessment.reasons), "status": result.get("status", "failed"),
         "result": Jsonb(loggable(kept)), "row_count": result.get("row_count"),
         "error": storable(error)[:_MOST_ERROR_CHARACTERS] if error else None, "duration_ms": duration_ms,
@@ -125,14 +126,23 @@ async def record(
     return int(row["id"])
 
 
-def loggable(value: Any) -> Any:
-    """`value` as JSON that Postgres stores: hostile characters replaced, long texts cut."""
+def loggable(value: Any, *, depth: int = 0) -> Any:
+    """`value` as JSON that Postgres stores: hostile characters replaced, long texts, numbers and nesting cut."""
     if isinstance(value, str):
         return storable(value)[:_MOST_ARGUMENT_CHARACTERS]
+    if depth > _DEEPEST:
+        return "…"
     if isinstance(value, Mapping):
-        return {storable(str(key))[:200]: loggable(item) for key, item in list(value.items())[:200]}
+        items = list(value.items())[:200]
+        return {str(loggable(key, depth=depth + 1))[:200]: loggable(item, depth=depth + 1) for key, item in items}
     if isinstance(value, (list, tuple)):
-        return [loggable(item) for item in value[:1000]]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if value is None or isinstance(value, (bool, int, float)) else storable(str(value))
+        return [loggable(item, depth=depth + 1) for item in value[:1000]]
+    if isinstance(value, (bool, float, int, type(None))):
+        return _number(value)
+    return storable(str(value))[:_MOST_ARGUMENT_CHARACTERS]
+
+
+def _number(value: float | None) -> Any:
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:  # Python itself refuses to write it out
+        return f"a number of {value.bit_length()} bits"
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -51,6 +51,7 @@ from agent.execution.sql_policy import POLICY_VERSION, judge
 from agent.execution.written_values import written_values
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
+from agent.storable import storable_json
 from agent.threads import StoredCall, threads
 from agent.types import RISK_LEVELS, Assessment, CallKey, RiskLevel, ToolResult
 
@@ -373,6 +374,10 @@ async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, cal
     tool = tool_named(action)
     if not isinstance(arguments, Mapping):
         raise InvalidArguments(f"{action} takes an object with its arguments, not {type(arguments).__name__}.")
+    try:
+        storable_json(arguments)
+    except ValueError as error:
+        raise InvalidArguments(f"{action} cannot take these arguments: {error}.") from error
     checked = tool.check(arguments)
     settings = runtime.settings
     if tool.outside is not None:
