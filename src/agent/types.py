@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol, TypedDict
 
 Login = Literal["agent_app", "agent_assessor", "agent_reader", "agent_actor"]
 LOGINS: tuple[Login, ...] = ("agent_app", "agent_assessor", "agent_reader", "agent_actor")
+# What agent_actor may change: rows, or the tables too.
+ActorRights = Literal["data", "schema"]
 
 MemoryKind = Literal["schema", "interaction", "fact", "pattern", "skill", "feedback"]
 Trust = Literal["human", "agent", "database", "external"]

@@ -156,11 +156,23 @@ SELECT t.relkind = 'r' AND NOT t.relispartition AND NOT t.relrowsecurity AND NOT
                        OR EXISTS (SELECT FROM columns c WHERE c.attnum = ANY (n.confkey) AND c.name = ANY (%(changed)s::text[])))) AS plain
   FROM target t
 
--- strong_locks: which relations of the application this transaction has locked, and how; SIReadLock stops nobody
-SELECT DISTINCT l.mode, l.relation::regclass::text AS relation
-  FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+-- locks_held: which relations this transaction has locked, and how; SIReadLock stops nobody
+SELECT l.relation::bigint AS relation, l.mode
+  FROM pg_locks l
  WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode <> 'SIReadLock' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND n.nspname !~ '^(agents(_|$)|pg_|information_schema$)'
+
+-- application_relations: those of these numbers that are the application's and there for everybody
+SELECT c.oid::bigint AS relation
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(relations)s::oid[]) AND n.nspname !~ '^(agents(_|$)|pg_|information_schema$)'
+
+-- foreign_owners: relations of these names that belong to a role of which agent_actor is no member
+SELECT c.oid::regclass::text AS name, o.rolname::text AS owner
+  FROM unnest(%(names)s::text[]) AS a (name)
+  JOIN pg_class c ON c.oid = to_regclass(a.name)
+  JOIN pg_roles o ON o.oid = c.relowner
+ WHERE o.rolname <> 'agent_actor' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'agent_actor' AND pg_has_role(r.oid, o.oid, 'usage'))
+ ORDER BY 1
 
 -- transaction_id: to prove after a crash whether the effect's transaction committed
 SELECT pg_current_xact_id()::text AS id
