@@ -49,7 +49,7 @@ from agent.providers.models import ChatClient, ModelAnswer
 from agent.runtime import Runtime, current_runtime
 from agent.state import ActState, ApprovalState, CallState, State
 from agent.threads import StoredCall, Transcript, threads
-from agent.types import CallKey, ToolResult, ToolSpec, Usage
+from agent.types import UNFINISHED, CallKey, ToolResult, ToolSpec, Usage
 
 _log = structlog.get_logger(__name__)
 
@@ -139,10 +139,12 @@ async def safe_executor_node(state: CallState, config: RunnableConfig) -> dict[s
     try:
         result = await safe_executor.execute_taken(taken, runtime=runtime)
     except AgentError as error:
+        if await human_approval_queue.of_call(call.key, runtime=runtime) is not None:
+            raise  # what comes of a request is in its row: it may still be executed
         _log.info("tool_failed", tool=call.tool, error=str(error))
         result = ToolResult(success=False, status="failed", error=str(error))
         await threads.call_done(call.key, result, runtime=runtime)
-    if result.get("status") != "waiting":
+    if result.get("status") not in UNFINISHED:
         write({"event": "tool_finished", "key": dict(state), "tool": call.tool, "result": result})
     return {}
 
@@ -306,7 +308,7 @@ async def _collect_outcome(call: StoredCall, runtime: Runtime) -> int | None:
     """Store what came of a call that asked a human; while nobody has decided, the request that waits."""
     assert call.approval_id is not None  # noqa: S101  # a waiting call has its row
     result = await safe_executor.run_approved(call.approval_id, runtime=runtime)
-    if result.get("status") == "waiting":
+    if result.get("status") in UNFINISHED:
         return result["approval_id"]
     await threads.call_done(call.key, result, runtime=runtime)
     return None

@@ -21,6 +21,9 @@ ExecutionStatus = Literal[
     "running", "succeeded", "failed", "refused", "rejected", "expired", "unknown", "edited", "answered"
 ]
 
+# Of a result: there will be another one.
+UNFINISHED = frozenset({"waiting", "running"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:

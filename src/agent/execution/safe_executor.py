@@ -39,12 +39,13 @@ from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
 from agent.execution.heard import Heard, heard_by, secret_in, untrusted, without_secrets
 from agent.execution.log import record
+from agent.execution.outcomes import outcome_of
 from agent.execution.patterns import Always
 from agent.execution.preview import fingerprint, preview, untouched
 from agent.execution.proposals import Outside, Proposal
 from agent.execution.reading import read
 from agent.execution.relations import NoSuchName
-from agent.execution.risk import is_asked, is_plain, one_row, risk_as_tried, under_settings
+from agent.execution.risk import is_asked, is_plain, is_refused, one_row, risk_as_tried, under_settings
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION, judge
@@ -53,7 +54,7 @@ from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
 from agent.storable import storable_json
 from agent.threads import StoredCall, threads
-from agent.types import RISK_LEVELS, Assessment, CallKey, RiskLevel, ToolResult
+from agent.types import RISK_LEVELS, UNFINISHED, Assessment, CallKey, RiskLevel, ToolResult
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
@@ -184,6 +185,9 @@ class SafeExecutor:
                 return await self._propose(plan, request, runtime)
             result = await _run(plan, request, runtime)
         except AgentError as error:
+            # Another run of this call may be further: what it was told to do, and did, is no error.
+            if (first := await _asked(request.call, runtime)) is not None:
+                return await self._answer(first, request, runtime)
             result = _error_result(error)
             if await _schema_changed(error, runtime):
                 result["error"] += _CHANGED
@@ -201,8 +205,9 @@ class SafeExecutor:
     async def run_approved(self, approval_id: int, *, runtime: Runtime | None = None) -> ToolResult:
         """Execute an approved row exactly once, whoever calls and how often; else say what the row says.
 
-        A row that a human edited stands for the one that replaced it. Status "waiting" while nobody has decided;
-        "rejected", "expired" and "answered" (by a human, in the tool's place) are final; else the recorded outcome.
+        A row that a human edited stands for the one that replaced it. Status "waiting" while nobody has decided, "running"
+        while another process is slow; "rejected", "expired" and "answered" (by a human, in the tool's place) are final; else
+        the recorded outcome.
         """
         runtime = runtime or await current_runtime()
         approval = await human_approval_queue.latest(approval_id, runtime=runtime)
@@ -213,11 +218,14 @@ class SafeExecutor:
     async def _execute_approved(self, approval: Approval, runtime: Runtime) -> ToolResult:
         row = await effects.recorded(approval.id, runtime=runtime)
         if row is not None and row["status"] != "running":
-            return effects.outcome_of(row)
+            return outcome_of(row)
         try:
             await controls.check(writing=True, runtime=runtime)
-            return await effects.carry_out(approval, _approved_effect(approval, runtime), runtime=runtime)
-        except (AgentStopped, ActionRefused, InvalidInput) as error:
+            _check_database(approval, runtime)
+            return await effects.carry_out(
+                approval, _effect_of(approval), forbidden=_forbidden(approval, runtime), runtime=runtime
+            )
+        except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments) as error:
             return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
 
     async def execute_left_over(self, *, runtime: Runtime | None = None) -> list[ToolResult]:
@@ -305,7 +313,7 @@ class SafeExecutor:
         if request.wait:
             await human_approval_queue.wait(approval.id, runtime=runtime)
         result = await self.run_approved(approval.id, runtime=runtime)
-        if request.call is not None and result.get("status") == "waiting":
+        if request.call is not None and result.get("status") in UNFINISHED:
             await threads.call_waits(request.call, result["approval_id"], runtime=runtime)
         elif request.call is not None:
             await threads.call_done(request.call, result, runtime=runtime)
@@ -440,15 +448,29 @@ async def _run(plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
     )  # fmt: skip
 
 
-def _approved_effect(approval: Approval, runtime: Runtime) -> Statement | Outside:
-    """What was shown to the one who decided. Raises `ActionRefused` when the row is not what was decided."""
+def _check_database(approval: Approval, runtime: Runtime) -> None:
     if approval.database_id != runtime.database_id:
         raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
+
+
+def _effect_of(approval: Approval) -> Statement | Outside:
+    return tool_named(approval.action).outside or parse((approval.preview or {}).get("sql", ""))
+
+
+def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
+    """Why an approved row may not be executed as things are now: it is not what was decided, or the rules are stricter."""
+    settings = runtime.settings
     if not approval.bound or not approval.preview or not untouched(approval.preview):
-        raise ActionRefused(f"Approval {approval.id} was changed after it was asked; it is not executed. Ask again.")
-    if approval.policy_version != POLICY_VERSION:
-        raise ActionRefused(f"Approval {approval.id} was given under an older policy; it is not executed. Ask again.")
-    return tool_named(approval.action).outside or parse(approval.preview["sql"])
+        why = "was changed after it was asked"
+    elif approval.policy_version != POLICY_VERSION:
+        why = "was given under an older policy"
+    elif is_refused(approval.reasons, settings.refuse):
+        why = "is of what AGENT_REFUSE forbids now"
+    elif approval.decided_via == "policy" and is_asked(approval.risk_level, settings.ask_from):
+        why = f"was given by the policy, which now asks a human from {settings.ask_from} on"
+    else:
+        return None
+    return ActionRefused(f"Approval {approval.id} {why}; it is not executed. Ask again.")
 
 
 def _undone(approval: Approval) -> ToolResult:
