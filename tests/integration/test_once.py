@@ -11,11 +11,13 @@ import pytest
 from benchmarks import races
 
 from agent.approval.human_approval import human_approval_queue
+from agent.approval.people import people
+from agent.errors import DecisionRefused, InvalidInput
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
-from agent.threads import threads
+from agent.threads import RequestedCall, threads
 from agent.types import CallKey
 
 
@@ -111,3 +113,51 @@ async def test_what_everybody_died_of_is_not_tried_for_ever(bank: Runtime) -> No
     result = await safe_executor.run_approved(number)
     assert (result["status"], "10 times" in result["error"]) == ("refused", True)
     assert effects(bank) == 0
+
+
+async def unknown(bank: Runtime) -> int:
+    """An execution in a server that was replaced since, so that nobody knows its outcome; asked for by a call of a turn."""
+    await threads.begin_turn("t", "Add one to account 1", owner=uuid4())
+    await threads.store_round("t", 1, 1, [RequestedCall(tool="execute_sql", arguments={"sql": "..."})])
+    call = CallKey(thread_id="t", turn=1, round=1, ordinal=1)
+    sql = "UPDATE accounts SET balance = balance + 1 WHERE id = 1"
+    number = (await safe_executor.execute("execute_sql", {"sql": sql}, call=call, wait=False))["approval_id"]
+    await human_approval_queue.decide(number, "approve")
+    execute(
+        bank,
+        f"""insert into agents.agent_execution_log (tenant_id, database_id, action, verdict, risk_level, status, approval_id,
+              thread_id, turn, round, ordinal, result)
+            values ('default', '{bank.database_id}', 'execute_sql', 'ask', 'MEDIUM', 'running', {number}, 't', 1, 1, 1,
+              '{{"transaction": {{"id": "1", "timeline": "0000000F", "position": "0/1"}}}}')""",
+    )
+    result = await safe_executor.run_approved(number)
+    assert (result["status"], f"settle {result['execution_id']}" in result["error"]) == ("unknown", True)
+    await threads.call_done(call, result)
+    return result["execution_id"]
+
+
+@pytest.mark.parametrize("happened", [True, False])
+async def test_a_human_settles_what_nobody_could_prove_and_the_call_is_told(bank: Runtime, happened: bool) -> None:
+    number = await unknown(bank)
+    assert await executions.unknown() == 1
+    assert await safe_executor.execute_left_over() == []  # never repeated
+    settled = await executions.settle(number, happened=happened, settled_by="ann", comment="I looked at the row")
+    assert (settled.status, settled.settled_by) == ("succeeded" if happened else "failed", "ann")
+    [call] = await threads.calls("t", 1)
+    assert (call.result["success"], call.result["status"]) == (happened, settled.status)
+    assert "ann looked" in call.result["message"]
+    assert ("error" in call.result) is not happened
+    assert await executions.unknown() == 0
+    assert effects(bank) == 0
+    with pytest.raises(InvalidInput, match="is known"):
+        await executions.settle(number, happened=not happened)
+    assert [row.status for row in await executions.recent(1)] == [settled.status]
+
+
+async def test_only_who_decides_settles(bank: Runtime) -> None:
+    number = await unknown(bank)
+    await people.add("tester", ["admin"])
+    await people.add("bob", ["personal"])
+    with pytest.raises(DecisionRefused):
+        await executions.settle(number, happened=True, settled_by="bob")
+    await executions.settle(number, happened=True)

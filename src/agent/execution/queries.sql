@@ -287,6 +287,27 @@ SELECT e.*, coalesce(q.claimed_until > now(), false) AS held
 -- one: an execution by its id
 SELECT * FROM agents.agent_execution_log WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
+-- settle: a human says of an execution whose outcome nobody could prove whether it happened; once, and its tool call knows it too
+WITH settled AS (
+  UPDATE agents.agent_execution_log
+     SET status = %(status)s, error = CASE WHEN %(status)s = 'failed' THEN %(told)s END, settled_by = %(by)s, settled_at = now(),
+         settled_comment = %(comment)s, result = coalesce(result, '{}') || jsonb_build_object('message', %(told)s::text)
+   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'unknown'
+  RETURNING *
+), told AS (
+  UPDATE agents.tool_calls c
+     SET result = (c.result - 'error') || jsonb_strip_nulls(jsonb_build_object(
+           'success', s.status = 'succeeded', 'status', s.status, 'message', s.result->'message', 'error', s.error))
+    FROM settled s
+   WHERE c.tenant_id = s.tenant_id AND c.thread_id = s.thread_id AND c.turn = s.turn AND c.round = s.round AND c.ordinal = s.ordinal
+     AND c.result->>'status' = 'unknown'
+)
+SELECT * FROM settled
+
+-- unknown: how many executions wait for a human to say whether they happened
+SELECT count(*) AS number FROM agents.agent_execution_log
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND status = 'unknown'
+
 -- recent: the newest first
 SELECT * FROM agents.agent_execution_log
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
