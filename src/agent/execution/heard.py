@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from agent.errors import InvalidArguments
+from agent.errors import InvalidArguments, NotFound
 from agent.execution.provenance import Origin, Seen, Value, origin_of
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.written_values import Column, column_sources
@@ -42,7 +42,10 @@ async def heard_by(call: CallKey | None, *, runtime: Runtime) -> Heard:
     """What was said and shown in the conversation of a call; nothing where there is none."""
     if call is None:
         return Heard()
-    transcript = await threads.transcript(call.thread_id, call.turn, runtime=runtime)
+    try:
+        transcript = await threads.transcript(call.thread_id, call.turn, runtime=runtime)
+    except NotFound:  # a caller's own key, of no conversation of ours
+        return Heard()
     return heard_in(transcript, trusted=runtime.settings.trusted_sources)
 
 

@@ -414,10 +414,13 @@ async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, cal
 
 
 async def _proposed_again(
-    action: str, arguments: Mapping[str, Any], call: CallKey | None, runtime: Runtime
+    action: str, arguments: Mapping[str, Any], call: CallKey | None, *, by_model: bool, runtime: Runtime
 ) -> NewRequest:
     """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`."""
     plan = await _plan(action, arguments, runtime, call)
+    if by_model:  # a human's own values come from a human
+        heard = await heard_by(call, runtime=runtime)
+        plan = await _traced(plan, _Request(action=action, arguments=arguments, call=call, heard=heard), runtime)
     if plan.assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
     if not plan.writes:
