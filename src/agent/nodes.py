@@ -192,7 +192,7 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
     thread_id, turn, owner = thread_of(config), state["turn"], owner_of(config)
     ending, error = state["ending"], state.get("error")
     interaction = Interaction(
-        answer=state["answer"], failed=bool(error), thread_id=thread_id, turn=turn, **ending["interaction"]
+        answer=ending["kept_answer"], failed=bool(error), thread_id=thread_id, turn=turn, **ending["interaction"]
     )
     try:
         await learning_middleware.save(interaction, runtime=runtime)
@@ -200,7 +200,7 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
         _log.warning("interaction_not_saved", thread_id=thread_id, turn=turn, error=str(failure))
     sources = ending["sources"]
     await threads.finish_turn(
-        thread_id, turn, owner=owner, answer=state["answer"], error=error, sources=sources,
+        thread_id, turn, owner=owner, answer=state["answer"], logged=ending["kept_answer"], error=error, sources=sources,
         model=ending["model"], usage=Usage(**ending["usage"]), runtime=runtime,
     )  # fmt: skip
     get_stream_writer()(
@@ -300,7 +300,7 @@ async def _ask_again(
 def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime: Runtime) -> list[BaseMessage]:
     system = prompts.system_message(state["knowledge"], summary=transcript.summary)
     left = runtime.settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS
-    messages = prompts.conversation(transcript, token_budget=left)
+    messages = prompts.conversation(transcript, token_budget=left, mark=state["knowledge"]["mark"])
     return [system, *messages, *([HumanMessage(prompts.LAST_ROUND)] if last else [])]
 
 

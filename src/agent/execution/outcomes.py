@@ -9,7 +9,7 @@ from agent.approval.human_approval import Approval
 from agent.execution.acting import Outcome
 from agent.execution.json_values import shorten, size_of
 from agent.execution.sql_parsing import Statement
-from agent.learning.privacy import DenyList
+from agent.learning.privacy import DenyList, looks_secret
 from agent.runtime import Runtime
 from agent.types import ToolResult
 
@@ -54,7 +54,11 @@ def _read_back(statement: Statement, outcome: Outcome, deny: str) -> tuple[list[
     relation = statement.node.relation
     denied, place = DenyList.parse(deny), (relation.schemaname, relation.relname)
     values = [change.after or change.before or {} for change in outcome.changes]
-    columns = [column for column in (values[0] if values else {}) if not denied.column(*place, column)]
+    columns = [
+        column
+        for column in (values[0] if values else {})
+        if not denied.column(*place, column) and not looks_secret(column)
+    ]
     return columns, [[value.get(column) for column in columns] for value in values]
 
 

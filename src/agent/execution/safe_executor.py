@@ -37,8 +37,9 @@ from agent.execution.always_allowed import permission_for
 from agent.execution.catalog import facts_of
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
-from agent.execution.heard import Heard, heard_by, secret_in, untrusted, without_secrets
+from agent.execution.heard import Heard, heard_by, without_secrets
 from agent.execution.log import record
+from agent.execution.origins import weigh
 from agent.execution.outcomes import outcome_of
 from agent.execution.patterns import Always
 from agent.execution.preview import fingerprint, preview, untouched
@@ -49,12 +50,11 @@ from agent.execution.risk import is_asked, is_plain, is_refused, one_row, risk_a
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION, judge
-from agent.execution.written_values import written_values
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
 from agent.storable import storable_json
 from agent.threads import StoredCall, threads
-from agent.types import RISK_LEVELS, UNFINISHED, Assessment, CallKey, RiskLevel, ToolResult
+from agent.types import UNFINISHED, Assessment, CallKey, RiskLevel, ToolResult
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
@@ -330,36 +330,22 @@ async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
 async def _plan_or_error(request: _Request, runtime: Runtime) -> _Plan | AgentError:
     """What the action is, or why it cannot be done; the error is a value because it is to be recorded first."""
     try:
-        plan = await _plan(request.action, request.arguments, runtime, request.call)
-        return await _traced(plan, request, runtime)
+        return await _weighed(request.action, request.arguments, request.call, request.heard, runtime)
     except AgentError as error:
         return error
 
 
-async def _traced(plan: _Plan, request: _Request, runtime: Runtime) -> _Plan:
-    """The plan with what its values say about it: where they come from, and whether there is a secret among them."""
-    origins, reasons = [], []
-    if request.call is not None and plan.statement is not None and plan.writes:
-        found = await untrusted(written_values(plan.statement), request.heard, runtime=runtime)
-        origins, reasons = [one.sentence for one in found], [f"origin:{one.place}" for one in found]
-    secret = secret_in(request.arguments, request.heard.secrets)
-    if secret is not None and not plan.writes:
-        raise ActionRefused(
-            f"Refused: the arguments repeat a secret that was read ({secret}). Name its row instead, as a sub-select can."
-        )
-    if secret is not None:
-        origins.append(f"It repeats a secret that was read: {secret}.")
-        reasons.append("secret")
-    if not origins:
+async def _weighed(
+    action: str, arguments: Mapping[str, Any], call: CallKey | None, heard: Heard, runtime: Runtime
+) -> _Plan:
+    """What an action is, and where the values of a conversation's action come from."""
+    plan = await _plan(action, arguments, runtime, call)
+    if call is None:
         return plan
-    settings, assessment = runtime.settings, plan.assessment
-    raised = replace(
-        assessment,
-        risk=max(assessment.risk, "HIGH", key=RISK_LEVELS.index),
-        reasons=tuple(dict.fromkeys((*assessment.reasons, *reasons))),
+    assessment, origins = await weigh(
+        plan.assessment, plan.statement, arguments, heard, has_effect=plan.writes, runtime=runtime
     )
-    raised = under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse)
-    return replace(plan, assessment=raised, origins=tuple(origins))
+    return replace(plan, assessment=assessment, origins=origins)
 
 
 async def _shown(plan: _Plan, runtime: Runtime) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
@@ -417,10 +403,9 @@ async def _proposed_again(
     action: str, arguments: Mapping[str, Any], call: CallKey | None, *, by_model: bool, runtime: Runtime
 ) -> NewRequest:
     """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`."""
-    plan = await _plan(action, arguments, runtime, call)
-    if by_model:  # a human's own values come from a human
-        heard = await heard_by(call, runtime=runtime)
-        plan = await _traced(plan, _Request(action=action, arguments=arguments, call=call, heard=heard), runtime)
+    # A human's own values come from a human.
+    heard = await heard_by(call, runtime=runtime) if by_model else Heard()
+    plan = await _weighed(action, arguments, call if by_model else None, heard, runtime)
     if plan.assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
     if not plan.writes:
