@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
-from agent.types import RISK_LEVELS, ActorRights, RiskLevel
+from agent.types import RISK_LEVELS, RiskLevel
 
 _YEAR_SECONDS = 366 * 24 * 3600
 _MOST_VOTES = 100
@@ -288,11 +288,6 @@ class Settings(BaseSettings):
         validation_alias=_env("AGENT_READER_BYPASS_RLS"),
         description="Set up agent_reader with BYPASSRLS, instead of relying on the application's policies.",
     )
-    actor_rights: ActorRights = Field(
-        "data",
-        validation_alias=_env("AGENT_ACTOR_RIGHTS"),
-        description="What `agent setup` lets agent_actor change: data (rows), or schema (also the tables themselves).",
-    )
     deny: str = Field(
         "",
         validation_alias=_env("AGENT_DENY"),
@@ -318,6 +313,16 @@ class Settings(BaseSettings):
         le=500,
         validation_alias=_env("AGENT_TOOL_CALLS"),
         description="Most host functions (queries, mails ...) that such a tool may call in one call.",
+    )
+    audit_key: SecretStr | None = Field(
+        None,
+        validation_alias=_env("AGENT_AUDIT_KEY"),
+        description="Secret that seals the audit log; keep it off the database's server. Empty: derived from AGENT_SECRET.",
+    )
+    audit_old_keys: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_env("AGENT_AUDIT_OLD_KEYS"),
+        description="Comma-separated earlier values of AGENT_AUDIT_KEY (or AGENT_SECRET): what they sealed can still be verified.",
     )
     mask_personal: bool = Field(
         default=True,

@@ -17,13 +17,14 @@ import psycopg
 import structlog
 
 from agent.approval import deciding
+from agent.approval.audit_sealing import seal_soon
 from agent.approval.deciding import Said
 from agent.approval.notices import recent_notices, tell_delegate, tell_if_due
 from agent.approval.people import people
 from agent.approval.permissions import Grant
 from agent.approval.records import Answer, Approval, Decision, PendingApproval, binding
 from agent.approval.requests import NewRequest, identifier, row_values
-from agent.db import load_queries
+from agent.db import Connection, load_queries
 from agent.errors import AlreadyDecided, NotFound
 from agent.runtime import Runtime, current_runtime
 from agent.types import CallKey, Notice, RiskLevel
@@ -86,6 +87,7 @@ class HumanApprovalQueue:
                 row = await (await conn.execute(_QUERIES["request_of_call"], values)).fetchone()
         assert row is not None  # noqa: S101  # rows of the queue are never deleted
         approval = Approval.from_row(row)
+        seal_soon(runtime)
         _log.info("approval_requested", approval_id=approval.id, action_name=action, risk_level=risk_level)
         return approval
 
@@ -97,6 +99,7 @@ class HumanApprovalQueue:
             row = await (await conn.execute(_QUERIES["approval"], values)).fetchone()
             if row is not None and row["status"] == "pending" and row["read_at"] >= row["expires_at"]:
                 await conn.execute(_QUERIES["expire"], values)
+                seal_soon(runtime)
                 row = await (await conn.execute(_QUERIES["approval"], values)).fetchone()
         if row is None:
             raise NotFound(f"There is no approval {approval_id!r}. `agent approvals list` shows what waits.")
@@ -147,7 +150,7 @@ class HumanApprovalQueue:
         """What waits for a human, oldest first, as the runtime's user may see it."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            await conn.execute(_QUERIES["expire"], {"tenant_id": runtime.tenant_id})
+            await _expire(conn, runtime)
             rows = await (await conn.execute(_QUERIES["pending"], {"tenant_id": runtime.tenant_id})).fetchall()
         for row in rows:
             await tell_if_due(row, runtime)
@@ -181,6 +184,7 @@ class HumanApprovalQueue:
         approval = await deciding.take(approval_id, said, runtime)
         if approval is None:
             raise too_late(await self.get(approval_id, runtime=runtime))
+        seal_soon(runtime)
         _log.info("approval_decided", approval_id=approval_id, decision=decision, status=approval.status, via=via)
         if decision == "delegate":
             await tell_delegate(approval, runtime)
@@ -202,6 +206,7 @@ class HumanApprovalQueue:
         approval = await deciding.replace(approval_id, said, new, confirmed=confirmed, runtime=runtime)
         if approval is None:
             raise too_late(await self.get(approval_id, runtime=runtime))
+        seal_soon(runtime)
         _log.info("approval_edited", approval_id=approval_id, replaced_by=approval.id, status=approval.status)
         return approval
 
@@ -250,7 +255,7 @@ class HumanApprovalQueue:
 
     async def _list(self, query: str, values: dict[str, Any], runtime: Runtime) -> list[Approval]:
         async with runtime.connection() as conn:
-            await conn.execute(_QUERIES["expire"], {"tenant_id": runtime.tenant_id})
+            await _expire(conn, runtime)
             rows = await (await conn.execute(_QUERIES[query], {"tenant_id": runtime.tenant_id, **values})).fetchall()
         return [Approval.from_row(row) for row in rows]
 
@@ -262,6 +267,12 @@ class HumanApprovalQueue:
 
 
 human_approval_queue = HumanApprovalQueue()
+
+
+async def _expire(conn: Connection, runtime: Runtime) -> None:
+    """End what nobody answered in time."""
+    if await (await conn.execute(_QUERIES["expire"], {"tenant_id": runtime.tenant_id})).fetchall():
+        seal_soon(runtime)
 
 
 def too_late(approval: Approval) -> AlreadyDecided:

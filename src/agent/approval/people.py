@@ -12,6 +12,7 @@ from typing import cast
 
 import structlog
 
+from agent.approval.audit_sealing import seal_soon
 from agent.approval.rules import ROLES, Person, Role, Standing, last_admin
 from agent.db import Connection, load_queries
 from agent.errors import DecisionRefused, InvalidInput, NotFound
@@ -43,6 +44,7 @@ class People:
                 raise InvalidInput(f"{name!r} is the last admin: make somebody else one first.")
             row = await (await conn.execute(_QUERIES["save_person"], values)).fetchone()
         assert row is not None  # noqa: S101  # an upsert returns its row
+        seal_soon(runtime)
         _log.warning("person_changed", name=row["name"], roles=row["roles"])
         return _person(row)
 
@@ -61,6 +63,7 @@ class People:
             row = await (await conn.execute(_QUERIES["remove_person"], values)).fetchone()
         if row is None:
             raise NotFound(f"There is nobody called {name!r}. `agent people list` names them.")
+        seal_soon(runtime)
         _log.warning("person_removed", name=row["name"])
         return _person(row)
 
@@ -70,6 +73,7 @@ class People:
         async with runtime.transaction() as conn:
             _check_admin(await _lock(conn, runtime), runtime)
             await conn.execute(_QUERIES["remove_everybody"], {"tenant_id": runtime.tenant_id})
+        seal_soon(runtime)
         _log.warning("everybody_removed")
 
     async def list_people(self, *, runtime: Runtime | None = None) -> list[Person]:

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from psycopg.types.json import Jsonb
 
+from agent.approval.audit_sealing import seal_soon
 from agent.approval.people import people
 from agent.approval.records import Approval
 from agent.db import Connection, load_queries
@@ -101,6 +102,7 @@ class Permissions:
             known = row or await (await conn.execute(_QUERIES["permission_exists"], values)).fetchone()
         if known is None:
             raise NotFound(f"There is no permission {permission_id!r}. `agent permissions` lists them.")
+        seal_soon(runtime)
         _log.warning("permission_revoked", permission_id=permission_id)
 
     async def open_for(self, tool: str, *, user: str, runtime: Runtime) -> list[Permission]:
@@ -119,6 +121,7 @@ class Permissions:
             row = await (await conn.execute(_QUERIES["use"], values)).fetchone()
         if row is None:
             return None
+        seal_soon(runtime)
         _log.info("permission_used", permission_id=permission.id, approval_id=approval.id)
         return Approval.from_row(row)
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli import approvals, chat, control, database, demo, executions, knowledge, memory, status, threads
+from agent.cli import approvals, audit, chat, control, database, demo, executions, knowledge, memory, status, threads
 from agent.cli.commands import Commands, Root, examples
 
 _EXIT_CODES = """
@@ -69,6 +69,7 @@ app.add_typer(memory.app, name="memory", rich_help_panel=_KNOW)
 
 app.add_typer(approvals.app, name="approvals", rich_help_panel=_WATCH)
 app.add_typer(executions.app, name="executions", rich_help_panel=_WATCH)
+app.add_typer(audit.app, name="audit", rich_help_panel=_WATCH)
 app.command(
     "assess",
     short_help="What would be done with a statement.",

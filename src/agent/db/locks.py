@@ -7,3 +7,4 @@ EMBEDDING_INDEX = 7_246_105_002  # taken by the migration's own function
 LOGINS = 7_246_105_003  # two set-ups at once would change the same rows of the catalogs
 DEMO = 7_246_105_004
 CHECKPOINT_TABLES = 7_246_105_005
+AUDIT = 7_246_105_006  # salted with the tenant

@@ -104,7 +104,9 @@ def _prepared(settings: Settings, admin: Administrator) -> psycopg.Connection:
 
 
 def _give_rights(settings: Settings, admin: Administrator) -> None:
-    setup.give_rights(settings, admin.app_url, admin.secret)
+    setup.setup_logins(
+        admin.app_url, admin.secret, schemas=settings.chosen_schemas, bypass_rls=settings.reader_bypass_rls
+    )
 
 
 def _is_marked(conn: psycopg.Connection) -> bool:

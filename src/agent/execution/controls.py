@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from agent.approval.audit_sealing import seal_soon
 from agent.db import load_queries
 from agent.errors import AgentStopped
 from agent.runtime import Runtime, current_runtime
@@ -92,5 +93,6 @@ async def _set(
     async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES["set_controls"], values)).fetchone()
     assert row is not None  # noqa: S101  # an upsert returns its row
+    seal_soon(runtime)
     _log.warning("controls_changed", stopped=row["stopped"], read_only=row["read_only"])
     return ControlState(**row)

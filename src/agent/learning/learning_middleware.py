@@ -39,10 +39,7 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
-    """One turn as it is remembered. `statements` is the SQL that ran, `outcomes` what came of risky actions.
-
-    `second_hand` says that the answer repeats what stood in data: it is then remembered as external.
-    """
+    """One turn as it is remembered. `statements` is the SQL that ran, `outcomes` what came of risky actions."""
 
     question: str
     answer: str
@@ -50,7 +47,6 @@ class Interaction:
     outcomes: Sequence[str] = ()
     recalled: Sequence[int] = ()
     failed: bool = False
-    second_hand: bool = False
     thread_id: str | None = None
     turn: int | None = None
     tools: Sequence[str] = field(default=())
@@ -111,7 +107,7 @@ async def _remember(interaction: Interaction, runtime: Runtime) -> None:
     await agent_memory.save(
         interaction_text(interaction),
         kind="interaction",
-        trust="external" if interaction.second_hand else "agent",
+        trust="agent",
         metadata={"failed": interaction.failed, "tools": sorted(set(interaction.tools))},
         source_thread=interaction.thread_id,
         source_turn=interaction.turn,

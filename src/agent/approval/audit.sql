@@ -1,0 +1,75 @@
+-- snapshot: rows and log of one moment, for as long as the transaction lasts
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
+
+-- written_as: times, numbers and names as the triggers write them
+SELECT set_config('search_path', 'pg_catalog', true), set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true),
+       set_config('extra_float_digits', '1', true)
+
+-- sealing_lock: whether this process may seal now, until its transaction ends
+SELECT pg_try_advisory_xact_lock(hashtextextended(%(tenant_id)s, %(lock)s)) AS mine
+
+-- audit_head: the last entry of the chain
+SELECT sequence, mac, key_id, sealed_at::text AS sealed_at FROM agents.audit_log
+ WHERE tenant_id = %(tenant_id)s ORDER BY sequence DESC LIMIT 1
+
+-- audit_unsealed: what waits to be sealed, in the order in which it was written
+SELECT id, at::text AS at, login, event, subject, key::text AS key, content::text AS content, clock_timestamp()::text AS now
+  FROM agents.audit_unsealed WHERE tenant_id = %(tenant_id)s ORDER BY id LIMIT %(limit)s
+
+-- seal: moves these into the chain
+SELECT agents.seal_audit(%(first)s, %(key_id)s, %(sealed_at)s::timestamptz, %(ids)s::bigint[], %(macs)s::bytea[])
+
+-- audit_chain: every entry, in order
+SELECT sequence, id, at::text AS at, login, event, subject, key::text AS key, content::text AS content,
+       sealed_at::text AS sealed_at, key_id, mac
+  FROM agents.audit_log WHERE tenant_id = %(tenant_id)s ORDER BY sequence
+
+-- audit_newest: the newest entries, sealed or not
+SELECT sequence, id, at::text AS at, login, event, subject, key::text AS key, content::text AS content,
+       coalesce(sealed_at::text, '') AS sealed_at, coalesce(key_id, '') AS key_id, coalesce(mac, ''::bytea) AS mac
+  FROM (SELECT u.*, NULL::bigint AS sequence, NULL::timestamptz AS sealed_at, NULL::text AS key_id, NULL::bytea AS mac
+          FROM (SELECT id, at, login, event, subject, key, content FROM agents.audit_unsealed
+                 WHERE tenant_id = %(tenant_id)s ORDER BY id DESC LIMIT %(limit)s) u
+        UNION ALL
+        (SELECT id, at, login, event, subject, key, content, sequence, sealed_at, key_id, mac FROM agents.audit_log
+          WHERE tenant_id = %(tenant_id)s ORDER BY sequence DESC LIMIT %(limit)s)) newest
+ ORDER BY newest.sequence DESC NULLS FIRST, newest.id DESC LIMIT %(limit)s
+
+-- audit_waiting: how many entries wait to be sealed, and of those that could have been how long the oldest has waited
+SELECT count(*) AS entries, extract(epoch FROM clock_timestamp() - min(at) FILTER (WHERE event <> 'adopted'))::float8 AS seconds
+  FROM agents.audit_unsealed WHERE tenant_id = %(tenant_id)s
+
+-- audit_differences: rows of a table that are not what their newest entry says; `columns` is null where one of the two is missing
+WITH newest AS (
+  SELECT DISTINCT ON (key) key, sequence, event, content
+    FROM (SELECT key, sequence, id, event, content FROM agents.audit_log
+           WHERE tenant_id = %(tenant_id)s AND subject = %(subject)s
+          UNION ALL
+          SELECT key, NULL, id, event, content FROM agents.audit_unsealed
+           WHERE tenant_id = %(tenant_id)s AND subject = %(subject)s) e
+   ORDER BY key, sequence DESC NULLS FIRST, id DESC
+), present AS (
+  SELECT agents.audit_key(document, %(key)s::text[]) AS key,
+         agents.audit_content(document - array_append(%(ignored)s::text[], 'tenant_id'), %(shown)s::text[]) AS content
+    FROM (SELECT to_jsonb(t) AS document FROM {table} t WHERE t.tenant_id = %(tenant_id)s) documents
+)
+SELECT coalesce(n.key, p.key)::text AS key, n.sequence, p.key IS NOT NULL AS present, d.columns
+  FROM (SELECT * FROM newest WHERE event <> 'deleted') n
+  FULL JOIN present p ON p.key = n.key
+  CROSS JOIN LATERAL (
+    SELECT array_agg(was.key ORDER BY was.key) AS columns
+      FROM jsonb_each(CASE jsonb_typeof(n.content) WHEN 'object' THEN n.content END) was JOIN jsonb_each(p.content) now USING (key) WHERE was.value <> now.value) d
+ WHERE n.key IS NULL OR p.key IS NULL OR n.content <> p.content AND d.columns IS NOT NULL
+ ORDER BY 1 LIMIT %(limit)s
+
+-- audit_rows: how many rows of a table there are
+SELECT count(*) AS rows FROM {table} t WHERE t.tenant_id = %(tenant_id)s
+
+-- audit_functions: the code that writes the log
+SELECT p.proname AS name, p.prosrc AS source FROM pg_proc p
+ WHERE p.pronamespace = to_regnamespace('agents') AND p.proname ~ '(^|_)audit(_|$)' ORDER BY 1
+
+-- audit_triggers: which tables are under the log, and how
+SELECT c.relname AS subject, pg_get_triggerdef(g.oid) AS definition, g.tgenabled <> 'O' OR c.relkind <> 'r' AS off
+  FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+ WHERE c.relnamespace = to_regnamespace('agents') AND g.tgname = 'audit'
