@@ -10,6 +10,8 @@ from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 
 from agent.approval.human_approval import Approval, Decision
 from agent.errors import InvalidInput
+from agent.execution.heard import heard_in, texts_of, without_secrets
+from agent.learning.quotations import is_second_hand
 from agent.providers.models import ModelAnswer
 from agent.state import State
 from agent.storable import storable, storable_json
@@ -156,16 +158,22 @@ def ended(
 ) -> dict[str, Any]:
     """The end of a turn: its answer, where it comes from, what its last model call spent, and what there is to remember."""
     calls, knowledge = transcript.current.calls, state.get("knowledge", {})
+    heard = heard_in(transcript)
+    outcomes = [_outcome(call) for call in calls if call.approval_id or not (call.result or {}).get("success")]
     ending = {
+        "kept_answer": without_secrets(answer, heard.secrets),
         "sources": sources_of(calls, knowledge),
         "model": spent.model if spent else None,
         "usage": asdict(spent.usage if spent else Usage()),
         "interaction": {
             "question": transcript.current.question,
             "statements": [result["sql"] for result in _results(calls) if result.get("sql")],
-            "outcomes": [
-                _outcome(call) for call in calls if call.approval_id or not (call.result or {}).get("success")
-            ],
+            "outcomes": without_secrets(outcomes, heard.secrets),
+            "second_hand": is_second_hand(
+                "\n".join([answer, *outcomes]),
+                data=[*texts_of(heard), *_external(str(knowledge.get("memories", "")))],
+                said="\n".join(heard.said),
+            ),
             "recalled": list(knowledge.get("memory_ids", ())),
             "tools": [call.tool for call in calls],
         },
@@ -185,6 +193,11 @@ def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[s
         "memories": list(knowledge.get("memory_ids", ())),
         "tables": list(knowledge.get("tables", ())),
     }
+
+
+def _external(memories: str) -> list[str]:
+    """The lines of recalled memories that came out of data."""
+    return [line for line in memories.splitlines() if ", external] " in line or ", database] " in line]
 
 
 def _results(calls: Sequence[StoredCall]) -> list[ToolResult]:

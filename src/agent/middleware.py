@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NotRequired, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
 from agent import prompts
 from agent.learning.learning_middleware import Interaction, learning_middleware
+from agent.learning.quotations import is_second_hand
 from agent.runtime import Runtime
 
 
@@ -47,7 +48,9 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
             return await handler(request)
         message = prompts.system_message(known)
         own = request.system_message.text if request.system_message else ""
-        return await handler(request.override(system_message=SystemMessage(f"{message.text}\n\n{own}".strip())))
+        shown = [_marked(one, known["mark"]) for one in request.messages]
+        system = SystemMessage(f"{message.text}\n\n{own}".strip())
+        return await handler(request.override(system_message=system, messages=shown))
 
     async def aafter_agent(self, state: KnowledgeState, runtime: Any) -> None:
         """Remember the question, the tools used and the answer."""
@@ -55,15 +58,25 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
         answer = next((one.text for one in reversed(messages) if isinstance(one, AIMessage) and one.text), "")
         if not answer:
             return
+        question = _question(messages)
+        data = [one.text for one in messages if isinstance(one, ToolMessage)]
         await learning_middleware.save(
             Interaction(
-                question=_question(messages),
+                question=question,
                 answer=answer,
+                second_hand=is_second_hand(answer, data=data, said=question),
                 recalled=state.get("knowledge", {}).get("memory_ids", ()),
                 tools=[call["name"] for one in messages if isinstance(one, AIMessage) for call in one.tool_calls],
             ),
             runtime=self._runtime,
         )
+
+
+def _marked(message: AnyMessage, mark: str) -> AnyMessage:
+    """A tool's result as data; everything else as it is."""
+    if not isinstance(message, ToolMessage):
+        return message
+    return message.model_copy(update={"content": prompts.marked(message.text, "result", mark)})
 
 
 def _question(messages: Sequence[AnyMessage]) -> str:

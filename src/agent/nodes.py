@@ -50,7 +50,7 @@ from agent.providers.models import ChatClient, ModelAnswer
 from agent.runtime import Runtime, current_runtime
 from agent.state import ActState, ApprovalState, CallState, State
 from agent.threads import StoredCall, Transcript, threads
-from agent.types import CallKey, ToolResult, ToolSpec, Usage
+from agent.types import UNFINISHED, CallKey, ToolResult, ToolSpec, Usage
 
 _log = structlog.get_logger(__name__)
 
@@ -140,10 +140,12 @@ async def safe_executor_node(state: CallState, config: RunnableConfig) -> dict[s
     try:
         result = await safe_executor.execute_taken(taken, runtime=runtime)
     except AgentError as error:
+        if await human_approval_queue.of_call(call.key, runtime=runtime) is not None:
+            raise  # what comes of a request is in its row: it may still be executed
         _log.info("tool_failed", tool=call.tool, error=str(error))
         result = ToolResult(success=False, status="failed", error=str(error))
         await threads.call_done(call.key, result, runtime=runtime)
-    if result.get("status") != "waiting":
+    if result.get("status") not in UNFINISHED:
         write({"event": "tool_finished", "key": dict(state), "tool": call.tool, "result": result})
     return {}
 
@@ -191,7 +193,7 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
     thread_id, turn, owner = thread_of(config), state["turn"], owner_of(config)
     ending, error = state["ending"], state.get("error")
     interaction = Interaction(
-        answer=state["answer"], failed=bool(error), thread_id=thread_id, turn=turn, **ending["interaction"]
+        answer=ending["kept_answer"], failed=bool(error), thread_id=thread_id, turn=turn, **ending["interaction"]
     )
     try:
         await learning_middleware.save(interaction, runtime=runtime)
@@ -199,7 +201,7 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
         _log.warning("interaction_not_saved", thread_id=thread_id, turn=turn, error=str(failure))
     sources = ending["sources"]
     await threads.finish_turn(
-        thread_id, turn, owner=owner, answer=state["answer"], error=error, sources=sources,
+        thread_id, turn, owner=owner, answer=state["answer"], logged=ending["kept_answer"], error=error, sources=sources,
         model=ending["model"], usage=Usage(**ending["usage"]), runtime=runtime,
     )  # fmt: skip
     seal_soon(runtime)
@@ -300,7 +302,7 @@ async def _ask_again(
 def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime: Runtime) -> list[BaseMessage]:
     system = prompts.system_message(state["knowledge"], summary=transcript.summary)
     left = runtime.settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS
-    messages = prompts.conversation(transcript, token_budget=left)
+    messages = prompts.conversation(transcript, token_budget=left, mark=state["knowledge"]["mark"])
     return [system, *messages, *([HumanMessage(prompts.LAST_ROUND)] if last else [])]
 
 
@@ -308,7 +310,7 @@ async def _collect_outcome(call: StoredCall, runtime: Runtime) -> int | None:
     """Store what came of a call that asked a human; while nobody has decided, the request that waits."""
     assert call.approval_id is not None  # noqa: S101  # a waiting call has its row
     result = await safe_executor.run_approved(call.approval_id, runtime=runtime)
-    if result.get("status") == "waiting":
+    if result.get("status") in UNFINISHED:
         return result["approval_id"]
     await threads.call_done(call.key, result, runtime=runtime)
     return None

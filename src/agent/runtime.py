@@ -149,7 +149,7 @@ def _embedded(settings: Settings) -> tuple[str, str]:
     # One process at a time: the others would find the tables and no logins yet. So would everybody after a kill.
     with embedded.exclusively(settings.home):
         if migrations.migrate(admin) or not setup.is_set_up(admin):
-            setup.setup_logins(admin, secret, schemas=settings.chosen_schemas, bypass_rls=settings.reader_bypass_rls)
+            setup.give_rights(settings, admin, secret)
     return secret, admin
 
 

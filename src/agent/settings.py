@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
-from agent.types import RISK_LEVELS, RiskLevel
+from agent.types import RISK_LEVELS, ActorRights, RiskLevel
 
 _YEAR_SECONDS = 366 * 24 * 3600
 _MOST_VOTES = 100
@@ -287,6 +287,11 @@ class Settings(BaseSettings):
         default=False,
         validation_alias=_env("AGENT_READER_BYPASS_RLS"),
         description="Set up agent_reader with BYPASSRLS, instead of relying on the application's policies.",
+    )
+    actor_rights: ActorRights = Field(
+        "data",
+        validation_alias=_env("AGENT_ACTOR_RIGHTS"),
+        description="What `agent setup` lets agent_actor change: data (rows), or schema (also the tables themselves).",
     )
     deny: str = Field(
         "",

@@ -20,6 +20,7 @@ from agent.db.failures import connection_failure
 from agent.db.logins import redacted
 from agent.errors import AgentError, DatabaseUnavailable
 from agent.execution.controls import ControlState, controls
+from agent.execution.log import executions
 from agent.learning.auto_discover import auto_discovery, rls_blind_tables
 from agent.learning.memory import agent_memory
 from agent.providers.chat_providers import OFFLINE
@@ -146,11 +147,17 @@ async def check_status(settings: Settings) -> Status:
             return replace(found, logins=logins, fix=tuple(check.fixes))
         memories = await check.of(agent_memory.counts(runtime=runtime))
         pending = await check.of(human_approval_queue.get_pending_approvals(runtime=runtime))
+        unknown = await check.of(executions.unknown(runtime=runtime))
         switches = await check.of(controls.state(runtime=runtime))
         application = await check.of(_application(runtime)) if logins.get("agent_reader") == "ok" else None
     finally:
         await runtime.close()
     _advise(check, application, memories, switches)
+    if unknown:
+        check.note(
+            f"Executions whose outcome is not known: {unknown:,}. Look whether they happened, then say so (agent executions settle).",
+            "agent executions list --status unknown",
+        )
     return replace(
         found, logins=logins, application=application, memories=memories,
         pending_approvals=None if pending is None else len(pending), switches=switches, fix=tuple(check.fixes),

@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol, TypedDict
 
 Login = Literal["agent_app", "agent_assessor", "agent_reader", "agent_actor"]
 LOGINS: tuple[Login, ...] = ("agent_app", "agent_assessor", "agent_reader", "agent_actor")
+# What agent_actor may change: rows, or the tables too.
+ActorRights = Literal["data", "schema"]
 
 MemoryKind = Literal["schema", "interaction", "fact", "pattern", "skill", "feedback"]
 Trust = Literal["human", "agent", "database", "external"]
@@ -18,6 +20,9 @@ ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "edited",
 ExecutionStatus = Literal[
     "running", "succeeded", "failed", "refused", "rejected", "expired", "unknown", "edited", "answered"
 ]
+
+# Of a result: there will be another one.
+UNFINISHED = frozenset({"waiting", "running"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

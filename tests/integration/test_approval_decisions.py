@@ -226,7 +226,9 @@ async def test_in_a_turn_one_call_is_edited_one_answered_one_rejected_and_none_k
         assert "waiting for a decision" in again.text
         await safe_executor.decide(edited.id, "approve", binding=edited.binding)
         assert (await chat.finish("t")).text == "All settled."
-        told = [json.loads(message.text) for message in scripted.model.requests[-1] if message.type == "tool"]
+        told = [
+            json.loads(message.text.split("\n")[1]) for message in scripted.model.requests[-1] if message.type == "tool"
+        ]
     assert [one["status"] for one in told] == ["succeeded", "answered", "rejected", "succeeded"]
     assert "final" in told[2]["error"]
     assert noted(demo_runtime) == [4, 7, 8]

@@ -128,11 +128,7 @@ async def test_a_killed_executor_loses_and_repeats_nothing(bank: Runtime) -> Non
     done = {number: statuses[approval] for number, approval in enumerate(approvals, start=1)}
     assert {number: balances[number] - 100 for number in done} == {n: int(s == "succeeded") for n, s in done.items()}
     assert all(count == 1 for count in notes.values())
-    if bank.shared:
-        assert set(done.values()) == {"succeeded"}
-    else:  # proven by the other server: nothing was done, so it was not repeated but reported
-        assert set(done.values()) <= {"succeeded", "failed"}
-        assert list(done.values()).count("failed") <= 6
+    assert set(done.values()) == {"succeeded"}
 
 
 async def test_what_was_approved_and_left_by_a_dead_process_is_executed_by_the_next(bank: Runtime) -> None:

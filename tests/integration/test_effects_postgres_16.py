@@ -14,6 +14,7 @@ import pytest
 
 from agent.approval.human_approval import human_approval_queue
 from agent.db import setup
+from agent.db.logins import derive_password, login_conninfo
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
@@ -91,6 +92,27 @@ async def test_what_cannot_be_shown_is_said(old: Runtime) -> None:
     preview = await previewed("UPDATE rich SET name = 'y' WHERE id = 7")
     assert preview["row_count"] == 1
     assert "cannot be shown" in preview["not_previewed"][0]
+
+
+async def test_changing_tables_is_given_and_taken(old: Runtime, old_server: str) -> None:
+    secret = old.settings.secret.get_secret_value()
+    actor = login_conninfo(old_server, "agent_actor", derive_password(secret, "agent_actor"))
+    with psycopg.connect(old_server, autocommit=True) as conn:
+        conn.execute(
+            "create role goods_owner; create table public.goods (id int); alter table public.goods owner to goods_owner"
+        )
+    for rights, allowed in (("schema", True), ("data", False)):
+        setup.setup_logins(old_server, secret, actor_rights=rights)
+        with psycopg.connect(actor) as conn:
+            try:
+                conn.execute("alter table goods add column note text")
+                conn.execute("create index on goods (note)")
+                conn.execute("truncate accounts")
+            except psycopg.errors.InsufficientPrivilege:
+                assert not allowed
+            else:
+                assert allowed
+            conn.rollback()
 
 
 async def test_an_approved_update_happens_once(old: Runtime) -> None:

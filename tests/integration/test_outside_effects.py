@@ -90,7 +90,7 @@ async def test_what_may_have_happened_is_not_repeated(runtime: Runtime) -> None:
     horn, approval = Horn(fails=OutcomeUnknown("The line went dead.")), await approved()
     result = await carry_out(horn, approval, runtime)
     assert result["status"] == "unknown"
-    assert "look" in result["error"]
+    assert "Look" in result["error"]
     horn.fails = None
     assert (await carry_out(horn, approval, runtime))["status"] == "unknown"
     assert horn.heard == []

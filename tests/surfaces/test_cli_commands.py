@@ -339,3 +339,20 @@ def test_ctrl_c_is_exit_code_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("agent.cli.threads.run", interrupt)
     assert run("threads").exit_code == 130
+
+
+def test_an_execution_that_nobody_knows_the_outcome_of_is_listed_until_a_human_settles_it(
+    run: Run, run_json: Any, demo_environment: dict[str, str]
+) -> None:
+    run("chat", "Set the status of client 5 to paused")
+    [waiting] = run_json("approvals", "list")
+    number = str(run_json("approvals", "approve", str(waiting["id"]))["result"]["execution_id"])
+    with psycopg.connect(demo_environment["DATABASE_URL"], autocommit=True) as conn:
+        conn.execute("update agents.agent_execution_log set status = 'unknown' where id = %s", [number])
+    assert "1 execution whose outcome is not known" in run("approvals").stdout
+    assert any("outcome is not known" in fix["problem"] for fix in run_json("status")["fix"])
+    settled = run("executions", "settle", number, "--happened", "--comment", "the client is paused")
+    assert (settled.exit_code, "is succeeded" in settled.stdout) == (0, True)
+    assert "settled" in run("executions", "show", number).stdout
+    assert run("executions", "settle", number, "--did-not-happen").exit_code == 2
+    assert "not known" not in run("approvals").stdout

@@ -223,6 +223,7 @@ def test_a_turn_ends_with_its_answer_and_what_there_is_to_remember() -> None:
         "question": "q?",
         "statements": ["select 1"],
         "outcomes": ["execute_sql rejected: no"],
+        "second_hand": False,
         "recalled": [4],
         "tools": ["execute_sql", "execute_sql"],
     }

@@ -27,10 +27,10 @@ def list_approvals(
     as_json: JsonOption = False,
 ) -> None:
     """What waits for a decision, the oldest first."""
-    from agent.cli.render import listing, print_json, stdout
-    from agent.cli.text import ago, left, one_line
+    from agent.cli.render import listing, print_json, say, stdout
+    from agent.cli.text import ago, count, left, one_line
 
-    found = run(lambda runtime: _listed(runtime, limit, everything=everything))
+    found, unknown = run(lambda runtime: _listed(runtime, limit, everything=everything))
     if as_json:
         print_json([approval.as_dict() for approval in found])
         return
@@ -42,6 +42,9 @@ def list_approvals(
         for one in found
     ]  # fmt: skip
     listing(stdout(), ("id", "risk", "state", "asked by", "asked", "what"), rows, empty="Nothing waits for a decision.")
+    if unknown:
+        told = f"{count(unknown, 'execution')} whose outcome is not known: agent executions list --status unknown"
+        say(stdout(), told, "yellow")
 
 
 @app.command("show", epilog=examples("agent approvals show 7", "agent approvals show 7 --json"))
@@ -84,13 +87,16 @@ def _decide(approval_id: int, decision: Decision, comment: str | None, *, as_jso
         raise typer.Exit(1)
 
 
-async def _listed(runtime: Runtime, limit: int, *, everything: bool) -> list[Approval]:
+async def _listed(runtime: Runtime, limit: int, *, everything: bool) -> tuple[list[Approval], int]:
+    """The requests, and how many executions wait for a human too."""
     from agent.approval.human_approval import human_approval_queue
+    from agent.execution.log import executions
 
+    unknown = await executions.unknown(runtime=runtime)
     if everything:
-        return await human_approval_queue.history(limit, runtime=runtime)
+        return await human_approval_queue.history(limit, runtime=runtime), unknown
     pending = await human_approval_queue.get_pending_approvals(runtime=runtime)
-    return [await human_approval_queue.get(one["id"], runtime=runtime) for one in pending[:limit]]
+    return [await human_approval_queue.get(one["id"], runtime=runtime) for one in pending[:limit]], unknown
 
 
 async def _decided(

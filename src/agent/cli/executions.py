@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent.execution.log import Execution
     from agent.types import Assessment
 
-app = group("The log of every action: list, show.")
+app = group("The log of every action: list, show, settle.")
 ASSESS_EXAMPLES = examples(
     'agent assess "select count(*) from clients"', "agent assess \"update clients set status = 'paused'\" --json"
 )
@@ -67,6 +67,8 @@ def show_execution(
     if found.approval_id:
         pairs.append(("approval", f"{found.approval_id}, by {found.approved_by}"))
     pairs.append(("status", found.status))
+    if found.settled_by and found.settled_at:
+        pairs.append(("settled", f"by {found.settled_by}, {moment(found.settled_at)}"))
     optional = (
         ("rows", found.row_count), ("error", found.error), ("thread", found.thread_id),
         ("took", f"{found.duration_ms:,.0f} ms" if found.duration_ms is not None else None),
@@ -74,6 +76,31 @@ def show_execution(
         ("cost", f"{found.cost_usd:.4f} US dollars" if found.cost_usd is not None else None),
     )  # fmt: skip
     facts(stdout(), [*pairs, *((name, value) for name, value in optional if value is not None)])
+
+
+@app.command(
+    "settle",
+    epilog=examples(
+        "agent executions settle 31 --happened",
+        'agent executions settle 31 --did-not-happen --comment "no mail arrived"',
+    ),
+)
+def settle(
+    execution_id: Annotated[int, typer.Argument(metavar="ID", help="The execution's number.")],
+    *,
+    happened: Annotated[bool, typer.Option("--happened/--did-not-happen", help="What you found.", show_default=False)],
+    comment: Annotated[str | None, typer.Option("--comment", "-m", metavar="TEXT", help="How you know.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether an action happened whose outcome nobody could prove (status unknown). Nothing is executed."""
+    from agent.cli.render import print_json, say, stdout
+    from agent.execution.log import executions
+
+    found = run(lambda runtime: executions.settle(execution_id, happened=happened, comment=comment, runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    say(stdout(), f"Execution {found.id} is {found.status}; whoever asked for it is told.")
 
 
 def assess(

@@ -16,9 +16,10 @@ from urllib.parse import quote
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from agent.db.actor_rights import actor_statements
 from agent.errors import ConfigurationError
 from agent.settings import Settings
-from agent.types import LOGINS, Login
+from agent.types import LOGINS, ActorRights, Login
 
 SCRAM_ITERATIONS = 4096
 
@@ -103,13 +104,16 @@ def conninfo_for(settings: Settings, login: Login, *, admin: str | None, secret:
     return login_conninfo(admin, login, derive_password(secret, login))
 
 
-def setup_statements(secret: str, schemas: Sequence[str], *, bypass_rls: bool) -> list[sql.Composed]:
+def setup_statements(
+    secret: str, schemas: Sequence[str], *, bypass_rls: bool, actor_rights: ActorRights = "data"
+) -> list[sql.Composed]:
     """The SQL that gives the four logins their passwords and their rights on the application's `schemas`."""
     return [
         *(statement for login in LOGINS for statement in _login_statements(login, secret)),
         sql.SQL("alter role agent_app set search_path = agents, agents_checkpoints, public, extensions").format(),
         sql.SQL("alter role agent_reader bypassrls" if bypass_rls else _NO_BYPASS).format(),
         *(statement for schema in schemas for statement in _rights(schema)),
+        *actor_statements(schemas, actor_rights),
     ]
 
 

@@ -233,7 +233,7 @@ def _scratch_database(conn: psycopg.Connection) -> Iterator[None]:
 
 
 def _give_rights(settings: Settings, url: str, secret: str) -> None:
-    setup.setup_logins(url, secret, schemas=settings.chosen_schemas, bypass_rls=settings.reader_bypass_rls)
+    setup.give_rights(settings, url, secret)
 
 
 def _bring_up_to_date(url: str, file: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 
 import psycopg
+import structlog
 
 from agent.db import locks
 from agent.db.administrator import administrator
@@ -14,8 +16,10 @@ from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.db.logins import PLATFORM_SCHEMAS, redacted, setup_statements
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.settings import Settings
-from agent.types import LOGINS
+from agent.types import LOGINS, ActorRights
 
+_log = structlog.get_logger(__name__)
+_OURS = re.compile(r"agents(_|$)")  # nobody but agent_app works there
 _SCHEMAS = """
 SELECT nspname FROM pg_namespace
  WHERE nspname <> ALL (%s) AND nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname
@@ -25,17 +29,24 @@ SELECT nspname FROM pg_namespace
 def application_schemas(conn: psycopg.Connection, chosen: Sequence[str] = ()) -> list[str]:
     """The application's schemas: the `chosen` ones, else all that are not a platform's."""
     if chosen:
-        return list(chosen)
+        return [name for name in chosen if not _OURS.match(name)]
     return [row[0] for row in conn.execute(_SCHEMAS, [list(PLATFORM_SCHEMAS)])]
 
 
-def setup_script(secret: str, schemas: Sequence[str], *, bypass_rls: bool) -> str:
+def setup_script(secret: str, schemas: Sequence[str], *, bypass_rls: bool, actor_rights: ActorRights = "data") -> str:
     """The set-up as a SQL script for a database administrator; it holds SCRAM verifiers, no passwords."""
-    statements = setup_statements(secret, schemas, bypass_rls=bypass_rls)
+    statements = setup_statements(secret, schemas, bypass_rls=bypass_rls, actor_rights=actor_rights)
     return "\n".join(f"{statement.as_string()};" for statement in statements)
 
 
-def setup_logins(admin: str, secret: str, *, schemas: Sequence[str] = (), bypass_rls: bool = False) -> list[str]:
+def setup_logins(
+    admin: str,
+    secret: str,
+    *,
+    schemas: Sequence[str] = (),
+    bypass_rls: bool = False,
+    actor_rights: ActorRights = "data",
+) -> list[str]:
     """Run the set-up at the administrator's URL; returns the application's schemas. Raises `SetupRequired`."""
     check_not_transaction_pooler(admin)
     try:
@@ -43,10 +54,11 @@ def setup_logins(admin: str, secret: str, *, schemas: Sequence[str] = (), bypass
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin) from error
     with conn:
+        conn.add_notice_handler(_tell)
         conn.execute("select pg_advisory_xact_lock(%s)", [locks.LOGINS])
         found = application_schemas(conn, schemas)
         try:
-            for statement in setup_statements(secret, found, bypass_rls=bypass_rls):
+            for statement in setup_statements(secret, found, bypass_rls=bypass_rls, actor_rights=actor_rights):
                 conn.execute(statement)
         except psycopg.errors.InsufficientPrivilege as error:
             raise SetupRequired(
@@ -61,6 +73,13 @@ def setup_logins(admin: str, secret: str, *, schemas: Sequence[str] = (), bypass
         return found
 
 
+def _tell(notice: psycopg.errors.Diagnostic) -> None:
+    """Pass on what our own blocks could not do, and none of the server's remarks."""
+    text = notice.message_primary or ""
+    if text.startswith("agent_actor "):
+        _log.warning("setup_incomplete", reason=text)
+
+
 def is_set_up(admin: str) -> bool:
     """Whether `setup_logins` has run on the server at the administrator's URL: it runs whole or not at all."""
     with psycopg.connect(admin, connect_timeout=10, client_encoding=CLIENT_ENCODING) as conn:
@@ -72,10 +91,20 @@ def is_set_up(admin: str) -> bool:
 def set_up(settings: Settings) -> list[str]:
     """Set the logins up on the agent's own and on the application database; returns the application's schemas. Blocks."""
     admin = administrator(settings)
-    chosen, bypass_rls = settings.chosen_schemas, settings.reader_bypass_rls
     if admin.app_url != admin.url:
-        setup_logins(admin.url, admin.secret, schemas=chosen, bypass_rls=bypass_rls)
-    return setup_logins(admin.app_url, admin.secret, schemas=chosen, bypass_rls=bypass_rls)
+        give_rights(settings, admin.url, admin.secret)
+    return give_rights(settings, admin.app_url, admin.secret)
+
+
+def give_rights(settings: Settings, admin: str, secret: str) -> list[str]:
+    """`setup_logins` as the settings want it."""
+    return setup_logins(
+        admin,
+        secret,
+        schemas=settings.chosen_schemas,
+        bypass_rls=settings.reader_bypass_rls,
+        actor_rights=settings.actor_rights,
+    )
 
 
 def script_for(settings: Settings) -> str:
@@ -89,4 +118,9 @@ def script_for(settings: Settings) -> str:
             f"it; here is a fresh one: {secrets.token_urlsafe(32)}"
         )
     schemas = settings.chosen_schemas or ("public",)
-    return setup_script(settings.secret.get_secret_value(), schemas, bypass_rls=settings.reader_bypass_rls)
+    return setup_script(
+        settings.secret.get_secret_value(),
+        schemas,
+        bypass_rls=settings.reader_bypass_rls,
+        actor_rights=settings.actor_rights,
+    )

@@ -104,9 +104,7 @@ def _prepared(settings: Settings, admin: Administrator) -> psycopg.Connection:
 
 
 def _give_rights(settings: Settings, admin: Administrator) -> None:
-    setup.setup_logins(
-        admin.app_url, admin.secret, schemas=settings.chosen_schemas, bypass_rls=settings.reader_bypass_rls
-    )
+    setup.give_rights(settings, admin.app_url, admin.secret)
 
 
 def _is_marked(conn: psycopg.Connection) -> bool:

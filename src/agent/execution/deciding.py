@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from agent.approval.deciding import Said
 from agent.approval.human_approval import Approval, human_approval_queue
@@ -17,10 +17,17 @@ from agent.approval.requests import NewRequest
 from agent.errors import DecisionRefused, InvalidInput
 from agent.execution.always_allowed import grant_for
 from agent.execution.patterns import Always, rows_of, tables_of
+from agent.execution.preview import fingerprint
 from agent.runtime import Runtime
 from agent.types import RISK_LEVELS, CallKey
 
-Propose: TypeAlias = Callable[[str, Mapping[str, Any], CallKey | None, Runtime], Awaitable[NewRequest]]
+
+class Propose(Protocol):
+    """`by_model` says that the values are a model's, so that it matters where they come from."""
+
+    async def __call__(
+        self, action: str, arguments: Mapping[str, Any], call: CallKey | None, *, by_model: bool, runtime: Runtime
+    ) -> NewRequest: ...
 
 
 async def edit(
@@ -31,7 +38,7 @@ async def edit(
         raise InvalidInput("An edit needs the arguments that the tool is to be called with.")
     seen = await human_approval_queue.check_may_decide(approval_id, said, runtime=runtime)
     _check_ours(seen, runtime)
-    new = await propose(seen.action, arguments, seen.call, runtime)
+    new = _warned(seen, await propose(seen.action, arguments, seen.call, by_model=False, runtime=runtime))
     further = beyond(seen, new)
     if further:
         new = replace(new, summary=f"Edited, and {'; '.join(further)}. {new.summary}")
@@ -47,7 +54,7 @@ async def reopen(approval_id: int, reopened_by: str | None, *, propose: Propose,
     who = await people.standing(reopened_by, runtime=runtime)
     if who.several and (who.person is None or not who.person.active):
         raise DecisionRefused(f"{who.name!r} is not one of the people who are known here (`agent people list`).")
-    new = await propose(expired.action, expired.arguments, None, runtime)
+    new = await propose(expired.action, expired.arguments, expired.call, by_model=True, runtime=runtime)
     return await human_approval_queue.reopen(expired, new, runtime=runtime)
 
 
@@ -70,6 +77,20 @@ def beyond(seen: Approval, new: NewRequest) -> tuple[str, ...]:
     if other := sorted(set(tables_of(shown)) - set(tables_of(before))):
         found.append(f"it also changes {', '.join(other)}")
     return tuple(found)
+
+
+def _warned(seen: Approval, new: NewRequest) -> NewRequest:
+    """An edited request with the warnings of the one that it replaces: who changed one value need not know the others."""
+    origins = (seen.preview or {}).get("origins")
+    if not origins:
+        return new
+    shown = {**(new.preview or {}), "origins": list(origins)}
+    return replace(
+        new,
+        risk_level=max(new.risk_level, "HIGH", key=RISK_LEVELS.index),
+        reasons=(*new.reasons, *(reason for reason in seen.reasons if reason.startswith(("origin:", "secret")))),
+        preview={**shown, "fingerprint": fingerprint(shown)},
+    )
 
 
 def _check_ours(approval: Approval, runtime: Runtime) -> None:

@@ -1,10 +1,11 @@
-"""Carries out approved writes, each exactly once, whoever is killed when.
+"""Carries out what was approved, exactly once, whoever races and whoever is killed when.
 
-Where the application shares the agent's database, the effect and its row in the log are one transaction, guarded by
-the row's claim and a unique index. In a database apart the intent is written first, with the number of the effect's
-transaction before it commits; after a crash that server says whether it did, and only if it has forgotten is a human
-asked. For an effect outside of any database the intent is written first too, and its tool looks. Nothing is ever
-repeated on a guess.
+An approved row is executed by whoever holds its claim, which runs out. What makes it happen once is not the claim but
+this: where the application shares the agent's database, the effect and its row in the log are one transaction, and the
+log takes one row an approval. In a database apart the intent is written first, and the number of the effect's transaction
+before it commits, by who still holds the claim; so whoever takes over can ask that server whether it did. For an effect
+outside of any transaction the intent is written first too, and then somebody looks. What is proved not to have happened
+is done; what nobody can tell is a question to a human. Nothing is ever repeated on a guess.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import psycopg
@@ -24,26 +26,48 @@ from agent.approval.audit_sealing import seal_soon
 from agent.approval.human_approval import Approval
 from agent.db import Connection, load_queries
 from agent.db.failures import statement_failure
-from agent.errors import ActionRefused, AgentError, AgentStopped, OutcomeUnknown, StatementFailed
+from agent.errors import ActionRefused, AgentError, AgentStopped, DatabaseUnavailable, OutcomeUnknown, StatementFailed
 from agent.execution.acting import Outcome, actor_transaction, run_statement
-from agent.execution.json_values import shorten, size_of
+from agent.execution.controls import controls
 from agent.execution.log import loggable
+from agent.execution.outcomes import outcome_of, result_of
 from agent.execution.preview import changed_tables, changes_since, difference
-from agent.execution.proposals import Outside, idempotency_key
+from agent.execution.proposals import Happened, Outside, idempotency_key
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
-from agent.learning.privacy import DenyList
 from agent.runtime import Runtime
 from agent.types import ToolResult
+
+Effect = Statement | Outside
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
 _RETRIES = 3
 _POLL = 0.1
 _LEASE_MARGIN = 15.0
-_LOOK = "Whether it happened is not known, so it is not repeated: look, then ask again if it did not."
+# A process that dies is no reason to give up; a statement at which every one of them dies is.
+_MOST_ATTEMPTS = 10
+_LOOK = "Whether it happened is not known, so it is not repeated. Look, then say so: agent executions settle"
 # Nothing happened, and the same again may work.
 _TRANSIENT = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+
+
+class _ClaimLost(Exception):
+    """Somebody else executes this approval now, or has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """The right to execute one approval, for a time; `attempts` counts who had it and never let it go."""
+
+    approval: Approval
+    token: UUID
+    attempts: int
+    runtime: Runtime
+
+    @property
+    def key(self) -> dict[str, Any]:
+        return {"tenant_id": self.runtime.tenant_id, "approval_id": self.approval.id, "claim": self.token}
 
 
 async def recorded(approval_id: int, *, runtime: Runtime) -> dict[str, Any] | None:
@@ -61,182 +85,264 @@ async def left_over(*, runtime: Runtime) -> list[int]:
     return [row["id"] for row in rows]
 
 
-async def carry_out(approval: Approval, effect: Statement | Outside, *, runtime: Runtime) -> ToolResult:
-    """Execute what was approved once and return its recorded outcome, whoever executed it."""
+async def carry_out(
+    approval: Approval, effect: Effect, *, forbidden: ActionRefused | None = None, runtime: Runtime
+) -> ToolResult:
+    """Execute what was approved once and return its recorded outcome, whoever executed it.
+
+    What is `forbidden` by now is not begun any more; where it was begun, it is found out whether it happened. Status
+    "running" says that another process is at it for longer than this one waits. Raises `AgentStopped`, or
+    `DatabaseUnavailable`; the approval is then still to be executed.
+    """
     lease = _lease(effect, runtime)
-    patience = time.monotonic() + lease.total_seconds() + 5
-    while True:
+    patience = time.monotonic() + 2 * lease.total_seconds()
+    lost = False
+    while time.monotonic() < patience:
         row = await recorded(approval.id, runtime=runtime)
         if row is not None and row["status"] != "running":
             return outcome_of(row)
-        claim = None
-        if row is None or not row["held"]:
-            claim = await _claim("take_over" if row else "claim", approval.id, lease, runtime=runtime)
-        if claim is not None and row is not None:
-            return await _after_crash(approval, effect, row, claim, runtime=runtime)
-        if claim is not None:
-            try:
-                return await _execute(approval, effect, claim, runtime=runtime)
-            except (asyncio.CancelledError, AgentStopped):
-                await asyncio.shield(_release(approval.id, claim, runtime=runtime))
+        claim = None if row is not None and row["held"] else await _claim(approval, lease, runtime=runtime)
+        if claim is None:
+            await asyncio.sleep(_POLL)
+            continue
+        try:
+            await _execute(claim, effect, fresh=row is None, forbidden=forbidden)
+        except _ClaimLost:
+            _log.info("claim_lost", approval_id=approval.id)
+        except DatabaseUnavailable:
+            if lost:
                 raise
-        if time.monotonic() > patience:
-            return ToolResult(
-                success=False, status="running", approval_id=approval.id,
-                error="Another process is still executing this approval; look again later.",
-            )  # fmt: skip
-        await asyncio.sleep(_POLL)
+            lost = True  # perhaps only its answer was: look once
+    return ToolResult(
+        success=False, status="running", approval_id=approval.id,
+        error="Another process is still executing this approval; look again later.",
+    )  # fmt: skip
 
 
-def outcome_of(row: Mapping[str, Any]) -> ToolResult:
-    """What the log says about an execution, as a tool's result."""
-    result = ToolResult(
-        success=row["status"] == "succeeded",
-        status=row["status"],
-        execution_id=row["id"],
-        approval_id=row["approval_id"],
-    )
-    kept: ToolResult = row["result"] or ToolResult()
-    result.update(kept)
-    if row["error"]:
-        result["error"] = row["error"]
-    return result
-
-
-async def _claim(query: str, approval_id: int, lease: timedelta, *, runtime: Runtime) -> UUID | None:
-    values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id, "lease": lease}
+async def _claim(approval: Approval, lease: timedelta, *, runtime: Runtime) -> _Claim | None:
+    values = {"tenant_id": runtime.tenant_id, "approval_id": approval.id, "lease": lease}
     async with runtime.connection() as conn:
-        row = await (await conn.execute(_QUERIES[query], values)).fetchone()
-    return row["claim"] if row else None
+        row = await (await conn.execute(_QUERIES["claim"], values)).fetchone()
+    return _Claim(approval=approval, token=row["claim"], attempts=row["attempts"], runtime=runtime) if row else None
 
 
-async def _release(approval_id: int, claim: UUID, *, runtime: Runtime) -> None:
-    values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id, "claim": claim}
-    async with runtime.connection() as conn:
-        await conn.execute(_QUERIES["release"], values)
+async def _release(claim: _Claim) -> None:
+    """Let others look at once; the claim runs out anyway, should the database be away."""
+    try:
+        async with claim.runtime.connection() as conn:
+            await conn.execute(_QUERIES["release"], claim.key)
+    except (AgentError, psycopg.Error) as error:
+        _log.warning("claim_not_released", approval_id=claim.approval.id, error=str(error))
 
 
-def _lease(effect: Statement | Outside, runtime: Runtime) -> timedelta:
-    # Longer than the effect can take: it has a time limit.
+def _lease(effect: Effect, runtime: Runtime) -> timedelta:
+    # Longer than the effect should take, for a quiet life: nothing depends on that.
     seconds = effect.seconds if isinstance(effect, Outside) else runtime.settings.statement_timeout
     return timedelta(seconds=seconds + _LEASE_MARGIN)
 
 
-async def _execute(approval: Approval, effect: Statement | Outside, claim: UUID, *, runtime: Runtime) -> ToolResult:
+async def _execute(claim: _Claim, effect: Effect, *, fresh: bool, forbidden: ActionRefused | None) -> None:
+    """Bring an approval to its outcome as the holder of its claim; `fresh` where nobody began it before."""
+    over = False
+    try:
+        if claim.attempts > _MOST_ATTEMPTS:
+            told = (
+                f"It was begun {_MOST_ATTEMPTS} times, and each time the process or the server died: not tried again."
+            )
+            forbidden = forbidden or ActionRefused(told)
+        if fresh and forbidden is None:
+            await _begin(claim, effect)
+        else:
+            await _take_over(claim, effect, forbidden)
+        over = True
+    finally:
+        if not over:
+            await asyncio.shield(_release(claim))
+    seal_soon(claim.runtime)
+    _log.info("approval_executed", approval_id=claim.approval.id)
+
+
+async def _begin(claim: _Claim, effect: Effect) -> None:
+    if isinstance(effect, Statement) and claim.runtime.shared:
+        await _in_database(claim, effect, shared=True)
+        return
+    try:
+        await _write("record_intent", claim.key, runtime=claim.runtime)
+    except psycopg.errors.UniqueViolation as error:
+        raise _ClaimLost from error
+    except _ClaimLost:
+        await controls.check(writing=True, runtime=claim.runtime)
+        raise
+    await _after_intent(claim, effect)
+
+
+async def _after_intent(claim: _Claim, effect: Effect) -> None:
     if isinstance(effect, Outside):
-        await _outside(approval, effect, claim, runtime=runtime)
+        await _outside(claim, effect)
     else:
-        await _in_database(approval, effect, claim, runtime=runtime)
-    row = await recorded(approval.id, runtime=runtime)
-    if row is None or row["status"] == "running":
-        raise ActionRefused(f"Approval {approval.id} was taken over by another process; ask for its outcome again.")
-    seal_soon(runtime)
-    _log.info("approval_executed", approval_id=approval.id, status=row["status"])
-    return outcome_of(row)
+        await _in_database(claim, effect, shared=False)
 
 
-async def _outside(approval: Approval, effect: Outside, claim: UUID, *, runtime: Runtime) -> None:
-    """Do what no transaction holds: the intent first, then the effect, then what came of it."""
+async def _take_over(claim: _Claim, effect: Effect, forbidden: ActionRefused | None) -> None:
+    """Somebody may have begun this and be gone: find out whether it happened, and go on from there."""
+    row = await recorded(claim.approval.id, runtime=claim.runtime)
+    if row is not None and row["status"] != "running":
+        return
+    happened = await _happened(claim, effect, row)
+    if happened == "not-done" and forbidden is not None:
+        await _fail(claim, forbidden, status="refused")
+    elif happened == "not-done":
+        await _after_intent(claim, effect)
+    else:
+        await _record_found(claim, happened, row)
+        _log.warning("execution_recovered", approval_id=claim.approval.id, happened=happened)
+
+
+async def _happened(claim: _Claim, effect: Effect, row: Mapping[str, Any] | None) -> Happened:
+    if row is None:
+        return "not-done"
+    if isinstance(effect, Outside):
+        return await effect.look(claim.approval, key=idempotency_key(claim.approval), runtime=claim.runtime)
+    number = (row["result"] or {}).get("transaction")
+    if number is None:  # stored before the commit is sent, and by nobody but the claim's holder
+        return "not-done"
+    outcome = await _transaction_outcome(number, runtime=claim.runtime)
+    while outcome == "in progress":  # its statement has a time limit
+        await asyncio.sleep(_POLL)
+        outcome = await _transaction_outcome(number, runtime=claim.runtime)
+    return {"committed": "done", "aborted": "not-done"}.get(outcome or "", "unknown")  # type: ignore[return-value]  # of these three
+
+
+async def _transaction_outcome(number: Mapping[str, Any], *, runtime: Runtime) -> str | None:
+    """What the server says of a transaction; None when it does not know it, or is not the server that ran it."""
+    async with runtime.app.connection("agent_actor") as conn:
+        try:
+            found = await (await conn.execute(_QUERIES["transaction_outcome"], number)).fetchone()
+        except psycopg.Error as error:
+            operator = statement_failure(error)
+            if operator is not None:
+                raise operator from error
+            _log.warning("transaction_unknown", error=str(error))
+            return None
+    return found["outcome"] if found else None
+
+
+async def _record_found(claim: _Claim, happened: Happened, row: Mapping[str, Any] | None) -> None:
+    shown = claim.approval.preview or {}
+    number = row["id"] if row else 0
+    values = {
+        **claim.key, "elapsed_ms": None, "result": Jsonb({"sql": shown["sql"]} if "sql" in shown else {}),
+        "status": "succeeded" if happened == "done" else "unknown",
+        "row_count": shown.get("row_count") if happened == "done" else None,
+        "error": None if happened == "done" else f"The process died while it was being done. {_LOOK} {number}",
+    }  # fmt: skip
+    await _write("record_outcome", values, runtime=claim.runtime)
+
+
+async def _outside(claim: _Claim, effect: Outside) -> None:
+    """Do what no transaction holds; its intent is written."""
     started = time.monotonic()
-    key = {"tenant_id": runtime.tenant_id, "approval_id": approval.id, "claim": claim}
-    if await recorded(approval.id, runtime=runtime) is None:
-        await _write("record_intent", key, runtime=runtime)
+    row = await recorded(claim.approval.id, runtime=claim.runtime)
+    look = f"{_LOOK} {row['id'] if row else 0}"
     try:
         async with asyncio.timeout(effect.seconds):
-            result = await effect.carry_out(approval, key=idempotency_key(approval), runtime=runtime)
-    except (OutcomeUnknown, TimeoutError) as error:
-        reason = str(error) or f"It took longer than {effect.seconds:g} s."
-        result = ToolResult(success=False, status="unknown", error=f"{reason} {_LOOK}")
+            result = await effect.carry_out(claim.approval, key=idempotency_key(claim.approval), runtime=claim.runtime)
+    except TimeoutError:
+        result = ToolResult(success=False, status="unknown", error=f"It took longer than {effect.seconds:g} s. {look}")
+    except OutcomeUnknown as error:
+        result = ToolResult(success=False, status="unknown", error=f"{error} {look}")
     except AgentError as error:
         result = ToolResult(success=False, status="failed", error=str(error))
     error_text = result.pop("error", None)
     values = {
-        **key, "status": result.get("status", "failed"), "result": Jsonb(loggable(result)),
+        **claim.key, "status": result.get("status", "failed"), "result": Jsonb(loggable(result)),
         "row_count": result.get("row_count"), "error": loggable(error_text), "elapsed_ms": _since(started),
     }  # fmt: skip
-    await _write("record_outcome", values, runtime=runtime)
+    await _write("record_outcome", values, runtime=claim.runtime)
 
 
-async def _in_database(approval: Approval, statement: Statement, claim: UUID, *, runtime: Runtime) -> None:
-    attempt = _shared if runtime.shared else _apart
-    for remaining in reversed(range(_RETRIES)):
+async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> None:
+    attempt = _shared if shared else _apart
+    seconds = claim.runtime.settings.statement_timeout
+    failed: AgentError | None = None
+    for _ in range(_RETRIES):
         try:
-            await attempt(approval, statement, claim, runtime=runtime)
-            break
+            return await attempt(claim, statement)
         except _TRANSIENT as error:
-            if not remaining:
-                await _fail(approval, claim, failure(error, runtime.settings.statement_timeout), runtime=runtime)
-        except psycopg.errors.UniqueViolation as error:
-            # Somebody else was first; or it is the statement's own violation, and then no row is recorded.
-            if await recorded(approval.id, runtime=runtime) is None or not runtime.shared:
-                await _fail(approval, claim, failure(error, runtime.settings.statement_timeout), runtime=runtime)
-            break
+            failed = failure(error, seconds)
         except psycopg.Error as error:
-            await _failed(approval, claim, error, runtime=runtime)
+            if _is_second_execution(error):
+                raise _ClaimLost from error
+            operator = statement_failure(error)
+            if operator is not None:
+                raise operator from error
+            failed = failure(error, seconds)
             break
         except StatementFailed as error:
-            await _fail(approval, claim, error, runtime=runtime)
+            failed = error
             break
+    assert failed is not None  # noqa: S101  # the loop ends by returning otherwise
+    return await _fail(claim, failed)
 
 
-async def _failed(approval: Approval, claim: UUID, error: psycopg.Error, *, runtime: Runtime) -> None:
-    """A driver error: ours to pass on when the database or the switches are at fault, else the statement's failure."""
-    operator = statement_failure(error)
-    if operator is not None:
-        raise operator from error
-    text = error.diag.message_primary or ""
-    if isinstance(error, psycopg.errors.InsufficientPrivilege) and "the agent is stopped or read-only" in text:
-        raise AgentStopped(
-            "The agent is stopped or in read-only mode; the approval stays open until it is lifted."
-        ) from error
-    if isinstance(error, psycopg.errors.InsufficientPrivilege) and "claimed by another process" in text:
-        return
-    await _fail(approval, claim, failure(error, runtime.settings.statement_timeout), runtime=runtime)
+def _is_second_execution(error: psycopg.Error) -> bool:
+    """Whether the log has the approval's one row already; a violation in the application's tables is the statement's own."""
+    return (error.diag.schema_name, error.diag.constraint_name) == ("agents", "agent_execution_log_approval")
 
 
-async def _shared(approval: Approval, statement: Statement, claim: UUID, *, runtime: Runtime) -> None:
+async def _shared(claim: _Claim, statement: Statement) -> None:
     started = time.monotonic()
-    key = {"approval_id": approval.id, "claim": claim}
-    async with actor_transaction(runtime, keep=True) as conn:
-        row = await (await conn.execute(_QUERIES["begin_effect"], key)).fetchone()
-        outcome = await _run(conn, approval, statement, runtime=runtime)
-        result = result_of(approval, statement, outcome, deny=runtime.settings.deny, runtime=runtime)
-        result["execution_id"] = row["execution_id"] if row else 0
+    key = {"approval_id": claim.approval.id, "claim": claim.token}
+    async with actor_transaction(claim.runtime, keep=True) as conn:
+        execution_id = await _begin_effect(conn, key)
+        outcome = await _run(conn, claim, statement)
+        result = result_of(claim.approval, statement, outcome, runtime=claim.runtime)
+        result["execution_id"] = execution_id
         await conn.execute(
             _QUERIES["finish_effect"],
             {**key, "result": Jsonb(result), "row_count": outcome.row_count, "elapsed_ms": _since(started)},
         )
 
 
-async def _apart(approval: Approval, statement: Statement, claim: UUID, *, runtime: Runtime) -> None:
+async def _begin_effect(conn: Connection, key: Mapping[str, Any]) -> int:
+    try:
+        row = await (await conn.execute(_QUERIES["begin_effect"], key)).fetchone()
+    except psycopg.errors.InsufficientPrivilege as error:  # as `begin_effect` says no
+        if "stopped or read-only" in (error.diag.message_primary or ""):
+            raise AgentStopped(
+                "The agent is stopped or in read-only mode; the approval stays open until it is lifted."
+            ) from error
+        raise _ClaimLost from error
+    return row["execution_id"] if row else 0
+
+
+async def _apart(claim: _Claim, statement: Statement) -> None:
     started = time.monotonic()
-    key = {"tenant_id": runtime.tenant_id, "approval_id": approval.id, "claim": claim}
-    if await recorded(approval.id, runtime=runtime) is None:
-        await _write("record_intent", key, runtime=runtime)
-    async with actor_transaction(runtime, keep=True) as conn:
-        outcome = await _run(conn, approval, statement, runtime=runtime)
-        row = await (await conn.execute(_QUERIES["transaction_id"])).fetchone()
-        await _write("record_transaction", {**key, "id": row["id"] if row else ""}, runtime=runtime)
-    result = result_of(approval, statement, outcome, deny=runtime.settings.deny, runtime=runtime)
+    async with actor_transaction(claim.runtime, keep=True) as conn:
+        outcome = await _run(conn, claim, statement)
+        number = await (await conn.execute(_QUERIES["transaction_number"])).fetchone()
+        await _write("record_transaction", {**claim.key, "transaction": Jsonb(number)}, runtime=claim.runtime)
     values = {
-        **key, "status": "succeeded", "result": Jsonb(result), "row_count": outcome.row_count, "error": None,
-        "elapsed_ms": _since(started),
+        **claim.key, "status": "succeeded", "row_count": outcome.row_count, "error": None, "elapsed_ms": _since(started),
+        "result": Jsonb(result_of(claim.approval, statement, outcome, runtime=claim.runtime)),
     }  # fmt: skip
-    await _write("record_outcome", values, runtime=runtime)
+    await _write("record_outcome", values, runtime=claim.runtime)
 
 
 async def _write(query: str, values: Mapping[str, Any], *, runtime: Runtime) -> None:
+    """Write to the log as the claim's holder."""
     async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES[query], values)).fetchone()
     if row is None:
-        raise ActionRefused("Another process took this approval over; nothing more was done here.")
+        raise _ClaimLost
 
 
-async def _run(conn: Connection, approval: Approval, statement: Statement, *, runtime: Runtime) -> Outcome:
-    version = (await runtime.app.facts("agent_actor")).version
+async def _run(conn: Connection, claim: _Claim, statement: Statement) -> Outcome:
+    settings = claim.runtime.settings
+    version = (await claim.runtime.app.facts("agent_actor")).version
     before = await changed_tables(conn)
-    outcome = await run_statement(conn, statement, version=version, most_rows=runtime.settings.max_rows)
-    shown = approval.preview or {}
+    outcome = await run_statement(conn, statement, version=version, most_rows=settings.max_rows)
+    shown = claim.approval.preview or {}
     if shown.get("row_count") is not None:
         await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as in the preview: what they do counts too
         other = difference(shown, outcome, changes_since(before, await changed_tables(conn)))
@@ -245,124 +351,16 @@ async def _run(conn: Connection, approval: Approval, statement: Statement, *, ru
     return outcome
 
 
-async def _fail(approval: Approval, claim: UUID, error: Exception, *, runtime: Runtime) -> None:
-    if not isinstance(error, AgentError):
-        raise error
+async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "refused"] = "failed") -> None:
+    """The approval is used up by a failure that was not the database's being away."""
     values = {
-        "tenant_id": runtime.tenant_id, "approval_id": approval.id, "claim": claim, "error": loggable(str(error)),
-        "result": Jsonb({"sql": (approval.preview or {}).get("sql", "")}), "elapsed_ms": None, "row_count": None,
-        "status": "failed",
+        **claim.key, "error": loggable(str(error)), "elapsed_ms": None, "row_count": None, "status": status,
+        "result": Jsonb({"sql": (claim.approval.preview or {}).get("sql", "")}),
     }  # fmt: skip
-    async with runtime.connection() as conn:
+    async with claim.runtime.connection() as conn:
         updated = await (await conn.execute(_QUERIES["record_outcome"], values)).fetchone()
         if updated is None:
             await conn.execute(_QUERIES["record_failure"], values)
-
-
-async def _after_crash(
-    approval: Approval, effect: Statement | Outside, row: Mapping[str, Any], claim: UUID, *, runtime: Runtime
-) -> ToolResult:
-    """An intent without an outcome, its process gone: ask who can know whether it happened."""
-    if isinstance(effect, Outside):
-        return await _look(approval, effect, claim, runtime=runtime)
-    outcome = await _transaction_outcome(row, runtime=runtime)
-    while outcome == "in progress":  # its statement has a time limit
-        await asyncio.sleep(_POLL)
-        outcome = await _transaction_outcome(row, runtime=runtime)
-    status, error = _proof(outcome)
-    values = {
-        "tenant_id": runtime.tenant_id, "approval_id": approval.id, "claim": claim, "status": status, "error": error,
-        "result": Jsonb({"sql": (approval.preview or {}).get("sql", "")}), "elapsed_ms": None,
-        "row_count": (approval.preview or {}).get("row_count") if status == "succeeded" else None,
-    }  # fmt: skip
-    return await _settle(values, runtime=runtime)
-
-
-async def _settle(values: Mapping[str, Any], *, runtime: Runtime) -> ToolResult:
-    """Record what a crash left open, and return what is recorded."""
-    await _write("record_outcome", values, runtime=runtime)
-    seal_soon(runtime)
-    _log.warning("execution_recovered", approval_id=values["approval_id"], status=values["status"])
-    latest = await recorded(values["approval_id"], runtime=runtime)
-    assert latest is not None  # noqa: S101  # its row was just written
-    return outcome_of(latest)
-
-
-async def _look(approval: Approval, effect: Outside, claim: UUID, *, runtime: Runtime) -> ToolResult:
-    happened = await effect.look(approval, key=idempotency_key(approval), runtime=runtime)
-    if happened == "not-done":
-        return await _execute(approval, effect, claim, runtime=runtime)
-    told = {"done": None, "unknown": f"The process died while it was being done. {_LOOK}"}[happened]
-    values = {
-        "tenant_id": runtime.tenant_id, "approval_id": approval.id, "claim": claim, "elapsed_ms": None, "row_count": None,
-        "status": "succeeded" if happened == "done" else "unknown", "error": told, "result": Jsonb({}),
-    }  # fmt: skip
-    return await _settle(values, runtime=runtime)
-
-
-async def _transaction_outcome(row: Mapping[str, Any], *, runtime: Runtime) -> str | None:
-    identifier = (row["result"] or {}).get("transaction")
-    if not identifier:
-        # The number is stored before the commit is sent: without it there was no commit.
-        return "aborted"
-    async with runtime.app.connection("agent_actor") as conn:
-        try:
-            found = await (await conn.execute(_QUERIES["transaction_outcome"], {"id": identifier})).fetchone()
-        except psycopg.Error as error:
-            _log.warning("transaction_unknown", error=str(error))
-            return None
-    return found["outcome"] if found else None
-
-
-def _proof(outcome: str | None) -> tuple[str, str | None]:
-    if outcome == "committed":
-        return "succeeded", None
-    if outcome == "aborted":
-        return "failed", "The process died before the change was committed: nothing was done. Ask again."
-    return (
-        "unknown",
-        "The process died while the change was committed, and the server cannot tell the outcome. Look, then ask again.",
-    )
-
-
-def result_of(approval: Approval, statement: Statement, outcome: Outcome, *, deny: str, runtime: Runtime) -> ToolResult:
-    """The outcome as the model is told it: denied columns left out, capped."""
-    result = ToolResult(
-        success=True, status="succeeded", sql=statement.sql, row_count=outcome.row_count or 0, approval_id=approval.id,
-        message=_told(outcome),
-    )  # fmt: skip
-    columns, rows = _read_back(statement, outcome, deny)
-    if columns:
-        kept = _within(rows, runtime.settings.max_result_bytes // 4)
-        result |= ToolResult(columns=columns, rows=kept, truncated=len(kept) < (outcome.row_count or 0))
-    return result
-
-
-def _told(outcome: Outcome) -> str:
-    if outcome.row_count is None:
-        return "Done."
-    return f"Done: {outcome.row_count} row{'' if outcome.row_count == 1 else 's'} affected."
-
-
-def _read_back(statement: Statement, outcome: Outcome, deny: str) -> tuple[list[str], list[list[Any]]]:
-    if not outcome.detailed:
-        return outcome.columns, outcome.rows
-    relation = statement.node.relation
-    denied, place = DenyList.parse(deny), (relation.schemaname, relation.relname)
-    values = [change.after or change.before or {} for change in outcome.changes]
-    columns = [column for column in (values[0] if values else {}) if not denied.column(*place, column)]
-    return columns, [[value.get(column) for column in columns] for value in values]
-
-
-def _within(rows: list[list[Any]], most_bytes: int) -> list[list[Any]]:
-    kept: list[list[Any]] = []
-    for row in rows:
-        cells = [shorten(value, 2_000)[0] for value in row]
-        most_bytes -= size_of(cells)
-        if most_bytes < 0:
-            break
-        kept.append(cells)
-    return kept
 
 
 def _since(started: float) -> float:

@@ -6,7 +6,6 @@ schema, search or save a memory) that needs no approval; or has an effect outsid
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent.errors import InvalidArguments, UnknownTool
 from agent.execution import client_status, queries_from_data, send_email
+from agent.execution.heard import heard_by, trust_of
 from agent.execution.proposals import Outside
 from agent.execution.tool_arguments import (
     DescribeSchema,
@@ -89,32 +89,21 @@ async def _search_memory(arguments: SearchMemory, runtime: Runtime, _call: CallK
 async def _remember(arguments: Remember, runtime: Runtime, call: CallKey | None) -> ToolResult:
     from agent.learning.memory import agent_memory
 
-    human = call is not None and await _user_said(arguments.content, call, runtime)
+    trust = await trust_of(arguments.content, await heard_by(call, runtime=runtime), runtime=runtime)
     memory = await agent_memory.save(
         arguments.content,
-        kind=arguments.kind,
+        # How to do things is told by people; in data it is only a sentence.
+        kind="fact" if trust == "external" else arguments.kind,
         subject=arguments.subject,
-        trust="human" if human else "agent",
+        trust=trust,
         source_thread=call.thread_id if call else None,
         source_turn=call.turn if call else None,
-        source_quote=arguments.content if human else None,
+        source_quote=arguments.content if trust == "human" else None,
         runtime=runtime,
     )
     return ToolResult(
         success=True, status="succeeded", message=f"Remembered as memory {memory.id}.", data={"memory_id": memory.id}
     )
-
-
-async def _user_said(content: str, call: CallKey, runtime: Runtime) -> bool:
-    """Whether the user's own question holds these words: only then is it more than the model's opinion."""
-    from agent.threads.store import threads
-
-    transcript = await threads.transcript(call.thread_id, call.turn, runtime=runtime)
-    return _folded(content) in _folded(transcript.current.question)
-
-
-def _folded(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 _TOOLS = (

@@ -13,20 +13,23 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from agent.errors import InvalidArguments
+from agent.errors import InvalidArguments, NotFound
 from agent.execution.provenance import Origin, Seen, Value, origin_of
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.written_values import Column, column_sources
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.privacy import DenyList, keys_in, looks_secret
+from agent.learning.quotations import is_second_hand, says
 from agent.learning.semantic_search import semantic_search
 from agent.runtime import Runtime
 from agent.threads import StoredCall, Transcript, threads
-from agent.types import CallKey
+from agent.types import CallKey, Trust
 
 _SHORTEST_SECRET = 6
 _MEMORIES = 10
 HIDDEN = "[secret]"
+# Their messages are our own sentences.
+_OWN_MESSAGES = frozenset({"execute_sql", "query_data", "update_client_status", "remember", "send_email"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,10 @@ async def heard_by(call: CallKey | None, *, runtime: Runtime) -> Heard:
     """What was said and shown in the conversation of a call; nothing where there is none."""
     if call is None:
         return Heard()
-    transcript = await threads.transcript(call.thread_id, call.turn, runtime=runtime)
+    try:
+        transcript = await threads.transcript(call.thread_id, call.turn, runtime=runtime)
+    except NotFound:  # a caller's own key, of no conversation of ours
+        return Heard()
     return heard_in(transcript, trusted=runtime.settings.trusted_sources)
 
 
@@ -75,6 +81,21 @@ async def untrusted(values: Sequence[Value], heard: Heard, *, runtime: Runtime) 
         if not _is_trusted_copy(value, runtime) and not origin.known:
             found.append(origin)
     return found
+
+
+def texts_of(heard: Heard) -> list[str]:
+    """What stood in data."""
+    return [one.text for one in heard.seen if one.place == "data"]
+
+
+async def trust_of(content: str, heard: Heard, *, runtime: Runtime) -> Trust:
+    """Who vouches for what a model wants to remember: the user who said it, the model, or nobody, as it stood in data."""
+    if heard.said and says(heard.said[-1], content):
+        return "human"
+    known = await semantic_search.search_memories(content, _MEMORIES, runtime=runtime)
+    read = [memory.content for memory in known if memory.trust in {"external", "database"} and memory.kind != "schema"]
+    second_hand = is_second_hand(content, data=[*texts_of(heard), *read], said="\n".join(heard.said))
+    return "external" if second_hand else "agent"
 
 
 def secret_in(arguments: Any, secrets: Mapping[str, str]) -> str | None:
@@ -116,10 +137,8 @@ def _seen(call: StoredCall, statement: Statement | None, trusted: DenyList) -> I
                 where = f"{source or f'column {name}'} in a result of {call.tool}"
                 yield Seen(where=where, text=_text(cell), trusted=_is_trusted(source, trusted))
     for part in ("message", "error", "data"):
-        if result.get(part):
+        if result.get(part) and not (part == "message" and call.tool in _OWN_MESSAGES):
             yield Seen(where=f"the {part} of {call.tool}", text=_text(result[part]))
-    if call.said:
-        yield Seen(where="the model's own words", text=call.said)
 
 
 def _sources(statement: Statement | None, columns: Sequence[str]) -> list[Column | None]:

@@ -8,16 +8,19 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
+import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.audit_sealing import seal_soon
+from agent.approval.people import people
 from agent.db import load_queries
-from agent.errors import NotFound
+from agent.errors import DecisionRefused, InvalidInput, NotFound
 from agent.runtime import Runtime, current_runtime
 from agent.storable import storable
 from agent.types import Assessment, CallKey, ExecutionStatus, RiskLevel, ToolResult, Verdict
 
 _QUERIES = load_queries(__package__)
+_log = structlog.get_logger(__name__)
 _MOST_ARGUMENT_CHARACTERS = 20_000
 _MOST_ERROR_CHARACTERS = 4_000
 _DEEPEST, _MOST_BITS = 60, 4_000
@@ -49,6 +52,9 @@ class Execution:
     turn: int | None
     created_at: datetime
     finished_at: datetime | None
+    settled_by: str | None
+    settled_at: datetime | None
+    settled_comment: str | None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Execution:
@@ -88,6 +94,45 @@ class Executions:
                 row = await (await conn.execute(_QUERIES["one"], values)).fetchone()
         if row is None:
             raise NotFound(f"There is no execution {execution_id!r}. `agent executions` lists the newest.")
+        return Execution.from_row(row)
+
+    async def unknown(self, *, runtime: Runtime | None = None) -> int:
+        """How many executions wait for a human to say whether they happened."""
+        runtime = runtime or await current_runtime()
+        values = {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["unknown"], values)).fetchone()
+        return int(row["number"]) if row else 0
+
+    async def settle(
+        self,
+        execution_id: int,
+        *,
+        happened: bool,
+        settled_by: str | None = None,
+        comment: str | None = None,
+        runtime: Runtime | None = None,
+    ) -> Execution:
+        """Say whether an execution happened whose outcome nobody could prove. Final, recorded, told to who asked.
+
+        Raises `NotFound`, `InvalidInput` where the outcome is known, `DecisionRefused` for who may not decide.
+        """
+        runtime = runtime or await current_runtime()
+        found = await self.get(execution_id, runtime=runtime)
+        who = await people.standing(settled_by, runtime=runtime)
+        if who.several and not (who.person and who.person.decides):
+            raise DecisionRefused(f"{who.name!r} is not one of those who decide here (`agent people list`).")
+        said = f"{who.name} looked: it {'happened' if happened else 'did not happen'}."
+        values = {
+            "tenant_id": runtime.tenant_id, "id": found.id, "by": who.name, "status": "succeeded" if happened else "failed",
+            "comment": storable(comment)[:_MOST_ERROR_CHARACTERS] if comment else None,
+            "told": f"{said} They said: {storable(comment)[:_MOST_ERROR_CHARACTERS]}" if comment else said,
+        }  # fmt: skip
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["settle"], values)).fetchone()
+        if row is None:
+            raise InvalidInput(f"What came of execution {found.id} is known: it is {found.status!r}.")
+        _log.warning("execution_settled", execution_id=found.id, status=row["status"], by=who.name)
         return Execution.from_row(row)
 
 

@@ -19,6 +19,7 @@ from agent.db import Connection, load_queries
 from agent.errors import StatementFailed
 from agent.execution.acting import Change, Effect, Outcome, actor_transaction, run_statement
 from agent.execution.json_values import shorten, size_of
+from agent.execution.rights import what_is_missing
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
 from agent.runtime import Runtime
@@ -90,8 +91,8 @@ async def preview(statement: Statement, assessment: Assessment, *, runtime: Runt
         once, again = await _tried_twice(statement, version, runtime)
     except psycopg.errors.InsufficientPrivilege as error:
         # Asked all the same: whoever approves may also be who grants the right.
-        reason = error.diag.message_primary or "a right is missing"
-        return _preview(statement, assessment, missing=[f"It would fail as things are: {reason}."])
+        told = await what_is_missing(statement, error, runtime=runtime)
+        return _preview(statement, assessment, missing=[told])
     except psycopg.Error as error:
         raise failure(error, runtime.settings.statement_timeout) from error
     volatile, steady = volatile_columns(once, again), once.tables == again.tables
@@ -128,10 +129,19 @@ async def _try(statement: Statement, version: int, runtime: Runtime) -> Trial:
         outcome = await run_statement(conn, statement, version=version, most_rows=_MOST_ROWS)
         await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
         tables = changes_since(before, await changed_tables(conn))
-        locks = await (await conn.execute(_QUERIES["strong_locks"])).fetchall()
+        lock = await _strongest_lock(conn, runtime)
         now = await (await conn.execute("SELECT now() AS at")).fetchone()
-    lock = max((row["mode"] for row in locks), key=LOCKS.index, default="")
     return Trial(outcome=outcome, tables=tables, lock=lock, at=now["at"] if now else None)
+
+
+async def _strongest_lock(conn: Connection, runtime: Runtime) -> str:
+    """The strongest lock that the transaction of `conn` holds on what others see too: not on what it made itself."""
+    held = await (await conn.execute(_QUERIES["locks_held"])).fetchall()
+    async with runtime.app.connection("agent_assessor") as other:
+        relations = {"relations": [row["relation"] for row in held]}
+        seen = await (await other.execute(_QUERIES["application_relations"], relations)).fetchall()
+    known = {row["relation"] for row in seen}
+    return max((row["mode"] for row in held if row["relation"] in known), key=LOCKS.index, default="")
 
 
 def met_the_same(one: Outcome, other: Outcome) -> bool:

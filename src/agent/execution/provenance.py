@@ -73,7 +73,7 @@ class Origin:
         """For the approver."""
         shown = f"{self.value.argument} {self.value.text[:200]!r}"
         if self.place == "nowhere":
-            return f"{shown} was neither said by the user nor found in what was read: the model made it up."
+            return f"{shown} was neither said by the user nor found in what was read."
         return f"{shown} was not said by the user: it comes from {self.where}."
 
 

@@ -156,31 +156,41 @@ SELECT t.relkind = 'r' AND NOT t.relispartition AND NOT t.relrowsecurity AND NOT
                        OR EXISTS (SELECT FROM columns c WHERE c.attnum = ANY (n.confkey) AND c.name = ANY (%(changed)s::text[])))) AS plain
   FROM target t
 
--- strong_locks: which relations of the application this transaction has locked, and how; SIReadLock stops nobody
-SELECT DISTINCT l.mode, l.relation::regclass::text AS relation
-  FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+-- locks_held: which relations this transaction has locked, and how; SIReadLock stops nobody
+SELECT l.relation::bigint AS relation, l.mode
+  FROM pg_locks l
  WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode <> 'SIReadLock' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND n.nspname !~ '^(agents(_|$)|pg_|information_schema$)'
 
--- transaction_id: to prove after a crash whether the effect's transaction committed
-SELECT pg_current_xact_id()::text AS id
+-- application_relations: those of these numbers that are the application's and there for everybody
+SELECT c.oid::bigint AS relation
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(relations)s::oid[]) AND n.nspname !~ '^(agents(_|$)|pg_|information_schema$)'
 
--- transaction_outcome: 'committed', 'aborted', 'in progress', or null when the server has forgotten it
-SELECT pg_xact_status(%(id)s::xid8) AS outcome
+-- foreign_owners: relations of these names that belong to a role of which agent_actor is no member
+SELECT c.oid::regclass::text AS name, o.rolname::text AS owner
+  FROM unnest(%(names)s::text[]) AS a (name)
+  JOIN pg_class c ON c.oid = to_regclass(a.name)
+  JOIN pg_roles o ON o.oid = c.relowner
+ WHERE o.rolname <> 'agent_actor' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'agent_actor' AND pg_has_role(r.oid, o.oid, 'usage'))
+ ORDER BY 1
+
+-- transaction_number: by which to ask after a crash whether the effect's transaction committed; of this server's history only
+SELECT pg_current_xact_id()::text AS id, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS timeline,
+       pg_current_wal_insert_lsn()::text AS position
+
+-- transaction_outcome: 'committed', 'aborted', 'in progress', or null: forgotten, or the server was replaced or put back since
+SELECT CASE WHEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) = %(timeline)s
+             AND pg_current_wal_insert_lsn() >= %(position)s::pg_lsn THEN pg_xact_status(%(id)s::xid8) END AS outcome
 
 -- claim: who may execute an approved row, for a time; none while another holds it or once an outcome is recorded
 UPDATE agents.human_approval_queue q
-   SET claim = gen_random_uuid(), claimed_until = now() + %(lease)s
+   SET claim = gen_random_uuid(), claimed_until = clock_timestamp() + %(lease)s, attempts = q.attempts + 1
  WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.executable
-   AND (q.claim IS NULL OR q.claimed_until < now())
-   AND NOT EXISTS (SELECT FROM agents.agent_execution_log e WHERE e.tenant_id = q.tenant_id AND e.approval_id = q.id)
-RETURNING q.claim
-
--- take_over: a claim whose holder died after it wrote its intent
-UPDATE agents.human_approval_queue q
-   SET claim = gen_random_uuid(), claimed_until = now() + %(lease)s
- WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.claimed_until < now()
-RETURNING q.claim
+   -- a claim that would run longer than any is given was made under another clock
+   AND (q.claim IS NULL OR NOT q.claimed_until BETWEEN clock_timestamp() AND clock_timestamp() + 2 * %(lease)s)
+   AND NOT EXISTS (SELECT FROM agents.agent_execution_log e
+                    WHERE e.tenant_id = q.tenant_id AND e.approval_id = q.id AND e.status <> 'running')
+RETURNING q.claim, q.attempts
 
 -- left_over: approved, and neither executed nor being executed: whoever should have has died
 SELECT q.id FROM agents.human_approval_queue q
@@ -190,40 +200,51 @@ SELECT q.id FROM agents.human_approval_queue q
                     WHERE e.tenant_id = q.tenant_id AND e.approval_id = q.id AND e.status <> 'running')
  ORDER BY q.decided_at, q.id LIMIT 1000
 
--- release: a claim whose holder did nothing, so that nobody has to wait until it runs out
-UPDATE agents.human_approval_queue q SET claim = NULL, claimed_until = NULL
+-- release: a claim that its holder lets go, alive, so that nobody has to wait until it runs out
+UPDATE agents.human_approval_queue q SET claim = NULL, claimed_until = NULL, attempts = greatest(q.attempts - 1, 0)
  WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s
-   AND NOT EXISTS (SELECT FROM agents.agent_execution_log e WHERE e.tenant_id = q.tenant_id AND e.approval_id = q.id)
 
--- record_intent: of an effect in another database, before it; the unique index lets only one be
+-- record_intent: of an effect that the log cannot be committed with, before it; the unique index lets only one be
+WITH held AS (
+  SELECT q.* FROM agents.human_approval_queue q
+   WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s AND q.status = 'approved' AND q.executable
+     AND NOT EXISTS (SELECT FROM agents.controls c WHERE c.tenant_id = q.tenant_id AND (c.stopped OR c.read_only))
+     FOR UPDATE
+)
 INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
   approval_id, approved_by, thread_id, turn, round, ordinal)
 SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_level, reasons, 'running', id, decided_by,
        thread_id, turn, round, ordinal
-  FROM agents.human_approval_queue
- WHERE tenant_id = %(tenant_id)s AND id = %(approval_id)s AND claim = %(claim)s AND status = 'approved'
+  FROM held
 RETURNING id
 
--- record_transaction: which transaction of the other database carries the effect, before it commits
-UPDATE agents.agent_execution_log e SET result = jsonb_build_object('transaction', %(id)s::text)
-  FROM agents.human_approval_queue q
- WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s
-   AND e.tenant_id = q.tenant_id AND e.approval_id = q.id AND e.status = 'running'
+-- record_transaction: which transaction of the other database carries the effect, before it commits. The lock makes it wait
+-- for whoever takes the claim over, and that one for it: of the two only one goes on.
+WITH held AS (
+  SELECT q.tenant_id, q.id FROM agents.human_approval_queue q
+   WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s FOR UPDATE
+)
+UPDATE agents.agent_execution_log e SET result = jsonb_build_object('transaction', %(transaction)s::jsonb)
+  FROM held
+ WHERE e.tenant_id = held.tenant_id AND e.approval_id = held.id AND e.status = 'running'
 RETURNING e.id
 
--- record_outcome: of an effect in another database; the first outcome stays
+-- record_outcome: of an effect that the log was not committed with; the first outcome stays
+WITH held AS (
+  SELECT q.tenant_id, q.id FROM agents.human_approval_queue q
+   WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s FOR UPDATE
+)
 UPDATE agents.agent_execution_log e
    SET status = %(status)s, result = %(result)s, row_count = %(row_count)s, error = %(error)s, duration_ms = %(elapsed_ms)s,
        finished_at = now()
-  FROM agents.human_approval_queue q
- WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s
-   AND e.tenant_id = q.tenant_id AND e.approval_id = q.id AND e.status = 'running'
+  FROM held
+ WHERE e.tenant_id = held.tenant_id AND e.approval_id = held.id AND e.status = 'running'
 RETURNING e.id
 
 -- record_failure: an approved statement that the database refused; its approval is used up by this row
 INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
   approval_id, approved_by, result, error, duration_ms, thread_id, turn, round, ordinal, finished_at)
-SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_level, reasons, 'failed', id, decided_by,
+SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_level, reasons, %(status)s, id, decided_by,
        %(result)s, %(error)s, %(elapsed_ms)s, thread_id, turn, round, ordinal, now()
   FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND id = %(approval_id)s AND claim = %(claim)s AND status = 'approved'
@@ -265,6 +286,27 @@ SELECT e.*, coalesce(q.claimed_until > now(), false) AS held
 
 -- one: an execution by its id
 SELECT * FROM agents.agent_execution_log WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- settle: a human says of an execution whose outcome nobody could prove whether it happened; once, and its tool call knows it too
+WITH settled AS (
+  UPDATE agents.agent_execution_log
+     SET status = %(status)s, error = CASE WHEN %(status)s = 'failed' THEN %(told)s END, settled_by = %(by)s, settled_at = now(),
+         settled_comment = %(comment)s, result = coalesce(result, '{}') || jsonb_build_object('message', %(told)s::text)
+   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'unknown'
+  RETURNING *
+), told AS (
+  UPDATE agents.tool_calls c
+     SET result = (c.result - 'error') || jsonb_strip_nulls(jsonb_build_object(
+           'success', s.status = 'succeeded', 'status', s.status, 'message', s.result->'message', 'error', s.error))
+    FROM settled s
+   WHERE c.tenant_id = s.tenant_id AND c.thread_id = s.thread_id AND c.turn = s.turn AND c.round = s.round AND c.ordinal = s.ordinal
+     AND c.result->>'status' = 'unknown'
+)
+SELECT * FROM settled
+
+-- unknown: how many executions wait for a human to say whether they happened
+SELECT count(*) AS number FROM agents.agent_execution_log
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND status = 'unknown'
 
 -- recent: the newest first
 SELECT * FROM agents.agent_execution_log

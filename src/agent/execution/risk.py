@@ -6,7 +6,7 @@ the statement, `is_plain` asks the catalogs whether the table has anything that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -45,12 +45,17 @@ def is_asked(risk: RiskLevel, ask_from: RiskLevel) -> bool:
     return RISK_LEVELS.index(risk) >= RISK_LEVELS.index(ask_from)
 
 
+def is_refused(reasons: Iterable[str], refused: str) -> bool:
+    """Whether the setting AGENT_REFUSE names one of these reasons."""
+    patterns = [pattern.strip() for pattern in refused.split(",") if pattern.strip()]
+    return any(fnmatchcase(reason, pattern) for reason in reasons for pattern in patterns)
+
+
 def under_settings(assessment: Assessment, *, ask_from: RiskLevel, refused: str) -> Assessment:
     """The assessment of a write as the operator's settings have it: what is refused outright, and what needs no human."""
-    patterns = [pattern.strip() for pattern in refused.split(",") if pattern.strip()]
     if assessment.verdict == "refuse" or assessment.reasons in {("read",), ("own",)}:
         return assessment
-    if any(fnmatchcase(reason, pattern) for reason in assessment.reasons for pattern in patterns):
+    if is_refused(assessment.reasons, refused):
         return replace(assessment, verdict="refuse", sentence=f"{assessment.sentence} AGENT_REFUSE forbids it.")
     verdict: Verdict = "ask" if is_asked(assessment.risk, ask_from) else "run"
     return replace(assessment, verdict=verdict)

@@ -37,23 +37,24 @@ from agent.execution.always_allowed import permission_for
 from agent.execution.catalog import facts_of
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
-from agent.execution.heard import Heard, heard_by, secret_in, untrusted, without_secrets
+from agent.execution.heard import Heard, heard_by, without_secrets
 from agent.execution.log import record
+from agent.execution.origins import weigh
+from agent.execution.outcomes import outcome_of
 from agent.execution.patterns import Always
 from agent.execution.preview import fingerprint, preview, untouched
 from agent.execution.proposals import Outside, Proposal
 from agent.execution.reading import read
 from agent.execution.relations import NoSuchName
-from agent.execution.risk import is_asked, is_plain, one_row, risk_as_tried, under_settings
+from agent.execution.risk import is_asked, is_plain, is_refused, one_row, risk_as_tried, under_settings
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION, judge
-from agent.execution.written_values import written_values
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
 from agent.storable import storable_json
 from agent.threads import StoredCall, threads
-from agent.types import RISK_LEVELS, Assessment, CallKey, RiskLevel, ToolResult
+from agent.types import UNFINISHED, Assessment, CallKey, RiskLevel, ToolResult
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
@@ -184,6 +185,9 @@ class SafeExecutor:
                 return await self._propose(plan, request, runtime)
             result = await _run(plan, request, runtime)
         except AgentError as error:
+            # Another run of this call may be further: what it was told to do, and did, is no error.
+            if (first := await _asked(request.call, runtime)) is not None:
+                return await self._answer(first, request, runtime)
             result = _error_result(error)
             if await _schema_changed(error, runtime):
                 result["error"] += _CHANGED
@@ -201,8 +205,9 @@ class SafeExecutor:
     async def run_approved(self, approval_id: int, *, runtime: Runtime | None = None) -> ToolResult:
         """Execute an approved row exactly once, whoever calls and how often; else say what the row says.
 
-        A row that a human edited stands for the one that replaced it. Status "waiting" while nobody has decided;
-        "rejected", "expired" and "answered" (by a human, in the tool's place) are final; else the recorded outcome.
+        A row that a human edited stands for the one that replaced it. Status "waiting" while nobody has decided, "running"
+        while another process is slow; "rejected", "expired" and "answered" (by a human, in the tool's place) are final; else
+        the recorded outcome.
         """
         runtime = runtime or await current_runtime()
         approval = await human_approval_queue.latest(approval_id, runtime=runtime)
@@ -213,11 +218,14 @@ class SafeExecutor:
     async def _execute_approved(self, approval: Approval, runtime: Runtime) -> ToolResult:
         row = await effects.recorded(approval.id, runtime=runtime)
         if row is not None and row["status"] != "running":
-            return effects.outcome_of(row)
+            return outcome_of(row)
         try:
             await controls.check(writing=True, runtime=runtime)
-            return await effects.carry_out(approval, _approved_effect(approval, runtime), runtime=runtime)
-        except (AgentStopped, ActionRefused, InvalidInput) as error:
+            _check_database(approval, runtime)
+            return await effects.carry_out(
+                approval, _effect_of(approval), forbidden=_forbidden(approval, runtime), runtime=runtime
+            )
+        except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments) as error:
             return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
 
     async def execute_left_over(self, *, runtime: Runtime | None = None) -> list[ToolResult]:
@@ -305,7 +313,7 @@ class SafeExecutor:
         if request.wait:
             await human_approval_queue.wait(approval.id, runtime=runtime)
         result = await self.run_approved(approval.id, runtime=runtime)
-        if request.call is not None and result.get("status") == "waiting":
+        if request.call is not None and result.get("status") in UNFINISHED:
             await threads.call_waits(request.call, result["approval_id"], runtime=runtime)
         elif request.call is not None:
             await threads.call_done(request.call, result, runtime=runtime)
@@ -322,36 +330,22 @@ async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
 async def _plan_or_error(request: _Request, runtime: Runtime) -> _Plan | AgentError:
     """What the action is, or why it cannot be done; the error is a value because it is to be recorded first."""
     try:
-        plan = await _plan(request.action, request.arguments, runtime, request.call)
-        return await _traced(plan, request, runtime)
+        return await _weighed(request.action, request.arguments, request.call, request.heard, runtime)
     except AgentError as error:
         return error
 
 
-async def _traced(plan: _Plan, request: _Request, runtime: Runtime) -> _Plan:
-    """The plan with what its values say about it: where they come from, and whether there is a secret among them."""
-    origins, reasons = [], []
-    if request.call is not None and plan.statement is not None and plan.writes:
-        found = await untrusted(written_values(plan.statement), request.heard, runtime=runtime)
-        origins, reasons = [one.sentence for one in found], [f"origin:{one.place}" for one in found]
-    secret = secret_in(request.arguments, request.heard.secrets)
-    if secret is not None and not plan.writes:
-        raise ActionRefused(
-            f"Refused: the arguments repeat a secret that was read ({secret}). Name its row instead, as a sub-select can."
-        )
-    if secret is not None:
-        origins.append(f"It repeats a secret that was read: {secret}.")
-        reasons.append("secret")
-    if not origins:
+async def _weighed(
+    action: str, arguments: Mapping[str, Any], call: CallKey | None, heard: Heard, runtime: Runtime
+) -> _Plan:
+    """What an action is, and where the values of a conversation's action come from."""
+    plan = await _plan(action, arguments, runtime, call)
+    if call is None:
         return plan
-    settings, assessment = runtime.settings, plan.assessment
-    raised = replace(
-        assessment,
-        risk=max(assessment.risk, "HIGH", key=RISK_LEVELS.index),
-        reasons=tuple(dict.fromkeys((*assessment.reasons, *reasons))),
+    assessment, origins = await weigh(
+        plan.assessment, plan.statement, arguments, heard, has_effect=plan.writes, runtime=runtime
     )
-    raised = under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse)
-    return replace(plan, assessment=raised, origins=tuple(origins))
+    return replace(plan, assessment=assessment, origins=origins)
 
 
 async def _shown(plan: _Plan, runtime: Runtime) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
@@ -406,10 +400,12 @@ async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, cal
 
 
 async def _proposed_again(
-    action: str, arguments: Mapping[str, Any], call: CallKey | None, runtime: Runtime
+    action: str, arguments: Mapping[str, Any], call: CallKey | None, *, by_model: bool, runtime: Runtime
 ) -> NewRequest:
     """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`."""
-    plan = await _plan(action, arguments, runtime, call)
+    # A human's own values come from a human.
+    heard = await heard_by(call, runtime=runtime) if by_model else Heard()
+    plan = await _weighed(action, arguments, call if by_model else None, heard, runtime)
     if plan.assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
     if not plan.writes:
@@ -440,15 +436,29 @@ async def _run(plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
     )  # fmt: skip
 
 
-def _approved_effect(approval: Approval, runtime: Runtime) -> Statement | Outside:
-    """What was shown to the one who decided. Raises `ActionRefused` when the row is not what was decided."""
+def _check_database(approval: Approval, runtime: Runtime) -> None:
     if approval.database_id != runtime.database_id:
         raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
+
+
+def _effect_of(approval: Approval) -> Statement | Outside:
+    return tool_named(approval.action).outside or parse((approval.preview or {}).get("sql", ""))
+
+
+def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
+    """Why an approved row may not be executed as things are now: it is not what was decided, or the rules are stricter."""
+    settings = runtime.settings
     if not approval.bound or not approval.preview or not untouched(approval.preview):
-        raise ActionRefused(f"Approval {approval.id} was changed after it was asked; it is not executed. Ask again.")
-    if approval.policy_version != POLICY_VERSION:
-        raise ActionRefused(f"Approval {approval.id} was given under an older policy; it is not executed. Ask again.")
-    return tool_named(approval.action).outside or parse(approval.preview["sql"])
+        why = "was changed after it was asked"
+    elif approval.policy_version != POLICY_VERSION:
+        why = "was given under an older policy"
+    elif is_refused(approval.reasons, settings.refuse):
+        why = "is of what AGENT_REFUSE forbids now"
+    elif approval.decided_via == "policy" and is_asked(approval.risk_level, settings.ask_from):
+        why = f"was given by the policy, which now asks a human from {settings.ask_from} on"
+    else:
+        return None
+    return ActionRefused(f"Approval {approval.id} {why}; it is not executed. Ask again.")
 
 
 def _undone(approval: Approval) -> ToolResult:

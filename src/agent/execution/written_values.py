@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.execution.provenance import Kind, Value, decimal_of, shapes_in
+from agent.execution.provenance import Kind, Value, decimal_of, folded, shapes_in
 from agent.execution.sql_parsing import Message, Statement, kind_of, walk
-from agent.learning.words import word_set, words
+from agent.learning.words import stems, word_set, words
 
 _COLUMNS: tuple[tuple[Kind, frozenset[str]], ...] = (
     ("address", word_set("email emails mail recipient recipients")),
@@ -57,6 +57,23 @@ def written_values(statement: Statement) -> list[Value]:
     return list(dict.fromkeys(found))
 
 
+def is_said(statement: Statement, said: str) -> bool:
+    """Whether the user's words hold what a change of one row sets; where it sets no constant, which row it is.
+
+    Words count by their stems ("pause it" says `paused`), numbers as they stand.
+    """
+    node = statement.node
+    targets = node.target_list if statement.kind == "UpdateStmt" else ()
+    wanted = [constant for target in targets for constant in _constants(target)] or list(_keys(statement))
+    spoken, known = f" {folded(said)} ", set(stems(said))
+    return bool(wanted) and all(f" {folded(one)} " in spoken or _has_stems(one, known) for one in wanted)
+
+
+def _has_stems(text: str, known: set[str]) -> bool:
+    own = set(stems(text))
+    return bool(own) and own <= known
+
+
 def column_sources(node: Message) -> list[Column | None] | None:
     """The column that each column of a SELECT shows as it is; None where that is not plain, for one or for all."""
     if kind_of(node) != "SelectStmt" or node.HasField("with_clause") or node.values_lists or node.HasField("larg"):
@@ -73,6 +90,11 @@ def kind_of_column(name: str) -> Kind | None:
     if not own or own[-1] in _ABOUT_IT:
         return None
     return next((kind for kind, known in _COLUMNS if known & set(own)), None)
+
+
+def _stems(text: str, spoken: set[str]) -> bool:
+    own = set(words(text))
+    return bool(own) and own <= spoken
 
 
 def _keys(statement: Statement) -> Iterator[str]:

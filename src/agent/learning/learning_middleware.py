@@ -39,7 +39,10 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
-    """One turn as it is remembered. `statements` is the SQL that ran, `outcomes` what came of risky actions."""
+    """One turn as it is remembered. `statements` is the SQL that ran, `outcomes` what came of risky actions.
+
+    `second_hand` says that the answer repeats what stood in data: it is then remembered as external.
+    """
 
     question: str
     answer: str
@@ -47,6 +50,7 @@ class Interaction:
     outcomes: Sequence[str] = ()
     recalled: Sequence[int] = ()
     failed: bool = False
+    second_hand: bool = False
     thread_id: str | None = None
     turn: int | None = None
     tools: Sequence[str] = field(default=())
@@ -107,7 +111,7 @@ async def _remember(interaction: Interaction, runtime: Runtime) -> None:
     await agent_memory.save(
         interaction_text(interaction),
         kind="interaction",
-        trust="agent",
+        trust="external" if interaction.second_hand else "agent",
         metadata={"failed": interaction.failed, "tools": sorted(set(interaction.tools))},
         source_thread=interaction.thread_id,
         source_turn=interaction.turn,

@@ -68,7 +68,7 @@ WITH freed AS (
 INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, status, result,
        error, duration_ms, input_tokens, output_tokens, cost_usd, thread_id, turn, created_at, finished_at)
 SELECT tenant_id, %(database_id)s, asked_by, 'answer', jsonb_build_object('question', question, 'model', model), 'run', 'LOW',
-       CASE WHEN error IS NULL THEN 'succeeded' ELSE 'failed' END, jsonb_build_object('answer', answer), error,
+       CASE WHEN error IS NULL THEN 'succeeded' ELSE 'failed' END, jsonb_build_object('answer', %(logged)s::text), error,
        extract(epoch FROM finished_at - started_at) * 1000, input_tokens, output_tokens, cost_usd, thread_id, turn,
        started_at, finished_at
   FROM finished

@@ -134,17 +134,22 @@ class Threads:
         *,
         owner: UUID,
         answer: str,
+        logged: str | None = None,
         error: str | None = None,
         sources: Mapping[str, Any] | None = None,
         model: str | None = None,
         usage: Usage | None = None,
         runtime: Runtime | None = None,
     ) -> bool:
-        """Store the answer, with what its model call used, and let the thread go; False when the turn was over already."""
+        """Store the answer, with what its model call used, and let the thread go; False when the turn was over already.
+
+        `logged` is the answer as the execution log keeps it, where that is to be another one.
+        """
         runtime = runtime or await current_runtime()
         status: TurnStatus = "failed" if error else "done"
         values = _values(
             runtime, thread_id, turn=turn, owner=owner, status=status, answer=answer, error=error,
+            logged=answer if logged is None else logged,
             sources=Jsonb(dict(sources or {})), database_id=runtime.database_id, model=model, **asdict(usage or Usage()),
         )  # fmt: skip
         async with runtime.connection() as conn:

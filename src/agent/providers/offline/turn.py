@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,6 +16,7 @@ from agent.providers.offline.relations import Graph
 from agent.providers.offline.schema_text import parse_schema
 
 # The graph speaks to a model in the user's role when it wants something; these are not the user's questions.
+_MARKED = re.compile(r"<data (?P<mark>\w+) result>\n(?P<data>.*)\n</data (?P=mark)>", re.DOTALL)
 _NUDGES = ("You have no tool calls left", "Your answer was empty")
 
 
@@ -118,8 +120,9 @@ def _outcomes(messages: Sequence[BaseMessage]) -> Iterator[Outcome]:
 
 
 def _result(text: str) -> Mapping[str, Any]:
+    marked = _MARKED.fullmatch(text)
     try:
-        result = json.loads(text)
+        result = json.loads(marked["data"] if marked else text)
     except ValueError:
         result = None
     if isinstance(result, dict):

@@ -1,0 +1,73 @@
+"""What came of an effect, as the caller and the model are told it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.approval.human_approval import Approval
+from agent.execution.acting import Outcome
+from agent.execution.json_values import shorten, size_of
+from agent.execution.sql_parsing import Statement
+from agent.learning.privacy import DenyList, looks_secret
+from agent.runtime import Runtime
+from agent.types import ToolResult
+
+
+def outcome_of(row: Mapping[str, Any]) -> ToolResult:
+    """What the log says about an execution, as a tool's result."""
+    result = ToolResult(
+        success=row["status"] == "succeeded",
+        status=row["status"],
+        execution_id=row["id"],
+        approval_id=row["approval_id"],
+    )
+    kept: ToolResult = row["result"] or ToolResult()
+    result.update(kept)
+    if row["error"]:
+        result["error"] = row["error"]
+    return result
+
+
+def result_of(approval: Approval, statement: Statement, outcome: Outcome, *, runtime: Runtime) -> ToolResult:
+    """The outcome as the model is told it: denied columns left out, capped."""
+    result = ToolResult(
+        success=True, status="succeeded", sql=statement.sql, row_count=outcome.row_count or 0, approval_id=approval.id,
+        message=_told(outcome),
+    )  # fmt: skip
+    columns, rows = _read_back(statement, outcome, runtime.settings.deny)
+    if columns:
+        kept = _within(rows, runtime.settings.max_result_bytes // 4)
+        result |= ToolResult(columns=columns, rows=kept, truncated=len(kept) < (outcome.row_count or 0))
+    return result
+
+
+def _told(outcome: Outcome) -> str:
+    if outcome.row_count is None:
+        return "Done."
+    return f"Done: {outcome.row_count} row{'' if outcome.row_count == 1 else 's'} affected."
+
+
+def _read_back(statement: Statement, outcome: Outcome, deny: str) -> tuple[list[str], list[list[Any]]]:
+    if not outcome.detailed:
+        return outcome.columns, outcome.rows
+    relation = statement.node.relation
+    denied, place = DenyList.parse(deny), (relation.schemaname, relation.relname)
+    values = [change.after or change.before or {} for change in outcome.changes]
+    columns = [
+        column
+        for column in (values[0] if values else {})
+        if not denied.column(*place, column) and not looks_secret(column)
+    ]
+    return columns, [[value.get(column) for column in columns] for value in values]
+
+
+def _within(rows: list[list[Any]], most_bytes: int) -> list[list[Any]]:
+    kept: list[list[Any]] = []
+    for row in rows:
+        cells = [shorten(value, 2_000)[0] for value in row]
+        most_bytes -= size_of(cells)
+        if most_bytes < 0:
+            break
+        kept.append(cells)
+    return kept
