@@ -10,6 +10,7 @@
     │   ├── InvalidArguments          call the tool again with other arguments
     │   ├── UnknownTool               call a tool that exists
     │   └── StatementFailed           the database refused the statement
+    │       └── RowsChanged               what was approved is no longer what would happen; a human is asked again
     ├── PolicyError               nobody: a rule said no
     │   ├── ActionRefused             the action needs an approval that cannot be asked for, or is forbidden
     │   ├── DecisionRefused           another person must decide this
@@ -75,6 +76,10 @@ class UnknownTool(ModelError):
 
 class StatementFailed(ModelError):
     """The database refused the statement."""
+
+
+class RowsChanged(StatementFailed):
+    """The statement would now do something else than was approved."""
 
 
 class PolicyError(AgentError):

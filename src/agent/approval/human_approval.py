@@ -211,7 +211,10 @@ class HumanApprovalQueue:
         return approval
 
     async def reopen(self, expired: Approval, new: NewRequest, *, runtime: Runtime) -> Approval:
-        """A new request in the place of an expired one, whose call has gone on without it. Raises `AlreadyDecided`."""
+        """A new request in the place of one that expired or could not be executed as approved. Raises `AlreadyDecided`.
+
+        Its call has gone on without it.
+        """
         values = row_values(new, runtime=runtime, requested_by=expired.requested_by, replaces=expired)
         # Of the same conversation, and no call of it: that one has its outcome.
         values |= {"thread_id": expired.thread_id, "turn": expired.turn}
@@ -220,7 +223,7 @@ class HumanApprovalQueue:
                 row = await (await conn.execute(_QUERIES["request"], values)).fetchone()
         except psycopg.errors.UniqueViolation as error:
             raise AlreadyDecided(
-                f"Approval {expired.id} was opened again already, as {await self._successor(expired, runtime)}."
+                f"Approval {expired.id} was opened again already, as {await self.successor(expired.id, runtime=runtime)}."
             ) from error
         assert row is not None  # noqa: S101  # only another request of the same call stands in an insert's way
         return Approval.from_row(row)
@@ -259,9 +262,10 @@ class HumanApprovalQueue:
             rows = await (await conn.execute(_QUERIES[query], {"tenant_id": runtime.tenant_id, **values})).fetchall()
         return [Approval.from_row(row) for row in rows]
 
-    async def _successor(self, approval: Approval, runtime: Runtime) -> int | None:
+    async def successor(self, approval_id: int, *, runtime: Runtime) -> int | None:
+        """The request that was made in the place of this one."""
         async with runtime.connection() as conn:
-            values = {"tenant_id": runtime.tenant_id, "id": approval.id}
+            values = {"tenant_id": runtime.tenant_id, "id": approval_id}
             row = await (await conn.execute(_QUERIES["successor"], values)).fetchone()
         return row["id"] if row else None
 

@@ -26,7 +26,15 @@ from agent.approval.audit_sealing import seal_soon
 from agent.approval.human_approval import Approval
 from agent.db import Connection, load_queries
 from agent.db.failures import statement_failure
-from agent.errors import ActionRefused, AgentError, AgentStopped, DatabaseUnavailable, OutcomeUnknown, StatementFailed
+from agent.errors import (
+    ActionRefused,
+    AgentError,
+    AgentStopped,
+    DatabaseUnavailable,
+    OutcomeUnknown,
+    RowsChanged,
+    StatementFailed,
+)
 from agent.execution.acting import Outcome, actor_transaction, run_statement
 from agent.execution.controls import controls
 from agent.execution.log import loggable
@@ -41,6 +49,8 @@ from agent.types import ToolResult
 Effect = Statement | Outside
 
 _QUERIES = load_queries(__package__)
+# Marks an outcome: the approval was for other rows or values, so a human is asked again.
+ROWS_CHANGED = "rows_changed"
 _log = structlog.get_logger(__name__)
 _RETRIES = 3
 _POLL = 0.1
@@ -347,7 +357,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> Outcome
         await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as in the preview: what they do counts too
         other = difference(shown, outcome, changes_since(before, await changed_tables(conn)))
         if other:
-            raise StatementFailed(f"Not executed: {other}. Propose it again, so that a human sees it as it is now.")
+            raise RowsChanged(f"Not executed: {other}.")
     return outcome
 
 
@@ -355,7 +365,10 @@ async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "
     """The approval is used up by a failure that was not the database's being away."""
     values = {
         **claim.key, "error": loggable(str(error)), "elapsed_ms": None, "row_count": None, "status": status,
-        "result": Jsonb({"sql": (claim.approval.preview or {}).get("sql", "")}),
+        "result": Jsonb({
+            "sql": (claim.approval.preview or {}).get("sql", ""),
+            **({"data": {ROWS_CHANGED: True}} if isinstance(error, RowsChanged) else {}),
+        }),
     }  # fmt: skip
     async with claim.runtime.connection() as conn:
         updated = await (await conn.execute(_QUERIES["record_outcome"], values)).fetchone()

@@ -25,8 +25,10 @@ from agent.errors import (
     ActionRefused,
     AgentError,
     AgentStopped,
+    AlreadyDecided,
     InvalidArguments,
     InvalidInput,
+    ModelError,
     NotFound,
     OperatorError,
     PolicyError,
@@ -218,13 +220,14 @@ class SafeExecutor:
     async def _execute_approved(self, approval: Approval, runtime: Runtime) -> ToolResult:
         row = await effects.recorded(approval.id, runtime=runtime)
         if row is not None and row["status"] != "running":
-            return outcome_of(row)
+            return await _asked_again(approval, outcome_of(row), runtime)
         try:
             await controls.check(writing=True, runtime=runtime)
             _check_database(approval, runtime)
-            return await effects.carry_out(
+            outcome = await effects.carry_out(
                 approval, _effect_of(approval), forbidden=_forbidden(approval, runtime), runtime=runtime
             )
+            return await _asked_again(approval, outcome, runtime)
         except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments) as error:
             return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
 
@@ -416,6 +419,25 @@ async def _proposed_again(
         action=action, arguments=arguments, risk_level=risk, reasons=(*plan.assessment.reasons, *raised),
         summary=shown["sentence"], preview=shown, policy_version=plan.assessment.policy_version,
     )  # fmt: skip
+
+
+async def _asked_again(approval: Approval, outcome: ToolResult, runtime: Runtime) -> ToolResult:
+    """The outcome of an approval; where rows had changed since it was given, a human is asked about them as they are, once."""
+    if (outcome.get("data") or {}).get(effects.ROWS_CHANGED) is not True:
+        return outcome
+    if approval.decided_via == "policy":
+        return outcome | ToolResult(error=f"{outcome['error']} Propose it again.")
+    number = await human_approval_queue.successor(approval.id, runtime=runtime)
+    try:
+        if number is None:
+            new = await _proposed_again(approval.action, approval.arguments, None, runtime)
+            number = (await human_approval_queue.reopen(approval, new, runtime=runtime)).id
+    except AlreadyDecided:  # another process was quicker
+        number = await human_approval_queue.successor(approval.id, runtime=runtime)
+    except (ModelError, PolicyError, InvalidInput) as error:
+        return outcome | ToolResult(error=f"{outcome['error']} Nobody is asked again: {error}")
+    told = f"{outcome['error']} A human is asked again, and shown what it would do now: approval {number}."
+    return outcome | ToolResult(error=told, data={effects.ROWS_CHANGED: True, "asked_again_as": number})
 
 
 def _needs_approval(sentence: str) -> ActionRefused:
