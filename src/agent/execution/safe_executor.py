@@ -430,7 +430,9 @@ async def _asked_again(approval: Approval, outcome: ToolResult, runtime: Runtime
     number = await human_approval_queue.successor(approval.id, runtime=runtime)
     try:
         if number is None:
-            new = await _proposed_again(approval.action, approval.arguments, None, runtime)
+            new = await _proposed_again(
+                approval.action, approval.arguments, approval.call, by_model=True, runtime=runtime
+            )
             number = (await human_approval_queue.reopen(approval, new, runtime=runtime)).id
     except AlreadyDecided:  # another process was quicker
         number = await human_approval_queue.successor(approval.id, runtime=runtime)
