@@ -137,8 +137,8 @@ grant execute on function agents.audit_content(jsonb, text[]), agents.audit_key(
   agents.seal_audit(bigint, text, timestamptz, bigint[], bytea[]) to agent_app;
 grant select on agents.audit_unsealed, agents.audit_log to agent_app;
 
--- Who holds the right to execute an approved row, and who was reminded of it, decides nothing.
-call agents.audit('agents.human_approval_queue', ignored => '{claim,claimed_until,reminded_at,escalated_at}');
+-- Who holds the right to execute an approved row and how often that was taken, and who was reminded, decides nothing.
+call agents.audit('agents.human_approval_queue', ignored => '{claim,claimed_until,reminded_at,escalated_at,attempts}');
 call agents.audit('agents.agent_execution_log');
 call agents.audit('agents.controls');
 call agents.audit('agents.people');

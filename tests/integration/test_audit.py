@@ -367,4 +367,9 @@ async def test_the_database_audits_what_the_code_verifies(runtime: Runtime) -> N
         triggers = dict(conn.execute(
             "select c.relname, pg_get_triggerdef(g.oid) from pg_trigger g join pg_class c on c.oid = g.tgrelid where g.tgname = 'audit'"
         ))  # fmt: skip
+        columns = set(
+            conn.execute("select table_name, column_name from information_schema.columns where table_schema = 'agents'")
+        )
     assert triggers == {subject: trigger_of(subject, audited) for subject, audited in AUDITED.items()}
+    named = {(subject, name) for subject, one in AUDITED.items() for name in (*one.key, *one.ignored, *one.shown)}
+    assert named <= columns

@@ -59,7 +59,7 @@ class Audited:
 
 # One line a table, as `call agents.audit(...)` in a migration put it there.
 AUDITED: Mapping[str, Audited] = {
-    "human_approval_queue": Audited(ignored=("claim", "claimed_until", "reminded_at", "escalated_at")),
+    "human_approval_queue": Audited(ignored=("claim", "claimed_until", "reminded_at", "escalated_at", "attempts")),
     "agent_execution_log": Audited(),
     "controls": Audited(key=()),
     "people": Audited(key=("name",)),
