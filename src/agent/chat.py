@@ -64,7 +64,7 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAsked:
-    """A human must decide; decide with `human_approval_queue.decide`, then `chat.resume`."""
+    """A human must decide; decide with `safe_executor.decide`, then `chat.resume`."""
 
     approval: Approval
 
@@ -260,7 +260,7 @@ async def _events(mode: str, part: Any, thread_id: str, runtime: Runtime) -> Asy
             yield event
     elif mode == "updates":
         for interrupt in part.get("__interrupt__", ()):
-            approval = await human_approval_queue.get(interrupt.value["approval_id"], runtime=runtime)
+            approval = await human_approval_queue.view(interrupt.value["approval_id"], runtime=runtime)
             yield ApprovalAsked(approval=approval)
         for message in (part.get("load_knowledge") or {}).get("messages", ()):
             if isinstance(message, AIMessage):

@@ -232,3 +232,9 @@ async def test_in_a_turn_one_call_is_edited_one_answered_one_rejected_and_none_k
     assert [one["status"] for one in told] == ["succeeded", "answered", "rejected", "succeeded"]
     assert "final" in told[2]["error"]
     assert noted(demo_runtime) == [4, 7, 8]
+
+
+async def test_an_approved_request_of_a_tool_that_is_gone_is_refused_and_stops_no_start(runtime: Runtime) -> None:
+    gone = await human_approval_queue.request("no_such_tool", {})
+    await human_approval_queue.decide(gone.id, "approve")
+    assert [result["status"] for result in await safe_executor.execute_left_over()] == ["refused"]

@@ -239,3 +239,26 @@ async def test_of_sixteen_racing_voters_exactly_two_different_people_count(team:
     assert len(set(decided.approved_by)) == 2
     votes = await human_approval_queue.decisions(approval.id)
     assert sorted(one["decided_by"] for one in votes) == sorted(decided.approved_by)
+
+
+async def test_personal_values_are_shown_to_who_may_see_them_and_to_nobody_else(team: Runtime) -> None:
+    sql = "UPDATE contacts SET email = 'new.secret@example.com' WHERE id = 1"
+    result = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False, actor="tester")
+    number = result["approval_id"]
+    bo = team.for_tenant(team.tenant_id, user="bo")
+    (old,) = rows(team, "select email from contacts where id = 1")
+    for name, seen in (("ann", True), ("ed", True), ("bo", False), ("tester", False), ("nobody", False)):
+        shown = await human_approval_queue.view(number, person=name)
+        text = f"{shown.preview} {shown.arguments} {shown.summary}"
+        assert ("new.secret@example.com" in text, old[0] in text) == (seen, seen), name
+    listed = [str(one) for one in await human_approval_queue.get_pending_approvals(runtime=bo)]
+    listed += [str(one) for one in await human_approval_queue.history(runtime=bo)]
+    assert len(listed) == 2
+    assert not any("secret@" in one or old[0] in one for one in listed)
+    # What is shown is bound like what is stored, and a mask is no value.
+    shown = await human_approval_queue.view(number, person="bo")
+    with pytest.raises(InvalidInput, match="may not see"):
+        await safe_executor.decide(number, "edit", arguments=shown.arguments, decided_by="bo")
+    await safe_executor.decide(number, "approve", decided_by="bo", binding=shown.binding)
+    assert (await safe_executor.run_approved(number))["success"]
+    assert rows(team, "select email from contacts where id = 1") == [("new.secret@example.com",)]

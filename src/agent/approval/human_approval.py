@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,11 +19,13 @@ import structlog
 from agent.approval import deciding
 from agent.approval.audit_sealing import seal_soon
 from agent.approval.deciding import Said
+from agent.approval.masking import masked_arguments, masked_preview, masked_text
 from agent.approval.notices import recent_notices, tell_delegate, tell_if_due
 from agent.approval.people import people
 from agent.approval.permissions import Grant
 from agent.approval.records import Answer, Approval, Decision, PendingApproval, binding
 from agent.approval.requests import NewRequest, identifier, row_values
+from agent.approval.rules import Standing
 from agent.db import Connection, load_queries
 from agent.errors import AlreadyDecided, NotFound
 from agent.runtime import Runtime, current_runtime
@@ -124,7 +126,8 @@ class HumanApprovalQueue:
         For showing only; what is executed is read by `get`. Raises `NotFound`.
         """
         runtime = runtime or await current_runtime()
-        return await self.get(approval_id, runtime=runtime)
+        approval = await self.get(approval_id, runtime=runtime)
+        return seen_by(await people.standing(person, runtime=runtime), approval)
 
     async def of_call(self, call: CallKey, *, runtime: Runtime | None = None) -> Approval | None:
         """The request that this tool call made before, if it did."""
@@ -154,7 +157,8 @@ class HumanApprovalQueue:
             rows = await (await conn.execute(_QUERIES["pending"], {"tenant_id": runtime.tenant_id})).fetchall()
         for row in rows:
             await tell_if_due(row, runtime)
-        return [Approval.from_row(row).as_dict() for row in rows]
+        who = await people.standing(runtime=runtime) if rows else None
+        return [seen_by(who, Approval.from_row(row)).as_dict() for row in rows]
 
     async def decide(
         self,
@@ -246,10 +250,11 @@ class HumanApprovalQueue:
         return await recent_notices(limit, runtime or await current_runtime())
 
     async def history(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[Approval]:
-        """Requests about this database, newest first."""
+        """Requests about this database, newest first, as the runtime's user may see them."""
         runtime = runtime or await current_runtime()
         values = {"database_id": runtime.database_id, "limit": max(0, min(limit, 10_000))}
-        return await self._list("history", values, runtime)
+        who = await people.standing(runtime=runtime)
+        return [seen_by(who, one) for one in await self._list("history", values, runtime)]
 
     async def for_turn(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> list[Approval]:
         """Every request of one turn, in the order of its calls."""
@@ -277,6 +282,19 @@ async def _expire(conn: Connection, runtime: Runtime) -> None:
     """End what nobody answered in time."""
     if await (await conn.execute(_QUERIES["expire"], {"tenant_id": runtime.tenant_id})).fetchall():
         seal_soon(runtime)
+
+
+def seen_by(who: Standing | None, approval: Approval) -> Approval:
+    """A request as `who` may see it."""
+    if who is None or who.sees_personal:
+        return approval
+    preview = approval.preview
+    return replace(
+        approval,
+        summary=masked_text(approval.summary, preview),
+        arguments=masked_arguments(approval.arguments, preview),
+        preview=masked_preview(preview) if preview is not None else None,
+    )
 
 
 def too_late(approval: Approval) -> AlreadyDecided:

@@ -7,7 +7,7 @@ a pattern means is known to `agent.execution.patterns`; here it is JSON. Each us
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.audit_sealing import seal_soon
+from agent.approval.masking import masked_text
 from agent.approval.people import people
 from agent.approval.records import Approval
 from agent.db import Connection, load_queries
@@ -79,14 +80,17 @@ class Permissions:
     """The permissions of the current tenant. Holds nothing; see the module docstring."""
 
     async def list_permissions(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[Permission]:
-        """Permissions about this database with their uses, the newest first."""
+        """Permissions about this database with their uses, the newest first, as the runtime's user may see them."""
         runtime = runtime or await current_runtime()
         values = {
             "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "limit": max(0, min(limit, 10_000))
         }  # fmt: skip
         async with runtime.connection() as conn:
             rows = await (await conn.execute(_QUERIES["permissions"], values)).fetchall()
-        return [Permission.from_row(row) for row in rows]
+        found = [Permission.from_row(row) for row in rows]
+        if (await people.standing(runtime=runtime)).sees_personal:
+            return found
+        return [replace(one, pattern={}, sentence=masked_text(one.sentence, None)) for one in found]
 
     async def revoke(self, permission_id: int, *, runtime: Runtime | None = None) -> None:
         """From now on it allows nothing. Raises `NotFound`, or `DecisionRefused` for who decides nothing here."""

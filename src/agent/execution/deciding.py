@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 from agent.approval.deciding import Said
 from agent.approval.human_approval import Approval, human_approval_queue
+from agent.approval.masking import MASK
 from agent.approval.people import people
 from agent.approval.permissions import Grant
 from agent.approval.requests import NewRequest
@@ -36,6 +38,8 @@ async def edit(
     """Put the same call with other arguments in the place of a request; approved, or waiting to be looked at once more."""
     if arguments is None:
         raise InvalidInput("An edit needs the arguments that the tool is to be called with.")
+    if MASK in json.dumps(arguments, ensure_ascii=False, default=str):
+        raise InvalidInput(f"Write values out: {MASK!r} only stands for what you may not see.")
     seen = await human_approval_queue.check_may_decide(approval_id, said, runtime=runtime)
     _check_ours(seen, runtime)
     new = _warned(seen, await propose(seen.action, arguments, seen.call, by_model=False, runtime=runtime))

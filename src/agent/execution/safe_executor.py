@@ -228,7 +228,7 @@ class SafeExecutor:
                 approval, _effect_of(approval), forbidden=_forbidden(approval, runtime), runtime=runtime
             )
             return await _asked_again(approval, outcome, runtime)
-        except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments) as error:
+        except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments, UnknownTool) as error:
             return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
 
     async def execute_left_over(self, *, runtime: Runtime | None = None) -> list[ToolResult]:
