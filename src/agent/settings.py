@@ -278,6 +278,20 @@ class Settings(BaseSettings):
         validation_alias=_env("AGENT_MANY_ROWS"),
         description="A write that changes more rows than this is of HIGH risk.",
     )
+    undo_days: float = Field(
+        7.0,
+        ge=0,
+        le=3650,
+        validation_alias=_env("AGENT_UNDO_DAYS"),
+        description="Days that the rows of approved changes are kept as they were, for `agent undo`; 0 keeps none.",
+    )
+    undo_max_bytes: int = Field(
+        200_000,
+        ge=0,
+        le=300_000,
+        validation_alias=_env("AGENT_UNDO_MAX_BYTES"),
+        description="Most bytes of rows that are kept of one change; a larger one cannot be undone.",
+    )
     refuse: str = Field(
         "",
         validation_alias=_env("AGENT_REFUSE"),

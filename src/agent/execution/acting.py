@@ -45,11 +45,19 @@ class Effect(TypedDict):
     cells: dict[str, list[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Every affected row as Postgres writes it, before and after, in the same order; None for a row that was not there."""
+
+    before: list[str | None]
+    after: list[str | None]
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a statement did. `row_count` is None for statements that do not count rows, `effect` where it is not known.
 
-    `changes` are the first rows only.
+    `changes` are the first rows only; `images` all of them, or None where they are too large or not known.
     """
 
     row_count: int | None
@@ -59,6 +67,7 @@ class Outcome:
     rows: list[list[Any]] = field(default_factory=list)
     detailed: bool = False
     notices: list[str] = field(default_factory=list)
+    images: Images | None = None
 
 
 @asynccontextmanager
@@ -74,8 +83,10 @@ async def actor_transaction(runtime: Runtime, *, keep: bool) -> AsyncIterator[Co
         yield conn
 
 
-async def run_statement(conn: Connection, statement: Statement, *, version: int, most_rows: int) -> Outcome:
-    """Run a statement in the open transaction of `conn`. Driver errors pass."""
+async def run_statement(
+    conn: Connection, statement: Statement, *, version: int, most_rows: int, most_kept: int = 0
+) -> Outcome:
+    """Run a statement in the open transaction of `conn`, keeping `images` of up to `most_kept` bytes. Driver errors pass."""
     notices: list[str] = []
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -84,7 +95,7 @@ async def run_statement(conn: Connection, statement: Statement, *, version: int,
     conn.add_notice_handler(note)
     try:
         wrapped = wrap(statement, version=version)
-        outcome = await _run_wrapped(conn, statement, wrapped, most_rows) if wrapped else None
+        outcome = await _run_wrapped(conn, statement, wrapped, most_rows, most_kept) if wrapped else None
         if outcome is None:
             outcome = await _run_plain(conn, statement.sql, most_rows)
     finally:
@@ -127,17 +138,21 @@ def _add_rows(node: Message, version: int) -> None:
     if version >= _OLD_AND_NEW:
         rows = _template(
             "DELETE FROM t RETURNING WITH (OLD AS agent_old, NEW AS agent_new)"
-            " pg_catalog.to_json(agent_old.*) AS agent_before, pg_catalog.to_json(agent_new.*) AS agent_after"
+            " pg_catalog.to_json(agent_old.*) AS agent_before, pg_catalog.to_json(agent_new.*) AS agent_after,"
+            " pg_catalog.concat(agent_old.*) AS agent_was, pg_catalog.concat(agent_new.*) AS agent_is"
         )
     elif kind == "UpdateStmt":
         _join_old_rows(node, target)
         rows = _template(
-            f"DELETE FROM t RETURNING agent_old.agent_before, pg_catalog.to_json({target}.*) AS agent_after"
+            f"DELETE FROM t RETURNING agent_old.agent_before, pg_catalog.to_json({target}.*) AS agent_after,"
+            f" agent_old.agent_was, pg_catalog.concat({target}.*) AS agent_is"
         )
     else:
-        known, missing = ("agent_before", "agent_after") if kind == "DeleteStmt" else ("agent_after", "agent_before")
+        known, missing = ("before", "after") if kind == "DeleteStmt" else ("after", "before")
+        image, none = ("was", "is") if kind == "DeleteStmt" else ("is", "was")
         rows = _template(
-            f"DELETE FROM t RETURNING pg_catalog.to_json({target}.*) AS {known}, NULL::pg_catalog.json AS {missing}"
+            f"DELETE FROM t RETURNING pg_catalog.to_json({target}.*) AS agent_{known}, NULL::pg_catalog.json AS agent_{missing},"
+            f" pg_catalog.concat({target}.*) AS agent_{image}, ''::pg_catalog.text AS agent_{none}"
         )
     node.returning_clause.CopyFrom(rows.returning_clause)
 
@@ -149,8 +164,8 @@ def _join_old_rows(node: Message, target: str) -> None:
     relation = node.relation
     table = sql.Identifier(*filter(None, (relation.schemaname, relation.relname))).as_string()
     joined = _template(
-        f"DELETE FROM t USING (SELECT o.tableoid AS agent_table, o.ctid AS agent_row, pg_catalog.to_json(o.*) AS agent_before"
-        f" FROM {table} AS o) AS agent_old"
+        f"DELETE FROM t USING (SELECT o.tableoid AS agent_table, o.ctid AS agent_row, pg_catalog.to_json(o.*) AS agent_before,"
+        f" pg_catalog.concat(o.*) AS agent_was FROM {table} AS o) AS agent_old"
         f" WHERE {target}.tableoid OPERATOR(pg_catalog.=) agent_old.agent_table"
         f" AND {target}.ctid OPERATOR(pg_catalog.=) agent_old.agent_row"
     )
@@ -175,13 +190,17 @@ def _as_tree(node: Message) -> Message:
     return tree
 
 
-async def _run_wrapped(conn: Connection, statement: Statement, wrapped: str, most_rows: int) -> Outcome | None:
+async def _run_wrapped(
+    conn: Connection, statement: Statement, wrapped: str, most_rows: int, most_kept: int
+) -> Outcome | None:
     relation = statement.node.relation
     table = {"schema": relation.schemaname or None, "name": relation.relname}
     try:
         async with conn.transaction(), conn.cursor(row_factory=psycopg.rows.dict_row) as cursor:
             key = await (await conn.execute(_QUERIES["key_of"], table)).fetchone()
-            await _execute(conn, cursor, _counted(wrapped, tuple((key or {}).get("columns") or ()), most_rows))
+            await _execute(
+                conn, cursor, _counted(wrapped, tuple((key or {}).get("columns") or ()), most_rows, most_kept)
+            )
             row = await cursor.fetchone()
     except psycopg.Error as error:
         if error.sqlstate in _NOT_WRAPPABLE:
@@ -190,10 +209,13 @@ async def _run_wrapped(conn: Connection, statement: Statement, wrapped: str, mos
     assert row is not None  # noqa: S101  # a query of scalars has one row
     changes = [Change(_row(old), _row(new)) for old, new in zip(row["before"] or (), row["after"] or (), strict=True)]
     effect = Effect(rows=row["rows"] or "", cells=row["cells"] or {})
-    return Outcome(row_count=row["counted"], effect=effect, changes=changes, detailed=True)
+    images = None
+    if row["kept_before"] is not None:
+        images = Images(*([image or None for image in row[f"kept_{when}"]] for when in ("before", "after")))
+    return Outcome(row_count=row["counted"], effect=effect, changes=changes, detailed=True, images=images)
 
 
-def _counted(wrapped: str, key: tuple[str, ...], most_rows: int) -> str:
+def _counted(wrapped: str, key: tuple[str, ...], most_rows: int, most_kept: int) -> str:
     """A wrapped statement as one query: how many rows, the first of them, and the digests of an `Effect`.
 
     A row is known by its key, else by all of it. The two halves of each hash are added up, so that order does not count.
@@ -202,7 +224,9 @@ def _counted(wrapped: str, key: tuple[str, ...], most_rows: int) -> str:
 
     parts = [sql.SQL("agent_before OPERATOR(pg_catalog.->>) {}").format(sql.Literal(column)) for column in key]
     known = sql.SQL(", ").join(parts) if key else sql.SQL("agent_before")
-    query = sql.SQL(_COUNTED).format(known=known, sample=sql.Literal(most_rows), sum=sql.SQL(_DIGEST))
+    query = sql.SQL(_COUNTED).format(
+        known=known, sample=sql.Literal(most_rows), kept=sql.Literal(most_kept), sum=sql.SQL(_DIGEST)
+    )
     return query.as_string().replace("AGENT_WRAPPED", wrapped)
 
 
@@ -216,7 +240,7 @@ agent_cells AS (
          pg_catalog.concat(r.id, pg_catalog.quote_nullable(r.new OPERATOR(pg_catalog.->>) c.key)) AS becomes
     FROM agent_rows r CROSS JOIN LATERAL pg_catalog.json_each_text(coalesce(r.new, r.old)) c
 )
-SELECT (SELECT pg_catalog.count(*) FROM agent_rows) AS counted, shown.before, shown.after,
+SELECT (SELECT pg_catalog.count(*) FROM agent_rows) AS counted, shown.before, shown.after, kept_before, kept_after,
        (SELECT {sum} FROM (SELECT id AS h FROM agent_rows) AS ids) AS rows,
        (SELECT pg_catalog.json_object_agg(name, pair) FROM (
           SELECT name, pg_catalog.array_agg(digest ORDER BY kind) AS pair FROM (
@@ -229,6 +253,9 @@ SELECT (SELECT pg_catalog.count(*) FROM agent_rows) AS counted, shown.before, sh
         ) AS named) AS cells
   FROM (SELECT pg_catalog.array_agg(old::pg_catalog.text) AS before, pg_catalog.array_agg(new::pg_catalog.text) AS after
           FROM (SELECT old, new FROM agent_rows LIMIT {sample}) AS first) AS shown
+  LEFT JOIN (SELECT pg_catalog.array_agg(agent_was) AS kept_before, pg_catalog.array_agg(agent_is) AS kept_after FROM agent_changed
+             HAVING pg_catalog.sum(pg_catalog.octet_length(agent_was) OPERATOR(pg_catalog.+) pg_catalog.octet_length(agent_is))
+                    OPERATOR(pg_catalog.<=) {kept}) AS kept ON true
 """
 _DIGEST = """pg_catalog.concat_ws('.',
   pg_catalog.sum(('x' OPERATOR(pg_catalog.||) pg_catalog.substr(h, 1, 16))::pg_catalog.bit(64)::pg_catalog.int8),

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -38,11 +38,12 @@ from agent.errors import (
 from agent.execution.acting import Outcome, actor_transaction, run_statement
 from agent.execution.controls import controls
 from agent.execution.log import loggable
-from agent.execution.outcomes import outcome_of, result_of
+from agent.execution.outcomes import outcome_of, result_of, told_sql
 from agent.execution.preview import changed_tables, changes_since, difference
 from agent.execution.proposals import Happened, Outside, idempotency_key
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
+from agent.execution.undo import images_of, keep_values, most_kept
 from agent.runtime import Runtime
 from agent.types import ToolResult
 
@@ -241,7 +242,7 @@ async def _record_found(claim: _Claim, happened: Happened, row: Mapping[str, Any
     shown = claim.approval.preview or {}
     number = row["id"] if row else 0
     values = {
-        **claim.key, "elapsed_ms": None, "result": Jsonb({"sql": shown["sql"]} if "sql" in shown else {}),
+        **claim.key, "elapsed_ms": None, "result": Jsonb({"sql": told_sql(claim.approval)}),
         "status": "succeeded" if happened == "done" else "unknown",
         "row_count": shown.get("row_count") if happened == "done" else None,
         "error": None if happened == "done" else f"The process died while it was being done. {_LOOK} {number}",
@@ -305,7 +306,9 @@ async def _shared(claim: _Claim, statement: Statement) -> None:
     key = {"approval_id": claim.approval.id, "claim": claim.token}
     async with actor_transaction(claim.runtime, keep=True) as conn:
         execution_id = await _begin_effect(conn, key)
-        outcome = await _run(conn, claim, statement)
+        outcome, images = await _run(conn, claim, statement)
+        if images:
+            await conn.execute(*_keeping(images, claim))
         result = result_of(claim.approval, statement, outcome, runtime=claim.runtime)
         result["execution_id"] = execution_id
         await conn.execute(
@@ -329,7 +332,10 @@ async def _begin_effect(conn: Connection, key: Mapping[str, Any]) -> int:
 async def _apart(claim: _Claim, statement: Statement) -> None:
     started = time.monotonic()
     async with actor_transaction(claim.runtime, keep=True) as conn:
-        outcome = await _run(conn, claim, statement)
+        outcome, images = await _run(conn, claim, statement)
+        if images:
+            async with claim.runtime.connection() as own:
+                await own.execute(*_keeping(images, claim))
         number = await (await conn.execute(_QUERIES["transaction_number"])).fetchone()
         await _write("record_transaction", {**claim.key, "transaction": Jsonb(number)}, runtime=claim.runtime)
     values = {
@@ -347,18 +353,27 @@ async def _write(query: str, values: Mapping[str, Any], *, runtime: Runtime) -> 
         raise _ClaimLost
 
 
-async def _run(conn: Connection, claim: _Claim, statement: Statement) -> Outcome:
+def _keeping(images: dict[str, Any], claim: _Claim) -> tuple[LiteralString, dict[str, Any]]:
+    query, values = keep_values(images, runtime=claim.runtime)
+    return query, {**values, **claim.key}
+
+
+async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[Outcome, dict[str, Any] | None]:
+    """What the statement did, if it is what was approved, and what is to be kept to undo it."""
     settings = claim.runtime.settings
     version = (await claim.runtime.app.facts("agent_actor")).version
     before = await changed_tables(conn)
-    outcome = await run_statement(conn, statement, version=version, most_rows=settings.max_rows)
+    outcome = await run_statement(
+        conn, statement, version=version, most_rows=settings.max_rows, most_kept=most_kept(statement, claim.runtime)
+    )
     shown = claim.approval.preview or {}
     if shown.get("row_count") is not None:
         await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as in the preview: what they do counts too
-        other = difference(shown, outcome, changes_since(before, await changed_tables(conn)))
-        if other:
-            raise RowsChanged(f"Not executed: {other}.")
-    return outcome
+    tables = changes_since(before, await changed_tables(conn))
+    other = difference(shown, outcome, tables) if shown.get("row_count") is not None else ""
+    if other:
+        raise RowsChanged(f"Not executed: {other}.")
+    return outcome, await images_of(conn, statement, outcome, tables, runtime=claim.runtime)
 
 
 async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "refused"] = "failed") -> None:
@@ -366,8 +381,7 @@ async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "
     values = {
         **claim.key, "error": loggable(str(error)), "elapsed_ms": None, "row_count": None, "status": status,
         "result": Jsonb({
-            "sql": (claim.approval.preview or {}).get("sql", ""),
-            **({"data": {ROWS_CHANGED: True}} if isinstance(error, RowsChanged) else {}),
+            "sql": told_sql(claim.approval), **({"data": {ROWS_CHANGED: True}} if isinstance(error, RowsChanged) else {})
         }),
     }  # fmt: skip
     async with claim.runtime.connection() as conn:

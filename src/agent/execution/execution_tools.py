@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import InvalidArguments, UnknownTool
-from agent.execution import client_status, queries_from_data, send_email
+from agent.execution import client_status, queries_from_data, send_email, undo
 from agent.execution.heard import heard_by, trust_of
 from agent.execution.proposals import Outside
 from agent.execution.tool_arguments import (
@@ -24,6 +24,7 @@ from agent.execution.tool_arguments import (
     Remember,
     SearchMemory,
     SendEmail,
+    UndoChange,
     UpdateClientStatus,
 )
 from agent.runtime import Runtime
@@ -42,6 +43,8 @@ class Tool:
     statement: Callable[[Any, Runtime], Awaitable[str]] | None = None
     run: Callable[[Any, Runtime, CallKey | None], Awaitable[ToolResult]] | None = None
     outside: Outside | None = None
+    # Its statement is made of what was kept and not of its arguments: long, flat, and of values that were there before.
+    from_kept_rows: bool = False
 
     def check(self, arguments: Mapping[str, Any]) -> BaseModel:
         """The arguments, validated. Raises `InvalidArguments` with text for the model."""
@@ -112,6 +115,13 @@ _TOOLS = (
         description="Run one PostgreSQL statement on the application database. Reads run at once; anything else is shown to a human first.",
         arguments=ExecuteSql,
         statement=_sql,
+    ),
+    Tool(
+        name=undo.UNDO,
+        description="Undo an earlier approved change of rows, named by its execution_id. A human is asked first.",
+        arguments=UndoChange,
+        statement=undo.statement,
+        from_kept_rows=True,
     ),
     Tool(
         name="query_data",

@@ -9,6 +9,7 @@ from agent.approval.human_approval import Approval
 from agent.execution.acting import Outcome
 from agent.execution.json_values import shorten, size_of
 from agent.execution.sql_parsing import Statement
+from agent.execution.undo import UNDO
 from agent.learning.privacy import DenyList, looks_secret
 from agent.runtime import Runtime
 from agent.types import ToolResult
@@ -29,10 +30,15 @@ def outcome_of(row: Mapping[str, Any]) -> ToolResult:
     return result
 
 
+def told_sql(approval: Approval) -> str:
+    """The statement as the model is told it: the one that undoes something is made of rows that are not for it."""
+    return "" if approval.action == UNDO else str((approval.preview or {}).get("sql", ""))
+
+
 def result_of(approval: Approval, statement: Statement, outcome: Outcome, *, runtime: Runtime) -> ToolResult:
     """The outcome as the model is told it: denied columns left out, capped."""
     result = ToolResult(
-        success=True, status="succeeded", sql=statement.sql, row_count=outcome.row_count or 0, approval_id=approval.id,
+        success=True, status="succeeded", sql=told_sql(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
         message=_told(outcome),
     )  # fmt: skip
     columns, rows = _read_back(statement, outcome, runtime.settings.deny)

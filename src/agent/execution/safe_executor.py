@@ -50,8 +50,9 @@ from agent.execution.reading import read
 from agent.execution.relations import NoSuchName
 from agent.execution.risk import is_asked, is_plain, is_refused, one_row, risk_as_tried, under_settings
 from agent.execution.sessions import failure
-from agent.execution.sql_parsing import Statement, parse
+from agent.execution.sql_parsing import MOST_CHARACTERS, Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION, judge
+from agent.execution.undo import UNDO, forget_old
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
 from agent.storable import storable_json
@@ -231,9 +232,19 @@ class SafeExecutor:
         except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments, UnknownTool) as error:
             return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
 
+    async def undo(
+        self, execution_id: int, *, actor: str | None = None, wait: bool = True, runtime: Runtime | None = None
+    ) -> ToolResult:
+        """`execute` the inverse of an approved change: assessed, shown and approved like any other.
+
+        Refused where its rows have changed since, are not kept any more, or cannot be found again.
+        """
+        return await self.execute(UNDO, {"execution_id": execution_id}, actor=actor, wait=wait, runtime=runtime)
+
     async def execute_left_over(self, *, runtime: Runtime | None = None) -> list[ToolResult]:
         """Execute what was approved and not carried out because its process died; for workers and at start-up."""
         runtime = runtime or await current_runtime()
+        await forget_old(runtime=runtime)
         return [await self.run_approved(number, runtime=runtime) for number in await effects.left_over(runtime=runtime)]
 
     async def _propose(self, plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
@@ -346,7 +357,12 @@ async def _weighed(
     if call is None:
         return plan
     assessment, origins = await weigh(
-        plan.assessment, plan.statement, arguments, heard, has_effect=plan.writes, runtime=runtime
+        plan.assessment,
+        None if plan.tool.from_kept_rows else plan.statement,
+        arguments,
+        heard,
+        has_effect=plan.writes,
+        runtime=runtime,
     )
     return replace(plan, assessment=assessment, origins=origins)
 
@@ -385,7 +401,8 @@ async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, cal
     if tool.statement is None:
         return _Plan(tool=tool, arguments=checked, assessment=_own(tool.name))
     try:
-        statement = parse(await tool.statement(checked, runtime))
+        text = await tool.statement(checked, runtime)
+        statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
         async with runtime.app.connection("agent_assessor") as conn:
             facts = await facts_of(
                 statement, conn, with_policies=not settings.reader_bypass_rls, with_sources=bool(settings.deny.strip())
@@ -466,7 +483,8 @@ def _check_database(approval: Approval, runtime: Runtime) -> None:
 
 
 def _effect_of(approval: Approval) -> Statement | Outside:
-    return tool_named(approval.action).outside or parse((approval.preview or {}).get("sql", ""))
+    tool, text = tool_named(approval.action), (approval.preview or {}).get("sql", "")
+    return tool.outside or parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
 
 
 def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:

@@ -18,6 +18,10 @@ class ExecuteSql(_Arguments):
     sql: str = Field(description="Exactly one PostgreSQL statement.")
 
 
+class UndoChange(_Arguments):
+    execution_id: int = Field(ge=1, description="The execution_id in the result of the change that is to be undone.")
+
+
 class Filter(_Arguments):
     column: str = Field(max_length=200)
     op: Operator = "="
