@@ -61,7 +61,7 @@ UPDATE agents.human_approval_queue
 RETURNING *
 
 -- finish: reject, answer in the tool's place, or replace by another request: one winner, and the log's row with it, whose
--- unique index also keeps the action from ever being executed
+-- unique index also keeps the action from ever being executed; a secret that it repeats stays out of the log
 WITH decided AS (
   UPDATE agents.human_approval_queue
      SET status = %(status)s, decided_by = %(decided_by)s, decided_via = %(via)s, comment = %(comment)s, response = %(response)s,
@@ -74,7 +74,7 @@ WITH decided AS (
 ), logged AS (
   INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
     approval_id, approved_by, error, thread_id, turn, round, ordinal, finished_at)
-  SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_level, reasons, status,
+  SELECT tenant_id, database_id, requested_by, action, CASE WHEN 'secret' = ANY (reasons) THEN '{}' ELSE arguments END, 'ask', risk_level, reasons, status,
          id, decided_by, coalesce(nullif(comment, ''), status), thread_id, turn, round, ordinal, now()
     FROM decided
 )
@@ -100,7 +100,7 @@ WITH decided AS (
 ), logged AS (
   INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
     approval_id, error, thread_id, turn, round, ordinal, finished_at)
-  SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_level, reasons, 'expired',
+  SELECT tenant_id, database_id, requested_by, action, CASE WHEN 'secret' = ANY (reasons) THEN '{}' ELSE arguments END, 'ask', risk_level, reasons, 'expired',
          id, 'nobody answered in time', thread_id, turn, round, ordinal, now()
     FROM decided
 )

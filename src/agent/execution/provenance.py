@@ -83,10 +83,13 @@ def origin_of(value: Value, *, said: Sequence[str], seen: Iterable[Seen]) -> Ori
         return Origin(value=value, place="data", where=f"the column {value.text}")
     if any(is_in(value, text, names=value.names) for text in said):
         return Origin(value=value, place="user")
-    found = [one for one in seen if is_in(value, one.text)]
-    trusted = [one for one in found if one.trusted and (one.place == "memory" or is_whole(value, one.text))]
+    seen = list(seen)
+    trusted = [one for one in seen if one.trusted and (is_in if one.place == "memory" else is_whole)(value, one.text)]
     if trusted:
         return Origin(value=value, place="trusted", where=trusted[0].where)
+    wanted = value.text.casefold()
+    # Where it was found only says where to look, so that a part of a word will do.
+    found = [one for one in seen if is_in(value, one.text)] or [one for one in seen if wanted in one.text.casefold()]
     if found:
         return Origin(value=value, place=found[0].place, where=found[0].where)
     return Origin(value=value, place="nowhere")

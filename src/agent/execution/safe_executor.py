@@ -39,7 +39,7 @@ from agent.execution.always_allowed import permission_for
 from agent.execution.catalog import facts_of
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
-from agent.execution.heard import Heard, heard_by, without_secrets
+from agent.execution.heard import Heard, heard_by, secret_in
 from agent.execution.log import record
 from agent.execution.origins import weigh
 from agent.execution.outcomes import outcome_of
@@ -423,9 +423,10 @@ async def _proposed_again(
     action: str, arguments: Mapping[str, Any], call: CallKey | None, *, by_model: bool, runtime: Runtime
 ) -> NewRequest:
     """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`."""
-    # A human's own values come from a human.
-    heard = await heard_by(call, runtime=runtime) if by_model else Heard()
-    plan = await _weighed(action, arguments, call if by_model else None, heard, runtime)
+    if by_model:
+        plan = await _weighed(action, arguments, call, await heard_by(call, runtime=runtime), runtime)
+    else:  # a human's own values come from a human
+        plan = await _plan(action, arguments, runtime, call)
     if plan.assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
     if not plan.writes:
@@ -567,7 +568,8 @@ async def _record(
 ) -> int:
     """Log what came of it; unless it is to be tried again (`final`), it is the outcome of the tool call too."""
     arguments = request.arguments if isinstance(request.arguments, Mapping) else {"arguments": request.arguments}
-    arguments = without_secrets(arguments, request.heard.secrets)
+    if secret_in(arguments, request.heard.secrets):
+        arguments = {}
     return await record(
         request.action,
         arguments,

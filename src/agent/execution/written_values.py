@@ -60,13 +60,16 @@ def written_values(statement: Statement) -> list[Value]:
 def is_said(statement: Statement, said: str) -> bool:
     """Whether the user's words hold what a change of one row sets; where it sets no constant, which row it is.
 
-    Words count by their stems ("pause it" says `paused`), numbers as they stand.
+    Words count by their stems ("pause it" says `paused`), numbers as they stand. Its `written_values` are looked at apart.
     """
     node = statement.node
     targets = node.target_list if statement.kind == "UpdateStmt" else ()
+    apart = {value.text for value in written_values(statement)}
     wanted = [constant for target in targets for constant in _constants(target)] or list(_keys(statement))
     spoken, known = f" {folded(said)} ", set(stems(said))
-    return bool(wanted) and all(f" {folded(one)} " in spoken or _has_stems(one, known) for one in wanted)
+    return bool(wanted) and all(
+        one in apart or f" {folded(one)} " in spoken or _has_stems(one, known) for one in wanted
+    )
 
 
 def _has_stems(text: str, known: set[str]) -> bool:
