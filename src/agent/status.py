@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import psycopg
 
@@ -25,6 +25,7 @@ from agent.learning.auto_discover import auto_discovery, rls_blind_tables
 from agent.learning.memory import agent_memory
 from agent.providers.chat_providers import OFFLINE
 from agent.providers.embeddings import create_embedder
+from agent.providers.mail import route_of
 from agent.providers.models import create_chat_client
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
@@ -79,6 +80,16 @@ class ModelStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MailStatus:
+    """Where mail goes, from which address, and to which domains without being HIGH risk. `kind` is None where it goes nowhere."""
+
+    kind: Literal["smtp", "outbox"] | None = None
+    place: str = ""
+    sender: str = ""
+    domains: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything at a glance; None stands for what could not be asked."""
 
@@ -89,6 +100,7 @@ class Status:
     logins: dict[Login, str] = field(default_factory=dict)
     application: ApplicationStatus | None = None
     models: ModelStatus | None = None
+    mail: MailStatus | None = None
     memories: dict[str, int] | None = None
     pending_approvals: int | None = None
     switches: ControlState | None = None
@@ -134,10 +146,12 @@ async def check_status(settings: Settings) -> Status:
     for problem in ignored_settings(settings):
         check.note(problem, "agent setup")
     models = await check.of(_models(settings))
+    mail = await check.of(_mail(settings))
     runtime = await check.of(open_runtime(settings))
     database = await _database(settings, runtime, check)
     found = Status(
-        version=version("learning-agent"), tenant=settings.tenant_id, user=settings.user, database=database, models=models
+        version=version("learning-agent"), tenant=settings.tenant_id, user=settings.user, database=database, models=models,
+        mail=mail,
     )  # fmt: skip
     if runtime is None:
         return replace(found, fix=tuple(check.fixes))
@@ -183,6 +197,13 @@ async def _models(settings: Settings) -> ModelStatus:
         chat=client.name, offline=client.name == OFFLINE, embedder=embedder.model, dimensions=dimensions,
         semantic=embedder.semantic,
     )  # fmt: skip
+
+
+async def _mail(settings: Settings) -> MailStatus:
+    route = route_of(settings)
+    if route is None:
+        return MailStatus()
+    return MailStatus(kind=route.kind, place=route.place, sender=route.sender, domains=settings.email_domains)
 
 
 async def _database(settings: Settings, runtime: Runtime | None, check: _Check) -> DatabaseStatus:

@@ -8,11 +8,14 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.messages import HumanMessage
 
 from agent.providers.offline.dates import take_periods
+from agent.providers.offline.intents.mail import mail
 from agent.providers.offline.language import clean, number_of, sentence_of, stem, words_of
 from agent.providers.offline.memory_text import meaning_of, meanings, parse_memories
 from agent.providers.offline.schema_text import parse_schema
+from agent.providers.offline.turn import turn_of
 
 SCHEMA = '''
 TABLE public.orders ~5000 rows -- what customers ordered
@@ -173,3 +176,20 @@ def test_only_what_a_human_or_the_agent_noted_gives_meaning():
 def test_any_sentence_may_be_no_fact(text: str):
     meaning = meaning_of(text, source="memory 1")
     assert meaning is None or re.search(re.escape(meaning.value), clean(text))
+
+
+@pytest.mark.parametrize(
+    ("question", "arguments"),
+    [
+        ("Mail a@b.example: hello", {"to": ["a@b.example"], "subject": "hello", "body": "hello"}),
+        ("please send an email to a@b.example and c@d.example saying the office is closed", {"to": ["a@b.example", "c@d.example"], "subject": "the office is closed", "body": "the office is closed"}),
+        ("Email a@b.example about 'lunch': see you", {"to": ["a@b.example"], "subject": "lunch", "body": "see you"}),
+        ("write to a@b.example that it is done", {"to": ["a@b.example"], "subject": "it is done", "body": "it is done"}),
+        ("What is the email of a@b.example?", None),
+        ("Which clients have the email a@b.example", None),
+        ("Mail Anna: hello", None),
+    ],
+)  # fmt: skip
+def test_a_mail_is_what_the_question_says_to_addresses_that_it_names(question: str, arguments: dict | None):
+    step = mail(turn_of([HumanMessage(question)], frozenset({"send_email"})))
+    assert (step.arguments if step else None) == arguments

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agent.errors import ConfigurationError
 from agent.settings import Settings
-from agent.status import ignored_settings
+from agent.status import _mail, ignored_settings
 
 PROJECT = {"supabase_url": "https://abc.supabase.co", "supabase_anon_key": "anon"}
 
@@ -21,3 +22,18 @@ def test_nothing_is_ignored_where_the_database_is_named_or_no_project_is() -> No
     named = Settings(_env_file=None, database_url="postgresql://u:p@h/d", **PROJECT)  # type: ignore[arg-type]
     assert ignored_settings(named) == []
     assert ignored_settings(Settings(_env_file=None)) == []
+
+
+async def test_how_mail_is_set_up_is_told_without_its_password() -> None:
+    smtp = {
+        "smtp_host": "mail.firm.example",
+        "smtp_from": "a@firm.example",
+        "smtp_user": "robot",
+        "smtp_password": "s3cret",
+    }
+    found = await _mail(Settings(_env_file=None, email_domains="firm.example", **smtp))  # type: ignore[arg-type]
+    assert (found.kind, found.place, found.sender) == ("smtp", "mail.firm.example:587", "a@firm.example")
+    assert (await _mail(Settings(_env_file=None))).kind is None
+    assert (await _mail(Settings(_env_file=None, email_outbox="/tmp/out"))).place == "/tmp/out"  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="AGENT_SMTP_FROM"):
+        await _mail(Settings(_env_file=None, smtp_host="mail.firm.example"))

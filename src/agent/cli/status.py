@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from agent.status import ApplicationStatus, DatabaseStatus, ModelStatus, Status
+    from agent.status import ApplicationStatus, DatabaseStatus, MailStatus, ModelStatus, Status
 
 EXAMPLES = examples("agent status", "agent status --json")
 
@@ -46,6 +46,8 @@ def _show(console: Console, found: Status) -> None:
         pairs.append(("application", _application(found.application)))
     if found.models:
         pairs += [("model", _model(found.models)), ("embedder", _embedder(found.models))]
+    if found.mail:
+        pairs.append(("mail", _mail(found.mail)))
     if found.memories is not None:
         pairs.append(("memories", _memories(found.memories)))
     if found.pending_approvals is not None:
@@ -110,6 +112,15 @@ def _embedder(found: ModelStatus) -> str:
     if not found.semantic:
         return f"{found.embedder}, lexical: finds words, not meanings; AGENT_EMBEDDER names a semantic one"
     return f"{found.embedder}, semantic"
+
+
+def _mail(found: MailStatus) -> str:
+    from agent.cli.text import clean
+
+    if found.kind is None:
+        return "not set up; AGENT_SMTP_HOST names a server, AGENT_EMAIL_OUTBOX a folder"
+    how = "by" if found.kind == "smtp" else "as files in"
+    return f"{how} {clean(found.place)} from {clean(found.sender)}; domains listed: {clean(found.domains) or 'none'}"
 
 
 def _memories(found: dict[str, int]) -> str:

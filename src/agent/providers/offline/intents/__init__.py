@@ -11,10 +11,11 @@ from agent.providers.offline.intents.ask import ask
 from agent.providers.offline.intents.change import change
 from agent.providers.offline.intents.describe import describe
 from agent.providers.offline.intents.greet import greet
+from agent.providers.offline.intents.mail import mail
 from agent.providers.offline.intents.recall import recall
 from agent.providers.offline.intents.remember import remember
 from agent.providers.offline.turn import Step, Turn
 
 Intent = Callable[[Turn], Step | None]
 
-INTENTS: tuple[Intent, ...] = (greet, remember, recall, describe, change, ask)
+INTENTS: tuple[Intent, ...] = (greet, remember, mail, recall, describe, change, ask)
