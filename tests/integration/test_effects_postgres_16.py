@@ -115,6 +115,31 @@ async def test_changing_tables_is_given_and_taken(old: Runtime, old_server: str)
             conn.rollback()
 
 
+async def test_changes_are_undone_where_their_old_rows_are_known(old: Runtime, old_server: str) -> None:
+    async def done(sql: str) -> int:
+        preview = await previewed(sql)
+        await human_approval_queue.decide(preview["id"], "approve")
+        return (await safe_executor.run_approved(preview["id"]))["execution_id"]
+
+    def rows() -> list[tuple]:
+        with psycopg.connect(old_server) as conn:
+            return conn.execute("select * from public.accounts order by id").fetchall()
+
+    before = rows()
+    for sql in (
+        "UPDATE accounts SET balance = 1, name = 'x' WHERE id IN (2, 3)",
+        "DELETE FROM accounts WHERE id > 18",
+        "INSERT INTO accounts VALUES (50, 'new', 2)",
+    ):
+        undone = await safe_executor.undo(await done(sql), wait=False)
+        await human_approval_queue.decide(undone["approval_id"], "approve")
+        assert (await safe_executor.run_approved(undone["approval_id"]))["success"]
+        assert rows() == before
+    upserted = await done("INSERT INTO accounts VALUES (2, 'x', 0) ON CONFLICT (id) DO UPDATE SET balance = 9")
+    refused = await safe_executor.undo(upserted, wait=False)
+    assert (refused["status"], "before Postgres 18" in refused["error"]) == ("refused", True)
+
+
 async def test_an_approved_update_happens_once(old: Runtime) -> None:
     preview = await previewed("UPDATE accounts SET balance = 0 WHERE id = 8")
     await human_approval_queue.decide(preview["id"], "approve")

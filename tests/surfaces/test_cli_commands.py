@@ -341,6 +341,23 @@ def test_ctrl_c_is_exit_code_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert run("threads").exit_code == 130
 
 
+def test_an_approved_change_is_undone_by_another_approval(run: Run, run_json: Any) -> None:
+    run("chat", "Set the status of client 5 to paused")
+    [waiting] = run_json("approvals", "list")
+    number = str(run_json("approvals", "approve", str(waiting["id"]))["result"]["execution_id"])
+    proposed = run("undo", number)
+    assert proposed.exit_code == 4
+    assert "paused → active" in proposed.stdout
+    assert f"-- Undoes execution {number}." in proposed.stdout
+    [waiting] = run_json("approvals", "list")
+    assert run("approvals", "approve", str(waiting["id"])).exit_code == 0
+    again = run("undo", number)
+    assert (again.exit_code, "not as it left" in again.stdout) == (4, True)
+    assert run("executions", "forget").exit_code == 2
+    assert "2 executions" in run("executions", "forget", "--all").stdout
+    assert "not kept" in run_json("undo", number, code=4)["result"]["error"]
+
+
 def test_an_execution_that_nobody_knows_the_outcome_of_is_listed_until_a_human_settles_it(
     run: Run, run_json: Any, demo_environment: dict[str, str]
 ) -> None:

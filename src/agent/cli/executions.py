@@ -1,4 +1,4 @@
-"""`agent executions` and `agent assess`: what was done, and what would be."""
+"""`agent executions`, `agent undo` and `agent assess`: what was done, taken back, and what would be."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from agent.cli.running import run
 from agent.types import ExecutionStatus
 
 if TYPE_CHECKING:
+    from agent.approval.human_approval import Approval
     from agent.execution.log import Execution
-    from agent.types import Assessment
+    from agent.runtime import Runtime
+    from agent.types import Assessment, ToolResult
 
-app = group("The log of every action: list, show, settle.")
+app = group("The log of every action: list, show, settle, forget.")
+UNDO_EXAMPLES = examples("agent undo 31", "agent undo 31 --json")
 ASSESS_EXAMPLES = examples(
     'agent assess "select count(*) from clients"', "agent assess \"update clients set status = 'paused'\" --json"
 )
@@ -78,6 +81,28 @@ def show_execution(
     facts(stdout(), [*pairs, *((name, value) for name, value in optional if value is not None)])
 
 
+@app.command("forget", epilog=examples("agent executions forget 31", "agent executions forget --all"))
+def forget(
+    execution_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="The execution's number.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Of every execution.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete the rows that are kept of a change for `agent undo`, which may be personal. The log stays."""
+    from agent.cli.render import print_json, say, stdout
+    from agent.cli.text import count
+    from agent.errors import InvalidInput
+    from agent.execution import undo as undoing
+
+    if (execution_id is None) is not everything:
+        raise InvalidInput("Name one execution, or say --all.")
+    deleted = run(lambda runtime: undoing.forget(execution_id, runtime=runtime))
+    if as_json:
+        print_json({"forgotten": deleted})
+    else:
+        say(stdout(), f"The rows of {count(deleted, 'execution')} are deleted.")
+
+
 @app.command(
     "settle",
     epilog=examples(
@@ -101,6 +126,48 @@ def settle(
         print_json(found)
         return
     say(stdout(), f"Execution {found.id} is {found.status}; whoever asked for it is told.")
+
+
+def undo(
+    execution_id: Annotated[int, typer.Argument(metavar="EXECUTION", help="Its number in `agent executions`.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose to take an approved change of rows back. It is shown and waits for approval, like any other change.
+
+    Refused where a row has changed since, or its rows are not kept any more (AGENT_UNDO_DAYS).
+    """
+    from agent.cli.render import print_json
+
+    result, approval = run(lambda runtime: _proposed(execution_id, runtime))
+    if as_json:
+        print_json({"result": result, "approval": approval.as_dict() if approval else None})
+    else:
+        _show_proposed(result, approval)
+    if not result.get("success"):
+        raise typer.Exit(1 if result.get("status") == "failed" else 4)
+
+
+async def _proposed(execution_id: int, runtime: Runtime) -> tuple[ToolResult, Approval | None]:
+    from agent.approval.human_approval import human_approval_queue
+    from agent.execution.safe_executor import safe_executor
+
+    result = await safe_executor.undo(execution_id, wait=False, runtime=runtime)
+    number = result.get("approval_id")
+    return result, await human_approval_queue.get(number, runtime=runtime) if number else None
+
+
+def _show_proposed(result: ToolResult, approval: Approval | None) -> None:
+    from agent.cli.approval_view import show_approval
+    from agent.cli.conversation import show_step
+    from agent.cli.render import say, stdout
+
+    console = stdout()
+    if approval is None or result.get("status") != "waiting":
+        show_step(console, "undo", result)
+        return
+    show_approval(console, approval)
+    say(console, f"agent approvals approve {approval.id}   takes it back", "dim")
 
 
 def assess(

@@ -71,6 +71,12 @@ app.add_typer(approvals.app, name="approvals", rich_help_panel=_WATCH)
 app.add_typer(executions.app, name="executions", rich_help_panel=_WATCH)
 app.add_typer(audit.app, name="audit", rich_help_panel=_WATCH)
 app.command(
+    "undo",
+    short_help="Take an approved change back.",
+    rich_help_panel=_WATCH,
+    epilog=executions.UNDO_EXAMPLES,
+)(executions.undo)
+app.command(
     "assess",
     short_help="What would be done with a statement.",
     rich_help_panel=_WATCH,
