@@ -7,6 +7,8 @@ Whatever happens, the effect is there once or not at all, the log says which, an
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -325,3 +327,66 @@ async def test_an_answer_to_one_question_is_none_to_the_same_question_asked_agai
     assert again["status"] == "waiting"
     assert (await safe_executor.run_approved(again["approval_id"]))["status"] == "waiting"
     assert balances(bank, 1) == [101]
+
+
+# Tools that never return.
+
+NEVER = """
+create table public.slow (id int primary key);
+create function public.wait_long() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return null; end $$;
+create constraint trigger at_commit after insert on public.slow deferrable initially deferred
+  for each row execute function public.wait_long();
+create function public.work() returns int language sql as 'insert into public.slow values (1) returning id';
+grant insert, select on public.slow to agent_actor;
+"""
+
+
+@pytest.fixture
+async def hasty(cluster: Cluster) -> AsyncIterator[Runtime]:
+    settings = cluster.database(cluster.template("disturbed", fill), statement_timeout=0.5)
+    runtime = await open_runtime(settings)
+    with application(runtime) as conn:
+        conn.execute(NEVER)
+    with use_runtime(runtime):
+        yield runtime
+    await runtime.close()
+    cluster.drop(settings)
+
+
+async def test_code_that_waits_for_the_commit_is_ended_by_the_time_limit(hasty: Runtime) -> None:
+    approval = await approved("select work()")  # functions are not tried for a preview
+    result = await safe_executor.run_approved(approval)
+    assert (result["status"], "0.5 s" in result["error"]) == ("failed", True)
+    with application(hasty) as conn:
+        assert conn.execute("select count(*) from slow").fetchone() == (0,)
+    await one_outcome(hasty, approval, "failed")
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """A server process that neither answers nor ends, as behind a dead network."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_server_that_does_not_answer_is_given_up_and_the_effect_is_there_once(
+    hasty: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.execution.acting._GRACE", 0.2)
+    monkeypatch.setattr("agent.execution.effects._LEASE_MARGIN", 0.2)
+    approval = await approved(ONE)
+    with application(hasty) as other:
+        other.execute("begin")
+        other.execute("select from accounts where id = 1 for update")
+        task = executing(approval)
+        with frozen(await until_waiting(hasty)):
+            other.execute("rollback")
+            done, _ = await asyncio.wait([task], timeout=20)
+            assert done, "the executor waits for ever"
+            assert task.exception() is not None or task.result()["status"] == "running"
+    assert (await safe_executor.run_approved(approval))["status"] == "succeeded"
+    assert (balances(hasty, 1), notes(hasty)) == ([101], 1)
+    await one_outcome(hasty, approval, "succeeded")

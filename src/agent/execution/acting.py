@@ -6,6 +6,7 @@ as it is. The wrapped statement is the parsed one, written out again; what canno
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,13 +15,15 @@ from typing import Any, TypedDict
 import psycopg
 
 from agent.db import Connection, load_queries
-from agent.errors import InvalidArguments
+from agent.errors import DatabaseUnavailable, InvalidArguments
 from agent.execution.json_values import from_json, plain, take_as_text
 from agent.execution.sql_parsing import Message, Statement, kind_of, parse, same, walk
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
 _LOCK_MS = 5_000
+# Seconds that the watchdog outside the server leaves it, beyond the statement and its deferred constraints.
+_GRACE = 10.0
 _OLD_AND_NEW = 180_000
 # Errors that mean "this cannot be wrapped", not "this cannot be done".
 _NOT_WRAPPABLE = {"0A000", "42601", "42883", "42P19", "42725", "42804", "42703", "42P10"}
@@ -72,15 +75,26 @@ class Outcome:
 
 @asynccontextmanager
 async def actor_transaction(runtime: Runtime, *, keep: bool) -> AsyncIterator[Connection]:
-    """A transaction as agent_actor, committed only when `keep`; the pool forgets its session's state."""
-    settings = runtime.settings
+    """A transaction as agent_actor, committed only when `keep`; the pool forgets its session's state.
+
+    Raises `DatabaseUnavailable` when the server does not keep its own limits: a dead network, a COMMIT that waits for a replica.
+    """
+    seconds = runtime.settings.statement_timeout
+    most = 2 * seconds + _GRACE
     limits = {
-        "statement_ms": str(int(settings.statement_timeout * 1000)), "lock_ms": str(_LOCK_MS),
-        "idle_ms": str(int(settings.statement_timeout * 2000) + 10_000), "tenant_id": runtime.tenant_id,
+        "statement_ms": str(int(seconds * 1000)), "lock_ms": str(_LOCK_MS), "idle_ms": str(int(most * 1000)),
+        "tenant_id": runtime.tenant_id,
     }  # fmt: skip
-    async with runtime.app.connection("agent_actor") as conn, conn.transaction(force_rollback=not keep):
-        await conn.execute(_QUERIES["actor_limits"], limits)
-        yield conn
+    async with runtime.app.connection("agent_actor") as conn:
+        try:
+            async with asyncio.timeout(most), conn.transaction(force_rollback=not keep):
+                await conn.execute(_QUERIES["actor_limits"], limits)
+                yield conn
+        except TimeoutError as error:
+            await conn.close()
+            raise DatabaseUnavailable(
+                f"The application's database did not answer within {most:g} s, so the connection was closed; try again."
+            ) from error
 
 
 async def run_statement(

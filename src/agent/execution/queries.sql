@@ -182,10 +182,13 @@ SELECT pg_current_xact_id()::text AS id, left(pg_walfile_name(pg_current_wal_ins
 SELECT CASE WHEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) = %(timeline)s
              AND pg_current_wal_insert_lsn() >= %(position)s::pg_lsn THEN pg_xact_status(%(id)s::xid8) END AS outcome
 
--- claim: who may execute an approved row, for a time; none while another holds it or once an outcome is recorded
+-- claim: who may execute an approved row, for a time; none while another holds it, or its lock, or once an outcome is recorded
 UPDATE agents.human_approval_queue q
    SET claim = gen_random_uuid(), claimed_until = clock_timestamp() + %(lease)s, attempts = q.attempts + 1
  WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.executable
+   -- locked by an effect whose session lives, if only on the server: to wait for that could take for ever
+   AND q.id = (SELECT f.id FROM agents.human_approval_queue f
+                WHERE f.tenant_id = %(tenant_id)s AND f.id = %(approval_id)s FOR UPDATE SKIP LOCKED)
    -- a claim that would run longer than any is given was made under another clock
    AND (q.claim IS NULL OR NOT q.claimed_until BETWEEN clock_timestamp() AND clock_timestamp() + 2 * %(lease)s)
    AND NOT EXISTS (SELECT FROM agents.agent_execution_log e
@@ -203,6 +206,8 @@ SELECT q.id FROM agents.human_approval_queue q
 -- release: a claim that its holder lets go, alive, so that nobody has to wait until it runs out
 UPDATE agents.human_approval_queue q SET claim = NULL, claimed_until = NULL, attempts = greatest(q.attempts - 1, 0)
  WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s
+   AND q.id = (SELECT f.id FROM agents.human_approval_queue f
+                WHERE f.tenant_id = %(tenant_id)s AND f.id = %(approval_id)s FOR UPDATE SKIP LOCKED)
 
 -- record_intent: of an effect that the log cannot be committed with, before it; the unique index lets only one be
 WITH held AS (
