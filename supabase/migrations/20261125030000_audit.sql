@@ -40,18 +40,24 @@ create function agents.audit_content(document jsonb, shown text[]) returns jsonb
 language plpgsql immutable set search_path = pg_catalog
 as $$
 begin
-  return (select jsonb_object_agg(key,
-            case when jsonb_typeof(value) = 'object' and key <> all (shown) or octet_length(value::text) > 1000
-              then jsonb_build_object('sha256', encode(sha256(convert_to(value::text, 'UTF8')), 'hex'))
-              else value end)
-            from jsonb_each(document));
+  return document || coalesce((
+    select jsonb_object_agg(key, jsonb_build_object('sha256', encode(sha256(convert_to(value::text, 'UTF8')), 'hex')))
+      from jsonb_each(document)
+     where jsonb_typeof(value) = 'object' and key <> all (shown)
+        or jsonb_typeof(value) in ('object', 'array', 'string') and octet_length(value::text) > 1000), '{}');
 end $$;
 
 create function agents.audit_key(document jsonb, columns text[]) returns jsonb
 language plpgsql immutable set search_path = pg_catalog
 as $$
+declare
+  key jsonb := '[]';
+  name text;
 begin
-  return (select coalesce(jsonb_agg(document -> name order by place), '[]') from unnest(columns) with ordinality c (name, place));
+  foreach name in array columns loop
+    key := key || jsonb_build_array(document -> name);
+  end loop;
+  return key;
 end $$;
 
 -- Arguments: the columns of the key, those that are ignored, those whose objects are shown.

@@ -52,14 +52,18 @@ WITH newest AS (
   SELECT agents.audit_key(document, %(key)s::text[]) AS key,
          agents.audit_content(document - array_append(%(ignored)s::text[], 'tenant_id'), %(shown)s::text[]) AS content
     FROM (SELECT to_jsonb(t) AS document FROM {table} t WHERE t.tenant_id = %(tenant_id)s) documents
+), differing AS (
+  SELECT coalesce(n.key, p.key) AS key, n.sequence, n.content AS was, p.content AS now
+    FROM (SELECT * FROM newest WHERE event <> 'deleted') n FULL JOIN present p ON p.key = n.key
+   WHERE n.content IS DISTINCT FROM p.content
 )
-SELECT coalesce(n.key, p.key)::text AS key, n.sequence, p.key IS NOT NULL AS present, d.columns
-  FROM (SELECT * FROM newest WHERE event <> 'deleted') n
-  FULL JOIN present p ON p.key = n.key
-  CROSS JOIN LATERAL (
-    SELECT array_agg(was.key ORDER BY was.key) AS columns
-      FROM jsonb_each(CASE jsonb_typeof(n.content) WHEN 'object' THEN n.content END) was JOIN jsonb_each(p.content) now USING (key) WHERE was.value <> now.value) d
- WHERE n.key IS NULL OR p.key IS NULL OR n.content <> p.content AND d.columns IS NOT NULL
+SELECT key::text AS key, sequence, now IS NOT NULL AS present, columns
+  FROM differing d
+ CROSS JOIN LATERAL (
+   SELECT array_agg(b.key ORDER BY b.key) AS columns
+     FROM jsonb_each(CASE jsonb_typeof(d.was) WHEN 'object' THEN d.was END) b JOIN jsonb_each(d.now) a USING (key)
+    WHERE b.value <> a.value) changed
+ WHERE was IS NULL OR now IS NULL OR columns IS NOT NULL
  ORDER BY 1 LIMIT %(limit)s
 
 -- audit_rows: how many rows of a table there are

@@ -15,6 +15,9 @@ from agent.errors import InvalidInput
 
 Kind = Literal["changed", "missing", "rewritten", "truncated", "key", "row", "machinery", "effect", "unsealed"]
 BEFORE_THE_FIRST = bytes(32)
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+# A number with decimals is its text, to the last digit; the NUL, which no string of the database holds, marks it.
+_DECODER = json.JSONDecoder(parse_float=lambda number: f"\x00{number}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +98,7 @@ def seal(entry: Entry, previous: bytes, *, tenant_id: str, key: bytes) -> bytes:
         entry.sequence, tenant_id, entry.id, entry.at, entry.login, entry.event, entry.subject, _read(entry.key),
         _read(entry.content), entry.sealed_at, entry.key_id,
     ]  # fmt: skip
-    return hmac.digest(key, previous + json.dumps(content, sort_keys=True, separators=(",", ":")).encode(), "sha256")
+    return hmac.digest(key, previous + _ENCODER.encode(content).encode(), "sha256")
 
 
 @dataclass(kw_only=True)
@@ -184,5 +187,4 @@ def _derived(text: str) -> bytes:
 
 
 def _read(text: str) -> Any:
-    # A number with decimals is its text, to the last digit; the NUL, which no string of the database holds, marks it.
-    return json.loads(text, parse_float=lambda number: f"\x00{number}")
+    return _DECODER.decode(text)
