@@ -373,3 +373,91 @@ def test_an_execution_that_nobody_knows_the_outcome_of_is_listed_until_a_human_s
     assert "settled" in run("executions", "show", number).stdout
     assert run("executions", "settle", number, "--did-not-happen").exit_code == 2
     assert "not known" not in run("approvals").stdout
+
+
+def waiting(run: Run, run_json: Any, question: str = "Set the status of client 5 to paused") -> str:
+    assert run("chat", question).exit_code == 4
+    return str(run_json("approvals", "list")[-1]["id"])
+
+
+def test_a_change_is_edited_and_what_goes_beyond_it_waits_again(run: Run, run_json: Any) -> None:
+    number = waiting(run, run_json)
+    arguments = '{"client_id": 6, "status": "paused"}'
+    edited = run_json("approvals", "edit", number, "--arguments", arguments, "--comment", "the other one")
+    assert (edited["approval"]["status"], edited["approval"]["replaces"]) == ("approved", int(number))
+    assert edited["result"]["success"]
+    shown = run_json("approvals", "show", number)
+    assert (shown["status"], shown["comment"]) == ("edited", "the other one")
+    assert [one["decision"] for one in shown["decisions"]] == ["edit"]
+    for wrong in (["--sql", "x", "--arguments", "{}"], [], ["--arguments", "[1]"], ["--arguments", "{"]):
+        assert run("approvals", "edit", number, *wrong).exit_code == 2
+
+
+def test_a_human_answers_in_the_tools_place(run: Run, run_json: Any) -> None:
+    number = waiting(run, run_json)
+    assert "is answered" in run("approvals", "answer", number, "Ana has done it.").stdout
+    assert "Ana has done it." in run("approvals", "show", number).stdout
+    assert run("approvals", "approve", number).exit_code == 2
+
+
+def test_a_decision_about_another_request_is_refused(run: Run, run_json: Any) -> None:
+    number = waiting(run, run_json)
+    seen = run_json("approvals", "show", number)["binding"]
+    refused = run("approvals", "approve", number, "--binding", "0" * 64)
+    assert refused.exit_code == 4
+    assert "look at it again" in refused.stderr
+    assert run("approvals", "approve", number, "--binding", seen).exit_code == 0
+
+
+def test_what_is_always_allowed_is_listed_used_and_revoked(run: Run, run_json: Any) -> None:
+    number = waiting(run, run_json)
+    assert run("approvals", "approve", number, "--free", "client_id").exit_code == 2
+    allowed = run("approvals", "approve", number, "--always", "8h", "--free", "client_id")
+    assert allowed.exit_code == 0
+    assert run("chat", "Set the status of client 6 to paused").exit_code == 0
+    (permission,) = run_json("permissions")
+    assert (permission["uses"], permission["granted_to"], permission["tool"]) == (1, "tester", "update_client_status")
+    listed = run("permissions").stdout
+    assert "any client_id" in listed
+    assert "8 hours left" in listed
+    assert "is revoked" in run("permissions", "revoke", str(permission["id"])).stdout
+    assert run("chat", "Set the status of client 7 to paused").exit_code == 4
+    assert "revoked" in run("permissions").stdout
+    assert run("permissions", "revoke", "99").exit_code == 2
+
+
+def test_people_are_named_and_then_nobody_approves_for_themselves(run: Run, run_json: Any) -> None:
+    assert "one user decides everything" in run("people").stdout
+    assert run("people", "add", "tester").exit_code == 2
+    assert "admin" in run("people", "add", "tester", "--role", "admin").stdout
+    assert "approver" in run("people", "add", "bo").stdout
+    number = waiting(run, run_json)
+    refused = run("approvals", "approve", number)
+    assert refused.exit_code == 4
+    assert "another person must decide" in refused.stderr
+    assert run("people", "remove", "tester").exit_code == 2
+    assert [person["name"] for person in run_json("people")] == ["bo", "tester"]
+    assert "decides nothing" in run("people", "remove", "bo").stdout
+    assert "removed" in run("people").stdout
+    assert run("people", "remove").exit_code == 2
+    assert "one user decides everything" in run("people", "remove", "--everybody").stdout
+    assert run("approvals", "approve", number).exit_code == 0
+
+
+def test_a_request_is_delegated_and_what_expired_is_opened_again(
+    run: Run, run_json: Any, demo_environment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, role in (("tester", "admin"), ("bo", "approver"), ("cy", "approver")):
+        run("people", "add", name, "--role", role)
+    number = waiting(run, run_json)
+    monkeypatch.setenv("AGENT_USER", "bo")
+    assert "for cy to decide" in run("approvals", "delegate", number, "cy").stdout
+    assert run("approvals", "approve", number).exit_code == 4
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        conn.execute("update agents.human_approval_queue set expires_at = now()")
+    monkeypatch.setenv("AGENT_USER", "cy")
+    assert "reopen" in run("approvals", "approve", number).stderr
+    again = run_json("approvals", "reopen", number)
+    assert (again["replaces"], again["status"]) == (int(number), "pending")
+    assert run("approvals", "reopen", number).exit_code == 2
+    assert run("approvals", "approve", str(again["id"])).exit_code == 0

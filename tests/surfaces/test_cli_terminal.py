@@ -76,7 +76,7 @@ def test_a_conversation_asks_for_approval_and_goes_on(spawn: Spawn, demo_environ
     assert "clients with status = 'active'" in answer
     asked = say(child, "Set the status of client 5 to paused")
     assert "active → paused" in asked
-    assert asked.rstrip().endswith("Approve? yes / no / later")
+    assert asked.rstrip().endswith("Approve? yes / no / edit / later")
     assert status_of_client_5(demo_environment) == "active"
     assert "Approve?" in say(child, "perhaps")
     assert "Why?" in say(child, "n")
@@ -88,6 +88,30 @@ def test_a_conversation_asks_for_approval_and_goes_on(spawn: Spawn, demo_environ
     assert "New thread" in say(child, "/new").replace("A new", "New")
     assert "How many clients" in say(child, "/threads")
     assert "There is no /nothing" in say(child, "/nothing")
+    leave(child)
+
+
+def test_a_change_is_edited_looked_at_once_more_and_always_allowed_inline(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    child = spawn("chat", NO_COLOR="1")
+    child.expect_exact(PROMPT)
+    say(child, "Set the status of client 5 to paused")
+    say(child, "edit")
+    assert "not JSON" in say(child, "UPDATE")
+    say(child, "edit")
+    edited = say(child, '{"client_id": 6, "status": "paused"}')
+    assert "A human changed the arguments" in edited
+    assert '"client_id": 6' in edited
+    assert status_of_client_5(demo_environment) == "active"
+    answered = say(child, "Set the status of client 5 to paused")
+    assert "Approve?" in answered
+    assert "What is the tool's answer?" in say(child, "answer")
+    assert "nothing was executed. They said: Ana does it" in " ".join(say(child, "Ana does it").split())
+    say(child, "Set the status of client 5 to paused")
+    assert "is not a time" in say(child, "always long")
+    assert "1 row affected" in say(child, "always 8h")
+    assert status_of_client_5(demo_environment) == "paused"
     leave(child)
 
 
@@ -112,7 +136,7 @@ def _decide_three(spawn: Spawn, url: str) -> str:
     first = say(child, "Three clients have left, note that")
     assert "id = 5" in first
     hint = say(child, "perhaps")
-    assert "later (or Enter) leaves it waiting" in hint
+    assert "(or Enter) leaves it waiting" in hint
     child.sendline("no")
     child.expect_exact("Why?")
     child.expect_exact(PROMPT)

@@ -24,9 +24,15 @@ _JUST_NOW = timedelta(minutes=1)
 
 
 def show_approval(
-    console: Console, approval: Approval, *, indent: str = "", whole: bool = False, exact: bool = True
+    console: Console,
+    approval: Approval,
+    *,
+    indent: str = "",
+    whole: bool = False,
+    exact: bool = True,
+    said: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Show one request. `exact` also shows its number and times; `whole` everything that is known."""
+    """Show one request. `exact` also shows its number and times; `whole` everything that is known, and what people `said`."""
     _headline(console, approval, indent, exact=exact)
     say(console, approval.summary, indent=indent)
     preview = approval.preview
@@ -41,7 +47,7 @@ def show_approval(
         _effects(console, preview, indent + INDENT)
     if whole:
         console.print()
-        facts(console, _details(approval), indent=indent)
+        facts(console, [*_details(approval), *((one["decided_by"], _said(one)) for one in said)], indent=indent)
 
 
 def _headline(console: Console, approval: Approval, indent: str, *, exact: bool) -> None:
@@ -145,6 +151,21 @@ def _effect(table: Mapping[str, Any]) -> str:
     return f"{table['table']} {', '.join(counted)}"
 
 
+def waits_for(approval: Approval) -> str:
+    """Whom a request still waits for, after the word "pending"; '' when it does not wait."""
+    if approval.status != "pending":
+        return ""
+    if approval.approved_by:
+        return f", approved by {', '.join(approval.approved_by)}; {approval.votes_needed} people must"
+    return f", for {approval.delegated_to} to decide" if approval.delegated_to else ""
+
+
+def _said(one: Mapping[str, Any]) -> str:
+    words = {"approve": "approved", "reject": "rejected", "edit": "edited", "respond": "answered"}
+    done = words.get(one["decision"], f"delegated it to {one['detail']}")
+    return f"{done}, via {one['via']}, {moment(one['created_at'])}{': ' + one['comment'] if one['comment'] else ''}"
+
+
 def _details(approval: Approval) -> list[tuple[str, object]]:
     pairs: list[tuple[str, object]] = [("asked by", f"{approval.requested_by}, {ago(approval.created_at)}")]
     if approval.status == "pending":
@@ -155,6 +176,15 @@ def _details(approval: Approval) -> list[tuple[str, object]]:
         )
     if approval.comment:
         pairs.append(("comment", approval.comment))
+    if approval.response:
+        pairs.append(("answer", approval.response))
+    if waits_for(approval):
+        pairs.append(("waits", waits_for(approval).strip(", ")))
+    if approval.replaces:
+        pairs.append(("in the place of", approval.replaces))
+    if approval.permission_id:
+        pairs.append(("permission", approval.permission_id))
+    pairs.append(("binding", approval.binding))
     if approval.preview and approval.preview.get("lock"):
         pairs.append(("strongest lock", approval.preview["lock"]))
     if approval.thread_id:

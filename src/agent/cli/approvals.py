@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
     from agent.runtime import Runtime
     from agent.types import ToolResult
 
-app = group("Actions that wait for a human: list, show, approve, reject.")
+app = group("Actions that wait for a human: list, show, and every decision.")
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The approval's number.")]
+SeenOption = Annotated[
+    str | None,
+    typer.Option("--binding", metavar="HASH", help="What `show` named: decide about exactly that, or nothing."),
+]
 CommentOption = Annotated[str | None, typer.Option("--comment", "-m", metavar="TEXT", help="Why; the asker reads it.")]
 
 
@@ -54,31 +59,133 @@ def show_one(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
     from agent.cli.approval_view import show_approval
     from agent.cli.render import print_json, stdout
 
-    found = run(lambda runtime: human_approval_queue.get(approval_id, runtime=runtime))
+    async def look(runtime: Runtime) -> tuple[Approval, list[dict[str, Any]]]:
+        found = await human_approval_queue.view(approval_id, runtime=runtime)
+        return found, await human_approval_queue.decisions(approval_id, runtime=runtime)
+
+    found, said = run(look)
     if as_json:
-        print_json(found.as_dict())
+        print_json({**found.as_dict(), "decisions": said})
     else:
-        show_approval(stdout(), found, whole=True)
+        show_approval(stdout(), found, whole=True, said=said)
 
 
 @app.command(
-    "approve", epilog=examples("agent approvals approve 7", 'agent approvals approve 7 --comment "checked with Ana"')
-)
-def approve(approval_id: IdArgument, *, comment: CommentOption = None, as_json: JsonOption = False) -> None:
-    """Say yes: the action is executed now, once."""
-    _decide(approval_id, "approve", comment, as_json=as_json)
+    "approve",
+    epilog=examples(
+        "agent approvals approve 7", 'agent approvals approve 7 --comment "checked with Ana"',
+        "agent approvals approve 7 --always 8h", "agent approvals approve 7 --always 8h --keep 1",
+    ),
+)  # fmt: skip
+def approve(
+    approval_id: IdArgument,
+    *,
+    comment: CommentOption = None,
+    always: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Also allow more of the same for this long (30m, 8h, 7d), as far as this one goes."
+        ),
+    ] = None,
+    keep: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="With --always: the n-th constant of the statement stays as it is."),
+    ] = None,
+    free: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="With --always, for other tools: this argument may differ.")
+    ] = None,
+    binding: SeenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say yes: the action is executed now, once. Where several people must, with the last of them."""
+    from agent.cli.text import seconds_in
+    from agent.errors import InvalidInput
+    from agent.execution.patterns import Always
+
+    if always is None and (keep or free):
+        raise InvalidInput("--keep and --free say what may differ later: give --always with a time too.")
+    more = Always(seconds=seconds_in(always), keep=tuple(keep or ()), free=tuple(free or ())) if always else None
+    _decide(approval_id, "approve", as_json=as_json, comment=comment, binding=binding, always=more)
 
 
 @app.command("reject", epilog=examples('agent approvals reject 7 --comment "not this client"'))
-def reject(approval_id: IdArgument, *, comment: CommentOption = None, as_json: JsonOption = False) -> None:
+def reject(
+    approval_id: IdArgument, *, comment: CommentOption = None, binding: SeenOption = None, as_json: JsonOption = False
+) -> None:
     """Say no, for good: the action is never executed."""
-    _decide(approval_id, "reject", comment, as_json=as_json)
+    _decide(approval_id, "reject", as_json=as_json, comment=comment, binding=binding)
 
 
-def _decide(approval_id: int, decision: Decision, comment: str | None, *, as_json: bool) -> None:
+@app.command(
+    "edit",
+    epilog=examples(
+        """agent approvals edit 7 --sql "UPDATE clients SET status = 'paused' WHERE id = 5\"""",
+        """agent approvals edit 7 --arguments '{"client_id": 5, "status": "paused"}'""",
+    ),
+)
+def edit(
+    approval_id: IdArgument,
+    *,
+    sql: Annotated[str | None, typer.Option(metavar="SQL", help="The statement, for execute_sql.")] = None,
+    arguments: Annotated[
+        str | None, typer.Option(metavar="JSON", help="All arguments of the tool, as a JSON object.")
+    ] = None,
+    comment: CommentOption = None,
+    binding: SeenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve other arguments of the same tool. What goes beyond what was shown waits for a second look."""
+    from agent.cli.text import json_object
+    from agent.errors import InvalidInput
+
+    if (sql is None) == (arguments is None):
+        raise InvalidInput("Give either --sql or --arguments.")
+    given = {"sql": sql} if arguments is None else json_object(arguments)
+    _decide(approval_id, "edit", as_json=as_json, comment=comment, binding=binding, arguments=given)
+
+
+@app.command("answer", epilog=examples('agent approvals answer 7 "Ana has done it by hand."'))
+def answer(
+    approval_id: IdArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the model is told, as a human's answer.")],
+    *,
+    comment: CommentOption = None,
+    binding: SeenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer in the tool's place: nothing is executed, and the model goes on with your text."""
+    _decide(approval_id, "respond", as_json=as_json, comment=comment, binding=binding, response=text)
+
+
+@app.command("delegate", epilog=examples("agent approvals delegate 7 ana"))
+def delegate(
+    approval_id: IdArgument,
+    to: Annotated[str, typer.Argument(metavar="NAME", help="Who is to decide; see `agent people list`.")],
+    *,
+    comment: CommentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Leave the decision to somebody else; an admin may still take it."""
+    _decide(approval_id, "delegate", as_json=as_json, comment=comment, delegate_to=to)
+
+
+@app.command("reopen", epilog=examples("agent approvals reopen 7"))
+def reopen(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
+    """Ask again what nobody answered in time, with a fresh preview, as a new request."""
+    from agent.cli.approval_view import show_approval
+    from agent.cli.render import print_json, stdout
+
+    found = run(lambda runtime: _reopened(runtime, approval_id))
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        show_approval(stdout(), found)
+
+
+def _decide(approval_id: int, decision: Decision, *, as_json: bool, **said: Any) -> None:
     from agent.cli.render import print_json
 
-    approval, result = run(lambda runtime: _decided(runtime, approval_id, decision, comment))
+    approval, result = run(lambda runtime: _decided(runtime, approval_id, decision, said))
     if as_json:
         print_json({"approval": approval.as_dict(), "result": result})
     else:
@@ -96,28 +203,42 @@ async def _listed(runtime: Runtime, limit: int, *, everything: bool) -> tuple[li
     if everything:
         return await human_approval_queue.history(limit, runtime=runtime), unknown
     pending = await human_approval_queue.get_pending_approvals(runtime=runtime)
-    return [await human_approval_queue.get(one["id"], runtime=runtime) for one in pending[:limit]], unknown
+    return [await human_approval_queue.view(one["id"], runtime=runtime) for one in pending[:limit]], unknown
 
 
 async def _decided(
-    runtime: Runtime, approval_id: int, decision: Decision, comment: str | None
+    runtime: Runtime, approval_id: int, decision: Decision, said: Mapping[str, Any]
 ) -> tuple[Approval, ToolResult | None]:
     """Take the decision and, where the row is to be executed, execute it as its winner."""
     from agent.approval.human_approval import human_approval_queue
     from agent.execution.safe_executor import safe_executor
 
-    approval = await human_approval_queue.decide(approval_id, decision, via="cli", comment=comment, runtime=runtime)
-    if approval.status != "approved" or not approval.executable:
-        return approval, None
-    return approval, await safe_executor.run_approved(approval_id, runtime=runtime)
+    decided = await safe_executor.decide(approval_id, decision, via="cli", runtime=runtime, **said)
+    result = None
+    if decided.status == "approved" and decided.executable:
+        result = await safe_executor.run_approved(decided.id, runtime=runtime)
+    return await human_approval_queue.view(decided.id, runtime=runtime), result
+
+
+async def _reopened(runtime: Runtime, approval_id: int) -> Approval:
+    from agent.approval.human_approval import human_approval_queue
+    from agent.execution.safe_executor import safe_executor
+
+    reopened = await safe_executor.reopen(approval_id, runtime=runtime)
+    return await human_approval_queue.view(reopened.id, runtime=runtime)
 
 
 def _show_outcome(approval: Approval, result: ToolResult | None) -> None:
+    from agent.cli.approval_view import show_approval, waits_for
     from agent.cli.conversation import show_step
     from agent.cli.render import say, stdout
 
     console = stdout()
-    say(console, f"Approval {approval.id} is {approval.status}.")
+    if approval.status == "pending" and approval.replaces is not None and not approval.approved_by:
+        show_approval(console, approval)
+        say(console, f"agent approvals approve {approval.id}   approves it as it is shown now", "dim")
+        return
+    say(console, f"Approval {approval.id} is {approval.status}{waits_for(approval)}.")
     if result is not None:
         show_step(console, result.get("sql") or approval.action, result)
     if approval.thread_id:

@@ -11,7 +11,21 @@ from typing import Annotated
 
 import typer
 
-from agent.cli import approvals, audit, chat, control, database, demo, executions, knowledge, memory, status, threads
+from agent.cli import (
+    approvals,
+    audit,
+    chat,
+    control,
+    database,
+    demo,
+    executions,
+    knowledge,
+    memory,
+    people,
+    permissions,
+    status,
+    threads,
+)
 from agent.cli.commands import Commands, Root, examples
 
 _EXIT_CODES = """
@@ -68,6 +82,8 @@ app.command(
 app.add_typer(memory.app, name="memory", rich_help_panel=_KNOW)
 
 app.add_typer(approvals.app, name="approvals", rich_help_panel=_WATCH)
+app.add_typer(permissions.app, name="permissions", rich_help_panel=_WATCH)
+app.add_typer(people.app, name="people", rich_help_panel=_WATCH)
 app.add_typer(executions.app, name="executions", rich_help_panel=_WATCH)
 app.add_typer(audit.app, name="audit", rich_help_panel=_WATCH)
 app.command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.chat import ChatEvent, chat
@@ -13,9 +13,11 @@ from agent.cli.approval_view import show_approval
 from agent.cli.conversation import Display, show_turn
 from agent.cli.prompt import Prompt
 from agent.cli.render import ASKS, INDENT, print_json, say, show_error, stderr, stdout
-from agent.cli.text import one_line
+from agent.cli.text import json_object, one_line, seconds_in
 from agent.cli.threads import show_threads
-from agent.errors import AgentError, AlreadyDecided, UserError
+from agent.errors import AgentError, AlreadyDecided, InvalidInput, ModelError, PolicyError, UserError
+from agent.execution.patterns import Always
+from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime
 from agent.threads import threads
 
@@ -28,6 +30,14 @@ _HELP = """\
 /help         this list
 /quit         leave (or Ctrl-D)
 Ctrl-C        stop the running turn"""
+
+_HOW_TO_DECIDE = """\
+yes      does it now
+no       never; you are asked why
+edit     other arguments for the same tool
+answer   your text in the tool's place; nothing is done
+always 8h   yes, and more of the same unasked for that long
+later    (or Enter) leaves it waiting"""
 
 Result = TypeVar("Result")
 
@@ -142,36 +152,76 @@ class Session:
         return True
 
     async def _decide(self, approval: Approval) -> bool:
-        assert self._prompt is not None  # noqa: S101  # only called where somebody decides
+        """Ask until this request (or what an edit makes of it) is decided; False when it was put off."""
         while True:
             try:
-                said = self._prompt.read(f"{INDENT}Approve? yes / no / later {ASKS}", colour=self._coloured)
-                comment = self._reason() if said is not None and said.strip().lower() in {"n", "no"} else None
+                word = self._read("Approve? yes / no / edit / later")
+                said = self._said(word, approval)
             except KeyboardInterrupt:
                 self._console.print()
                 return False
-            word = "" if said is None else said.strip().lower()
-            if word in {"", "l", "later"}:
+            if said is None:
                 return False
-            if word in {"y", "yes", "n", "no"}:
-                break
-            say(self._console, "yes does it now, no never; later (or Enter) leaves it waiting.", "dim", indent=INDENT)
-        try:
-            await human_approval_queue.decide(
-                approval.id,
-                "approve" if word[0] == "y" else "reject",
-                via="cli",
-                comment=comment,
-                runtime=self._runtime,
-            )
-        except AlreadyDecided as error:
-            say(self._console, str(error), "yellow", indent=INDENT)
-        return True
+            if not said:
+                say(self._console, _HOW_TO_DECIDE, "dim", indent=INDENT)
+                continue
+            try:
+                decided = await safe_executor.decide(
+                    approval.id, via="cli", binding=approval.binding, runtime=self._runtime, **said
+                )
+            except AlreadyDecided as error:
+                say(self._console, str(error), "yellow", indent=INDENT)
+                return True
+            except (PolicyError, UserError, ModelError) as error:
+                say(self._console, str(error), "yellow", indent=INDENT)
+                continue
+            if decided.status != "pending":
+                return True
+            approval = await human_approval_queue.view(decided.id, runtime=self._runtime)
+            if said["decision"] != "edit" or approval.approved_by:  # somebody else must decide
+                return False
+            show_approval(self._console, approval, indent=INDENT)
 
-    def _reason(self) -> str | None:
+    def _said(self, word: str, approval: Approval) -> dict[str, Any] | None:
+        """What was said to a request, for `safe_executor.decide`; None is later, nothing is no decision."""
+        match word.lower():
+            case "" | "l" | "later":
+                return None
+            case "y" | "yes":
+                return {"decision": "approve"}
+            case "n" | "no":
+                return {"decision": "reject", "comment": self._read("Why? (may be empty)") or None}
+            case "e" | "edit":
+                return self._edited(approval)
+            case "a" | "answer":
+                text = self._read("What is the tool's answer?")
+                return {"decision": "respond", "response": text} if text else {}
+            case _:
+                return self._always(word)
+
+    def _edited(self, approval: Approval) -> dict[str, Any]:
+        by_sql = set(approval.arguments) == {"sql"}
+        text = self._read("The statement instead:" if by_sql else "All arguments instead, as JSON:")
+        if not text:
+            return {}
+        try:
+            return {"decision": "edit", "arguments": {"sql": text} if by_sql else json_object(text)}
+        except InvalidInput as error:
+            say(self._console, str(error), "yellow", indent=INDENT)
+            return {}
+
+    def _always(self, word: str) -> dict[str, Any]:
+        first, _, time = word.partition(" ")
+        try:
+            return {"decision": "approve", "always": Always(seconds=seconds_in(time))} if first == "always" else {}
+        except InvalidInput as error:
+            say(self._console, str(error), "yellow", indent=INDENT)
+            return {}
+
+    def _read(self, question: str) -> str:
         assert self._prompt is not None  # noqa: S101  # only called where somebody decides
-        said = self._prompt.read(f"{INDENT}Why? (may be empty) {ASKS}", colour=self._coloured)
-        return said.strip() or None if said else None
+        said = self._prompt.read(f"{INDENT}{question} {ASKS}", colour=self._coloured)
+        return (said or "").strip()
 
     def _say_how_to_decide(self, asked: Sequence[Approval]) -> None:
         console = self._console if self._interactive else stderr()

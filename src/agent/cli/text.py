@@ -10,10 +10,14 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agent.errors import InvalidInput
 
 _JOINERS = "\u200c\u200d"  # zero width (non-)joiner: Persian words and emoji are made with them
 _HOSTILE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 _PLAIN = re.compile(r"[ -~\n]*", re.ASCII)
+_TIME = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
@@ -71,6 +75,27 @@ def ago(value: datetime, *, now: datetime | None = None) -> str:
 def left(value: datetime, *, now: datetime | None = None) -> str:
     """How long until `value`: `4 min`, `moments`."""
     return _span(value - (now or datetime.now(UTC)) + timedelta(seconds=30))
+
+
+def seconds_in(text: str) -> float:
+    """The seconds of `45s`, `30m`, `8h` or `7d`. Raises `InvalidInput`."""
+    found = _TIME.fullmatch(text.strip().lower())
+    if found is None:
+        raise InvalidInput(f"{text!r} is not a time: write 45s, 30m, 8h or 7d.")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[found[2]]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object that somebody typed. Raises `InvalidInput`."""
+    import json
+
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"That is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise InvalidInput('Write a JSON object, such as {"client_id": 5}.')
+    return value
 
 
 def _span(difference: timedelta) -> str:

@@ -46,7 +46,10 @@ def trouble(result: Mapping[str, Any]) -> str:
 
 
 def changed(result: Mapping[str, Any], what: str) -> str:
-    """The outcome of a change."""
+    """The outcome of a change; a human may have answered it, or have changed what was done."""
+    message = str(result.get("message") or "")
+    if result.get("status") == "answered" or message.startswith("A human changed"):
+        return message
     count = result.get("row_count")
     if count == 0:
         return f"Nothing was changed: no row matches ({what})."

@@ -1,0 +1,59 @@
+"""`agent permissions`: what was allowed in advance by `agent approvals approve --always`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.commands import JsonOption, LimitOption, examples, group
+from agent.cli.running import run
+
+if TYPE_CHECKING:
+    from agent.approval.permissions import Permission
+
+app = group("What is always allowed, until when, and how often it was used: list, revoke.")
+
+
+@app.command("list", epilog=examples("agent permissions", "agent permissions list --json"))
+def list_permissions(*, limit: LimitOption = 50, as_json: JsonOption = False) -> None:
+    """Permissions, the newest first. `agent approvals list --all` shows each use."""
+    from agent.approval.permissions import permissions
+    from agent.cli.render import listing, print_json, stdout
+
+    found = run(lambda runtime: permissions.list_permissions(limit, runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    columns = ("id", "state", "for", "by", "used", "most", "what")
+    rows = [(one.id, _state(one), one.granted_to, one.granted_by, one.uses, _most(one), one.sentence) for one in found]
+    listing(stdout(), columns, rows, empty="Nothing is always allowed.")
+
+
+@app.command("revoke", epilog=examples("agent permissions revoke 3"))
+def revoke(
+    permission_id: Annotated[int, typer.Argument(metavar="ID", help="The permission's number.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """From now on it allows nothing, in any process."""
+    from agent.approval.permissions import permissions
+    from agent.cli.render import print_json, say, stdout
+
+    run(lambda runtime: permissions.revoke(permission_id, runtime=runtime))
+    if as_json:
+        print_json({"revoked": permission_id})
+    else:
+        say(stdout(), f"Permission {permission_id} is revoked.")
+
+
+def _state(one: Permission) -> str:
+    from agent.cli.text import left
+
+    return f"{left(one.expires_at)} left" if one.state == "open" else one.state
+
+
+def _most(one: Permission) -> str:
+    from agent.cli.text import count
+
+    return f"{one.risk_ceiling}, {count(one.most_rows, 'row')}"
