@@ -41,8 +41,8 @@ from agent.errors import (
     PolicyError,
     UserError,
 )
+from agent.execution import registry
 from agent.execution.controls import controls
-from agent.execution.execution_tools import tool_specs
 from agent.execution.safe_executor import safe_executor
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.providers.model_stream import tokens_of
@@ -278,7 +278,7 @@ async def _ask_model(
     state: State, transcript: Transcript, *, last: bool, config: RunnableConfig, runtime: Runtime
 ) -> ModelAnswer:
     client = runtime.chat_client()
-    tools = [] if last else tool_specs()
+    tools = [] if last else await registry.specs(runtime=runtime)
     messages = _model_messages(state, transcript, last=last, runtime=runtime)
     answer = await client.answer(messages, tools, config=config)
     if not (answer.message.text.strip() or answer.message.tool_calls or answer.message.invalid_tool_calls):
@@ -308,8 +308,7 @@ def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime
 
 async def _collect_outcome(call: StoredCall, runtime: Runtime) -> int | None:
     """Store what came of a call that asked a human; while nobody has decided, the request that waits."""
-    assert call.approval_id is not None  # noqa: S101  # a waiting call has its row
-    result = await safe_executor.run_approved(call.approval_id, runtime=runtime)
+    result = await safe_executor.outcome_of(call, runtime=runtime)
     if result.get("status") in UNFINISHED:
         return result["approval_id"]
     await threads.call_done(call.key, result, runtime=runtime)

@@ -10,15 +10,22 @@ from typing import Any
 from langchain_core.tools import BaseTool, StructuredTool
 
 from agent.errors import AgentError
+from agent.execution import registry
 from agent.execution.execution_tools import tool_specs
 from agent.execution.safe_executor import safe_executor
-from agent.runtime import Runtime
+from agent.runtime import Runtime, current_runtime
 from agent.types import ToolResult, ToolSpec
 
 
 def langchain_tools(*, runtime: Runtime | None = None) -> list[BaseTool]:
-    """One LangChain tool for each of ours; results are `ToolResult` dictionaries, also of failures."""
+    """One LangChain tool for each built-in one; results are `ToolResult` dictionaries, also of failures."""
     return [_tool(spec, runtime) for spec in tool_specs()]
+
+
+async def all_langchain_tools(*, runtime: Runtime | None = None) -> list[BaseTool]:
+    """`langchain_tools`, and those that the agent has made so far."""
+    runtime = runtime or await current_runtime()
+    return [_tool(spec, runtime) for spec in await registry.specs(runtime=runtime)]
 
 
 def _tool(spec: ToolSpec, runtime: Runtime | None) -> BaseTool:

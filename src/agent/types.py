@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypedDict
 
 Login = Literal["agent_app", "agent_assessor", "agent_reader", "agent_actor"]
@@ -61,6 +61,10 @@ class ToolResult(TypedDict, total=False):
     execution_id: int
 
 
+# Ordinals of the calls that the code of a tool makes begin here; a round has fewer calls than this.
+_HOST_CALLS = 1000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallKey:
     """The identity of one tool call: ours, never the model's or a client's."""
@@ -69,6 +73,17 @@ class CallKey:
     turn: int
     round: int
     ordinal: int
+
+    def host_call(self, number: int) -> CallKey:
+        """The key of the `number`-th call (from 1) that the code of this call's tool makes."""
+        return replace(self, ordinal=_HOST_CALLS * (self.ordinal + 1) + number)
+
+    @property
+    def made_by(self) -> CallKey | None:
+        """The call whose tool's code made this one; None for a call of the model's."""
+        if self.ordinal < _HOST_CALLS:
+            return None
+        return replace(self, ordinal=self.ordinal // _HOST_CALLS - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -303,7 +303,8 @@ async def test_a_preview_of_very_wide_rows_is_cut_and_still_asks(demo_runtime: R
 async def test_tools_are_described_by_their_own_schemas() -> None:
     specs = {spec.name: spec for spec in tool_specs()}
     assert set(specs) == {
-        "execute_sql", "query_data", "update_client_status", "describe_schema", "search_memory", "remember", "send_email",
+        "execute_sql", "undo_change", "query_data", "update_client_status", "describe_schema", "search_memory", "remember",
+        "send_email", "create_new_tool",
     }  # fmt: skip
     assert all(spec.parameters["additionalProperties"] is False for spec in specs.values())
 

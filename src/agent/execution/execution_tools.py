@@ -14,12 +14,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import InvalidArguments, UnknownTool
-from agent.execution import client_status, queries_from_data, send_email, undo
+from agent.execution import client_status, http_get, queries_from_data, send_email, tool_making, undo
 from agent.execution.heard import heard_by, trust_of
+from agent.execution.json_schema import ArgumentSchema
 from agent.execution.proposals import Outside
 from agent.execution.tool_arguments import (
+    CreateNewTool,
     DescribeSchema,
     ExecuteSql,
+    HttpGet,
     QueryData,
     Remember,
     SearchMemory,
@@ -30,24 +33,30 @@ from agent.execution.tool_arguments import (
 from agent.runtime import Runtime
 from agent.types import CallKey, ToolResult, ToolSpec
 
-__all__ = ["Tool", "tool_named", "tool_specs"]
+__all__ = ["Tool", "is_built_in", "tool_named", "tool_specs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One tool: `statement` makes SQL from checked arguments, `run` does the work, or `outside` says how. One of them is set."""
+    """One tool: `statement` makes SQL from checked arguments, `run` does the work, or `outside` says how. One of them is set.
+
+    One that `pauses` may come back with status "waiting", and goes on when it is run again under the same call.
+    """
 
     name: str
     description: str
-    arguments: type[BaseModel]
+    arguments: type[BaseModel] | ArgumentSchema
     statement: Callable[[Any, Runtime], Awaitable[str]] | None = None
     run: Callable[[Any, Runtime, CallKey | None], Awaitable[ToolResult]] | None = None
     outside: Outside | None = None
     # Its statement is made of what was kept and not of its arguments: long, flat, and of values that were there before.
     from_kept_rows: bool = False
+    pauses: bool = False
 
-    def check(self, arguments: Mapping[str, Any]) -> BaseModel:
+    def check(self, arguments: Mapping[str, Any]) -> Any:
         """The arguments, validated. Raises `InvalidArguments` with text for the model."""
+        if isinstance(self.arguments, ArgumentSchema):
+            return self.arguments.check(self.name, arguments)
         try:
             return self.arguments.model_validate(dict(arguments), strict=True)
         except ValidationError as error:
@@ -63,7 +72,10 @@ class Tool:
     @property
     def spec(self) -> ToolSpec:
         """The tool as the model sees it."""
-        schema = self.arguments.model_json_schema()
+        if isinstance(self.arguments, ArgumentSchema):
+            schema = self.arguments.as_dict
+        else:
+            schema = self.arguments.model_json_schema()
         return ToolSpec(name=self.name, description=self.description, parameters=schema)
 
 
@@ -159,19 +171,35 @@ _TOOLS = (
         arguments=SendEmail,
         outside=send_email.OUTSIDE,
     ),
+    Tool(
+        name="create_new_tool",
+        description=(
+            "Make a tool of your own from Python code, for this and later conversations; the same name again makes a new version. "
+            "Its tests run first, then a human is shown the code."
+        ),
+        arguments=CreateNewTool,
+        outside=tool_making.OUTSIDE,
+    ),
 )
-_BY_NAME = {tool.name: tool for tool in _TOOLS}
+# For the code of created tools only: it refuses a model's calls, and a model is not shown it.
+_FOR_CODE = (Tool(name="http_get", description="Fetch a page over https.", arguments=HttpGet, run=http_get.fetch),)
+_BY_NAME = {tool.name: tool for tool in (*_TOOLS, *_FOR_CODE)}
 
 
 @cache
 def tool_specs() -> list[ToolSpec]:
-    """Every tool as the model sees it."""
+    """Every built-in tool as the model sees it; `registry.specs` has the created ones too."""
     return [tool.spec for tool in _TOOLS]
 
 
+def is_built_in(name: str) -> bool:
+    """Whether there is a tool of that name without anybody having made it."""
+    return isinstance(name, str) and name in _BY_NAME
+
+
 def tool_named(name: str) -> Tool:
-    """The tool of that name. Raises `UnknownTool` with text for the model."""
+    """The built-in tool of that name. Raises `UnknownTool` with text for the model."""
     tool = _BY_NAME.get(name) if isinstance(name, str) else None
     if tool is None:
-        raise UnknownTool(f"There is no tool {str(name)[:100]!r}. The tools are: {', '.join(_BY_NAME)}.")
+        raise UnknownTool(f"There is no tool {str(name)[:100]!r}. The tools are: {', '.join(t.name for t in _TOOLS)}.")
     return tool

@@ -135,6 +135,14 @@ class Executions:
         _log.warning("execution_settled", execution_id=found.id, status=row["status"], by=who.name)
         return Execution.from_row(row)
 
+    async def made_by(self, execution: Execution, *, runtime: Runtime | None = None) -> list[Execution]:
+        """What the code of a created tool called in this execution, in order."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            values = {"tenant_id": runtime.tenant_id, "id": execution.id}
+            rows = await (await conn.execute(_QUERIES["made_by"], values)).fetchall()
+        return [Execution.from_row(row) for row in rows]
+
 
 executions = Executions()
 

@@ -313,6 +313,13 @@ SELECT * FROM settled
 SELECT count(*) AS number FROM agents.agent_execution_log
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND status = 'unknown'
 
+-- made_by: what the code of a created tool called; the keys of its calls follow from its own (CallKey.host_call)
+SELECT c.* FROM agents.agent_execution_log e
+  JOIN agents.agent_execution_log c USING (tenant_id, thread_id, turn, round)
+ WHERE e.tenant_id = %(tenant_id)s AND e.id = %(id)s AND e.ordinal < 1000
+   AND c.ordinal BETWEEN 1000 * (e.ordinal + 1) + 1 AND 1000 * (e.ordinal + 1) + 999
+ ORDER BY c.ordinal, c.id
+
 -- recent: the newest first
 SELECT * FROM agents.agent_execution_log
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s

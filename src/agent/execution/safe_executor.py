@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import structlog
@@ -34,7 +35,7 @@ from agent.errors import (
     PolicyError,
     UnknownTool,
 )
-from agent.execution import deciding, effects
+from agent.execution import deciding, effects, registry, tool_runs
 from agent.execution.always_allowed import permission_for
 from agent.execution.catalog import facts_of
 from agent.execution.controls import ControlState, allow, controls
@@ -184,9 +185,12 @@ class SafeExecutor:
             if isinstance(plan, AgentError):
                 raise plan
             assessment = plan.assessment
+            request = _keyed(request, plan)
             if plan.writes and assessment.verdict != "refuse":
                 return await self._propose(plan, request, runtime)
-            result = await _run(plan, request, runtime)
+            result = await self._run(plan, request, runtime)
+            if result.get("status") in UNFINISHED:
+                return result
         except AgentError as error:
             # Another run of this call may be further: what it was told to do, and did, is no error.
             if (first := await _asked(request.call, runtime)) is not None:
@@ -204,6 +208,32 @@ class SafeExecutor:
             raise
         result["execution_id"] = await _record(request, assessment, result, runtime)
         return result
+
+    async def _run(self, plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
+        """The result of what needs no approval; a tool that pauses for one goes on when a human has decided."""
+        if plan.tool.pauses and not request.require_approval:
+            raise _needs_approval("Its code may do what is asked about.")
+        result = await _run(plan, request, runtime)
+        while result.get("status") in UNFINISHED and request.wait:
+            await human_approval_queue.wait(result["approval_id"], runtime=runtime)
+            result = await _run(plan, request, runtime)
+        if result.get("status") in UNFINISHED and request.call is not None:
+            await threads.call_waits(request.call, result["approval_id"], runtime=runtime)
+        return result
+
+    async def outcome_of(self, call: StoredCall, *, runtime: Runtime | None = None) -> ToolResult:
+        """What came of a stored call that waits for a human; the code of a created tool goes on with what was decided."""
+        runtime = runtime or await current_runtime()
+        assert call.approval_id is not None  # noqa: S101  # a waiting call has its row
+        if not await tool_runs.is_under_way(call.key, runtime=runtime):
+            return await self.run_approved(call.approval_id, runtime=runtime)
+        heard = await heard_by(call.key, runtime=runtime)
+        request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, heard=heard)
+        plan, switches = await _plan_or_error(request, runtime), await controls.state(runtime=runtime)
+        try:
+            return await self._execute(request, plan, asked=None, switches=switches, runtime=runtime)
+        except OperatorError as error:  # recorded as the call's outcome; the turn goes on
+            return _error_result(error)
 
     async def run_approved(self, approval_id: int, *, runtime: Runtime | None = None) -> ToolResult:
         """Execute an approved row exactly once, whoever calls and how often; else say what the row says.
@@ -341,6 +371,13 @@ async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
     return await human_approval_queue.of_call(call, runtime=runtime) if call else None
 
 
+def _keyed(request: _Request, plan: _Plan) -> _Request:
+    """A tool that pauses is found again by its call's key: outside of a conversation it gets one of its own."""
+    if request.call is not None or not plan.tool.pauses:
+        return request
+    return replace(request, call=CallKey(thread_id=f"tool-{uuid4().hex[:12]}", turn=0, round=0, ordinal=0))
+
+
 async def _plan_or_error(request: _Request, runtime: Runtime) -> _Plan | AgentError:
     """What the action is, or why it cannot be done; the error is a value because it is to be recorded first."""
     try:
@@ -384,7 +421,7 @@ def _with_origins(shown: Mapping[str, Any], origins: Sequence[str]) -> Mapping[s
 
 
 async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, call: CallKey | None = None) -> _Plan:
-    tool = tool_named(action)
+    tool = await registry.find(action, runtime=runtime)
     if not isinstance(arguments, Mapping):
         raise InvalidArguments(f"{action} takes an object with its arguments, not {type(arguments).__name__}.")
     try:
@@ -570,7 +607,7 @@ async def _record(
     arguments = request.arguments if isinstance(request.arguments, Mapping) else {"arguments": request.arguments}
     if secret_in(arguments, request.heard.secrets):
         arguments = {}
-    return await record(
+    number = await record(
         request.action,
         arguments,
         assessment=assessment,
@@ -581,3 +618,6 @@ async def _record(
         duration_ms=(time.monotonic() - request.started) * 1000,
         runtime=runtime,
     )
+    if final and request.call is not None and not registry.is_built_in(request.action):
+        await tool_runs.forget(request.call, runtime=runtime)
+    return number

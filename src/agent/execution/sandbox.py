@@ -31,6 +31,7 @@ import structlog
 from agent.errors import SandboxUnavailable
 from agent.runtime import Runtime
 from agent.settings import Settings
+from agent.storable import storable, storable_json
 
 _log = structlog.get_logger(__name__)
 
@@ -196,9 +197,9 @@ class Run:
             "calls": calls, **self._common(functions),
         })  # fmt: skip
 
-    async def check(self, code: str, stubs: str) -> Event:
-        """Whether the code is one function `run`, and well typed."""
-        return await self._exchange({"do": "check", "code": code, "stubs": stubs, **self._common(())})
+    async def check(self, code: str, stubs: str, calls: str) -> Event:
+        """Whether the code is one function `run`, and well typed, also as `calls` call it. Of the code, only `run` is not executed."""
+        return await self._exchange({"do": "check", "code": code, "stubs": stubs, "calls": calls, **self._common(())})
 
     async def answer(self, answer: Mapping[str, Any]) -> Event:
         """Give the host function's answer: {"value": ...} or {"error": text}."""
@@ -339,7 +340,7 @@ def _event(frame: Mapping[str, Any], functions: Sequence[str], limits: Limits) -
     match frame:
         case {"is": "done", "text": str() as text, "printed": str() as printed} if len(text) <= limits.text:
             try:
-                return Finished(value=_json(text), printed=printed[: limits.printed])
+                return Finished(value=_json(text), printed=storable(printed)[: limits.printed])
             except (ValueError, RecursionError) as error:
                 return Failure(kind="error", text=f"What it returned is not JSON: {error}")
         case {"is": "call", "name": str() as name, "text": str() as text} if (
@@ -354,12 +355,12 @@ def _event(frame: Mapping[str, Any], functions: Sequence[str], limits: Limits) -
             "kind": "syntax" | "typing" | "error" | "limit" | "protocol" as kind,
             "text": str() as text,
         }:
-            return Failure(kind=kind, text=text[:4_000])
+            return Failure(kind=kind, text=storable(text)[:4_000])
     return Failure(kind="protocol", text="The tool's process said what it may not say; it was ended.")
 
 
 def _json(text: str) -> Any:
-    return json.loads(text, parse_constant=_not_json)
+    return storable_json(json.loads(text, parse_constant=_not_json))
 
 
 def _not_json(name: str) -> Any:

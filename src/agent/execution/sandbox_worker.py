@@ -110,7 +110,7 @@ class Worker:
         """Whether the code is what a tool is: one function `run`, well typed."""
         _check_shape(request["code"])
         options = {"type_check": True, "type_check_stubs": request["stubs"], "type_check_format": "concise"}
-        code = f"{request['code']}\n\n'null'\n"
+        code = f"{request['code']}\n{request['calls']}\n'null'\n"
         with self._session(request, **options) as session:
             return self._drive(session, request, lambda out: session.feed_start(code, print_callback=out))
 

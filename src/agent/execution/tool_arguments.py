@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+CREATED_NAME = re.compile(r"^[a-z][a-z0-9_]{2,47}$")
 Scalar = str | int | float | bool
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "like", "ilike", "in", "between", "is_null", "not_null"]
 
@@ -72,3 +74,52 @@ class SendEmail(_Arguments):
     cc: list[str] = Field(default_factory=list, max_length=20)
     subject: str = Field(min_length=1, max_length=200)
     body: str = Field(min_length=1, max_length=50_000, description="Plain text.")
+
+
+class HttpGet(_Arguments):
+    url: str = Field(max_length=2_000, description="https://, at a host that the tool lists.")
+
+
+class FakeAnswer(_Arguments):
+    function: str = Field(max_length=50, description="The host function that the code calls next in this test.")
+    value: Any = Field(None, description="What it returns.")
+    error: str | None = Field(None, max_length=1_000, description="Instead: the error that it raises.")
+
+
+class ToolTest(_Arguments):
+    arguments: dict[str, Any] = Field(default_factory=dict, description="With which `run` is called.")
+    expected: Any = Field(None, description="What it must return.")
+    code: str | None = Field(
+        None,
+        max_length=5_000,
+        description="Instead of arguments and expected: statements with asserts, such as `assert run(a=1) == 2`.",
+    )
+    answers: list[FakeAnswer] = Field(
+        default_factory=list, max_length=50, description="Of the host functions, in the order in which they are called."
+    )
+
+
+class CreateNewTool(_Arguments):
+    name: str = Field(pattern=CREATED_NAME.pattern, description="Lower case, digits and underscores.")
+    description: str = Field(
+        min_length=10, max_length=1_000, description="What it does and when to use it, for a model."
+    )
+    parameters: dict[str, Any] = Field(
+        description='JSON schema (draft 2020-12) of its arguments: {"type": "object", "properties": {...}, "required": [...]}.'
+    )
+    code: str = Field(
+        min_length=10,
+        max_length=20_000,
+        description=(
+            "Python with one function `run`, whose parameters are the arguments and whose result is JSON. Only json, re, math, "
+            "datetime and the like can be imported. Host functions are called by keyword and raise RuntimeError: query_data and "
+            "execute_sql return a dict with columns and rows, http_get(url=...) one with status and text."
+        ),
+    )
+    tests: list[ToolTest] = Field(min_length=1, max_length=20, description="They must pass before a human is asked.")
+    capabilities: list[str] = Field(
+        default_factory=list, max_length=20, description="The host functions that the code calls, by name."
+    )
+    hosts: list[str] = Field(
+        default_factory=list, max_length=20, description="Where http_get may go, as host or host:port."
+    )

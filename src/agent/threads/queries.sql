@@ -111,7 +111,7 @@ SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id
 -- call_waits: the call asked a human
 UPDATE agents.tool_calls SET status = 'waiting', approval_id = %(approval_id)s
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
-   AND status = 'stored'
+   AND status <> 'done'
 
 -- call_done: the call has its result; the first one stays
 UPDATE agents.tool_calls SET status = 'done', result = %(result)s, finished_at = now()

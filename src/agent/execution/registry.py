@@ -1,0 +1,48 @@
+"""Every tool that there is for a runtime: the built-in ones, and those that the agent made for this tenant and database."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from agent.errors import UnknownTool
+from agent.execution.created_tools import CreatedTool, created_tools
+from agent.execution.execution_tools import Tool, is_built_in, tool_named, tool_specs
+from agent.execution.tool_arguments import CREATED_NAME
+from agent.runtime import Runtime
+from agent.types import CallKey, ToolResult, ToolSpec
+
+__all__ = ["find", "is_built_in", "specs"]
+
+
+async def specs(*, runtime: Runtime) -> list[ToolSpec]:
+    """Every tool as the model sees it."""
+    made = await created_tools.active(runtime=runtime)
+    return [*tool_specs(), *(_tool(one).spec for one in made if not is_built_in(one.name))]
+
+
+async def find(name: str, *, runtime: Runtime) -> Tool:
+    """The tool of that name; a built-in one before any other. Raises `UnknownTool`, or `ActionRefused` for a changed one."""
+    if is_built_in(name):
+        return tool_named(name)
+    could_be = isinstance(name, str) and CREATED_NAME.fullmatch(name)
+    made = await created_tools.named(name, runtime=runtime) if could_be else None
+    if made is None:
+        names = ", ".join(spec.name for spec in await specs(runtime=runtime))
+        raise UnknownTool(f"There is no tool {str(name)[:100]!r}. The tools are: {names}.")
+    return _tool(made)
+
+
+def _tool(made: CreatedTool) -> Tool:
+    return Tool(
+        name=made.name, description=made.content.description, arguments=made.schema, run=partial(_run, made),
+        pauses=bool(made.content.capabilities),
+    )  # fmt: skip
+
+
+async def _run(made: CreatedTool, arguments: dict[str, Any], runtime: Runtime, call: CallKey | None) -> ToolResult:
+    from agent.execution.tool_runs import run_tool
+
+    # Only a tool that calls nothing comes without: nothing is kept under its key.
+    key = call or CallKey(thread_id="tool", turn=0, round=0, ordinal=0)
+    return await run_tool(made, arguments, call=key, runtime=runtime)

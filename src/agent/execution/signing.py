@@ -1,0 +1,42 @@
+"""Signatures with a key that the database does not hold: what it gives back is what was put in."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from agent.errors import ConfigurationError
+from agent.runtime import Runtime
+
+
+def sign(purpose: str, *parts: Any, runtime: Runtime) -> str:
+    """A signature over JSON values (and digests of bytes), good for `purpose` and this tenant only. Raises `ConfigurationError`."""
+    said = [
+        part.hex() if isinstance(part, bytes) else part for part in (runtime.tenant_id, runtime.database_id, *parts)
+    ]
+    return hmac.new(_key(purpose, runtime), json.dumps(said, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+
+
+def is_signed(signature: str | None, purpose: str, *parts: Any, runtime: Runtime) -> bool:
+    """Whether `signature` is the one that `sign` makes of the same."""
+    return signature is not None and hmac.compare_digest(signature, sign(purpose, *parts, runtime=runtime))
+
+
+def _key(purpose: str, runtime: Runtime) -> bytes:
+    keys: dict[str, bytes] = runtime.made.setdefault("signing keys", {})
+    if purpose not in keys:
+        keys[purpose] = hmac.new(_secret(runtime), f"learning-agent {purpose}".encode(), hashlib.sha256).digest()
+    return keys[purpose]
+
+
+def _secret(runtime: Runtime) -> bytes:
+    settings = runtime.settings
+    if settings.secret is not None:
+        return settings.secret.get_secret_value().encode()
+    if settings.embedded:
+        from agent.db import embedded
+
+        return embedded.read_or_make_secret(settings.home).encode()
+    raise ConfigurationError("Tools of the agent's making are signed with AGENT_SECRET: set it.")
