@@ -4,6 +4,16 @@
 -- key, which no database has, moves it to audit_log: with the next number of its tenant, and a code (HMAC-SHA256) over the
 -- entry and the code of the one before. Nobody may update or delete either; `agent audit verify` finds who did all the same.
 
+-- The settings by which processes decide what runs, who is asked and what may leave; changed when a process has others.
+create table agents.policy (
+  tenant_id   text primary key default agents.tenant(),
+  settings    jsonb not null,
+  changed_by  text not null,
+  changed_at  timestamptz not null default now()
+);
+call agents.isolate_tenants('agents.policy');
+grant select, insert, update on agents.policy to agent_app;
+
 create table agents.audit_unsealed (
   id         bigint generated always as identity primary key,
   tenant_id  text not null default agents.tenant(),
@@ -147,6 +157,7 @@ grant select on agents.audit_unsealed, agents.audit_log to agent_app;
 call agents.audit('agents.human_approval_queue', ignored => '{claim,claimed_until,reminded_at,escalated_at,attempts}');
 call agents.audit('agents.agent_execution_log');
 call agents.audit('agents.controls');
+call agents.audit('agents.policy', shown => '{settings}');
 call agents.audit('agents.people');
 call agents.audit('agents.permissions', shown => '{pattern}');
 call agents.audit('agents.approval_decisions');

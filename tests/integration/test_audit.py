@@ -88,9 +88,9 @@ async def test_an_untouched_log_is_whole(agent: Runtime) -> None:
     report = await audit_log.verify()
     assert report.findings == ()
     assert (report.effects, report.unsealed, report.adopted, dict(report.outside)) == (2, 0, 0, {})
-    # twice: asked, approved, by whom, begun, done; asked, rejected, by whom, and its row; a read; two switches
-    assert report.entries == 2 * 5 + 4 + 1 + 2
-    assert report.rows == 3 + 3 + 4 + 1
+    # the rules; twice: asked, approved, by whom, begun, done; asked, rejected, by whom, and its row; a read; two switches
+    assert report.entries == 1 + 2 * 5 + 4 + 1 + 2
+    assert report.rows == 1 + 3 + 3 + 4 + 1
     assert (await audit_log.verify(anchor=await audit_log.export())).whole
 
 
@@ -102,7 +102,7 @@ CLOSE_GAP = (
 SWAP = f"""{MOVE}; update {LOG} set sequence = 6 where sequence = 5; update {LOG} set sequence = 5 where sequence = 1006;
 update {LOG} set sequence = sequence - 1000 where sequence > 1000"""
 COPY = (
-    "insert into agents.audit_log select (jsonb_populate_record(l, '{\"sequence\": 18%s}')).* from agents.audit_log l"
+    "insert into agents.audit_log select (jsonb_populate_record(l, '{\"sequence\": 19%s}')).* from agents.audit_log l"
     " where sequence = 6"
 )
 ATTACKS = {
@@ -120,8 +120,8 @@ ATTACKS = {
     "removed first entries": (f"delete from {LOG} where sequence <= 3", "missing", 1),
     "a removed entry with its gap closed": (CLOSE_GAP, "changed", 5),
     "two entries in each other's place": (SWAP, "changed", 5),
-    "an entry twice": (COPY % "", "changed", 18),
-    "an entry sealed with another key": (COPY % ', "key_id": "abc"', "key", 18),
+    "an entry twice": (COPY % "", "changed", 19),
+    "an entry sealed with another key": (COPY % ', "key_id": "abc"', "key", 19),
 }  # fmt: skip
 
 
@@ -168,12 +168,12 @@ async def test_a_cut_off_end_is_found_by_an_anchor(agent: Runtime) -> None:
     anchor = await audit_log.export()
     # Everything since some moment, the rows included: as if an old backup had been restored.
     tamper(
-        agent, f"delete from {LOG} where sequence > 17",
+        agent, f"delete from {LOG} where sequence > 18",
         "delete from agents.agent_execution_log where id > 4", "delete from agents.human_approval_queue where id > 3",
         "delete from agents.approval_decisions where id > 3",
     )  # fmt: skip
     assert await found() == []
-    assert await found(anchor) == [("truncated", 18)]
+    assert await found(anchor) == [("truncated", 19)]
     await change(5)
     await change(6)
     await audit_log.seal()
@@ -193,9 +193,9 @@ async def test_a_log_written_anew_with_the_key_is_found_by_an_anchor(agent: Runt
         changed.format("approval_decisions", "decided_by", "decided_by"),
         "update agents.human_approval_queue set approved_by = array_replace(approved_by, 'ann', 'mallory')",
     )  # fmt: skip
-    assert await audit_log.seal() == 17
+    assert await audit_log.seal() == 18
     assert await found() == []
-    assert await found(anchor) == [("rewritten", 17)]
+    assert await found(anchor) == [("rewritten", 18)]
 
 
 async def test_an_anchor_survives_its_file_and_belongs_to_its_tenant(agent: Runtime) -> None:
@@ -360,6 +360,17 @@ async def test_an_entry_holds_digests_and_no_data_of_the_application(agent: Runt
     }
     assert (content["status"], content["decided_by"], content["risk_level"]) == ("approved", "ann", "LOW")
     assert not {"claim", "claimed_until", "tenant_id"} & content.keys()
+
+
+async def test_the_rules_of_a_process_are_in_the_log_before_what_it_asks_under_them(runtime: Runtime) -> None:
+    lax = replace(runtime, settings=runtime.settings.model_copy(update={"ask_from": "HIGH"}), made={})
+    for process in (runtime, runtime, lax, lax):
+        await human_approval_queue.request("act", {}, runtime=process)
+    entries = [(entry.subject, entry.values) for entry in reversed(await audit_log.recent())]
+    assert [subject for subject, _ in entries] == [
+        "policy", "human_approval_queue", "human_approval_queue", "policy", "human_approval_queue", "human_approval_queue",
+    ]  # fmt: skip
+    assert [values["settings"]["ask_from"] for subject, values in entries if subject == "policy"] == ["LOW", "HIGH"]
 
 
 async def test_the_database_audits_what_the_code_verifies(runtime: Runtime) -> None:

@@ -36,7 +36,7 @@ def test_the_log_reads_as_what_happened_and_is_sealed(run: Run, run_json: Callab
     assert "unsealed" not in listed.stdout
     entries = run_json("audit")
     assert [entry["sequence"] for entry in entries] == list(range(len(entries), 0, -1))
-    assert list(entries[-1]["content"]["arguments"]) == ["sha256"]
+    assert list(entries[-2]["content"]["arguments"]) == ["sha256"]
     assert run_json("audit", "seal") == {"sealed": 0}
 
 

@@ -62,6 +62,7 @@ AUDITED: Mapping[str, Audited] = {
     "human_approval_queue": Audited(ignored=("claim", "claimed_until", "reminded_at", "escalated_at", "attempts")),
     "agent_execution_log": Audited(),
     "controls": Audited(key=()),
+    "policy": Audited(key=(), shown=("settings",)),
     "people": Audited(key=("name",)),
     "permissions": Audited(shown=("pattern",)),
     "approval_decisions": Audited(),

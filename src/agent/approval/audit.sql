@@ -77,3 +77,8 @@ SELECT p.proname AS name, p.prosrc AS source FROM pg_proc p
 SELECT c.relname AS subject, pg_get_triggerdef(g.oid) AS definition, g.tgenabled <> 'O' OR c.relkind <> 'r' AS off
   FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
  WHERE c.relnamespace = to_regnamespace('agents') AND g.tgname = 'audit'
+
+-- record_policy: the rules of this process, where they are not those of the row
+INSERT INTO agents.policy AS p (tenant_id, settings, changed_by) VALUES (%(tenant_id)s, %(settings)s, %(user)s)
+ON CONFLICT (tenant_id) DO UPDATE SET settings = excluded.settings, changed_by = excluded.changed_by, changed_at = now()
+ WHERE p.settings <> excluded.settings

@@ -110,7 +110,7 @@ class Chain:
     anchor: Anchor | None = None
     sequence: int = 0
     head: bytes = BEFORE_THE_FIRST
-    key_id: str = ""
+    key_id: str | None = None
     _earlier_keys: set[str] = field(default_factory=set)
 
     def check(self, entry: Entry) -> Iterator[Finding]:

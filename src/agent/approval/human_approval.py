@@ -23,6 +23,7 @@ from agent.approval.masking import masked_arguments, masked_preview, masked_text
 from agent.approval.notices import recent_notices, tell_delegate, tell_if_due
 from agent.approval.people import people
 from agent.approval.permissions import Grant
+from agent.approval.policy import record_policy
 from agent.approval.records import Answer, Approval, Decision, PendingApproval, binding
 from agent.approval.requests import NewRequest, identifier, row_values
 from agent.approval.rules import Standing
@@ -83,6 +84,7 @@ class HumanApprovalQueue:
             policy_version=policy_version, executable=executable,
         )  # fmt: skip
         values = row_values(new, runtime=runtime, requested_by=requested_by, call=call, seconds=timeout)
+        await record_policy(runtime)
         async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["request"], values)).fetchone()
             if row is None:

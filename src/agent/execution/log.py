@@ -132,6 +132,7 @@ class Executions:
             row = await (await conn.execute(_QUERIES["settle"], values)).fetchone()
         if row is None:
             raise InvalidInput(f"What came of execution {found.id} is known: it is {found.status!r}.")
+        seal_soon(runtime)
         _log.warning("execution_settled", execution_id=found.id, status=row["status"], by=who.name)
         return Execution.from_row(row)
 
