@@ -13,6 +13,8 @@ from langchain_core.messages import ToolMessage
 
 from agent.approval.human_approval import human_approval_queue
 from agent.chat import chat
+from agent.execution.patterns import Always
+from agent.execution.safe_executor import safe_executor
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.memory import Memory, agent_memory
 from agent.runtime import Runtime
@@ -201,3 +203,23 @@ async def test_what_the_user_gave_is_no_secret(runtime: Runtime, application: An
     runtime, client = client_of(runtime, read, read, "Ticket 1.")
     await chat.answer(f"Which ticket has {SECRET}?", runtime=runtime)
     assert '"status": "succeeded"' in client.requests[-1][-1].text
+
+
+async def test_a_permission_covers_what_the_user_says_and_no_value_from_elsewhere(
+    runtime: Runtime, application: Any
+) -> None:
+    application("alter table public.tickets add refund_amount numeric")
+
+    def change(amount: int) -> Any:
+        return call("execute_sql", sql=f"update public.tickets set refund_amount = {amount} where id = 1")
+
+    runtime, _ = client_of(runtime, change(20), "Done.", change(30), "Done.", change(9000), "Done.")
+    asked = await chat.answer("Refund 20 euros for ticket 1", thread_id="a", runtime=runtime)
+    always = Always(seconds=3600)
+    await safe_executor.decide(asked.approvals[0].id, "approve", always=always, runtime=runtime)
+    await chat.finish("a", runtime=runtime)
+    said = await chat.answer("Make that refund 30 euros", thread_id="a", runtime=runtime)
+    assert (said.status, application("select refund_amount from public.tickets")) == ("done", [(30,)])
+    elsewhere = await chat.answer("What do the tickets say?", thread_id="b", runtime=runtime)
+    assert elsewhere.status == "waiting"
+    assert application("select refund_amount from public.tickets") == [(30,)]

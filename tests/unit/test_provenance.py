@@ -116,6 +116,7 @@ def test_hostile_text_is_only_text(text: str, wanted: str) -> None:
         (f"insert into vendors (name, iban) values ('x', '{IBAN}'), ('y', '')", [("account", IBAN)]),
         ("insert into t (email) values ('a@b.example') on conflict (email) do update set email = excluded.email", [("address", "a@b.example")]),
         ("with x as (update t set url = 'https://evil.example' returning 1) delete from u", [("link", "https://evil.example")]),
+        ("merge into v using t on v.id = t.id when matched then update set iban = 'DE89370400440532013000' when not matched then insert (name, email) values ('x', 'a@b.example')", [("account", IBAN), ("address", "a@b.example")]),
         ("call pay('eve@evil.example')", [("address", "eve@evil.example")]),
         ("update products set price = price * 1.1", [("amount", "1.1")]),
         ("insert into orders (product_id, total) values (5, 0)", []),
@@ -156,7 +157,7 @@ def transcript(sql: str, columns: list[str], rows: list[list[object]], *, questi
 def test_a_trusted_column_is_trusted_under_any_name_and_no_other_is_under_its_name(alias: str) -> None:
     def trusted(sql: str) -> bool:
         heard = heard_in(transcript(sql, [alias], [["a@b.example"]]), trusted="contacts.email")
-        return origin_of(value("address", "a@b.example"), said=heard.said, seen=heard.seen).known
+        return origin_of(value("address", "a@b.example"), said=heard.said, seen=heard.seen()).known
 
     assert trusted(f"select email as {alias} from contacts")
     assert trusted(f"select email as {alias} from public.contacts")
@@ -183,6 +184,31 @@ def test_a_secret_is_known_under_any_name(sql: str, columns: list[str], cell: ob
 def test_keys_are_secrets_wherever_they_stand() -> None:
     heard = heard_in(transcript("select notes from clients", ["notes"], [["the key is sk-abcdefgh12345678, keep it"]]))
     assert list(heard.secrets) == ["sk-abcdefgh12345678"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("password", "secret"), ("token_status", "active-now"), ("input_tokens", 123456), ("commit_hash", "a94a8fe5ccb19ba61c4c0873d391e987982fbbd3"),
+        ("token", ""), ("token", None), ("session_id", "s-123456"), ("password_changed_at", "2026-11-25 10:00"),
+    ],
+)  # fmt: skip
+def test_words_numbers_and_what_only_tells_about_a_secret_are_none(column: str, cell: object) -> None:
+    assert heard_in(transcript(f"select {column} from users", [column], [[cell]])).secrets == {}
+
+
+def test_a_short_secret_is_not_met_by_accident() -> None:
+    secrets = {"12-345": "users.pin"}
+    assert secret_in({"body": "the pin is 12-345."}, secrets)
+    assert not secret_in({"body": "12 345 euros, or 112-3456"}, secrets)
+
+
+def test_long_hostile_texts_take_no_time() -> None:
+    long = "a" * 200_000
+    for text in (long, f"{long}@", f"a.{'b.' * 50_000}", "1.1" * 60_000, "-" * 100_000, "DE12 " * 30_000):
+        assert list(shapes_in(text)) is not None
+        is_in(value("amount", "7"), text)
+        is_in(value("address", "a@b.example"), f"ä{text}")
 
 
 def test_what_the_user_said_is_no_secret_and_other_columns_are_none() -> None:

@@ -25,7 +25,7 @@ from agent.runtime import Runtime
 from agent.threads import StoredCall, Transcript, threads
 from agent.types import CallKey, Trust
 
-_SHORTEST_SECRET = 6
+_SHORTEST_SECRET, _TELLING = 6, 12
 _MEMORIES = 10
 HIDDEN = "[secret]"
 # Their messages are our own sentences.
@@ -37,8 +37,14 @@ class Heard:
     """A conversation up to now. `secrets` are values that only who may open something should have, and where they are from."""
 
     said: tuple[str, ...] = ()
-    seen: tuple[Seen, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
+    calls: tuple[StoredCall, ...] = ()
+    trusted: str = ""
+
+    def seen(self) -> list[Seen]:
+        """Every text that the model was shown; `trusted` are globs over table.column. Made only where it is looked at."""
+        globs = DenyList.parse(self.trusted)
+        return [one for call in self.calls for one in _seen(call, _statement(call), globs)]
 
 
 async def heard_by(call: CallKey | None, *, runtime: Runtime) -> Heard:
@@ -53,26 +59,23 @@ async def heard_by(call: CallKey | None, *, runtime: Runtime) -> Heard:
 
 
 def heard_in(transcript: Transcript, *, trusted: str = "") -> Heard:
-    """The same from a transcript; `trusted` are globs over table.column."""
+    """The same from a transcript."""
     said = tuple(turn.question for turn in transcript.turns)
-    globs = DenyList.parse(trusted)
-    seen: list[Seen] = []
-    secrets: dict[str, str] = {}
-    for call in (call for turn in transcript.turns for call in turn.calls if call.result):
-        statement = _statement(call)
-        seen += _seen(call, statement, globs)
-        secrets |= _secrets(call, statement)
+    calls = tuple(call for turn in transcript.turns for call in turn.calls if call.result)
     spoken = "\n".join(said)
+    secrets: dict[str, str] = {}
+    for call in calls:
+        secrets |= _secrets(call)
     return Heard(
-        said=said, seen=tuple(seen), secrets={one: place for one, place in secrets.items() if one not in spoken}
-    )
+        said=said, secrets={one: place for one, place in secrets.items() if one not in spoken}, calls=calls, trusted=trusted
+    )  # fmt: skip
 
 
 async def untrusted(values: Sequence[Value], heard: Heard, *, runtime: Runtime) -> list[Origin]:
     """Those of `values` that neither the user said nor a trusted place holds, with where they were found."""
-    found = []
+    found, seen = [], heard.seen() if values else []
     for value in values:
-        origin = origin_of(value, said=heard.said, seen=heard.seen)
+        origin = origin_of(value, said=heard.said, seen=seen)
         if origin.place in {"nowhere", "data"} and value.kind != "copy":
             remembered = origin_of(value, said=(), seen=await _remembered(value, runtime))
             origin = remembered if remembered.known or origin.place == "nowhere" else origin
@@ -84,8 +87,14 @@ async def untrusted(values: Sequence[Value], heard: Heard, *, runtime: Runtime) 
 
 
 def texts_of(heard: Heard) -> list[str]:
-    """What stood in data."""
-    return [one.text for one in heard.seen if one.place == "data"]
+    """What stood in data, but for cells too short to say something."""
+    found = []
+    for call in heard.calls:
+        result = call.result or {}
+        cells = (cell for row in result.get("rows") or [] for cell in row if isinstance(cell, (str, dict, list)))
+        found += [text for cell in cells if len(text := _text(cell)) >= _SHORTEST_SECRET]
+        found += [text for _, text in _told(call)]
+    return found
 
 
 async def trust_of(content: str, heard: Heard, *, runtime: Runtime) -> Trust:
@@ -103,9 +112,17 @@ def secret_in(arguments: Any, secrets: Mapping[str, str]) -> str | None:
     if not secrets:
         return None
     text = json.dumps(arguments, ensure_ascii=False, default=str)
-    plain = _bare(text)
-    forms = (plain, _bare(unquote(text)), plain[::-1], *(_bare(part) for part in _decoded(text)))
-    return next((place for secret, place in secrets.items() if any(_bare(secret) in form for form in forms)), None)
+    texts = (text, unquote(text), *_decoded(text))
+    forms = (*map(_bare, texts), _bare(text)[::-1])
+    for secret, place in secrets.items():
+        bare = _bare(secret)
+        # A short one would be met by accident once all spaces are gone.
+        found = (
+            any(bare in one for one in forms) if len(bare) >= _TELLING else any(_holds(one, secret) for one in texts)
+        )
+        if found:
+            return place
+    return None
 
 
 def without_secrets(value: Any, secrets: Iterable[str]) -> Any:
@@ -118,6 +135,15 @@ def without_secrets(value: Any, secrets: Iterable[str]) -> Any:
     if isinstance(value, Mapping):
         return {without_secrets(key, hidden): without_secrets(item, hidden) for key, item in value.items()}
     return [without_secrets(item, hidden) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _holds(text: str, secret: str) -> bool:
+    return bool(re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", text, re.I))
+
+
+def _is_telling(text: str) -> bool:
+    """Whether a text can be told from a word or a number that anybody may write."""
+    return len(text) >= _TELLING or (len(text) >= _SHORTEST_SECRET and not text.isalpha())
 
 
 def _statement(call: StoredCall) -> Statement | None:
@@ -136,9 +162,16 @@ def _seen(call: StoredCall, statement: Statement | None, trusted: DenyList) -> I
             if cell is not None and not isinstance(cell, bool):
                 where = f"{source or f'column {name}'} in a result of {call.tool}"
                 yield Seen(where=where, text=_text(cell), trusted=_is_trusted(source, trusted))
+    for part, text in _told(call):
+        yield Seen(where=f"the {part} of {call.tool}", text=text)
+
+
+def _told(call: StoredCall) -> Iterator[tuple[str, str]]:
+    """What a result says beside its rows."""
+    result: Mapping[str, Any] = call.result or {}
     for part in ("message", "error", "data"):
         if result.get(part) and not (part == "message" and call.tool in _OWN_MESSAGES):
-            yield Seen(where=f"the {part} of {call.tool}", text=_text(result[part]))
+            yield part, _text(result[part])
 
 
 def _sources(statement: Statement | None, columns: Sequence[str]) -> list[Column | None]:
@@ -172,9 +205,10 @@ def _is_trusted_copy(value: Value, runtime: Runtime) -> bool:
     return globs.column(parts[-3] if len(parts) == 3 else "public", *parts[-2:])
 
 
-def _secrets(call: StoredCall, statement: Statement | None) -> dict[str, str]:
+def _secrets(call: StoredCall) -> dict[str, str]:
     result = call.result or {}
     columns, rows = result.get("columns") or [], result.get("rows") or []
+    statement = _statement(call) if rows else None
     sources = _sources(statement, columns)
     suspect = statement is not None and any(looks_secret(name) for name in _columns_named(statement))
     found: dict[str, str] = {}
@@ -185,7 +219,7 @@ def _secrets(call: StoredCall, statement: Statement | None) -> dict[str, str]:
             texts = [text for cell in cells for text in _leaves(cell)]
         else:
             texts = [text for cell in cells for text in _keyed_secrets(cell)]
-        found |= {text: where for text in texts if len(text) >= _SHORTEST_SECRET}
+        found |= {text: where for text in texts if _is_telling(text)}
     found |= dict.fromkeys(
         keys_in(_text([rows, result.get("message"), result.get("error")])), f"a result of {call.tool}"
     )
@@ -205,8 +239,8 @@ def _leaves(cell: Any) -> Iterator[str]:
     if isinstance(cell, list):
         for item in cell:
             yield from _leaves(item)
-    elif isinstance(cell, (str, int)) and not isinstance(cell, bool):
-        yield str(cell)
+    elif isinstance(cell, str):
+        yield cell
 
 
 def _keyed_secrets(cell: Any) -> Iterator[str]:

@@ -6,7 +6,8 @@ in the user's words is no longer LOW. A secret in an action that is not asked ab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from agent.execution.heard import Heard, secret_in, untrusted
 from agent.execution.risk import under_settings
 from agent.execution.sql_parsing import Statement
 from agent.execution.written_values import is_said, written_values
+from agent.learning.privacy import keys_in
 from agent.runtime import Runtime
 from agent.types import RISK_LEVELS, Assessment, RiskLevel
 
@@ -42,6 +44,9 @@ async def weigh(
             risk, reasons = "MEDIUM", ["origin:unsaid"]
             sentences = ["The user's words do not say what it sets or which row it is: the model chose that."]
     secret = secret_in(arguments, heard.secrets)
+    if secret is None and has_effect and statement is None:
+        # A tool of the agent's own making may have read it where the conversation does not show it.
+        secret = next((f"a key that begins {one[:6]!r}" for one in _keys(arguments) if not _was_said(one, heard)), None)
     if secret is not None and not has_effect:
         raise ActionRefused(
             f"Refused: the arguments repeat a secret that was read ({secret}). Name its row instead, as a sub-select can."
@@ -58,3 +63,16 @@ async def weigh(
     )
     settings = runtime.settings
     return under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse), tuple(sentences)
+
+
+def needs_a_human(reasons: Sequence[str]) -> bool:
+    """Whether no permission that was given earlier covers it: nobody knew of these values then."""
+    return any(one == "secret" or (one.startswith("origin:") and one != "origin:unsaid") for one in reasons)
+
+
+def _keys(arguments: Mapping[str, Any]) -> list[str]:
+    return keys_in(json.dumps(arguments, ensure_ascii=False, default=str))
+
+
+def _was_said(key: str, heard: Heard) -> bool:
+    return any(key in text for text in heard.said)

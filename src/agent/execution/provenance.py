@@ -98,6 +98,8 @@ def origin_of(value: Value, *, said: Sequence[str], seen: Iterable[Seen]) -> Ori
 def is_in(value: Value, text: str, *, names: Collection[str] = ()) -> bool:
     """Whether `text` says `value`. A number that the action also uses as a key of its rows must be said once more."""
     if value.kind in {"address", "link"}:
+        if text.isascii() and value.text.isascii() and value.text.rstrip("/").casefold() not in text.casefold():
+            return False  # most texts, at once; only others may write it differently
         return _plain_link(value.text) in {_plain_link(link) for link in links_in(text)}
     if value.kind == "account":
         return bool(_account_pattern(value.text).search(text))

@@ -42,7 +42,7 @@ from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
 from agent.execution.heard import Heard, heard_by, secret_in
 from agent.execution.log import record
-from agent.execution.origins import weigh
+from agent.execution.origins import needs_a_human, weigh
 from agent.execution.outcomes import outcome_of
 from agent.execution.patterns import Always
 from agent.execution.preview import fingerprint, preview, untouched
@@ -287,7 +287,8 @@ class SafeExecutor:
         asks = is_asked(risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
             raise _needs_approval(shown["sentence"])
-        allowed = await self._permission(plan, request, shown, risk, runtime) if asks else None
+        covered = asks and not needs_a_human(plan.assessment.reasons)
+        allowed = await self._permission(plan, request, shown, risk, runtime) if covered else None
         approval = await human_approval_queue.request(
             request.action,
             request.arguments,

@@ -51,7 +51,9 @@ def written_values(statement: Statement) -> list[Value]:
         elif kind == "InsertStmt":
             found += _inserted(node, names)
             found += _assigned(node.on_conflict_clause.target_list, node.relation, names)
-    if statement.kind not in {"UpdateStmt", "InsertStmt", "DeleteStmt"}:
+        elif kind == "MergeStmt":
+            found += _merged(node)
+    if statement.kind not in {"UpdateStmt", "InsertStmt", "DeleteStmt", "MergeStmt"}:
         texts = [constant for constant in _constants(statement.node) if constant]
         found += [Value(argument="the text", kind=kind, text=text) for one in texts for kind, text in shapes_in(one)]
     return list(dict.fromkeys(found))
@@ -136,6 +138,13 @@ def _inserted(node: Message, names: frozenset[str]) -> Iterator[Value]:
         for place, target in enumerate(select.target_list):
             name = columns[place] if place < len(columns) else target.res_target.name
             yield from _values(target.res_target.val, name, node.relation, names, own_row=False, select=select)
+
+
+def _merged(node: Message) -> Iterator[Value]:
+    for clause in (item.merge_when_clause for item in node.merge_when_clauses):
+        for place, target in enumerate(clause.target_list):
+            value = clause.values[place] if place < len(clause.values) else target.res_target.val
+            yield from _values(value, target.res_target.name, node.relation, frozenset(), own_row=False)
 
 
 def _is_nothing(value: Value) -> bool:

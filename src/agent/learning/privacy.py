@@ -30,6 +30,16 @@ _PERSONAL = word_set(
     prenom apellido diagnosis medical blood biometric fingerprint face photo avatar vat
     """
 )
+# What a row is known by, or anybody may see; and how a column ends that tells something about a secret.
+_NO_SECRET = word_set("session webhook digest hash salt cookie nonce signature verifier")
+_ABOUT_IT = word_set(
+    """
+    id at on by count status state type kind date name expiry expires hint policy required enabled length version
+    """
+)
+_OPENING = (
+    ("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("auth", "key"), ("recovery", "code")
+)  # fmt: skip
 # Stems long and telling enough to be found inside a word: `userpassword`, `birthplace`.
 _INSIDE = ("passw", "secret", "credential", "email", "phone", "birth", "apikey", "creditcard", "firstname", "lastname")
 _PHRASES = (
@@ -61,16 +71,17 @@ _REACHES_A_PERSON = word_set(
     """
 )
 
+_HEX = re.compile(r"\b[0-9a-fA-F]{32,}\b")  # digest or key
 _KEY_SHAPES = (
     re.compile(r"\beyJ[\w-]{8,}"),  # JSON web token
     re.compile(r"\b(?:sk|pk|rk|ghp|gho|xox[abp])[-_][\w-]{8,}"),  # keys of well-known services
     re.compile(r"-----BEGIN [^-]*-----[\sA-Za-z0-9+/=]*"),  # PEM
     re.compile(r"://[^/\s:]+:[^/\s@]+@"),  # URL with a password
     re.compile(r"\$(?:2[aby]|argon2\w*|5|6)\$[\w./$=,+-]*"),  # password hash
-    re.compile(r"\b[0-9a-fA-F]{32,}\b"),  # digest or key
 )
 _SHAPES = (
     *_KEY_SHAPES,
+    _HEX,
     re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+"),  # e-mail address
     re.compile(r"\b[A-Z]{2}\d{2}[ ]?(?:[A-Z0-9]{4}[ ]?){2,7}[A-Z0-9]{1,4}\b"),  # IBAN
     re.compile(r"\b\d{3}-\d{2}-\d{4}\b"),  # US social security number
@@ -97,24 +108,18 @@ def looks_sensitive(column: str, *, table: str = "", siblings: Iterable[str] = (
 def looks_secret(column: str) -> bool:
     """Whether a column looks by its name as if who knows its values can do something with them: passwords, tokens, keys."""
     own = _words(column)
+    if not own or own[-1] in _ABOUT_IT:
+        return False
     joined = "".join(own)
-    opens = (
-        ("api", "key"),
-        ("access", "key"),
-        ("private", "key"),
-        ("secret", "key"),
-        ("auth", "key"),
-        ("recovery", "code"),
-    )
     return (
-        bool(set(own) & (_SECRET - {"session", "webhook", "digest"}))
+        bool(set(own) & (_SECRET - _NO_SECRET))
         or any(stem in joined for stem in ("passw", "secret", "credential", "apikey"))
-        or any(_holds(own, phrase) for phrase in opens)
+        or any(_holds(own, phrase) for phrase in _OPENING)
     )
 
 
 def keys_in(text: str) -> list[str]:
-    """The parts of a text that have the shape of a key, a token or a hash."""
+    """The parts of a text that have the shape of a key, a token or a password's hash."""
     return [match.group() for shape in _KEY_SHAPES for match in shape.finditer(text)]
 
 

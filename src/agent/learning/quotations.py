@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 # Shorter runs are names and phrases that anybody uses.
 _RUN = 3
-_TARGET = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|https?://\S+|\b[A-Z]{2}\d{2}[A-Z0-9]{10,30}\b", re.I)
+_TARGET = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+|https?://\S+|\b[A-Z]{2}\d{2}[A-Z0-9]{10,30}\b", re.I)
 
 
 def is_second_hand(text: str, *, data: Iterable[str], said: str) -> bool:

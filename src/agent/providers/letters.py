@@ -29,7 +29,7 @@ _DOMAIN = re.compile(r"(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)+(?!-)(?=[a-z0-9-]*[a-z])
 _JOINERS = {"\u200c", "\u200d"}
 # What browsers read as a dot, and as a slash.
 _DOTS = str.maketrans("\u3002\uff0e\uff61\\", ".../")
-_ADDRESS_IN_TEXT = re.compile(r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
+_ADDRESS_IN_TEXT = re.compile(r"(?<![\w.+'-])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
 _SCHEME = re.compile(r"\b(?:https?|ftp|wss?|file|tel|sms)\s?:/{0,3}[^\s<>\"']+", re.I)
 _BARE = re.compile(
     r"(?<![\w@./-])(?:[\w-]+\.)+(?P<top>[^\W\d_]{2,24}|xn--[\w-]+)(?::\d+)?(?![\w@])(?:[/?#][^\s<>\"']*)?", re.I
