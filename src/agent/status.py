@@ -21,6 +21,7 @@ from agent.db.logins import redacted
 from agent.errors import AgentError, DatabaseUnavailable
 from agent.execution.controls import ControlState, controls
 from agent.execution.log import executions
+from agent.execution.sandbox import Sandbox
 from agent.learning.auto_discover import auto_discovery, rls_blind_tables
 from agent.learning.memory import agent_memory
 from agent.providers.chat_providers import OFFLINE
@@ -101,6 +102,7 @@ class Status:
     application: ApplicationStatus | None = None
     models: ModelStatus | None = None
     mail: MailStatus | None = None
+    sandbox: str | None = None
     memories: dict[str, int] | None = None
     pending_approvals: int | None = None
     switches: ControlState | None = None
@@ -147,11 +149,11 @@ async def check_status(settings: Settings) -> Status:
         check.note(problem, "agent setup")
     models = await check.of(_models(settings))
     mail = await check.of(_mail(settings))
-    runtime = await check.of(open_runtime(settings))
+    sandbox, runtime = await asyncio.gather(check.of(_sandbox(settings)), check.of(open_runtime(settings)))
     database = await _database(settings, runtime, check)
     found = Status(
         version=version("learning-agent"), tenant=settings.tenant_id, user=settings.user, database=database, models=models,
-        mail=mail,
+        mail=mail, sandbox=sandbox,
     )  # fmt: skip
     if runtime is None:
         return replace(found, fix=tuple(check.fixes))
@@ -204,6 +206,15 @@ async def _mail(settings: Settings) -> MailStatus:
     if route is None:
         return MailStatus()
     return MailStatus(kind=route.kind, place=route.place, sender=route.sender, domains=settings.email_domains)
+
+
+async def _sandbox(settings: Settings) -> str:
+    """What holds the code of tools that the agent made: a worker is started to see it."""
+    sandbox = Sandbox.of(settings)
+    try:
+        return await sandbox.probe()
+    finally:
+        await sandbox.close()
 
 
 async def _database(settings: Settings, runtime: Runtime | None, check: _Check) -> DatabaseStatus:

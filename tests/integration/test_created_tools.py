@@ -271,8 +271,7 @@ async def test_host_calls_go_through_the_executor_and_stand_in_the_log_beside_th
     )
     result = await run("count_accounts")
     assert result["data"] == 9
-    execution = await executions.get(result["execution_id"])
-    calls = await executions.made_by(execution)
+    _, calls = await executions.with_calls(result["execution_id"])
     assert [(one.action, one.status, one.row_count) for one in calls] == [("execute_sql", "succeeded", 1)]
     assert application("select count(*) from agents.tool_runs") == [(0,)]
 

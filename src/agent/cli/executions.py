@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -60,9 +61,9 @@ def show_execution(
     from agent.cli.text import moment
     from agent.execution.log import executions
 
-    found = run(lambda runtime: executions.get(execution_id, runtime=runtime))
+    found, calls = run(lambda runtime: executions.with_calls(execution_id, runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json({**asdict(found), "calls": calls})
         return
     pairs: list[tuple[str, object]] = [("action", found.action), ("by", found.actor), ("at", moment(found.created_at))]
     pairs += [(name, value) for name, value in found.arguments.items()]
@@ -78,7 +79,8 @@ def show_execution(
         ("tokens", f"{found.input_tokens:,} in, {found.output_tokens or 0:,} out" if found.input_tokens else None),
         ("cost", f"{found.cost_usd:.4f} US dollars" if found.cost_usd is not None else None),
     )  # fmt: skip
-    facts(stdout(), [*pairs, *((name, value) for name, value in optional if value is not None)])
+    pairs += [(name, value) for name, value in optional if value is not None]
+    facts(stdout(), [*pairs, *(("called", f"{one.action}, {one.status}: execution {one.id}") for one in calls)])
 
 
 @app.command("forget", epilog=examples("agent executions forget 31", "agent executions forget --all"))

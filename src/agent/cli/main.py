@@ -25,6 +25,7 @@ from agent.cli import (
     permissions,
     status,
     threads,
+    tools,
 )
 from agent.cli.commands import Commands, Root, examples
 
@@ -85,6 +86,7 @@ app.add_typer(approvals.app, name="approvals", rich_help_panel=_WATCH)
 app.add_typer(permissions.app, name="permissions", rich_help_panel=_WATCH)
 app.add_typer(people.app, name="people", rich_help_panel=_WATCH)
 app.add_typer(executions.app, name="executions", rich_help_panel=_WATCH)
+app.add_typer(tools.app, name="tools", rich_help_panel=_WATCH)
 app.add_typer(audit.app, name="audit", rich_help_panel=_WATCH)
 app.command(
     "undo",

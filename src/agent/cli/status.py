@@ -46,8 +46,8 @@ def _show(console: Console, found: Status) -> None:
         pairs.append(("application", _application(found.application)))
     if found.models:
         pairs += [("model", _model(found.models)), ("embedder", _embedder(found.models))]
-    if found.mail:
-        pairs.append(("mail", _mail(found.mail)))
+    where = [("mail", _mail(found.mail) if found.mail else None), ("sandbox", found.sandbox)]
+    pairs += [(name, value) for name, value in where if value]
     if found.memories is not None:
         pairs.append(("memories", _memories(found.memories)))
     if found.pending_approvals is not None:

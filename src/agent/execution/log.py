@@ -136,13 +136,16 @@ class Executions:
         _log.warning("execution_settled", execution_id=found.id, status=row["status"], by=who.name)
         return Execution.from_row(row)
 
-    async def made_by(self, execution: Execution, *, runtime: Runtime | None = None) -> list[Execution]:
-        """What the code of a created tool called in this execution, in order."""
+    async def with_calls(
+        self, execution_id: int, *, runtime: Runtime | None = None
+    ) -> tuple[Execution, list[Execution]]:
+        """One execution, and what the code of a created tool called in it, in order. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
+        execution = await self.get(execution_id, runtime=runtime)
         async with runtime.connection() as conn:
             values = {"tenant_id": runtime.tenant_id, "id": execution.id}
             rows = await (await conn.execute(_QUERIES["made_by"], values)).fetchall()
-        return [Execution.from_row(row) for row in rows]
+        return execution, [Execution.from_row(row) for row in rows]
 
 
 executions = Executions()

@@ -243,6 +243,11 @@ class Sandbox:
         self._spare: asyncio.Task[_Worker] | None = None
         self._at_once = asyncio.Semaphore(_MOST_AT_ONCE)
 
+    @classmethod
+    def of(cls, settings: Settings) -> Sandbox:
+        """With the limits of the settings, and with bubblewrap where it is on the PATH."""
+        return cls(Limits.of(settings), bwrap=shutil.which("bwrap"))
+
     @property
     def kind(self) -> str:
         """What holds a worker, in words."""
@@ -268,11 +273,7 @@ class Sandbox:
 
     async def probe(self) -> str:
         """Start a worker and say what holds it. Raises `SandboxUnavailable`."""
-        async with self.run("probe") as run:
-            now = datetime.now().astimezone()
-            event = await run.start(Program(code="def run() -> int:\n    return 1\n", clock=now, seed="probe"))
-        if not isinstance(event, Finished) or event.value != 1:
-            raise SandboxUnavailable(f"The sandbox does not work: {event}. Reinstall pydantic-monty.")
+        await (await self._start()).end()
         return self.kind
 
     async def close(self) -> None:
@@ -323,7 +324,7 @@ def sandbox_of(runtime: Runtime) -> Sandbox:
     """The sandbox of a runtime, made at first use and closed with it."""
     made: Sandbox | None = runtime.made.get("sandbox")
     if made is None:
-        made = Sandbox(Limits.of(runtime.settings), bwrap=shutil.which("bwrap"))
+        made = Sandbox.of(runtime.settings)
         runtime.made["sandbox"] = made
         runtime.at_close.append(made.close)
     return made
