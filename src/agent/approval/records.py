@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, TypedDict
@@ -103,9 +103,13 @@ class Approval:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Approval:
-        """An approval from a row of agents.human_approval_queue."""
+        """An approval from a row of agents.human_approval_queue. A row that was changed since it was asked says so in its preview."""
         values = {field.name: row[field.name] for field in fields(cls)}
-        return cls(**{**values, "reasons": tuple(row["reasons"]), "approved_by": tuple(row["approved_by"])})
+        approval = cls(**{**values, "reasons": tuple(row["reasons"]), "approved_by": tuple(row["approved_by"])})
+        if approval.bound and _intact(approval.preview):
+            return approval
+        arguments = approval.arguments if isinstance(approval.arguments, dict) else {}
+        return replace(approval, arguments=arguments, preview=dict(_CHANGED))
 
     @property
     def place(self) -> tuple[int, int]:
@@ -148,8 +152,29 @@ def binding(
     action: str, arguments: Mapping[str, Any], *, policy_version: str, preview: Mapping[str, Any] | None
 ) -> str:
     """The hash that ties a decision to one action, its arguments, the policy and the preview that was shown."""
-    shown = (preview or {}).get("fingerprint", "")
+    shown = preview.get("fingerprint", "") if isinstance(preview, Mapping) else ""
     return digest([action, arguments, policy_version, shown])
+
+
+_CHANGED = {
+    "not_previewed": ["This request was changed after it was asked. It is not executed, whatever is decided."],
+    "fingerprint": "changed",
+}
+
+
+def fingerprint(shown: Mapping[str, Any]) -> str:
+    """A hash of what was shown."""
+    return digest({name: value for name, value in shown.items() if name != "fingerprint"})
+
+
+def untouched(shown: Mapping[str, Any]) -> bool:
+    """Whether a stored preview is still what was shown."""
+    return bool(shown.get("fingerprint") == fingerprint(shown))
+
+
+def _intact(preview: Any) -> bool:
+    """Whether this may be shown as a preview: what Python code asked with may have no fingerprint."""
+    return preview is None or (isinstance(preview, dict) and ("fingerprint" not in preview or untouched(preview)))
 
 
 def digest(value: Any) -> str:

@@ -15,11 +15,11 @@ from agent.approval.human_approval import Approval, human_approval_queue
 from agent.approval.masking import MASK
 from agent.approval.people import people
 from agent.approval.permissions import Grant
+from agent.approval.records import fingerprint
 from agent.approval.requests import NewRequest
 from agent.errors import DecisionRefused, InvalidInput
 from agent.execution.always_allowed import grant_for
 from agent.execution.patterns import Always, rows_of, tables_of
-from agent.execution.preview import fingerprint
 from agent.runtime import Runtime
 from agent.types import RISK_LEVELS, CallKey
 

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 import psycopg
 
-from agent.approval.records import digest
+from agent.approval.records import fingerprint
 from agent.db import Connection, load_queries
 from agent.errors import StatementFailed
 from agent.execution.acting import Change, Effect, Outcome, actor_transaction, run_statement
@@ -318,13 +318,3 @@ def row_change(change: Change) -> RowChange:
 
 def _cut(row: dict[str, Any] | None) -> dict[str, Any] | None:
     return None if row is None else {name: shorten(value, _MOST_CELL)[0] for name, value in row.items()}
-
-
-def fingerprint(shown: Mapping[str, Any]) -> str:
-    """A hash of what was shown."""
-    return digest({name: value for name, value in shown.items() if name != "fingerprint"})
-
-
-def untouched(shown: Mapping[str, Any]) -> bool:
-    """Whether a stored preview is still what was shown."""
-    return bool(shown.get("fingerprint") == fingerprint(shown))

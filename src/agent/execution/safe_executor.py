@@ -20,6 +20,7 @@ import structlog
 from agent.approval.deciding import Said
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
 from agent.approval.permissions import Permission, permissions
+from agent.approval.records import fingerprint, untouched
 from agent.approval.requests import NewRequest
 from agent.db import load_queries
 from agent.errors import (
@@ -45,7 +46,7 @@ from agent.execution.log import record
 from agent.execution.origins import needs_a_human, weigh
 from agent.execution.outcomes import outcome_of
 from agent.execution.patterns import Always
-from agent.execution.preview import fingerprint, preview, untouched
+from agent.execution.preview import preview
 from agent.execution.proposals import Outside, Proposal
 from agent.execution.reading import read
 from agent.execution.relations import NoSuchName
@@ -255,9 +256,9 @@ class SafeExecutor:
         try:
             await controls.check(writing=True, runtime=runtime)
             _check_database(approval, runtime)
-            outcome = await effects.carry_out(
-                approval, _effect_of(approval), forbidden=_forbidden(approval, runtime), runtime=runtime
-            )
+            forbidden = _forbidden(approval, runtime)
+            effect = _effect_of(approval, forbidden)
+            outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
             return await _asked_again(approval, outcome, runtime)
         except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments, UnknownTool) as error:
             return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
@@ -521,8 +522,10 @@ def _check_database(approval: Approval, runtime: Runtime) -> None:
         raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
 
 
-def _effect_of(approval: Approval) -> Statement | Outside:
-    tool, text = tool_named(approval.action), (approval.preview or {}).get("sql", "")
+def _effect_of(approval: Approval, forbidden: ActionRefused | None) -> Statement | Outside:
+    tool = tool_named(approval.action)
+    # What is forbidden is only looked for, and its text may be anything by now.
+    text = "SELECT" if forbidden else (approval.preview or {}).get("sql", "")
     return tool.outside or parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
 
 
