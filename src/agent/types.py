@@ -30,7 +30,8 @@ class Assessment:
     """What an action is, before anything happens.
 
     `reasons` are machine-readable codes (`"write:update"`, `"function:pg_sleep"`); `sentence` is for people;
-    `objects` are the qualified names that the action touches.
+    `objects` are the names of the relations that the action touches, views' own ones included; `lock` is the strongest
+    lock that it takes on any of them, in Postgres's name for it, or '' where it takes none or that is not known.
     """
 
     verdict: Verdict
@@ -38,6 +39,7 @@ class Assessment:
     reasons: tuple[str, ...]
     sentence: str
     objects: tuple[str, ...] = ()
+    lock: str = ""
     policy_version: str = "1"
 
 

@@ -87,7 +87,7 @@ async def test_what_cannot_be_undone_asks_at_high_risk(demo_runtime: Runtime, sq
 
 async def test_a_cancelled_read_is_cancelled_on_the_server(demo_runtime: Runtime) -> None:
     slow = "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b"
-    running = "select count(*) from pg_stat_activity where usename = 'agent_reader' and state = 'active'"
+    running = "select count(*) from pg_stat_activity where usename = 'agent_reader' and state = 'active' and query ~ 'agent_read'"
     task = asyncio.create_task(safe_executor.execute("execute_sql", {"sql": slow}))
     with admin(demo_runtime) as conn:
         while conn.execute(running).fetchone() != (1,):
@@ -315,7 +315,7 @@ async def test_a_function_made_after_an_assessment_changes_the_next_one(demo_run
     with admin(demo_runtime) as conn:
         conn.execute("create function public.round(amount) returns int language sql as 'select 1'")
     assessment = await safe_executor.assess(*action)
-    assert (assessment.verdict, assessment.reasons) == ("ask", ("function:round:user-defined",))
+    assert (assessment.verdict, assessment.reasons) == ("ask", ("function:public.round:user-defined",))
 
 
 async def test_a_literal_means_to_the_server_what_it_meant_to_the_parser(demo_runtime: Runtime) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from agent.errors import AgentError, InvalidArguments
+from agent.errors import AgentError
 from agent.execution.reading import read
 from agent.execution.safe_executor import safe_executor
 from agent.execution.sql_parsing import parse
@@ -35,7 +35,7 @@ async def trapped(cluster: Cluster) -> AsyncIterator[Runtime]:
 async def verdict(sql: str) -> str:
     try:
         return (await safe_executor.assess("execute_sql", {"sql": sql})).verdict
-    except InvalidArguments:
+    except AgentError:
         return "refuse"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,15 +11,26 @@ from hypothesis import strategies as st
 
 from agent.errors import InvalidArguments
 from agent.execution.acting import wrap
-from agent.execution.catalog import Code, Facts, Inner, Relation
 from agent.execution.json_values import from_json, plain, shorten
+from agent.execution.node_trees import Tree, read_tree, statements_in
+from agent.execution.resolution import Code, Inner, Relation, Resolution
 from agent.execution.sql_parsing import MOST_CHARACTERS, Name, kind_of, parse, same, walk
 from agent.execution.sql_policy import judge
+from agent.execution.trusted_functions import body_hash
 from agent.types import Assessment
 
+HARMLESS = Resolution(body=Tree())
+LOWER, PG_SLEEP, OWN = 870, 2626, 20_000
 
-def assess(sql: str, facts: Facts | None = None, **options: str) -> Assessment:
-    return judge(parse(sql), facts or Facts(), **options)
+
+def assess(sql: str, resolution: Resolution = HARMLESS, **options: object) -> Assessment:
+    return judge(parse(sql), resolution, **options)
+
+
+def calling(number: int, code: Code | None = None, *, known: frozenset[int] = frozenset({LOWER})) -> Resolution:
+    """What the server says of a statement that calls the function of this number."""
+    found = {("function", number): code} if code else {}
+    return Resolution(body=Tree(functions=frozenset({number})), code=found, known=known)
 
 
 @pytest.mark.parametrize(
@@ -108,32 +120,114 @@ def test_a_table_of_the_application_may_be_called_agents(sql: str) -> None:
 
 @pytest.mark.parametrize("extension", [None, "unheard_of"])
 def test_user_made_code_of_an_allowed_name_asks(extension: str | None) -> None:
-    facts = Facts(code=(Code(what="function", name=Name("public", "lower"), extension=extension),))
-    assert assess("SELECT lower('A')", facts).verdict == "ask"
-    assert assess("SELECT pg_catalog.lower('A')", facts).verdict == "run"
+    shadow = Code(what="function", name=Name("public", "lower"), extension=extension, digest="d")
+    assert assess("SELECT lower('A')", calling(OWN, shadow)).verdict == "ask"
+    assert assess("SELECT pg_catalog.lower('A')", calling(LOWER)).verdict == "run"
 
 
 def test_functions_of_a_known_extension_run() -> None:
-    facts = Facts(code=(Code(what="function", name=Name("public", "cosine_distance"), extension="vector"),))
-    assert assess("SELECT cosine_distance(a, b) FROM t", facts).verdict == "run"
-    assert assess("SELECT public.cosine_distance(a, b) FROM t", facts).verdict == "run"
-    assert assess("SELECT other.cosine_distance(a, b) FROM t", facts).verdict == "ask"
+    distance = Code(what="function", name=Name("public", "cosine_distance"), extension="vector")
+    assert assess("SELECT cosine_distance(a, b) FROM t", calling(OWN, distance)).verdict == "run"
+    assert assess("SELECT public.cosine_distance(a, b) FROM t", calling(OWN, distance)).verdict == "run"
+    other = Code(what="function", name=Name("other", "cosine_distance"), digest="d")
+    assert assess("SELECT other.cosine_distance(a, b) FROM t", calling(OWN, other)).verdict == "ask"
 
 
 def test_what_is_behind_a_view_counts() -> None:
-    view = Relation(name=Name("public", "v"), kind="v", columns=("a",), definition="...")
-    inner = Inner(what="view", of=view.name, statement=parse("SELECT pg_sleep(1)"))
-    assessment = assess("SELECT * FROM v", Facts(relations=(view,), inner=(inner,)))
-    assert assessment.verdict == "ask"
-    assert any("pg_sleep" in reason for reason in assessment.reasons)
+    sleep = Code(what="function", name=Name("pg_catalog", "pg_sleep"))
+    for what, verdict in (("view", "ask"), ("policy", "ask"), ("index", "ask"), ("source", "run")):
+        inner = Inner(what=what, of=Name("public", "v"), relation=OWN, tree=Tree(functions=frozenset({PG_SLEEP})))
+        resolution = Resolution(
+            body=Tree(relations=frozenset({OWN})),
+            relations={OWN: Relation(name=Name("public", "v"), kind="v", columns=("a",))},
+            code={("function", PG_SLEEP): sleep},
+            inner=(inner,),
+        )
+        assessment = assess("SELECT * FROM v", resolution)
+        assert assessment.verdict == verdict, what
+        assert assessment.objects == ("public.v",)
+        assert (f"{what}:public.v:function:pg_sleep" in assessment.reasons) == (verdict == "ask")
+
+
+def test_a_users_function_runs_only_as_it_was_registered() -> None:
+    own = Code(what="function", name=Name("public", "f"), digest="now")
+    resolution = calling(OWN, own)
+    now = body_hash(OWN, resolution.code)
+    assert now is not None
+    assert assess("SELECT f(1)", resolution, trusted={OWN: now}).verdict == "run"
+    changed = assess("SELECT f(1)", resolution, trusted={OWN: "before"})
+    assert (changed.verdict, "function:public.f:changed" in changed.reasons) == ("ask", True)
+    assert "was changed after" in changed.sentence
+    assert assess("SELECT f(1)", resolution, trusted={OWN + 1: now}).verdict == "ask"
+
+
+def test_a_functions_hash_covers_what_it_calls() -> None:
+    def code(inner: str) -> dict[tuple[str, int], Code]:
+        return {
+            ("function", 1 + OWN): Code(
+                what="function", name=Name("", "a"), digest="a", functions=frozenset({2 + OWN})
+            ),
+            ("function", 2 + OWN): Code(
+                what="function", name=Name("", "b"), digest=inner, functions=frozenset({1 + OWN})
+            ),
+        }
+
+    assert body_hash(1 + OWN, code("b")) != body_hash(1 + OWN, code("c"))
+    assert body_hash(1 + OWN, {("function", 1 + OWN): code("b")["function", 1 + OWN]}) is None
 
 
 def test_supabase_policies_may_ask_who_is_signed_in_and_views_may_not_call_what_they_like() -> None:
-    table = Relation(name=Name("public", "t"), kind="r", columns=("a",))
-    policy = Inner(what="policy", of=table.name, statement=parse("SELECT auth.uid() = owner"))
-    assert assess("SELECT * FROM t", Facts(relations=(table,), inner=(policy,))).verdict == "run"
-    view = Inner(what="view", of=table.name, statement=parse("SELECT auth.uid()"))
-    assert assess("SELECT * FROM t", Facts(relations=(table,), inner=(view,))).verdict == "ask"
+    uid = Code(what="function", name=Name("auth", "uid"), owner="supabase_auth_admin", digest="d")
+    for what, owner, verdict in (("policy", uid.owner, "run"), ("view", uid.owner, "ask"), ("policy", "eve", "ask")):
+        inner = Inner(what=what, of=Name("public", "t"), relation=OWN, tree=Tree(functions=frozenset({OWN})))
+        resolution = Resolution(body=Tree(), code={("function", OWN): replace(uid, owner=owner)}, inner=(inner,))
+        assert assess("SELECT * FROM t", resolution).verdict == verdict
+
+
+_TREE = (
+    "(({QUERY :commandType 1 :utilityStmt <> :hasModifyingCTE false :hasForUpdate false :rtable ({RANGETBLENTRY :alias {ALIAS"
+    " :aliasname x\\ :funcid\\ 5\\ \\{EVIL} :relid 17000}) :rteperminfos ({RTEPERMISSIONINFO :relid 17000 :selectedCols (b 8 10)})"
+    " :targetList ({TARGETENTRY :expr {FUNCEXPR :funcid 2077 :funcresulttype 25 :args ({CONST :consttype 25 :constvalue 8"
+    " [ 32 0 0 0 84 105 109 101 ]})}}) :rowMarks <>}))"
+)
+
+
+def test_a_tree_of_the_server_says_what_it_uses() -> None:
+    tree = read_tree(_TREE)
+    assert (tree.relations, tree.columns) == ({17000}, {(17000, 1), (17000, 3)})
+    assert (tree.settings, tree.types, tree.writes) == ({"time"}, {25}, False)
+    assert tree.nodes == {"QUERY", "RANGETBLENTRY", "ALIAS", "RTEPERMISSIONINFO", "TARGETENTRY", "FUNCEXPR", "CONST"}
+    assert statements_in(_TREE) == 1
+    assert statements_in("(({QUERY :a {QUERY :b 1}} {QUERY :c 1}))") == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (":commandType 1", ":commandType 3"), ("hasForUpdate false", "hasForUpdate true"), (":rowMarks <>", ":rowMarks ({ROWMARKCLAUSE})"),
+        ("hasModifyingCTE false", "hasModifyingCTE true"), (":utilityStmt <>", ":utilityStmt {NOTIFYSTMT}"),
+    ],
+)  # fmt: skip
+def test_a_tree_that_changes_or_locks_something_says_so(change: tuple[str, str]) -> None:
+    assert read_tree(_TREE.replace(*change)).writes
+
+
+@pytest.mark.parametrize("why", ["replica", "not-supported", "several", "kind"])
+def test_what_the_server_did_not_resolve_asks(why: str) -> None:
+    assessment = assess("SELECT 1", Resolution(unresolved=why))
+    assert (assessment.verdict, f"unresolved:{why}" in assessment.reasons) == ("ask", True)
+
+
+@pytest.mark.parametrize(
+    ("sql", "lock"),
+    [
+        ("SELECT 1", ""), ("SELECT * FROM t", "AccessShareLock"), ("SELECT * FROM t FOR UPDATE", "RowShareLock"),
+        ("UPDATE t SET a = 1", "RowExclusiveLock"), ("DROP TABLE t", "AccessExclusiveLock"), ("CREATE INDEX ON t (a)", "ShareLock"),
+        ("WITH x AS (DELETE FROM t RETURNING a) SELECT * FROM x", "RowExclusiveLock"),
+    ],
+)  # fmt: skip
+def test_an_assessment_names_the_strongest_lock(sql: str, lock: str) -> None:
+    assert assess(sql).lock == lock
 
 
 @given(st.text(max_size=200))
@@ -209,9 +303,8 @@ def test_no_mixture_of_words_that_writes_counts_as_a_read(words: list[str]) -> N
         statement = parse(" ".join(words))
     except InvalidArguments:
         return
-    if judge(statement, Facts()).verdict == "run":
-        planned_only = statement.kind == "ExplainStmt" and "ANALYZE" not in words
-        assert planned_only or not {kind_of(part) for part in walk(statement.node)} & _WRITING
+    if judge(statement, HARMLESS).verdict == "run":
+        assert not {kind_of(part) for part in walk(statement.node)} & _WRITING
 
 
 @pytest.mark.parametrize(

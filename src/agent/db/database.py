@@ -11,7 +11,10 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, generators
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGconn
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -36,12 +39,16 @@ _WIPED: frozenset[Login] = frozenset({"agent_reader", "agent_actor"})
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a login sees of its server, asked once."""
+    """What a login sees of its server, asked once.
+
+    `search_path` is where it looks names up, without what depends on the session: its own user, temporary objects first.
+    """
 
     version: int
     database: str
     identity: str
     read_only: bool
+    search_path: str = "public, pg_temp"
 
 
 class Database:
@@ -193,6 +200,17 @@ async def _settle(conn: Connection) -> None:
     )
 
 
+async def roll_back(conn: Connection) -> None:
+    """Roll back what `conn` has begun, and keep its prepared statements, which psycopg's own way would drop."""
+    if conn.pgconn.transaction_status != TransactionStatus.IDLE and not conn.closed:
+        await conn.wait(_roll_back(conn.pgconn))
+
+
+def _roll_back(pgconn: PGconn) -> PQGen[None]:
+    pgconn.send_query(b"ROLLBACK")
+    yield from generators.execute(pgconn)
+
+
 def _is_closed(conn: Connection) -> bool:
     """Whether the server has closed an idle connection: after a restart, say.
 
@@ -222,7 +240,8 @@ async def _wipe_and_return(conn: Connection, pool: AsyncConnectionPool[Connectio
 
 
 _INSPECT = """
-SELECT current_setting('server_version_num')::int AS version, current_database() AS database, r.rolsuper, r.rolbypassrls,
+SELECT current_setting('server_version_num')::int AS version, current_database() AS database, session_user AS login,
+       current_setting('search_path') AS search_path, r.rolsuper, r.rolbypassrls,
        pg_is_in_recovery() AS replica, d.oid AS database_oid, r.rolcreaterole,
        has_function_privilege('pg_catalog.pg_control_system()', 'execute') AS may_identify,
        EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -252,7 +271,16 @@ async def _inspect(conn: Connection, login: Login, *, allow_bypass_rls: bool) ->
             "A replica can be the application that is only read: APP_DATABASE_URL."
         )
     identity = await _identity(conn, row)
-    return ServerFacts(version=row["version"], database=row["database"], identity=identity, read_only=row["replica"])
+    return ServerFacts(
+        version=row["version"], database=row["database"], identity=identity, read_only=row["replica"],
+        search_path=_settled(row["search_path"], row["login"]),
+    )  # fmt: skip
+
+
+def _settled(search_path: str, login: str) -> str:
+    quoted = login.replace('"', '""')
+    own = search_path.replace('"$user"', f'"{quoted}"').strip()
+    return f"{own}, pg_temp" if own else "pg_temp"
 
 
 async def _identity(conn: Connection, row: DictRow) -> str:

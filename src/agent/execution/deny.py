@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agent.execution.catalog import Facts, Relation
+from agent.execution.resolution import Relation, Resolution
 from agent.execution.sql_parsing import Message, Name, Statement, kind_of, name_of, walk
 from agent.learning.privacy import DenyList
 
@@ -36,9 +36,9 @@ class Denied:
         )
 
 
-def denied_relations(deny: DenyList, facts: Facts) -> list[Denied]:
-    """What is denied of the relations that a statement names, of their partitions and parents, of what views show."""
-    return [found for relation in facts.relations if (found := _denied(deny, relation)) is not None]
+def denied_relations(deny: DenyList, resolution: Resolution) -> list[Denied]:
+    """What is denied of the relations that a statement reaches, of their partitions and parents, of what views show."""
+    return [found for relation in resolution.relations.values() if (found := _denied(deny, relation)) is not None]
 
 
 def _denied(deny: DenyList, relation: Relation) -> Denied | None:

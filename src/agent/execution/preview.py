@@ -21,6 +21,7 @@ from agent.execution.acting import Change, Effect, Outcome, actor_transaction, r
 from agent.execution.json_values import shorten, size_of
 from agent.execution.rights import what_is_missing
 from agent.execution.sessions import failure
+from agent.execution.sql_kinds import LOCKS
 from agent.execution.sql_parsing import Statement
 from agent.runtime import Runtime
 from agent.types import Assessment
@@ -32,11 +33,6 @@ _MOST_BYTES = 100_000
 _MOST_TRIALS = 3
 _PRESENT = timedelta(seconds=5)
 _DATE_CHARS = len("2026-01-31")
-# From the weakest to the strongest.
-LOCKS = (
-    "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock",
-    "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
-)  # fmt: skip
 _DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
 
 

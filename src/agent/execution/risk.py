@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from agent.db import Connection, load_queries
-from agent.execution.preview import LOCKS
+from agent.execution.sql_kinds import LOCKS
 from agent.execution.sql_parsing import Message, Name, Statement, kind_of, name_of, walk
 from agent.types import RISK_LEVELS, Assessment, RiskLevel, Verdict
 

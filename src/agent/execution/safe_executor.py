@@ -38,7 +38,7 @@ from agent.errors import (
 )
 from agent.execution import deciding, effects, registry, tool_runs
 from agent.execution.always_allowed import permission_for
-from agent.execution.catalog import facts_of
+from agent.execution.assessing import assess_statement
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
 from agent.execution.heard import Heard, heard_by, secret_in
@@ -50,10 +50,10 @@ from agent.execution.preview import preview
 from agent.execution.proposals import Outside, Proposal
 from agent.execution.reading import read
 from agent.execution.relations import NoSuchName
-from agent.execution.risk import is_asked, is_plain, is_refused, one_row, risk_as_tried, under_settings
+from agent.execution.risk import is_asked, is_refused, risk_as_tried, under_settings
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import MOST_CHARACTERS, Statement, parse
-from agent.execution.sql_policy import POLICY_VERSION, judge
+from agent.execution.sql_policy import POLICY_VERSION
 from agent.execution.undo import UNDO, forget_old
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
@@ -65,7 +65,6 @@ _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
 # Undefined table, column, function, object, schema.
 _NAME_IS_GONE = frozenset({"42P01", "42703", "42883", "42704", "3F000"})
-_MAYBE_LOW = {("write:update",), ("write:delete",)}
 _CHANGED = " The database's schema has changed since it was shown to you: look with describe_schema before you go on."
 
 
@@ -442,18 +441,9 @@ async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, cal
     try:
         text = await tool.statement(checked, runtime)
         statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
-        async with runtime.app.connection("agent_assessor") as conn:
-            facts = await facts_of(
-                statement, conn, with_policies=not settings.reader_bypass_rls, with_sources=bool(settings.deny.strip())
-            )
-        assessment = judge(statement, facts, deny=settings.deny)
-        if assessment.reasons in _MAYBE_LOW and (write := one_row(statement)):
-            async with runtime.app.connection("agent_actor") as conn:
-                plain = await is_plain(write, conn)
-            if plain:
-                assessment = replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
     except psycopg.Error as error:
         raise failure(error, settings.statement_timeout) from error
+    assessment = await assess_statement(statement, runtime=runtime)
     assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
     return _Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment)
 

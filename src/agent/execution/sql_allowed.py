@@ -120,12 +120,31 @@ EXTENSION_FUNCTIONS = {
     "intarray": _words("icount idx sort sort_asc sort_desc subarray uniq"),
 }  # fmt: skip
 
-TYPES = _words("""
-  bit bool boolean box bpchar bytea char cidr circle date datemultirange daterange decimal float4 float8 inet int int2 int4
-  int4multirange int4range int8 int8multirange int8range integer bigint smallint real interval json jsonb jsonpath line
-  lseg macaddr macaddr8 money name numeric nummultirange numrange oid path point polygon record regclass regconfig
-  regnamespace regtype text time timestamp timestamptz timetz tsmultirange tsquery tsrange tstzmultirange tstzrange
-  tsvector uuid varbit varchar xid
+NAMES_IN_EXTENSIONS = frozenset[str]().union(*EXTENSION_FUNCTIONS.values())
+
+# What casts, window frames and samples call without being named.
+_IMPLICIT_FUNCTIONS = _words("""
+  in_range bernoulli system name char regclass bit varbit money time timetz interval jsonb json cidr inet macaddr macaddr8
+  oid xid line polygon tsvector array_subscript_handler
+""")
+RESOLVED_FUNCTIONS = FUNCTIONS | _IMPLICIT_FUNCTIONS | {SETTING_FUNCTION}
+
+# Nodes of the server's own trees (pg_node_tree); those of Postgres 15 have other names.
+TREE_NODES = _words("""
+  AGGREF ALIAS ARRAY ARRAYCOERCEEXPR ARRAYEXPR BOOLEANTEST BOOLEXPR CASE CASEEXPR CASETESTEXPR CASEWHEN COALESCE
+  COALESCEEXPR COERCETODOMAIN COERCETODOMAINVALUE COERCEVIAIO COLLATEEXPR COMMONTABLEEXPR CONST CONVERTROWTYPEEXPR
+  CTECYCLECLAUSE CTESEARCHCLAUSE DISTINCTEXPR FIELDSELECT FROMEXPR FUNCEXPR GROUPINGFUNC GROUPINGSET JOINEXPR JSONBEHAVIOR
+  JSONCONSTRUCTOREXPR JSONEXPR JSONFORMAT JSONRETURNING JSONTABLEPATH JSONTABLEPATHSCAN JSONTABLESIBLINGJOIN JSONVALUEEXPR
+  MINMAX MINMAXEXPR NAMEDARGEXPR NULLIFEXPR NULLTEST OPEXPR PARAM PARTITIONBOUNDSPEC PARTITIONRANGEDATUM QUERY RANGETBLENTRY
+  RANGETBLFUNCTION RANGETBLREF RELABELTYPE ROW ROWCOMPARE ROWCOMPAREEXPR ROWEXPR RTE RTEPERMISSIONINFO SCALARARRAYOPEXPR
+  SETOPERATIONSTMT SORTGROUPCLAUSE SQLVALUEFUNCTION SUBLINK SUBSCRIPTINGREF TABLEFUNC TABLESAMPLECLAUSE TARGETENTRY VAR WHEN
+  WINDOWCLAUSE WINDOWFUNC
+""")
+
+# Types of the system that no honest question names; a type that is not here is allowed, or somebody's own: that is resolved.
+OTHER_SYSTEM_TYPES = _words("""
+  aclitem cid cstring int2vector internal oidvector pg_lsn pg_ndistinct pg_node_tree pg_snapshot regcollation regoper
+  regoperator regproc regprocedure regrole tid txid_snapshot void xid8 xml refcursor gtsvector anyelement anyarray trigger
 """)
 
 EXTENSION_TYPES = _words("vector halfvec sparsevec citext hstore ltree")

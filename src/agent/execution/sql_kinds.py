@@ -24,6 +24,12 @@ _VERBS = {
     "RefreshMatViewStmt": "Refreshes", "CreateTableAsStmt": "Creates a table from a query over",
 }  # fmt: skip
 
+# From the weakest to the strongest.
+LOCKS = (
+    "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock",
+    "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
+)  # fmt: skip
+
 # What destroys data at once, or lets code or people do more than before.
 _CRITICAL = {
     "DropStmt", "TruncateStmt", "GrantStmt", "CreateFunctionStmt", "CreateTrigStmt", "RuleStmt", "CreatePolicyStmt",
@@ -67,6 +73,30 @@ def has_condition(message: Message) -> bool:
     if not message.HasField("where_clause"):
         return False
     return any(kind_of(part) == "ColumnRef" for part in walk(message.where_clause))
+
+
+# The strongest lock of each kind of statement on what it names; of an ALTER TABLE it may be a weaker one.
+_LOCKS = {
+    "InsertStmt": "RowExclusiveLock", "UpdateStmt": "RowExclusiveLock", "DeleteStmt": "RowExclusiveLock",
+    "MergeStmt": "RowExclusiveLock", "TruncateStmt": "AccessExclusiveLock", "DropStmt": "AccessExclusiveLock",
+    "AlterTableStmt": "AccessExclusiveLock", "RenameStmt": "AccessExclusiveLock", "RuleStmt": "AccessExclusiveLock",
+    "CreatePolicyStmt": "AccessExclusiveLock", "AlterPolicyStmt": "AccessExclusiveLock", "RefreshMatViewStmt": "AccessExclusiveLock",
+    "ReindexStmt": "AccessExclusiveLock", "ClusterStmt": "AccessExclusiveLock", "IndexStmt": "ShareLock",
+    "CreateTrigStmt": "ShareRowExclusiveLock", "CommentStmt": "ShareUpdateExclusiveLock", "VacuumStmt": "AccessExclusiveLock",
+    "AlterObjectSchemaStmt": "AccessExclusiveLock", "AlterOwnerStmt": "AccessExclusiveLock", "ViewStmt": "AccessShareLock",
+    "CreateTableAsStmt": "AccessShareLock", "LockStmt": "AccessExclusiveLock",
+}  # fmt: skip
+
+
+def lock_of(statement: Statement) -> str:
+    """The strongest lock that a statement takes on a relation that it names, as far as its kind says it."""
+    kinds = {kind for kind, _ in statement.parts}
+    found = [_LOCKS[kind] for kind in kinds if kind in _LOCKS]
+    if "LockingClause" in kinds:
+        found.append("RowShareLock")
+    if not found:
+        return "AccessShareLock" if statement.names.relations else ""
+    return max(found, key=LOCKS.index)
 
 
 def describe(statement: Statement) -> str:

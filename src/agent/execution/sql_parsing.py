@@ -112,6 +112,29 @@ def _check_text(sql: str, most_characters: int | None) -> None:
         raise InvalidArguments(f"The SQL holds a lone surrogate at character {error.start}; remove it.") from error
 
 
+def explained(statement: Statement) -> Statement | None:
+    """The statement that an EXPLAIN is about; None for other statements."""
+    if statement.kind != "ExplainStmt":
+        return None
+    wrapper = statement.node.query
+    return Statement.of(statement.sql, getattr(wrapper, wrapper.WhichOneof("node")))
+
+
+def write_out(node: Message) -> str | None:
+    """The SQL of a SELECT's message; None where what is written out would be another statement."""
+    from postgast import PgQueryError, deparse
+    from postgast import parse as postgast_parse
+
+    tree = postgast_parse("SELECT")
+    tree.stmts[0].stmt.select_stmt.CopyFrom(node)
+    try:
+        text = str(deparse(tree))
+        again = parse(text, most_characters=None)
+    except (PgQueryError, InvalidArguments):
+        return None
+    return text if same(again.node, node) else None
+
+
 def same(one: Message, other: Message) -> bool:
     """Whether two parse trees say the same, wherever it stands in their texts."""
     return bool(_without_positions(one) == _without_positions(other))

@@ -1,45 +1,93 @@
-"""Decides what one SQL statement is: run it, ask a human, or refuse. Pure: the statement and the catalog's facts in.
+"""Decides what one SQL statement is: run it, ask a human, or refuse. Pure: the statement and its resolution in.
 
-Allow-lists throughout: a statement is a read only when every node, function, operator, type and relation in it, and
-in the views and policies behind it, is known to be harmless. Everything else asks; a few kinds are refused outright.
+Two judges look at it, and each can say no alone. Here the statement's own grammar has to be known, part by part, from
+allow-lists; `resolved_policy` looks at what the server made of it. Everything that is not known asks; a few kinds are
+refused outright.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 
 from agent.execution import sql_allowed as allowed
-from agent.execution.catalog import Facts, Inner
 from agent.execution.deny import denied_relations, shown
-from agent.execution.sql_kinds import WRITES, Danger, describe, risk_of
-from agent.execution.sql_parsing import Message, Name, Statement, name_of
+from agent.execution.layers import ALL, Layers
+from agent.execution.resolution import Resolution
+from agent.execution.resolved_policy import columns_denied, objects_of, resolved_problems, resolved_refusals
+from agent.execution.sql_kinds import WRITES, Danger, describe, lock_of, risk_of
+from agent.execution.sql_parsing import Message, Name, Statement, explained, name_of
 from agent.learning.privacy import DenyList
 from agent.types import Assessment
 
-POLICY_VERSION = "3"
+POLICY_VERSION = "4"
 
 _DATA_WRITES = {"InsertStmt": "insert", "UpdateStmt": "update", "DeleteStmt": "delete", "MergeStmt": "merge"}
-# Supabase's own session functions, which policies call.
-_POLICY_FUNCTIONS = {Name("auth", name) for name in ("uid", "role", "email", "jwt")}
+
+_WRITE_NODES = frozenset({
+    *_DATA_WRITES, "ReturningClause", "ReturningOption", "SetToDefault", "MultiAssignRef", "OnConflictClause", "InferClause", "IndexElem",
+    "MergeWhenClause", "LockingClause", "MergeSupportFunc",
+})  # fmt: skip
 
 
-def judge(statement: Statement, facts: Facts, *, deny: str = "") -> Assessment:
-    """What is to be done with a statement, and why."""
-    refusals = [*_refusals(statement, facts), *_denials(statement, facts, deny)]
+def judge(
+    statement: Statement,
+    resolution: Resolution,
+    *,
+    deny: str = "",
+    trusted: Mapping[int, str] | None = None,
+    bypass_rls: bool = False,
+    layers: Layers = ALL,
+) -> Assessment:
+    """What is to be done with a statement, and why. `trusted` are registered functions with their hashes."""
+    refusals = [*_denials(statement, resolution, deny)]
+    if layers.parse:
+        refusals += _refusals(statement)
+    if layers.resolution:
+        refusals += resolved_refusals(resolution)
     if refusals:
-        return _assessment(statement, "refuse", Danger("HIGH", ()), refusals)
-    problems = list(dict.fromkeys(_problems(statement, facts)))
-    if not problems:
-        return Assessment(
-            verdict="run", risk="LOW", reasons=("read",), sentence=describe(statement), objects=statement.objects,
-            policy_version=POLICY_VERSION,
+        return _assessment(statement, resolution, "refuse", Danger("HIGH", ()), refusals)
+    problems: list[str] = []
+    if layers.parse:
+        problems += _problems(statement, _registered(resolution, trusted or {}), any_function=not layers.functions)
+    if layers.resolution:
+        problems += resolved_problems(
+            resolution, trusted or {}, writes=statement.kind in _DATA_WRITES, bypass_rls=bypass_rls,
+            any_function=not layers.functions,
         )  # fmt: skip
+    problems = _without_doubles(statement, problems)
+    if not problems:
+        return _assessment(statement, resolution, "run", Danger("LOW", ()), [("read", "")])
     danger = risk_of(statement, problems)
     found = [(reason, in_words(reason)) for reason in (*problems, *danger.reasons)]
-    return _assessment(statement, "ask", danger, found)
+    return _assessment(statement, resolution, "ask", danger, found)
 
 
-def _assessment(statement: Statement, verdict: str, danger: Danger, found: list[tuple[str, str]]) -> Assessment:
+def may_be_shown(statement: Statement) -> bool:
+    """Whether the server is asked what a statement is: not about kinds that are refused, nor about grammar that is not known."""
+    body = explained(statement) or statement
+    known = allowed.READ_NODES | _WRITE_NODES
+    return all(kind in known for kind, _ in body.parts) and not any(_refusals(statement))
+
+
+def _without_doubles(statement: Statement, problems: list[str]) -> list[str]:
+    """Without what says the same again: that a write was not resolved as a read needs no words."""
+    written = statement.kind not in {"SelectStmt", "ExplainStmt", "VariableShowStmt"}
+    if written:
+        problems = [problem for problem in problems if problem != "unresolved:kind"]
+    elif any(problem.startswith(("write:", "lock:")) for problem in problems[:1]):
+        problems = [problem for problem in problems if problem != "write:resolved"]
+    return list(dict.fromkeys(problems))
+
+
+def _registered(resolution: Resolution, trusted: Mapping[int, str]) -> frozenset[Name]:
+    """The names of registered functions, with and without their schema."""
+    names = [resolution.code["function", number].name for number in trusted if ("function", number) in resolution.code]
+    return frozenset([*names, *(Name("", name.name) for name in names)])
+
+
+def _assessment(
+    statement: Statement, resolution: Resolution, verdict: str, danger: Danger, found: list[tuple[str, str]]
+) -> Assessment:
     sentence = describe(statement)
     told = " ".join(dict.fromkeys(text for _, text in found if text))
     return Assessment(
@@ -47,12 +95,13 @@ def _assessment(statement: Statement, verdict: str, danger: Danger, found: list[
         risk=danger.risk,
         reasons=tuple(dict.fromkeys(reason for reason, _ in found)),
         sentence=f"{sentence} {told}".strip(),
-        objects=statement.objects,
+        objects=objects_of(resolution) or statement.objects,
+        lock=lock_of(statement),
         policy_version=POLICY_VERSION,
     )
 
 
-def _refusals(statement: Statement, facts: Facts) -> Iterator[tuple[str, str]]:
+def _refusals(statement: Statement) -> Iterator[tuple[str, str]]:
     for kind, message in statement.parts:
         if kind in allowed.REFUSED_KINDS:
             yield f"kind:{kind}", "An agent has no use for this kind of statement; ask an operator to run it."
@@ -63,8 +112,6 @@ def _refusals(statement: Statement, facts: Facts) -> Iterator[tuple[str, str]]:
             if allowed.REFUSED_FUNCTIONS.match(name.name) or allowed.REFUSED_FUNCTIONS.match(str(name)):
                 yield f"function:{name}", f"The function {name} reaches outside the transaction."
     yield from _refused_names(statement)
-    for inner in facts.inner:
-        yield from _refused_names(inner.statement)
 
 
 def _refused_names(statement: Statement) -> Iterator[tuple[str, str]]:
@@ -111,79 +158,54 @@ def _schemas_of_objects(message: Message, kind: str) -> list[str]:
     return words
 
 
-def _denials(statement: Statement, facts: Facts, deny: str) -> Iterator[tuple[str, str]]:
-    denied = DenyList.parse(deny)
-    if not denied.patterns:
+def _denials(statement: Statement, resolution: Resolution, deny: str) -> Iterator[tuple[str, str]]:
+    patterns = DenyList.parse(deny)
+    if not patterns.patterns:
         return
-    for one in shown(statement, denied_relations(denied, facts)):
+    denied = denied_relations(patterns, resolution)
+    for one in (*shown(statement, denied), *columns_denied(resolution, denied)):
         yield f"denied:{one.name}", one.sentence
     for name in sorted(statement.names.relations):
         if name.name in allowed.VALUE_CATALOGS:
             yield f"catalog:{name}", f"{name} shows values of columns that AGENT_DENY may deny."
 
 
-def _problems(statement: Statement, facts: Facts) -> Iterator[str]:
-    """Why a statement is not a plain read, as codes."""
+def _problems(statement: Statement, registered: frozenset[Name], *, any_function: bool) -> Iterator[str]:
+    """Why the grammar of a statement is not that of a plain read, as codes."""
     if statement.kind == "VariableShowStmt":
         if statement.node.name.lower() not in allowed.SHOWN_SETTINGS:
             yield f"setting:{statement.node.name}"
         return
-    body = statement
-    if statement.kind == "ExplainStmt":
-        body = _explained(statement)
-    elif statement.kind != "SelectStmt":
+    body = explained(statement) or statement
+    if body.kind != "SelectStmt":
         yield f"write:{WRITES.get(statement.kind, statement.kind)}"
-    yield from _node_problems(body, explained=body is not statement and not _analyzes(statement.node))
-    yield from _name_problems(body, facts, policy=False)
-    for inner in facts.inner:
-        yield from _inner_problems(inner, facts)
-    yield from (f"unreadable:{what}" for what in facts.unreadable)
-    yield from (f"cast:{code.name.name}" for code in facts.code if code.what == "cast")
-    yield from (f"function:{code.name}:attribute" for code in facts.code if code.what == "attribute")
-    yield from _relation_problems(facts)
+    yield from _node_problems(body)
+    yield from _name_problems(body, registered, any_function=any_function)
 
 
-def _inner_problems(inner: Inner, facts: Facts) -> Iterator[str]:
-    policy = inner.what == "policy"
-    for problem in (*_node_problems(inner.statement), *_name_problems(inner.statement, facts, policy=policy)):
-        yield f"{inner.what}:{inner.of}:{problem}"
-
-
-def _explained(statement: Statement) -> Statement:
-    wrapper = statement.node.query
-    return Statement.of(statement.sql, getattr(wrapper, wrapper.WhichOneof("node")))
-
-
-def _analyzes(node: Message) -> bool:
-    return any(option.def_elem.defname.lower() == "analyze" for option in node.options)
-
-
-def _node_problems(statement: Statement, *, explained: bool = False) -> Iterator[str]:
+def _node_problems(statement: Statement) -> Iterator[str]:
     for kind, message in statement.parts:
         if kind in _DATA_WRITES:
-            if not explained:
-                yield f"write:{_DATA_WRITES[kind]}"
+            yield f"write:{_DATA_WRITES[kind]}"
         elif kind == "LockingClause":
             yield "lock:rows"
         elif kind == "IntoClause":
             yield "write:into"
-        elif kind not in allowed.READ_NODES and not (
-            explained and kind in {"ReturningClause", "SetToDefault", "MultiAssignRef"}
-        ):
+        elif kind not in allowed.READ_NODES:
             yield f"node:{kind}"
         elif kind == "RangeTableSample" and name_of(message.method).name not in {"bernoulli", "system"}:
             yield f"sample:{name_of(message.method)}"
 
 
-def _name_problems(statement: Statement, facts: Facts, *, policy: bool) -> Iterator[str]:
+def _name_problems(statement: Statement, registered: frozenset[Name], *, any_function: bool) -> Iterator[str]:
     for kind, message in statement.parts:
-        if kind == "FuncCall":
-            yield from _function_problems(message, facts, policy=policy)
+        if kind == "FuncCall" and not any_function:
+            yield from _function_problems(message, registered)
     for name in sorted(statement.names.operators):
-        if name.schema not in {"", "pg_catalog"} or _is_shadowed(facts, "operator", name, _is_known_operator):
+        if name.schema not in {"", "pg_catalog"}:
             yield f"operator:{name}"
     for name in sorted(statement.names.types):
-        if not _is_allowed_type(name, facts):
+        if name.schema in {"", "pg_catalog"} and name.name in allowed.OTHER_SYSTEM_TYPES:
             yield f"type:{name}"
     for name in sorted(statement.names.relations):
         yield from _catalog_problems(name)
@@ -196,69 +218,20 @@ def _catalog_problems(name: Name) -> Iterator[str]:
         yield f"catalog:{name}"
 
 
-def _function_problems(call: Message, facts: Facts, *, policy: bool) -> Iterator[str]:
+def _function_problems(call: Message, registered: frozenset[Name]) -> Iterator[str]:
     name = name_of(call.funcname)
-    if policy and (name in _POLICY_FUNCTIONS or name.name == allowed.SETTING_FUNCTION):
+    if name in registered:
         return
-    if name.schema not in {"", "pg_catalog"}:
-        found = [code for code in facts.code if code.what == "function" and code.name == name]
-        if not found or not all(_is_known_function(code.name, code.extension) for code in found):
-            yield f"function:{name}"
-    elif name.name == allowed.SETTING_FUNCTION:
+    if name.name == allowed.SETTING_FUNCTION:
         if _constant_text(call) not in allowed.SHOWN_SETTINGS:
             yield f"function:{name}"
     elif name.name in allowed.SIZED_FUNCTIONS and not _is_small(call, allowed.SIZED_FUNCTIONS[name.name]):
         yield f"function:{name}:size"
-    elif _is_shadowed(facts, "function", name, _is_known_function):
-        yield f"function:{name}:user-defined"
-    elif name.name not in allowed.FUNCTIONS and not _has(facts, "function", name):
+    elif name.schema in {"", "pg_catalog"}:
+        if name.name not in allowed.FUNCTIONS | (frozenset() if name.schema else allowed.NAMES_IN_EXTENSIONS):
+            yield f"function:{name}"
+    elif name.name not in allowed.NAMES_IN_EXTENSIONS:
         yield f"function:{name}"
-
-
-def _is_shadowed(facts: Facts, what: str, name: Name, is_known: Callable[[Name, str | None], bool]) -> bool:
-    """Whether user-made code of this name exists that the call could mean."""
-    return any(
-        code.what == what
-        and code.name.name == name.name
-        and (not name.schema or code.name.schema == name.schema)
-        and not is_known(code.name, code.extension)
-        for code in facts.code
-    )
-
-
-def _has(facts: Facts, what: str, name: Name) -> bool:
-    return not name.schema and any(code.what == what and code.name.name == name.name for code in facts.code)
-
-
-def _is_known_function(name: Name, extension: str | None) -> bool:
-    return extension is not None and name.name in allowed.EXTENSION_FUNCTIONS.get(extension, ())
-
-
-def _is_known_operator(_name: Name, extension: str | None) -> bool:
-    return extension in allowed.EXTENSION_FUNCTIONS
-
-
-def _is_allowed_type(name: Name, facts: Facts) -> bool:
-    found = [code for code in facts.code if code.what == "type" and code.name.name == name.name]
-    if name.schema and name.schema != "pg_catalog":
-        found = [code for code in found if code.name.schema == name.schema]
-    elif name.name in allowed.TYPES:
-        return name.schema == "pg_catalog" or not found
-    return bool(found) and all(code.kind == "e" or _is_extension_type(code.name, code.extension) for code in found)
-
-
-def _is_extension_type(name: Name, extension: str | None) -> bool:
-    return extension in allowed.EXTENSION_FUNCTIONS and name.name in allowed.EXTENSION_TYPES
-
-
-def _relation_problems(facts: Facts) -> Iterator[str]:
-    for relation in facts.relations:
-        # A foreign table reads outside of this database, some wrappers by running a program.
-        foreign = relation.kind == "f" or any(kind == "f" for _, kind in relation.kin)
-        if foreign:
-            yield f"relation:foreign:{relation.name}"
-        elif relation.kind not in {"r", "p", "v", "m"}:
-            yield f"relation:{relation.kind}:{relation.name}"
 
 
 def _constant_text(call: Message) -> str:
@@ -285,11 +258,32 @@ _WORDS = {
     "relation": "It reads something that is not a plain table or view ({}).",
     "view": "The view {} uses what is not known to be harmless.",
     "policy": "The row-level policy on {} uses what is not known to be harmless.",
-    "unreadable": "What is behind {} could not be checked.",
+    "trigger": "The trigger {}, which is not known to be harmless, runs with it.",
+    "rule": "A rule on {} runs something else with it.",
+    "index": "An index on {} is not known to be harmless.",
+    "check": "A check on {} is not known to be harmless.",
+    "domain": "The check of the domain {} is not known to be harmless.",
+    "column": "A column of {} is computed by what is not known to be harmless.",
+    "statistics": "Statistics on {} are computed by what is not known to be harmless.",
+    "partition": "How {} is partitioned is not known to be harmless.",
+    "depth": "What is behind it is nested too deeply to be checked.",
+}
+
+_UNRESOLVED = {
+    "unresolved:replica": "The database is a read replica, where what the statement does cannot be resolved.",
+    "unresolved:not-supported": "The server cannot resolve what the statement does before it runs.",
+    "unresolved:several": "The server reads it as more than one statement.",
+    "unresolved:kind": "The server cannot resolve what the statement does before it runs.",
 }
 
 
 def in_words(reason: str) -> str:
     """One code of an assessment as a sentence, or nothing where the statement's own sentence says it."""
     prefix, _, rest = reason.partition(":")
+    if reason in _UNRESOLVED:
+        return _UNRESOLVED[reason]
+    if rest.endswith(":changed"):
+        return (
+            f"The function {rest.removesuffix(':changed').rpartition(':')[2]} was changed after a human registered it."
+        )
     return _WORDS[prefix].format(rest.replace(":", " ")) if prefix in _WORDS else ""

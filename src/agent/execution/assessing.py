@@ -1,0 +1,59 @@
+"""Assesses one statement: resolved by the server, then judged, and a write of one row by its key found to be one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import psycopg
+
+from agent.db import Connection
+from agent.execution import trusted_functions
+from agent.execution.layers import ALL, Layers
+from agent.execution.resolution import resolve
+from agent.execution.risk import is_plain, one_row
+from agent.execution.sessions import failure
+from agent.execution.sql_parsing import Statement
+from agent.execution.sql_policy import judge, may_be_shown
+from agent.runtime import Runtime
+from agent.types import Assessment
+
+_MAYBE_LOW = {("write:update",), ("write:delete",)}
+
+
+async def assess_statement(statement: Statement, *, runtime: Runtime, layers: Layers = ALL) -> Assessment:
+    """What a statement is. Raises `StatementFailed` for one that the server does not take, `DatabaseUnavailable`."""
+    try:
+        async with runtime.app.connection("agent_assessor") as conn:
+            try:
+                return await _assess(
+                    statement, conn, runtime, layers, probe=not layers.parse or may_be_shown(statement)
+                )
+            except psycopg.DatabaseError:
+                # What may not be at all is said before what is wrong with it.
+                assessment = await _assess(statement, conn, runtime, layers, probe=False)
+                if assessment.verdict == "refuse":
+                    return assessment
+                raise
+    except psycopg.Error as error:
+        raise failure(error, runtime.settings.statement_timeout) from error
+
+
+async def _assess(
+    statement: Statement, conn: Connection, runtime: Runtime, layers: Layers, *, probe: bool
+) -> Assessment:
+    settings = runtime.settings
+    facts = await runtime.app.facts("agent_reader")
+    resolution = await resolve(statement, conn, database=runtime.app, search_path=facts.search_path, probe=probe)
+    assessment = judge(
+        statement,
+        resolution,
+        deny=settings.deny,
+        trusted=await trusted_functions.registered(resolution, runtime=runtime),
+        bypass_rls=settings.reader_bypass_rls,
+        layers=layers,
+    )
+    if assessment.reasons in _MAYBE_LOW and (write := one_row(statement)):
+        async with runtime.app.connection("agent_actor") as actor:  # as the login that would run it
+            if await is_plain(write, actor):
+                return replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
+    return assessment

@@ -1,0 +1,183 @@
+-- fingerprint: a digest of every row of the catalogs that a resolution reads; any change of one, by whomever, changes it
+SELECT concat_ws(' ',
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_proc),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_class WHERE oid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (attrelid, attnum, xmin), %(seed)s)) FROM pg_attribute WHERE attrelid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_type WHERE oid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_rewrite WHERE oid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_policy),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_operator WHERE oid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_cast WHERE oid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_trigger),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_constraint WHERE oid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_attrdef),
+  (SELECT sum(hash_record_extended(ROW (aggfnoid, xmin), %(seed)s)) FROM pg_aggregate WHERE aggfnoid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (indexrelid, xmin), %(seed)s)) FROM pg_index WHERE indexrelid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (inhrelid, inhparent, xmin), %(seed)s)) FROM pg_inherits),
+  (SELECT sum(hash_record_extended(ROW (partrelid, xmin), %(seed)s)) FROM pg_partitioned_table),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_statistic_ext),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_amop WHERE oid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_amproc WHERE oid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (rngtypid, xmin), %(seed)s)) FROM pg_range WHERE rngtypid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_am WHERE oid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (classid, objid, refobjid, xmin), %(seed)s)) FROM pg_depend
+    WHERE refclassid = 'pg_extension'::regclass)) AS fingerprint
+
+-- system_functions: which functions of the server itself are known to be harmless, by their numbers
+SELECT oid::bigint FROM pg_proc
+ WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (%(names)s)
+
+-- probe_settings: names are resolved as agent_reader will resolve them, and literals mean what the parser thought
+SELECT set_config('search_path', %(search_path)s, true), set_config('standard_conforming_strings', 'on', true),
+       set_config('statement_timeout', %(statement_ms)s, true), set_config('lock_timeout', '1000', true)
+
+-- probe: what the server made of the statement
+SELECT prosqlbody::text AS tree FROM pg_proc WHERE oid = 'pg_temp.agent_probe'::regproc
+
+-- function_named: the number of a function by its name, with its arguments' types where there are several of that name
+SELECT coalesce(to_regprocedure(%(signature)s)::oid, to_regproc(%(signature)s)::oid)::bigint AS oid
+
+-- named: relations of those names, for statements that cannot be probed
+SELECT c.oid::bigint FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (schema, name)
+  JOIN pg_class c ON c.relname = a.name::name AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE CASE WHEN a.schema <> '' THEN n.nspname = a.schema ELSE n.nspname !~ '^(agents(_|$)|pg_)' AND n.nspname <> 'information_schema' END
+
+-- behind: what stands behind these objects: their code, and the expressions (trees) that run with them
+WITH extension AS MATERIALIZED (
+  SELECT d.classid, d.objid, e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+)
+SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
+       jsonb_build_object(
+         'kind', c.relkind,
+         'columns', (SELECT jsonb_agg(jsonb_build_array(a.attnum, a.attname) ORDER BY a.attnum) FROM pg_attribute a
+                      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+         'kin', (WITH RECURSIVE up AS (
+                   SELECT i.inhparent AS oid FROM pg_inherits i WHERE i.inhrelid = c.oid
+                   UNION SELECT i.inhparent FROM pg_inherits i JOIN up ON i.inhrelid = up.oid
+                 ), down AS (
+                   SELECT i.inhrelid AS oid FROM pg_inherits i WHERE i.inhparent = c.oid
+                   UNION SELECT i.inhrelid FROM pg_inherits i JOIN down ON i.inhparent = down.oid
+                 )
+                 SELECT jsonb_agg(jsonb_build_array(k.relnamespace::regnamespace::text, k.relname, k.relkind, k.oid::bigint,
+                                                    k.oid IN (SELECT oid FROM down)))
+                   FROM pg_class k WHERE k.oid IN (SELECT oid FROM up UNION SELECT oid FROM down)),
+         'types', (SELECT jsonb_agg(DISTINCT a.atttypid::bigint) FROM pg_attribute a
+                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid >= 16384 AND %(writes)s),
+         -- an access method of somebody's own reads the table
+         'methods', (SELECT jsonb_agg(m.amname) FROM pg_am m LEFT JOIN extension e ON e.classid = 'pg_am'::regclass AND e.objid = m.oid
+                      WHERE m.oid >= 16384 AND e.extname <> ALL (%(extensions)s) IS NOT FALSE
+                        AND m.oid IN (SELECT c.relam UNION SELECT x.relam FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid)),
+         'triggers', (SELECT jsonb_agg(jsonb_build_array(g.tgname, g.tgfoid::bigint)) FROM pg_trigger g
+                       WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND %(writes)s),
+         'written', (SELECT jsonb_agg(DISTINCT f.conrelid::bigint) FROM pg_constraint f
+                      WHERE f.confrelid = c.oid AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd')) AND %(writes)s)
+       ) AS detail, t.kinds, t.trees
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN LATERAL (
+    SELECT array_agg(x.kind) AS kinds, array_agg(x.tree) AS trees FROM (
+      SELECT CASE c.relkind WHEN 'v' THEN 'view' ELSE 'source' END AS kind, r.ev_action::text AS tree
+        FROM pg_rewrite r WHERE r.ev_class = c.oid AND c.relkind IN ('v', 'm') AND r.ev_type = '1'
+      UNION ALL SELECT 'rule', concat(r.ev_qual::text, ' ', r.ev_action::text) FROM pg_rewrite r
+                 WHERE r.ev_class = c.oid AND r.ev_type <> '1' AND r.ev_enabled <> 'D' AND %(writes)s
+      UNION ALL SELECT 'policy', p.polqual::text FROM pg_policy p
+                 WHERE p.polrelid = c.oid AND c.relrowsecurity AND p.polqual IS NOT NULL AND (p.polcmd IN ('r', '*') OR %(writes)s)
+      UNION ALL SELECT 'policy', p.polwithcheck::text FROM pg_policy p
+                 WHERE p.polrelid = c.oid AND c.relrowsecurity AND p.polwithcheck IS NOT NULL AND %(writes)s
+      -- planning folds the constants in these
+      UNION ALL SELECT 'index', concat(i.indexprs::text, ' ', i.indpred::text) FROM pg_index i
+                 WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+      UNION ALL SELECT 'check', k.conbin::text FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'
+      UNION ALL SELECT 'statistics', s.stxexprs::text FROM pg_statistic_ext s WHERE s.stxrelid = c.oid AND s.stxexprs IS NOT NULL
+      UNION ALL SELECT 'partition', p.partexprs::text FROM pg_partitioned_table p WHERE p.partrelid = c.oid AND p.partexprs IS NOT NULL
+      UNION ALL SELECT 'partition', c.relpartbound::text WHERE c.relpartbound IS NOT NULL
+      UNION ALL SELECT 'column', d.adbin::text FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+                 WHERE d.adrelid = c.oid AND (a.attgenerated = 'v' OR %(writes)s)
+    ) x
+  ) t ON c.oid >= 16384
+ WHERE c.oid = ANY (%(relations)s::oid[])
+UNION ALL
+SELECT 'function', p.oid::bigint, n.nspname, p.proname, e.extname,
+       jsonb_build_object(
+         'kind', p.prokind, 'language', l.lanname, 'definer', p.prosecdef, 'owner', (SELECT r.rolname FROM pg_roles r WHERE r.oid = p.proowner),
+         'signature', p.oid::regprocedure::text,
+         'parts', (SELECT jsonb_agg(part::bigint) FROM pg_aggregate g, unnest(ARRAY[g.aggtransfn, g.aggfinalfn, g.aggcombinefn,
+                     g.aggserialfn, g.aggdeserialfn, g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn]::oid[]) AS part
+                    WHERE g.aggfnoid = p.oid AND part <> 0),
+         'digest', encode(sha256(convert_to(ROW (n.nspname, p.proname, p.proargtypes, p.prorettype, p.proretset, p.prokind, p.prolang,
+                     p.prosrc, p.probin, p.prosqlbody::text, p.proargdefaults::text, p.proconfig, p.provolatile, p.prosecdef,
+                     p.proowner, p.proleakproof, p.prosupport, p.protrftypes, p.provariadic)::text, 'UTF8')), 'hex'),
+         -- a body that is text is not resolved before it runs: whatever has a name that it calls
+         'calls', (SELECT jsonb_agg(DISTINCT o.oid::bigint) FROM regexp_matches(p.prosrc, '([[:alpha:]_][[:alnum:]_$]*)"?\s*\(', 'g') AS m
+                     JOIN pg_proc o ON o.proname IN (m[1], lower(m[1])) AND o.oid >= 16384 AND o.oid <> p.oid
+                    WHERE p.prosqlbody IS NULL AND l.lanname IN ('sql', 'plpgsql') AND e.extname IS NULL)),
+       ARRAY['body', 'default'], ARRAY[p.prosqlbody::text, p.proargdefaults::text]
+  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+  LEFT JOIN extension e ON e.classid = 'pg_proc'::regclass AND e.objid = p.oid
+ WHERE p.oid = ANY (%(functions)s::oid[])
+UNION ALL
+SELECT 'operator', o.oid::bigint, n.nspname, o.oprname, e.extname,
+       jsonb_build_object('functions', ARRAY[o.oprcode::oid::bigint], 'operators', ARRAY[o.oprcom::bigint, o.oprnegate::bigint]), NULL, NULL
+  FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+  LEFT JOIN extension e ON e.classid = 'pg_operator'::regclass AND e.objid = o.oid
+ WHERE o.oid = ANY (%(operators)s::oid[])
+UNION ALL
+-- the planner may put an operator's commutator or negator in its place
+SELECT 'operator', u.oid::bigint, u.oprnamespace::regnamespace::text, u.oprname, e.extname,
+       jsonb_build_object('functions', ARRAY[u.oprcode::oid::bigint]), NULL, NULL
+  FROM pg_operator u JOIN pg_operator s ON s.oid IN (u.oprcom, u.oprnegate) AND u.oid IN (s.oprcom, s.oprnegate)
+  LEFT JOIN extension e ON e.classid = 'pg_operator'::regclass AND e.objid = u.oid
+ WHERE u.oid >= 16384 AND s.oid = ANY (%(system_operators)s::oid[]) AND s.oid < 16384
+UNION ALL
+SELECT 'type', t.oid::bigint, n.nspname, t.typname, e.extname,
+       jsonb_build_object(
+         'kind', t.typtype,
+         'types', (SELECT jsonb_agg(DISTINCT x.type::bigint) FROM (
+                     SELECT unnest(ARRAY[t.typelem, t.typbasetype]) AS type
+                     UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+                     UNION ALL SELECT unnest(ARRAY[r.rngsubtype, r.rngmultitypid]) FROM pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)
+                   ) x WHERE x.type <> 0),
+         'functions', (SELECT jsonb_agg(DISTINCT x.function::bigint) FROM (
+                     SELECT unnest(ARRAY[t.typinput, t.typoutput, t.typreceive, t.typsend, t.typsubscript]::oid[]) AS function
+                     UNION ALL SELECT unnest(ARRAY[r.rngcanonical, r.rngsubdiff]::oid[]) FROM pg_range r WHERE r.rngtypid = t.oid
+                   ) x WHERE x.function >= 16384)),
+       ARRAY(SELECT 'domain' FROM pg_constraint k WHERE k.contypid = t.oid ORDER BY k.oid),
+       ARRAY(SELECT k.conbin::text FROM pg_constraint k WHERE k.contypid = t.oid ORDER BY k.oid)
+  FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+  LEFT JOIN extension e ON e.classid = 'pg_type'::regclass AND e.objid = t.oid
+ WHERE t.oid = ANY (%(types)s::oid[]) AND t.oid >= 16384
+UNION ALL
+-- to_json and its kin look for a cast by themselves
+SELECT 'cast', k.oid::bigint, '', k.castsource::regtype::text || ' to ' || k.casttarget::regtype::text, e.extname,
+       jsonb_build_object('functions', ARRAY[k.castfunc::bigint]), NULL, NULL
+  FROM pg_cast k LEFT JOIN extension e ON e.classid = 'pg_cast'::regclass AND e.objid = k.oid
+ WHERE k.oid >= 16384 AND k.castfunc <> 0 AND k.castsource = ANY (%(types)s::oid[])
+UNION ALL
+-- sorting, grouping and comparing call these by the type alone
+SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, e.extname,
+       jsonb_build_object('functions', ARRAY[s.amproc::oid::bigint]), NULL, NULL
+  FROM pg_amproc s LEFT JOIN extension e ON e.classid = 'pg_proc'::regclass AND e.objid = s.amproc::oid
+ WHERE s.oid >= 16384 AND (s.amproclefttype = ANY (%(types)s::oid[]) OR s.amprocrighttype = ANY (%(types)s::oid[]))
+
+-- registered_functions: the hashes of those of these functions that a human registered
+SELECT function_id, body_hash FROM agents.trusted_functions
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND function_id = ANY (%(numbers)s)
+
+-- trusted_functions: every registered function, by its name
+SELECT * FROM agents.trusted_functions
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s ORDER BY signature, function_id
+
+-- trust_function: registered as it is now, again too
+INSERT INTO agents.trusted_functions (tenant_id, database_id, function_id, signature, body_hash, reason, trusted_by)
+VALUES (%(tenant_id)s, %(database_id)s, %(function_id)s, %(signature)s, %(body_hash)s, %(reason)s, %(user)s)
+ON CONFLICT (tenant_id, database_id, function_id) DO UPDATE
+   SET signature = excluded.signature, body_hash = excluded.body_hash, reason = excluded.reason,
+       trusted_by = excluded.trusted_by, trusted_at = now()
+RETURNING *
+
+-- revoke_function: it asks again
+DELETE FROM agents.trusted_functions
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND function_id = %(function_id)s
+RETURNING signature
