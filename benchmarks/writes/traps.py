@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from agent.errors import InvalidArguments
+from agent.errors import InvalidArguments, StatementFailed
 from agent.execution.safe_executor import safe_executor
 
 TABLES = r"""
@@ -136,7 +136,7 @@ update public.tree set a = case when id > 3 then 1 end;
 grant usage on schema agent_actor to agent_actor, agent_assessor, agent_reader;
 grant select, update, delete on agent_actor.shadowed to agent_actor;
 """
-# With it `=` means something else for two texts of this type: no statement with a `=` is LOW any more.
+# With it `=` means something else for two texts of this type.
 SHADOWED_OPERATOR = """
 create function public.like_it(varchar, varchar) returns boolean language sql immutable as 'select lower($1::text) = lower($2::text)';
 create operator public.= (leftarg = varchar, rightarg = varchar, function = public.like_it);
@@ -243,7 +243,7 @@ async def run(url: str, *, low: int, seed: int) -> Result:
             result.tried += 1
             try:
                 assessment = await safe_executor.assess("execute_sql", {"sql": sql})
-            except InvalidArguments:
+            except (InvalidArguments, StatementFailed):
                 continue
             if assessment.risk != "LOW":
                 continue

@@ -25,7 +25,7 @@ from hostile_statements import BENIGN, HOSTILE, TRAPS, mutations
 async def trapped(cluster: Cluster) -> AsyncIterator[Runtime]:
     """A database full of traps."""
     runtime = await open_runtime(
-        cluster.database(cluster.template("traps", lambda conn: conn.execute(TRAPS)), statement_timeout=3.0)
+        cluster.database(cluster.template("hostile", lambda conn: conn.execute(TRAPS)), statement_timeout=3.0)
     )
     with use_runtime(runtime):
         yield runtime

@@ -41,14 +41,15 @@ _WIPED: frozenset[Login] = frozenset({"agent_reader", "agent_actor"})
 class ServerFacts:
     """What a login sees of its server, asked once.
 
-    `search_path` is where it looks names up, without what depends on the session: its own user, temporary objects first.
+    `search_path` are the schemas where it looked names up when it was asked.
     """
 
     version: int
     database: str
     identity: str
     read_only: bool
-    search_path: str = "public, pg_temp"
+    login: str
+    search_path: tuple[str, ...]
 
 
 class Database:
@@ -241,7 +242,7 @@ async def _wipe_and_return(conn: Connection, pool: AsyncConnectionPool[Connectio
 
 _INSPECT = """
 SELECT current_setting('server_version_num')::int AS version, current_database() AS database, session_user AS login,
-       current_setting('search_path') AS search_path, r.rolsuper, r.rolbypassrls,
+       current_schemas(false) AS search_path, r.rolsuper, r.rolbypassrls,
        pg_is_in_recovery() AS replica, d.oid AS database_oid, r.rolcreaterole,
        has_function_privilege('pg_catalog.pg_control_system()', 'execute') AS may_identify,
        EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -273,14 +274,8 @@ async def _inspect(conn: Connection, login: Login, *, allow_bypass_rls: bool) ->
     identity = await _identity(conn, row)
     return ServerFacts(
         version=row["version"], database=row["database"], identity=identity, read_only=row["replica"],
-        search_path=_settled(row["search_path"], row["login"]),
+        login=row["login"], search_path=tuple(row["search_path"]),
     )  # fmt: skip
-
-
-def _settled(search_path: str, login: str) -> str:
-    quoted = login.replace('"', '""')
-    own = search_path.replace('"$user"', f'"{quoted}"').strip()
-    return f"{own}, pg_temp" if own else "pg_temp"
 
 
 async def _identity(conn: Connection, row: DictRow) -> str:

@@ -42,8 +42,7 @@ async def _assess(
     statement: Statement, conn: Connection, runtime: Runtime, layers: Layers, *, probe: bool
 ) -> Assessment:
     settings = runtime.settings
-    facts = await runtime.app.facts("agent_reader")
-    resolution = await resolve(statement, conn, database=runtime.app, search_path=facts.search_path, probe=probe)
+    resolution = await resolve(statement, conn, database=runtime.app, probe=probe)
     assessment = judge(
         statement,
         resolution,

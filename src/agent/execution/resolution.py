@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import psycopg
 
 from agent.db import Connection, Database, load_queries
-from agent.db.database import roll_back
+from agent.db.database import ServerFacts, roll_back
 from agent.execution import sql_allowed as allowed
 from agent.execution.node_trees import Tree, read_tree, statements_in
 from agent.execution.sql_parsing import Name, Statement, explained, write_out
@@ -109,23 +109,21 @@ class _Kept:
 
     fingerprint: str = ""
     known: frozenset[int] = frozenset()
-    resolutions: OrderedDict[tuple[str, str, bool], Resolution] = field(default_factory=OrderedDict)
+    resolutions: OrderedDict[tuple[str, bool], Resolution] = field(default_factory=OrderedDict)
 
 
 _kept: WeakKeyDictionary[Database, _Kept] = WeakKeyDictionary()
 _prepared: WeakSet[Connection] = WeakSet()
 
 
-async def resolve(
-    statement: Statement, conn: Connection, *, database: Database, search_path: str, probe: bool = True
-) -> Resolution:
-    """What `statement` reaches in `database`, with names resolved along `search_path`. `conn` is of agent_assessor.
+async def resolve(statement: Statement, conn: Connection, *, database: Database, probe: bool = True) -> Resolution:
+    """What `statement` reaches in `database`, with names resolved as the login that would run it does. `conn` is of agent_assessor.
 
     Without `probe` the server is not shown the statement: only the relations that it names are looked up.
     Raises psycopg's errors for a statement that the server does not take.
     """
     kept = await _fresh(conn, database)
-    key = (statement.sql, search_path, probe)
+    key = (statement.sql, probe)
     found = kept.resolutions.get(key)
     if found is not None:
         kept.resolutions.move_to_end(key)
@@ -136,7 +134,8 @@ async def resolve(
     elif text is not None and (await database.facts("agent_assessor")).read_only:
         unresolved = "replica"
     elif text is not None:
-        body, unresolved = await _probe(text, statement, conn, search_path)
+        runs_as = await database.facts("agent_reader" if is_read(statement) else "agent_actor")
+        body, unresolved = await _probe(text, conn, runs_as, returns="SETOF record" if is_read(statement) else "void")
     found = await _all_behind(statement, body, conn, kept.known)
     kept.resolutions[key] = replace(found, unresolved=unresolved)
     if len(kept.resolutions) > _MOST_KEPT:
@@ -144,14 +143,13 @@ async def resolve(
     return kept.resolutions[key]
 
 
-async def resolve_function(
-    signature: str, conn: Connection, *, database: Database, search_path: str
-) -> tuple[int, Resolution] | None:
+async def resolve_function(signature: str, conn: Connection, *, database: Database) -> tuple[int, Resolution] | None:
     """The number of the function called `signature` (name, or name with types), and what it is made of; None when there is none."""
     kept = await _fresh(conn, database)
     try:
         await conn.execute("BEGIN")
-        await conn.execute(_QUERIES["probe_settings"], {"search_path": search_path, "statement_ms": "2000"})
+        schemas = (await database.facts("agent_reader")).search_path
+        await conn.execute(_QUERIES["probe_settings"], {"search_path": path_setting(schemas), "statement_ms": "2000"})
         row = await (await conn.execute(_QUERIES["function_named"], {"signature": signature})).fetchone()
     finally:
         await roll_back(conn)
@@ -183,7 +181,7 @@ async def _fresh(conn: Connection, database: Database) -> _Kept:
 
 
 async def _all_behind(statement: Statement, body: Tree | None, conn: Connection, known: frozenset[int]) -> Resolution:
-    search = _Search(known=known, writes=statement.kind not in {"SelectStmt", "ExplainStmt"})
+    search = _Search(known=known, writes=not is_read(statement))
     if body is not None:
         search.add(body)
     else:
@@ -209,6 +207,11 @@ async def _prepare(conn: Connection, database: Database) -> None:
     _prepared.add(conn)
 
 
+def is_read(statement: Statement) -> bool:
+    """Whether a statement is of a kind that agent_reader may be given."""
+    return statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt"}
+
+
 def _probed_text(statement: Statement) -> str | None:
     """The text of the query or write that the server can resolve: an EXPLAIN's is what it explains."""
     if any(kind == "IntoClause" for kind, _ in statement.parts):
@@ -219,19 +222,17 @@ def _probed_text(statement: Statement) -> str | None:
     return write_out(inner.node) if inner is not None and inner.kind == "SelectStmt" else None
 
 
-async def _probe(text: str, statement: Statement, conn: Connection, search_path: str) -> tuple[Tree | None, str]:
-    returns = "void" if statement.kind in _DATA_WRITES else "SETOF record"
-    # The text is not quoted: a pipeline takes one statement each, and what is found in the body is counted.
+async def _probe(text: str, conn: Connection, runs_as: ServerFacts, *, returns: str) -> tuple[Tree | None, str]:
     function = f"CREATE FUNCTION pg_temp.agent_probe() RETURNS {returns} BEGIN ATOMIC {text}\n; END"
-    settings = {"search_path": search_path, "statement_ms": "2000"}
+    settings = {"search_path": path_setting(runs_as.search_path), "statement_ms": "2000"}
+    asked = {"schemas": list(runs_as.search_path), "login": runs_as.login}
     try:
         async with conn.pipeline():
             await conn.execute("BEGIN READ WRITE", prepare=False)
-            await conn.execute(_QUERIES["probe_settings"], settings, prepare=True)
-            # What a refused statement takes with it must not count as prepared.
-            await conn.execute(function.encode(), prepare=False)
-            cursor = await conn.execute(_QUERIES["probe"], prepare=False)
-        row = await cursor.fetchone()
+            await conn.execute(_QUERIES["probe_settings"], settings)
+        # The text is not quoted: the extended protocol (`binary`) takes one statement, and what is in the body is counted.
+        await conn.execute(function.encode(), prepare=False, binary=True)
+        row = await (await conn.execute(_QUERIES["probe"], asked, prepare=False)).fetchone()
     except psycopg.errors.FeatureNotSupported:
         return None, "not-supported"
     finally:
@@ -239,7 +240,12 @@ async def _probe(text: str, statement: Statement, conn: Connection, search_path:
             await roll_back(conn)
     if row is None or statements_in(row["tree"]) != 1:
         return None, "several"
-    return read_tree(row["tree"]), ""
+    return (read_tree(row["tree"]), "") if row["alike"] else (None, "schema")
+
+
+def path_setting(schemas: Iterable[str]) -> str:
+    """Postgres's setting search_path for these schemas; temporary objects hide none of theirs."""
+    return ", ".join('"' + schema.replace('"', '""') + '"' for schema in (*schemas, "pg_temp"))
 
 
 async def _named(statement: Statement, conn: Connection) -> set[int]:

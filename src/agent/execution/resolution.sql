@@ -32,8 +32,12 @@ SELECT oid::bigint FROM pg_proc
 SELECT set_config('search_path', %(search_path)s, true), set_config('standard_conforming_strings', 'on', true),
        set_config('statement_timeout', %(statement_ms)s, true), set_config('lock_timeout', '1000', true)
 
--- probe: what the server made of the statement
-SELECT prosqlbody::text AS tree FROM pg_proc WHERE oid = 'pg_temp.agent_probe'::regproc
+-- probe: what the server made of the statement, and whether it looked names up where the other login will
+SELECT p.prosqlbody::text AS tree,
+       ARRAY(SELECT s.name FROM unnest(current_schemas(false)::text[]) WITH ORDINALITY AS s (name, place)
+              WHERE s.name !~ '^pg_temp_' ORDER BY s.place) = %(schemas)s::text[]
+         AND NOT EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = ANY (%(schemas)s::name[]) AND NOT has_schema_privilege(%(login)s, n.oid, 'usage')) AS alike
+  FROM pg_proc p WHERE p.oid = 'pg_temp.agent_probe'::regproc
 
 -- function_named: the number of a function by its name, with its arguments' types where there are several of that name
 SELECT coalesce(to_regprocedure(%(signature)s)::oid, to_regproc(%(signature)s)::oid)::bigint AS oid

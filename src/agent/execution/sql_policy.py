@@ -272,6 +272,7 @@ _WORDS = {
 _UNRESOLVED = {
     "unresolved:replica": "The database is a read replica, where what the statement does cannot be resolved.",
     "unresolved:not-supported": "The server cannot resolve what the statement does before it runs.",
+    "unresolved:schema": "agent_assessor may not look into every schema that the agent's other logins may; an operator runs `agent setup`.",
     "unresolved:several": "The server reads it as more than one statement.",
     "unresolved:kind": "The server cannot resolve what the statement does before it runs.",
 }

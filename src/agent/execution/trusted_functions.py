@@ -147,10 +147,9 @@ def _unsafe(number: int, code: Mapping[tuple[str, int], Code]) -> Iterator[str]:
 
 
 async def _found(signature: str, runtime: Runtime) -> tuple[int, Resolution]:
-    facts = await runtime.app.facts("agent_reader")
     try:
         async with runtime.app.connection("agent_assessor") as conn:
-            found = await resolve_function(signature, conn, database=runtime.app, search_path=facts.search_path)
+            found = await resolve_function(signature, conn, database=runtime.app)
     except psycopg.Error as error:
         raise failure(error, runtime.settings.statement_timeout) from error
     if found is None or found[0] < FIRST_USER_OBJECT:
