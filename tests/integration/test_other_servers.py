@@ -174,7 +174,7 @@ async def test_a_read_replica_is_refused_as_the_agents_own_database(cluster: Clu
     assert not [secret for secret in secrets_of(settings) if secret in str(caught.value)]
 
 
-async def test_a_read_replica_as_the_application_is_read_and_a_change_is_refused_in_words(
+async def test_a_read_replica_as_the_application_is_read_after_asking_and_a_change_is_refused_in_words(
     cluster: Cluster, replica: Path
 ) -> None:
     settings = cluster.database("blank", app_database_url=on_replica(cluster, replica, "blank"))
@@ -188,7 +188,7 @@ async def test_a_read_replica_as_the_application_is_read_and_a_change_is_refused
             ]
         )
         answer = await chat.answer("Try", thread_id="t", runtime=replace(runtime, model=client, made={}))
-        if answer.status == "waiting":
+        while answer.status == "waiting":
             await human_approval_queue.decide(answer.approvals[0].id, "approve", runtime=runtime)
             answer = await chat.finish("t", runtime=replace(runtime, model=client, made={}))
         assert answer.text == "So."

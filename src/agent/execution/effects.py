@@ -336,8 +336,9 @@ async def _apart(claim: _Claim, statement: Statement) -> None:
         if images:
             async with claim.runtime.connection() as own:
                 await own.execute(*_keeping(images, claim))
-        number = await (await conn.execute(_QUERIES["transaction_number"])).fetchone()
-        await _write("record_transaction", {**claim.key, "transaction": Jsonb(number)}, runtime=claim.runtime)
+        if not (await claim.runtime.app.facts("agent_actor")).read_only:  # a replica has no transaction to find again
+            number = await (await conn.execute(_QUERIES["transaction_number"])).fetchone()
+            await _write("record_transaction", {**claim.key, "transaction": Jsonb(number)}, runtime=claim.runtime)
     values = {
         **claim.key, "status": "succeeded", "row_count": outcome.row_count, "error": None, "elapsed_ms": _since(started),
         "result": Jsonb(result_of(claim.approval, statement, outcome, runtime=claim.runtime)),
