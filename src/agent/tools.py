@@ -31,7 +31,7 @@ async def all_langchain_tools(*, runtime: Runtime | None = None) -> list[BaseToo
 def _tool(spec: ToolSpec, runtime: Runtime | None) -> BaseTool:
     async def execute(**arguments: Any) -> ToolResult:
         try:
-            return await safe_executor.execute(spec.name, arguments, runtime=runtime)
+            return await safe_executor.execute(spec.name, arguments, by_model=True, runtime=runtime)
         except AgentError as error:
             return {"success": False, "status": "failed", "error": str(error)}
 

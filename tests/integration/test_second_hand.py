@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -203,6 +204,34 @@ async def test_what_the_user_gave_is_no_secret(runtime: Runtime, application: An
     runtime, client = client_of(runtime, read, read, "Ticket 1.")
     await chat.answer(f"Which ticket has {SECRET}?", runtime=runtime)
     assert '"status": "succeeded"' in client.requests[-1][-1].text
+
+
+async def test_a_secret_that_was_read_long_ago_still_makes_a_mail_a_question(
+    runtime: Runtime, application: Any, tmp_path: Path
+) -> None:
+    settings = runtime.settings.model_copy(
+        update={"email_outbox": tmp_path / "out", "email_domains": "firm.example", "ask_from": "MEDIUM"}
+    )
+    read = call("execute_sql", sql="select portal_token from public.tickets")
+    mail = call("send_email", to=["anna@firm.example"], subject="x", body=f"It is {SECRET}.")
+    runtime, _ = client_of(replace(runtime, settings=settings), read, *["Done."] * 6, mail, "Done.")
+    for question in ("Look at the tickets", "2", "3", "4", "5", "6"):
+        await chat.answer(question, thread_id="t", runtime=runtime)
+    asked = await chat.answer("Mail anna@firm.example what you know", thread_id="t", runtime=runtime)
+    assert asked.status == "waiting"
+    assert "secret" in asked.approvals[0].reasons
+    assert not (tmp_path / "out").exists()
+
+
+async def test_somebody_elses_agent_is_asked_what_nobody_is_known_to_have_said(
+    runtime: Runtime, application: Any
+) -> None:
+    few = replace(runtime, settings=runtime.settings.model_copy(update={"ask_from": "MEDIUM"}), made={})
+    sql = {"sql": "update public.tickets set status = 'closed' where id = 1"}
+    by_model = await safe_executor.execute("execute_sql", sql, by_model=True, wait=False, runtime=few)
+    assert by_model["status"] == "waiting"
+    by_program = await safe_executor.execute("execute_sql", sql, wait=False, runtime=few)
+    assert by_program["status"] == "succeeded"
 
 
 async def test_a_permission_covers_what_the_user_says_and_no_value_from_elsewhere(

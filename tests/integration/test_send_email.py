@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from email import message_from_bytes
@@ -20,6 +22,7 @@ from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, use_runtime
 from agent.testing.smtp_server import SmtpServer
 
+WORKER = Path(__file__).parent / "mail_worker.py"
 MAIL = {
     "to": ["anna@firm.example"],
     "subject": "Overdue",
@@ -163,6 +166,30 @@ async def test_after_a_crash_over_smtp_a_human_is_asked_and_nothing_is_repeated(
     await die(approval, online, after=True)
     result = await safe_executor.run_approved(approval.id)
     assert result["status"] == "unknown"
+    assert len(server.texts) == 1
+
+
+async def test_a_process_killed_while_the_server_has_the_text_leaves_it_to_a_human(
+    online: Runtime, server: SmtpServer
+) -> None:
+    server.hold = 60.0
+    approval = await approved()
+    settings = online.settings
+    given = {
+        "database_url": settings.database_url.get_secret_value(), "secret": settings.secret.get_secret_value(),
+        "home": str(settings.home), "user": "tester", "smtp_host": "localhost", "smtp_port": server.port, "smtp_tls": "none",
+        "smtp_from": settings.smtp_from, "smtp_timeout": 60,
+    }  # fmt: skip
+    worker = await asyncio.create_subprocess_exec(sys.executable, str(WORKER), json.dumps(given), str(approval.id))
+    while not server.texts:
+        assert worker.returncode is None
+        await asyncio.sleep(0.05)
+    worker.kill()
+    await worker.wait()
+    server.hold = 0.0
+    claims_run_out(online)
+    results = await asyncio.gather(*(safe_executor.run_approved(approval.id) for _ in range(8)))
+    assert {result["status"] for result in results} == {"unknown"}
     assert len(server.texts) == 1
 
 

@@ -9,7 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,11 +22,12 @@ from agent.learning.privacy import DenyList, keys_in, looks_secret
 from agent.learning.quotations import is_second_hand, says
 from agent.learning.semantic_search import semantic_search
 from agent.runtime import Runtime
-from agent.threads import StoredCall, Transcript, threads
+from agent.threads import TURNS_WITH_CALLS, StoredCall, Transcript, threads
 from agent.types import CallKey, Trust
 
 _SHORTEST_SECRET, _TELLING = 6, 12
 _MEMORIES = 10
+_LONG = 20
 HIDDEN = "[secret]"
 # Their messages are our own sentences.
 _OWN_MESSAGES = frozenset({"execute_sql", "query_data", "update_client_status", "remember", "send_email"})
@@ -40,6 +41,7 @@ class Heard:
     secrets: Mapping[str, str] = field(default_factory=dict)
     calls: tuple[StoredCall, ...] = ()
     trusted: str = ""
+    until: CallKey | None = None
 
     def seen(self) -> list[Seen]:
         """Every text that the model was shown; `trusted` are globs over table.column. Made only where it is looked at."""
@@ -47,15 +49,22 @@ class Heard:
         return [one for call in self.calls for one in _seen(call, _statement(call), globs)]
 
 
-async def heard_by(call: CallKey | None, *, runtime: Runtime) -> Heard:
-    """What was said and shown in the conversation of a call; nothing where there is none."""
+async def heard_by(call: CallKey | None, *, turns: int = TURNS_WITH_CALLS, runtime: Runtime) -> Heard:
+    """What was said and shown in the conversation of a call, with the results of the last `turns`; nothing where there is none."""
     if call is None:
         return Heard()
     try:
-        transcript = await threads.transcript(call.thread_id, call.turn, runtime=runtime)
+        transcript = await threads.transcript(call.thread_id, call.turn, turns_with_calls=turns, runtime=runtime)
     except NotFound:  # a caller's own key, of no conversation of ours
         return Heard()
-    return heard_in(transcript, trusted=runtime.settings.trusted_sources)
+    return replace(heard_in(transcript, trusted=runtime.settings.trusted_sources), until=call)
+
+
+async def heard_longer(heard: Heard, *, runtime: Runtime) -> Heard:
+    """The same further back, for what has an effect: an answer may still show what a model read long ago."""
+    if heard.until is None or heard.until.turn <= TURNS_WITH_CALLS:
+        return heard
+    return await heard_by(heard.until, turns=_LONG, runtime=runtime)
 
 
 def heard_in(transcript: Transcript, *, trusted: str = "") -> Heard:

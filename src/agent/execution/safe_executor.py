@@ -41,7 +41,7 @@ from agent.execution.always_allowed import permission_for
 from agent.execution.assessing import assess_statement
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.execution_tools import Tool, tool_named
-from agent.execution.heard import Heard, heard_by, secret_in
+from agent.execution.heard import Heard, heard_by, heard_longer, secret_in
 from agent.execution.log import record
 from agent.execution.origins import needs_a_human, weigh
 from agent.execution.outcomes import outcome_of
@@ -98,6 +98,7 @@ class _Request:
     actor: str | None = None
     call: CallKey | None = None
     wait: bool = True
+    by_model: bool = False
     heard: Heard = field(default_factory=Heard)
     started: float = field(default_factory=time.monotonic)
 
@@ -126,6 +127,7 @@ class SafeExecutor:
         *,
         actor: str | None = None,
         call: CallKey | None = None,
+        by_model: bool = False,
         wait: bool = True,
         runtime: Runtime | None = None,
     ) -> ToolResult:
@@ -133,12 +135,14 @@ class SafeExecutor:
 
         With `wait=False` the result's status is "waiting" and its `approval_id` names the question; the same `call` is
         asked about once. With `require_approval=False` nothing is asked: what would need it is refused. Errors that the
-        model can mend come back as a result; `OperatorError`s are raised.
+        model can mend come back as a result; `OperatorError`s are raised. `by_model` says that a model chose the arguments
+        in a conversation that is not kept here: then nobody is known to have said them.
         """
         runtime = runtime or await current_runtime()
         request = _Request(
-            action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait
-        )
+            action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait,
+            by_model=by_model or call is not None,
+        )  # fmt: skip
         asked, switches, heard = await asyncio.gather(
             _asked(call, runtime), controls.state(runtime=runtime), heard_by(call, runtime=runtime)
         )
@@ -162,7 +166,9 @@ class SafeExecutor:
         runtime = runtime or await current_runtime()
         call = taken.stored
         heard = await heard_by(call.key, runtime=runtime)
-        request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, heard=heard)
+        request = _Request(
+            action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True, heard=heard
+        )
         asked = await human_approval_queue.get(call.approval_id, runtime=runtime) if call.approval_id else None
         plan = await _plan_or_error(request, runtime)
         return await self._execute(request, plan, asked=asked, switches=taken.switches, runtime=runtime)
@@ -228,7 +234,9 @@ class SafeExecutor:
         if not await tool_runs.is_under_way(call.key, runtime=runtime):
             return await self.run_approved(call.approval_id, runtime=runtime)
         heard = await heard_by(call.key, runtime=runtime)
-        request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, heard=heard)
+        request = _Request(
+            action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True, heard=heard
+        )
         plan, switches = await _plan_or_error(request, runtime), await controls.state(runtime=runtime)
         try:
             return await self._execute(request, plan, asked=None, switches=switches, runtime=runtime)
@@ -382,18 +390,16 @@ def _keyed(request: _Request, plan: _Plan) -> _Request:
 async def _plan_or_error(request: _Request, runtime: Runtime) -> _Plan | AgentError:
     """What the action is, or why it cannot be done; the error is a value because it is to be recorded first."""
     try:
-        return await _weighed(request.action, request.arguments, request.call, request.heard, runtime)
+        plan = await _plan(request.action, request.arguments, runtime, request.call)
+        return await _weighed(plan, request.arguments, request.heard, runtime) if request.by_model else plan
     except AgentError as error:
         return error
 
 
-async def _weighed(
-    action: str, arguments: Mapping[str, Any], call: CallKey | None, heard: Heard, runtime: Runtime
-) -> _Plan:
-    """What an action is, and where the values of a conversation's action come from."""
-    plan = await _plan(action, arguments, runtime, call)
-    if call is None:
-        return plan
+async def _weighed(plan: _Plan, arguments: Mapping[str, Any], heard: Heard, runtime: Runtime) -> _Plan:
+    """The plan of what a model asks for, with where its values come from."""
+    if plan.writes:
+        heard = await heard_longer(heard, runtime=runtime)
     assessment, origins = await weigh(
         plan.assessment,
         None if plan.tool.from_kept_rows else plan.statement,
@@ -452,10 +458,9 @@ async def _proposed_again(
     action: str, arguments: Mapping[str, Any], call: CallKey | None, *, by_model: bool, runtime: Runtime
 ) -> NewRequest:
     """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`."""
-    if by_model:
-        plan = await _weighed(action, arguments, call, await heard_by(call, runtime=runtime), runtime)
-    else:  # a human's own values come from a human
-        plan = await _plan(action, arguments, runtime, call)
+    plan = await _plan(action, arguments, runtime, call)
+    if by_model:  # a human's own values come from a human
+        plan = await _weighed(plan, arguments, await heard_by(call, runtime=runtime), runtime)
     if plan.assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
     if not plan.writes:

@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.approval.human_approval import Approval
 from agent.errors import ActionRefused, ConfigurationError, InvalidArguments, OutcomeUnknown, ProviderUnavailable
-from agent.execution.heard import heard_by, untrusted
+from agent.execution.heard import heard_by, heard_longer, untrusted
 from agent.execution.proposals import Happened, Outside, Proposal
 from agent.execution.provenance import Value, shapes_in
 from agent.execution.tool_arguments import SendEmail
@@ -32,7 +32,7 @@ async def propose(arguments: SendEmail, *, call: CallKey | None, runtime: Runtim
     if route is None:
         raise ConfigurationError(f"Not sent. {NOT_SET_UP}")
     mail = _letter(arguments.model_dump(), route.sender)
-    heard = await heard_by(call, runtime=runtime)
+    heard = await heard_longer(await heard_by(call, runtime=runtime), runtime=runtime)
     origins = await untrusted(_values(mail), heard, runtime=runtime)
     unlisted = _unlisted(mail, settings.email_domains)
     refused = bool(unlisted) and settings.email_refuse_others

@@ -31,7 +31,8 @@ class SmtpServer:
     """`messages` are those accepted; `texts` also those after which the connection was dropped.
 
     `refused` is an address that gets a 550, `put_off` answers every recipient with 450, `drop_after_data` takes the text
-    and breaks off without an answer, `delay` are seconds before each recipient is answered. With `user` a login is needed.
+    and breaks off without an answer; `delay` are seconds before each recipient is answered, `hold` before the text is. With
+    `user` a login is needed.
     """
 
     tls: Literal["starttls", "tls", "none"] = "none"
@@ -41,6 +42,7 @@ class SmtpServer:
     put_off: bool = False
     drop_after_data: bool = False
     delay: float = 0.0
+    hold: float = 0.0
     port: int = 0
     ca_file: Path | None = None
     messages: list[EmailMessage] = field(default_factory=list)
@@ -97,6 +99,7 @@ class SmtpServer:
         """Take the text."""
         content = cast("bytes", envelope.content)
         self.texts.append(content)
+        await asyncio.sleep(self.hold)
         if self.drop_after_data:
             transport = cast("asyncio.Transport", server.transport)
             transport.abort()

@@ -4,9 +4,10 @@ A thread has one turn at a time: whoever works on it holds an expiring lease, na
 """
 
 from agent.threads.records import BegunTurn, RequestedCall, StoredCall, ThreadSummary, Transcript, Turn, TurnRecord
-from agent.threads.store import check_thread_id, threads
+from agent.threads.store import TURNS_WITH_CALLS, check_thread_id, threads
 
 __all__ = [
+    "TURNS_WITH_CALLS",
     "BegunTurn",
     "RequestedCall",
     "StoredCall",

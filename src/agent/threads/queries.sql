@@ -119,7 +119,7 @@ UPDATE agents.tool_calls SET status = 'done', result = %(result)s, finished_at =
    AND status <> 'done'
 
 -- transcript: what the model is shown of a thread (see the function in the migration)
-SELECT agents.transcript(%(thread_id)s, %(turn)s) AS transcript
+SELECT agents.transcript(%(thread_id)s, %(turn)s, turns_with_calls => %(turns_with_calls)s) AS transcript
 
 -- old_turns: finished turns that are not summarised yet, without the newest
 SELECT t.summary, t.summarised, r.turn, r.question, r.answer

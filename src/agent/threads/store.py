@@ -29,6 +29,8 @@ from agent.types import CallKey, ToolResult, Usage
 
 _log = structlog.get_logger(__name__)
 
+# As agents.transcript has it where nobody says.
+TURNS_WITH_CALLS = 3
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20
 # Summarising starts when this many turns are not in the summary, and leaves the newest out.
@@ -156,11 +158,14 @@ class Threads:
             finished = await _one(conn, "finish_turn", values)
         return finished is not None
 
-    async def transcript(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> Transcript:
-        """What the model is shown, up to and including `turn`. Raises `NotFound`."""
+    async def transcript(
+        self, thread_id: str, turn: int, *, turns_with_calls: int = TURNS_WITH_CALLS, runtime: Runtime | None = None
+    ) -> Transcript:
+        """What the model is shown, up to and including `turn`, with the calls of the last turns. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            row = await _one(conn, "transcript", _values(runtime, thread_id, turn=turn)) or {}
+            values = _values(runtime, thread_id, turn=turn, turns_with_calls=turns_with_calls)
+            row = await _one(conn, "transcript", values) or {}
         if not row["transcript"] or not row["transcript"]["turns"]:
             raise NotFound(f"There is no turn {turn} in a thread {thread_id!r}.")
         return Transcript.from_json(thread_id, row["transcript"])
