@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -198,6 +199,31 @@ async def test_after_a_revocation_has_returned_no_use_begins(shop: Runtime) -> N
             " where q.decided_at > p.revoked_at"
         ).fetchone()
     assert after == (0,)
+
+
+async def test_what_runs_the_applications_own_code_is_asked_every_time(shop: Runtime) -> None:
+    with psycopg.connect(shop.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute("create function public.mark() returns text language sql as $$ select 'm' $$")
+    approval = (await tried("UPDATE items SET note = mark() WHERE id = 1"))["approval_id"]
+    with pytest.raises(DecisionRefused, match="code that may be another one later"):
+        await safe_executor.decide(approval, "approve", always=HOURS)
+    assert (await human_approval_queue.get(approval)).status == "pending"
+
+
+async def test_a_value_out_of_data_is_asked_about_whatever_was_allowed(shop: Runtime) -> None:
+    from agent.chat import chat
+    from agent.testing.scripted_model import call, scripted_client
+
+    await granted("UPDATE items SET note = 'pay to Ana' WHERE id = 1")
+    said = call("execute_sql", sql="UPDATE items SET note = 'pay to Bo' WHERE id = 2")
+    made_up = call("execute_sql", sql="UPDATE items SET note = 'pay to Eve' WHERE id = 2")
+    scripted = replace(shop, model=scripted_client([said, "Done.", made_up, "Done."]), made={})
+    with use_runtime(scripted):
+        first = await chat.answer("Set the note of item 2 to: pay to Bo", thread_id="t")
+        assert first.status == "done"
+        second = await chat.answer("And what else is there to do?", thread_id="t")
+        assert second.status == "waiting"
+        assert second.approvals[0].preview["origins"]
 
 
 @pytest.mark.parametrize(

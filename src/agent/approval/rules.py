@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,7 +98,11 @@ def due(
 
 def same_name(one: str, other: str) -> bool:
     """Whether two names are one person's: "Ann" cannot approve what "ann" asked for."""
-    return one.strip().casefold() == other.strip().casefold()
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).strip().casefold()
 
 
 def last_admin(people: Sequence[Person], name: str) -> bool:

@@ -6,7 +6,7 @@ the permission does not fit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.approval.permissions import Grant, Permission, check_life, permissions
@@ -29,6 +29,8 @@ from agent.types import RiskLevel
 
 _QUERIES = load_queries(__package__)
 _BY_STATEMENT = "execute_sql"
+# Reasons that name code of the application's own: a permission would go on when that code is replaced.
+_CODE = ("function:", "operator:", "type:", "cast:")
 
 
 async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> Grant:
@@ -42,6 +44,10 @@ async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> 
         raise DecisionRefused(
             f"Approval {approval.id} cannot be always allowed: what it changes is not known by number."
         )
+    if code := next((reason for reason in approval.reasons if reason.startswith(_CODE)), None):
+        raise DecisionRefused(
+            f"Approval {approval.id} runs code that may be another one later ({code}), so it is asked every time."
+        )
     if approval.database_id != runtime.database_id:
         raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
     policy = approval.policy_version
@@ -53,6 +59,7 @@ async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> 
     else:
         pattern = pattern_of_arguments(approval.arguments, policy=policy, always=always)
         sentence = _call(approval.action, pattern)
+    pattern["reasons"] = sorted(approval.reasons)
     return Grant(
         pattern=pattern, sentence=sentence, tables=tables_of(shown), most_rows=rows, seconds=always.seconds
     )  # fmt: skip
@@ -65,6 +72,7 @@ async def permission_for(
     statement: Statement | None,
     shown: Mapping[str, Any],
     risk: RiskLevel,
+    reasons: Sequence[str],
     policy: str,
     user: str,
     runtime: Runtime,
@@ -73,7 +81,7 @@ async def permission_for(
     candidates = [
         one
         for one in await permissions.open_for(action, user=user, runtime=runtime)
-        if within(one, risk=risk, shown=shown)
+        if within(one, risk=risk, reasons=reasons, shown=shown)
     ]
     if not candidates:
         return None

@@ -89,11 +89,16 @@ def fits_arguments(pattern: Mapping[str, Any], arguments: Mapping[str, Any], *, 
     return digest(fixed) == digest(pattern["arguments"])
 
 
-def within(permission: Permission, *, risk: RiskLevel, shown: Mapping[str, Any]) -> bool:
-    """Whether what was tried stays inside what was allowed: its risk, its number of rows, its tables."""
+def within(permission: Permission, *, risk: RiskLevel, reasons: Sequence[str], shown: Mapping[str, Any]) -> bool:
+    """Whether what was tried stays inside what was allowed: its risk, its reasons, its number of rows, its tables.
+
+    A value that neither the user nor a trusted place gave is never allowed in advance.
+    """
     rows = rows_of(shown)
     return (
         risk != "CRITICAL"
+        and not shown.get("origins")
+        and set(reasons) <= set(permission.pattern.get("reasons", ()))
         and RISK_LEVELS.index(risk) <= RISK_LEVELS.index(permission.risk_ceiling)
         and rows is not None
         and rows <= permission.most_rows

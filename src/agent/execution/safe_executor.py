@@ -296,12 +296,17 @@ class SafeExecutor:
         if asks and not request.require_approval:
             raise _needs_approval(shown["sentence"])
         covered = asks and not needs_a_human(plan.assessment.reasons)
-        allowed = await self._permission(plan, request, shown, risk, runtime) if covered else None
+        reasons = (*plan.assessment.reasons, *raised)
+        allowed = (
+            await _permission(plan, request, shown=shown, risk=risk, reasons=reasons, runtime=runtime)
+            if covered
+            else None
+        )
         approval = await human_approval_queue.request(
             request.action,
             request.arguments,
             risk_level=risk,
-            reasons=(*plan.assessment.reasons, *raised),
+            reasons=reasons,
             summary=shown["sentence"],
             preview=shown,
             policy_version=plan.assessment.policy_version,
@@ -315,14 +320,6 @@ class SafeExecutor:
         elif allowed is not None and approval.status == "pending":
             await permissions.use(allowed, approval, runtime=runtime)
         return await self._answer(approval, request, runtime)
-
-    async def _permission(
-        self, plan: _Plan, request: _Request, shown: Mapping[str, Any], risk: RiskLevel, runtime: Runtime
-    ) -> Permission | None:
-        return await permission_for(
-            request.action, request.arguments, statement=plan.statement, shown=shown, risk=risk,
-            policy=plan.assessment.policy_version, user=request.actor or runtime.user, runtime=runtime,
-        )  # fmt: skip
 
     async def decide(
         self,
@@ -452,6 +449,21 @@ async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, cal
     assessment = await assess_statement(statement, runtime=runtime)
     assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
     return _Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment)
+
+
+async def _permission(
+    plan: _Plan,
+    request: _Request,
+    *,
+    shown: Mapping[str, Any],
+    risk: RiskLevel,
+    reasons: Sequence[str],
+    runtime: Runtime,
+) -> Permission | None:
+    return await permission_for(
+        request.action, request.arguments, statement=plan.statement, shown=shown, risk=risk, reasons=reasons,
+        policy=plan.assessment.policy_version, user=request.actor or runtime.user, runtime=runtime,
+    )  # fmt: skip
 
 
 async def _proposed_again(
