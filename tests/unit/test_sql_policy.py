@@ -57,8 +57,9 @@ def calling(number: int, code: Code | None = None, *, known: frozenset[int] = fr
         ("COMMIT", "refuse", "HIGH", "kind:TransactionStmt"),
         ("SELECT * FROM agents.controls", "refuse", "HIGH", "schema:agents"),
         ("SELECT set_config('a', 'b', true)", "refuse", "HIGH", "function:set_config"),
-        ("VACUUM t", "refuse", "HIGH", "transaction:impossible"),
-        ("CREATE INDEX CONCURRENTLY i ON t (a)", "refuse", "HIGH", "transaction:impossible"),
+        ("VACUUM t", "ask", "HIGH", "transaction:none"),
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", "ask", "HIGH", "transaction:none"),
+        ("ALTER TABLE t DETACH PARTITION p CONCURRENTLY", "refuse", "HIGH", "transaction:impossible"),
     ],
 )
 def test_a_statement_has_a_verdict_a_risk_and_a_code(sql: str, verdict: str, risk: str, reason: str) -> None:

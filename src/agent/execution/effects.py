@@ -40,14 +40,14 @@ from agent.execution.controls import controls
 from agent.execution.log import loggable
 from agent.execution.outcomes import outcome_of, result_of, told_sql
 from agent.execution.preview import changed_tables, changes_since, difference
-from agent.execution.proposals import Happened, Outside, idempotency_key
+from agent.execution.proposals import Happened, Unheld, idempotency_key
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
 from agent.execution.undo import images_of, keep_values, most_kept
 from agent.runtime import Runtime
 from agent.types import ToolResult
 
-Effect = Statement | Outside
+Effect = Statement | Unheld
 
 _QUERIES = load_queries(__package__)
 # Marks an outcome: the approval was for other rows or values, so a human is asked again.
@@ -148,7 +148,7 @@ async def _release(claim: _Claim) -> None:
 
 def _lease(effect: Effect, runtime: Runtime) -> timedelta:
     # Longer than the effect should take, for a quiet life: nothing depends on that.
-    seconds = effect.seconds if isinstance(effect, Outside) else runtime.settings.statement_timeout
+    seconds = effect.seconds if isinstance(effect, Unheld) else runtime.settings.statement_timeout
     return timedelta(seconds=seconds + _LEASE_MARGIN)
 
 
@@ -188,8 +188,8 @@ async def _begin(claim: _Claim, effect: Effect) -> None:
 
 
 async def _after_intent(claim: _Claim, effect: Effect) -> None:
-    if isinstance(effect, Outside):
-        await _outside(claim, effect)
+    if isinstance(effect, Unheld):
+        await _unheld(claim, effect)
     else:
         await _in_database(claim, effect, shared=False)
 
@@ -199,7 +199,11 @@ async def _take_over(claim: _Claim, effect: Effect, forbidden: ActionRefused | N
     row = await recorded(claim.approval.id, runtime=claim.runtime)
     if row is not None and row["status"] != "running":
         return
-    happened = await _happened(claim, effect, row)
+    try:
+        happened = await _happened(claim, effect, row)
+    except StatementFailed as error:  # it was begun, and broke off
+        await _fail(claim, error)
+        return
     if happened == "not-done" and forbidden is not None:
         await _fail(claim, forbidden, status="refused")
     elif happened == "not-done":
@@ -212,9 +216,11 @@ async def _take_over(claim: _Claim, effect: Effect, forbidden: ActionRefused | N
 async def _happened(claim: _Claim, effect: Effect, row: Mapping[str, Any] | None) -> Happened:
     if row is None:
         return "not-done"
-    if isinstance(effect, Outside):
+    if isinstance(effect, Unheld):
         return await effect.look(claim.approval, key=idempotency_key(claim.approval), runtime=claim.runtime)
     number = (row["result"] or {}).get("transaction")
+    if "before" in (row["result"] or {}):  # of a statement that refuses a transaction, and may not be read any more
+        return "unknown"
     if number is None:  # stored before the commit is sent, and by nobody but the claim's holder
         return "not-done"
     outcome = await _transaction_outcome(number, runtime=claim.runtime)
@@ -250,7 +256,7 @@ async def _record_found(claim: _Claim, happened: Happened, row: Mapping[str, Any
     await _write("record_outcome", values, runtime=claim.runtime)
 
 
-async def _outside(claim: _Claim, effect: Outside) -> None:
+async def _unheld(claim: _Claim, effect: Unheld) -> None:
     """Do what no transaction holds; its intent is written."""
     started = time.monotonic()
     row = await recorded(claim.approval.id, runtime=claim.runtime)

@@ -21,7 +21,7 @@ from agent.execution.acting import Change, Effect, Outcome, actor_transaction, r
 from agent.execution.json_values import shorten, size_of
 from agent.execution.rights import what_is_missing
 from agent.execution.sessions import failure
-from agent.execution.sql_kinds import LOCKS
+from agent.execution.sql_kinds import LOCKS, refuses_transaction
 from agent.execution.sql_parsing import Statement
 from agent.runtime import Runtime
 from agent.types import Assessment
@@ -33,6 +33,10 @@ _MOST_BYTES = 100_000
 _MOST_TRIALS = 3
 _PRESENT = timedelta(seconds=5)
 _DATE_CHARS = len("2026-01-31")
+_UNTRIED = (
+    "It was not tried: it runs outside of any transaction, so there is no taking it back. Should it break off, it may leave "
+    "an invalid index behind, which is then named."
+)
 _DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
 
 
@@ -82,6 +86,8 @@ async def preview(statement: Statement, assessment: Assessment, *, runtime: Runt
     """Try a statement and take it back. Raises `StatementFailed` when it would fail, which no approval can mend."""
     if statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt", "CallStmt"}:
         return _preview(statement, assessment, missing=["Functions are not run for a preview: they may act outside."])
+    if refuses_transaction(statement):
+        return _preview(statement, assessment, missing=[_UNTRIED])
     version = (await runtime.app.facts("agent_actor")).version
     try:
         once, again = await _tried_twice(statement, version, runtime)

@@ -50,13 +50,19 @@ class Look(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """An effect outside the application's transaction; it is given `seconds`, after which its outcome is not known."""
+class Unheld:
+    """An effect that no transaction holds; it is given `seconds`, after which its outcome is not known."""
 
-    propose: Propose
     carry_out: CarryOut
     look: Look
     seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside(Unheld):
+    """An effect outside the application's database, which a tool proposes."""
+
+    propose: Propose
 
 
 def idempotency_key(approval: Approval) -> str:

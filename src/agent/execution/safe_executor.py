@@ -47,14 +47,16 @@ from agent.execution.origins import needs_a_human, weigh
 from agent.execution.outcomes import outcome_of
 from agent.execution.patterns import Always
 from agent.execution.preview import preview
-from agent.execution.proposals import Outside, Proposal
+from agent.execution.proposals import Proposal, Unheld
 from agent.execution.reading import read
 from agent.execution.relations import NoSuchName
 from agent.execution.risk import is_asked, is_refused, risk_as_tried, under_settings
 from agent.execution.sessions import failure
+from agent.execution.sql_kinds import refuses_transaction
 from agent.execution.sql_parsing import MOST_CHARACTERS, Statement, parse
 from agent.execution.sql_policy import POLICY_VERSION
 from agent.execution.undo import UNDO, forget_old
+from agent.execution.untransacted import unheld
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
 from agent.storable import storable_json
@@ -264,7 +266,7 @@ class SafeExecutor:
             await controls.check(writing=True, runtime=runtime)
             _check_database(approval, runtime)
             forbidden = _forbidden(approval, runtime)
-            effect = _effect_of(approval, forbidden)
+            effect = _effect_of(approval, forbidden, runtime)
             outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
             return await _asked_again(approval, outcome, runtime)
         except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments, UnknownTool) as error:
@@ -529,11 +531,14 @@ def _check_database(approval: Approval, runtime: Runtime) -> None:
         raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
 
 
-def _effect_of(approval: Approval, forbidden: ActionRefused | None) -> Statement | Outside:
+def _effect_of(approval: Approval, forbidden: ActionRefused | None, runtime: Runtime) -> Statement | Unheld:
     tool = tool_named(approval.action)
+    if tool.outside is not None:
+        return tool.outside
     # What is forbidden is only looked for, and its text may be anything by now.
     text = "SELECT" if forbidden else (approval.preview or {}).get("sql", "")
-    return tool.outside or parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
+    statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
+    return unheld(statement, runtime) if refuses_transaction(statement) else statement
 
 
 def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:

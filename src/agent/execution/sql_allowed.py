@@ -189,6 +189,3 @@ REFUSED_FUNCTIONS = re.compile(
     r"net\..*|pg_sleep.*|pg_notify|(query|table|schema|database|cursor)_to_xml.*|ts_stat|ts_rewrite|"
     r"pg_(restore|clear)_.*_stats|binary_upgrade_.*|satisfies_hash_partition)$"
 )
-
-# What must not run inside a transaction cannot be recorded together with its effect.
-NO_TRANSACTION = _words("VacuumStmt")

@@ -14,7 +14,7 @@ WRITES = {
     "IndexStmt": "create-index", "ViewStmt": "create-view", "RenameStmt": "rename", "GrantStmt": "grant", "CallStmt": "call",
     "CreateFunctionStmt": "create-function", "CreateTrigStmt": "create-trigger", "RuleStmt": "create-rule",
     "CreatePolicyStmt": "create-policy", "AlterPolicyStmt": "alter-policy", "RefreshMatViewStmt": "refresh",
-    "CommentStmt": "comment", "CreateExtensionStmt": "create-extension",
+    "CommentStmt": "comment", "VacuumStmt": "vacuum", "ReindexStmt": "reindex", "CreateExtensionStmt": "create-extension",
 }  # fmt: skip
 
 _VERBS = {
@@ -90,6 +90,8 @@ _LOCKS = {
 
 def lock_of(statement: Statement) -> str:
     """The strongest lock that a statement takes on a relation that it names, as far as its kind says it."""
+    if refuses_transaction(statement) and "full" not in option_names(getattr(statement.node, "options", ())):
+        return "ShareUpdateExclusiveLock"
     kinds = {kind for kind, _ in statement.parts}
     found = [_LOCKS[kind] for kind in kinds if kind in _LOCKS]
     if "LockingClause" in kinds:
@@ -97,6 +99,25 @@ def lock_of(statement: Statement) -> str:
     if not found:
         return "AccessShareLock" if statement.names.relations else ""
     return max(found, key=LOCKS.index)
+
+
+def refuses_transaction(statement: Statement) -> bool:
+    """Whether a statement can run only outside of a transaction, and its outcome can be looked up."""
+    node = statement.node
+    match statement.kind:
+        case "VacuumStmt":
+            return bool(node.is_vacuumcmd)
+        case "IndexStmt" | "DropStmt":
+            return bool(node.concurrent)
+        case "ReindexStmt":
+            return bool(node.HasField("relation")) and "concurrently" in option_names(node.params)
+        case _:
+            return False
+
+
+def option_names(nodes: Iterable[Message]) -> set[str]:
+    """The names in a list of options such as `(FULL, VERBOSE)`."""
+    return {option.def_elem.defname.lower() for option in nodes}
 
 
 def describe(statement: Statement) -> str:

@@ -14,7 +14,7 @@ from agent.execution.deny import denied_relations, shown
 from agent.execution.layers import ALL, Layers
 from agent.execution.resolution import Resolution
 from agent.execution.resolved_policy import columns_denied, objects_of, resolved_problems, resolved_refusals
-from agent.execution.sql_kinds import WRITES, Danger, describe, lock_of, risk_of
+from agent.execution.sql_kinds import WRITES, Danger, describe, lock_of, refuses_transaction, risk_of
 from agent.execution.sql_parsing import Message, Name, Statement, explained, name_of
 from agent.learning.privacy import DenyList
 from agent.types import Assessment
@@ -105,7 +105,7 @@ def _refusals(statement: Statement) -> Iterator[tuple[str, str]]:
     for kind, message in statement.parts:
         if kind in allowed.REFUSED_KINDS:
             yield f"kind:{kind}", "An agent has no use for this kind of statement; ask an operator to run it."
-        elif kind in allowed.NO_TRANSACTION or getattr(message, "concurrent", False):
+        elif kind == "PartitionCmd" and message.concurrent:
             yield "transaction:impossible", "It cannot run inside a transaction, so ask an operator to run it."
         elif kind == "FuncCall":
             name = name_of(message.funcname)
@@ -179,6 +179,8 @@ def _problems(statement: Statement, registered: frozenset[Name], *, any_function
     body = explained(statement) or statement
     if body.kind != "SelectStmt":
         yield f"write:{WRITES.get(statement.kind, statement.kind)}"
+        if refuses_transaction(body):
+            yield "transaction:none"
     yield from _node_problems(body)
     yield from _name_problems(body, registered, any_function=any_function)
 
@@ -258,6 +260,7 @@ _WORDS = {
     "relation": "It reads something that is not a plain table or view ({}).",
     "view": "The view {} uses what is not known to be harmless.",
     "policy": "The row-level policy on {} uses what is not known to be harmless.",
+    "transaction": "It runs outside of any transaction, so it can be neither tried first nor taken back.",
     "trigger": "The trigger {}, which is not known to be harmless, runs with it.",
     "rule": "A rule on {} runs something else with it.",
     "index": "An index on {} is not known to be harmless.",
