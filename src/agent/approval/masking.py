@@ -60,7 +60,9 @@ def masked_preview(preview: Mapping[str, Any]) -> dict[str, Any]:
     secrets = _secrets(preview)
     shown = {name: _in_words(value, secrets) for name, value in preview.items() if name not in _OWN_WAY}
     shown["rows"] = _masked_rows(preview, secrets)
-    shown["others"] = [{**other, "rows": _masked_rows(other, secrets)} for other in preview.get("others") or []]
+    shown["others"] = [
+        {**other, "rows": _masked_rows(other, secrets), "effect": None} for other in preview.get("others") or []
+    ]
     if "sql" in preview:
         shown["sql"] = _masked_sql(str(preview["sql"]), secrets)
     return {**shown, "fingerprint": preview.get("fingerprint", ""), "masked": True}

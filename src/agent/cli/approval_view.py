@@ -44,6 +44,7 @@ def show_approval(
             if text:
                 say(console, str(text), "cyan", indent=indent + INDENT)
         _changes(console, approval, preview, indent + INDENT, whole=whole)
+        _others(console, preview, indent + INDENT, whole=whole)
         _effects(console, preview, indent + INDENT)
     if whole:
         console.print()
@@ -88,6 +89,28 @@ def _changes(console: Console, approval: Approval, preview: Mapping[str, Any], i
         say(console, f"set to the present time: {', '.join(sorted(now))}", "dim", indent=indent)
     if others := sorted(set(preview.get("volatile") or ()) - now):
         say(console, f"will be another value when it runs: {', '.join(others)}", "dim", indent=indent)
+
+
+def _others(console: Console, preview: Mapping[str, Any], indent: str, *, whole: bool) -> None:
+    """Rows of other tables that go or change with these."""
+    from rich.padding import Padding
+
+    shown = preview.get("rows") or []
+    for other in preview.get("others") or []:
+        rows = other["rows"][: _ALL_ROWS if whole else _FEW_ROWS]
+        if not rows or other["rows"] == shown:
+            continue
+        columns = columns_to_show(rows, without=set())
+        room = console.width - len(indent)
+        columns = columns[: fit_columns([_width(name, rows) for name in columns], room=room, gap=GAP)]
+        table = small_table()
+        for name in columns:
+            table.add_column(Text(cell(name, _MOST_CELL)), no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            table.add_row(*(_difference(row, name) for name in columns))
+        console.print()
+        say(console, f"and with it, in {cell(other['table'], _MOST_CELL)}:", indent=indent)
+        show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
 
 
 def columns_to_show(rows: Sequence[Mapping[str, Any]], *, without: set[str]) -> list[str]:

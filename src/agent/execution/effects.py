@@ -35,14 +35,15 @@ from agent.errors import (
     RowsChanged,
     StatementFailed,
 )
-from agent.execution.acting import Outcome, actor_transaction, run_statement
+from agent.execution.acting import Outcome, actor_transaction
 from agent.execution.controls import controls
 from agent.execution.log import loggable
 from agent.execution.outcomes import outcome_of, result_of, told_sql
-from agent.execution.preview import changed_tables, changes_since, difference
+from agent.execution.preview import difference
 from agent.execution.proposals import Happened, Unheld, idempotency_key
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
+from agent.execution.trying import run_watched
 from agent.execution.undo import images_of, keep_values, most_kept
 from agent.runtime import Runtime
 from agent.types import ToolResult
@@ -310,7 +311,7 @@ def _is_second_execution(error: psycopg.Error) -> bool:
 async def _shared(claim: _Claim, statement: Statement) -> None:
     started = time.monotonic()
     key = {"approval_id": claim.approval.id, "claim": claim.token}
-    async with actor_transaction(claim.runtime, keep=True) as conn:
+    async with actor_transaction(claim.runtime, keep=True, steady=_watches(claim.approval)) as conn:
         execution_id = await _begin_effect(conn, key)
         outcome, images = await _run(conn, claim, statement)
         if images:
@@ -337,7 +338,7 @@ async def _begin_effect(conn: Connection, key: Mapping[str, Any]) -> int:
 
 async def _apart(claim: _Claim, statement: Statement) -> None:
     started = time.monotonic()
-    async with actor_transaction(claim.runtime, keep=True) as conn:
+    async with actor_transaction(claim.runtime, keep=True, steady=_watches(claim.approval)) as conn:
         outcome, images = await _run(conn, claim, statement)
         if images:
             async with claim.runtime.connection() as own:
@@ -365,22 +366,28 @@ def _keeping(images: dict[str, Any], claim: _Claim) -> tuple[LiteralString, dict
     return query, {**values, **claim.key}
 
 
+def _watches(approval: Approval) -> bool:
+    return bool((approval.preview or {}).get("others"))
+
+
 async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[Outcome, dict[str, Any] | None]:
     """What the statement did, if it is what was approved, and what is to be kept to undo it."""
     settings = claim.runtime.settings
     version = (await claim.runtime.app.facts("agent_actor")).version
-    before = await changed_tables(conn)
-    outcome = await run_statement(
-        conn, statement, version=version, most_rows=settings.max_rows, most_kept=most_kept(statement, claim.runtime)
-    )
-    # As in the preview, what they do counts too; and at COMMIT no time limit would end them.
-    await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    tables = changes_since(before, await changed_tables(conn))
     shown = claim.approval.preview or {}
-    other = difference(shown, outcome, tables) if shown.get("row_count") is not None else ""
+    run = await run_watched(
+        conn,
+        statement,
+        version=version,
+        most_rows=settings.max_rows,
+        most_kept=most_kept(statement, claim.runtime),
+        others=[table["table"] for table in shown.get("others") or ()],
+        volatile=shown.get("volatile") or (),
+    )
+    other = difference(shown, run) if shown.get("row_count") is not None else ""
     if other:
         raise RowsChanged(f"Not executed: {other}.")
-    return outcome, await images_of(conn, statement, outcome, tables, runtime=claim.runtime)
+    return run.outcome, await images_of(conn, statement, run.outcome, run.tables, runtime=claim.runtime)
 
 
 async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "refused"] = "failed") -> None:

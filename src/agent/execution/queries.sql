@@ -31,6 +31,35 @@ SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
   FROM pg_index i
  WHERE i.indisprimary AND i.indrelid = to_regclass(concat_ws('.', quote_ident(%(schema)s), quote_ident(%(name)s)))
 
+-- own_number: the transaction's number; whatever it writes from now on has this one or a later one
+SELECT pg_current_xact_id()::xid::text AS number
+
+-- watchable: tables by their names, with the columns of their keys
+SELECT n.nspname || '.' || c.relname AS name, n.nspname AS schema, c.relname AS relation, pg_relation_size(c.oid) AS bytes,
+       (SELECT array_agg(a.attname::text ORDER BY k.place)
+          FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+         WHERE i.indrelid = c.oid AND i.indisprimary) AS key
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname || '.' || c.relname = ANY (%(names)s::text[]) AND c.relkind = 'r'
+ ORDER BY 1
+
+-- family: a table's own name, and those of its partitions and children
+WITH RECURSIVE below AS (
+  SELECT to_regclass(concat_ws('.', quote_ident(%(schema)s::text), quote_ident(%(name)s::text)))::oid AS oid
+  UNION SELECT i.inhrelid FROM pg_inherits i JOIN below ON i.inhparent = below.oid
+)
+SELECT n.nspname || '.' || c.relname AS name
+  FROM below JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
+
+-- sources: where a table's values may come from beside the statement: defaults, and the bodies of its triggers
+SELECT (SELECT json_object_agg(a.attname, pg_get_expr(d.adbin, d.adrelid))
+          FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+         WHERE d.adrelid = c.oid AND a.attgenerated = '') AS defaults,
+       (SELECT array_agg(p.prosrc) FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+         WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) AS triggers
+  FROM pg_class c WHERE c.oid = to_regclass(concat_ws('.', quote_ident(%(schema)s::text), quote_ident(%(name)s::text)))
+
 -- is_plain: whether a write that pins these columns to constants is of one row of a table on which nothing acts by itself
 WITH target AS (
   SELECT c.* FROM pg_class c WHERE c.oid = to_regclass(concat_ws('.', quote_ident(%(schema)s::text), quote_ident(%(name)s::text)))
