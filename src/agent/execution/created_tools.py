@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -50,7 +50,12 @@ class ToolContent:
     @property
     def hash(self) -> str:
         """sha256 over all of it."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.as_dict, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +80,10 @@ class CreatedTool:
         lists = {name: tuple(row[name]) for name in ("capabilities", "hosts")}
         content = ToolContent(**{**values, **lists})
         approved = row["approval_status"] == "approved" and row["approved_action"] == CREATE
-        signed = is_signed(
-            row["signature"], _PURPOSE, content.hash, row["approval_id"], row["binding"], runtime=runtime
-        )
+        digest = content.hash
+        signed = is_signed(row["signature"], _PURPOSE, digest, row["approval_id"], row["binding"], runtime=runtime)
         kept = {field.name: row[field.name] for field in fields(cls) if field.name not in {"content", "intact"}}
-        return cls(content=content, intact=approved and signed and content.hash == row["content_hash"], **kept)
+        return cls(content=content, intact=approved and signed and digest == row["content_hash"], **kept)
 
     @property
     def name(self) -> str:
@@ -89,7 +93,7 @@ class CreatedTool:
     @property
     def schema(self) -> ArgumentSchema:
         """What it takes."""
-        return ArgumentSchema.of(self.content.parameters)
+        return ArgumentSchema.known(self.content.parameters)
 
     def check_intact(self) -> None:
         """Raise `ActionRefused` when it is not what was approved."""
@@ -143,7 +147,7 @@ class CreatedTools:
     async def store(self, content: ToolContent, approval: Approval, *, runtime: Runtime) -> ToolResult:
         """Put an approved version into use. Raises `ActionRefused` when another one was stored since it was shown."""
         values = {
-            **self._scope(runtime), **asdict(content), "parameters": Json(content.parameters), "tests": Json(content.tests),
+            **self._scope(runtime), **content.as_dict, "parameters": Json(content.parameters), "tests": Json(content.tests),
             "capabilities": list(content.capabilities), "hosts": list(content.hosts), "content_hash": content.hash,
             "signature": sign(_PURPOSE, content.hash, approval.id, approval.binding, runtime=runtime),
             "created_by": approval.requested_by, "approval_id": approval.id, "status": "replaced",

@@ -30,6 +30,11 @@ class ArgumentSchema:
         _check(strict)
         return cls(text=json.dumps(strict, sort_keys=True))
 
+    @classmethod
+    def known(cls, schema: Mapping[str, Any]) -> ArgumentSchema:
+        """A schema that came out of `of` before."""
+        return cls(text=json.dumps(schema, sort_keys=True))
+
     @property
     def as_dict(self) -> dict[str, Any]:
         """The schema itself."""

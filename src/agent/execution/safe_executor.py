@@ -144,12 +144,11 @@ class SafeExecutor:
         request = _Request(
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait,
             by_model=by_model or call is not None,
+            heard=await heard_by(call, runtime=runtime),
         )  # fmt: skip
-        asked, switches, heard = await asyncio.gather(
-            _asked(call, runtime), controls.state(runtime=runtime), heard_by(call, runtime=runtime)
+        asked, switches, plan = await asyncio.gather(
+            _asked(call, runtime), controls.state(runtime=runtime), _plan_or_error(request, runtime)
         )
-        request = replace(request, heard=heard)
-        plan = await _plan_or_error(request, runtime)
         return await self._execute(request, plan, asked=asked, switches=switches, runtime=runtime)
 
     async def take(self, key: CallKey, *, runtime: Runtime | None = None) -> TakenCall | None:

@@ -59,7 +59,7 @@ class _Journal:
         content = self.tool.content
         return Program(
             code=content.code, arguments=self.arguments, functions=content.capabilities, clock=self.clock,
-            seed=f"{content.hash}/{self.clock.isoformat()}",
+            seed=f"{self.tool.content_hash}/{self.clock.isoformat()}",
         )  # fmt: skip
 
     def signed_parts(self, state: bytes) -> tuple[Any, ...]:
@@ -219,7 +219,8 @@ def _result(event: Event, tool: CreatedTool) -> ToolResult:
 
 
 async def _journal(tool: CreatedTool, arguments: Mapping[str, Any], call: CallKey, runtime: Runtime) -> _Journal:
-    row = await _row(call, runtime)
+    # A tool that calls nothing leaves nothing behind.
+    row = await _row(call, runtime) if tool.content.capabilities else None
     if row is None:
         return _Journal(key=call, tool=tool, arguments=arguments, clock=datetime.now(UTC), answers=[])
     if row["tool_id"] != tool.id:
