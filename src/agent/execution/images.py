@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import sql
 
 from agent.errors import ActionRefused
-from agent.execution.preview import TableEffect
+from agent.execution.trying import TableEffect
 
 _FIELD = re.compile(r'"((?:[^"\\]|""|\\.)*)"|([^",()]*)', re.DOTALL)
 _ESCAPED = re.compile(r'""|\\(.)', re.DOTALL)

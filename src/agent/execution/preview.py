@@ -25,7 +25,6 @@ from agent.execution.watching import Seen, effect_of
 from agent.runtime import Runtime
 from agent.types import Assessment
 
-
 _MOST_ROWS = 20
 _MOST_CELL = 500
 _MOST_BYTES = 100_000

@@ -18,10 +18,10 @@ from agent.db import Connection, load_queries
 from agent.errors import ActionRefused, NotFound
 from agent.execution.acting import Outcome, actor_transaction
 from agent.execution.images import Change, as_left, inverse, why_not_kept
-from agent.execution.preview import TableEffect
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
 from agent.execution.tool_arguments import UndoChange
+from agent.execution.trying import TableEffect
 from agent.runtime import Runtime, current_runtime
 
 UNDO = "undo_change"
