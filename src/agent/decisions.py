@@ -118,7 +118,7 @@ def read_decision(value: Any, *, action: str, arguments: Mapping[str, Any]) -> P
     if decision is None:
         return Proposed(problem=_HOW_TO_ANSWER)
     name, changed = _edited_action(value)
-    if name not in {None, action}:
+    if name is not None and name != action:
         return Proposed(problem=f"An edit cannot change the tool: this is a call of {action}. ")
     if decision != "edit" and changed is not None and changed != dict(arguments):
         return Proposed(problem="These are other arguments than were asked about: send them as an edit. ")

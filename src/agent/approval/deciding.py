@@ -131,7 +131,7 @@ async def _delegate(approval: Approval, said: Said, conn: Connection, runtime: R
 
 def _values(approval: Approval, said: Said, who: Standing, runtime: Runtime) -> dict[str, Any]:
     return {
-        "tenant_id": runtime.tenant_id, "id": approval.id, "decided_by": who.name, "via": said.via,
+        "tenant_id": runtime.tenant_id, "id": approval.id, "decided_by": who.name, "via": short_text(said.via),
         "comment": short_text(said.comment), "decision": said.decision,
         "status": {"reject": "rejected", "respond": "answered", "edit": "edited"}.get(said.decision),
         "response": short_text(said.response) if said.decision == "respond" else None,

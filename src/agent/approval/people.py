@@ -17,7 +17,6 @@ from agent.approval.rules import ROLES, Person, Role, Standing, last_admin
 from agent.db import Connection, load_queries
 from agent.errors import DecisionRefused, InvalidInput, NotFound
 from agent.runtime import Runtime, current_runtime
-from agent.storable import storable
 
 _QUERIES = load_queries(__package__, "people.sql")
 _log = structlog.get_logger(__name__)
@@ -109,15 +108,15 @@ async def standing_of(
 
 def clean_name(name: str) -> str:
     """A name as it is kept: composed, so that two spellings are not two people. Raises `InvalidInput`."""
-    cleaned = unicodedata.normalize("NFKC", storable(str(name))).strip()
+    cleaned = unicodedata.normalize("NFKC", str(name)).strip()
     if not 0 < len(cleaned) <= 200 or not cleaned.isprintable():
         raise InvalidInput(f"{str(name)[:50]!r} is not a name: use 1 to 200 printable characters.")
     return cleaned
 
 
 def check_not_reserved(name: str) -> None:
-    """Raise `InvalidInput` for a name that rules decide under."""
-    if name.casefold().split(" ")[0] in _RESERVED:
+    """Raise `InvalidInput` for a name that rules decide under, however it is spelled."""
+    if clean_name(name).casefold().split()[0] in _RESERVED:
         raise InvalidInput(f"{name!r} is not a person's name: rules decide under it.")
 
 

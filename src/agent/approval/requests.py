@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from psycopg.types.json import Jsonb
 
+from agent.approval.people import clean_name
 from agent.approval.records import Approval, binding
 from agent.errors import InvalidInput, NotFound
 from agent.runtime import Runtime
@@ -59,10 +60,11 @@ def row_values(
     key = asdict(call) if call else {"thread_id": None, "turn": None, "round": None, "ordinal": None}
     return {
         "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "action": new.action, "arguments": Jsonb(given),
-        "risk_level": new.risk_level, "reasons": list(new.reasons), "summary": new.summary or f"Allow {new.action}?",
+        "risk_level": new.risk_level, "reasons": [storable(reason) for reason in new.reasons],
+        "summary": storable(new.summary) or f"Allow {new.action}?",
         "preview": Jsonb(shown) if shown is not None else None, "policy_version": new.policy_version,
         "binding": binding(new.action, given, policy_version=new.policy_version, preview=shown),
-        "executable": new.executable, "requested_by": requested_by or runtime.user,
+        "executable": new.executable, "requested_by": clean_name(requested_by or runtime.user),
         "votes_needed": settings.votes_to_approve(new.risk_level), "replaces": replaces.id if replaces else None,
         "timeout": timedelta(seconds=seconds), **key,
     }  # fmt: skip
@@ -80,13 +82,15 @@ def _check(action: str, risk_level: str, seconds: float | None) -> None:
 def identifier(approval_id: int) -> int:
     """A number that may be an approval's. Raises `NotFound`."""
     if not isinstance(approval_id, int) or isinstance(approval_id, bool) or not 0 < approval_id < 2**63:
-        raise NotFound(f"There is no approval {str(approval_id)[:50]!r}. `agent approvals list` shows what waits.")
+        long = isinstance(approval_id, int) and approval_id.bit_length() > 200  # Python does not write it out
+        shown = "with so long a number" if long else repr(str(approval_id)[:50])
+        raise NotFound(f"There is no approval {shown}. `agent approvals list` shows what waits.")
     return approval_id
 
 
 def short_text(text: str | None) -> str | None:
     """A human's words as they are kept."""
-    return None if text is None else storable(text)[:_MOST_COMMENT]
+    return None if text is None else storable(str(text))[:_MOST_COMMENT]
 
 
 def json_copy(value: Mapping[str, Any], what: str) -> dict[str, Any]:

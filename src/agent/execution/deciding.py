@@ -16,7 +16,7 @@ from agent.approval.masking import MASK
 from agent.approval.people import people
 from agent.approval.permissions import Grant
 from agent.approval.records import fingerprint
-from agent.approval.requests import NewRequest
+from agent.approval.requests import NewRequest, json_copy
 from agent.errors import DecisionRefused, InvalidInput
 from agent.execution.always_allowed import grant_for
 from agent.execution.patterns import Always, rows_of, tables_of
@@ -38,7 +38,8 @@ async def edit(
     """Put the same call with other arguments in the place of a request; approved, or waiting to be looked at once more."""
     if arguments is None:
         raise InvalidInput("An edit needs the arguments that the tool is to be called with.")
-    if MASK in json.dumps(arguments, ensure_ascii=False, default=str):
+    arguments = json_copy(arguments, "arguments")
+    if MASK in json.dumps(arguments, ensure_ascii=False):
         raise InvalidInput(f"Write values out: {MASK!r} only stands for what you may not see.")
     seen = await human_approval_queue.check_may_decide(approval_id, said, runtime=runtime)
     _check_ours(seen, runtime)
