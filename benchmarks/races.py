@@ -134,12 +134,9 @@ def _let_time_jump(conn: psycopg.Connection, asked: Sequence[int], chance: rando
         conn.execute(
             "update agents.human_approval_queue set claimed_until = now() - interval '1 s' where claim is not null"
         )
-    if chance.random() < 0.1:
-        expiring = chance.sample(asked, 1 + len(asked) // 100)
-        conn.execute(
-            "update agents.human_approval_queue set expires_at = now() where status = 'pending' and id = any(%s)",
-            [expiring],
-        )
+    if chance.random() < 0.02:
+        expire = "update agents.human_approval_queue set expires_at = now() where status = 'pending' and id = %s"
+        conn.execute(expire, [chance.choice(asked)])
 
 
 def _decider_process(values: dict[str, Any], asked: Sequence[int], place: Any, lethal: float, seed: float) -> None:

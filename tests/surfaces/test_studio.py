@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import psycopg
 import pytest
 
 from agent.approval.human_approval import human_approval_queue
+from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime
 from agent.testing.openai_server import OpenAIServer, text, tool_calls
 
@@ -50,49 +52,69 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+@asynccontextmanager
+async def serving(runtime: Runtime, folder: Path, model: OpenAIServer) -> AsyncIterator[Studio]:
+    """`langgraph dev` on this repository's langgraph.json, killed with -9 in the end."""
+    settings, port = runtime.settings, free_port()
+    environment = {
+        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        "AGENT_HOME": str(folder / "home"),
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "AGENT_SECRET": settings.secret.get_secret_value(),
+        "AGENT_MODEL": "openai:scripted",
+        "AGENT_EMBEDDER": "hashing:384",
+        "OPENAI_API_KEY": "none",
+        "OPENAI_BASE_URL": model.url,
+        "LANGGRAPH_CLI_NO_ANALYTICS": "1",
+    }
+    command = [
+        str(Path(sys.executable).with_name("langgraph")),
+        "dev",
+        "--no-browser",
+        "--no-reload",
+        "--port",
+        str(port),
+    ]
+    log = (folder / "server.log").open("w")
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            await wait_until_it_answers(client, process, folder / "server.log")
+            yield Studio(client)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        log.close()
+
+
 @pytest.fixture
-async def studio(runtime: Runtime, tmp_path: Path) -> AsyncIterator[Studio]:
-    """`langgraph dev` on this repository's langgraph.json, on a fresh database, with a scripted model over HTTP."""
-    settings = runtime.settings
-    with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as conn:
-        conn.execute("create table public.accounts (id int primary key, state text not null)")
-        conn.execute("insert into public.accounts values (1, 'open'), (2, 'open')")
+def folder(runtime: Runtime, tmp_path: Path) -> Path:
+    """A fresh application that counts what is done to it, and a folder to serve from."""
+    with psycopg.connect(runtime.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute(
+            """
+            create table public.accounts (id int primary key, state text not null);
+            insert into public.accounts values (1, 'open'), (2, 'open');
+            create table public.effects (account int);
+            create function public.count_effect() returns trigger language plpgsql as $$
+              begin insert into public.effects values (new.id); return new; end $$;
+            create trigger counted after update on public.accounts for each row execute function public.count_effect();
+            grant insert on public.effects to agent_actor;
+            """
+        )
     shutil.copy(ROOT / "langgraph.json", tmp_path)
     (tmp_path / "src").symlink_to(ROOT / "src")
     (tmp_path / ".env").touch()
-    port = free_port()
-    async with OpenAIServer([CHANGE, text("Account 2 is closed.")]) as model:
-        environment = {
-            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-            "AGENT_HOME": str(tmp_path / "home"),
-            "DATABASE_URL": settings.database_url.get_secret_value(),
-            "AGENT_SECRET": settings.secret.get_secret_value(),
-            "AGENT_MODEL": "openai:scripted",
-            "AGENT_EMBEDDER": "hashing:384",
-            "OPENAI_API_KEY": "none",
-            "OPENAI_BASE_URL": model.url,
-            "LANGGRAPH_CLI_NO_ANALYTICS": "1",
-        }
-        command = [
-            str(Path(sys.executable).with_name("langgraph")),
-            "dev",
-            "--no-browser",
-            "--no-reload",
-            "--port",
-            str(port),
-        ]
-        log = (tmp_path / "server.log").open("w")
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-                await wait_until_it_answers(client, process, tmp_path / "server.log")
-                yield Studio(client)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            log.close()
+    return tmp_path
+
+
+@pytest.fixture
+async def studio(runtime: Runtime, folder: Path) -> AsyncIterator[Studio]:
+    """`langgraph dev` on a fresh database, with a scripted model over HTTP."""
+    async with OpenAIServer([CHANGE, text("Account 2 is closed.")]) as model, serving(runtime, folder, model) as studio:
+        yield studio
 
 
 async def wait_until_it_answers(client: httpx.AsyncClient, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -157,3 +179,48 @@ async def test_a_decision_taken_on_the_command_line_is_collected_by_the_studio_t
     assert closed(runtime) == [2]
     (row,) = await human_approval_queue.history()
     assert (row.status, row.decided_by) == ("approved", "boss")
+
+
+def effects(runtime: Runtime) -> list[int]:
+    with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
+        return [row[0] for row in conn.execute("select account from public.effects")]
+
+
+async def test_resumes_that_race_and_a_server_that_is_killed_between_them_have_one_effect(
+    runtime: Runtime, folder: Path
+) -> None:
+    approve = {"decisions": [{"type": "approve"}]}
+    async with OpenAIServer([CHANGE, *[text("Account 2 is closed.")] * 20]) as model:
+        async with serving(runtime, folder, model) as studio:
+            thread = (await studio.post("/threads"))["thread_id"]
+            await studio.ask(thread, "Close account 2")
+            racing = [asyncio.create_task(studio.resume(thread, approve)) for _ in range(4)]
+            while not await decided(runtime):
+                await asyncio.sleep(0.01)
+        await asyncio.gather(*racing, return_exceptions=True)
+        # The dead server's claim and its hold on the thread run out.
+        with psycopg.connect(runtime.settings.database_url.get_secret_value(), autocommit=True) as conn:
+            conn.execute(
+                "update agents.human_approval_queue set claimed_until = now() - interval '1 s' where claim is not null"
+            )
+            conn.execute("update agents.threads set lease_until = now() - interval '1 s'")
+        async with serving(runtime, folder, model) as studio:
+            await studio.post("/threads", thread_id=thread, if_exists="do_nothing")
+            resumes = [
+                studio.resume(thread, approve),
+                studio.ask(thread, "Go on"),
+                studio.resume(thread, {"type": "reject"}),
+            ]
+            await asyncio.gather(*resumes, return_exceptions=True)
+            for _ in range(200):
+                if effects(runtime):
+                    break
+                await asyncio.sleep(0.1)
+    assert effects(runtime) == [2]
+    (row,) = [row for row in await human_approval_queue.history() if row.status == "approved"]
+    assert (await safe_executor.run_approved(row.id))["success"]
+    assert effects(runtime) == [2]
+
+
+async def decided(runtime: Runtime) -> bool:
+    return any(row.status == "approved" for row in await human_approval_queue.history(runtime=runtime))
