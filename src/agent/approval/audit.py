@@ -66,6 +66,8 @@ AUDITED: Mapping[str, Audited] = {
     "people": Audited(key=("name",)),
     "permissions": Audited(shown=("pattern",)),
     "approval_decisions": Audited(),
+    "trusted_functions": Audited(key=("database_id", "function_id")),
+    "created_tools": Audited(),
 }
 
 

@@ -31,6 +31,7 @@ class Trace:
     _decisions: dict[int, _Decision] = field(default_factory=dict)
     _votes: dict[tuple[int, str], str] = field(default_factory=dict)
     _permissions: dict[int, bool] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
 
     def follow(self, entry: Entry) -> Iterator[Finding]:
         """What is wrong with what this entry records, seen from those before it."""
@@ -46,6 +47,9 @@ class Trace:
             return
         place = f"Entry {entry.sequence}" if entry.sequence else "An entry that is not sealed yet"
         for what in wrong:
+            if what in self._told:  # an execution has an entry when it begins and when it ends
+                continue
+            self._told.add(what)
             yield Finding(kind="effect", sequence=entry.sequence, subject=entry.subject, message=f"{place}: {what}.")
 
     def _voted(self, _: Entry, values: Mapping[str, Any]) -> Iterator[str]:

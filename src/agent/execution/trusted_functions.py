@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from agent.approval.audit_sealing import seal_soon
 from agent.db import load_queries
 from agent.errors import InvalidInput, NotFound
 from agent.execution.resolution import FIRST_USER_OBJECT, Code, Resolution, resolve_function
@@ -67,6 +68,7 @@ class TrustedFunctions:
         async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["trust_function"], values)).fetchone()
         assert row is not None  # noqa: S101  # an upsert returns its row
+        seal_soon(runtime)
         _log.warning("function_trusted", signature=row["signature"], body_hash=digest)
         return TrustedFunction.from_row(row)
 
@@ -80,6 +82,7 @@ class TrustedFunctions:
             row = await (await conn.execute(_QUERIES["revoke_function"], values)).fetchone()
         if row is None:
             raise NotFound(f"{signature!r} is not registered. `agent functions list` shows what is.")
+        seal_soon(runtime)
         _log.warning("function_revoked", signature=row["signature"])
 
     async def list(self, *, runtime: Runtime | None = None) -> list[TrustedFunction]:
