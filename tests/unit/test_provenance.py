@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent.execution.heard import heard_in, secret_in, without_secrets
 from agent.execution.provenance import Kind, Seen, Value, is_in, origin_of, shapes_in
 from agent.execution.sql_parsing import parse
-from agent.execution.written_values import column_sources, written_values
+from agent.execution.written_values import column_sources, is_said, written_values
 from agent.threads import StoredCall, Transcript, Turn
 from agent.types import CallKey, ToolResult
 
@@ -156,7 +156,10 @@ def transcript(sql: str, columns: list[str], rows: list[list[object]], *, questi
 @pytest.mark.parametrize("alias", ["email", "x"])
 def test_a_trusted_column_is_trusted_under_any_name_and_no_other_is_under_its_name(alias: str) -> None:
     def trusted(sql: str) -> bool:
-        heard = heard_in(transcript(sql, [alias], [["a@b.example"]]), trusted="contacts.email")
+        asked = f"{sql} where full_name = 'Anna Smith'"
+        heard = heard_in(
+            transcript(asked, [alias], [["a@b.example"]], question="Mail Anna Smith"), trusted="contacts.email"
+        )
         return origin_of(value("address", "a@b.example"), said=heard.said, seen=heard.seen()).known
 
     assert trusted(f"select email as {alias} from contacts")
@@ -164,6 +167,56 @@ def test_a_trusted_column_is_trusted_under_any_name_and_no_other_is_under_its_na
     assert not trusted(f"select notes as {alias} from contacts")
     assert not trusted(f"select 'a@b.example' as {alias} from contacts")
     assert not trusted(f"select email as {alias} from other.contacts_copy")
+
+
+@pytest.mark.parametrize(
+    ("question", "sql", "named"),
+    [
+        ("Mail Anna Smith", "select full_name, email from contacts", True),
+        ("Mail Anna", "select full_name, email from contacts", True),
+        ("Mail Anna", "select id, email from contacts where full_name ilike '%anna%'", True),
+        ("Mail Anna", "select id, email from contacts c where lower(c.full_name) = 'anna'", True),
+        ("Mail Carl", "select full_name, email from contacts", False),
+        ("Summarise what is new", "select full_name, email from contacts", False),
+        ("Summarise what is new", "select id, email from contacts where full_name = 'Anna Smith'", False),
+        ("Mail Anna", "select status as full_name, email from contacts", False),
+        ("Mail Anna", "select id, email from contacts where 'anna' = 'anna'", False),
+        ("Mail firm and example", "select id, email from contacts", False),
+    ],
+)
+def test_a_trusted_cell_counts_in_a_row_that_the_user_named(question: str, sql: str, named: bool) -> None:
+    columns = ["full_name", "email"] if "full_name, email" in sql else ["id", "email"]
+    rows = [["Anna Smith" if columns[0] == "full_name" else 1, "a@firm.example"]]
+    heard = heard_in(transcript(sql, columns, rows, question=question), trusted="contacts.email")
+    assert origin_of(value("address", "a@firm.example"), said=heard.said, seen=heard.seen()).known == named
+
+
+@pytest.mark.parametrize(
+    ("question", "sql", "said"),
+    [
+        ("pause client 3", "update clients set status = 'paused' where id = 3", True),
+        ("pause client 3", "update clients set status = 'paused' where id = 4", False),
+        ("pause client 3", "update clients set status = 'churned' where id = 3", False),
+        ("pause Northwind", "update clients set status = 'paused' where id = 7", True),
+        ("pause Northwind", "update clients set status = 'paused' where id = 8", False),
+        ("summarise Northwind", "update clients set status = 'paused' where id = 7", False),
+        ("ticket 3 is urgent", "update tickets set is_urgent = true where id = 3", True),
+        ("what does ticket 3 say?", "update tickets set is_urgent = true where id = 3", False),
+        ("what does ticket 3 say?", "delete from tickets where id = 3", False),
+        ("please remove ticket 3", "delete from tickets where id = 3", True),
+        ("delete ticket 3", "delete from tickets where id = 4", False),
+        ("name it Spring sale, campaign 2", "update campaigns set name = 'Spring Sale', status = 'live' where id = 2", False),
+        ("set the budget of 3 to 1,500", "update clients set monthly_budget = 1500 where id = 3", True),
+    ],
+)  # fmt: skip
+def test_a_change_of_one_row_is_said_by_what_it_does_and_by_its_row(question: str, sql: str, said: bool) -> None:
+    heard = heard_in(
+        transcript(
+            "select id, name from clients", ["id", "name"], [[7, "Northwind"], [8, "Contoso"]], question=question
+        )
+    )
+    statement = parse(sql)
+    assert (is_said(statement, question) and heard.means_its_row(statement)) == said
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from agent.errors import InvalidArguments, NotFound
+from agent.execution.named_rows import Read, Said, means_its_row, named_keys
 from agent.execution.provenance import Origin, Seen, Value, origin_of
 from agent.execution.sql_parsing import Statement, parse
 from agent.execution.written_values import Column, column_sources
@@ -45,8 +46,13 @@ class Heard:
 
     def seen(self) -> list[Seen]:
         """Every text that the model was shown; `trusted` are globs over table.column. Made only where it is looked at."""
-        globs = DenyList.parse(self.trusted)
-        return [one for call in self.calls for one in _seen(call, _statement(call), globs)]
+        globs, said = DenyList.parse(self.trusted), Said.of(self.said)
+        return [one for call in self.calls for one in _seen(call, globs, said)]
+
+    def means_its_row(self, statement: Statement) -> bool:
+        """Whether the user said, or named, the row that a change of one row is of."""
+        said = Said.of(self.said)
+        return means_its_row(statement, named_keys([_read(call) for call in self.calls], said), said)
 
 
 async def heard_by(call: CallKey | None, *, turns: int = TURNS_WITH_CALLS, runtime: Runtime) -> Heard:
@@ -162,15 +168,21 @@ def _statement(call: StoredCall) -> Statement | None:
         return None
 
 
-def _seen(call: StoredCall, statement: Statement | None, trusted: DenyList) -> Iterator[Seen]:
-    result = call.result or {}
-    columns = result.get("columns") or []
-    sources = _sources(statement, columns)
-    for row in result.get("rows") or []:
-        for name, source, cell in zip(columns, sources, row, strict=False):
+def _read(call: StoredCall) -> Read:
+    result, statement = call.result or {}, _statement(call)
+    return Read(
+        statement=statement, sources=_sources(statement, result.get("columns") or []), rows=result.get("rows") or []
+    )  # fmt: skip
+
+
+def _seen(call: StoredCall, trusted: DenyList, said: Said) -> Iterator[Seen]:
+    """A cell of a trusted column counts as trusted in a row that the user named: not whoever happens to stand there."""
+    read, columns = _read(call), (call.result or {}).get("columns") or []
+    for named, row in read.named(said):
+        for name, source, cell in zip(columns, read.sources, row, strict=False):
             if cell is not None and not isinstance(cell, bool):
                 where = f"{source or f'column {name}'} in a result of {call.tool}"
-                yield Seen(where=where, text=_text(cell), trusted=_is_trusted(source, trusted))
+                yield Seen(where=where, text=_text(cell), trusted=named and _is_trusted(source, trusted))
     for part, text in _told(call):
         yield Seen(where=f"the {part} of {call.tool}", text=text)
 

@@ -40,7 +40,8 @@ async def weigh(
         found = await untrusted(written_values(statement), heard, runtime=runtime)
         sentences, reasons = [one.sentence for one in found], [f"origin:{one.place}" for one in found]
         risk = "HIGH" if found else risk
-        if not found and "one-row" in assessment.reasons and not is_said(statement, "\n".join(heard.said)):
+        said = is_said(statement, "\n".join(heard.said)) and heard.means_its_row(statement)
+        if not found and "one-row" in assessment.reasons and not said:
             risk, reasons = "MEDIUM", ["origin:unsaid"]
             sentences = ["The user's words do not say what it sets or which row it is: the model chose that."]
     secret = secret_in(arguments, heard.secrets)

@@ -25,6 +25,7 @@ _COLUMNS: tuple[tuple[Kind, frozenset[str]], ...] = (
         ),
     ),
 )
+_DELETING = frozenset(stems("delete remove erase drop cancel purge discard"))
 # A column that ends so tells something about it: account_manager_id, email_sent_at.
 _ABOUT_IT = word_set("id at on by count status type kind date name verified")
 
@@ -44,7 +45,7 @@ class Column:
 def written_values(statement: Statement) -> list[Value]:
     """What the statement writes and that somebody should have said, each once."""
     found: list[Value] = []
-    names = frozenset(_keys(statement))
+    names = frozenset(keys_of(statement))
     for kind, node in statement.parts:
         if kind == "UpdateStmt":
             found += _assigned(node.target_list, node.relation, names, joined=bool(node.from_clause))
@@ -54,24 +55,28 @@ def written_values(statement: Statement) -> list[Value]:
         elif kind == "MergeStmt":
             found += _merged(node)
     if statement.kind not in {"UpdateStmt", "InsertStmt", "DeleteStmt", "MergeStmt"}:
-        texts = [constant for constant in _constants(statement.node) if constant]
+        texts = [constant for constant in constants_in(statement.node) if constant]
         found += [Value(argument="the text", kind=kind, text=text) for one in texts for kind, text in shapes_in(one)]
     return list(dict.fromkeys(found))
 
 
 def is_said(statement: Statement, said: str) -> bool:
-    """Whether the user's words hold what a change of one row sets; where it sets no constant, which row it is.
+    """Whether the user's words hold what a change of one row does: what it sets, or the column where it sets no constant.
 
     Words count by their stems ("pause it" says `paused`), numbers as they stand. Its `written_values` are looked at apart.
+    A DELETE must be asked for as one.
     """
-    node = statement.node
-    targets = node.target_list if statement.kind == "UpdateStmt" else ()
-    apart = {value.text for value in written_values(statement)}
-    wanted = [constant for target in targets for constant in _constants(target)] or list(_keys(statement))
-    spoken, known = f" {folded(said)} ", set(stems(said))
-    return bool(wanted) and all(
-        one in apart or f" {folded(one)} " in spoken or _has_stems(one, known) for one in wanted
-    )
+    known = set(stems(said))
+    if statement.kind != "UpdateStmt":
+        return bool(known & _DELETING)
+    apart, spoken = {value.text for value in written_values(statement)}, f" {folded(said)} "
+    for target in (part.res_target for part in statement.node.target_list):
+        constants = list(constants_in(target.val))
+        if not constants and not known & set(stems(target.name)):
+            return False
+        if not all(one in apart or f" {folded(one)} " in spoken or _has_stems(one, known) for one in constants):
+            return False
+    return True
 
 
 def _has_stems(text: str, known: set[str]) -> bool:
@@ -102,11 +107,11 @@ def _stems(text: str, spoken: set[str]) -> bool:
     return bool(own) and own <= spoken
 
 
-def _keys(statement: Statement) -> Iterator[str]:
+def keys_of(statement: Statement) -> Iterator[str]:
     """Constants that say which rows are meant."""
     for kind, node in statement.parts:
         if kind in {"UpdateStmt", "DeleteStmt"} and node.HasField("where_clause"):
-            yield from _constants(node.where_clause)
+            yield from constants_in(node.where_clause)
 
 
 def _assigned(
@@ -162,7 +167,7 @@ def _values(
     select: Message | None = None,
 ) -> Iterator[Value]:
     kind, argument = kind_of_column(column), f"{relation.relname}.{column}" if column else relation.relname
-    for constant in _constants(node):
+    for constant in constants_in(node):
         shapes = list(shapes_in(constant))
         yield from (Value(argument=argument, kind=shape, text=text) for shape, text in shapes)
         if kind is not None and not shapes and constant.strip():
@@ -223,7 +228,8 @@ def _tables(clause: Sequence[Message]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _constants(node: Message) -> Iterator[str]:
+def constants_in(node: Message) -> Iterator[str]:
+    """Every number and text that stands in a part of a statement."""
     for part in walk(node):
         if kind_of(part) != "A_Const" or part.isnull:
             continue
