@@ -79,9 +79,7 @@ async def race(runtime: Runtime, *, approvals: int, kills: int, seed: int = 7) -
     chance = random.Random(seed)
     died = await _run_deciders(runtime, asked, chance, kills)
     with _own(runtime) as conn:  # the dead are gone: their claims run out, and what nobody decided expires
-        conn.execute(
-            "update agents.human_approval_queue set claimed_until = now() - interval '1 s' where claim is not null"
-        )
+        conn.execute(_CLAIMS_RUN_OUT)
         conn.execute("update agents.human_approval_queue set expires_at = now() where status = 'pending'")
     await safe_executor.execute_left_over(runtime=runtime)
     results = {
@@ -129,11 +127,15 @@ async def _run_deciders(runtime: Runtime, asked: Sequence[int], chance: random.R
     return died
 
 
+_CLAIMS_RUN_OUT = """
+update agents.human_approval_queue set claimed_until = now() - interval '1 s'
+ where id in (select id from agents.human_approval_queue where claim is not null order by id for update skip locked)
+"""
+
+
 def _let_time_jump(conn: psycopg.Connection, asked: Sequence[int], chance: random.Random) -> None:
     if chance.random() < 0.04:
-        conn.execute(
-            "update agents.human_approval_queue set claimed_until = now() - interval '1 s' where claim is not null"
-        )
+        conn.execute(_CLAIMS_RUN_OUT)
     if chance.random() < 0.02:
         expire = "update agents.human_approval_queue set expires_at = now() where status = 'pending' and id = %s"
         conn.execute(expire, [chance.choice(asked)])

@@ -95,7 +95,9 @@ SELECT * FROM decided
 WITH decided AS (
   UPDATE agents.human_approval_queue
      SET status = 'expired', decided_at = now()
-   WHERE tenant_id = %(tenant_id)s AND status = 'pending' AND expires_at <= now()
+   WHERE tenant_id = %(tenant_id)s AND status = 'pending' AND id IN (  -- locked in order: everybody expires everything
+     SELECT q.id FROM agents.human_approval_queue q
+      WHERE q.tenant_id = %(tenant_id)s AND q.status = 'pending' AND q.expires_at <= now() ORDER BY q.id FOR UPDATE)
   RETURNING *
 ), logged AS (
   INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
