@@ -116,6 +116,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"code": "def run(n: int) -> int:\n    query_data(table='x')\n    return n\n"}, "query_data"),
     ({"code": "_agent_ask = 1\ndef run(n: int) -> int:\n    return n\n"}, "_agent_"),
     ({"tests": [{"code": "assert run(n=1) == 3"}]}, "AssertionError"),
+    ({"code": "def run(n: int) -> int:\n    return 2 * n  # \u202e drop \u202c\n"}, "cannot be seen"),
+    ({"code": "def run(n: int) -> int:\n    return 2 * n\r\n"}, "cannot be seen"),
+    ({"description": "Doubles\u200b a whole number."}, "cannot be seen"),
     ({"tests": [{"arguments": {"n": "two"}, "expected": 4}]}, "is not of type"),
     ({"tests": []}, "tests"),
     ({"parameters": {"type": "array"}}, "must be of an object"),
@@ -416,7 +419,7 @@ async def test_without_a_sandbox_tools_are_neither_made_nor_run(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await made(proposal())
-    monkeypatch.setattr(sandbox_module, "_plain_command", lambda: ["/nonexistent"])
+    monkeypatch.setattr(sandbox_module, "_plain_command", lambda limits: ["/nonexistent"])
     monkeypatch.setattr(sandbox_module.shutil, "which", lambda name: None)
     bare = replace(runtime, made={})
     for action, arguments in (("create_new_tool", proposal("another_one")), ("double", {"n": 1})):

@@ -25,7 +25,7 @@ from agent.execution.sandbox import Event, Failure, Finished, HostCall, Limits, 
 sys.path.insert(0, str(Path(__file__).parent))
 from sandbox_attempts import EXHAUST, OURS, QUICK, REACH
 
-SECONDS = 0.4
+SECONDS = 0.25
 LIMITS = Limits(seconds=SECONDS, memory=32_000_000, calls=20, text=20_000, printed=5_000)
 FINE = "def run(n=1): return {'n': n}"
 
@@ -240,7 +240,7 @@ async def test_a_host_functions_error_is_an_exception_in_the_code(sandbox: Sandb
 
 
 async def test_without_a_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_plain_command", lambda: ["/nonexistent/interpreter"])
+    monkeypatch.setattr(module, "_plain_command", lambda limits: ["/nonexistent/interpreter"])
     broken = Sandbox(LIMITS, bwrap="/bin/false")
     with pytest.raises(SandboxUnavailable, match="no tool of the agent's making runs"):
         await outcome(broken, FINE)
@@ -251,3 +251,9 @@ async def test_where_bubblewrap_does_not_work_the_limits_alone_hold_and_it_says_
     alone = Sandbox(LIMITS, bwrap="/bin/false")
     assert await alone.probe() == "resource limits and an empty environment"
     await alone.close()
+
+
+async def test_a_large_limit_is_one_that_can_be_used() -> None:
+    large = Sandbox(Limits(memory=1_000_000_000, seconds=20.0), bwrap=shutil.which("bwrap"))
+    assert await outcome(large, "def run(): return len('x' * 800000000)") == Finished(value=800_000_000)
+    await large.close()

@@ -39,11 +39,12 @@ FailureKind = Literal["syntax", "typing", "error", "limit", "protocol"]
 # What the code is followed by: its result as text.
 CALL = "_agent_text(run(**_agent_given()))"
 _START_SECONDS = 20.0
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 2.0
 _MOST_FRAME = 16_000_000
 _MOST_IDLE = 4
 _MOST_AT_ONCE = 8
 _MOST_RUNS = 200
+_OWN_SPACE = 1_000_000_000
 _IN_BWRAP = "/sandbox"
 
 
@@ -298,12 +299,12 @@ class Sandbox:
     async def _start(self) -> _Worker:
         if self._bwrap is not None:
             try:
-                return await _Worker.start(_bwrap_command(self._bwrap))
+                return await _Worker.start(_bwrap_command(self._bwrap, self.limits))
             except (_Gone, OSError, TimeoutError) as error:
                 _log.warning("bubblewrap_does_not_work", error=repr(error))
                 self._bwrap = None
         try:
-            return await _Worker.start(_plain_command())
+            return await _Worker.start(_plain_command(self.limits))
         except (_Gone, OSError, TimeoutError) as error:
             raise SandboxUnavailable(
                 "The sandbox for tools does not start, so no tool of the agent's making runs. Reinstall pydantic-monty, "
@@ -389,13 +390,18 @@ def _places() -> tuple[Path, Path, Path, list[Path]]:
     return Path(os.path.realpath(sys.executable)), Path(__file__).with_name("sandbox_worker.py"), binary, needed
 
 
-def _plain_command() -> list[str]:
+def _bounds(limits: Limits) -> list[str]:
+    """Of a worker's whole life: processor seconds, and address space in bytes, of which an interpreter needs some itself."""
+    return [str(int(_MOST_RUNS * (limits.seconds + _GRACE_SECONDS))), str(limits.memory + _OWN_SPACE)]
+
+
+def _plain_command(limits: Limits) -> list[str]:
     interpreter, program, binary, needed = _places()
     folders = dict.fromkeys(str(one.parent) for one in needed)
-    return [str(interpreter), "-I", "-S", str(program), str(binary), *folders]
+    return [str(interpreter), "-I", "-S", str(program), *_bounds(limits), str(binary), *folders]
 
 
-def _bwrap_command(bwrap: str) -> list[str]:
+def _bwrap_command(bwrap: str, limits: Limits) -> list[str]:
     """Only the interpreter, its libraries and Monty are there, read-only; no network, no other process, no right."""
     interpreter, program, binary, needed = _places()
     shown = ["/usr", sys.base_prefix, sys.base_exec_prefix]
@@ -416,12 +422,5 @@ def _bwrap_command(bwrap: str) -> list[str]:
     for file in (program, binary, *needed):
         command += ["--ro-bind", str(file), f"{_IN_BWRAP}/{file.name}"]
     command += ["--proc", "/proc", "--dev", "/dev", "--chdir", "/", "--remount-ro", "/", "--"]
-    return [
-        *command,
-        str(interpreter),
-        "-I",
-        "-S",
-        f"{_IN_BWRAP}/{program.name}",
-        f"{_IN_BWRAP}/{binary.name}",
-        _IN_BWRAP,
-    ]
+    inside = [f"{_IN_BWRAP}/{program.name}", *_bounds(limits), f"{_IN_BWRAP}/{binary.name}", _IN_BWRAP]
+    return [*command, str(interpreter), "-I", "-S", *inside]

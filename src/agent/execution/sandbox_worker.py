@@ -267,9 +267,10 @@ def _failure(error: Any) -> Failed:
     return Failed("limit" if limit else "error", text[-_MOST_ERROR:])
 
 
-def _limit_itself() -> None:
+def _limit_itself(*, seconds: int, space: int) -> None:
+    """What the interpreter's process inherits too, over all the runs of this worker."""
     for name, most in (
-        (resource.RLIMIT_AS, 1_000_000_000), (resource.RLIMIT_CPU, 300), (resource.RLIMIT_NOFILE, 64),
+        (resource.RLIMIT_AS, space), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0),
     ):  # fmt: skip
         hard = resource.getrlimit(name)[1]
@@ -278,14 +279,14 @@ def _limit_itself() -> None:
 
 
 def main() -> None:
-    """The arguments: Monty's binary, then where pydantic_monty is."""
-    binary, *places = sys.argv[1:]
+    """The arguments: most seconds and address space of a process, Monty's binary, then where pydantic_monty is."""
+    seconds, space, binary, *places = sys.argv[1:]
     sys.path[:0] = places
     channel = Channel(os.dup(0), os.dup(1))
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # nothing but frames goes to the parent
         os.dup2(nothing, stream)
-    _limit_itself()
+    _limit_itself(seconds=int(seconds), space=int(space))
     import pydantic_monty
 
     with pydantic_monty.Monty(binary_path=binary, min_processes=1, max_processes=1) as pool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import keyword
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ from agent.types import Assessment, CallKey, ToolResult
 
 _CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
 _SHOWN_TEST = 300
+# Control characters, formatting, lone surrogates, private use, unassigned, and separators of lines and paragraphs.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 async def propose(arguments: CreateNewTool, *, call: CallKey | None, runtime: Runtime) -> Proposal:
@@ -75,6 +78,8 @@ def _content(arguments: CreateNewTool, version: int) -> ToolContent:
     content = content_from(arguments.model_dump(), version)
     if is_built_in(content.name) or keyword.iskeyword(content.name):
         raise InvalidArguments(f"{content.name!r} is taken: choose another name.")
+    for text in (content.code, content.description, *(test.code or "" for test in arguments.tests)):
+        _check_seen(text)
     unknown = sorted(set(content.capabilities) - set(offered()))
     if unknown:
         raise InvalidArguments(f"There is no capability {', '.join(unknown)}; there are: {', '.join(offered())}.")
@@ -92,6 +97,15 @@ def _content(arguments: CreateNewTool, version: int) -> ToolContent:
         elif test.arguments or test.expected is not None:
             raise InvalidArguments(f"Test {number} has both code and arguments: give one of them.")
     return content
+
+
+def _check_seen(text: str) -> None:
+    """What a human approves must be what they see: nothing that turns writing around, hides, or moves the cursor."""
+    for character in text:
+        if character not in "\n\t" and unicodedata.category(character) in _UNSEEN:
+            raise InvalidArguments(
+                f"The character U+{ord(character):04X} cannot be seen: write it as an escape, or leave it out."
+            )
 
 
 async def _check_code(content: ToolContent, runtime: Runtime) -> None:
