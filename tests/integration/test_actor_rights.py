@@ -136,6 +136,41 @@ async def test_an_approved_change_of_a_table_is_previewed_and_happens(shop: Shop
     assert read["rows"] == [[5]]
 
 
+@pytest.mark.parametrize(
+    ("sql", "goes", "lost", "change"),
+    [
+        ("DROP TABLE goods CASCADE", ["view cheap"], [5], "insert into goods values (9)"),
+        ("DROP TABLE goods CASCADE", ["view cheap"], [5], "create view cheaper as select * from goods"),
+        ("TRUNCATE ours", [], [2], "insert into ours values (9)"),
+        ("TRUNCATE goods CASCADE", ["the rows of parts"], [5, 3], "insert into parts values (9, 1)"),
+    ],
+)
+async def test_what_goes_with_a_drop_is_named_counted_and_the_same_when_it_happens(
+    shop: Shop, sql: str, goes: list[str], lost: list[int], change: str
+) -> None:
+    with psycopg.connect(shop.url, autocommit=True) as conn:
+        conn.execute("insert into ours values (1), (2)")
+        if "parts" in str(goes):
+            conn.execute("create table parts (id int primary key, good int references goods)")
+            conn.execute("insert into parts select g, 1 from generate_series(1, 3) g")
+    shop.give("schema")
+    assessment = await safe_executor.assess("execute_sql", {"sql": sql})
+    assert assessment.risk == "CRITICAL"
+    assert all(name in assessment.sentence for name in goes)
+    preview = await preview_of(sql)
+    assert preview["goes"] == goes
+    assert [table["deleted"] for table in preview["tables"]] == lost
+    await human_approval_queue.decide(preview["id"], "approve")
+    with psycopg.connect(shop.url, autocommit=True) as conn:
+        conn.execute(change)
+        result = await safe_executor.run_approved(preview["id"])
+        assert not result["success"]
+        again = await human_approval_queue.successor(preview["id"], runtime=shop.runtime)
+        await human_approval_queue.decide(again, "approve")
+        result = await safe_executor.run_approved(again)
+        assert result["success"], result
+
+
 async def test_what_is_not_allowed_says_who_runs_what(shop: Shop) -> None:
     careful = await open_runtime(shop.runtime.settings.model_copy(update={"actor_rights": "data"}))
     (told,) = (await preview_of("DROP TABLE goods CASCADE", careful))["not_previewed"]

@@ -9,6 +9,7 @@ import psycopg
 from agent.db import Connection
 from agent.execution import trusted_functions
 from agent.execution.layers import ALL, Layers
+from agent.execution.removals import with_what_goes
 from agent.execution.resolution import resolve
 from agent.execution.risk import is_plain, one_row
 from agent.execution.sessions import failure
@@ -51,6 +52,8 @@ async def _assess(
         bypass_rls=settings.reader_bypass_rls,
         layers=layers,
     )
+    if statement.kind in {"DropStmt", "TruncateStmt"} and assessment.verdict == "ask":
+        return await with_what_goes(statement, assessment, conn)
     if assessment.reasons in _MAYBE_LOW and (write := one_row(statement)):
         async with runtime.app.connection("agent_actor") as actor:  # as the login that would run it
             if await is_plain(write, actor):

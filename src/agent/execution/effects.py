@@ -384,7 +384,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
         others=[table["table"] for table in shown.get("others") or ()],
         volatile=shown.get("volatile") or (),
     )
-    other = difference(shown, run) if shown.get("row_count") is not None else ""
+    other = difference(shown, run) if shown.get("tried") else ""
     if other:
         raise RowsChanged(f"Not executed: {other}.")
     return run.outcome, await images_of(conn, statement, run.outcome, run.tables, runtime=claim.runtime)

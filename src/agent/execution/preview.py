@@ -64,7 +64,8 @@ class Preview(TypedDict):
     `sql` is the statement that will run; `not_previewed` are sentences; `lock` is the strongest lock that it took on a
     relation of the application, or ''. `effect` is what must be the same when it runs, but for the columns in `volatile`;
     None where only the number of rows is known. `steady` says whether `tables` must be the same too, and `others` are the
-    rows behind these numbers. `personal` and `personal_literals` are for `approval.masking`. `fingerprint` is a hash of all
+    rows behind these numbers. `goes` are objects that a DROP or TRUNCATE takes along. `tried` is False where nothing of this
+    is known, and so nothing is compared. `personal` and `personal_literals` are for `approval.masking`. `fingerprint` is a hash of all
     the rest.
     """
 
@@ -76,6 +77,8 @@ class Preview(TypedDict):
     more: bool
     tables: list[TableEffect]
     others: list[OtherTable]
+    goes: list[str]
+    tried: bool
     lock: str
     effect: Effect | None
     volatile: list[str]
@@ -116,10 +119,16 @@ def difference(shown: Mapping[str, Any], run: Run) -> str:
     other = _other_effect(expected, effect, shown.get("volatile") or ())
     if other:
         return other
+    return _other_by_the_way(shown, run)
+
+
+def _other_by_the_way(shown: Mapping[str, Any], run: Run) -> str:
     for table in shown.get("others") or ():
         effect = effect_of(run.others.get(table["table"], Seen()), table["volatile"])
         if table["effect"] is not None and (other := _other_effect(table["effect"], effect, table["volatile"])):
             return f"in {table['table']}, which it changes too, {other}"
+    if shown.get("goes", []) != list(run.goes):
+        return "something else would go with it than was approved"
     if shown["steady"] and shown["tables"] != list(run.tables):
         return "it would now change other tables, or other numbers of their rows, than were approved"
     return ""
@@ -181,6 +190,7 @@ def _missing(statement: Statement, found: Tried) -> list[str]:
 def _preview(
     statement: Statement, assessment: Assessment, found: Tried | None = None, *, missing: list[str]
 ) -> Preview:
+    tried_at_all = found is not None
     found = found or Tried(run=Run(outcome=Outcome(row_count=None)))
     outcome, others = found.run.outcome, _others(found)
     if not outcome.detailed and len(others) == 1:  # the rows of a form that returns none of its own
@@ -198,6 +208,8 @@ def _preview(
         more=(outcome.row_count or 0) > len(rows),
         tables=found.run.tables,
         others=others,
+        goes=list(found.run.goes),
+        tried=tried_at_all,
         lock=found.run.lock,
         effect=_compared(found),
         volatile=found.volatile_of(),

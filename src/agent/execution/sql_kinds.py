@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -37,6 +38,11 @@ _CRITICAL = {
 }  # fmt: skip
 
 
+# Of an ALTER TABLE, what loses data or lifts a guard.
+_CRITICAL_ALTER = {
+    "DropColumn", "ChangeOwner", "DisableRowSecurity", "NoForceRowSecurity", "DisableTrig", "DisableTrigAll", "DisableTrigUser",
+    "DisableRule", "DropInherit", "DetachPartition",
+}  # fmt: skip
 _DATA_WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 
 
@@ -55,11 +61,21 @@ def risk_of(statement: Statement, problems: Iterable[str]) -> Danger:
         dangers.append(Danger("CRITICAL", ()))
     elif statement.kind not in {"SelectStmt", "ExplainStmt", "VariableShowStmt"} and not dangers:
         dangers.append(Danger("HIGH", ()))
+    dangers += [_danger_of_alter(message) for kind, message in statement.parts if kind == "AlterTableCmd"]
     if any(problem.startswith("function:") for problem in problems):
         dangers.append(Danger("HIGH", ()))
     dangers.append(Danger("MEDIUM", ()))
     worst = max(dangers, key=lambda danger: RISK_LEVELS.index(danger.risk))
     return Danger(worst.risk, tuple(reason for danger in dangers for reason in danger.reasons))
+
+
+def _danger_of_alter(command: Message) -> Danger:
+    subtypes = command.DESCRIPTOR.fields_by_name["subtype"].enum_type.values_by_number
+    name = str(subtypes[command.subtype].name).removeprefix("AT_")
+    if name in _CRITICAL_ALTER or cascades(command):
+        words = "-".join(re.findall(r"[A-Z]+[a-z]*", name)).lower()
+        return Danger("CRITICAL", (f"alter:{words}",))
+    return Danger("HIGH", ())
 
 
 def _danger_of_write(kind: str, message: Message) -> Danger:
@@ -128,7 +144,8 @@ def describe(statement: Statement) -> str:
     if statement.kind == "DropStmt":
         kind = str(statement.node.DESCRIPTOR.fields_by_name["remove_type"].enum_type.values_by_number[
             statement.node.remove_type].name).removeprefix("OBJECT_").lower()  # fmt: skip
-        return f"Drops {_article(kind.replace('_', ' '))}{' and all that depends on it' if _cascades(statement.node) else ''}."
+        named = ", ".join(statement.objects)
+        return f"Drops the {kind.replace('_', ' ')} {named}{' and all that depends on it' if cascades(statement.node) else ''}."
     verb = _VERBS.get(statement.kind)
     if verb is None:
         return f"Runs {_article(WRITES.get(statement.kind, statement.kind).replace('-', ' '))} statement{f' on {target}' if target else ''}."
@@ -155,10 +172,10 @@ def _target(statement: Statement) -> str:
     return ", ".join(statement.objects)
 
 
-def _cascades(node: Message) -> bool:
-    return bool(
-        node.behavior == node.DESCRIPTOR.fields_by_name["behavior"].enum_type.values_by_name["DROP_CASCADE"].number
-    )
+def cascades(node: Message) -> bool:
+    """Whether a statement says CASCADE: what depends on its objects goes with them."""
+    behavior = node.DESCRIPTOR.fields_by_name.get("behavior")
+    return behavior is not None and node.behavior == behavior.enum_type.values_by_name["DROP_CASCADE"].number
 
 
 def _article(noun: str) -> str:

@@ -67,7 +67,7 @@ class Statement:
     @property
     def objects(self) -> tuple[str, ...]:
         """The relations that the statement names, as written; of a DROP, whatever it drops."""
-        names = _dropped(self.node) if self.kind == "DropStmt" else self.names.relations
+        names = dropped(self.node) if self.kind == "DropStmt" else self.names.relations
         return tuple(sorted(str(name) for name in names if name.name and not self._is_cte(name)))
 
     def _is_cte(self, name: Name) -> bool:
@@ -200,7 +200,7 @@ def collect_names(parts: Iterable[tuple[str, Message]]) -> Names:
     )
 
 
-def _dropped(node: Message) -> list[Name]:
+def dropped(node: Message) -> list[Name]:
     """What a DROP names: `on.thing` for a trigger, policy or rule."""
     found = []
     for part in node.objects:

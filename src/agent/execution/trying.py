@@ -7,14 +7,15 @@ statement's own, columns that always differ) the next one looks at more closely.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypedDict
 
 from agent.db import Connection, load_queries
 from agent.errors import StatementFailed
 from agent.execution.acting import Effect, Outcome, actor_transaction, run_statement
-from agent.execution.sql_kinds import LOCKS
+from agent.execution.removals import rows_lost, what_goes
+from agent.execution.sql_kinds import LOCKS, cascades
 from agent.execution.sql_parsing import Statement
 from agent.execution.volatile import Sources, clock_columns, may_be_chance
 from agent.execution.watching import Seen, effect_of, seen, watch
@@ -39,11 +40,15 @@ class TableEffect(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What a statement did: to its own table, in numbers to every table, and by rows to the `others` that were watched."""
+    """What a statement did: to its own table, in numbers to every table, and by rows to the `others` that were watched.
+
+    `goes` are the objects that a DROP or TRUNCATE takes along.
+    """
 
     outcome: Outcome
     tables: list[TableEffect] = field(default_factory=list)
     others: Mapping[str, Seen] = field(default_factory=dict)
+    goes: tuple[str, ...] = ()
     lock: str = ""
 
 
@@ -76,6 +81,8 @@ async def run_watched(
     volatile: Sequence[str] = (),
 ) -> Run:
     """Run a statement in the open transaction of `conn`, with its deferred constraints. Driver errors pass."""
+    going = await what_goes(statement, conn) if cascades(statement.node) else []
+    lost = await rows_lost(statement, conn)
     before = await changed_tables(conn)
     watched = await watch(conn, others)
     outcome = await run_statement(
@@ -84,7 +91,8 @@ async def run_watched(
     # What they do counts too; and at COMMIT no time limit would end them.
     await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
     tables = changes_since(before, await changed_tables(conn))
-    return Run(outcome=outcome, tables=tables, others=await seen(watched))
+    tables += [TableEffect(table=loss.table, inserted=0, updated=0, deleted=loss.rows) for loss in lost if loss.rows]
+    return Run(outcome=outcome, tables=tables, others=await seen(watched), goes=tuple(going))
 
 
 async def tried(statement: Statement, *, version: int, runtime: Runtime) -> Tried:
@@ -177,12 +185,12 @@ async def _try(
         )
         further = await _to_watch(conn, statement, run)
         lock = await _strongest_lock(conn, runtime)
-    return Run(outcome=run.outcome, tables=run.tables, others=run.others, lock=lock), further
+    return replace(run, lock=lock), further
 
 
 async def _to_watch(conn: Connection, statement: Statement, run: Run) -> set[str]:
     """The tables that were changed beside the rows that the statement itself returned."""
-    names = {table["table"] for table in run.tables}
+    names = set() if statement.kind in {"DropStmt", "TruncateStmt"} else {table["table"] for table in run.tables}
     if not run.outcome.detailed or not names:
         return names
     relation = statement.node.relation
