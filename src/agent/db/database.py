@@ -138,6 +138,11 @@ class Database:
             await self._open(login)
         return self._facts[login]
 
+    async def terminate(self, login: Login, pid: int) -> None:
+        """End the session `pid` of `login`, as that login, on a connection outside of the pool."""
+        async with await connect(self._conninfo(login)) as conn:
+            await conn.execute("select pg_terminate_backend(%s)", [pid])
+
     async def close(self) -> None:
         """Close every pool."""
         await asyncio.gather(*self._returning)

@@ -65,6 +65,15 @@ class Statement:
         return cls(sql=sql, kind=kind_of(node), node=node, names=collect_names(parts), parts=parts)
 
     @property
+    def text(self) -> str:
+        """The statement alone, without a semicolon and what follows it."""
+        from postgast import parse as postgast_parse
+
+        raw = postgast_parse(self.sql).stmts[0]
+        written = self.sql.encode()[raw.stmt_location :]
+        return (written[: raw.stmt_len] if raw.stmt_len else written).decode()
+
+    @property
     def objects(self) -> tuple[str, ...]:
         """The relations that the statement names, as written; of a DROP, whatever it drops."""
         names = dropped(self.node) if self.kind == "DropStmt" else self.names.relations

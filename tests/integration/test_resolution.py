@@ -1,0 +1,215 @@
+"""What the server says a statement is, and that whatever changes in the database changes the next assessment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+from agent.errors import InvalidInput, NotFound
+from agent.execution.safe_executor import safe_executor
+from agent.execution.trusted_functions import trusted_functions
+from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.testing.cluster import Cluster
+from agent.types import Assessment
+
+TABLES = """
+create type public.mood as enum ('sad', 'happy');
+create domain public.word as text check (value <> '');
+create type public.pair as (a int, b text);
+create table public.t (id int primary key, code varchar(9), mood public.mood, w public.word, p public.pair, n numeric);
+insert into public.t values (1, 'a', 'sad', 'w', row(1, 'b'), 1.5);
+create table public.r (id int primary key, owner text);
+alter table public.r enable row level security;
+create policy mine on public.r using (owner = current_user);
+create table public.parent (id int) partition by range (id);
+create view public.v as select id, code from public.t;
+create materialized view public.m as select id, code from public.t;
+create function public.bad(x anyelement) returns boolean language plpgsql immutable as 'begin perform pg_sleep(0); return true; end';
+create function public.bad_int(x int) returns int language plpgsql immutable as 'begin perform pg_sleep(0); return x; end';
+create function public.worse(a varchar, b varchar) returns boolean language sql immutable as 'select true';
+create function public.to_worse(m public.mood) returns json language sql immutable as 'select null::json';
+create function public.noticed() returns trigger language plpgsql as 'begin return new; end';
+create function public.good(x int) returns int language sql immutable as 'select x + 1';
+create function public.outer_good(x int) returns int language plpgsql immutable as 'begin return good(x) + 1; end';
+create table public.log (n int);
+"""
+
+# A statement that is a read, and a change after which it is none.
+CHANGES = [
+    ("SELECT round(n) FROM t", "create function public.round(t) returns int language sql as 'select 1'; create function public.round(numeric, int default 0) returns int language sql as 'select 1'", False),
+    ("SELECT upper(code) FROM t", "create function public.upper(varchar) returns text language sql as 'select null::text'", True),
+    ("SELECT upper(code) FROM t", "create function public.other(varchar) returns text language sql as 'select null::text'; alter function public.other rename to upper", True),
+    ("SELECT upper(code) FROM t", "create schema s; create function s.upper(varchar) returns text language sql as 'select null::text'; alter function s.upper set schema public", True),
+    ("SELECT id FROM t WHERE code = 'a'", "create operator public.= (leftarg = varchar, rightarg = varchar, function = public.worse)", True),
+    ("SELECT id FROM v", "create or replace view public.v as select public.bad_int(id) as id, code from public.t", True),
+    ("SELECT id FROM v", "drop view public.v; create view public.v as select id from public.t where public.bad(id)", True),
+    ("SELECT id FROM v", "create or replace view public.v as select id, code from public.t where (select true from pg_stat_activity limit 1)", True),
+    ("SELECT id FROM m", "drop materialized view public.m; create view public.m as select public.bad_int(id) as id from public.t", True),
+    ("SELECT id FROM r", "create policy more on public.r using (public.bad(id))", True),
+    ("SELECT id FROM r", "alter policy mine on public.r using (public.bad(id))", True),
+    ("SELECT id FROM v", "alter table public.t enable row level security; create policy p on public.t using (public.bad(id))", True),
+    ("SELECT to_json(mood) FROM t", "create cast (public.mood as json) with function public.to_worse(public.mood)", True),
+    ("SELECT 'x'::word", "alter domain public.word add constraint c check (public.bad(value::text))", True),
+    ("SELECT p FROM t", "create domain public.watched as text check (public.bad(value)); alter type public.pair add attribute c public.watched", True),
+    ("SELECT id FROM t", "create index on public.t (public.bad_int(id))", True),
+    ("SELECT id FROM t", "create index on public.t (id) where public.bad(id)", True),
+    ("SELECT id FROM t", "alter table public.t add constraint c check (public.bad(id))", True),
+    ("SELECT id FROM t", "create statistics public.s on (public.bad_int(id)), id from public.t", True),
+    ("SELECT id FROM parent", "create table public.child partition of public.parent for values from (1) to (9); create index on public.child (public.bad_int(id))", True),
+    ("SELECT max(n) FROM t", "create aggregate public.max(numeric) (sfunc = numeric_larger, stype = numeric); create function public.count_all() returns int language sql as 'select 1'", False),
+    ("SELECT good FROM (SELECT 1 AS good) x", "create function public.unrelated() returns int language sql as 'select 1'", False),
+    ("SELECT id FROM t", "create type public.shade as (a int); alter table public.t alter column n type float8", False),
+]  # fmt: skip
+
+
+def admin(runtime: Runtime) -> psycopg.Connection:
+    return psycopg.connect(runtime.settings.database_url.get_secret_value(), autocommit=True)
+
+
+@pytest.fixture
+async def changing(cluster: Cluster) -> AsyncIterator[Runtime]:
+    runtime = await open_runtime(cluster.database(cluster.template("changing", lambda conn: conn.execute(TABLES))))
+    with use_runtime(runtime):
+        yield runtime
+    await runtime.close()
+
+
+async def assessed(sql: str) -> Assessment:
+    return await safe_executor.assess("execute_sql", {"sql": sql})
+
+
+@pytest.mark.parametrize(("sql", "change", "matters"), CHANGES)
+async def test_a_change_after_an_assessment_changes_the_next_one(
+    changing: Runtime, sql: str, change: str, matters: bool
+) -> None:
+    first = await assessed(sql)
+    assert (first.verdict, first.lock) == ("run", "AccessShareLock" if " FROM t" in sql or first.objects else "")
+    assert await assessed(sql) == first
+    with admin(changing) as conn:
+        conn.execute(change)
+    assert (await assessed(sql)).verdict == ("ask" if matters else "run")
+
+
+async def test_a_trigger_a_rule_and_a_cascade_made_after_an_assessment_are_reasons_of_the_next_one(
+    changing: Runtime,
+) -> None:
+    sql = "UPDATE t SET n = 2 WHERE id = 1"
+    assert (await assessed(sql)).reasons == ("write:update", "one-row")
+    with admin(changing) as conn:
+        conn.execute("create trigger noticed before update on public.t for each row execute function public.noticed()")
+        assert "trigger:public.t.noticed:function:public.noticed:user-defined" in (await assessed(sql)).reasons
+        conn.execute("alter table public.t disable trigger noticed")
+        assert not any("noticed" in reason for reason in (await assessed(sql)).reasons)
+        conn.execute(
+            "create rule more as on update to public.t do also insert into public.log values (public.bad_int(1))"
+        )
+        assert any(reason.startswith("rule:public.t:") for reason in (await assessed(sql)).reasons)
+
+
+async def test_what_commits_late_is_seen_when_it_commits(changing: Runtime) -> None:
+    sql = "SELECT upper(code) FROM t"
+    with admin(changing) as early, admin(changing) as late:
+        early.autocommit = False
+        early.execute("create function public.upper(varchar) returns text language sql as 'select null::text'")
+        late.execute("create function public.later() returns int language sql as 'select 1'")
+        assert (await assessed(sql)).verdict == "run"
+        early.rollback()
+        assert (await assessed(sql)).verdict == "run"
+        early.execute("create function public.upper(varchar) returns text language sql as 'select null::text'")
+        late.execute("drop function public.later()")
+        assert (await assessed(sql)).verdict == "run"
+        early.commit()
+        assert (await assessed(sql)).verdict == "ask"
+
+
+async def test_a_schema_that_only_the_reader_may_look_into_hides_nothing(changing: Runtime) -> None:
+    sql = "SELECT upper(code) FROM t"
+    assert (await assessed(sql)).verdict == "run"
+    with admin(changing) as conn:
+        conn.execute("create schema agent_reader; grant usage on schema agent_reader to agent_reader")
+        conn.execute("create function agent_reader.upper(varchar) returns text language sql as 'select ''evil'''")
+    assert (await assessed(sql)).verdict == "run"
+    assert (await safe_executor.execute("execute_sql", {"sql": sql}))["rows"] == [["A"]]
+    runtime = await open_runtime(changing.settings)  # its reader looks there
+    with use_runtime(runtime):
+        assert (await assessed(sql)).reasons == ("unresolved:schema",)
+    await runtime.close()
+
+
+async def test_a_registered_function_runs_until_it_or_what_it_calls_is_changed(changing: Runtime) -> None:
+    sql = "SELECT outer_good(id) FROM t"
+    assert (await assessed(sql)).reasons[-1] == "function:public.outer_good:user-defined"
+    registered = await trusted_functions.trust("outer_good", "adds two")
+    assert registered.signature == "outer_good(integer)"
+    assert (await assessed(sql)).verdict == "run"
+    assert (await safe_executor.execute("execute_sql", {"sql": sql}))["rows"] == [[3]]
+    with admin(changing) as conn:
+        conn.execute(
+            "create or replace function public.good(x int) returns int language sql immutable as 'select x + 2'"
+        )
+    changed = await assessed(sql)
+    assert (changed.verdict, changed.reasons[-1]) == ("ask", "function:public.outer_good:changed")
+    assert "was changed after a human registered it" in changed.sentence
+    assert [one.state for one in await trusted_functions.list()] == ["changed"]
+    await trusted_functions.trust("public.outer_good(integer)")
+    assert (await assessed(sql)).verdict == "run"
+    await trusted_functions.revoke("outer_good(integer)")
+    assert (await assessed(sql)).verdict == "ask"
+    with pytest.raises(NotFound):
+        await trusted_functions.revoke("outer_good(integer)")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter function public.good(int) security definer", "alter function public.good(int) set work_mem = '64kB'",
+        "alter function public.good(int) volatile", "alter function public.good(int) owner to agent_actor",
+        "create or replace function public.good(x int) returns int language sql immutable as 'select x'",
+        "create or replace function public.good(x int default 1) returns int language sql immutable as 'select x + 1'",
+        "drop function public.good(int); create function public.good(x int) returns int language sql immutable as 'select x + 1'",
+    ],
+)  # fmt: skip
+async def test_any_change_of_a_registered_function_ends_the_trust_in_it(changing: Runtime, change: str) -> None:
+    await trusted_functions.trust("public.good")
+    sql = "SELECT good(id) FROM t"
+    assert (await assessed(sql)).verdict == "run"
+    with admin(changing) as conn:
+        conn.execute(change)
+    assert (await assessed(sql)).verdict == "ask"
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        ("create function public.f() returns int language sql security definer as 'select 1'", "SECURITY DEFINER"),
+        ("create function public.f() returns int language internal as 'pg_backend_pid'", "internal"),
+        ("create procedure public.f() language sql as 'select 1'", "procedure"),
+        ("create function public.g() returns int language sql security definer as 'select 1'; create function public.f() returns int language plpgsql as 'begin return g(); end'", "SECURITY DEFINER"),
+    ],
+)  # fmt: skip
+async def test_what_could_do_more_than_the_reader_cannot_be_registered(
+    changing: Runtime, function: str, why: str
+) -> None:
+    with admin(changing) as conn:
+        conn.execute(function)
+    with pytest.raises(InvalidInput, match=why):
+        await trusted_functions.trust("public.f")
+    with pytest.raises(NotFound):
+        await trusted_functions.trust("public.nothing")
+
+
+async def test_a_trusted_function_makes_operators_and_casts_over_it_harmless_too(changing: Runtime) -> None:
+    with admin(changing) as conn:
+        conn.execute("create operator public.=== (leftarg = varchar, rightarg = varchar, function = public.worse)")
+    sql = "SELECT code === code FROM t"
+    assert (await assessed(sql)).reasons == ("operator:public.===",)
+    await trusted_functions.trust("public.worse")
+    assert (await assessed(sql)).verdict == "run"
+
+
+async def test_an_explained_query_is_resolved_and_an_explained_write_asks(changing: Runtime) -> None:
+    assert (await assessed("EXPLAIN (ANALYZE, BUFFERS) SELECT id FROM t")).verdict == "run"
+    assert (await assessed("EXPLAIN SELECT bad_int(1)")).verdict == "ask"
+    assert (await assessed("EXPLAIN UPDATE t SET n = 1")).verdict == "ask"
