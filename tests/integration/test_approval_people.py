@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,11 +11,9 @@ import pytest
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.approval.people import people
 from agent.errors import AlreadyDecided, DecisionRefused, InvalidInput, NotFound
-from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
 
-WORKER = Path(__file__).parent / "approval_worker.py"
 ONE = "UPDATE clients SET notes = 'seen' WHERE id = 1"
 
 
@@ -157,12 +151,17 @@ async def test_people_are_named_by_admins_and_the_last_admin_stays(demo_runtime:
             await attempt
     await people.add("BO", ["admin"], runtime=ann)
     assert [person.name for person in await people.list_people(runtime=ann)] == ["Ann", "bo"]
-    both = await asyncio.gather(
-        people.remove("bo", runtime=ann), people.remove("ann", runtime=bo), return_exceptions=True
-    )
-    assert sum(isinstance(one, Exception) for one in both) == 1
-    left = [person for person in await people.list_people(runtime=ann) if person.is_admin]
-    assert len(left) == 1
+    admins = {"Ann": ann, "bo": bo}
+    for _ in range(10):
+        both = await asyncio.gather(
+            people.remove("bo", runtime=ann), people.remove("ann", runtime=bo), return_exceptions=True
+        )
+        assert sum(isinstance(one, Exception) for one in both) == 1
+        left = [person for person in await people.list_people(runtime=ann) if person.is_admin]
+        assert len(left) == 1
+        for name in admins:
+            await people.add(name, ["admin"], runtime=admins[left[0].name])
+    await people.remove("bo" if left[0].name == "Ann" else "ann", runtime=admins[left[0].name])
     with pytest.raises(NotFound):
         await people.remove("zoe", runtime=demo_runtime.for_tenant("default", user=left[0].name))
     for name, roles in (("x\ny", ["admin"]), ("", ["admin"]), ("x", []), ("x", ["king"]), ("policy", ["admin"])):
@@ -180,65 +179,17 @@ async def test_people_of_one_tenant_decide_nothing_of_another(team: Runtime) -> 
         await human_approval_queue.decide(approval.id, "approve", decided_by="ann", runtime=team)
 
 
-def passed_on(runtime: Runtime) -> str:
-    settings = runtime.settings
-    return json.dumps({
-        "home": str(settings.home), "user": "ann", "database_url": settings.database_url.get_secret_value(),
-        "secret": settings.secret.get_secret_value(),
-    })  # fmt: skip
-
-
-async def raced(runtime: Runtime, decision: str, approval: int, groups: list[list[str]]) -> Counter[str]:
-    """What became of the decisions of every name in `groups`, a process a group, all at once."""
-    processes = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, str(WORKER), passed_on(runtime), decision, str(approval), *group,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )
-        for group in groups
-    ]  # fmt: skip
-    for process in processes:
-        assert await process.stdout.readline() == b"ready\n"
-    for process in processes:
-        process.stdin.write(b"\n")
-    outcomes: Counter[str] = Counter()
-    for process in processes:
-        output, _ = await process.communicate()
-        outcomes.update(json.loads(output.splitlines()[-1]))
-    return outcomes
-
-
-async def test_of_sixteen_deciders_in_four_processes_one_decides(demo_runtime: Runtime) -> None:
-    result = await safe_executor.execute("execute_sql", {"sql": ONE}, wait=False)
-    groups = [[f"p{process}{number}" for number in range(4)] for process in range(4)]
-    outcomes = await raced(demo_runtime, "either", result["approval_id"], groups)
-    approval = await human_approval_queue.get(result["approval_id"])
-    assert outcomes == {"AlreadyDecided": 15, approval.status: 1}
-    assert len(await human_approval_queue.decisions(approval.id)) == 1
-    assert len(await executions.recent()) == 1
-
-
-async def test_of_sixteen_editors_in_four_processes_one_edits_and_one_row_is_changed(demo_runtime: Runtime) -> None:
-    result = await safe_executor.execute("execute_sql", {"sql": ONE}, wait=False)
-    groups = [[f"p{process}{number}" for number in range(4)] for process in range(4)]
-    outcomes = await raced(demo_runtime, "edit", result["approval_id"], groups)
-    assert outcomes == {"AlreadyDecided": 15, "approved": 1}
-    edited = await human_approval_queue.latest(result["approval_id"])
-    assert rows(demo_runtime, "select notes from clients where id = 1") == [(f"by {edited.decided_by}",)]
-    assert sorted(row.status for row in await executions.recent()) == ["edited", "succeeded"]
-
-
-async def test_of_sixteen_racing_voters_exactly_two_different_people_count(team: Runtime) -> None:
-    for name in [f"v{number}" for number in range(8)]:
+async def test_of_racing_voters_exactly_two_different_people_count_however_they_write_their_names(
+    team: Runtime,
+) -> None:
+    names = [f"{letter}{number}" for number in range(8) for letter in "vV"]
+    for name in names[::2]:
         await people.add(name, ["approver"])
     approval = await asked()
-    groups = [[f"v{number}" for number in range(8)], [f"V{number}" for number in range(8)]]  # each twice
-    outcomes = await raced(team, "approve", approval.id, groups)
-    assert outcomes == {"pending": 1, "approved": 1, "AlreadyDecided": 14}
-    decided = await human_approval_queue.get(approval.id)
-    assert len(set(decided.approved_by)) == 2
-    votes = await human_approval_queue.decisions(approval.id)
-    assert sorted(one["decided_by"] for one in votes) == sorted(decided.approved_by)
+    tries = [human_approval_queue.decide(approval.id, "approve", decided_by=name) for name in names]
+    said = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(one, AlreadyDecided) for one in said) == 14
+    assert len(set((await human_approval_queue.get(approval.id)).approved_by)) == 2
 
 
 async def test_personal_values_are_shown_to_who_may_see_them_and_to_nobody_else(team: Runtime) -> None:
