@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.errors import ActionRefused
@@ -21,6 +21,15 @@ from agent.runtime import Runtime
 from agent.types import RISK_LEVELS, Assessment, RiskLevel
 
 
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """Something about an action's values: the least risk that it has then, its code, and a sentence for the approver."""
+
+    risk: RiskLevel
+    reason: str
+    sentence: str
+
+
 async def weigh(
     assessment: Assessment,
     statement: Statement | None,
@@ -30,40 +39,30 @@ async def weigh(
     has_effect: bool,
     runtime: Runtime,
 ) -> tuple[Assessment, tuple[str, ...]]:
-    """The assessment of a conversation's action, and sentences about its values for the approver.
+    """The assessment of what a model asks for, and sentences about its values for the approver.
 
     Raises `ActionRefused` for a secret in an action without an effect.
     """
-    risk: RiskLevel = "LOW"
-    sentences, reasons = [], []
+    found: list[_Finding] = []
     if has_effect and statement is not None:
-        found = await untrusted(written_values(statement), heard, runtime=runtime)
-        sentences, reasons = [one.sentence for one in found], [f"origin:{one.place}" for one in found]
-        risk = "HIGH" if found else risk
-        said = is_said(statement, "\n".join(heard.said)) and heard.means_its_row(statement)
-        if not found and "one-row" in assessment.reasons and not said:
-            risk, reasons = "MEDIUM", ["origin:unsaid"]
-            sentences = ["The user's words do not say what it sets or which row it is: the model chose that."]
-    secret = secret_in(arguments, heard.secrets)
-    if secret is None and has_effect and statement is None:
-        # A tool of the agent's own making may have read it where the conversation does not show it.
-        secret = next((f"a key that begins {one[:6]!r}" for one in _keys(arguments) if not _was_said(one, heard)), None)
+        found += await _about_values(assessment, statement, heard, runtime)
+    secret = _secret(arguments, heard, goes_outside=has_effect and statement is None)
     if secret is not None and not has_effect:
         raise ActionRefused(
             f"Refused: the arguments repeat a secret that was read ({secret}). Name its row instead, as a sub-select can."
         )
     if secret is not None:
-        risk, reasons = "HIGH", [*reasons, "secret"]
-        sentences.append(f"It repeats a secret that was read: {secret}.")
-    if not sentences:
+        found.append(_Finding("HIGH", "secret", f"It repeats a secret that was read: {secret}."))
+    if not found:
         return assessment, ()
     raised = replace(
         assessment,
-        risk=max(assessment.risk, risk, key=RISK_LEVELS.index),
-        reasons=tuple(dict.fromkeys((*assessment.reasons, *reasons))),
+        risk=max(assessment.risk, *(one.risk for one in found), key=RISK_LEVELS.index),
+        reasons=tuple(dict.fromkeys((*assessment.reasons, *(one.reason for one in found)))),
     )
     settings = runtime.settings
-    return under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse), tuple(sentences)
+    raised = under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse)
+    return raised, tuple(one.sentence for one in found)
 
 
 def needs_a_human(reasons: Sequence[str]) -> bool:
@@ -71,9 +70,22 @@ def needs_a_human(reasons: Sequence[str]) -> bool:
     return any(one == "secret" or (one.startswith("origin:") and one != "origin:unsaid") for one in reasons)
 
 
-def _keys(arguments: Mapping[str, Any]) -> list[str]:
-    return keys_in(json.dumps(arguments, ensure_ascii=False, default=str))
+async def _about_values(assessment: Assessment, statement: Statement, heard: Heard, runtime: Runtime) -> list[_Finding]:
+    origins = await untrusted(written_values(statement), heard, runtime=runtime)
+    if origins or "one-row" not in assessment.reasons:
+        return [_Finding("HIGH", f"origin:{one.place}", one.sentence) for one in origins]
+    if is_said(statement, "\n".join(heard.said)) and heard.means_its_row(statement):
+        return []
+    sentence = "The user's words do not say what it does or which row it is of: the model chose that."
+    return [_Finding("MEDIUM", "origin:unsaid", sentence)]
 
 
-def _was_said(key: str, heard: Heard) -> bool:
-    return any(key in text for text in heard.said)
+def _secret(arguments: Mapping[str, Any], heard: Heard, *, goes_outside: bool) -> str | None:
+    """Where a secret in the arguments comes from."""
+    known = secret_in(arguments, heard.secrets)
+    if known is not None or not goes_outside:
+        return known
+    # A tool of the agent's own making may have read it where the conversation does not show it.
+    keys = keys_in(json.dumps(arguments, ensure_ascii=False, default=str))
+    spoken = "\n".join(heard.said)
+    return next((f"a key that begins {key[:6]!r}" for key in keys if key not in spoken), None)
