@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
+from agent.db import migrations
 from agent.errors import InvalidInput, NotFound
 from agent.execution.safe_executor import safe_executor
 from agent.execution.trusted_functions import trusted_functions
@@ -198,6 +199,22 @@ async def test_what_could_do_more_than_the_reader_cannot_be_registered(
         await trusted_functions.trust("public.f")
     with pytest.raises(NotFound):
         await trusted_functions.trust("public.nothing")
+
+
+def test_the_table_of_functions_comes_to_a_database_with_rows(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, every = cluster.empty_database(), migrations.all_migrations()
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "all_migrations", lambda: [one for one in every if one.version < "20261125010000"])
+        migrations.migrate(url)
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("insert into agents.controls (tenant_id, stopped) values ('default', true)")
+        assert "20261125010000" in migrations.migrate(url)
+        assert conn.execute("select stopped from agents.controls").fetchall() == [(True,)]
+        assert conn.execute(
+            "select relforcerowsecurity from pg_class where relname = 'trusted_functions'"
+        ).fetchone() == (True,)
 
 
 async def test_a_trusted_function_makes_operators_and_casts_over_it_harmless_too(changing: Runtime) -> None:

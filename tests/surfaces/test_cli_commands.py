@@ -461,3 +461,18 @@ def test_a_request_is_delegated_and_what_expired_is_opened_again(
     assert (again["replaces"], again["status"]) == (int(number), "pending")
     assert run("approvals", "reopen", number).exit_code == 2
     assert run("approvals", "approve", str(again["id"])).exit_code == 0
+
+
+def test_a_function_is_registered_listed_and_revoked(run: Run, run_json: Any, demo_environment: Any) -> None:
+    assert "No function is registered" in run("functions").stdout
+    with psycopg.connect(demo_environment["DATABASE_URL"], autocommit=True) as conn:
+        conn.execute("create function public.net(x numeric) returns numeric language sql as 'select x / 1.19'")
+    assert run_json("assess", "select net(total) from orders")["verdict"] == "ask"
+    assert "net(numeric) is registered" in run("functions", "trust", "net", "--reason", "a division").stdout
+    assert run_json("assess", "select net(total) from orders")["verdict"] == "run"
+    assert [(one["signature"], one["state"], one["reason"]) for one in run_json("functions")] == [
+        ("net(numeric)", "trusted", "a division")
+    ]
+    assert run("functions", "trust", "nothing").exit_code == 2
+    assert "not registered any more" in run("functions", "revoke", "net(numeric)").stdout
+    assert run_json("assess", "select net(total) from orders")["verdict"] == "ask"

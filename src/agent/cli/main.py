@@ -19,6 +19,7 @@ from agent.cli import (
     database,
     demo,
     executions,
+    functions,
     knowledge,
     memory,
     people,
@@ -94,6 +95,7 @@ app.command(
     rich_help_panel=_WATCH,
     epilog=executions.UNDO_EXAMPLES,
 )(executions.undo)
+app.add_typer(functions.app, name="functions", rich_help_panel=_WATCH)
 app.command(
     "assess",
     short_help="What would be done with a statement.",
