@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from agent.runtime import open_runtime, use_runtime
+from agent.settings import Settings
 from agent.testing.cluster import Cluster
-from benchmarks import races
+from benchmarks import races, turns
 from benchmarks.report import Report
 
-APPROVALS, KILLS = 1000, 100
+APPROVALS, KILLS, PROCESSES = 1000, 100, 30
 
 
 async def measure(report: Report) -> None:
@@ -16,16 +17,33 @@ async def measure(report: Report) -> None:
     try:
         for where in ("shared", "apart"):
             await _race(report, cluster, where)
+            await _converse(report, cluster, where)
     finally:
         cluster.close()
 
 
-async def _race(report: Report, cluster: Cluster, where: str) -> None:
-    template = cluster.template("races", races.fill)
+def _settings(cluster: Cluster, template: str, where: str) -> Settings:
     settings = cluster.database(template, statement_timeout=2.0, approval_timeout=3600.0)
     if where == "apart":
         settings = settings.model_copy(update={"app_database_url": cluster.database(template).database_url})
-    runtime = await open_runtime(settings)
+    return settings
+
+
+async def _converse(report: Report, cluster: Cluster, where: str) -> None:
+    runtime = await open_runtime(_settings(cluster, cluster.template("turns", turns.fill), where))
+    found = await turns.converse(runtime, processes=PROCESSES)
+    await runtime.close()
+    report.bar(
+        f"conversations under changing rules, new messages, repeated resumes, {PROCESSES} processes, database {where}",
+        bar="as many effects as recorded; 0 unauthorised, lost, told otherwise",
+        reached=f"{found.effects} and {found.logged}; {found.unauthorised}, {found.lost}, {found.untold}"
+        f" ({found.turns} turns, {found.refused} refused, {found.kills} processes killed, {found.seconds:.0f} s)",
+        ok=found.wrong == 0 and found.kills > 0 and found.effects > 0,
+    )
+
+
+async def _race(report: Report, cluster: Cluster, where: str) -> None:
+    runtime = await open_runtime(_settings(cluster, cluster.template("races", races.fill), where))
     with use_runtime(runtime):
         found = await races.race(runtime, approvals=APPROVALS, kills=KILLS)
     await runtime.close()

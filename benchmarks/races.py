@@ -73,12 +73,12 @@ class Outcome:
 async def race(runtime: Runtime, *, approvals: int, kills: int, seed: int = 7) -> Outcome:
     """Ask for `approvals` changes, let deciders race for each while about `kills` processes die, and look what came of it."""
     started = time.monotonic()
-    with _own(runtime) as conn:
+    with own_database(runtime) as conn:
         conn.execute(_DECISIONS)
     asked = [await _ask(number, runtime) for number in range(1, approvals + 1)]
     chance = random.Random(seed)
     died = await _run_deciders(runtime, asked, chance, kills)
-    with _own(runtime) as conn:  # the dead are gone: their claims run out, and what nobody decided expires
+    with own_database(runtime) as conn:  # the dead are gone: their claims run out, and what nobody decided expires
         conn.execute(_CLAIMS_RUN_OUT)
         conn.execute("update agents.human_approval_queue set expires_at = now() where status = 'pending'")
     await safe_executor.execute_left_over(runtime=runtime)
@@ -104,7 +104,7 @@ async def _run_deciders(runtime: Runtime, asked: Sequence[int], chance: random.R
     died = 0
 
     def start(place: int) -> Any:
-        seed, values = chance.random(), _passed_on(runtime.settings)
+        seed, values = chance.random(), passed_on(runtime.settings)
         process = context.Process(
             target=_decider_process, args=(values, asked, places[place], lethal, seed), daemon=True
         )
@@ -112,7 +112,7 @@ async def _run_deciders(runtime: Runtime, asked: Sequence[int], chance: random.R
         return process
 
     processes = {place: start(place) for place in range(PROCESSES)}
-    with _own(runtime) as conn:
+    with own_database(runtime) as conn:
         while processes:
             await asyncio.sleep(0.02)
             _let_time_jump(conn, asked, chance)
@@ -149,7 +149,7 @@ async def _decide_all(
     settings: Settings, asked: Sequence[int], place: Any, lethal: float, chance: random.Random
 ) -> None:
     runtime = await open_runtime(settings)
-    _die_at_any_round_trip(lethal, chance)
+    die_at_any_round_trip(lethal, chance)
     with use_runtime(runtime):
         while place[0] < len(asked):
             some = asked[place[0] : place[0] + _AT_ONCE]
@@ -158,7 +158,7 @@ async def _decide_all(
     await runtime.close()
 
 
-def _die_at_any_round_trip(lethal: float, chance: random.Random) -> None:
+def die_at_any_round_trip(lethal: float, chance: random.Random) -> None:
     """From now on this process kills itself before or after a wait for the server, once in a while: COMMITs included."""
     wait = psycopg.AsyncConnection.wait
 
@@ -184,12 +184,12 @@ async def _decide(approval: int, chance: random.Random) -> None:
 
 
 def _outcome(runtime: Runtime, asked: Sequence[int], results: dict[int, Any], *, kills: int, seconds: float) -> Outcome:
-    with _application(runtime) as conn:
+    with application_database(runtime) as conn:
         effects = Counter(row[0] for row in conn.execute("select account from public.effects"))
         balances = dict(
             conn.execute("select id, balance::int - 100 from public.accounts where balance <> 100").fetchall()
         )
-    with _own(runtime) as conn:
+    with own_database(runtime) as conn:
         decided = Counter(row[0] for row in conn.execute("select approval from public.decisions"))
         statuses = dict(conn.execute("select id, status from agents.human_approval_queue").fetchall())
     assert effects == Counter(balances)
@@ -207,7 +207,7 @@ def _outcome(runtime: Runtime, asked: Sequence[int], results: dict[int, Any], *,
     )
 
 
-def _passed_on(settings: Settings) -> dict[str, Any]:
+def passed_on(settings: Settings) -> dict[str, Any]:
     values: dict[str, Any] = {
         "home": str(settings.home),
         "statement_timeout": settings.statement_timeout,
@@ -219,12 +219,12 @@ def _passed_on(settings: Settings) -> dict[str, Any]:
     return values
 
 
-def _own(runtime: Runtime) -> psycopg.Connection:
+def own_database(runtime: Runtime) -> psycopg.Connection:
     assert runtime.settings.database_url is not None
     return psycopg.connect(runtime.settings.database_url.get_secret_value(), autocommit=True)
 
 
-def _application(runtime: Runtime) -> psycopg.Connection:
+def application_database(runtime: Runtime) -> psycopg.Connection:
     url = runtime.settings.app_database_url or runtime.settings.database_url
     assert url is not None
     return psycopg.connect(url.get_secret_value(), autocommit=True)

@@ -6,6 +6,7 @@ checkpoint is stored in one round trip where LangGraph's own saver takes a pipel
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -26,7 +27,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from agent.db import load_queries, locks
+from agent.db import Connection, load_queries, locks
 from agent.runtime import Runtime
 
 _QUERIES = load_queries("agent", "checkpoints.sql")
@@ -34,6 +35,7 @@ _TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 _PLAIN = (str, int, float, bool, type(None))
 _BLOB = ("thread", "namespace", "channel", "version", "type", "blob")
 _WRITE_COLUMNS = 9
+_POLL = 0.05
 
 
 class Checkpointer(AsyncPostgresSaver):
@@ -120,7 +122,11 @@ class Checkpointer(AsyncPostgresSaver):
 
     async def _make_tables(self) -> None:
         async with self._runtime.db.connection("agent_app") as conn:
-            await conn.execute("select pg_advisory_lock(%s)", [locks.CHECKPOINT_TABLES])
+            # Asked again and again: who waits inside a statement is waited for by the other's CREATE INDEX CONCURRENTLY.
+            locked = await _locks(conn)
+            while not locked:
+                await asyncio.sleep(_POLL)
+                locked = await _locks(conn)
             await conn.execute("set search_path = agents_checkpoints")
             try:
                 await AsyncPostgresSaver(conn=conn).setup()
@@ -129,6 +135,12 @@ class Checkpointer(AsyncPostgresSaver):
             finally:
                 await conn.execute("reset search_path")
                 await conn.execute("select pg_advisory_unlock(%s)", [locks.CHECKPOINT_TABLES])
+
+
+async def _locks(conn: Connection) -> bool:
+    query = "select pg_try_advisory_lock(%s) as taken"
+    row = await (await conn.execute(query, [locks.CHECKPOINT_TABLES])).fetchone()
+    return bool(row and row["taken"])
 
 
 @cache

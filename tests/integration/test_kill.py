@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import psycopg
+from benchmarks import turns
 
+from agent.runtime import open_runtime
 from agent.testing.cluster import Cluster
 
 KILLS = 12
@@ -59,3 +61,12 @@ def test_a_killed_agent_neither_loses_nor_repeats_an_approved_change(cluster: Cl
     assert asked <= calls  # a turn killed before it could ask is abandoned
     assert answered <= effects
     assert half_saved == 0
+
+
+async def test_conversations_under_changing_rules_do_what_is_recorded_and_tell_it(cluster: Cluster) -> None:
+    settings = cluster.database(cluster.template("turns", turns.fill), statement_timeout=2.0)
+    runtime = await open_runtime(settings)
+    found = await turns.converse(runtime, processes=3)
+    await runtime.close()
+    assert found.wrong == 0, found
+    assert found.effects > 0
