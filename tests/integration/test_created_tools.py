@@ -14,6 +14,7 @@ import pytest
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.chat import chat
+from agent.db import migrations
 from agent.errors import ActionRefused, InvalidInput, NotFound, SandboxUnavailable
 from agent.execution import registry
 from agent.execution import sandbox as sandbox_module
@@ -21,7 +22,9 @@ from agent.execution.created_tools import created_tools
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.testing.cluster import Cluster
 from agent.testing.scripted_model import call, scripted_client
+from agent.threads import StoredCall
 from agent.tools import all_langchain_tools
 from agent.types import ToolResult
 
@@ -395,8 +398,6 @@ async def test_a_state_is_taken_once_whoever_races(runtime: Runtime, application
     _, approval = await paused(runtime)
     await human_approval_queue.decide(approval, "approve")
     ((stored,),) = application("select row_to_json(c) from agents.tool_calls c where tool = 'close_account'")
-    from agent.threads import StoredCall
-
     one = StoredCall.from_row("t", stored)
     results = await asyncio.gather(*(safe_executor.outcome_of(one) for _ in range(8)))
     assert {result["status"] for result in results} <= {"running", "waiting"}
@@ -404,6 +405,23 @@ async def test_a_state_is_taken_once_whoever_races(runtime: Runtime, application
     assert application(
         "select count(*) from agents.agent_execution_log where action = 'execute_sql' and status = 'succeeded'"
     ) == [(1,)]
+
+
+async def test_a_state_that_is_put_back_repeats_no_effect(runtime: Runtime, application: Query) -> None:
+    _, approval = await paused(runtime)
+    application("create table public.kept as select * from agents.tool_runs")
+    await human_approval_queue.decide(approval, "approve")
+    ((stored,),) = application("select row_to_json(c) from agents.tool_calls c where tool = 'close_account'")
+    one = StoredCall.from_row("t", stored)
+    second = await safe_executor.outcome_of(one)
+    await human_approval_queue.decide(second["approval_id"], "approve")
+    assert (await safe_executor.outcome_of(one))["success"]
+    effects = "select count(*) from agents.agent_execution_log where action = 'execute_sql' and approval_id is not null"
+    assert application(effects) == [(2,)]
+    application("insert into agents.tool_runs select * from public.kept")
+    assert (await safe_executor.outcome_of(one))["success"]
+    assert application(effects) == [(2,)]
+    assert application("select count(*) from agents.tool_runs") == [(0,)]
 
 
 async def test_a_disabled_tool_does_not_go_on(runtime: Runtime, application: Query) -> None:
@@ -437,3 +455,31 @@ async def test_another_process_finds_the_tool_and_trusts_it_by_the_same_secret(r
     )
     with pytest.raises(Exception, match="AGENT_SECRET"):
         await safe_executor.execute("double", {"n": 5}, runtime=stranger)
+
+
+async def test_an_operator_forbids_tools_or_what_they_may_call(runtime: Runtime) -> None:
+    for refuse, arguments, status in (
+        ("tool:create", proposal(), "refused"),
+        ("capability:execute_sql", closing(), "refused"),
+        ("capability:execute_sql", proposal(), "waiting"),
+    ):
+        strict = replace(runtime, settings=runtime.settings.model_copy(update={"refuse": refuse}))
+        result = await safe_executor.execute("create_new_tool", arguments, wait=False, runtime=strict)
+        assert result["status"] == status, refuse
+
+
+def test_the_tables_come_to_a_database_that_has_approvals(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = "20261125060000"
+    url, every = cluster.empty_database(), migrations.all_migrations()
+    with monkeypatch.context() as before:
+        before.setattr(migrations, "all_migrations", lambda: [one for one in every if one.version < version])
+        migrations.migrate(url)
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(
+            "insert into agents.human_approval_queue (tenant_id, database_id, action, arguments, risk_level, binding, expires_at)"
+            " values ('default', 'd', 'execute_sql', '{}', 'LOW', 'x', now())"
+        )
+        assert version in migrations.migrate(url)
+        found = conn.execute("select relforcerowsecurity from pg_class where relname in ('created_tools', 'tool_runs')")
+        assert found.fetchall() == [(True,), (True,)]
+        assert conn.execute("select count(*) from agents.human_approval_queue").fetchone() == (1,)
