@@ -343,6 +343,11 @@ class Settings(BaseSettings):
         validation_alias=_env("AGENT_AUDIT_OLD_KEYS"),
         description="Comma-separated earlier values of AGENT_AUDIT_KEY (or AGENT_SECRET): what they sealed can still be verified.",
     )
+    tool_require_bubblewrap: bool = Field(
+        default=False,
+        validation_alias=_env("AGENT_TOOL_REQUIRE_BUBBLEWRAP"),
+        description="Refuse to run tools of the agent's making where bubblewrap is missing or does not work.",
+    )
     mask_personal: bool = Field(
         default=True,
         validation_alias=_env("AGENT_MASK_PERSONAL"),

@@ -16,8 +16,7 @@ from agent.approval.human_approval import Approval, human_approval_queue
 from agent.chat import chat
 from agent.db import migrations
 from agent.errors import ActionRefused, InvalidInput, NotFound, SandboxUnavailable
-from agent.execution import registry
-from agent.execution import sandbox as sandbox_module
+from agent.execution import registry, worker_process
 from agent.execution.created_tools import created_tools
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
@@ -437,8 +436,8 @@ async def test_without_a_sandbox_tools_are_neither_made_nor_run(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await made(proposal())
-    monkeypatch.setattr(sandbox_module, "_plain_command", lambda limits: ["/nonexistent"])
-    monkeypatch.setattr(sandbox_module.shutil, "which", lambda name: None)
+    monkeypatch.setattr(worker_process, "plain_command", lambda limits: ["/nonexistent"])
+    monkeypatch.setattr(worker_process, "bwrap_command", lambda bwrap, limits: ["/nonexistent"])
     bare = replace(runtime, made={})
     for action, arguments in (("create_new_tool", proposal("another_one")), ("double", {"n": 1})):
         with pytest.raises(SandboxUnavailable, match="does not start"):

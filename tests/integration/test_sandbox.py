@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +18,7 @@ import psutil
 import pytest
 
 from agent.errors import SandboxUnavailable
-from agent.execution import sandbox as module
+from agent.execution import worker_process
 from agent.execution.sandbox import Event, Failure, Finished, HostCall, Limits, Program, Sandbox
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -40,7 +39,7 @@ def program(
 
 @pytest.fixture(params=["bubblewrap", "alone"])
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
-    made = Sandbox(LIMITS, bwrap=shutil.which("bwrap") if request.param == "bubblewrap" else None)
+    made = Sandbox(LIMITS, bwrap=None if request.param == "bubblewrap" else "")
     yield made
     await made.close()
 
@@ -240,9 +239,9 @@ async def test_a_host_functions_error_is_an_exception_in_the_code(sandbox: Sandb
 
 
 async def test_without_a_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_plain_command", lambda limits: ["/nonexistent/interpreter"])
+    monkeypatch.setattr(worker_process, "plain_command", lambda limits: ["/nonexistent/interpreter"])
     broken = Sandbox(LIMITS, bwrap="/bin/false")
-    with pytest.raises(SandboxUnavailable, match="no tool of the agent's making runs"):
+    with pytest.raises(SandboxUnavailable, match="No tool of the agent's making runs"):
         await outcome(broken, FINE)
     await broken.close()
 
@@ -254,6 +253,24 @@ async def test_where_bubblewrap_does_not_work_the_limits_alone_hold_and_it_says_
 
 
 async def test_a_large_limit_is_one_that_can_be_used() -> None:
-    large = Sandbox(Limits(memory=1_000_000_000, seconds=20.0), bwrap=shutil.which("bwrap"))
+    large = Sandbox(Limits(memory=1_000_000_000, seconds=20.0), bwrap=None)
     assert await outcome(large, "def run(): return len('x' * 800000000)") == Finished(value=800_000_000)
     await large.close()
+
+
+async def test_where_bubblewrap_is_required_nothing_runs_without_it() -> None:
+    for bwrap in ("/bin/false", ""):
+        strict = Sandbox(LIMITS, bwrap=bwrap, required=True)
+        with pytest.raises(SandboxUnavailable, match="AGENT_TOOL_REQUIRE_BUBBLEWRAP"):
+            await outcome(strict, FINE)
+        await strict.close()
+
+
+async def test_what_ran_in_bubblewrap_does_not_run_without_it_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "bwrap_command", lambda bwrap, limits: worker_process.plain_command(limits))
+    made = Sandbox(LIMITS, bwrap="/usr/bin/bwrap")
+    assert (await made.probe()).startswith("bubblewrap")
+    monkeypatch.setattr(worker_process, "bwrap_command", lambda bwrap, limits: ["/bin/false"])
+    with pytest.raises(SandboxUnavailable, match="does not start"):
+        await outcome(made, FINE)
+    await made.close()

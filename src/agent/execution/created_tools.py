@@ -21,7 +21,7 @@ from agent.db import load_queries
 from agent.errors import ActionRefused, InvalidInput, NotFound
 from agent.execution.json_schema import ArgumentSchema
 from agent.execution.log import record
-from agent.execution.signing import is_signed, sign
+from agent.execution.signing import is_signed, load_secret, sign
 from agent.execution.tool_arguments import CreateNewTool
 from agent.runtime import Runtime, current_runtime
 from agent.types import Assessment, ToolResult
@@ -124,6 +124,7 @@ class CreatedTools:
 
     async def by_id(self, tool_id: int, *, runtime: Runtime) -> CreatedTool:
         """One version, in use or not. Raises `NotFound`."""
+        await load_secret(runtime)
         async with runtime.connection() as conn:
             row = await (
                 await conn.execute(_QUERIES["by_id"], {"tenant_id": runtime.tenant_id, "id": tool_id})
@@ -216,6 +217,7 @@ class CreatedTools:
         return await self.activate(name, version, runtime=runtime)
 
     async def _rows(self, query: str, name: str | None, runtime: Runtime) -> list[CreatedTool]:
+        await load_secret(runtime)
         async with runtime.connection() as conn:
             rows = await (await conn.execute(_QUERIES[query], {**self._scope(runtime), "name": name})).fetchall()
         return [CreatedTool.from_row(row, runtime) for row in rows]

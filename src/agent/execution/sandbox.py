@@ -12,23 +12,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import shutil
-import signal
-import struct
-import sys
-import sysconfig
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import structlog
 
 from agent.errors import SandboxUnavailable
+from agent.execution import worker_process
+from agent.execution.worker_process import GRACE_SECONDS, MOST_RUNS, Gone, Limits, Worker
 from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.storable import storable, storable_json
@@ -38,34 +34,8 @@ _log = structlog.get_logger(__name__)
 FailureKind = Literal["syntax", "typing", "error", "limit", "protocol"]
 # What the code is followed by: its result as text.
 CALL = "_agent_text(run(**_agent_given()))"
-_START_SECONDS = 20.0
-_GRACE_SECONDS = 2.0
-_MOST_FRAME = 16_000_000
 _MOST_IDLE = 4
 _MOST_AT_ONCE = 8
-_MOST_RUNS = 200
-_OWN_SPACE = 1_000_000_000
-_IN_BWRAP = "/sandbox"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Of one run. `seconds` of computing, `memory` bytes of heap, `text` characters of each result and host call."""
-
-    seconds: float = 2.0
-    memory: int = 64_000_000
-    recursion: int = 200
-    calls: int = 50
-    text: int = 256_000
-    printed: int = 20_000
-
-    @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        """Those that the settings give."""
-        return cls(
-            seconds=settings.tool_seconds, memory=settings.tool_memory_mb * 1_000_000, calls=settings.tool_calls,
-            text=settings.max_result_bytes,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,79 +77,10 @@ class Failure:
 Event: TypeAlias = HostCall | Finished | Failure
 
 
-class _Gone(Exception):
-    """The worker has ended, or says what no worker of ours says."""
-
-
-class _Worker:
-    """One process and its two pipes."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.runs = 0
-
-    @classmethod
-    async def start(cls, command: Sequence[str]) -> _Worker:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            env={}, start_new_session=True, cwd="/",
-        )  # fmt: skip
-        worker = cls(process)
-        try:
-            ready = await worker.receive(_START_SECONDS)
-        except BaseException:
-            await worker.end()
-            raise
-        if ready.get("is") != "ready":
-            await worker.end()
-            raise _Gone
-        return worker
-
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    async def send(self, frame: Mapping[str, Any]) -> None:
-        data = json.dumps(frame, allow_nan=False).encode()
-        assert self._process.stdin is not None  # noqa: S101  # it was started with pipes
-        self._process.stdin.write(struct.pack(">I", len(data)) + data)
-        try:
-            await self._process.stdin.drain()
-        except (ConnectionError, RuntimeError) as error:
-            raise _Gone from error
-
-    async def receive(self, seconds: float) -> dict[str, Any]:
-        """The next frame. Raises `_Gone`, or `TimeoutError`."""
-        assert self._process.stdout is not None  # noqa: S101  # it was started with pipes
-        try:
-            async with asyncio.timeout(seconds):
-                (length,) = struct.unpack(">I", await self._process.stdout.readexactly(4))
-                if length > _MOST_FRAME:
-                    raise _Gone
-                frame = json.loads(await self._process.stdout.readexactly(length))
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError, RecursionError) as error:
-            raise _Gone from error
-        if not isinstance(frame, dict):
-            raise _Gone
-        return frame
-
-    async def end(self) -> None:
-        if self.alive:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-
-
 class Run:
     """One run of one program in one worker: an event, the answer to it, the next event."""
 
-    def __init__(self, worker: _Worker, limits: Limits) -> None:
+    def __init__(self, worker: Worker, limits: Limits) -> None:
         self._worker, self._limits = worker, limits
         self._functions: tuple[str, ...] = ()
         self.reusable = False
@@ -210,9 +111,9 @@ class Run:
         """The whole run, waiting at its host call, to be restored elsewhere. Raises `SandboxUnavailable`."""
         try:
             await self._worker.send({"do": "dump"})
-            frame = await self._worker.receive(self._limits.seconds + _GRACE_SECONDS)
+            frame = await self._worker.receive(self._limits.seconds + GRACE_SECONDS)
             return base64.b64decode(frame["state"], validate=True)
-        except (_Gone, TimeoutError, KeyError, ValueError) as error:
+        except (Gone, TimeoutError, KeyError, ValueError) as error:
             raise SandboxUnavailable("The tool's state could not be taken; call the tool again.") from error
 
     def _common(self, functions: Sequence[str]) -> dict[str, Any]:
@@ -223,10 +124,10 @@ class Run:
         self.reusable = False
         try:
             await self._worker.send(frame)
-            answer = await self._worker.receive(self._limits.seconds + _GRACE_SECONDS)
+            answer = await self._worker.receive(self._limits.seconds + GRACE_SECONDS)
         except TimeoutError:
             return Failure(kind="limit", text=f"It did not end within {self._limits.seconds:g} s.")
-        except _Gone:
+        except Gone:
             return Failure(kind="limit", text="Its process ended: it needed more memory or time than a tool has.")
         event = _event(answer, self._functions, self._limits)
         self.reusable = isinstance(event, Finished) or (
@@ -238,22 +139,24 @@ class Run:
 class Sandbox:
     """The workers of this process. `kind` says what holds them, once one has started."""
 
-    def __init__(self, limits: Limits, *, bwrap: str | None) -> None:
-        self.limits, self._bwrap = limits, bwrap
-        self._idle: OrderedDict[str, _Worker] = OrderedDict()
-        self._spare: asyncio.Task[_Worker] | None = None
+    def __init__(self, limits: Limits, *, bwrap: str | None = None, required: bool = False) -> None:
+        """`bwrap`: None looks for it on the PATH, "" does without. `required`: nothing runs without it."""
+        self.limits, self._bwrap, self._required = limits, bwrap, required
+        self._in_bwrap = self._closed = False
+        self._idle: OrderedDict[str, Worker] = OrderedDict()
+        self._spare: asyncio.Task[Worker] | None = None
         self._at_once = asyncio.Semaphore(_MOST_AT_ONCE)
 
     @classmethod
     def of(cls, settings: Settings) -> Sandbox:
-        """With the limits of the settings, and with bubblewrap where it is on the PATH."""
-        return cls(Limits.of(settings), bwrap=shutil.which("bwrap"))
+        """With the limits of the settings."""
+        return cls(Limits.of(settings), required=settings.tool_require_bubblewrap)
 
     @property
     def kind(self) -> str:
         """What holds a worker, in words."""
         limits = "resource limits and an empty environment"
-        return f"bubblewrap without network, {limits}" if self._bwrap else limits
+        return f"bubblewrap without network, {limits}" if self._in_bwrap else limits
 
     @asynccontextmanager
     async def run(self, owner: str) -> AsyncIterator[Run]:
@@ -278,7 +181,8 @@ class Sandbox:
         return self.kind
 
     async def close(self) -> None:
-        """End every worker."""
+        """End every worker; those at work are ended when they are done."""
+        self._closed = True
         workers = list(self._idle.values())
         self._idle.clear()
         if self._spare is not None:
@@ -288,7 +192,7 @@ class Sandbox:
         for worker in workers:
             await worker.end()
 
-    async def _fresh(self) -> _Worker:
+    async def _fresh(self) -> Worker:
         """A worker that has served nobody; another one is started for who comes next."""
         spare, self._spare = self._spare, None
         worker = await spare if spare is not None else await self._start()
@@ -296,23 +200,32 @@ class Sandbox:
         self._spare.add_done_callback(_heard)
         return worker if worker.alive else await self._start()
 
-    async def _start(self) -> _Worker:
-        if self._bwrap is not None:
-            try:
-                return await _Worker.start(_bwrap_command(self._bwrap, self.limits))
-            except (_Gone, OSError, TimeoutError) as error:
-                _log.warning("bubblewrap_does_not_work", error=repr(error))
-                self._bwrap = None
-        try:
-            return await _Worker.start(_plain_command(self.limits))
-        except (_Gone, OSError, TimeoutError) as error:
-            raise SandboxUnavailable(
-                "The sandbox for tools does not start, so no tool of the agent's making runs. Reinstall pydantic-monty, "
-                "and see `agent status`."
-            ) from error
+    async def _start(self) -> Worker:
+        """A worker in bubblewrap; without it only where it never worked and need not. Raises `SandboxUnavailable`."""
+        where = "the sandbox for tools"
+        if bwrap := await asyncio.to_thread(self._find_bwrap):
+            with suppress(Gone, OSError, TimeoutError):
+                worker = await Worker.start(await asyncio.to_thread(worker_process.bwrap_command, bwrap, self.limits))
+                self._in_bwrap = True
+                return worker
+            where = f"{bwrap}, in which tools run,"
+            _log.warning("bubblewrap_does_not_work", program=bwrap)
+        if not self._in_bwrap and not self._required:
+            self._bwrap = ""
+            with suppress(Gone, OSError, TimeoutError):
+                return await Worker.start(await asyncio.to_thread(worker_process.plain_command, self.limits))
+        raise SandboxUnavailable(
+            f"No tool of the agent's making runs, because {where} does not start. Reinstall pydantic-monty (and bubblewrap, where "
+            "AGENT_TOOL_REQUIRE_BUBBLEWRAP asks for it), and see `agent status`."
+        )
 
-    async def _release(self, owner: str, worker: _Worker, *, reusable: bool) -> None:
-        if not reusable or not worker.alive or worker.runs >= _MOST_RUNS or owner in self._idle:
+    def _find_bwrap(self) -> str:
+        if self._bwrap is None:
+            self._bwrap = shutil.which("bwrap") or ""
+        return self._bwrap
+
+    async def _release(self, owner: str, worker: Worker, *, reusable: bool) -> None:
+        if self._closed or not reusable or not worker.alive or worker.runs >= MOST_RUNS or owner in self._idle:
             await worker.end()
             return
         self._idle[owner] = worker
@@ -331,7 +244,7 @@ def sandbox_of(runtime: Runtime) -> Sandbox:
     return made
 
 
-def _heard(task: asyncio.Task[_Worker]) -> None:
+def _heard(task: asyncio.Task[Worker]) -> None:
     """A spare that failed is found by who wants it; asyncio is not to complain before."""
     if not task.cancelled():
         task.exception()
@@ -367,60 +280,3 @@ def _json(text: str) -> Any:
 
 def _not_json(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
-
-
-def _places() -> tuple[Path, Path, Path, list[Path]]:
-    """The interpreter, the worker's program, Monty's binary and where its package is. Raises `SandboxUnavailable`."""
-    from importlib.util import find_spec
-
-    found = find_spec("pydantic_monty")
-    if found is None or found.origin is None:
-        raise SandboxUnavailable(
-            "The package pydantic-monty is missing, so no tool of the agent's making runs: install it."
-        )
-    package = Path(found.origin).parent
-    binaries = [Path(sysconfig.get_path("scripts")) / "monty", Path(shutil.which("monty") or "")]
-    binary = next((one for one in binaries if one.is_file()), None)
-    if binary is None:
-        raise SandboxUnavailable(
-            "Monty's program is missing, so no tool of the agent's making runs: reinstall pydantic-monty."
-        )
-    extensions = find_spec("typing_extensions")
-    needed = [package, *([Path(extensions.origin)] if extensions and extensions.origin else [])]
-    return Path(os.path.realpath(sys.executable)), Path(__file__).with_name("sandbox_worker.py"), binary, needed
-
-
-def _bounds(limits: Limits) -> list[str]:
-    """Of a worker's whole life: processor seconds, and address space in bytes, of which an interpreter needs some itself."""
-    return [str(int(_MOST_RUNS * (limits.seconds + _GRACE_SECONDS))), str(limits.memory + _OWN_SPACE)]
-
-
-def _plain_command(limits: Limits) -> list[str]:
-    interpreter, program, binary, needed = _places()
-    folders = dict.fromkeys(str(one.parent) for one in needed)
-    return [str(interpreter), "-I", "-S", str(program), *_bounds(limits), str(binary), *folders]
-
-
-def _bwrap_command(bwrap: str, limits: Limits) -> list[str]:
-    """Only the interpreter, its libraries and Monty are there, read-only; no network, no other process, no right."""
-    interpreter, program, binary, needed = _places()
-    shown = ["/usr", sys.base_prefix, sys.base_exec_prefix]
-    command = [
-        bwrap,
-        "--unshare-all",
-        "--unshare-user",
-        "--die-with-parent",
-        "--new-session",
-        "--clearenv",
-        "--cap-drop",
-        "ALL",
-    ]
-    for folder in ("/lib", "/lib64", "/lib32"):
-        command += ["--ro-bind-try", folder, folder]
-    for folder in dict.fromkeys(shown):
-        command += ["--ro-bind", folder, folder]
-    for file in (program, binary, *needed):
-        command += ["--ro-bind", str(file), f"{_IN_BWRAP}/{file.name}"]
-    command += ["--proc", "/proc", "--dev", "/dev", "--chdir", "/", "--remount-ro", "/", "--"]
-    inside = [f"{_IN_BWRAP}/{program.name}", *_bounds(limits), f"{_IN_BWRAP}/{binary.name}", _IN_BWRAP]
-    return [*command, str(interpreter), "-I", "-S", *inside]

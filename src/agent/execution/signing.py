@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -24,10 +25,18 @@ def is_signed(signature: str | None, purpose: str, *parts: Any, runtime: Runtime
     return signature is not None and hmac.compare_digest(signature, sign(purpose, *parts, runtime=runtime))
 
 
+async def load_secret(runtime: Runtime) -> None:
+    """Read the secret before it is needed, off the event loop: it may be in a file. Raises `ConfigurationError`."""
+    if "signing secret" not in runtime.made:
+        runtime.made["signing secret"] = await asyncio.to_thread(_secret, runtime)
+
+
 def _key(purpose: str, runtime: Runtime) -> bytes:
     keys: dict[str, bytes] = runtime.made.setdefault("signing keys", {})
     if purpose not in keys:
-        keys[purpose] = hmac.new(_secret(runtime), f"learning-agent {purpose}".encode(), hashlib.sha256).digest()
+        keys[purpose] = hmac.new(
+            runtime.made.get("signing secret") or _secret(runtime), f"learning-agent {purpose}".encode(), hashlib.sha256
+        ).digest()
     return keys[purpose]
 
 
