@@ -154,5 +154,5 @@ class Notifier(Protocol):
     """Brings notices to people. Each is stored and given to `notify` once, by the process that found it due."""
 
     async def notify(self, notice: Notice) -> None:
-        """Deliver one notice. An `AgentError` is logged; the notice stays stored."""
+        """Deliver one notice, within ten seconds. What it raises is logged; the notice stays stored."""
         ...

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 import agent.approval
+from agent.approval import notices
 from agent.approval.human_approval import human_approval_queue
 from agent.approval.people import people
 from agent.errors import AlreadyDecided, ProviderUnavailable
@@ -104,11 +105,17 @@ async def test_a_delegate_is_reminded_in_place_of_the_others(runtime: Runtime) -
     ]
 
 
-async def test_a_notifier_that_fails_keeps_nobody_from_deciding(runtime: Runtime) -> None:
+@pytest.mark.parametrize("failure", [ProviderUnavailable("The mail server is away."), ValueError("a bug"), None])
+async def test_a_notifier_that_fails_or_never_ends_keeps_nobody_from_deciding(
+    runtime: Runtime, failure: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Away:
         async def notify(self, notice: Notice) -> None:
-            raise ProviderUnavailable("The mail server is away.")
+            if failure is None:
+                await asyncio.Event().wait()
+            raise failure
 
+    monkeypatch.setattr(notices, "_MOST_SECONDS", 0.05)
     looking = replace(runtime, notifier=Away())
     approval = await human_approval_queue.request("x", {})
     age(runtime, approval.id, 0.6)

@@ -82,10 +82,12 @@ def test_every_ignored_finding_carries_its_code_and_its_reason() -> None:
 
 PUBLIC = """
     agent.approval.human_approval  human_approval_queue  request_approval get_pending_approvals decide get history wait
+    agent.approval.people          people                add remove remove_everybody list_people standing
+    agent.approval.permissions     permissions           list_permissions revoke
     agent.chat                     chat                  ask resume answer finish new_thread
     agent.execution.controls       controls              stop resume set_read_only state
     agent.execution.log            executions            recent get
-    agent.execution.safe_executor  safe_executor         execute assess run_approved
+    agent.execution.safe_executor  safe_executor         execute assess decide reopen run_approved
     agent.learning.auto_discover   auto_discovery        discover_app_structure get_cached_structure
     agent.learning.memory          agent_memory          save save_many get forget list_memories embed_pending counts
     agent.learning.semantic_search semantic_search       search_memories get_relevant_context

@@ -5,6 +5,7 @@ Nothing here runs by itself: whoever reads a waiting request (a list, a poll, a 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -15,12 +16,12 @@ from agent.approval.masking import masked_text
 from agent.approval.records import Approval
 from agent.approval.rules import due
 from agent.db import load_queries
-from agent.errors import AgentError
 from agent.runtime import Runtime
 from agent.types import Notice
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
+_MOST_SECONDS = 10.0
 
 
 class LogNotifier:
@@ -63,9 +64,10 @@ async def _tell(query: str, values: Mapping[str, Any], runtime: Runtime) -> None
     if row is None:  # another process was first, or it is decided
         return
     try:
-        await (runtime.notifier or LogNotifier()).notify(_notice(row))
-    except AgentError as error:  # a mail server that is away must not keep a decision from being taken
-        _log.warning("notice_not_delivered", approval_id=row["approval_id"], kind=row["kind"], error=str(error))
+        async with asyncio.timeout(_MOST_SECONDS):
+            await (runtime.notifier or LogNotifier()).notify(_notice(row))
+    except Exception:  # a notifier is anybody's code, and whatever it does must not keep a decision from being taken
+        _log.exception("notice_not_delivered", approval_id=row["approval_id"], kind=row["kind"])
 
 
 def _notice(row: Mapping[str, Any]) -> Notice:

@@ -203,6 +203,8 @@ def _details(approval: Approval) -> list[tuple[str, object]]:
         pairs.append(("answer", approval.response))
     if waits_for(approval):
         pairs.append(("waits", waits_for(approval).strip(", ")))
+    told = [("reminded", approval.reminded_at), ("escalated", approval.escalated_at)]
+    pairs += [(what, moment(at)) for what, at in told if at]
     if approval.replaces:
         pairs.append(("in the place of", approval.replaces))
     if approval.permission_id:

@@ -33,7 +33,7 @@ def list_approvals(
 ) -> None:
     """What waits for a decision, the oldest first."""
     from agent.cli.render import listing, print_json, say, stdout
-    from agent.cli.text import ago, count, left, one_line
+    from agent.cli.text import ago, count, one_line
 
     found, unknown = run(lambda runtime: _listed(runtime, limit, everything=everything))
     if as_json:
@@ -41,7 +41,7 @@ def list_approvals(
         return
     rows = [
         (
-            one.id, one.risk_level, one.status if one.status != "pending" else f"{left(one.expires_at)} left",
+            one.id, one.risk_level, _state(one),
             one.requested_by, ago(one.created_at), one_line((one.preview or {}).get("sql") or one.summary, 200),
         )
         for one in found
@@ -192,6 +192,15 @@ def _decide(approval_id: int, decision: Decision, *, as_json: bool, **said: Any)
         _show_outcome(approval, result)
     if approval.status == "approved" and approval.executable and not (result or {}).get("success"):
         raise typer.Exit(1)
+
+
+def _state(approval: Approval) -> str:
+    from agent.cli.text import left
+
+    if approval.status != "pending":
+        return approval.status
+    votes = f", {len(approval.approved_by)} of {approval.votes_needed}" if approval.approved_by else ""
+    return f"{left(approval.expires_at)} left{votes}{f', {approval.delegated_to}' if approval.delegated_to else ''}"
 
 
 async def _listed(runtime: Runtime, limit: int, *, everything: bool) -> tuple[list[Approval], int]:
