@@ -115,6 +115,23 @@ def test_a_change_is_edited_looked_at_once_more_and_always_allowed_inline(
     leave(child)
 
 
+def test_who_watches_sees_requests_and_reminders_as_they_come(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    watcher = spawn("approvals", "watch", "--every", "0.2")
+    asking = spawn("chat", "Set the status of client 5 to paused")
+    watcher.expect_exact("Approval 1 · risk")
+    asking.close(force=True)
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        conn.execute("update agents.human_approval_queue set created_at = now() - interval '1 hour'")
+    watcher.expect_exact("Reminder")
+    watcher.expect_exact("Escalation")
+    watcher.sendintr()
+    watcher.expect(pexpect.EOF)
+    watcher.close()
+    assert watcher.exitstatus == 130
+
+
 async def test_several_changes_of_one_turn_are_asked_one_after_the_other(
     spawn: Spawn, demo_environment: Mapping[str, str]
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.cli import approval_watch
 from agent.cli.commands import JsonOption, LimitOption, examples, group
 from agent.cli.running import run
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from agent.types import ToolResult
 
 app = group("Actions that wait for a human: list, show, and every decision.")
+app.command("watch", epilog=approval_watch.EXAMPLES)(approval_watch.watch)
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The approval's number.")]
 SeenOption = Annotated[
     str | None,

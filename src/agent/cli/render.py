@@ -69,6 +69,12 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(_plain(value), indent=2, default=str) + "\n")
 
 
+def print_json_line(value: Any) -> None:
+    """One JSON document on one line, written out at once: another program may be reading along."""
+    sys.stdout.write(json.dumps(_plain(value), default=str) + "\n")
+    sys.stdout.flush()
+
+
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
