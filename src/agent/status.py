@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 
 import psycopg
 
+from agent.approval.audit import audit_log
 from agent.approval.human_approval import human_approval_queue
 from agent.db import Database, migrations
 from agent.db.failures import connection_failure
@@ -165,10 +166,17 @@ async def check_status(settings: Settings) -> Status:
         pending = await check.of(human_approval_queue.get_pending_approvals(runtime=runtime))
         unknown = await check.of(executions.unknown(runtime=runtime))
         switches = await check.of(controls.state(runtime=runtime))
+        unsealed = await check.of(audit_log.unsealed(runtime=runtime))
         application = await check.of(_application(runtime)) if logins.get("agent_reader") == "ok" else None
     finally:
         await runtime.close()
     _advise(check, application, memories, switches)
+    if unsealed:
+        check.note(
+            f"Entries of the audit log wait to be sealed, the oldest for {unsealed:,.0f} s: a process died, or has no key "
+            "(AGENT_AUDIT_KEY or AGENT_SECRET).",
+            "agent audit seal",
+        )
     if unknown:
         check.note(
             f"Executions whose outcome is not known: {unknown:,}. Look whether they happened, then say so (agent executions settle).",

@@ -345,8 +345,10 @@ async def test_what_waits_for_long_is_reported_and_sealed(runtime: Runtime) -> N
     assert await found() == []
     await controls.set_read_only(False)
     tamper(runtime, "update agents.audit_unsealed set at = at - interval '2 min'")
+    assert await audit_log.unsealed() > 60
     assert await found() == [("unsealed", None)]
     assert await found() == []
+    assert await audit_log.unsealed() == 0
 
 
 async def test_an_entry_holds_digests_and_no_data_of_the_application(agent: Runtime) -> None:

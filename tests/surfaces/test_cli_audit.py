@@ -78,6 +78,18 @@ def test_an_anchor_is_a_file_that_finds_a_cut_off_end(
         assert (refused.exit_code, refused.stdout) == (2, "")
 
 
+def test_status_says_that_entries_wait_and_how_to_seal_them(
+    run: Run, run_json: Callable[..., Any], demo_environment: Mapping[str, str]
+) -> None:
+    run("stop", "--read-only")
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        conn.execute("update agents.controls set read_only = false")
+        conn.execute("update agents.audit_unsealed set at = at - interval '1 hour'")
+    assert [fix["command"] for fix in run_json("status")["fix"] if "audit" in fix["problem"]] == ["agent audit seal"]
+    assert run_json("audit", "seal") == {"sealed": 1}
+    assert "audit" not in run("status").stdout
+
+
 def test_what_a_superuser_wrote_into_the_log_does_not_break_its_list(
     run: Run, demo_environment: Mapping[str, str]
 ) -> None:

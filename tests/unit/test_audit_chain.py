@@ -79,6 +79,13 @@ def _meaning(entries: list[Entry]) -> list[Any]:
     return [[str(getattr(entry, name)).replace(" ", "") for name in COLUMNS] for entry in entries]
 
 
+def test_two_histories_of_one_key_cannot_be_mixed() -> None:
+    one, other = chain_of([{"n": 1}, {"n": 2}, {"n": 3}]), chain_of([{"n": 1}, {"n": 5}, {"n": 3}])
+    assert check(one) == check(other) == []
+    assert [finding.sequence for finding in check([one[0], other[1], one[2]])] == [3]
+    assert [finding.sequence for finding in check([one[0], one[1], other[2]])] == [3]
+
+
 @given(st.integers(0, 4))
 def test_an_anchor_misses_what_was_cut_off_and_fits_what_grew(cut: int) -> None:
     whole = chain_of([{"n": n} for n in range(5)])

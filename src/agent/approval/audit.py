@@ -129,6 +129,13 @@ class AuditLog:
         """Seal what waits, and return how many entries those were. Raises `ConfigurationError` without a key."""
         return await seal_waiting(runtime=runtime or await current_runtime())
 
+    async def unsealed(self, *, runtime: Runtime | None = None) -> float:
+        """For how many seconds an entry has waited to be sealed; 0 when that is no longer than it may."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["audit_waiting"], {"tenant_id": runtime.tenant_id})).fetchone()
+        return _overdue(row or {})
+
     async def recent(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[Entry]:
         """The newest entries, sealed or not, the newest first."""
         runtime = runtime or await current_runtime()
@@ -270,9 +277,13 @@ def _told(subject: str, row: Mapping[str, Any]) -> str:
     return f"The row {name} was {'inserted' if row['present'] else 'removed'} without an entry."
 
 
+def _overdue(waiting: Mapping[str, Any]) -> float:
+    seconds = float(waiting.get("seconds") or 0.0)
+    return seconds if seconds > _PATIENCE_SECONDS else 0.0
+
+
 def _left_unsealed(waiting: Mapping[str, Any]) -> Iterator[Finding]:
-    seconds = waiting.get("seconds") or 0.0
-    if seconds > _PATIENCE_SECONDS:
+    if seconds := _overdue(waiting):
         yield Finding(
             kind="unsealed",
             message=f"{waiting['entries']} entries were not sealed, the oldest for {seconds:,.0f} s: whoever could change the "
