@@ -144,10 +144,9 @@ class SafeExecutor:
         request = _Request(
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait,
             by_model=by_model or call is not None,
-            heard=await heard_by(call, runtime=runtime),
         )  # fmt: skip
-        asked, switches, plan = await asyncio.gather(
-            _asked(call, runtime), controls.state(runtime=runtime), _plan_or_error(request, runtime)
+        asked, switches, (request, plan) = await asyncio.gather(
+            _asked(call, runtime), controls.state(runtime=runtime), _understood(request, runtime)
         )
         return await self._execute(request, plan, asked=asked, switches=switches, runtime=runtime)
 
@@ -166,12 +165,9 @@ class SafeExecutor:
         """`execute` a stored call without waiting for a human; its result, or that it waits, is stored with it."""
         runtime = runtime or await current_runtime()
         call = taken.stored
-        heard = await heard_by(call.key, runtime=runtime)
-        request = _Request(
-            action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True, heard=heard
-        )
+        request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
         asked = await human_approval_queue.get(call.approval_id, runtime=runtime) if call.approval_id else None
-        plan = await _plan_or_error(request, runtime)
+        request, plan = await _understood(request, runtime)
         return await self._execute(request, plan, asked=asked, switches=taken.switches, runtime=runtime)
 
     async def _execute(
@@ -234,11 +230,8 @@ class SafeExecutor:
         assert call.approval_id is not None  # noqa: S101  # a waiting call has its row
         if not await tool_runs.is_under_way(call.key, runtime=runtime):
             return await self.run_approved(call.approval_id, runtime=runtime)
-        heard = await heard_by(call.key, runtime=runtime)
-        request = _Request(
-            action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True, heard=heard
-        )
-        plan, switches = await _plan_or_error(request, runtime), await controls.state(runtime=runtime)
+        request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
+        (request, plan), switches = await asyncio.gather(_understood(request, runtime), controls.state(runtime=runtime))
         try:
             return await self._execute(request, plan, asked=None, switches=switches, runtime=runtime)
         except OperatorError as error:  # recorded as the call's outcome; the turn goes on
@@ -385,11 +378,23 @@ def _keyed(request: _Request, plan: _Plan) -> _Request:
     return replace(request, call=CallKey(thread_id=f"tool-{uuid4().hex[:12]}", turn=0, round=0, ordinal=0))
 
 
+async def _understood(request: _Request, runtime: Runtime) -> tuple[_Request, _Plan | AgentError]:
+    """The request with its conversation, and what the action is or why it cannot be done.
+
+    The error is a value because it is to be recorded first.
+    """
+    heard, plan = await asyncio.gather(heard_by(request.call, runtime=runtime), _plan_or_error(request, runtime))
+    if request.by_model and isinstance(plan, _Plan):
+        try:
+            plan = await _weighed(plan, request.arguments, heard, runtime)
+        except AgentError as error:
+            plan = error
+    return replace(request, heard=heard), plan
+
+
 async def _plan_or_error(request: _Request, runtime: Runtime) -> _Plan | AgentError:
-    """What the action is, or why it cannot be done; the error is a value because it is to be recorded first."""
     try:
-        plan = await _plan(request.action, request.arguments, runtime, request.call)
-        return await _weighed(plan, request.arguments, request.heard, runtime) if request.by_model else plan
+        return await _plan(request.action, request.arguments, runtime, request.call)
     except AgentError as error:
         return error
 
