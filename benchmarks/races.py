@@ -99,8 +99,8 @@ async def _run_deciders(runtime: Runtime, asked: Sequence[int], chance: random.R
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.races"])
     places = [context.Array("i", 1) for _ in range(PROCESSES)]
-    # About five round trips a request, decider and process.
-    lethal = kills / (len(asked) * PROCESSES * DECIDERS * 5)
+    # About ten round trips a request, decider and process.
+    lethal = kills / (len(asked) * PROCESSES * DECIDERS * 10)
     died = 0
 
     def start(place: int) -> Any:

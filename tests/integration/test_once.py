@@ -13,6 +13,7 @@ from benchmarks import races
 from agent.approval.human_approval import human_approval_queue
 from agent.approval.people import people
 from agent.errors import DecisionRefused, InvalidInput
+from agent.execution.controls import controls
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
@@ -161,3 +162,22 @@ async def test_only_who_decides_settles(bank: Runtime) -> None:
     with pytest.raises(DecisionRefused):
         await executions.settle(number, happened=True, settled_by="bob")
     await executions.settle(number, happened=True)
+
+
+async def test_a_call_that_was_refused_while_the_agent_was_stopped_knows_when_it_is_done_after_all(
+    bank: Runtime,
+) -> None:
+    await threads.begin_turn("t", "Add one to account 1", owner=uuid4())
+    await threads.store_round("t", 1, 1, [RequestedCall(tool="execute_sql", arguments={"sql": "..."})])
+    call = CallKey(thread_id="t", turn=1, round=1, ordinal=1)
+    sql = "UPDATE accounts SET balance = balance + 1 WHERE id = 1"
+    number = (await safe_executor.execute("execute_sql", {"sql": sql}, call=call, wait=False))["approval_id"]
+    await human_approval_queue.decide(number, "approve")
+    await controls.stop("an emergency")
+    stopped = await safe_executor.execute("execute_sql", {"sql": sql}, call=call, wait=False)
+    assert (stopped["status"], effects(bank)) == ("refused", 0)
+    await controls.resume()
+    [result] = await safe_executor.execute_left_over()
+    [told] = await threads.calls("t", 1)
+    assert (told.result["status"], told.result["execution_id"]) == ("succeeded", result["execution_id"])
+    assert effects(bank) == 1

@@ -277,7 +277,14 @@ class SafeExecutor:
         """Execute what was approved and not carried out because its process died; for workers and at start-up."""
         runtime = runtime or await current_runtime()
         await forget_old(runtime=runtime)
-        return [await self.run_approved(number, runtime=runtime) for number in await effects.left_over(runtime=runtime)]
+        results = []
+        for number in await effects.left_over(runtime=runtime):
+            result = await self.run_approved(number, runtime=runtime)
+            results.append(result)
+            call = (await human_approval_queue.latest(number, runtime=runtime)).call
+            if call is not None and result["success"]:  # it was told that the agent was stopped
+                await threads.call_done_after_all(call, result, runtime=runtime)
+        return results
 
     async def _propose(self, plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
         """Ask a human about an effect, or let the policy decide where the risk is below what a human is asked about."""

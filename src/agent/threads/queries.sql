@@ -118,6 +118,11 @@ UPDATE agents.tool_calls SET status = 'done', result = %(result)s, finished_at =
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
    AND status <> 'done'
 
+-- call_done_after_all: a call that was refused while the agent was stopped, and whose approval was carried out later
+UPDATE agents.tool_calls SET result = %(result)s, finished_at = now()
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
+   AND status = 'done' AND result->>'status' = 'refused'
+
 -- transcript: what the model is shown of a thread (see the function in the migration)
 SELECT agents.transcript(%(thread_id)s, %(turn)s, turns_with_calls => %(turns_with_calls)s) AS transcript
 

@@ -234,6 +234,15 @@ class Threads:
                 {"tenant_id": runtime.tenant_id, "result": Jsonb(result), **asdict(key)},
             )
 
+    async def call_done_after_all(self, key: CallKey, result: ToolResult, *, runtime: Runtime | None = None) -> None:
+        """A call that was told it was refused has its outcome after all."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            await conn.execute(
+                _QUERIES["call_done_after_all"],
+                {"tenant_id": runtime.tenant_id, "result": Jsonb(result), **asdict(key)},
+            )
+
     async def check_budget(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> None:
         """Raise `BudgetExceeded` when a cap on tokens or cost, of this turn or this day, is reached."""
         runtime = runtime or await current_runtime()
