@@ -329,7 +329,7 @@ _WHOLE = """(SELECT {sum} FROM (
             FROM agent_rows) AS together)"""
 _SHORT = """(SELECT pg_catalog.json_object_agg(c.key, CASE
     WHEN pg_catalog.length(c.value::pg_catalog.text) OPERATOR(pg_catalog.>) {long} THEN pg_catalog.to_json(pg_catalog.concat(
-      pg_catalog.left(c.value OPERATOR(pg_catalog.#>>) ARRAY[]::pg_catalog.text[], {most}), '… (',
+      pg_catalog.left(c.value OPERATOR(pg_catalog.#>>) ARRAY[]::pg_catalog.text[], {most}), '... (',
       pg_catalog.length(c.value OPERATOR(pg_catalog.#>>) ARRAY[]::pg_catalog.text[]), ' characters, ', pg_catalog.md5(c.value::pg_catalog.text), ')'))
     ELSE c.value END)::pg_catalog.text
   FROM pg_catalog.json_each({row}) AS c)"""
