@@ -119,10 +119,13 @@ async def run_statement(
     most_rows: int,
     most_kept: int = 0,
     volatile: Sequence[str] = (),
+    by_rows: bool = True,
+    patience: float | None = None,
 ) -> Outcome:
     """Run a statement in the open transaction of `conn`, keeping `images` of up to `most_kept` bytes. Driver errors pass.
 
-    `volatile` columns are left out of an effect's `whole`.
+    `volatile` columns are left out of an effect's `whole`. Not `by_rows` it is only counted; so it is when looking at each
+    row takes longer than `patience` seconds, where that is given.
     """
     notices: list[str] = []
 
@@ -132,11 +135,11 @@ async def run_statement(
 
     conn.add_notice_handler(note)
     try:
-        wrapped = wrap(statement, version=version)
+        wrapped = wrap(statement, version=version) if by_rows else None
         outcome = None
         if wrapped:
             outcome = await _run_wrapped(
-                conn, statement, wrapped, most_rows=most_rows, most_kept=most_kept, volatile=volatile
+                conn, statement, wrapped, most_rows=most_rows, most_kept=most_kept, volatile=volatile, patience=patience
             )
         if outcome is None:
             outcome = await _run_plain(conn, statement, most_rows)
@@ -240,6 +243,7 @@ async def _run_wrapped(
     most_rows: int,
     most_kept: int,
     volatile: Sequence[str],
+    patience: float | None,
 ) -> Outcome | None:
     relation = statement.node.relation
     table = {"schema": relation.schemaname or None, "name": relation.relname}
@@ -248,10 +252,14 @@ async def _run_wrapped(
             found = await (await conn.execute(_QUERIES["key_of"], table)).fetchone()
             key = tuple((found or {}).get("columns") or ())
             whole = volatile if statement.kind == "InsertStmt" or not key else None
+            if patience is not None:  # for this savepoint only where it fails
+                await conn.execute(_QUERIES["patience"], {"statement_ms": str(int(patience * 1000))})
             await _execute(conn, cursor, _counted(wrapped, key, most_rows, most_kept, whole))
             row = await cursor.fetchone()
     except psycopg.Error as error:
-        if error.sqlstate in _NOT_WRAPPABLE:
+        if error.sqlstate in _NOT_WRAPPABLE or (
+            patience is not None and isinstance(error, psycopg.errors.QueryCanceled)
+        ):
             return None
         raise
     assert row is not None  # noqa: S101  # a query of scalars has one row

@@ -367,7 +367,11 @@ def _keeping(images: dict[str, Any], claim: _Claim) -> tuple[LiteralString, dict
 
 
 def _watches(approval: Approval) -> bool:
-    return bool((approval.preview or {}).get("others"))
+    return bool(_watched(approval.preview or {}))
+
+
+def _watched(shown: Mapping[str, Any]) -> list[str]:
+    return [table["table"] for table in shown.get("others") or () if table["effect"] is not None]
 
 
 async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[Outcome, dict[str, Any] | None]:
@@ -381,8 +385,9 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
         version=version,
         most_rows=settings.max_rows,
         most_kept=most_kept(statement, claim.runtime),
-        others=[table["table"] for table in shown.get("others") or ()],
+        others=_watched(shown),
         volatile=shown.get("volatile") or (),
+        by_rows=shown.get("effect") is not None or not shown.get("tried"),
     )
     other = difference(shown, run) if shown.get("tried") else ""
     if other:

@@ -181,7 +181,9 @@ def _missing(statement: Statement, found: Tried) -> list[str]:
     if found.mixed and bound_as_a_whole(outcome):
         missing.append("Which of its values come together in one row differs from run to run, and is not compared.")
     if unseen:
-        missing.append(f"Of {', '.join(sorted(unseen))} only the number of rows is known and compared, not which ones.")
+        missing.append(
+            f"Of {', '.join(sorted(unseen))} only the number of rows is known and compared, not which ones: they may not be read, or are too much to."
+        )
     if any(change.before is None for change in outcome.changes):
         missing.append("Numbers taken from a sequence are not given back, so identifiers of new rows will differ.")
     return missing

@@ -25,6 +25,9 @@ SELECT set_config('statement_timeout', %(statement_ms)s, true), set_config('lock
        set_config('intervalstyle', 'postgres', true), set_config('extra_float_digits', '1', true),
        set_config('client_min_messages', 'notice', true), set_config('agents.tenant_id', %(tenant_id)s, true)
 
+-- patience: how long a statement may take while each of its rows is looked at
+SELECT set_config('statement_timeout', %(statement_ms)s, true)
+
 -- begin_effect: takes the approval's one execution inside the effect's own transaction
 SELECT agents.begin_effect(%(approval_id)s, %(claim)s) AS execution_id
 
@@ -48,7 +51,7 @@ SELECT (SELECT array_agg(a.attname::text ORDER BY k.place)
 SELECT pg_current_xact_id()::xid::text AS number
 
 -- watchable: tables by their names, with the columns of their keys
-SELECT n.nspname || '.' || c.relname AS name, n.nspname AS schema, c.relname AS relation, pg_relation_size(c.oid) AS bytes,
+SELECT n.nspname || '.' || c.relname AS name, n.nspname AS schema, c.relname AS relation, pg_table_size(c.oid) AS bytes,
        (SELECT array_agg(a.attname::text ORDER BY k.place)
           FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k (number, place)
           JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number

@@ -79,6 +79,8 @@ async def run_watched(
     most_kept: int = 0,
     others: Iterable[str] = (),
     volatile: Sequence[str] = (),
+    by_rows: bool = True,
+    patience: float | None = None,
 ) -> Run:
     """Run a statement in the open transaction of `conn`, with its deferred constraints. Driver errors pass."""
     going = await what_goes(statement, conn) if cascades(statement.node) else []
@@ -86,8 +88,9 @@ async def run_watched(
     before = await changed_tables(conn)
     watched = await watch(conn, others)
     outcome = await run_statement(
-        conn, statement, version=version, most_rows=most_rows, most_kept=most_kept, volatile=volatile
-    )
+        conn, statement, version=version, most_rows=most_rows, most_kept=most_kept, volatile=volatile, by_rows=by_rows,
+        patience=patience,
+    )  # fmt: skip
     # What they do counts too; and at COMMIT no time limit would end them.
     await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
     tables = changes_since(before, await changed_tables(conn))
@@ -102,7 +105,7 @@ async def tried(statement: Statement, *, version: int, runtime: Runtime) -> Trie
     trials = _Trials(statement=statement, sources=sources, wanted=wanted)
     for _ in range(_MOST_TRIALS):
         volatile = trials.volatile.get("", frozenset())
-        run, further = await _try(statement, trials.watched, sorted(volatile), version, runtime)
+        run, further = await _try(trials, sorted(volatile), version, runtime)
         if trials.add(run, further, volatile):
             break
     return trials.result()
@@ -124,9 +127,11 @@ class _Trials:
     left_out: frozenset[str] = frozenset()
     settled: bool = False
     mixed: bool = False
+    by_rows: bool = True
 
     def add(self, run: Run, further: set[str], left_out: frozenset[str]) -> bool:
         """Note one more trial, which found `further` tables to watch and left columns out of `whole`; True when it is enough."""
+        self.by_rows = run.outcome.detailed
         if further - self.watched:
             self.watched |= further
             self.last, self.agreed = None, 0
@@ -176,14 +181,15 @@ class _Trials:
         return Tried(run=self.last, volatile=self.volatile, unsteady=self.unsteady, steady=self.steady, mixed=mixed)
 
 
-async def _try(
-    statement: Statement, others: set[str], volatile: Sequence[str], version: int, runtime: Runtime
-) -> tuple[Run, set[str]]:
-    async with actor_transaction(runtime, keep=False, steady=bool(others)) as conn:
+async def _try(trials: _Trials, volatile: Sequence[str], version: int, runtime: Runtime) -> tuple[Run, set[str]]:
+    # Half of the time for looking at each row, so that there is time to only count them.
+    patience = runtime.settings.statement_timeout / 2
+    async with actor_transaction(runtime, keep=False, steady=bool(trials.watched)) as conn:
         run = await run_watched(
-            conn, statement, version=version, most_rows=_MOST_ROWS, others=others, volatile=volatile
-        )
-        further = await _to_watch(conn, statement, run)
+            conn, trials.statement, version=version, most_rows=_MOST_ROWS, others=trials.watched, volatile=volatile,
+            by_rows=trials.by_rows, patience=patience,
+        )  # fmt: skip
+        further = await _to_watch(conn, trials.statement, run)
         lock = await _strongest_lock(conn, runtime)
     return replace(run, lock=lock), further
 

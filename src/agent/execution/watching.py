@@ -25,6 +25,7 @@ _MOST_TABLE_BYTES = 256 * 2**20
 _MOST_ROWS = 1_000
 _MOST_BYTES = 4 * 2**20
 _BATCH = 100
+_MOST_MS = 3_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,12 @@ async def seen(watched: Watch) -> dict[str, Seen]:
     """What the statement did to each watched table."""
     found = {name: Seen() for name in watched.closed}
     for place, table in enumerate(watched.tables):
-        found[table["name"]] = await _seen(watched, table, place)
+        try:
+            async with watched.conn.transaction():
+                await watched.conn.execute(_QUERIES["patience"], {"statement_ms": str(_MOST_MS)})
+                found[table["name"]] = await _seen(watched, table, place)
+        except psycopg.errors.QueryCanceled:
+            found[table["name"]] = Seen()
     return found
 
 
