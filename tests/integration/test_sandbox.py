@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -85,8 +87,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def test_most_attempts_succeed_where_there_is_no_sandbox(world: World) -> None:
     """Else they would prove nothing."""
     script = "import json, sys\nfor code in json.load(sys.stdin):\n    space = {'__name__': 'x'}\n    try:\n        exec(code, space)\n        print('IN', bool(space['run']()), flush=True)\n    except BaseException as e:\n        print('IN', False, flush=True)\n"
-    import json
-
     codes = [world.code(code) for code in REACH.values()]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script],
@@ -192,7 +192,9 @@ async def test_a_killed_worker_is_a_failure_and_the_next_call_has_another(sandbo
     async with sandbox.run("one") as run:
         event = await run.start(program("def run(): return query_data(n=1)"))
         assert isinstance(event, HostCall)
+        family = psutil.Process(run._worker.pid).children(recursive=True)
         os.killpg(run._worker.pid, signal.SIGKILL)
+        await asyncio.to_thread(psutil.wait_procs, family, timeout=10)
         event = await run.answer({"value": 1})
     assert isinstance(event, Failure)
     assert await outcome(sandbox, FINE) == Finished(value={"n": 1})
@@ -274,3 +276,49 @@ async def test_what_ran_in_bubblewrap_does_not_run_without_it_later(monkeypatch:
     with pytest.raises(SandboxUnavailable, match="does not start"):
         await outcome(made, FINE)
     await made.close()
+
+
+OUT = """
+import json, os, socket
+found = []
+for path in ("/etc/passwd", "/root", "/home", "/tmp", "FOLDER/canary", "/var", "/run", "/sys", "/work"):
+    try:
+        os.stat(path)
+        found.append(path)
+    except OSError:
+        pass
+for place in (("127.0.0.1", PORT), ("1.1.1.1", 53)):
+    try:
+        socket.create_connection(place, timeout=0.5)
+        found.append(place)
+    except OSError:
+        pass
+for folder in ("/", "/usr", "/dev/shm", "/sandbox"):
+    try:
+        open(folder + "/written", "w").close()
+        if folder != "/dev/shm":
+            found.append("wrote " + folder)
+    except OSError:
+        pass
+found += [name for name in os.environ if name not in ("PWD", "LC_CTYPE")]
+found += [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) > 9]
+print(json.dumps(found))
+"""
+
+
+def test_who_gets_out_of_the_interpreter_finds_nothing_in_bubblewrap(world: World) -> None:
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:  # nothing is promised then but the interpreter and the limits
+        return
+    command = worker_process.bwrap_command(bwrap, LIMITS)
+    place = command.index("-S") + 1
+    done = subprocess.run(
+        [*command[:place], "-c", world.code(OUT)], capture_output=True, text=True, check=True, timeout=30
+    )
+    found = [one for one in json.loads(done.stdout) if not str(one).startswith(tuple(_interpreters()))]
+    assert found == []
+
+
+def _interpreters() -> set[str]:
+    """Where the interpreter itself lies, which is shown."""
+    return {f"/{Path(prefix).parts[1]}" for prefix in (sys.base_prefix, sys.base_exec_prefix)} - {"/usr"}
