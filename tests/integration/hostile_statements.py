@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 TRAPS = r"""
@@ -52,6 +53,37 @@ create policy everyone on public.guarded_plain using (owner is not null);
 create procedure public.act() language plpgsql as $$ begin perform public.sing(); end $$;
 create table public.orders (id bigint primary key, customer_id bigint references public.victims, total numeric, placed_at timestamptz, status text);
 insert into public.orders select g, 1 + g % 200, g * 2, now() - g * interval '1 day', case when g % 2 = 0 then 'paid' else 'open' end from generate_series(1, 500) g;
+create function public.sing_int(x int) returns int language plpgsql immutable security definer as $$ begin perform public.sing(); return x; end $$;
+create function public.sing_text(t text) returns boolean language plpgsql immutable security definer as $$ begin perform public.sing(); return true; end $$;
+create function public.sing_sum(s bigint, x bigint) returns bigint language plpgsql immutable security definer as $$ begin perform public.sing(); return s; end $$;
+create function public.sing_twice(a int, b int) returns boolean language plpgsql immutable security definer as $$ begin perform public.sing(); return true; end $$;
+create type public.tune as enum ('high', 'low');
+create function public.sing_json(t public.tune) returns json language plpgsql immutable security definer as $$ begin perform public.sing(); return '1'::json; end $$;
+create cast (public.tune as json) with function public.sing_json(public.tune);
+create function public.count(public.tune) returns bigint language sql as 'select public.sing()';
+create table public.tunes (id int primary key, t public.tune);
+insert into public.tunes values (1, 'high');
+create aggregate public.song (bigint) (sfunc = public.sing_sum, stype = bigint, initcond = '0');
+create table public.indexed (id int primary key, v int);
+create index on public.indexed ((public.sing_int(5) + v));
+create table public.partial (id int primary key, v int);
+create index on public.partial (id) where public.sing_int(1) = 1;
+create table public.checked (id int primary key, v int, constraint c check (public.sing_int(v) > 0));
+create table public.measured (id int primary key, v int);
+create statistics public.measures on (public.sing_int(v)), id from public.measured;
+create domain public.sung as int check (public.sing_int(value) > 0);
+create type public.carrier as (s public.sung, n int);
+create table public.domained (id int primary key, s public.sung);
+create table public.heir (extra int) inherits (public.canary);
+create index on public.heir ((public.sing_int(7) + extra));
+create view public.agg_view as select public.song(id) as s from public.victims;
+create view public.policy_view as select * from public.guarded;
+create view public.deep as select * from (select * from public.policy_view) x;
+create function public.lower(int) returns text language plpgsql as $$ begin perform public.sing(); return ''; end $$;
+create function public.date_trunc(text, int) returns int language plpgsql as $$ begin perform public.sing(); return 1; end $$;
+create operator public.@@@@ (leftarg = int, rightarg = int, function = public.sing_twice);
+-- making the traps has run some of them
+update only public.canary set n = 0;
 """
 
 HOSTILE: tuple[str, ...] = tuple(
@@ -329,6 +361,85 @@ SELECT 1 UNION SELECT sing()
 SELECT * FROM victims TABLESAMPLE system_rows(1)
 SELECT * FROM (VALUES (nextval('ticket'))) v
 SELECT $1
+SELECT to_json(t) FROM tunes
+SELECT to_jsonb(x) FROM tunes x
+SELECT json_agg(t) FROM tunes
+SELECT row_to_json(x) FROM (SELECT t FROM tunes) x
+SELECT jsonb_build_object('t', t) FROM tunes
+SELECT JSON_OBJECT('a': t) FROM tunes
+SELECT JSON_ARRAYAGG(t) FROM tunes
+SELECT t::json FROM tunes
+SELECT CAST(t AS json) FROM tunes
+SELECT count(t) FROM tunes
+SELECT song(id) FROM victims
+SELECT song(id) OVER (ORDER BY id) FROM victims
+SELECT song(DISTINCT id) FROM victims
+SELECT * FROM indexed
+SELECT v FROM indexed WHERE id = 1
+SELECT count(*) FROM partial
+SELECT 1 FROM checked
+SELECT * FROM measured
+SELECT * FROM canary
+SELECT 5::sung
+SELECT CAST(1 AS public.sung)
+SELECT '5'::sung
+SELECT '(1,2)'::carrier
+SELECT (ROW(1, 2)::carrier).s
+SELECT x FROM json_to_record('{"x": 1}') AS t(x sung)
+SELECT * FROM jsonb_to_recordset('[{"a": 1}]') AS t(a sung)
+SELECT * FROM json_populate_record(null::carrier, '{"s": 1}')
+SELECT JSON_VALUE('1', '$' RETURNING sung)
+SELECT * FROM JSON_TABLE('[1]', '$[*]' COLUMNS (x sung PATH '$'))
+SELECT ARRAY[1]::sung[]
+SELECT s FROM domained
+SELECT * FROM agg_view
+SELECT * FROM policy_view
+SELECT * FROM deep
+SELECT 1 WHERE (SELECT count(*) FROM deep) >= 0
+SELECT lower(id::int) FROM victims
+SELECT lower(5)
+SELECT date_trunc('day', 5)
+SELECT 1 @@@@ 2
+SELECT id FROM victims WHERE 1 @@@@ ANY (ARRAY[1, 2])
+SELECT id FROM victims WHERE id::int OPERATOR(public.@@@@) 3
+SELECT sing_text(name) IS TRUE FROM victims
+SELECT (SELECT bool_and(sing_text(name)) FROM victims)
+SELECT * FROM victims JOIN tunes ON sing_int(tunes.id) = 1
+SELECT * FROM generate_series(1, sing_int(3))
+SELECT id, sum(id) OVER (ROWS quiet(1) PRECEDING) FROM victims
+SELECT id, sum(id) OVER w FROM victims WINDOW w AS (PARTITION BY quiet(id))
+SELECT grouping(quiet(id)) FROM victims GROUP BY ROLLUP (quiet(id))
+SELECT DISTINCT ON (quiet(id)) id FROM victims
+SELECT * FROM (VALUES (quiet(1))) v(x)
+SELECT name FROM victims TABLESAMPLE bernoulli (quiet(50))
+SELECT JSON_QUERY('1', '$' PASSING quiet(1) AS x)
+SELECT xmlelement(name a, quiet(1))
+SELECT nullif(quiet(1), 1), greatest(quiet(1), 2)
+SELECT (ARRAY[1, 2])[sing_int(1)]
+SELECT 'a' COLLATE "C" < 'b', quiet(1)
+SELECT CASE quiet(1) WHEN 1 THEN 1 END
+SELECT count(*) FROM victims HAVING quiet(1) > 0
+SELECT sing_int(x) FROM (SELECT 1 AS x) s
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY quiet(id)) FROM victims
+SELECT string_agg(name, ',' ORDER BY quiet(id)) FROM victims
+SELECT format('%s', quiet(1))
+SELECT NOT (sing_int(1) = 1)
+SELECT "set_config"('a.b', 'c', false)
+SELECT U&"\0073et_config"('a.b', 'c', false)
+SELECT pg_notify('a', 'b') FROM victims
+SELECT lo_get(1)
+SELECT loread(1, 1)
+SELECT pg_stat_get_backend_activity(1)
+SELECT currtid2('victims', '(0,1)')
+SELECT pg_ls_tmpdir()
+SELECT * FROM pg_stat_get_wal_senders()
+SELECT pg_logical_emit_message(false, 'a', 'b')
+SELECT pg_sync_replication_slots()
+SELECT pg_replication_origin_create('x')
+SELECT pg_create_logical_replication_slot('x', 'pgoutput')
+SELECT pg_import_system_collations('public')
+SELECT pg_nextoid('pg_class', 'oid', 'pg_class_oid_index')
+SELECT pg_stop_making_pinned_objects()
 SELECT sing(
 """.strip().splitlines()
     if line.strip()
@@ -512,6 +623,9 @@ def mutations(sql: str) -> Iterator[str]:
     yield sql.replace("SELECT ", "SELECT ALL ", 1).replace("public.", '"public" . ', 1)
     yield "\ufeff" + sql
     yield sql.replace("FROM ", "FROM ONLY ", 1)
+    yield re.sub(r"\b([a-z_]+)\(", r'"\1"(', sql)
+    yield re.sub(r"\b([a-z])([a-z_]+)\(", lambda name: f'U&"\\{ord(name[1]):04x}{name[2]}"(', sql)
+    yield f"SELECT (SELECT count(*) FROM ({sql}) AS a), b.* FROM (WITH c AS MATERIALIZED ({sql}) SELECT * FROM c) AS b"
     yield (
         sql.replace("sing()", 'public."sing"()')
         .replace("pg_sleep", 'pg_catalog."pg_sleep"')

@@ -130,7 +130,7 @@ async def resolve(statement: Statement, conn: Connection, *, database: Database,
         return found
     text, body, unresolved = _probed_text(statement) if probe else None, None, "kind"
     if statement.kind == "VariableShowStmt":
-        body = Tree()
+        body = Tree(settings=frozenset({statement.node.name.lower()}))
     elif text is not None and (await database.facts("agent_assessor")).read_only:
         unresolved = "replica"
     elif text is not None:

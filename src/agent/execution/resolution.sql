@@ -157,7 +157,7 @@ UNION ALL
 SELECT 'cast', k.oid::bigint, '', k.castsource::regtype::text || ' to ' || k.casttarget::regtype::text, e.extname,
        jsonb_build_object('functions', ARRAY[k.castfunc::bigint]), NULL, NULL
   FROM pg_cast k LEFT JOIN extension e ON e.classid = 'pg_cast'::regclass AND e.objid = k.oid
- WHERE k.oid >= 16384 AND k.castfunc <> 0 AND k.castsource = ANY (%(types)s::oid[])
+ WHERE k.oid >= 16384 AND k.castfunc <> 0 AND k.casttarget IN ('json'::regtype, 'jsonb'::regtype) AND k.castsource = ANY (%(types)s::oid[])
 UNION ALL
 -- sorting, grouping and comparing call these by the type alone
 SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, e.extname,

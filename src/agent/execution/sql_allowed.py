@@ -104,7 +104,8 @@ SHOWN_SETTINGS = _words("""
 EXTENSION_FUNCTIONS = {
     "vector": _words("""
       avg sum l2_distance inner_product cosine_distance l1_distance vector_dims vector_norm l2_normalize binary_quantize
-      subvector hamming_distance jaccard_distance l2_norm array_to_vector vector halfvec sparsevec
+      subvector hamming_distance jaccard_distance l2_norm array_to_vector vector halfvec sparsevec vector_to_halfvec
+      halfvec_to_vector vector_to_sparsevec sparsevec_to_vector array_to_halfvec vector_to_float4 halfvec_to_float4
     """),
     "pg_trgm": _words("similarity word_similarity strict_word_similarity show_trgm"),
     "citext": _words("""

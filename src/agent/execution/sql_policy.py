@@ -72,7 +72,7 @@ def may_be_shown(statement: Statement) -> bool:
 def _without_doubles(statement: Statement, problems: list[str]) -> list[str]:
     """Without what says the same again: that a write was not resolved as a read needs no words."""
     written = statement.kind not in {"SelectStmt", "ExplainStmt", "VariableShowStmt"}
-    if written:
+    if written and len(problems) > 1:
         problems = [problem for problem in problems if problem != "unresolved:kind"]
     elif any(problem.startswith(("write:", "lock:")) for problem in problems[:1]):
         problems = [problem for problem in problems if problem != "write:resolved"]
