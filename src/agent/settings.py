@@ -268,7 +268,7 @@ class Settings(BaseSettings):
         description="How many different people must approve an action of a risk level, once `agent people` are named.",
     )
     ask_from: RiskLevel = Field(
-        "LOW",
+        "MEDIUM",
         validation_alias=_env("AGENT_ASK_FROM"),
         description="The lowest risk that a human is asked about: LOW (every write), MEDIUM, HIGH or CRITICAL.",
     )

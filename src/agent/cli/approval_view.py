@@ -100,7 +100,7 @@ def _others(console: Console, preview: Mapping[str, Any], indent: str, *, whole:
         rows = other["rows"][: _ALL_ROWS if whole else _FEW_ROWS]
         if not rows or other["rows"] == shown:
             continue
-        columns = columns_to_show(rows, without=set())
+        columns = [name for name in columns_to_show(rows, without=set()) if name not in other["volatile"]]
         room = console.width - len(indent)
         columns = columns[: fit_columns([_width(name, rows) for name in columns], room=room, gap=GAP)]
         table = small_table()

@@ -47,7 +47,7 @@ app = Commands(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="An agent that learns your Postgres application, answers questions about it, and asks before it changes anything.",
+    help="An agent that learns your Postgres application, answers questions about it, and asks before anything risky.",
     epilog=examples("agent demo", "agent chat", 'agent chat "How many clients are active?"', "agent status")
     + "\n"
     + _EXIT_CODES,

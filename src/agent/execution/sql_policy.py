@@ -7,7 +7,7 @@ refused outright.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from agent.execution import sql_allowed as allowed
 from agent.execution.deny import denied_relations, shown
@@ -89,7 +89,7 @@ def _assessment(
     statement: Statement, resolution: Resolution, verdict: str, danger: Danger, found: list[tuple[str, str]]
 ) -> Assessment:
     sentence = describe(statement)
-    told = " ".join(dict.fromkeys(text for _, text in found if text))
+    told = " ".join(dict.fromkeys(text for text in (*(text for _, text in found), _triggers(found)) if text))
     return Assessment(
         verdict=verdict,  # type: ignore[arg-type]  # one of two literals of this module
         risk=danger.risk,
@@ -261,7 +261,6 @@ _WORDS = {
     "view": "The view {} uses what is not known to be harmless.",
     "policy": "The row-level policy on {} uses what is not known to be harmless.",
     "transaction": "It runs outside of any transaction, so it can be neither tried first nor taken back.",
-    "trigger": "The trigger {}, which is not known to be harmless, runs with it.",
     "rule": "A rule on {} runs something else with it.",
     "index": "An index on {} is not known to be harmless.",
     "check": "A check on {} is not known to be harmless.",
@@ -279,6 +278,12 @@ _UNRESOLVED = {
     "unresolved:several": "The server reads it as more than one statement.",
     "unresolved:kind": "The server cannot resolve what the statement does before it runs.",
 }
+
+
+def _triggers(found: Iterable[tuple[str, str]]) -> str:
+    """The user's triggers that run with a write, in one sentence."""
+    names = dict.fromkeys(reason.split(":")[1] for reason, _ in found if reason.startswith("trigger:"))
+    return f"With it {'runs the trigger' if len(names) == 1 else 'run the triggers'} {', '.join(names)}." if names else ""
 
 
 def in_words(reason: str) -> str:

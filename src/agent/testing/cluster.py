@@ -82,6 +82,7 @@ class Cluster:
             "database_url": self.url(database),
             "secret": _SECRET,
             "user": "tester",
+            "ask_from": "LOW",  # a test that asks is seen to ask, however plain its table
         }
         return Settings(_env_file=None, **{**values, **overrides})  # type: ignore[arg-type]  # validated by pydantic
 
