@@ -127,8 +127,9 @@ async def _run_deciders(runtime: Runtime, asked: Sequence[int], chance: random.R
     return died
 
 
+# Far more often than leases do run out, so it does not count as a death of who held the claim.
 _CLAIMS_RUN_OUT = """
-update agents.human_approval_queue set claimed_until = now() - interval '1 s'
+update agents.human_approval_queue set claimed_until = now() - interval '1 s', attempts = 0
  where id in (select id from agents.human_approval_queue where claim is not null order by id for update skip locked)
 """
 
