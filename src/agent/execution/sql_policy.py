@@ -283,7 +283,9 @@ _UNRESOLVED = {
 def _triggers(found: Iterable[tuple[str, str]]) -> str:
     """The user's triggers that run with a write, in one sentence."""
     names = dict.fromkeys(reason.split(":")[1] for reason, _ in found if reason.startswith("trigger:"))
-    return f"With it {'runs the trigger' if len(names) == 1 else 'run the triggers'} {', '.join(names)}." if names else ""
+    return (
+        f"With it {'runs the trigger' if len(names) == 1 else 'run the triggers'} {', '.join(names)}." if names else ""
+    )
 
 
 def in_words(reason: str) -> str:
