@@ -1,6 +1,7 @@
--- fingerprint: a digest of every row of the catalogs that a resolution reads; any change of one, by whomever, changes it
+-- fingerprint: a digest of every row of the catalogs that a resolution reads, but for what the server came with; any change
+-- of one, by whomever, changes it
 SELECT concat_ws(' ',
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_proc),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_proc WHERE oid >= 16384),
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_class WHERE oid >= 16384),
   (SELECT sum(hash_record_extended(ROW (attrelid, attnum, xmin), %(seed)s)) FROM pg_attribute WHERE attrelid >= 16384),
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_type WHERE oid >= 16384),
@@ -27,6 +28,7 @@ SELECT concat_ws(' ',
 -- system_functions: which functions of the server itself are known to be harmless, by their numbers
 SELECT oid::bigint FROM pg_proc
  WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (%(names)s)
+   AND prolang IN (SELECT l.oid FROM pg_language l WHERE l.lanname IN ('internal', 'sql'))
 
 -- probe_settings: names are resolved as agent_reader will resolve them, and literals mean what the parser thought
 SELECT set_config('search_path', %(search_path)s, true), set_config('standard_conforming_strings', 'on', true),
