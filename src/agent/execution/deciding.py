@@ -1,14 +1,11 @@
-"""Decisions that need more than the queue: an edit is tried before it counts, an expired request is tried again.
-
-`propose` says what would be asked if the tool were called like this now: the executor's own assessment and preview.
-"""
+"""Decisions that need more than the queue: an edit is tried before it counts, an expired request is tried again."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from agent.approval.deciding import Said
 from agent.approval.human_approval import Approval, human_approval_queue
@@ -20,21 +17,12 @@ from agent.approval.requests import NewRequest, json_copy
 from agent.errors import DecisionRefused, InvalidInput
 from agent.execution.always_allowed import grant_for
 from agent.execution.patterns import Always, rows_of, tables_of
+from agent.execution.plans import proposed_again
 from agent.runtime import Runtime
-from agent.types import RISK_LEVELS, CallKey
+from agent.types import RISK_LEVELS
 
 
-class Propose(Protocol):
-    """`by_model` says that the values are a model's, so that it matters where they come from."""
-
-    async def __call__(
-        self, action: str, arguments: Mapping[str, Any], call: CallKey | None, *, by_model: bool, runtime: Runtime
-    ) -> NewRequest: ...
-
-
-async def edit(
-    approval_id: int, said: Said, arguments: Mapping[str, Any] | None, *, propose: Propose, runtime: Runtime
-) -> Approval:
+async def edit(approval_id: int, said: Said, arguments: Mapping[str, Any] | None, *, runtime: Runtime) -> Approval:
     """Put the same call with other arguments in the place of a request; approved, or waiting to be looked at once more."""
     if arguments is None:
         raise InvalidInput("An edit needs the arguments that the tool is to be called with.")
@@ -43,14 +31,14 @@ async def edit(
         raise InvalidInput(f"Write values out: {MASK!r} only stands for what you may not see.")
     seen = await human_approval_queue.check_may_decide(approval_id, said, runtime=runtime)
     _check_ours(seen, runtime)
-    new = _warned(seen, await propose(seen.action, arguments, seen.call, by_model=False, runtime=runtime))
+    new = _warned(seen, await proposed_again(seen.action, arguments, seen.call, by_model=False, runtime=runtime))
     further = beyond(seen, new)
     if further:
         new = replace(new, summary=f"Edited, and {'; '.join(further)}. {new.summary}")
     return await human_approval_queue.edit(approval_id, said, new, confirmed=not further, runtime=runtime)
 
 
-async def reopen(approval_id: int, reopened_by: str | None, *, propose: Propose, runtime: Runtime) -> Approval:
+async def reopen(approval_id: int, reopened_by: str | None, *, runtime: Runtime) -> Approval:
     """Ask again what nobody answered in time."""
     expired = await human_approval_queue.get(approval_id, runtime=runtime)
     if expired.status != "expired":
@@ -59,7 +47,7 @@ async def reopen(approval_id: int, reopened_by: str | None, *, propose: Propose,
     who = await people.standing(reopened_by, runtime=runtime)
     if who.several and (who.person is None or not who.person.active):
         raise DecisionRefused(f"{who.name!r} is not one of the people who are known here (`agent people list`).")
-    new = await propose(expired.action, expired.arguments, expired.call, by_model=True, runtime=runtime)
+    new = await proposed_again(expired.action, expired.arguments, expired.call, by_model=True, runtime=runtime)
     return await human_approval_queue.reopen(expired, new, runtime=runtime)
 
 

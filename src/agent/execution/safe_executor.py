@@ -7,7 +7,6 @@ run_approved -> the row's decision -> the effect, exactly once -> its recorded o
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,17 +19,11 @@ import structlog
 from agent.approval.deciding import Said
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
 from agent.approval.permissions import Permission, permissions
-from agent.approval.records import fingerprint, untouched
-from agent.approval.requests import NewRequest
 from agent.db import load_queries
 from agent.errors import (
     ActionRefused,
     AgentError,
-    AgentStopped,
-    AlreadyDecided,
     InvalidArguments,
-    InvalidInput,
-    ModelError,
     NotFound,
     OperatorError,
     PolicyError,
@@ -38,28 +31,20 @@ from agent.errors import (
 )
 from agent.execution import deciding, effects, registry, tool_runs
 from agent.execution.always_allowed import permission_for
-from agent.execution.assessing import assess_statement
+from agent.execution.approved import execute_approved, told_of_edit, undone
 from agent.execution.controls import ControlState, allow, controls
-from agent.execution.execution_tools import Tool, tool_named
-from agent.execution.heard import Heard, heard_by, heard_longer, secret_in
+from agent.execution.heard import Heard, heard_by, secret_in
 from agent.execution.log import record
-from agent.execution.origins import needs_a_human, weigh
-from agent.execution.outcomes import outcome_of
+from agent.execution.origins import needs_a_human
 from agent.execution.patterns import Always
-from agent.execution.preview import preview
-from agent.execution.proposals import Proposal, Unheld
+from agent.execution.plans import Plan, plan_of, shown_to_approver, weighed
 from agent.execution.reading import read
 from agent.execution.relations import NoSuchName
-from agent.execution.risk import is_asked, is_refused, risk_as_tried, under_settings
-from agent.execution.sessions import failure
-from agent.execution.sql_kinds import refuses_transaction
-from agent.execution.sql_parsing import MOST_CHARACTERS, Statement, parse
+from agent.execution.risk import is_asked
 from agent.execution.sql_policy import POLICY_VERSION
 from agent.execution.undo import UNDO, forget_old
-from agent.execution.untransacted import unheld
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
-from agent.storable import storable_json
 from agent.threads import StoredCall, threads
 from agent.types import UNFINISHED, Assessment, CallKey, RiskLevel, ToolResult
 
@@ -68,26 +53,6 @@ _log = structlog.get_logger(__name__)
 # Undefined table, column, function, object, schema.
 _NAME_IS_GONE = frozenset({"42P01", "42703", "42883", "42704", "3F000"})
 _CHANGED = " The database's schema has changed since it was shown to you: look with describe_schema before you go on."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """An action understood: its tool and checked arguments, the statement or proposal it makes (if any), and the assessment.
-
-    `origins` are sentences about values that come neither from the user nor from a trusted place.
-    """
-
-    tool: Tool
-    arguments: Any
-    assessment: Assessment
-    statement: Statement | None = None
-    proposal: Proposal | None = None
-    origins: tuple[str, ...] = ()
-
-    @property
-    def writes(self) -> bool:
-        """Whether it has an effect: a statement that is not provably a read, or something outside."""
-        return self.proposal is not None or (self.statement is not None and self.assessment.reasons != ("read",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +84,7 @@ class SafeExecutor:
     async def assess(self, action: str, arguments: Mapping[str, Any], *, runtime: Runtime | None = None) -> Assessment:
         """What an action is, without doing it. Raises `UnknownTool` or `InvalidArguments`."""
         runtime = runtime or await current_runtime()
-        return (await _plan(action, arguments, runtime)).assessment
+        return (await plan_of(action, arguments, runtime)).assessment
 
     async def execute(
         self,
@@ -173,7 +138,7 @@ class SafeExecutor:
     async def _execute(
         self,
         request: _Request,
-        plan: _Plan | AgentError,
+        plan: Plan | AgentError,
         *,
         asked: Approval | None,
         switches: ControlState,
@@ -212,7 +177,7 @@ class SafeExecutor:
         result["execution_id"] = await _record(request, assessment, result, runtime)
         return result
 
-    async def _run(self, plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
+    async def _run(self, plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
         """The result of what needs no approval; a tool that pauses for one goes on when a human has decided."""
         if plan.tool.pauses and not request.require_approval:
             raise _needs_approval("Its code may do what is asked about.")
@@ -247,22 +212,8 @@ class SafeExecutor:
         runtime = runtime or await current_runtime()
         approval = await human_approval_queue.latest(approval_id, runtime=runtime)
         if approval.status != "approved" or not approval.executable:
-            return _undone(approval)
-        return _told_of_edit(await self._execute_approved(approval, runtime), approval)
-
-    async def _execute_approved(self, approval: Approval, runtime: Runtime) -> ToolResult:
-        row = await effects.recorded(approval.id, runtime=runtime)
-        if row is not None and row["status"] != "running":
-            return await _asked_again(approval, outcome_of(row), runtime)
-        try:
-            await controls.check(writing=True, runtime=runtime)
-            _check_database(approval, runtime)
-            forbidden = _forbidden(approval, runtime)
-            effect = _effect_of(approval, forbidden, runtime)
-            outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
-            return await _asked_again(approval, outcome, runtime)
-        except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments, UnknownTool) as error:
-            return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
+            return undone(approval)
+        return told_of_edit(await execute_approved(approval, runtime), approval)
 
     async def undo(
         self, execution_id: int, *, actor: str | None = None, wait: bool = True, runtime: Runtime | None = None
@@ -286,13 +237,13 @@ class SafeExecutor:
                 await threads.call_done_after_all(call, result, runtime=runtime)
         return results
 
-    async def _propose(self, plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
+    async def _propose(self, plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
         """Ask a human about an effect, or let the policy decide where the risk is below what a human is asked about."""
         asks = plan.assessment.verdict == "ask"
         if asks and not request.require_approval:
             raise _needs_approval(plan.assessment.sentence)
         await controls.check(writing=True, runtime=runtime)
-        shown, risk, raised = await _shown(plan, runtime)
+        shown, risk, raised = await shown_to_approver(plan, runtime)
         asks = is_asked(risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
             raise _needs_approval(shown["sentence"])
@@ -346,7 +297,7 @@ class SafeExecutor:
         runtime = runtime or await current_runtime()
         if decision == "edit":
             said = Said(decision="edit", by=decided_by or runtime.user, via=via, comment=comment, binding=binding)
-            return await deciding.edit(approval_id, said, arguments, propose=_proposed_again, runtime=runtime)
+            return await deciding.edit(approval_id, said, arguments, runtime=runtime)
         grant = await deciding.grant(approval_id, always, runtime=runtime) if always else None
         return await human_approval_queue.decide(
             approval_id, decision, decided_by=decided_by, via=via, comment=comment, response=response,
@@ -358,7 +309,7 @@ class SafeExecutor:
     ) -> Approval:
         """Ask again, with a fresh preview, what nobody answered in time; once. Raises `InvalidInput`, `AlreadyDecided`."""
         runtime = runtime or await current_runtime()
-        return await deciding.reopen(approval_id, reopened_by, propose=_proposed_again, runtime=runtime)
+        return await deciding.reopen(approval_id, reopened_by, runtime=runtime)
 
     async def _answer(self, approval: Approval, request: _Request, runtime: Runtime) -> ToolResult:
         if request.wait:
@@ -378,94 +329,36 @@ async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
     return await human_approval_queue.of_call(call, runtime=runtime) if call else None
 
 
-def _keyed(request: _Request, plan: _Plan) -> _Request:
+def _keyed(request: _Request, plan: Plan) -> _Request:
     """A tool that pauses is found again by its call's key: outside of a conversation it gets one of its own."""
     if request.call is not None or not plan.tool.pauses:
         return request
     return replace(request, call=CallKey(thread_id=f"tool-{uuid4().hex[:12]}", turn=0, round=0, ordinal=0))
 
 
-async def _understood(request: _Request, runtime: Runtime) -> tuple[_Request, _Plan | AgentError]:
+async def _understood(request: _Request, runtime: Runtime) -> tuple[_Request, Plan | AgentError]:
     """The request with its conversation, and what the action is or why it cannot be done.
 
     The error is a value because it is to be recorded first.
     """
     heard, plan = await asyncio.gather(heard_by(request.call, runtime=runtime), _plan_or_error(request, runtime))
-    if request.by_model and isinstance(plan, _Plan):
+    if request.by_model and isinstance(plan, Plan):
         try:
-            plan = await _weighed(plan, request.arguments, heard, runtime)
+            plan = await weighed(plan, request.arguments, heard, runtime)
         except AgentError as error:
             plan = error
     return replace(request, heard=heard), plan
 
 
-async def _plan_or_error(request: _Request, runtime: Runtime) -> _Plan | AgentError:
+async def _plan_or_error(request: _Request, runtime: Runtime) -> Plan | AgentError:
     try:
-        return await _plan(request.action, request.arguments, runtime, request.call)
+        return await plan_of(request.action, request.arguments, runtime, request.call)
     except AgentError as error:
         return error
 
 
-async def _weighed(plan: _Plan, arguments: Mapping[str, Any], heard: Heard, runtime: Runtime) -> _Plan:
-    """The plan of what a model asks for, with where its values come from."""
-    if plan.writes:
-        heard = await heard_longer(heard, runtime=runtime)
-    assessment, origins = await weigh(
-        plan.assessment,
-        None if plan.tool.from_kept_rows else plan.statement,
-        arguments,
-        heard,
-        has_effect=plan.writes,
-        runtime=runtime,
-    )
-    return replace(plan, assessment=assessment, origins=origins)
-
-
-async def _shown(plan: _Plan, runtime: Runtime) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
-    """What the approver is shown, the risk that it has then, and the codes of what raised it."""
-    if plan.proposal is not None:
-        shown = _with_origins(plan.proposal.preview, plan.origins)
-        return {**shown, "fingerprint": fingerprint(shown)}, plan.assessment.risk, ()
-    assert plan.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
-    tried = await preview(plan.statement, plan.assessment, runtime=runtime)
-    risk, raised = risk_as_tried(plan.assessment.risk, tried, many_rows=runtime.settings.many_rows)
-    shown = _with_origins(tried, plan.origins)
-    return {**shown, "fingerprint": fingerprint(shown)}, risk, raised
-
-
-def _with_origins(shown: Mapping[str, Any], origins: Sequence[str]) -> Mapping[str, Any]:
-    return {**shown, "origins": [*shown.get("origins", ()), *origins]} if origins else shown
-
-
-async def _plan(action: str, arguments: Mapping[str, Any], runtime: Runtime, call: CallKey | None = None) -> _Plan:
-    tool = await registry.find(action, runtime=runtime)
-    if not isinstance(arguments, Mapping):
-        raise InvalidArguments(f"{action} takes an object with its arguments, not {type(arguments).__name__}.")
-    try:
-        storable_json(arguments)
-    except ValueError as error:
-        raise InvalidArguments(f"{action} cannot take these arguments: {error}.") from error
-    checked = tool.check(arguments)
-    settings = runtime.settings
-    if tool.outside is not None:
-        proposal = await tool.outside.propose(checked, call=call, runtime=runtime)
-        assessment = replace(proposal.assessment, policy_version=POLICY_VERSION)
-        assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
-        return _Plan(tool=tool, arguments=checked, assessment=assessment, proposal=proposal)
-    if tool.statement is None:
-        return _Plan(tool=tool, arguments=checked, assessment=_own(tool.name))
-    try:
-        text = await tool.statement(checked, runtime)
-        statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
-    except psycopg.Error as error:
-        raise failure(error, settings.statement_timeout) from error
-    assessment = await assess_statement(statement, runtime=runtime)
-    assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
-    return _Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment)
-
-
 async def _permission(
-    plan: _Plan,
+    plan: Plan,
     request: _Request,
     *,
     shown: Mapping[str, Any],
@@ -479,51 +372,11 @@ async def _permission(
     )  # fmt: skip
 
 
-async def _proposed_again(
-    action: str, arguments: Mapping[str, Any], call: CallKey | None, *, by_model: bool, runtime: Runtime
-) -> NewRequest:
-    """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`."""
-    plan = await _plan(action, arguments, runtime, call)
-    if by_model:  # a human's own values come from a human
-        plan = await _weighed(plan, arguments, await heard_by(call, runtime=runtime), runtime)
-    if plan.assessment.verdict == "refuse":
-        raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
-    if not plan.writes:
-        raise InvalidInput("That would change nothing, so it needs no approval. The request is as it was.")
-    await controls.check(writing=True, runtime=runtime)
-    shown, risk, raised = await _shown(plan, runtime)
-    return NewRequest(
-        action=action, arguments=arguments, risk_level=risk, reasons=(*plan.assessment.reasons, *raised),
-        summary=shown["sentence"], preview=shown, policy_version=plan.assessment.policy_version,
-    )  # fmt: skip
-
-
-async def _asked_again(approval: Approval, outcome: ToolResult, runtime: Runtime) -> ToolResult:
-    """The outcome of an approval; where rows had changed since it was given, a human is asked about them as they are, once."""
-    if (outcome.get("data") or {}).get(effects.ROWS_CHANGED) is not True:
-        return outcome
-    if approval.decided_via == "policy":
-        return outcome | ToolResult(error=f"{outcome['error']} Propose it again.")
-    number = await human_approval_queue.successor(approval.id, runtime=runtime)
-    try:
-        if number is None:
-            new = await _proposed_again(
-                approval.action, approval.arguments, approval.call, by_model=True, runtime=runtime
-            )
-            number = (await human_approval_queue.reopen(approval, new, runtime=runtime)).id
-    except AlreadyDecided:  # another process was quicker
-        number = await human_approval_queue.successor(approval.id, runtime=runtime)
-    except (ModelError, PolicyError, InvalidInput) as error:
-        return outcome | ToolResult(error=f"{outcome['error']} Nobody is asked again: {error}")
-    told = f"{outcome['error']} A human is asked again, and shown what it would do now: approval {number}."
-    return outcome | ToolResult(error=told, data={effects.ROWS_CHANGED: True, "asked_again_as": number})
-
-
 def _needs_approval(sentence: str) -> ActionRefused:
     return ActionRefused(f"Not executed: it needs a human's approval, and none may be asked. {sentence}")
 
 
-async def _run(plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
+async def _run(plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
     assessment = plan.assessment
     if assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {assessment.sentence}")
@@ -535,72 +388,6 @@ async def _run(plan: _Plan, request: _Request, runtime: Runtime) -> ToolResult:
         success=True, status="succeeded", columns=rows.columns, rows=rows.rows, row_count=len(rows.rows),
         truncated=rows.truncated, sql=plan.statement.sql,
     )  # fmt: skip
-
-
-def _check_database(approval: Approval, runtime: Runtime) -> None:
-    if approval.database_id != runtime.database_id:
-        raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
-
-
-def _effect_of(approval: Approval, forbidden: ActionRefused | None, runtime: Runtime) -> Statement | Unheld:
-    tool = tool_named(approval.action)
-    if tool.outside is not None:
-        return tool.outside
-    # What is forbidden is only looked for, and its text may be anything by now.
-    text = "SELECT" if forbidden else (approval.preview or {}).get("sql", "")
-    statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
-    return unheld(statement, runtime) if refuses_transaction(statement) else statement
-
-
-def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
-    """Why an approved row may not be executed as things are now: it is not what was decided, or the rules are stricter."""
-    settings = runtime.settings
-    if not approval.bound or not approval.preview or not untouched(approval.preview):
-        why = "was changed after it was asked"
-    elif approval.policy_version != POLICY_VERSION:
-        why = "was given under an older policy"
-    elif is_refused(approval.reasons, settings.refuse):
-        why = "is of what AGENT_REFUSE forbids now"
-    elif approval.decided_via == "policy" and is_asked(approval.risk_level, settings.ask_from):
-        why = f"was given by the policy, which now asks a human from {settings.ask_from} on"
-    else:
-        return None
-    return ActionRefused(f"Approval {approval.id} {why}; it is not executed. Ask again.")
-
-
-def _undone(approval: Approval) -> ToolResult:
-    identifier = approval.id
-    if approval.status == "pending":
-        message = f"Waiting for a human to decide approval {identifier}. {approval.summary}"
-        return ToolResult(success=False, status="waiting", approval_id=identifier, message=message)
-    if approval.status == "approved":
-        message = "Approved; whoever asked acts by itself."
-        return ToolResult(success=True, status="succeeded", approval_id=identifier, message=message)
-    if approval.status == "rejected":
-        why = f" They said: {approval.comment}" if approval.comment else ""
-        told = f"{approval.decided_by} rejected this; that is final and nothing was done.{why}"
-        return ToolResult(success=False, status="rejected", approval_id=identifier, error=told)
-    if approval.status == "answered":
-        message = f"{approval.decided_by} answered in the tool's place, and nothing was executed. They said: {approval.response}"
-        answer = {"answered_by": approval.decided_by, "answer": approval.response}
-        return ToolResult(success=True, status="answered", approval_id=identifier, message=message, data=answer)
-    told = "Nobody answered in time; that is final and nothing was done."
-    return ToolResult(success=False, status="expired", approval_id=identifier, error=told)
-
-
-def _told_of_edit(result: ToolResult, approval: Approval) -> ToolResult:
-    """The outcome of a call that a human changed before it ran: the model is told, or it would mend what is no mistake."""
-    if approval.replaces is None or approval.call is None:
-        return result
-    changed = json.dumps(approval.arguments, ensure_ascii=False)
-    note = f"A human changed the arguments before this ran, on purpose; used instead: {changed}."
-    return result | ToolResult(message=f"{note} {result.get('message', '')}".strip())
-
-
-def _own(tool: str) -> Assessment:
-    return Assessment(
-        verdict="run", risk="LOW", reasons=("own",), sentence=f"Uses {tool}.", policy_version=POLICY_VERSION
-    )
 
 
 def _unknown(action: str) -> Assessment:

@@ -1,0 +1,136 @@
+"""What an action is, before anything happens: its tool, its checked arguments, its assessment, and what an approver is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+
+from agent.approval.records import fingerprint
+from agent.approval.requests import NewRequest
+from agent.errors import (
+    ActionRefused,
+    InvalidArguments,
+    InvalidInput,
+)
+from agent.execution import registry
+from agent.execution.assessing import assess_statement
+from agent.execution.controls import controls
+from agent.execution.execution_tools import Tool
+from agent.execution.heard import Heard, heard_by, heard_longer
+from agent.execution.origins import weigh
+from agent.execution.preview import preview
+from agent.execution.proposals import Proposal
+from agent.execution.risk import risk_as_tried, under_settings
+from agent.execution.sessions import failure
+from agent.execution.sql_parsing import MOST_CHARACTERS, Statement, parse
+from agent.execution.sql_policy import POLICY_VERSION
+from agent.runtime import Runtime
+from agent.storable import storable_json
+from agent.types import Assessment, CallKey, RiskLevel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """An action understood: its tool and checked arguments, the statement or proposal it makes (if any), and the assessment.
+
+    `origins` are sentences about values that come neither from the user nor from a trusted place.
+    """
+
+    tool: Tool
+    arguments: Any
+    assessment: Assessment
+    statement: Statement | None = None
+    proposal: Proposal | None = None
+    origins: tuple[str, ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether it has an effect: a statement that is not provably a read, or something outside."""
+        return self.proposal is not None or (self.statement is not None and self.assessment.reasons != ("read",))
+
+
+async def plan_of(action: str, arguments: Mapping[str, Any], runtime: Runtime, call: CallKey | None = None) -> Plan:
+    """What `action` would do. Raises `UnknownTool`, `InvalidArguments`, or what looking for it raises."""
+    tool = await registry.find(action, runtime=runtime)
+    if not isinstance(arguments, Mapping):
+        raise InvalidArguments(f"{action} takes an object with its arguments, not {type(arguments).__name__}.")
+    try:
+        storable_json(arguments)
+    except ValueError as error:
+        raise InvalidArguments(f"{action} cannot take these arguments: {error}.") from error
+    checked = tool.check(arguments)
+    settings = runtime.settings
+    if tool.outside is not None:
+        proposal = await tool.outside.propose(checked, call=call, runtime=runtime)
+        assessment = replace(proposal.assessment, policy_version=POLICY_VERSION)
+        assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
+        return Plan(tool=tool, arguments=checked, assessment=assessment, proposal=proposal)
+    if tool.statement is None:
+        return Plan(tool=tool, arguments=checked, assessment=_own(tool.name))
+    try:
+        text = await tool.statement(checked, runtime)
+        statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
+    except psycopg.Error as error:
+        raise failure(error, settings.statement_timeout) from error
+    assessment = await assess_statement(statement, runtime=runtime)
+    assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
+    return Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment)
+
+
+async def weighed(plan: Plan, arguments: Mapping[str, Any], heard: Heard, runtime: Runtime) -> Plan:
+    """The plan of what a model asks for, with where its values come from."""
+    if plan.writes:
+        heard = await heard_longer(heard, runtime=runtime)
+    assessment, origins = await weigh(
+        plan.assessment,
+        None if plan.tool.from_kept_rows else plan.statement,
+        arguments,
+        heard,
+        has_effect=plan.writes,
+        runtime=runtime,
+    )
+    return replace(plan, assessment=assessment, origins=origins)
+
+
+async def shown_to_approver(plan: Plan, runtime: Runtime) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
+    """What the approver is shown, the risk that it has then, and the codes of what raised it."""
+    if plan.proposal is not None:
+        shown = _with_origins(plan.proposal.preview, plan.origins)
+        return {**shown, "fingerprint": fingerprint(shown)}, plan.assessment.risk, ()
+    assert plan.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
+    tried = await preview(plan.statement, plan.assessment, runtime=runtime)
+    risk, raised = risk_as_tried(plan.assessment.risk, tried, many_rows=runtime.settings.many_rows)
+    shown = _with_origins(tried, plan.origins)
+    return {**shown, "fingerprint": fingerprint(shown)}, risk, raised
+
+
+def _with_origins(shown: Mapping[str, Any], origins: Sequence[str]) -> Mapping[str, Any]:
+    return {**shown, "origins": [*shown.get("origins", ()), *origins]} if origins else shown
+
+
+async def proposed_again(
+    action: str, arguments: Mapping[str, Any], call: CallKey | None, *, by_model: bool, runtime: Runtime
+) -> NewRequest:
+    """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`."""
+    plan = await plan_of(action, arguments, runtime, call)
+    if by_model:  # a human's own values come from a human
+        plan = await weighed(plan, arguments, await heard_by(call, runtime=runtime), runtime)
+    if plan.assessment.verdict == "refuse":
+        raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
+    if not plan.writes:
+        raise InvalidInput("That would change nothing, so it needs no approval. The request is as it was.")
+    await controls.check(writing=True, runtime=runtime)
+    shown, risk, raised = await shown_to_approver(plan, runtime)
+    return NewRequest(
+        action=action, arguments=arguments, risk_level=risk, reasons=(*plan.assessment.reasons, *raised),
+        summary=shown["sentence"], preview=shown, policy_version=plan.assessment.policy_version,
+    )  # fmt: skip
+
+
+def _own(tool: str) -> Assessment:
+    return Assessment(
+        verdict="run", risk="LOW", reasons=("own",), sentence=f"Uses {tool}.", policy_version=POLICY_VERSION
+    )
