@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,22 +138,15 @@ def _compared(conn: psycopg.Connection, table: str, preview: Mapping[str, Any], 
     old, new = before[table], _all_rows(conn)[table]
     if preview["more"]:
         return ""
-    gone = [from_json(row, as_written=True) for row in _minus(old, new)]
-    come = [from_json(row, as_written=True) for row in _minus(new, old)]
-    shown = [row for row in preview["rows"] if row["changed"]]
     volatile = preview["volatile"]
-    if sorted(_text(row, []) for row in gone) != sorted(_text(row["before"], []) for row in shown if row["before"]):
-        return "other rows were there"
-    if sorted(_text(row, volatile) for row in come) != sorted(
-        _text(row["after"], volatile) for row in shown if row["after"]
-    ):
-        return "other rows came"
-    return ""
-
-
-def _minus(rows: list[str], others: list[str]) -> list[str]:
-    left = list(others)
-    return [row for row in rows if row not in left or left.remove(row)]
+    left = Counter(_text(from_json(row, as_written=True), volatile) for row in old)
+    for row in preview["rows"]:
+        if row["before"]:
+            left[_text(row["before"], volatile)] -= 1
+        if row["after"]:
+            left[_text(row["after"], volatile)] += 1
+    came = Counter(_text(from_json(row, as_written=True), volatile) for row in new)
+    return "" if left == came else f"other rows: {dict(came - left)}, and shown were {dict(left - came)}"
 
 
 def _text(row: Mapping[str, Any] | None, columns: list[str]) -> str:

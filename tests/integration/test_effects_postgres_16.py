@@ -77,6 +77,8 @@ def cells(preview: dict, column: str) -> list[tuple]:
         ("UPDATE accounts a SET balance = r.id FROM regions r WHERE r.id = a.id AND r.region = 'a' AND r.id < 3", "balance", [(100, 1), (100, 2)]),
         ("UPDATE accounts SET id = id + 1000 WHERE id = 5", "id", [(5, 1005)]),
         ("UPDATE regions SET n = 7 WHERE id = 1", "n", [(0, 7), (0, 7)]),
+        ("INSERT INTO accounts VALUES (9, 'again', 1) ON CONFLICT (id) DO UPDATE SET name = 'again'", "name", [("account 9", "again")]),
+        ("MERGE INTO accounts a USING regions r ON r.id = a.id AND r.region = 'a' AND r.id = 3 WHEN MATCHED THEN DELETE", "id", [(3, None)]),
         ("DELETE FROM accounts WHERE id = 4", "id", [(4, None)]),
         ("INSERT INTO accounts VALUES (100, 'new', 1)", "id", [(None, 100)]),
         ("WITH x AS (SELECT 6 AS id) UPDATE accounts SET name = 'x' FROM x WHERE x.id = accounts.id", "name", [("account 6", "x")]),

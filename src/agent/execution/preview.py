@@ -195,8 +195,9 @@ def _preview(
     tried_at_all = found is not None
     found = found or Tried(run=Run(outcome=Outcome(row_count=None)))
     outcome, others = found.run.outcome, _others(found)
-    if not outcome.detailed and len(others) == 1:  # the rows of a form that returns none of its own
-        rows, table = others[0]["rows"], others[0]["table"]
+    own = [other for other in others if other["table"].rpartition(".")[2] == _target(statement)] or others
+    if not outcome.detailed and len(own) == 1:  # the rows of a form that returns none of its own
+        rows, table = own[0]["rows"], own[0]["table"]
     else:
         rows, table = _shown_rows(outcome.changes, _MOST_BYTES), _target(statement)
     cells = [row["after"] or row["before"] or {} for row in rows]
@@ -214,7 +215,7 @@ def _preview(
         tried=tried_at_all,
         lock=found.run.lock,
         effect=_compared(found),
-        volatile=found.volatile_of(),
+        volatile=found.volatile_of() if outcome.detailed or len(own) != 1 else own[0]["volatile"],
         steady=found.steady,
         personal=personal,
         personal_literals=personal_literals(statement, personal),

@@ -16,7 +16,7 @@ import psycopg
 
 from agent.db import Connection, load_queries
 from agent.errors import ActionRefused, NotFound
-from agent.execution.acting import Outcome, actor_transaction
+from agent.execution.acting import Outcome, actor_transaction, unseen_update
 from agent.execution.images import Change, as_left, inverse, why_not_kept
 from agent.execution.sessions import failure
 from agent.execution.sql_parsing import Statement
@@ -45,13 +45,13 @@ async def images_of(
     named = {"schema": relation.schemaname or None, "name": relation.relname}
     shape = await (await conn.execute(_QUERIES["shape"], named)).fetchone()
     images = outcome.images
+    if unseen_update(statement, (await runtime.app.facts("agent_actor")).version):
+        return {"why_not": "before Postgres 18 nobody knows what ON CONFLICT DO UPDATE replaced"}
     if images is None:
         most = f"{runtime.settings.undo_max_bytes:,} bytes (AGENT_UNDO_MAX_BYTES)"
         return {
             "why_not": f"its rows are more than {most}" if outcome.detailed else "its rows are not known one by one"
         }
-    if _updated_unseen(statement, images.before, (await runtime.app.facts("agent_actor")).version):
-        return {"why_not": "before Postgres 18 nobody knows what ON CONFLICT DO UPDATE replaced"}
     why_not = why_not_kept(shape, images.before, images.after)
     if why_not or shape is None:
         return {"why_not": why_not}
@@ -142,15 +142,6 @@ def _changed_since(number: int, change: Change, found: int) -> str:
         f"Execution {number} cannot be undone: of its {rows} rows, {rows - found} are not as it left them. "
         "Look at them, and change what is to be changed."
     )
-
-
-def _updated_unseen(statement: Statement, before: Sequence[str | None], version: int) -> bool:
-    clause = statement.kind == "InsertStmt" and statement.node.HasField("on_conflict_clause")
-    return bool(clause and version < 180_000 and any(image is None for image in before) and _does_update(statement))
-
-
-def _does_update(statement: Statement) -> bool:
-    return bool(statement.node.on_conflict_clause.target_list)
 
 
 def _others(tables: Sequence[TableEffect], own: str, rows: int) -> list[TableEffect]:
