@@ -359,7 +359,7 @@ def test_numbers_lose_nothing() -> None:
     [
         "UPDATE t SET a = 1.50, b = '{\"a\":1}'::jsonb WHERE id IN (1, 2) AND name LIKE 'x%' OR NOT a BETWEEN 1 AND 2",
         "DELETE FROM t USING u WHERE t.id = u.id AND EXISTS (SELECT 1 FROM v WHERE v.x = t.x)",
-        "INSERT INTO t (a, b) VALUES (1, 'x''y'), (2, E'a\\nb') ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING a",
+        "INSERT INTO t (a, b) VALUES (1, 'x''y'), (2, E'a\\nb') ON CONFLICT (a) DO NOTHING RETURNING a",
         'UPDATE "Weird Table" AS w SET "Co l" = $$x$$ WHERE w."Co l" = \'é😀\'',
     ],
 )
@@ -367,6 +367,12 @@ def test_a_write_is_wrapped_to_return_its_rows(sql: str, version: int) -> None:
     wrapped = wrap(parse(sql), version=version)
     assert wrapped is not None
     assert "agent_before" in wrapped
+
+
+def test_an_upsert_returns_the_rows_it_replaces_from_postgres_18_on() -> None:
+    upsert = parse("INSERT INTO t (a, b) VALUES (1, 2) ON CONFLICT (a) DO UPDATE SET b = excluded.b")
+    assert wrap(upsert, version=150_000) is None
+    assert "agent_before" in (wrap(upsert, version=180_000) or "")
 
 
 def test_a_write_whose_returned_expressions_may_act_is_run_as_it_was_written() -> None:
