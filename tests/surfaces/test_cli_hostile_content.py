@@ -55,7 +55,7 @@ def ask(demo_environment: Mapping[str, str], sql: str) -> int:
     )
     done = subprocess.run(
         [sys.executable, "-c", program, sql],
-        env={**os.environ, **demo_environment},
+        env={**os.environ, **demo_environment, "AGENT_ASK_FROM": "LOW"},
         capture_output=True,
         text=True,
         check=True,
