@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -15,9 +16,14 @@ import pytest
 from agent.approval.human_approval import human_approval_queue
 from agent.db import setup
 from agent.db.logins import derive_password, login_conninfo
+from agent.errors import AgentError
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
+
+sys.path.insert(0, str(Path(__file__).parent))
+from analytics_statements import ANALYTICS
+from hostile_statements import HOSTILE, TRAPS
 
 TABLES = """
 create table public.accounts (id bigint primary key, name text not null, balance numeric not null default 0);
@@ -148,3 +154,21 @@ async def test_an_approved_update_happens_once(old: Runtime) -> None:
     first = await safe_executor.run_approved(preview["id"])
     assert (first["success"], first["row_count"]) == (True, 1)
     assert await safe_executor.run_approved(preview["id"]) == first
+
+
+async def test_hostile_statements_are_told_from_honest_ones_there_too(old: Runtime, old_server: str) -> None:
+    with psycopg.connect(old_server, autocommit=True) as conn:
+        conn.execute("create extension vector")
+        conn.execute(TRAPS)
+
+    async def verdict(sql: str) -> str:
+        try:
+            return (await safe_executor.assess("execute_sql", {"sql": sql})).verdict
+        except AgentError:
+            return "refuse"
+
+    assert [sql for sql in HOSTILE[::2] if await verdict(sql) == "run"] == []
+    reads = [sql for sql in ANALYTICS if await verdict(sql) == "run"]
+    assert len(reads) / len(ANALYTICS) >= 0.95
+    for sql in reads[::4]:
+        assert (await safe_executor.execute("execute_sql", {"sql": sql}))["success"], sql
