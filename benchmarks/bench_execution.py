@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 from agent.demo.application import fill_demo
-from agent.execution.reading import read
+from agent.execution.reads.reading import read
 from agent.execution.safe_executor import safe_executor
-from agent.execution.sql_parsing import parse
+from agent.execution.statements.sql_parsing import parse
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
 from benchmarks.report import Report

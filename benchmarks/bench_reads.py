@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 
 from agent.errors import ActionRefused, AgentError, StatementFailed
-from agent.execution.layers import ALL, Layers
-from agent.execution.reading import read, read_on
+from agent.execution.reads.reading import read, read_on
 from agent.execution.safe_executor import safe_executor
-from agent.execution.sql_parsing import parse
+from agent.execution.statements.layers import ALL, Layers
+from agent.execution.statements.sql_parsing import parse
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
 from benchmarks.reads import catalogue

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 
 from agent.approval.human_approval import human_approval_queue
+from agent.execution.made_tools.sandbox import Event, Failure, Finished, HostCall, Limits, Program, Sandbox, sandbox_of
 from agent.execution.safe_executor import safe_executor
-from agent.execution.sandbox import Event, Failure, Finished, HostCall, Limits, Program, Sandbox, sandbox_of
 from agent.runtime import open_runtime, use_runtime
 from agent.testing.cluster import Cluster
 from benchmarks.report import Report

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 
 from agent.approval.human_approval import Approval, Decision
 from agent.errors import InvalidInput
-from agent.execution.heard import heard_in, texts_of, without_secrets
+from agent.execution.origins.heard import heard_in, texts_of, without_secrets
 from agent.learning.quotations import is_second_hand
 from agent.providers.models import ModelAnswer
 from agent.state import State

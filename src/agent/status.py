@@ -22,7 +22,7 @@ from agent.db.logins import redacted
 from agent.errors import AgentError, DatabaseUnavailable
 from agent.execution.controls import ControlState, controls
 from agent.execution.log import executions
-from agent.execution.sandbox import Sandbox
+from agent.execution.made_tools.sandbox import Sandbox
 from agent.learning.auto_discover import auto_discovery, rls_blind_tables
 from agent.learning.memory import agent_memory
 from agent.providers.chat_providers import OFFLINE

@@ -16,7 +16,7 @@ from agent.errors import DecisionRefused, InvalidInput, NotFound
 from agent.execution.log import executions
 from agent.execution.patterns import Always
 from agent.execution.safe_executor import safe_executor
-from agent.execution.sql_policy import POLICY_VERSION
+from agent.execution.statements.sql_policy import POLICY_VERSION
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.types import ToolResult
 

@@ -16,9 +16,10 @@ from agent.approval.human_approval import Approval, human_approval_queue
 from agent.chat import chat
 from agent.db import migrations
 from agent.errors import ActionRefused, InvalidInput, NotFound, SandboxUnavailable
-from agent.execution import registry, worker_process
-from agent.execution.created_tools import created_tools
+from agent.execution import registry
 from agent.execution.log import executions
+from agent.execution.made_tools import worker_process
+from agent.execution.made_tools.created_tools import created_tools
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster

@@ -14,8 +14,8 @@ import pytest
 
 from agent.approval.human_approval import human_approval_queue
 from agent.errors import ActionRefused, InvalidArguments
-from agent.execution import http_get
-from agent.execution.http_get import Place, is_public, listed
+from agent.execution.made_tools import http_get
+from agent.execution.made_tools.http_get import Place, is_public, listed
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime
 from agent.types import ToolResult

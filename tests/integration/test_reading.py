@@ -13,9 +13,9 @@ import pytest
 import structlog
 
 from agent.errors import ActionRefused, StatementFailed
-from agent.execution.layers import ALL
-from agent.execution.reading import read, read_on
-from agent.execution.sql_parsing import parse
+from agent.execution.reads.reading import read, read_on
+from agent.execution.statements.layers import ALL
+from agent.execution.statements.sql_parsing import parse
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
 

@@ -10,7 +10,7 @@ import pytest
 from agent.db import migrations
 from agent.errors import InvalidInput, NotFound
 from agent.execution.safe_executor import safe_executor
-from agent.execution.trusted_functions import trusted_functions
+from agent.execution.statements.trusted_functions import trusted_functions
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
 from agent.types import Assessment

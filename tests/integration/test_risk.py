@@ -13,8 +13,8 @@ from benchmarks.writes import traps
 
 from agent.approval.human_approval import human_approval_queue
 from agent.execution.log import executions
-from agent.execution.risk import risk_as_tried
 from agent.execution.safe_executor import safe_executor
+from agent.execution.writes.risk import risk_as_tried
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
 

@@ -15,10 +15,10 @@ from benchmarks.reads import catalogue
 
 from agent.errors import ActionRefused, AgentError
 from agent.execution.assessing import assess_statement
-from agent.execution.layers import ALL
-from agent.execution.reading import read, read_on
+from agent.execution.reads.reading import read, read_on
 from agent.execution.safe_executor import safe_executor
-from agent.execution.sql_parsing import parse
+from agent.execution.statements.layers import ALL
+from agent.execution.statements.sql_parsing import parse
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
 

@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from agent.errors import SandboxUnavailable
-from agent.execution import worker_process
-from agent.execution.sandbox import Event, Failure, Finished, HostCall, Limits, Program, Sandbox
+from agent.execution.made_tools import worker_process
+from agent.execution.made_tools.sandbox import Event, Failure, Finished, HostCall, Limits, Program, Sandbox
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sandbox_attempts import EXHAUST, OURS, QUICK, REACH

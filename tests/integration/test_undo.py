@@ -10,9 +10,9 @@ import pytest
 
 from agent.approval.human_approval import human_approval_queue
 from agent.errors import NotFound
-from agent.execution import undo
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
+from agent.execution.writes import undo
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster

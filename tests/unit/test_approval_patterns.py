@@ -20,7 +20,7 @@ from agent.execution.patterns import (
     rows_of,
     within,
 )
-from agent.execution.sql_parsing import parse
+from agent.execution.statements.sql_parsing import parse
 from agent.types import RISK_LEVELS
 
 HOUR = Always(seconds=3600)

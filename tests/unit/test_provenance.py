@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.execution.heard import heard_in, secret_in, without_secrets
-from agent.execution.provenance import Kind, Seen, Value, is_in, origin_of, shapes_in
-from agent.execution.sql_parsing import parse
-from agent.execution.written_values import column_sources, is_said, written_values
+from agent.execution.origins.heard import heard_in, secret_in, without_secrets
+from agent.execution.origins.provenance import Kind, Seen, Value, is_in, origin_of, shapes_in
+from agent.execution.origins.written_values import column_sources, is_said, written_values
+from agent.execution.statements.sql_parsing import parse
 from agent.threads import StoredCall, Transcript, Turn
 from agent.types import CallKey, ToolResult
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import InvalidArguments
-from agent.execution.acting import wrap
 from agent.execution.json_values import from_json, plain, shorten
-from agent.execution.node_trees import Tree, read_tree, statements_in
-from agent.execution.resolution import Code, Inner, Relation, Resolution
-from agent.execution.sql_parsing import MOST_CHARACTERS, Name, kind_of, parse, same, walk
-from agent.execution.sql_policy import judge
-from agent.execution.trusted_functions import body_hash
+from agent.execution.statements.node_trees import Tree, read_tree, statements_in
+from agent.execution.statements.resolution import Code, Inner, Relation, Resolution
+from agent.execution.statements.sql_parsing import MOST_CHARACTERS, Name, kind_of, parse, same, walk
+from agent.execution.statements.sql_policy import judge
+from agent.execution.statements.trusted_functions import body_hash
+from agent.execution.writes.acting import wrap
 from agent.types import Assessment
 
 HARMLESS = Resolution(body=Tree())

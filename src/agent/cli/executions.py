@@ -94,7 +94,7 @@ def forget(
     from agent.cli.render import print_json, say, stdout
     from agent.cli.text import count
     from agent.errors import InvalidInput
-    from agent.execution import undo as undoing
+    from agent.execution.writes import undo as undoing
 
     if (execution_id is None) is not everything:
         raise InvalidInput("Name one execution, or say --all.")

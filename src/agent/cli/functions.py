@@ -10,7 +10,7 @@ from agent.cli.commands import JsonOption, examples, group
 from agent.cli.running import run
 
 if TYPE_CHECKING:
-    from agent.execution.trusted_functions import TrustedFunction
+    from agent.execution.statements.trusted_functions import TrustedFunction
 
 app = group("Functions of your application that you have read and found harmless: list, trust, revoke.")
 SignatureArgument = Annotated[
@@ -23,7 +23,7 @@ SignatureArgument = Annotated[
 def list_functions(*, as_json: JsonOption = False) -> None:
     """What is registered, and whether it still is what was registered."""
     from agent.cli.render import listing, print_json, stdout
-    from agent.execution.trusted_functions import trusted_functions
+    from agent.execution.statements.trusted_functions import trusted_functions
 
     found = run(lambda runtime: trusted_functions.list(runtime=runtime))
     if as_json:
@@ -55,7 +55,7 @@ def trust_function(
     Read it first, and what it calls. Only functions in SQL or PL/pgSQL that run with the caller's rights can be registered.
     """
     from agent.cli.render import print_json, say, stdout
-    from agent.execution.trusted_functions import trusted_functions
+    from agent.execution.statements.trusted_functions import trusted_functions
 
     found = run(lambda runtime: trusted_functions.trust(signature, reason, runtime=runtime))
     if as_json:
@@ -68,7 +68,7 @@ def trust_function(
 def revoke_function(signature: SignatureArgument, *, as_json: JsonOption = False) -> None:
     """Forget a registered function: statements that call it ask again."""
     from agent.cli.render import print_json, say, stdout
-    from agent.execution.trusted_functions import trusted_functions
+    from agent.execution.statements.trusted_functions import trusted_functions
 
     run(lambda runtime: trusted_functions.revoke(signature, runtime=runtime))
     if as_json:

@@ -10,7 +10,7 @@ from agent.cli.commands import JsonOption, examples, group
 from agent.cli.running import run
 
 if TYPE_CHECKING:
-    from agent.execution.created_tools import CreatedTool
+    from agent.execution.made_tools.created_tools import CreatedTool
 
 app = group("Tools that the agent made itself: list, show, disable, enable, rollback.")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tool's name.")]
@@ -21,7 +21,7 @@ def list_tools(*, as_json: JsonOption = False) -> None:
     """Every tool that the agent made, with the version in use."""
     from agent.cli.render import listing, print_json, stdout
     from agent.cli.text import ago, one_line
-    from agent.execution.created_tools import created_tools
+    from agent.execution.made_tools.created_tools import created_tools
 
     found = run(lambda runtime: created_tools.versions(runtime=runtime))
     if as_json:
@@ -54,7 +54,7 @@ def show_tool(
     from agent.cli.render import INDENT, facts, print_json, say, stdout
     from agent.cli.text import moment
     from agent.errors import NotFound
-    from agent.execution.created_tools import created_tools
+    from agent.execution.made_tools.created_tools import created_tools
 
     found = run(lambda runtime: created_tools.versions(name, runtime=runtime))
     fitting = [one for one in found if version in {None, one.content.version}]
@@ -82,7 +82,7 @@ def show_tool(
 @app.command("disable", epilog=examples("agent tools disable open_orders"))
 def disable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
     """Take a tool out of use at once, in every conversation and process."""
-    from agent.execution.created_tools import created_tools
+    from agent.execution.made_tools.created_tools import created_tools
 
     found = run(lambda runtime: created_tools.disable(name, runtime=runtime))
     _told(found, f"{name} is out of use. `agent tools enable {name}` puts it into use again.", as_json=as_json)
@@ -91,7 +91,7 @@ def disable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
 @app.command("enable", epilog=examples("agent tools enable open_orders"))
 def enable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
     """Put the newest version of a tool into use."""
-    from agent.execution.created_tools import created_tools
+    from agent.execution.made_tools.created_tools import created_tools
 
     found = run(lambda runtime: created_tools.activate(name, runtime=runtime))
     _told(found, f"{name} version {found.content.version} is in use.", as_json=as_json)
@@ -105,7 +105,7 @@ def roll_back(
     as_json: JsonOption = False,
 ) -> None:
     """Put an earlier version, approved when it was made, into use again."""
-    from agent.execution.created_tools import created_tools
+    from agent.execution.made_tools.created_tools import created_tools
 
     found = run(lambda runtime: created_tools.rollback(name, to, runtime=runtime))
     _told(found, f"{name} version {found.content.version} is in use.", as_json=as_json)

@@ -1,7 +1,7 @@
 """Acting safely: assess, preview, ask, execute once, record.
 
-safe_executor     the one way to act                    execution_tools   the tools, each an entry of a table
-sql_policy        what a statement is (pure)            sql_parsing, sql_allowed, sql_kinds, deny, catalog   what it needs
-reading           reads, as agent_reader                acting, preview, effects   writes, as agent_actor
-controls          stop switch and read-only mode        log               a row for every action
+safe_executor   the one way to act        plans       what an action is       approved, effects   from a decided row, once
+statements/     what one statement is     reads/      as agent_reader         writes/             as agent_actor, and undo
+origins/        where values come from    made_tools/ the agent's own tools   execution_tools     every built-in tool
+proposals       effects outside           deciding    edits, reopening        controls, log       switches; a row an action
 """

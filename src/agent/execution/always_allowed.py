@@ -23,7 +23,7 @@ from agent.execution.patterns import (
     tables_of,
     within,
 )
-from agent.execution.sql_parsing import Statement, parse
+from agent.execution.statements.sql_parsing import Statement, parse
 from agent.runtime import Runtime
 from agent.types import RiskLevel
 

@@ -25,11 +25,11 @@ from agent.execution.execution_tools import tool_named
 from agent.execution.outcomes import outcome_of
 from agent.execution.plans import proposed_again
 from agent.execution.proposals import Unheld
-from agent.execution.risk import is_asked, is_refused
-from agent.execution.sql_kinds import refuses_transaction
-from agent.execution.sql_parsing import MOST_CHARACTERS, Statement, parse
-from agent.execution.sql_policy import POLICY_VERSION
-from agent.execution.untransacted import unheld
+from agent.execution.statements.sql_kinds import refuses_transaction
+from agent.execution.statements.sql_parsing import MOST_CHARACTERS, Statement, parse
+from agent.execution.statements.sql_policy import POLICY_VERSION
+from agent.execution.writes.risk import is_asked, is_refused
+from agent.execution.writes.untransacted import unheld
 from agent.runtime import Runtime
 from agent.types import ToolResult
 

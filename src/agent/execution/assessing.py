@@ -7,14 +7,14 @@ from dataclasses import replace
 import psycopg
 
 from agent.db import Connection
-from agent.execution import trusted_functions
-from agent.execution.layers import ALL, Layers
-from agent.execution.removals import with_what_goes
-from agent.execution.resolution import resolve
-from agent.execution.risk import is_plain, one_row
 from agent.execution.sessions import failure
-from agent.execution.sql_parsing import Statement
-from agent.execution.sql_policy import judge, may_be_shown
+from agent.execution.statements import trusted_functions
+from agent.execution.statements.layers import ALL, Layers
+from agent.execution.statements.resolution import resolve
+from agent.execution.statements.sql_parsing import Statement
+from agent.execution.statements.sql_policy import judge, may_be_shown
+from agent.execution.writes.removals import with_what_goes
+from agent.execution.writes.risk import is_plain, one_row
 from agent.runtime import Runtime
 from agent.types import Assessment
 

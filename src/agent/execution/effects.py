@@ -35,16 +35,16 @@ from agent.errors import (
     RowsChanged,
     StatementFailed,
 )
-from agent.execution.acting import Outcome, actor_transaction
 from agent.execution.controls import controls
 from agent.execution.log import loggable
 from agent.execution.outcomes import outcome_of, result_of, told_sql
-from agent.execution.preview import difference
 from agent.execution.proposals import Happened, Unheld, idempotency_key
 from agent.execution.sessions import failure
-from agent.execution.sql_parsing import Statement
-from agent.execution.trying import run_watched
-from agent.execution.undo import images_of, keep_values, most_kept
+from agent.execution.statements.sql_parsing import Statement
+from agent.execution.writes.acting import Outcome, actor_transaction
+from agent.execution.writes.preview import difference
+from agent.execution.writes.trying import run_watched
+from agent.execution.writes.undo import images_of, keep_values, most_kept
 from agent.runtime import Runtime
 from agent.types import ToolResult
 

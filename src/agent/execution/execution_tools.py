@@ -14,9 +14,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import InvalidArguments, UnknownTool
-from agent.execution import client_status, http_get, queries_from_data, send_email, tool_making, undo
-from agent.execution.heard import heard_by, trust_of
-from agent.execution.json_schema import ArgumentSchema
+from agent.execution import client_status, queries_from_data, send_email
+from agent.execution.made_tools import http_get, tool_making
+from agent.execution.made_tools.json_schema import ArgumentSchema
+from agent.execution.origins.heard import heard_by, trust_of
 from agent.execution.proposals import Outside
 from agent.execution.tool_arguments import (
     CreateNewTool,
@@ -30,6 +31,7 @@ from agent.execution.tool_arguments import (
     UndoChange,
     UpdateClientStatus,
 )
+from agent.execution.writes import undo
 from agent.runtime import Runtime
 from agent.types import CallKey, ToolResult, ToolSpec
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.approval.human_approval import Approval
-from agent.execution.acting import Outcome
 from agent.execution.json_values import shorten, size_of
-from agent.execution.sql_parsing import Statement
-from agent.execution.undo import UNDO
+from agent.execution.statements.sql_parsing import Statement
+from agent.execution.writes.acting import Outcome
+from agent.execution.writes.undo import UNDO
 from agent.learning.privacy import DenyList, looks_secret
 from agent.runtime import Runtime
 from agent.types import ToolResult

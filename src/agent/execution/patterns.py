@@ -15,7 +15,7 @@ from typing import Any
 from agent.approval.permissions import Permission
 from agent.approval.records import digest
 from agent.errors import InvalidInput
-from agent.execution.sql_parsing import POSITIONS, Message, Statement
+from agent.execution.statements.sql_parsing import POSITIONS, Message, Statement
 from agent.types import RISK_LEVELS, RiskLevel
 
 _FREED_KINDS = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})

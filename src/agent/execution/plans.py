@@ -19,14 +19,14 @@ from agent.execution import registry
 from agent.execution.assessing import assess_statement
 from agent.execution.controls import controls
 from agent.execution.execution_tools import Tool
-from agent.execution.heard import Heard, heard_by, heard_longer
-from agent.execution.origins import weigh
-from agent.execution.preview import preview
+from agent.execution.origins.heard import Heard, heard_by, heard_longer
+from agent.execution.origins.origins import weigh
 from agent.execution.proposals import Proposal
-from agent.execution.risk import risk_as_tried, under_settings
 from agent.execution.sessions import failure
-from agent.execution.sql_parsing import MOST_CHARACTERS, Statement, parse
-from agent.execution.sql_policy import POLICY_VERSION
+from agent.execution.statements.sql_parsing import MOST_CHARACTERS, Statement, parse
+from agent.execution.statements.sql_policy import POLICY_VERSION
+from agent.execution.writes.preview import preview
+from agent.execution.writes.risk import risk_as_tried, under_settings
 from agent.runtime import Runtime
 from agent.storable import storable_json
 from agent.types import Assessment, CallKey, RiskLevel

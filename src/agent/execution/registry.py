@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from agent.errors import UnknownTool
-from agent.execution.created_tools import CreatedTool, created_tools
 from agent.execution.execution_tools import Tool, is_built_in, tool_named, tool_specs
+from agent.execution.made_tools.created_tools import CreatedTool, created_tools
 from agent.execution.tool_arguments import CREATED_NAME
 from agent.runtime import Runtime
 from agent.types import CallKey, ToolResult, ToolSpec
@@ -41,7 +41,7 @@ def _tool(made: CreatedTool) -> Tool:
 
 
 async def _run(made: CreatedTool, arguments: dict[str, Any], runtime: Runtime, call: CallKey | None) -> ToolResult:
-    from agent.execution.tool_runs import run_tool
+    from agent.execution.made_tools.tool_runs import run_tool
 
     # Only a tool that calls nothing comes without: nothing is kept under its key.
     key = call or CallKey(thread_id="tool", turn=0, round=0, ordinal=0)

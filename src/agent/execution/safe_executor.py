@@ -29,20 +29,21 @@ from agent.errors import (
     PolicyError,
     UnknownTool,
 )
-from agent.execution import deciding, effects, registry, tool_runs
+from agent.execution import deciding, effects, registry
 from agent.execution.always_allowed import permission_for
 from agent.execution.approved import execute_approved, told_of_edit, undone
 from agent.execution.controls import ControlState, allow, controls
-from agent.execution.heard import Heard, heard_by, secret_in
 from agent.execution.log import record
-from agent.execution.origins import needs_a_human
+from agent.execution.made_tools import tool_runs
+from agent.execution.origins.heard import Heard, heard_by, secret_in
+from agent.execution.origins.origins import needs_a_human
 from agent.execution.patterns import Always
 from agent.execution.plans import Plan, plan_of, shown_to_approver, weighed
-from agent.execution.reading import read
+from agent.execution.reads.reading import read
 from agent.execution.relations import NoSuchName
-from agent.execution.risk import is_asked
-from agent.execution.sql_policy import POLICY_VERSION
-from agent.execution.undo import UNDO, forget_old
+from agent.execution.statements.sql_policy import POLICY_VERSION
+from agent.execution.writes.risk import is_asked
+from agent.execution.writes.undo import UNDO, forget_old
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
 from agent.threads import StoredCall, threads

@@ -13,9 +13,9 @@ from typing import Any
 
 from agent.approval.human_approval import Approval
 from agent.errors import ActionRefused, ConfigurationError, InvalidArguments, OutcomeUnknown, ProviderUnavailable
-from agent.execution.heard import heard_by, heard_longer, untrusted
+from agent.execution.origins.heard import heard_by, heard_longer, untrusted
+from agent.execution.origins.provenance import Value, shapes_in
 from agent.execution.proposals import Happened, Outside, Proposal
-from agent.execution.provenance import Value, shapes_in
 from agent.execution.tool_arguments import SendEmail
 from agent.providers.letters import Letter, compose, domain_of, is_listed, letter, message_id
 from agent.providers.mail import NOT_SET_UP, Route, deliver, in_outbox, route_of

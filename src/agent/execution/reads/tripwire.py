@@ -1,0 +1,51 @@
+"""What a read must have left as it was: where something is not, its rows are withheld and its session is ended.
+
+This holds whatever the statement was taken for: it looks at what happened, not at what should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import structlog
+
+from agent.db import Connection
+from agent.errors import ActionRefused
+from agent.execution.statements.sql_parsing import Statement
+
+_log = structlog.get_logger(__name__)
+_WORDS = {
+    "locks": "took locks",
+    "settings": "changed settings",
+    "users": "changed whom it acts as",
+    "prepared": "prepared statements",
+    "cursors": "opened cursors",
+    "channels": "listened to channels",
+}
+
+
+async def check_untouched(
+    conn: Connection, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, statement: Statement
+) -> None:
+    """Raise `ActionRefused`, and close the connection, when a read did more than reading."""
+    found = list(differences(before, after))
+    if not found:
+        return
+    _log.critical("tripwire", did=found, sql=statement.sql[:1000])
+    await conn.close()
+    raise ActionRefused(
+        f"The result is withheld: what was taken for a read {' and '.join(found)}. It was rolled back; an operator should look."
+    )
+
+
+def differences(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[str]:
+    """What a transaction did beside reading, in words; one that was not looked at counts too."""
+    if before is None or after is None:
+        yield "was not watched"
+        return
+    if not after["no_transaction_id"]:
+        yield "wrote something"
+    for name, words in _WORDS.items():
+        if before[name] != after[name]:
+            yield words

@@ -1,0 +1,1 @@
+"""What one statement is: parsed, resolved by the server, judged."""

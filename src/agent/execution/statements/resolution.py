@@ -1,0 +1,397 @@
+"""What a statement really is: the server itself resolves it, and every object behind it is followed.
+
+As agent_assessor, in a transaction that is rolled back, the statement becomes the body of a temporary function. The server
+then keeps it as a tree with the numbers (OIDs) of all that it uses: overloads, search paths, casts and shadowed names are
+settled by the one who will run it. What stands behind these objects is followed until nothing new is found: views,
+policies, checks, domains, index expressions, operators, casts, aggregates, triggers, rules.
+
+Nothing is run. A resolution is kept until a digest of the catalogs says that any of their rows is another one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import psycopg
+
+from agent.db import Connection, Database, load_queries
+from agent.db.database import ServerFacts, roll_back
+from agent.execution.statements import sql_allowed as allowed
+from agent.execution.statements.node_trees import Tree, read_tree, statements_in
+from agent.execution.statements.sql_parsing import Name, Statement, explained, write_out
+
+_QUERIES = load_queries(__package__, "resolution.sql")
+FIRST_USER_OBJECT = 16_384
+_MOST_ROUNDS = 20
+_MOST_KEPT = 500
+_DATA_WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+# Drawn by each process, so that nobody can make changes of a catalog that cancel out.
+_SEED = secrets.randbits(62)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A relation. `kin` are its partitions, children and parents; `shows` what a view reads: (relation, column or '')."""
+
+    name: Name
+    kind: str
+    columns: tuple[str, ...] = ()
+    numbers: Mapping[int, str] = field(default_factory=dict)
+    kin: tuple[tuple[Name, str], ...] = ()
+    shows: tuple[tuple[Name, str], ...] = ()
+    methods: tuple[str, ...] = ()
+    triggers: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """A function, operator, type, cast or support function; `extension` is the one it belongs to, `functions` what it runs.
+
+    Of a function `digest` is a hash of all that defines it, and `functions` what it is known to call.
+    """
+
+    what: str
+    name: Name
+    extension: str | None = None
+    functions: frozenset[int] = frozenset()
+    operators: frozenset[int] = frozenset()
+    kind: str = ""
+    language: str = ""
+    definer: bool = False
+    owner: str = ""
+    signature: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner:
+    """A tree that runs when the object `of` is used: of a view, policy, check, domain, ..."""
+
+    what: str
+    of: Name
+    relation: int
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """All that a statement reaches. `body` is None where the server was not asked; `unresolved` then says why.
+
+    `known` are the system's functions that are on the allow-list.
+    """
+
+    body: Tree | None = None
+    unresolved: str = ""
+    relations: Mapping[int, Relation] = field(default_factory=dict)
+    code: Mapping[tuple[str, int], Code] = field(default_factory=dict)
+    inner: tuple[Inner, ...] = ()
+    known: frozenset[int] = frozenset()
+
+    @property
+    def users_functions(self) -> frozenset[int]:
+        """The functions of users, not of an extension: only a human's word makes one of them harmless."""
+        return frozenset(
+            number
+            for (what, number), code in self.code.items()
+            if what == "function" and number >= FIRST_USER_OBJECT and code.extension is None
+        )
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What is known of one database as its catalogs were at `fingerprint`."""
+
+    fingerprint: str = ""
+    known: frozenset[int] = frozenset()
+    resolutions: OrderedDict[tuple[str, bool], Resolution] = field(default_factory=OrderedDict)
+
+
+_kept: WeakKeyDictionary[Database, _Kept] = WeakKeyDictionary()
+_prepared: WeakSet[Connection] = WeakSet()
+
+
+async def resolve(statement: Statement, conn: Connection, *, database: Database, probe: bool = True) -> Resolution:
+    """What `statement` reaches in `database`, with names resolved as the login that would run it does. `conn` is of agent_assessor.
+
+    Without `probe` the server is not shown the statement: only the relations that it names are looked up.
+    Raises psycopg's errors for a statement that the server does not take.
+    """
+    kept = await _fresh(conn, database)
+    key = (statement.sql, probe)
+    found = kept.resolutions.get(key)
+    if found is not None:
+        kept.resolutions.move_to_end(key)
+        return found
+    text, body, unresolved = _probed_text(statement) if probe else None, None, "kind"
+    if statement.kind == "VariableShowStmt":
+        body = Tree(settings=frozenset({statement.node.name.lower()}))
+    elif text is not None and (await database.facts("agent_assessor")).read_only:
+        unresolved = "replica"
+    elif text is not None:
+        runs_as = await database.facts("agent_reader" if is_read(statement) else "agent_actor")
+        body, unresolved = await _probe(text, conn, runs_as, returns="SETOF record" if is_read(statement) else "void")
+    found = await _all_behind(statement, body, conn, kept.known)
+    kept.resolutions[key] = replace(found, unresolved=unresolved)
+    if len(kept.resolutions) > _MOST_KEPT:
+        kept.resolutions.popitem(last=False)
+    return kept.resolutions[key]
+
+
+async def resolve_function(signature: str, conn: Connection, *, database: Database) -> tuple[int, Resolution] | None:
+    """The number of the function called `signature` (name, or name with types), and what it is made of; None when there is none."""
+    kept = await _fresh(conn, database)
+    try:
+        await conn.execute("BEGIN")
+        schemas = (await database.facts("agent_reader")).search_path
+        await conn.execute(_QUERIES["probe_settings"], {"search_path": path_setting(schemas), "statement_ms": "2000"})
+        row = await (await conn.execute(_QUERIES["function_named"], {"signature": signature})).fetchone()
+    finally:
+        await roll_back(conn)
+    if row is None or row["oid"] is None:
+        return None
+    search = _Search(known=kept.known, writes=False)
+    search.pending["functions"].add(row["oid"])
+    await _follow(search, conn)
+    return row["oid"], Resolution(code=search.code, known=kept.known)
+
+
+async def _fresh(conn: Connection, database: Database) -> _Kept:
+    """What is kept of the database, emptied when a row of its catalogs is another one than before.
+
+    The digest is taken before anything is resolved: what changes meanwhile makes the next digest another one.
+    """
+    if conn not in _prepared:
+        await _prepare(conn, database)
+    row = await (await conn.execute(_QUERIES["fingerprint"], {"seed": _SEED}, prepare=True)).fetchone()
+    fingerprint = row["fingerprint"] if row else ""
+    kept = _kept.get(database)
+    if kept is None or kept.fingerprint != fingerprint:
+        cursor = await conn.execute(
+            _QUERIES["system_functions"], {"names": sorted(allowed.RESOLVED_FUNCTIONS)}, prepare=True
+        )
+        known = frozenset([row["oid"] for row in await cursor.fetchall()])
+        kept = _kept[database] = _Kept(fingerprint=fingerprint, known=known)
+    return kept
+
+
+async def _all_behind(statement: Statement, body: Tree | None, conn: Connection, known: frozenset[int]) -> Resolution:
+    search = _Search(known=known, writes=not is_read(statement))
+    if body is not None:
+        search.add(body)
+    else:
+        search.pending["relations"] |= await _named(statement, conn)
+    await _follow(search, conn)
+    return Resolution(
+        body=body, relations=search.relations_with_sources(), code=search.code, inner=tuple(search.inner), known=known
+    )
+
+
+async def _prepare(conn: Connection, database: Database) -> None:
+    """Make a new session quick: its queries are planned once, as their plans do not depend on the values.
+
+    The session's schema for temporary objects is made here once: a probe that makes it and takes it back would have every
+    plan made again.
+    """
+    await conn.execute("SET plan_cache_mode = force_generic_plan")
+    if not (await database.facts("agent_assessor")).read_only:
+        await conn.execute("BEGIN READ WRITE")
+        await conn.execute("CREATE TEMPORARY TABLE agent_probe ()")
+        await conn.execute("DROP TABLE pg_temp.agent_probe")
+        await conn.execute("COMMIT")
+    _prepared.add(conn)
+
+
+def is_read(statement: Statement) -> bool:
+    """Whether a statement is of a kind that agent_reader may be given."""
+    return statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt"}
+
+
+def _probed_text(statement: Statement) -> str | None:
+    """The text of the query or write that the server can resolve: an EXPLAIN's is what it explains."""
+    if any(kind == "IntoClause" for kind, _ in statement.parts):
+        return None
+    if statement.kind == "SelectStmt" or statement.kind in _DATA_WRITES:
+        return statement.sql
+    inner = explained(statement)
+    return write_out(inner.node) if inner is not None and inner.kind == "SelectStmt" else None
+
+
+async def _probe(text: str, conn: Connection, runs_as: ServerFacts, *, returns: str) -> tuple[Tree | None, str]:
+    function = f"CREATE FUNCTION pg_temp.agent_probe() RETURNS {returns} BEGIN ATOMIC {text}\n; END"
+    settings = {"search_path": path_setting(runs_as.search_path), "statement_ms": "2000"}
+    asked = {"schemas": list(runs_as.search_path), "login": runs_as.login}
+    try:
+        async with conn.pipeline():
+            await conn.execute("BEGIN READ WRITE", prepare=False)
+            await conn.execute(_QUERIES["probe_settings"], settings)
+        # The text is not quoted: the extended protocol (`binary`) takes one statement, and what is in the body is counted.
+        await conn.execute(function.encode(), prepare=False, binary=True)
+        row = await (await conn.execute(_QUERIES["probe"], asked, prepare=False)).fetchone()
+    except psycopg.errors.FeatureNotSupported:
+        return None, "not-supported"
+    finally:
+        with suppress(psycopg.OperationalError):
+            await roll_back(conn)
+    if row is None or statements_in(row["tree"]) != 1:
+        return None, "several"
+    return (read_tree(row["tree"]), "") if row["alike"] else (None, "schema")
+
+
+def path_setting(schemas: Iterable[str]) -> str:
+    """Postgres's setting search_path for these schemas; temporary objects hide none of theirs."""
+    return ", ".join('"' + schema.replace('"', '""') + '"' for schema in (*schemas, "pg_temp"))
+
+
+async def _named(statement: Statement, conn: Connection) -> set[int]:
+    names = sorted(statement.names.relations)
+    values = {"schemas": [name.schema for name in names], "names": [name.name for name in names]}
+    return {row["oid"] for row in await (await conn.execute(_QUERIES["named"], values, prepare=True)).fetchall()}
+
+
+@dataclass(slots=True)
+class _Search:
+    """What was found so far, and what is `pending`: numbers of objects that were not looked up yet."""
+
+    known: frozenset[int]
+    writes: bool
+    relations: dict[int, Relation] = field(default_factory=dict)
+    code: dict[tuple[str, int], Code] = field(default_factory=dict)
+    inner: list[Inner] = field(default_factory=list)
+    pending: dict[str, set[int]] = field(
+        default_factory=lambda: {"relations": set(), "functions": set(), "operators": set(), "types": set()}
+    )
+    seen: dict[str, set[int]] = field(
+        default_factory=lambda: {"relations": set(), "functions": set(), "operators": set(), "types": set()}
+    )
+
+    def add(self, tree: Tree) -> None:
+        """Take what stands in a tree as pending."""
+        self.pending["relations"] |= tree.relations
+        self.pending["functions"] |= tree.functions - self.known
+        self.pending["operators"] |= tree.operators
+        self.pending["types"] |= tree.types
+
+    def take(self) -> dict[str, list[int]] | None:
+        """What is to be looked up now; None when there is nothing."""
+        asked = {what: sorted(numbers - self.seen[what]) for what, numbers in self.pending.items()}
+        for what, numbers in asked.items():
+            self.seen[what].update(numbers)
+            self.pending[what].clear()
+        system = [number for number in asked["operators"] if number < FIRST_USER_OBJECT]
+        asked["operators"] = [number for number in asked["operators"] if number >= FIRST_USER_OBJECT]
+        return {**asked, "system_operators": system} if any(asked.values()) or system else None
+
+    def found(self, row: Mapping[str, Any]) -> None:
+        """Take one row of the catalogs, and what it leads to as pending."""
+        name, number, detail = Name(row["schema"], row["name"]), row["oid"], row["detail"]
+        trees = [
+            (kind, read_tree(text)) for kind, text in zip(row["kinds"] or (), row["trees"] or (), strict=True) if text
+        ]
+        if row["what"] == "relation":
+            self._found_relation(name, number, detail, trees)
+            return
+        operators = {*(detail.get("operators") or ())} - {0}
+        functions = {*(detail.get("functions") or ()), *(detail.get("parts") or ()), *(detail.get("calls") or ())}
+        if row["what"] == "function":
+            functions |= {called for _, tree in trees for called in tree.functions - self.known}
+            operators |= {used for _, tree in trees for used in tree.operators}
+        else:
+            self.inner += [Inner(what=kind, of=name, relation=0, tree=tree) for kind, tree in trees]
+            for _, tree in trees:
+                self.add(tree)
+        self.code[row["what"], number] = _code(row, frozenset(functions - {number}), frozenset(operators))
+        if row["extension"] not in allowed.EXTENSION_FUNCTIONS:
+            self.pending["functions"] |= {part for part in functions if part >= FIRST_USER_OBJECT}
+            self.pending["types"] |= set(detail.get("types") or ())
+            self.pending["operators"] |= {used for used in operators if used >= FIRST_USER_OBJECT}
+
+    def _found_relation(
+        self, name: Name, number: int, detail: Mapping[str, Any], trees: Iterable[tuple[str, Tree]]
+    ) -> None:
+        columns, kin = detail["columns"] or (), detail["kin"] or ()
+        self.relations[number] = Relation(
+            name=name,
+            kind=detail["kind"],
+            columns=tuple(column for _, column in columns),
+            numbers=dict(columns),
+            kin=tuple((Name(schema, relation), kind) for schema, relation, kind, _, _ in kin),
+            methods=tuple(detail["methods"] or ()),
+            triggers=tuple((trigger, function) for trigger, function in detail["triggers"] or ()),
+        )
+        for kind, tree in trees:
+            self.inner.append(Inner(what=kind, of=name, relation=number, tree=tree))
+            if kind == "source":  # of a materialised view, which is read as it was filled
+                self.pending["relations"] |= tree.relations
+            else:
+                self.add(tree)
+        self.pending["relations"] |= {other for _, _, _, other, below in kin if below} | set(detail["written"] or ())
+        self.pending["functions"] |= {function for _, function in detail["triggers"] or ()}
+        self.pending["types"] |= set(detail["types"] or ())
+
+    def relations_with_sources(self) -> dict[int, Relation]:
+        """The relations, those of views with every column that is read for them."""
+        read = {
+            number: {pair for inner in self.inner if inner.relation == number for pair in inner.tree.columns}
+            for number, relation in self.relations.items()
+            if relation.kind in {"v", "m"}
+        }
+        return {
+            number: replace(relation, shows=self._shown(_reached(number, read))) if number in read else relation
+            for number, relation in self.relations.items()
+        }
+
+    def _shown(self, pairs: Iterable[tuple[int, int]]) -> tuple[tuple[Name, str], ...]:
+        found = set()
+        for number, column in pairs:
+            relation = self.relations.get(number)
+            if relation is not None:
+                columns = [relation.numbers.get(column, "")] if column else relation.columns
+                found |= {(relation.name, name) for name in ("", *columns)}
+        return tuple(sorted(found))
+
+
+def _reached(number: int, read: Mapping[int, set[tuple[int, int]]]) -> set[tuple[int, int]]:
+    """The columns that are read for a view, those for the views that it reads included."""
+    found: set[tuple[int, int]] = set()
+    pending, seen = [number], {number}
+    while pending:
+        for pair in read.get(pending.pop(), ()):
+            found.add(pair)
+            if pair[0] not in seen:
+                seen.add(pair[0])
+                pending.append(pair[0])
+    return found
+
+
+def _code(row: Mapping[str, Any], functions: frozenset[int], operators: frozenset[int]) -> Code:
+    detail = row["detail"]
+    return Code(
+        what=row["what"],
+        name=Name(row["schema"], row["name"]),
+        extension=row["extension"],
+        functions=functions,
+        operators=operators,
+        kind=detail.get("kind") or "",
+        language=detail.get("language") or "",
+        definer=bool(detail.get("definer")),
+        owner=detail.get("owner") or "",
+        signature=detail.get("signature") or "",
+        digest=detail.get("digest") or "",
+    )
+
+
+async def _follow(search: _Search, conn: Connection) -> None:
+    for _ in range(_MOST_ROUNDS):
+        asked = search.take()
+        if asked is None:
+            return
+        values = {**asked, "writes": search.writes, "extensions": sorted(allowed.EXTENSION_FUNCTIONS)}
+        for row in await (await conn.execute(_QUERIES["behind"], values, prepare=True)).fetchall():
+            search.found(row)
+    search.inner.append(Inner(what="depth", of=Name("", ""), relation=0, tree=Tree(writes=True)))

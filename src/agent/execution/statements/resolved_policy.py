@@ -1,0 +1,154 @@
+"""Why what the server made of a statement is not a plain read, or may not be at all. Pure.
+
+Every function that could run has to be on a list: the system's by their numbers, those of known extensions by their names
+within the extension, a user's only when a human registered it and it is still the one that was registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from agent.execution.statements import sql_allowed as allowed
+from agent.execution.statements.deny import Denied
+from agent.execution.statements.node_trees import Tree
+from agent.execution.statements.resolution import FIRST_USER_OBJECT, Code, Inner, Relation, Resolution
+from agent.execution.statements.sql_parsing import Name
+from agent.execution.statements.trusted_functions import body_hash
+
+# Supabase's own functions that say who asks; policies call them.
+_SUPABASE = {Name("auth", name) for name in ("uid", "role", "email", "jwt")}
+_SUPABASE_OWNER = "supabase_auth_admin"
+# What is behind a materialised view does not run when it is read.
+_NOT_RUN = frozenset({"source"})
+
+
+def resolved_problems(
+    resolution: Resolution, trusted: Mapping[int, str], *, writes: bool, bypass_rls: bool, any_function: bool = False
+) -> Iterator[str]:
+    """Codes of what is not known to be harmless. `writes` says that the statement is a write anyway."""
+    if resolution.body is None:
+        yield f"unresolved:{resolution.unresolved or 'kind'}"
+        return
+    judge = _Judge(resolution, trusted, any_function=any_function)
+    yield from judge.of_tree(resolution.body, policy=False, query=not writes)
+    for inner in resolution.inner:
+        if inner.what not in _NOT_RUN and not (bypass_rls and inner.what == "policy" and _is_direct(inner, resolution)):
+            for problem in judge.of_tree(inner.tree, policy=inner.what == "policy", query=True):
+                yield f"{inner.what}:{inner.of}:{problem}"
+    for relation in resolution.relations.values():
+        yield from judge.of_relation(relation)
+    for (what, _), code in resolution.code.items():
+        yield from judge.of_code(what, code)
+
+
+def resolved_refusals(resolution: Resolution) -> Iterator[tuple[str, str]]:
+    """What no statement may reach, with a sentence."""
+    for number, relation in resolution.relations.items():
+        if allowed.OUR_SCHEMAS.match(relation.name.schema) and _is_reached(number, resolution):
+            yield "schema:agents", "The agent's own schema is not for its tools."
+        if number < FIRST_USER_OBJECT and relation.name.name in allowed.SECRET_CATALOGS:
+            yield f"catalog:{relation.name.name}", f"{relation.name.name} holds secrets."
+    for (what, number), code in resolution.code.items():
+        if what != "function" or resolution.body is None or number not in resolution.body.functions:
+            continue
+        if allowed.OUR_SCHEMAS.match(code.name.schema):
+            yield "schema:agents", "The agent's own schema is not for its tools."
+        if allowed.REFUSED_FUNCTIONS.match(code.name.name):
+            yield f"function:{code.name.name}", f"The function {code.name.name} reaches outside the transaction."
+
+
+def columns_denied(resolution: Resolution, denied: Iterable[Denied]) -> list[Denied]:
+    """Which of the denied relations the statement reads a denied column of, as the server checks columns' privileges."""
+    if resolution.body is None:
+        return []
+    by_name = {one.name: one for one in denied}
+    found = []
+    for number, column in resolution.body.columns:
+        relation = resolution.relations.get(number)
+        one = by_name.get(relation.name) if relation else None
+        if relation and one and (one.whole or column == 0 or relation.numbers.get(column) in one.columns):
+            found.append(one)
+    return found
+
+
+def objects_of(resolution: Resolution) -> tuple[str, ...]:
+    """The relations that a statement names and those that views and policies name, by their full names."""
+    if resolution.body is None:
+        return ()
+    numbers = resolution.body.relations.union(*(inner.tree.relations for inner in resolution.inner))
+    return tuple(sorted(str(resolution.relations[number].name) for number in numbers if number in resolution.relations))
+
+
+def _is_reached(number: int, resolution: Resolution) -> bool:
+    trees = [resolution.body, *(inner.tree for inner in resolution.inner)]
+    return resolution.body is None or any(number in tree.relations for tree in trees if tree)
+
+
+def _is_direct(policy: Inner, resolution: Resolution) -> bool:
+    """Whether only the statement itself reads the policy's table, as agent_reader: a view reads as its owner."""
+    return not any(policy.relation in inner.tree.relations for inner in resolution.inner if inner.what == "view")
+
+
+class _Judge:
+    """Judges what one resolution found."""
+
+    def __init__(self, resolution: Resolution, trusted: Mapping[int, str], *, any_function: bool) -> None:
+        self._resolution = resolution
+        self._trusted = trusted
+        self._any_function = any_function
+
+    def of_tree(self, tree: Tree, *, policy: bool, query: bool) -> Iterator[str]:
+        if query:
+            yield from (f"node:{node}" for node in sorted(tree.nodes - allowed.TREE_NODES))
+            if tree.writes:
+                yield "write:resolved"
+        for number in sorted(tree.functions):
+            yield from self._of_function(number, policy=policy)
+        if not policy and not tree.settings <= allowed.SHOWN_SETTINGS:
+            yield f"function:{allowed.SETTING_FUNCTION}"
+        for number in sorted(tree.operators):
+            if number >= FIRST_USER_OBJECT and ("operator", number) not in self._resolution.code:
+                yield f"operator:{number}"
+
+    def of_relation(self, relation: Relation) -> Iterator[str]:
+        # A foreign table reads outside of this database, some wrappers by running a program.
+        if relation.kind == "f" or any(kind == "f" for _, kind in relation.kin):
+            yield f"relation:foreign:{relation.name}"
+        elif relation.kind not in {"r", "p", "v", "m"}:
+            yield f"relation:{relation.kind}:{relation.name}"
+        yield from (f"relation:method {method}:{relation.name}" for method in relation.methods)
+        open_catalogs = allowed.CATALOGS | allowed.VALUE_CATALOGS
+        if relation.name.schema in {"pg_catalog", "pg_toast"} and relation.name.name not in open_catalogs:
+            yield f"catalog:{relation.name}"
+        for trigger, function in relation.triggers:
+            for problem in self._of_function(function, policy=False):
+                yield f"trigger:{relation.name}.{trigger}:{problem}"
+
+    def of_code(self, what: str, code: Code) -> Iterator[str]:
+        if what == "function" or code.extension in allowed.EXTENSION_FUNCTIONS:
+            if what == "type" and code.kind == "b" and code.functions and code.name.name not in allowed.EXTENSION_TYPES:
+                yield f"type:{code.name}"
+            return
+        if any(list(self._of_function(number, policy=False)) for number in code.functions):
+            yield f"{'type' if what == 'support' else what}:{code.name}"
+
+    def _of_function(self, number: int, *, policy: bool) -> Iterator[str]:
+        if number in self._resolution.known or self._any_function:
+            return
+        code = self._resolution.code.get(("function", number))
+        if code is None:
+            yield f"function:{number}"
+        elif number < FIRST_USER_OBJECT:
+            yield f"function:{code.name.name}"
+        elif code.extension is not None:
+            if code.name.name not in allowed.EXTENSION_FUNCTIONS.get(code.extension, ()):
+                yield f"function:{code.name}"
+        elif not (policy and code.name in _SUPABASE and code.owner == _SUPABASE_OWNER and not code.definer):
+            yield from self._of_users_function(number, code)
+
+    def _of_users_function(self, number: int, code: Code) -> Iterator[str]:
+        registered = self._trusted.get(number)
+        if registered is None:
+            yield f"function:{code.name}:user-defined"
+        elif registered != body_hash(number, self._resolution.code):
+            yield f"function:{code.name}:changed"
