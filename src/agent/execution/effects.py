@@ -225,7 +225,10 @@ async def _happened(claim: _Claim, effect: Effect, row: Mapping[str, Any] | None
     if number is None:  # stored before the commit is sent, and by nobody but the claim's holder
         return "not-done"
     outcome = await _transaction_outcome(number, runtime=claim.runtime)
-    while outcome == "in progress":  # its statement has a time limit
+    patience = time.monotonic() + claim.runtime.settings.statement_timeout
+    while outcome == "in progress":  # its statement has a time limit; its COMMIT may wait for a standby for ever
+        if time.monotonic() > patience:
+            raise _ClaimLost
         await asyncio.sleep(_POLL)
         outcome = await _transaction_outcome(number, runtime=claim.runtime)
     return {"committed": "done", "aborted": "not-done"}.get(outcome or "", "unknown")  # type: ignore[return-value]  # of these three
