@@ -200,7 +200,7 @@ async def test_a_serialization_failure_is_tried_again(bank: Runtime) -> None:
 async def test_a_lock_that_is_not_let_go_ends_the_effect_in_words(
     bank: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.execution.acting._LOCK_MS", 100)
+    monkeypatch.setattr("agent.execution.writes.acting._LOCK_MS", 100)
     approval = await approved(ONE)
     with application(bank) as other:
         other.execute("begin; lock table accounts in exclusive mode")
@@ -375,7 +375,7 @@ def frozen(pid: int) -> Iterator[None]:
 async def test_a_server_that_does_not_answer_is_given_up_and_the_effect_is_there_once(
     hasty: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.execution.acting._GRACE", 0.2)
+    monkeypatch.setattr("agent.execution.writes.acting._GRACE", 0.2)
     monkeypatch.setattr("agent.execution.effects._LEASE_MARGIN", 0.2)
     approval = await approved(ONE)
     with application(hasty) as other:

@@ -24,7 +24,7 @@ from agent.db import load_queries
 from agent.errors import ActionRefused, OperatorError
 from agent.execution.made_tools.created_tools import CreatedTool, created_tools
 from agent.execution.made_tools.host_functions import answer_of
-from agent.execution.made_tools.sandbox import Event, Failure, Finished, HostCall, Program, Run, Sandbox, sandbox_of
+from agent.execution.made_tools.sandbox import Event, Failure, Finished, HostCall, Program, Run, sandbox_of
 from agent.execution.made_tools.signing import is_signed, sign
 from agent.runtime import Runtime
 from agent.types import UNFINISHED, CallKey, ToolResult
@@ -33,6 +33,10 @@ _QUERIES = load_queries(__package__, "tool_runs.sql")
 _PURPOSE = "state of a tool"
 _MOST_PRINTED = 2_000
 _log = structlog.get_logger(__name__)
+
+
+class _Overtaken(Exception):
+    """Another process is further with this run: its outcome counts, not this one's."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,17 +84,20 @@ async def run_tool(tool: CreatedTool, arguments: Mapping[str, Any], *, call: Cal
     Raises `SandboxUnavailable`, or `ActionRefused` for a stored state that is not what was stored.
     """
     journal = await _journal(tool, arguments, call, runtime)
-    sandbox = sandbox_of(runtime)
-    if journal.waiting:
+    asked_about = 0
+    try:
+        if not journal.waiting:
+            async with sandbox_of(runtime).run(f"{runtime.tenant_id}/{journal.owner}") as run:
+                event = await run.start(journal.program)
+                return await _drive(run, event, journal, runtime, again=tuple(journal.answers))
         assert journal.asked is not None  # noqa: S101  # a run that waits has asked
         _check_state(journal, journal.state, journal.signature, runtime)
         result = await _perform(journal, journal.asked["function"], journal.asked["arguments"], runtime)
-        if result.get("status") in UNFINISHED:
-            return result
-        return await _resume(journal, result, sandbox, runtime)
-    async with sandbox.run(f"{runtime.tenant_id}/{journal.owner}") as run:
-        event = await run.start(journal.program)
-        return await _drive(run, event, journal, runtime, again=tuple(journal.answers))
+        asked_about = result.get("approval_id", 0)
+        return result if result.get("status") in UNFINISHED else await _resume(journal, result, runtime)
+    except _Overtaken:
+        told = "Another process goes on with this tool; its outcome will be there later."
+        return ToolResult(success=False, status="running", approval_id=asked_about, error=told)
 
 
 async def tool_of(call: CallKey | None, *, runtime: Runtime) -> CreatedTool | None:
@@ -111,19 +118,19 @@ async def forget(call: CallKey, *, runtime: Runtime) -> None:
         await conn.execute(_QUERIES["forget"], {"tenant_id": runtime.tenant_id, **asdict(call)})
 
 
-async def _resume(journal: _Journal, result: ToolResult, sandbox: Sandbox, runtime: Runtime) -> ToolResult:
+async def _resume(journal: _Journal, result: ToolResult, runtime: Runtime) -> ToolResult:
     """Take the stored state, once, and go on with the answer. Whoever comes second finds that it is taken."""
     async with runtime.connection() as conn:
-        row = await (await conn.execute(_QUERIES["take_state"], _key(journal, runtime))).fetchone()
+        values = {**_key(journal, runtime), "before": len(journal.answers)}
+        row = await (await conn.execute(_QUERIES["take_state"], values)).fetchone()
     if row is None:
-        told = "Another process goes on with this tool; its outcome will be there later."
-        return ToolResult(success=False, status="running", approval_id=result.get("approval_id", 0), error=told)
+        raise _Overtaken
     state = bytes(row["state"] or b"")
     _check_state(journal, state, row["signature"], runtime)
     assert journal.asked is not None  # noqa: S101  # a run that waits has asked
     function, arguments = journal.asked["function"], journal.asked["arguments"]
     answer = await _keep(journal, function, arguments, answer_of(result), runtime)
-    async with sandbox.run(f"{runtime.tenant_id}/{journal.owner}") as run:
+    async with sandbox_of(runtime).run(f"{runtime.tenant_id}/{journal.owner}") as run:
         functions = journal.tool.content.capabilities
         event = await run.restore(state, answer, functions=functions, calls=len(journal.answers))
         return await _drive(run, event, journal, runtime)
@@ -175,7 +182,7 @@ async def _pause(run: Run, event: HostCall, journal: _Journal, runtime: Runtime)
     signature = sign(_PURPOSE, *journal.signed_parts(state), runtime=runtime)
     more = {"asked": Jsonb(journal.asked), "state": state, "signature": signature, "before": len(journal.answers)}
     if await _write("wait", journal, runtime, **more) is None:
-        raise ActionRefused("Another process goes on with this tool; look at its outcome later.")
+        raise _Overtaken
 
 
 async def _keep(
@@ -188,7 +195,7 @@ async def _keep(
     answer = json.loads(json.dumps(answer, default=str))
     kept = {"function": function, "arguments": _digest(arguments), "answer": answer}
     if await _write("answered", journal, runtime, answer=Jsonb([kept]), before=len(journal.answers)) is None:
-        raise ActionRefused("Another process goes on with this tool; look at its outcome later.")
+        raise _Overtaken
     journal.answers.append(kept)
     return answer
 

@@ -20,11 +20,11 @@ UPDATE agents.tool_runs
    AND jsonb_array_length(answers) = %(before)s AND status = 'running'
 RETURNING ordinal
 
--- take_state: whoever gets it goes on; it is here no more
+-- take_state: whoever gets it goes on; it is here no more. Who comes from an earlier step does not get the next one's
 WITH taken AS (
   SELECT * FROM agents.tool_runs
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
-     AND status = 'waiting'
+     AND status = 'waiting' AND jsonb_array_length(answers) = %(before)s
      FOR UPDATE
 )
 UPDATE agents.tool_runs r SET status = 'running', state = NULL, signature = NULL, changed_at = now()
