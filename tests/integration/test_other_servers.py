@@ -269,7 +269,12 @@ def dying(cluster: Cluster) -> Iterator[tuple[Settings, Path]]:
         migrations.migrate(url)
         query(url, APPLICATION)
         setup.setup_logins(url, SECRET)
-        yield Settings(_env_file=None, home=home / "agent", database_url=url, secret=SECRET, user="tester"), home
+        yield (
+            Settings(
+                _env_file=None, home=home / "agent", database_url=url, secret=SECRET, user="tester", ask_from="LOW"
+            ),
+            home,
+        )
 
 
 async def test_a_connection_that_is_killed_in_a_turn_ends_it_in_words_and_the_next_works(

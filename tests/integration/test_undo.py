@@ -235,7 +235,7 @@ async def test_images_are_kept_for_a_time_up_to_a_size_and_can_be_deleted(runtim
         unkept = await change("UPDATE parents SET name = 'unkept' WHERE id IN (2, 3)")
     assert "not kept" in (await safe_executor.undo(unkept, wait=False))["error"]
     kept = await change("UPDATE parents SET name = 'kept' WHERE id IN (2, 3)")
-    with use_runtime(limited(undo_days=0.0000001)):
+    with use_runtime(limited(undo_days=1e-10)):
         assert "not kept" in (await safe_executor.undo(kept, wait=False))["error"]
     assert await undo.forget(kept) == 1
     assert "not kept" in (await safe_executor.undo(kept, wait=False))["error"]
