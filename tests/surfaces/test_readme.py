@@ -17,6 +17,7 @@ from agent.settings import Settings
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
+SAFETY = (ROOT / "docs" / "safety.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
@@ -60,9 +61,11 @@ def test_the_guide_names_settings_and_commands_that_exist_and_leads_to_its_own_h
     assert set(re.findall(r"\]\(#([a-z-]+)\)", USING)) <= anchors
 
 
-@pytest.mark.parametrize("text", [README, ARCHITECTURE, USING], ids=["README", "architecture", "using"])
+@pytest.mark.parametrize(
+    "text", [README, ARCHITECTURE, USING, SAFETY], ids=["README", "architecture", "using", "safety"]
+)
 def test_every_link_leads_to_a_file(text: str) -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    links = [link for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) if "://" not in link]
     assert links
     for link in links:
         assert (ROOT / link).exists() or (ROOT / "docs" / link).exists(), link

@@ -144,9 +144,6 @@ class _Reading:
         columns = shape.description or ()
         result = Rows([column.name for column in columns])
         oids = [column.type_code for column in columns]
-        declared = (
-            f"DECLARE agent_read NO SCROLL CURSOR FOR {_capped(sql, oids, self._limits.cell(len(oids)))}".encode()
-        )
         most = self._limits.cell(len(oids))
         declared = f"DECLARE agent_read NO SCROLL CURSOR FOR {_capped(sql, oids, most)}".encode()
         async with conn.cursor(row_factory=tuple_row) as cursor:
