@@ -18,7 +18,7 @@ from agent.execution.patterns import Always
 from agent.execution.safe_executor import safe_executor
 from agent.execution.statements.sql_policy import POLICY_VERSION
 from agent.runtime import Runtime, open_runtime, use_runtime
-from agent.types import ToolResult
+from agent.types import CallKey, ToolResult
 
 TABLES = """
 create table public.items (id int primary key, state text not null default 'new', price numeric, note text);
@@ -210,6 +210,49 @@ async def test_what_runs_the_applications_own_code_is_asked_every_time(shop: Run
     assert (await human_approval_queue.get(approval)).status == "pending"
 
 
+@pytest.mark.parametrize("ask_from", ["LOW", "HIGH"])
+async def test_only_what_was_looked_at_is_approved_without_a_human(shop: Runtime, ask_from: str) -> None:
+    """Another run of the same call asks first, about other data, between this one's look and its question."""
+    sql = "UPDATE items SET state = 'seen' WHERE price < 2"
+    permission = await granted(sql)
+    key = CallKey(thread_id="t", turn=1, round=1, ordinal=1)
+    runtime = await open_runtime(shop.settings.model_copy(update={"ask_from": ask_from}))
+    url = shop.settings.database_url.get_secret_value()
+    with psycopg.connect(url) as holder, psycopg.connect(url, autocommit=True) as conn:
+        holder.execute("lock table agents.human_approval_queue in share row exclusive mode")
+        first = asyncio.create_task(tried(sql, call=key, runtime=runtime))
+        while not await asyncio.to_thread(_waits, conn, "human_approval_queue"):
+            await asyncio.sleep(0.01)
+        conn.execute("update items set price = 0 where id <= 30")
+        other = await asyncio.to_thread(_row_of_another, holder, key)
+        holder.commit()
+        result = await first
+    approval = await human_approval_queue.get(other)
+    assert (result["status"], result["approval_id"], approval.status) == ("waiting", other, "pending")
+    assert (await permissions.list_permissions())[0].uses == 0, permission
+    await runtime.close()
+
+
+def _waits(conn: psycopg.Connection, table: str) -> bool:
+    found = conn.execute(
+        "select count(*) from pg_locks where not granted and relation = ('agents.' || %s)::regclass", [table]
+    )
+    return found.fetchone() != (0,)
+
+
+def _row_of_another(conn: psycopg.Connection, key: CallKey) -> int:
+    """A request of that call about what its asker saw: a copy of the newest one with another binding."""
+    row = conn.execute(
+        "insert into agents.human_approval_queue (tenant_id, database_id, action, arguments, risk_level, reasons, summary, preview,"
+        " policy_version, binding, executable, requested_by, votes_needed, thread_id, turn, round, ordinal, expires_at)"
+        " select tenant_id, database_id, action, arguments, risk_level, reasons, summary, preview, policy_version, 'other',"
+        " executable, requested_by, votes_needed, %s, %s, %s, %s, now() + interval '1 hour'"
+        " from agents.human_approval_queue order by id desc limit 1 returning id",
+        [key.thread_id, key.turn, key.round, key.ordinal],
+    ).fetchone()
+    return int(row[0])
+
+
 async def test_a_value_out_of_data_is_asked_about_whatever_was_allowed(shop: Runtime) -> None:
     from agent.chat import chat
     from agent.testing.scripted_model import call, scripted_client
@@ -252,7 +295,7 @@ async def test_critical_is_asked_every_time_even_where_a_row_says_otherwise(shop
     permission = await granted()
     url = shop.settings.database_url.get_secret_value()
     approval = await human_approval_queue.request("execute_sql", {"sql": UPDATE}, risk_level="CRITICAL")
-    assert await permissions.use(permission, approval, runtime=shop) is None
+    assert await permissions.use(permission, approval, proposed=approval.binding, runtime=shop) is None
     with psycopg.connect(url) as conn, pytest.raises(psycopg.errors.CheckViolation):
         conn.execute("update agents.permissions set risk_ceiling = 'CRITICAL'")
 

@@ -79,7 +79,10 @@ async def test_an_approval_under_rules_that_are_stricter_by_now_is_used_up_and_n
 
 async def test_what_the_policy_allowed_is_not_executed_under_one_that_asks(bank: Runtime) -> None:
     number = await asked(1, bank)
-    await human_approval_queue.approve_by_policy(number, "harmless", runtime=bank)
+    row = await human_approval_queue.get(number)
+    await human_approval_queue.approve_by_policy(
+        number, "harmless", proposed=row.binding, risk=row.risk_level, runtime=bank
+    )
     refused = await safe_executor.run_approved(number, runtime=stricter(bank, ask_from="LOW"))
     assert (refused["status"], "asks a human" in refused["error"]) == ("refused", True)
     assert effects(bank) == 0

@@ -234,10 +234,14 @@ class HumanApprovalQueue:
         assert row is not None  # noqa: S101  # only another request of the same call stands in an insert's way
         return Approval.from_row(row)
 
-    async def approve_by_policy(self, approval_id: int, why: str, *, runtime: Runtime) -> None:
-        """Approve what needs no human; nothing happens when it is decided already."""
+    async def approve_by_policy(
+        self, approval_id: int, why: str, *, proposed: str, risk: RiskLevel, runtime: Runtime
+    ) -> None:
+        """Approve what needs no human; nothing happens when it is decided already, or is not what was `proposed`."""
         async with runtime.connection() as conn:
-            values = {"tenant_id": runtime.tenant_id, "id": approval_id, "comment": why}
+            values = {
+                "tenant_id": runtime.tenant_id, "id": approval_id, "comment": why, "binding": proposed, "risk": risk
+            }  # fmt: skip
             await conn.execute(_QUERIES["approve_by_policy"], values)
 
     async def decisions(self, approval_id: int, *, runtime: Runtime | None = None) -> list[dict[str, Any]]:

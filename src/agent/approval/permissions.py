@@ -118,9 +118,13 @@ class Permissions:
             rows = await (await conn.execute(_QUERIES["open"], values)).fetchall()
         return [Permission.from_row(row) for row in rows]
 
-    async def use(self, permission: Permission, approval: Approval, *, runtime: Runtime) -> Approval | None:
-        """Approve a request by a permission; None when it was revoked or has expired meanwhile."""
-        values = {"tenant_id": runtime.tenant_id, "permission_id": permission.id, "id": approval.id}
+    async def use(
+        self, permission: Permission, approval: Approval, *, proposed: str, runtime: Runtime
+    ) -> Approval | None:
+        """Approve a request by a permission; None when that is over, or the request is not what was `proposed`."""
+        values = {
+            "tenant_id": runtime.tenant_id, "permission_id": permission.id, "id": approval.id, "binding": proposed
+        }  # fmt: skip
         async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["use"], values)).fetchone()
         if row is None:

@@ -14,9 +14,9 @@ SELECT p.* FROM agents.permissions p
                                                  AND w.roles && '{approver,admin}'))
  ORDER BY p.id
 
--- use: approve a request by a permission; the lock makes a revocation come before it or after it
+-- use: approve a request by a permission, if it is what was looked at; the lock makes a revocation come before it or after it
 WITH held AS (
-  SELECT p.id FROM agents.permissions p
+  SELECT p.id, p.risk_ceiling FROM agents.permissions p
    WHERE p.tenant_id = %(tenant_id)s AND p.id = %(permission_id)s AND p.revoked_at IS NULL AND p.expires_at > clock_timestamp()
      FOR SHARE
 )
@@ -25,7 +25,9 @@ UPDATE agents.human_approval_queue q
        decided_at = clock_timestamp()
   FROM held
  WHERE q.tenant_id = %(tenant_id)s AND q.id = %(id)s AND q.status = 'pending' AND q.expires_at > clock_timestamp()
-   AND q.risk_level <> 'CRITICAL'
+   AND q.binding = %(binding)s AND q.risk_level <> 'CRITICAL'
+   AND array_position('{LOW,MEDIUM,HIGH}'::text[], q.risk_level::text)
+       <= array_position('{LOW,MEDIUM,HIGH}'::text[], held.risk_ceiling::text)
    AND (q.votes_needed = 1 OR NOT EXISTS (SELECT FROM agents.people w WHERE w.tenant_id = q.tenant_id))
 RETURNING q.*
 

@@ -54,10 +54,11 @@ WITH voted AS (
 )
 SELECT * FROM voted
 
--- approve_by_policy: what needs no human
+-- approve_by_policy: what needs no human, if it is what was looked at: the same call may have been asked about otherwise
 UPDATE agents.human_approval_queue
    SET status = 'approved', decided_by = 'policy', decided_via = 'policy', comment = %(comment)s, decided_at = clock_timestamp()
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'pending' AND expires_at > clock_timestamp()
+   AND binding = %(binding)s AND risk_level = %(risk)s
 RETURNING *
 
 -- finish: reject, answer in the tool's place, or replace by another request: one winner, and the log's row with it, whose

@@ -79,6 +79,13 @@ def _check(action: str, risk_level: str, seconds: float | None) -> None:
         raise InvalidInput(f"{seconds!r} is not a time to wait: use seconds from above 0 to a year.")
 
 
+def binding_of(
+    action: str, arguments: Mapping[str, Any], policy_version: str, preview: Mapping[str, Any] | None
+) -> str:
+    """The binding that a request for this has when it is stored. Raises `InvalidInput`."""
+    return binding(action, json_copy(arguments, "arguments"), policy_version=policy_version, preview=preview)
+
+
 def identifier(approval_id: int) -> int:
     """A number that may be an approval's. Raises `NotFound`."""
     if not isinstance(approval_id, int) or isinstance(approval_id, bool) or not 0 < approval_id < 2**63:

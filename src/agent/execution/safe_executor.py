@@ -19,6 +19,7 @@ import structlog
 from agent.approval.deciding import Said
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
 from agent.approval.permissions import Permission, permissions
+from agent.approval.requests import binding_of
 from agent.db import load_queries
 from agent.errors import (
     ActionRefused,
@@ -267,11 +268,15 @@ class SafeExecutor:
             call=request.call,
             runtime=runtime,
         )
+        # Another run of this call may have asked first, and have seen other data: then a human decides about what it saw.
+        proposed = binding_of(request.action, request.arguments, plan.assessment.policy_version, shown)
         if not asks and approval.status == "pending":
             why = f"risk {risk} is below AGENT_ASK_FROM={runtime.settings.ask_from}"
-            await human_approval_queue.approve_by_policy(approval.id, why, runtime=runtime)
+            await human_approval_queue.approve_by_policy(
+                approval.id, why, proposed=proposed, risk=risk, runtime=runtime
+            )
         elif allowed is not None and approval.status == "pending":
-            await permissions.use(allowed, approval, runtime=runtime)
+            await permissions.use(allowed, approval, proposed=proposed, runtime=runtime)
         return await self._answer(approval, request, runtime)
 
     async def decide(
