@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import SMTP
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.providers.letters import Letter, address, compose, domain_of, is_listed, letter, links_in, message_id
@@ -40,7 +41,7 @@ def test_an_address_is_written_one_way(text: str, plain: str) -> None:
         "anna@firm.example\r\nBcc: eve@evil.example", '"anna@firm.example"@evil.example', "eve%evil.example@firm.example",
         "evil.example!eve@firm.example", "@evil.example:anna@firm.example", "a..b@firm.example", ".a@firm.example",
         "änna@firm.example", "anna@firm..example", "anna@-firm.example", "x" * 65 + "@firm.example",
-        "anna@" + "x" * 64 + ".example", "anna@firm.example\0", "anna@fi\u202erm.example", "anna@firm.example>",
+        "anna@" + "x" * 64 + ".example", "anna@firm.example\0", "=?utf-8?q?x=2C_e=40evil=2Ecom=2C?=@firm.example", "=?x@firm.example", "anna@fi\u202erm.example", "anna@firm.example>",
     ],
 )  # fmt: skip
 def test_what_is_not_a_plain_address_is_refused(text: str) -> None:
@@ -86,6 +87,75 @@ def test_the_recipient_reads_what_was_shown_and_the_bytes_repeat(body: str, subj
     assert sorted(read.keys()) == sorted(
         ["From", "To", "Subject", "Date", "Message-ID", "Content-Type", "Content-Transfer-Encoding", "MIME-Version"]
     )
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "=?utf-8?q?x=0d=0aReply-To=3a_e=40evil=2ecom=0d=0aBcc=3a_e=40evil=2ecom?=",
+        "=?utf-8?b?aHR0cHM6Ly9ldmlsLmNvbS9sb2dpbg==?=",
+        "Hello =?us-ascii?q?evil?=",
+        "=?",
+    ],
+)
+def test_a_subject_holds_nothing_that_is_decoded(subject: str) -> None:
+    with pytest.raises(ValueError, match="decode"):
+        written(subject=subject)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"subject": "=?utf-8?q?x=0d=0aBcc=3a_e=40evil=2ecom?="},
+        {"subject": "=?utf-8?b?aHR0cHM6Ly9ldmlsLmNvbS9sb2dpbg==?="},
+        {"to": ("=?utf-8?q?x=2C_e=40evil=2Ecom=2C?=@firm.example",)},
+        {"cc": ("=?utf-8?q?x=2C_e=40evil=2Ecom=2C?=@firm.example",)},
+        {"to": ("anna@firm.example, eve@evil.example",)},
+        {"sender": "=?utf-8?q?eve?= <agent@firm.example>"},
+    ],
+)
+def test_what_would_be_read_as_another_letter_is_not_composed(parts: dict[str, Any]) -> None:
+    values: dict[str, Any] = {
+        "sender": "agent@firm.example",
+        "to": ("anna@firm.example",),
+        "cc": (),
+        "subject": "Hello",
+    }
+    with pytest.raises(ValueError, match="read as it is written"):
+        compose(Letter(**{**values, "body": "Hi.\n", **parts}), identifier="<1@firm.example>", date=NOW)
+
+
+# Pieces out of which headers, encoded words, addresses and parts of a message are made.
+_PIECES = st.sampled_from(
+    ["=?", "?=", "=?utf-8?q?", "=?utf-8?b?", "=0d=0a", "=3a", "\r\n", "\n", "\n\n", "Bcc: ", "--", "eve@evil.example", ",", "<",
+     ">", '"', "(", ")", ":", ";", "\\", ".", "@", "=", "?", "_", " ", "  ", "\t", "é", "\u20ac", "x" * 90, "Content-Type: text/html"]
+)  # fmt: skip
+_HOSTILE = st.lists(_PIECES | st.text(max_size=5), max_size=12).map("".join)
+
+
+@settings(max_examples=500)
+@given(subject=_HOSTILE, body=_HOSTILE, local=_HOSTILE, copy=_HOSTILE)
+def test_a_hostile_letter_is_refused_or_read_as_it_was_shown(subject: str, body: str, local: str, copy: str) -> None:
+    to, cc = [f"{local}@firm.example"], [f"{copy}@firm.example"]
+    for parts in ({"to": to}, {"cc": cc}, {"subject": subject}, {"body": body}, {"subject": subject, "body": body}):
+        try:
+            mail = written(**parts)
+        except ValueError:
+            continue
+        read = message_from_bytes(compose(mail, identifier="<1@firm.example>", date=NOW).as_bytes(), policy=SMTP)
+        assert [one.addr_spec for one in read["To"].addresses] == list(mail.to)
+        assert [one.addr_spec for one in read["Cc"].addresses] == list(mail.cc) if mail.cc else read["Cc"] is None
+        assert (str(read["From"]), str(read["Subject"])) == ("agent@firm.example", mail.subject)
+        assert read.get_content().replace("\r\n", "\n").rstrip("\n") == mail.body.rstrip("\n")
+        assert set(read.keys()) - {"Cc"} == {
+            "From", "To", "Subject", "Date", "Message-ID", "Content-Type", "Content-Transfer-Encoding", "MIME-Version"
+        }  # fmt: skip
+
+
+@given(st.text(st.sampled_from("abc é€😀-:,.?!()\"'"), min_size=1, max_size=200))
+def test_an_ordinary_subject_is_taken(subject: str) -> None:
+    if subject.strip():
+        assert written(subject=subject).subject == subject.strip()
 
 
 def test_one_key_has_one_message_id() -> None:

@@ -11,7 +11,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
@@ -21,6 +22,9 @@ from urllib.parse import urlsplit
 MOST_RECIPIENTS = 20
 MOST_SUBJECT = 200
 MOST_BODY = 50_000
+# How an encoded word begins: the email package, and every mail program, decodes it in a header, line breaks included.
+_ENCODED = "=?"
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 # No %, ! or quotes: mail servers may read them as the way to another domain.
 _LOCAL = re.compile(r"[A-Za-z0-9#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9#$&'*+/=?^_`{|}~-]+)*")
@@ -103,6 +107,8 @@ def letter(*, sender: str, to: Iterable[str], cc: Iterable[str] = (), subject: s
         raise ValueError(f"to and cc name {len(made.recipients)} addresses; the most is {MOST_RECIPIENTS}")
     if len(made.body) > MOST_BODY:
         raise ValueError(f"body has {len(made.body):,} characters; the most is {MOST_BODY:,}")
+    # What cannot be sent as it is shown is refused before anybody is asked about it.
+    compose(made, identifier=message_id("", sender), date=_SOME_DAY)
     return made
 
 
@@ -110,7 +116,7 @@ def address(text: str) -> str:
     """A plain address with its domain in lower case ASCII. Raises `ValueError`."""
     local, _, domain = text.strip().rpartition("@")
     ascii_domain = _ascii(domain)
-    if len(local) > 64 or not _LOCAL.fullmatch(local) or not ascii_domain:
+    if len(local) > 64 or not _LOCAL.fullmatch(local) or _ENCODED in local or not ascii_domain:
         raise ValueError(f"{text[:100]!r} is not a plain address: write it as name@example.com, without a display name")
     return f"{local}@{ascii_domain}"
 
@@ -154,7 +160,10 @@ def message_id(key: str, sender: str) -> str:
 
 
 def compose(mail: Letter, *, identifier: str, date: datetime) -> EmailMessage:
-    """The message as it is sent: the same bytes for the same letter, identifier and date."""
+    """The message as it is sent: the same bytes for the same letter, identifier and date.
+
+    Raises `ValueError` when somebody who reads these bytes would read another letter.
+    """
     message = EmailMessage(policy=SMTP)
     message["From"] = mail.sender
     message["To"] = ", ".join(mail.to)
@@ -165,7 +174,33 @@ def compose(mail: Letter, *, identifier: str, date: datetime) -> EmailMessage:
     message["Message-ID"] = identifier
     plain = mail.body.isascii() and all(len(line) < 900 for line in mail.body.split("\n"))
     message.set_content(mail.body, cte="7bit" if plain else "quoted-printable")
+    if _read(message.as_bytes()) != _wanted(mail, identifier):
+        raise ValueError("the mail would not be read as it is written: use plainer words in subject and addresses")
     return message
+
+
+def _wanted(mail: Letter, identifier: str) -> dict[str, object]:
+    """What `_read` must find in the bytes of `mail`."""
+    return {
+        "from": [mail.sender], "to": list(mail.to), **({"cc": list(mail.cc)} if mail.cc else {}),
+        "subject": mail.subject, "message-id": identifier, "content-type": "text/plain",
+        "body": mail.body.removesuffix("\n"), "headers": (9 if mail.cc else 8),
+    }  # fmt: skip
+
+
+def _read(message: bytes) -> dict[str, object]:
+    """A mail as its recipient's program decodes it: every header, and the body."""
+    read = message_from_bytes(message, policy=SMTP)
+    found: dict[str, object] = {"headers": len(read.keys()), "content-type": read.get_content_type()}
+    for name, value in read.items():
+        key = name.lower()
+        if key in {"from", "to", "cc"}:
+            found[key] = [str(one) for one in value.addresses]
+        elif key not in {"date", "content-type", "content-transfer-encoding", "mime-version"}:
+            found[key] = str(value)
+    if found["content-type"] == "text/plain":
+        found["body"] = read.get_content().replace("\r\n", "\n").removesuffix("\n")
+    return found
 
 
 def _ascii(domain: str) -> str:
@@ -181,6 +216,8 @@ def _line(subject: str) -> str:
     text = _text(subject, "subject").strip()
     if not text or len(text) > MOST_SUBJECT or "\n" in text or "\t" in text:
         raise ValueError(f"subject must be one line of 1 to {MOST_SUBJECT} characters")
+    if _ENCODED in text:
+        raise ValueError(f"subject holds {_ENCODED!r}, which mail programs decode: leave it out")
     return text
 
 
