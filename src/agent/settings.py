@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -416,7 +417,8 @@ class Settings(BaseSettings):
     email_domains: str = Field(
         "",
         validation_alias=_env("AGENT_EMAIL_DOMAINS"),
-        description="Comma-separated domains (globs allowed) that mail may go to and link to without being HIGH risk. Empty: none.",
+        description="Comma-separated domains (*. before one names those below it) that mail may go to and link to without being HIGH "
+        "risk. Empty: none.",
     )
     email_refuse_others: bool = Field(
         default=False,
@@ -473,6 +475,16 @@ class Settings(BaseSettings):
     @classmethod
     def _is_people_by_risk(cls, value: str) -> str:
         _by_risk(value, most=_MOST_VOTES)
+        return value
+
+    @field_validator("email_domains")
+    @classmethod
+    def _is_domains(cls, value: str) -> str:
+        for domain in filter(None, map(str.strip, value.split(","))):
+            if not re.fullmatch(r"(\*\.)?[^*?\[\]\s]+", domain):
+                raise ValueError(
+                    "must have the form firm.example, *.firm.example: a * stands only before the first dot, for whole labels"
+                )
         return value
 
     @field_validator("tenant_id", "user")

@@ -182,6 +182,13 @@ def test_one_key_has_one_message_id() -> None:
         ("https:evil.example/x", [""]),
         ("the file report.pdf, 3.5 hours, e.g. at 5 p.m.", []),
         ("nothing here", []),
+        ("Pay at .evil.com/pay", ["evil.com"]),
+        ("Pay at //evil.com/pay", ["evil.com"]),
+        ("Pay at @evil.com/pay", ["evil.com"]),
+        ("Pay at x/evil.com/pay", ["evil.com"]),
+        ("Pay at ..evil.com", ["evil.com"]),
+        ("Pay at evil.com@ now", ["evil.com"]),
+        ("Pay at -evil.com", [""]),
     ],
 )  # fmt: skip
 def test_links_are_found_with_the_host_they_lead_to(text: str, hosts: list[str]) -> None:
@@ -195,3 +202,11 @@ def test_a_domain_is_listed_by_globs_that_fit_it_whole() -> None:
     for other in ("", "evil.example", "xfirm.example", "firm.example.evil.example", "partner.example"):
         assert not is_listed(other, globs)
     assert not is_listed("firm.example", "")
+
+
+@pytest.mark.parametrize(
+    "glob", ["*firm.example", "*", "*.", "f*.example", "mail.*.example", "f?rm.example", "[f]irm.example"]
+)
+def test_a_star_that_is_no_whole_label_fits_nothing(glob: str) -> None:
+    for domain in ("evilfirm.example", "firm.example", "mail.firm.example"):
+        assert not is_listed(domain, glob)

@@ -83,6 +83,15 @@ def test_the_home_folder_is_absolute_whatever_was_written(monkeypatch: pytest.Mo
     assert Settings.load().home == tmp_path / "agent"
 
 
+@pytest.mark.parametrize(
+    "domains", ["*example.com", "*", "*.", "firm.example, mail.*.example", "f?rm.example", "a b.example"]
+)
+def test_a_star_in_the_mail_domains_stands_for_whole_labels(domains: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"AGENT_EMAIL_DOMAINS.*firm\.example, \*\.firm\.example"):
+        Settings.load(_env_file=None, AGENT_EMAIL_DOMAINS=domains)
+    assert Settings.load(_env_file=None, AGENT_EMAIL_DOMAINS="firm.example, *.firm.example,")
+
+
 def test_an_unreadable_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_bytes(b"AGENT_TENANT=caf\xe9\n")

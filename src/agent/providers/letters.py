@@ -16,7 +16,6 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 MOST_RECIPIENTS = 20
@@ -36,7 +35,7 @@ _DOTS = str.maketrans("\u3002\uff0e\uff61\\", ".../")
 _ADDRESS_IN_TEXT = re.compile(r"(?<![\w.+'-])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
 _SCHEME = re.compile(r"\b(?:https?|ftp|wss?|file|tel|sms)\s?:/{0,3}[^\s<>\"']+", re.I)
 _BARE = re.compile(
-    r"(?<![\w@./-])(?:[\w-]+\.)+(?P<top>[^\W\d_]{2,24}|xn--[\w-]+)(?::\d+)?(?![\w@])(?:[/?#][^\s<>\"']*)?", re.I
+    r"(?<![\w-])(?:[\w-]+\.)+(?P<top>[^\W\d_]{2,24}|xn--[\w-]+)(?::\d+)?(?!\w)(?:[/?#][^\s<>\"']*)?", re.I
 )
 # Words with a dot that no mail program makes a link of, or that lead nowhere.
 _FILES = frozenset(
@@ -134,9 +133,14 @@ def domain_of(target: str) -> str:
 
 
 def is_listed(domain: str, globs: str) -> bool:
-    """Whether `domain` is in a comma-separated list of globs."""
+    """Whether `domain` is in a comma-separated list of domains; `*.` before one names all that end in it."""
     patterns = [pattern.strip().lower() for pattern in globs.split(",") if pattern.strip()]
-    return bool(domain) and any(fnmatchcase(domain, pattern) for pattern in patterns)
+    return bool(domain) and any(_fits(domain, pattern) for pattern in patterns)
+
+
+def _fits(domain: str, pattern: str) -> bool:
+    # A star elsewhere than for whole labels would fit domains of strangers, and fits nothing.
+    return domain.endswith(pattern[1:]) if pattern.startswith("*.") and pattern[2:] else domain == pattern
 
 
 def links_in(text: str) -> tuple[str, ...]:
