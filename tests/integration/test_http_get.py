@@ -63,6 +63,8 @@ def test_what_is_no_host_is_not_taken(host: str) -> None:
         ("192.168.1.1", False), ("169.254.169.254", False), ("100.64.0.1", False), ("0.0.0.0", False), ("224.0.0.1", False),
         ("::1", False), ("fe80::1", False), ("fe80::1%eth0", False), ("fc00::1", False), ("::ffff:127.0.0.1", False),
         ("::ffff:10.0.0.1", False), ("2002:7f00:1::", False), ("::", False), ("localhost", False),
+        ("64:ff9b::7f00:1", False), ("64:ff9b::a9fe:a9fe", False), ("64:ff9b::5db8:d822", True), ("64:ff9b:1::5db8:d822", False),
+        ("::7f00:1", False), ("::5db8:d822", False), ("::ffff:0:7f00:1", False), ("fec0::1", False),
     ],
 )  # fmt: skip
 def test_only_addresses_of_the_open_internet_are_public(address: str, public: bool) -> None:

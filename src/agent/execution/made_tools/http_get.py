@@ -23,6 +23,9 @@ from agent.types import CallKey, ToolResult
 _SECONDS = 10.0
 _MOST_BYTES = 1_000_000
 _MOST_REDIRECTS = 3
+# IPv6 addresses that gateways take for IPv4 ones (RFC 6052), and those that lead to an own network and are yet called global.
+_GATEWAY = ipaddress.IPv6Network("64:ff9b::/96")
+_INWARD = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96", "fec0::/10")))
 _HOST = re.compile(r"(private:)?([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[1-9][0-9]{0,4})?")
 
 
@@ -109,9 +112,14 @@ def is_public(address: str) -> bool:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
-    if inner is not None:
-        return is_public(str(inner))
+    if isinstance(parsed, ipaddress.IPv6Address):
+        inner = parsed.ipv4_mapped or parsed.sixtofour
+        if parsed in _GATEWAY:
+            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+        if any(parsed in network for network in _INWARD):
+            return False
     return parsed.is_global and not parsed.is_multicast
 
 
