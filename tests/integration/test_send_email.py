@@ -205,6 +205,24 @@ async def test_a_mail_is_not_sent_another_way_than_was_approved(outbox: Runtime,
     assert files(outbox) == []
 
 
+async def test_settings_that_became_stricter_stop_an_approved_mail(outbox: Runtime) -> None:
+    approval = await approved()
+    strict = with_settings(outbox, email_domains="partner.example", email_refuse_others=True)
+    result = await safe_executor.run_approved(approval.id, runtime=strict)
+    assert result["status"] == "failed", result
+    assert "AGENT_EMAIL_DOMAINS does not name firm.example" in result["error"]
+    assert files(outbox) == []
+
+
+async def test_an_encoded_word_goes_back_to_the_model(outbox: Runtime) -> None:
+    listed = with_settings(outbox, email_domains="firm.example")
+    hidden = "=?utf-8?q?x=0d=0aBcc=3a_e=40evil=2ecom?="
+    for more in ({"subject": hidden}, {"to": ["=?utf-8?q?x=2C_e=40evil=2Ecom=2C?=@firm.example"]}):
+        result = await safe_executor.execute("send_email", {**MAIL, **more}, wait=False, runtime=listed)
+        assert result["status"] == "refused", result
+    assert files(outbox) == []
+
+
 async def test_domains_outside_the_list_can_be_refused(outbox: Runtime) -> None:
     strict = with_settings(outbox, email_domains="firm.example", email_refuse_others=True)
     for more in ({"to": ["eve@evil.example"]}, {"body": "see https://evil.example/x"}, {"subject": "evil.example"}):

@@ -65,6 +65,7 @@ async def carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolRe
     mail = _letter(approval.arguments, route.sender)
     if _rendered(mail) != shown["text"]:
         raise ActionRefused("Not sent: the mail would be another one than was approved. Ask again.")
+    _check_still_allowed(mail, runtime)
     identifier = message_id(key, mail.sender)
     message = compose(mail, identifier=identifier, date=approval.created_at)
     delivery = await deliver(message, mail.recipients, settings=runtime.settings)
@@ -106,6 +107,14 @@ def _unlisted(mail: Letter, domains: str) -> dict[str, str]:
     """Addresses and links whose domain is not pre-approved, with that domain."""
     hosts = {target: domain_of(target) for target in (*mail.recipients, *mail.links)}
     return {target: host or "not certain" for target, host in hosts.items() if not is_listed(host, domains)}
+
+
+def _check_still_allowed(mail: Letter, runtime: Runtime) -> None:
+    """The operator may have become stricter since the mail was approved. Raises `ActionRefused`."""
+    unlisted = _unlisted(mail, runtime.settings.email_domains)
+    if unlisted and runtime.settings.email_refuse_others:
+        names = ", ".join(sorted(set(unlisted.values())))
+        raise ActionRefused(f"Not sent: AGENT_EMAIL_DOMAINS does not name {names}.")
 
 
 def _warnings(unlisted: dict[str, str]) -> list[str]:
