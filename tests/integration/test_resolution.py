@@ -230,3 +230,42 @@ async def test_an_explained_query_is_resolved_and_an_explained_write_asks(changi
     assert (await assessed("EXPLAIN (ANALYZE, BUFFERS) SELECT id FROM t")).verdict == "run"
     assert (await assessed("EXPLAIN SELECT bad_int(1)")).verdict == "ask"
     assert (await assessed("EXPLAIN UPDATE t SET n = 1")).verdict == "ask"
+
+
+@pytest.mark.parametrize(
+    ("change", "sql", "reason"),
+    [
+        (
+            "create operator public.!! (rightarg = text, function = current_setting)",
+            "SELECT !! 'app.jwt_secret'",
+            "operator:public.!!",
+        ),
+        (
+            "create function public.worse_order(a text, b text) returns int language sql immutable as 'select 0';"
+            " create operator class public.worse_ops for type text using btree as operator 1 <, operator 2 <=,"
+            " operator 3 =, operator 4 >=, operator 5 >, function 1 public.worse_order(text, text);"
+            " create type public.words as range (subtype = varchar, subtype_opclass = public.worse_ops)",
+            "SELECT '[a,b]'::words",
+            "type:worse_order(text,text)",
+        ),
+    ],
+)
+async def test_code_that_is_reached_without_its_name_asks(
+    changing: Runtime, change: str, sql: str, reason: str
+) -> None:
+    with admin(changing) as conn:
+        conn.execute(change)
+    found = await assessed(sql)
+    assert found.verdict == "ask"
+    assert reason in found.reasons
+
+
+async def test_a_write_with_a_range_of_a_users_order_is_not_low(changing: Runtime) -> None:
+    with admin(changing) as conn:
+        conn.execute(
+            "create function public.worse_order(a text, b text) returns int language sql immutable as 'select 0';"
+            " create operator class public.worse_ops for type text using btree as operator 1 <, operator 2 <=,"
+            " operator 3 =, operator 4 >=, operator 5 >, function 1 public.worse_order(text, text);"
+            " create type public.words as range (subtype = varchar, subtype_opclass = public.worse_ops)"
+        )
+    assert (await assessed("UPDATE t SET code = '[a,b]'::words::text WHERE id = 1")).risk != "LOW"

@@ -301,11 +301,12 @@ class _Search:
         if row["what"] == "function":
             functions |= {called for _, tree in trees for called in tree.functions - self.known}
             operators |= {used for _, tree in trees for used in tree.operators}
+            functions -= {number}
         else:
             self.inner += [Inner(what=kind, of=name, relation=0, tree=tree) for kind, tree in trees]
             for _, tree in trees:
                 self.add(tree)
-        self.code[row["what"], number] = _code(row, frozenset(functions - {number}), frozenset(operators))
+        self.code[row["what"], number] = _code(row, frozenset(functions), frozenset(operators))
         if row["extension"] not in allowed.EXTENSION_FUNCTIONS:
             self.pending["functions"] |= {part for part in functions if part >= FIRST_USER_OBJECT}
             self.pending["types"] |= set(detail.get("types") or ())

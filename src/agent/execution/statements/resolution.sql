@@ -20,6 +20,7 @@ SELECT concat_ws(' ',
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_amop WHERE oid >= 16384),
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_amproc WHERE oid >= 16384),
   (SELECT sum(hash_record_extended(ROW (rngtypid, xmin), %(seed)s)) FROM pg_range WHERE rngtypid >= 16384),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_opclass WHERE oid >= 16384),
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'),
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_am WHERE oid >= 16384),
   (SELECT sum(hash_record_extended(ROW (classid, objid, refobjid, xmin), %(seed)s)) FROM pg_depend
@@ -165,7 +166,10 @@ UNION ALL
 SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, e.extname,
        jsonb_build_object('functions', ARRAY[s.amproc::oid::bigint]), NULL, NULL
   FROM pg_amproc s LEFT JOIN extension e ON e.classid = 'pg_proc'::regclass AND e.objid = s.amproc::oid
- WHERE s.oid >= 16384 AND (s.amproclefttype = ANY (%(types)s::oid[]) OR s.amprocrighttype = ANY (%(types)s::oid[]))
+ WHERE s.oid >= 16384 AND (s.amproclefttype = ANY (%(types)s::oid[]) OR s.amprocrighttype = ANY (%(types)s::oid[])
+                           -- a range compares by the operator class that it names, which may be of another type
+                           OR s.amprocfamily IN (SELECT o.opcfamily FROM pg_range r JOIN pg_opclass o ON o.oid = r.rngsubopc
+                                                  WHERE r.rngtypid = ANY (%(types)s::oid[]) OR r.rngmultitypid = ANY (%(types)s::oid[])))
 
 -- registered_functions: the hashes of those of these functions that a human registered
 SELECT function_id, body_hash FROM agents.trusted_functions

@@ -129,7 +129,9 @@ class _Judge:
             if what == "type" and code.kind == "b" and code.functions and code.name.name not in allowed.EXTENSION_TYPES:
                 yield f"type:{code.name}"
             return
-        if any(list(self._of_function(number, policy=False)) for number in code.functions):
+        # A system function counts as harmless only where its call can be seen, with its arguments: current_setting, say.
+        hidden = not self._any_function and any(number < FIRST_USER_OBJECT for number in code.functions)
+        if hidden or any(list(self._of_function(number, policy=False)) for number in code.functions):
             yield f"{'type' if what == 'support' else what}:{code.name}"
 
     def _of_function(self, number: int, *, policy: bool) -> Iterator[str]:
