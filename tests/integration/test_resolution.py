@@ -37,6 +37,14 @@ create function public.outer_good(x int) returns int language plpgsql immutable 
 create table public.log (n int);
 """
 
+# A range over one type that is ordered by a user's operator class for another.
+WORSE_RANGE = (
+    "create function public.worse_order(a text, b text) returns int language sql immutable as 'select 0';"
+    " create operator class public.worse_ops for type text using btree as operator 1 <, operator 2 <=,"
+    " operator 3 =, operator 4 >=, operator 5 >, function 1 public.worse_order(text, text);"
+    " create type public.words as range (subtype = varchar, subtype_opclass = public.worse_ops)"
+)
+
 # A statement that is a read, and a change after which it is none.
 CHANGES = [
     ("SELECT round(n) FROM t", "create function public.round(t) returns int language sql as 'select 1'; create function public.round(numeric, int default 0) returns int language sql as 'select 1'", False),
@@ -241,10 +249,7 @@ async def test_an_explained_query_is_resolved_and_an_explained_write_asks(changi
             "operator:public.!!",
         ),
         (
-            "create function public.worse_order(a text, b text) returns int language sql immutable as 'select 0';"
-            " create operator class public.worse_ops for type text using btree as operator 1 <, operator 2 <=,"
-            " operator 3 =, operator 4 >=, operator 5 >, function 1 public.worse_order(text, text);"
-            " create type public.words as range (subtype = varchar, subtype_opclass = public.worse_ops)",
+            WORSE_RANGE,
             "SELECT '[a,b]'::words",
             "type:worse_order(text,text)",
         ),
@@ -262,10 +267,49 @@ async def test_code_that_is_reached_without_its_name_asks(
 
 async def test_a_write_with_a_range_of_a_users_order_is_not_low(changing: Runtime) -> None:
     with admin(changing) as conn:
-        conn.execute(
-            "create function public.worse_order(a text, b text) returns int language sql immutable as 'select 0';"
-            " create operator class public.worse_ops for type text using btree as operator 1 <, operator 2 <=,"
-            " operator 3 =, operator 4 >=, operator 5 >, function 1 public.worse_order(text, text);"
-            " create type public.words as range (subtype = varchar, subtype_opclass = public.worse_ops)"
-        )
+        conn.execute(WORSE_RANGE)
     assert (await assessed("UPDATE t SET code = '[a,b]'::words::text WHERE id = 1")).risk != "LOW"
+
+
+@pytest.mark.parametrize("rights", ["", "security definer"])
+async def test_an_event_trigger_does_not_run_with_an_assessment(changing: Runtime, rights: str) -> None:
+    sql = "SELECT count(*) FROM t"
+    with admin(changing) as conn:
+        conn.execute(
+            f"create function public.audited() returns event_trigger language plpgsql {rights}"
+            " as 'begin insert into public.log values (1); end';"
+            " create event trigger audit on ddl_command_end execute function public.audited()"
+        )
+        database = conn.info.dbname
+        assert (await assessed(sql)).verdict == "run"  # `agent setup` has switched them off
+        conn.execute(f"alter role agent_assessor in database {database} set event_triggers = on")
+        await changing.app.close()  # new sessions
+        found = await assessed(sql)
+        assert (found.verdict, found.reasons) == ("ask", ("unresolved:event-trigger",))
+        assert "event trigger" in found.sentence
+        conn.execute("alter event trigger audit disable")
+        assert (await assessed(sql)).verdict == "run"
+        assert conn.execute("select count(*) from public.log").fetchone() == (0,)
+
+
+async def test_policies_count_unless_the_reader_really_passes_them_by(changing: Runtime) -> None:
+    with admin(changing) as conn:
+        conn.execute("create policy more on public.r using (public.bad(id))")
+    runtime = await open_runtime(changing.settings.model_copy(update={"reader_bypass_rls": True}))
+    with use_runtime(runtime):
+        assert (await assessed("SELECT id FROM r")).verdict == "ask"
+    await runtime.close()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM information_schema.foreign_server_options", "SELECT * FROM information_schema.user_mappings",
+        "SELECT proconfig FROM pg_proc", "SELECT p FROM pg_proc p", "SELECT * FROM pg_trigger",
+        "SELECT tgargs FROM pg_trigger", "SELECT pg_get_triggerdef(1)", "SELECT pg_get_functiondef(1)",
+        "SELECT attfdwoptions FROM pg_attribute",
+    ],
+)  # fmt: skip
+async def test_what_may_hold_secrets_in_the_catalogs_asks(changing: Runtime, sql: str) -> None:
+    assert (await assessed(sql)).verdict == "ask"
+    assert (await assessed("SELECT proname FROM pg_proc")).verdict == "run"

@@ -50,6 +50,7 @@ class ServerFacts:
     read_only: bool
     login: str
     search_path: tuple[str, ...]
+    bypasses_rls: bool
 
 
 class Database:
@@ -206,14 +207,19 @@ async def _settle(conn: Connection) -> None:
     )
 
 
-async def roll_back(conn: Connection) -> None:
-    """Roll back what `conn` has begun, and keep its prepared statements, which psycopg's own way would drop."""
+async def roll_back(conn: Connection, *, unlock: bool = False) -> None:
+    """Roll back what `conn` has begun, and keep its prepared statements, which psycopg's own way would drop.
+
+    With `unlock` the session's advisory locks go too, which a rollback keeps.
+    """
     if conn.pgconn.transaction_status != TransactionStatus.IDLE and not conn.closed:
-        await conn.wait(_roll_back(conn.pgconn))
+        await conn.wait(
+            _roll_back(conn.pgconn, b"ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all()" if unlock else b"ROLLBACK")
+        )
 
 
-def _roll_back(pgconn: PGconn) -> PQGen[None]:
-    pgconn.send_query(b"ROLLBACK")
+def _roll_back(pgconn: PGconn, command: bytes) -> PQGen[None]:
+    pgconn.send_query(command)
     yield from generators.execute(pgconn)
 
 
@@ -279,7 +285,7 @@ async def _inspect(conn: Connection, login: Login, *, allow_bypass_rls: bool) ->
     identity = await _identity(conn, row)
     return ServerFacts(
         version=row["version"], database=row["database"], identity=identity, read_only=row["replica"],
-        login=row["login"], search_path=tuple(row["search_path"]),
+        login=row["login"], search_path=tuple(row["search_path"]), bypasses_rls=row["rolbypassrls"],
     )  # fmt: skip
 
 

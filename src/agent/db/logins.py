@@ -34,6 +34,12 @@ PLATFORM_SCHEMAS = (
 _NO_BYPASS = """do $$ begin if exists (select from pg_roles where rolname = 'agent_reader' and rolbypassrls) then
   alter role agent_reader nobypassrls; end if; end $$"""
 
+# Resolving a statement makes a temporary function: the application's event triggers would run each time. The setting is
+# of Postgres 17, and only a superuser may give it; without it a statement asks.
+_NO_EVENT_TRIGGERS = """do $$ begin if current_setting('event_triggers', true) is not null then
+  alter role agent_assessor set event_triggers = off; end if;
+exception when insufficient_privilege then null; end $$"""
+
 _RIGHTS: tuple[LiteralString, ...] = (
     "grant usage on schema {} to agent_assessor, agent_reader, agent_actor",
     "grant select on all tables in schema {} to agent_reader",
@@ -111,6 +117,7 @@ def setup_statements(
     return [
         *(statement for login in LOGINS for statement in _login_statements(login, secret)),
         sql.SQL("alter role agent_app set search_path = agents, agents_checkpoints, public, extensions").format(),
+        sql.SQL(_NO_EVENT_TRIGGERS).format(),
         sql.SQL("alter role agent_reader bypassrls" if bypass_rls else _NO_BYPASS).format(),
         *(statement for schema in schemas for statement in _rights(schema)),
         *actor_statements(schemas, actor_rights),

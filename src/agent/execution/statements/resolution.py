@@ -105,9 +105,10 @@ class Resolution:
 
 @dataclass(slots=True)
 class _Kept:
-    """What is known of one database as its catalogs were at `fingerprint`."""
+    """What is known of one database as its catalogs were at `fingerprint`. `watched` are those where a probe runs event triggers."""
 
     fingerprint: str = ""
+    watched: bool = False
     known: frozenset[int] = frozenset()
     resolutions: OrderedDict[tuple[str, bool], Resolution] = field(default_factory=OrderedDict)
 
@@ -133,6 +134,8 @@ async def resolve(statement: Statement, conn: Connection, *, database: Database,
         body = Tree(settings=frozenset({statement.node.name.lower()}))
     elif text is not None and (await database.facts("agent_assessor")).read_only:
         unresolved = "replica"
+    elif text is not None and kept.watched:
+        unresolved = "event-trigger"
     elif text is not None:
         runs_as = await database.facts("agent_reader" if is_read(statement) else "agent_actor")
         body, unresolved = await _probe(text, conn, runs_as, returns="SETOF record" if is_read(statement) else "void")
@@ -166,17 +169,22 @@ async def _fresh(conn: Connection, database: Database) -> _Kept:
 
     The digest is taken before anything is resolved: what changes meanwhile makes the next digest another one.
     """
-    if conn not in _prepared:
-        await _prepare(conn, database)
+    new = conn not in _prepared
+    if new:
+        # Its queries are planned once, as their plans do not depend on the values.
+        await conn.execute("SET plan_cache_mode = force_generic_plan")
     row = await (await conn.execute(_QUERIES["fingerprint"], {"seed": _SEED}, prepare=True)).fetchone()
-    fingerprint = row["fingerprint"] if row else ""
+    watched = row is None or row["watched"]
+    fingerprint = f"{row['fingerprint'] if row else ''} {watched}"
+    if new:
+        await _prepare(conn, database, watched=watched)
     kept = _kept.get(database)
     if kept is None or kept.fingerprint != fingerprint:
         cursor = await conn.execute(
             _QUERIES["system_functions"], {"names": sorted(allowed.RESOLVED_FUNCTIONS)}, prepare=True
         )
         known = frozenset([row["oid"] for row in await cursor.fetchall()])
-        kept = _kept[database] = _Kept(fingerprint=fingerprint, known=known)
+        kept = _kept[database] = _Kept(fingerprint=fingerprint, watched=watched, known=known)
     return kept
 
 
@@ -192,14 +200,12 @@ async def _all_behind(statement: Statement, body: Tree | None, conn: Connection,
     )
 
 
-async def _prepare(conn: Connection, database: Database) -> None:
-    """Make a new session quick: its queries are planned once, as their plans do not depend on the values.
+async def _prepare(conn: Connection, database: Database, *, watched: bool) -> None:
+    """Make a new session's schema for temporary objects, once: a probe that makes it and takes it back would have every plan made again.
 
-    The session's schema for temporary objects is made here once: a probe that makes it and takes it back would have every
-    plan made again.
+    Not where an event trigger would run with it.
     """
-    await conn.execute("SET plan_cache_mode = force_generic_plan")
-    if not (await database.facts("agent_assessor")).read_only:
+    if not watched and not (await database.facts("agent_assessor")).read_only:
         await conn.execute("BEGIN READ WRITE")
         await conn.execute("CREATE TEMPORARY TABLE agent_probe ()")
         await conn.execute("DROP TABLE pg_temp.agent_probe")
@@ -237,7 +243,7 @@ async def _probe(text: str, conn: Connection, runs_as: ServerFacts, *, returns: 
         return None, "not-supported"
     finally:
         with suppress(psycopg.OperationalError):
-            await roll_back(conn)
+            await roll_back(conn, unlock=True)
     if row is None or statements_in(row["tree"]) != 1:
         return None, "several"
     return (read_tree(row["tree"]), "") if row["alike"] else (None, "schema")

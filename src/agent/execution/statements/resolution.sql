@@ -24,7 +24,15 @@ SELECT concat_ws(' ',
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'),
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_am WHERE oid >= 16384),
   (SELECT sum(hash_record_extended(ROW (classid, objid, refobjid, xmin), %(seed)s)) FROM pg_depend
-    WHERE refclassid = 'pg_extension'::regclass)) AS fingerprint
+    WHERE refclassid = 'pg_extension'::regclass)) AS fingerprint,
+  -- whether event triggers would run with a probe; those that Supabase makes leave temporary objects alone
+  coalesce(current_setting('event_triggers', true), 'on') = 'on' AND EXISTS (
+    SELECT FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
+     WHERE e.evtenabled <> 'D' AND e.evtevent <> 'login'
+       AND (e.evttags IS NULL OR e.evttags && ARRAY['CREATE FUNCTION', 'CREATE TABLE', 'DROP TABLE'])
+       AND NOT (p.pronamespace = to_regnamespace('extensions') AND p.proname IN ('pgrst_ddl_watch', 'pgrst_drop_watch')
+                AND p.proowner = to_regrole('supabase_admin')
+                AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.proowner AND r.rolsuper))) AS watched
 
 -- system_functions: which functions of the server itself are known to be harmless, by their numbers
 SELECT oid::bigint FROM pg_proc

@@ -106,9 +106,19 @@ class _Judge:
             yield from self._of_function(number, policy=policy)
         if not policy and not tree.settings <= allowed.SHOWN_SETTINGS:
             yield f"function:{allowed.SETTING_FUNCTION}"
+        yield from self._secret_columns(tree)
         for number in sorted(tree.operators):
             if number >= FIRST_USER_OBJECT and ("operator", number) not in self._resolution.code:
                 yield f"operator:{number}"
+
+    def _secret_columns(self, tree: Tree) -> Iterator[str]:
+        for number, column in sorted(tree.columns):
+            relation = self._resolution.relations.get(number)
+            if number >= FIRST_USER_OBJECT or relation is None or relation.name.schema != "pg_catalog":
+                continue
+            secret = allowed.SECRET_COLUMNS.get(relation.name.name, frozenset())
+            if secret and (column == 0 or relation.numbers.get(column) in secret):
+                yield f"catalog:{relation.name}"
 
     def of_relation(self, relation: Relation) -> Iterator[str]:
         # A foreign table reads outside of this database, some wrappers by running a program.
@@ -119,6 +129,8 @@ class _Judge:
         yield from (f"relation:method {method}:{relation.name}" for method in relation.methods)
         open_catalogs = allowed.CATALOGS | allowed.VALUE_CATALOGS
         if relation.name.schema in {"pg_catalog", "pg_toast"} and relation.name.name not in open_catalogs:
+            yield f"catalog:{relation.name}"
+        if relation.name.schema == "information_schema" and relation.name.name not in allowed.INFORMATION_VIEWS:
             yield f"catalog:{relation.name}"
         for trigger, function in relation.triggers:
             for problem in self._of_function(function, policy=False):

@@ -79,7 +79,7 @@ FUNCTIONS = _words("""
   current_catalog current_database current_schema current_schemas current_user pg_typeof session_user version
 
   col_description format_type obj_description pg_get_constraintdef pg_get_expr pg_get_indexdef pg_get_viewdef
-  pg_get_functiondef pg_get_function_arguments pg_get_function_result pg_get_serial_sequence pg_get_triggerdef
+  pg_get_function_arguments pg_get_function_result pg_get_serial_sequence
   pg_get_userbyid pg_get_partkeydef pg_column_size pg_collation_for pg_database_size pg_indexes_size pg_relation_size
   pg_size_bytes pg_size_pretty pg_table_is_visible pg_table_size pg_total_relation_size to_regclass to_regnamespace
   to_regtype has_table_privilege has_column_privilege has_schema_privilege
@@ -157,6 +157,25 @@ CATALOGS = _words("""
   pg_partitioned_table pg_policies pg_policy pg_proc pg_range pg_rewrite pg_sequence pg_sequences pg_tables pg_trigger
   pg_type pg_views pg_stat_user_tables pg_stat_user_indexes pg_stat_all_tables pg_stat_all_indexes pg_statio_user_tables
   pg_timezone_names pg_ts_config pg_statistic_ext pg_stat_database pg_available_extensions
+""")
+
+# Columns of these that hold settings of functions, arguments of triggers and options of foreign tables: often secrets.
+SECRET_COLUMNS = {
+    "pg_proc": frozenset({"proconfig"}),
+    "pg_trigger": frozenset({"tgargs"}),
+    "pg_attribute": frozenset({"attfdwoptions"}),
+}
+
+# Views of the information_schema; those of options and of user mappings are not among them.
+INFORMATION_VIEWS = _words("""
+  applicable_roles attributes character_sets check_constraint_routine_usage check_constraints
+  collation_character_set_applicability collations column_column_usage column_domain_usage column_privileges
+  column_udt_usage columns constraint_column_usage constraint_table_usage data_type_privileges domain_constraints
+  domain_udt_usage domains element_types enabled_roles information_schema_catalog_name key_column_usage parameters
+  referential_constraints role_column_grants role_routine_grants role_table_grants role_udt_grants role_usage_grants
+  routine_column_usage routine_privileges routine_routine_usage routine_sequence_usage routine_table_usage routines
+  schemata sequences table_constraints table_privileges tables triggered_update_columns triggers
+  udt_privileges usage_privileges user_defined_types view_column_usage view_routine_usage view_table_usage views
 """)
 
 # Statistics hold values of the columns themselves: readable, but not while some columns are denied.

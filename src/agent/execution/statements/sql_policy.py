@@ -214,7 +214,11 @@ def _name_problems(statement: Statement, registered: frozenset[Name], *, any_fun
 
 
 def _catalog_problems(name: Name) -> Iterator[str]:
-    if name.schema == "information_schema" or name.name in allowed.CATALOGS | allowed.VALUE_CATALOGS:
+    if name.schema == "information_schema":
+        if name.name not in allowed.INFORMATION_VIEWS:
+            yield f"catalog:{name}"
+        return
+    if name.name in allowed.CATALOGS | allowed.VALUE_CATALOGS:
         return
     if name.schema.startswith("pg_") or (not name.schema and name.name.startswith("pg_")):
         yield f"catalog:{name}"
@@ -275,6 +279,7 @@ _UNRESOLVED = {
     "unresolved:replica": "The database is a read replica, where what the statement does cannot be resolved.",
     "unresolved:not-supported": "The server cannot resolve what the statement does before it runs.",
     "unresolved:schema": "agent_assessor may not look into every schema that the agent's other logins may; an operator runs `agent setup`.",
+    "unresolved:event-trigger": "An event trigger of the application would run while the server resolves what the statement does, so it was not asked.",
     "unresolved:several": "The server reads it as more than one statement.",
     "unresolved:kind": "The server cannot resolve what the statement does before it runs.",
 }
