@@ -174,7 +174,8 @@ UNION ALL
 SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, e.extname,
        jsonb_build_object('functions', ARRAY[s.amproc::oid::bigint]), NULL, NULL
   FROM pg_amproc s LEFT JOIN extension e ON e.classid = 'pg_proc'::regclass AND e.objid = s.amproc::oid
- WHERE s.oid >= 16384 AND (s.amproclefttype = ANY (%(types)s::oid[]) OR s.amprocrighttype = ANY (%(types)s::oid[])
+ WHERE s.oid >= 16384 AND ((s.amproclefttype = ANY (%(types)s::oid[]) OR s.amprocrighttype = ANY (%(types)s::oid[]))
+                             AND s.amprocfamily IN (SELECT o.opcfamily FROM pg_opclass o WHERE o.opcdefault)
                            -- a range compares by the operator class that it names, which may be of another type
                            OR s.amprocfamily IN (SELECT o.opcfamily FROM pg_range r JOIN pg_opclass o ON o.oid = r.rngsubopc
                                                   WHERE r.rngtypid = ANY (%(types)s::oid[]) OR r.rngmultitypid = ANY (%(types)s::oid[])))
