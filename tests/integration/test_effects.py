@@ -156,6 +156,17 @@ async def test_a_statement_that_fails_uses_its_approval_up(bank: Runtime) -> Non
         assert conn.execute("select count(*) from accounts where id = 500").fetchone() == (0,)
 
 
+async def test_a_trigger_that_speaks_as_the_log_does_fails_the_statement(bank: Runtime) -> None:
+    approval = await approved("UPDATE accounts SET balance = 0 WHERE id = 3")
+    with application(bank) as conn:
+        conn.execute(
+            "create or replace function public.note() returns trigger language plpgsql as $$ begin raise exception 'no' using"
+            " errcode = 'unique_violation', schema = 'agents', table = 'agent_execution_log',"
+            " constraint = 'agent_execution_log_approval'; end $$"
+        )
+    assert (await safe_executor.run_approved(approval))["status"] == "failed"
+
+
 async def test_other_rows_than_previewed_abort_the_effect(bank: Runtime) -> None:
     approval = await approved("UPDATE accounts SET balance = 0 WHERE name LIKE 'account 1%' AND balance > 99")
     with application(bank) as conn:

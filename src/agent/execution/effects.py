@@ -292,7 +292,9 @@ async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> 
         except _TRANSIENT as error:
             failed = failure(error, seconds)
         except psycopg.Error as error:
-            if _is_second_execution(error):
+            # Code of the application can raise the very same error: only the row itself says that somebody was first.
+            second = shared and _is_second_execution(error)
+            if second and await recorded(claim.approval.id, runtime=claim.runtime) is not None:
                 raise _ClaimLost from error
             operator = statement_failure(error)
             if operator is not None:
