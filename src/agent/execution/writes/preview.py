@@ -18,6 +18,7 @@ from agent.execution.sessions import failure
 from agent.execution.statements.sql_kinds import refuses_transaction
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Change, Effect, Outcome
+from agent.execution.writes.numbers import takes_many_numbers
 from agent.execution.writes.personal import personal_columns, personal_literals
 from agent.execution.writes.rights import what_is_missing
 from agent.execution.writes.trying import Run, TableEffect, Tried, bound_as_a_whole, tried
@@ -33,6 +34,18 @@ _UNTRIED = (
     "It was not tried: it runs outside of any transaction, so there is no taking it back. Should it break off, it may leave "
     "an invalid index behind, which is then named."
 )
+_UNKNOWN_CODE = (
+    "It was not tried: it runs what is not known to be harmless, and what that does outside of the transaction or to a"
+    " sequence could not be taken back."
+)
+_MANY_NUMBERS = "It was not tried: it may make many rows that take numbers from a sequence, which are not given back."
+_TABLES_CODE = (
+    "Code of the application's own ran in the try (triggers, rules, checks): what it does outside of the transaction or to a"
+    " sequence was not taken back."
+)
+# Reasons for what the statement itself runs. What comes with a table's rows (its triggers, checks, ...) is run in a try.
+_OWN_CODE = ("function:", "operator:", "cast:", "type:", "domain:", "view:", "relation:", "unresolved:", "depth:")
+_CODE_OF_TABLES = ("trigger:", "rule:", "check:", "policy:", "index:", "column:", "statistics:", "partition:")
 _DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
 
 
@@ -96,8 +109,12 @@ async def preview(statement: Statement, assessment: Assessment, *, runtime: Runt
         return _preview(statement, assessment, missing=["Functions are not run for a preview: they may act outside."])
     if refuses_transaction(statement):
         return _preview(statement, assessment, missing=[_UNTRIED])
+    if runs_unknown_code(statement, assessment):
+        return _preview(statement, assessment, missing=[_UNKNOWN_CODE])
     version = (await runtime.app.facts("agent_actor")).version
     try:
+        if await takes_many_numbers(statement, runtime=runtime):
+            return _preview(statement, assessment, missing=[_MANY_NUMBERS])
         found = await tried(statement, version=version, runtime=runtime)
     except psycopg.errors.InsufficientPrivilege as error:
         # Asked all the same: whoever approves may also be who grants the right.
@@ -105,7 +122,20 @@ async def preview(statement: Statement, assessment: Assessment, *, runtime: Runt
         return _preview(statement, assessment, missing=[told])
     except psycopg.Error as error:
         raise failure(error, runtime.settings.statement_timeout) from error
-    return _preview(statement, assessment, found, missing=_missing(statement, found))
+    missing = _missing(statement, found)
+    if any(reason.startswith(_CODE_OF_TABLES) for reason in assessment.reasons):
+        missing.append(_TABLES_CODE)
+    return _preview(statement, assessment, found, missing=missing)
+
+
+def runs_unknown_code(statement: Statement, assessment: Assessment) -> bool:
+    """Whether a statement itself runs what is not known to be harmless, so that no trial of it is harmless either.
+
+    The server does not resolve what a CREATE TABLE AS runs before it does.
+    """
+    if statement.kind == "CreateTableAsStmt":
+        return True
+    return any(reason.startswith(_OWN_CODE) for reason in assessment.reasons)
 
 
 def difference(shown: Mapping[str, Any], run: Run) -> str:

@@ -50,6 +50,15 @@ SELECT (SELECT json_object_agg(a.attname, pg_get_expr(d.adbin, d.adrelid))
          WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) AS triggers
   FROM pg_class c WHERE c.oid = to_regclass(concat_ws('.', quote_ident(%(schema)s::text), quote_ident(%(name)s::text)))
 
+-- takes_numbers: whether new rows of one of these tables take numbers from a sequence, or may, as it is no plain table
+SELECT EXISTS (
+  SELECT FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS t (schema, name)
+    JOIN pg_class c ON c.oid = to_regclass(concat_ws('.', quote_ident(nullif(t.schema, '')), quote_ident(t.name)))
+   WHERE c.relkind NOT IN ('r', 'p')
+      OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attidentity <> '')
+      OR EXISTS (SELECT FROM pg_attrdef d WHERE d.adrelid = c.oid AND strpos(pg_get_expr(d.adbin, d.adrelid), 'nextval(') > 0)
+) AS takes
+
 -- is_plain: whether a write that pins these columns to constants is of one row of a table on which nothing acts by itself
 WITH target AS (
   SELECT c.* FROM pg_class c WHERE c.oid = to_regclass(concat_ws('.', quote_ident(%(schema)s::text), quote_ident(%(name)s::text)))

@@ -32,6 +32,8 @@ def risk_as_tried(risk: RiskLevel, shown: Mapping[str, Any], *, many_rows: int) 
     rows = max(rows, shown["row_count"] or 0)
     if risk == "LOW" and (rows > 1 or len(shown["tables"]) > 1):
         found.append(("MEDIUM", "rows:more-than-one"))
+    if not shown.get("tried", True):
+        found.append(("HIGH", "untried"))
     if rows > many_rows:
         found.append(("HIGH", "rows:many"))
     if shown["lock"] and LOCKS.index(shown["lock"]) >= LOCKS.index(_HEAVY_LOCK):
