@@ -27,6 +27,7 @@ from agent.testing.scripted_model import call, scripted_client
 from benchmarks.races import application_database, die_at_any_round_trip, own_database, passed_on
 
 THREADS, PROCESSES = 3, 2
+_HELD = (("human_approval_queue", "claimed_until"), ("threads", "lease_until"))
 _FACTS = """
 select (select count(*) from agents.agent_execution_log where action = 'execute_sql' and status = 'succeeded') as logged,
        (select count(*) from agents.agent_execution_log e join agents.human_approval_queue q on q.id = e.approval_id
@@ -85,7 +86,8 @@ async def converse(runtime: Runtime, *, processes: int, seed: int = 7) -> Outcom
                 kills += sum(one.exitcode == -signal.SIGKILL for one in alive)
                 assert all(one.exitcode in {None, 0, -signal.SIGKILL} for one in alive), [one.exitcode for one in alive]
                 alive = [one for one in alive if one.exitcode is None]
-        _time_passes(conn)
+        for table, column in _HELD:  # now all of it: nobody is alive
+            conn.execute(f"update agents.{table} set {column} = now() - interval '1 s' where {column} > now()")
         trusting = runtime.settings.model_copy(update={"refuse": "", "ask_from": "LOW"})
         last = await open_runtime(trusting, model=_model())
         for thread in range(THREADS):
@@ -105,7 +107,7 @@ async def converse(runtime: Runtime, *, processes: int, seed: int = 7) -> Outcom
 
 def _time_passes(conn: psycopg.Connection) -> None:
     """What the dead held runs out."""
-    for table, column in (("human_approval_queue", "claimed_until"), ("threads", "lease_until")):
+    for table, column in _HELD:
         conn.execute(
             f"update agents.{table} set {column} = now() - interval '1 s' where ctid in"
             f" (select ctid from agents.{table} where {column} > now() and random() < 0.05 for update skip locked)"
