@@ -40,13 +40,13 @@ async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> 
     rows = rows_of(shown)
     if approval.risk_level == "CRITICAL":
         raise DecisionRefused(f"Approval {approval.id} is of risk CRITICAL, which is asked every time.")
-    if not approval.executable or rows is None:
-        raise DecisionRefused(
-            f"Approval {approval.id} cannot be always allowed: what it changes is not known by number."
-        )
     if code := next((reason for reason in approval.reasons if reason.startswith(_CODE)), None):
         raise DecisionRefused(
             f"Approval {approval.id} runs code that may be another one later ({code}), so it is asked every time."
+        )
+    if not approval.executable or rows is None:
+        raise DecisionRefused(
+            f"Approval {approval.id} cannot be always allowed: what it changes is not known by number."
         )
     if approval.database_id != runtime.database_id:
         raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
