@@ -11,7 +11,10 @@ import pytest
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.approval.people import people
 from agent.errors import AlreadyDecided, DecisionRefused, InvalidInput, NotFound
+from agent.execution.controls import controls
+from agent.execution.made_tools.created_tools import created_tools
 from agent.execution.safe_executor import safe_executor
+from agent.execution.statements.trusted_functions import trusted_functions
 from agent.runtime import Runtime, open_runtime, use_runtime
 
 ONE = "UPDATE clients SET notes = 'seen' WHERE id = 1"
@@ -213,3 +216,33 @@ async def test_personal_values_are_shown_to_who_may_see_them_and_to_nobody_else(
     await safe_executor.decide(number, "approve", decided_by="bo", binding=shown.binding)
     assert (await safe_executor.run_approved(number))["success"]
     assert rows(team, "select email from contacts where id = 1") == [("new.secret@example.com",)]
+
+
+@pytest.mark.parametrize("name", ["mallory", "ed"])
+async def test_who_decides_nothing_vouches_for_nothing_and_lifts_nothing_but_may_stop(team: Runtime, name: str) -> None:
+    other = team.for_tenant(team.tenant_id, user=name)
+    await controls.stop("look first", runtime=other)
+    await controls.set_read_only(True, "look first", runtime=other)
+    for attempt in (
+        trusted_functions.trust("public.set_updated_at()", runtime=other),
+        created_tools.activate("double", runtime=other),
+        created_tools.rollback("double", 1, runtime=other),
+        controls.resume(runtime=other),
+        controls.set_read_only(False, runtime=other),
+    ):
+        with pytest.raises(DecisionRefused, match="decide here"):
+            await attempt
+    state = await controls.resume(runtime=team.for_tenant(team.tenant_id, user="bo"))
+    assert (state.stopped, state.read_only, state.changed_by) == (False, True, "bo")
+
+
+async def test_an_edited_request_is_still_the_delegates(team: Runtime) -> None:
+    result = await safe_executor.execute("execute_sql", {"sql": ONE}, wait=False, actor="tester")
+    number = result["approval_id"]
+    await safe_executor.decide(number, "delegate", decided_by="bo", delegate_to="cy")
+    wider = {"sql": "UPDATE clients SET notes = 'seen' WHERE id < 9"}
+    edited = await safe_executor.decide(number, "edit", decided_by="cy", arguments=wider)
+    assert (edited.status, edited.replaces, edited.delegated_to) == ("pending", number, "cy")
+    with pytest.raises(DecisionRefused):
+        await human_approval_queue.decide(edited.id, "approve", decided_by="di")
+    assert (await human_approval_queue.decide(edited.id, "approve", decided_by="cy")).status == "approved"

@@ -210,6 +210,33 @@ async def test_what_runs_the_applications_own_code_is_asked_every_time(shop: Run
     assert (await human_approval_queue.get(approval)).status == "pending"
 
 
+CODE = """
+create function public.inner_one() returns text language sql as $$ select 'one' $$;
+create function public.too() returns trigger language plpgsql as $$ begin new.note := public.inner_one(); return new; end $$;
+create trigger too before update on public.items for each row execute function public.too();
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "create or replace function public.too() returns trigger language plpgsql as $$ begin new.note := 'x'; return new; end $$",
+        "create or replace function public.inner_one() returns text language sql as $$ select 'two' $$",
+        "create function public.more() returns trigger language plpgsql as $$ begin return new; end $$;"
+        " drop trigger too on public.items;"
+        " create trigger too before update on public.items for each row execute function public.more()",
+        "alter function public.too() security definer",
+    ],
+)
+async def test_a_permission_ends_when_the_code_behind_the_statement_is_another_one(shop: Runtime, change: str) -> None:
+    with psycopg.connect(shop.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute(CODE)
+        await granted()
+        assert (await tried(UPDATE.replace("= 1", "= 2")))["status"] == "succeeded"
+        conn.execute(change)
+        assert (await tried(UPDATE.replace("= 1", "= 3")))["status"] == "waiting"
+
+
 @pytest.mark.parametrize("ask_from", ["LOW", "HIGH"])
 async def test_only_what_was_looked_at_is_approved_without_a_human(shop: Runtime, ask_from: str) -> None:
     """Another run of the same call asks first, about other data, between this one's look and its question."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
+from agent.approval.human_approval import human_approval_queue
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster
@@ -162,3 +163,20 @@ async def test_an_approved_write_reads_denied_columns_back_to_nobody(guarded: Ru
     assert "SECRET" not in str(done)
     with psycopg.connect(guarded.settings.database_url.get_secret_value()) as conn:
         assert "SECRET" not in str(conn.execute("select result from agents.agent_execution_log").fetchall())
+
+
+async def test_what_was_approved_before_a_table_was_denied_is_not_executed(cluster: Cluster) -> None:
+    settings = cluster.database(cluster.template("deny", lambda conn: conn.execute(TABLES)))
+    before = await open_runtime(settings)
+    sql = "UPDATE payroll SET salary = 'more' WHERE id = 1 RETURNING salary"
+    asked = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False, runtime=before)
+    await human_approval_queue.decide(asked["approval_id"], "approve", runtime=before)
+    await before.close()
+    now = await open_runtime(settings.model_copy(update={"deny": DENY}))
+    for _ in range(2):  # and that is final
+        result = await safe_executor.run_approved(asked["approval_id"], runtime=now)
+        assert (result["success"], result["status"]) == (False, "refused")
+        assert "payroll" in result["error"]
+    await now.close()
+    with psycopg.connect(settings.database_url.get_secret_value()) as conn:
+        assert conn.execute("select salary from payroll").fetchone() == ("SECRET-salary",)

@@ -88,6 +88,13 @@ class People:
         async with runtime.connection() as conn:
             return (await standing_of(name or runtime.user, conn, runtime))[0]
 
+    async def decider(self, name: str | None = None, *, runtime: Runtime | None = None) -> Standing:
+        """Who `name` is, where they may say what the agent does unasked. Raises `DecisionRefused` where they may not."""
+        who = await self.standing(name, runtime=runtime)
+        if who.several and not (who.person and who.person.decides):
+            raise DecisionRefused(f"{who.name!r} has not the role of those who decide here (`agent people list`).")
+        return who
+
 
 people = People()
 

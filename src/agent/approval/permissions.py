@@ -95,9 +95,7 @@ class Permissions:
     async def revoke(self, permission_id: int, *, runtime: Runtime | None = None) -> None:
         """From now on it allows nothing. Raises `NotFound`, or `DecisionRefused` for who decides nothing here."""
         runtime = runtime or await current_runtime()
-        standing = await people.standing(runtime=runtime)
-        if standing.several and (standing.person is None or not standing.person.decides):
-            raise DecisionRefused(f"{runtime.user!r} has not the role to revoke a permission (`agent people list`).")
+        standing = await people.decider(runtime=runtime)
         values = {"tenant_id": runtime.tenant_id, "id": permission_id, "revoked_by": standing.name}
         async with runtime.connection() as conn:
             if not 0 < permission_id < 2**63:

@@ -1,9 +1,9 @@
 -- request: a question to a human; the same call asked twice finds its first row (see request_of_call)
 INSERT INTO agents.human_approval_queue
   (tenant_id, database_id, action, arguments, risk_level, reasons, summary, preview, policy_version, binding, executable,
-   requested_by, votes_needed, replaces, thread_id, turn, round, ordinal, expires_at)
+   requested_by, votes_needed, replaces, delegated_to, thread_id, turn, round, ordinal, expires_at)
 VALUES (%(tenant_id)s, %(database_id)s, %(action)s, %(arguments)s, %(risk_level)s, %(reasons)s, %(summary)s, %(preview)s,
-        %(policy_version)s, %(binding)s, %(executable)s, %(requested_by)s, %(votes_needed)s, %(replaces)s, %(thread_id)s,
+        %(policy_version)s, %(binding)s, %(executable)s, %(requested_by)s, %(votes_needed)s, %(replaces)s, %(delegated_to)s, %(thread_id)s,
         %(turn)s, %(round)s, %(ordinal)s, now() + %(timeout)s)
 ON CONFLICT (tenant_id, thread_id, turn, round, ordinal) WHERE thread_id IS NOT NULL AND status <> 'edited' DO NOTHING
 RETURNING *

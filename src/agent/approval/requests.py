@@ -66,6 +66,7 @@ def row_values(
         "binding": binding(new.action, given, policy_version=new.policy_version, preview=shown),
         "executable": new.executable, "requested_by": clean_name(requested_by or runtime.user),
         "votes_needed": settings.votes_to_approve(new.risk_level), "replaces": replaces.id if replaces else None,
+        "delegated_to": replaces.delegated_to if replaces else None,
         "timeout": timedelta(seconds=seconds), **key,
     }  # fmt: skip
 

@@ -13,6 +13,7 @@ from agent.approval.permissions import Grant, Permission, check_life, permission
 from agent.approval.records import Approval
 from agent.db import load_queries
 from agent.errors import DecisionRefused, InvalidInput
+from agent.execution.assessing import code_reached
 from agent.execution.patterns import (
     Always,
     fits_arguments,
@@ -29,7 +30,7 @@ from agent.types import RiskLevel
 
 _QUERIES = load_queries(__package__)
 _BY_STATEMENT = "execute_sql"
-# Reasons that name code of the application's own: a permission would go on when that code is replaced.
+# Reasons that name code which the statement itself calls: what it does depends on the values that it is given.
 _CODE = ("function:", "operator:", "type:", "cast:")
 
 
@@ -60,6 +61,8 @@ async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> 
         pattern = pattern_of_arguments(approval.arguments, policy=policy, always=always)
         sentence = _call(approval.action, pattern)
     pattern["reasons"] = sorted(approval.reasons)
+    if shown.get("sql"):  # of any tool that makes a statement
+        pattern["code"] = await code_reached(parse(shown["sql"], most_characters=None), runtime=runtime)
     return Grant(
         pattern=pattern, sentence=sentence, tables=tables_of(shown), most_rows=rows, seconds=always.seconds
     )  # fmt: skip
@@ -83,6 +86,8 @@ async def permission_for(
         for one in await permissions.open_for(action, user=user, runtime=runtime)
         if within(one, risk=risk, reasons=reasons, shown=shown)
     ]
+    code = await code_reached(statement, runtime=runtime) if candidates and statement else ""
+    candidates = [one for one in candidates if one.pattern.get("code", "") == code]
     if not candidates:
         return None
     if action != _BY_STATEMENT:

@@ -20,6 +20,7 @@ from agent.errors import (
     UnknownTool,
 )
 from agent.execution import effects
+from agent.execution.assessing import assess_statement
 from agent.execution.controls import controls
 from agent.execution.execution_tools import tool_named
 from agent.execution.outcomes import outcome_of
@@ -44,6 +45,8 @@ async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
         _check_database(approval, runtime)
         forbidden = _forbidden(approval, runtime)
         effect = _effect_of(approval, forbidden, runtime)
+        if row is None and forbidden is None and isinstance(effect, Statement):
+            forbidden = await _refused_by_now(approval, effect, runtime)
         outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
         return await _asked_again(approval, outcome, runtime)
     except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments, UnknownTool) as error:
@@ -100,6 +103,20 @@ def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
     else:
         return None
     return ActionRefused(f"Approval {approval.id} {why}; it is not executed. Ask again.")
+
+
+async def _refused_by_now(approval: Approval, statement: Statement, runtime: Runtime) -> ActionRefused | None:
+    """Why a statement may not be at all any more: a table that AGENT_DENY names since, say.
+
+    One that cannot be assessed any more (its table is gone) is left to fail by itself.
+    """
+    try:
+        assessment = await assess_statement(statement, runtime=runtime)
+    except ModelError:
+        return None
+    if assessment.verdict != "refuse":
+        return None
+    return ActionRefused(f"Approval {approval.id} is of what is refused now; it is not executed. {assessment.sentence}")
 
 
 def undone(approval: Approval) -> ToolResult:

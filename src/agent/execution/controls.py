@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from agent.approval.audit_sealing import seal_soon
+from agent.approval.people import people
 from agent.db import load_queries
 from agent.errors import AgentStopped
 from agent.runtime import Runtime, current_runtime
@@ -45,7 +46,8 @@ class Controls:
         return await _set(runtime, reason=reason, stopped=True)
 
     async def resume(self, *, runtime: Runtime | None = None) -> ControlState:
-        """Take back `stop`. The read-only mode stays as it is."""
+        """Take back `stop`. The read-only mode stays as it is. Raises `DecisionRefused` for who decides nothing here."""
+        await people.decider(runtime=runtime)
         return await _set(runtime, stopped=False)
 
     async def set_read_only(
@@ -55,7 +57,12 @@ class Controls:
         *,
         runtime: Runtime | None = None,
     ) -> ControlState:
-        """In read-only mode reads run and everything else is refused, approved or not."""
+        """In read-only mode reads run and everything else is refused, approved or not.
+
+        Anybody may switch it on, as anybody may stop. Raises `DecisionRefused` for who may not switch it off.
+        """
+        if not on:
+            await people.decider(runtime=runtime)
         return await _set(runtime, reason=reason, read_only=on)
 
     async def state(self, *, runtime: Runtime | None = None) -> ControlState:

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from agent.approval.audit_sealing import seal_soon
 from agent.approval.people import people
 from agent.db import load_queries
-from agent.errors import DecisionRefused, InvalidInput, NotFound
+from agent.errors import InvalidInput, NotFound
 from agent.runtime import Runtime, current_runtime
 from agent.storable import storable
 from agent.types import Assessment, CallKey, ExecutionStatus, RiskLevel, ToolResult, Verdict
@@ -119,9 +119,7 @@ class Executions:
         """
         runtime = runtime or await current_runtime()
         found = await self.get(execution_id, runtime=runtime)
-        who = await people.standing(settled_by, runtime=runtime)
-        if who.several and not (who.person and who.person.decides):
-            raise DecisionRefused(f"{who.name!r} is not one of those who decide here (`agent people list`).")
+        who = await people.decider(settled_by, runtime=runtime)
         said = f"{who.name} looked: it {'happened' if happened else 'did not happen'}."
         values = {
             "tenant_id": runtime.tenant_id, "id": found.id, "by": who.name, "status": "succeeded" if happened else "failed",

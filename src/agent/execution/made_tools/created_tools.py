@@ -17,6 +17,7 @@ import structlog
 from psycopg.types.json import Json
 
 from agent.approval.human_approval import Approval
+from agent.approval.people import people
 from agent.db import load_queries
 from agent.errors import ActionRefused, InvalidInput, NotFound
 from agent.execution.log import record
@@ -184,8 +185,12 @@ class CreatedTools:
         return await self.by_id(row["id"], runtime=runtime)
 
     async def activate(self, name: str, version: int | None = None, *, runtime: Runtime | None = None) -> CreatedTool:
-        """Put an approved version (default: the newest) into use. Raises `NotFound`, `InvalidInput`, `ActionRefused`."""
+        """Put an approved version (default: the newest) into use.
+
+        Raises `NotFound`, `InvalidInput`, `ActionRefused`, or `DecisionRefused` for who decides nothing here.
+        """
         runtime = runtime or await current_runtime()
+        await people.decider(runtime=runtime)
         found = await self.versions(name, runtime=runtime)
         chosen = next((one for one in found if version in {None, one.content.version}), None)
         if chosen is None:

@@ -178,11 +178,17 @@ def _sentence(content: ToolContent, now: CreatedTool | None) -> str:
 
 
 def _text(content: ToolContent, now: CreatedTool | None, tested: Sequence[str]) -> str:
-    lines = [content.description, "", f"takes     {json.dumps(content.parameters)}"]
+    lines = [*_labelled("says", content.description), "", f"takes     {json.dumps(content.parameters)}"]
     lines += [f"may call  {', '.join(content.capabilities) or 'nothing'}"]
     lines += [f"hosts     {', '.join(content.hosts)}"] if content.hosts else []
-    lines += ["", *(f"tested    {line}" for line in tested), ""]
+    lines += ["", *(line for one in tested for line in _labelled("tested", one)), ""]
     return "\n".join([*lines, *_difference(content, now)])
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    """A model's words, each line set in below the label, so that none can pass for a line of ours."""
+    first, *others = text.splitlines() or [""]
+    return [f"{label:<10}{first}", *(f"{'':<10}{line}" for line in others)]
 
 
 def _difference(content: ToolContent, now: CreatedTool | None) -> list[str]:

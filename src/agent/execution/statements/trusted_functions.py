@@ -17,6 +17,7 @@ import psycopg
 import structlog
 
 from agent.approval.audit_sealing import seal_soon
+from agent.approval.people import people
 from agent.db import load_queries
 from agent.errors import InvalidInput, NotFound
 from agent.execution.sessions import failure
@@ -52,8 +53,12 @@ class TrustedFunctions:
     """The registered functions of the current tenant and application database. Holds nothing."""
 
     async def trust(self, signature: str, reason: str = "", *, runtime: Runtime | None = None) -> TrustedFunction:
-        """Register a function as it is now. Raises `NotFound`, or `InvalidInput` for one that may not be registered."""
+        """Register a function as it is now.
+
+        Raises `NotFound`, `InvalidInput` for one that may not be registered, `DecisionRefused` for who decides nothing here.
+        """
         runtime = runtime or await current_runtime()
+        await people.decider(runtime=runtime)
         number, resolution = await _found(signature, runtime)
         problems = list(dict.fromkeys(_unsafe(number, resolution.code)))
         digest = body_hash(number, resolution.code)
