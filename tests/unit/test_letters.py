@@ -189,6 +189,9 @@ def test_one_key_has_one_message_id() -> None:
         ("Pay at ..evil.com", ["evil.com"]),
         ("Pay at evil.com@ now", ["evil.com"]),
         ("Pay at -evil.com", [""]),
+        ("https://firm.example/,https://evil.example", ["firm.example", "evil.example"]),
+        ("https://firm.example/?to=https://evil.example/x", ["firm.example", "evil.example"]),
+        ("https://firm.example/profile:anna", ["firm.example"]),
     ],
 )  # fmt: skip
 def test_links_are_found_with_the_host_they_lead_to(text: str, hosts: list[str]) -> None:

@@ -33,7 +33,9 @@ _JOINERS = {"\u200c", "\u200d"}
 # What browsers read as a dot, and as a slash.
 _DOTS = str.maketrans("\u3002\uff0e\uff61\\", ".../")
 _ADDRESS_IN_TEXT = re.compile(r"(?<![\w.+'-])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
-_SCHEME = re.compile(r"\b(?:https?|ftp|wss?|file|tel|sms)\s?:/{0,3}[^\s<>\"']+", re.I)
+_BEGIN = r"\b(?:https?|ftp|wss?|file|tel|sms)\s?:"
+# Another link may begin inside of one: behind a comma, or as where it leads on to.
+_SCHEME = re.compile(rf"{_BEGIN}/{{0,3}}(?:(?!{_BEGIN})[^\s<>\"'])+", re.I)
 _BARE = re.compile(
     r"(?<![\w-])(?:[\w-]+\.)+(?P<top>[^\W\d_]{2,24}|xn--[\w-]+)(?::\d+)?(?!\w)(?:[/?#][^\s<>\"']*)?", re.I
 )
