@@ -222,9 +222,11 @@ create trigger too before update on public.items for each row execute function p
     [
         "create or replace function public.too() returns trigger language plpgsql as $$ begin new.note := 'x'; return new; end $$",
         "create or replace function public.inner_one() returns text language sql as $$ select 'two' $$",
-        "create function public.more() returns trigger language plpgsql as $$ begin return new; end $$;"
-        " drop trigger too on public.items;"
-        " create trigger too before update on public.items for each row execute function public.more()",
+        (
+            "create function public.more() returns trigger language plpgsql as $$ begin return new; end $$;"
+            " drop trigger too on public.items;"
+            " create trigger too before update on public.items for each row execute function public.more()"
+        ),
         "alter function public.too() security definer",
     ],
 )
