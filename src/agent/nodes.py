@@ -335,6 +335,12 @@ async def _decide(approval: Approval, value: Any, runtime: Runtime) -> str:
         return ""
     if said.decision is None:
         return said.problem
+    # A resume value comes again each time its node does: what was delegated by it may be another's by now.
+    if said.delegate_to and any(
+        (one["via"], one["detail"]) == ("graph", said.delegate_to)
+        for one in await human_approval_queue.decisions(approval.id, runtime=runtime)
+    ):
+        return _still_waits(current)
     try:
         current = await safe_executor.decide(
             approval.id, said.decision, via="graph", arguments=said.arguments, delegate_to=said.delegate_to,

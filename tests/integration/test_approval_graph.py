@@ -165,6 +165,25 @@ async def test_with_a_quorum_the_first_yes_is_asked_on_and_counts_once(demo_runt
     assert noted(demo_runtime) == [1]
 
 
+async def test_a_delegation_counts_once_though_its_resume_value_comes_again(demo_runtime: Runtime) -> None:
+    model = scripted_client([call("execute_sql", sql=ONE), "All settled."])
+    asking = replace(demo_runtime, user="asker", model=model, made={})
+    for name in ("tester", "ana", "bo"):
+        await people.add(name, ["admin"])
+    with use_runtime(asking):
+        studio = Studio(await open_graph(asking), model)
+        (asked,) = await studio.ask("Note client 1")
+    with use_runtime(replace(asking, user="tester")):
+        (again,) = await studio.resume({"type": "delegate", "to": "ana"})
+        assert "Delegated to ana" in again["action_requests"][0]["description"]
+        await safe_executor.decide(asked["approval_id"], "delegate", decided_by="ana", delegate_to="bo")
+        (third,) = await studio.resume("go on")
+        assert "Answer with" in third["action_requests"][0]["description"]
+    assert (await human_approval_queue.get(asked["approval_id"])).delegated_to == "bo"
+    said = await human_approval_queue.decisions(asked["approval_id"])
+    assert [(one["decision"], one["detail"]) for one in said] == [("delegate", "ana"), ("delegate", "bo")]
+
+
 async def test_personal_values_stay_out_of_an_interrupt_for_who_may_not_see_them(demo_runtime: Runtime) -> None:
     sql = "UPDATE contacts SET email = 'new.secret@example.com' WHERE id = 1"
     model = scripted_client([call("execute_sql", sql=sql), "All settled."])

@@ -134,6 +134,24 @@ async def test_another_search_path_is_another_table(shop: Runtime) -> None:
     await moved.close()
 
 
+async def test_a_write_is_done_where_it_was_assessed_whatever_the_login_is_set_to_by_then(shop: Runtime) -> None:
+    await tried(UPDATE)
+    with psycopg.connect(shop.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute(f"alter role agent_actor in database {conn.info.dbname} set search_path = second, public")
+        conn.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'agent_actor' and datname = current_database()"
+        )
+        waiting = await tried(UPDATE)
+        shown = (await human_approval_queue.get(waiting["approval_id"])).preview
+        assert shown["tables"][0]["table"] == "public.items"
+        await safe_executor.decide(waiting["approval_id"], "approve")
+        assert (await safe_executor.run_approved(waiting["approval_id"]))["status"] == "succeeded"
+        row = conn.execute(
+            "select (select state from public.items where id = 1), (select state from second.items where id = 1)"
+        ).fetchone()
+        assert row[0] != row[1], row
+
+
 async def test_a_trigger_that_came_later_is_not_covered(shop: Runtime) -> None:
     await granted()
     with psycopg.connect(shop.settings.database_url.get_secret_value(), autocommit=True) as conn:

@@ -57,6 +57,42 @@ async def test_a_cell_of_any_size_is_cut_before_it_is_sent(cluster: Cluster) -> 
     await runtime.close()
 
 
+@pytest.mark.parametrize("options", ["", "(VERBOSE)", "(FORMAT JSON)", "(ANALYZE, VERBOSE)"])
+async def test_a_plan_of_any_size_is_cut_before_it_is_sent(cluster: Cluster, options: str) -> None:
+    runtime = await open_runtime(cluster.database(cluster.template("notes", lambda conn: conn.execute(TABLES))))
+    process = psutil.Process()
+    before = peak = process.memory_info().rss
+    task = asyncio.create_task(
+        read(
+            parse(
+                f"EXPLAIN {options} SELECT body = repeat('x', 200000000) FROM notes WHERE body < repeat('x', 200000000)"
+            ),
+            runtime=runtime,
+        )
+    )
+    while not task.done():
+        peak = max(peak, process.memory_info().rss)
+        await asyncio.sleep(0.002)
+    rows = await task
+    assert (rows.columns, rows.truncated) == (["QUERY PLAN"], True)
+    assert any(cell.endswith("x…") for (cell,) in rows.rows)
+    assert rows.bytes <= runtime.settings.max_result_bytes
+    assert peak - before < 60e6
+    await runtime.close()
+
+
+async def test_a_plan_has_its_lines_and_one_in_json_is_read(notes: Runtime) -> None:
+    lines = await read(
+        parse("EXPLAIN (COSTS off) SELECT id FROM notes WHERE body = '$a$ -- %' -- a comment"), runtime=notes
+    )
+    assert lines.rows == [["Seq Scan on notes"], ["  Filter: (body = '$a$ -- %'::text)"]]
+    plan = await read(parse("EXPLAIN (FORMAT JSON) SELECT id FROM notes;"), runtime=notes)
+    assert plan.rows[0][0][0]["Plan"]["Node Type"] == "Seq Scan"
+    assert not lines.truncated
+    assert (await read(parse("EXPLAIN SELECT id FROM notes"), runtime=notes, max_rows=1)).truncated is False
+    assert (await read(parse("EXPLAIN SELECT count(*) FROM notes"), runtime=notes, max_rows=1)).truncated is True
+
+
 @pytest.mark.parametrize(
     ("sql", "rows"),
     [

@@ -250,7 +250,7 @@ async def test_an_explained_query_is_resolved_and_an_explained_write_asks(changi
         ),
         (
             WORSE_RANGE,
-            "SELECT '[a,b]'::words",
+            "SELECT NULL::words",
             "type:worse_order(text,text)",
         ),
     ],
@@ -290,6 +290,58 @@ async def test_an_event_trigger_does_not_run_with_an_assessment(changing: Runtim
         conn.execute("alter event trigger audit disable")
         assert (await assessed(sql)).verdict == "run"
         assert conn.execute("select count(*) from public.log").fetchone() == (0,)
+
+
+# A function that leaves a trace even when its transaction is rolled back, and what calls it when a literal is read.
+TRACED = """
+create sequence public.traces;
+create function public.traced(x text) returns boolean language plpgsql security definer
+ as 'begin perform nextval(''public.traces''); return true; end';
+create domain public.noted as text check (public.traced(value));
+create type public.notes as (a public.noted);
+create domain public.other_notes as public.notes;
+create type public.spans as range (subtype = public.noted, multirange_type_name = public.more_spans);
+"""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'(x)'::notes", "'\t (x)'::notes", "E'\\n(x)'::other_notes", "'{x}'::noted[]", "'[0:0]={x}'::noted[]", "'[a,b]'::spans",
+        "U&'\\0028x)'::notes", "'{[a,b]}'::more_spans", "notes '(x)'", "CAST('(x)' AS notes)", "$$(x)$$::notes",
+    ],
+)  # fmt: skip
+async def test_reading_a_literal_runs_no_code_of_the_application(changing: Runtime, value: str) -> None:
+    with admin(changing) as conn:
+        conn.execute(TRACED)
+        found = await assessed(f"SELECT {value}")
+        assert (found.verdict, found.reasons) == ("ask", ("unresolved:literal",))
+        assert "so it was not asked" in found.sentence
+        assert conn.execute("select is_called from public.traces").fetchone() == (False,)
+        assert (await assessed("SELECT id FROM t WHERE code = 'a (b)'")).verdict == "run"
+        # It is the check that counts, not the literal.
+        conn.execute("drop domain public.noted cascade")
+        assert (
+            await assessed("SELECT '{x}'::text[], '(1,b)'::pair, '[1,2]'::int4range, '{\"a\": 1}'::jsonb")
+        ).verdict == "run"
+
+
+async def test_supabases_own_event_triggers_leave_statements_to_be_resolved(changing: Runtime) -> None:
+    sql = "SELECT count(*) FROM t"
+    with admin(changing) as conn:
+        conn.execute(
+            "do $$ begin create role supabase_admin superuser; exception when duplicate_object then null; end $$"
+        )
+        conn.execute(
+            "create schema extensions; create function extensions.pgrst_ddl_watch() returns event_trigger language plpgsql"
+            " as 'begin null; end'; alter function extensions.pgrst_ddl_watch() owner to supabase_admin;"
+            " create event trigger pgrst on ddl_command_end execute function extensions.pgrst_ddl_watch();"
+            f" alter role agent_assessor in database {conn.info.dbname} set event_triggers = on"
+        )
+        await changing.app.close()  # new sessions
+        assert (await assessed(sql)).verdict == "run"
+        conn.execute("alter function extensions.pgrst_ddl_watch() owner to agent_actor")  # anybody's
+        assert (await assessed(sql)).reasons == ("unresolved:event-trigger",)
 
 
 async def test_policies_count_unless_the_reader_really_passes_them_by(changing: Runtime) -> None:

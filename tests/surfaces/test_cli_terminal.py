@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,14 +32,20 @@ def spawn(demo_environment: Mapping[str, str], tmp_path: Path) -> Iterator[Spawn
     def spawn(*arguments: str, **variables: str) -> pexpect.spawn[str]:
         env = {**demo_environment, "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "xterm-256color", **variables}
         child = pexpect.spawn(
-            AGENT, list(arguments), env=env, cwd=str(tmp_path), encoding="utf-8", timeout=30, dimensions=(40, 100)
-        )
+            AGENT, list(arguments), env=env, cwd=str(tmp_path), encoding="utf-8", timeout=30, dimensions=(40, 100),
+            preexec_fn=_take_interrupts,
+        )  # fmt: skip
         children.append(child)
         return child
 
     yield spawn
     for child in children:
         child.close(force=True)
+
+
+def _take_interrupts() -> None:
+    """A test run in the background ignores Ctrl-C, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def say(child: pexpect.spawn[str], line: str) -> str:

@@ -14,6 +14,7 @@ from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import FIRST_USER_OBJECT, resolve
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.statements.sql_policy import judge, may_be_shown
+from agent.execution.writes.acting import actor_transaction
 from agent.execution.writes.removals import with_what_goes
 from agent.execution.writes.risk import is_plain, one_row
 from agent.runtime import Runtime
@@ -72,7 +73,7 @@ async def _assess(
     if statement.kind in {"DropStmt", "TruncateStmt"} and assessment.verdict == "ask":
         return await with_what_goes(statement, assessment, conn)
     if assessment.reasons in _MAYBE_LOW and (write := one_row(statement)):
-        async with runtime.app.connection("agent_actor") as actor:  # as the login that would run it
+        async with actor_transaction(runtime, keep=False) as actor:  # as the login that would run it
             if await is_plain(write, actor):
                 return replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
     return assessment

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes
@@ -36,9 +36,10 @@ _ADDRESS_IN_TEXT = re.compile(r"(?<![\w.+'-])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
 _BEGIN = r"\b(?:https?|ftp|wss?|file|tel|sms)\s?:"
 # Another link may begin inside of one: behind a comma, or as where it leads on to.
 _SCHEME = re.compile(rf"{_BEGIN}/{{0,3}}(?:(?!{_BEGIN})[^\s<>\"'])+", re.I)
-_BARE = re.compile(
-    r"(?<![\w-])(?:[\w-]+\.)+(?P<top>[^\W\d_]{2,24}|xn--[\w-]+)(?::\d+)?(?!\w)(?:[/?#][^\s<>\"']*)?", re.I
-)
+# Labels with dots between them, as many as there are; the end of a domain; what may follow it.
+_DOTTED = re.compile(r"(?<![\w-])[\w-]++(?:\.[\w-]++)+")
+_TOP = re.compile(r"(?:[^\W\d_]{2,24}|xn--[\w-]+)(?!\w)", re.I)
+_REST = re.compile(r"(?::\d+)?(?!\w)(?:[/?#][^\s<>\"']*)?")
 # Words with a dot that no mail program makes a link of, or that lead nowhere.
 _FILES = frozenset(
     [
@@ -152,12 +153,30 @@ def links_in(text: str) -> tuple[str, ...]:
     rest = _SCHEME.sub(" ", text)
     found += [match.group().rstrip(".") for match in _ADDRESS_IN_TEXT.finditer(rest)]
     rest = _ADDRESS_IN_TEXT.sub(" ", rest)
-    found += [match.group().rstrip(".,;:!?)") for match in _BARE.finditer(rest) if _is_link(match)]
+    found += [link.rstrip(".,;:!?)") for link in _bare_links(rest)]
     return tuple(dict.fromkeys(found))
 
 
-def _is_link(match: re.Match[str]) -> bool:
-    return match["top"].lower() not in _FILES
+def _bare_links(text: str) -> Iterator[str]:
+    """Domains without a scheme, with the path behind them. Looks at each character a fixed number of times."""
+    place = 0
+    while dotted := _DOTTED.search(text, place):
+        place = dotted.end()
+        end = dotted.start() + _domain_length(dotted.group())
+        if end == place and (rest := _REST.match(text, end)):
+            end = place = rest.end()
+        if end > dotted.start():
+            yield text[dotted.start() : end]
+
+
+def _domain_length(dotted: str) -> int:
+    """Up to where labels with dots between them are a domain; 0 where they are none, or name a file."""
+    end = len(dotted)
+    for label in reversed(dotted.split(".")[1:]):
+        if top := _TOP.match(label):
+            return 0 if top.group().lower() in _FILES else end - len(label) + top.end()
+        end -= len(label) + 1
+    return 0
 
 
 def message_id(key: str, sender: str) -> str:

@@ -26,7 +26,7 @@ from typing import Any, Literal, cast
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)  # aiosmtpd looks at every attribute, and one of a class with slots fails on the first 3.11s
 class SmtpServer:
     """`messages` are those accepted; `texts` also those after which the connection was dropped.
 

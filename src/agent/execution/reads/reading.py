@@ -9,7 +9,10 @@ last rows comes what the transaction did: where that is more than reading, the r
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +47,19 @@ _SHORT = frozenset({
     16, 18, 19, 20, 21, 23, 26, 600, 601, 603, 628, 650, 700, 701, 718, 774, 790, 829, 869, 1082, 1083, 1114, 1184, 1186,
     1266, 1700, 2950,
 })  # fmt: skip
+
+_SEND_LINES = """DO ${mark}$
+DECLARE
+  line pg_catalog.text;
+  sent pg_catalog.int4 := 0;
+BEGIN
+  FOR line IN EXECUTE $sql_{mark}$ {sql}
+  $sql_{mark}$ LOOP
+    RAISE NOTICE USING MESSAGE = pg_catalog."left"(line, {most}), SCHEMA = '{mark}';
+    sent := sent OPERATOR(pg_catalog.+) 1;
+    EXIT WHEN sent OPERATOR(pg_catalog.>=) {lines};
+  END LOOP;
+END ${mark}$"""
 
 
 @dataclass(slots=True)
@@ -120,6 +136,8 @@ class _Reading:
     async def run(self, statement: Statement) -> Rows:
         if statement.kind == "SelectStmt" and self._layers.one_statement:
             return await self._by_cursor(statement.text)
+        if statement.kind == "ExplainStmt" and self._layers.one_statement:
+            return await self._plan(statement.text)
         return await self._directly(statement.sql)
 
     async def _begin(self) -> psycopg.AsyncCursor[Any]:
@@ -173,8 +191,33 @@ class _Reading:
             if cut or result.bytes >= self._limits.bytes:
                 result.truncated = True
 
+    async def _plan(self, sql: str) -> Rows:
+        """An EXPLAIN has no cursor that SQL can declare: a block of PL/pgSQL reads its lines, and sends each cut, as a notice."""
+        mark, most = f"m{secrets.token_hex(8)}", self._limits.cell(1)
+        lines: list[str] = []
+
+        def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+            if diagnostic.schema_name == mark:
+                lines.append(diagnostic.message_primary or "")
+
+        block = _SEND_LINES.format(mark=mark, most=most + 1, lines=self._limits.rows + 1, sql=sql)
+        self._conn.add_notice_handler(note)
+        try:
+            async with self._conn.pipeline():
+                before = await self._begin()
+            self.before = await before.fetchone()
+            async with self._conn.pipeline():
+                await self._conn.execute(block.encode())
+                after = await self._conn.execute(_QUERIES["session_state"])
+        finally:
+            self._conn.remove_notice_handler(note)
+        self.after = await after.fetchone()
+        result = Rows(["QUERY PLAN"])
+        self._add(result, [_line(line, most) for line in lines])
+        return result
+
     async def _directly(self, sql: str) -> Rows:
-        """EXPLAIN and SHOW have no cursor."""
+        """SHOW has no cursor."""
         conn = self._conn
         async with conn.cursor(row_factory=tuple_row) as cursor:
             take_as_text(cursor)
@@ -195,6 +238,15 @@ class _Reading:
             rows = await cursor.fetchmany(self._limits.rows + 1)
             self._add(result, [_cells(row, oids, [None] * len(oids), most) for row in rows])
             return result
+
+
+def _line(line: str, most: int) -> tuple[list[Any], bool]:
+    """A line of a plan as a row, and whether it is cut; a plan in JSON is one line."""
+    if len(line) > most:
+        return [f"{line[:most]}…"], True
+    with suppress(ValueError):
+        return [json.loads(line)], False
+    return [line], False
 
 
 def _capped(sql: str, oids: list[int], most: int) -> str:

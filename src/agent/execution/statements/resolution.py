@@ -10,9 +10,10 @@ Nothing is run. A resolution is kept until a digest of the catalogs says that an
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,6 +32,8 @@ FIRST_USER_OBJECT = 16_384
 _MOST_ROUNDS = 20
 _MOST_KEPT = 500
 _DATA_WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+# How a literal of a row, array or range begins: what the server reads it with may be code of users.
+_NESTED = re.compile(r"\s*(?:[({\[]|empty)", re.IGNORECASE)
 # Drawn by each process, so that nobody can make changes of a catalog that cancel out.
 _SEED = secrets.randbits(62)
 
@@ -105,10 +108,14 @@ class Resolution:
 
 @dataclass(slots=True)
 class _Kept:
-    """What is known of one database as its catalogs were at `fingerprint`. `watched` are those where a probe runs event triggers."""
+    """What is known of one database as its catalogs were at `fingerprint`.
+
+    `watched` are those where a probe runs event triggers, `reads_with_code` those where reading a literal may run code of users.
+    """
 
     fingerprint: str = ""
     watched: bool = False
+    reads_with_code: bool = False
     known: frozenset[int] = frozenset()
     resolutions: OrderedDict[tuple[str, bool], Resolution] = field(default_factory=OrderedDict)
 
@@ -136,6 +143,8 @@ async def resolve(statement: Statement, conn: Connection, *, database: Database,
         unresolved = "replica"
     elif text is not None and kept.watched:
         unresolved = "event-trigger"
+    elif text is not None and kept.reads_with_code and _has_nested_literal(statement):
+        unresolved = "literal"
     elif text is not None:
         runs_as = await database.facts("agent_reader" if is_read(statement) else "agent_actor")
         body, unresolved = await _probe(text, conn, runs_as, returns="SETOF record" if is_read(statement) else "void")
@@ -184,8 +193,26 @@ async def _fresh(conn: Connection, database: Database) -> _Kept:
             _QUERIES["system_functions"], {"names": sorted(allowed.RESOLVED_FUNCTIONS)}, prepare=True
         )
         known = frozenset([row["oid"] for row in await cursor.fetchall()])
-        kept = _kept[database] = _Kept(fingerprint=fingerprint, watched=watched, known=known)
+        kept = _kept[database] = _Kept(
+            fingerprint=fingerprint, watched=watched, known=known, reads_with_code=await _reads_with_code(conn, known)
+        )
     return kept
+
+
+async def _reads_with_code(conn: Connection, known: frozenset[int]) -> bool:
+    """Whether a domain's check, or what compares the bounds of a range, is more than harmless functions of the server's own."""
+    values = {"extensions": sorted(allowed.EXTENSION_FUNCTIONS)}
+    row = await (await conn.execute(_QUERIES["behind_literals"], values, prepare=True)).fetchone()
+    return row is None or row["compares"] or not all(_is_plain(read_tree(text), known) for text in row["checks"])
+
+
+def _is_plain(tree: Tree, known: frozenset[int]) -> bool:
+    users = (number for number in (*tree.operators, *tree.types) if number >= FIRST_USER_OBJECT)
+    return tree.functions <= known and tree.nodes <= allowed.TREE_NODES and not any(users)
+
+
+def _has_nested_literal(statement: Statement) -> bool:
+    return any(kind == "A_Const" and _NESTED.match(part.sval.sval) for kind, part in statement.parts)
 
 
 async def _all_behind(statement: Statement, body: Tree | None, conn: Connection, known: frozenset[int]) -> Resolution:
@@ -249,8 +276,10 @@ async def _probe(text: str, conn: Connection, runs_as: ServerFacts, *, returns: 
     return (read_tree(row["tree"]), "") if row["alike"] else (None, "schema")
 
 
-def path_setting(schemas: Iterable[str]) -> str:
+def path_setting(schemas: Sequence[str]) -> str:
     """Postgres's setting search_path for these schemas; temporary objects hide none of theirs."""
+    if not schemas:  # with pg_temp alone a new table would be a temporary one
+        return '""'
     return ", ".join('"' + schema.replace('"', '""') + '"' for schema in (*schemas, "pg_temp"))
 
 

@@ -39,6 +39,15 @@ SELECT oid::bigint FROM pg_proc
  WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (%(names)s)
    AND prolang IN (SELECT l.oid FROM pg_language l WHERE l.lanname IN ('internal', 'sql'))
 
+-- behind_literals: what runs when the server reads a literal of a row, array or range: checks of domains, comparisons
+SELECT ARRAY(SELECT k.conbin::text FROM pg_constraint k WHERE k.contypid <> 0 AND k.conbin IS NOT NULL) AS checks,
+       EXISTS (SELECT FROM pg_range r WHERE r.rngcanonical::oid >= 16384)
+         OR EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
+                      LEFT JOIN pg_depend d ON d.classid = 'pg_opclass'::regclass AND d.objid = o.oid
+                            AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+                      LEFT JOIN pg_extension e ON e.oid = d.refobjid
+                     WHERE o.oid >= 16384 AND (e.extname = ANY (%(extensions)s)) IS NOT TRUE) AS compares
+
 -- probe_settings: names are resolved as agent_reader will resolve them, and literals mean what the parser thought
 SELECT set_config('search_path', %(search_path)s, true), set_config('standard_conforming_strings', 'on', true),
        set_config('statement_timeout', %(statement_ms)s, true), set_config('lock_timeout', '1000', true)

@@ -17,6 +17,7 @@ import psycopg
 from agent.db import Connection, load_queries
 from agent.errors import DatabaseUnavailable, InvalidArguments
 from agent.execution.json_values import from_json, plain, shorten, take_as_text
+from agent.execution.statements.resolution import path_setting
 from agent.execution.statements.sql_parsing import Message, Statement, kind_of, parse, same, walk
 from agent.runtime import Runtime
 
@@ -96,6 +97,8 @@ async def actor_transaction(runtime: Runtime, *, keep: bool, steady: bool = Fals
     limits = {
         "statement_ms": str(int(seconds * 1000)), "lock_ms": str(_LOCK_MS), "idle_ms": str(int(most * 1000)),
         "tenant_id": runtime.tenant_id,
+        # What it was assessed by, whatever the login's own setting says by now.
+        "search_path": path_setting((await runtime.app.facts("agent_actor")).search_path),
     }  # fmt: skip
     async with runtime.app.connection("agent_actor") as conn:
         try:

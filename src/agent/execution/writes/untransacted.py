@@ -22,6 +22,7 @@ from agent.db.failures import statement_failure
 from agent.errors import ActionRefused, OutcomeUnknown, StatementFailed
 from agent.execution.proposals import Happened, Unheld
 from agent.execution.sessions import failure
+from agent.execution.statements.resolution import path_setting
 from agent.execution.statements.sql_kinds import option_names, refuses_transaction
 from agent.execution.statements.sql_parsing import Name, Statement, name_of, parse
 from agent.runtime import Runtime
@@ -100,7 +101,11 @@ async def _note(conn: Connection, statement: Statement, approval: Approval, runt
     async with runtime.connection() as own:
         row = await (await own.execute(_QUERIES["seen"], whose)).fetchone()
     seen = row["before"] if row else None
-    limits = {"statement_ms": str(int(runtime.settings.statement_timeout * 1000)), "lock_ms": str(_LOCK_MS)}
+    schemas = (await runtime.app.facts("agent_actor")).search_path
+    limits = {
+        "statement_ms": str(int(runtime.settings.statement_timeout * 1000)), "lock_ms": str(_LOCK_MS),
+        "search_path": path_setting(schemas),
+    }  # fmt: skip
     session = await (await conn.execute(_QUERIES["session_limits"], limits)).fetchone() or {}
     before = {**await _state(conn, statement), "pid": session["pid"], "started": session["started"]}
     values = {**whose, "before": Jsonb(before), "seen": Jsonb(seen) if seen is not None else None}
