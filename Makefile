@@ -10,7 +10,7 @@ demo: install
 	$(BIN)/agent demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: install
 	$(BIN)/ruff check .
