@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
-from agent.types import RISK_LEVELS, ActorRights, RiskLevel
+from agent.setting_values import by_risk, check_domains, check_postgres_url
+from agent.types import ActorRights, RiskLevel
 
 _YEAR_SECONDS = 366 * 24 * 3600
 _MOST_VOTES = 100
@@ -467,24 +467,20 @@ class Settings(BaseSettings):
 
     @field_validator("approval_timeouts")
     @classmethod
-    def _is_seconds_by_risk(cls, value: str) -> str:
-        _by_risk(value, most=_YEAR_SECONDS)
+    def _is_secondsby_risk(cls, value: str) -> str:
+        by_risk(value, most=_YEAR_SECONDS)
         return value
 
     @field_validator("quorum")
     @classmethod
-    def _is_people_by_risk(cls, value: str) -> str:
-        _by_risk(value, most=_MOST_VOTES)
+    def _is_peopleby_risk(cls, value: str) -> str:
+        by_risk(value, most=_MOST_VOTES)
         return value
 
     @field_validator("email_domains")
     @classmethod
     def _is_domains(cls, value: str) -> str:
-        for domain in filter(None, map(str.strip, value.split(","))):
-            if not re.fullmatch(r"(\*\.)?[^*?\[\]\s]+", domain):
-                raise ValueError(
-                    "must have the form firm.example, *.firm.example: a * stands only before the first dot, for whole labels"
-                )
+        check_domains(value)
         return value
 
     @field_validator("tenant_id", "user")
@@ -521,49 +517,16 @@ class Settings(BaseSettings):
 
     def seconds_to_approve(self, risk: RiskLevel) -> float:
         """How long a request of this risk waits for its decision."""
-        return _by_risk(self.approval_timeouts, most=_YEAR_SECONDS).get(risk, self.approval_timeout)
+        return by_risk(self.approval_timeouts, most=_YEAR_SECONDS).get(risk, self.approval_timeout)
 
     def votes_to_approve(self, risk: RiskLevel) -> int:
         """How many people must approve an action of this risk, where people are named."""
-        return _by_risk(self.quorum, most=_MOST_VOTES).get(risk, 1)
+        return by_risk(self.quorum, most=_MOST_VOTES).get(risk, 1)
 
     @property
     def embedded(self) -> bool:
         """Whether the agent's own database is the embedded one."""
         return self.database_url is None and self.app_url is None
-
-
-def _by_risk(text: str, *, most: int) -> dict[RiskLevel, int]:
-    """`HIGH=900, CRITICAL=1800` as numbers. Raises `ValueError`; nothing of the text is quoted."""
-    found: dict[RiskLevel, int] = {}
-    for part in filter(None, map(str.strip, text.split(","))):
-        level, _, number = (word.strip() for word in part.partition("="))
-        if level not in RISK_LEVELS or not (number.isascii() and number.isdecimal() and 0 < int(number) <= most):
-            raise ValueError(
-                f"must have the form HIGH=2, CRITICAL=3: levels of {', '.join(RISK_LEVELS)}, numbers to {most}"
-            )
-        found[level] = int(number)
-    return found
-
-
-def check_postgres_url(url: str) -> None:
-    """Raise `ValueError` for what libpq does not read as it was meant. Nothing of the URL is quoted: it holds a password."""
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-
-    form = "must have the form postgresql://user:password@host:5432/database"
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError(form)
-    encoded = f"{form}; in the password write @ as %40, / as %2F, % as %25, a space as %20"
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        raise ValueError(encoded) from None
-    hosts, ports = str(parts.get("host") or ""), str(parts.get("port") or "")
-    # An unencoded @ or / in the password moves the rest of it into the host or the port.
-    astray = "@" in hosts or "@" in str(parts.get("dbname") or "")
-    if astray or any(port and not port.isdecimal() for port in ports.split(",")):
-        raise ValueError(encoded)
 
 
 def env_example() -> str:

@@ -171,17 +171,7 @@ async def check_status(settings: Settings) -> Status:
     finally:
         await runtime.close()
     _advise(check, application, memories, switches)
-    if unsealed:
-        check.note(
-            f"Entries of the audit log wait to be sealed, the oldest for {unsealed:,.0f} s: a process died, or has no key "
-            "(AGENT_AUDIT_KEY or AGENT_SECRET).",
-            "agent audit seal",
-        )
-    if unknown:
-        check.note(
-            f"Executions whose outcome is not known: {unknown:,}. Look whether they happened, then say so (agent executions settle).",
-            "agent executions list --status unknown",
-        )
+    _advise_on_record(check, unsealed=unsealed, unknown=unknown)
     return replace(
         found, logins=logins, application=application, memories=memories,
         pending_approvals=None if pending is None else len(pending), switches=switches, fix=tuple(check.fixes),
@@ -306,6 +296,20 @@ def _advise(
         )
     if switches is not None and (switches.stopped or switches.read_only):
         check.note("The agent is stopped." if switches.stopped else "The agent is read-only.", "agent resume")
+
+
+def _advise_on_record(check: _Check, *, unsealed: float | None, unknown: int | None) -> None:
+    if unsealed:
+        check.note(
+            f"Entries of the audit log wait to be sealed, the oldest for {unsealed:,.0f} s: a process died, or has no key "
+            "(AGENT_AUDIT_KEY or AGENT_SECRET).",
+            "agent audit seal",
+        )
+    if unknown:
+        check.note(
+            f"Executions whose outcome is not known: {unknown:,}. Look whether they happened, then say so (agent executions settle).",
+            "agent executions list --status unknown",
+        )
 
 
 def _advise_on_application(check: _Check, application: ApplicationStatus) -> None:

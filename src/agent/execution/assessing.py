@@ -11,10 +11,9 @@ from agent.db import Connection
 from agent.execution.sessions import failure
 from agent.execution.statements import trusted_functions
 from agent.execution.statements.layers import ALL, Layers
-from agent.execution.statements.resolution import FIRST_USER_OBJECT, resolve
+from agent.execution.statements.resolution import FIRST_USER_OBJECT, Resolution, resolve
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.statements.sql_policy import judge, may_be_shown
-from agent.execution.writes.acting import actor_transaction
 from agent.execution.writes.removals import with_what_goes
 from agent.execution.writes.risk import is_plain, one_row
 from agent.runtime import Runtime
@@ -72,8 +71,17 @@ async def _assess(
     )
     if statement.kind in {"DropStmt", "TruncateStmt"} and assessment.verdict == "ask":
         return await with_what_goes(statement, assessment, conn)
-    if assessment.reasons in _MAYBE_LOW and (write := one_row(statement)):
-        async with actor_transaction(runtime, keep=False) as actor:  # as the login that would run it
-            if await is_plain(write, actor):
-                return replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
+    if assessment.reasons in _MAYBE_LOW and await _is_one_row(statement, resolution, conn):
+        return replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
     return assessment
+
+
+async def _is_one_row(statement: Statement, resolution: Resolution, conn: Connection) -> bool:
+    """Whether a write is of one row of a plain table; asked of the catalogs once while they are the same."""
+    write = one_row(statement)
+    if write is None or resolution.body is None or len(resolution.body.relations) != 1:
+        return False
+    if "one-row" not in resolution.worked_out:
+        (relation,) = resolution.body.relations
+        resolution.worked_out["one-row"] = await is_plain(write, relation, conn)
+    return resolution.worked_out["one-row"]

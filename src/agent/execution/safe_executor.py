@@ -74,10 +74,14 @@ class _Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenCall:
-    """A stored call that is about to be carried out, and how the switches stand. Its `approval_id` is what it asked before."""
+    """A stored call that is about to be carried out, and how the switches stand. Its `approval_id` is what it asked before.
+
+    The first one of a conversation follows no result of a tool.
+    """
 
     stored: StoredCall
     switches: ControlState
+    is_first: bool
 
 
 class SafeExecutor:
@@ -126,7 +130,9 @@ class SafeExecutor:
         if row is None:
             raise NotFound(f"There is no tool call {key}.")
         stored = StoredCall.from_row(key.thread_id, row)
-        return TakenCall(stored=stored, switches=ControlState.from_row(row)) if stored.status == "stored" else None
+        if stored.status != "stored":
+            return None
+        return TakenCall(stored=stored, switches=ControlState.from_row(row), is_first=row["is_first"])
 
     async def execute_taken(self, taken: TakenCall, *, runtime: Runtime | None = None) -> ToolResult:
         """`execute` a stored call without waiting for a human; its result, or that it waits, is stored with it."""
@@ -134,7 +140,7 @@ class SafeExecutor:
         call = taken.stored
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
         asked = await human_approval_queue.get(call.approval_id, runtime=runtime) if call.approval_id else None
-        request, plan = await _understood(request, runtime)
+        request, plan = await _understood(request, runtime, is_first=taken.is_first)
         return await self._execute(request, plan, asked=asked, switches=taken.switches, runtime=runtime)
 
     async def _execute(
@@ -342,12 +348,21 @@ def _keyed(request: _Request, plan: Plan) -> _Request:
     return replace(request, call=CallKey(thread_id=f"tool-{uuid4().hex[:12]}", turn=0, round=0, ordinal=0))
 
 
-async def _understood(request: _Request, runtime: Runtime) -> tuple[_Request, Plan | AgentError]:
+async def _understood(
+    request: _Request, runtime: Runtime, *, is_first: bool = False
+) -> tuple[_Request, Plan | AgentError]:
     """The request with its conversation, and what the action is or why it cannot be done.
 
-    The error is a value because it is to be recorded first.
+    The error is a value because it is to be recorded first. Before the first result nothing was heard that a read could
+    repeat.
     """
-    heard, plan = await asyncio.gather(heard_by(request.call, runtime=runtime), _plan_or_error(request, runtime))
+    if is_first:
+        plan = await _plan_or_error(request, runtime)
+        if not isinstance(plan, Plan) or not plan.writes:
+            return request, plan
+        heard = await heard_by(request.call, runtime=runtime)
+    else:
+        heard, plan = await asyncio.gather(heard_by(request.call, runtime=runtime), _plan_or_error(request, runtime))
     if request.by_model and isinstance(plan, Plan):
         try:
             plan = await weighed(plan, request.arguments, heard, runtime)

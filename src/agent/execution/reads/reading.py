@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.abc import Loader
@@ -48,6 +49,8 @@ _SHORT = frozenset({
     1266, 1700, 2950,
 })  # fmt: skip
 
+# How a session stood at the beginning of its first read that began so.
+_states: WeakKeyDictionary[Connection, tuple[tuple[str, ...], dict[str, Any] | None]] = WeakKeyDictionary()
 _SEND_LINES = """DO ${mark}$
 DECLARE
   line pg_catalog.text;
@@ -126,6 +129,7 @@ class _Reading:
         self._limits = limits
         self._layers = layers
         self._search_path = search_path
+        self._start: tuple[str, ...] = ()
         self.before: dict[str, Any] | None = None
         self.after: dict[str, Any] | None = None
 
@@ -140,8 +144,11 @@ class _Reading:
             return await self._plan(statement.text)
         return await self._directly(statement.sql)
 
-    async def _begin(self) -> psycopg.AsyncCursor[Any]:
-        """Queue the beginning of a read: inside a pipeline, so that it costs no round trip of its own."""
+    async def _begin(self) -> psycopg.AsyncCursor[Any] | None:
+        """Queue the beginning of a read: inside a pipeline, so that it costs no round trip of its own.
+
+        Returns what tells how the session stands, for `_stands`; None where that is known.
+        """
         seconds = self._limits.seconds if self._layers.timeouts else 0
         limits = {
             "statement_ms": str(int(seconds * 1000)), "lock_ms": str(_LOCK_MS), "idle_ms": str(int(seconds * 2000)),
@@ -150,7 +157,18 @@ class _Reading:
         mode = "READ ONLY" if self._layers.read_only else "READ WRITE"
         await self._conn.execute(f"BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED {mode}".encode())
         await self._conn.execute(_QUERIES["reader_limits"], limits)
+        self._start = (mode, *limits.values())
+        start, state = _states.get(self._conn, ((), None))
+        if start == self._start:
+            self.before = state
+            return None
         return await self._conn.execute(_QUERIES["session_state"])
+
+    async def _stands(self, before: psycopg.AsyncCursor[Any] | None) -> None:
+        """Take how the session stands, and keep it: however often the session is wiped, each read begins like this one."""
+        if before is not None:
+            self.before = await before.fetchone()
+            _states[self._conn] = (self._start, self.before)
 
     async def _by_cursor(self, sql: str) -> Rows:
         conn = self._conn
@@ -158,7 +176,7 @@ class _Reading:
             before = await self._begin()
             await conn.execute(f"DECLARE agent_shape NO SCROLL CURSOR FOR {sql}".encode())
             shape = await conn.execute(b"FETCH FORWARD 0 FROM agent_shape")
-        self.before = await before.fetchone()
+        await self._stands(before)
         columns = shape.description or ()
         result = Rows([column.name for column in columns])
         oids = [column.type_code for column in columns]
@@ -205,7 +223,7 @@ class _Reading:
         try:
             async with self._conn.pipeline():
                 before = await self._begin()
-            self.before = await before.fetchone()
+            await self._stands(before)
             async with self._conn.pipeline():
                 await self._conn.execute(block.encode())
                 after = await self._conn.execute(_QUERIES["session_state"])
@@ -223,7 +241,7 @@ class _Reading:
             take_as_text(cursor)
             async with conn.pipeline():
                 before = await self._begin()
-            self.before = await before.fetchone()
+            await self._stands(before)
             if self._layers.one_statement:
                 async with conn.pipeline():
                     await cursor.execute(sql.encode())

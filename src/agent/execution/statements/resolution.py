@@ -86,7 +86,7 @@ class Inner:
 class Resolution:
     """All that a statement reaches. `body` is None where the server was not asked; `unresolved` then says why.
 
-    `known` are the system's functions that are on the allow-list.
+    `known` are the system's functions that are on the allow-list, `worked_out` what the catalogs answered about it since.
     """
 
     body: Tree | None = None
@@ -95,6 +95,7 @@ class Resolution:
     code: Mapping[tuple[str, int], Code] = field(default_factory=dict)
     inner: tuple[Inner, ...] = ()
     known: frozenset[int] = frozenset()
+    worked_out: dict[str, bool] = field(default_factory=dict, compare=False)
 
     @property
     def users_functions(self) -> frozenset[int]:
@@ -110,12 +111,13 @@ class Resolution:
 class _Kept:
     """What is known of one database as its catalogs were at `fingerprint`.
 
-    `watched` are those where a probe runs event triggers, `reads_with_code` those where reading a literal may run code of users.
+    `watched` are those where a probe runs event triggers. `read_with_code` are names by which a statement can make the server
+    read a literal with code of users.
     """
 
     fingerprint: str = ""
     watched: bool = False
-    reads_with_code: bool = False
+    read_with_code: frozenset[str] = frozenset()
     known: frozenset[int] = frozenset()
     resolutions: OrderedDict[tuple[str, bool], Resolution] = field(default_factory=OrderedDict)
 
@@ -143,7 +145,7 @@ async def resolve(statement: Statement, conn: Connection, *, database: Database,
         unresolved = "replica"
     elif text is not None and kept.watched:
         unresolved = "event-trigger"
-    elif text is not None and kept.reads_with_code and _has_nested_literal(statement):
+    elif text is not None and kept.read_with_code & _names_in(statement) and _has_nested_literal(statement):
         unresolved = "literal"
     elif text is not None:
         runs_as = await database.facts("agent_reader" if is_read(statement) else "agent_actor")
@@ -194,16 +196,18 @@ async def _fresh(conn: Connection, database: Database) -> _Kept:
         )
         known = frozenset([row["oid"] for row in await cursor.fetchall()])
         kept = _kept[database] = _Kept(
-            fingerprint=fingerprint, watched=watched, known=known, reads_with_code=await _reads_with_code(conn, known)
+            fingerprint=fingerprint, watched=watched, known=known, read_with_code=await _read_with_code(conn, known)
         )
     return kept
 
 
-async def _reads_with_code(conn: Connection, known: frozenset[int]) -> bool:
-    """Whether a domain's check, or what compares the bounds of a range, is more than harmless functions of the server's own."""
-    values = {"extensions": sorted(allowed.EXTENSION_FUNCTIONS)}
-    row = await (await conn.execute(_QUERIES["behind_literals"], values, prepare=True)).fetchone()
-    return row is None or row["compares"] or not all(_is_plain(read_tree(text), known) for text in row["checks"])
+async def _read_with_code(conn: Connection, known: frozenset[int]) -> frozenset[str]:
+    """Names of all through which a literal can meet a check that is more than harmless functions of the server's own."""
+    checks = await (await conn.execute(_QUERIES["checks"], prepare=True)).fetchall()
+    domains = [row["type"] for row in checks if not _is_plain(read_tree(row["tree"]), known)]
+    values = {"domains": domains, "extensions": sorted(allowed.EXTENSION_FUNCTIONS)}
+    rows = await (await conn.execute(_QUERIES["read_with_code"], values, prepare=True)).fetchall()
+    return frozenset(row["name"] for row in rows)
 
 
 def _is_plain(tree: Tree, known: frozenset[int]) -> bool:
@@ -213,6 +217,12 @@ def _is_plain(tree: Tree, known: frozenset[int]) -> bool:
 
 def _has_nested_literal(statement: Statement) -> bool:
     return any(kind == "A_Const" and _NESTED.match(part.sval.sval) for kind, part in statement.parts)
+
+
+def _names_in(statement: Statement) -> set[str]:
+    """Every name in a statement, whatever of."""
+    relations = {name.name for name in statement.names.relations}
+    return relations | {part.sval for kind, part in statement.parts if kind == "String"}
 
 
 async def _all_behind(statement: Statement, body: Tree | None, conn: Connection, known: frozenset[int]) -> Resolution:

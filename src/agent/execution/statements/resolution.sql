@@ -39,14 +39,30 @@ SELECT oid::bigint FROM pg_proc
  WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (%(names)s)
    AND prolang IN (SELECT l.oid FROM pg_language l WHERE l.lanname IN ('internal', 'sql'))
 
--- behind_literals: what runs when the server reads a literal of a row, array or range: checks of domains, comparisons
-SELECT ARRAY(SELECT k.conbin::text FROM pg_constraint k WHERE k.contypid <> 0 AND k.conbin IS NOT NULL) AS checks,
-       EXISTS (SELECT FROM pg_range r WHERE r.rngcanonical::oid >= 16384)
-         OR EXISTS (SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
-                      LEFT JOIN pg_depend d ON d.classid = 'pg_opclass'::regclass AND d.objid = o.oid
-                            AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-                      LEFT JOIN pg_extension e ON e.oid = d.refobjid
-                     WHERE o.oid >= 16384 AND (e.extname = ANY (%(extensions)s)) IS NOT TRUE) AS compares
+-- checks: of domains
+SELECT contypid::bigint AS type, conbin::text AS tree FROM pg_constraint WHERE contypid <> 0 AND conbin IS NOT NULL
+
+-- read_with_code: the names by which a statement can make the server read a row, array or range of these domains, or of
+-- types that are compared by code of users: those of types, relations, functions and operators
+WITH RECURSIVE reading AS (
+  SELECT unnest(%(domains)s::oid[]) AS oid
+  UNION SELECT r.rngtypid FROM pg_range r WHERE r.rngcanonical::oid >= 16384 OR r.rngsubopc >= 16384
+  UNION SELECT o.opcintype FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
+         WHERE o.oid >= 16384 AND NOT EXISTS (
+           SELECT FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
+            WHERE d.classid = 'pg_opclass'::regclass AND d.objid = o.oid AND d.deptype = 'e' AND e.extname = ANY (%(extensions)s))
+  UNION SELECT x.oid FROM reading CROSS JOIN LATERAL (
+    SELECT t.oid FROM pg_type t WHERE reading.oid IN (t.typelem, t.typbasetype)
+    UNION ALL SELECT unnest(ARRAY[r.rngtypid, r.rngmultitypid]) FROM pg_range r WHERE reading.oid IN (r.rngsubtype, r.rngtypid)
+    UNION ALL SELECT c.reltype FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+               WHERE a.atttypid = reading.oid AND a.attnum > 0 AND NOT a.attisdropped AND c.reltype <> 0
+  ) x
+)
+SELECT t.typname::text AS name FROM pg_type t WHERE t.oid IN (SELECT oid FROM reading)
+UNION SELECT p.proname FROM pg_proc p, unnest(p.proargtypes::oid[] || p.prorettype || coalesce(p.proallargtypes, '{}')) AS type
+       WHERE type IN (SELECT oid FROM reading)
+UNION SELECT o.oprname FROM pg_operator o, unnest(ARRAY[o.oprleft, o.oprright, o.oprresult]) AS type
+       WHERE type IN (SELECT oid FROM reading)
 
 -- probe_settings: names are resolved as agent_reader will resolve them, and literals mean what the parser thought
 SELECT set_config('search_path', %(search_path)s, true), set_config('standard_conforming_strings', 'on', true),

@@ -62,7 +62,7 @@ SELECT EXISTS (
 
 -- is_plain: whether a write that pins these columns to constants is of one row of a table on which nothing acts by itself
 WITH target AS (
-  SELECT c.* FROM pg_class c WHERE c.oid = to_regclass(concat_ws('.', quote_ident(%(schema)s::text), quote_ident(%(name)s::text)))
+  SELECT c.* FROM pg_class c WHERE c.oid = %(relation)s
 ), columns AS (
   SELECT a.attnum, a.attname::text AS name, a.attcollation, a.attgenerated, t.typname::text AS type,
          t.oid < 16384 OR t.typtype = 'e' AS systems  -- comparing and storing it runs the system's code only

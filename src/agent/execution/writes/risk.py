@@ -70,7 +70,6 @@ class OneRow:
     `casts` are the types that a pinned column's constant was cast to, where it was.
     """
 
-    table: Name
     kind: str
     pinned: frozenset[str]
     casts: Mapping[str, str]
@@ -93,7 +92,6 @@ def one_row(statement: Statement) -> OneRow | None:
     names = {node.relation.relname, node.relation.alias.aliasname}
     pins = dict(filter(None, (_pin(part, names) for part in _conjuncts(node.where_clause))))
     return OneRow(
-        table=Name(node.relation.schemaname, node.relation.relname),
         kind=statement.kind,
         pinned=frozenset(pins),
         casts={column: cast for column, cast in pins.items() if cast},
@@ -167,15 +165,12 @@ def _constant(side: Message) -> str | None:
     return None
 
 
-async def is_plain(write: OneRow, conn: Connection) -> bool:
-    """Whether the catalogs say that `write` changes one row at most and that nothing else comes of it.
-
-    `conn` is of the login that will run it: another one may find another table by the same name.
-    """
+async def is_plain(write: OneRow, relation: int, conn: Connection) -> bool:
+    """Whether the catalogs say that `write`, of the table with that number, changes one row at most and that nothing else comes of it."""
     values = {
-        "schema": write.table.schema or None, "name": write.table.name, "pinned": sorted(write.pinned),
-        "changed": sorted(write.changed), "deletes": write.kind == "DeleteStmt",
+        "relation": relation, "pinned": sorted(write.pinned), "changed": sorted(write.changed),
+        "deletes": write.kind == "DeleteStmt",
         "cast_columns": sorted(write.casts), "cast_types": [write.casts[column] for column in sorted(write.casts)],
     }  # fmt: skip
-    row = await (await conn.execute(_QUERIES["is_plain"], values)).fetchone()
+    row = await (await conn.execute(_QUERIES["is_plain"], values, prepare=True)).fetchone()
     return bool(row and row["plain"])

@@ -1,0 +1,49 @@
+"""Rules for settings whose values have a form of their own. Pure; no message quotes a value, which may be a password."""
+
+from __future__ import annotations
+
+import re
+
+from agent.types import RISK_LEVELS, RiskLevel
+
+
+def by_risk(text: str, *, most: int) -> dict[RiskLevel, int]:
+    """`HIGH=900, CRITICAL=1800` as numbers. Raises `ValueError`."""
+    found: dict[RiskLevel, int] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        level, _, number = (word.strip() for word in part.partition("="))
+        if level not in RISK_LEVELS or not (number.isascii() and number.isdecimal() and 0 < int(number) <= most):
+            raise ValueError(
+                f"must have the form HIGH=2, CRITICAL=3: levels of {', '.join(RISK_LEVELS)}, numbers to {most}"
+            )
+        found[level] = int(number)
+    return found
+
+
+def check_postgres_url(url: str) -> None:
+    """Raise `ValueError` for what libpq does not read as it was meant."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    form = "must have the form postgresql://user:password@host:5432/database"
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError(form)
+    encoded = f"{form}; in the password write @ as %40, / as %2F, % as %25, a space as %20"
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise ValueError(encoded) from None
+    hosts, ports = str(parts.get("host") or ""), str(parts.get("port") or "")
+    # An unencoded @ or / in the password moves the rest of it into the host or the port.
+    astray = "@" in hosts or "@" in str(parts.get("dbname") or "")
+    if astray or any(port and not port.isdecimal() for port in ports.split(",")):
+        raise ValueError(encoded)
+
+
+def check_domains(text: str) -> None:
+    """Raise `ValueError` for what is no list of domains."""
+    for domain in filter(None, map(str.strip, text.split(","))):
+        if not re.fullmatch(r"(\*\.)?[^*?\[\]\s]+", domain):
+            raise ValueError(
+                "must have the form firm.example, *.firm.example: a * stands only before the first dot, for whole labels"
+            )
