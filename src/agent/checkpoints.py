@@ -33,6 +33,7 @@ from agent.runtime import Runtime
 _QUERIES = load_queries("agent", "checkpoints.sql")
 _TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 _PLAIN = (str, int, float, bool, type(None))
+_TO_MODEL = "branch:to:act"
 _BLOB = ("thread", "namespace", "channel", "version", "type", "blob")
 _WRITE_COLUMNS = 9
 _POLL = 0.05
@@ -152,12 +153,13 @@ def _put(blobs: int) -> bytes:
 
 
 def _worth_storing(checkpoint: Checkpoint, new_versions: ChannelVersions) -> bool:
-    """Whether a checkpoint is stored. Without it a crash goes back by one step, whose nodes find in our rows what they did.
+    """Whether a checkpoint is stored. Without it a crash goes back by a step or two, whose nodes find in our rows what they did.
 
     What comes in is not: `begin_turn` keeps the question, and a run that may not have the thread leaves nothing behind.
-    Nor is what says only that tasks are over; but tasks to come are, for one of them may wait for a human.
+    Nor is what the model is to be asked next, which those rows say, and that tasks are over; but its answer is, which was
+    paid for, and so are tasks to come, for one of them may wait for a human.
     """
-    if START in new_versions:
+    if START in new_versions or _TO_MODEL in checkpoint["channel_values"]:
         return False
     changed = any(channel != TASKS and not channel.startswith("branch:") for channel in new_versions)
     return changed or not new_versions or bool(checkpoint["channel_values"].get(TASKS))

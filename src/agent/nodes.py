@@ -278,7 +278,7 @@ async def _ask_model(
     state: State, transcript: Transcript, *, last: bool, config: RunnableConfig, runtime: Runtime
 ) -> ModelAnswer:
     client = runtime.chat_client()
-    tools = [] if last else await registry.specs(runtime=runtime)
+    tools = [] if last else await registry.specs(made_tools=transcript.made_tools, runtime=runtime)
     messages = _model_messages(state, transcript, last=last, runtime=runtime)
     answer = await client.answer(messages, tools, config=config)
     if not (answer.message.text.strip() or answer.message.tool_calls or answer.message.invalid_tool_calls):

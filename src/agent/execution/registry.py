@@ -15,9 +15,9 @@ from agent.types import CallKey, ToolResult, ToolSpec
 __all__ = ["find", "is_built_in", "specs"]
 
 
-async def specs(*, runtime: Runtime) -> list[ToolSpec]:
-    """Every tool as the model sees it."""
-    made = await created_tools.active(runtime=runtime)
+async def specs(*, made_tools: bool = True, runtime: Runtime) -> list[ToolSpec]:
+    """Every tool as the model sees it; without `made_tools` only the built-in ones."""
+    made = await created_tools.active(runtime=runtime) if made_tools else []
     return [*tool_specs(), *(_tool(one).spec for one in made if not is_built_in(one.name))]
 
 

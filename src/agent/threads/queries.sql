@@ -1,5 +1,5 @@
 -- begin_turn: takes the thread and begins its next turn (see the function in the migration)
-SELECT turn, status, database_id, transcript
+SELECT turn, status, database_id, transcript, EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS made_tools
   FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s)
 
 -- continue_turn: takes the lease and marks the turn as running, with its transcript; `lease` is null when another run holds the thread
@@ -19,7 +19,7 @@ WITH held AS (  -- with half its time left: nothing to write
 SELECT (SELECT thread_id FROM lease) AS lease,
        (SELECT turn FROM agents.turns WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
            AND status IN ('running', 'waiting')) AS turn,
-  agents.transcript(%(thread_id)s, %(turn)s) AS transcript
+  agents.transcript(%(thread_id)s, %(turn)s) AS transcript, EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS made_tools
 
 -- keep_lease: while something slow runs
 UPDATE agents.threads SET lease_owner = %(owner)s, lease_until = now() + %(lease)s
@@ -124,7 +124,8 @@ UPDATE agents.tool_calls SET result = %(result)s, finished_at = now()
    AND status = 'done' AND result->>'status' = 'refused'
 
 -- transcript: what the model is shown of a thread (see the function in the migration)
-SELECT agents.transcript(%(thread_id)s, %(turn)s, turns_with_calls => %(turns_with_calls)s) AS transcript
+SELECT agents.transcript(%(thread_id)s, %(turn)s, turns_with_calls => %(turns_with_calls)s) AS transcript,
+       EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS made_tools
 
 -- old_turns: finished turns that are not summarised yet, without the newest
 SELECT t.summary, t.summarised, r.turn, r.question, r.answer

@@ -46,20 +46,25 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """A thread as far as the model is shown it: a summary of the oldest turns, then turns, the current one last."""
+    """A thread as far as the model is shown it: a summary of the oldest turns, then turns, the current one last.
+
+    `made_tools` says that there are tools of the agent's own making.
+    """
 
     summary: str = ""
     turns: tuple[Turn, ...] = ()
+    made_tools: bool = True
 
     @classmethod
-    def from_json(cls, thread_id: str, stored: Mapping[str, Any]) -> Transcript:
-        """What `agents.transcript` returned."""
+    def from_row(cls, thread_id: str, row: Mapping[str, Any]) -> Transcript:
+        """A transcript from what `agents.transcript` returned, and whether tools were made."""
+        stored = row["transcript"]
         calls = [StoredCall.from_row(thread_id, call) for call in stored["calls"] or ()]
         turns = tuple(
             Turn(**item, calls=tuple(call for call in calls if call.key.turn == item["turn"]))
             for item in stored["turns"]
         )
-        return cls(summary=stored["summary"], turns=turns)
+        return cls(summary=stored["summary"], turns=turns, made_tools=row["made_tools"])
 
     @property
     def current(self) -> Turn:

@@ -73,7 +73,7 @@ class Threads:
             )
         if row["transcript"] is None:
             return BegunTurn(turn=row["turn"], status=row["status"])
-        transcript = Transcript.from_json(thread_id, row["transcript"])
+        transcript = Transcript.from_row(thread_id, row)
         return BegunTurn(turn=row["turn"], status=row["status"], transcript=transcript)
 
     async def continue_turn(
@@ -89,7 +89,7 @@ class Threads:
             if row["turn"] is None:
                 await conn.execute(_QUERIES["release_lease"], values)
                 return None
-        return Transcript.from_json(thread_id, row["transcript"])
+        return Transcript.from_row(thread_id, row)
 
     @asynccontextmanager
     async def held(self, thread_id: str, *, owner: UUID, runtime: Runtime) -> AsyncIterator[None]:
@@ -168,7 +168,7 @@ class Threads:
             row = await _one(conn, "transcript", values) or {}
         if not row["transcript"] or not row["transcript"]["turns"]:
             raise NotFound(f"There is no turn {turn} in a thread {thread_id!r}.")
-        return Transcript.from_json(thread_id, row["transcript"])
+        return Transcript.from_row(thread_id, row)
 
     async def store_round(
         self,

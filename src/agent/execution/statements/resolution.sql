@@ -1,30 +1,31 @@
 -- fingerprint: a digest of every row of the catalogs that a resolution reads, but for what the server came with; any change
--- of one, by whomever, changes it
+-- of one, by whomever, changes it, as the number of the transaction that wrote a row is in it: `born` is one in the past,
+-- because an age is by now
 SELECT concat_ws(' ',
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_proc WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_class WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (attrelid, attnum, xmin), %(seed)s)) FROM pg_attribute WHERE attrelid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_type WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_rewrite WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_policy),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_operator WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_cast WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_trigger),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_constraint WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_attrdef),
-  (SELECT sum(hash_record_extended(ROW (aggfnoid, xmin), %(seed)s)) FROM pg_aggregate WHERE aggfnoid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (indexrelid, xmin), %(seed)s)) FROM pg_index WHERE indexrelid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (inhrelid, inhparent, xmin), %(seed)s)) FROM pg_inherits),
-  (SELECT sum(hash_record_extended(ROW (partrelid, xmin), %(seed)s)) FROM pg_partitioned_table),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_statistic_ext),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_amop WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_amproc WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (rngtypid, xmin), %(seed)s)) FROM pg_range WHERE rngtypid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_opclass WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_am WHERE oid >= 16384),
-  (SELECT sum(hash_record_extended(ROW (classid, objid, refobjid, xmin), %(seed)s)) FROM pg_depend
-    WHERE refclassid = 'pg_extension'::regclass)) AS fingerprint,
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_proc WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_class WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | attrelid::int8, %(seed)s)) FROM pg_attribute WHERE attrelid >= 16384 AND attnum > 0),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_type WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_rewrite WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_policy),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_operator WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_cast WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_trigger),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_constraint WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_attrdef),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | aggfnoid::oid::int8, %(seed)s)) FROM pg_aggregate WHERE aggfnoid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | indexrelid::int8, %(seed)s)) FROM pg_index WHERE indexrelid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | inhrelid::int8, %(seed)s)) FROM pg_inherits),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | partrelid::int8, %(seed)s)) FROM pg_partitioned_table),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_statistic_ext),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_amop WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_amproc WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | rngtypid::int8, %(seed)s)) FROM pg_range WHERE rngtypid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_opclass WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_am WHERE oid >= 16384),
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | objid::int8, %(seed)s)) FROM pg_depend
+    WHERE refclassid = 'pg_extension'::regclass),
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_')) AS fingerprint,
   -- whether event triggers would run with a probe; those that Supabase makes leave temporary objects alone
   coalesce(current_setting('event_triggers', true), 'on') = 'on' AND EXISTS (
     SELECT FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
@@ -33,6 +34,7 @@ SELECT concat_ws(' ',
        AND NOT (p.pronamespace = to_regnamespace('extensions') AND p.proname IN ('pgrst_ddl_watch', 'pgrst_drop_watch')
                 AND p.proowner = to_regrole('supabase_admin')
                 AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.proowner AND r.rolsuper))) AS watched
+  FROM (SELECT age('100'::xid)::int8 AS born OFFSET 0) AS past
 
 -- system_functions: which functions of the server itself are known to be harmless, by their numbers
 SELECT oid::bigint FROM pg_proc

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from agent.errors import InvalidArguments
 
 # A chain such as 1+1+1... of 100,000 characters overflows the parser's C stack; 40,000 do not.
 MOST_CHARACTERS = 20_000
+# Of a longer text the tree is too large to be kept.
+_MOST_KEPT_CHARACTERS = 2_000
 
 POSITIONS = ("location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end", "name_location")
 
@@ -88,11 +91,21 @@ def parse(sql: str, *, most_characters: int | None = MOST_CHARACTERS) -> Stateme
 
     `most_characters` is None only for text that was written out from a parse tree, whose depth is bounded.
     """
+    _check_text(sql, most_characters)
+    return _parsed_before(sql) if len(sql) <= _MOST_KEPT_CHARACTERS else _parsed(sql)
+
+
+@lru_cache(maxsize=64)
+def _parsed_before(sql: str) -> Statement:
+    """A turn reads the same statement several times: before it runs, and each time its result is looked at."""
+    return _parsed(sql)
+
+
+def _parsed(sql: str) -> Statement:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
     from postgast import PgQueryError
     from postgast import parse as postgast_parse
 
-    _check_text(sql, most_characters)
     try:
         tree = postgast_parse(sql)
     except PgQueryError as error:
