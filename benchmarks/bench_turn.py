@@ -20,7 +20,7 @@ from agent.testing.scripted_model import ScriptedChatModel, call, scripted_clien
 from benchmarks.report import Report
 
 SQL = "SELECT status, count(*) FROM public.orders GROUP BY status"
-TURNS = 40
+TURNS = 120
 LONG_THREAD = 200
 
 

@@ -3,6 +3,8 @@
     START -> load_knowledge -> act -> safe_executor (one per call) -> collect -> act ... -> save_memory -> END
                                                                       collect -> human_approval -> collect
 
+A call that is the only one of its round needs no join: its `safe_executor` goes where `collect` would go.
+
 A node that has a choice returns where to go, and its signature names the choices. `graph` is what LangGraph Studio
 serves; it brings its own checkpointer there. `open_graph` compiles the same builder with the Postgres checkpointer.
 """
@@ -27,7 +29,6 @@ builder.add_node("human_approval", nodes.human_approval)
 builder.add_node("save_memory", nodes.save_memory)
 
 builder.add_edge(START, "load_knowledge")
-builder.add_edge("safe_executor", "collect")
 builder.add_edge("human_approval", "collect")
 
 graph = builder.compile(name="agent")

@@ -43,7 +43,7 @@ from agent.errors import (
 )
 from agent.execution import registry
 from agent.execution.controls import controls
-from agent.execution.safe_executor import safe_executor
+from agent.execution.safe_executor import TakenCall, safe_executor
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.providers.model_stream import tokens_of
 from agent.providers.models import ChatClient, ModelAnswer
@@ -129,14 +129,21 @@ async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_
     return Command(goto="save_memory", update=ended(state, transcript, text, spent=answer))
 
 
-async def safe_executor_node(state: CallState, config: RunnableConfig) -> dict[str, Any]:
+async def safe_executor_node(
+    state: CallState, config: RunnableConfig
+) -> Command[Literal["collect", "act", "human_approval", "__end__"]]:
     """Carry out one stored call: it runs, waits for a human, or is refused; the outcome is stored with the call."""
-    runtime = await current_runtime()
-    taken = await safe_executor.take(CallKey(**state), runtime=runtime)
-    if taken is None:
-        return {}
-    call, write = taken.stored, get_stream_writer()
-    write({"event": "tool_started", "key": dict(state), "tool": call.tool, "arguments": call.arguments})
+    runtime, key = await current_runtime(), CallKey(**state["key"])
+    taken = await safe_executor.take(key, runtime=runtime)
+    if taken is not None:
+        await _carry_out(taken, runtime)
+    # Where no other call is waited for there is nothing to join.
+    return await _collect(key.turn, config) if state["alone"] else Command(goto="collect")
+
+
+async def _carry_out(taken: TakenCall, runtime: Runtime) -> None:
+    call, key, write = taken.stored, asdict(taken.stored.key), get_stream_writer()
+    write({"event": "tool_started", "key": key, "tool": call.tool, "arguments": call.arguments})
     try:
         result = await safe_executor.execute_taken(taken, runtime=runtime)
     except AgentError as error:
@@ -146,14 +153,17 @@ async def safe_executor_node(state: CallState, config: RunnableConfig) -> dict[s
         result = ToolResult(success=False, status="failed", error=str(error))
         await threads.call_done(call.key, result, runtime=runtime)
     if result.get("status") not in UNFINISHED:
-        write({"event": "tool_finished", "key": dict(state), "tool": call.tool, "result": result})
-    return {}
+        write({"event": "tool_finished", "key": key, "tool": call.tool, "result": result})
 
 
 async def collect(state: State, config: RunnableConfig) -> Command[Literal["act", "human_approval", "__end__"]]:
     """The join of a round: every call has its result, or some wait for a human and nothing goes on before that."""
+    return await _collect(state["turn"], config)
+
+
+async def _collect(turn: int, config: RunnableConfig) -> Command[Any]:
     runtime = await current_runtime()
-    thread_id, turn, owner = thread_of(config), state["turn"], owner_of(config)
+    thread_id, owner = thread_of(config), owner_of(config)
     transcript = await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime)
     if transcript is None:
         return Command(goto=_END)
@@ -217,7 +227,7 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
 def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None) -> Command[Any]:
     """One `safe_executor` task a stored call."""
     return Command(
-        goto=[Send("safe_executor", asdict(call.key)) for call in calls],
+        goto=[Send("safe_executor", CallState(key=asdict(call.key), alone=len(calls) == 1)) for call in calls],
         update={"messages": [prompts.request_message(calls, message_id=message_id)]},
     )
 

@@ -33,12 +33,10 @@ class ActState(State, total=False):
 
 
 class CallState(TypedDict):
-    """What one `safe_executor` task is sent: the key of a stored call."""
+    """What one `safe_executor` task is sent: the key of a stored call, and whether it is the only one of its round."""
 
-    thread_id: str
-    turn: int
-    round: int
-    ordinal: int
+    key: dict[str, Any]
+    alone: bool
 
 
 class ApprovalState(TypedDict):

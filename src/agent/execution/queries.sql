@@ -102,11 +102,10 @@ WITH logged AS (
 )
 SELECT id FROM logged
 
--- take_call: a stored call that is to be carried out, with the question that it asked before, and the switches
+-- take_call: a stored call that is to be carried out, with the question that it asked before, its conversation, and the switches
 SELECT c.turn, c.round, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.status, c.result,
        coalesce(c.approval_id, q.id) AS approval_id, k.stopped, k.read_only, k.reason, k.changed_by, k.changed_at,
-       NOT EXISTS (SELECT FROM agents.tool_calls b WHERE b.tenant_id = c.tenant_id AND b.thread_id = c.thread_id
-                    AND b.result IS NOT NULL) AS is_first
+       agents.transcript(c.thread_id, c.turn) AS transcript
   FROM agents.tool_calls c
   LEFT JOIN agents.human_approval_queue q
     ON (q.tenant_id, q.thread_id, q.turn, q.round, q.ordinal) = (c.tenant_id, c.thread_id, c.turn, c.round, c.ordinal)

@@ -36,7 +36,7 @@ from agent.execution.approved import execute_approved, told_of_edit, undone
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.log import record
 from agent.execution.made_tools import tool_runs
-from agent.execution.origins.heard import Heard, heard_by, secret_in
+from agent.execution.origins.heard import Heard, heard_by, heard_in, secret_in
 from agent.execution.origins.origins import needs_a_human
 from agent.execution.patterns import Always
 from agent.execution.plans import Plan, plan_of, shown_to_approver, weighed
@@ -47,7 +47,7 @@ from agent.execution.writes.risk import is_asked
 from agent.execution.writes.undo import UNDO, forget_old
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
-from agent.threads import StoredCall, threads
+from agent.threads import StoredCall, Transcript, threads
 from agent.types import UNFINISHED, Assessment, CallKey, RiskLevel, ToolResult
 
 _QUERIES = load_queries(__package__)
@@ -74,14 +74,14 @@ class _Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenCall:
-    """A stored call that is about to be carried out, and how the switches stand. Its `approval_id` is what it asked before.
+    """A stored call that is about to be carried out, its conversation, and how the switches stand.
 
-    The first one of a conversation follows no result of a tool.
+    Its `approval_id` is what it asked before.
     """
 
     stored: StoredCall
+    heard: Heard
     switches: ControlState
-    is_first: bool
 
 
 class SafeExecutor:
@@ -132,7 +132,9 @@ class SafeExecutor:
         stored = StoredCall.from_row(key.thread_id, row)
         if stored.status != "stored":
             return None
-        return TakenCall(stored=stored, switches=ControlState.from_row(row), is_first=row["is_first"])
+        transcript = Transcript.from_row(key.thread_id, row)
+        heard = heard_in(transcript, trusted=runtime.settings.trusted_sources, until=key)
+        return TakenCall(stored=stored, heard=heard, switches=ControlState.from_row(row))
 
     async def execute_taken(self, taken: TakenCall, *, runtime: Runtime | None = None) -> ToolResult:
         """`execute` a stored call without waiting for a human; its result, or that it waits, is stored with it."""
@@ -140,7 +142,7 @@ class SafeExecutor:
         call = taken.stored
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
         asked = await human_approval_queue.get(call.approval_id, runtime=runtime) if call.approval_id else None
-        request, plan = await _understood(request, runtime, is_first=taken.is_first)
+        request, plan = await _understood(request, runtime, known=taken.heard)
         return await self._execute(request, plan, asked=asked, switches=taken.switches, runtime=runtime)
 
     async def _execute(
@@ -349,26 +351,23 @@ def _keyed(request: _Request, plan: Plan) -> _Request:
 
 
 async def _understood(
-    request: _Request, runtime: Runtime, *, is_first: bool = False
+    request: _Request, runtime: Runtime, *, known: Heard | None = None
 ) -> tuple[_Request, Plan | AgentError]:
     """The request with its conversation, and what the action is or why it cannot be done.
 
-    The error is a value because it is to be recorded first. Before the first result nothing was heard that a read could
-    repeat.
+    The error is a value because it is to be recorded first.
     """
-    if is_first:
-        plan = await _plan_or_error(request, runtime)
-        if not isinstance(plan, Plan) or not plan.writes:
-            return request, plan
-        heard = await heard_by(request.call, runtime=runtime)
-    else:
-        heard, plan = await asyncio.gather(heard_by(request.call, runtime=runtime), _plan_or_error(request, runtime))
+    heard, plan = await asyncio.gather(_heard(request.call, known, runtime), _plan_or_error(request, runtime))
     if request.by_model and isinstance(plan, Plan):
         try:
             plan = await weighed(plan, request.arguments, heard, runtime)
         except AgentError as error:
             plan = error
     return replace(request, heard=heard), plan
+
+
+async def _heard(call: CallKey | None, known: Heard | None, runtime: Runtime) -> Heard:
+    return known if known is not None else await heard_by(call, runtime=runtime)
 
 
 async def _plan_or_error(request: _Request, runtime: Runtime) -> Plan | AgentError:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.runnables import RunnableConfig
+    from langchain_core.runnables import Runnable, RunnableConfig
 
 _log = structlog.get_logger(__name__)
 
@@ -54,6 +54,17 @@ class Candidate:
     name: str
     model: BaseChatModel
     must_finish: bool = False
+    _bound: list[tuple[tuple[ToolSpec, ...], Runnable[Any, AIMessage]]] = field(
+        default_factory=list, repr=False, compare=False
+    )
+
+    def with_tools(self, tools: Sequence[ToolSpec]) -> Runnable[Any, AIMessage]:
+        """The model, able to call `tools`; made anew only where they are others than the last time."""
+        if not tools:
+            return cast("Runnable[Any, AIMessage]", self.model)
+        if not self._bound or self._bound[0][0] != tuple(tools):
+            self._bound[:] = [(tuple(tools), self.model.bind_tools([_wire_tool(tool) for tool in tools]))]
+        return self._bound[0][1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +151,7 @@ class ChatClient:
         tools: Sequence[ToolSpec],
         config: RunnableConfig | None,
     ) -> AIMessage:
-        model = candidate.model.bind_tools([_wire_tool(tool) for tool in tools]) if tools else candidate.model
-        stream = cast("AsyncGenerator[AIMessage]", model.astream(list(messages), config))
+        stream = cast("AsyncGenerator[AIMessage]", candidate.with_tools(tools).astream(list(messages), config))
         async with asyncio.timeout(self.timeout), aclosing(stream):
             try:
                 chunks = [chunk async for chunk in stream]

@@ -57,14 +57,14 @@ class Transcript:
 
     @classmethod
     def from_row(cls, thread_id: str, row: Mapping[str, Any]) -> Transcript:
-        """A transcript from what `agents.transcript` returned, and whether tools were made."""
+        """A transcript from what `agents.transcript` returned, and whether tools were made where that was asked."""
         stored = row["transcript"]
         calls = [StoredCall.from_row(thread_id, call) for call in stored["calls"] or ()]
         turns = tuple(
             Turn(**item, calls=tuple(call for call in calls if call.key.turn == item["turn"]))
             for item in stored["turns"]
         )
-        return cls(summary=stored["summary"], turns=turns, made_tools=row["made_tools"])
+        return cls(summary=stored["summary"], turns=turns, made_tools=row.get("made_tools", True))
 
     @property
     def current(self) -> Turn:

@@ -9,7 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -63,7 +63,7 @@ async def heard_by(call: CallKey | None, *, turns: int = TURNS_WITH_CALLS, runti
         transcript = await threads.transcript(call.thread_id, call.turn, turns_with_calls=turns, runtime=runtime)
     except NotFound:  # a caller's own key, of no conversation of ours
         return Heard()
-    return replace(heard_in(transcript, trusted=runtime.settings.trusted_sources), until=call)
+    return heard_in(transcript, trusted=runtime.settings.trusted_sources, until=call)
 
 
 async def heard_longer(heard: Heard, *, runtime: Runtime) -> Heard:
@@ -73,7 +73,7 @@ async def heard_longer(heard: Heard, *, runtime: Runtime) -> Heard:
     return await heard_by(heard.until, turns=_LONG, runtime=runtime)
 
 
-def heard_in(transcript: Transcript, *, trusted: str = "") -> Heard:
+def heard_in(transcript: Transcript, *, trusted: str = "", until: CallKey | None = None) -> Heard:
     """The same from a transcript."""
     said = tuple(turn.question for turn in transcript.turns)
     calls = tuple(call for turn in transcript.turns for call in turn.calls if call.result)
@@ -82,7 +82,8 @@ def heard_in(transcript: Transcript, *, trusted: str = "") -> Heard:
     for call in calls:
         secrets |= _secrets(call)
     return Heard(
-        said=said, secrets={one: place for one, place in secrets.items() if one not in spoken}, calls=calls, trusted=trusted
+        said=said, secrets={one: place for one, place in secrets.items() if one not in spoken}, calls=calls,
+        trusted=trusted, until=until,
     )  # fmt: skip
 
 
