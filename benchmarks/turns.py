@@ -1,4 +1,4 @@
-"""Conversations raced for by processes that die: new messages, repeated resumes, decisions, restarts under other rules.
+"""Conversations raced for by processes that die: new messages, repeated resumes, decisions, edits, restarts under other rules.
 
 Each process opens the agent under rules of its own (from which risk a human is asked, what is refused), and then asks,
 resumes, decides and takes up what was left over on a few shared threads, until it dies at some round trip or is through.
@@ -37,7 +37,7 @@ select (select count(*) from agents.agent_execution_log where action = 'execute_
                             and e.status in ('succeeded', 'refused'))) as lost,
        (select count(*) from agents.tool_calls c join agents.human_approval_queue q using (tenant_id, thread_id, turn, round, ordinal)
           join agents.agent_execution_log e on e.approval_id = q.id
-         where c.status = 'done' and c.result->>'status' is distinct from e.status) as untold,
+         where q.status <> 'edited' and c.status = 'done' and c.result->>'status' is distinct from e.status) as untold,
        (select count(*) from agents.agent_execution_log where status = 'refused') as refused,
        (select count(*) from agents.turns) as turns
 """
@@ -152,9 +152,9 @@ async def _something(thread: str, chance: random.Random, runtime: Runtime) -> No
     elif what == "left over":
         await safe_executor.execute_left_over(runtime=runtime)
     for pending in await human_approval_queue.get_pending_approvals(runtime=runtime):
-        await human_approval_queue.decide(
-            pending["id"], chance.choice(["approve", "approve", "reject"]), runtime=runtime
-        )
+        decision = chance.choice(["approve", "approve", "reject", "edit"])
+        edited = {"sql": "insert into effects (note) values ('another one')"} if decision == "edit" else None
+        await safe_executor.decide(pending["id"], decision, arguments=edited, runtime=runtime)
         if chance.random() < 0.5:
             await safe_executor.run_approved(pending["id"], runtime=runtime)
 

@@ -152,6 +152,31 @@ async def test_a_studio_thread_waits_for_approval_and_resuming_it_decides_the_ro
     assert (row.status, row.decided_via) == ("approved", "graph")
 
 
+async def test_edits_rejections_and_answers_count_in_studio_as_they_do_anywhere(runtime: Runtime, folder: Path) -> None:
+    other = {"sql": "update public.accounts set state = 'closed' where id = 1"}
+    decisions = [
+        {"type": "edit", "edited_action": {"name": "execute_sql", "args": other}},
+        {"type": "reject", "message": "not this one"},
+        {"type": "respond", "message": "It was closed by phone."},
+    ]
+    async with (
+        OpenAIServer([answer for word in ("one", "two", "three") for answer in (CHANGE, text(word))]) as model,
+        serving(runtime, folder, model) as studio,
+    ):
+        for decision, word in zip(decisions, ("one", "two", "three"), strict=True):
+            thread = (await studio.post("/threads"))["thread_id"]
+            await studio.ask(thread, "Close account 2")
+            state = await studio.resume(thread, {"decisions": [decision]})
+            assert state["messages"][-1]["content"] == word
+            assert closed(runtime) == [1]
+    assert sorted(row.status for row in await human_approval_queue.history()) == [
+        "answered",
+        "approved",
+        "edited",
+        "rejected",
+    ]
+
+
 async def test_a_decision_taken_on_the_command_line_is_collected_by_the_studio_thread(
     studio: Studio, runtime: Runtime
 ) -> None:
