@@ -171,6 +171,16 @@ async def test_what_goes_with_a_drop_is_named_counted_and_the_same_when_it_happe
         assert result["success"], result
 
 
+async def test_what_goes_with_a_dropped_column_is_told(shop: Shop) -> None:
+    with psycopg.connect(shop.url, autocommit=True) as conn:
+        conn.execute("create view dear as select id from goods where price > 3; alter view dear owner to shop_owner")
+    shop.give("schema")
+    preview = await preview_of("ALTER TABLE goods DROP COLUMN price CASCADE")
+    told = " ".join(preview["notices"])
+    assert "view cheap" in told
+    assert "view dear" in told
+
+
 async def test_what_is_not_allowed_says_who_runs_what(shop: Shop) -> None:
     careful = await open_runtime(shop.runtime.settings.model_copy(update={"actor_rights": "data"}))
     (told,) = (await preview_of("DROP TABLE goods CASCADE", careful))["not_previewed"]

@@ -253,6 +253,16 @@ async def test_an_explained_query_is_resolved_and_an_explained_write_asks(changi
             "SELECT NULL::words",
             "type:worse_order(text,text)",
         ),
+        (
+            WORSE_RANGE + "; create index on public.t (code public.worse_ops)",
+            "SELECT id FROM t WHERE code = 'a'",
+            "type:worse_order(text,text)",
+        ),
+        (
+            WORSE_RANGE + "; create table public.parts (code text) partition by range (code public.worse_ops)",
+            "SELECT code FROM parts WHERE code = 'a'",
+            "type:worse_order(text,text)",
+        ),
     ],
 )
 async def test_code_that_is_reached_without_its_name_asks(

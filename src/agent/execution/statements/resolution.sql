@@ -205,7 +205,12 @@ SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, 
                              AND s.amprocfamily IN (SELECT o.opcfamily FROM pg_opclass o WHERE o.opcdefault)
                            -- a range compares by the operator class that it names, which may be of another type
                            OR s.amprocfamily IN (SELECT o.opcfamily FROM pg_range r JOIN pg_opclass o ON o.oid = r.rngsubopc
-                                                  WHERE r.rngtypid = ANY (%(types)s::oid[]) OR r.rngmultitypid = ANY (%(types)s::oid[])))
+                                                  WHERE r.rngtypid = ANY (%(types)s::oid[]) OR r.rngmultitypid = ANY (%(types)s::oid[]))
+                           -- and an index, or the bounds of partitions, by theirs
+                           OR e.extname IS NULL AND s.amprocfamily IN (
+                             SELECT o.opcfamily FROM pg_opclass o WHERE o.oid IN (
+                               SELECT unnest(i.indclass::oid[]) FROM pg_index i WHERE i.indrelid = ANY (%(relations)s::oid[])
+                               UNION SELECT unnest(p.partclass::oid[]) FROM pg_partitioned_table p WHERE p.partrelid = ANY (%(relations)s::oid[]))))
 
 -- registered_functions: the hashes of those of these functions that a human registered
 SELECT function_id, body_hash FROM agents.trusted_functions

@@ -134,7 +134,7 @@ async def run_statement(
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
         if len(notices) < _MOST_NOTICES:
-            notices.append((diagnostic.message_primary or "")[:_MOST_CELL])
+            notices.append(_told(diagnostic))
 
     conn.add_notice_handler(note)
     try:
@@ -150,6 +150,12 @@ async def run_statement(
         conn.remove_notice_handler(note)
     outcome.notices = [notice for notice in notices if notice]
     return outcome
+
+
+def _told(diagnostic: psycopg.errors.Diagnostic) -> str:
+    """A notice in one line; what a CASCADE takes along stands in its detail."""
+    details = "; ".join((diagnostic.message_detail or "").splitlines())
+    return ": ".join(filter(None, (diagnostic.message_primary, details)))[:_MOST_CELL]
 
 
 def wrap(statement: Statement, *, version: int) -> str | None:
