@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import importlib
 import json
+import logging
 import subprocess
 import sys
 import traceback
@@ -54,6 +55,7 @@ def main() -> int:
     unknown = sorted(set(arguments.part) - set(parts()))
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}; there is {', '.join(parts()) or 'none yet'}")
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # statements fail on purpose
     report, chosen = Report(), arguments.part or parts()
     for part in chosen:
         (run if len(chosen) == 1 else run_apart)(part, report)
