@@ -23,10 +23,7 @@ async def measure(report: Report) -> None:
 
 
 def _settings(cluster: Cluster, template: str, where: str) -> Settings:
-    settings = cluster.database(template, statement_timeout=2.0, approval_timeout=3600.0)
-    if where == "apart":
-        settings = settings.model_copy(update={"app_database_url": cluster.database(template).database_url})
-    return settings
+    return cluster.database(template, apart=where == "apart", statement_timeout=2.0, approval_timeout=3600.0)
 
 
 async def _converse(report: Report, cluster: Cluster, where: str) -> None:

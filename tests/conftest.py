@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from agent.demo.application import fill_demo
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +43,8 @@ def settings(cluster: Cluster) -> Iterator[Settings]:
 @pytest.fixture
 async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
     """A runtime on a fresh, migrated database with an empty application; it is the current one."""
-    runtime = await open_runtime(settings)
-    with use_runtime(runtime):
+    async with running(settings) as runtime:
         yield runtime
-    await runtime.close()
 
 
 @pytest.fixture
@@ -59,7 +58,5 @@ def demo_settings(cluster: Cluster) -> Iterator[Settings]:
 @pytest.fixture
 async def demo_runtime(demo_settings: Settings) -> AsyncIterator[Runtime]:
     """A runtime on a fresh copy of the demonstration application; it is the current one."""
-    runtime = await open_runtime(demo_settings)
-    with use_runtime(runtime):
+    async with running(demo_settings) as runtime:
         yield runtime
-    await runtime.close()

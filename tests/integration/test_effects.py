@@ -15,9 +15,10 @@ import pytest
 from agent.approval.human_approval import human_approval_queue
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 
 WORKER = Path(__file__).parent / "effects_worker.py"
 TABLES = """
@@ -38,13 +39,9 @@ def fill(conn: psycopg.Connection) -> None:
 async def bank(request: pytest.FixtureRequest, cluster: Cluster) -> AsyncIterator[Runtime]:
     """An application with accounts, in the agent's database or in one apart."""
     template = cluster.template("bank", fill)
-    settings = cluster.database(template, statement_timeout=2.0)
-    if request.param == "apart":
-        settings = settings.model_copy(update={"app_database_url": cluster.database(template).database_url})
-    runtime = await open_runtime(settings)
-    with use_runtime(runtime):
+    settings = cluster.database(template, apart=request.param == "apart", statement_timeout=2.0)
+    async with running(settings) as runtime:
         yield runtime
-    await runtime.close()
 
 
 def application(runtime: Runtime) -> psycopg.Connection:

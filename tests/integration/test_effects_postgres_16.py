@@ -18,8 +18,9 @@ from agent.db import setup
 from agent.db.logins import derive_password, login_conninfo
 from agent.errors import AgentError
 from agent.execution.safe_executor import safe_executor
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 
 sys.path.insert(0, str(Path(__file__).parent))
 from analytics_statements import ANALYTICS
@@ -59,10 +60,8 @@ def old_server() -> Iterator[str]:
 async def old(cluster: Cluster, old_server: str) -> AsyncIterator[Runtime]:
     settings = cluster.database(cluster.template("blank"), app_database_url=old_server)
     setup.setup_logins(old_server, settings.secret.get_secret_value())
-    runtime = await open_runtime(settings)
-    with use_runtime(runtime):
+    async with running(settings) as runtime:
         yield runtime
-    await runtime.close()
 
 
 async def previewed(sql: str) -> dict:

@@ -16,8 +16,9 @@ from agent.errors import DecisionRefused, InvalidInput
 from agent.execution.controls import controls
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 from agent.threads import RequestedCall, threads
 from agent.types import CallKey
 
@@ -25,13 +26,11 @@ from agent.types import CallKey
 @pytest.fixture(params=["shared", "apart"])
 async def bank(request: pytest.FixtureRequest, cluster: Cluster) -> AsyncIterator[Runtime]:
     template = cluster.template("races", races.fill)
-    settings = cluster.database(template, statement_timeout=2.0, approval_timeout=3600.0)
-    if request.param == "apart":
-        settings = settings.model_copy(update={"app_database_url": cluster.database(template).database_url})
-    runtime = await open_runtime(settings)
-    with use_runtime(runtime):
+    settings = cluster.database(
+        template, apart=request.param == "apart", statement_timeout=2.0, approval_timeout=3600.0
+    )
+    async with running(settings) as runtime:
         yield runtime
-    await runtime.close()
 
 
 def execute(runtime: Runtime, sql: str) -> None:

@@ -27,6 +27,7 @@ from agent.learning.schema_linking import link_schema
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 from agent.testing.scripted_model import call, scripted_client
 from agent.threads import threads
 
@@ -98,10 +99,8 @@ async def apart(cluster: Cluster, old_server: str) -> AsyncIterator[Runtime]:
     query(old_server, APPLICATION)
     settings = cluster.database(cluster.template("blank"), app_database_url=old_server)
     setup.set_up(settings)
-    runtime = await open_runtime(settings)
-    with use_runtime(runtime):
+    async with running(settings) as runtime:
         yield runtime
-    await runtime.close()
 
 
 async def test_an_application_on_another_server_is_discovered_linked_and_asked(apart: Runtime, old_server: str) -> None:

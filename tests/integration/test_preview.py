@@ -15,17 +15,16 @@ from benchmarks.writes import shop
 from agent.approval.human_approval import human_approval_queue
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 
 
 @pytest.fixture
 async def store(cluster: Cluster) -> AsyncIterator[Runtime]:
     settings = cluster.database(cluster.template("store", lambda conn: conn.execute(shop.TABLES) and None))
-    runtime = await open_runtime(settings)
-    with use_runtime(runtime):
+    async with running(settings) as runtime:
         yield runtime
-    await runtime.close()
 
 
 def admin(runtime: Runtime) -> psycopg.Connection:

@@ -16,8 +16,9 @@ from agent.errors import ActionRefused, StatementFailed
 from agent.execution.reads.reading import read, read_on
 from agent.execution.statements.layers import ALL
 from agent.execution.statements.sql_parsing import parse
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 
 TABLES = """
 create table public.notes (id int primary key, body text);
@@ -34,10 +35,8 @@ def admin(runtime: Runtime) -> psycopg.Connection:
 @pytest.fixture
 async def notes(cluster: Cluster) -> AsyncIterator[Runtime]:
     settings = cluster.database(cluster.template("notes", lambda conn: conn.execute(TABLES)), statement_timeout=0.5)
-    runtime = await open_runtime(settings)
-    with use_runtime(runtime):
+    async with running(settings) as runtime:
         yield runtime
-    await runtime.close()
 
 
 async def test_a_cell_of_any_size_is_cut_before_it_is_sent(cluster: Cluster) -> None:

@@ -15,8 +15,9 @@ from agent.approval.human_approval import human_approval_queue
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.execution.writes.risk import risk_as_tried
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 
 TABLES = """
 create type public.mood as enum ('good', 'bad');
@@ -68,10 +69,8 @@ insert into public.cased values ('a', 'n'), ('A', 'n');
 @pytest.fixture
 async def store(cluster: Cluster) -> AsyncIterator[Runtime]:
     template = cluster.template("risks", lambda conn: conn.execute(TABLES) and None)
-    runtime = await open_runtime(cluster.database(template, ask_from="MEDIUM"))
-    with use_runtime(runtime):
+    async with running(cluster.database(template, ask_from="MEDIUM")) as runtime:
         yield runtime
-    await runtime.close()
 
 
 def admin(runtime: Runtime) -> psycopg.Connection:
@@ -158,10 +157,8 @@ async def test_whatever_else_could_come_of_a_write_makes_it_more_than_low(store:
 
 @pytest.fixture
 async def trapped(cluster: Cluster) -> AsyncIterator[Runtime]:
-    runtime = await open_runtime(cluster.database(cluster.template("traps", traps.fill), ask_from="MEDIUM"))
-    with use_runtime(runtime):
+    async with running(cluster.database(cluster.template("traps", traps.fill), ask_from="MEDIUM")) as runtime:
         yield runtime
-    await runtime.close()
 
 
 async def test_nothing_that_is_low_touches_more_than_one_row_or_anything_else(trapped: Runtime) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from agent.approval.human_approval import human_approval_queue
 from agent.execution.safe_executor import safe_executor
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 
 TABLES = """
 create table public.people (id bigint primary key, name text, email text, card_number text, born date);
@@ -118,10 +119,8 @@ SELECT extract(year FROM born), count(*) FROM people GROUP BY 1
 @pytest.fixture
 async def guarded(cluster: Cluster) -> AsyncIterator[Runtime]:
     template = cluster.template("deny", lambda conn: conn.execute(TABLES))
-    runtime = await open_runtime(cluster.database(template, deny=DENY))
-    with use_runtime(runtime):
+    async with running(cluster.database(template, deny=DENY)) as runtime:
         yield runtime
-    await runtime.close()
 
 
 async def test_no_form_of_statement_shows_a_denied_column(guarded: Runtime) -> None:

@@ -13,9 +13,10 @@ from agent.errors import NotFound
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.execution.writes import undo
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime, use_runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 from agent.types import ToolResult
 
 TYPES = {
@@ -82,18 +83,13 @@ def fill(conn: psycopg.Connection) -> None:
 @pytest.fixture(scope="module", params=["shared", "apart"])
 def app(request: pytest.FixtureRequest, cluster: Cluster) -> Settings:
     template = cluster.template("undo", fill)
-    settings = cluster.database(template)
-    if request.param == "apart":
-        settings = settings.model_copy(update={"app_database_url": cluster.database(template).database_url})
-    return settings
+    return cluster.database(template, apart=request.param == "apart")
 
 
 @pytest.fixture
 async def runtime(app: Settings) -> AsyncIterator[Runtime]:
-    runtime = await open_runtime(app)
-    with use_runtime(runtime):
+    async with running(app) as runtime:
         yield runtime
-    await runtime.close()
 
 
 def query(runtime: Runtime, sql: str) -> list[tuple]:

@@ -33,9 +33,7 @@ def fill(conn: psycopg.Connection) -> None:
 @pytest.fixture(params=["shared", "apart"])
 async def shop(request: pytest.FixtureRequest, cluster: Cluster) -> AsyncIterator[Runtime]:
     template = cluster.template("untransacted", fill)
-    settings = cluster.database(template, statement_timeout=6.0)
-    if request.param == "apart":
-        settings = settings.model_copy(update={"app_database_url": cluster.database(template).database_url})
+    settings = cluster.database(template, apart=request.param == "apart", statement_timeout=6.0)
     runtime = await open_runtime(settings)
     with application(runtime) as conn:
         conn.execute("alter table public.goods owner to agent_actor; grant create on schema public to agent_actor")

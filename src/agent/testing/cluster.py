@@ -56,11 +56,14 @@ class Cluster:
             self._templates.add(name)
         return name
 
-    def database(self, template: str, **overrides: object) -> Settings:
-        """A fresh copy of `template`; `overrides` are further settings."""
+    def database(self, template: str, *, apart: bool = False, **overrides: object) -> Settings:
+        """A fresh copy of `template`; `overrides` are further settings. The application's is another copy when `apart`."""
         name = f"{template}_{next(self._numbers)}"
         self._create(name, template)
-        return self.settings(name, **overrides)
+        settings = self.settings(name, **overrides)
+        if not apart:
+            return settings
+        return settings.model_copy(update={"app_database_url": self.database(template).database_url})
 
     def drop(self, settings: Settings) -> None:
         """Remove the database that `settings` point at; who is still connected is disconnected."""
