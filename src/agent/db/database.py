@@ -28,7 +28,8 @@ Connection = AsyncConnection[DictRow]
 _log = structlog.get_logger(__name__)
 MINIMUM_VERSION = 150_000
 CONNECT_TIMEOUT = 10
-POOL_SIZE = 10
+# At most this many at once, a process: a round's reads run side by side, an assessment is over at once.
+POOL_SIZES: dict[Login, int] = {"agent_app": 10, "agent_assessor": 3, "agent_reader": 10, "agent_actor": 5}
 # Statements are sent as UTF-8: the server must not read their bytes by an encoding that the environment or a login's own
 # settings ask for, in some of which a backslash is half of a character and a string ends elsewhere.
 CLIENT_ENCODING = "utf8"
@@ -110,7 +111,7 @@ class Database:
                 pass
         except psycopg.OperationalError as error:
             reason = connection_failure(error, conninfo)
-        if pool.get_stats()["pool_size"] < POOL_SIZE and self._pools.get(login) is pool:
+        if pool.get_stats()["pool_size"] < POOL_SIZES[login] and self._pools.get(login) is pool:
             del self._pools[login]
             await pool.close(timeout=0)
         return reason
@@ -175,7 +176,7 @@ class Database:
                     "prepare_threshold": None if login in _WIPED else 5,
                 },
                 min_size=0,
-                max_size=POOL_SIZE,
+                max_size=POOL_SIZES[login],
                 timeout=CONNECT_TIMEOUT,
                 reconnect_timeout=CONNECT_TIMEOUT,
                 open=False,
