@@ -42,8 +42,10 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
-    )
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True,
+        # As keyword arguments are the bare names, they would be read from the environment too: HOME, USER.
+        env_prefix="AGENT_",
+    )  # fmt: skip
 
     # where data is
     home: Path = Field(

@@ -36,6 +36,23 @@ def test_the_example_file_changes_nothing_when_it_is_used(tmp_path: Path) -> Non
     assert Settings(_env_file=tmp_path / "env") == Settings(_env_file=None)
 
 
+@pytest.mark.parametrize("where", ["environment", "file"])
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_no_variable_of_somebody_elses_is_read(
+    name: str, where: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    documented = {variable_name(field) for field in Settings.model_fields.values()}
+    before, file = Settings(_env_file=None), tmp_path / "env"
+    for variable in (name, name.upper()):
+        if variable.upper() in documented:
+            continue
+        if where == "environment":
+            monkeypatch.setenv(variable, "postgresql://u:p@127.0.0.1/elsewhere")
+        else:
+            file.write_text(f"{variable}=postgresql://u:p@127.0.0.1/elsewhere")
+    assert Settings(_env_file=file).model_dump(exclude={"user"}) == before.model_dump(exclude={"user"})
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         Settings(_env_file=None).tenant_id = "other"  # type: ignore[misc]  # that it fails is the test

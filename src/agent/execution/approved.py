@@ -29,10 +29,10 @@ from agent.execution.proposals import Unheld
 from agent.execution.statements.sql_kinds import refuses_transaction
 from agent.execution.statements.sql_parsing import MOST_CHARACTERS, Statement, parse
 from agent.execution.statements.sql_policy import POLICY_VERSION
-from agent.execution.writes.risk import is_asked, is_refused
+from agent.execution.writes.risk import is_asked, is_refused, under_settings
 from agent.execution.writes.untransacted import unheld
 from agent.runtime import Runtime
-from agent.types import ToolResult
+from agent.types import Assessment, ToolResult
 
 
 async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
@@ -45,7 +45,7 @@ async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
         _check_database(approval, runtime)
         forbidden = _forbidden(approval, runtime)
         effect = _effect_of(approval, forbidden, runtime)
-        if row is None and forbidden is None and isinstance(effect, Statement):
+        if row is None and forbidden is None:
             forbidden = await _refused_by_now(approval, effect, runtime)
         outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
         return await _asked_again(approval, outcome, runtime)
@@ -105,18 +105,43 @@ def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
     return ActionRefused(f"Approval {approval.id} {why}; it is not executed. Ask again.")
 
 
-async def _refused_by_now(approval: Approval, statement: Statement, runtime: Runtime) -> ActionRefused | None:
-    """Why a statement may not be at all any more: a table that AGENT_DENY names since, say.
+async def _refused_by_now(approval: Approval, effect: Statement | Unheld, runtime: Runtime) -> ActionRefused | None:
+    """Why a row that was not begun may not be executed, looked at anew: refused by now, or more than what was decided about.
 
-    One that cannot be assessed any more (its table is gone) is left to fail by itself.
+    What cannot be assessed any more (its table is gone) is left to fail by itself.
     """
     try:
-        assessment = await assess_statement(statement, runtime=runtime)
+        assessment = await _assessed_now(approval, effect, runtime)
     except ModelError:
         return None
-    if assessment.verdict != "refuse":
+    if assessment is None:
         return None
-    return ActionRefused(f"Approval {approval.id} is of what is refused now; it is not executed. {assessment.sentence}")
+    more = sorted({*assessment.reasons} - {*approval.reasons, "one-row"})
+    if assessment.verdict == "refuse":
+        why = f"is of what is refused now; it is not executed. {assessment.sentence}"
+    elif more:
+        why = f"was given before this was known of it: {', '.join(more)}. It is not executed; ask again. {assessment.sentence}"
+    elif approval.decided_via == "policy" and assessment.verdict == "ask":
+        why = f"was given by the policy, and needs a human by now; it is not executed. Ask again. {assessment.sentence}"
+    else:
+        return None
+    return ActionRefused(f"Approval {approval.id} {why}")
+
+
+async def _assessed_now(approval: Approval, effect: Statement | Unheld, runtime: Runtime) -> Assessment | None:
+    """What the action is as things are now; None for what is outside of the database and a human has looked at."""
+    tool, settings = tool_named(approval.action), runtime.settings
+    if tool.outside is None:
+        text = str((approval.preview or {}).get("sql", ""))
+        statement = effect if isinstance(effect, Statement) else parse(text)
+        assessment = await assess_statement(statement, runtime=runtime)
+    elif approval.decided_via in {"policy", "permission"}:
+        arguments = tool.check(approval.arguments)
+        proposal = await tool.outside.propose(arguments, call=approval.call, runtime=runtime)
+        assessment = proposal.assessment
+    else:
+        return None
+    return under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
 
 
 def undone(approval: Approval) -> ToolResult:
