@@ -192,6 +192,13 @@ def test_one_key_has_one_message_id() -> None:
         ("https://firm.example/,https://evil.example", ["firm.example", "evil.example"]),
         ("https://firm.example/?to=https://evil.example/x", ["firm.example", "evil.example"]),
         ("https://firm.example/profile:anna", ["firm.example"]),
+        ("Open \\\\203.0.113.5\\share\\x.docx", [""]),
+        ("Open \\\\evil.example\\share", ["evil.example"]),
+        ("smb://203.0.113.5/share sftp://evil.example/x", ["", "evil.example"]),
+        ("https://busine\u00df.example/ https://busi\u200dness.example/", ["xn--busine-gta.example", ""]),
+        ("https://firm.example/|www.evil.example", ["firm.example", "www.evil.example"]),
+        ("evil.\u092d\u093e\u0930\u0924/login", ["evil.xn--h2brj9c"]),
+        ("either/or, 1 // 2, and/or", []),
     ],
 )  # fmt: skip
 def test_links_are_found_with_the_host_they_lead_to(text: str, hosts: list[str]) -> None:

@@ -33,13 +33,17 @@ _JOINERS = {"\u200c", "\u200d"}
 # What browsers read as a dot, and as a slash.
 _DOTS = str.maketrans("\u3002\uff0e\uff61\\", ".../")
 _ADDRESS_IN_TEXT = re.compile(r"(?<![\w.+'-])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
-_BEGIN = r"\b(?:https?|ftp|wss?|file|tel|sms)\s?:"
+# A scheme, or the two slashes of a share on the network, whose own are backslashes.
+_BEGIN = r"(?:\b(?:https?|ftp|wss?|file|tel|sms)\s?:|\b[a-z][a-z0-9+.-]{0,30}://|(?<![\w:/])//(?=[^\s/]))"
+_IN_LINK = r"[^\s<>\"'|`{}^]"
 # Another link may begin inside of one: behind a comma, or as where it leads on to.
-_SCHEME = re.compile(rf"{_BEGIN}/{{0,3}}(?:(?!{_BEGIN})[^\s<>\"'])+", re.I)
+_SCHEME = re.compile(rf"{_BEGIN}/{{0,3}}(?:(?!{_BEGIN}){_IN_LINK})+", re.I)
+# Letters of scripts whose vowels are marks, which \w leaves out.
+_MARKS = "\u0300-\u036f\u0900-\u0dff\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff"
 # Labels with dots between them, as many as there are; the end of a domain; what may follow it.
-_DOTTED = re.compile(r"(?<![\w-])[\w-]++(?:\.[\w-]++)+")
-_TOP = re.compile(r"(?:[^\W\d_]{2,24}|xn--[\w-]+)(?!\w)", re.I)
-_REST = re.compile(r"(?::\d+)?(?!\w)(?:[/?#][^\s<>\"']*)?")
+_DOTTED = re.compile(rf"(?<![\w{_MARKS}-])[\w{_MARKS}-]++(?:\.[\w{_MARKS}-]++)+")
+_TOP = re.compile(rf"(?:(?:[^\W\d_]|[{_MARKS}]){{2,24}}|xn--[\w-]+)(?!\w)", re.I)
+_REST = re.compile(rf"(?::\d+)?(?!\w)(?:[/?#]{_IN_LINK}*)?")
 # Words with a dot that no mail program makes a link of, or that lead nowhere.
 _FILES = frozenset(
     [
@@ -129,7 +133,7 @@ def domain_of(target: str) -> str:
         return _ascii(target.rpartition("@")[2])
     text = target.translate(_DOTS)
     try:
-        host = urlsplit(text if "://" in text else f"//{text}").hostname
+        host = urlsplit(text if "://" in text else f"//{text.lstrip('/')}").hostname
     except ValueError:
         return ""
     return _ascii(host or "")
@@ -229,9 +233,11 @@ def _read(message: bytes) -> dict[str, object]:
 
 
 def _ascii(domain: str) -> str:
-    """A domain as mail servers know it, or '' for what is none (a number, one word, a forged label)."""
+    """A domain as browsers and mail servers know it, or '' for what is none (a number, one word, a forged label)."""
+    import idna
+
     try:
-        text = domain.encode("idna").decode("ascii").lower().rstrip(".")
+        text = idna.encode(domain, uts46=True).decode("ascii").lower().rstrip(".")
     except UnicodeError:
         return ""
     return text if len(text) <= 253 and _DOMAIN.fullmatch(text) else ""
