@@ -80,6 +80,16 @@ async def test_a_plan_of_any_size_is_cut_before_it_is_sent(cluster: Cluster, opt
     await runtime.close()
 
 
+async def test_a_plan_is_read_without_a_cast_of_the_applications(notes: Runtime) -> None:
+    with admin(notes) as conn:
+        conn.execute(
+            "create function public.forged(j json) returns text language sql immutable as $$ select 'forged' $$;"
+            " create cast (json as text) with function public.forged(json) as assignment"
+        )
+    plan = await read(parse("EXPLAIN (FORMAT JSON) SELECT id FROM notes"), runtime=notes)
+    assert plan.rows[0][0][0]["Plan"]["Node Type"] == "Seq Scan"
+
+
 async def test_a_plan_has_its_lines_and_one_in_json_is_read(notes: Runtime) -> None:
     lines = await read(
         parse("EXPLAIN (COSTS off) SELECT id FROM notes WHERE body = '$a$ -- %' -- a comment"), runtime=notes

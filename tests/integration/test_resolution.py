@@ -344,6 +344,107 @@ async def test_reading_a_literal_runs_no_code_of_the_application(changing: Runti
         ).verdict == "run"
 
 
+# What runs a function of a user's without being named in the statement, with a statement that would run it.
+BOXES = """
+create table public.shapes (id int primary key, b box);
+insert into public.shapes select n, box(point(n, n), point(0, 0)) from generate_series(1, 3) n;
+create function public.same(a box, b box) returns boolean language plpgsql security definer immutable
+ as 'begin raise exception ''code of a user''; end';
+create function public.order_of(a box, b box) returns int language plpgsql security definer immutable
+ as 'begin raise exception ''code of a user''; end';
+create operator public.=== (leftarg = box, rightarg = box, function = public.same);
+"""
+ONLY_EQUAL = "create operator class public.equal_ops default for type box using btree as operator 3 public.===;"
+ORDER = (
+    "create operator class public.order_ops for type box using btree as operator 1 <, operator 2 <=, operator 3 =,"
+    " operator 4 >=, operator 5 >, function 1 public.order_of(box, box);"
+)
+IN_ITS_PLACE = (
+    "create index on public.shapes (id) where b < '(9,9),(0,0)'; create operator family public.others using btree;"
+    " alter operator family public.others using btree add operator 1 < (box, box), operator 4 public.=== (box, box);"
+)
+
+
+@pytest.mark.parametrize(
+    ("made", "sql", "reason"),
+    [
+        (ONLY_EQUAL, "SELECT id FROM shapes WHERE array[b] = array[b]", "operator:public.==="),
+        (ONLY_EQUAL, "SELECT id FROM shapes s WHERE s = s", "operator:public.==="),
+        (ORDER, "SELECT id FROM shapes ORDER BY b USING <", "type:order_of(box,box)"),
+        (IN_ITS_PLACE, "SELECT id FROM shapes WHERE b < '(2,2),(0,0)' AND id < 5", "operator:public.==="),
+    ],
+)
+async def test_what_the_planner_compares_by_counts(changing: Runtime, made: str, sql: str, reason: str) -> None:
+    with admin(changing) as conn:
+        conn.execute(BOXES)
+        conn.execute(f"grant select on public.shapes to agent_reader; {made}")
+    found = await assessed(sql)
+    assert (found.verdict, reason in found.reasons) == ("ask", True), found.reasons
+    assert (await assessed("SELECT code, count(*) FROM t GROUP BY code ORDER BY code")).verdict == "run"
+
+
+async def test_a_check_that_compares_by_code_of_a_users_keeps_a_write_from_being_low(changing: Runtime) -> None:
+    with admin(changing) as conn:
+        conn.execute(
+            BOXES + ONLY_EQUAL + "create table public.boxes (id int primary key, n int, b box[], check (b = b))"
+        )
+    assert (await assessed("UPDATE boxes SET n = 2 WHERE id = 1")).risk != "LOW"
+
+
+async def test_an_extension_does_not_vouch_for_what_was_put_into_it(changing: Runtime) -> None:
+    with admin(changing) as conn:
+        conn.execute(
+            "create extension if not exists vector; create function public.vector_dims(x int) returns boolean language plpgsql"
+            " as 'begin return true; end'; create function public.close_to(a text, b text) returns boolean language plpgsql"
+            " as 'begin return true; end'; create operator public.~~~ (leftarg = text, rightarg = text, function = public.close_to)"
+        )
+        assert (await assessed("SELECT vector_dims('[1,2]'::vector)")).verdict == "run"
+        conn.execute(
+            "alter extension vector add function public.vector_dims(int); alter extension vector add operator public.~~~ (text, text)"
+        )
+    assert "function:public.vector_dims:user-defined" in (await assessed("SELECT vector_dims(id) FROM t")).reasons
+    assert "operator:public.~~~" in (await assessed("SELECT id FROM t WHERE code::text ~~~ 'x'")).reasons
+    assert (await assessed("SELECT vector_dims('[1,2]'::vector), '[1,2]'::vector <-> '[1,3]'")).verdict == "run"
+
+
+MODIFIED = """
+create sequence public.traces;
+create type public.money2;
+create function public.money2_in(cstring) returns public.money2 language internal immutable strict as 'textin';
+create function public.money2_out(public.money2) returns cstring language internal immutable strict as 'textout';
+create function public.money2_mod(cstring[]) returns int language plpgsql security definer
+ as 'begin perform nextval(''public.traces''); return 1; end';
+create type public.money2 (input = public.money2_in, output = public.money2_out, typmod_in = public.money2_mod, like = text);
+"""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT 'public.money2(3)'::regtype", "SELECT NULL::money2(3)", "SELECT to_regtype('money2(3)')", "SELECT pg_typeof(1) = 'money2(3)'"],
+)  # fmt: skip
+async def test_reading_a_types_modifier_runs_no_code_of_the_application(changing: Runtime, sql: str) -> None:
+    with admin(changing) as conn:
+        conn.execute(MODIFIED)
+        assert (await assessed(sql)).verdict == "ask"
+        assert conn.execute("select is_called from public.traces").fetchone() == (False,)
+
+
+async def test_where_names_are_looked_up_and_whether_policies_hold_is_asked_each_time(changing: Runtime) -> None:
+    runtime = await open_runtime(changing.settings.model_copy(update={"reader_bypass_rls": True}))
+    with use_runtime(runtime), admin(changing) as conn:
+        conn.execute("create policy more on public.r using (public.bad(id))")
+        conn.execute("alter role agent_reader bypassrls")
+        try:
+            assert (await assessed("SELECT id FROM r")).verdict == "run"
+        finally:
+            conn.execute("alter role agent_reader nobypassrls")
+        assert (await assessed("SELECT id FROM r")).verdict == "ask"
+        assert (await assessed("SELECT id FROM t")).verdict == "run"
+        conn.execute("revoke usage on schema public from agent_reader, public")
+        assert (await assessed("SELECT id FROM public.t")).reasons == ("unresolved:schema",)
+    await runtime.close()
+
+
 async def test_supabases_own_event_triggers_leave_statements_to_be_resolved(changing: Runtime) -> None:
     sql = "SELECT count(*) FROM t"
     with admin(changing) as conn:

@@ -66,7 +66,7 @@ async def _assess(
         resolution,
         deny=settings.deny,
         trusted=await trusted_functions.registered(resolution, runtime=runtime),
-        bypass_rls=settings.reader_bypass_rls and (await runtime.app.facts("agent_reader")).bypasses_rls,
+        bypass_rls=settings.reader_bypass_rls and resolution.bypasses_rls,
         layers=layers,
     )
     if statement.kind in {"DropStmt", "TruncateStmt"} and assessment.verdict == "ask":

@@ -53,12 +53,12 @@ _SHORT = frozenset({
 _states: WeakKeyDictionary[Connection, tuple[tuple[str, ...], dict[str, Any] | None]] = WeakKeyDictionary()
 _SEND_LINES = """DO ${mark}$
 DECLARE
-  line pg_catalog.text;
+  line pg_catalog.record;
   sent pg_catalog.int4 := 0;
 BEGIN
   FOR line IN EXECUTE $sql_{mark}$ {sql}
   $sql_{mark}$ LOOP
-    RAISE NOTICE USING MESSAGE = pg_catalog."left"(line, {most}), SCHEMA = '{mark}';
+    RAISE NOTICE USING MESSAGE = pg_catalog."left"(pg_catalog.format('%s', line."QUERY PLAN"), {most}), SCHEMA = '{mark}';
     sent := sent OPERATOR(pg_catalog.+) 1;
     EXIT WHEN sent OPERATOR(pg_catalog.>=) {lines};
   END LOOP;

@@ -32,6 +32,8 @@ FIRST_USER_OBJECT = 16_384
 _MOST_ROUNDS = 20
 _MOST_KEPT = 500
 _DATA_WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+# regtype, regprocedure and regoperator, whose literals name types with their modifiers.
+_NAMING_TYPES = (2206, 2202, 2204)
 # How a literal of a row, array or range begins: what the server reads it with may be code of users.
 _NESTED = re.compile(r"\s*(?:[({\[]|empty)", re.IGNORECASE)
 # Drawn by each process, so that nobody can make changes of a catalog that cancel out.
@@ -87,6 +89,7 @@ class Resolution:
     """All that a statement reaches. `body` is None where the server was not asked; `unresolved` then says why.
 
     `known` are the system's functions that are on the allow-list, `worked_out` what the catalogs answered about it since.
+    `bypasses_rls` says that policies do not hold for agent_reader.
     """
 
     body: Tree | None = None
@@ -96,6 +99,7 @@ class Resolution:
     inner: tuple[Inner, ...] = ()
     known: frozenset[int] = frozenset()
     worked_out: dict[str, bool] = field(default_factory=dict, compare=False)
+    bypasses_rls: bool = False
 
     @property
     def users_functions(self) -> frozenset[int]:
@@ -107,22 +111,35 @@ class Resolution:
         )
 
 
-@dataclass(slots=True)
-class _Kept:
-    """What is known of one database as its catalogs were at `fingerprint`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OwnCode:
+    """What in a database runs code of users without being named.
 
-    `watched` are those where a probe runs event triggers. `read_with_code` are names by which a statement can make the server
-    read a literal with code of users.
+    `adopted` are members of known extensions that these do not vouch for; `families` says that operator families hold more
+    than the server's own. `nested` are the names by which a statement can make the server read a literal of a row, array or
+    range with such code, and `modified` those of types whose modifiers it reads.
     """
 
-    fingerprint: str = ""
-    watched: bool = False
-    read_with_code: frozenset[str] = frozenset()
     known: frozenset[int] = frozenset()
+    adopted: tuple[int, ...] = ()
+    families: bool = False
+    nested: frozenset[str] = frozenset()
+    modified: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What is known of one database as its catalogs were at `fingerprint`. `watched` are those where a probe runs event triggers."""
+
+    fingerprint: str
+    watched: bool
+    bypasses_rls: bool
+    own: _OwnCode
     resolutions: OrderedDict[tuple[str, bool], Resolution] = field(default_factory=OrderedDict)
 
 
-_kept: WeakKeyDictionary[Database, _Kept] = WeakKeyDictionary()
+# By the login as which names are looked up.
+_kept: WeakKeyDictionary[Database, dict[str, _Kept]] = WeakKeyDictionary()
 _prepared: WeakSet[Connection] = WeakSet()
 
 
@@ -132,7 +149,8 @@ async def resolve(statement: Statement, conn: Connection, *, database: Database,
     Without `probe` the server is not shown the statement: only the relations that it names are looked up.
     Raises psycopg's errors for a statement that the server does not take.
     """
-    kept = await _fresh(conn, database)
+    runs_as = await database.facts("agent_actor" if probe and not is_read(statement) else "agent_reader")
+    kept = await _fresh(conn, database, runs_as)
     key = (statement.sql, probe)
     found = kept.resolutions.get(key)
     if found is not None:
@@ -145,13 +163,12 @@ async def resolve(statement: Statement, conn: Connection, *, database: Database,
         unresolved = "replica"
     elif text is not None and kept.watched:
         unresolved = "event-trigger"
-    elif text is not None and kept.read_with_code & _names_in(statement) and _has_nested_literal(statement):
+    elif text is not None and _is_read_with_code(statement, kept.own):
         unresolved = "literal"
     elif text is not None:
-        runs_as = await database.facts("agent_reader" if is_read(statement) else "agent_actor")
         body, unresolved = await _probe(text, conn, runs_as, returns="SETOF record" if is_read(statement) else "void")
-    found = await _all_behind(statement, body, conn, kept.known)
-    kept.resolutions[key] = replace(found, unresolved=unresolved)
+    found = await _all_behind(statement, body, conn, kept.own)
+    kept.resolutions[key] = replace(found, unresolved=unresolved, bypasses_rls=kept.bypasses_rls)
     if len(kept.resolutions) > _MOST_KEPT:
         kept.resolutions.popitem(last=False)
     return kept.resolutions[key]
@@ -159,23 +176,23 @@ async def resolve(statement: Statement, conn: Connection, *, database: Database,
 
 async def resolve_function(signature: str, conn: Connection, *, database: Database) -> tuple[int, Resolution] | None:
     """The number of the function called `signature` (name, or name with types), and what it is made of; None when there is none."""
-    kept = await _fresh(conn, database)
+    reader = await database.facts("agent_reader")
+    kept, schemas = await _fresh(conn, database, reader), reader.search_path
     try:
         await conn.execute("BEGIN")
-        schemas = (await database.facts("agent_reader")).search_path
         await conn.execute(_QUERIES["probe_settings"], {"search_path": path_setting(schemas), "statement_ms": "2000"})
         row = await (await conn.execute(_QUERIES["function_named"], {"signature": signature})).fetchone()
     finally:
         await roll_back(conn)
     if row is None or row["oid"] is None:
         return None
-    search = _Search(known=kept.known, writes=False)
+    search = _Search(own=kept.own, writes=False)
     search.pending["functions"].add(row["oid"])
     await _follow(search, conn)
-    return row["oid"], Resolution(code=search.code, known=kept.known)
+    return row["oid"], Resolution(code=search.code, known=kept.own.known)
 
 
-async def _fresh(conn: Connection, database: Database) -> _Kept:
+async def _fresh(conn: Connection, database: Database, runs_as: ServerFacts) -> _Kept:
     """What is kept of the database, emptied when a row of its catalogs is another one than before.
 
     The digest is taken before anything is resolved: what changes meanwhile makes the next digest another one.
@@ -184,30 +201,52 @@ async def _fresh(conn: Connection, database: Database) -> _Kept:
     if new:
         # Its queries are planned once, as their plans do not depend on the values.
         await conn.execute("SET plan_cache_mode = force_generic_plan")
-    row = await (await conn.execute(_QUERIES["fingerprint"], {"seed": _SEED}, prepare=True)).fetchone()
-    watched = row is None or row["watched"]
-    fingerprint = f"{row['fingerprint'] if row else ''} {watched}"
+    reader = await database.facts("agent_reader")
+    values = {
+        "seed": _SEED, "logins": [runs_as.login], "schemas": list(runs_as.search_path), "reader": reader.login,
+    }  # fmt: skip
+    row = await (await conn.execute(_QUERIES["fingerprint"], values, prepare=True)).fetchone()
+    assert row is not None  # noqa: S101  # a query of scalars has one row
+    fingerprint = f"{row['fingerprint']} {row['watched']} {row['bypasses_rls']}"
     if new:
-        await _prepare(conn, database, watched=watched)
-    kept = _kept.get(database)
+        await _prepare(conn, database, watched=row["watched"])
+    by_login = _kept.setdefault(database, {})
+    kept = by_login.get(runs_as.login)
     if kept is None or kept.fingerprint != fingerprint:
-        cursor = await conn.execute(
-            _QUERIES["system_functions"], {"names": sorted(allowed.RESOLVED_FUNCTIONS)}, prepare=True
-        )
-        known = frozenset([row["oid"] for row in await cursor.fetchall()])
-        kept = _kept[database] = _Kept(
-            fingerprint=fingerprint, watched=watched, known=known, read_with_code=await _read_with_code(conn, known)
+        kept = by_login[runs_as.login] = _Kept(
+            fingerprint=fingerprint, watched=row["watched"], bypasses_rls=row["bypasses_rls"], own=await _own_code(conn)
         )
     return kept
 
 
-async def _read_with_code(conn: Connection, known: frozenset[int]) -> frozenset[str]:
-    """Names of all through which a literal can meet a check that is more than harmless functions of the server's own."""
-    checks = await (await conn.execute(_QUERIES["checks"], prepare=True)).fetchall()
-    domains = [row["type"] for row in checks if not _is_plain(read_tree(row["tree"]), known)]
-    values = {"domains": domains, "extensions": sorted(allowed.EXTENSION_FUNCTIONS)}
-    rows = await (await conn.execute(_QUERIES["read_with_code"], values, prepare=True)).fetchall()
+async def _own_code(conn: Connection) -> _OwnCode:
+    named = {"names": sorted(allowed.RESOLVED_FUNCTIONS)}
+    rows = await (await conn.execute(_QUERIES["system_functions"], named, prepare=True)).fetchall()
+    known = frozenset(row["oid"] for row in rows)
+    extensions = {"extensions": sorted(allowed.EXTENSION_FUNCTIONS)}
+    found = await (await conn.execute(_QUERIES["own_code"], extensions, prepare=True)).fetchone()
+    assert found is not None  # noqa: S101  # a query of scalars has one row
+    checked = [number for number, tree in found["checks"] if not _is_plain(read_tree(tree), known)]
+    modified = [*found["modified"], *_NAMING_TYPES] if found["modified"] else []
+    return _OwnCode(
+        known=known, adopted=tuple(found["adopted"]), families=found["families"],
+        nested=await _names_of([*checked, *found["compared"]], conn), modified=await _names_of(modified, conn),
+    )  # fmt: skip
+
+
+async def _names_of(types: Sequence[int], conn: Connection) -> frozenset[str]:
+    if not types:
+        return frozenset()
+    rows = await (await conn.execute(_QUERIES["names_of"], {"types": list(types)}, prepare=True)).fetchall()
     return frozenset(row["name"] for row in rows)
+
+
+def _is_read_with_code(statement: Statement, own: _OwnCode) -> bool:
+    """Whether code of users may run while the server only reads the statement."""
+    if not own.nested and not own.modified:
+        return False
+    names = _names_in(statement)
+    return bool(own.modified & names) or (bool(own.nested & names) and _has_nested_literal(statement))
 
 
 def _is_plain(tree: Tree, known: frozenset[int]) -> bool:
@@ -225,15 +264,19 @@ def _names_in(statement: Statement) -> set[str]:
     return relations | {part.sval for kind, part in statement.parts if kind == "String"}
 
 
-async def _all_behind(statement: Statement, body: Tree | None, conn: Connection, known: frozenset[int]) -> Resolution:
-    search = _Search(known=known, writes=not is_read(statement))
+async def _all_behind(statement: Statement, body: Tree | None, conn: Connection, own: _OwnCode) -> Resolution:
+    search = _Search(own=own, writes=not is_read(statement))
     if body is not None:
         search.add(body)
     else:
         search.pending["relations"] |= await _named(statement, conn)
     await _follow(search, conn)
     return Resolution(
-        body=body, relations=search.relations_with_sources(), code=search.code, inner=tuple(search.inner), known=known
+        body=body,
+        relations=search.relations_with_sources(),
+        code=search.code,
+        inner=tuple(search.inner),
+        known=own.known,
     )
 
 
@@ -303,7 +346,7 @@ async def _named(statement: Statement, conn: Connection) -> set[int]:
 class _Search:
     """What was found so far, and what is `pending`: numbers of objects that were not looked up yet."""
 
-    known: frozenset[int]
+    own: _OwnCode
     writes: bool
     relations: dict[int, Relation] = field(default_factory=dict)
     code: dict[tuple[str, int], Code] = field(default_factory=dict)
@@ -318,7 +361,7 @@ class _Search:
     def add(self, tree: Tree) -> None:
         """Take what stands in a tree as pending."""
         self.pending["relations"] |= tree.relations
-        self.pending["functions"] |= tree.functions - self.known
+        self.pending["functions"] |= tree.functions - self.own.known
         self.pending["operators"] |= tree.operators
         self.pending["types"] |= tree.types
 
@@ -344,7 +387,7 @@ class _Search:
         operators = {*(detail.get("operators") or ())} - {0}
         functions = {*(detail.get("functions") or ()), *(detail.get("parts") or ()), *(detail.get("calls") or ())}
         if row["what"] == "function":
-            functions |= {called for _, tree in trees for called in tree.functions - self.known}
+            functions |= {called for _, tree in trees for called in tree.functions - self.own.known}
             operators |= {used for _, tree in trees for used in tree.operators}
             functions -= {number}
         else:
@@ -437,7 +480,10 @@ async def _follow(search: _Search, conn: Connection) -> None:
         asked = search.take()
         if asked is None:
             return
-        values = {**asked, "writes": search.writes, "extensions": sorted(allowed.EXTENSION_FUNCTIONS)}
+        values = {
+            **asked, "writes": search.writes, "extensions": sorted(allowed.EXTENSION_FUNCTIONS),
+            "adopted": list(search.own.adopted), "families": search.own.families,
+        }  # fmt: skip
         for row in await (await conn.execute(_QUERIES["behind"], values, prepare=True)).fetchall():
             search.found(row)
     search.inner.append(Inner(what="depth", of=Name("", ""), relation=0, tree=Tree(writes=True)))

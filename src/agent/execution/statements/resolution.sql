@@ -25,7 +25,11 @@ SELECT concat_ws(' ',
   (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_am WHERE oid >= 16384),
   (SELECT sum(hashint8extended((age(xmin) - born) << 32 | objid::int8, %(seed)s)) FROM pg_depend
     WHERE refclassid = 'pg_extension'::regclass),
-  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_')) AS fingerprint,
+  (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'),
+  -- where names are looked up, too
+  (SELECT string_agg(concat(l.login, n.nspname, has_schema_privilege(l.login, n.oid, 'usage')), ',' ORDER BY l.login, n.nspname)
+     FROM unnest(%(logins)s::name[]) AS l (login), pg_namespace n WHERE n.nspname = ANY (%(schemas)s::name[]))) AS fingerprint,
+  coalesce((SELECT r.rolbypassrls FROM pg_roles r WHERE r.rolname = %(reader)s), false) AS bypasses_rls,
   -- whether event triggers would run with a probe; those that Supabase makes leave temporary objects alone
   coalesce(current_setting('event_triggers', true), 'on') = 'on' AND EXISTS (
     SELECT FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
@@ -41,18 +45,35 @@ SELECT oid::bigint FROM pg_proc
  WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (%(names)s)
    AND prolang IN (SELECT l.oid FROM pg_language l WHERE l.lanname IN ('internal', 'sql'))
 
--- checks: of domains
-SELECT contypid::bigint AS type, conbin::text AS tree FROM pg_constraint WHERE contypid <> 0 AND conbin IS NOT NULL
+-- own_code: what of these catalogs runs code of users without being named, apart from that of known extensions
+WITH member AS MATERIALIZED (
+  SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = ANY (%(extensions)s)
+), adopted AS MATERIALIZED (  -- an extension does not vouch for what its owner has put into it
+  SELECT p.oid FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+    JOIN pg_language l ON l.oid = p.prolang JOIN pg_roles r ON r.oid = p.proowner
+   WHERE NOT (l.lanname IN ('c', 'internal') OR (l.lanname = 'sql' AND r.rolsuper))
+), own_member AS (SELECT * FROM member m WHERE m.objid NOT IN (SELECT oid FROM adopted))
+SELECT ARRAY(SELECT oid::bigint FROM adopted
+             UNION SELECT o.oid::bigint FROM member m JOIN pg_operator o ON m.classid = 'pg_operator'::regclass AND o.oid = m.objid
+              WHERE NOT EXISTS (SELECT FROM own_member f WHERE f.classid = 'pg_proc'::regclass AND f.objid = o.oprcode::oid)
+             UNION SELECT k.oid::bigint FROM member m JOIN pg_cast k ON m.classid = 'pg_cast'::regclass AND k.oid = m.objid
+              WHERE k.castfunc <> 0 AND NOT EXISTS (SELECT FROM own_member f WHERE f.classid = 'pg_proc'::regclass AND f.objid = k.castfunc)) AS adopted,
+       EXISTS (SELECT FROM pg_amproc s WHERE s.oid >= 16384
+                AND NOT EXISTS (SELECT FROM own_member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = s.amproc::oid))
+         OR EXISTS (SELECT FROM pg_amop a WHERE a.oid >= 16384 AND a.amopopr >= 16384
+                     AND NOT EXISTS (SELECT FROM own_member m WHERE m.classid = 'pg_operator'::regclass AND m.objid = a.amopopr)) AS families,
+       ARRAY(SELECT r.rngtypid::bigint FROM pg_range r WHERE r.rngcanonical::oid >= 16384 OR r.rngsubopc >= 16384
+             UNION SELECT o.opcintype::bigint FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname IN ('btree', 'hash')
+                    WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM own_member x WHERE x.classid = 'pg_opclass'::regclass AND x.objid = o.oid)) AS compared,
+       ARRAY(SELECT t.oid::bigint FROM pg_type t WHERE t.typmodin::oid >= 16384
+                AND NOT EXISTS (SELECT FROM own_member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = t.typmodin::oid)) AS modified,
+       ARRAY(SELECT jsonb_build_array(contypid::bigint, conbin::text) FROM pg_constraint WHERE contypid <> 0 AND conbin IS NOT NULL) AS checks
 
--- read_with_code: the names by which a statement can make the server read a row, array or range of these domains, or of
--- types that are compared by code of users: those of types, relations, functions and operators
+-- names_of: by what names a statement can make the server read a value of these types, or of one that holds one of them:
+-- those of types, relations, functions and operators
 WITH RECURSIVE reading AS (
-  SELECT unnest(%(domains)s::oid[]) AS oid
-  UNION SELECT r.rngtypid FROM pg_range r WHERE r.rngcanonical::oid >= 16384 OR r.rngsubopc >= 16384
-  UNION SELECT o.opcintype FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
-         WHERE o.oid >= 16384 AND NOT EXISTS (
-           SELECT FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid
-            WHERE d.classid = 'pg_opclass'::regclass AND d.objid = o.oid AND d.deptype = 'e' AND e.extname = ANY (%(extensions)s))
+  SELECT unnest(%(types)s::oid[]) AS oid
   UNION SELECT x.oid FROM reading CROSS JOIN LATERAL (
     SELECT t.oid FROM pg_type t WHERE reading.oid IN (t.typelem, t.typbasetype)
     UNION ALL SELECT unnest(ARRAY[r.rngtypid, r.rngmultitypid]) FROM pg_range r WHERE reading.oid IN (r.rngsubtype, r.rngtypid)
@@ -89,7 +110,14 @@ SELECT c.oid::bigint FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (s
 -- behind: what stands behind these objects: their code, and the expressions (trees) that run with them
 WITH extension AS MATERIALIZED (
   SELECT d.classid, d.objid, e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.objid <> ALL (%(adopted)s::oid[])
+), kinds AS MATERIALIZED (
+  SELECT unnest(%(types)s::oid[]) AS oid UNION SELECT t.typelem FROM pg_type t WHERE t.oid = ANY (%(types)s::oid[]) AND t.typelem <> 0
+), families AS MATERIALIZED (  -- by which the planner may compare, or put one operator in another's place
+  SELECT a.amopfamily AS oid FROM pg_amop a WHERE %(families)s AND a.amopopr = ANY (%(operators)s::oid[] || %(system_operators)s::oid[])
+  UNION SELECT o.opcfamily FROM pg_opclass o WHERE %(families)s AND o.oid IN (
+    SELECT unnest(i.indclass::oid[]) FROM pg_index i WHERE i.indrelid = ANY (%(relations)s::oid[])
+    UNION SELECT unnest(p.partclass::oid[]) FROM pg_partitioned_table p WHERE p.partrelid = ANY (%(relations)s::oid[]))
 )
 SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
        jsonb_build_object(
@@ -206,11 +234,15 @@ SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, 
                            -- a range compares by the operator class that it names, which may be of another type
                            OR s.amprocfamily IN (SELECT o.opcfamily FROM pg_range r JOIN pg_opclass o ON o.oid = r.rngsubopc
                                                   WHERE r.rngtypid = ANY (%(types)s::oid[]) OR r.rngmultitypid = ANY (%(types)s::oid[]))
-                           -- and an index, or the bounds of partitions, by theirs
-                           OR e.extname IS NULL AND s.amprocfamily IN (
-                             SELECT o.opcfamily FROM pg_opclass o WHERE o.oid IN (
-                               SELECT unnest(i.indclass::oid[]) FROM pg_index i WHERE i.indrelid = ANY (%(relations)s::oid[])
-                               UNION SELECT unnest(p.partclass::oid[]) FROM pg_partitioned_table p WHERE p.partrelid = ANY (%(relations)s::oid[]))))
+                           OR e.extname IS NULL AND %(families)s AND (s.amproclefttype IN (SELECT oid FROM kinds)
+                             OR s.amprocrighttype IN (SELECT oid FROM kinds) OR s.amprocfamily IN (SELECT oid FROM families)))
+UNION ALL
+SELECT 'operator', o.oid::bigint, o.oprnamespace::regnamespace::text, o.oprname, e.extname,
+       jsonb_build_object('functions', ARRAY[o.oprcode::oid::bigint]), NULL, NULL
+  FROM pg_amop a JOIN pg_operator o ON o.oid = a.amopopr
+  LEFT JOIN extension e ON e.classid = 'pg_operator'::regclass AND e.objid = o.oid
+ WHERE %(families)s AND a.oid >= 16384 AND o.oid >= 16384 AND e.extname IS NULL
+   AND (a.amoplefttype IN (SELECT oid FROM kinds) OR a.amoprighttype IN (SELECT oid FROM kinds) OR a.amopfamily IN (SELECT oid FROM families))
 
 -- registered_functions: the hashes of those of these functions that a human registered
 SELECT function_id, body_hash FROM agents.trusted_functions

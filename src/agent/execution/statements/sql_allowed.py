@@ -82,7 +82,7 @@ FUNCTIONS = _words("""
   pg_get_function_arguments pg_get_function_result pg_get_serial_sequence
   pg_get_userbyid pg_get_partkeydef pg_column_size pg_collation_for pg_database_size pg_indexes_size pg_relation_size
   pg_size_bytes pg_size_pretty pg_table_is_visible pg_table_size pg_total_relation_size to_regclass to_regnamespace
-  to_regtype has_table_privilege has_column_privilege has_schema_privilege
+  has_table_privilege has_column_privilege has_schema_privilege
 """)
 
 # Allowed only while the argument that sets the size of the result is a constant of at most this.

@@ -280,7 +280,7 @@ _UNRESOLVED = {
     "unresolved:not-supported": "The server cannot resolve what the statement does before it runs.",
     "unresolved:schema": "agent_assessor may not look into every schema that the agent's other logins may; an operator runs `agent setup`.",
     "unresolved:event-trigger": "An event trigger of the application would run while the server resolves what the statement does, so it was not asked.",
-    "unresolved:literal": "To read a row, array or range that is written in it the server may run code of the application, so it was not asked.",
+    "unresolved:literal": "To read a value or type that is written in it the server may run code of the application, so it was not asked.",
     "unresolved:several": "The server reads it as more than one statement.",
     "unresolved:kind": "The server cannot resolve what the statement does before it runs.",
 }
