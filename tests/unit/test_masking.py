@@ -7,6 +7,8 @@ import json
 import pytest
 
 from agent.approval.masking import MASK, masked_arguments, masked_preview, masked_text
+from agent.execution.statements.sql_parsing import parse
+from agent.execution.writes.personal import personal_literals
 
 SQL = "UPDATE clients SET email = 'new@example.org', status = 'paused', age = 41 WHERE full_name = 'Ann O''Neill' AND id = 7"
 PREVIEW = {
@@ -68,3 +70,102 @@ def test_what_is_not_personal_stays_readable() -> None:
     plain = "UPDATE orders SET state = 'done', total = 5 WHERE \"id\" = 7 -- as agreed"
     assert masked_arguments({"sql": plain}, None) == {"sql": plain}
     assert masked_text("Changes rows of clients for Ann O'Neill.", PREVIEW) == f"Changes rows of clients for {MASK}."
+
+
+# Each has Q77XYA right beside a personal column, and 'open' beside none.
+COMPARED = [
+    "INSERT INTO people (state, ssn) VALUES ('open', 'x'), ('open', 'Q77XYA')",
+    "INSERT INTO people (id, state) VALUES (1, 'open') ON CONFLICT (id) DO UPDATE SET ssn = 'Q77XYA', state = 'open'",
+    "MERGE INTO people p USING (VALUES (1)) x(i) ON p.id = x.i WHEN MATCHED AND state = 'open' THEN UPDATE SET ssn = 'Q77XYA'",
+    "UPDATE people SET ssn = upper('q77xya'::text), state = 'open' WHERE made < now() - interval '30 days'",
+    "WITH w AS (INSERT INTO people (state, ssn) VALUES ('open', 'Q77XYA') RETURNING id) SELECT id FROM w",
+    "UPDATE people SET state = 'open' WHERE ssn IN ('x', 'Q77XYA')",
+    "UPDATE people SET state = 'open' WHERE 'Q77XYA' = ssn AND note = 'open'",
+    "UPDATE people SET state = 'open' WHERE ssn LIKE 'Q77XYA%'",
+    "UPDATE people SET state = 'open' WHERE ssn = CAST('Q77XYA' AS varchar(9))",
+]  # fmt: skip
+# Each brings Q77XYA to a personal column by its place in a row, through other names, or in JSON.
+BROUGHT = [
+    "INSERT INTO people (id, ssn, state) SELECT nextval('s'), 'Q77XYA', 'open'",
+    "INSERT INTO people (state, ssn) SELECT 'open', 'x' UNION ALL SELECT 'open', 'Q77XYA'",
+    "INSERT INTO people (id, ssn) SELECT a, b FROM (VALUES (1, 'Q77XYA', 'open')) v(a, b, c) WHERE c = 'open'",
+    "INSERT INTO people (id, ssn) SELECT * FROM (SELECT 1, 'Q77XYA' FROM log WHERE state = 'open') v(a, b)",
+    "INSERT INTO people (id, state, note) VALUES (1, 'open', 'Q77XYA') ON CONFLICT (id) DO UPDATE SET ssn = excluded.note",
+    "INSERT INTO users (name, state) VALUES ('Q77XYA', 'open')",
+    "MERGE INTO people p USING (VALUES (1)) x(i) ON p.id = x.i WHEN NOT MATCHED THEN INSERT (id, ssn, state) VALUES (x.i, 'Q77XYA', 'open')",
+    "MERGE INTO people p USING (VALUES (1, 'Q77XYA', 'open')) x(i, s, o) ON p.id = x.i WHEN MATCHED THEN UPDATE SET ssn = s, state = o",
+    "UPDATE people SET (state, ssn) = ('open', 'Q77XYA')",
+    "UPDATE people SET (state, ssn) = (SELECT 'open', 'Q77XYA')",
+    "UPDATE people SET ssn = v.s FROM (VALUES ('open', 'Q77XYA')) v(o, s) WHERE state = v.o",
+    "UPDATE people SET ssn = v FROM unnest(ARRAY['Q77XYA']) v WHERE state = 'open'",
+    "UPDATE people SET ssn = e.value FROM jsonb_each_text('{\"a\": \"Q77XYA\"}') e WHERE state = 'open'",
+    "WITH w AS (SELECT 1, 'Q77XYA') UPDATE people SET ssn = x.b FROM w AS x(a, b) WHERE state = 'open'",
+    "WITH w AS (INSERT INTO log (note) VALUES ('Q77XYA') RETURNING note AS n) UPDATE people SET ssn = n, state = 'open' FROM w",
+    "UPDATE people SET state = 'open' WHERE upper(trim(ssn)) = 'Q77XYA'",
+    "UPDATE people SET state = 'open' WHERE ssn IN (SELECT 'Q77XYA')",
+    "UPDATE people SET state = 'open' WHERE (note, ssn) = ('x', 'Q77XYA')",
+    "UPDATE people SET state = 'open' WHERE starts_with(ssn, 'Q77XYA')",
+    "DELETE FROM people p WHERE EXISTS (SELECT p.ssn INTERSECT SELECT 'Q77XYA') AND state = 'open'",
+    "DELETE FROM people p USING (SELECT 'Q77XYA'::text) v WHERE p.ssn = v.text AND state = 'open'",
+    "UPDATE people SET doc = '{\"a\": [{\"ssn\": \"Q77XYA\"}]}', state = 'open'",
+    "UPDATE people SET doc = jsonb_build_object('ssn', 'Q77XYA'), state = 'open'",
+    "UPDATE people SET doc = JSON_OBJECT('ssn': 'Q77XYA'), state = 'open'",
+    "UPDATE people SET doc['ssn'] = '\"Q77XYA\"', person.state = 'open'",
+    "UPDATE people SET state = 'open' WHERE doc->>'ssn' = 'Q77XYA'",
+    "CREATE TABLE x (ssn, state) AS SELECT 'Q77XYA', 'open'",
+    "ALTER TABLE people ADD COLUMN ssn text DEFAULT 'Q77XYA'",
+]  # fmt: skip
+
+
+def shown_of(sql: str, *known: list[str]) -> str:
+    """A statement of which nothing was tried, as it is shown to who may not see personal data."""
+    preview = {"sql": sql, "personal_literals": personal_literals(parse(sql), *known)}
+    shown = masked_preview(preview)["sql"]
+    assert masked_arguments({"sql": sql}, preview)["sql"] == shown
+    return str(shown)
+
+
+@pytest.mark.parametrize("sql", [*COMPARED, *BROUGHT])
+def test_what_a_statement_puts_beside_a_personal_column_is_masked_and_nothing_else(sql: str) -> None:
+    shown = shown_of(sql)
+    assert "Q77XYA" not in shown.upper()
+    assert shown.count("'open'") == sql.count("'open'")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO things VALUES (nextval('s'), 'Q77XYA', 771234)",
+        "INSERT INTO things SELECT 5, 'Q77XYA', 771234",
+        "MERGE INTO things t USING (VALUES (1)) x(i) ON t.id = x.i WHEN NOT MATCHED THEN INSERT VALUES (x.i, 'Q77XYA', 771234)",
+        "WITH w AS (INSERT INTO things VALUES (1, 'Q77XYA', 771234) RETURNING id) UPDATE others SET state = 'open' FROM w",
+    ],
+)
+def test_without_names_of_columns_all_of_a_row_is_masked(sql: str) -> None:
+    shown = shown_of(sql)
+    assert "Q77XYA" not in shown
+    assert "771234" not in shown
+    assert ("'open'" in sql) == ("'open'" in shown)
+
+
+def test_without_names_in_the_statement_the_tables_columns_say_what_is_masked() -> None:
+    sql = "INSERT INTO things VALUES (nextval('s'), 'Q77XYA', 'open')"
+    assert (
+        shown_of(sql, ["code"], ["id", "code", "state"])
+        == f"INSERT INTO things VALUES (nextval('s'), '{MASK}', 'open')"
+    )
+    assert shown_of(sql, [], ["id", "code", "state"]) == sql
+    assert "'open'" not in shown_of(sql, ["code"], ["id", "code"])
+
+
+def test_a_constant_that_may_go_anywhere_is_masked_where_there_is_a_personal_column() -> None:
+    assert shown_of("UPDATE things SET a = 1 WHERE 'x' = 'Q77XYA'") == "UPDATE things SET a = 1 WHERE 'x' = 'Q77XYA'"
+    assert "Q77XYA" not in shown_of("UPDATE things SET ssn = note WHERE 'x' = 'Q77XYA'")
+
+
+def test_every_row_of_many_is_masked_with_signs_and_long_texts() -> None:
+    rows = ", ".join(f"({number}, 'x{number}y')" for number in range(1000))
+    assert "y'" not in shown_of(f"INSERT INTO people (id, ssn) VALUES {rows}")
+    assert shown_of("UPDATE people SET salary = -77123") == f"UPDATE people SET salary = -{MASK}"
+    preview = {"personal_literals": personal_literals(parse(f"UPDATE people SET ssn = '{'long ' * 60}end'"))}
+    assert masked_text(f"Sets {'long ' * 60}end.", preview) == f"Sets {MASK}."

@@ -50,8 +50,10 @@ class _Secrets:
 
     def cut_from(self, text: str) -> str:
         """A sentence without the values that it repeats."""
+        folded = text.casefold()
         for part in self.parts:
-            text = re.sub(re.escape(part), MASK, text, flags=re.IGNORECASE)
+            if part in folded:
+                text = re.sub(re.escape(part), MASK, text, flags=re.IGNORECASE)
         return " ".join(MASK if looks_sensitive_value(word) else word for word in text.split(" "))
 
 

@@ -1,19 +1,20 @@
-"""What of a preview is personal: columns by their names, and the constants that a statement compares with them or puts there.
+"""What of a preview is personal: columns by their names, and the constants that may be values of them.
 
 `agent.approval.masking` hides their values from approvers who may not see them. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agent.execution.statements.sql_parsing import Message, Statement, kind_of, walk
+from agent.execution.statements.sql_parsing import Message, Statement
+from agent.execution.writes.meeting import meetings
 from agent.learning.privacy import looks_sensitive
 
-_MOST_LITERALS = 200
+# Of a longer text this much may stand alone in a cell that is shown.
 _MOST_CHARACTERS = 200
-_MOST_PARTS = 50_000
 
 
 def personal_columns(table: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -32,50 +33,53 @@ def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
-def personal_literals(statement: Statement, columns: Iterable[str] = ()) -> list[str]:
-    """The constants beside columns that look personal: compared with them, assigned to them, or inserted into them."""
-    known = set(columns)
-    found: set[str] = set()
-    left = _MOST_PARTS
-    for name, value in _beside_columns(statement):
-        if name not in known and not looks_sensitive(name):
-            continue
-        for part in walk(value):
-            found.add(_text(part))
-            left -= 1
-        if left < 0:  # nested beyond reading: then every constant is one
-            found = {_text(part) for _, part in statement.parts}
-            break
-    return sorted(text[:_MOST_CHARACTERS] for text in found if text)[:_MOST_LITERALS]
+def personal_literals(statement: Statement, columns: Iterable[str] = (), order: Sequence[str] = ()) -> list[str]:
+    """The constants that meet columns which look personal, or of which it cannot be told that they meet others.
+
+    `columns` are known to be personal; `order` is all of the columns of the table that is written to, where they are known.
+    """
+    found = meetings(statement, order)
+    reached = found.reached(_personal(statement, {*found.names, *order}) | set(columns))
+    constants = [constant for one in reached for constant in one.constants]
+    if reached:
+        untold = [one for one in found.all if not one.told]
+        constants += [constant for one in untold for constant in one.constants if constant.HasField("sval")]
+    constants += [part for kind, part in statement.parts if kind == "A_Const" and _is_personal_json(part.sval.sval)]
+    return sorted({text for constant in constants for text in _texts(constant)} - {""})
 
 
-def _beside_columns(statement: Statement) -> Iterator[tuple[str, Message]]:
-    for kind, part in statement.parts:
-        if kind == "A_Expr":
-            for name in (*_names(part.lexpr), *_names(part.rexpr)):
-                yield name, part.lexpr
-                yield name, part.rexpr
-        elif kind == "ResTarget" and part.name:
-            yield part.name, part.val
-        elif kind == "InsertStmt":
-            names = [column.res_target.name for column in part.cols]
-            for row in part.select_stmt.select_stmt.values_lists:
-                yield from zip(names, row.list.items, strict=False)
+def _personal(statement: Statement, names: set[str]) -> set[str]:
+    tables = ["", *(relation.name for relation in statement.names.relations)]
+    return {name for name in names if any(looks_sensitive(name, table=table, siblings=names) for table in tables)}
 
 
-def _names(side: Message) -> list[str]:
-    """The columns that one side of an operator is made of: bare, cast, or in a function's call."""
-    while side.WhichOneof("node") == "type_cast":
-        side = side.type_cast.arg
-    sides = side.func_call.args if side.WhichOneof("node") == "func_call" else [side]
-    fields = [part.column_ref.fields for part in sides if part.WhichOneof("node") == "column_ref"]
-    return [names[-1].string.sval for names in fields if names and names[-1].HasField("string")]
+def _is_personal_json(text: str) -> bool:
+    """Whether a text is JSON with a key that looks personal."""
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        pending = [json.loads(text)]
+    except ValueError:
+        return False
+    except RecursionError:
+        return True
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if any(map(looks_sensitive, value)):
+                return True
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return False
 
 
-def _text(constant: Message) -> str:
-    if kind_of(constant) != "A_Const" or constant.isnull:
-        return ""
+def _texts(constant: Message) -> set[str]:
+    """A constant as a statement may hold it: a number without its sign too, a long text also by its beginning."""
     kind = constant.WhichOneof("val")
+    if constant.isnull or kind == "boolval":
+        return set()
     if kind == "ival":
-        return str(constant.ival.ival)
-    return str({"sval": constant.sval.sval, "fval": constant.fval.fval, "bsval": constant.bsval.bsval}.get(kind, ""))
+        return {str(constant.ival.ival), str(abs(constant.ival.ival))}
+    text = {"sval": constant.sval.sval, "fval": constant.fval.fval, "bsval": constant.bsval.bsval}.get(kind, "")
+    return {text, text[:_MOST_CHARACTERS], *([text.lstrip("-")] if kind == "fval" else [])}

@@ -248,7 +248,7 @@ def _preview(
         volatile=found.volatile_of() if outcome.detailed or len(own) != 1 else own[0]["volatile"],
         steady=found.steady,
         personal=personal,
-        personal_literals=personal_literals(statement, personal),
+        personal_literals=personal_literals(statement, personal, _columns_in_order(found, statement)),
         notices=outcome.notices,
         not_previewed=missing,
         fingerprint="",
@@ -260,6 +260,15 @@ def _preview(
 def _target(statement: Statement) -> str:
     relation = getattr(statement.node, "relation", None)
     return str(getattr(relation, "relname", ""))
+
+
+def _columns_in_order(found: Tried, statement: Statement) -> list[str]:
+    """The columns of the statement's own table, as far as a changed row was seen."""
+    seen: Sequence[Change] = found.run.outcome.changes
+    if not found.run.outcome.detailed:
+        own = [one for name, one in found.run.others.items() if name.rpartition(".")[2] == _target(statement)]
+        seen = own[0].changes if len(own) == 1 else []
+    return list(seen[0].after or seen[0].before or {}) if seen else []
 
 
 def _compared(found: Tried) -> Effect | None:
