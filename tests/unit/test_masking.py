@@ -41,6 +41,18 @@ def test_no_personal_value_is_left_anywhere_in_the_preview() -> None:
     assert (shown["fingerprint"], shown["row_count"]) == ("f", 1)
 
 
+def test_beside_a_personal_key_of_json_the_rest_of_the_request_stays_readable() -> None:
+    logged = {"id": 4, "status": "paused", "vat_number": "DE999", "contact": {"email": "ann@example.org"}}
+    shown = masked_preview({
+        "sql": "UPDATE clients SET status = 'paused' WHERE id = 4", "personal": [], "personal_literals": [],
+        "rows": [{"before": {"id": 4, "status": "active"}, "after": {"id": 4, "status": "paused", "vat": "DE999"}, "changed": []}],
+        "others": [{"table": "audit_log", "personal": [], "rows": [{"before": None, "after": {"row": logged}, "changed": []}]}],
+    })  # fmt: skip
+    assert shown["sql"] == "UPDATE clients SET status = 'paused' WHERE id = 4"
+    assert shown["rows"][0]["after"] == {"id": 4, "status": "paused", "vat": MASK}
+    assert shown["others"][0]["rows"][0]["after"] == {"row": MASK}
+
+
 def test_masking_changes_nothing_of_what_is_stored() -> None:
     before = json.dumps(PREVIEW)
     masked_preview(PREVIEW)

@@ -97,8 +97,19 @@ def _cells(rows: list[Mapping[str, Any]], personal: list[str]) -> Iterator[str]:
     for row in rows:
         for side in (row.get("before") or {}, row.get("after") or {}):
             for name, value in side.items():
-                if value is not None and not isinstance(value, bool) and _is_personal(name, value, personal):
-                    yield from _texts(value)
+                yield from _texts(value) if name in personal else _personal_texts(value)
+
+
+def _personal_texts(value: Any) -> Iterator[str]:
+    """Of JSON only what stands under a personal key, and what looks personal by itself: the rest is to be read."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(inner) if looks_sensitive(str(name)) else _personal_texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _personal_texts(inner)
+    elif isinstance(value, str) and looks_sensitive_value(value):
+        yield value
 
 
 def _texts(value: Any) -> Iterator[str]:
