@@ -482,8 +482,9 @@ async def _follow(search: _Search, conn: Connection) -> None:
             return
         values = {
             **asked, "writes": search.writes, "extensions": sorted(allowed.EXTENSION_FUNCTIONS),
-            "adopted": list(search.own.adopted), "families": search.own.families,
+            "adopted": list(search.own.adopted),
         }  # fmt: skip
-        for row in await (await conn.execute(_QUERIES["behind"], values, prepare=True)).fetchall():
-            search.found(row)
+        for query in ("behind", "compared_by") if search.own.families else ("behind",):
+            for row in await (await conn.execute(_QUERIES[query], values, prepare=True)).fetchall():
+                search.found(row)
     search.inner.append(Inner(what="depth", of=Name("", ""), relation=0, tree=Tree(writes=True)))

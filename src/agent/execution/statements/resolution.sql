@@ -111,13 +111,6 @@ SELECT c.oid::bigint FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (s
 WITH extension AS MATERIALIZED (
   SELECT d.classid, d.objid, e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.objid <> ALL (%(adopted)s::oid[])
-), kinds AS MATERIALIZED (
-  SELECT unnest(%(types)s::oid[]) AS oid UNION SELECT t.typelem FROM pg_type t WHERE t.oid = ANY (%(types)s::oid[]) AND t.typelem <> 0
-), families AS MATERIALIZED (  -- by which the planner may compare, or put one operator in another's place
-  SELECT a.amopfamily AS oid FROM pg_amop a WHERE %(families)s AND a.amopopr = ANY (%(operators)s::oid[] || %(system_operators)s::oid[])
-  UNION SELECT o.opcfamily FROM pg_opclass o WHERE %(families)s AND o.oid IN (
-    SELECT unnest(i.indclass::oid[]) FROM pg_index i WHERE i.indrelid = ANY (%(relations)s::oid[])
-    UNION SELECT unnest(p.partclass::oid[]) FROM pg_partitioned_table p WHERE p.partrelid = ANY (%(relations)s::oid[]))
 )
 SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
        jsonb_build_object(
@@ -233,15 +226,31 @@ SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, 
                              AND s.amprocfamily IN (SELECT o.opcfamily FROM pg_opclass o WHERE o.opcdefault)
                            -- a range compares by the operator class that it names, which may be of another type
                            OR s.amprocfamily IN (SELECT o.opcfamily FROM pg_range r JOIN pg_opclass o ON o.oid = r.rngsubopc
-                                                  WHERE r.rngtypid = ANY (%(types)s::oid[]) OR r.rngmultitypid = ANY (%(types)s::oid[]))
-                           OR e.extname IS NULL AND %(families)s AND (s.amproclefttype IN (SELECT oid FROM kinds)
-                             OR s.amprocrighttype IN (SELECT oid FROM kinds) OR s.amprocfamily IN (SELECT oid FROM families)))
+                                                  WHERE r.rngtypid = ANY (%(types)s::oid[]) OR r.rngmultitypid = ANY (%(types)s::oid[])))
+
+-- compared_by: the functions and operators of users by which the planner may compare values of these types, or put one
+-- operator in another's place; of unknown extensions only what `behind` finds
+WITH extension AS MATERIALIZED (
+  SELECT d.classid, d.objid FROM pg_depend d
+   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.objid <> ALL (%(adopted)s::oid[])
+), kinds AS MATERIALIZED (
+  SELECT unnest(%(types)s::oid[]) AS oid UNION SELECT t.typelem FROM pg_type t WHERE t.oid = ANY (%(types)s::oid[]) AND t.typelem <> 0
+), families AS MATERIALIZED (
+  SELECT a.amopfamily AS oid FROM pg_amop a WHERE a.amopopr = ANY (%(operators)s::oid[] || %(system_operators)s::oid[])
+  UNION SELECT o.opcfamily FROM pg_opclass o WHERE o.oid IN (
+    SELECT unnest(i.indclass::oid[]) FROM pg_index i WHERE i.indrelid = ANY (%(relations)s::oid[])
+    UNION SELECT unnest(p.partclass::oid[]) FROM pg_partitioned_table p WHERE p.partrelid = ANY (%(relations)s::oid[]))
+)
+SELECT 'support' AS what, s.amproc::oid::bigint AS oid, '' AS schema, s.amproc::oid::regprocedure::text AS name, NULL AS extension,
+       jsonb_build_object('functions', ARRAY[s.amproc::oid::bigint]) AS detail, NULL AS kinds, NULL AS trees
+  FROM pg_amproc s
+ WHERE s.oid >= 16384 AND NOT EXISTS (SELECT FROM extension e WHERE e.classid = 'pg_proc'::regclass AND e.objid = s.amproc::oid)
+   AND (s.amproclefttype IN (SELECT oid FROM kinds) OR s.amprocrighttype IN (SELECT oid FROM kinds) OR s.amprocfamily IN (SELECT oid FROM families))
 UNION ALL
-SELECT 'operator', o.oid::bigint, o.oprnamespace::regnamespace::text, o.oprname, e.extname,
+SELECT 'operator', o.oid::bigint, o.oprnamespace::regnamespace::text, o.oprname, NULL,
        jsonb_build_object('functions', ARRAY[o.oprcode::oid::bigint]), NULL, NULL
   FROM pg_amop a JOIN pg_operator o ON o.oid = a.amopopr
-  LEFT JOIN extension e ON e.classid = 'pg_operator'::regclass AND e.objid = o.oid
- WHERE %(families)s AND a.oid >= 16384 AND o.oid >= 16384 AND e.extname IS NULL
+ WHERE a.oid >= 16384 AND o.oid >= 16384 AND NOT EXISTS (SELECT FROM extension e WHERE e.classid = 'pg_operator'::regclass AND e.objid = o.oid)
    AND (a.amoplefttype IN (SELECT oid FROM kinds) OR a.amoprighttype IN (SELECT oid FROM kinds) OR a.amopfamily IN (SELECT oid FROM families))
 
 -- registered_functions: the hashes of those of these functions that a human registered
