@@ -50,7 +50,13 @@ def test_no_variable_of_somebody_elses_is_read(
             monkeypatch.setenv(variable, "postgresql://u:p@127.0.0.1/elsewhere")
         else:
             file.write_text(f"{variable}=postgresql://u:p@127.0.0.1/elsewhere")
-    assert Settings(_env_file=file).model_dump(exclude={"user"}) == before.model_dump(exclude={"user"})
+    own = {"user", "home"}  # their defaults are made of such variables
+    assert Settings(_env_file=file).model_dump(exclude=own) == before.model_dump(exclude=own)
+
+
+def test_the_folder_is_one_in_the_users_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tmp_path in Settings(_env_file=None).home.parents
 
 
 def test_settings_are_frozen() -> None:
