@@ -53,7 +53,7 @@ async def test_an_edit_within_what_was_seen_is_approved_by_the_same_decision(dem
 @pytest.mark.parametrize(
     ("sql", "why"),
     [
-        ("UPDATE clients SET notes = 'seen' WHERE id IN (1, 2)", "2 rows"),
+        ("UPDATE clients SET notes = 'seen' WHERE id IN (1, 2)", "it changes 2 rows, and 1 was shown"),
         ("UPDATE clients SET notes = 'seen'", "risk"),
         ("UPDATE invoices SET notes = 'seen' WHERE id = 1", "invoices"),
     ],
@@ -188,6 +188,29 @@ async def test_what_expired_is_opened_again_once_with_a_fresh_preview(demo_runti
     assert (await safe_executor.run_approved(seen.id))["status"] == "expired"
     with pytest.raises(InvalidInput, match="approved"):
         await safe_executor.reopen(again[0].id)
+
+
+async def test_an_edit_counts_the_statements_own_rows_and_says_apart_what_comes_with_them(
+    demo_runtime: Runtime,
+) -> None:
+    seen = await asked()
+    edited = await safe_executor.decide(seen.id, "edit", arguments={"sql": ONE.replace("= 1", "IN (1, 2)")})
+    assert edited.summary.startswith(
+        "Edited, and it changes 2 rows, and 1 was shown; 2 rows of public.audit_log change with it, and 1 was shown. "
+    )
+    assert edited.summary.endswith(" 2 rows affected.")
+    assert edited.preview["row_count"] == 2
+
+
+async def test_rows_of_the_same_table_that_a_cascade_takes_along_are_more_than_were_shown(runtime: Runtime) -> None:
+    with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
+        conn.execute("create table parts (id int primary key, whole int references parts on delete cascade)")
+        conn.execute("insert into parts values (1, null), (2, 1), (3, null), (4, 3), (5, 3)")
+        conn.execute("grant select, insert, update, delete on parts to agent_actor")
+    seen = await asked("DELETE FROM parts WHERE id = 1")
+    edited = await safe_executor.decide(seen.id, "edit", arguments={"sql": "DELETE FROM parts WHERE id = 3"})
+    assert edited.status == "pending"
+    assert "3 rows of public.parts change with it, and 2 were shown" in edited.summary
 
 
 async def test_a_question_from_python_can_be_answered_but_not_edited(runtime: Runtime) -> None:
