@@ -16,6 +16,7 @@ from agent.approval.records import fingerprint
 from agent.approval.requests import NewRequest, json_copy
 from agent.errors import DecisionRefused, InvalidInput
 from agent.execution.always_allowed import grant_for
+from agent.execution.origins.heard import place_of
 from agent.execution.patterns import Always, changed_in, rows_of, tables_of
 from agent.execution.plans import proposed_again
 from agent.execution.statements.sql_parsing import parse
@@ -32,7 +33,7 @@ async def edit(approval_id: int, said: Said, arguments: Mapping[str, Any] | None
         raise InvalidInput(f"Write values out: {MASK!r} only stands for what you may not see.")
     seen = await human_approval_queue.check_may_decide(approval_id, said, runtime=runtime)
     _check_ours(seen, runtime)
-    new = _warned(seen, await proposed_again(seen.action, arguments, seen.call, by_model=False, runtime=runtime))
+    new = _warned(seen, await proposed_again(seen.action, arguments, place_of(seen), by_model=False, runtime=runtime))
     further = beyond(seen, new)
     if further:
         new = replace(new, summary=f"Edited, and {'; '.join(further)}. {new.summary}")
@@ -48,7 +49,7 @@ async def reopen(approval_id: int, reopened_by: str | None, *, runtime: Runtime)
     who = await people.standing(reopened_by, runtime=runtime)
     if who.several and (who.person is None or not who.person.active):
         raise DecisionRefused(f"{who.name!r} is not one of the people who are known here (`agent people list`).")
-    new = await proposed_again(expired.action, expired.arguments, expired.call, by_model=True, runtime=runtime)
+    new = await proposed_again(expired.action, expired.arguments, place_of(expired), by_model=True, runtime=runtime)
     return await human_approval_queue.reopen(expired, new, runtime=runtime)
 
 
