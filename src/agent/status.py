@@ -23,7 +23,9 @@ from agent.errors import AgentError, DatabaseUnavailable
 from agent.execution.controls import ControlState, controls
 from agent.execution.log import executions
 from agent.execution.made_tools.sandbox import Sandbox
+from agent.execution.reason_codes import exists, nearest
 from agent.learning.auto_discover import auto_discovery, rls_blind_tables
+from agent.learning.denied_names import NoSuchName, names_of_nothing
 from agent.learning.memory import agent_memory
 from agent.providers.chat_providers import OFFLINE
 from agent.providers.embeddings import create_embedder
@@ -57,7 +59,10 @@ class DatabaseStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationStatus:
-    """The application database, as last discovered. `changed` says that its catalogs have changed since."""
+    """The application database, as last discovered. `changed` says that its catalogs have changed since.
+
+    `other_rules` says that the settings keep something else of them than they did then.
+    """
 
     database_id: str
     where: str
@@ -66,6 +71,7 @@ class ApplicationStatus:
     functions: int = 0
     discovered_at: datetime | None = None
     changed: bool = False
+    other_rules: bool = False
     blind: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
 
@@ -148,6 +154,8 @@ async def check_status(settings: Settings) -> Status:
     check = _Check()
     for problem in ignored_settings(settings):
         check.note(problem, "agent setup")
+    for problem in unknown_reasons(settings.refuse):
+        check.note(problem)
     models = await check.of(_models(settings))
     mail = await check.of(_mail(settings))
     sandbox, runtime = await asyncio.gather(check.of(_sandbox(settings)), check.of(open_runtime(settings)))
@@ -167,10 +175,15 @@ async def check_status(settings: Settings) -> Status:
         unknown = await check.of(executions.unknown(runtime=runtime))
         switches = await check.of(controls.state(runtime=runtime))
         unsealed = await check.of(audit_log.unsealed(runtime=runtime))
-        application = await check.of(_application(runtime)) if logins.get("agent_reader") == "ok" else None
+        application = denied = None
+        if logins.get("agent_reader") == "ok":
+            application = await check.of(_application(runtime))
+            denied = await check.of(names_of_nothing(runtime=runtime))
     finally:
         await runtime.close()
     _advise(check, application, memories, switches)
+    for name in denied or ():
+        check.note(_denies_nothing(name))
     _advise_on_record(check, unsealed=unsealed, unknown=unknown)
     return replace(
         found, logins=logins, application=application, memories=memories,
@@ -187,6 +200,32 @@ def ignored_settings(settings: Settings) -> list[str]:
         "DATABASE_URL to the project's direct or session-pooler URL, and AGENT_SECRET, and run"
     )
     return [problem]
+
+
+def unknown_reasons(refuse: str) -> list[str]:
+    """The parts of AGENT_REFUSE that are no reason of anything, each with what to write."""
+    parts = [part.strip() for part in refuse.split(",") if part.strip()]
+    return [
+        f"AGENT_REFUSE names {part!r}, which is no reason that an action can have, so it refuses nothing."
+        f"{_meant(nearest(part))} Write a reason as `agent assess SQL` names it, or take it out."
+        for part in parts
+        if not exists(part)
+    ]
+
+
+def _denies_nothing(name: NoSuchName) -> str:
+    if name.is_glob:
+        return f"{name.part!r} in AGENT_DENY fits nothing now: no table, view or column has such a name yet."
+    what = "table, view or column of that name" if "." in name.part else "table or view of that name"
+    how = "" if "." in name.part else " A column is written table.column."
+    return (
+        f"AGENT_DENY names {name.part!r}, and there is no {what}, so it keeps nothing from a model."
+        f"{_meant(name.nearest)}{how} Write the name that is meant, or take it out."
+    )
+
+
+def _meant(name: str) -> str:
+    return f" Is {name!r} meant?" if name else ""
 
 
 async def _models(settings: Settings) -> ModelStatus:
@@ -276,6 +315,7 @@ async def _application(runtime: Runtime) -> ApplicationStatus:
         functions=len(structure["functions"]),
         discovered_at=datetime.fromisoformat(structure["discovered_at"]),
         changed=await auto_discovery.has_changed(runtime=runtime),
+        other_rules=await auto_discovery.has_other_rules(runtime=runtime),
         blind=tuple(await rls_blind_tables(runtime=runtime)),
         unreadable=tuple(structure["unreadable"]),
     )
@@ -320,7 +360,13 @@ def _advise_on_application(check: _Check, application: ApplicationStatus) -> Non
             f"There is no table of an application in {application.where}, so there is nothing to ask about. DATABASE_URL or "
             "APP_DATABASE_URL names another database; without them, `agent demo` loads invented data to try the agent on."
         )
-    if application.changed:
+    if application.other_rules:
+        check.note(
+            "AGENT_DENY, AGENT_APP_SCHEMAS or AGENT_MASK_PERSONAL is another one than when the application was discovered; "
+            "the next question notices, or",
+            "agent discover",
+        )
+    elif application.changed:
         check.note(
             "The application's structure has changed since it was discovered; the next question notices, or",
             "agent discover",

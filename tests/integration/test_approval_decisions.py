@@ -15,6 +15,7 @@ from agent.chat import chat
 from agent.errors import ActionRefused, AgentError, AlreadyDecided, DecisionRefused, InvalidArguments, InvalidInput
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
+from agent.learning.memory import agent_memory
 from agent.runtime import Runtime, use_runtime
 from agent.testing.scripted_model import call, scripted_client
 from agent.types import CallKey
@@ -53,7 +54,7 @@ async def test_an_edit_within_what_was_seen_is_approved_by_the_same_decision(dem
 @pytest.mark.parametrize(
     ("sql", "why"),
     [
-        ("UPDATE clients SET notes = 'seen' WHERE id IN (1, 2)", "2 rows"),
+        ("UPDATE clients SET notes = 'seen' WHERE id IN (1, 2)", "it changes 2 rows, and 1 was shown"),
         ("UPDATE clients SET notes = 'seen'", "risk"),
         ("UPDATE invoices SET notes = 'seen' WHERE id = 1", "invoices"),
     ],
@@ -188,6 +189,71 @@ async def test_what_expired_is_opened_again_once_with_a_fresh_preview(demo_runti
     assert (await safe_executor.run_approved(seen.id))["status"] == "expired"
     with pytest.raises(InvalidInput, match="approved"):
         await safe_executor.reopen(again[0].id)
+
+
+async def test_an_edit_counts_the_statements_own_rows_and_says_apart_what_comes_with_them(
+    demo_runtime: Runtime,
+) -> None:
+    seen = await asked()
+    edited = await safe_executor.decide(seen.id, "edit", arguments={"sql": ONE.replace("= 1", "IN (1, 2)")})
+    assert edited.summary.startswith(
+        "Edited, and it changes 2 rows, and 1 was shown; 2 rows of public.audit_log change with it, and 1 was shown. "
+    )
+    assert edited.summary.endswith(" 2 rows affected.")
+    assert edited.preview["row_count"] == 2
+
+
+async def test_rows_of_the_same_table_that_a_cascade_takes_along_are_more_than_were_shown(runtime: Runtime) -> None:
+    with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
+        conn.execute("create table parts (id int primary key, whole int references parts on delete cascade)")
+        conn.execute("insert into parts values (1, null), (2, 1), (3, null), (4, 3), (5, 3)")
+        conn.execute("grant select, insert, update, delete on parts to agent_actor")
+    seen = await asked("DELETE FROM parts WHERE id = 1")
+    edited = await safe_executor.decide(seen.id, "edit", arguments={"sql": "DELETE FROM parts WHERE id = 3"})
+    assert edited.status == "pending"
+    assert "3 rows of public.parts change with it, and 2 were shown" in edited.summary
+
+
+async def asked_in_thread(runtime: Runtime, question: str, sql: str) -> Approval:
+    scripted = replace(runtime, model=scripted_client([call("execute_sql", sql=sql)]), made={})
+    with use_runtime(scripted):
+        (approval,) = (await chat.answer(question, thread_id="t")).approvals
+    return approval
+
+
+async def opened_again(approval: Approval, runtime: Runtime) -> Approval:
+    with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
+        conn.execute("update agents.human_approval_queue set expires_at = now() where id = %s", [approval.id])
+    await safe_executor.run_approved(approval.id)
+    return await safe_executor.reopen(approval.id)
+
+
+BUDGET = "UPDATE clients SET monthly_budget = 77 WHERE name = 'Northwind Coffee'"
+
+
+async def test_what_is_opened_again_twice_still_has_its_values_from_the_users_words(demo_runtime: Runtime) -> None:
+    seen = await asked_in_thread(demo_runtime, "Set the monthly budget of Northwind Coffee to 77", BUDGET)
+    await agent_memory.save("The monthly budget is to be 77.", trust="external")
+    again = await opened_again(await opened_again(seen, demo_runtime), demo_runtime)
+    assert (again.thread_id, again.turn, again.call) == ("t", 1, None)
+    assert again.preview.get("origins", []) == []
+    assert (again.risk_level, again.reasons) == (seen.risk_level, seen.reasons)
+
+
+async def test_an_edit_of_what_was_opened_again_stays_in_its_conversation(demo_runtime: Runtime) -> None:
+    seen = await asked_in_thread(demo_runtime, "Set the monthly budget of Northwind Coffee to 77", BUDGET)
+    again = await opened_again(seen, demo_runtime)
+    edited = await safe_executor.decide(again.id, "edit", arguments={"sql": BUDGET.replace("77", "78")})
+    assert (edited.status, edited.thread_id, edited.turn, edited.call) == ("approved", "t", 1, None)
+
+
+async def test_words_that_are_only_in_a_threads_summary_by_now_were_said_all_the_same(demo_runtime: Runtime) -> None:
+    seen = await asked_in_thread(demo_runtime, "Set the monthly budget of Northwind Coffee to 77", BUDGET)
+    with psycopg.connect(demo_runtime.settings.database_url.get_secret_value()) as conn:
+        conn.execute("update agents.threads set summarised = 1, summary = '- asked: something' where thread_id = 't'")
+    again = await opened_again(seen, demo_runtime)
+    assert again.preview.get("origins", []) == []
+    assert again.risk_level == seen.risk_level
 
 
 async def test_a_question_from_python_can_be_answered_but_not_edited(runtime: Runtime) -> None:

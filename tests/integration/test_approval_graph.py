@@ -82,7 +82,7 @@ async def test_an_edit_that_goes_further_is_a_new_interrupt_about_a_new_request(
     (again,) = await studio.resume(edit("UPDATE clients SET notes = 'seen' WHERE id IN (2, 3)"))
     assert again["approval_id"] != asked["approval_id"]
     assert again["binding"] != asked["binding"]
-    assert "rows, and 2 were shown" in again["action_requests"][0]["description"]
+    assert "it changes 2 rows, and 1 was shown" in again["action_requests"][0]["description"]
     assert noted(demo_runtime) == []
     assert await studio.resume([{"type": "accept", "args": None}]) == []
     assert noted(demo_runtime) == [2, 3]

@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings
-from agent.status import _mail, ignored_settings
+from agent.status import _mail, ignored_settings, unknown_reasons
 
 PROJECT = {"supabase_url": "https://abc.supabase.co", "supabase_anon_key": "anon"}
 
@@ -37,3 +37,29 @@ async def test_how_mail_is_set_up_is_told_without_its_password() -> None:
     assert (await _mail(Settings(_env_file=None, email_outbox="/tmp/out"))).place == "/tmp/out"  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="AGENT_SMTP_FROM"):
         await _mail(Settings(_env_file=None, smtp_host="mail.firm.example"))
+
+
+def test_a_part_of_agent_refuse_that_is_no_reason_is_told_with_what_was_probably_meant() -> None:
+    (problem,) = unknown_reasons("no-where, write:dorp,")
+    assert problem.startswith("AGENT_REFUSE names 'write:dorp'")
+    assert "Is 'write:drop' meant?" in problem
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "write:drop", "write:*", "*", "no-where", "lock:AccessExclusiveLock", "function:*", "function:pg_sleep", "func*",
+        "trigger:public.clients.*", "tool:create", "capability:execute_sql", "host:*", "domain:*.example", "origin:*", "untried",
+        "alter:drop-column", "alter:*", "write:CreateSeqStmt", "write:[dt]r*", "rows:many", "unresolved:kind", "secret",
+    ],
+)  # fmt: skip
+def test_what_is_a_reason_or_may_be_one_is_not_complained_of(reason: str) -> None:
+    assert unknown_reasons(reason) == []
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["drop", "write:", "Write:drop", "write drop", "writes:*", "alter:dorp-column", "function:", "drop*", "rows:more"],
+)
+def test_what_can_be_no_reason_is(reason: str) -> None:
+    assert len(unknown_reasons(reason)) == 1

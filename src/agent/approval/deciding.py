@@ -75,10 +75,11 @@ async def replace(
         approval, who, _ = await _locked(approval_id, said, conn, runtime)
         if approval is None or await _one(conn, "finish", _values(approval, said, who, runtime)) is None:
             return None
-        row = await _one(
-            conn, "request",
-            row_values(new, runtime=runtime, requested_by=approval.requested_by, call=approval.call, replaces=approval),
-        )  # fmt: skip
+        values = row_values(
+            new, runtime=runtime, requested_by=approval.requested_by, call=approval.call, replaces=approval
+        )
+        # One that was opened again is of a conversation, and no call of it.
+        row = await _one(conn, "request", values | {"thread_id": approval.thread_id, "turn": approval.turn})
         assert row is not None  # noqa: S101  # the replaced row has left the call's place
         made = Approval.from_row(row)
         if confirmed:

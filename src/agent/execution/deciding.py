@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +16,10 @@ from agent.approval.records import fingerprint
 from agent.approval.requests import NewRequest, json_copy
 from agent.errors import DecisionRefused, InvalidInput
 from agent.execution.always_allowed import grant_for
-from agent.execution.patterns import Always, rows_of, tables_of
+from agent.execution.origins.heard import place_of
+from agent.execution.patterns import Always, changed_in, rows_of, tables_of
 from agent.execution.plans import proposed_again
+from agent.execution.statements.sql_parsing import parse
 from agent.runtime import Runtime
 from agent.types import RISK_LEVELS
 
@@ -31,7 +33,7 @@ async def edit(approval_id: int, said: Said, arguments: Mapping[str, Any] | None
         raise InvalidInput(f"Write values out: {MASK!r} only stands for what you may not see.")
     seen = await human_approval_queue.check_may_decide(approval_id, said, runtime=runtime)
     _check_ours(seen, runtime)
-    new = _warned(seen, await proposed_again(seen.action, arguments, seen.call, by_model=False, runtime=runtime))
+    new = _warned(seen, await proposed_again(seen.action, arguments, place_of(seen), by_model=False, runtime=runtime))
     further = beyond(seen, new)
     if further:
         new = replace(new, summary=f"Edited, and {'; '.join(further)}. {new.summary}")
@@ -47,7 +49,7 @@ async def reopen(approval_id: int, reopened_by: str | None, *, runtime: Runtime)
     who = await people.standing(reopened_by, runtime=runtime)
     if who.several and (who.person is None or not who.person.active):
         raise DecisionRefused(f"{who.name!r} is not one of the people who are known here (`agent people list`).")
-    new = await proposed_again(expired.action, expired.arguments, expired.call, by_model=True, runtime=runtime)
+    new = await proposed_again(expired.action, expired.arguments, place_of(expired), by_model=True, runtime=runtime)
     return await human_approval_queue.reopen(expired, new, runtime=runtime)
 
 
@@ -62,14 +64,35 @@ def beyond(seen: Approval, new: NewRequest) -> tuple[str, ...]:
     if RISK_LEVELS.index(new.risk_level) > RISK_LEVELS.index(seen.risk_level):
         found.append(f"its risk is {new.risk_level}, and was {seen.risk_level}")
     shown, before = new.preview or {}, seen.preview or {}
-    rows, rows_before = rows_of(shown), rows_of(before)
-    if rows is None or rows_before is None:
+    if rows_of(shown) is None or rows_of(before) is None:
         found.append("its rows are not counted")
-    elif rows > rows_before:
-        found.append(f"it changes {rows} rows, and {rows_before} were shown")
+    else:
+        found += _more_rows(shown, before)
     if other := sorted(set(tables_of(shown)) - set(tables_of(before))):
         found.append(f"it also changes {', '.join(other)}")
     return tuple(found)
+
+
+def _more_rows(shown: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    """Where more rows change than were shown: those that the statement counts, then table by table what comes with them."""
+    rows, rows_before = shown.get("row_count", 0), before.get("row_count", 0)
+    if rows > rows_before:
+        yield f"it changes {rows} row{'' if rows == 1 else 's'}, and {_were(rows_before)} shown"
+    earlier = {table["table"]: changed_in(table) for table in before.get("tables", ())}
+    for table in shown.get("tables", ()):
+        name, now = table["table"], changed_in(table)
+        if now > earlier.get(name, now) and not (now == rows and _is_own(name, shown)):
+            yield f"{now} rows of {name} change with it, and {_were(earlier[name])} shown"
+
+
+def _is_own(table: str, shown: Mapping[str, Any]) -> bool:
+    """Whether it is the table that the statement itself names as what it changes."""
+    relation = getattr(parse(shown["sql"], most_characters=None).node, "relation", None)
+    return table.rpartition(".")[2] == getattr(relation, "relname", "")
+
+
+def _were(count: int) -> str:
+    return f"{count} {'was' if count == 1 else 'were'}"
 
 
 def _warned(seen: Approval, new: NewRequest) -> NewRequest:

@@ -110,8 +110,13 @@ def rows_of(shown: Mapping[str, Any]) -> int | None:
     """How many rows a preview found to change, triggers and cascades included; None where they were not counted."""
     if shown.get("row_count", 0) is None:
         return None
-    tables = sum(table["inserted"] + table["updated"] + table["deleted"] for table in shown.get("tables", ()))
-    return max(int(tables), int(shown.get("row_count", 0)))
+    tables = sum(changed_in(table) for table in shown.get("tables", ()))
+    return max(tables, int(shown.get("row_count", 0)))
+
+
+def changed_in(table: Mapping[str, Any]) -> int:
+    """How many rows of one table a preview found to change."""
+    return int(table["inserted"] + table["updated"] + table["deleted"])
 
 
 def tables_of(shown: Mapping[str, Any]) -> tuple[str, ...]:

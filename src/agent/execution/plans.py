@@ -112,12 +112,15 @@ def _with_origins(shown: Mapping[str, Any], origins: Sequence[str]) -> Mapping[s
 
 
 async def proposed_again(
-    action: str, arguments: Mapping[str, Any], call: CallKey | None, *, by_model: bool, runtime: Runtime
+    action: str, arguments: Mapping[str, Any], place: CallKey | None, *, by_model: bool, runtime: Runtime
 ) -> NewRequest:
-    """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`."""
-    plan = await plan_of(action, arguments, runtime, call)
+    """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`.
+
+    `place` says which conversation it belongs to, as `place_of` a request has it: there is heard who said its values.
+    """
+    plan = await plan_of(action, arguments, runtime, place)
     if by_model:  # a human's own values come from a human
-        plan = await weighed(plan, arguments, await heard_by(call, runtime=runtime), runtime)
+        plan = await weighed(plan, arguments, await heard_by(place, runtime=runtime), runtime)
     if plan.assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
     if not plan.writes:

@@ -40,7 +40,7 @@ from agent.learning.structure import (
 )
 
 # Raised when what is stored would differ for the same catalogs; a stored structure of another format is read anew.
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 _BLOCK = 8192
 _DEFINITION_CHARS = 300

@@ -24,6 +24,7 @@ from psycopg.types.json import Jsonb
 from agent.db import load_queries
 from agent.learning import catalog
 from agent.learning.assembly import FORMAT, Rules, assemble, time_columns
+from agent.learning.denied_names import rules_of
 from agent.learning.memory import NewMemory, agent_memory
 from agent.learning.names import qualified
 from agent.learning.privacy import DenyList
@@ -98,7 +99,13 @@ class AutoDiscovery:
         """Whether the catalogs differ from what was discovered last; also when nothing was. Stores nothing."""
         runtime = runtime or await current_runtime()
         known = await self._known(runtime)
-        return known.get("fingerprint") != _fingerprint(await catalog.read_fingerprint(runtime), runtime)
+        return known.get("catalogs") != await catalog.read_fingerprint(runtime)
+
+    async def has_other_rules(self, *, runtime: Runtime | None = None) -> bool:
+        """Whether the settings keep something else of the catalogs than they did when these were discovered last."""
+        runtime = runtime or await current_runtime()
+        known = await self._known(runtime)
+        return bool(known) and known["rules"] != await rules_of(runtime)
 
     async def _discover(self, runtime: Runtime, progress: Progress, *, profile_age: timedelta) -> AppStructure:
         known = await self._known(runtime)
@@ -197,7 +204,9 @@ async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progr
         _note_growth(table, earlier.get(table["qualified"]), known)
     progress("catalogs", 2, 2)
     # What was busy is incomplete or old: a fingerprint that equals no other has it read again at the next check.
-    structure["fingerprint"] = _fingerprint(f"{'busy ' if rows.busy else ''}{structure['fingerprint']}", runtime)
+    structure["catalogs"] = f"{'busy ' if rows.busy else ''}{rows.fingerprint}"
+    structure["fingerprint"] = _fingerprint(structure["catalogs"], runtime)
+    structure["rules"] = await rules_of(runtime)
     structure["discovered_at"] = datetime.now(UTC).isoformat()
     return structure
 

@@ -122,6 +122,12 @@ async def read_blind_tables(runtime: Runtime) -> list[Row]:
         return [*await (await conn.execute(_QUERIES["blind_tables"], scope(runtime))).fetchall()]
 
 
+async def read_names(runtime: Runtime) -> list[Row]:
+    """Every relation with its columns; `ours` says whether it is one of the application's."""
+    async with _reader(runtime) as conn:
+        return [*await (await conn.execute(_QUERIES["names"], scope(runtime))).fetchall()]
+
+
 def scope(runtime: Runtime) -> dict[str, Any]:
     """Which schemas are the application's: the chosen ones, else all but the system's, the agent's and the platform's."""
     return {"schemas": list(runtime.settings.chosen_schemas) or None, "platform": list(PLATFORM_SCHEMAS)}

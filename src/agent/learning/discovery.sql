@@ -219,6 +219,14 @@ SELECT n.nspname::text AS schema, c.relname::text AS name
                       AND (r.oid = 0 OR pg_has_role(r.oid, 'usage')))
  ORDER BY n.nspname, c.relname
 
+-- names: every relation that a name in AGENT_DENY may be of, with its columns, and whether it is one of the application's
+SELECT n.nspname::text AS schema, c.relname::text AS name,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+       AND CASE WHEN %(schemas)s::text[] IS NULL THEN n.nspname <> ALL (%(platform)s::text[]) ELSE n.nspname = ANY (%(schemas)s::text[]) END AS ours
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^(pg_toast|pg_temp|agents($|_))'
+
 -- known: what was discovered last, without the structure
 SELECT fingerprint, discovered_at FROM agents.discovered_databases
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s

@@ -145,6 +145,10 @@ class DenyList:
         """From the comma-separated setting."""
         return cls(tuple(tuple(part.strip().lower().split(".")) for part in setting.split(",") if part.strip()))
 
+    def fits(self, schema: str, table: str, columns: Iterable[str]) -> bool:
+        """Whether the table or one of its columns is denied."""
+        return self.table(schema, table) or any(self.column(schema, table, name) for name in columns)
+
     def table(self, schema: str, name: str) -> bool:
         """Whether the whole table is denied."""
         return self._matches(name) or self._matches(schema, name)

@@ -179,7 +179,8 @@ class AppStructure(TypedDict, total=False):
 
     `tables` holds tables of every kind, `views` views and materialised views. `unreadable` names what the reading login
     sees but may not read, `blind` what looks empty to it because of row-level security. `changed` and `removed` name what
-    the last discovery found different. Times are ISO 8601. An empty dict stands for "never discovered".
+    the last discovery found different. `fingerprint` is of `catalogs`, a hash of those alone, and of the settings; `rules` is a
+    hash of what these settings make of the names that there are. Times are ISO 8601. An empty dict stands for "never discovered".
     """
 
     format: int
@@ -195,6 +196,8 @@ class AppStructure(TypedDict, total=False):
     unreadable: list[str]
     blind: list[str]
     fingerprint: str
+    catalogs: str
+    rules: str
     changed: list[str]
     removed: list[str]
     discovered_at: str

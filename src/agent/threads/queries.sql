@@ -124,7 +124,7 @@ UPDATE agents.tool_calls SET result = %(result)s, finished_at = now()
    AND status = 'done' AND result->>'status' = 'refused'
 
 -- transcript: what the model is shown of a thread (see the function in the migration)
-SELECT agents.transcript(%(thread_id)s, %(turn)s, turns_with_calls => %(turns_with_calls)s) AS transcript,
+SELECT agents.transcript(%(thread_id)s, %(turn)s) AS transcript,
        EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS made_tools
 
 -- old_turns: finished turns that are not summarised yet, without the newest

@@ -158,14 +158,11 @@ class Threads:
             finished = await _one(conn, "finish_turn", values)
         return finished is not None
 
-    async def transcript(
-        self, thread_id: str, turn: int, *, turns_with_calls: int = TURNS_WITH_CALLS, runtime: Runtime | None = None
-    ) -> Transcript:
+    async def transcript(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> Transcript:
         """What the model is shown, up to and including `turn`, with the calls of the last turns. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            values = _values(runtime, thread_id, turn=turn, turns_with_calls=turns_with_calls)
-            row = await _one(conn, "transcript", values) or {}
+            row = await _one(conn, "transcript", _values(runtime, thread_id, turn=turn)) or {}
         if not row["transcript"] or not row["transcript"]["turns"]:
             raise NotFound(f"There is no turn {turn} in a thread {thread_id!r}.")
         return Transcript.from_row(thread_id, row)

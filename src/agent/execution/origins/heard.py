@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from agent.errors import InvalidArguments, NotFound
+from agent.approval.records import Approval
+from agent.db import load_queries
+from agent.errors import InvalidArguments
 from agent.execution.origins.named_rows import Read, Said, means_its_row, named_keys
 from agent.execution.origins.provenance import Origin, Seen, Value, origin_of
 from agent.execution.origins.written_values import Column, column_sources
@@ -23,9 +25,10 @@ from agent.learning.privacy import DenyList, keys_in, looks_secret
 from agent.learning.quotations import is_second_hand, says
 from agent.learning.semantic_search import semantic_search
 from agent.runtime import Runtime
-from agent.threads import TURNS_WITH_CALLS, StoredCall, Transcript, threads
+from agent.threads import TURNS_WITH_CALLS, StoredCall, Transcript
 from agent.types import CallKey, Trust
 
+_QUERIES = load_queries(__package__)
 _SHORTEST_SECRET, _TELLING = 6, 12
 _MEMORIES = 10
 _LONG = 20
@@ -55,14 +58,30 @@ class Heard:
         return means_its_row(statement, named_keys([_read(call) for call in self.calls], said), said)
 
 
+def place_of(approval: Approval) -> CallKey | None:
+    """Where in a conversation a request belongs: one that was opened again is no call any more, but of the same turn."""
+    if approval.thread_id is None or approval.turn is None:
+        return None
+    round_, ordinal = approval.place
+    return CallKey(thread_id=approval.thread_id, turn=approval.turn, round=round_, ordinal=ordinal)
+
+
 async def heard_by(call: CallKey | None, *, turns: int = TURNS_WITH_CALLS, runtime: Runtime) -> Heard:
-    """What was said and shown in the conversation of a call, with the results of the last `turns`; nothing where there is none."""
+    """What was said and shown in the conversation of a call, with the results of the last `turns`; nothing where there is none.
+
+    It is the same whenever it is asked: also when the thread has gone on, and that turn is only in its summary.
+    """
     if call is None:
         return Heard()
-    try:
-        transcript = await threads.transcript(call.thread_id, call.turn, turns_with_calls=turns, runtime=runtime)
-    except NotFound:  # a caller's own key, of no conversation of ours
+    values = {
+        "tenant_id": runtime.tenant_id, "thread_id": call.thread_id, "turn": call.turn, "most_turns": _LONG,
+        "turns_with_calls": turns,
+    }  # fmt: skip
+    async with runtime.connection() as conn:
+        row = await (await conn.execute(_QUERIES["conversation"], values)).fetchone()
+    if row is None or not row["transcript"]["turns"]:  # a caller's own key, of no conversation of ours
         return Heard()
+    transcript = Transcript.from_row(call.thread_id, row)
     return heard_in(transcript, trusted=runtime.settings.trusted_sources, until=call)
 
 

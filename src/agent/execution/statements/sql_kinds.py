@@ -73,9 +73,14 @@ def _danger_of_alter(command: Message) -> Danger:
     subtypes = command.DESCRIPTOR.fields_by_name["subtype"].enum_type.values_by_number
     name = str(subtypes[command.subtype].name).removeprefix("AT_")
     if name in _CRITICAL_ALTER or cascades(command):
-        words = "-".join(re.findall(r"[A-Z]+[a-z]*", name)).lower()
-        return Danger("CRITICAL", (f"alter:{words}",))
+        return Danger("CRITICAL", (alter_reason(name),))
     return Danger("HIGH", ())
+
+
+def alter_reason(name: str) -> str:
+    """The code of what an ALTER TABLE does, by the parser's name for it."""
+    words = "-".join(re.findall(r"[A-Z]+[a-z]*", name.removeprefix("AT_"))).lower()
+    return f"alter:{words}"
 
 
 def _danger_of_write(kind: str, message: Message) -> Danger:
