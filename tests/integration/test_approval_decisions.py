@@ -240,6 +240,23 @@ async def test_what_is_opened_again_twice_still_has_its_values_from_the_users_wo
     assert (again.risk_level, again.reasons) == (seen.risk_level, seen.reasons)
 
 
+async def test_what_is_asked_again_as_its_row_had_changed_still_has_its_values_from_the_users_words(
+    demo_runtime: Runtime,
+) -> None:
+    with psycopg.connect(demo_runtime.settings.database_url.get_secret_value()) as conn:
+        (name,) = conn.execute("select name from clients where id = 3").fetchone()
+    sql = f"UPDATE clients SET monthly_budget = 77 WHERE name = '{name}'"
+    seen = await asked_in_thread(demo_runtime, f"Set the monthly budget of {name} to 77", sql)
+    again = await opened_again(seen, demo_runtime)
+    await human_approval_queue.decide(again.id, "approve")
+    with psycopg.connect(demo_runtime.settings.database_url.get_secret_value()) as conn:
+        conn.execute("update clients set notes = 'changed meanwhile' where id = 3")
+    done = await safe_executor.run_approved(again.id)
+    asked_again = await human_approval_queue.get(done["data"]["asked_again_as"])
+    assert asked_again.preview.get("origins", []) == []
+    assert (asked_again.risk_level, asked_again.reasons) == (seen.risk_level, seen.reasons)
+
+
 async def test_an_edit_of_what_was_opened_again_stays_in_its_conversation(demo_runtime: Runtime) -> None:
     seen = await asked_in_thread(demo_runtime, "Set the monthly budget of Northwind Coffee to 77", BUDGET)
     again = await opened_again(seen, demo_runtime)

@@ -101,6 +101,62 @@ async def test_a_change_after_an_assessment_changes_the_next_one(
     assert (await assessed(sql)).verdict == ("ask" if matters else "run")
 
 
+KINDS = """
+create table public.k (id int primary key, code text unique, n int);
+create table public.child (id int primary key, k int references public.k on delete cascade, code text references public.k (code) on update cascade);
+create table public.orphan (id int primary key, k int references public.k on delete set null);
+create table public.parts (id int, n int) partition by range (id);
+create table public.part_1 partition of public.parts for values from (0) to (10);
+create view public.kv as select id, n from public.k;
+create trigger k_i after insert on public.k for each row execute function public.noticed();
+create trigger k_u before update on public.k for each row execute function public.noticed();
+create trigger k_d after delete on public.k for each statement execute function public.noticed();
+create trigger child_d after delete on public.child for each row execute function public.noticed();
+create trigger child_u after update on public.child for each row execute function public.noticed();
+create trigger orphan_u after update on public.orphan for each row execute function public.noticed();
+create trigger orphan_d after delete on public.orphan for each row execute function public.noticed();
+create trigger part_i after insert on public.part_1 for each row execute function public.noticed();
+create trigger part_d after delete on public.part_1 for each row execute function public.noticed();
+"""
+MERGE = "MERGE INTO k USING (VALUES (1)) AS v (id) ON k.id = v.id WHEN MATCHED THEN {} WHEN NOT MATCHED THEN {}"
+
+
+@pytest.mark.parametrize(
+    ("sql", "triggers"),
+    [
+        ("INSERT INTO k VALUES (1)", "k_i"),
+        ("INSERT INTO k VALUES (1) ON CONFLICT DO NOTHING", "k_i"),
+        ("INSERT INTO k VALUES (1) ON CONFLICT (id) DO UPDATE SET n = 1", "k_i k_u child_u"),
+        ("UPDATE k SET n = 1 WHERE id = 1", "k_u child_u"),
+        ("DELETE FROM k WHERE id = 1", "k_d child_d orphan_u"),
+        (MERGE.format("DELETE", "DO NOTHING"), "k_d child_d orphan_u"),
+        (MERGE.format("UPDATE SET n = 1", "INSERT VALUES (1)"), "k_i k_u child_u"),
+        ("WITH d AS (DELETE FROM child RETURNING 1) INSERT INTO k VALUES (1)", "k_i child_d"),
+        ("INSERT INTO orphan SELECT id FROM k", ""),
+        ("INSERT INTO parts VALUES (1)", "part_i"),
+        ("UPDATE parts SET id = 2 WHERE id = 1", "part_i part_d"),
+        ("DELETE FROM parts WHERE id = 1", "part_d"),
+        ("DELETE FROM kv WHERE id = 1", "k_d child_d orphan_u orphan_d"),  # of a view it is not plain what is changed
+    ],
+)
+async def test_only_triggers_of_what_a_statement_does_are_its_reasons(
+    changing: Runtime, sql: str, triggers: str
+) -> None:
+    with psycopg.connect(changing.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute(KINDS)
+        found = (await assessed(sql)).reasons
+    named = {reason.split(":")[1].rpartition(".")[2] for reason in found if reason.startswith("trigger:")}
+    assert named == set(triggers.split())
+
+
+async def test_with_a_rule_any_trigger_may_run(changing: Runtime) -> None:
+    with psycopg.connect(changing.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute(KINDS)
+        conn.execute("create rule also as on insert to public.k do also update public.k set n = 1")
+        found = (await assessed("INSERT INTO k VALUES (1)")).reasons
+    assert {"trigger:public.k.k_u:function:public.noticed:user-defined"} <= set(found)
+
+
 async def test_a_trigger_a_rule_and_a_cascade_made_after_an_assessment_are_reasons_of_the_next_one(
     changing: Runtime,
 ) -> None:

@@ -23,6 +23,7 @@ from agent.execution import effects
 from agent.execution.assessing import assess_statement
 from agent.execution.controls import controls
 from agent.execution.execution_tools import tool_named
+from agent.execution.origins.heard import place_of
 from agent.execution.outcomes import outcome_of
 from agent.execution.plans import proposed_again
 from agent.execution.proposals import Unheld
@@ -63,7 +64,7 @@ async def _asked_again(approval: Approval, outcome: ToolResult, runtime: Runtime
     try:
         if number is None:
             new = await proposed_again(
-                approval.action, approval.arguments, approval.call, by_model=True, runtime=runtime
+                approval.action, approval.arguments, place_of(approval), by_model=True, runtime=runtime
             )
             number = (await human_approval_queue.reopen(approval, new, runtime=runtime)).id
     except AlreadyDecided:  # another process was quicker

@@ -60,7 +60,7 @@ async def _assess(
     statement: Statement, conn: Connection, runtime: Runtime, layers: Layers, *, probe: bool
 ) -> Assessment:
     settings = runtime.settings
-    resolution = await resolve(statement, conn, database=runtime.app, probe=probe)
+    resolution = await resolve(statement, conn, database=runtime.app, probe=probe, sorts=one_row(statement) is None)
     assessment = judge(
         statement,
         resolution,

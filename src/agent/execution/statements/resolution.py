@@ -42,7 +42,11 @@ _SEED = secrets.randbits(62)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """A relation. `kin` are its partitions, children and parents; `shows` what a view reads: (relation, column or '')."""
+    """A relation. `kin` are its partitions, children and parents; `shows` what a view reads: (relation, column or '').
+
+    `triggers` are (name, function, pg_trigger.tgtype), `written` what foreign keys change with it: (relation, what they do
+    when a row of this one is deleted, when it is updated), as pg_constraint has it.
+    """
 
     name: Name
     kind: str
@@ -51,7 +55,8 @@ class Relation:
     kin: tuple[tuple[Name, str], ...] = ()
     shows: tuple[tuple[Name, str], ...] = ()
     methods: tuple[str, ...] = ()
-    triggers: tuple[tuple[str, int], ...] = ()
+    triggers: tuple[tuple[str, int, int], ...] = ()
+    written: tuple[tuple[int, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +140,7 @@ class _Kept:
     watched: bool
     bypasses_rls: bool
     own: _OwnCode
-    resolutions: OrderedDict[tuple[str, bool], Resolution] = field(default_factory=OrderedDict)
+    resolutions: OrderedDict[tuple[str, bool, bool], Resolution] = field(default_factory=OrderedDict)
 
 
 # By the login as which names are looked up.
@@ -143,15 +148,18 @@ _kept: WeakKeyDictionary[Database, dict[str, _Kept]] = WeakKeyDictionary()
 _prepared: WeakSet[Connection] = WeakSet()
 
 
-async def resolve(statement: Statement, conn: Connection, *, database: Database, probe: bool = True) -> Resolution:
+async def resolve(
+    statement: Statement, conn: Connection, *, database: Database, probe: bool = True, sorts: bool = True
+) -> Resolution:
     """What `statement` reaches in `database`, with names resolved as the login that would run it does. `conn` is of agent_assessor.
 
-    Without `probe` the server is not shown the statement: only the relations that it names are looked up.
+    Without `probe` the server is not shown the statement: only the relations that it names are looked up. Not `sorts` is
+    what finds single rows by constants: its own operators are never replaced by others of their families.
     Raises psycopg's errors for a statement that the server does not take.
     """
     runs_as = await database.facts("agent_actor" if probe and not is_read(statement) else "agent_reader")
     kept = await _fresh(conn, database, runs_as)
-    key = (statement.sql, probe)
+    key = (statement.sql, probe, sorts)
     found = kept.resolutions.get(key)
     if found is not None:
         kept.resolutions.move_to_end(key)
@@ -167,7 +175,7 @@ async def resolve(statement: Statement, conn: Connection, *, database: Database,
         unresolved = "literal"
     elif text is not None:
         body, unresolved = await _probe(text, conn, runs_as, returns="SETOF record" if is_read(statement) else "void")
-    found = await _all_behind(statement, body, conn, kept.own)
+    found = await _all_behind(statement, body, conn, kept.own, sorts=sorts)
     kept.resolutions[key] = replace(found, unresolved=unresolved, bypasses_rls=kept.bypasses_rls)
     if len(kept.resolutions) > _MOST_KEPT:
         kept.resolutions.popitem(last=False)
@@ -264,8 +272,11 @@ def _names_in(statement: Statement) -> set[str]:
     return relations | {part.sval for kind, part in statement.parts if kind == "String"}
 
 
-async def _all_behind(statement: Statement, body: Tree | None, conn: Connection, own: _OwnCode) -> Resolution:
-    search = _Search(own=own, writes=not is_read(statement))
+async def _all_behind(
+    statement: Statement, body: Tree | None, conn: Connection, own: _OwnCode, *, sorts: bool
+) -> Resolution:
+    alone = body.operators if body is not None and not sorts else frozenset()
+    search = _Search(own=own, writes=not is_read(statement), alone=alone)
     if body is not None:
         search.add(body)
     else:
@@ -344,10 +355,14 @@ async def _named(statement: Statement, conn: Connection) -> set[int]:
 
 @dataclass(slots=True)
 class _Search:
-    """What was found so far, and what is `pending`: numbers of objects that were not looked up yet."""
+    """What was found so far, and what is `pending`: numbers of objects that were not looked up yet.
+
+    `alone` are operators that are never replaced by others of their families.
+    """
 
     own: _OwnCode
     writes: bool
+    alone: frozenset[int] = frozenset()
     relations: dict[int, Relation] = field(default_factory=dict)
     code: dict[tuple[str, int], Code] = field(default_factory=dict)
     inner: list[Inner] = field(default_factory=list)
@@ -403,7 +418,7 @@ class _Search:
     def _found_relation(
         self, name: Name, number: int, detail: Mapping[str, Any], trees: Iterable[tuple[str, Tree]]
     ) -> None:
-        columns, kin = detail["columns"] or (), detail["kin"] or ()
+        columns, kin, written = detail["columns"] or (), detail["kin"] or (), detail["written"] or ()
         self.relations[number] = Relation(
             name=name,
             kind=detail["kind"],
@@ -411,7 +426,8 @@ class _Search:
             numbers=dict(columns),
             kin=tuple((Name(schema, relation), kind) for schema, relation, kind, _, _ in kin),
             methods=tuple(detail["methods"] or ()),
-            triggers=tuple((trigger, function) for trigger, function in detail["triggers"] or ()),
+            triggers=tuple((trigger, function, kind) for trigger, function, kind in detail["triggers"] or ()),
+            written=tuple((other, deleted, updated) for other, deleted, updated in written),
         )
         for kind, tree in trees:
             self.inner.append(Inner(what=kind, of=name, relation=number, tree=tree))
@@ -419,8 +435,10 @@ class _Search:
                 self.pending["relations"] |= tree.relations
             else:
                 self.add(tree)
-        self.pending["relations"] |= {other for _, _, _, other, below in kin if below} | set(detail["written"] or ())
-        self.pending["functions"] |= {function for _, function in detail["triggers"] or ()}
+        self.pending["relations"] |= {other for _, _, _, other, below in kin if below} | {
+            other for other, _, _ in written
+        }
+        self.pending["functions"] |= {function for _, function, _ in detail["triggers"] or ()}
         self.pending["types"] |= set(detail["types"] or ())
 
     def relations_with_sources(self) -> dict[int, Relation]:
@@ -483,6 +501,7 @@ async def _follow(search: _Search, conn: Connection) -> None:
         values = {
             **asked, "writes": search.writes, "extensions": sorted(allowed.EXTENSION_FUNCTIONS),
             "adopted": list(search.own.adopted),
+            "replaced": [one for one in (*asked["operators"], *asked["system_operators"]) if one not in search.alone],
         }  # fmt: skip
         for query in ("behind", "compared_by") if search.own.families else ("behind",):
             for row in await (await conn.execute(_QUERIES[query], values, prepare=True)).fetchall():

@@ -133,9 +133,9 @@ SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name
          'methods', (SELECT jsonb_agg(m.amname) FROM pg_am m LEFT JOIN extension e ON e.classid = 'pg_am'::regclass AND e.objid = m.oid
                       WHERE m.oid >= 16384 AND e.extname <> ALL (%(extensions)s) IS NOT FALSE
                         AND m.oid IN (SELECT c.relam UNION SELECT x.relam FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid)),
-         'triggers', (SELECT jsonb_agg(jsonb_build_array(g.tgname, g.tgfoid::bigint)) FROM pg_trigger g
+         'triggers', (SELECT jsonb_agg(jsonb_build_array(g.tgname, g.tgfoid::bigint, g.tgtype)) FROM pg_trigger g
                        WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND %(writes)s),
-         'written', (SELECT jsonb_agg(DISTINCT f.conrelid::bigint) FROM pg_constraint f
+         'written', (SELECT jsonb_agg(DISTINCT jsonb_build_array(f.conrelid::bigint, f.confdeltype, f.confupdtype)) FROM pg_constraint f
                       WHERE f.confrelid = c.oid AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd')) AND %(writes)s)
        ) AS detail, t.kinds, t.trees
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -234,24 +234,27 @@ WITH extension AS MATERIALIZED (
   SELECT d.classid, d.objid FROM pg_depend d
    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.objid <> ALL (%(adopted)s::oid[])
 ), kinds AS MATERIALIZED (
-  SELECT unnest(%(types)s::oid[]) AS oid UNION SELECT t.typelem FROM pg_type t WHERE t.oid = ANY (%(types)s::oid[]) AND t.typelem <> 0
+  SELECT unnest(%(types)s::oid[]) AS oid
+  UNION SELECT t.typelem FROM pg_type t WHERE t.oid = ANY (%(types)s::oid[]) AND t.typelem <> 0
+  UNION SELECT k.casttarget FROM pg_cast k WHERE k.castsource = ANY (%(types)s::oid[]) AND k.castmethod = 'b'
 ), families AS MATERIALIZED (
-  SELECT a.amopfamily AS oid FROM pg_amop a WHERE a.amopopr = ANY (%(operators)s::oid[] || %(system_operators)s::oid[])
+  SELECT a.amopfamily AS oid FROM pg_amop a WHERE a.amopopr = ANY (%(replaced)s::oid[])
   UNION SELECT o.opcfamily FROM pg_opclass o WHERE o.oid IN (
     SELECT unnest(i.indclass::oid[]) FROM pg_index i WHERE i.indrelid = ANY (%(relations)s::oid[])
     UNION SELECT unnest(p.partclass::oid[]) FROM pg_partitioned_table p WHERE p.partrelid = ANY (%(relations)s::oid[]))
+  UNION SELECT o.opcfamily FROM pg_opclass o WHERE o.opcdefault AND o.opcintype IN (SELECT oid FROM kinds)
 )
 SELECT 'support' AS what, s.amproc::oid::bigint AS oid, '' AS schema, s.amproc::oid::regprocedure::text AS name, NULL AS extension,
        jsonb_build_object('functions', ARRAY[s.amproc::oid::bigint]) AS detail, NULL AS kinds, NULL AS trees
   FROM pg_amproc s
  WHERE s.oid >= 16384 AND NOT EXISTS (SELECT FROM extension e WHERE e.classid = 'pg_proc'::regclass AND e.objid = s.amproc::oid)
-   AND (s.amproclefttype IN (SELECT oid FROM kinds) OR s.amprocrighttype IN (SELECT oid FROM kinds) OR s.amprocfamily IN (SELECT oid FROM families))
+   AND s.amprocfamily IN (SELECT oid FROM families)
 UNION ALL
 SELECT 'operator', o.oid::bigint, o.oprnamespace::regnamespace::text, o.oprname, NULL,
        jsonb_build_object('functions', ARRAY[o.oprcode::oid::bigint]), NULL, NULL
   FROM pg_amop a JOIN pg_operator o ON o.oid = a.amopopr
  WHERE a.oid >= 16384 AND o.oid >= 16384 AND NOT EXISTS (SELECT FROM extension e WHERE e.classid = 'pg_operator'::regclass AND e.objid = o.oid)
-   AND (a.amoplefttype IN (SELECT oid FROM kinds) OR a.amoprighttype IN (SELECT oid FROM kinds) OR a.amopfamily IN (SELECT oid FROM families))
+   AND a.amopfamily IN (SELECT oid FROM families)
 
 -- registered_functions: the hashes of those of these functions that a human registered
 SELECT function_id, body_hash FROM agents.trusted_functions

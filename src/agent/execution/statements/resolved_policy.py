@@ -23,9 +23,18 @@ _NOT_RUN = frozenset({"source"})
 
 
 def resolved_problems(
-    resolution: Resolution, trusted: Mapping[int, str], *, writes: bool, bypass_rls: bool, any_function: bool = False
+    resolution: Resolution,
+    trusted: Mapping[int, str],
+    *,
+    fired: Mapping[int, frozenset[str]],
+    writes: bool,
+    bypass_rls: bool,
+    any_function: bool = False,
 ) -> Iterator[str]:
-    """Codes of what is not known to be harmless. `writes` says that the statement is a write anyway."""
+    """Codes of what is not known to be harmless. `writes` says that the statement is a write anyway.
+
+    `fired` are the triggers that run with it, by the number of their relation.
+    """
     if resolution.body is None:
         yield f"unresolved:{resolution.unresolved or 'kind'}"
         return
@@ -35,8 +44,8 @@ def resolved_problems(
         if inner.what not in _NOT_RUN and not (bypass_rls and inner.what == "policy" and _is_direct(inner, resolution)):
             for problem in judge.of_tree(inner.tree, policy=inner.what == "policy", query=True):
                 yield f"{inner.what}:{inner.of}:{problem}"
-    for relation in resolution.relations.values():
-        yield from judge.of_relation(relation)
+    for number, relation in resolution.relations.items():
+        yield from judge.of_relation(relation, fired.get(number, frozenset()))
     for (what, _), code in resolution.code.items():
         yield from judge.of_code(what, code)
 
@@ -120,7 +129,7 @@ class _Judge:
             if secret and (column == 0 or relation.numbers.get(column) in secret):
                 yield f"catalog:{relation.name}"
 
-    def of_relation(self, relation: Relation) -> Iterator[str]:
+    def of_relation(self, relation: Relation, fired: frozenset[str]) -> Iterator[str]:
         # A foreign table reads outside of this database, some wrappers by running a program.
         if relation.kind == "f" or any(kind == "f" for _, kind in relation.kin):
             yield f"relation:foreign:{relation.name}"
@@ -132,9 +141,10 @@ class _Judge:
             yield f"catalog:{relation.name}"
         if relation.name.schema == "information_schema" and relation.name.name not in allowed.INFORMATION_VIEWS:
             yield f"catalog:{relation.name}"
-        for trigger, function in relation.triggers:
-            for problem in self._of_function(function, policy=False):
-                yield f"trigger:{relation.name}.{trigger}:{problem}"
+        for trigger, function, _ in relation.triggers:
+            if trigger in fired:
+                for problem in self._of_function(function, policy=False):
+                    yield f"trigger:{relation.name}.{trigger}:{problem}"
 
     def of_code(self, what: str, code: Code) -> Iterator[str]:
         if what == "function" or code.extension in allowed.EXTENSION_FUNCTIONS:

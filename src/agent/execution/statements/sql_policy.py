@@ -16,6 +16,7 @@ from agent.execution.statements.resolution import Resolution
 from agent.execution.statements.resolved_policy import columns_denied, objects_of, resolved_problems, resolved_refusals
 from agent.execution.statements.sql_kinds import WRITES, Danger, describe, lock_of, refuses_transaction, risk_of
 from agent.execution.statements.sql_parsing import Message, Name, Statement, explained, name_of
+from agent.execution.statements.triggers import fired_by
 from agent.learning.privacy import DenyList
 from agent.types import Assessment
 
@@ -51,8 +52,8 @@ def judge(
         problems += _problems(statement, _registered(resolution, trusted or {}), any_function=not layers.functions)
     if layers.resolution:
         problems += resolved_problems(
-            resolution, trusted or {}, writes=statement.kind in _DATA_WRITES, bypass_rls=bypass_rls,
-            any_function=not layers.functions,
+            resolution, trusted or {}, fired=fired_by(statement, resolution), writes=statement.kind in _DATA_WRITES,
+            bypass_rls=bypass_rls, any_function=not layers.functions,
         )  # fmt: skip
     problems = _without_doubles(statement, problems)
     if not problems:
