@@ -20,6 +20,7 @@ from agent.db import Database, migrations
 from agent.db.failures import connection_failure
 from agent.db.logins import redacted
 from agent.errors import AgentError, DatabaseUnavailable
+from agent.execution import effects
 from agent.execution.controls import ControlState, controls
 from agent.execution.log import executions
 from agent.execution.made_tools.sandbox import Sandbox
@@ -112,6 +113,7 @@ class Status:
     sandbox: str | None = None
     memories: dict[str, int] | None = None
     pending_approvals: int | None = None
+    approved_waiting: tuple[int, ...] | None = None  # approved, and not carried out yet
     switches: ControlState | None = None
     fix: tuple[Fix, ...] = ()
 
@@ -172,6 +174,7 @@ async def check_status(settings: Settings) -> Status:
             return replace(found, logins=logins, fix=tuple(check.fixes))
         memories = await check.of(agent_memory.counts(runtime=runtime))
         pending = await check.of(human_approval_queue.get_pending_approvals(runtime=runtime))
+        approved = await check.of(effects.left_over(runtime=runtime))
         unknown = await check.of(executions.unknown(runtime=runtime))
         switches = await check.of(controls.state(runtime=runtime))
         unsealed = await check.of(audit_log.unsealed(runtime=runtime))
@@ -187,7 +190,8 @@ async def check_status(settings: Settings) -> Status:
     _advise_on_record(check, unsealed=unsealed, unknown=unknown)
     return replace(
         found, logins=logins, application=application, memories=memories,
-        pending_approvals=None if pending is None else len(pending), switches=switches, fix=tuple(check.fixes),
+        pending_approvals=None if pending is None else len(pending),
+        approved_waiting=None if approved is None else tuple(approved), switches=switches, fix=tuple(check.fixes),
     )  # fmt: skip
 
 

@@ -157,6 +157,8 @@ async def test_what_was_undone_can_be_done_again_by_undoing_that(runtime: Runtim
     changed = contents(runtime)
     back = (await approve(await safe_executor.undo(number, wait=False)))["execution_id"]
     assert contents(runtime) != changed
+    refused = await safe_executor.undo(number, wait=False)
+    assert f"was undone already, by execution {back}" in refused["error"]
     again = (await approve(await safe_executor.undo(back, wait=False)))["execution_id"]
     assert contents(runtime) == changed
     await approve(await safe_executor.undo(again, wait=False))
@@ -206,7 +208,7 @@ async def test_what_cascades_did_is_said_and_not_undone(runtime: Runtime) -> Non
         ("CREATE TABLE public.made (a int)", "only those of INSERT"),
         ("MERGE INTO parents p USING (VALUES (2)) v(id) ON p.id = v.id WHEN MATCHED THEN UPDATE SET name = 'm'", "only those"),
         ("UPDATE parents SET name = name WHERE id = 2", "no value"),
-        ("UPDATE parents SET name = 'z' WHERE id = 99", "not kept"),
+        ("UPDATE parents SET name = 'z' WHERE id = 99", "changed no rows"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_undone_says_why(runtime: Runtime, sql: str, why: str) -> None:
@@ -232,9 +234,11 @@ async def test_images_are_kept_for_a_time_up_to_a_size_and_can_be_deleted(runtim
     assert "not kept" in (await safe_executor.undo(unkept, wait=False))["error"]
     kept = await change("UPDATE parents SET name = 'kept' WHERE id IN (2, 3)")
     with use_runtime(limited(undo_days=1e-10)):
-        assert "not kept" in (await safe_executor.undo(kept, wait=False))["error"]
+        assert "it is older" in (await safe_executor.undo(kept, wait=False))["error"]
+    with use_runtime(limited(undo_days=0)):
+        assert "AGENT_UNDO_DAYS is 0" in (await safe_executor.undo(kept, wait=False))["error"]
     assert await undo.forget(kept) == 1
-    assert "not kept" in (await safe_executor.undo(kept, wait=False))["error"]
+    assert "executions forget" in (await safe_executor.undo(kept, wait=False))["error"]
     assert await undo.forget() > 0
     assert await undo.forget() == 0
     query(runtime, "update public.parents set name = 'parent ' || id")

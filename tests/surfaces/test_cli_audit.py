@@ -99,3 +99,21 @@ def test_what_a_superuser_wrote_into_the_log_does_not_break_its_list(
     assert (listed.exit_code, "controls" in listed.stdout, "\x1b" in listed.stdout) == (0, True, False)
     assert run("audit", "--json").exit_code == 0
     assert run("audit", "verify").exit_code == 1
+
+
+def test_an_anchor_that_is_not_there_is_named_once(run: Run, tmp_path: Path) -> None:
+    told = run("audit", "verify", "--anchor", "nothere.json")
+    assert told.exit_code == 2
+    assert told.stderr.count("nothere.json") == 1
+    assert "Errno" not in told.stderr
+    assert "agent audit export" in told.stderr
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    assert "is no anchor" in run("audit", "verify", "--anchor", str(tmp_path / "bytes")).stderr
+
+
+def test_one_is_not_many(run: Run) -> None:
+    run("chat", "Set the status of client 5 to paused")
+    run("approvals", "approve", "1")
+    assert ", 1 row\n" in run("audit").stdout
+    run("chat", "Remember: campaign status 3 means paused")
+    assert "1 time, used" in run("memory", "show", "1").stdout

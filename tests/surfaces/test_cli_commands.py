@@ -29,6 +29,11 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
+@pytest.mark.parametrize("group", sorted({path[0] for path in COMMANDS if len(path) > 1}))
+def test_every_group_has_examples(run: Run, group: str) -> None:
+    assert f"agent {group} " in run(group, "--help").stdout.partition("Examples")[2]
+
+
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_every_command_has_examples_and_json(run: Run, path: tuple[str, ...]) -> None:
     shown = run(*path, "--help")
@@ -120,6 +125,22 @@ def test_a_change_without_a_terminal_waits_and_says_how_to_approve(run: Run, run
     assert goes_on.exit_code == 0
 
 
+def test_a_turn_that_was_decided_elsewhere_goes_on_without_a_question(run: Run, run_json: Any) -> None:
+    thread = run_json("chat", "Set the status of client 5 to paused", code=4)["thread_id"]
+    still = run("chat", "--thread", thread, input="")
+    assert (still.exit_code, "agent approvals reject 1" in still.stderr) == (4, True)
+    assert run_json("chat", "--thread", thread, code=4)["approvals"][0]["id"] == 1
+    run("approvals", "approve", "1")
+    finished = run("chat", "--thread", thread, input="How many clients are paused?\n")
+    assert finished.exit_code == 0
+    assert finished.stdout.index("1 row changed") < finished.stdout.index("with status = 'paused'")
+    thread = run_json("chat", "Set the status of client 6 to paused", code=4)["thread_id"]
+    run("approvals", "approve", "2")
+    assert "1 row changed" in run_json("chat", "--thread", thread)["answer"]
+    refused = run("chat", "--thread", thread, "--json")
+    assert (refused.exit_code, f"no turn of thread '{thread}' waits" in refused.stderr) == (2, True)
+
+
 def test_a_rejected_change_never_happens(run: Run, run_json: Any) -> None:
     answer = run_json("chat", "Set the status of client 5 to paused", code=4)
     assert answer["status"] == "waiting"
@@ -130,7 +151,7 @@ def test_a_rejected_change_never_happens(run: Run, run_json: Any) -> None:
     assert found["sources"]["statements"][0]["success"]
 
 
-def test_what_was_done_is_in_the_log(run: Run, run_json: Any) -> None:
+def test_what_was_done_is_in_the_log(run: Run, run_json: Any, demo_environment: Any) -> None:
     assert run("executions").stdout == "Nothing was done yet.\n"
     run("chat", "How many clients are active?")
     listed = run_json("executions")
@@ -141,14 +162,20 @@ def test_what_was_done_is_in_the_log(run: Run, run_json: Any) -> None:
     assert "succeeded" in shown
     assert "SELECT count(*)" in run("executions", "list").stdout
     assert run("executions", "show", "999999").exit_code == 2
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        conn.execute("update agents.agent_execution_log set created_at = now() - id * interval '1 minute'")
+    ids = [one["id"] for one in run_json("executions", "list")]
+    assert ids == sorted(ids, reverse=True)
 
 
 def test_a_statement_is_assessed_and_not_run(run: Run, run_json: Any) -> None:
     assert "runs at once" in run("assess", "select count(*) from clients").stdout
     assert run_json("assess", "delete from clients")["verdict"] == "ask"
-    wrong = run("assess", "selec")
-    assert wrong.exit_code == 3
-    assert wrong.stderr.count("\n") == 1
+    for typed in ("selec", "", "select 1; select 2"):
+        wrong = run("assess", typed)
+        assert wrong.exit_code == 2
+        assert wrong.stderr.count("\n") == 1
+    assert run("assess", "select nothing from clients").exit_code == 3
 
 
 def test_memories_are_found_shown_and_forgotten(run: Run, run_json: Any) -> None:
@@ -192,6 +219,38 @@ def test_the_switches_hold_and_are_lifted(run: Run, run_json: Any) -> None:
     assert "'active'" in run("chat", "How many clients are active?").stdout
     assert "read-only" in run("chat", "Set the status of client 5 to paused").output
     assert not run_json("resume")["read_only"]
+
+
+@pytest.mark.parametrize("switch", [["stop"], ["stop", "--read-only"]], ids=" ".join)
+def test_what_is_approved_while_the_agent_is_stopped_is_told_to_wait_and_done_after(
+    run: Run, run_json: Any, demo_environment: Any, switch: list[str]
+) -> None:
+    thread = run_json("chat", "Set the status of client 5 to paused", code=4)["thread_id"]
+    run(*switch)
+    approved = run("approvals", "approve", "1")
+    assert approved.exit_code == 4
+    assert "Approval 1 is approved, and nothing was done yet" in approved.stdout
+    assert "carried out after `agent resume`" in approved.stdout
+    assert "✗" not in approved.stdout
+    assert run_json("status")["approved_waiting"] == [1]
+    assert "1 approved action waits to be carried out; that happens after `agent resume`" in _words(run("status"))
+    resumed = run("resume").stdout
+    assert "1 approved action waits to be carried out; the next `agent chat` does that first" in resumed
+    assert "approval 1: UPDATE" in resumed
+    assert run_json("resume")["approved_waiting"] == [1]
+    assert "1 row affected" in run("chat", "--thread", thread, input="").output
+    assert run_json("resume")["approved_waiting"] == []
+
+
+def test_the_switches_name_the_risk_that_is_asked_about(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "changes of risk MEDIUM or more ask first" in run("resume").stdout
+    monkeypatch.setenv("AGENT_ASK_FROM", "LOW")
+    assert "every change asks first" in run("resume").stdout
+    assert "every change asks first" in _words(run("status"))
+
+
+def _words(result: Result) -> str:
+    return " ".join(result.stdout.split())
 
 
 def test_status_is_whole_and_says_what_to_fix(run: Run, run_json: Any) -> None:
@@ -274,6 +333,7 @@ def test_status_names_what_may_not_be_read(run: Run, run_json: Any, demo_environ
         (["--bogus"], "agent --help"),
         (["frobnicate"], "agent --help"),
         (["approvals", "shwo", "1"], "agent approvals --help"),
+        (["approval"], "agent --help"),
         (["approvals", "show", "abc"], "agent approvals show --help"),
         (["threads", "show"], "agent threads show --help"),
         (["threads", "list", "--limit", "0"], "agent threads list --help"),
@@ -285,6 +345,8 @@ def test_a_mistyped_command_is_a_sentence_that_says_where_to_look(run: Run, type
     assert told.stdout == ""
     assert told.stderr.startswith("Error: ")
     assert f"`{look}`" in told.stderr
+    assert "Input should" not in told.stderr
+    assert "?." not in told.stderr
 
 
 def test_set_up_can_be_printed_for_an_administrator(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,10 +414,22 @@ def test_an_approved_change_is_undone_by_another_approval(run: Run, run_json: An
     [waiting] = run_json("approvals", "list")
     assert run("approvals", "approve", str(waiting["id"])).exit_code == 0
     again = run("undo", number)
-    assert (again.exit_code, "not as it left" in again.stdout) == (4, True)
+    assert (again.exit_code, "was undone already, by execution" in again.stdout) == (2, True)
     assert run("executions", "forget").exit_code == 2
     assert "2 executions" in run("executions", "forget", "--all").stdout
-    assert "not kept" in run_json("undo", number, code=4)["result"]["error"]
+    assert "No rows" in run("executions", "forget", number).stdout
+    for missing in (["executions", "forget"], ["undo"]):
+        refused = run(*missing, "999")
+        assert (refused.exit_code, "There is no execution 999" in refused.stderr) == (2, True)
+
+
+def test_an_undo_says_which_rule_or_which_deletion_is_in_its_way(run: Run, run_json: Any) -> None:
+    number = str(run_json("approvals", "approve", waiting(run, run_json))["result"]["execution_id"])
+    run("stop", "--read-only")
+    assert run_json("undo", number, code=4)["result"]["status"] == "refused"
+    run("resume")
+    run("executions", "forget", number)
+    assert "agent executions forget" in run_json("undo", number, code=2)["result"]["error"]
 
 
 def test_an_execution_that_nobody_knows_the_outcome_of_is_listed_until_a_human_settles_it(
@@ -389,6 +463,15 @@ def test_a_change_is_edited_and_what_goes_beyond_it_waits_again(run: Run, run_js
     shown = run_json("approvals", "show", number)
     assert (shown["status"], shown["comment"]) == ("edited", "the other one")
     assert [one["decision"] for one in shown["decisions"]] == ["edit"]
+    number = waiting(run, run_json)
+    now = f"agent approvals edit {number} --arguments '{{"
+    assert "update_client_status" in run("approvals", "show", number).stdout
+    for wrong in (
+        ["--sql", "UPDATE clients SET status = 'paused' WHERE id = 6"],
+        ["--arguments", '{"state": "paused"}'],
+    ):
+        refused = run("approvals", "edit", number, *wrong)
+        assert (refused.exit_code, now in refused.stderr) == (2, True)
     for wrong in (["--sql", "x", "--arguments", "{}"], [], ["--arguments", "[1]"], ["--arguments", "{"]):
         assert run("approvals", "edit", number, *wrong).exit_code == 2
 
@@ -414,6 +497,9 @@ def test_what_is_always_allowed_is_listed_used_and_revoked(run: Run, run_json: A
     assert run("approvals", "approve", number, "--free", "client_id").exit_code == 2
     allowed = run("approvals", "approve", number, "--always", "8h", "--free", "client_id")
     assert allowed.exit_code == 0
+    assert "Permission 1 lets tester do this unasked for 8 hours" in allowed.stdout
+    assert "any client_id" in allowed.stdout
+    assert "agent permissions revoke 1" in allowed.stdout
     assert run("chat", "Set the status of client 6 to paused").exit_code == 0
     (permission,) = run_json("permissions")
     assert (permission["uses"], permission["granted_to"], permission["tool"]) == (1, "tester", "update_client_status")
@@ -424,13 +510,22 @@ def test_what_is_always_allowed_is_listed_used_and_revoked(run: Run, run_json: A
     assert run("chat", "Set the status of client 7 to paused").exit_code == 4
     assert "revoked" in run("permissions").stdout
     assert run("permissions", "revoke", "99").exit_code == 2
+    again = run("permissions", "revoke", str(permission["id"]))
+    assert (again.exit_code, "revoked already, by 'tester'" in again.stderr) == (2, True)
 
 
 def test_people_are_named_and_then_nobody_approves_for_themselves(run: Run, run_json: Any) -> None:
     assert "one user decides everything" in run("people").stdout
     assert run("people", "add", "tester").exit_code == 2
-    assert "admin" in run("people", "add", "tester", "--role", "admin").stdout
-    assert "approver" in run("people", "add", "bo").stdout
+    first = run("people", "add", "tester", "--role", "admin").stdout
+    assert "from now on nobody else decides" in first
+    assert "agent people remove --everybody" in first
+    asked = run("chat", "Set the status of client 7 to paused").stderr
+    assert "another person must decide it. Nobody else who is named can" in asked
+    later = run("people", "add", "bo").stdout
+    assert later == "bo: approver.\n"
+    asked = run("chat", "Set the status of client 6 to paused").stderr
+    assert "another person must decide it. bo can." in asked
     number = waiting(run, run_json)
     refused = run("approvals", "approve", number)
     assert refused.exit_code == 4
@@ -451,7 +546,10 @@ def test_a_request_is_delegated_and_what_expired_is_opened_again(
         run("people", "add", name, "--role", role)
     number = waiting(run, run_json)
     monkeypatch.setenv("AGENT_USER", "bo")
-    assert "for cy to decide" in run("approvals", "delegate", number, "cy").stdout
+    delegated = run("approvals", "delegate", number, "cy").stdout
+    assert "for cy to decide" in delegated
+    assert f"cy says: agent approvals approve {number}" in delegated
+    assert "goes on with the conversation, when cy has decided" in delegated
     assert run("approvals", "approve", number).exit_code == 4
     with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
         conn.execute("update agents.human_approval_queue set expires_at = now()")

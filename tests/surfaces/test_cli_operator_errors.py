@@ -13,7 +13,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from agent.cli.running import opening
 from agent.db import setup
+from agent.db.embedded import read_or_make_secret
+from agent.errors import ConfigurationError
+from agent.settings import Settings
 from agent.testing.cluster import Cluster
 
 SECRET = "the-secret-of-these-tests"
@@ -135,6 +139,20 @@ def test_a_question_that_cannot_be_asked(agent: Agent, demo_environment: Mapping
 def test_a_home_that_cannot_be_used(agent: Agent, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     one_sentence(agent("chat", "Hello", AGENT_HOME=str(tmp_path / "file" / "home")), 5, "AGENT_HOME")
+    for home in (tmp_path / "file", tmp_path / "file" / "home", "/proc/home"):
+        told = agent("chat", "Hello", AGENT_HOME=str(home), AGENT_SECRET="")
+        one_sentence(told, 5, "AGENT_HOME", "a folder that can be made and written")
+
+
+def test_a_home_that_nobody_may_look_into(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with opening(Settings(_env_file=None, home=tmp_path)):
+        pass
+    with pytest.raises(ConfigurationError, match=r"Permission denied.*a folder that can be made and written"):
+        read_or_make_secret(tmp_path)
 
 
 def test_debugging_shows_the_traceback_and_still_no_secret(agent: Agent) -> None:

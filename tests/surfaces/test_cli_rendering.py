@@ -79,6 +79,31 @@ def test_a_result_fits_any_terminal(columns: list[str], width: int, row_count: i
         assert line == line.rstrip(" ")
 
 
+@given(
+    st.lists(st.text(max_size=60), min_size=6, max_size=6),
+    st.integers(min_value=20, max_value=140),
+)
+def test_a_listing_fits_any_terminal_and_keeps_ids_and_states(values: list[str], width: int) -> None:
+    columns = ("id", "risk", "state", "asked by", "asked", "what")
+    console = terminal(width)
+    render.listing(console, columns, [("90fe91bc04de", "MEDIUM", *values[2:])] * 2, empty="")
+    lines = written(console).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert len([line for line in lines if line.startswith("90fe91bc04de")]) == 2
+    assert "MEDIUM" in written(console)
+
+
+def test_a_listing_puts_its_text_below_where_there_is_no_room_for_words() -> None:
+    console = terminal(60)
+    state = "59 min left, 1 of 2, ana"
+    rows = [(14, "MEDIUM", state, "tester", "just now", "update clients set status = 'paused' where id = 5")]
+    render.listing(console, ("id", "risk", "state", "asked by", "asked", "what"), rows, empty="")
+    head, _, line, text = written(console).splitlines()
+    assert head.split() == ["id", "risk", "state", "asked", "by", "asked"]
+    assert line == f"14  MEDIUM  {state}  tester    just now"
+    assert text == "  update clients set status = 'paused' where id = 5"
+
+
 def test_what_does_not_fit_is_named() -> None:
     console = terminal(40)
     render.result_table(console, [f"column_{n}" for n in range(9)], [list(range(9))] * 20, row_count=500)

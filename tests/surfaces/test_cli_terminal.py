@@ -104,7 +104,7 @@ def test_a_change_is_edited_looked_at_once_more_and_always_allowed_inline(
     child = spawn("chat", NO_COLOR="1")
     child.expect_exact(PROMPT)
     say(child, "Set the status of client 5 to paused")
-    say(child, "edit")
+    assert 'update_client_status as it is now: {"' in say(child, "edit")
     assert "not JSON" in say(child, "UPDATE")
     say(child, "edit")
     edited = say(child, '{"client_id": 6, "status": "paused"}')
@@ -117,9 +117,30 @@ def test_a_change_is_edited_looked_at_once_more_and_always_allowed_inline(
     assert "nothing was executed. They said: Ana does it" in " ".join(say(child, "Ana does it").split())
     say(child, "Set the status of client 5 to paused")
     assert "is not a time" in say(child, "always long")
-    assert "1 row affected" in say(child, "always 8h")
+    allowed = " ".join(say(child, "always 8h").split())
+    assert "1 row affected" in allowed
+    assert "Permission 1 lets tester do this unasked for 8 hours" in allowed
+    assert "agent permissions revoke 1" in allowed
     assert status_of_client_5(demo_environment) == "paused"
     leave(child)
+
+
+def test_a_yes_while_the_agent_is_stopped_is_told_to_wait(spawn: Spawn, demo_environment: Mapping[str, str]) -> None:
+    child = spawn("chat", NO_COLOR="1")
+    child.expect_exact(PROMPT)
+    say(child, "Set the status of client 5 to paused")
+    spawn("stop", "--read-only").expect(pexpect.EOF)
+    told = " ".join(say(child, "yes").split())
+    assert "Approval 1 is approved, and nothing was done yet" in told
+    assert "carried out after `agent resume`" in told
+    assert status_of_client_5(demo_environment) == "active"
+    leave(child)
+    resumed = spawn("resume")
+    resumed.expect_exact("approval 1: UPDATE")
+    resumed.expect(pexpect.EOF)
+    again = spawn("chat", "How many clients are active?")
+    again.expect(pexpect.EOF)
+    assert status_of_client_5(demo_environment) == "paused"
 
 
 def test_who_watches_sees_requests_and_reminders_as_they_come(

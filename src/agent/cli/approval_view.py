@@ -183,14 +183,43 @@ def waits_for(approval: Approval) -> str:
     return f", for {approval.delegated_to} to decide" if approval.delegated_to else ""
 
 
+def how_to_decide(approval: Approval) -> str:
+    """The commands that decide a request."""
+    return f"agent approvals approve {approval.id}, or agent approvals reject {approval.id}"
+
+
+def how_to_edit(approval: Approval) -> str:
+    """What a request is called with now, as the command that would change it."""
+    import shlex
+
+    now = shlex.quote(arguments_of(approval))
+    if set(approval.arguments) == {"sql"}:
+        now = shlex.quote(str(approval.arguments["sql"]))
+        return f"As it is now: agent approvals edit {approval.id} --sql {now}"
+    return f"It calls {approval.action}; as it is now: agent approvals edit {approval.id} --arguments {now}"
+
+
+def arguments_of(approval: Approval) -> str:
+    """The arguments of the tool as JSON, as they are typed for an edit."""
+    import json
+
+    return json.dumps(dict(approval.arguments), ensure_ascii=False, default=str)
+
+
 def _said(one: Mapping[str, Any]) -> str:
     words = {"approve": "approved", "reject": "rejected", "edit": "edited", "respond": "answered"}
     done = words.get(one["decision"], f"delegated it to {one['detail']}")
     return f"{done}, via {one['via']}, {moment(one['created_at'])}{': ' + one['comment'] if one['comment'] else ''}"
 
 
+def _call(approval: Approval) -> list[tuple[str, object]]:
+    """The tool, and its arguments where they are not shown above already."""
+    shown = not approval.preview or set(approval.arguments) == {"sql"}
+    return [("tool", approval.action), *([] if shown else [("arguments", arguments_of(approval))])]
+
+
 def _details(approval: Approval) -> list[tuple[str, object]]:
-    pairs: list[tuple[str, object]] = [("asked by", f"{approval.requested_by}, {ago(approval.created_at)}")]
+    pairs = [*_call(approval), ("asked by", f"{approval.requested_by}, {ago(approval.created_at)}")]
     if approval.status == "pending":
         pairs.append(("expires", moment(approval.expires_at)))
     elif approval.decided_at:

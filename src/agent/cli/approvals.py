@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agent.cli import approval_watch
 from agent.cli.commands import JsonOption, LimitOption, examples, group
+from agent.cli.permissions import permission_of, told_permission
 from agent.cli.running import run
 
 if TYPE_CHECKING:
     from agent.approval.human_approval import Approval, Decision
+    from agent.approval.permissions import Permission
     from agent.runtime import Runtime
     from agent.types import ToolResult
 
-app = group("Actions that wait for a human: list, show, and every decision.")
+app = group(
+    "Actions that wait for a human: list, show, and every decision.",
+    "agent approvals",
+    "agent approvals show 7",
+    "agent approvals approve 7",
+    'agent approvals reject 7 --comment "not this client"',
+)
 app.command("watch", epilog=approval_watch.EXAMPLES)(approval_watch.watch)
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The approval's number.")]
 SeenOption = Annotated[
@@ -24,6 +33,16 @@ SeenOption = Annotated[
     typer.Option("--binding", metavar="HASH", help="What `show` named: decide about exactly that, or nothing."),
 ]
 CommentOption = Annotated[str | None, typer.Option("--comment", "-m", metavar="TEXT", help="Why; the asker reads it.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """A decision: the request as it is then, what came of it, whether it waits for `agent resume`, and what it allows."""
+
+    approval: Approval
+    result: ToolResult | None = None
+    held_back: bool = False
+    permission: Permission | None = None
 
 
 @app.command("list", epilog=examples("agent approvals", "agent approvals list --all", "agent approvals list --json"))
@@ -99,7 +118,10 @@ def approve(
     binding: SeenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say yes: the action is executed now, once. Where several people must, with the last of them."""
+    """Say yes: the action is executed now, once. Where several people must, with the last of them.
+
+    While the agent is stopped or read-only it is executed after `agent resume`, and the exit code is 4.
+    """
     from agent.cli.text import seconds_in
     from agent.errors import InvalidInput
     from agent.execution.patterns import Always
@@ -187,12 +209,21 @@ def reopen(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
 def _decide(approval_id: int, decision: Decision, *, as_json: bool, **said: Any) -> None:
     from agent.cli.render import print_json
 
-    approval, result = run(lambda runtime: _decided(runtime, approval_id, decision, said))
+    done = run(lambda runtime: _decided(runtime, approval_id, decision, said))
     if as_json:
-        print_json({"approval": approval.as_dict(), "result": result})
+        print_json(
+            {
+                "approval": done.approval.as_dict(),
+                "result": done.result,
+                "held_back": done.held_back,
+                "permission": done.permission,
+            }
+        )
     else:
-        _show_outcome(approval, result)
-    if approval.status == "approved" and approval.executable and not (result or {}).get("success"):
+        _show_outcome(done)
+    if done.held_back:
+        raise typer.Exit(4)
+    if done.approval.status == "approved" and done.approval.executable and not (done.result or {}).get("success"):
         raise typer.Exit(1)
 
 
@@ -217,18 +248,39 @@ async def _listed(runtime: Runtime, limit: int, *, everything: bool) -> tuple[li
     return [await human_approval_queue.view(one["id"], runtime=runtime) for one in pending[:limit]], unknown
 
 
-async def _decided(
-    runtime: Runtime, approval_id: int, decision: Decision, said: Mapping[str, Any]
-) -> tuple[Approval, ToolResult | None]:
+async def _decided(runtime: Runtime, approval_id: int, decision: Decision, said: Mapping[str, Any]) -> _Done:
     """Take the decision and, where the row is to be executed, execute it as its winner."""
     from agent.approval.human_approval import human_approval_queue
+    from agent.cli.control import is_held_back
     from agent.execution.safe_executor import safe_executor
 
-    decided = await safe_executor.decide(approval_id, decision, via="cli", runtime=runtime, **said)
-    result = None
+    if decision == "edit":
+        decided = await _edited(runtime, approval_id, said)
+    else:
+        decided = await safe_executor.decide(approval_id, decision, via="cli", runtime=runtime, **said)
+    result, held = None, False
     if decided.status == "approved" and decided.executable:
         result = await safe_executor.run_approved(decided.id, runtime=runtime)
-    return await human_approval_queue.view(decided.id, runtime=runtime), result
+        held = not result.get("success") and await is_held_back(decided, runtime)
+    permission = await permission_of(decided, runtime) if said.get("always") else None
+    shown = await human_approval_queue.view(decided.id, runtime=runtime)
+    return _Done(approval=shown, result=result, held_back=held, permission=permission)
+
+
+async def _edited(runtime: Runtime, approval_id: int, said: Mapping[str, Any]) -> Approval:
+    """Take an edit. Arguments that the tool does not have are an error that names those it has."""
+    from agent.approval.human_approval import human_approval_queue
+    from agent.cli.approval_view import how_to_edit
+    from agent.errors import InvalidArguments, InvalidInput
+    from agent.execution.safe_executor import safe_executor
+
+    seen = await human_approval_queue.view(approval_id, runtime=runtime)
+    if set(said["arguments"]) == {"sql"} and "sql" not in seen.arguments:
+        raise InvalidInput(f"Approval {seen.id} is no statement. {how_to_edit(seen)}")
+    try:
+        return await safe_executor.decide(approval_id, "edit", via="cli", runtime=runtime, **said)
+    except InvalidArguments as error:
+        raise InvalidInput(f"{error} {how_to_edit(seen)}") from error
 
 
 async def _reopened(runtime: Runtime, approval_id: int) -> Approval:
@@ -239,18 +291,37 @@ async def _reopened(runtime: Runtime, approval_id: int) -> Approval:
     return await human_approval_queue.view(reopened.id, runtime=runtime)
 
 
-def _show_outcome(approval: Approval, result: ToolResult | None) -> None:
-    from agent.cli.approval_view import show_approval, waits_for
+def _show_outcome(done: _Done) -> None:
+    from agent.cli.approval_view import how_to_decide, show_approval, waits_for
+    from agent.cli.control import told_held_back
     from agent.cli.conversation import show_step
     from agent.cli.render import say, stdout
 
-    console = stdout()
+    console, approval = stdout(), done.approval
     if approval.status == "pending" and approval.replaces is not None and not approval.approved_by:
         show_approval(console, approval)
         say(console, f"agent approvals approve {approval.id}   approves it as it is shown now", "dim")
+        say(console, f"agent approvals reject {approval.id}    says no, for good", "dim")
         return
-    say(console, f"Approval {approval.id} is {approval.status}{waits_for(approval)}.")
-    if result is not None:
-        show_step(console, result.get("sql") or approval.action, result)
+    if done.held_back:
+        say(console, told_held_back(approval), "yellow")
+    else:
+        say(console, f"Approval {approval.id} is {approval.status}{waits_for(approval)}.")
+        if done.result is not None:
+            show_step(console, done.result.get("sql") or approval.action, done.result)
+    if approval.status == "pending" and approval.delegated_to:
+        say(console, f"{approval.delegated_to} says: {how_to_decide(approval)}", "dim")
+    if done.permission is not None:
+        say(console, told_permission(done.permission))
     if approval.thread_id:
-        say(console, f"agent chat --thread {approval.thread_id}   goes on with the conversation", "dim")
+        say(console, f"agent chat --thread {approval.thread_id}   goes on with the conversation{_when(done)}", "dim")
+
+
+def _when(done: _Done) -> str:
+    if done.held_back:
+        return ", after `agent resume`"
+    if done.approval.status != "pending":
+        return ""
+    return (
+        f", when {done.approval.delegated_to or 'it'} {'has decided' if done.approval.delegated_to else 'is decided'}"
+    )

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from agent.approval.audit import Anchor, AuditReport, Entry
     from agent.runtime import Runtime
 
-app = group("The sealed log of requests, decisions, executions and rules: list, verify, export, seal.")
+app = group(
+    "The sealed log of requests, decisions, executions and rules: list, verify, export, seal.",
+    "agent audit",
+    "agent audit verify",
+    "agent audit export monday.json",
+)
 
 
 @app.command("list", epilog=examples("agent audit", "agent audit list --limit 100", "agent audit list --json"))
@@ -117,8 +122,12 @@ def _anchor_in(file: Path, runtime: Runtime) -> Anchor:
 
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{str(file)!r} cannot be read as an anchor: {error}.") from error
+    except OSError as error:
+        raise InvalidInput(
+            f"The anchor {str(file)!r} cannot be read: {error.strerror}. `agent audit export` writes one."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{str(file)!r} is no anchor: `agent audit export` writes one.") from error
     return read_anchor(text, tenant_id=runtime.tenant_id)
 
 
@@ -180,8 +189,10 @@ def _request(_: Entry, values: Mapping[str, Any]) -> str:
 
 
 def _execution(_: Entry, values: Mapping[str, Any]) -> str:
+    from agent.cli.text import count
+
     of = f", approval {values['approval_id']}" if values.get("approval_id") else ""
-    rows = f", {values['row_count']} rows" if values.get("row_count") is not None else ""
+    rows = f", {count(values['row_count'], 'row')}" if values.get("row_count") is not None else ""
     return f"execution {values['id']} {values['status']}: {values['action']} for {values['actor']}{of}{rows}"
 
 

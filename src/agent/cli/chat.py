@@ -17,6 +17,7 @@ EXAMPLES = examples(
     "agent chat",
     'agent chat "How many clients are active?"',
     'agent chat "And how many are paused?" --thread 3f2a91bc04de',
+    "agent chat --thread 3f2a91bc04de",
     'agent chat "Which invoices are overdue?" --json',
 )
 
@@ -39,19 +40,21 @@ def chat(
 ) -> None:
     """Ask about your application, in your words.
 
-    Changes are shown before they happen and wait for your yes. Where nobody can be asked, the exit code is 4.
+    Changes of risk AGENT_ASK_FROM or more (default MEDIUM) are shown first and wait for your yes; smaller ones, such as one row
+    changed as you worded it, happen at once.
+
+    Where nobody can be asked, the exit code is 4.
+
+    With --thread and no question, a turn of that thread that waited goes on first.
     """
     code = run(lambda runtime: _chat(runtime, question, thread, as_json=as_json))
     raise typer.Exit(code)
 
 
 async def _chat(runtime: Runtime, question: str | None, thread: str | None, *, as_json: bool) -> int:
-    from agent.cli.session import Session, ask_as_json
-    from agent.errors import InvalidInput
+    from agent.cli.session import DONE, WAITING, Session, ask_as_json
 
     if as_json:
-        if question is None:
-            raise InvalidInput('--json answers one question: agent chat "..." --json.')
         return await ask_as_json(question, thread, runtime)
     # Somebody decides only where a prompt can be seen and answered.
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -61,4 +64,7 @@ async def _chat(runtime: Runtime, question: str | None, thread: str | None, *, a
     if interactive:
         await session.converse()
         return 0
-    return await session.ask_each(sys.stdin)
+    before = await session.goes_on() if thread else DONE
+    if before == WAITING:  # what is in the pipe comes after that decision
+        return before
+    return max(before, await session.ask_each(sys.stdin))

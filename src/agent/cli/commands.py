@@ -9,6 +9,14 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+# How the parser of arguments says it, and how a person does.
+_WORDS = (
+    ("Input should be a valid integer, unable to parse string as an integer", "write a whole number"),
+    ("Input should be a valid number, unable to parse string as a number", "write a number"),
+    ("Input should be", "it must be"),
+    ("Value error, ", ""),
+)
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
@@ -28,9 +36,9 @@ class Commands(typer.Typer):
         return super().command(name, **{"cls": Command, **options})
 
 
-def group(help_text: str) -> Commands:
-    """A group of commands that without a command runs its `list`."""
-    return Commands(cls=ListByDefault, help=help_text, rich_markup_mode="rich")
+def group(help_text: str, *lines: str) -> Commands:
+    """A group of commands that without a command runs its `list`; `lines` are examples."""
+    return Commands(cls=ListByDefault, help=help_text, epilog=examples(*lines), rich_markup_mode="rich")
 
 
 class Command(TyperCommand):
@@ -99,7 +107,10 @@ def _typed_right() -> Iterator[None]:
 
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "agent"
-        show_error(f"{error.format_message().rstrip('.')}. `{path} --help` shows how it is meant.")
+        sentence = error.format_message().rstrip(".")
+        for parsers, ours in _WORDS:
+            sentence = sentence.replace(parsers, ours)
+        show_error(f"{sentence}{'' if sentence.endswith('?') else '.'} `{path} --help` shows how it is meant.")
         raise typer.Exit(error.exit_code) from error
 
 

@@ -24,7 +24,7 @@ from agent.types import CallKey, ToolResult
 if TYPE_CHECKING:
     from rich.status import Status
 
-_SHORTEST_STEP = 12
+_SHORTEST_STEP = 10
 _MOST_MEMORIES = 5
 
 

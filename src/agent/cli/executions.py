@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent.runtime import Runtime
     from agent.types import Assessment, ToolResult
 
-app = group("The log of every action: list, show, settle, forget.")
+app = group("The log of every action: list, show, settle, forget.", "agent executions", "agent executions show 31")
 UNDO_EXAMPLES = examples("agent undo 31", "agent undo 31 --json")
 ASSESS_EXAMPLES = examples(
     'agent assess "select count(*) from clients"', "agent assess \"update clients set status = 'paused'\" --json"
@@ -43,6 +43,7 @@ def list_executions(
     from agent.execution.log import executions
 
     found = run(lambda runtime: executions.recent(limit, thread_id=thread, status=status, runtime=runtime))
+    found.sort(key=lambda one: one.id, reverse=True)  # a slow one begins before others, and has its number after them
     if as_json:
         print_json(found)
         return
@@ -94,13 +95,23 @@ def forget(
     from agent.cli.render import print_json, say, stdout
     from agent.cli.text import count
     from agent.errors import InvalidInput
+    from agent.execution.log import executions
     from agent.execution.writes import undo as undoing
 
     if (execution_id is None) is not everything:
         raise InvalidInput("Name one execution, or say --all.")
-    deleted = run(lambda runtime: undoing.forget(execution_id, runtime=runtime))
+
+    async def delete(runtime: Runtime) -> int:
+        if execution_id is not None:
+            await executions.get(execution_id, runtime=runtime)
+        return await undoing.forget(execution_id, runtime=runtime)
+
+    deleted = run(delete)
     if as_json:
         print_json({"forgotten": deleted})
+    elif not deleted:
+        of = "any execution" if execution_id is None else f"execution {execution_id}"
+        say(stdout(), f"No rows of {of} were kept, so nothing is deleted.")
     else:
         say(stdout(), f"The rows of {count(deleted, 'execution')} are deleted.")
 
@@ -137,26 +148,46 @@ def undo(
 ) -> None:
     """Propose to take an approved change of rows back. It is shown and waits for approval, like any other change.
 
-    Refused where a row has changed since, or its rows are not kept any more (AGENT_UNDO_DAYS).
+    Refused where a row has changed since, or its rows are not kept any more (AGENT_UNDO_DAYS): then the exit code is 2.
     """
     from agent.cli.render import print_json
 
-    result, approval = run(lambda runtime: _proposed(execution_id, runtime))
+    result, approval, possible = run(lambda runtime: _proposed(execution_id, runtime))
     if as_json:
         print_json({"result": result, "approval": approval.as_dict() if approval else None})
     else:
         _show_proposed(result, approval)
+    if not possible:
+        raise typer.Exit(2)
     if not result.get("success"):
         raise typer.Exit(1 if result.get("status") == "failed" else 4)
 
 
-async def _proposed(execution_id: int, runtime: Runtime) -> tuple[ToolResult, Approval | None]:
+async def _proposed(execution_id: int, runtime: Runtime) -> tuple[ToolResult, Approval | None, bool]:
+    """What came of asking for an undo, its request, and whether the change can be undone at all. Raises `NotFound`."""
     from agent.approval.human_approval import human_approval_queue
+    from agent.execution.log import executions
     from agent.execution.safe_executor import safe_executor
 
+    await executions.get(execution_id, runtime=runtime)
     result = await safe_executor.undo(execution_id, wait=False, runtime=runtime)
     number = result.get("approval_id")
-    return result, await human_approval_queue.get(number, runtime=runtime) if number else None
+    if number:
+        return result, await human_approval_queue.get(number, runtime=runtime), True
+    return result, None, result.get("status") != "refused" or await _can_be_undone(execution_id, runtime)
+
+
+async def _can_be_undone(execution_id: int, runtime: Runtime) -> bool:
+    """Whether there is an opposite of a change: then it was a rule that refused it."""
+    from agent.errors import ActionRefused
+    from agent.execution.tool_arguments import UndoChange
+    from agent.execution.writes import undo as undoing
+
+    try:
+        await undoing.statement(UndoChange(execution_id=execution_id), runtime)
+    except ActionRefused:
+        return False
+    return True
 
 
 def _show_proposed(result: ToolResult, approval: Approval | None) -> None:
@@ -170,6 +201,7 @@ def _show_proposed(result: ToolResult, approval: Approval | None) -> None:
         return
     show_approval(console, approval)
     say(console, f"agent approvals approve {approval.id}   takes it back", "dim")
+    say(console, f"agent approvals reject {approval.id}    leaves it as it is", "dim")
 
 
 def assess(
@@ -177,9 +209,13 @@ def assess(
 ) -> None:
     """What the safe executor would do with a statement: run it, ask a human, or refuse. Nothing is executed."""
     from agent.cli.render import facts, print_json, stdout
+    from agent.errors import InvalidArguments, InvalidInput
     from agent.execution.safe_executor import safe_executor
 
-    found = run(lambda runtime: safe_executor.assess("execute_sql", {"sql": sql}, runtime=runtime))
+    try:
+        found = run(lambda runtime: safe_executor.assess("execute_sql", {"sql": sql}, runtime=runtime))
+    except InvalidArguments as error:  # a human typed it, and no model
+        raise InvalidInput(str(error)) from error
     if as_json:
         print_json(found)
         return

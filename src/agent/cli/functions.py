@@ -12,7 +12,11 @@ from agent.cli.running import run
 if TYPE_CHECKING:
     from agent.execution.statements.trusted_functions import TrustedFunction
 
-app = group("Functions of your application that you have read and found harmless: list, trust, revoke.")
+app = group(
+    "Functions of your application that you have read and found harmless: list, trust, revoke.",
+    "agent functions",
+    "agent functions trust shop.net_price",
+)
 SignatureArgument = Annotated[
     str,
     typer.Argument(metavar="FUNCTION", help="Its name, with the argument types where there are several of that name."),

@@ -14,7 +14,7 @@ from agent.types import MemoryKind
 if TYPE_CHECKING:
     from agent.learning.memory import Memory
 
-app = group("What is remembered: search, list, show, forget.")
+app = group("What is remembered: search, list, show, forget.", "agent memory", 'agent memory search "paused clients"')
 KindOption = Annotated[MemoryKind | None, typer.Option("--kind", "-k", help="Only memories of this kind.")]
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The memory's number.")]
 
@@ -55,7 +55,7 @@ def list_memories(*, kind: KindOption = None, limit: LimitOption = 20, as_json: 
 def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """One memory, with where it comes from."""
     from agent.cli.render import facts, print_json, say, stdout
-    from agent.cli.text import moment
+    from agent.cli.text import count, moment
     from agent.learning.memory import agent_memory
 
     found = run(lambda runtime: agent_memory.get(memory_id, runtime=runtime))
@@ -67,7 +67,7 @@ def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
     pairs += [(name, value) for name, value in (("about", found.subject), ("quote", found.source_quote)) if value]
     if found.source_thread:
         pairs.append(("source", f"thread {found.source_thread}, turn {found.source_turn}"))
-    pairs.append(("seen", f"{found.evidence_count} times, used {found.use_count} times"))
+    pairs.append(("seen", f"{count(found.evidence_count, 'time')}, used {count(found.use_count, 'time')}"))
     pairs.append(("embedded by", found.embedding_model or "not yet"))
     pairs.append(("since", moment(found.valid_from)))
     if found.valid_until:

@@ -10,10 +10,15 @@ from agent.cli.commands import JsonOption, examples, group
 from agent.cli.running import run
 
 if TYPE_CHECKING:
+    from agent.approval.human_approval import Approval
     from agent.approval.rules import Person
     from agent.runtime import Runtime
 
-app = group("Who may decide approvals: list, add, remove. Nobody: one user decides everything.")
+app = group(
+    "Who may decide approvals: list, add, remove. Nobody: one user decides everything.",
+    "agent people",
+    "agent people add ana --role admin",
+)
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="As they are named by AGENT_USER, or by their surface.")
 ]
@@ -48,8 +53,17 @@ def add(
 ) -> None:
     """Name somebody, or give them other roles. The first must be an admin; from then on only admins name people."""
     from agent.approval.people import people
+    from agent.cli.render import say, stdout
 
-    _show(run(lambda runtime: people.add(name, role or ["approver"], runtime=runtime)), as_json=as_json)
+    async def named(runtime: Runtime) -> tuple[Person, str]:
+        person = await people.add(name, role or ["approver"], runtime=runtime)
+        alone = len(await people.list_people(runtime=runtime)) == 1
+        return person, _what_naming_means(person, runtime.user) if alone else ""
+
+    person, meaning = run(named)
+    _show(person, as_json=as_json)
+    if meaning and not as_json:
+        say(stdout(), meaning, "yellow")
 
 
 @app.command("remove", epilog=examples("agent people remove bo", "agent people remove --everybody"))
@@ -80,6 +94,37 @@ def remove(
         print_json([])
     else:
         say(stdout(), "Nobody is named any more: one user decides everything.")
+
+
+async def who_decides(approval: Approval, runtime: Runtime) -> str:
+    """Why the runtime's user cannot approve a request, and who can, in sentences; '' when they can."""
+    from agent.approval.people import people
+    from agent.approval.rules import Standing, why_not
+
+    why = why_not(approval, "approve", await people.standing(runtime=runtime))
+    if not why:
+        return ""
+    able = [
+        one.name
+        for one in await people.list_people(runtime=runtime)
+        if not why_not(approval, "approve", Standing(name=one.name, several=True, person=one))
+        and one.name not in approval.approved_by
+    ]
+    if not able:
+        return f"{why} Nobody else who is named can: an admin names somebody with `agent people add NAME`."
+    return f"{why} {' or '.join(able)} can."
+
+
+def _what_naming_means(first: Person, user: str) -> str:
+    """What changes for everybody when the first person is named."""
+    from agent.approval.rules import same_name
+
+    others = "" if same_name(first.name, user) else f", also not {user!r}"
+    return (
+        f"Only {first.name} is named: from now on nobody else decides{others}, and {first.name} cannot approve what "
+        f"{first.name} asked for. Name more people as AGENT_USER={first.name}; `agent people remove --everybody`, also as "
+        f"{first.name}, goes back to one user who decides everything."
+    )
 
 
 def _show(person: Person, *, as_json: bool) -> None:

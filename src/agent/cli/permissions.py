@@ -10,9 +10,16 @@ from agent.cli.commands import JsonOption, LimitOption, examples, group
 from agent.cli.running import run
 
 if TYPE_CHECKING:
+    from agent.approval.human_approval import Approval
     from agent.approval.permissions import Permission
+    from agent.runtime import Runtime
 
-app = group("What is always allowed, until when, and how often it was used: list, revoke.")
+app = group(
+    "What is always allowed, until when, and how often it was used: list, revoke.",
+    "agent permissions",
+    "agent permissions revoke 3",
+)
+_MOST_LOOKED_AT = 10_000
 
 
 @app.command("list", epilog=examples("agent permissions", "agent permissions list --json"))
@@ -39,12 +46,39 @@ def revoke(
     """From now on it allows nothing, in any process."""
     from agent.approval.permissions import permissions
     from agent.cli.render import print_json, say, stdout
+    from agent.errors import AlreadyDecided
 
-    run(lambda runtime: permissions.revoke(permission_id, runtime=runtime))
+    async def take_back(runtime: Runtime) -> None:
+        found = await permissions.list_permissions(_MOST_LOOKED_AT, runtime=runtime)
+        for one in found:
+            if one.id == permission_id and one.state == "revoked":
+                raise AlreadyDecided(f"Permission {one.id} was revoked already, by {one.revoked_by!r}.")
+        await permissions.revoke(permission_id, runtime=runtime)
+
+    run(take_back)
     if as_json:
         print_json({"revoked": permission_id})
     else:
         say(stdout(), f"Permission {permission_id} is revoked.")
+
+
+async def permission_of(approval: Approval, runtime: Runtime) -> Permission | None:
+    """What an approval allowed beyond itself."""
+    from agent.approval.permissions import permissions
+
+    found = await permissions.list_permissions(_MOST_LOOKED_AT, runtime=runtime)
+    return next((one for one in found if one.approval_id == approval.id), None)
+
+
+def told_permission(one: Permission) -> str:
+    """A permission as it is told to who has just given it: what it covers, until when, and how it is taken back."""
+    from agent.cli.text import count, left
+
+    most = f"of at most risk {one.risk_ceiling} and {count(one.most_rows, 'row')} each time"
+    return (
+        f"Permission {one.id} lets {one.granted_to} do this unasked for {left(one.expires_at)}, {most}: "
+        f"{one.sentence.rstrip('.')}. `agent permissions revoke {one.id}` ends it."
+    )
 
 
 def _state(one: Permission) -> str:

@@ -6,6 +6,7 @@ no markup. Where standard output is no terminal there is no colour and no moveme
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -30,7 +31,7 @@ PIPE_WIDTH = 100
 _MOST_CELL = 48
 _NARROW_CELL = 24  # where not every column fits
 GAP = 2
-_ROOMY = 70
+_LEAST_TEXT = 36  # cells that a column of text needs to be read
 _MOST_ROWS = 12
 
 
@@ -112,19 +113,52 @@ def show(console: Console, renderable: RenderableType) -> None:
 
 
 def listing(console: Console, columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
-    """A table of our own things, every column shown; `empty` is said when there is none."""
+    """A table of our own things, every column shown whole; `empty` is said when there is none.
+
+    The last column is the text: it takes what is left and wraps. Where that is too little for words it stands below its
+    row, and with it the columns that do not fit.
+    """
     if not rows:
         say(console, empty, "dim")
         return
+    cells = [[value if isinstance(value, Text) else Text(cell(value)) for value in row] for row in rows]
+    widths = [max(len(name), *(row[place].cell_len for row in cells)) for place, name in enumerate(columns)]
+    room = console.width - sum(widths[:-1]) - GAP * (len(columns) - 1)
+    if room >= min(widths[-1], _LEAST_TEXT):
+        show(console, _table_of(columns, rows, cells))
+    else:
+        _listing_below(console, columns, rows, cells, widths)
+
+
+def _table_of(columns: Sequence[str], rows: Sequence[Sequence[object]], cells: Sequence[Sequence[Text]]) -> Table:
     table = small_table()
     for place, name in enumerate(columns):
         right = all(is_number(row[place]) for row in rows)
-        # The last column takes what is left and wraps, where there is room for words; the others keep theirs.
-        wraps = place == len(columns) - 1 and console.width >= _ROOMY
-        table.add_column(name, justify="right" if right else "left", no_wrap=not wraps, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(value if isinstance(value, Text) else Text(cell(value)) for value in row))
-    show(console, table)
+        table.add_column(name, justify="right" if right else "left", no_wrap=place < len(columns) - 1)
+    for row in cells:
+        table.add_row(*row[: len(columns)])
+    return table
+
+
+def _listing_below(
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    cells: Sequence[Sequence[Text]],
+    widths: Sequence[int],
+) -> None:
+    """As many leading columns as fit in a line each; what is left of a row below it."""
+    fitting = fit_columns(widths[:-1], room=console.width, gap=GAP)
+    head = io.StringIO()
+    show(stdout(file=head, width=console.width), _table_of(columns[:fitting], rows, cells))
+    title, line, *lines = head.getvalue().splitlines()
+    say(console, f"{title}\n{line}", "dim")
+    for row, text in zip(cells, lines, strict=True):
+        say(console, text)
+        for name, value in zip(columns[fitting:-1], row[fitting:-1], strict=True):
+            if value.plain:
+                say(console, f"{name} {value.plain}", indent=INDENT)
+        say(console, row[-1].plain, indent=INDENT)
 
 
 def facts(console: Console, pairs: Sequence[tuple[str, object]], *, indent: str = "") -> None:

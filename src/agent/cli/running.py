@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.runtime import Runtime
     from agent.settings import Settings
 
@@ -52,10 +54,17 @@ def opening(settings: Settings, text: str = "") -> Iterator[None]:
     """Say `text` while something takes its time, or, when the embedded database is made, that."""
     from agent.cli.render import waiting
 
-    if settings.embedded and not settings.pgdata.exists():
+    if settings.embedded and not _is_there(settings.pgdata):
         text = f"Making a database in {settings.home} …"
     if not text:
         yield
         return
     with waiting(text):
         yield
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder of somebody else's; who opens it says what to do
+        return False

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.chat import ChatEvent, chat
-from agent.cli.approval_view import show_approval
+from agent.cli.approval_view import arguments_of, how_to_decide, show_approval
+from agent.cli.control import is_held_back, told_held_back
 from agent.cli.conversation import Display, show_turn
+from agent.cli.people import who_decides
+from agent.cli.permissions import permission_of, told_permission
 from agent.cli.prompt import Prompt
 from agent.cli.render import ASKS, INDENT, print_json, say, show_error, stderr, stdout
 from agent.cli.text import json_object, one_line, seconds_in
 from agent.cli.threads import show_threads
-from agent.errors import AgentError, AlreadyDecided, InvalidInput, ModelError, PolicyError, UserError
+from agent.errors import AgentError, AlreadyDecided, InvalidInput, ModelError, NotFound, PolicyError, UserError
 from agent.execution.patterns import Always
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime
@@ -76,6 +79,12 @@ class Session:
             self._console.print()
         return code
 
+    async def goes_on(self) -> int:
+        """Finish the turn that this thread waits with, if one does; the exit code."""
+        if not await is_waiting(self._thread_id, self._runtime):
+            return DONE
+        return await self._follow(chat.resume(self._thread_id, runtime=self._runtime))
+
     async def ask_each(self, lines: Iterable[str]) -> int:
         """Questions from a pipe, a line each; a wrong one does not end the others. Returns the worst exit code."""
         worst = DONE
@@ -135,7 +144,7 @@ class Session:
             if not display.silent:
                 self._console.print()
             if self._prompt is None or not await self._decide_all(end.asked):
-                self._say_how_to_decide(end.asked)
+                await self._say_how_to_decide(end.asked)
                 self._put_off = self._thread_id
                 return WAITING
             events = chat.resume(self._thread_id, runtime=self._runtime)
@@ -176,11 +185,19 @@ class Session:
                 say(self._console, str(error), "yellow", indent=INDENT)
                 continue
             if decided.status != "pending":
+                await self._tell_decided(decided, said)
                 return True
             approval = await human_approval_queue.view(decided.id, runtime=self._runtime)
             if said["decision"] != "edit" or approval.approved_by:  # somebody else must decide
                 return False
             show_approval(self._console, approval, indent=INDENT)
+
+    async def _tell_decided(self, decided: Approval, said: Mapping[str, Any]) -> None:
+        """Say what the steps that follow do not: that it is done later, or what was allowed beyond it."""
+        if said.get("always") and (permission := await permission_of(decided, self._runtime)):
+            say(self._console, told_permission(permission), indent=INDENT)
+        if decided.status == "approved" and await is_held_back(decided, self._runtime):
+            say(self._console, told_held_back(decided), "yellow", indent=INDENT)
 
     def _said(self, word: str, approval: Approval) -> dict[str, Any] | None:
         """What was said to a request, for `safe_executor.decide`; None is later, nothing is no decision."""
@@ -201,6 +218,8 @@ class Session:
 
     def _edited(self, approval: Approval) -> dict[str, Any]:
         by_sql = set(approval.arguments) == {"sql"}
+        now = str(approval.arguments["sql"]) if by_sql else arguments_of(approval)
+        say(self._console, f"{approval.action} as it is now: {now}", "dim", indent=INDENT)
         text = self._read("The statement instead:" if by_sql else "All arguments instead, as JSON:")
         if not text:
             return {}
@@ -223,16 +242,17 @@ class Session:
         said = self._prompt.read(f"{INDENT}{question} {ASKS}", colour=self._coloured)
         return (said or "").strip()
 
-    def _say_how_to_decide(self, asked: Sequence[Approval]) -> None:
+    async def _say_how_to_decide(self, asked: Sequence[Approval]) -> None:
         console = self._console if self._interactive else stderr()
         for approval in asked:
             text = f"Approval {approval.id} is waiting ({approval.risk_level}): {one_line(approval.summary)}"
             say(console, text, "yellow", indent=INDENT if self._interactive else "")
+            who = await who_decides(approval, self._runtime)
             how = (
-                f"agent approvals show {approval.id}\nagent approvals approve {approval.id}\n"
+                f"agent approvals show {approval.id}\n{how_to_decide(approval)}\n"
                 f"agent chat --thread {self._thread_id}   then goes on"
             )
-            say(console, how, "dim", indent=INDENT * 2)
+            say(console, f"{who}\n{how}" if who else how, "dim", indent=INDENT * 2)
 
     async def _take_up(self) -> None:
         """Show where an older thread stands, and settle what it waits for."""
@@ -282,9 +302,24 @@ class Session:
         self._console.print()
 
 
-async def ask_as_json(question: str, thread_id: str | None, runtime: Runtime) -> int:
-    """One question, answered as one JSON document; returns the exit code."""
-    answer = await chat.answer(question, thread_id=thread_id, runtime=runtime)
+async def is_waiting(thread_id: str, runtime: Runtime) -> bool:
+    """Whether the last turn of a thread waits for a decision, or to go on after one."""
+    try:
+        turns = await threads.turns(thread_id, runtime=runtime)
+    except NotFound:  # a new thread may have a name too
+        return False
+    return turns[-1]["status"] == "waiting"
+
+
+async def ask_as_json(question: str | None, thread_id: str | None, runtime: Runtime) -> int:
+    """One question, or without one the turn that a thread waits with, as one JSON document; returns the exit code."""
+    if question is not None:
+        answer = await chat.answer(question, thread_id=thread_id, runtime=runtime)
+    elif thread_id is not None and await is_waiting(thread_id, runtime):
+        answer = await chat.finish(thread_id, runtime=runtime)
+    else:
+        where = f", and no turn of thread {thread_id!r} waits to go on" if thread_id else ""
+        raise InvalidInput(f'--json answers one question{where}: agent chat "..." --json.')
     print_json(
         {
             "thread_id": answer.thread_id,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from agent.status import ApplicationStatus, DatabaseStatus, MailStatus, ModelStatus, Status
+    from agent.types import RiskLevel
 
 EXAMPLES = examples("agent status", "agent status --json")
 
@@ -33,12 +34,12 @@ def status(*, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(found)
     else:
-        _show(stdout(), found)
+        _show(stdout(), found, settings.ask_from)
     if not found.usable:
         raise typer.Exit(5)
 
 
-def _show(console: Console, found: Status) -> None:
+def _show(console: Console, found: Status, ask_from: RiskLevel) -> None:
     from agent.cli.render import INDENT, facts, say
 
     pairs: list[tuple[str, object]] = [("database", _database(found.database)), ("logins", _logins(found))]
@@ -53,9 +54,11 @@ def _show(console: Console, found: Status) -> None:
     if found.pending_approvals is not None:
         pairs.append(("approvals", _approvals(found.pending_approvals)))
     if found.switches is not None:
-        from agent.cli.control import describe_switches
+        from agent.cli.control import describe_held, describe_switches
 
-        pairs.append(("switches", describe_switches(found.switches)))
+        if found.approved_waiting:
+            pairs.append(("approved", describe_held(len(found.approved_waiting), found.switches)))
+        pairs.append(("switches", describe_switches(found.switches, ask_from)))
     pairs.append(("you are", f"{found.user}, tenant {found.tenant}"))
     facts(console, pairs)
     console.print()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.runtime import Runtime
     from agent.threads.records import ThreadSummary
 
-app = group("Conversations so far: list, show, delete.")
+app = group("Conversations so far: list, show, delete.", "agent threads", "agent threads show 3f2a91bc04de")
 ThreadArgument = Annotated[str, typer.Argument(metavar="ID", help="The thread's id, as `agent threads list` shows it.")]
 
 

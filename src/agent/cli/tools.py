@@ -12,7 +12,11 @@ from agent.cli.running import run
 if TYPE_CHECKING:
     from agent.execution.made_tools.created_tools import CreatedTool
 
-app = group("Tools that the agent made itself: list, show, disable, enable, rollback.")
+app = group(
+    "Tools that the agent made itself: list, show, disable, enable, rollback.",
+    "agent tools",
+    "agent tools show open_orders",
+)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tool's name.")]
 
 

@@ -41,21 +41,30 @@ _users: dict[Path, int] = {}  # by home: the descriptor whose shared lock says t
 
 
 def read_or_make_secret(home: Path) -> str:
-    """The secret in `home/secret` (mode 0600), made on first use."""
-    home.mkdir(parents=True, exist_ok=True)
+    """The secret in `home/secret` (mode 0600), made on first use. Raises `ConfigurationError`."""
     path = home / "secret"
-    if not path.exists():
-        # Written whole before it gets its name: another process never reads half a secret.
-        descriptor, name = tempfile.mkstemp(dir=home, prefix=".secret-")
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32))
-        with suppress(FileExistsError):
-            os.link(name, path)
-        Path(name).unlink()
-    secret = path.read_text(encoding="utf-8").strip()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _make_secret(path)
+        secret = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{str(home)!r} cannot be used ({error.strerror}): set AGENT_HOME to a folder that can be made and written."
+        ) from error
     if not secret:
         raise ConfigurationError(f"{str(path)!r} is empty: restore it from a backup; it opens the embedded database.")
     return secret
+
+
+def _make_secret(path: Path) -> None:
+    # Written whole before it gets its name: another process never reads half a secret.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".secret-")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(32))
+    with suppress(FileExistsError):
+        os.link(name, path)
+    Path(name).unlink()
 
 
 def start(home: Path, secret: str) -> str:

@@ -122,16 +122,31 @@ async def _kept(number: int, runtime: Runtime) -> Change:
 
 
 def _why_not(row: dict[str, Any], runtime: Runtime) -> str:
-    days = runtime.settings.undo_days
     if row["database_id"] != runtime.database_id:
         return f"it is of another database ({row['database_id']})"
     if row["status"] != "succeeded" or row["approval_id"] is None:
         return f"it is {row['status']}" if row["status"] != "succeeded" else "it changed nothing"
-    if row["kept"] is None:
-        return (
-            f"its rows are not kept: only those of INSERT, UPDATE and DELETE are, for {days:g} days (AGENT_UNDO_DAYS)"
-        )
-    return str(row["why_not"] or "")
+    if row["undone_by"] is not None:
+        return f"it was undone already, by execution {row['undone_by']}"
+    return _why_not_kept(row, runtime) if row["kept"] is None else str(row["why_not"] or "")
+
+
+def _why_not_kept(row: dict[str, Any], runtime: Runtime) -> str:
+    """Why there are no rows of a change: what can be known of it, or else what is possible."""
+    days = runtime.settings.undo_days
+    if not days:
+        return "no rows are kept, because AGENT_UNDO_DAYS is 0"
+    if row["row_count"] == 0:
+        return "it changed no rows"
+    only = "its rows are not kept: only those of INSERT, UPDATE and DELETE are"
+    if row["row_count"] is None:
+        return only
+    if row["age"] > _keep(runtime):
+        return f"its rows are not kept any more: that is for {days:g} days (AGENT_UNDO_DAYS), and it is older"
+    return (
+        f"{only}. If it was one of these, they were deleted (`agent executions forget`), or AGENT_UNDO_DAYS or "
+        "AGENT_UNDO_MAX_BYTES was 0 when it was done"
+    )
 
 
 def _changed_since(number: int, change: Change, found: int) -> str:

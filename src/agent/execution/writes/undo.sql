@@ -14,9 +14,19 @@ SELECT n.nspname AS schema, c.relname AS name,
 -- keep_images: see the function in the migration
 SELECT agents.keep_images(%(approval_id)s, %(claim)s, %(images)s, %(keep)s)
 
--- images: of one execution, with how it ended
-SELECT e.status, e.approval_id, e.database_id, e.created_at, i.execution_id AS kept, i.table_schema, i.table_name, i.columns, i.key,
-       i.before, i.after, i.others, i.why_not
+-- images: of one execution, with how it ended; it is undone where the newest that undoes it is not undone itself, and so on
+WITH RECURSIVE undoing AS (
+  SELECT %(execution_id)s::bigint AS id, 0 AS depth
+  UNION ALL
+  SELECT u.id, o.depth + 1 FROM undoing o CROSS JOIN LATERAL (
+    SELECT e.id FROM agents.agent_execution_log e
+     WHERE e.tenant_id = %(tenant_id)s AND e.id > o.id AND e.action = 'undo_change' AND e.status = 'succeeded'
+       AND e.approval_id IS NOT NULL AND e.arguments ->> 'execution_id' = o.id::text
+     ORDER BY e.id DESC LIMIT 1) u
+)
+SELECT e.status, e.approval_id, e.database_id, e.created_at, e.row_count, now() - e.created_at AS age,
+       (SELECT min(o.id) FILTER (WHERE o.depth = 1) FROM undoing o HAVING max(o.depth) %% 2 = 1) AS undone_by,
+       i.execution_id AS kept, i.table_schema, i.table_name, i.columns, i.key, i.before, i.after, i.others, i.why_not
   FROM agents.agent_execution_log e
   LEFT JOIN agents.before_images i ON i.tenant_id = e.tenant_id AND i.execution_id = e.id AND i.created_at > now() - %(keep)s
  WHERE e.tenant_id = %(tenant_id)s AND e.id = %(execution_id)s
