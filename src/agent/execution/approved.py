@@ -50,7 +50,10 @@ async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
             forbidden = await _refused_by_now(approval, effect, runtime)
         outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
         return await _asked_again(approval, outcome, runtime)
-    except (AgentStopped, ActionRefused, InvalidInput, InvalidArguments, UnknownTool) as error:
+    except AgentStopped as error:
+        told = f"Approval {approval.id} is approved and not done yet: it is carried out after `agent resume`. {error}"
+        return ToolResult(success=False, status="refused", error=told, approval_id=approval.id)
+    except (ActionRefused, InvalidInput, InvalidArguments, UnknownTool) as error:
         return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
 
 

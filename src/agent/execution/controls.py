@@ -86,7 +86,9 @@ def allow(state: ControlState, *, writing: bool) -> None:
     if state.stopped:
         raise AgentStopped(f"The agent was stopped by {state.changed_by!r}{why}. `agent resume` lifts that.")
     if writing and state.read_only:
-        raise AgentStopped(f"The agent is in read-only mode, set by {state.changed_by!r}{why}. Nothing was changed.")
+        raise AgentStopped(
+            f"The agent is in read-only mode, set by {state.changed_by!r}{why}. `agent resume` lifts that."
+        )
 
 
 async def _set(
