@@ -33,7 +33,7 @@ from agent.runtime import Runtime
 _QUERIES = load_queries("agent", "checkpoints.sql")
 _TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 _PLAIN = (str, int, float, bool, type(None))
-_TO_MODEL = "branch:to:act"
+_TO_MODEL, _TO_HUMAN = "branch:to:act", "human_approval"
 _BLOB = ("thread", "namespace", "channel", "version", "type", "blob")
 _WRITE_COLUMNS = 9
 _POLL = 0.05
@@ -153,16 +153,19 @@ def _put(blobs: int) -> bytes:
 
 
 def _worth_storing(checkpoint: Checkpoint, new_versions: ChannelVersions) -> bool:
-    """Whether a checkpoint is stored. Without it a crash goes back by a step or two, whose nodes find in our rows what they did.
+    """Whether a checkpoint is stored. Without it a crash goes back by some steps, whose nodes find in our rows what they did.
 
     What comes in is not: `begin_turn` keeps the question, and a run that may not have the thread leaves nothing behind.
-    Nor is what the model is to be asked next, which those rows say, and that tasks are over; but its answer is, which was
-    paid for, and so are tasks to come, for one of them may wait for a human.
+    Nor is what the model is to be asked or what it asked for, which those rows say, and that tasks are over. The model's
+    answer is, which was paid for, and so is what waits for a human.
     """
-    if START in new_versions or _TO_MODEL in checkpoint["channel_values"]:
+    values = checkpoint["channel_values"]
+    if START in new_versions or _TO_MODEL in values:
         return False
+    if values.get(TASKS):
+        return any(task.node == _TO_HUMAN for task in values[TASKS])
     changed = any(channel != TASKS and not channel.startswith("branch:") for channel in new_versions)
-    return changed or not new_versions or bool(checkpoint["channel_values"].get(TASKS))
+    return changed or not new_versions
 
 
 def _split(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
