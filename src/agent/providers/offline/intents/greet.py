@@ -8,7 +8,7 @@ from agent.providers.offline.turn import Say, Step, Turn
 
 ABILITIES = (
     "I can list, filter, count, group, rank, add up and average rows of any table, follow foreign keys, describe tables, "
-    "change a field of one row (a human approves it), and remember and recall facts."
+    "change a field of one row (a human is asked where that is risky), and remember and recall facts."
 )
 _GREETING = re.compile(
     r"^\W*(hi|hello|hey|good (morning|afternoon|evening)|thanks|thank you|help|what can you do|who are you)\b[\s\w]{0,20}\W*$",
