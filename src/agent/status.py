@@ -166,24 +166,29 @@ async def check_status(settings: Settings) -> Status:
         version=version("learning-agent"), tenant=settings.tenant_id, user=settings.user, database=database, models=models,
         mail=mail, sandbox=sandbox,
     )  # fmt: skip
-    if runtime is None:
-        return replace(found, fix=tuple(check.fixes))
-    try:
-        logins = await _logins(runtime, check)
-        if database.pending:  # which is the one thing to say of tables that are not there
-            return replace(found, logins=logins, fix=tuple(check.fixes))
-        memories = await check.of(agent_memory.counts(runtime=runtime))
-        pending = await check.of(human_approval_queue.get_pending_approvals(runtime=runtime))
-        approved = await check.of(effects.left_over(runtime=runtime))
-        unknown = await check.of(executions.unknown(runtime=runtime))
-        switches = await check.of(controls.state(runtime=runtime))
-        unsealed = await check.of(audit_log.unsealed(runtime=runtime))
-        application = denied = None
-        if logins.get("agent_reader") == "ok":
-            application = await check.of(_application(runtime))
-            denied = await check.of(names_of_nothing(runtime=runtime))
-    finally:
-        await runtime.close()
+    if runtime is not None:
+        try:
+            found = await _of_database(found, runtime, check)
+        finally:
+            await runtime.close()
+    return replace(found, fix=tuple(check.fixes))
+
+
+async def _of_database(found: Status, runtime: Runtime, check: _Check) -> Status:
+    """What only a database that is reached can tell."""
+    logins = await _logins(runtime, check)
+    if found.database.pending:  # which is the one thing to say of tables that are not there
+        return replace(found, logins=logins)
+    memories = await check.of(agent_memory.counts(runtime=runtime))
+    pending = await check.of(human_approval_queue.get_pending_approvals(runtime=runtime))
+    approved = await check.of(effects.left_over(runtime=runtime))
+    unknown = await check.of(executions.unknown(runtime=runtime))
+    switches = await check.of(controls.state(runtime=runtime))
+    unsealed = await check.of(audit_log.unsealed(runtime=runtime))
+    application = denied = None
+    if logins.get("agent_reader") == "ok":
+        application = await check.of(_application(runtime))
+        denied = await check.of(names_of_nothing(runtime=runtime))
     _advise(check, application, memories, switches)
     for name in denied or ():
         check.note(_denies_nothing(name))
@@ -191,7 +196,7 @@ async def check_status(settings: Settings) -> Status:
     return replace(
         found, logins=logins, application=application, memories=memories,
         pending_approvals=None if pending is None else len(pending),
-        approved_waiting=None if approved is None else tuple(approved), switches=switches, fix=tuple(check.fixes),
+        approved_waiting=None if approved is None else tuple(approved), switches=switches,
     )  # fmt: skip
 
 

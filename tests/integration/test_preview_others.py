@@ -10,8 +10,9 @@ import pytest
 
 from agent.approval.human_approval import human_approval_queue
 from agent.execution.safe_executor import safe_executor
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 
 TABLES = """
 create table public.owners (id int primary key, name text, day date, at timestamptz, flag boolean, extra jsonb);
@@ -44,12 +45,10 @@ create trigger peek after update on public.peeking for each row execute function
 
 @pytest.fixture
 async def store(cluster: Cluster) -> AsyncIterator[Runtime]:
-    runtime = await open_runtime(
+    async with running(
         cluster.database(cluster.template("others", lambda conn: conn.execute(TABLES) and None))
-    )
-    with use_runtime(runtime):
+    ) as runtime:
         yield runtime
-    await runtime.close()
 
 
 def admin(runtime: Runtime) -> psycopg.Connection:

@@ -10,8 +10,9 @@ import pytest
 from agent.approval.human_approval import human_approval_queue
 from agent.approval.records import Approval
 from agent.execution.safe_executor import safe_executor
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 
 TABLES = """
 create sequence public.bump;
@@ -52,12 +53,10 @@ MANY_NUMBERS = [
 
 @pytest.fixture
 async def store(cluster: Cluster) -> AsyncIterator[Runtime]:
-    runtime = await open_runtime(
+    async with running(
         cluster.database(cluster.template("untried", lambda conn: conn.execute(TABLES) and None))
-    )
-    with use_runtime(runtime):
+    ) as runtime:
         yield runtime
-    await runtime.close()
 
 
 def numbers(runtime: Runtime) -> list[object]:

@@ -19,8 +19,9 @@ from agent.execution.reads.reading import read, read_on
 from agent.execution.safe_executor import safe_executor
 from agent.execution.statements.layers import ALL
 from agent.execution.statements.sql_parsing import parse
-from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.runtime import Runtime
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 
 sys.path.insert(0, str(Path(__file__).parent))
 from analytics_statements import ANALYTICS
@@ -30,12 +31,10 @@ from hostile_statements import BENIGN, HOSTILE, TRAPS, mutations
 @pytest.fixture
 async def trapped(cluster: Cluster) -> AsyncIterator[Runtime]:
     """A database full of traps."""
-    runtime = await open_runtime(
+    async with running(
         cluster.database(cluster.template("hostile", lambda conn: conn.execute(TRAPS)), statement_timeout=1.0)
-    )
-    with use_runtime(runtime):
+    ) as runtime:
         yield runtime
-    await runtime.close()
 
 
 async def verdict(sql: str) -> str:
