@@ -7,15 +7,13 @@ import re
 from agent.types import RISK_LEVELS, RiskLevel
 
 
-def by_risk(text: str, *, most: int) -> dict[RiskLevel, int]:
-    """`HIGH=900, CRITICAL=1800` as numbers. Raises `ValueError`."""
+def by_risk(text: str, *, most: int, example: str = "HIGH=2, CRITICAL=3") -> dict[RiskLevel, int]:
+    """`HIGH=900, CRITICAL=1800` as numbers. Raises `ValueError` with an `example`."""
     found: dict[RiskLevel, int] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         level, _, number = (word.strip() for word in part.partition("="))
         if level not in RISK_LEVELS or not (number.isascii() and number.isdecimal() and 0 < int(number) <= most):
-            raise ValueError(
-                f"must have the form HIGH=2, CRITICAL=3: levels of {', '.join(RISK_LEVELS)}, numbers to {most}"
-            )
+            raise ValueError(f"must have the form {example}: levels of {', '.join(RISK_LEVELS)}, numbers to {most}")
         found[level] = int(number)
     return found
 

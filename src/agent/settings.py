@@ -469,13 +469,13 @@ class Settings(BaseSettings):
 
     @field_validator("approval_timeouts")
     @classmethod
-    def _is_secondsby_risk(cls, value: str) -> str:
-        by_risk(value, most=_YEAR_SECONDS)
+    def _is_seconds_by_risk(cls, value: str) -> str:
+        by_risk(value, most=_YEAR_SECONDS, example="HIGH=900, CRITICAL=1800")
         return value
 
     @field_validator("quorum")
     @classmethod
-    def _is_peopleby_risk(cls, value: str) -> str:
+    def _is_people_by_risk(cls, value: str) -> str:
         by_risk(value, most=_MOST_VOTES)
         return value
 
@@ -499,7 +499,8 @@ class Settings(BaseSettings):
             return cls(**overrides)  # type: ignore[arg-type]  # validated by pydantic
         except ValidationError as error:
             problems = "; ".join(
-                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+                for item in error.errors()
             )
             raise ConfigurationError(f"Correct these settings in the environment or .env: {problems}") from None
         except (UnicodeDecodeError, OSError) as error:
