@@ -439,6 +439,15 @@ async def test_what_the_planner_compares_by_counts(changing: Runtime, made: str,
     assert (await assessed("SELECT code, count(*) FROM t GROUP BY code ORDER BY code")).verdict == "run"
 
 
+@pytest.mark.parametrize(
+    "sql", ["UPDATE shapes SET n = 2 WHERE id = 1 AND b < '(2,2),(0,0)'", "UPDATE shapes SET n = 2 WHERE id = 1"]
+)
+async def test_a_write_whose_planning_runs_code_of_a_users_is_not_low(changing: Runtime, sql: str) -> None:
+    with admin(changing) as conn:
+        conn.execute(BOXES + "alter table public.shapes add n int;" + IN_ITS_PLACE)
+    assert (await assessed(sql)).risk != "LOW"
+
+
 async def test_a_check_that_compares_by_code_of_a_users_keeps_a_write_from_being_low(changing: Runtime) -> None:
     with admin(changing) as conn:
         conn.execute(

@@ -12,13 +12,15 @@ from agent.execution.sessions import failure
 from agent.execution.statements import trusted_functions
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import FIRST_USER_OBJECT, Resolution, resolve
-from agent.execution.statements.sql_parsing import Statement
+from agent.execution.statements.sql_parsing import Statement, name_of
 from agent.execution.statements.sql_policy import judge, may_be_shown
 from agent.execution.writes.removals import with_what_goes
 from agent.execution.writes.risk import is_plain, one_row
 from agent.runtime import Runtime
 from agent.types import Assessment
 
+# Of these only = is in operator families, and only itself takes its place.
+_ALONE = {"=", "+", "-", "*", "/", "||"}
 _MAYBE_LOW = {("write:update",), ("write:delete",)}
 
 
@@ -60,7 +62,9 @@ async def _assess(
     statement: Statement, conn: Connection, runtime: Runtime, layers: Layers, *, probe: bool
 ) -> Assessment:
     settings = runtime.settings
-    resolution = await resolve(statement, conn, database=runtime.app, probe=probe, sorts=one_row(statement) is None)
+    operators = {name_of(part.name).name for kind, part in statement.parts if kind == "A_Expr"}
+    alone = one_row(statement) is not None and operators <= _ALONE
+    resolution = await resolve(statement, conn, database=runtime.app, probe=probe, sorts=not alone)
     assessment = judge(
         statement,
         resolution,
