@@ -117,5 +117,6 @@ def test_a_quorum_and_a_time_are_set_by_risk() -> None:
 )
 @pytest.mark.parametrize("name", ["quorum", "approval_timeouts"])
 def test_a_quorum_or_a_time_that_is_none_is_refused(name: str, text: str) -> None:
-    with pytest.raises(ConfigurationError, match="HIGH=2, CRITICAL=3"):
+    example = {"quorum": "HIGH=2, CRITICAL=3", "approval_timeouts": "HIGH=900, CRITICAL=1800"}[name]
+    with pytest.raises(ConfigurationError, match=example):
         Settings.load(**{name: text})
