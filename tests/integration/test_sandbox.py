@@ -218,6 +218,37 @@ async def test_a_cancelled_run_leaves_no_process(sandbox: Sandbox) -> None:
     assert not psutil.pid_exists(pids[0])
 
 
+async def test_a_worker_that_reads_nothing_is_given_up_too(sandbox: Sandbox) -> None:
+    async with sandbox.run("one") as run:
+        await run.start(program(FINE))
+        worker = psutil.Process(run._worker.pid)
+        for process in (worker, *worker.children(recursive=True)):
+            process.suspend()
+        started = time.monotonic()
+        event = await run.start(program(f"def run(): return len('{'x' * 1_000_000}')"))
+        assert isinstance(event, Failure)
+        assert time.monotonic() - started < 10
+    assert await outcome(sandbox, FINE) == Finished(value={"n": 1})
+
+
+HOLDER = """import os, struct, subprocess, sys
+left = subprocess.Popen(["sleep", "30"], start_new_session=True)
+frame = b'{"is": "ready", "pid": %d}' % left.pid
+os.write(1, struct.pack(">I", len(frame)) + frame)
+sys.stdin.read()
+"""
+
+
+async def test_a_process_that_outlives_its_worker_and_holds_the_pipe_is_not_waited_for() -> None:
+    worker = await worker_process.Worker.start([sys.executable, "-c", HOLDER])
+    left = [one for one in psutil.Process(worker.pid).children() if one.name() == "sleep"]
+    assert len(left) == 1
+    async with asyncio.timeout(10):
+        await worker.end()
+    assert left[0].is_running()
+    left[0].kill()
+
+
 async def test_a_run_is_taken_away_and_goes_on_in_another_process(sandbox: Sandbox) -> None:
     code = "import random\ndef run():\n    first = random.random()\n    got = query_data(n=2)\n    return [first, got, random.random()]"
     async with sandbox.run("one") as run:

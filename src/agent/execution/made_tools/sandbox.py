@@ -110,8 +110,7 @@ class Run:
     async def state(self) -> bytes:
         """The whole run, waiting at its host call, to be restored elsewhere. Raises `SandboxUnavailable`."""
         try:
-            await self._worker.send({"do": "dump"})
-            frame = await self._worker.receive(self._limits.seconds + GRACE_SECONDS)
+            frame = await self._worker.ask({"do": "dump"}, self._limits.seconds + GRACE_SECONDS)
             return base64.b64decode(frame["state"], validate=True)
         except (Gone, TimeoutError, KeyError, ValueError) as error:
             raise SandboxUnavailable("The tool's state could not be taken; call the tool again.") from error
@@ -123,8 +122,7 @@ class Run:
     async def _exchange(self, frame: Mapping[str, Any]) -> Event:
         self.reusable = False
         try:
-            await self._worker.send(frame)
-            answer = await self._worker.receive(self._limits.seconds + GRACE_SECONDS)
+            answer = await self._worker.ask(frame, self._limits.seconds + GRACE_SECONDS)
         except TimeoutError:
             return Failure(kind="limit", text=f"It did not end within {self._limits.seconds:g} s.")
         except Gone:

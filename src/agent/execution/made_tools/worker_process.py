@@ -71,7 +71,8 @@ class Worker:
         )  # fmt: skip
         worker = cls(process)
         try:
-            ready = await worker.receive(_START_SECONDS)
+            async with asyncio.timeout(_START_SECONDS):
+                ready = await worker._receive()
         except BaseException:
             await worker.end()
             raise
@@ -88,7 +89,13 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
-    async def send(self, frame: Mapping[str, Any]) -> None:
+    async def ask(self, frame: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a frame and return the one that answers it. Raises `Gone`, or `TimeoutError`: also when it reads nothing."""
+        async with asyncio.timeout(seconds):
+            await self._send(frame)
+            return await self._receive()
+
+    async def _send(self, frame: Mapping[str, Any]) -> None:
         data = json.dumps(frame, allow_nan=False).encode()
         assert self._process.stdin is not None  # noqa: S101  # it was started with pipes
         self._process.stdin.write(struct.pack(">I", len(data)) + data)
@@ -97,15 +104,13 @@ class Worker:
         except (ConnectionError, RuntimeError) as error:
             raise Gone from error
 
-    async def receive(self, seconds: float) -> dict[str, Any]:
-        """The next frame. Raises `Gone`, or `TimeoutError`."""
+    async def _receive(self) -> dict[str, Any]:
         assert self._process.stdout is not None  # noqa: S101  # it was started with pipes
         try:
-            async with asyncio.timeout(seconds):
-                (length,) = struct.unpack(">I", await self._process.stdout.readexactly(4))
-                if length > _MOST_FRAME:
-                    raise Gone
-                frame = json.loads(await self._process.stdout.readexactly(length))
+            (length,) = struct.unpack(">I", await self._process.stdout.readexactly(4))
+            if length > _MOST_FRAME:
+                raise Gone
+            frame = json.loads(await self._process.stdout.readexactly(length))
         except (asyncio.IncompleteReadError, ConnectionError, ValueError, RecursionError) as error:
             raise Gone from error
         if not isinstance(frame, dict):
@@ -113,12 +118,15 @@ class Worker:
         return frame
 
     async def end(self) -> None:
+        """Kill it. What it may have left behind sees the end of its input, and is not waited for without end."""
         if self.alive:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_SECONDS):
+                await self._process.wait()
 
 
 def _places() -> tuple[Path, Path, Path, list[Path]]:
