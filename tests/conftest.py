@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 
@@ -12,6 +13,40 @@ from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster
 from agent.testing.running import running
+
+
+MOST_SECONDS = 300.0  # of one test; the slowest takes a tenth
+_errors = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the way to the terminal, before it is captured."""
+    config.stash[_errors] = os.dup(2)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that hangs says where each thread stands, and ends its process: with `-n`, it alone has failed then."""
+    _watch(item.config)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
+    """Pytest itself watches no more after a failure, but what comes then can hang too."""
+    _watch(node.config)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """So can the way out."""
+    _watch(session.config)
+
+
+def _watch(config: pytest.Config) -> None:
+    faulthandler.dump_traceback_later(MOST_SECONDS, exit=True, file=config.stash[_errors])
 
 
 @pytest.fixture(autouse=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from agent.db import migrations, setup
+from agent.db import database, migrations, setup
 from agent.db.database import Database
 from agent.db.logins import redacted
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
+from agent.execution.controls import controls
 from agent.runtime import Runtime, open_runtime
+from agent.settings import Settings
 from agent.testing.cluster import Cluster
+from agent.testing.running import running
 from agent.types import LOGINS
 
 
@@ -76,6 +79,20 @@ async def test_a_transaction_sees_its_tenant_only_and_none_without_one(runtime: 
     async with runtime.db.connection("agent_app") as conn:
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no tenant"):
             await conn.execute("select * from agents.threads")
+
+
+async def test_a_transaction_of_ours_that_stands_still_gives_its_locks_back(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_MOST_IDLE_MS", 200)
+    async with running(settings) as runtime:
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+            async with runtime.transaction() as conn:
+                await conn.execute("select 1 from agents.controls for update")
+                with psycopg.connect(settings.database_url.get_secret_value()) as other:  # as a process that stands still
+                    other.execute("lock table agents.controls in access exclusive mode")
+                await conn.execute("select 1")
+        assert (await controls.state()).stopped is False
 
 
 @pytest.mark.parametrize("login", ["agent_reader", "agent_assessor", "agent_actor"])

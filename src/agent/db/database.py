@@ -34,6 +34,9 @@ POOL_SIZES: dict[Login, int] = {"agent_app": 10, "agent_assessor": 3, "agent_rea
 # settings ask for, in some of which a backslash is half of a character and a string ends elsewhere.
 CLIENT_ENCODING = "utf8"
 _WIPE_TIMEOUT = 5
+# A transaction on the agent's own tables waits for nothing outside: one that stands still so long belongs to a process that
+# does, and the server ends it, so that its locks hold up nobody else.
+_MOST_IDLE_MS = 60_000
 # These run statements of others: what one leaves in its session, prepared statements included, is gone before the next.
 _WIPED: frozenset[Login] = frozenset({"agent_reader", "agent_actor"})
 
@@ -204,7 +207,9 @@ async def _settle(conn: Connection) -> None:
     """Our own queries expect the usual settings, whatever the database's administrator prefers for applications."""
     await conn.execute(
         "select set_config('datestyle', 'ISO, YMD', false), set_config('intervalstyle', 'postgres', false),"
-        " set_config('extra_float_digits', '1', false), set_config('row_security', 'on', false)"
+        " set_config('extra_float_digits', '1', false), set_config('row_security', 'on', false),"
+        " set_config('idle_in_transaction_session_timeout', %s, false)",
+        [str(_MOST_IDLE_MS)],
     )
 
 

@@ -38,6 +38,9 @@ class Cluster:
         with self._connect("postgres") as conn:
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 conn.execute(sql.SQL("alter system set {} = off").format(sql.Identifier(setting)))
+            # A test that locks itself out fails within a minute.
+            for setting in ("lock_timeout", "idle_in_transaction_session_timeout"):
+                conn.execute(sql.SQL("alter system set {} = '60s'").format(sql.Identifier(setting)))
             conn.execute("select pg_reload_conf()")
 
     def url(self, database: str) -> str:
