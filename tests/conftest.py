@@ -14,7 +14,6 @@ from agent.settings import Settings
 from agent.testing.cluster import Cluster
 from agent.testing.running import running
 
-
 MOST_SECONDS = 300.0  # of one test; the slowest takes a tenth
 _errors = pytest.StashKey[int]()
 

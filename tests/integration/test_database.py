@@ -85,13 +85,17 @@ async def test_a_transaction_of_ours_that_stands_still_gives_its_locks_back(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_MOST_IDLE_MS", 200)
+
+    async def stand_still() -> None:
+        async with runtime.transaction() as conn:
+            await conn.execute("select 1 from agents.controls for update")
+            with psycopg.connect(settings.database_url.get_secret_value()) as other:  # the event loop waits too
+                other.execute("lock table agents.controls in access exclusive mode")
+            await conn.execute("select 1")
+
     async with running(settings) as runtime:
         with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
-            async with runtime.transaction() as conn:
-                await conn.execute("select 1 from agents.controls for update")
-                with psycopg.connect(settings.database_url.get_secret_value()) as other:  # as a process that stands still
-                    other.execute("lock table agents.controls in access exclusive mode")
-                await conn.execute("select 1")
+            await stand_still()
         assert (await controls.state()).stopped is False
 
 
