@@ -193,7 +193,8 @@ async def test_a_log_written_anew_with_the_key_is_found_by_an_anchor(agent: Runt
         changed.format("approval_decisions", "decided_by", "decided_by"),
         "update agents.human_approval_queue set approved_by = array_replace(approved_by, 'ann', 'mallory')",
     )  # fmt: skip
-    assert await audit_log.seal() == 18
+    await audit_log.seal()  # what the agent has not sealed by itself meanwhile
+    assert (await audit_log.verify()).entries == 18
     assert await found() == []
     assert await found(anchor) == [("rewritten", 18)]
 
