@@ -6,7 +6,6 @@ are keyed by (thread, turn, round, ordinal), so nothing is decided or done twice
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from langgraph.types import Command, Send, interrupt
 from agent import prompts
 from agent.approval.audit_sealing import seal_soon
 from agent.approval.human_approval import Approval, human_approval_queue
+from agent.concurrency import together
 from agent.decisions import (
     approval_request,
     clean_question,
@@ -81,7 +81,7 @@ async def load_knowledge(
     if message is None:
         return await _take_up(state, thread_id, owner, runtime)
     question = clean_question(message.text, limit=runtime.settings.max_question_chars)
-    begun, knowledge = await asyncio.gather(
+    begun, knowledge = await together(
         threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime),
         learning_middleware.load(question, also=_earlier_tables(state), runtime=runtime),
     )

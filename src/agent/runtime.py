@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from agent.providers.models import ChatClient
 
 
+_CLOSER = "closer"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """`db` holds the agent's tables, `app` is the application database (the same object when they are one).
@@ -81,6 +84,9 @@ class Runtime:
 
     async def close(self) -> None:
         """Close every connection."""
+        closer: asyncio.Task[None] | None = self.made.pop(_CLOSER, None)
+        if closer is not None and closer is not asyncio.current_task():
+            closer.cancel()
         for finish in self.at_close:
             await finish()
         # Embedders that call out have one; the protocol asks only for what callers use.
@@ -111,7 +117,7 @@ async def open_runtime(
         from agent.providers.embeddings import create_embedder
 
         embedder = create_embedder(settings)
-    return Runtime(
+    runtime = Runtime(
         settings=settings,
         db=db,
         app=app,
@@ -123,6 +129,21 @@ async def open_runtime(
         model=model,
         notifier=notifier,
     )
+    runtime.made[_CLOSER] = asyncio.create_task(_close_with_the_loop(runtime))
+    return runtime
+
+
+async def _close_with_the_loop(runtime: Runtime) -> None:
+    """Close what nobody has closed when the event loop ends, which cancels every task and waits for it.
+
+    A pool's worker that is at work then takes no notice: only its closed pool ends it, and `asyncio.run`.
+    """
+    try:
+        await asyncio.get_running_loop().create_future()
+    except asyncio.CancelledError:
+        if _CLOSER in runtime.made:
+            await runtime.close()
+        raise
 
 
 def database_id(facts: ServerFacts) -> str:

@@ -16,6 +16,7 @@ import psycopg
 
 from agent.approval.audit import audit_log
 from agent.approval.human_approval import human_approval_queue
+from agent.concurrency import together
 from agent.db import Database, migrations
 from agent.db.failures import connection_failure
 from agent.db.logins import redacted
@@ -160,7 +161,7 @@ async def check_status(settings: Settings) -> Status:
         check.note(problem)
     models = await check.of(_models(settings))
     mail = await check.of(_mail(settings))
-    sandbox, runtime = await asyncio.gather(check.of(_sandbox(settings)), check.of(open_runtime(settings)))
+    sandbox, runtime = await together(check.of(_sandbox(settings)), check.of(open_runtime(settings)))
     database = await _database(settings, runtime, check)
     found = Status(
         version=version("learning-agent"), tenant=settings.tenant_id, user=settings.user, database=database, models=models,

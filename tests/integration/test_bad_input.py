@@ -135,7 +135,7 @@ async def over_http(
             **{
                 **watched.settings.model_dump(exclude_unset=True),
                 "model": "openai:test-model", "openai_api_key": KEY, "openai_base_url": server.url,
-                "model_retries": 1, "model_timeout": 5.0, **overrides,
+                "model_retries": 1, "model_timeout": 30.0, **overrides,
             },
         )  # fmt: skip
         runtime = await open_runtime(settings)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
+
 import psycopg
 import pytest
 
+from agent.approval.audit import audit_log
 from agent.db import database, migrations, setup
 from agent.db.database import Database
 from agent.db.logins import redacted
@@ -79,6 +84,72 @@ async def test_a_transaction_sees_its_tenant_only_and_none_without_one(runtime: 
     async with runtime.db.connection("agent_app") as conn:
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no tenant"):
             await conn.execute("select * from agents.threads")
+
+
+async def test_what_goes_on_after_the_end_opens_nothing(settings: Settings) -> None:
+    async with running(settings) as runtime:
+        opening = asyncio.create_task(runtime.app.facts("agent_reader"))
+        await asyncio.sleep(0)  # it has begun
+    await opening
+    for login in LOGINS:
+        with pytest.raises(DatabaseUnavailable, match="open a new runtime"):
+            async with runtime.app.connection(login):
+                pass
+    with psycopg.connect(settings.database_url.get_secret_value()) as conn:
+        others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        for _ in range(100):  # a closed connection's server process takes a moment to end
+            if (left := conn.execute(others).fetchone()) == (0,):
+                break
+            conn.commit()
+            await asyncio.sleep(0.05)
+    assert left == (0,)
+
+
+# Ends without closing the runtime, while a pool is being filled.
+CARELESS = """
+import asyncio, json, sys
+import psycopg
+from agent.execution.controls import controls
+from agent.runtime import open_runtime
+from agent.settings import Settings
+connect = psycopg.AsyncConnection.connect.__func__
+async def slowly(cls, *args, **kwargs):
+    if filling.is_set():
+        await asyncio.sleep(0.5)
+    return await connect(cls, *args, **kwargs)
+psycopg.AsyncConnection.connect = classmethod(slowly)
+filling = asyncio.Event()
+async def use(runtime):
+    async with runtime.connection() as conn:
+        await conn.execute("select pg_sleep(0.1)")
+async def main():
+    runtime = await open_runtime(Settings(_env_file=None, **json.loads(sys.argv[1])))
+    await controls.stop("why", runtime=runtime)
+    filling.set()
+    await asyncio.gather(*(use(runtime) for _ in range(3)))
+asyncio.run(main())
+print("ended")
+"""
+
+
+async def test_a_program_that_ends_while_a_pool_is_being_filled_ends(settings: Settings) -> None:
+    values = {name: getattr(settings, name).get_secret_value() for name in ("database_url", "secret")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        CARELESS,
+        json.dumps({"home": str(settings.home), **values}),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(30):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert said == b"ended\n"
+    async with running(settings):
+        assert [entry.sequence for entry in await audit_log.recent()] == [1]  # sealed on the way out
 
 
 async def test_a_transaction_of_ours_that_stands_still_gives_its_locks_back(

@@ -124,7 +124,9 @@ class _Sealer:
     async def close(self) -> None:
         self._closing.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])  # it may have been cancelled: the event loop ends
+        if self._again:
+            await self._seal()
 
     async def _run(self) -> None:
         while self._again:
@@ -133,9 +135,6 @@ class _Sealer:
                     await self._closing.wait()
             except TimeoutError:
                 pass
-            except asyncio.CancelledError:  # the event loop ends, and waits for this task: `asyncio.run` does
-                await self._seal()
-                raise
             await self._seal()
 
     async def _seal(self) -> None:
@@ -143,5 +142,8 @@ class _Sealer:
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await seal_waiting(runtime=self._runtime, wait=False)
+        except asyncio.CancelledError:
+            self._again = True  # for `close`
+            raise
         except (AgentError, psycopg.Error, TimeoutError) as error:  # the entries are there; the next process seals them
             _log.info("audit_not_sealed", error=str(error))

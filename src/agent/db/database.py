@@ -72,6 +72,7 @@ class Database:
         self._tenants: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
         self._returning: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
+        self._closed = False
 
     @asynccontextmanager
     async def connection(self, login: Login) -> AsyncIterator[Connection]:
@@ -149,8 +150,11 @@ class Database:
             await conn.execute("select pg_terminate_backend(%s)", [pid])
 
     async def close(self) -> None:
-        """Close every pool."""
-        await asyncio.gather(*self._returning)
+        """Close every pool, for good: whoever is still at work with it finds none anymore."""
+        async with self._opening:
+            self._closed = True
+        if self._returning:
+            await asyncio.wait(self._returning)
         pools = list(self._pools.values())
         self._pools.clear()
         await asyncio.gather(*(pool.close() for pool in pools))
@@ -159,6 +163,10 @@ class Database:
         async with self._opening:
             if login in self._pools:
                 return self._pools[login]
+            if self._closed:
+                raise DatabaseUnavailable(
+                    "The connections were closed, and work that needs them went on; open a new runtime."
+                )
             conninfo = self._conninfo(login)
             check_not_transaction_pooler(conninfo)
             # A first connection outside the pool: its failure has a cause to report, a pool's time-out has none.

@@ -20,6 +20,7 @@ from agent.approval.deciding import Said
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
 from agent.approval.permissions import Permission, permissions
 from agent.approval.requests import binding_of
+from agent.concurrency import together
 from agent.db import load_queries
 from agent.errors import (
     ActionRefused,
@@ -116,7 +117,7 @@ class SafeExecutor:
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait,
             by_model=by_model or call is not None,
         )  # fmt: skip
-        asked, switches, (request, plan) = await asyncio.gather(
+        asked, switches, (request, plan) = await together(
             _asked(call, runtime), controls.state(runtime=runtime), _understood(request, runtime)
         )
         return await self._execute(request, plan, asked=asked, switches=switches, runtime=runtime)
@@ -206,7 +207,7 @@ class SafeExecutor:
         if not await tool_runs.is_under_way(call.key, runtime=runtime):
             return await self.run_approved(call.approval_id, runtime=runtime)
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
-        (request, plan), switches = await asyncio.gather(_understood(request, runtime), controls.state(runtime=runtime))
+        (request, plan), switches = await together(_understood(request, runtime), controls.state(runtime=runtime))
         try:
             return await self._execute(request, plan, asked=None, switches=switches, runtime=runtime)
         except OperatorError as error:  # recorded as the call's outcome; the turn goes on
@@ -357,7 +358,7 @@ async def _understood(
 
     The error is a value because it is to be recorded first.
     """
-    heard, plan = await asyncio.gather(_heard(request.call, known, runtime), _plan_or_error(request, runtime))
+    heard, plan = await together(_heard(request.call, known, runtime), _plan_or_error(request, runtime))
     if request.by_model and isinstance(plan, Plan):
         try:
             plan = await weighed(plan, request.arguments, heard, runtime)

@@ -6,13 +6,13 @@ Loading never fails a turn: a part that cannot be loaded is logged and left empt
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 import structlog
 
+from agent.concurrency import together
 from agent.errors import AgentError
 from agent.learning.memory import agent_memory
 from agent.learning.schema_linking import LinkedSchema, link_schema
@@ -65,7 +65,7 @@ class LearningMiddleware:
         `also` names tables that were used earlier in the conversation.
         """
         runtime = runtime or await current_runtime()
-        linked, context = await asyncio.gather(_schema(question, also, runtime), _memories(question, runtime))
+        linked, context = await together(_schema(question, also, runtime), _memories(question, runtime))
         return Knowledge(
             schema=linked.text if linked else "",
             tables=linked.tables if linked else (),
