@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from agent.approval.human_approval import human_approval_queue
+from agent.errors import ActionRefused
 from agent.execution import safe_executor as executing
 from agent.execution import send_email
 from agent.execution.origins.heard import Heard
@@ -62,6 +63,25 @@ async def left_by_policy(monkeypatch: pytest.MonkeyPatch, action: str, arguments
             await safe_executor.execute(action, arguments, wait=False)
     (row,) = await human_approval_queue.history()
     assert (row.status, row.decided_via) == ("approved", "policy")
+
+
+@pytest.mark.parametrize(
+    ("refuse", "sql"), [("rows:many", "UPDATE items SET n = 3"), ("lock:Acc*", "ALTER TABLE items ADD more int")]
+)
+async def test_what_only_a_trial_shows_and_the_operator_refuses_is_not_asked_about(
+    shop: Runtime, refuse: str, sql: str
+) -> None:
+    with admin(shop) as conn:
+        conn.execute("insert into public.items values (2, 1); alter table public.items owner to agent_actor")
+    with use_runtime(with_settings(shop, refuse=refuse, many_rows=1)):
+        result = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False)
+        assert (result["status"], await human_approval_queue.history()) == ("refused", [])
+        assert "AGENT_REFUSE" in result["error"]
+        # An edit to what is refused leaves the request as it was.
+        asked = await safe_executor.execute("execute_sql", {"sql": "INSERT INTO items VALUES (3, 1)"}, wait=False)
+        with pytest.raises(ActionRefused, match="AGENT_REFUSE"):
+            await safe_executor.decide(asked["approval_id"], "edit", arguments={"sql": sql})
+        assert (await human_approval_queue.get(asked["approval_id"])).status == "pending"
 
 
 @pytest.mark.parametrize("refuse", ["", "trigger:*"])

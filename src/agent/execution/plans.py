@@ -26,7 +26,7 @@ from agent.execution.sessions import failure
 from agent.execution.statements.sql_parsing import MOST_CHARACTERS, Statement, parse
 from agent.execution.statements.sql_policy import POLICY_VERSION
 from agent.execution.writes.preview import preview
-from agent.execution.writes.risk import risk_as_tried, under_settings
+from agent.execution.writes.risk import is_refused, risk_as_tried, under_settings
 from agent.runtime import Runtime
 from agent.storable import storable_json
 from agent.types import Assessment, CallKey, RiskLevel
@@ -96,13 +96,20 @@ async def weighed(plan: Plan, arguments: Mapping[str, Any], heard: Heard, runtim
 
 
 async def shown_to_approver(plan: Plan, runtime: Runtime) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
-    """What the approver is shown, the risk that it has then, and the codes of what raised it."""
+    """What the approver is shown, the risk that it has then, and the codes of what raised it.
+
+    Raises `ActionRefused` where the operator refuses what only the trial has shown.
+    """
     if plan.proposal is not None:
         shown = _with_origins(plan.proposal.preview, plan.origins)
         return {**shown, "fingerprint": fingerprint(shown)}, plan.assessment.risk, ()
     assert plan.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
     tried = await preview(plan.statement, plan.assessment, runtime=runtime)
     risk, raised = risk_as_tried(plan.assessment.risk, tried, many_rows=runtime.settings.many_rows)
+    if is_refused(raised, runtime.settings.refuse):
+        raise ActionRefused(
+            f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(raised)}). {tried['sentence']}"
+        )
     shown = _with_origins(tried, plan.origins)
     return {**shown, "fingerprint": fingerprint(shown)}, risk, raised
 
