@@ -10,6 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from agent.approval.human_approval import human_approval_queue
+from agent.approval.masking import MASK
 from agent.approval.people import people
 from agent.approval.permissions import Permission, permissions
 from agent.errors import DecisionRefused, InvalidInput, NotFound
@@ -356,10 +357,18 @@ async def test_of_another_tool_only_the_freed_arguments_may_differ(demo_runtime:
         await safe_executor.decide(asked["approval_id"], "approve", always=Always(seconds=60, free=("client",)))
     await safe_executor.decide(asked["approval_id"], "approve", always=Always(seconds=60, free=("client_id",)))
     await safe_executor.run_approved(asked["approval_id"])
+    (permission,) = await permissions.list_permissions()
+    assert permission.sentence == "update_client_status with status = 'paused', any client_id"
     assert (await set_status(client_id=2, status="paused"))["status"] == "succeeded"
     assert (await set_status(client_id=2, status="active"))["status"] == "waiting"
     sql = {"sql": "UPDATE clients SET status = 'paused' WHERE id = 3"}
     assert (await safe_executor.execute("execute_sql", sql, wait=False))["status"] == "waiting"
+    await people.add("ann", ["admin"])  # who may not see personal values, and from now on nobody else is known
+    (permission,) = await permissions.list_permissions(runtime=demo_runtime.for_tenant("default", user="ann"))
+    assert (permission.pattern, permission.sentence) == (
+        {},
+        f"update_client_status with status = {MASK}, any client_id",
+    )
 
 
 async def test_a_permission_lasts_only_as_long_as_who_gave_it_may_decide(shop: Runtime) -> None:

@@ -15,7 +15,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.audit_sealing import seal_soon
-from agent.approval.masking import masked_text
+from agent.approval.masking import MASK, masked_text
 from agent.approval.people import people
 from agent.approval.records import Approval
 from agent.db import Connection, load_queries
@@ -90,7 +90,7 @@ class Permissions:
         found = [Permission.from_row(row) for row in rows]
         if (await people.standing(runtime=runtime)).sees_personal:
             return found
-        return [replace(one, pattern={}, sentence=masked_text(one.sentence, None)) for one in found]
+        return [replace(one, pattern={}, sentence=_masked_sentence(one)) for one in found]
 
     async def revoke(self, permission_id: int, *, runtime: Runtime | None = None) -> None:
         """From now on it allows nothing. Raises `NotFound`, or `DecisionRefused` for who decides nothing here."""
@@ -133,6 +133,14 @@ class Permissions:
 
 
 permissions = Permissions()
+
+
+def _masked_sentence(permission: Permission) -> str:
+    """What is allowed, without the values that it is bound to; a statement's are numbers in its sentence already."""
+    if "arguments" not in permission.pattern:
+        return masked_text(permission.sentence, None)
+    fixed = [f"{name} = {MASK}" for name in permission.pattern["arguments"]]
+    return f"{permission.tool} with {', '.join([*fixed, *(f'any {name}' for name in permission.pattern['free'])])}"
 
 
 async def keep(grant: Grant, approval: Approval, *, by: str, conn: Connection, runtime: Runtime) -> Permission:
