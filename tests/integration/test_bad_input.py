@@ -338,7 +338,7 @@ async def test_a_planted_instruction_that_the_model_obeys_still_waits_for_a_huma
         (tool_calls(("", {})), ""),
         (tool_calls(("execute_sql; drop", {"sql": 1})), "drop"),
         (tool_calls(("execute_sql", {"sql": "select 1", "more": "x"})), "more"),
-        (tool_calls(("execute_sql", {"sql": "x" * 1_000_000})), ""),
+        (tool_calls(("execute_sql", {"sql": "x" * 120_000})), ""),
         (tool_calls(("query_data", {"table": "accounts", "limit": 10**30})), "limit"),
         (tool_calls(("query_data", {"table": "accounts\" ; drop table accounts", "limit": 1})), "no table"),
         (tool_calls(("search_memory", {"query": "", "limit": -1})), ""),

@@ -78,6 +78,9 @@ def executing(approval: int) -> asyncio.Task[ToolResult]:
     return asyncio.create_task(safe_executor.run_approved(approval))
 
 
+_END_SESSIONS = """
+select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and usename like 'agent_%'
+"""
 _WAITING = """
 select pid from pg_stat_activity
  where datname = current_database() and usename = 'agent_actor' and wait_event_type = 'Lock'
@@ -182,7 +185,7 @@ async def test_a_serialization_failure_is_tried_again(bank: Runtime) -> None:
         name = other.info.dbname
         setting = "default_transaction_isolation = 'repeatable read'"
         other.execute(f'alter role agent_actor in database "{name}" set {setting}'.encode())
-        await bank.app.close()  # sessions that have the setting
+        other.execute(_END_SESSIONS)  # the next ones have the setting
         other.execute("begin")
         other.execute("update accounts set name = 'renamed' where id = 1")
         task = executing(approval)

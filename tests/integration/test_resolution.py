@@ -337,6 +337,13 @@ async def test_a_write_with_a_range_of_a_users_order_is_not_low(changing: Runtim
     assert (await assessed("UPDATE t SET code = '[a,b]'::words::text WHERE id = 1")).risk != "LOW"
 
 
+def end_sessions(conn: psycopg.Connection) -> None:
+    """The next ones have the settings that logins were given meanwhile."""
+    conn.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and usename like 'agent_%'"
+    )
+
+
 @pytest.mark.parametrize("rights", ["", "security definer"])
 async def test_an_event_trigger_does_not_run_with_an_assessment(changing: Runtime, rights: str) -> None:
     sql = "SELECT count(*) FROM t"
@@ -349,7 +356,7 @@ async def test_an_event_trigger_does_not_run_with_an_assessment(changing: Runtim
         database = conn.info.dbname
         assert (await assessed(sql)).verdict == "run"  # `agent setup` has switched them off
         conn.execute(f"alter role agent_assessor in database {database} set event_triggers = on")
-        await changing.app.close()  # new sessions
+        end_sessions(conn)
         found = await assessed(sql)
         assert (found.verdict, found.reasons) == ("ask", ("unresolved:event-trigger",))
         assert "event trigger" in found.sentence
@@ -522,7 +529,7 @@ async def test_supabases_own_event_triggers_leave_statements_to_be_resolved(chan
             " create event trigger pgrst on ddl_command_end execute function extensions.pgrst_ddl_watch();"
             f" alter role agent_assessor in database {conn.info.dbname} set event_triggers = on"
         )
-        await changing.app.close()  # new sessions
+        end_sessions(conn)
         assert (await assessed(sql)).verdict == "run"
         conn.execute("alter function extensions.pgrst_ddl_watch() owner to agent_actor")  # anybody's
         assert (await assessed(sql)).reasons == ("unresolved:event-trigger",)
