@@ -1,4 +1,5 @@
-"""Statements generated from the server's own catalogs: every function, aggregate and operator of pg_catalog, called with samples.
+"""Statements generated from the server's own catalogs: every function, aggregate and operator of pg_catalog, called with samples,
+and every relation there and in the information_schema, read whole.
 
 Most functions that can do harm are among them, by whatever name: nothing here knows which.
 """
@@ -32,6 +33,10 @@ _OPERATORS = """
 select o.oprname, nullif(o.oprleft, 0)::regtype::text as left_type, o.oprright::regtype::text as right_type
   from pg_operator o where o.oid < 16384 order by o.oid
 """
+_RELATIONS = """
+select relnamespace::regnamespace::text || '.' || relname from pg_class
+ where relnamespace in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) and relkind in ('r', 'v') order by 1
+"""
 # What no SQL can pass.
 _INTERNAL = frozenset(
     {"internal", "cstring", "trigger", "event_trigger", "fdw_handler", "table_am_handler", "index_am_handler"}
@@ -39,9 +44,9 @@ _INTERNAL = frozenset(
 
 
 def statements(conn: psycopg.Connection[Any]) -> list[str]:
-    """A statement for each function and operator of pg_catalog."""
+    """A statement for each function, operator and relation of the system."""
     found = [_call(*row) for row in conn.execute(_FUNCTIONS)] + [_operation(*row) for row in conn.execute(_OPERATORS)]
-    return [sql for sql in found if sql]
+    return [sql for sql in found if sql] + [f"SELECT * FROM {name}" for (name,) in conn.execute(_RELATIONS)]
 
 
 def _call(name: str, kind: str, rows: bool, types: list[str], aggregate: str) -> str:

@@ -176,6 +176,8 @@ SELECT nextval('ticket')
 SELECT setval('ticket', 100)
 SELECT currval('ticket')
 SELECT lastval()
+SELECT last_value FROM pg_sequences
+SELECT sequencename FROM pg_sequences
 SELECT pg_advisory_lock(1)
 SELECT pg_try_advisory_lock(1)
 SELECT pg_advisory_xact_lock(1)
@@ -586,6 +588,7 @@ SELECT pg_size_pretty(pg_total_relation_size('orders'))
 SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'
 SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'orders'
 SELECT relname, reltuples FROM pg_class WHERE relkind = 'r' LIMIT 5
+SELECT seqrelid::regclass, seqincrement FROM pg_sequence ORDER BY 1
 SELECT relname, n_live_tup FROM pg_stat_user_tables
 SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'orders'
 SELECT obj_description('orders'::regclass), col_description('orders'::regclass, 1)

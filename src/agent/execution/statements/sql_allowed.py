@@ -150,11 +150,12 @@ OTHER_SYSTEM_TYPES = _words("""
 
 EXTENSION_TYPES = _words("vector halfvec sparsevec citext hstore ltree")
 
-# System relations that describe the database and tell nothing about other sessions, statements or secrets.
+# System relations that describe the database and tell nothing about other sessions, statements or secrets. The view
+# pg_sequences is not one: reading it takes a writer's lock on every sequence.
 CATALOGS = _words("""
   pg_am pg_attrdef pg_attribute pg_class pg_collation pg_constraint pg_database pg_depend pg_description pg_enum
   pg_extension pg_index pg_indexes pg_inherits pg_language pg_matviews pg_namespace pg_opclass pg_operator
-  pg_partitioned_table pg_policies pg_policy pg_proc pg_range pg_rewrite pg_sequence pg_sequences pg_tables pg_trigger
+  pg_partitioned_table pg_policies pg_policy pg_proc pg_range pg_rewrite pg_sequence pg_tables pg_trigger
   pg_type pg_views pg_stat_user_tables pg_stat_user_indexes pg_stat_all_tables pg_stat_all_indexes pg_statio_user_tables
   pg_timezone_names pg_ts_config pg_statistic_ext pg_stat_database pg_available_extensions
 """)
