@@ -324,12 +324,13 @@ async def _probe(text: str, conn: Connection, runs_as: ServerFacts, *, returns: 
     settings = {"search_path": path_setting(runs_as.search_path), "statement_ms": "2000"}
     asked = {"schemas": list(runs_as.search_path), "login": runs_as.login}
     try:
-        async with conn.pipeline():
+        async with conn.pipeline():  # one round trip
             await conn.execute("BEGIN READ WRITE", prepare=False)
             await conn.execute(_QUERIES["probe_settings"], settings)
-        # The text is not quoted: the extended protocol (`binary`) takes one statement, and what is in the body is counted.
-        await conn.execute(function.encode(), prepare=False, binary=True)
-        row = await (await conn.execute(_QUERIES["probe"], asked, prepare=False)).fetchone()
+            # The text is not quoted: the extended protocol takes one statement, and what is in the body is counted.
+            await conn.execute(function.encode(), prepare=False, binary=True)
+            found = await conn.execute(_QUERIES["probe"], asked, prepare=False)
+        row = await found.fetchone()
     except psycopg.errors.FeatureNotSupported:
         return None, "not-supported"
     finally:
