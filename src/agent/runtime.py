@@ -192,9 +192,13 @@ async def current_runtime() -> Runtime:
         return chosen
     loop = asyncio.get_running_loop()
     task = _opened.get(loop)
-    if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+    if task is None or (task.done() and not _is_open(task)):
         task = _opened[loop] = loop.create_task(open_runtime())
     return await asyncio.shield(task)
+
+
+def _is_open(opened: asyncio.Task[Runtime]) -> bool:
+    return not opened.cancelled() and opened.exception() is None and _CLOSER in opened.result().made
 
 
 @contextmanager

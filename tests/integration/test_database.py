@@ -15,7 +15,7 @@ from agent.db.database import Database
 from agent.db.logins import redacted
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.execution.controls import controls
-from agent.runtime import Runtime, open_runtime
+from agent.runtime import Runtime, current_runtime, open_runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster
 from agent.testing.running import running
@@ -103,6 +103,19 @@ async def test_what_goes_on_after_the_end_opens_nothing(settings: Settings) -> N
             conn.commit()
             await asyncio.sleep(0.05)
     assert left == (0,)
+
+
+async def test_a_current_runtime_that_was_closed_is_opened_anew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("DATABASE_URL", settings.database_url), ("AGENT_SECRET", settings.secret)):
+        monkeypatch.setenv(name, value.get_secret_value())
+    monkeypatch.setenv("AGENT_HOME", str(settings.home))
+    first = await current_runtime()
+    assert await current_runtime() is first
+    await first.close()
+    assert (await controls.state()).stopped is False
+    await (await current_runtime()).close()
 
 
 # Ends without closing the runtime, while a pool is being filled.
