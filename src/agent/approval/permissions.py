@@ -135,12 +135,16 @@ class Permissions:
 permissions = Permissions()
 
 
+def sentence_of_call(tool: str, pattern: Mapping[str, Any], *, masked: bool = False) -> str:
+    """A permission for calls of a tool in words; `masked`: without the values that it is bound to."""
+    fixed = [f"{name} = {MASK if masked else repr(value)}" for name, value in pattern["arguments"].items()]
+    return f"{tool} with {', '.join([*fixed, *(f'any {name}' for name in pattern['free'])])}"
+
+
 def _masked_sentence(permission: Permission) -> str:
-    """What is allowed, without the values that it is bound to; a statement's are numbers in its sentence already."""
-    if "arguments" not in permission.pattern:
-        return masked_text(permission.sentence, None)
-    fixed = [f"{name} = {MASK}" for name in permission.pattern["arguments"]]
-    return f"{permission.tool} with {', '.join([*fixed, *(f'any {name}' for name in permission.pattern['free'])])}"
+    if "arguments" in permission.pattern:
+        return sentence_of_call(permission.tool, permission.pattern, masked=True)
+    return masked_text(permission.sentence, None)  # a statement's values are numbers in it already
 
 
 async def keep(grant: Grant, approval: Approval, *, by: str, conn: Connection, runtime: Runtime) -> Permission:

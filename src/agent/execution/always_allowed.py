@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.approval.permissions import Grant, Permission, check_life, permissions
+from agent.approval.permissions import Grant, Permission, check_life, permissions, sentence_of_call
 from agent.approval.records import Approval
 from agent.db import load_queries
 from agent.errors import DecisionRefused, InvalidInput
@@ -59,7 +59,7 @@ async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> 
         sentence = str(pattern["statement"])
     else:
         pattern = pattern_of_arguments(approval.arguments, policy=policy, always=always)
-        sentence = _call(approval.action, pattern)
+        sentence = sentence_of_call(approval.action, pattern)
     pattern["reasons"] = sorted(approval.reasons)
     if shown.get("sql"):  # of any tool that makes a statement
         pattern["code"] = await code_reached(parse(shown["sql"], most_characters=None), runtime=runtime)
@@ -105,8 +105,3 @@ async def _objects(statement: Statement, runtime: Runtime) -> list[str]:
     async with runtime.app.connection("agent_actor") as conn:
         rows = await (await conn.execute(_QUERIES["stands_for"], values)).fetchall()
     return [row["relation"] for row in rows]
-
-
-def _call(action: str, pattern: Mapping[str, Any]) -> str:
-    fixed = [f"{name} = {value!r}" for name, value in pattern["arguments"].items()]
-    return f"{action} with {', '.join([*fixed, *(f'any {name}' for name in pattern['free'])])}"

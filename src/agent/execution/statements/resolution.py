@@ -327,7 +327,8 @@ async def _probe(text: str, conn: Connection, runs_as: ServerFacts, *, returns: 
         async with conn.pipeline():  # one round trip
             await conn.execute("BEGIN READ WRITE", prepare=False)
             await conn.execute(_QUERIES["probe_settings"], settings)
-            # The text is not quoted: the extended protocol takes one statement, and what is in the body is counted.
+            # The text is not quoted: the extended protocol (of pipelines, and of `binary`) takes one statement, and what is in
+            # the body is counted.
             await conn.execute(function.encode(), prepare=False, binary=True)
             found = await conn.execute(_QUERIES["probe"], asked, prepare=False)
         row = await found.fetchone()
