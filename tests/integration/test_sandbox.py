@@ -312,7 +312,7 @@ async def test_what_ran_in_bubblewrap_does_not_run_without_it_later(monkeypatch:
 OUT = """
 import json, os, socket
 found = []
-for path in ("/etc/passwd", "/root", "/home", "/tmp", "FOLDER/canary", "/var", "/run", "/sys", "/work"):
+for path in ("/etc/passwd", "/root", "/home", "/tmp", "FOLDER/canary", "/var", "/run", "/sys", "/srv"):
     try:
         os.stat(path)
         found.append(path)
