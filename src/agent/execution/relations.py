@@ -10,6 +10,7 @@ from typing import Any
 from psycopg import sql
 
 from agent.db import load_queries
+from agent.db.paths import rows_as_application
 from agent.errors import InvalidArguments
 from agent.runtime import Runtime
 
@@ -64,9 +65,8 @@ async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
     check_text(name, "table")
     async with runtime.app.connection("agent_reader") as conn:
         for schema, table in _readings(name):
-            rows = await (
-                await conn.execute(_QUERIES["relation_columns"], {"schema": schema, "name": table})
-            ).fetchall()
+            named = {"schema": schema, "name": table}
+            rows = await rows_as_application(conn, _QUERIES["relation_columns"], named)
             if rows:
                 return _relation(rows[0])
         names = await (await conn.execute(_QUERIES["relation_names"])).fetchall()

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from agent.db import Connection, load_queries
+from agent.db.paths import application_path, rows_as_application
 from agent.execution.json_values import from_json
 from agent.execution.writes.acting import Change, Effect, short_cells
 
@@ -90,9 +91,10 @@ async def seen(watched: Watch) -> dict[str, Seen]:
 async def _seen(watched: Watch, table: dict[str, Any], place: int) -> Seen:
     old, all_old = await _fetch(watched.conn, _cursor(place))
     still = sql.SQL(
-        "SELECT t.ctid::pg_catalog.text AS place FROM ONLY {} AS t WHERE t.ctid = ANY (%s::pg_catalog.tid[])"
+        "SELECT t.ctid::pg_catalog.text AS place FROM ONLY {} AS t WHERE t.ctid = ANY (%(places)s::pg_catalog.tid[])"
     )
-    rows = await (await watched.conn.execute(still.format(_name(table)), [[place for place, _ in old]])).fetchall()
+    places = {"places": [place for place, _ in old]}
+    rows = await rows_as_application(watched.conn, still.format(_name(table)), places)
     locked = {row["place"] for row in rows}  # and not changed
     await watched.conn.execute(
         sql.SQL(
@@ -113,7 +115,9 @@ async def _fetch(conn: Connection, cursor: sql.Identifier) -> tuple[list[tuple[s
     left = _MOST_BYTES
     while len(rows) < _MOST_ROWS and left > 0:
         fetch = sql.SQL("FETCH FORWARD {} FROM {}").format(sql.Literal(_BATCH), cursor)
-        batch = await (await conn.execute(fetch)).fetchall()
+        async with conn.pipeline(), application_path(conn):  # a row's policies and types may be the application's code
+            fetched = await conn.execute(fetch)
+        batch = await fetched.fetchall()
         left -= sum(len(row["cells"] or "") for row in batch)
         rows += [(row["place"], from_json(row["cells"] or "{}", as_written=True)) for row in batch]
         if len(batch) < _BATCH:
