@@ -40,6 +40,14 @@ _NO_EVENT_TRIGGERS = """do $$ begin if current_setting('event_triggers', true) i
   alter role agent_assessor set event_triggers = off; end if;
 exception when insufficient_privilege then null; end $$"""
 
+# Where only some roles may use pgvector's schema (on Supabase), whoever works with this login by hand needs the right too.
+_USE_VECTOR = """do $$ declare place name; begin
+  select n.nspname into place from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector';
+  if not has_schema_privilege('agent_app', place, 'usage') then
+    execute format('grant usage on schema %I to agent_app', place);
+  end if;
+exception when insufficient_privilege then null; end $$"""
+
 _RIGHTS: tuple[LiteralString, ...] = (
     "grant usage on schema {} to agent_assessor, agent_reader, agent_actor",
     "grant select on all tables in schema {} to agent_reader",
@@ -118,6 +126,7 @@ def setup_statements(
         *(statement for login in LOGINS for statement in _login_statements(login, secret)),
         # For people who use this login by hand; a session of ours sets its own.
         sql.SQL("alter role agent_app set search_path = pg_catalog, agents, agents_checkpoints, pg_temp").format(),
+        sql.SQL(_USE_VECTOR).format(),
         sql.SQL(_NO_EVENT_TRIGGERS).format(),
         sql.SQL("alter role agent_reader bypassrls" if bypass_rls else _NO_BYPASS).format(),
         *(statement for schema in schemas for statement in _rights(schema)),

@@ -15,6 +15,7 @@ from psycopg import Connection as SyncConnection
 from psycopg import sql
 
 from agent.db import locks
+from agent.db.by_hand import check_schemas, is_there
 from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.db.paths import LOOK_UP_IN, OURS, open_as_administrator
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
@@ -26,7 +27,7 @@ ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS state
 ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS name text;
 """
 # As the older migrations write them.
-_VECTOR_TYPE = re.compile(r'\b(?:vector|sparsevec)\b')  # whatever the server's language
+_VECTOR_TYPE = re.compile(r"\b(?:vector|sparsevec)\b")  # whatever the server's language
 _VECTOR_SCHEMA = (
     "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"
 )
@@ -75,7 +76,8 @@ def pending_migrations(conn: SyncConnection) -> list[Migration]:
                 f"Migration {migration.version} of this database is not the one that this version of the agent carries: "
                 "an unreleased version made the database. Use that version, or a new database (AGENT_HOME, DATABASE_URL)."
             )
-    return [migration for migration in all_migrations() if migration.version not in applied]
+    missing = [migration for migration in all_migrations() if migration.version not in applied]
+    return [migration for migration in missing if not is_there(conn, migration.version, migration.text)]
 
 
 def _bare(text: str) -> str:
@@ -97,10 +99,11 @@ def migrate(admin: str) -> list[str]:
         _check_server(conn)
         conn.execute("select pg_advisory_lock(%s)", [locks.MIGRATION])
         try:
+            check_schemas(conn)
             pending = pending_migrations(conn)
-            if pending:
-                conn.execute("set client_min_messages = warning")
-                conn.execute(_LEDGER)
+            conn.execute("set client_min_messages = warning")
+            conn.execute(_LEDGER)
+            _record_what_is_there(conn, pending)
         except psycopg.errors.InsufficientPrivilege as error:
             raise _more_rights("The list of migrations", error) from error
         for migration in pending:
@@ -153,6 +156,16 @@ def _run(conn: SyncConnection, statement: bytes) -> None:
             raise
         conn.execute(LOOK_UP_IN, [f"pg_catalog, {sql.Identifier(row[0]).as_string()}, pg_temp"])
         conn.execute(statement)
+
+
+def _record_what_is_there(conn: SyncConnection, pending: list[Migration]) -> None:
+    """Record migrations that were run by hand, with psql."""
+    rows = conn.execute("select version from supabase_migrations.schema_migrations")
+    known = {row[0] for row in rows} | {migration.version for migration in pending}
+    for migration in all_migrations():
+        if migration.version not in known:
+            with conn.transaction():
+                _record(conn, migration)
 
 
 def _record(conn: SyncConnection, migration: Migration) -> None:

@@ -13,7 +13,7 @@ from agent.db import locks
 from agent.db.administrator import administrator
 from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.db.logins import PLATFORM_SCHEMAS, redacted, setup_statements
-from agent.db.paths import open_as_administrator
+from agent.db.paths import OURS, open_as_administrator
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.settings import Settings
 from agent.types import LOGINS, ActorRights
@@ -36,7 +36,9 @@ def application_schemas(conn: psycopg.Connection, chosen: Sequence[str] = ()) ->
 def setup_script(secret: str, schemas: Sequence[str], *, bypass_rls: bool, actor_rights: ActorRights = "data") -> str:
     """The set-up as a SQL script for a database administrator; it holds SCRAM verifiers, no passwords."""
     statements = setup_statements(secret, schemas, bypass_rls=bypass_rls, actor_rights=actor_rights)
-    return "\n".join(f"{statement.as_string()};" for statement in statements)
+    # As our own sessions do it: what a name in the script means is nobody else's to decide.
+    lines = [f"set search_path = {OURS}", *(statement.as_string() for statement in statements), "reset search_path"]
+    return "\n".join(f"{line};" for line in lines)
 
 
 def setup_logins(
@@ -110,16 +112,22 @@ def give_rights(settings: Settings, admin: str, secret: str) -> list[str]:
 def script_for(settings: Settings) -> str:
     """What a database administrator must run on each of the databases, without connecting as one.
 
-    Names the schema public where AGENT_APP_SCHEMAS names none. Raises `ConfigurationError` without AGENT_SECRET.
+    Names the schema public where AGENT_APP_SCHEMAS names none. Beside the embedded database the secret is that one's, made
+    where there is none. Raises `ConfigurationError` without AGENT_SECRET otherwise.
     """
-    if settings.secret is None:
+    secret = settings.secret.get_secret_value() if settings.secret else None
+    if settings.embedded and secret is None:
+        from agent.db import embedded
+
+        secret = embedded.read_or_make_secret(settings.home)
+    if secret is None:
         raise ConfigurationError(
             "The logins' passwords are derived from AGENT_SECRET, and it is not set. Set it in the environment or .env and keep "
             f"it; here is a fresh one: {secrets.token_urlsafe(32)}"
         )
     schemas = settings.chosen_schemas or ("public",)
     return setup_script(
-        settings.secret.get_secret_value(),
+        secret,
         schemas,
         bypass_rls=settings.reader_bypass_rls,
         actor_rights=settings.actor_rights,
