@@ -39,7 +39,7 @@ async def assess_statement(statement: Statement, *, runtime: Runtime, layers: La
                     return assessment
                 raise
     except psycopg.Error as error:
-        raise failure(error, runtime.settings.statement_timeout) from error
+        raise failure(error, runtime.settings, sql=statement.sql) from error
 
 
 async def code_reached(statement: Statement, *, runtime: Runtime) -> str:
@@ -48,7 +48,7 @@ async def code_reached(statement: Statement, *, runtime: Runtime) -> str:
         async with runtime.app.connection("agent_assessor") as conn:
             resolution = await resolve(statement, conn, database=runtime.app, probe=may_be_shown(statement))
     except psycopg.Error as error:
-        raise failure(error, runtime.settings.statement_timeout) from error
+        raise failure(error, runtime.settings, sql=statement.sql) from error
     return digest(
         sorted(
             [what, number, code.digest]

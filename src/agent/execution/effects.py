@@ -25,7 +25,7 @@ from psycopg.types.json import Jsonb
 from agent.approval.audit_sealing import seal_soon
 from agent.approval.human_approval import Approval
 from agent.db import Connection, load_queries
-from agent.db.failures import statement_failure
+from agent.db.failures import in_a_log, statement_failure
 from agent.errors import (
     ActionRefused,
     AgentError,
@@ -243,7 +243,7 @@ async def _transaction_outcome(number: Mapping[str, Any], *, runtime: Runtime) -
             operator = statement_failure(error)
             if operator is not None:
                 raise operator from error
-            _log.warning("transaction_unknown", error=str(error))
+            _log.warning("transaction_unknown", error=in_a_log(error))
             return None
     return found["outcome"] if found else None
 
@@ -284,13 +284,13 @@ async def _unheld(claim: _Claim, effect: Unheld) -> None:
 
 async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> None:
     attempt = _shared if shared else _apart
-    seconds = claim.runtime.settings.statement_timeout
+    settings = claim.runtime.settings
     failed: AgentError | None = None
     for _ in range(_RETRIES):
         try:
             return await attempt(claim, statement)
         except _TRANSIENT as error:
-            failed = failure(error, seconds)
+            failed = failure(error, settings, sql=statement.sql)
         except psycopg.Error as error:
             # Code of the application can raise the very same error: only the row itself says that somebody was first.
             second = shared and _is_second_execution(error)
@@ -299,7 +299,7 @@ async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> 
             operator = statement_failure(error)
             if operator is not None:
                 raise operator from error
-            failed = failure(error, seconds)
+            failed = failure(error, settings, sql=statement.sql)
             break
         except StatementFailed as error:
             failed = error

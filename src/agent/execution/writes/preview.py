@@ -121,7 +121,7 @@ async def preview(statement: Statement, assessment: Assessment, *, runtime: Runt
         told = await what_is_missing(statement, error, runtime=runtime)
         return _preview(statement, assessment, missing=[told])
     except psycopg.Error as error:
-        raise failure(error, runtime.settings.statement_timeout) from error
+        raise failure(error, runtime.settings, sql=statement.sql) from error
     missing = _missing(statement, found)
     if any(reason.startswith(_CODE_OF_TABLES) for reason in assessment.reasons):
         missing.append(_TABLES_CODE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from agent.db import load_queries
+from agent.execution.server_words import told
 from agent.execution.statements.sql_parsing import Statement
 from agent.runtime import Runtime
 
@@ -16,7 +17,7 @@ async def what_is_missing(
     statement: Statement, error: psycopg.errors.InsufficientPrivilege, *, runtime: Runtime
 ) -> str:
     """Sentences for the one who decides: why the statement would fail as things are, and what to run."""
-    reason = error.diag.message_primary or "a right is missing"
+    reason = told(error, sql=statement.sql, deny=runtime.settings.deny)
     return f"It would fail as things are: {reason}. {await _remedy(statement, reason, runtime)}".strip()
 
 

@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from agent.approval.human_approval import Approval
 from agent.db import Connection, load_queries
-from agent.db.failures import statement_failure
+from agent.db.failures import in_a_log, statement_failure
 from agent.errors import ActionRefused, OutcomeUnknown, StatementFailed
 from agent.execution.proposals import Happened, Unheld
 from agent.execution.sessions import failure
@@ -89,8 +89,10 @@ async def _carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolR
         except psycopg.Error as error:
             if statement_failure(error) is None:
                 left = left_behind(before["indexes"], (await _state(conn, statement))["indexes"])
-                raise StatementFailed(f"{failure(error, runtime.settings.statement_timeout)} {left}".strip()) from error
-            _log.warning("connection_lost", approval_id=approval.id, error=str(error))
+                raise StatementFailed(
+                    f"{failure(error, runtime.settings, sql=statement.sql)} {left}".strip()
+                ) from error
+            _log.warning("connection_lost", approval_id=approval.id, error=in_a_log(error))
         else:
             return _done(approval, statement)
     return await _after_loss(approval, statement, key, runtime)
