@@ -108,7 +108,16 @@ def in_a_log(error: BaseException) -> str:
         return str(error)
     own = error.diag.statement_position and not error.diag.context
     words = error.diag.message_primary if own else None
-    return f"{type(error).__name__} ({error.sqlstate}){f': {words}' if words else ''}"
+    return f"{type(error).__name__} ({known_state(error) or 'unknown'}){f': {words}' if words else ''}"
+
+
+def known_state(error: psycopg.Error) -> str:
+    """The SQLSTATE where it is one of Postgres's own, else '': code of the application can put five characters of a row there."""
+    try:
+        psycopg.errors.lookup(error.sqlstate or "")
+    except KeyError:
+        return ""
+    return error.sqlstate or ""
 
 
 def without_words(error: BaseException) -> None:

@@ -10,6 +10,7 @@ from agent.approval.records import digest
 from agent.db import Connection
 from agent.execution.sessions import failure
 from agent.execution.statements import trusted_functions
+from agent.execution.statements.code_behind import note_reads
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import FIRST_USER_OBJECT, Resolution, resolve
 from agent.execution.statements.sql_parsing import Statement, name_of
@@ -65,6 +66,8 @@ async def _assess(
     operators = {name_of(part.name).name for kind, part in statement.parts if kind == "A_Expr"}
     alone = one_row(statement) is not None and operators <= _ALONE
     resolution = await resolve(statement, conn, database=runtime.app, probe=probe, sorts=not alone)
+    if settings.deny:
+        await note_reads(resolution, conn, database=runtime.app)
     assessment = judge(
         statement,
         resolution,

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
+from agent.db.failures import known_state
+
 # Files of the server whose first line of a message names objects, and quotes no value.
 _NAMES_ONLY = frozenset({
     "execMain.c", "nbtinsert.c", "execIndexing.c", "ri_triggers.c", "execPartition.c", "nodeModifyTable.c", "aclchk.c", "execReplication.c",
@@ -98,8 +100,8 @@ def told(error: Any, *, sql: str = "", deny: str = "") -> str:
     Sentences, without a full stop at the end.
     """
     hides = _Hidden(sql, deny)
-    state, diag = error.sqlstate or "", error.diag
-    if not state:  # of the driver or the connection: no rows were there
+    state, diag = known_state(error), error.diag
+    if not error.sqlstate:  # of the driver or the connection: no rows were there
         return type(error).__name__ if diag.message_primary else str(error).strip().rstrip(".") or type(error).__name__
     passed = [text.rstrip(".") for text in _passed(diag, sql) if not hides(text)]
     if passed and passed[0] == (diag.message_primary or "").rstrip("."):
@@ -141,7 +143,7 @@ def _meaning(state: str, diag: Any) -> str:
     match = _TYPE.match(diag.message_primary or "") if state in _TYPED else None
     if match and diag.source_file in _FILES_OF_TYPES:
         meaning += f" (the type is {match['type']})"
-    return f"{meaning} (SQLSTATE {state})"
+    return f"{meaning} (SQLSTATE {state})" if state else meaning
 
 
 def _remedy(state: str) -> Iterator[str]:

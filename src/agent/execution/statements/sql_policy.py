@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from agent.execution.statements import sql_allowed as allowed
-from agent.execution.statements.deny import denied_relations, shown
+from agent.execution.statements.code_behind import denied_by_code
+from agent.execution.statements.deny import columns_read, denied_relations, shown
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import Resolution
-from agent.execution.statements.resolved_policy import columns_denied, objects_of, resolved_problems, resolved_refusals
+from agent.execution.statements.resolved_policy import objects_of, resolved_problems, resolved_refusals
 from agent.execution.statements.sql_kinds import WRITES, Danger, describe, lock_of, refuses_transaction, risk_of
 from agent.execution.statements.sql_parsing import Message, Name, Statement, explained, name_of
 from agent.execution.statements.triggers import fired_by
@@ -22,6 +23,7 @@ from agent.types import Assessment
 
 POLICY_VERSION = "4"
 
+_READS = {"SelectStmt", "ExplainStmt", "VariableShowStmt"}
 _DATA_WRITES = {"InsertStmt": "insert", "UpdateStmt": "update", "DeleteStmt": "delete", "MergeStmt": "merge"}
 
 _WRITE_NODES = frozenset({
@@ -40,7 +42,7 @@ def judge(
     layers: Layers = ALL,
 ) -> Assessment:
     """What is to be done with a statement, and why. `trusted` are registered functions with their hashes."""
-    refusals = [*_denials(statement, resolution, deny)]
+    refusals = [*_denials(statement, resolution, deny, trusted or {})]
     if layers.parse:
         refusals += _refusals(statement)
     if layers.resolution:
@@ -159,13 +161,17 @@ def _schemas_of_objects(message: Message, kind: str) -> list[str]:
     return words
 
 
-def _denials(statement: Statement, resolution: Resolution, deny: str) -> Iterator[tuple[str, str]]:
+def _denials(
+    statement: Statement, resolution: Resolution, deny: str, trusted: Mapping[int, str]
+) -> Iterator[tuple[str, str]]:
     patterns = DenyList.parse(deny)
     if not patterns.patterns:
         return
     denied = denied_relations(patterns, resolution)
-    for one in (*shown(statement, denied), *columns_denied(resolution, denied)):
+    read = resolution.body.columns if resolution.body is not None else ()
+    for one in (*shown(statement, denied), *columns_read(read, resolution.relations, denied)):
         yield f"denied:{one.name}", one.sentence
+    yield from denied_by_code(resolution, patterns, trusted, reads=statement.kind in _READS)
     for name in sorted(statement.names.relations):
         if name.name in allowed.VALUE_CATALOGS:
             yield f"catalog:{name}", f"{name} shows values of columns that AGENT_DENY may deny."
