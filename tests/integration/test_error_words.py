@@ -114,7 +114,9 @@ def own_cluster() -> Iterator[Cluster]:
 async def guarded(own_cluster: Cluster) -> AsyncIterator[Runtime]:
     template = own_cluster.template("error_words", lambda conn: conn.execute(TABLES))
     settings = own_cluster.database(template, deny="acc.ssn, late.hidden", actor_rights="schema", ask_from="HIGH")
-    setup.setup_logins(settings.database_url.get_secret_value(), settings.secret.get_secret_value(), actor_rights="schema")
+    setup.setup_logins(
+        settings.database_url.get_secret_value(), settings.secret.get_secret_value(), actor_rights="schema"
+    )
     async with running(settings) as runtime:
         for name in ("told", "state_told", "gone", "named"):
             await trusted_functions.trust(f"public.{name}()", runtime=runtime)
@@ -128,7 +130,14 @@ async def _run(sql: str) -> ToolResult:
 def _stored(runtime: Runtime) -> str:
     assert runtime.settings.database_url is not None
     with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
-        tables = ("agent_execution_log", "human_approval_queue", "tool_calls", "agent_memory", "audit_unsealed", "audit_log")
+        tables = (
+            "agent_execution_log",
+            "human_approval_queue",
+            "tool_calls",
+            "agent_memory",
+            "audit_unsealed",
+            "audit_log",
+        )
         return "".join(str(conn.execute(f"select t::text from agents.{table} t").fetchall()) for table in tables)
 
 

@@ -33,6 +33,9 @@ _BY_STATE = {
     "22004": "A value is NULL where none may be: give one, or filter NULLs out",
     "22007": "A value cannot be read as a date or time in the way that was asked for: look at the column's format, or leave such rows out",
     "22008": "A date or time is out of range: correct the value, or leave such rows out",
+    "22021": "Bytes are not text in the encoding of the database",
+    "22P05": "A character has no equivalent in the encoding of the database, or none in one that is asked for (JSON's \\u0000 has none at all):"
+    " leave such text out, or write it otherwise",
     "22012": "It divides by zero: divide by nullif(x, 0)",
     "22023": "A function was given a value that it does not know: look at its arguments",
     "2201B": "A regular expression is not valid: correct it",
@@ -45,7 +48,7 @@ _BY_STATE = {
     "23P01": "Another row is in conflict with the values by an exclusion constraint: look for it, or use other values",
     "25P02": "An earlier error has ended the transaction",
     "40001": "Somebody else changed the same rows meanwhile: try again",
-    "40P01": "It and another transaction waited for each other: try again",
+    "40P01": "It and another transaction waited for each other (a deadlock): try again",
     "42501": "A right is missing for it",
     "42601": "A text in it cannot be read in the syntax that it should have",
     "42703": "It names a column that does not exist",

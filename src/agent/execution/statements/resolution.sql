@@ -119,8 +119,10 @@ SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name
                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
          -- a generated column depends on those that it is computed from
          'derived', (SELECT jsonb_agg(DISTINCT jsonb_build_array(g.attname, b.attname)) FROM pg_attribute g
-                       JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = g.attnum
-                                       AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid > 0
+                       JOIN pg_attrdef e ON e.adrelid = c.oid AND e.adnum = g.attnum
+                       JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid NOT IN (0, g.attnum)
+                                       AND ((d.classid, d.objid) = ('pg_attrdef'::regclass, e.oid)
+                                            OR (d.classid, d.objid, d.objsubid) = ('pg_class'::regclass, c.oid, g.attnum))
                        JOIN pg_attribute b ON b.attrelid = c.oid AND b.attnum = d.refobjsubid
                       WHERE g.attrelid = c.oid AND g.attgenerated <> ''),
          'kin', (WITH RECURSIVE up AS (
