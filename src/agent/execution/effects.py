@@ -42,7 +42,7 @@ from agent.execution.proposals import Happened, Unheld, idempotency_key
 from agent.execution.sessions import failure
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Outcome, actor_transaction
-from agent.execution.writes.preview import difference
+from agent.execution.writes.preview import check_code, difference
 from agent.execution.writes.trying import run_watched
 from agent.execution.writes.undo import images_of, keep_values, most_kept
 from agent.runtime import Runtime
@@ -272,6 +272,8 @@ async def _unheld(claim: _Claim, effect: Unheld) -> None:
         result = ToolResult(success=False, status="unknown", error=f"It took longer than {effect.seconds:g} s. {look}")
     except OutcomeUnknown as error:
         result = ToolResult(success=False, status="unknown", error=f"{error} {look}")
+    except RowsChanged as error:
+        result = ToolResult(success=False, status="failed", error=str(error), data={ROWS_CHANGED: True})
     except AgentError as error:
         result = ToolResult(success=False, status="failed", error=str(error))
     error_text = result.pop("error", None)
@@ -384,6 +386,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
     settings = claim.runtime.settings
     version = (await claim.runtime.app.facts("agent_actor")).version
     shown = claim.approval.preview or {}
+    await check_code(shown, statement, runtime=claim.runtime)
     run = await run_watched(
         conn,
         statement,
@@ -397,6 +400,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
     other = difference(shown, run) if shown.get("tried") else ""
     if other:
         raise RowsChanged(f"Not executed: {other}.")
+    await check_code(shown, statement, runtime=claim.runtime)  # it may have been replaced meanwhile
     return run.outcome, await images_of(conn, statement, run.outcome, run.tables, runtime=claim.runtime)
 
 

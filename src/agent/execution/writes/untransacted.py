@@ -25,6 +25,7 @@ from agent.execution.sessions import failure
 from agent.execution.statements.resolution import path_setting
 from agent.execution.statements.sql_kinds import option_names, refuses_transaction
 from agent.execution.statements.sql_parsing import Name, Statement, name_of, parse
+from agent.execution.writes.preview import check_code
 from agent.runtime import Runtime
 from agent.types import ToolResult
 
@@ -81,6 +82,7 @@ def _targets(statement: Statement) -> list[Name]:
 
 async def _carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:
     statement = parse((approval.preview or {})["sql"])
+    await check_code(approval.preview or {}, statement, runtime=runtime)
     async with runtime.app.connection("agent_actor") as conn:
         before = await _note(conn, statement, approval, runtime)
         try:
