@@ -16,7 +16,8 @@ from agent.db.failures import known_state
 
 # Files of the server whose first line of a message names objects, and quotes no value.
 _NAMES_ONLY = frozenset({
-    "execMain.c", "nbtinsert.c", "execIndexing.c", "ri_triggers.c", "execPartition.c", "nodeModifyTable.c", "aclchk.c", "execReplication.c",
+    "execMain.c", "nbtinsert.c", "execIndexing.c", "ri_triggers.c", "execPartition.c", "nodeModifyTable.c", "aclchk.c",
+    "execReplication.c", "tuplesort.c", "tuplesortvariants.c",
 })  # fmt: skip
 # Files that check what a statement wants to do with objects, before there are rows: their details and hints are of names too.
 _OF_DEFINITIONS = frozenset({
@@ -24,7 +25,7 @@ _OF_DEFINITIONS = frozenset({
     "schemacmds.c", "parse_utilcmd.c", "createas.c", "trigger.c", "policy.c", "matview.c", "statscmds.c", "alter.c", "plancat.c",
 })  # fmt: skip
 # Files that put the names of a constraint, table or column beside a message; code of users can put anything there.
-_NAMING = _NAMES_ONLY | _OF_DEFINITIONS | {"execExprInterp.c", "domains.c", "tuplesort.c", "tuplesortvariants.c"}
+_NAMING = _NAMES_ONLY | _OF_DEFINITIONS | {"execExprInterp.c", "domains.c"}
 
 _BY_STATE = {
     "21000": "A subquery, or a row to be changed, was to be one row and is several: name it more closely, or use LIMIT or an aggregate",

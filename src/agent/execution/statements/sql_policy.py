@@ -15,6 +15,7 @@ from agent.execution.statements.deny import columns_read, denied_relations, show
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import Resolution
 from agent.execution.statements.resolved_policy import objects_of, resolved_problems, resolved_refusals
+from agent.execution.statements.sizes import too_large
 from agent.execution.statements.sql_kinds import WRITES, Danger, describe, lock_of, refuses_transaction, risk_of
 from agent.execution.statements.sql_parsing import Message, Name, Statement, explained, name_of
 from agent.execution.statements.triggers import fired_by
@@ -190,6 +191,8 @@ def _problems(statement: Statement, registered: frozenset[Name], *, any_function
             yield "transaction:none"
     yield from _node_problems(body)
     yield from _name_problems(body, registered, any_function=any_function)
+    if not any_function:
+        yield from too_large(body)
 
 
 def _node_problems(statement: Statement) -> Iterator[str]:
@@ -238,8 +241,6 @@ def _function_problems(call: Message, registered: frozenset[Name]) -> Iterator[s
     if name.name == allowed.SETTING_FUNCTION:
         if _constant_text(call) not in allowed.SHOWN_SETTINGS:
             yield f"function:{name}"
-    elif name.name in allowed.SIZED_FUNCTIONS and not _is_small(call, allowed.SIZED_FUNCTIONS[name.name]):
-        yield f"function:{name}:size"
     elif name.schema in {"", "pg_catalog"}:
         if name.name not in allowed.FUNCTIONS | (frozenset() if name.schema else allowed.NAMES_IN_EXTENSIONS):
             yield f"function:{name}"
@@ -251,13 +252,6 @@ def _constant_text(call: Message) -> str:
     if not call.args or not call.args[0].HasField("a_const"):
         return ""
     return str(call.args[0].a_const.sval.sval).lower()
-
-
-def _is_small(call: Message, position: int) -> bool:
-    if len(call.args) <= position or not call.args[position].HasField("a_const"):
-        return False
-    constant = call.args[position].a_const
-    return bool(constant.HasField("ival")) and constant.ival.ival <= allowed.MOST_SIZE
 
 
 _WORDS = {
@@ -306,6 +300,8 @@ def in_words(reason: str) -> str:
     prefix, _, rest = reason.partition(":")
     if reason in _UNRESOLVED:
         return _UNRESOLVED[reason]
+    if rest.endswith(":size"):
+        return f"It may make a value too large for the server's memory ({rest.removesuffix(':size')})."
     if rest.endswith(":changed"):
         return (
             f"The function {rest.removesuffix(':changed').rpartition(':')[2]} was changed after a human registered it."
