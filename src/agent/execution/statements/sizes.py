@@ -262,7 +262,7 @@ class _Sizes:
         if many or product(count, each) > MOST_CHARACTERS:
             self.problems.append(f"function:{name}:size")
             return COLUMN
-        found = Size(size.columns * max(4, count), product(count, each), size.grown, size.tables)
+        found = Size(size.columns * max(4, count), product(count, each), size.grown * max(1, count), size.tables)
         return self.check(found._replace(tables=1) if scope.stored and not scope.parted else found, name)
 
 
