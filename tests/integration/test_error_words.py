@@ -173,7 +173,7 @@ async def test_the_model_is_told_what_to_mend(guarded: Runtime) -> None:
         "SELECT id / 0 FROM acc": ("nullif",),
         "SELECT nmae FROM acc": ('"nmae" does not exist', "acc.name"),
         "SELECT id FROM acc WHERE id = 'abc'": ('"abc"', "integer"),
-        "SELECT told()": ("prosrc",),
+        "SELECT told()": ("the function told (line 2)", "prosrc"),
     }
     results = {sql: str((await _run(sql))["error"]) for sql in wanted}
     missing = {sql: results[sql] for sql, parts in wanted.items() if not all(part in results[sql] for part in parts)}

@@ -94,8 +94,10 @@ _FILES_OF_TYPES = frozenset({
 _KEY = re.compile(r"\(([^=]{1,300}?)\)=\(")
 _WORD = re.compile(r"[^\W\d][\w$]*")
 _QUOTED = re.compile(r'"([^"]+)"')
-_CODE_RAN = re.compile(r"^(?:PL/\w+|SQL) function ", re.MULTILINE)
-_CODE = "It came from a function that ran with it, whose words are kept back, as they may quote rows: read its code (prosrc of pg_proc)"
+_FRAME = re.compile(
+    r"(?:PL/\w+ function|SQL function) (?P<name>\"?[\w.$]{1,130}\"?)(?:\([^()\n]*\))?(?: line (?P<line>\d+) at [\w ]+| statement \d+)(?=\n|$)"
+)
+_READ_CODE = "its code is in prosrc of pg_proc"
 
 
 def told(error: Any, *, sql: str = "", deny: str = "") -> str:
@@ -112,8 +114,7 @@ def told(error: Any, *, sql: str = "", deny: str = "") -> str:
         return ". ".join([*passed, *_key(diag, hides), *_remedy(state)])
     names = list(_names(diag, hides))
     sentences = [_meaning(state, diag), *([f"It is about {', '.join(names)}"] if names else []), *_key(diag, hides)]
-    if _CODE_RAN.search(diag.context or ""):
-        sentences.append(_CODE)
+    sentences += _code(diag, hides)
     return ". ".join(sentences)
 
 
@@ -153,6 +154,16 @@ def _meaning(state: str, diag: Any) -> str:
 def _remedy(state: str) -> Iterator[str]:
     if state in {"23502", "23503", "23505", "23514", "23P01", "44000"}:
         yield _BY_STATE[state]
+
+
+def _code(diag: Any, hides: _Hidden) -> Iterator[str]:
+    """Which function it came from, by the first line of where it was: those that follow may quote statements."""
+    match = _FRAME.match(diag.context or "")
+    if match:
+        name = match["name"].strip('"')
+        which = "a function" if hides.name(name) else f"the function {name}"
+        line = f" (line {match['line']})" if match["line"] else ""
+        yield f"It came from {which}{line}, whose words are kept back, as they may quote rows: {_READ_CODE}"
 
 
 def _names(diag: Any, hides: _Hidden) -> Iterator[str]:

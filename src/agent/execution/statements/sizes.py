@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 
 from agent.execution.statements.size_rules import (
@@ -44,75 +44,17 @@ from agent.execution.statements.size_rules import (
     total,
     whole,
 )  # fmt: skip
-from agent.execution.statements.sql_parsing import Message, Statement, kind_of, name_of, walk
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
-    """What a query or an item of FROM gives: its largest value, a whole row, how many rows its generators make at most.
-
-    `stored` says that rows of a table are multiplied with these. `names` are its columns, None where they are not known;
-    `numbers` those that are known to be small numbers.
-    """
-
-    value: Size = COLUMN
-    row: Size = COLUMN
-    count: float = 1
-    stored: bool = False
-    names: tuple[str, ...] | None = None
-    numbers: frozenset[str] = frozenset()
-
-    def column(self, name: str) -> Size:
-        return Size(0, NUMBER) if name in self.numbers else self.value
-
-
-@dataclass(slots=True)
-class _Scope:
-    """What can be spoken of in one query: the items of its FROM by their names, and the queries around it.
-
-    `column` is the size of a table's column. `parted` says that it sees a part of its rows at a time: it groups them, or
-    speaks of a query around it. `recursive` says that casts count as what makes a value grow: each round does.
-    """
-
-    queries: dict[str, _Rows] = field(default_factory=dict)
-    items: dict[str, _Rows] = field(default_factory=dict)
-    outer: _Scope | None = None
-    column: Size = COLUMN
-    recursive: bool = False
-    parted: bool = False
-
-    def inside(self) -> _Scope:
-        return _Scope(queries=dict(self.queries), outer=self, column=self.column, recursive=self.recursive)
-
-    @property
-    def count(self) -> float:
-        return math.prod([item.count for item in self.items.values()] or [1])
-
-    @property
-    def stored(self) -> bool:
-        return any(item.stored for item in self.items.values())
-
-    @property
-    def stored_around(self) -> bool:
-        """Whether rows of a table are collected: an aggregate of what stands in a query around it is that query's."""
-        return self.stored or (self.outer is not None and self.outer.stored_around)
-
-    def column_of(self, words: Sequence[str], *, starred: bool) -> Size:
-        """The size of what a column's name, an item's name or a star speaks of."""
-        scope: _Scope | None = self
-        sizes: list[Size] = []
-        while scope is not None:
-            first = scope.items.get(words[0]) if words else None
-            if first is not None:
-                self.parted = self.parted or scope is not self
-                return first.row if starred or len(words) == 1 else first.column(words[-1])
-            if starred and not words:
-                return total(item.row for item in scope.items.values())
-            sizes += [
-                item.column(words[-1]) for item in scope.items.values() if item.names is None or words[-1] in item.names
-            ]
-            scope = scope.outer
-        return largest(sizes or [self.column])
+from agent.execution.statements.size_scopes import (
+    Rows,
+    Scope,
+    names_of,
+    numbers_of,
+    query_named,
+    reads_tables,
+    speaks_of,
+    united,
+)
+from agent.execution.statements.sql_parsing import Message, Statement, kind_of, name_of
 
 
 class _Sizes:
@@ -129,16 +71,16 @@ class _Sizes:
             return COLUMN
         return size
 
-    def query(self, node: Message, outer: _Scope) -> _Rows:
+    def query(self, node: Message, outer: Scope) -> Rows:
         """A SELECT, VALUES or set operation."""
         scope = outer.inside()
         self._with(node, scope)
         if node.HasField("larg"):
-            return _united(self.query(node.larg, scope), self.query(node.rarg, scope))
+            return united(self.query(node.larg, scope), self.query(node.rarg, scope))
         if node.values_lists:
             lines = [total(self.all(row.list.items, scope)) for row in node.values_lists]
             cells = [self.value(cell, scope) for row in node.values_lists for cell in row.list.items]
-            return _Rows(value=largest(cells), row=largest(lines), count=len(node.values_lists))
+            return Rows(value=largest(cells), row=largest(lines), count=len(node.values_lists))
         for number, item in enumerate(node.from_clause):
             self._item(item, scope, str(number))
         scope.parted = len(node.group_clause) > 0
@@ -154,9 +96,9 @@ class _Sizes:
         ):
             self.all(many(getattr(node, name)), scope)
         made = math.prod([_series(target, self, scope).count for target in node.target_list] or [1])
-        rows = _Rows(
+        rows = Rows(
             value=largest(sizes), row=self.check(total(sizes), "concat"), count=product(before, made), stored=scope.stored,
-            names=_names(node.target_list),
+            names=names_of(node.target_list),
         )  # fmt: skip
         limit = whole(node.limit_count) if node.HasField("limit_count") else None
         return (
@@ -165,43 +107,43 @@ class _Sizes:
             else rows
         )
 
-    def _with(self, node: Message, scope: _Scope) -> None:
+    def _with(self, node: Message, scope: Scope) -> None:
         for one in node.with_clause.ctes if node.HasField("with_clause") else ():
             cte, query = one.common_table_expr, inner(one.common_table_expr.ctequery)
             names = tuple(part.string.sval for part in cte.aliascolnames) or None
             if kind_of(query) != "SelectStmt":
                 self.all([query], scope)
-                scope.queries[cte.ctename] = _Rows()
-            elif node.with_clause.recursive and _speaks_of(query, cte.ctename):
+                scope.queries[cte.ctename] = Rows()
+            elif node.with_clause.recursive and speaks_of(query, cte.ctename):
                 scope.queries[cte.ctename] = self._recursive(cte.ctename, query, names, scope)
             else:
                 found = self.query(query, scope)
                 scope.queries[cte.ctename] = replace(found, names=names or found.names)
 
-    def _recursive(self, name: str, query: Message, names: tuple[str, ...] | None, scope: _Scope) -> _Rows:
+    def _recursive(self, name: str, query: Message, names: tuple[str, ...] | None, scope: Scope) -> Rows:
         """A recursive query: a round may add to what it has, and not multiply it."""
         if not query.HasField("larg"):
-            return _Rows(value=HUGE, row=HUGE, count=math.inf)
+            return Rows(value=HUGE, row=HUGE, count=math.inf)
         first = self.query(query.larg, scope)
         names = names or first.names
         rounds = scope.inside()
-        rounds.queries[name] = _Rows(names=names, numbers=_numbers(query.larg, names))
+        rounds.queries[name] = Rows(names=names, numbers=numbers_of(query.larg, names))
         rounds.column, rounds.recursive = NOTHING, True
         found = _Sizes()
         grown = found.query(query.rarg, rounds)
         if grown.value.columns > 1 or grown.value.fixed > MOST_COLLECTED or found.problems:
             self.problems.append("function:recursion:size")
-        stored = _reads_tables(query.rarg, {name, *scope.queries})
+        stored = reads_tables(query.rarg, {name, *scope.queries})
         again = scope.inside()
         again.queries[name] = rounds.queries[name]
         self.query(query.rarg, again)
-        return _Rows(
+        return Rows(
             value=Size(max(first.value.columns, 1) * 4, first.value.fixed + MOST_COLLECTED / 4),
             row=Size(max(first.row.columns, 1) * 4, first.row.fixed + MOST_COLLECTED / 4),
             count=1 if stored else math.inf, stored=stored, names=names,
         )  # fmt: skip
 
-    def _item(self, node: Message, scope: _Scope, place: str) -> None:
+    def _item(self, node: Message, scope: Scope, place: str) -> None:
         """An item of FROM, into the scope."""
         item = inner(node)
         kind = kind_of(item)
@@ -211,8 +153,8 @@ class _Sizes:
             self.all(many(item.quals) if item.HasField("quals") else (), scope)
             return
         if kind == "RangeVar":
-            known = None if item.schemaname else _query_named(scope, item.relname)
-            rows = known or _Rows(value=scope.column, row=scope.column, stored=True)
+            known = None if item.schemaname else query_named(scope, item.relname)
+            rows = known or Rows(value=scope.column, row=scope.column, stored=True)
             default = item.relname
         elif kind == "RangeSubselect":
             rows, default = self.query(inner(item.subquery), scope), place
@@ -223,26 +165,26 @@ class _Sizes:
             return
         else:
             self.all(children(item), scope)
-            rows, default = _Rows(stored=True), place
+            rows, default = Rows(stored=True), place
         alias = item.alias if "alias" in item.DESCRIPTOR.fields_by_name and item.HasField("alias") else None
         if alias is not None and alias.colnames:
             rows = replace(rows, names=tuple(part.string.sval for part in alias.colnames), numbers=frozenset())
         key = alias.aliasname if alias is not None else default
         scope.items[key if key not in scope.items else f"{key} {place}"] = rows
 
-    def _functions(self, item: Message, scope: _Scope) -> _Rows:
+    def _functions(self, item: Message, scope: Scope) -> Rows:
         calls = [part.list.items[0] for part in item.functions if part.HasField("list") and part.list.items]
         made = [_series(call, self, scope) for call in calls]
         sizes = [self.value(call, scope) for call in calls]
-        return _Rows(
+        return Rows(
             value=largest(sizes), row=total(sizes), count=max([one.count for one in made] or [1]),
             stored=any(one.stored for one in made),
         )  # fmt: skip
 
-    def all(self, nodes: Iterable[Message], scope: _Scope) -> list[Size]:
+    def all(self, nodes: Iterable[Message], scope: Scope) -> list[Size]:
         return [self.value(node, scope) for node in nodes]
 
-    def value(self, wrapped: Message, scope: _Scope) -> Size:
+    def value(self, wrapped: Message, scope: Scope) -> Size:
         """The size of an expression."""
         node = inner(wrapped)
         kind = kind_of(node)
@@ -255,7 +197,7 @@ class _Sizes:
             return self.collected(total(self.all(children(node), scope)).times(2), scope, "json_agg")
         return total(self.all(children(node), scope))
 
-    def collected(self, size: Size, scope: _Scope, name: str) -> Size:
+    def collected(self, size: Size, scope: Scope, name: str) -> Size:
         """What an aggregate keeps of the rows that it is given."""
         count, each, stored = scope.count, size.fixed + ELEMENT, scope.stored_around
         many = stored and (each > MOST_COLLECTED or size.grown > MOST_GROWN or size.tables)
@@ -273,7 +215,7 @@ def too_large(statement: Statement) -> tuple[str, ...]:
     key = (statement.sql, statement.kind)
     if key not in _known:
         sizes = _Sizes()
-        sizes.value(statement.node, _Scope())
+        sizes.value(statement.node, Scope())
         _known[key] = tuple(dict.fromkeys(sizes.problems))
         if len(_known) > _MOST_KNOWN:
             _known.popitem(last=False)
@@ -309,7 +251,7 @@ _MOST_KNOWN = 500
 _known: OrderedDict[tuple[str, str], tuple[str, ...]] = OrderedDict()
 
 
-def _constant(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
+def _constant(sizes: _Sizes, node: Message, scope: Scope) -> Size:
     if node.HasField("fval"):
         mantissa, _, exponent = node.fval.fval.lower().partition("e")
         return Size(0, len(mantissa) + (min(abs(int(exponent)), DIGITS) if exponent else 0))
@@ -318,12 +260,12 @@ def _constant(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
     return Size(0, len(node.bsval.bsval) * 4 if node.HasField("bsval") else NUMBER)
 
 
-def _column(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
+def _column(sizes: _Sizes, node: Message, scope: Scope) -> Size:
     words = [part.string.sval for part in node.fields if part.HasField("string")]
     return scope.column_of(words, starred=len(words) < len(node.fields))
 
 
-def _cast(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
+def _cast(sizes: _Sizes, node: Message, scope: Scope) -> Size:
     size, name = sizes.value(node.arg, scope), name_of(node.type_name.names).name
     arg = inner(node.arg)
     if name in {"numeric", "decimal"} and kind_of(arg) == "A_Const" and "e" in arg.sval.sval.lower():
@@ -338,7 +280,7 @@ def _cast(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
     return sizes.check(size, name)
 
 
-def _operator(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
+def _operator(sizes: _Sizes, node: Message, scope: Scope) -> Size:
     name = name_of(node.name).name
     both = sizes.all([*many(node.lexpr), *many(node.rexpr)], scope)
     if name == "||":
@@ -352,26 +294,26 @@ def _operator(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
     return largest(both) if scope.recursive and name in ARITHMETIC else total(both)
 
 
-def _link(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
+def _link(sizes: _Sizes, node: Message, scope: Scope) -> Size:
     sizes.all(many(node.testexpr) if node.HasField("testexpr") else (), scope)
     rows = sizes.query(inner(node.subselect), scope)
     kinds = node.DESCRIPTOR.fields_by_name["sub_link_type"].enum_type.values_by_number
     kind = kinds[node.sub_link_type].name
     if kind == "ARRAY_SUBLINK":
-        return sizes.collected(rows.row, _Scope(items={"": rows}), "array_agg")
+        return sizes.collected(rows.row, Scope(items={"": rows}), "array_agg")
     return rows.row if kind in {"EXPR_SUBLINK", "MULTIEXPR_SUBLINK"} else WORD
 
 
-def _truth(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
+def _truth(sizes: _Sizes, node: Message, scope: Scope) -> Size:
     sizes.all(children(node), scope)
     return WORD
 
 
-def _either(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
+def _either(sizes: _Sizes, node: Message, scope: Scope) -> Size:
     return largest(sizes.all(children(node), scope))
 
 
-def _call(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
+def _call(sizes: _Sizes, node: Message, scope: Scope) -> Size:
     qualified = name_of(node.funcname)
     name = qualified.name
     arguments = sizes.all(node.args, scope)
@@ -387,65 +329,24 @@ def _call(sizes: _Sizes, node: Message, scope: _Scope) -> Size:
     return sizes.check(size, name)
 
 
-_EXPRESSIONS: Mapping[str, Callable[[_Sizes, Message, _Scope], Size]] = {
+_EXPRESSIONS: Mapping[str, Callable[[_Sizes, Message, Scope], Size]] = {
     "A_Const": _constant, "ColumnRef": _column, "TypeCast": _cast, "A_Expr": _operator, "SubLink": _link, "FuncCall": _call,
     "BoolExpr": _truth, "NullTest": _truth, "BooleanTest": _truth, "CaseExpr": _either, "CoalesceExpr": _either,
     "MinMaxExpr": _either, "TypeName": lambda *_: NOTHING,
 }  # fmt: skip
 
 
-def _series(wrapped: Message, sizes: _Sizes, scope: _Scope) -> _Rows:
+def _series(wrapped: Message, sizes: _Sizes, scope: Scope) -> Rows:
     """How many rows a call in FROM or in the list of targets makes."""
     node = inner(wrapped)
     if kind_of(node) == "ResTarget":
         node = inner(node.val)
     if kind_of(node) != "FuncCall":
-        return _Rows()
+        return Rows()
     name = name_of(node.funcname).name
     if name == "generate_series":
-        return _Rows(count=steps_of(node))
+        return Rows(count=steps_of(node))
     if TAKING_APART.fullmatch(name):
         size = total(_Sizes().all(node.args, scope))
-        return _Rows(count=max(size.fixed, 1), stored=bool(size.columns))
-    return _Rows()
-
-
-def _united(one: _Rows, other: _Rows) -> _Rows:
-    return _Rows(
-        value=largest([one.value, other.value]), row=largest([one.row, other.row]), count=one.count + other.count,
-        stored=one.stored or other.stored, names=one.names,
-    )  # fmt: skip
-
-
-def _query_named(scope: _Scope, name: str) -> _Rows | None:
-    return scope.queries.get(name)
-
-
-def _names(targets: Iterable[Message]) -> tuple[str, ...] | None:
-    """The names of a query's columns; None where they cannot be told."""
-    found = []
-    for target in targets:
-        value = inner(target.res_target.val)
-        if target.res_target.name:
-            found.append(target.res_target.name)
-        elif kind_of(value) == "ColumnRef" and value.fields[-1].HasField("string"):
-            found.append(value.fields[-1].string.sval)
-        else:
-            return None
-    return tuple(found)
-
-
-def _numbers(first: Message, names: tuple[str, ...] | None) -> frozenset[str]:
-    """Which columns of a recursive query are whole numbers: its first part says the types."""
-    targets = [target.res_target.val for target in first.target_list]
-    values = targets or [*(first.values_lists[0].list.items if first.values_lists else ())]
-    named = names or ()
-    return frozenset(name for name, value in zip(named, values, strict=False) if whole(value) is not None)
-
-
-def _speaks_of(query: Message, name: str) -> bool:
-    return any(kind_of(part) == "RangeVar" and part.relname == name and not part.schemaname for part in walk(query))
-
-
-def _reads_tables(query: Message, known: set[str]) -> bool:
-    return any(kind_of(part) == "RangeVar" and (part.schemaname or part.relname not in known) for part in walk(query))
+        return Rows(count=max(size.fixed, 1), stored=bool(size.columns))
+    return Rows()
