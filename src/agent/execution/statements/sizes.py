@@ -199,7 +199,8 @@ class _Sizes:
 
     def collected(self, size: Size, scope: Scope, name: str) -> Size:
         """What an aggregate keeps of the rows that it is given."""
-        count, each, stored = scope.count, size.fixed + ELEMENT, scope.stored_around
+        count, stored = scope.count, scope.stored_around
+        each = max(size.fixed, 1) if name == "string_agg" else size.fixed + ELEMENT
         many = stored and (each > MOST_COLLECTED or size.grown > MOST_GROWN or size.tables)
         if many or product(count, each) > MOST_CHARACTERS:
             self.problems.append(f"function:{name}:size")
