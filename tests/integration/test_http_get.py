@@ -65,6 +65,14 @@ def test_what_is_no_host_is_not_taken(host: str) -> None:
         ("::ffff:10.0.0.1", False), ("2002:7f00:1::", False), ("::", False), ("localhost", False),
         ("64:ff9b::7f00:1", False), ("64:ff9b::a9fe:a9fe", False), ("64:ff9b::5db8:d822", True), ("64:ff9b:1::5db8:d822", False),
         ("::7f00:1", False), ("::5db8:d822", False), ("::ffff:0:7f00:1", False), ("fec0::1", False),
+        ("168.63.129.16", False), ("::ffff:168.63.129.16", False), ("64:ff9b::a83f:8110", False), ("100.100.100.200", False),
+        ("192.0.0.192", False), ("192.0.0.9", False), ("198.19.255.255", False), ("240.0.0.1", False), ("255.255.255.255", False),
+        ("192.88.99.1", False), ("192.0.2.1", False), ("203.0.113.9", False), ("161.26.0.10", False), ("166.9.0.1", False),
+        ("5f00::1", False), ("3fff::1", False), ("3fff:fff::1", False), ("2001:db8::1", False), ("2002:5db8:d822::1", False),
+        ("2001:0:5db8:d822::1", False), ("2001:2::1", False), ("2001:1ff::1", False), ("100::1", False), ("100:0:0:1::1", False),
+        ("fd00:ec2::254", False), ("fd20:ce::254", False), ("4000::1", False), ("ff02::1", False), ("3ffe::1", False),
+        ("::ffff:93.184.216.34", True), ("168.63.129.17", True), ("2001:200::1", True), ("2a00:1450:4001::1", True),
+        ("100.63.255.255", True), ("172.32.0.1", True), ("223.255.255.255", True), ("3fff:1000::1", True),
     ],
 )  # fmt: skip
 def test_only_addresses_of_the_open_internet_are_public(address: str, public: bool) -> None:

@@ -97,7 +97,7 @@ async def test_they_are_asked_about_and_done_once(shop: Runtime) -> None:
 async def test_an_invalid_index_that_is_left_behind_is_told_with_what_removes_it(shop: Runtime) -> None:
     result = await done("CREATE UNIQUE INDEX CONCURRENTLY twice ON goods (price)")
     assert result["status"] == "failed"
-    assert "Key (price)" in result["error"]
+    assert "Its columns are (price)" in result["error"]
     assert "DROP INDEX CONCURRENTLY twice" in result["error"]
     assert (await done("DROP INDEX CONCURRENTLY twice"))["success"]
 

@@ -20,7 +20,7 @@ from psycopg.pq.abc import PGconn
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from agent.db.failures import check_not_transaction_pooler, connection_failure, operator_errors
+from agent.db.failures import check_not_transaction_pooler, connection_failure, in_a_log, operator_errors, without_words
 from agent.db.logins import redacted
 from agent.db.paths import CLIENT_ENCODING, CONNECT_TIMEOUT, OURS, WITH_CHECKPOINTS, Connection, path_setting
 from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable, SetupRequired
@@ -81,12 +81,18 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, login: Login) -> AsyncIterator[Connection]:
-        """A pooled connection in autocommit mode that shows no tenant. Statement errors pass unchanged."""
+        """A pooled connection in autocommit mode that shows no tenant.
+
+        Statement errors pass with their `diag`, and without the server's words: these may quote rows.
+        """
         pool, conn = await self._take(login)
         try:
             if self._tenants.pop(conn, None) is not None:
                 await conn.execute("reset agents.tenant_id")
             yield conn
+        except psycopg.Error as error:
+            without_words(error)
+            raise
         finally:
             if login in _WIPED:  # beside what the caller does next
                 task = asyncio.create_task(_wipe_and_return(conn, pool))
@@ -278,7 +284,7 @@ async def _wipe_and_return(conn: Connection, pool: AsyncConnectionPool[Connectio
             await conn.execute(_SET_OURS)
     except (psycopg.Error, TimeoutError) as error:
         if not conn.closed:
-            _log.warning("connection_closed", error=str(error))
+            _log.warning("connection_closed", error=in_a_log(error))
             await conn.close()
     await pool.putconn(conn)
 

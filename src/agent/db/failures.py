@@ -60,23 +60,31 @@ def check_not_transaction_pooler(conninfo: str) -> None:
 
 @contextmanager
 def operator_errors(*, ours: bool = False) -> Iterator[None]:
-    """Turn the driver errors that an operator must mend into ours; all others pass. `ours`: on our own tables."""
+    """Turn the driver errors that an operator must mend into ours; all others pass. `ours`: on our own tables.
+
+    None keeps the server's words, which may quote rows: whoever catches one reads its `diag` and decides what to tell.
+    """
     try:
         yield
     except psycopg.Error as error:
         failure = statement_failure(error, ours=ours)
+        without_words(error)
         if failure is None:
             raise
         raise failure from error
 
 
 def statement_failure(error: psycopg.Error, *, ours: bool = False) -> AgentError | None:
-    """What a failed statement (one of `ours`, on our own tables?) means, or None where it is not for an operator to mend."""
+    """What a failed statement (one of `ours`, on our own tables?) means, or None where it is not for an operator to mend.
+
+    Code of the application can raise any error with any words: what came out of code is not of the server.
+    """
     state, primary = error.sqlstate or "", error.diag.message_primary or ""
-    if state in {"3F000", "42P01", "42883", "42703"} and (ours or _OUR_SCHEMA.search(primary)):
-        return SetupRequired(
-            f"The agent's tables are missing or old ({error.diag.message_primary}). Run `agent migrate`."
-        )
+    by_code = bool(error.diag.context) and not ours
+    if state in {"3F000", "42P01", "42883", "42703"} and (
+        ours or (error.diag.statement_position and _OUR_SCHEMA.search(primary))
+    ):
+        return SetupRequired(f"The agent's tables are missing or old ({primary}). Run `agent migrate`.")
     if state == "25006":
         return DatabaseUnavailable(
             "The database is a read replica or read-only: point DATABASE_URL at the primary server."
@@ -84,8 +92,43 @@ def statement_failure(error: psycopg.Error, *, ours: bool = False) -> AgentError
     lost = isinstance(error, psycopg.OperationalError) and (
         not state or state[:2] in {"08", "53"} or state.startswith("57P")
     )
-    if lost:
+    if lost and not by_code:
         return DatabaseUnavailable(
-            f"The database went away ({str(error).strip() or state}). Nothing was half done; try again."
+            f"The database went away ({primary or str(error).strip() or state}). Nothing was half done; try again."
         )
     return None
+
+
+def in_a_log(error: BaseException) -> str:
+    """An error as a log may hold it: one of the server's by its kind, as its words may quote rows.
+
+    What it says about a place in the statement's own text is of names, and told.
+    """
+    if not isinstance(error, psycopg.Error) or not error.sqlstate:
+        return str(error)
+    own = error.diag.statement_position and not error.diag.context
+    words = error.diag.message_primary if own else None
+    return f"{type(error).__name__} ({known_state(error) or 'unknown'}){f': {words}' if words else ''}"
+
+
+def known_state(error: psycopg.Error) -> str:
+    """The SQLSTATE where it is one of Postgres's own, else '': code of the application can put five characters of a row there."""
+    try:
+        psycopg.errors.lookup(error.sqlstate or "")
+    except KeyError:
+        return ""
+    return error.sqlstate or ""
+
+
+def without_words(error: BaseException) -> None:
+    """Take the server's words from an error and from those that its traceback shows."""
+    pending: list[BaseException | None] = [error]
+    seen = set[int]()
+    while pending:
+        one = pending.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        pending += [one.__cause__, one.__context__]
+        if isinstance(one, psycopg.Error) and one.sqlstate:
+            one.args = (in_a_log(one),)

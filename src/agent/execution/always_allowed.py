@@ -14,7 +14,6 @@ from agent.approval.records import Approval
 from agent.db import load_queries
 from agent.db.paths import rows_as_application
 from agent.errors import DecisionRefused, InvalidInput
-from agent.execution.assessing import code_reached
 from agent.execution.patterns import (
     Always,
     fits_arguments,
@@ -25,6 +24,7 @@ from agent.execution.patterns import (
     tables_of,
     within,
 )
+from agent.execution.statements.code_digest import code_reached
 from agent.execution.statements.sql_parsing import Statement, parse
 from agent.runtime import Runtime
 from agent.types import RiskLevel

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import psycopg
 
-from agent.approval.records import digest
 from agent.db import Connection
 from agent.execution.sessions import failure
 from agent.execution.statements import trusted_functions
+from agent.execution.statements.code_behind import note_reads
 from agent.execution.statements.layers import ALL, Layers
-from agent.execution.statements.resolution import FIRST_USER_OBJECT, Resolution, resolve
+from agent.execution.statements.resolution import Resolution, resolve
 from agent.execution.statements.sql_parsing import Statement, name_of
 from agent.execution.statements.sql_policy import judge, may_be_shown
 from agent.execution.writes.removals import with_what_goes
@@ -39,23 +39,7 @@ async def assess_statement(statement: Statement, *, runtime: Runtime, layers: La
                     return assessment
                 raise
     except psycopg.Error as error:
-        raise failure(error, runtime.settings.statement_timeout) from error
-
-
-async def code_reached(statement: Statement, *, runtime: Runtime) -> str:
-    """A digest of all code of users that `statement` reaches; another one when any of it is replaced. Raises as assessing."""
-    try:
-        async with runtime.app.connection("agent_assessor") as conn:
-            resolution = await resolve(statement, conn, database=runtime.app, probe=may_be_shown(statement))
-    except psycopg.Error as error:
-        raise failure(error, runtime.settings.statement_timeout) from error
-    return digest(
-        sorted(
-            [what, number, code.digest]
-            for (what, number), code in resolution.code.items()
-            if number >= FIRST_USER_OBJECT
-        )
-    )
+        raise failure(error, runtime.settings, sql=statement.sql) from error
 
 
 async def _assess(
@@ -65,6 +49,8 @@ async def _assess(
     operators = {name_of(part.name).name for kind, part in statement.parts if kind == "A_Expr"}
     alone = one_row(statement) is not None and operators <= _ALONE
     resolution = await resolve(statement, conn, database=runtime.app, probe=probe, sorts=not alone)
+    if settings.deny:
+        await note_reads(resolution, conn, database=runtime.app)
     assessment = judge(
         statement,
         resolution,

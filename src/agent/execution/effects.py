@@ -25,7 +25,7 @@ from psycopg.types.json import Jsonb
 from agent.approval.audit_sealing import seal_soon
 from agent.approval.human_approval import Approval
 from agent.db import Connection, load_queries
-from agent.db.failures import statement_failure
+from agent.db.failures import in_a_log, statement_failure
 from agent.errors import (
     ActionRefused,
     AgentError,
@@ -42,7 +42,7 @@ from agent.execution.proposals import Happened, Unheld, idempotency_key
 from agent.execution.sessions import failure
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Outcome, actor_transaction
-from agent.execution.writes.preview import difference
+from agent.execution.writes.preview import check_code, difference
 from agent.execution.writes.trying import run_watched
 from agent.execution.writes.undo import images_of, keep_values, most_kept
 from agent.runtime import Runtime
@@ -243,7 +243,7 @@ async def _transaction_outcome(number: Mapping[str, Any], *, runtime: Runtime) -
             operator = statement_failure(error)
             if operator is not None:
                 raise operator from error
-            _log.warning("transaction_unknown", error=str(error))
+            _log.warning("transaction_unknown", error=in_a_log(error))
             return None
     return found["outcome"] if found else None
 
@@ -272,6 +272,8 @@ async def _unheld(claim: _Claim, effect: Unheld) -> None:
         result = ToolResult(success=False, status="unknown", error=f"It took longer than {effect.seconds:g} s. {look}")
     except OutcomeUnknown as error:
         result = ToolResult(success=False, status="unknown", error=f"{error} {look}")
+    except RowsChanged as error:
+        result = ToolResult(success=False, status="failed", error=str(error), data={ROWS_CHANGED: True})
     except AgentError as error:
         result = ToolResult(success=False, status="failed", error=str(error))
     error_text = result.pop("error", None)
@@ -284,13 +286,13 @@ async def _unheld(claim: _Claim, effect: Unheld) -> None:
 
 async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> None:
     attempt = _shared if shared else _apart
-    seconds = claim.runtime.settings.statement_timeout
+    settings = claim.runtime.settings
     failed: AgentError | None = None
     for _ in range(_RETRIES):
         try:
             return await attempt(claim, statement)
         except _TRANSIENT as error:
-            failed = failure(error, seconds)
+            failed = failure(error, settings, sql=statement.sql)
         except psycopg.Error as error:
             # Code of the application can raise the very same error: only the row itself says that somebody was first.
             second = shared and _is_second_execution(error)
@@ -299,7 +301,7 @@ async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> 
             operator = statement_failure(error)
             if operator is not None:
                 raise operator from error
-            failed = failure(error, seconds)
+            failed = failure(error, settings, sql=statement.sql)
             break
         except StatementFailed as error:
             failed = error
@@ -384,6 +386,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
     settings = claim.runtime.settings
     version = (await claim.runtime.app.facts("agent_actor")).version
     shown = claim.approval.preview or {}
+    await check_code(shown, statement, runtime=claim.runtime)
     run = await run_watched(
         conn,
         statement,
@@ -397,6 +400,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
     other = difference(shown, run) if shown.get("tried") else ""
     if other:
         raise RowsChanged(f"Not executed: {other}.")
+    await check_code(shown, statement, runtime=claim.runtime)  # it may have been replaced meanwhile
     return run.outcome, await images_of(conn, statement, run.outcome, run.tables, runtime=claim.runtime)
 
 

@@ -25,6 +25,7 @@ from agent.db import load_queries
 from agent.errors import (
     ActionRefused,
     AgentError,
+    DatabaseUnavailable,
     InvalidArguments,
     NotFound,
     OperatorError,
@@ -89,9 +90,19 @@ class SafeExecutor:
     """Assesses and executes actions. Holds nothing; see the module docstring."""
 
     async def assess(self, action: str, arguments: Mapping[str, Any], *, runtime: Runtime | None = None) -> Assessment:
-        """What an action is, without doing it. Raises `UnknownTool` or `InvalidArguments`."""
+        """What an action is, without doing it, whatever is passed.
+
+        Raises `UnknownTool` or `InvalidArguments`; `StatementFailed` for a statement that the server does not take; `NotFound` or
+        `ActionRefused` where there is nothing to undo or a tool was tampered with; an `OperatorError` where whoever runs the
+        agent must act: the database is away or not set up, a setting is missing. Nothing else.
+        """
         runtime = runtime or await current_runtime()
-        return (await plan_of(action, arguments, runtime)).assessment
+        try:
+            return (await plan_of(action, arguments, runtime)).assessment
+        except psycopg.Error as error:  # of the agent's own tables: what a statement ran into has been told by then
+            raise DatabaseUnavailable(
+                f"The agent's own tables cannot be read: {error}. Run `agent status`; if its rights are missing, `agent setup`."
+            ) from error
 
     async def execute(
         self,

@@ -1,31 +1,34 @@
-"""What a statement of agent_reader or agent_actor ran into, in words."""
+"""What a statement of agent_reader, agent_actor or agent_assessor ran into, in words."""
 
 from __future__ import annotations
 
 import psycopg
 
-from agent.db.failures import statement_failure
+from agent.db.failures import statement_failure, without_words
 from agent.errors import AgentError, StatementFailed
+from agent.execution.server_words import told
+from agent.settings import Settings
 
 
-def failure(error: psycopg.Error, seconds: float) -> AgentError:
-    """A driver error as one of ours, with text for the model."""
-    known = statement_failure(error)
-    if known is not None:
-        return known
+def failure(error: psycopg.Error, settings: Settings, *, sql: str = "") -> AgentError:
+    """A driver error of the statement `sql` as one of ours, with text for the model that quotes no row.
+
+    The error itself loses its words too, as whoever prints this one's traceback prints its cause.
+    """
+    found = statement_failure(error) or _of_statement(error, settings, sql)
+    without_words(error)
+    return found
+
+
+def _of_statement(error: psycopg.Error, settings: Settings, sql: str) -> StatementFailed:
     if isinstance(error, psycopg.errors.QueryCanceled):
-        return StatementFailed(too_slow(seconds))
+        return StatementFailed(too_slow(settings.statement_timeout))
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return StatementFailed("Somebody else holds a lock on these rows or tables; try again later.")
-    parts = [error.diag.message_primary or str(error) or type(error).__name__]
-    parts += [
-        f"{name}: {text}"
-        for name, text in (("Detail", error.diag.message_detail), ("Hint", error.diag.message_hint))
-        if text
-    ]
+    parts = [told(error, sql=sql, deny=settings.deny)]
     if isinstance(error, psycopg.errors.InsufficientPrivilege) and parts[0].startswith("permission denied for"):
         parts.append("If this is to be allowed, a human grants the agent's logins their rights with `agent setup`")
-    return StatementFailed(f"The database refused the statement: {'. '.join(parts)}")
+    return StatementFailed(f"The database refused the statement: {'. '.join(parts)}.")
 
 
 def too_slow(seconds: float) -> str:

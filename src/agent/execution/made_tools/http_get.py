@@ -23,9 +23,21 @@ from agent.types import CallKey, ToolResult
 _SECONDS = 10.0
 _MOST_BYTES = 1_000_000
 _MOST_REDIRECTS = 3
-# IPv6 addresses that gateways take for IPv4 ones (RFC 6052), and those that lead to an own network and are yet called global.
+# What is not of the open internet, by IANA's registries of special-purpose addresses (IPv4's and IPv6's), those that multicast
+# and old tunnels use, and those at which clouds answer their own machines only.
+_SPECIAL = tuple(map(ipaddress.IPv4Network, (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
+    "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15",
+    "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+    "161.26.0.0/16", "166.8.0.0/14", "168.63.129.16/32",
+)))  # fmt: skip
+# Of IPv6 only this is handed out to networks, and in it these are special; 2002::/16 and 2001::/32 lead to an IPv4 address.
+_HANDED_OUT = ipaddress.IPv6Network("2000::/3")
+_SPECIAL_6 = tuple(map(ipaddress.IPv6Network, (
+    "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3ffe::/16", "3fff::/20",
+)))  # fmt: skip
+# IPv6 addresses that gateways take for IPv4 ones (RFC 6052).
 _GATEWAY = ipaddress.IPv6Network("64:ff9b::/96")
-_INWARD = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96", "fec0::/10")))
 _HOST = re.compile(r"(private:)?([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[1-9][0-9]{0,4})?")
 
 
@@ -113,14 +125,11 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(parsed, ipaddress.IPv6Address):
-        inner = parsed.ipv4_mapped or parsed.sixtofour
-        if parsed in _GATEWAY:
-            inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        if any(parsed in network for network in _INWARD):
-            return False
-    return parsed.is_global and not parsed.is_multicast
+        inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF) if parsed in _GATEWAY else parsed.ipv4_mapped
+        if inner is None:
+            return parsed in _HANDED_OUT and not any(parsed in network for network in _SPECIAL_6)
+        parsed = inner
+    return not any(parsed in network for network in _SPECIAL)
 
 
 async def _get(url: str, address: str, place: Place) -> tuple[int, str | None, str]:

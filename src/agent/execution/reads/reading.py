@@ -116,7 +116,7 @@ async def read_on(
     except TimeoutError as error:
         raise StatementFailed(too_slow(limits.seconds)) from error
     except psycopg.Error as error:
-        raise failure(error, limits.seconds) from error
+        raise failure(error, settings, sql=statement.sql) from error
     if layers.tripwire:
         await check_untouched(conn, reading.before, reading.after, statement)
     return rows

@@ -6,7 +6,7 @@ column is accepted. Whole rows count: `*`, `t.*`, a table's alias used as a valu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.execution.statements.resolution import Relation, Resolution
@@ -47,13 +47,28 @@ def _denied(deny: DenyList, relation: Relation) -> Denied | None:
         return Denied(name=relation.name, whole=True)
     if any(_shows_denied(deny, name, column) for name, column in relation.shows):
         return Denied(name=relation.name, columns=frozenset(relation.columns), allowed=())
-    columns = frozenset(
+    named = {
         column for column in relation.columns if any(deny.column(name.schema, name.name, column) for name in family)
-    )
+    }
+    columns = frozenset(named | {column for column, other in relation.derived if other in named})
     if not columns:
         return None
     allowed = tuple(column for column in relation.columns if column not in columns)
     return Denied(name=relation.name, columns=columns, allowed=allowed)
+
+
+def columns_read(
+    columns: Iterable[tuple[int, int]], relations: Mapping[int, Relation], denied: Iterable[Denied]
+) -> list[Denied]:
+    """Which of the denied relations have a denied column among these, as the server checks columns' privileges."""
+    by_name = {one.name: one for one in denied}
+    found = []
+    for number, column in columns:
+        relation = relations.get(number)
+        one = by_name.get(relation.name) if relation else None
+        if relation and one and (one.whole or column == 0 or relation.numbers.get(column) in one.columns):
+            found.append(one)
+    return found
 
 
 def _shows_denied(deny: DenyList, name: Name, column: str) -> bool:

@@ -45,6 +45,7 @@ _SEED = secrets.randbits(62)
 class Relation:
     """A relation. `kin` are its partitions, children and parents; `shows` what a view reads: (relation, column or '').
 
+    `derived` are generated columns with one that each is computed from: (column, other).
     `triggers` are (name, function, pg_trigger.tgtype), `written` what foreign keys change with it: (relation, what they do
     when a row of this one is deleted, when it is updated), as pg_constraint has it.
     """
@@ -55,6 +56,7 @@ class Relation:
     numbers: Mapping[int, str] = field(default_factory=dict)
     kin: tuple[tuple[Name, str], ...] = ()
     shows: tuple[tuple[Name, str], ...] = ()
+    derived: tuple[tuple[str, str], ...] = ()
     methods: tuple[str, ...] = ()
     triggers: tuple[tuple[str, int, int], ...] = ()
     written: tuple[tuple[int, str, str], ...] = ()
@@ -81,6 +83,20 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """What a function of users reads. `tree` is None where its body is text: then the `words` in it, and the relations named by them.
+
+    `unseen` says that it puts SQL together as it runs. `relations` are those of all functions that were looked at together.
+    """
+
+    tree: Tree | None
+    words: frozenset[str]
+    named: frozenset[int]
+    unseen: bool
+    relations: Mapping[int, Relation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inner:
     """A tree that runs when the object `of` is used: of a view, policy, check, domain, ..."""
 
@@ -94,7 +110,8 @@ class Inner:
 class Resolution:
     """All that a statement reaches. `body` is None where the server was not asked; `unresolved` then says why.
 
-    `known` are the system's functions that are on the allow-list, `worked_out` what the catalogs answered about it since.
+    `known` are the system's functions that are on the allow-list, `worked_out` what the catalogs answered about it since,
+    `reads` what its functions of users read, where that was asked for.
     `bypasses_rls` says that policies do not hold for agent_reader.
     """
 
@@ -105,6 +122,7 @@ class Resolution:
     inner: tuple[Inner, ...] = ()
     known: frozenset[int] = frozenset()
     worked_out: dict[str, bool] = field(default_factory=dict, compare=False)
+    reads: dict[int, Reads] = field(default_factory=dict, compare=False)
     bypasses_rls: bool = False
 
     @property
@@ -197,10 +215,37 @@ async def resolve_function(signature: str, conn: Connection, *, database: Databa
         await roll_back(conn)
     if row is None or row["oid"] is None:
         return None
-    search = _Search(own=kept.own, writes=False)
-    search.pending["functions"].add(row["oid"])
+    return row["oid"], await _behind(kept.own, conn, functions={row["oid"]})
+
+
+async def resolve_objects(
+    conn: Connection,
+    *,
+    database: Database,
+    relations: Iterable[int] = (),
+    functions: Iterable[int] = (),
+    writes: bool = False,
+) -> Resolution:
+    """What stands behind these relations and functions, by their numbers. `conn` is of agent_assessor."""
+    kept = await _fresh(conn, database, await database.facts("agent_reader"))
+    return await _behind(kept.own, conn, relations=relations, functions=functions, writes=writes)
+
+
+async def _behind(
+    own: _OwnCode,
+    conn: Connection,
+    *,
+    relations: Iterable[int] = (),
+    functions: Iterable[int] = (),
+    writes: bool = False,
+) -> Resolution:
+    search = _Search(own=own, writes=writes)
+    search.pending["relations"] |= {*relations}
+    search.pending["functions"] |= {*functions}
     await _follow(search, conn)
-    return row["oid"], Resolution(code=search.code, known=kept.own.known)
+    return Resolution(
+        relations=search.relations_with_sources(), code=search.code, inner=tuple(search.inner), known=own.known
+    )
 
 
 async def _fresh(conn: Connection, database: Database, runs_as: ServerFacts) -> _Kept:
@@ -427,6 +472,7 @@ class _Search:
             columns=tuple(column for _, column in columns),
             numbers=dict(columns),
             kin=tuple((Name(schema, relation), kind) for schema, relation, kind, _, _ in kin),
+            derived=tuple((column, other) for column, other in detail["derived"] or ()),
             methods=tuple(detail["methods"] or ()),
             triggers=tuple((trigger, function, kind) for trigger, function, kind in detail["triggers"] or ()),
             written=tuple((other, deleted, updated) for other, deleted, updated in written),
@@ -460,7 +506,8 @@ class _Search:
         for number, column in pairs:
             relation = self.relations.get(number)
             if relation is not None:
-                columns = [relation.numbers.get(column, "")] if column else relation.columns
+                columns = {relation.numbers.get(column, "")} if column else {*relation.columns}
+                columns |= {other for name, other in relation.derived if name in columns}
                 found |= {(relation.name, name) for name in ("", *columns)}
         return tuple(sorted(found))
 

@@ -117,6 +117,14 @@ SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name
          'kind', c.relkind,
          'columns', (SELECT jsonb_agg(jsonb_build_array(a.attnum, a.attname) ORDER BY a.attnum) FROM pg_attribute a
                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+         -- a generated column depends on those that it is computed from
+         'derived', (SELECT jsonb_agg(DISTINCT jsonb_build_array(g.attname, b.attname)) FROM pg_attribute g
+                       JOIN pg_attrdef e ON e.adrelid = c.oid AND e.adnum = g.attnum
+                       JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.refobjsubid NOT IN (0, g.attnum)
+                                       AND ((d.classid, d.objid) = ('pg_attrdef'::regclass, e.oid)
+                                            OR (d.classid, d.objid, d.objsubid) = ('pg_class'::regclass, c.oid, g.attnum))
+                       JOIN pg_attribute b ON b.attrelid = c.oid AND b.attnum = d.refobjsubid
+                      WHERE g.attrelid = c.oid AND g.attgenerated <> ''),
          'kin', (WITH RECURSIVE up AS (
                    SELECT i.inhparent AS oid FROM pg_inherits i WHERE i.inhrelid = c.oid
                    UNION SELECT i.inhparent FROM pg_inherits i JOIN up ON i.inhrelid = up.oid
@@ -255,6 +263,19 @@ SELECT 'operator', o.oid::bigint, o.oprnamespace::regnamespace::text, o.oprname,
   FROM pg_amop a JOIN pg_operator o ON o.oid = a.amopopr
  WHERE a.oid >= 16384 AND o.oid >= 16384 AND NOT EXISTS (SELECT FROM extension e WHERE e.classid = 'pg_operator'::regclass AND e.objid = o.oid)
    AND a.amopfamily IN (SELECT oid FROM families)
+
+-- read_by_code: what these functions read, as far as it can be seen: a tree, or the words of a text and the relations that
+-- have such a name
+SELECT p.oid::bigint, p.prosqlbody::text AS tree, w.words,
+       ARRAY(SELECT c.oid::bigint FROM pg_class c
+              WHERE p.prosqlbody IS NULL AND c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+                AND CASE WHEN c.relname ~ '^\w+$' THEN c.relname = ANY (w.words) ELSE strpos(p.prosrc, replace(c.relname, '"', '""')) > 0 END) AS named,
+       p.prosqlbody IS NULL AND p.prosrc ~* '\mexecute\M|u&\s*"' AS unseen
+  FROM pg_proc p CROSS JOIN LATERAL (
+    SELECT ARRAY(SELECT DISTINCT v FROM regexp_matches(p.prosrc, '[[:alpha:]_][[:alnum:]_$]*', 'g') AS m, unnest(ARRAY[m[1], lower(m[1])]) AS v
+                  WHERE p.prosqlbody IS NULL) AS words
+  ) AS w
+ WHERE p.oid = ANY (%(functions)s::oid[])
 
 -- registered_functions: the hashes of those of these functions that a human registered
 SELECT function_id, body_hash FROM agents.trusted_functions

@@ -6,10 +6,9 @@ within the extension, a user's only when a human registered it and it is still t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from agent.execution.statements import sql_allowed as allowed
-from agent.execution.statements.deny import Denied
 from agent.execution.statements.node_trees import Tree
 from agent.execution.statements.resolution import FIRST_USER_OBJECT, Code, Inner, Relation, Resolution
 from agent.execution.statements.sql_parsing import Name
@@ -64,20 +63,6 @@ def resolved_refusals(resolution: Resolution) -> Iterator[tuple[str, str]]:
             yield "schema:agents", "The agent's own schema is not for its tools."
         if allowed.REFUSED_FUNCTIONS.match(code.name.name):
             yield f"function:{code.name.name}", f"The function {code.name.name} reaches outside the transaction."
-
-
-def columns_denied(resolution: Resolution, denied: Iterable[Denied]) -> list[Denied]:
-    """Which of the denied relations the statement reads a denied column of, as the server checks columns' privileges."""
-    if resolution.body is None:
-        return []
-    by_name = {one.name: one for one in denied}
-    found = []
-    for number, column in resolution.body.columns:
-        relation = resolution.relations.get(number)
-        one = by_name.get(relation.name) if relation else None
-        if relation and one and (one.whole or column == 0 or relation.numbers.get(column) in one.columns):
-            found.append(one)
-    return found
 
 
 def objects_of(resolution: Resolution) -> tuple[str, ...]:

@@ -85,10 +85,6 @@ FUNCTIONS = _words("""
   has_table_privilege has_column_privilege has_schema_privilege
 """)
 
-# Allowed only while the argument that sets the size of the result is a constant of at most this.
-SIZED_FUNCTIONS = {"repeat": 1, "lpad": 1, "rpad": 1}
-MOST_SIZE = 10_000
-
 # Allowed only with a constant argument that is named in SHOWN_SETTINGS.
 SETTING_FUNCTION = "current_setting"
 

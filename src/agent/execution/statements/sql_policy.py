@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from agent.execution.statements import sql_allowed as allowed
-from agent.execution.statements.deny import denied_relations, shown
+from agent.execution.statements.code_behind import denied_by_code
+from agent.execution.statements.deny import columns_read, denied_relations, shown
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import Resolution
-from agent.execution.statements.resolved_policy import columns_denied, objects_of, resolved_problems, resolved_refusals
+from agent.execution.statements.resolved_policy import objects_of, resolved_problems, resolved_refusals
+from agent.execution.statements.sizes import too_large
 from agent.execution.statements.sql_kinds import WRITES, Danger, describe, lock_of, refuses_transaction, risk_of
 from agent.execution.statements.sql_parsing import Message, Name, Statement, explained, name_of
 from agent.execution.statements.triggers import fired_by
@@ -22,6 +24,7 @@ from agent.types import Assessment
 
 POLICY_VERSION = "4"
 
+_READS = {"SelectStmt", "ExplainStmt", "VariableShowStmt"}
 _DATA_WRITES = {"InsertStmt": "insert", "UpdateStmt": "update", "DeleteStmt": "delete", "MergeStmt": "merge"}
 
 _WRITE_NODES = frozenset({
@@ -40,7 +43,7 @@ def judge(
     layers: Layers = ALL,
 ) -> Assessment:
     """What is to be done with a statement, and why. `trusted` are registered functions with their hashes."""
-    refusals = [*_denials(statement, resolution, deny)]
+    refusals = [*_denials(statement, resolution, deny, trusted or {})]
     if layers.parse:
         refusals += _refusals(statement)
     if layers.resolution:
@@ -159,13 +162,17 @@ def _schemas_of_objects(message: Message, kind: str) -> list[str]:
     return words
 
 
-def _denials(statement: Statement, resolution: Resolution, deny: str) -> Iterator[tuple[str, str]]:
+def _denials(
+    statement: Statement, resolution: Resolution, deny: str, trusted: Mapping[int, str]
+) -> Iterator[tuple[str, str]]:
     patterns = DenyList.parse(deny)
     if not patterns.patterns:
         return
     denied = denied_relations(patterns, resolution)
-    for one in (*shown(statement, denied), *columns_denied(resolution, denied)):
+    read = resolution.body.columns if resolution.body is not None else ()
+    for one in (*shown(statement, denied), *columns_read(read, resolution.relations, denied)):
         yield f"denied:{one.name}", one.sentence
+    yield from denied_by_code(resolution, patterns, trusted, reads=statement.kind in _READS)
     for name in sorted(statement.names.relations):
         if name.name in allowed.VALUE_CATALOGS:
             yield f"catalog:{name}", f"{name} shows values of columns that AGENT_DENY may deny."
@@ -184,6 +191,8 @@ def _problems(statement: Statement, registered: frozenset[Name], *, any_function
             yield "transaction:none"
     yield from _node_problems(body)
     yield from _name_problems(body, registered, any_function=any_function)
+    if not any_function:
+        yield from too_large(body)
 
 
 def _node_problems(statement: Statement) -> Iterator[str]:
@@ -232,8 +241,6 @@ def _function_problems(call: Message, registered: frozenset[Name]) -> Iterator[s
     if name.name == allowed.SETTING_FUNCTION:
         if _constant_text(call) not in allowed.SHOWN_SETTINGS:
             yield f"function:{name}"
-    elif name.name in allowed.SIZED_FUNCTIONS and not _is_small(call, allowed.SIZED_FUNCTIONS[name.name]):
-        yield f"function:{name}:size"
     elif name.schema in {"", "pg_catalog"}:
         if name.name not in allowed.FUNCTIONS | (frozenset() if name.schema else allowed.NAMES_IN_EXTENSIONS):
             yield f"function:{name}"
@@ -245,13 +252,6 @@ def _constant_text(call: Message) -> str:
     if not call.args or not call.args[0].HasField("a_const"):
         return ""
     return str(call.args[0].a_const.sval.sval).lower()
-
-
-def _is_small(call: Message, position: int) -> bool:
-    if len(call.args) <= position or not call.args[position].HasField("a_const"):
-        return False
-    constant = call.args[position].a_const
-    return bool(constant.HasField("ival")) and constant.ival.ival <= allowed.MOST_SIZE
 
 
 _WORDS = {
@@ -300,6 +300,8 @@ def in_words(reason: str) -> str:
     prefix, _, rest = reason.partition(":")
     if reason in _UNRESOLVED:
         return _UNRESOLVED[reason]
+    if rest.endswith(":size"):
+        return f"It may make a value too large for the server's memory ({rest.removesuffix(':size')})."
     if rest.endswith(":changed"):
         return (
             f"The function {rest.removesuffix(':changed').rpartition(':')[2]} was changed after a human registered it."

@@ -159,7 +159,7 @@ async def _found(signature: str, runtime: Runtime) -> tuple[int, Resolution]:
         async with runtime.app.connection("agent_assessor") as conn:
             found = await resolve_function(signature, conn, database=runtime.app)
     except psycopg.Error as error:
-        raise failure(error, runtime.settings.statement_timeout) from error
+        raise failure(error, runtime.settings, sql=signature) from error
     if found is None or found[0] < FIRST_USER_OBJECT:
         raise NotFound(
             f"There is no one function {signature!r}. Name it with its argument types: schema.name(integer)."

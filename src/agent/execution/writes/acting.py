@@ -18,6 +18,7 @@ from agent.db import Connection, load_queries
 from agent.db.paths import LOOK_UP_IN, LOOK_UP_IN_OURS, application_path, rows_as_application
 from agent.errors import DatabaseUnavailable, InvalidArguments
 from agent.execution.json_values import from_json, plain, shorten, take_as_text
+from agent.execution.server_words import told_of_notice
 from agent.execution.statements.sql_parsing import Message, Statement, kind_of, parse, same, walk
 from agent.runtime import Runtime
 
@@ -132,7 +133,7 @@ async def run_statement(
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
         if len(notices) < _MOST_NOTICES:
-            notices.append(_told(diagnostic))
+            notices.append(told_of_notice(diagnostic)[:_MOST_CELL])
 
     conn.add_notice_handler(note)
     try:
@@ -146,14 +147,8 @@ async def run_statement(
             outcome = await _run_plain(conn, statement, most_rows)
     finally:
         conn.remove_notice_handler(note)
-    outcome.notices = [notice for notice in notices if notice]
+    outcome.notices = list(dict.fromkeys(notice for notice in notices if notice))
     return outcome
-
-
-def _told(diagnostic: psycopg.errors.Diagnostic) -> str:
-    """A notice in one line; what a CASCADE takes along stands in its detail."""
-    details = "; ".join((diagnostic.message_detail or "").splitlines())
-    return ": ".join(filter(None, (diagnostic.message_primary, details)))[:_MOST_CELL]
 
 
 def wrap(statement: Statement, *, version: int) -> str | None:

@@ -13,8 +13,10 @@ from typing import Any, TypedDict
 import psycopg
 
 from agent.approval.records import fingerprint
+from agent.errors import RowsChanged
 from agent.execution.json_values import shorten, size_of
 from agent.execution.sessions import failure
+from agent.execution.statements.code_digest import code_reached
 from agent.execution.statements.sql_kinds import refuses_transaction
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Change, Effect, Outcome
@@ -30,6 +32,7 @@ _MOST_ROWS = 20
 _MOST_CELL = 500
 _MOST_BYTES = 100_000
 _MOST_OTHERS = 20
+_FUNCTIONS = "Functions are not run for a preview: they may act outside."
 _UNTRIED = (
     "It was not tried: it runs outside of any transaction, so there is no taking it back. Should it break off, it may leave "
     "an invalid index behind, which is then named."
@@ -77,7 +80,7 @@ class Preview(TypedDict):
     `sql` is the statement that will run; `not_previewed` are sentences; `lock` is the strongest lock that it took on a
     relation of the application, or ''. `effect` is what must be the same when it runs, but for the columns in `volatile`;
     None where only the number of rows is known. `steady` says whether `tables` must be the same too, and `others` are the
-    rows behind these numbers. `goes` are objects that a DROP or TRUNCATE takes along. `tried` is False where nothing of this
+    rows behind these numbers. `code` is a digest of the code that an untried statement may run, else ''. `goes` are objects that a DROP or TRUNCATE takes along. `tried` is False where nothing of this
     is known, and so nothing is compared. `personal` and `personal_literals` are for `approval.masking`. `fingerprint` is a hash of all
     the rest.
     """
@@ -92,6 +95,7 @@ class Preview(TypedDict):
     others: list[OtherTable]
     goes: list[str]
     tried: bool
+    code: str
     lock: str
     effect: Effect | None
     volatile: list[str]
@@ -106,26 +110,40 @@ class Preview(TypedDict):
 async def preview(statement: Statement, assessment: Assessment, *, runtime: Runtime) -> Preview:
     """Try a statement and take it back. Raises `StatementFailed` when it would fail, which no approval can mend."""
     if statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt", "CallStmt"}:
-        return _preview(statement, assessment, missing=["Functions are not run for a preview: they may act outside."])
+        return await _untried(statement, assessment, _FUNCTIONS, runtime)
     if refuses_transaction(statement):
-        return _preview(statement, assessment, missing=[_UNTRIED])
+        return await _untried(statement, assessment, _UNTRIED, runtime)
     if runs_unknown_code(statement, assessment):
-        return _preview(statement, assessment, missing=[_UNKNOWN_CODE])
+        return await _untried(statement, assessment, _UNKNOWN_CODE, runtime)
     version = (await runtime.app.facts("agent_actor")).version
     try:
         if await takes_many_numbers(statement, runtime=runtime):
-            return _preview(statement, assessment, missing=[_MANY_NUMBERS])
+            return await _untried(statement, assessment, _MANY_NUMBERS, runtime)
         found = await tried(statement, version=version, runtime=runtime)
     except psycopg.errors.InsufficientPrivilege as error:
         # Asked all the same: whoever approves may also be who grants the right.
         told = await what_is_missing(statement, error, runtime=runtime)
-        return _preview(statement, assessment, missing=[told])
+        return await _untried(statement, assessment, told, runtime)
     except psycopg.Error as error:
-        raise failure(error, runtime.settings.statement_timeout) from error
+        raise failure(error, runtime.settings, sql=statement.sql) from error
     missing = _missing(statement, found)
     if any(reason.startswith(_CODE_OF_TABLES) for reason in assessment.reasons):
         missing.append(_TABLES_CODE)
     return _preview(statement, assessment, found, missing=missing)
+
+
+async def _untried(statement: Statement, assessment: Assessment, why: str, runtime: Runtime) -> Preview:
+    """Of what was not tried nothing is compared when it runs, so it is bound to the code that it was approved with."""
+    return _preview(statement, assessment, missing=[why], code=await code_reached(statement, runtime=runtime))
+
+
+async def check_code(shown: Mapping[str, Any], statement: Statement, *, runtime: Runtime) -> None:
+    """Raise `RowsChanged` where a statement that was not tried would run other code than when it was `shown`."""
+    if shown.get("tried") or shown.get("code") == await code_reached(statement, runtime=runtime):
+        return
+    raise RowsChanged(
+        "Not executed: code that it may run (a function, trigger, view, rule, policy or type) is no longer what was approved."
+    )
 
 
 def runs_unknown_code(statement: Statement, assessment: Assessment) -> bool:
@@ -220,7 +238,7 @@ def _missing(statement: Statement, found: Tried) -> list[str]:
 
 
 def _preview(
-    statement: Statement, assessment: Assessment, found: Tried | None = None, *, missing: list[str]
+    statement: Statement, assessment: Assessment, found: Tried | None = None, *, missing: list[str], code: str = ""
 ) -> Preview:
     tried_at_all = found is not None
     found = found or Tried(run=Run(outcome=Outcome(row_count=None)))
@@ -243,6 +261,7 @@ def _preview(
         others=others,
         goes=list(found.run.goes),
         tried=tried_at_all,
+        code=code,
         lock=found.run.lock,
         effect=_compared(found),
         volatile=found.volatile_of() if outcome.detailed or len(own) != 1 else own[0]["volatile"],

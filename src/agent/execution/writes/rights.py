@@ -6,6 +6,7 @@ import psycopg
 
 from agent.db import load_queries
 from agent.db.paths import rows_as_application
+from agent.execution.server_words import told
 from agent.execution.statements.sql_parsing import Statement
 from agent.runtime import Runtime
 
@@ -17,7 +18,7 @@ async def what_is_missing(
     statement: Statement, error: psycopg.errors.InsufficientPrivilege, *, runtime: Runtime
 ) -> str:
     """Sentences for the one who decides: why the statement would fail as things are, and what to run."""
-    reason = error.diag.message_primary or "a right is missing"
+    reason = told(error, sql=statement.sql, deny=runtime.settings.deny)
     return f"It would fail as things are: {reason}. {await _remedy(statement, reason, runtime)}".strip()
 
 

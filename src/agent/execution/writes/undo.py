@@ -91,7 +91,7 @@ async def statement(arguments: UndoChange, runtime: Runtime) -> str:
             async with application_path(conn):
                 row = await (await conn.execute(as_left(change).encode())).fetchone()
     except psycopg.Error as error:
-        raise failure(error, runtime.settings.statement_timeout) from error
+        raise failure(error, runtime.settings) from error
     found, rows = (row or {}).get("number"), len(change.before)
     if found != (0 if change.deleted else rows):
         raise ActionRefused(_changed_since(number, change, found or 0))

@@ -18,13 +18,14 @@ from psycopg.types.json import Jsonb
 
 from agent.approval.human_approval import Approval
 from agent.db import Connection, load_queries
-from agent.db.failures import statement_failure
+from agent.db.failures import in_a_log, statement_failure
 from agent.db.paths import LOOK_UP_IN_FROM_NOW, OURS, rows_as_application
 from agent.errors import ActionRefused, OutcomeUnknown, StatementFailed
 from agent.execution.proposals import Happened, Unheld
 from agent.execution.sessions import failure
 from agent.execution.statements.sql_kinds import option_names, refuses_transaction
 from agent.execution.statements.sql_parsing import Name, Statement, name_of, parse
+from agent.execution.writes.preview import check_code
 from agent.runtime import Runtime
 from agent.types import ToolResult
 
@@ -81,6 +82,7 @@ def _targets(statement: Statement) -> list[Name]:
 
 async def _carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:
     statement = parse((approval.preview or {})["sql"])
+    await check_code(approval.preview or {}, statement, runtime=runtime)
     async with runtime.app.connection("agent_actor") as conn:
         before = await _note(conn, statement, approval, runtime)
         try:
@@ -94,8 +96,10 @@ async def _carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolR
         except psycopg.Error as error:
             if statement_failure(error) is None:
                 left = left_behind(before["indexes"], (await _state(conn, statement))["indexes"])
-                raise StatementFailed(f"{failure(error, runtime.settings.statement_timeout)} {left}".strip()) from error
-            _log.warning("connection_lost", approval_id=approval.id, error=str(error))
+                raise StatementFailed(
+                    f"{failure(error, runtime.settings, sql=statement.sql)} {left}".strip()
+                ) from error
+            _log.warning("connection_lost", approval_id=approval.id, error=in_a_log(error))
         else:
             return _done(approval, statement)
     return await _after_loss(approval, statement, key, runtime)
