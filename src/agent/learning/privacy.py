@@ -22,6 +22,8 @@ _SECRET = word_set(
     digest verifier
     """
 )
+# What stands in the place of a secret.
+HIDDEN = "[secret]"
 _PERSONAL = word_set(
     """
     email emails mail correo phone phones telephone telefon telefono mobile cell fax whatsapp ssn nin nino iban

@@ -71,6 +71,11 @@ class SecretColumns:
             return self.rules.says(schema, table, name, looks=is_secret(name, table=table))
         return any((*place, name) in self.found for place in places)
 
+    def table(self, schema: str, table: str) -> bool:
+        """Whether a relation has such a column, or is not known."""
+        places = [place for place in self.known if place[1] == table and schema in {"", place[0]}]
+        return not places or any(one[:2] in places for one in self.found)
+
     def names(self) -> list[str]:
         """Every one as schema.table.column, in order."""
         return list(self.listed)

@@ -21,7 +21,7 @@ from agent.execution.origins.provenance import Origin, Seen, Value, origin_of
 from agent.execution.origins.written_values import Column, column_sources
 from agent.execution.statements.sql_parsing import Statement, parse
 from agent.learning.auto_discover import auto_discovery
-from agent.learning.privacy import DenyList, keys_in, looks_secret
+from agent.learning.privacy import HIDDEN, DenyList, keys_in, looks_secret
 from agent.learning.quotations import is_second_hand, says
 from agent.learning.semantic_search import semantic_search
 from agent.runtime import Runtime
@@ -30,9 +30,10 @@ from agent.types import CallKey, Trust
 
 _QUERIES = load_queries(__package__)
 _SHORTEST_SECRET, _TELLING = 6, 12
+# Of a cell that is known to be of a secret: shorter ones are met by accident.
+_SHORTEST_KNOWN = 4
 _MEMORIES = 10
 _LONG = 20
-HIDDEN = "[secret]"
 # Their messages are our own sentences.
 _OWN_MESSAGES = frozenset({"execute_sql", "query_data", "update_client_status", "remember", "send_email"})
 
@@ -249,10 +250,14 @@ def _is_trusted_copy(value: Value, runtime: Runtime) -> bool:
 def _secrets(call: StoredCall) -> dict[str, str]:
     result = call.result or {}
     columns, rows = result.get("columns") or [], result.get("rows") or []
+    found = dict.fromkeys(
+        keys_in(_text([rows, result.get("message"), result.get("error")])), f"a result of {call.tool}"
+    )
+    if "secrets" in result:
+        return found | _of_columns(result["secrets"], rows)
     statement = _statement(call) if rows else None
     sources = _sources(statement, columns)
     suspect = statement is not None and any(looks_secret(name) for name in _columns_named(statement))
-    found: dict[str, str] = {}
     for place, (name, source) in enumerate(zip(columns, sources, strict=False)):
         where = str(source or name)
         cells = [row[place] for row in rows if place < len(row)]
@@ -261,10 +266,28 @@ def _secrets(call: StoredCall) -> dict[str, str]:
         else:
             texts = [text for cell in cells for text in _keyed_secrets(cell)]
         found |= {text: where for text in texts if _is_telling(text)}
-    found |= dict.fromkeys(
-        keys_in(_text([rows, result.get("message"), result.get("error")])), f"a result of {call.tool}"
-    )
     return found
+
+
+def _of_columns(secrets: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
+    """Secrets by the columns that the cells are made of, as the server's own tree says; in other cells those under a secret key."""
+    found: dict[str, str] = {}
+    for row in rows:
+        for source, cell in zip((*secrets, *[""] * (len(row) - len(secrets))), row, strict=False):
+            if source:
+                found |= {text: source for text in _all_texts(cell) if len(text) >= _SHORTEST_KNOWN and text != HIDDEN}
+            else:
+                found |= {text: "a key of JSON" for text in _keyed_secrets(cell) if _is_telling(text)}
+    return found
+
+
+def _all_texts(cell: Any) -> Iterator[str]:
+    """Every value of a cell as it would be written, and the whole of it."""
+    if isinstance(cell, (dict, list)):
+        for item in cell.values() if isinstance(cell, dict) else cell:
+            yield from _all_texts(item)
+    elif cell is not None and not isinstance(cell, bool):
+        yield str(cell)
 
 
 def _columns_named(statement: Statement) -> Iterator[str]:
