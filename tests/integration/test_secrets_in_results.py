@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -9,8 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from agent.approval.human_approval import human_approval_queue
+from agent.chat import chat
 from agent.execution.safe_executor import safe_executor
+from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime
+from agent.testing.scripted_model import call, scripted_client
 
 PLANTED = "Zq7-plain-Xw93kT"
 TABLES = f"""
@@ -260,3 +265,54 @@ async def test_the_setting_shows_whole_values_only(app: Runtime) -> None:
     opened = replace(app, settings=app.settings.model_copy(update={"open_columns": "clients.portal_token"}))
     result = await _execute("SELECT portal_token, note FROM clients WHERE id = 1", opened)
     assert result["rows"] == [[PLANTED, "[secret]"]]
+
+
+@pytest.mark.parametrize(
+    ("sql", "cell"),
+    [
+        ("SELECT c::text AS x FROM clients c WHERE id = 1", PLANTED),
+        ("SELECT concat_ws('|', c.*) AS x FROM clients c WHERE id = 1", PLANTED),
+        ("SELECT x.c AS x FROM clients AS x(a, b, c, d, e) WHERE a = 1", PLANTED),
+        ("SELECT string_agg(portal_token, ',') AS x FROM clients", PLANTED),
+        ("SELECT key, value FROM clients c, json_each_text(row_to_json(c)) WHERE id = 1", PLANTED),
+        ("SELECT upper(portal_token) AS x FROM clients WHERE id = 1", PLANTED.upper()),
+        ("SELECT reverse(portal_token) AS x FROM clients WHERE id = 1", PLANTED[::-1]),
+        ("SELECT md5(portal_token) AS x FROM clients WHERE id = 1", hashlib.md5(PLANTED.encode()).hexdigest()),
+    ],
+)
+async def test_a_secret_that_a_human_opened_leaves_by_no_argument(app: Runtime, sql: str, cell: str) -> None:
+    read = call("execute_sql", sql=sql, show_secrets=True)
+    leaks = [
+        call("search_memory", query=f"who has {cell}?"),
+        call("execute_sql", sql=f"select id from clients where name = '{cell}'"),
+        call("remember", content=f"It is {cell.encode().hex()}"),
+    ]
+    asked = replace(app, model=scripted_client([read, *leaks, "Done."]), made={})
+    await auto_discovery.discover_app_structure(runtime=asked)
+    answer = await chat.answer("What does client 1 have?", thread_id="t", runtime=asked)
+    assert answer.status == "waiting"
+    await human_approval_queue.decide(answer.approvals[0].id, "approve", runtime=asked)
+    await chat.finish("t", runtime=asked)
+    shown, *others = await _stored("t", asked)
+    assert cell in json.dumps(shown)
+    assert len(others) == len(leaks)
+    assert all("repeat a secret that was read" in one["error"] for one in others)
+
+
+async def _stored(thread: str, runtime: Runtime) -> list[dict[str, Any]]:
+    async with runtime.connection() as conn:
+        rows = await conn.execute(
+            "select result from agents.tool_calls where thread_id = %s order by turn, round, ordinal", [thread]
+        )
+        return [row["result"] for row in await rows.fetchall()]
+
+
+async def test_a_lookup_is_for_a_value_that_the_user_said(app: Runtime) -> None:
+    lookup = call("execute_sql", sql="select name from clients where portal_token = 'abc-1234'")
+    for question, status in (("Whose token is abc-1234?", "done"), ("Whose token is it?", "waiting")):
+        asked = replace(app, model=scripted_client([lookup, "Done."]), made={})
+        await auto_discovery.discover_app_structure(runtime=asked)
+        answer = await chat.answer(question, runtime=asked)
+        assert answer.status == status, question
+        if status == "waiting":
+            assert "secret:guessed" in (answer.approvals[0].reasons or ())

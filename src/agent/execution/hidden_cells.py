@@ -25,11 +25,11 @@ class ApprovedSecrets:
 def hidden_in(use: SecretUse, *, approved: bool = False, read_secrets: bool = False) -> Hidden | None:
     """What is hidden of a read; None for nothing. What a human `approved` is shown.
 
-    Under `read_secrets` whole values are: parts and digests of them nobody could follow where they go.
+    Under `read_secrets` a value by itself is: where parts, digests and longer texts go nobody could follow.
     """
     hidden = tuple(
-        bool(source) and not approved and not (read_secrets and whole)
-        for source, whole in zip(use.sources, use.whole, strict=True)
+        bool(source) and not approved and not (read_secrets and bare)
+        for source, bare in zip(use.sources, use.bare, strict=True)
     )
     return Hidden(names=use.names, hidden=hidden) if any(hidden) else None
 
@@ -74,11 +74,11 @@ def _by_names(names: list[str], statement: Statement, columns: SecretColumns) ->
     """The same of a statement that the server did not resolve: what is not plainly a column that holds no secret may be one."""
     tables = [(name.schema, name.name) for name in statement.names.relations]
     if not any(columns.table(*table) for table in tables):
-        return SecretUse(sources=tuple(() for _ in names), whole=tuple(True for _ in names), names=tuple(names))
+        return SecretUse(sources=tuple(() for _ in names), bare=tuple(True for _ in names), names=tuple(names))
     shown = column_sources(statement.node) if statement.kind == "SelectStmt" else None
     sources = []
     for place, name in enumerate(names):
         source = shown[place] if shown is not None and len(shown) == len(names) else None
         is_open = source is not None and not columns.column(source.schema, source.table, source.name)
         sources.append(() if is_open else (str(source or name),))
-    return SecretUse(sources=tuple(sources), whole=tuple(False for _ in names), names=tuple(names))
+    return SecretUse(sources=tuple(sources), bare=tuple(False for _ in names), names=tuple(names))

@@ -32,6 +32,7 @@ _QUERIES = load_queries(__package__)
 _SHORTEST_SECRET, _TELLING = 6, 12
 # Of a cell that is known to be of a secret: shorter ones are met by accident.
 _SHORTEST_KNOWN = 4
+_SEPARATORS = re.compile(r"[\s,;|(){}\[\]\"'<>]+")
 _MEMORIES = 10
 _LONG = 20
 # Their messages are our own sentences.
@@ -275,19 +276,22 @@ def _of_columns(secrets: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[s
     for row in rows:
         for source, cell in zip((*secrets, *[""] * (len(row) - len(secrets))), row, strict=False):
             if source:
-                found |= {text: source for text in _all_texts(cell) if len(text) >= _SHORTEST_KNOWN and text != HIDDEN}
+                found |= {text: source for text in _all_texts(cell) if text != HIDDEN}
             else:
                 found |= {text: "a key of JSON" for text in _keyed_secrets(cell) if _is_telling(text)}
     return found
 
 
 def _all_texts(cell: Any) -> Iterator[str]:
-    """Every value of a cell as it would be written, and the whole of it."""
+    """Every value of a cell as it would be written, and the telling parts of those that are several."""
     if isinstance(cell, (dict, list)):
         for item in cell.values() if isinstance(cell, dict) else cell:
             yield from _all_texts(item)
     elif cell is not None and not isinstance(cell, bool):
-        yield str(cell)
+        text = str(cell)
+        if len(text) >= _SHORTEST_KNOWN:
+            yield text
+        yield from (part for part in _SEPARATORS.split(text) if part != text and _is_telling(part))
 
 
 def _columns_named(statement: Statement) -> Iterator[str]:

@@ -29,7 +29,7 @@ _NUMBERS = frozenset({20, 21, 23})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretUse:
-    """`sources` has for each column of the result the secret columns behind it; `whole` says whether its cells hold their values.
+    """`sources` has for each column of the result the secret columns behind it; `bare` says whether each of its cells is a value of one.
 
     `names` are the columns' names. `told` are columns that it tells something of, `copied` those whose values a write puts into
     another column; `looked_up` are the values that one is compared with, None for one that cannot be read here. What was not
@@ -37,7 +37,7 @@ class SecretUse:
     """
 
     sources: tuple[tuple[str, ...], ...] = ()
-    whole: tuple[bool, ...] = ()
+    bare: tuple[bool, ...] = ()
     names: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     copied: tuple[str, ...] = ()
@@ -141,7 +141,7 @@ def _named_use(result: ResultColumns, relations: Mapping[int, Relation]) -> Secr
         return tuple(sorted(f"{relation.name}.{relation.numbers.get(column, '')}" for relation, column in found))
 
     return SecretUse(
-        sources=tuple(names(cell.marks) for cell in result.cells), whole=tuple(cell.whole for cell in result.cells),
+        sources=tuple(names(cell.marks) for cell in result.cells), bare=tuple(cell.bare for cell in result.cells),
         names=result.names, told=names(result.told), copied=names(result.copied),
         looked_up=tuple(_value(one) for one in sorted(result.lookups)), followed=result.followed,
     )  # fmt: skip
