@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import psycopg
 
+from agent.cli.status import secrets_line
+from agent.learning.auto_discover import auto_discovery
 from agent.learning.secret_columns import secret_columns
 from agent.runtime import Runtime, open_runtime
+from agent.status import check_status
 
 TABLES = """
 create table public.clients (id bigint primary key, name text, portal_token text, note text, pin_code int);
@@ -70,3 +75,34 @@ async def test_the_settings_add_and_open_columns(runtime: Runtime) -> None:
         assert found.column("public", "events", "ref")
     finally:
         await other.close()
+
+
+async def test_status_names_them_with_the_line_that_denies_them(runtime: Runtime) -> None:
+    with _admin(runtime) as admin:
+        admin.execute(TABLES)
+    status = await check_status(runtime.settings.model_copy(update={"deny": "vaults"}))
+    assert status.application is not None
+    assert "public.clients.portal_token" in status.application.secrets
+    line = status.application.deny_line
+    assert line.startswith('AGENT_DENY="vaults, public.base.label, ')
+    assert "public.vaults.words" not in line
+    shown = secrets_line([f"public.t.token_{place}" for place in range(12)], line)
+    assert shown.startswith("12 columns are masked: public.t.token_0, ")
+    assert "and 2 more; to deny them altogether: AGENT_DENY=" in shown
+
+
+async def test_discovery_shows_no_value_of_them(runtime: Runtime) -> None:
+    with _admin(runtime) as admin:
+        admin.execute(TABLES)
+        admin.execute("insert into public.clients select n, 'x', 'tok', 'planted-note' from generate_series(1, 50) n")
+        admin.execute(
+            "alter table public.clients alter note set default 'planted-default', add check (note <> 'planted-check')"
+        )
+        admin.execute("analyze public.clients")
+    structure = await auto_discovery.discover_app_structure(runtime=runtime)
+    (clients,) = [table for table in structure["tables"] if table["name"] == "clients"]
+    (note,) = [column for column in clients["columns"] if column["name"] == "note"]
+    assert note["masked"]
+    assert (note["values"], note["default"]) == ([], None)
+    assert "planted-note" not in json.dumps(structure)
+    assert "planted-default" not in json.dumps(structure)

@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import psycopg
+from psycopg.rows import dict_row
+
 from agent.db import Database, load_queries
+from agent.db.database import CLIENT_ENCODING
 from agent.db.failures import operator_errors
 from agent.learning.privacy import DenyList
 from agent.learning.secret_names import DOMAIN_OVER, is_secret
@@ -24,6 +28,8 @@ from agent.settings import Settings
 Row = Mapping[str, Any]
 
 _QUERIES = load_queries(__package__, "secret_columns.sql")
+_DOTS = 2
+_NOT_WRITABLE = set("*?[],\"'$`\\ ")
 # Of a type's category: what shows text that may be one.
 _TEXTS = frozenset("SUACX")
 
@@ -106,6 +112,23 @@ async def secret_columns(runtime: Runtime) -> SecretColumns:
     if key not in kept.by_settings:
         kept.by_settings[key] = secrets_among(kept.rows, SecretRules.of(settings))
     return kept.by_settings[key]
+
+
+def secret_columns_at(url: str, settings: Settings) -> SecretColumns:
+    """The same, asked as an administrator, before the logins are known to work. Raises psycopg's errors. Blocks."""
+    with psycopg.connect(url, connect_timeout=10, row_factory=dict_row, client_encoding=CLIENT_ENCODING) as conn:
+        return secrets_among(conn.execute(_QUERIES["columns_of_relations"]).fetchall(), SecretRules.of(settings))
+
+
+def deny_line(names: Sequence[str], deny: str) -> str:
+    """AGENT_DENY as it would be with these columns too, ready to paste; without names that it cannot write."""
+    denied = DenyList.parse(deny)
+    writable = [
+        name
+        for name in names
+        if name.count(".") == _DOTS and not set(name) & _NOT_WRITABLE and not denied.column(*name.split("."))
+    ]
+    return f'AGENT_DENY="{", ".join([*([deny] if deny else []), *writable])}"' if writable else ""
 
 
 def secrets_among(rows: Sequence[Row], rules: SecretRules) -> SecretColumns:
