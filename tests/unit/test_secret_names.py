@@ -238,7 +238,7 @@ def test_names_of_what_is_no_secret(name: str) -> None:
         ("password", "boolean", False), ("secret", "bool", False), ("password_reset", "timestamp with time zone", False),
         ("token", "tsvector", False), ("token", "uuid", True), ("pin", "integer", True), ("otp", "smallint", True),
         ("verification_code", "integer", True), ("recovery_codes", "integer[]", True), ("secret_level", "integer", False),
-        ("key", "bytea", True), ("key", "text", False), ("public_key", "bytea", False), ("image", "bytea", False),
+        ("key", "bytea", True), ("key", "text", False), ("public_key", "bytea", False), ("idempotency_key", "bytea", False), ("image", "bytea", False),
         ("value", "pgsodium.masked", True), ("phrase", "secret_text over text", True), ("login", "chkpass", True),
         ("token", "numeric(10,2)", False), ("password", "character varying(255)", True),
     ],

@@ -64,7 +64,7 @@ _PHRASES = (
     )
     | _pairs("otp mfa totp wallet master hd backup recovery mnemonic key", "seed seeds phrase phrases mnemonic words")
     | _pairs("seed", "phrase phrases words key")
-    | _pairs("remember activation reset authentication auth pin pass login recovery", "digest digests hash hashes salt")
+    | _pairs("remember activation reset authentication auth pin pass login recovery", "digest digests hash hashes salt crypt")
     | _pairs("connection conn database db redis mongo mongodb postgres postgresql mysql amqp jdbc odbc broker", "string str url uri")
     | _pairs("magic login signin reset recovery", "link links")
     | _pairs("security secret", "answer answers stamp")
@@ -130,6 +130,7 @@ _TABLES = _words("secret secrets credential credentials password passwords vault
 _TABLE_PAIRS = _pairs("api access private secret encryption signing", "key keys") | _pairs(
     "backup recovery", "code codes"
 )
+_NO_KEYS = _words("idempotency cache partition dedup lock lookup content file row record block transaction message")
 _BYTES = _words("key keys secret seed password salt pin hash digest")
 
 _NEVER = re.compile(
@@ -183,7 +184,7 @@ def is_secret(name: str, *, type_name: str = "", comment: str = "", table: str =
         return True
     return (
         names_secret(own)
-        or (base == "bytea" and bool(set(own) & _BYTES) and not set(own) & _PUBLIC)
+        or (base == "bytea" and bool(set(own) & _BYTES) and not set(own) & (_PUBLIC | _NO_KEYS))
         or (bool(types[0]) and category != "E" and types[0] != base and names_secret(tuple(words(types[0]))))
         or _is_value_of_secrets(own, tuple(words(table)))
     )
