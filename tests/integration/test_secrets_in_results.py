@@ -13,6 +13,7 @@ import pytest
 from agent.approval.human_approval import human_approval_queue
 from agent.chat import chat
 from agent.execution.safe_executor import safe_executor
+from agent.execution.statements.trusted_functions import trusted_functions
 from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime
 from agent.testing.scripted_model import call, scripted_client
@@ -316,3 +317,30 @@ async def test_a_lookup_is_for_a_value_that_the_user_said(app: Runtime) -> None:
         assert answer.status == status, question
         if status == "waiting":
             assert "secret:guessed" in (answer.approvals[0].reasons or ())
+
+
+async def test_what_a_registered_function_reads_of_secrets_is_hidden_too(app: Runtime) -> None:
+    url = app.settings.database_url
+    assert url is not None
+    with psycopg.connect(url.get_secret_value(), autocommit=True) as admin:
+        admin.execute(
+            """create function public.key_of(c bigint) returns text language sql stable as $$ select portal_token from public.clients where id = c $$;
+            create function public.outer_of(c bigint) returns text language sql stable begin atomic select public.key_of(c); end;
+            create function public.keys() returns table (a bigint, b text) language plpgsql stable as $$ begin
+              return query select id, portal_token from public.clients; end $$;
+            create function public.plain_of(c bigint) returns text language sql stable as $$ select name from public.clients where id = c $$"""
+        )
+    for name in ("public.key_of", "public.outer_of", "public.keys", "public.plain_of"):
+        await trusted_functions.trust(name, runtime=app)
+    for sql, hidden in (
+        ("SELECT key_of(1)", True), ("SELECT outer_of(1)", True), ("SELECT b FROM keys()", True), ("SELECT upper(key_of(id)) FROM clients", True),
+        ("SELECT plain_of(1)", False),
+    ):  # fmt: skip
+        result = await _execute(sql, app)
+        assert result["status"] == "succeeded", result
+        assert ("secrets" in result) is hidden, sql
+        assert PLANTED.casefold() not in json.dumps(result).casefold()
+    probe = await safe_executor.assess(
+        "execute_sql", {"sql": "SELECT 1 FROM clients WHERE key_of(id) LIKE 'a%'"}, runtime=app
+    )
+    assert probe.verdict == "ask"

@@ -68,7 +68,8 @@ class Relation:
 class Code:
     """A function, operator, type, cast or support function; `extension` is the one it belongs to, `functions` what it runs.
 
-    Of a function `digest` is a hash of all that defines it, and `functions` what it is known to call.
+    Of a function `digest` is a hash of all that defines it, and `functions` what it is known to call; of a user's one
+    `source` is its text.
     """
 
     what: str
@@ -82,6 +83,7 @@ class Code:
     owner: str = ""
     signature: str = ""
     digest: str = ""
+    source: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -521,6 +523,7 @@ def _code(row: Mapping[str, Any], functions: frozenset[int], operators: frozense
         owner=detail.get("owner") or "",
         signature=detail.get("signature") or "",
         digest=detail.get("digest") or "",
+        source=detail.get("source") or "",
     )
 
 

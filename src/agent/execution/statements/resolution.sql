@@ -180,6 +180,7 @@ SELECT 'function', p.oid::bigint, n.nspname, p.proname, e.extname,
          'digest', encode(sha256(convert_to(ROW (n.nspname, p.proname, p.proargtypes, p.prorettype, p.proretset, p.prokind, p.prolang,
                      p.prosrc, p.probin, p.prosqlbody::text, p.proargdefaults::text, p.proconfig, p.provolatile, p.prosecdef,
                      p.proowner, p.proleakproof, p.prosupport, p.protrftypes, p.provariadic)::text, 'UTF8')), 'hex'),
+         'source', CASE WHEN p.oid >= 16384 AND e.extname IS NULL THEN coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) END,
          -- a body that is text is not resolved before it runs: whatever has a name that it calls
          'calls', (SELECT jsonb_agg(DISTINCT o.oid::bigint) FROM regexp_matches(p.prosrc, '([[:alpha:]_][[:alnum:]_$]*)"?\s*\(', 'g') AS m
                      JOIN pg_proc o ON o.proname IN (m[1], lower(m[1])) AND o.oid >= 16384 AND o.oid <> p.oid

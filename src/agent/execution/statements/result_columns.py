@@ -83,11 +83,15 @@ class ResultColumns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the catalogs say: `marked` columns, the `columns` of each relation, and the trees of `views`."""
+    """What the catalogs say: `marked` columns, the `columns` of each relation, and the trees of `views`.
+
+    `makers` are functions whose results count as marked; each is written (-its number, 0).
+    """
 
     marked: Marks
     columns: Mapping[int, Sequence[int]]
     views: Mapping[int, str] = field(default_factory=dict)
+    makers: Marks = _NOTHING
     functions: Functions = field(default_factory=Functions)
 
 
@@ -97,7 +101,7 @@ class _Untold(Exception):
 
 def result_columns(tree: str, known: Known) -> ResultColumns:
     """What the result of the statement with this tree is made of."""
-    if not known.marked:
+    if not known.marked and not known.makers:
         return ResultColumns()
     flow = _Flow(known)
     try:
@@ -105,7 +109,8 @@ def result_columns(tree: str, known: Known) -> ResultColumns:
         cells = flow.query(query, None)
         names = [entry.text("resname") for entry in _shown(_targets(query))]
     except (_Untold, ValueError, RecursionError, IndexError):
-        return ResultColumns(told=known.marked, copied=known.marked, followed=False)
+        every = known.marked | known.makers
+        return ResultColumns(told=every, copied=every, followed=False)
     return ResultColumns(
         cells=tuple(cells), names=tuple(map(_unescaped, names)), told=frozenset(flow.told), copied=frozenset(flow.copied),
         lookups=frozenset(flow.lookups),
@@ -401,13 +406,14 @@ class _Flow:
         functions = self._known.functions
         if given.marks and (sets or function not in functions.whole | functions.pieces):
             self._tell(given)
-        return Cell(given.marks, whole=given.whole and function in functions.whole and not sets)
+        made = frozenset({(-function, 0)}) & self._known.makers
+        return Cell(given.marks | made, whole=given.whole and function in functions.whole and not sets)
 
     def _operator(self, node: Node, scope: _Scope) -> Cell:
         arguments = [self._cell(one, scope) for one in node.nodes("args")]
         given, function = _union(arguments), node.number("opfuncid")
         if not given.marks:
-            return _OPEN
+            return self._called(function, given)
         if function in self._known.functions.equalities:
             self._compared(arguments)
             return (

@@ -5,6 +5,7 @@ the server's tree, the relations behind it, the settings -> SecretUse -> the ass
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from agent.execution.statements.resolution import FIRST_USER_OBJECT, Relation, R
 from agent.execution.statements.result_columns import Known, Marks, ResultColumns, result_columns
 from agent.execution.statements.sql_parsing import Name
 from agent.learning.secret_columns import SecretRules, column_is_secret
+from agent.learning.secret_names import is_secret
 from agent.settings import Settings
 from agent.types import RISK_LEVELS, Assessment
 
@@ -22,6 +24,7 @@ _STATISTICS = frozenset(
     {"most_common_vals", "histogram_bounds", "most_common_elems", "range_bounds_histogram", "range_length_histogram"}
 )
 _MOST_NAMED = 8
+_IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _HEADER = 4
 _TEXTS = frozenset({25, 1042, 1043, 705})
 _NUMBERS = frozenset({20, 21, 23})
@@ -107,12 +110,15 @@ def _use(resolution: Resolution, rules: SecretRules) -> SecretUse:
     marked = {number: _marked(number, relation, rules) for number, relation in resolution.relations.items()}
     read = body.columns.union(*(tree.columns for tree in views.values()))
     touched = frozenset(_touched(read, marked))
-    if not touched:
+    makers = (
+        frozenset((-number, 0) for number in _makers(resolution, rules)) if resolution.users_functions else frozenset()
+    )
+    if not touched and not makers:
         return _NONE
     columns = {number: sorted(relation.numbers) for number, relation in resolution.relations.items()}
     texts = {number: tree.text for number, tree in views.items()}
-    known = Known(marked=touched, columns=columns, views=texts, functions=resolution.functions)
-    return _named_use(result_columns(body.text, known), resolution.relations)
+    known = Known(marked=touched, columns=columns, views=texts, functions=resolution.functions, makers=makers)
+    return _named_use(result_columns(body.text, known), resolution)
 
 
 def _marked(number: int, relation: Relation, rules: SecretRules) -> frozenset[int]:
@@ -135,10 +141,28 @@ def _touched(read: Iterable[tuple[int, int]], marked: Mapping[int, frozenset[int
         yield from ((number, one) for one in secret if column in {0, one})
 
 
-def _named_use(result: ResultColumns, relations: Mapping[int, Relation]) -> SecretUse:
+def _makers(resolution: Resolution, rules: SecretRules) -> Iterator[int]:
+    """Functions of users in whose text, or in that of one they call, a name stands that looks like a secret's."""
+    code = {number: resolution.code["function", number] for number in resolution.users_functions}
+    texts = {number: {one.name.name, *_IDENTIFIER.findall(one.source)} for number, one in code.items()}
+    found = {
+        number for number, words in texts.items() if any(rules.says("", "", one, looks=is_secret(one)) for one in words)
+    }
+    while callers := {number for number, one in code.items() if number not in found and one.functions & found}:
+        found |= callers
+    yield from found
+
+
+def _named_use(result: ResultColumns, resolution: Resolution) -> SecretUse:
+    relations, code = resolution.relations, resolution.code
+
+    def name(number: int, column: int) -> str:
+        if number < 0:
+            return f"{code['function', -number].name}()"
+        return f"{relations[number].name}.{relations[number].numbers.get(column, '')}"
+
     def names(marks: Marks) -> tuple[str, ...]:
-        found = ((relations[number], column) for number, column in marks if number in relations)
-        return tuple(sorted(f"{relation.name}.{relation.numbers.get(column, '')}" for relation, column in found))
+        return tuple(sorted(name(number, column) for number, column in marks))
 
     return SecretUse(
         sources=tuple(names(cell.marks) for cell in result.cells), bare=tuple(cell.bare for cell in result.cells),
