@@ -266,6 +266,9 @@ async def test_the_setting_shows_whole_values_only(app: Runtime) -> None:
     opened = replace(app, settings=app.settings.model_copy(update={"open_columns": "clients.portal_token"}))
     result = await _execute("SELECT portal_token, note FROM clients WHERE id = 1", opened)
     assert result["rows"] == [[PLANTED, "[secret]"]]
+    opened = replace(app, settings=app.settings.model_copy(update={"open_columns": "access.u"}))
+    result = await _execute("SELECT t, u FROM access WHERE id = 1", opened)
+    assert result["rows"] == [["[secret]", f"{PLANTED}note".upper()]]
 
 
 @pytest.mark.parametrize(
@@ -310,7 +313,12 @@ async def _stored(thread: str, runtime: Runtime) -> list[dict[str, Any]]:
 
 async def test_a_lookup_is_for_a_value_that_the_user_said(app: Runtime) -> None:
     lookup = call("execute_sql", sql="select name from clients where portal_token = 'abc-1234'")
-    for question, status in (("Whose token is abc-1234?", "done"), ("Whose token is it?", "waiting")):
+    asking = [
+        ("Whose token is abc-1234?", "done"),
+        ("Whose token is it?", "waiting"),
+        ("Whose is xabc-12345?", "waiting"),
+    ]
+    for question, status in asking:
         asked = replace(app, model=scripted_client([lookup, "Done."]), made={})
         await auto_discovery.discover_app_structure(runtime=asked)
         answer = await chat.answer(question, runtime=asked)

@@ -154,9 +154,7 @@ def secret_in(arguments: Any, secrets: Mapping[str, str]) -> str | None:
     for secret, place in secrets.items():
         bare = _bare(secret)
         # A short one would be met by accident once all spaces are gone.
-        found = (
-            any(bare in one for one in forms) if len(bare) >= _TELLING else any(_holds(one, secret) for one in texts)
-        )
+        found = any(bare in one for one in forms) if len(bare) >= _TELLING else any(holds(one, secret) for one in texts)
         if found:
             return place
     return None
@@ -174,7 +172,8 @@ def without_secrets(value: Any, secrets: Iterable[str]) -> Any:
     return [without_secrets(item, hidden) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _holds(text: str, secret: str) -> bool:
+def holds(text: str, secret: str) -> bool:
+    """Whether a text has that value, as words of its own."""
     return bool(re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", text, re.I))
 
 

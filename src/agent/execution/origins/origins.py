@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.errors import ActionRefused
-from agent.execution.origins.heard import Heard, secret_in, untrusted
+from agent.execution.origins.heard import Heard, holds, secret_in, untrusted
 from agent.execution.origins.written_values import is_said, written_values
 from agent.execution.statements.secret_use import GUESSED
 from agent.execution.statements.sql_parsing import Statement
@@ -93,8 +93,8 @@ async def _about_values(assessment: Assessment, statement: Statement, heard: Hea
 def _guesses(assessment: Assessment, heard: Heard) -> list[_Finding]:
     """Values that a secret column is compared with and that the user did not say: a guess that is right would tell it."""
     use = assessment.secrets
-    spoken = "\n".join(heard.said).casefold()
-    if use is None or all(one is not None and one.casefold() in spoken for one in use.looked_up):
+    spoken = "\n".join(heard.said)
+    if use is None or all(one is not None and holds(spoken, one) for one in use.looked_up):
         return []
     sentence = "It compares a column that holds secrets with a value that the user did not say."
     return [_Finding("HIGH", GUESSED, sentence)]

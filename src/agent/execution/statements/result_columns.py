@@ -85,13 +85,15 @@ class ResultColumns:
 class Known:
     """What the catalogs say: `marked` columns, the `columns` of each relation, and the trees of `views`.
 
-    `makers` are functions whose results count as marked; each is written (-its number, 0).
+    `makers` are functions whose results count as marked; each is written (-its number, 0). `opened` are columns of views that
+    count as made of nothing that is marked.
     """
 
     marked: Marks
     columns: Mapping[int, Sequence[int]]
     views: Mapping[int, str] = field(default_factory=dict)
     makers: Marks = _NOTHING
+    opened: Marks = _NOTHING
     functions: Functions = field(default_factory=Functions)
 
 
@@ -258,6 +260,8 @@ class _Flow:
         def cell(column: int) -> Cell:
             if column == 0:
                 return _union([cell(one) for one in columns])
+            if (number, column) in self._known.opened:
+                return _OPEN
             own = frozenset({(number, column)}) & self._known.marked
             if shown is None:
                 return Cell(own, bare=True) if own else _OPEN

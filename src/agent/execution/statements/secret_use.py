@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from agent.execution.statements import sql_allowed as allowed
 from agent.execution.statements.resolution import FIRST_USER_OBJECT, Relation, Resolution
-from agent.execution.statements.result_columns import Known, Marks, ResultColumns, result_columns
+from agent.execution.statements.result_columns import Functions, Known, Marks, ResultColumns, result_columns
 from agent.execution.statements.sql_parsing import Name
 from agent.learning.secret_columns import SecretRules, column_is_secret
 from agent.learning.secret_names import is_secret
@@ -24,6 +24,7 @@ _STATISTICS = frozenset(
     {"most_common_vals", "histogram_bounds", "most_common_elems", "range_bounds_histogram", "range_length_histogram"}
 )
 _MOST_NAMED = 8
+_COMPARING = frozenset({"citext"})
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _HEADER = 4
 _TEXTS = frozenset({25, 1042, 1043, 705})
@@ -117,7 +118,10 @@ def _use(resolution: Resolution, rules: SecretRules) -> SecretUse:
         return _NONE
     columns = {number: sorted(relation.numbers) for number, relation in resolution.relations.items()}
     texts = {number: tree.text for number, tree in views.items()}
-    known = Known(marked=touched, columns=columns, views=texts, functions=resolution.functions, makers=makers)
+    known = Known(
+        marked=touched, columns=columns, views=texts, functions=_functions(resolution), makers=makers,
+        opened=frozenset(_opened(resolution, views, rules)),
+    )  # fmt: skip
     return _named_use(result_columns(body.text, known), resolution)
 
 
@@ -133,6 +137,26 @@ def _marked(number: int, relation: Relation, rules: SecretRules) -> frozenset[in
 def _is_secret(column: str, relation: Relation, family: list[Name], rules: SecretRules) -> bool:
     facts = (column, *relation.said.get(column, ("", None, "", "")))
     return any(column_is_secret(one.schema, one.name, facts, rules) for one in family)
+
+
+def _opened(resolution: Resolution, views: Iterable[int], rules: SecretRules) -> Iterator[tuple[int, int]]:
+    """The columns of views that AGENT_OPEN_COLUMNS names: what they show is meant to be seen."""
+    for number in views:
+        relation = resolution.relations[number]
+        for place, name in relation.numbers.items():
+            if not rules.says(relation.name.schema, relation.name.name, name, looks=True):
+                yield number, place
+
+
+def _functions(resolution: Resolution) -> Functions:
+    """The functions that are known, with those by which extensions that are known compare texts."""
+    compared = (
+        code.functions
+        for (what, _), code in resolution.code.items()
+        if what == "operator" and code.extension in _COMPARING and code.name.name in {"=", "<>"}
+    )
+    known = resolution.functions
+    return replace(known, equalities=known.equalities.union(*compared))
 
 
 def _touched(read: Iterable[tuple[int, int]], marked: Mapping[int, frozenset[int]]) -> Iterator[tuple[int, int]]:
