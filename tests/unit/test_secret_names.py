@@ -270,7 +270,7 @@ def test_a_comment_opens_nothing() -> None:
     [
         ("api_keys", "key", True), ("api_keys", "name", False), ("credentials", "value", True), ("secrets", "data", True),
         ("passwords", "hash", True), ("settings", "value", False), ("public_keys", "key", False), ("recovery_codes", "code", True),
-        ("countries", "code", False),
+        ("upgrade_codes", "code", True), ("countries", "code", False),
     ],
 )  # fmt: skip
 def test_a_table_of_secrets_makes_its_values_secrets(table: str, name: str, secret: bool) -> None:

@@ -128,7 +128,7 @@ _VALUES = _words(
 )
 _TABLES = _words("secret secrets credential credentials password passwords vault otps passcodes apikeys")
 _TABLE_PAIRS = _pairs("api access private secret encryption signing", "key keys") | _pairs(
-    "backup recovery", "code codes"
+    "backup recovery gift upgrade invitation access redemption license", "code codes key keys"
 )
 _NO_KEYS = _words("idempotency cache partition dedup lock lookup content file row record block transaction message")
 _BYTES = _words("key keys secret seed password salt pin hash digest")
