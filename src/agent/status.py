@@ -30,6 +30,7 @@ from agent.execution.reason_codes import exists, nearest
 from agent.learning.auto_discover import auto_discovery, rls_blind_tables
 from agent.learning.denied_names import NoSuchName, names_of_nothing
 from agent.learning.memory import agent_memory
+from agent.learning.secret_columns import deny_line, secret_columns
 from agent.providers.chat_providers import OFFLINE
 from agent.providers.embeddings import create_embedder
 from agent.providers.mail import route_of
@@ -64,7 +65,8 @@ class DatabaseStatus:
 class ApplicationStatus:
     """The application database, as last discovered. `changed` says that its catalogs have changed since.
 
-    `other_rules` says that the settings keep something else of them than they did then.
+    `other_rules` says that the settings keep something else of them than they did then. `secrets` are its secret columns,
+    `deny_line` denies them altogether.
     """
 
     database_id: str
@@ -76,6 +78,8 @@ class ApplicationStatus:
     changed: bool = False
     other_rules: bool = False
     blind: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    deny_line: str = ""
     unreadable: tuple[str, ...] = ()
 
 
@@ -316,7 +320,11 @@ async def _login(database: Database, login: Login, check: _Check) -> str:
 async def _application(runtime: Runtime) -> ApplicationStatus:
     facts = await runtime.app.facts("agent_reader")
     structure = await auto_discovery.get_cached_structure(runtime=runtime)
-    found = ApplicationStatus(database_id=runtime.database_id, where=facts.database)
+    hidden = tuple((await secret_columns(runtime)).names())
+    found = ApplicationStatus(
+        database_id=runtime.database_id, where=facts.database, secrets=hidden,
+        deny_line=deny_line(hidden, runtime.settings.deny),
+    )  # fmt: skip
     if not structure:
         return found
     return replace(

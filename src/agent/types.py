@@ -31,7 +31,8 @@ class Assessment:
 
     `reasons` are machine-readable codes (`"write:update"`, `"function:pg_sleep"`); `sentence` is for people;
     `objects` are the names of the relations that the action touches, views' own ones included; `lock` is the strongest
-    lock that it takes on any of them, in Postgres's name for it, or '' where it takes none or that is not known.
+    lock that it takes on any of them, in Postgres's name for it, or '' where it takes none or that is not known. `secrets`
+    is what it does with secret columns, as the policy of statements found it.
     """
 
     verdict: Verdict
@@ -41,6 +42,7 @@ class Assessment:
     objects: tuple[str, ...] = ()
     lock: str = ""
     policy_version: str = "1"
+    secrets: Any = field(default=None, repr=False, compare=False)
 
 
 class ToolResult(TypedDict, total=False):
@@ -57,6 +59,8 @@ class ToolResult(TypedDict, total=False):
     row_count: int
     truncated: bool
     sql: str
+    # For each column the secret columns that its cells are made of, or ''; left out where there are none.
+    secrets: list[str]
     message: str
     data: Any
     approval_id: int

@@ -171,3 +171,23 @@ async def test_hostile_statements_are_told_from_honest_ones_there_too(old: Runti
     assert len(reads) / len(ANALYTICS) >= 0.95
     for sql in reads[::4]:
         assert (await safe_executor.execute("execute_sql", {"sql": sql}))["success"], sql
+
+
+async def test_secrets_are_hidden_on_postgres_16_too(old: Runtime, old_server: str) -> None:
+    with psycopg.connect(old_server, autocommit=True) as conn:
+        conn.execute("create table if not exists public.keys (id bigint primary key, api_key text)")
+        conn.execute("insert into public.keys values (1, 'planted-16') on conflict do nothing")
+        conn.execute("grant select on public.keys to agent_reader")
+    for sql in (
+        "SELECT * FROM keys",
+        "SELECT k::text FROM keys k",
+        "SELECT x.b FROM keys AS x(a, b)",
+        "WITH w AS (SELECT api_key AS name FROM keys) SELECT name, count(*) FROM w GROUP BY name",
+        "SELECT jsonb_agg(k) FROM keys k JOIN accounts USING (id)",
+        "SELECT json_object('a': api_key) FROM keys",
+    ):
+        result = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False)
+        assert result["status"] == "succeeded", result
+        assert "planted" not in str(result["rows"]), sql
+    result = await safe_executor.execute("execute_sql", {"sql": "SELECT 1 FROM keys WHERE api_key > 'm'"}, wait=False)
+    assert result["status"] == "waiting"

@@ -47,7 +47,7 @@ async def agency(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Runtime]:
     settings = cluster.database(
         cluster.template("injections", lambda conn: conn.execute(APPLICATION)),
         ask_from="MEDIUM", email_outbox=tmp_path / "outbox", email_domains="firm.example, *.firm.example, partner.example",
-        trusted_sources="contacts.email",
+        trusted_sources="contacts.email", read_secrets=True,
     )  # fmt: skip
     runtime = await open_runtime(settings)
     with use_runtime(runtime):

@@ -157,6 +157,7 @@ async def test_a_secret_that_an_answer_names_is_neither_in_the_log_nor_in_memory
     runtime: Runtime, application: Any
 ) -> None:
     read = call("execute_sql", sql="select portal_token as x from public.tickets")
+    runtime = replace(runtime, settings=runtime.settings.model_copy(update={"read_secrets": True}))
     runtime, _ = client_of(runtime, read, f"The token is {SECRET}.")
     answer = await chat.answer("What is the token of ticket 1?", runtime=runtime)
     assert SECRET in answer.text

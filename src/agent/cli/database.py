@@ -34,7 +34,10 @@ def setup(
 ) -> None:
     """Give the agent's four logins their passwords, and their rights on your application's schemas."""
     from agent.cli.render import print_json, say, stdout
+    from agent.cli.status import secrets_line
     from agent.db import setup as logins
+    from agent.db.administrator import administrator
+    from agent.learning.secret_columns import deny_line, secret_columns_at
     from agent.types import LOGINS
 
     settings = load_settings()
@@ -47,10 +50,14 @@ def setup(
         return
     with opening(settings):
         schemas = logins.set_up(settings)
+        secrets = secret_columns_at(administrator(settings).app_url, settings).names()
+    line = deny_line(secrets, settings.deny)
     if as_json:
-        print_json({"logins": list(LOGINS), "schemas": schemas})
-    else:
-        say(stdout(), f"The four logins are ready; they may use the schemas {', '.join(schemas) or '(none yet)'}.")
+        print_json({"logins": list(LOGINS), "schemas": schemas, "secrets": secrets, "deny_line": line})
+        return
+    say(stdout(), f"The four logins are ready; they may use the schemas {', '.join(schemas) or '(none yet)'}.")
+    if secrets:
+        say(stdout(), secrets_line(secrets, line))
 
 
 def migrate(*, as_json: JsonOption = False) -> None:

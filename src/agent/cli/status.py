@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from agent.status import ApplicationStatus, DatabaseStatus, MailStatus, ModelStatus, Status
     from agent.types import RiskLevel
 
+MOST_SECRETS = 10
 EXAMPLES = examples("agent status", "agent status --json")
 
 
@@ -44,7 +46,7 @@ def _show(console: Console, found: Status, ask_from: RiskLevel) -> None:
 
     pairs: list[tuple[str, object]] = [("database", _database(found.database)), ("logins", _logins(found))]
     if found.application:
-        pairs.append(("application", _application(found.application)))
+        pairs += _of_application(found.application)
     if found.models:
         pairs += [("model", _model(found.models)), ("embedder", _embedder(found.models))]
     where = [("mail", _mail(found.mail) if found.mail else None), ("sandbox", found.sandbox)]
@@ -70,6 +72,11 @@ def _show(console: Console, found: Status, ask_from: RiskLevel) -> None:
         facts(console, [("•", fix.problem)], indent=INDENT)
         if fix.command:
             say(console, fix.command, "cyan", indent=INDENT + "   ")
+
+
+def _of_application(found: ApplicationStatus) -> list[tuple[str, object]]:
+    hidden = [("secrets", secrets_line(found.secrets, found.deny_line))] if found.secrets else []
+    return [("application", _application(found)), *hidden]
 
 
 def _database(found: DatabaseStatus) -> Text:
@@ -103,6 +110,16 @@ def _application(found: ApplicationStatus) -> str:
     parts = [count(found.tables, "table"), count(found.views, "view"), count(found.functions, "function")]
     changed = ", changed since" if found.changed else ""
     return f"{found.where}: {', '.join(parts)}, discovered {ago(found.discovered_at)}{changed}"
+
+
+def secrets_line(names: Sequence[str], deny_line: str) -> str:
+    """The columns that hold secrets, the first of them by name, and how to deny them altogether."""
+    from agent.cli.text import clean, count
+
+    more = f" and {len(names) - MOST_SECRETS} more" if len(names) > MOST_SECRETS else ""
+    shown = ", ".join(names[:MOST_SECRETS])
+    how = f"; to deny them altogether: {deny_line}" if deny_line else ""
+    return clean(f"{count(len(names), 'column is', 'columns are')} masked: {shown}{more}{how}")
 
 
 def _model(found: ModelStatus) -> str:

@@ -138,7 +138,8 @@ async def _assessed_now(approval: Approval, effect: Statement | Unheld, runtime:
     if tool.outside is None:
         text = str((approval.preview or {}).get("sql", ""))
         statement = effect if isinstance(effect, Statement) else parse(text)
-        assessment = await assess_statement(statement, runtime=runtime)
+        show = bool(approval.arguments.get("show_secrets"))
+        assessment = await assess_statement(statement, show_secrets=show, runtime=runtime)
     elif approval.decided_via in {"policy", "permission"}:
         arguments = tool.check(approval.arguments)
         proposal = await tool.outside.propose(arguments, call=approval.call, runtime=runtime)

@@ -12,6 +12,7 @@ from agent.execution.statements import trusted_functions
 from agent.execution.statements.code_behind import note_reads
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import Resolution, resolve
+from agent.execution.statements.secret_use import SecretUse, secret_use, with_secrets
 from agent.execution.statements.sql_parsing import Statement, name_of
 from agent.execution.statements.sql_policy import judge, may_be_shown
 from agent.execution.writes.removals import with_what_goes
@@ -24,17 +25,18 @@ _ALONE = {"=", "+", "-", "*", "/", "||"}
 _MAYBE_LOW = {("write:update",), ("write:delete",)}
 
 
-async def assess_statement(statement: Statement, *, runtime: Runtime, layers: Layers = ALL) -> Assessment:
-    """What a statement is. Raises `StatementFailed` for one that the server does not take, `DatabaseUnavailable`."""
+async def assess_statement(
+    statement: Statement, *, runtime: Runtime, show_secrets: bool = False, layers: Layers = ALL
+) -> Assessment:
+    """What a statement is, where it may `show_secrets` or not. Raises `StatementFailed` for one that the server does not take, `DatabaseUnavailable`."""
     try:
         async with runtime.app.connection("agent_assessor") as conn:
             try:
-                return await _assess(
-                    statement, conn, runtime, layers, probe=not layers.parse or may_be_shown(statement)
-                )
+                probe = not layers.parse or may_be_shown(statement)
+                return await _assess(statement, conn, runtime, layers, probe=probe, show=show_secrets)
             except psycopg.DatabaseError:
                 # What may not be at all is said before what is wrong with it.
-                assessment = await _assess(statement, conn, runtime, layers, probe=False)
+                assessment = await _assess(statement, conn, runtime, layers, probe=False, show=show_secrets)
                 if assessment.verdict == "refuse":
                     return assessment
                 raise
@@ -42,8 +44,18 @@ async def assess_statement(statement: Statement, *, runtime: Runtime, layers: La
         raise failure(error, runtime.settings, sql=statement.sql) from error
 
 
+async def use_of_secrets(statement: Statement, *, runtime: Runtime) -> SecretUse:
+    """What a statement does with secret columns. Raises as assessing."""
+    try:
+        async with runtime.app.connection("agent_assessor") as conn:
+            resolution = await resolve(statement, conn, database=runtime.app, probe=may_be_shown(statement))
+    except psycopg.Error as error:
+        raise failure(error, runtime.settings, sql=statement.sql) from error
+    return secret_use(resolution, runtime.settings)
+
+
 async def _assess(
-    statement: Statement, conn: Connection, runtime: Runtime, layers: Layers, *, probe: bool
+    statement: Statement, conn: Connection, runtime: Runtime, layers: Layers, *, probe: bool, show: bool
 ) -> Assessment:
     settings = runtime.settings
     operators = {name_of(part.name).name for kind, part in statement.parts if kind == "A_Expr"}
@@ -59,6 +71,7 @@ async def _assess(
         bypass_rls=settings.reader_bypass_rls and resolution.bypasses_rls,
         layers=layers,
     )
+    assessment = with_secrets(assessment, secret_use(resolution, settings), show=show)
     if statement.kind in {"DropStmt", "TruncateStmt"} and assessment.verdict == "ask":
         return await with_what_goes(statement, assessment, conn)
     if assessment.reasons in _MAYBE_LOW and await _is_one_row(statement, resolution, conn):

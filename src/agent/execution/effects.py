@@ -35,16 +35,20 @@ from agent.errors import (
     RowsChanged,
     StatementFailed,
 )
+from agent.execution.assessing import use_of_secrets
 from agent.execution.controls import controls
+from agent.execution.hidden_cells import ApprovedSecrets
 from agent.execution.log import loggable
 from agent.execution.outcomes import outcome_of, result_of, told_sql
 from agent.execution.proposals import Happened, Unheld, idempotency_key
 from agent.execution.sessions import failure
+from agent.execution.statements.secret_use import READS
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Outcome, actor_transaction
 from agent.execution.writes.preview import check_code, difference
 from agent.execution.writes.trying import run_watched
 from agent.execution.writes.undo import images_of, keep_values, most_kept
+from agent.learning.secret_columns import secret_columns
 from agent.runtime import Runtime
 from agent.types import ToolResult
 
@@ -287,10 +291,11 @@ async def _unheld(claim: _Claim, effect: Unheld) -> None:
 async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> None:
     attempt = _shared if shared else _apart
     settings = claim.runtime.settings
+    secrets = await _secrets_of(claim, statement)
     failed: AgentError | None = None
     for _ in range(_RETRIES):
         try:
-            return await attempt(claim, statement)
+            return await attempt(claim, statement, secrets)
         except _TRANSIENT as error:
             failed = failure(error, settings, sql=statement.sql)
         except psycopg.Error as error:
@@ -315,7 +320,18 @@ def _is_second_execution(error: psycopg.Error) -> bool:
     return (error.diag.schema_name, error.diag.constraint_name) == ("agents", "agent_execution_log_approval")
 
 
-async def _shared(claim: _Claim, statement: Statement) -> None:
+async def _secrets_of(claim: _Claim, statement: Statement) -> ApprovedSecrets:
+    """What the statement's result may show of secrets; where that cannot be told, nothing of them."""
+    columns = await secret_columns(claim.runtime)
+    opened = READS in claim.approval.reasons
+    try:
+        use = await use_of_secrets(statement, runtime=claim.runtime)
+    except StatementFailed:  # it will fail by itself
+        return ApprovedSecrets(columns=columns, opened=opened)
+    return ApprovedSecrets(use=use, columns=columns, opened=opened)
+
+
+async def _shared(claim: _Claim, statement: Statement, secrets: ApprovedSecrets) -> None:
     started = time.monotonic()
     key = {"approval_id": claim.approval.id, "claim": claim.token}
     async with actor_transaction(claim.runtime, keep=True, steady=_watches(claim.approval)) as conn:
@@ -323,7 +339,7 @@ async def _shared(claim: _Claim, statement: Statement) -> None:
         outcome, images = await _run(conn, claim, statement)
         if images:
             await conn.execute(*_keeping(images, claim))
-        result = result_of(claim.approval, statement, outcome, runtime=claim.runtime)
+        result = result_of(claim.approval, statement, outcome, secrets, runtime=claim.runtime)
         result["execution_id"] = execution_id
         await conn.execute(
             _QUERIES["finish_effect"],
@@ -343,7 +359,7 @@ async def _begin_effect(conn: Connection, key: Mapping[str, Any]) -> int:
     return row["execution_id"] if row else 0
 
 
-async def _apart(claim: _Claim, statement: Statement) -> None:
+async def _apart(claim: _Claim, statement: Statement, secrets: ApprovedSecrets) -> None:
     started = time.monotonic()
     async with actor_transaction(claim.runtime, keep=True, steady=_watches(claim.approval)) as conn:
         outcome, images = await _run(conn, claim, statement)
@@ -355,7 +371,7 @@ async def _apart(claim: _Claim, statement: Statement) -> None:
             await _write("record_transaction", {**claim.key, "transaction": Jsonb(number)}, runtime=claim.runtime)
     values = {
         **claim.key, "status": "succeeded", "row_count": outcome.row_count, "error": None, "elapsed_ms": _since(started),
-        "result": Jsonb(result_of(claim.approval, statement, outcome, runtime=claim.runtime)),
+        "result": Jsonb(result_of(claim.approval, statement, outcome, secrets, runtime=claim.runtime)),
     }  # fmt: skip
     await _write("record_outcome", values, runtime=claim.runtime)
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.approval.human_approval import Approval
+from agent.execution.hidden_cells import ApprovedSecrets, without_hidden
 from agent.execution.json_values import shorten, size_of
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Outcome
 from agent.execution.writes.undo import UNDO
-from agent.learning.privacy import DenyList, looks_secret
+from agent.learning.privacy import DenyList
 from agent.runtime import Runtime
 from agent.types import ToolResult
 
@@ -35,17 +36,19 @@ def told_sql(approval: Approval) -> str:
     return "" if approval.action == UNDO else str((approval.preview or {}).get("sql", ""))
 
 
-def result_of(approval: Approval, statement: Statement, outcome: Outcome, *, runtime: Runtime) -> ToolResult:
-    """The outcome as the model is told it: denied columns left out, capped."""
+def result_of(
+    approval: Approval, statement: Statement, outcome: Outcome, secrets: ApprovedSecrets, *, runtime: Runtime
+) -> ToolResult:
+    """The outcome as the model is told it: denied columns left out, secrets hidden, capped."""
     result = ToolResult(
         success=True, status="succeeded", sql=told_sql(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
         message=_told(outcome),
     )  # fmt: skip
-    columns, rows = _read_back(statement, outcome, runtime.settings.deny)
+    columns, rows = _read_back(statement, outcome, secrets, runtime.settings.deny)
     if columns:
         kept = _within(rows, runtime.settings.max_result_bytes // 4)
         result |= ToolResult(columns=columns, rows=kept, truncated=len(kept) < (outcome.row_count or 0))
-    return result
+    return result if outcome.detailed else without_hidden(result, statement, secrets)
 
 
 def _told(outcome: Outcome) -> str:
@@ -54,7 +57,9 @@ def _told(outcome: Outcome) -> str:
     return f"Done: {outcome.row_count} row{'' if outcome.row_count == 1 else 's'} affected."
 
 
-def _read_back(statement: Statement, outcome: Outcome, deny: str) -> tuple[list[str], list[list[Any]]]:
+def _read_back(
+    statement: Statement, outcome: Outcome, secrets: ApprovedSecrets, deny: str
+) -> tuple[list[str], list[list[Any]]]:
     if not outcome.detailed:
         return outcome.columns, outcome.rows
     relation = statement.node.relation
@@ -63,7 +68,7 @@ def _read_back(statement: Statement, outcome: Outcome, deny: str) -> tuple[list[
     columns = [
         column
         for column in (values[0] if values else {})
-        if not denied.column(*place, column) and not looks_secret(column)
+        if not denied.column(*place, column) and not secrets.columns.column(*place, column)
     ]
     return columns, [[value.get(column) for column in columns] for value in values]
 

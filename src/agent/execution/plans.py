@@ -75,7 +75,8 @@ async def plan_of(action: str, arguments: Mapping[str, Any], runtime: Runtime, c
         statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
     except psycopg.Error as error:
         raise failure(error, settings) from error
-    assessment = await assess_statement(statement, runtime=runtime)
+    show = getattr(checked, "show_secrets", False)
+    assessment = await assess_statement(statement, show_secrets=show, runtime=runtime)
     assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
     return Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment)
 

@@ -36,6 +36,7 @@ from agent.execution import deciding, effects, registry
 from agent.execution.always_allowed import permission_for
 from agent.execution.approved import execute_approved, told_of_edit, undone
 from agent.execution.controls import ControlState, allow, controls
+from agent.execution.hidden_cells import hidden_in, with_sources
 from agent.execution.log import record
 from agent.execution.made_tools import tool_runs
 from agent.execution.origins.heard import Heard, heard_by, heard_in, secret_in
@@ -44,6 +45,7 @@ from agent.execution.patterns import Always
 from agent.execution.plans import Plan, plan_of, shown_to_approver, weighed
 from agent.execution.reads.reading import read
 from agent.execution.relations import NoSuchName
+from agent.execution.statements.secret_use import SecretUse
 from agent.execution.statements.sql_policy import POLICY_VERSION
 from agent.execution.writes.risk import is_asked
 from agent.execution.writes.undo import UNDO, forget_old
@@ -415,11 +417,16 @@ async def _run(plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
     if plan.tool.run is not None:
         return await plan.tool.run(plan.arguments, runtime, request.call)
     assert plan.statement is not None  # noqa: S101  # a tool has a statement or runs by itself
-    rows = await read(plan.statement, runtime=runtime)
-    return ToolResult(
+    use = assessment.secrets or SecretUse()
+    hidden = hidden_in(use, read_secrets=runtime.settings.read_secrets)
+    rows = await read(plan.statement, hide=hidden, runtime=runtime)
+    result = ToolResult(
         success=True, status="succeeded", columns=rows.columns, rows=rows.rows, row_count=len(rows.rows),
         truncated=rows.truncated, sql=plan.statement.sql,
     )  # fmt: skip
+    # Without that, which of its values are secrets is told by names, of which AGENT_OPEN_COLUMNS may have opened some.
+    known = any(use.sources) or bool(runtime.settings.open_columns)
+    return with_sources(result, use, hidden) if known and plan.statement.kind == "SelectStmt" else result
 
 
 def _unknown(action: str) -> Assessment:

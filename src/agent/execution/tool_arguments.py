@@ -18,6 +18,10 @@ class _Arguments(BaseModel):
 
 class ExecuteSql(_Arguments):
     sql: str = Field(description="Exactly one PostgreSQL statement.")
+    show_secrets: bool = Field(
+        default=False,  # a field's default
+        description="Show the values of columns that hold secrets; a human is asked first. Else their cells are [secret].",
+    )
 
 
 class UndoChange(_Arguments):

@@ -21,6 +21,7 @@ from agent.learning.profiles import (
     row_estimate,
     showable,
 )
+from agent.learning.secret_columns import SecretRules, column_is_secret
 from agent.learning.structure import (
     AppStructure,
     Check,
@@ -69,6 +70,7 @@ class Rules:
     """What must be left out, and whether values that look personal are masked."""
 
     deny: DenyList = field(default_factory=DenyList)
+    secrets: SecretRules = field(default_factory=SecretRules)
     mask: bool = True
 
 
@@ -208,6 +210,7 @@ class _Assembler:
             looks_sensitive(column["name"], table=self.row["name"], siblings=siblings, numeric=numeric)
             or holds_sensitive_values(statistics)
         )
+        masked = masked or self._is_secret(column)
         hide = masked or (column["generated"] and self._has_denied())
         return Column(
             name=column["name"],
@@ -225,6 +228,10 @@ class _Assembler:
             null_share=round(statistics["null_share"], 4) if statistics else None,
             distinct=distinct_estimate(statistics, rows),
         )
+
+    def _is_secret(self, column: Row) -> bool:
+        facts = (column["name"], column["type"], column["base"], column["category"], column["comment"] or "")
+        return column_is_secret(self.row["schema"], self.row["name"], facts, self.rules.secrets)
 
     def _values(self, column: Row, allowed: Sequence[str], statistics: Row | None) -> list[str]:
         labels = self.labels.get(column["labels_of"])

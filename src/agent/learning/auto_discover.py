@@ -29,6 +29,7 @@ from agent.learning.memory import NewMemory, agent_memory
 from agent.learning.names import qualified
 from agent.learning.privacy import DenyList
 from agent.learning.schema_text import function_text, relation_text, type_text
+from agent.learning.secret_columns import SecretRules
 from agent.learning.structure import AppStructure, Relation, relations
 from agent.runtime import Runtime, current_runtime
 from agent.settings import Settings
@@ -193,7 +194,8 @@ async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progr
     progress("catalogs", 0, 2)
     rows = await catalog.read_catalog(runtime)
     settings = runtime.settings
-    structure = assemble(rows, Rules(deny=DenyList.parse(settings.deny), mask=settings.mask_personal), known)
+    rules = Rules(deny=DenyList.parse(settings.deny), mask=settings.mask_personal, secrets=SecretRules.of(settings))
+    structure = assemble(rows, rules, known)
     progress("catalogs", 1, 2)
     places = time_columns(structure)
     newest = await catalog.read_newest(places, runtime=runtime)
@@ -256,7 +258,14 @@ def _fingerprint(catalogs: str, runtime: Runtime) -> str:
 
 
 def _kept(settings: Settings) -> str:
-    return "\x00".join((settings.app_schemas, settings.deny, str(settings.mask_personal)))
+    rules = (
+        settings.app_schemas,
+        settings.deny,
+        str(settings.mask_personal),
+        settings.secret_columns,
+        settings.open_columns,
+    )
+    return "\x00".join(rules)
 
 
 def _discovered_at(structure: AppStructure) -> datetime:

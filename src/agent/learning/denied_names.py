@@ -55,7 +55,11 @@ def rules_in(settings: Settings, rows: Iterable[Row]) -> str:
     """The same of these relations."""
     rows = list(rows)
     fitting = sorted({part.lower() for part in _parts(settings.deny) if _fits(part, rows)})
-    return hashlib.sha256(repr((settings.app_schemas, fitting, settings.mask_personal)).encode()).hexdigest()
+    return hashlib.sha256(
+        repr(
+            (settings.app_schemas, fitting, settings.mask_personal, settings.secret_columns, settings.open_columns)
+        ).encode()
+    ).hexdigest()
 
 
 def _parts(deny: str) -> list[str]:

@@ -21,7 +21,7 @@ from agent.execution.origins.provenance import Origin, Seen, Value, origin_of
 from agent.execution.origins.written_values import Column, column_sources
 from agent.execution.statements.sql_parsing import Statement, parse
 from agent.learning.auto_discover import auto_discovery
-from agent.learning.privacy import DenyList, keys_in, looks_secret
+from agent.learning.privacy import HIDDEN, DenyList, keys_in, looks_secret
 from agent.learning.quotations import is_second_hand, says
 from agent.learning.semantic_search import semantic_search
 from agent.runtime import Runtime
@@ -30,9 +30,11 @@ from agent.types import CallKey, Trust
 
 _QUERIES = load_queries(__package__)
 _SHORTEST_SECRET, _TELLING = 6, 12
+# Of a cell that is known to be of a secret: shorter ones are met by accident.
+_SHORTEST_KNOWN = 4
+_SEPARATORS = re.compile(r"[\s,;|(){}\[\]\"'<>]+")
 _MEMORIES = 10
 _LONG = 20
-HIDDEN = "[secret]"
 # Their messages are our own sentences.
 _OWN_MESSAGES = frozenset({"execute_sql", "query_data", "update_client_status", "remember", "send_email"})
 
@@ -152,9 +154,7 @@ def secret_in(arguments: Any, secrets: Mapping[str, str]) -> str | None:
     for secret, place in secrets.items():
         bare = _bare(secret)
         # A short one would be met by accident once all spaces are gone.
-        found = (
-            any(bare in one for one in forms) if len(bare) >= _TELLING else any(_holds(one, secret) for one in texts)
-        )
+        found = any(bare in one for one in forms) if len(bare) >= _TELLING else any(holds(one, secret) for one in texts)
         if found:
             return place
     return None
@@ -172,7 +172,8 @@ def without_secrets(value: Any, secrets: Iterable[str]) -> Any:
     return [without_secrets(item, hidden) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _holds(text: str, secret: str) -> bool:
+def holds(text: str, secret: str) -> bool:
+    """Whether a text has that value, as words of its own."""
     return bool(re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", text, re.I))
 
 
@@ -249,10 +250,14 @@ def _is_trusted_copy(value: Value, runtime: Runtime) -> bool:
 def _secrets(call: StoredCall) -> dict[str, str]:
     result = call.result or {}
     columns, rows = result.get("columns") or [], result.get("rows") or []
+    found = dict.fromkeys(
+        keys_in(_text([rows, result.get("message"), result.get("error")])), f"a result of {call.tool}"
+    )
+    if "secrets" in result:
+        return found | _of_columns(result["secrets"], rows)
     statement = _statement(call) if rows else None
     sources = _sources(statement, columns)
     suspect = statement is not None and any(looks_secret(name) for name in _columns_named(statement))
-    found: dict[str, str] = {}
     for place, (name, source) in enumerate(zip(columns, sources, strict=False)):
         where = str(source or name)
         cells = [row[place] for row in rows if place < len(row)]
@@ -261,10 +266,31 @@ def _secrets(call: StoredCall) -> dict[str, str]:
         else:
             texts = [text for cell in cells for text in _keyed_secrets(cell)]
         found |= {text: where for text in texts if _is_telling(text)}
-    found |= dict.fromkeys(
-        keys_in(_text([rows, result.get("message"), result.get("error")])), f"a result of {call.tool}"
-    )
     return found
+
+
+def _of_columns(secrets: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
+    """Secrets by the columns that the cells are made of, as the server's own tree says; in other cells those under a secret key."""
+    found: dict[str, str] = {}
+    for row in rows:
+        for source, cell in zip((*secrets, *[""] * (len(row) - len(secrets))), row, strict=False):
+            if source:
+                found |= {text: source for text in _all_texts(cell) if text != HIDDEN}
+            else:
+                found |= {text: "a key of JSON" for text in _keyed_secrets(cell) if _is_telling(text)}
+    return found
+
+
+def _all_texts(cell: Any) -> Iterator[str]:
+    """Every value of a cell as it would be written, and the telling parts of those that are several."""
+    if isinstance(cell, (dict, list)):
+        for item in cell.values() if isinstance(cell, dict) else cell:
+            yield from _all_texts(item)
+    elif cell is not None and not isinstance(cell, bool):
+        text = str(cell)
+        if len(text) >= _SHORTEST_KNOWN:
+            yield text
+        yield from (part for part in _SEPARATORS.split(text) if part != text and _is_telling(part))
 
 
 def _columns_named(statement: Statement) -> Iterator[str]:

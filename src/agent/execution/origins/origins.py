@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.errors import ActionRefused
-from agent.execution.origins.heard import Heard, secret_in, untrusted
+from agent.execution.origins.heard import Heard, holds, secret_in, untrusted
 from agent.execution.origins.written_values import is_said, written_values
+from agent.execution.statements.secret_use import GUESSED
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.risk import under_settings
 from agent.learning.privacy import keys_in
@@ -46,6 +47,7 @@ async def weigh(
     found: list[_Finding] = []
     if has_effect and statement is not None:
         found += await _about_values(assessment, statement, heard, runtime)
+    found += _guesses(assessment, heard)
     secret = _secret(arguments, heard, goes_outside=has_effect and statement is None)
     if secret is not None and not has_effect:
         raise ActionRefused(
@@ -58,16 +60,24 @@ async def weigh(
     raised = replace(
         assessment,
         risk=max(assessment.risk, *(one.risk for one in found), key=RISK_LEVELS.index),
-        reasons=tuple(dict.fromkeys((*assessment.reasons, *(one.reason for one in found)))),
+        reasons=tuple(dict.fromkeys((*_without_read(assessment), *(one.reason for one in found)))),
+        verdict="ask" if assessment.verdict == "run" and not has_effect else assessment.verdict,
     )
     settings = runtime.settings
     raised = under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse)
     return raised, tuple(one.sentence for one in found)
 
 
+def _without_read(assessment: Assessment) -> tuple[str, ...]:
+    return tuple(reason for reason in assessment.reasons if reason != "read")
+
+
 def needs_a_human(reasons: Sequence[str]) -> bool:
     """Whether no permission that was given earlier covers it: nobody knew of these values then."""
-    return any(one == "secret" or (one.startswith("origin:") and one != "origin:unsaid") for one in reasons)
+    return any(
+        one == "secret" or one.startswith("secret:") or (one.startswith("origin:") and one != "origin:unsaid")
+        for one in reasons
+    )
 
 
 async def _about_values(assessment: Assessment, statement: Statement, heard: Heard, runtime: Runtime) -> list[_Finding]:
@@ -78,6 +88,16 @@ async def _about_values(assessment: Assessment, statement: Statement, heard: Hea
         return []
     sentence = "The user's words do not say what it does or which row it is of: the model chose that."
     return [_Finding("MEDIUM", "origin:unsaid", sentence)]
+
+
+def _guesses(assessment: Assessment, heard: Heard) -> list[_Finding]:
+    """Values that a secret column is compared with and that the user did not say: a guess that is right would tell it."""
+    use = assessment.secrets
+    spoken = "\n".join(heard.said)
+    if use is None or all(one is not None and holds(spoken, one) for one in use.looked_up):
+        return []
+    sentence = "It compares a column that holds secrets with a value that the user did not say."
+    return [_Finding("HIGH", GUESSED, sentence)]
 
 
 def _secret(arguments: Mapping[str, Any], heard: Heard, *, goes_outside: bool) -> str | None:

@@ -33,6 +33,7 @@ from agent.execution.reads.watchdog import watched
 from agent.execution.sessions import failure, too_slow
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.sql_parsing import Statement
+from agent.learning.privacy import HIDDEN
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
@@ -42,7 +43,8 @@ _TRANSACTION_GRACE = 0.15
 # Rows that are fetched at a time: with the cap of a cell this bounds what is in memory.
 _BATCH = 32
 _LEAST_CELL = 100
-_BYTEA = 17
+_BYTEA, _TEXT = 17, 25
+_HIDDEN = f"CASE WHEN pg_catalog.num_nulls({{name}}) OPERATOR(pg_catalog.=) 0 THEN '{HIDDEN}'::pg_catalog.text END"
 _BYTES_SHOWN = 32
 # Types whose values are short: numbers, times, names, addresses.
 _SHORT = frozenset({
@@ -77,6 +79,20 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hidden:
+    """Which columns of a result are hidden; `names` are those that it was found to have."""
+
+    names: tuple[str, ...]
+    hidden: tuple[bool, ...]
+
+    def places(self, names: Sequence[str]) -> frozenset[int]:
+        """Their places. Raises `StatementFailed` where the result has other columns than were looked at."""
+        if tuple(names) != self.names:
+            raise StatementFailed("The tables were changed while the statement was looked at; try again.")
+        return frozenset(place for place, one in enumerate(self.hidden) if one)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Limits:
     rows: int
     bytes: int
@@ -87,17 +103,30 @@ class _Limits:
         return max(_LEAST_CELL, min(self.bytes // 4, 2 * self.bytes // max(1, columns)))
 
 
-async def read(statement: Statement, *, runtime: Runtime, max_rows: int | None = None, layers: Layers = ALL) -> Rows:
-    """Run an accepted read. Raises `StatementFailed` with text for the model, `ActionRefused`, `DatabaseUnavailable`.
+async def read(
+    statement: Statement,
+    *,
+    runtime: Runtime,
+    max_rows: int | None = None,
+    hide: Hidden | None = None,
+    layers: Layers = ALL,
+) -> Rows:
+    """Run an accepted read; what it is to `hide` does not leave the server. Raises `StatementFailed` with text for the model, `ActionRefused`, `DatabaseUnavailable`.
 
     When the calling task is cancelled the statement is cancelled on the server too.
     """
     async with runtime.app.connection("agent_reader") as conn:
-        return await read_on(conn, statement, runtime=runtime, max_rows=max_rows, layers=layers)
+        return await read_on(conn, statement, runtime=runtime, max_rows=max_rows, hide=hide, layers=layers)
 
 
 async def read_on(
-    conn: Connection, statement: Statement, *, runtime: Runtime, max_rows: int | None = None, layers: Layers = ALL
+    conn: Connection,
+    statement: Statement,
+    *,
+    runtime: Runtime,
+    max_rows: int | None = None,
+    hide: Hidden | None = None,
+    layers: Layers = ALL,
 ) -> Rows:
     """`read` on a connection of the caller, who rolls its transaction back."""
     settings = runtime.settings
@@ -106,7 +135,7 @@ async def read_on(
         seconds=settings.statement_timeout,
     )  # fmt: skip
     schemas = (await runtime.app.facts("agent_reader")).search_path
-    reading = _Reading(conn, limits, layers, path_setting(schemas))
+    reading = _Reading(conn, limits, layers, path_setting(schemas), hide)
     try:
         if layers.watchdog:
             async with watched(conn, limits.seconds, database=runtime.app, pid=reading.pid):
@@ -125,8 +154,11 @@ async def read_on(
 class _Reading:
     """One read. `before` and `after` are how the session stood, for the tripwire."""
 
-    def __init__(self, conn: Connection, limits: _Limits, layers: Layers, search_path: str) -> None:
+    def __init__(
+        self, conn: Connection, limits: _Limits, layers: Layers, search_path: str, hide: Hidden | None
+    ) -> None:
         self._conn = conn
+        self._hide = hide
         self._limits = limits
         self._layers = layers
         self._search_path = search_path
@@ -195,9 +227,10 @@ class _Reading:
         await self._stands(before)
         columns = shape.description or ()
         result = Rows([column.name for column in columns])
-        oids = [column.type_code for column in columns]
+        hidden = self._hide.places(result.columns) if self._hide else frozenset[int]()
+        oids = [_TEXT if place in hidden else column.type_code for place, column in enumerate(columns)]
         most = self._limits.cell(len(oids))
-        declared = f"DECLARE agent_read NO SCROLL CURSOR FOR {_capped(sql, oids, most)}".encode()
+        declared = f"DECLARE agent_read NO SCROLL CURSOR FOR {_capped(sql, oids, most, hidden)}".encode()
         async with conn.cursor(row_factory=tuple_row) as cursor:
             take_as_text(cursor)
             loaders = [_loader(cursor, oid) for oid in oids]
@@ -288,7 +321,7 @@ def _line(line: str, most: int) -> tuple[list[Any], bool]:
     return [line], False
 
 
-def _capped(sql: str, oids: list[int], most: int) -> str:
+def _capped(sql: str, oids: list[int], most: int, hidden: frozenset[int]) -> str:
     """A query for the rows of `sql` with every value that may be long as text, cut to `most` characters where it is longer.
 
     `format` writes a value as the server would send it; OFFSET 0 keeps the planner from writing it twice.
@@ -296,7 +329,11 @@ def _capped(sql: str, oids: list[int], most: int) -> str:
     if not oids:
         return sql
     names = [f"c{number}" for number in range(len(oids))]
-    texts = ", ".join(f"{_as_text(name, oid)} AS {name}" for name, oid in zip(names, oids, strict=True))
+    shown = [
+        _HIDDEN.format(name=name) if place in hidden else _as_text(name, oid)
+        for place, (name, oid) in enumerate(zip(names, oids, strict=True))
+    ]
+    texts = ", ".join(f"{text} AS {name}" for text, name in zip(shown, names, strict=True))
     cells = ", ".join(
         name if oid in _SHORT or oid == _BYTEA else _cut(name, most) for name, oid in zip(names, oids, strict=True)
     )

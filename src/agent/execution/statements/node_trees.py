@@ -42,7 +42,7 @@ class Tree:
     """What one tree holds. `columns` are pairs of a relation and a column's number, 0 for the whole row.
 
     `settings` are the names that are constant arguments of current_setting, '' for an argument that is not constant.
-    `writes` says that it locks or changes rows, or is no query.
+    `writes` says that it locks or changes rows, or is no query. `text` is the tree itself.
     """
 
     nodes: frozenset[str] = frozenset()
@@ -53,6 +53,7 @@ class Tree:
     columns: frozenset[tuple[int, int]] = field(default=frozenset(), repr=False)
     settings: frozenset[str] = frozenset()
     writes: bool = False
+    text: str = field(default="", repr=False, compare=False)
 
 
 def read_tree(text: str) -> Tree:
@@ -71,6 +72,7 @@ def read_tree(text: str) -> Tree:
         if found["functions"] & _SETTING
         else frozenset(),
         writes=any(name in _ONLY and value != _ONLY[name] for name, value in pairs),
+        text=text,
         **{key: frozenset(value) for key, value in found.items()},
     )
 

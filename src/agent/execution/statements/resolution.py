@@ -24,8 +24,10 @@ import psycopg
 from agent.db import Connection, Database, load_queries
 from agent.db.database import ServerFacts, roll_back
 from agent.db.paths import LOOK_UP_IN_OURS, path_setting
+from agent.execution.statements import showing_functions as showing
 from agent.execution.statements import sql_allowed as allowed
 from agent.execution.statements.node_trees import Tree, read_tree, statements_in
+from agent.execution.statements.result_columns import Functions
 from agent.execution.statements.sql_parsing import Name, Statement, explained, write_out
 
 _QUERIES = load_queries(__package__, "resolution.sql")
@@ -46,6 +48,8 @@ class Relation:
     """A relation. `kin` are its partitions, children and parents; `shows` what a view reads: (relation, column or '').
 
     `derived` are generated columns with one that each is computed from: (column, other).
+    `said` has of each column its type, the type under a domain or None, its category and the comments on it, here and in kin.
+
     `triggers` are (name, function, pg_trigger.tgtype), `written` what foreign keys change with it: (relation, what they do
     when a row of this one is deleted, when it is updated), as pg_constraint has it.
     """
@@ -60,13 +64,15 @@ class Relation:
     methods: tuple[str, ...] = ()
     triggers: tuple[tuple[str, int, int], ...] = ()
     written: tuple[tuple[int, str, str], ...] = ()
+    said: Mapping[str, tuple[str, str | None, str, str]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
     """A function, operator, type, cast or support function; `extension` is the one it belongs to, `functions` what it runs.
 
-    Of a function `digest` is a hash of all that defines it, and `functions` what it is known to call.
+    Of a function `digest` is a hash of all that defines it, and `functions` what it is known to call; of a user's one
+    `source` is its text.
     """
 
     what: str
@@ -80,6 +86,7 @@ class Code:
     owner: str = ""
     signature: str = ""
     digest: str = ""
+    source: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +118,8 @@ class Resolution:
     """All that a statement reaches. `body` is None where the server was not asked; `unresolved` then says why.
 
     `known` are the system's functions that are on the allow-list, `worked_out` what the catalogs answered about it since,
-    `reads` what its functions of users read, where that was asked for.
-    `bypasses_rls` says that policies do not hold for agent_reader.
+    `reads` what its functions of users read, where that was asked for. `bypasses_rls` says that policies do not hold for
+    agent_reader. `functions` show values and compare them, `secrets` is what was found out about secret columns, by settings.
     """
 
     body: Tree | None = None
@@ -124,6 +131,8 @@ class Resolution:
     worked_out: dict[str, bool] = field(default_factory=dict, compare=False)
     reads: dict[int, Reads] = field(default_factory=dict, compare=False)
     bypasses_rls: bool = False
+    functions: Functions = field(default_factory=Functions, repr=False)
+    secrets: dict[tuple[str, str], Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def users_functions(self) -> frozenset[int]:
@@ -145,6 +154,7 @@ class _OwnCode:
     """
 
     known: frozenset[int] = frozenset()
+    functions: Functions = field(default_factory=Functions)
     adopted: tuple[int, ...] = ()
     families: bool = False
     nested: frozenset[str] = frozenset()
@@ -276,18 +286,26 @@ async def _fresh(conn: Connection, database: Database, runs_as: ServerFacts) -> 
 
 
 async def _own_code(conn: Connection) -> _OwnCode:
-    named = {"names": sorted(allowed.RESOLVED_FUNCTIONS)}
+    named = {"names": sorted(allowed.RESOLVED_FUNCTIONS | showing.NAMES)}
     rows = await (await conn.execute(_QUERIES["system_functions"], named, prepare=True)).fetchall()
-    known = frozenset(row["oid"] for row in rows)
+    known = _numbers_of(rows, allowed.RESOLVED_FUNCTIONS)
     extensions = {"extensions": sorted(allowed.EXTENSION_FUNCTIONS)}
     found = await (await conn.execute(_QUERIES["own_code"], extensions, prepare=True)).fetchone()
     assert found is not None  # noqa: S101  # a query of scalars has one row
     checked = [number for number, tree in found["checks"] if not _is_plain(read_tree(tree), known)]
     modified = [*found["modified"], *_NAMING_TYPES] if found["modified"] else []
+    functions = Functions(
+        whole=_numbers_of(rows, showing.WHOLE), pieces=_numbers_of(rows, showing.PIECES),
+        counts=_numbers_of(rows, showing.COUNTS), equalities=_numbers_of(rows, showing.EQUALITIES),
+    )  # fmt: skip
     return _OwnCode(
-        known=known, adopted=tuple(found["adopted"]), families=found["families"],
+        known=known, functions=functions, adopted=tuple(found["adopted"]), families=found["families"],
         nested=await _names_of([*checked, *found["compared"]], conn), modified=await _names_of(modified, conn),
     )  # fmt: skip
+
+
+def _numbers_of(rows: Iterable[Mapping[str, Any]], names: frozenset[str]) -> frozenset[int]:
+    return frozenset(row["oid"] for row in rows if row["name"] in names)
 
 
 async def _names_of(types: Sequence[int], conn: Connection) -> frozenset[str]:
@@ -336,6 +354,7 @@ async def _all_behind(
         code=search.code,
         inner=tuple(search.inner),
         known=own.known,
+        functions=own.functions,
     )
 
 
@@ -469,13 +488,14 @@ class _Search:
         self.relations[number] = Relation(
             name=name,
             kind=detail["kind"],
-            columns=tuple(column for _, column in columns),
-            numbers=dict(columns),
-            kin=tuple((Name(schema, relation), kind) for schema, relation, kind, _, _ in kin),
+            columns=tuple(name for _, name, *_ in columns),
+            numbers={place: name for place, name, *_ in columns},
+            kin=tuple((Name(schema, relation), kind) for schema, relation, kind, *_ in kin),
             derived=tuple((column, other) for column, other in detail["derived"] or ()),
             methods=tuple(detail["methods"] or ()),
             triggers=tuple((trigger, function, kind) for trigger, function, kind in detail["triggers"] or ()),
             written=tuple((other, deleted, updated) for other, deleted, updated in written),
+            said=_said(columns, kin),
         )
         for kind, tree in trees:
             self.inner.append(Inner(what=kind, of=name, relation=number, tree=tree))
@@ -483,7 +503,7 @@ class _Search:
                 self.pending["relations"] |= tree.relations
             else:
                 self.add(tree)
-        self.pending["relations"] |= {other for _, _, _, other, below in kin if below} | {
+        self.pending["relations"] |= {other for _, _, _, other, below, _ in kin if below} | {
             other for other, _, _ in written
         }
         self.pending["functions"] |= {function for _, function, _ in detail["triggers"] or ()}
@@ -510,6 +530,16 @@ class _Search:
                 columns |= {other for name, other in relation.derived if name in columns}
                 found |= {(relation.name, name) for name in ("", *columns)}
         return tuple(sorted(found))
+
+
+def _said(columns: Sequence[Any], kin: Sequence[Any]) -> dict[str, tuple[str, str | None, str, str]]:
+    told: dict[str, str] = {}
+    for name, comment in (pair for one in kin for pair in one[5] or ()):
+        told[name] = f"{told.get(name, '')} {comment}"
+    return {
+        name: (declared, base, category, f"{comment}{told.get(name, '')}")
+        for _, name, declared, base, category, comment in columns
+    }
 
 
 def _reached(number: int, read: Mapping[int, set[tuple[int, int]]]) -> set[tuple[int, int]]:
@@ -539,6 +569,7 @@ def _code(row: Mapping[str, Any], functions: frozenset[int], operators: frozense
         owner=detail.get("owner") or "",
         signature=detail.get("signature") or "",
         digest=detail.get("digest") or "",
+        source=detail.get("source") or "",
     )
 
 

@@ -25,6 +25,8 @@ SELECT concat_ws(' ',
   (SELECT sum(hashint8extended((age(xmin) - born) << 32 | oid::int8, %(seed)s)) FROM pg_am WHERE oid >= 16384),
   (SELECT sum(hashint8extended((age(xmin) - born) << 32 | objid::int8, %(seed)s)) FROM pg_depend
     WHERE refclassid = 'pg_extension'::regclass),
+  -- comments say which columns are secrets
+  (SELECT sum(hashint8extended((age(xmin) - born) << 32 | objoid::int8, %(seed)s)) FROM pg_description WHERE objoid >= 16384),
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'),
   -- where names are looked up, too
   (SELECT string_agg(concat(l.login, n.nspname, has_schema_privilege(l.login, n.oid, 'usage')), ',' ORDER BY l.login, n.nspname)
@@ -41,7 +43,7 @@ SELECT concat_ws(' ',
   FROM (SELECT age('100'::xid)::int8 AS born OFFSET 0) AS past
 
 -- system_functions: which functions of the server itself are known to be harmless, by their numbers
-SELECT oid::bigint FROM pg_proc
+SELECT oid::bigint, proname::text AS name FROM pg_proc
  WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (%(names)s)
    AND prolang IN (SELECT l.oid FROM pg_language l WHERE l.lanname IN ('internal', 'sql'))
 
@@ -115,7 +117,10 @@ WITH extension AS MATERIALIZED (
 SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
        jsonb_build_object(
          'kind', c.relkind,
-         'columns', (SELECT jsonb_agg(jsonb_build_array(a.attnum, a.attname) ORDER BY a.attnum) FROM pg_attribute a
+         'columns', (SELECT jsonb_agg(jsonb_build_array(a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), format_type(nullif(t.typbasetype, 0), t.typtypmod),
+                                                        coalesce(e.typcategory, t.typcategory), coalesce(d.description, '')) ORDER BY a.attnum)
+                       FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
+                       LEFT JOIN pg_description d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = a.attnum
                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
          -- a generated column depends on those that it is computed from
          'derived', (SELECT jsonb_agg(DISTINCT jsonb_build_array(g.attname, b.attname)) FROM pg_attribute g
@@ -133,7 +138,10 @@ SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name
                    UNION SELECT i.inhrelid FROM pg_inherits i JOIN down ON i.inhparent = down.oid
                  )
                  SELECT jsonb_agg(jsonb_build_array(k.relnamespace::regnamespace::text, k.relname, k.relkind, k.oid::bigint,
-                                                    k.oid IN (SELECT oid FROM down)))
+                                                    k.oid IN (SELECT oid FROM down),
+                                                    (SELECT jsonb_agg(jsonb_build_array(a.attname, d.description)) FROM pg_description d
+                                                       JOIN pg_attribute a ON a.attrelid = d.objoid AND a.attnum = d.objsubid AND a.attnum > 0
+                                                      WHERE d.objoid = k.oid AND d.classoid = 'pg_class'::regclass)))
                    FROM pg_class k WHERE k.oid IN (SELECT oid FROM up UNION SELECT oid FROM down)),
          'types', (SELECT jsonb_agg(DISTINCT a.atttypid::bigint) FROM pg_attribute a
                     WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid >= 16384 AND %(writes)s),
@@ -180,6 +188,7 @@ SELECT 'function', p.oid::bigint, n.nspname, p.proname, e.extname,
          'digest', encode(sha256(convert_to(ROW (n.nspname, p.proname, p.proargtypes, p.prorettype, p.proretset, p.prokind, p.prolang,
                      p.prosrc, p.probin, p.prosqlbody::text, p.proargdefaults::text, p.proconfig, p.provolatile, p.prosecdef,
                      p.proowner, p.proleakproof, p.prosupport, p.protrftypes, p.provariadic)::text, 'UTF8')), 'hex'),
+         'source', CASE WHEN p.oid >= 16384 AND e.extname IS NULL THEN coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) END,
          -- a body that is text is not resolved before it runs: whatever has a name that it calls
          'calls', (SELECT jsonb_agg(DISTINCT o.oid::bigint) FROM regexp_matches(p.prosrc, '([[:alpha:]_][[:alnum:]_$]*)"?\s*\(', 'g') AS m
                      JOIN pg_proc o ON o.proname IN (m[1], lower(m[1])) AND o.oid >= 16384 AND o.oid <> p.oid
