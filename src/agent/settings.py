@@ -315,6 +315,21 @@ class Settings(BaseSettings):
         validation_alias=_env("AGENT_DENY"),
         description="Comma-separated tables or table.columns (globs allowed) that never reach a model.",
     )
+    secret_columns: str = Field(
+        "",
+        validation_alias=_env("AGENT_SECRET_COLUMNS"),
+        description="Comma-separated tables or table.columns (globs allowed) that hold secrets, beside those that look so.",
+    )
+    open_columns: str = Field(
+        "",
+        validation_alias=_env("AGENT_OPEN_COLUMNS"),
+        description="Comma-separated tables or table.columns (globs allowed) that are no secrets though they look so.",
+    )
+    read_secrets: bool = Field(
+        default=False,
+        validation_alias=_env("AGENT_READ_SECRETS"),
+        description="Let reads show the values of secret columns to the model. No: a human is asked for each such statement.",
+    )
     tool_seconds: float = Field(
         2.0,
         gt=0,

@@ -11,7 +11,7 @@ _QUERIES = load_queries(__package__, "audit.sql")
 
 # What decides whether something runs, who is asked about it and what may leave.
 POLICY_SETTINGS = (
-    "ask_from", "refuse", "deny", "many_rows", "quorum", "approval_timeout", "approval_timeouts", "actor_rights", "reader_bypass_rls",
+    "ask_from", "refuse", "deny", "secret_columns", "open_columns", "read_secrets", "many_rows", "quorum", "approval_timeout", "approval_timeouts", "actor_rights", "reader_bypass_rls",
     "mask_personal", "trusted_sources", "email_domains", "email_refuse_others",
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
+from agent.learning.secret_names import is_secret
 from agent.learning.words import word_set, words
 
 _SECRET = word_set(
@@ -30,16 +31,6 @@ _PERSONAL = word_set(
     prenom apellido diagnosis medical blood biometric fingerprint face photo avatar vat
     """
 )
-# What a row is known by, or anybody may see; and how a column ends that tells something about a secret.
-_NO_SECRET = word_set("session webhook digest hash salt cookie nonce signature verifier")
-_ABOUT_IT = word_set(
-    """
-    id at on by count status state type kind date name expiry expires hint policy required enabled length version
-    """
-)
-_OPENING = (
-    ("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("auth", "key"), ("recovery", "code")
-)  # fmt: skip
 # Stems long and telling enough to be found inside a word: `userpassword`, `birthplace`.
 _INSIDE = ("passw", "secret", "credential", "email", "phone", "birth", "apikey", "creditcard", "firstname", "lastname")
 _PHRASES = (
@@ -107,15 +98,7 @@ def looks_sensitive(column: str, *, table: str = "", siblings: Iterable[str] = (
 
 def looks_secret(column: str) -> bool:
     """Whether a column looks by its name as if who knows its values can do something with them: passwords, tokens, keys."""
-    own = _words(column)
-    if not own or own[-1] in _ABOUT_IT:
-        return False
-    joined = "".join(own)
-    return (
-        bool(set(own) & (_SECRET - _NO_SECRET))
-        or any(stem in joined for stem in ("passw", "secret", "credential", "apikey"))
-        or any(_holds(own, phrase) for phrase in _OPENING)
-    )
+    return is_secret(column)
 
 
 def keys_in(text: str) -> list[str]:
