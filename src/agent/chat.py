@@ -260,7 +260,7 @@ async def _events(mode: str, part: Any, thread_id: str, runtime: Runtime) -> Asy
             yield event
     elif mode == "updates":
         for interrupt in part.get("__interrupt__", ()):
-            approval = await human_approval_queue.view(interrupt.value["approval_id"], runtime=runtime)
+            approval = await human_approval_queue.get(interrupt.value["approval_id"], runtime=runtime)
             yield ApprovalAsked(approval=approval)
         for message in (part.get("load_knowledge") or {}).get("messages", ()):
             if isinstance(message, AIMessage):

@@ -36,13 +36,14 @@ from agent.errors import (
     StatementFailed,
 )
 from agent.execution.controls import controls
+from agent.execution.digests import load_key
 from agent.execution.log import loggable
 from agent.execution.outcomes import outcome_of, result_of, told_sql
 from agent.execution.proposals import Happened, Unheld, idempotency_key
 from agent.execution.sessions import failure
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Outcome, actor_transaction
-from agent.execution.writes.preview import difference
+from agent.execution.writes.preview import difference, key_of_effects
 from agent.execution.writes.trying import run_watched
 from agent.execution.writes.undo import images_of, keep_values, most_kept
 from agent.runtime import Runtime
@@ -383,6 +384,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
     """What the statement did, if it is what was approved, and what is to be kept to undo it."""
     settings = claim.runtime.settings
     version = (await claim.runtime.app.facts("agent_actor")).version
+    await load_key(claim.runtime)
     shown = claim.approval.preview or {}
     run = await run_watched(
         conn,
@@ -394,7 +396,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
         volatile=shown.get("volatile") or (),
         by_rows=shown.get("effect") is not None or not shown.get("tried"),
     )
-    other = difference(shown, run) if shown.get("tried") else ""
+    other = difference(shown, run, key_of_effects(claim.runtime)) if shown.get("tried") else ""
     if other:
         raise RowsChanged(f"Not executed: {other}.")
     return run.outcome, await images_of(conn, statement, run.outcome, run.tables, runtime=claim.runtime)

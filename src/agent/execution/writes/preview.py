@@ -7,22 +7,27 @@ The preview also holds the SQL that will run; a hash of all of it is part of wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NotRequired, TypedDict
 
 import psycopg
 
 from agent.approval.records import fingerprint
+from agent.execution.digests import keyed, load_key
 from agent.execution.json_values import shorten, size_of
 from agent.execution.sessions import failure
 from agent.execution.statements.sql_kinds import refuses_transaction
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Change, Effect, Outcome
 from agent.execution.writes.numbers import takes_many_numbers
-from agent.execution.writes.personal import personal_columns, personal_literals
+from agent.execution.writes.personal import personal_columns
 from agent.execution.writes.rights import what_is_missing
+from agent.execution.writes.secret_constants import kept_sql_for_everybody, sql_for_everybody
+from agent.execution.writes.secret_rows import Hider, keyed_effect
 from agent.execution.writes.trying import Run, TableEffect, Tried, bound_as_a_whole, tried
 from agent.execution.writes.watching import Seen, effect_of
+from agent.learning.secret_columns import SecretColumns, secret_columns
 from agent.runtime import Runtime
 from agent.types import Assessment
 
@@ -67,6 +72,7 @@ class OtherTable(TypedDict):
     rows: list[RowChange]
     more: bool
     personal: list[str]
+    secret: list[str]
     effect: Effect | None
     volatile: list[str]
 
@@ -78,11 +84,13 @@ class Preview(TypedDict):
     relation of the application, or ''. `effect` is what must be the same when it runs, but for the columns in `volatile`;
     None where only the number of rows is known. `steady` says whether `tables` must be the same too, and `others` are the
     rows behind these numbers. `goes` are objects that a DROP or TRUNCATE takes along. `tried` is False where nothing of this
-    is known, and so nothing is compared. `personal` and `personal_literals` are for `approval.masking`. `fingerprint` is a hash of all
-    the rest.
+    is known, and so nothing is compared. `shown_sql` is the statement as everybody may see it. No value of a `secret` column
+    is in it, and digests are under a key. `personal` is for `approval.masking`. `fingerprint` is a hash of all the rest.
     """
 
     sql: str
+    shown_sql: str
+    signature: NotRequired[str]
     sentence: str
     row_count: int | None
     columns: list[str]
@@ -97,35 +105,61 @@ class Preview(TypedDict):
     volatile: list[str]
     steady: bool
     personal: list[str]
-    personal_literals: list[str]
+    secret: list[str]
     notices: list[str]
     not_previewed: list[str]
     fingerprint: str
 
 
-async def preview(statement: Statement, assessment: Assessment, *, runtime: Runtime) -> Preview:
-    """Try a statement and take it back. Raises `StatementFailed` when it would fail, which no approval can mend."""
+async def preview(
+    statement: Statement, assessment: Assessment, *, of_kept_rows: bool = False, runtime: Runtime
+) -> Preview:
+    """Try a statement and take it back. Raises `StatementFailed` when it would fail, which no approval can mend.
+
+    One that is made `of_kept_rows` is made again when it runs: of a table with secrets the preview does not hold it.
+    """
+    found, missing = await _looked_at(statement, assessment, runtime)
+    await load_key(runtime)
+    secrets = await secret_columns(runtime)
+    shown = _preview(statement, assessment, found, missing=missing, secrets=secrets)
+    if of_kept_rows:
+        shown["signature"] = keyed(statement.sql, purpose="statement", runtime=runtime)
+        shown["sql"] = shown["shown_sql"] = kept_sql_for_everybody(statement, secrets)
+    key = key_of_effects(runtime)
+    shown["effect"] = keyed_effect(shown["effect"], key)
+    for other in shown["others"]:
+        other["effect"] = keyed_effect(other["effect"], key)
+    shown["fingerprint"] = fingerprint(shown)
+    return shown
+
+
+def key_of_effects(runtime: Runtime) -> Callable[[str], str]:
+    """How the digests of effects are kept in previews."""
+    return partial(keyed, purpose="effect", runtime=runtime)
+
+
+async def _looked_at(statement: Statement, assessment: Assessment, runtime: Runtime) -> tuple[Tried | None, list[str]]:
+    """What a trial found, and what it does not show; no trial where none can be taken back."""
     if statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt", "CallStmt"}:
-        return _preview(statement, assessment, missing=["Functions are not run for a preview: they may act outside."])
+        return None, ["Functions are not run for a preview: they may act outside."]
     if refuses_transaction(statement):
-        return _preview(statement, assessment, missing=[_UNTRIED])
+        return None, [_UNTRIED]
     if runs_unknown_code(statement, assessment):
-        return _preview(statement, assessment, missing=[_UNKNOWN_CODE])
+        return None, [_UNKNOWN_CODE]
     version = (await runtime.app.facts("agent_actor")).version
     try:
         if await takes_many_numbers(statement, runtime=runtime):
-            return _preview(statement, assessment, missing=[_MANY_NUMBERS])
+            return None, [_MANY_NUMBERS]
         found = await tried(statement, version=version, runtime=runtime)
     except psycopg.errors.InsufficientPrivilege as error:
         # Asked all the same: whoever approves may also be who grants the right.
-        told = await what_is_missing(statement, error, runtime=runtime)
-        return _preview(statement, assessment, missing=[told])
+        return None, [await what_is_missing(statement, error, runtime=runtime)]
     except psycopg.Error as error:
         raise failure(error, runtime.settings.statement_timeout) from error
     missing = _missing(statement, found)
     if any(reason.startswith(_CODE_OF_TABLES) for reason in assessment.reasons):
         missing.append(_TABLES_CODE)
-    return _preview(statement, assessment, found, missing=missing)
+    return found, missing
 
 
 def runs_unknown_code(statement: Statement, assessment: Assessment) -> bool:
@@ -138,10 +172,10 @@ def runs_unknown_code(statement: Statement, assessment: Assessment) -> bool:
     return any(reason.startswith(_OWN_CODE) for reason in assessment.reasons)
 
 
-def difference(shown: Mapping[str, Any], run: Run) -> str:
-    """What an approved statement did otherwise than was `shown`, as a sentence; '' when it did the same."""
+def difference(shown: Mapping[str, Any], run: Run, key: Callable[[str], str]) -> str:
+    """What an approved statement did otherwise than was `shown`, as a sentence; '' when it did the same. See `key_of_effects`."""
     outcome = run.outcome
-    expected, effect = shown.get("effect"), outcome.effect
+    expected, effect = shown.get("effect"), keyed_effect(outcome.effect, key)
     if shown.get("row_count") is not None and outcome.row_count != shown["row_count"]:
         return f"it would now affect {outcome.row_count} rows, and {shown['row_count']} were approved"
     if (expected is None) != (effect is None):
@@ -149,12 +183,12 @@ def difference(shown: Mapping[str, Any], run: Run) -> str:
     other = _other_effect(expected, effect, shown.get("volatile") or ())
     if other:
         return other
-    return _other_by_the_way(shown, run)
+    return _other_by_the_way(shown, run, key)
 
 
-def _other_by_the_way(shown: Mapping[str, Any], run: Run) -> str:
+def _other_by_the_way(shown: Mapping[str, Any], run: Run, key: Callable[[str], str]) -> str:
     for table in shown.get("others") or ():
-        effect = effect_of(run.others.get(table["table"], Seen()), table["volatile"])
+        effect = keyed_effect(effect_of(run.others.get(table["table"], Seen()), table["volatile"]), key)
         if table["effect"] is not None and (other := _other_effect(table["effect"], effect, table["volatile"])):
             return f"in {table['table']}, which it changes too, {other}"
     if shown.get("goes", []) != list(run.goes):
@@ -178,7 +212,7 @@ def _other_effect(expected: Effect | None, effect: Effect | None, volatile: Sequ
     return ""
 
 
-def _others(found: Tried) -> list[OtherTable]:
+def _others(found: Tried, hider: Hider) -> list[OtherTable]:
     left = _MOST_BYTES
     others: list[OtherTable] = []
     for name, one in sorted(found.run.others.items()):
@@ -191,8 +225,8 @@ def _others(found: Tried) -> list[OtherTable]:
         cells = [row["after"] or row["before"] or {} for row in rows]
         others.append(
             OtherTable(
-                table=name, rows=rows, more=len(rows) < len(one.changes) or not one.whole, effect=effect,
-                personal=personal_columns(name, cells), volatile=volatile,
+                table=name, rows=hider.rows(name, rows), more=len(rows) < len(one.changes) or not one.whole, effect=effect,
+                personal=personal_columns(name, cells), secret=hider.columns(name, rows), volatile=volatile,
             )
         )  # fmt: skip
     return others
@@ -220,24 +254,26 @@ def _missing(statement: Statement, found: Tried) -> list[str]:
 
 
 def _preview(
-    statement: Statement, assessment: Assessment, found: Tried | None = None, *, missing: list[str]
+    statement: Statement, assessment: Assessment, found: Tried | None, *, missing: list[str], secrets: SecretColumns
 ) -> Preview:
     tried_at_all = found is not None
     found = found or Tried(run=Run(outcome=Outcome(row_count=None)))
-    outcome, others = found.run.outcome, _others(found)
+    hider = Hider.of(_changes_by_table(found, statement), secrets)
+    outcome, others = found.run.outcome, _others(found, hider)
     own = [other for other in others if other["table"].rpartition(".")[2] == _target(statement)] or others
     if not outcome.detailed and len(own) == 1:  # the rows of a form that returns none of its own
         rows, table = own[0]["rows"], own[0]["table"]
     else:
-        rows, table = _shown_rows(outcome.changes, _MOST_BYTES), _target(statement)
+        rows, table = _shown_rows(outcome.changes, _MOST_BYTES), _place(statement)
     cells = [row["after"] or row["before"] or {} for row in rows]
-    personal = personal_columns(table, cells)
-    shown = Preview(
+    secret = hider.columns(table, rows)
+    return Preview(
         sql=statement.sql,
+        shown_sql=sql_for_everybody(statement, secrets),
         sentence=sentence_of(assessment.sentence, outcome.row_count),
         row_count=outcome.row_count,
         columns=list(cells[0]) if cells else outcome.columns,
-        rows=rows,
+        rows=hider.rows(table, rows),
         more=(outcome.row_count or 0) > len(rows),
         tables=found.run.tables,
         others=others,
@@ -247,14 +283,12 @@ def _preview(
         effect=_compared(found),
         volatile=found.volatile_of() if outcome.detailed or len(own) != 1 else own[0]["volatile"],
         steady=found.steady,
-        personal=personal,
-        personal_literals=personal_literals(statement, personal, _columns_in_order(found, statement)),
-        notices=outcome.notices,
+        personal=personal_columns(table, cells),
+        secret=secret,
+        notices=hider.notices(outcome.notices, any_secret=bool(secret) or any(other["secret"] for other in others)),
         not_previewed=missing,
         fingerprint="",
     )
-    shown["fingerprint"] = fingerprint(shown)
-    return shown
 
 
 def _target(statement: Statement) -> str:
@@ -262,13 +296,16 @@ def _target(statement: Statement) -> str:
     return str(getattr(relation, "relname", ""))
 
 
-def _columns_in_order(found: Tried, statement: Statement) -> list[str]:
-    """The columns of the statement's own table, as far as a changed row was seen."""
-    seen: Sequence[Change] = found.run.outcome.changes
-    if not found.run.outcome.detailed:
-        own = [one for name, one in found.run.others.items() if name.rpartition(".")[2] == _target(statement)]
-        seen = own[0].changes if len(own) == 1 else []
-    return list(seen[0].after or seen[0].before or {}) if seen else []
+def _place(statement: Statement) -> str:
+    schema = str(getattr(getattr(statement.node, "relation", None), "schemaname", ""))
+    return f"{schema}.{_target(statement)}" if schema else _target(statement)
+
+
+def _changes_by_table(found: Tried, statement: Statement) -> dict[str, Sequence[Change]]:
+    return {
+        **{name: one.changes for name, one in found.run.others.items()},
+        _place(statement): found.run.outcome.changes,
+    }
 
 
 def _compared(found: Tried) -> Effect | None:
