@@ -12,7 +12,7 @@ import tokenize
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from agent.learning.privacy import looks_sensitive_value
+from agent.learning.privacy import keys_in, looks_secret, looks_sensitive_value
 
 MASK = "•••"
 HIDDEN = "(statement hidden)"
@@ -24,6 +24,7 @@ _NUMBERS = frozenset({"ICONST", "FCONST"})
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
 _SPACE = " \t\r\n\f\v"
 _PLAIN = re.compile(r"[^\W\d][\w$]{0,62}")
+_WORD = re.compile(r"[^\W\d][\w$]*")
 _LONG_NUMBER = re.compile(r"\d{5}")
 _CODE_MASKED = frozenset({
     "STRING", "NUMBER", "COMMENT", "FSTRING_START", "FSTRING_MIDDLE", "FSTRING_END", "TSTRING_START", "TSTRING_MIDDLE", "TSTRING_END",
@@ -55,6 +56,16 @@ def texts_masked_at(sql: str, places: Collection[int], *, every: bool = False) -
         # A sign stands before its number, and the letter of N'...' before its text.
         masks = masks and not constant
     return "".join(shown)
+
+
+def sql_by_names(sql: str) -> str:
+    """A statement that nobody has looked at more closely, as everybody may see it: where it names a secret, no constant is shown."""
+    if not any(looks_secret(word) for word in _WORD.findall(sql)) and not keys_in(sql):
+        return sql
+    try:
+        return texts_masked_at(sql, (), every=True)
+    except _Unreadable:
+        return HIDDEN
 
 
 def is_plain_name(text: str, known: Collection[str] = ()) -> bool:

@@ -30,11 +30,8 @@ _AS_IT_IS = frozenset({
     "row_count", "more", "tables", "goes", "tried", "lock", "volatile", "steady", "personal", "secret", "not_previewed",
     "fingerprint", "capabilities", "hosts", "version", "via",
 })  # fmt: skip
-_OWN_WAY = frozenset(
-    {"rows", "others", "sql", "shown_sql", "text", "sentence", "masked_sentence", "origins", "notices", "columns"}
-)
 # Digests of what is masked: short values could be guessed from them.
-_LEFT_OUT = frozenset({"effect", "personal_literals", "signature", "content_hash"})
+_LEFT_OUT = frozenset({"effect", "personal_literals", "signature", "content_hash", "shown_sql", "masked_sentence"})
 _DONE = re.compile(r"Done(?:: \d+ rows? affected)?\.")
 
 
@@ -69,30 +66,18 @@ def masked_preview(
     places = (preview, *(preview.get("others") or ()))
     known = frozenset(name for place in places for row in place.get("rows") or () for name in _cells_of(row))
     values = Values.of(value for place in places for value in _personal_cells(place))
-    shown: dict[str, Any] = {"sentence": masked_summary(str(preview.get("sentence", "")), action, preview)}
-    for name, value in preview.items():
-        if name in _AS_IT_IS:
-            shown[name] = _in_words(value, values)
-        elif name not in _OWN_WAY | _LEFT_OUT:
-            shown[name] = masked_value(value)
-    if "rows" in preview:
-        shown["rows"] = _masked_rows(preview, values)
-    if "others" in preview:
-        shown["others"] = [
-            {**_named(other, values), "rows": _masked_rows(other, values), "effect": None}
-            for other in preview["others"] or ()
-        ]
-    if "sql" in preview:
-        shown["sql"] = masked_sql(str(preview["sql"]), known=known)
-    if "columns" in preview:
-        shown["columns"] = [_name(str(name), known) for name in preview["columns"] or ()]
-    if "text" in preview:
-        shown["text"] = _as_lines(masked_arguments(arguments or {}, action))
-    if preview.get("origins"):
-        shown["origins"] = [_without_quoted(str(one)) for one in preview["origins"]]
-    if "notices" in preview:
-        shown["notices"] = _only_counted(preview["notices"] or ())
-    return {**shown, "masked": True}
+    ways: dict[str, Callable[[Any], Any]] = {
+        "rows": lambda _: _masked_rows(preview, values),
+        "others": lambda others: [_masked_place(other, values) for other in others or ()],
+        "sql": lambda sql: masked_sql(str(sql), known=known),
+        "columns": lambda columns: [_name(str(name), known) for name in columns or ()],
+        "text": lambda _: _as_lines(masked_arguments(arguments or {}, action)),
+        "origins": lambda origins: [_without_quoted(str(one)) for one in origins or ()],
+        "notices": lambda notices: _only_counted(notices or ()),
+        **dict.fromkeys(_AS_IT_IS, lambda value: _in_words(value, values)),
+    }
+    shown = {name: ways.get(name, masked_value)(value) for name, value in preview.items() if name not in _LEFT_OUT}
+    return {**shown, "sentence": masked_summary(str(preview.get("sentence", "")), action, preview), "masked": True}
 
 
 def masked_arguments(
@@ -259,8 +244,9 @@ def changed_rows(rows: Sequence[Mapping[str, Any]], shown: Callable[[str, Any], 
     return [{**row, "before": side(row.get("before")), "after": side(row.get("after"))} for row in rows]
 
 
-def _named(other: Mapping[str, Any], values: Values) -> dict[str, Any]:
-    return {name: _in_words(value, values) for name, value in other.items() if name in _AS_IT_IS | {"table"}}
+def _masked_place(other: Mapping[str, Any], values: Values) -> dict[str, Any]:
+    named = {name: _in_words(value, values) for name, value in other.items() if name in _AS_IT_IS | {"table"}}
+    return {**named, "rows": _masked_rows(other, values), "effect": None}
 
 
 def _in_words(value: Any, values: Values) -> Any:

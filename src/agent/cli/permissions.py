@@ -86,10 +86,9 @@ def told_allowance(one: Allowance) -> str:
     """What would be allowed, to whom and how far, and what else could be freed."""
     from agent.cli.text import count, duration
 
-    lines = [
-        f"This lets {one['who']} do exactly this unasked for {duration(one['seconds'])}, of at most risk {one['risk_ceiling']} "
-        f"and {count(one['most_rows'], 'row')} each time: {one['sentence'].rstrip('.')}."
-    ]
+    most = f"of at most risk {one['risk_ceiling']} and {count(one['most_rows'], 'row')} each time"
+    what = f"This lets {one['who']} do exactly this unasked for {duration(one['seconds'])}, {most}"
+    lines = [f"{what}: {one['sentence'].rstrip('.')}."]
     lines += [
         f"  --free {name}   also: {words}" for name, words in one["choices"].items() if words not in one["sentence"]
     ]
