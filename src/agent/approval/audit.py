@@ -19,7 +19,7 @@ from psycopg import sql
 from agent.approval.audit_chain import Anchor, Chain, Entry, Finding, read_anchor
 from agent.approval.audit_sealing import key_ring, seal_soon, seal_waiting
 from agent.approval.audit_trace import Trace
-from agent.approval.masking import MASK, masked_value
+from agent.approval.masking import MASK, is_plain_name, masked_value
 from agent.approval.people import people
 from agent.approval.rules import Standing
 from agent.db import Connection, load_queries
@@ -41,7 +41,14 @@ __all__ = [
 ]
 
 # Columns of audited tables that hold no values of the application, and no words about them.
-_SHOWN_TO_ALL = frozenset(["id", "name", "version", "status", "active", "roles", "action", "actor", "verdict", "executable", "database_id", "function_id", "risk_level", "risk_ceiling", "policy_version", "binding", "approval_id", "permission_id", "replaces", "thread_id", "turn", "round", "ordinal", "row_count", "duration_ms", "votes_needed", "approved_by", "requested_by", "decided_by", "decided_via", "delegated_to", "granted_to", "granted_by", "revoked_by", "changed_by", "created_by", "settled_by", "trusted_by", "decision", "via", "kind", "tool", "tables", "most_rows", "stopped", "read_only", "settings", "created_at", "expires_at", "decided_at", "finished_at", "revoked_at", "changed_at", "settled_at", "reminded_at", "escalated_at", "input_tokens", "output_tokens", "cost_usd"])  # fmt: skip
+_SHOWN_TO_ALL = frozenset({
+    "id", "name", "version", "status", "active", "roles", "actor", "verdict", "executable", "database_id", "function_id",
+    "risk_level", "risk_ceiling", "policy_version", "binding", "approval_id", "permission_id", "replaces", "thread_id", "turn",
+    "round", "ordinal", "row_count", "duration_ms", "votes_needed", "approved_by", "requested_by", "decided_by", "decided_via",
+    "delegated_to", "granted_to", "granted_by", "revoked_by", "changed_by", "created_by", "settled_by", "trusted_by",
+    "decision", "via", "kind", "tables", "most_rows", "stopped", "read_only", "settings", "created_at", "expires_at",
+    "decided_at", "finished_at", "revoked_at", "changed_at", "settled_at", "input_tokens", "output_tokens", "cost_usd",
+})  # fmt: skip
 
 _QUERIES = load_queries(__package__, "audit.sql")
 _MOST_FINDINGS = 100
@@ -209,10 +216,17 @@ def seen_by(who: Standing, entry: Entry) -> Entry:
         return entry
     try:
         content = json.loads(entry.content)
-        shown = {name: value if name in _SHOWN_TO_ALL else masked_value(value) for name, value in content.items()}
+        shown = {
+            name: value if _is_shown_to_all(name, value) else masked_value(value) for name, value in content.items()
+        }
     except (ValueError, RecursionError, AttributeError):  # nothing that the agent wrote; `verify` says so
         return replace(entry, content=MASK)
     return replace(entry, content=json.dumps(shown, ensure_ascii=False))
+
+
+def _is_shown_to_all(column: str, value: Any) -> bool:
+    # A model may call a tool that there is not, by any name.
+    return column in _SHOWN_TO_ALL or (column in {"action", "tool"} and is_plain_name(str(value)))
 
 
 async def _read_chain(
