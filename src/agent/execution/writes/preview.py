@@ -23,7 +23,7 @@ from agent.execution.writes.acting import Change, Effect, Outcome
 from agent.execution.writes.numbers import takes_many_numbers
 from agent.execution.writes.personal import personal_columns
 from agent.execution.writes.rights import what_is_missing
-from agent.execution.writes.secret_constants import kept_sql_for_everybody, sql_for_everybody
+from agent.execution.writes.secret_constants import kept_sql_for_everybody, reads_secrets, sql_for_everybody
 from agent.execution.writes.secret_rows import Hider, keyed_effect
 from agent.execution.writes.trying import Run, TableEffect, Tried, bound_as_a_whole, tried
 from agent.execution.writes.watching import Seen, effect_of
@@ -258,7 +258,7 @@ def _preview(
 ) -> Preview:
     tried_at_all = found is not None
     found = found or Tried(run=Run(outcome=Outcome(row_count=None)))
-    hider = Hider.of(_changes_by_table(found, statement), secrets)
+    hider = Hider.of(_changes_by_table(found, statement), secrets, reads=reads_secrets(statement, secrets))
     outcome, others = found.run.outcome, _others(found, hider)
     own = [other for other in others if other["table"].rpartition(".")[2] == _target(statement)] or others
     if not outcome.detailed and len(own) == 1:  # the rows of a form that returns none of its own

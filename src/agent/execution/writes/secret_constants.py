@@ -7,7 +7,7 @@ that names such a column all constants are masked.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from agent.approval.masked_texts import texts_masked_at, without_texts
 from agent.execution.statements.sql_parsing import Message, Statement, kind_of, walk
@@ -45,6 +45,25 @@ def kept_sql_for_everybody(statement: Statement, secrets: SecretColumns) -> str:
     if any((schema, table) in tables or ("", table) in tables for schema, table, _ in secrets.found):
         return without_texts(statement.sql)
     return sql_for_everybody(statement, secrets)
+
+
+def reads_secrets(statement: Statement, secrets: SecretColumns) -> bool:
+    """Whether what it writes may be made of secrets that it reads: a column of them, or a whole row with one."""
+    if statement.kind not in _DATA:
+        return False
+    is_secret, tables = _rule(statement, secrets), {name.name for name in statement.names.relations}
+    rows = tables | {part.aliasname for kind, part in statement.parts if kind == "Alias"}
+    holds = any(table in tables for _, table, _ in secrets.found)
+    # Conditions and what is returned come into no row.
+    apart = {part.location for part in _conditions(statement.node) if kind_of(part) == "ColumnRef"}
+    for kind, part in statement.parts:
+        if kind != "ColumnRef" or part.location in apart:
+            continue
+        last = part.fields[-1]
+        whole = not last.HasField("string") or (len(part.fields) == 1 and last.string.sval in rows)
+        if (whole and holds) or (last.HasField("string") and is_secret(last.string.sval)):
+            return True
+    return False
 
 
 def _rule(statement: Statement, secrets: SecretColumns) -> IsSecret:
@@ -130,6 +149,12 @@ def names_secret(text: str) -> bool:
 def gives_secret(text: str) -> bool:
     """Whether a text says what a secret is, or is one by its form."""
     return bool(keys_in(text)) or any(looks_secret(word) for word in _GIVEN.findall(text))
+
+
+def _conditions(node: Message) -> Iterator[Message]:
+    for name in ("where_clause", "returning_clause"):
+        if name in node.DESCRIPTOR.fields_by_name and node.HasField(name):
+            yield from walk(getattr(node, name))
 
 
 def _constants(nodes: Iterable[Message]) -> frozenset[int]:

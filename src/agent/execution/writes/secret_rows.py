@@ -30,11 +30,12 @@ class Hider:
 
     secrets: SecretColumns
     values: Values
+    reads: bool = False
 
     @classmethod
-    def of(cls, changes: Mapping[str, Sequence[Change]], secrets: SecretColumns) -> Hider:
-        """For a preview of these changed rows, by table."""
-        return cls(secrets, Values.of(_secret_texts(changes, secrets)))
+    def of(cls, changes: Mapping[str, Sequence[Change]], secrets: SecretColumns, *, reads: bool) -> Hider:
+        """For a preview of these changed rows, by table; `reads` says that new values may be made of secrets elsewhere."""
+        return cls(secrets, Values.of(_secret_texts(changes, secrets)), reads)
 
     def columns(self, place: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """The secret columns of these rows before and after."""
@@ -44,7 +45,8 @@ class Hider:
     def rows(self, place: str, rows: Sequence[Any]) -> list[Any]:
         """These rows of a table without any secret."""
         hidden = self.columns(place, rows)
-        return [shown for row in rows for shown in changed_rows([row], partial(self._cell, hidden, _names_one(row)))]
+        shown = [one for row in rows for one in changed_rows([row], partial(self._cell, hidden, _names_one(row)))]
+        return [_without_new(row) for row in shown] if self.reads else shown
 
     def text(self, text: str) -> str:
         """A text without any secret that was seen, or that has the form of a key."""
@@ -83,6 +85,12 @@ def _secret_texts(changes: Mapping[str, Sequence[Change]], secrets: SecretColumn
             for side in (change.before or {}, change.after or {}):
                 for name in secret_columns_of(place, list(side), secrets):
                     yield from texts_of(side[name])
+
+
+def _without_new(row: Mapping[str, Any]) -> dict[str, Any]:
+    before, after = _sides(row)
+    new = {name: MASK if value is not None and before.get(name) != value else value for name, value in after.items()}
+    return {**row, "after": new if row.get("after") is not None else None}
 
 
 def _sides(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
