@@ -9,7 +9,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from agent.learning.privacy import keys_in, looks_secret, looks_sensitive_value
@@ -22,6 +22,17 @@ _MOST_CHARACTERS = 20_000
 _QUOTED = frozenset({"SCONST", "USCONST", "BCONST", "XCONST"})
 _NUMBERS = frozenset({"ICONST", "FCONST"})
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
+# Fields of the grammar that hold names which a statement gives, and lists whose names are columns of a table instead.
+_GIVEN = {
+    "Alias": ("aliasname", "colnames"), "CommonTableExpr": ("ctename", "aliascolnames"), "ResTarget": ("name",),
+    "WindowDef": ("name", "refname"), "RangeTableFuncCol": ("colname",), "JsonTableColumn": ("name",),
+    "PrepareStmt": ("name",), "ExecuteStmt": ("name",), "DeallocateStmt": ("name",), "DeclareCursorStmt": ("portalname",),
+    "ClosePortalStmt": ("portalname",), "FetchStmt": ("portalname",), "TransactionStmt": ("savepoint_name", "gid"),
+    "NotifyStmt": ("conditionname",), "ListenStmt": ("conditionname",), "UnlistenStmt": ("conditionname",),
+}  # fmt: skip
+_ASSIGNED = frozenset({
+    ("InsertStmt", "cols"), ("UpdateStmt", "target_list"), ("OnConflictClause", "target_list"), ("MergeWhenClause", "target_list"),
+})  # fmt: skip
 _SPACE = " \t\r\n\f\v"
 _PLAIN = re.compile(r"[^\W\d][\w$]{0,62}")
 _WORD = re.compile(r"[^\W\d][\w$]*")
@@ -33,9 +44,14 @@ _CODE_SHOWN = frozenset({"NAME", "OP", "NEWLINE", "NL", "INDENT", "DEDENT", "ENC
 
 
 def masked_sql(sql: str, *, known: Collection[str] = ()) -> str:
-    """A statement without any constant, comment, or name that is more than one plain word; `known` names are shown."""
+    """A statement without any constant, comment, or name that is more than one plain word; `known` names are shown.
+
+    Names that the statement gives itself (aliases) are numbered, since they may be anything.
+    """
     try:
-        return _rewritten(sql, known) if _is_one_statement(sql) else HIDDEN
+        given = sorted(_names_given(_parsed(sql)) - set(known))
+        numbered = {name: f"name{number}" for number, name in enumerate(given, 1)}
+        return "".join(_shown(kind, text, known, numbered) for kind, _, text in _pieces(sql))
     except _Unreadable:
         return HIDDEN
 
@@ -110,16 +126,38 @@ class _Unreadable(Exception):
     """Postgres's scanner does not read it to its end."""
 
 
-def _is_one_statement(sql: str) -> bool:
+def _parsed(sql: str) -> Any:
+    """The tree of one statement. Raises `_Unreadable`."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
     from postgast import PgQueryError, parse
 
     if len(sql) > _MOST_CHARACTERS or "\0" in sql:
-        return False
+        raise _Unreadable
     try:
-        return len(parse(sql).stmts) == 1
-    except (PgQueryError, DecodeError, UnicodeEncodeError):
-        return False
+        statements = parse(sql).stmts
+    except (PgQueryError, DecodeError, UnicodeEncodeError) as error:
+        raise _Unreadable from error
+    if len(statements) != 1:
+        raise _Unreadable
+    return statements[0].stmt
+
+
+def _names_given(tree: Any) -> set[str]:
+    """The names that a statement gives to rows, columns, queries, cursors and the like, and that nothing else has."""
+    found: set[str] = set()
+    pending = [tree]
+    while pending:
+        message = pending.pop()
+        kind = message.DESCRIPTOR.name
+        for field, value in message.ListFields():
+            if field.name in _GIVEN.get(kind, ()):
+                found.update([value] if isinstance(value, str) else [one.string.sval for one in value])
+            if field.message_type is not None:
+                inner = [value] if hasattr(value, "ListFields") else value
+                # What is assigned to names columns of a table.
+                assigns = (kind, field.name) in _ASSIGNED
+                pending += [one.res_target.val if assigns else one for one in inner]
+    return found - {""}
 
 
 def _pieces(sql: str) -> Iterator[tuple[str, int, str]]:
@@ -142,8 +180,10 @@ def _pieces(sql: str) -> Iterator[tuple[str, int, str]]:
 
 def _kind(token: Any) -> str:
     """The grammar's name of a token; of any word of the language "KEYWORD"."""
-    kinds = token.DESCRIPTOR.fields_by_name["token"].enum_type.values_by_number
-    return str(kinds[token.token].name) if token.keyword_kind == 0 else "KEYWORD"
+    kind = token.DESCRIPTOR.fields_by_name["token"].enum_type.values_by_number.get(token.token)
+    if token.keyword_kind != 0:
+        return "KEYWORD"
+    return str(kind.name) if kind is not None else "OTHER"
 
 
 def _space(written: bytes, at: int) -> tuple[str, int, str]:
@@ -153,17 +193,15 @@ def _space(written: bytes, at: int) -> tuple[str, int, str]:
     return "", at, text
 
 
-def _rewritten(sql: str, known: Collection[str]) -> str:
-    return "".join(_shown(kind, text, known) for kind, _, text in _pieces(sql))
-
-
-def _shown(kind: str, text: str, known: Collection[str]) -> str:
+def _shown(kind: str, text: str, known: Collection[str], numbered: Mapping[str, str]) -> str:
     if kind in _QUOTED:
         return f"'{MASK}'"
     if kind in _COMMENTS:
         return f"/* {MASK} */"
     if kind == "IDENT":
-        name = text[1:-1].replace('""', '"') if text.startswith('"') else text
+        name = text[1:-1].replace('""', '"') if text.startswith('"') else text.lower()
+        if name in numbered:
+            return numbered[name]
         return text if is_plain_name(name, known) else f'"{MASK}"'
     if kind in {"KEYWORD", "", "NCHAR"} or (kind == "PARAM" and len(text) < 5):
         return text
