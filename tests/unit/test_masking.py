@@ -92,10 +92,24 @@ def test_whatever_form_a_value_has_in_a_statement_it_is_not_shown(sql: str) -> N
 
 
 def test_the_shape_of_a_statement_stays_readable_and_known_names_too() -> None:
-    sql = 'UPDATE shop."Order Lines" AS l SET "unit price" = l.price * 2 WHERE l.id IN (SELECT $1) AND NOT done IS TRUE'
+    sql = 'UPDATE shop."Order Lines" SET "unit price" = price * 2 WHERE id IN (SELECT $1) AND NOT done IS TRUE'
     masked = masked_sql(sql, known={"Order Lines", "unit price"})
     assert masked == sql.replace("* 2", f"* {MASK}")
     assert masked_sql(sql).count(f'"{MASK}"') == 2
+
+
+def test_names_that_a_statement_gives_itself_are_numbered_and_still_tell_what_belongs_together() -> None:
+    sql = (
+        "WITH anna AS (SELECT id AS smith FROM orders) UPDATE clients AS Neill SET status = 'x', smith = 1"
+        " FROM anna(jones) WHERE neill.id = anna.jones RETURNING status AS Q77XYA"
+    )
+    masked = masked_sql(
+        sql.replace("anna(jones)", "anna AS t(jones)").replace("anna.jones", "t.jones"), known={"smith"}
+    )
+    assert masked == (
+        f"WITH name1 AS (SELECT id AS smith FROM orders) UPDATE clients AS name3 SET status = '{MASK}', smith = {MASK}"
+        " FROM name1 AS name5(name2) WHERE name3.id = name5.name2 RETURNING status AS name4"
+    )
 
 
 def test_every_value_of_other_arguments_is_masked_and_every_key_that_is_no_name() -> None:
