@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from agent.approval.masked_texts import sql_by_names
 from agent.approval.masking import (
     MASK,
     masked_arguments,
@@ -60,6 +61,19 @@ def arguments_for_everybody(arguments: Mapping[str, Any], preview: Mapping[str, 
     sql, shown = (preview or {}).get("sql"), (preview or {}).get("shown_sql")
     given = {name: shown if shown and value == sql else value for name, value in arguments.items()}
     return dict(without_secrets(given))
+
+
+def call_for_everybody(arguments: Any, shown_sql: str | None) -> dict[str, Any]:
+    """The stored arguments of a call without secrets: its statement as it was previewed, or else judged by its names.
+
+    What somebody else wrote into the row need not be arguments.
+    """
+    if not isinstance(arguments, Mapping):
+        return {}
+    given = dict(without_secrets(arguments))
+    if isinstance(arguments.get("sql"), str):
+        given["sql"] = shown_sql or sql_by_names(arguments["sql"])
+    return given
 
 
 def preview_for_everybody(preview: Mapping[str, Any]) -> dict[str, Any]:

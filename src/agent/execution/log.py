@@ -12,10 +12,10 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.audit_sealing import seal_soon
-from agent.approval.masked_texts import sql_by_names
 from agent.approval.masking import MASK, is_plain_name, masked_arguments, masked_reasons, masked_result, without_secrets
 from agent.approval.people import people
 from agent.approval.rules import Standing, same_name
+from agent.approval.views import call_for_everybody
 from agent.db import load_queries
 from agent.errors import InvalidInput, NotFound
 from agent.runtime import Runtime, current_runtime
@@ -160,9 +160,7 @@ async def _seen(rows: Sequence[Mapping[str, Any]], viewer: str | None, runtime: 
 
 def seen_by(who: Standing, execution: Execution, shown_sql: str | None) -> Execution:
     """An execution as `who` may see it; `shown_sql` is its statement as everybody may, where it was previewed."""
-    given = dict(without_secrets(execution.arguments))
-    if isinstance(execution.arguments.get("sql"), str):
-        given["sql"] = shown_sql or sql_by_names(execution.arguments["sql"])
+    given = call_for_everybody(execution.arguments, shown_sql)
     result = without_secrets(execution.result)
     if who.sees_personal:
         return replace(execution, arguments=given, result=result)

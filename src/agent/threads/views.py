@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from agent.approval.masked_texts import sql_by_names
-from agent.approval.masking import MASK, masked_arguments, masked_sql, without_secrets
+from agent.approval.masking import MASK, masked_arguments, masked_sql
 from agent.approval.rules import Standing, same_name
-from agent.approval.views import result_seen_by
+from agent.approval.views import call_for_everybody, result_seen_by
 from agent.threads.records import StoredCall, ThreadSummary, TurnRecord
 
 
@@ -32,9 +32,7 @@ def turn_seen_by(who: Standing, turn: TurnRecord) -> TurnRecord:
 
 def call_seen_by(who: Standing, call: StoredCall, shown_sql: str | None) -> StoredCall:
     """A tool call; `shown_sql` is its statement as everybody may see it, where that is known."""
-    given = dict(without_secrets(call.arguments))
-    if isinstance(call.arguments.get("sql"), str):
-        given["sql"] = shown_sql or sql_by_names(call.arguments["sql"])
+    given = call_for_everybody(call.arguments, shown_sql)
     result = result_seen_by(who, call.result) if call.result is not None else None
     if who.sees_personal:
         return replace(call, arguments=given, result=result)
