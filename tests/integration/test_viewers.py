@@ -21,6 +21,7 @@ from agent.approval.memories import memories_found, memories_seen, memory_seen
 from agent.approval.people import people
 from agent.approval.permissions import permissions
 from agent.chat import Answered, chat
+from agent.errors import InvalidArguments, InvalidInput
 from agent.execution.log import executions
 from agent.execution.patterns import Always
 from agent.execution.safe_executor import safe_executor
@@ -130,6 +131,19 @@ async def test_who_decides_without_the_role_is_told_nothing_more_by_deciding(off
     decided = await safe_executor.decide(mail["id"], "approve", runtime=bo)
     assert planted_in([decided, await safe_executor.run_approved(mail["id"], runtime=bo)]) == []
     assert decided.summary == "Writes a mail into the outbox to 1 recipient."
+
+
+async def test_an_edit_that_fails_tells_who_may_not_see_values_none_of_them(office: Runtime) -> None:
+    with psycopg.connect(office.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute("update clients set name = 'Anna Smith ' || id where id in (1, 2)")
+    call = {"client_id": 3, "status": "paused"}
+    number = (await safe_executor.execute("update_client_status", call, wait=False))["approval_id"]
+    probe = {"client_name": "smith", "status": "paused"}
+    with pytest.raises(InvalidInput, match="may not see") as told:
+        await safe_executor.decide(number, "edit", arguments=probe, decided_by="bo")
+    assert planted_in(str(told.value)) == []
+    with pytest.raises(InvalidArguments, match="Anna Smith 1"):
+        await safe_executor.decide(number, "edit", arguments=probe, decided_by="ann")
 
 
 async def test_who_goes_on_with_anothers_conversation_hears_that_it_goes_on_and_no_value(office: Runtime) -> None:

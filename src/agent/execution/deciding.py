@@ -14,7 +14,7 @@ from agent.approval.people import people
 from agent.approval.permissions import Grant
 from agent.approval.records import fingerprint
 from agent.approval.requests import NewRequest, json_copy
-from agent.errors import DecisionRefused, InvalidInput
+from agent.errors import DecisionRefused, InvalidInput, ModelError
 from agent.execution.always_allowed import Allowance, allowance_of, grant_for
 from agent.execution.origins.heard import place_of
 from agent.execution.patterns import Always, changed_in, rows_of, tables_of
@@ -22,6 +22,11 @@ from agent.execution.plans import proposed_again
 from agent.execution.statements.sql_parsing import parse
 from agent.runtime import Runtime
 from agent.types import RISK_LEVELS
+
+_NOT_TOLD = (
+    "The edit is not taken, and the reason may hold values that you may not see: check the arguments, or leave it to somebody"
+    " with the role `personal` (`agent people list`)."
+)
 
 
 async def edit(approval_id: int, said: Said, arguments: Mapping[str, Any] | None, *, runtime: Runtime) -> Approval:
@@ -33,7 +38,13 @@ async def edit(approval_id: int, said: Said, arguments: Mapping[str, Any] | None
         raise InvalidInput(f"Write values out: {MASK!r} only stands for what you may not see.")
     seen = await human_approval_queue.check_may_decide(approval_id, said, runtime=runtime)
     _check_ours(seen, runtime)
-    new = _warned(seen, await proposed_again(seen.action, arguments, place_of(seen), by_model=False, runtime=runtime))
+    try:
+        again = await proposed_again(seen.action, arguments, place_of(seen), by_model=False, runtime=runtime)
+    except ModelError as error:
+        if (await people.standing(said.by, runtime=runtime)).sees_personal:
+            raise
+        raise InvalidInput(_NOT_TOLD) from error  # it may name rows that were found with these arguments
+    new = _warned(seen, again)
     further = beyond(seen, new)
     if further:
         new = replace(new, summary=f"Edited, and {'; '.join(further)}. {new.summary}")
