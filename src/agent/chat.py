@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, cast
 from uuid import UUID, uuid4
 
 import psycopg
@@ -22,6 +22,9 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from agent.approval.human_approval import Approval, human_approval_queue
+from agent.approval.masking import MASK, masked_arguments, masked_result
+from agent.approval.people import people
+from agent.approval.rules import same_name
 from agent.checkpoints import Checkpointer
 from agent.decisions import clean_question
 from agent.errors import AgentError
@@ -126,14 +129,21 @@ class Chat:
             yield event
 
     async def resume(self, thread_id: str, *, runtime: Runtime | None = None) -> AsyncIterator[ChatEvent]:
-        """Go on with a turn that waited: what was decided, here or elsewhere, is collected from the queue's rows."""
+        """Go on with a turn that waited: what was decided, here or elsewhere, is collected from the queue's rows.
+
+        Who neither asked that question nor may see personal values gets the same events without the values.
+        """
         runtime = runtime or await current_runtime()
         check_thread_id(thread_id)
         graph, config = await _graph(runtime), _config(thread_id, runtime, uuid4())
         state = await graph.aget_state(config)
         waiting = {one.id: {"type": "collect"} for one in state.interrupts}
+        whole = await _may_hear(thread_id, runtime)
         async for event in _stream(Command(resume=waiting) if waiting else {"messages": []}, thread_id, runtime):
-            yield event
+            if whole:
+                yield event
+            elif (shown := _masked(event)) is not None:
+                yield shown
 
     async def answer(
         self, question: str, *, thread_id: str | None = None, runtime: Runtime | None = None
@@ -148,6 +158,31 @@ class Chat:
 
 
 chat = Chat()
+
+
+async def _may_hear(thread_id: str, runtime: Runtime) -> bool:
+    """Whether the runtime's user may follow the last turn of a thread: they asked, or may see personal values."""
+    who = await people.standing(runtime=runtime)
+    if who.sees_personal:
+        return True
+    turns = await threads.turns(thread_id, runtime=runtime)
+    return same_name(who.name, turns[-1]["asked_by"])
+
+
+def _masked(event: ChatEvent) -> ChatEvent | None:
+    """An event for who may not see personal values; None for what has nothing else in it."""
+    match event:
+        case Token():
+            return None
+        case ToolStarted():
+            return replace(event, arguments=masked_arguments(event.arguments, event.tool))
+        case ToolFinished():
+            return replace(event, result=cast("ToolResult", masked_result(event.result)))
+        case Answered():
+            sources = {name: value for name, value in event.sources.items() if name != "statements"}
+            return replace(event, text=MASK, sources=sources, error=MASK if event.error else None)
+        case _:
+            return event
 
 
 async def _whole(events: AsyncIterator[ChatEvent], thread_id: str) -> ChatAnswer:
@@ -260,7 +295,7 @@ async def _events(mode: str, part: Any, thread_id: str, runtime: Runtime) -> Asy
             yield event
     elif mode == "updates":
         for interrupt in part.get("__interrupt__", ()):
-            approval = await human_approval_queue.view(interrupt.value["approval_id"], runtime=runtime)
+            approval = await human_approval_queue.get(interrupt.value["approval_id"], runtime=runtime)
             yield ApprovalAsked(approval=approval)
         for message in (part.get("load_knowledge") or {}).get("messages", ()):
             if isinstance(message, AIMessage):

@@ -183,12 +183,12 @@ async def _collect(turn: int, config: RunnableConfig) -> Command[Any]:
 async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[str, Any]:
     """Ask a human by an interrupt bound to the queue's row, which decides; then execute what was approved."""
     runtime = await current_runtime()
-    approval = await human_approval_queue.view(state["approval_id"], runtime=runtime)
+    approval = await human_approval_queue.get(state["approval_id"], runtime=runtime)
     problem = ""
     while approval.status == "pending":
         decision = interrupt(approval_request(approval, problem=problem))
         problem = await _decide(approval, decision, runtime)
-        approval = await human_approval_queue.view(approval.id, runtime=runtime)
+        approval = await human_approval_queue.get(approval.id, runtime=runtime)
     result = await _execute_in_order(await human_approval_queue.latest(approval.id, runtime=runtime), runtime)
     if result.get("status") != "waiting":  # what an edit made of it is still to be confirmed: `collect` asks
         get_stream_writer()(

@@ -202,7 +202,7 @@ async def test_personal_values_are_shown_to_who_may_see_them_and_to_nobody_else(
     bo = team.for_tenant(team.tenant_id, user="bo")
     (old,) = rows(team, "select email from contacts where id = 1")
     for name, seen in (("ann", True), ("ed", True), ("bo", False), ("tester", False), ("nobody", False)):
-        shown = await human_approval_queue.view(number, person=name)
+        shown = await human_approval_queue.get(number, viewer=name)
         text = f"{shown.preview} {shown.arguments} {shown.summary}"
         assert ("new.secret@example.com" in text, old[0] in text) == (seen, seen), name
     listed = [str(one) for one in await human_approval_queue.get_pending_approvals(runtime=bo)]
@@ -210,7 +210,7 @@ async def test_personal_values_are_shown_to_who_may_see_them_and_to_nobody_else(
     assert len(listed) == 2
     assert not any("secret@" in one or old[0] in one for one in listed)
     # What is shown is bound like what is stored, and a mask is no value.
-    shown = await human_approval_queue.view(number, person="bo")
+    shown = await human_approval_queue.get(number, viewer="bo")
     with pytest.raises(InvalidInput, match="may not see"):
         await safe_executor.decide(number, "edit", arguments=shown.arguments, decided_by="bo")
     await safe_executor.decide(number, "approve", decided_by="bo", binding=shown.binding)

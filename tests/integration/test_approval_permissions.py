@@ -31,6 +31,7 @@ create table second.items (like public.items including all);
 insert into second.items select * from public.items;
 """
 HOURS = Always(seconds=8 * 3600)
+FREED = Always(seconds=8 * 3600, free=("1", "2"))
 UPDATE = "UPDATE items SET state = 'seen' WHERE id = 1"
 
 
@@ -50,7 +51,7 @@ async def tried(sql: str, **options: object) -> ToolResult:
     return await safe_executor.execute("execute_sql", {"sql": sql}, wait=False, **options)
 
 
-async def granted(sql: str = UPDATE, always: Always = HOURS) -> Permission:
+async def granted(sql: str = UPDATE, always: Always = FREED) -> Permission:
     approval = (await tried(sql))["approval_id"]
     await safe_executor.decide(approval, "approve", always=always, comment="routine")
     assert (await safe_executor.run_approved(approval))["success"]
@@ -59,7 +60,7 @@ async def granted(sql: str = UPDATE, always: Always = HOURS) -> Permission:
 
 async def test_what_is_always_allowed_runs_unasked_and_every_use_names_its_permission(shop: Runtime) -> None:
     permission = await granted()
-    assert permission.sentence == "UPDATE items SET state = $1 WHERE id = $2"
+    assert permission.sentence.startswith(f"{UPDATE}; but state may be set to any text (constant 1) and id may be any")
     assert (permission.tables, permission.most_rows, permission.granted_to) == (("public.items",), 1, "tester")
     for sql in (UPDATE.replace("= 1", "= 7"), "update  items /* again */ set state = 'gone'\nwhere id = 9 -- x"):
         assert (await tried(sql))["status"] == "succeeded"
@@ -104,21 +105,52 @@ async def test_whatever_is_not_the_pattern_is_asked_about(shop: Runtime, sql: st
     assert result["status"] == "waiting", result
 
 
-async def test_a_constant_may_not_make_it_more_rows_than_were_shown(shop: Runtime) -> None:
-    await granted("UPDATE items SET state = 'seen' WHERE id < 4")
-    assert (await tried("UPDATE items SET state = 'b' WHERE id < 3"))["status"] == "succeeded"
-    assert (await tried("UPDATE items SET state = 'c' WHERE id < 5"))["status"] == "waiting"
-    assert (await tried("UPDATE items SET state = 'c' WHERE id < 1000"))["status"] == "waiting"
+async def test_by_default_exactly_what_was_shown_is_allowed(shop: Runtime) -> None:
+    like = "UPDATE items SET state = 'seen' WHERE note IS NULL AND state LIKE 'new%' AND id = 1"
+    await granted(like, HOURS)
+    assert (await tried(like.replace("UPDATE ", "update  /* again */ ")))["status"] == "succeeded"
+    for other in (
+        ("new%", "%"),
+        ("'seen'", "'gone'"),
+        ("id = 1", "id = 2"),
+        ("LIKE", "NOT LIKE"),
+        ("id = 1", "id = 1.0"),
+    ):
+        assert (await tried(like.replace(*other)))["status"] == "waiting", other
 
 
-async def test_a_constant_that_names_something_or_is_kept_does_not_change(shop: Runtime) -> None:
-    await granted("UPDATE items SET note = replace('a', 'b', 'c') WHERE id = 1")
-    assert (await tried("UPDATE items SET note = replace('c', 'b', 'c') WHERE id = 1"))["status"] == "waiting"
-    kept = await granted("UPDATE items SET state = 'seen' WHERE id = 2", Always(seconds=60, keep=(1,)))
-    assert kept.pattern["kept"] == {"1": ["sval", "seen"]}
-    assert (await tried("UPDATE items SET state = 'seen' WHERE id = 3"))["status"] == "succeeded"
-    assert (await tried("UPDATE items SET state = 'gone' WHERE id = 3"))["status"] == "waiting"
-    assert (await tried("UPDATE items SET state = 'gone' WHERE 'seen' = 'seen'"))["status"] == "waiting"
+@pytest.mark.parametrize(("most_rows", "status"), [(None, "waiting"), (5, "waiting"), (6, "succeeded")])
+async def test_the_same_statement_may_not_change_more_rows_than_were_shown_unless_a_number_was_said(
+    shop: Runtime, most_rows: int | None, status: str
+) -> None:
+    sql = "UPDATE items SET state = 'seen' WHERE price < 4"
+    permission = await granted(sql, Always(seconds=60, most_rows=most_rows))
+    assert permission.most_rows == (most_rows or 3)
+    assert (await tried(sql))["status"] == "succeeded"
+    with psycopg.connect(shop.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute("update items set price = 0 where id in (10, 11, 12)")
+    assert (await tried(sql))["status"] == status
+
+
+async def test_what_would_be_allowed_is_said_before_it_is(shop: Runtime) -> None:
+    approval = (await tried("UPDATE items SET state = 'seen' WHERE id = 1 AND price < 5"))["approval_id"]
+    said = await safe_executor.would_allow(approval, Always(seconds=60, free=("2",), most_rows=7))
+    assert (said["most_rows"], said["tables"], sorted(said["choices"])) == (7, ["public.items"], ["1", "2"])
+    assert said["sentence"].endswith(
+        "but id may be any number in its condition, so that other rows are meant (constant 2)"
+    )
+    for wrong in (Always(seconds=60, free=("3",)), Always(seconds=60, most_rows=0), Always(seconds=60, free=("x",))):
+        with pytest.raises(InvalidInput):
+            await safe_executor.would_allow(approval, wrong)
+    assert (await human_approval_queue.get(approval)).status == "pending"
+    assert await permissions.list_permissions() == []
+
+
+async def test_a_permission_of_the_former_rule_allows_nothing(shop: Runtime) -> None:
+    await granted()
+    with psycopg.connect(shop.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute("update agents.permissions set pattern = pattern - 'rows'")
+    assert (await tried(UPDATE.replace("= 1", "= 2")))["status"] == "waiting"
 
 
 async def test_another_search_path_is_another_table(shop: Runtime) -> None:
@@ -262,7 +294,7 @@ async def test_a_permission_ends_when_the_code_behind_the_statement_is_another_o
 async def test_only_what_was_looked_at_is_approved_without_a_human(shop: Runtime, ask_from: str) -> None:
     """Another run of the same call asks first, about other data, between this one's look and its question."""
     sql = "UPDATE items SET state = 'seen' WHERE price < 2"
-    permission = await granted(sql)
+    permission = await granted(sql, HOURS)
     key = CallKey(thread_id="t", turn=1, round=1, ordinal=1)
     runtime = await open_runtime(shop.settings.model_copy(update={"ask_from": ask_from}))
     url = shop.settings.database_url.get_secret_value()
@@ -305,7 +337,7 @@ async def test_a_value_out_of_data_is_asked_about_whatever_was_allowed(shop: Run
     from agent.chat import chat
     from agent.testing.scripted_model import call, scripted_client
 
-    await granted("UPDATE items SET note = 'pay to Ana' WHERE id = 1")
+    await granted("UPDATE items SET note = 'pay to Ana' WHERE id = 1", FREED)
     said = call("execute_sql", sql="UPDATE items SET note = 'pay to Bo' WHERE id = 2")
     made_up = call("execute_sql", sql="UPDATE items SET note = 'pay to Eve' WHERE id = 2")
     scripted = replace(shop, model=scripted_client([said, "Done.", made_up, "Done."]), made={})
@@ -324,8 +356,8 @@ async def test_a_value_out_of_data_is_asked_about_whatever_was_allowed(shop: Run
         ("UPDATE items SET state = 'x'", Always(seconds=0), InvalidInput),
         ("UPDATE items SET state = 'x'", Always(seconds=31 * 24 * 3600), InvalidInput),
         ("UPDATE items SET state = 'x'", Always(seconds=float("nan")), InvalidInput),
-        ("UPDATE items SET state = 'x'", Always(seconds=60, keep=(2,)), InvalidInput),
-        ("UPDATE items SET state = 'x'", Always(seconds=60, keep=(0,)), InvalidInput),
+        ("UPDATE items SET state = 'x'", Always(seconds=60, free=("2",)), InvalidInput),
+        ("UPDATE items SET state = 'x'", Always(seconds=60, most_rows=49), InvalidInput),
         ("UPDATE items SET state = 'x'", Always(seconds=60, free=("sql",)), InvalidInput),
     ],
 )
@@ -378,7 +410,7 @@ async def test_a_permission_lasts_only_as_long_as_who_gave_it_may_decide(shop: R
     approval = (await tried(UPDATE))["approval_id"]
     with pytest.raises(DecisionRefused):
         await safe_executor.decide(approval, "approve", always=HOURS)  # the asker
-    await safe_executor.decide(approval, "approve", always=HOURS, decided_by="bo")
+    await safe_executor.decide(approval, "approve", always=FREED, decided_by="bo")
     assert (await tried(UPDATE.replace("= 1", "= 2")))["status"] == "succeeded"
     (permission,) = await permissions.list_permissions()
     with pytest.raises(DecisionRefused, match="role"):

@@ -245,7 +245,7 @@ async def test_a_permission_covers_what_the_user_says_and_no_value_from_elsewher
 
     runtime, _ = client_of(runtime, change(20), "Done.", change(30), "Done.", change(9000), "Done.")
     asked = await chat.answer("Refund 20 euros for ticket 1", thread_id="a", runtime=runtime)
-    always = Always(seconds=3600)
+    always = Always(seconds=3600, free=("1",))
     await safe_executor.decide(asked.approvals[0].id, "approve", always=always, runtime=runtime)
     await chat.finish("a", runtime=runtime)
     said = await chat.answer("Make that refund 30 euros", thread_id="a", runtime=runtime)

@@ -495,8 +495,17 @@ def test_a_decision_about_another_request_is_refused(run: Run, run_json: Any) ->
 def test_what_is_always_allowed_is_listed_used_and_revoked(run: Run, run_json: Any) -> None:
     number = waiting(run, run_json)
     assert run("approvals", "approve", number, "--free", "client_id").exit_code == 2
+    look = run("approvals", "approve", number, "--always", "8h", "--look")
+    assert "This lets tester do exactly this unasked for 8 hours, of at most risk MEDIUM and 1 row" in look.stdout
+    assert "--free client_id   also: any client_id" in look.stdout
+    told = run_json(
+        "approvals", "approve", number, "--always", "8h", "--free", "client_id", "--most-rows", "2", "--look"
+    )
+    assert (told["most_rows"], told["sentence"]) == (2, "update_client_status with status = 'paused', any client_id")
+    assert run_json("approvals", "show", number)["status"] == "pending"
     allowed = run("approvals", "approve", number, "--always", "8h", "--free", "client_id")
     assert allowed.exit_code == 0
+    assert allowed.stdout.index("This lets tester do exactly this") < allowed.stdout.index("is approved")
     assert "Permission 1 lets tester do this unasked for 8 hours" in allowed.stdout
     assert "any client_id" in allowed.stdout
     assert "agent permissions revoke 1" in allowed.stdout

@@ -117,7 +117,13 @@ def test_a_change_is_edited_looked_at_once_more_and_always_allowed_inline(
     assert "nothing was executed. They said: Ana does it" in " ".join(say(child, "Ana does it").split())
     say(child, "Set the status of client 5 to paused")
     assert "is not a time" in say(child, "always long")
-    allowed = " ".join(say(child, "always 8h").split())
+    assert "Write it like" in say(child, "always 8h freely")
+    told = " ".join(say(child, "always 8h").split())
+    assert "This lets tester do exactly this unasked for 8 hours" in told
+    assert "update_client_status with" in told
+    assert "Approve?" in say(child, "no")
+    say(child, "always 8h")
+    allowed = " ".join(say(child, "yes").split())
     assert "1 row affected" in allowed
     assert "Permission 1 lets tester do this unasked for 8 hours" in allowed
     assert "agent permissions revoke 1" in allowed

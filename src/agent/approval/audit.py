@@ -6,10 +6,11 @@ an anchor kept elsewhere that its end was not cut off, nor the whole written ane
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,9 @@ from psycopg import sql
 from agent.approval.audit_chain import Anchor, Chain, Entry, Finding, read_anchor
 from agent.approval.audit_sealing import key_ring, seal_soon, seal_waiting
 from agent.approval.audit_trace import Trace
+from agent.approval.masking import MASK, is_plain_name, masked_value
+from agent.approval.people import people
+from agent.approval.rules import Standing
 from agent.db import Connection, load_queries
 from agent.db.migrations import all_migrations
 from agent.errors import NotFound
@@ -35,6 +39,16 @@ __all__ = [
     "read_anchor",
     "seal_soon",
 ]
+
+# Columns of audited tables that hold no values of the application, and no words about them.
+_SHOWN_TO_ALL = frozenset({
+    "id", "name", "version", "status", "active", "roles", "actor", "verdict", "executable", "database_id", "function_id",
+    "risk_level", "risk_ceiling", "policy_version", "binding", "approval_id", "permission_id", "replaces", "thread_id", "turn",
+    "round", "ordinal", "row_count", "duration_ms", "votes_needed", "approved_by", "requested_by", "decided_by", "decided_via",
+    "delegated_to", "granted_to", "granted_by", "revoked_by", "changed_by", "created_by", "settled_by", "trusted_by",
+    "decision", "via", "kind", "tables", "most_rows", "stopped", "read_only", "settings", "created_at", "expires_at",
+    "decided_at", "finished_at", "revoked_at", "changed_at", "settled_at", "input_tokens", "output_tokens", "cost_usd",
+})  # fmt: skip
 
 _QUERIES = load_queries(__package__, "audit.sql")
 _MOST_FINDINGS = 100
@@ -136,14 +150,17 @@ class AuditLog:
             row = await (await conn.execute(_QUERIES["audit_waiting"], {"tenant_id": runtime.tenant_id})).fetchone()
         return _overdue(row or {})
 
-    async def recent(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[Entry]:
-        """The newest entries, sealed or not, the newest first."""
+    async def recent(
+        self, limit: int = 50, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> list[Entry]:
+        """The newest entries, sealed or not, the newest first, as `viewer` may see them (default: the runtime's user)."""
         runtime = runtime or await current_runtime()
         values = {"tenant_id": runtime.tenant_id, "limit": max(0, min(limit, 10_000))}
         async with runtime.transaction() as conn:
             await conn.execute(_QUERIES["written_as"])
             rows = await (await conn.execute(_QUERIES["audit_newest"], values)).fetchall()
-        return [Entry(**row) for row in rows]
+        who = await people.standing(viewer, runtime=runtime)
+        return [seen_by(who, Entry(**row)) for row in rows]
 
     async def export(self, *, runtime: Runtime | None = None) -> Anchor:
         """The end of the chain as it is now, everything sealed. Raises `NotFound` while there is none."""
@@ -191,6 +208,25 @@ class AuditLog:
 
 
 audit_log = AuditLog()
+
+
+def seen_by(who: Standing, entry: Entry) -> Entry:
+    """An entry as `who` may see it: without the role `personal`, who did what to what and when, and none of its values."""
+    if who.sees_personal:
+        return entry
+    try:
+        content = json.loads(entry.content)
+        shown = {
+            name: value if _is_shown_to_all(name, value) else masked_value(value) for name, value in content.items()
+        }
+    except (ValueError, RecursionError, AttributeError):  # nothing that the agent wrote; `verify` says so
+        return replace(entry, content=MASK)
+    return replace(entry, content=json.dumps(shown, ensure_ascii=False))
+
+
+def _is_shown_to_all(column: str, value: Any) -> bool:
+    # A model may call a tool that there is not, by any name.
+    return column in _SHOWN_TO_ALL or (column in {"action", "tool"} and is_plain_name(str(value)))
 
 
 async def _read_chain(

@@ -1,5 +1,8 @@
 """The queue of questions to a human: ask, list, decide.
 
+Whoever reads a request by `get`, `latest`, `history` and their like sees it as `viewer` may (default: the runtime's user).
+The rows themselves are read by `unmasked`, which no surface names: they are for what executes.
+
 A request is a row; whoever moves it out of 'pending' in time wins, on whatever surface. Every decision but a delegation and
 an incomplete vote is final. What was approved is executed from its row by `agent.execution`, which this package does not know.
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -19,14 +22,13 @@ import structlog
 from agent.approval import deciding
 from agent.approval.audit_sealing import seal_soon
 from agent.approval.deciding import Said
-from agent.approval.masking import masked_arguments, masked_preview, masked_text
 from agent.approval.notices import recent_notices, tell_delegate, tell_if_due
 from agent.approval.people import people
 from agent.approval.permissions import Grant
 from agent.approval.policy import record_policy
 from agent.approval.records import Answer, Approval, Decision, PendingApproval, binding
 from agent.approval.requests import NewRequest, identifier, row_values
-from agent.approval.rules import Standing
+from agent.approval.views import seen_by
 from agent.db import Connection, load_queries
 from agent.errors import AlreadyDecided, NotFound
 from agent.runtime import Runtime, current_runtime
@@ -95,8 +97,18 @@ class HumanApprovalQueue:
         _log.info("approval_requested", approval_id=approval.id, action_name=action, risk_level=risk_level)
         return approval
 
-    async def get(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
-        """One request, expired if its time is over. Raises `NotFound`."""
+    async def get(self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> Approval:
+        """One request as `viewer` may see it, expired if its time is over. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        return await _seen(await self.unmasked(approval_id, runtime=runtime), viewer, runtime)
+
+    async def latest(self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> Approval:
+        """One request, or what a human's edits have made of it, as `viewer` may see it. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        return await _seen(await self.unmasked_latest(approval_id, runtime=runtime), viewer, runtime)
+
+    async def unmasked(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
+        """One request as it is stored, which is for executing it. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         values = {"tenant_id": runtime.tenant_id, "id": identifier(approval_id)}
         async with runtime.connection() as conn:
@@ -111,56 +123,56 @@ class HumanApprovalQueue:
             await tell_if_due(row, runtime)
         return Approval.from_row(row)
 
-    async def latest(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
-        """One request, or what a human's edits have made of it. Raises `NotFound`."""
+    async def unmasked_latest(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
+        """What `latest` reads, as it is stored. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        approval = await self.get(approval_id, runtime=runtime)
+        approval = await self.unmasked(approval_id, runtime=runtime)
         if approval.status != "edited":
             return approval
         values = {"tenant_id": runtime.tenant_id, "id": approval_id}
         async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["latest"], values)).fetchone()
-        return await self.get(row["id"] if row else approval_id, runtime=runtime)
+        return await self.unmasked(row["id"] if row else approval_id, runtime=runtime)
 
-    async def view(self, approval_id: int, *, person: str | None = None, runtime: Runtime | None = None) -> Approval:
-        """One request as a person may see it (default: the runtime's user): without the right to, no personal values.
-
-        For showing only; what is executed is read by `get`. Raises `NotFound`.
-        """
+    async def of_call(
+        self, call: CallKey, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> Approval | None:
+        """What a tool call asked, after edits, as `viewer` may see it."""
         runtime = runtime or await current_runtime()
-        approval = await self.get(approval_id, runtime=runtime)
-        return seen_by(await people.standing(person, runtime=runtime), approval)
+        found = await self.unmasked_of_call(call, runtime=runtime)
+        return await _seen(found, viewer, runtime) if found else None
 
-    async def of_call(self, call: CallKey, *, runtime: Runtime | None = None) -> Approval | None:
-        """The request that this tool call made before, if it did."""
-        runtime = runtime or await current_runtime()
+    async def unmasked_of_call(self, call: CallKey, *, runtime: Runtime) -> Approval | None:
+        """What `of_call` reads, as it is stored."""
         async with runtime.connection() as conn:
             values = {"tenant_id": runtime.tenant_id, **asdict(call)}
             row = await (await conn.execute(_QUERIES["request_of_call"], values)).fetchone()
         return Approval.from_row(row) if row else None
 
-    async def wait(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
+    async def wait(self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> Approval:
         """Wait until the request (or what edits make of it) is decided or expired; any process may decide it."""
         runtime = runtime or await current_runtime()
         pause, started = _FIRST_POLL, time.monotonic()
         while True:
-            approval = await self.latest(approval_id, runtime=runtime)
+            approval = await self.unmasked_latest(approval_id, runtime=runtime)
             if approval.status != "pending":
-                return approval
+                return await _seen(approval, viewer, runtime)
             # Quick while somebody sits in front of it, slower later: a poll is one indexed read.
             pause = _LAST_POLL if time.monotonic() - started > 10 else pause
             await asyncio.sleep(pause)
 
-    async def get_pending_approvals(self, *, runtime: Runtime | None = None) -> list[PendingApproval]:
-        """What waits for a human, oldest first, as the runtime's user may see it."""
+    async def get_pending_approvals(
+        self, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> list[PendingApproval]:
+        """What waits for a human, oldest first, as `viewer` may see it."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             await _expire(conn, runtime)
             rows = await (await conn.execute(_QUERIES["pending"], {"tenant_id": runtime.tenant_id})).fetchall()
         for row in rows:
             await tell_if_due(row, runtime)
-        who = await people.standing(runtime=runtime) if rows else None
-        return [seen_by(who, Approval.from_row(row)).as_dict() for row in rows]
+        found = [Approval.from_row(row) for row in rows]
+        return [approval.as_dict() for approval in await _all_seen(found, viewer, runtime)]
 
     async def decide(
         self,
@@ -176,8 +188,9 @@ class HumanApprovalQueue:
         grant: Grant | None = None,
         runtime: Runtime | None = None,
     ) -> Approval:
-        """Take one person's decision. The first one stands, or of an approval that needs several people the last yes.
+        """Take one person's decision; the request as they may see it then.
 
+        The first one stands, or of an approval that needs several people the last yes.
         "respond" answers in the tool's place with `response`; "delegate" leaves it to `delegate_to`. With the `binding` of
         what was seen it is refused for anything else. Raises `AlreadyDecided` (also after the expiry), `DecisionRefused`,
         `NotFound` or `InvalidInput`.
@@ -189,17 +202,17 @@ class HumanApprovalQueue:
         )  # fmt: skip
         approval = await deciding.take(approval_id, said, runtime)
         if approval is None:
-            raise too_late(await self.get(approval_id, runtime=runtime))
+            raise too_late(await self.unmasked(approval_id, runtime=runtime))
         seal_soon(runtime)
         _log.info("approval_decided", approval_id=approval_id, decision=decision, status=approval.status, via=via)
         if decision == "delegate":
             await tell_delegate(approval, runtime)
-        return approval
+        return await _seen(approval, said.by, runtime)
 
     async def check_may_decide(self, approval_id: int, said: Said, *, runtime: Runtime) -> Approval:
-        """The request that `said` is about, before work is done for it. Raises as `decide` does."""
+        """The request that `said` is about, as it is stored, before work is done for it. Raises as `decide` does."""
         said.check()
-        approval = await self.get(approval_id, runtime=runtime)
+        approval = await self.unmasked(approval_id, runtime=runtime)
         if approval.status != "pending":
             raise too_late(approval)
         deciding.check_may(approval, said, await people.standing(said.by, runtime=runtime))
@@ -211,10 +224,10 @@ class HumanApprovalQueue:
         """Put an edited request in the place of this one, which is final then; `confirmed` counts as a yes to the new one."""
         approval = await deciding.replace(approval_id, said, new, confirmed=confirmed, runtime=runtime)
         if approval is None:
-            raise too_late(await self.get(approval_id, runtime=runtime))
+            raise too_late(await self.unmasked(approval_id, runtime=runtime))
         seal_soon(runtime)
         _log.info("approval_edited", approval_id=approval_id, replaced_by=approval.id, status=approval.status)
-        return approval
+        return await _seen(approval, said.by, runtime)
 
     async def reopen(self, expired: Approval, new: NewRequest, *, runtime: Runtime) -> Approval:
         """A new request in the place of one that expired or could not be executed as approved. Raises `AlreadyDecided`.
@@ -232,7 +245,7 @@ class HumanApprovalQueue:
                 f"Approval {expired.id} was opened again already, as {await self.successor(expired.id, runtime=runtime)}."
             ) from error
         assert row is not None  # noqa: S101  # only another request of the same call stands in an insert's way
-        return Approval.from_row(row)
+        return await _seen(Approval.from_row(row), None, runtime)
 
     async def approve_by_policy(
         self, approval_id: int, why: str, *, proposed: str, risk: RiskLevel, runtime: Runtime
@@ -255,23 +268,20 @@ class HumanApprovalQueue:
         """Who was reminded of what, the newest first."""
         return await recent_notices(limit, runtime or await current_runtime())
 
-    async def history(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[Approval]:
-        """Requests about this database, newest first, as the runtime's user may see them."""
+    async def history(
+        self, limit: int = 50, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> list[Approval]:
+        """Requests about this database, newest first, as `viewer` may see them."""
         runtime = runtime or await current_runtime()
         values = {"database_id": runtime.database_id, "limit": max(0, min(limit, 10_000))}
-        who = await people.standing(runtime=runtime)
-        return [seen_by(who, one) for one in await self._list("history", values, runtime)]
+        return await _listed("history", values, viewer, runtime)
 
-    async def for_turn(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> list[Approval]:
-        """Every request of one turn, in the order of its calls."""
+    async def for_turn(
+        self, thread_id: str, turn: int, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> list[Approval]:
+        """Every request of one turn, in the order of its calls, as `viewer` may see them."""
         runtime = runtime or await current_runtime()
-        return await self._list("for_turn", {"thread_id": thread_id, "turn": turn}, runtime)
-
-    async def _list(self, query: str, values: dict[str, Any], runtime: Runtime) -> list[Approval]:
-        async with runtime.connection() as conn:
-            await _expire(conn, runtime)
-            rows = await (await conn.execute(_QUERIES[query], {"tenant_id": runtime.tenant_id, **values})).fetchall()
-        return [Approval.from_row(row) for row in rows]
+        return await _listed("for_turn", {"thread_id": thread_id, "turn": turn}, viewer, runtime)
 
     async def successor(self, approval_id: int, *, runtime: Runtime) -> int | None:
         """The request that was made in the place of this one."""
@@ -290,17 +300,20 @@ async def _expire(conn: Connection, runtime: Runtime) -> None:
         seal_soon(runtime)
 
 
-def seen_by(who: Standing | None, approval: Approval) -> Approval:
-    """A request as `who` may see it."""
-    if who is None or who.sees_personal:
-        return approval
-    preview = approval.preview
-    return replace(
-        approval,
-        summary=masked_text(approval.summary, preview),
-        arguments=masked_arguments(approval.arguments, preview),
-        preview=masked_preview(preview) if preview is not None else None,
-    )
+async def _listed(query: str, values: dict[str, Any], viewer: str | None, runtime: Runtime) -> list[Approval]:
+    async with runtime.connection() as conn:
+        await _expire(conn, runtime)
+        rows = await (await conn.execute(_QUERIES[query], {"tenant_id": runtime.tenant_id, **values})).fetchall()
+    return await _all_seen([Approval.from_row(row) for row in rows], viewer, runtime)
+
+
+async def _seen(approval: Approval, viewer: str | None, runtime: Runtime) -> Approval:
+    return seen_by(await people.standing(viewer, runtime=runtime), approval)
+
+
+async def _all_seen(found: Sequence[Approval], viewer: str | None, runtime: Runtime) -> list[Approval]:
+    who = await people.standing(viewer, runtime=runtime) if found else None
+    return [seen_by(who, one) for one in found] if who else []
 
 
 def too_late(approval: Approval) -> AlreadyDecided:

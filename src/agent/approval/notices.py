@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from agent.approval.masking import masked_text
+from agent.approval.masking import masked_summary
 from agent.approval.records import Approval
 from agent.approval.rules import due
 from agent.db import load_queries
@@ -46,7 +46,7 @@ async def tell_if_due(row: Mapping[str, Any], runtime: Runtime) -> None:
 
 async def tell_delegate(approval: Approval, runtime: Runtime) -> None:
     """Tell the one to whom a request was delegated."""
-    text = f"{masked_text(approval.summary, approval.preview)} Delegated to you: `agent approvals show {approval.id}`."
+    text = f"{masked_summary(approval.summary, approval.action, approval.preview)} Delegated to you: `agent approvals show {approval.id}`."
     await _tell("keep_notice", {"id": approval.id, "delegate": approval.delegated_to, "text": text}, runtime)
 
 
@@ -78,6 +78,6 @@ def _notice(row: Mapping[str, Any]) -> Notice:
 
 def _text(row: Mapping[str, Any]) -> str:
     return (
-        f"{masked_text(row['summary'], row['preview'])} Asked by {row['requested_by']!r}, risk {row['risk_level']}; "
+        f"{masked_summary(row['summary'], row['action'], row['preview'])} Asked by {row['requested_by']!r}, risk {row['risk_level']}; "
         f"it expires at {row['expires_at']:%H:%M:%S %Z}: `agent approvals show {row['id']}`."
     )

@@ -15,9 +15,10 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.audit_sealing import seal_soon
-from agent.approval.masking import MASK, masked_text
+from agent.approval.masking import MASK, masked_sql
 from agent.approval.people import people
 from agent.approval.records import Approval
+from agent.approval.rules import Standing
 from agent.db import Connection, load_queries
 from agent.errors import DecisionRefused, InvalidInput, NotFound
 from agent.runtime import Runtime, current_runtime
@@ -79,18 +80,18 @@ class Permission:
 class Permissions:
     """The permissions of the current tenant. Holds nothing; see the module docstring."""
 
-    async def list_permissions(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[Permission]:
-        """Permissions about this database with their uses, the newest first, as the runtime's user may see them."""
+    async def list_permissions(
+        self, limit: int = 50, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> list[Permission]:
+        """Permissions about this database with their uses, the newest first, as `viewer` may see them."""
         runtime = runtime or await current_runtime()
         values = {
             "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "limit": max(0, min(limit, 10_000))
         }  # fmt: skip
         async with runtime.connection() as conn:
             rows = await (await conn.execute(_QUERIES["permissions"], values)).fetchall()
-        found = [Permission.from_row(row) for row in rows]
-        if (await people.standing(runtime=runtime)).sees_personal:
-            return found
-        return [replace(one, pattern={}, sentence=_masked_sentence(one)) for one in found]
+        who = await people.standing(viewer, runtime=runtime)
+        return [_seen_by(who, Permission.from_row(row)) for row in rows]
 
     async def revoke(self, permission_id: int, *, runtime: Runtime | None = None) -> None:
         """From now on it allows nothing. Raises `NotFound`, or `DecisionRefused` for who decides nothing here."""
@@ -135,16 +136,26 @@ class Permissions:
 permissions = Permissions()
 
 
-def sentence_of_call(tool: str, pattern: Mapping[str, Any], *, masked: bool = False) -> str:
-    """A permission for calls of a tool in words; `masked`: without the values that it is bound to."""
-    fixed = [f"{name} = {MASK if masked else repr(value)}" for name, value in pattern["arguments"].items()]
+def sentence_of_call(tool: str, pattern: Mapping[str, Any], arguments: Mapping[str, Any] | None) -> str:
+    """A permission for calls of a tool in words; without `arguments` the values that it is bound to are not shown."""
+    fixed = [f"{name} = {MASK if arguments is None else repr(arguments.get(name))}" for name in pattern["fixed"]]
     return f"{tool} with {', '.join([*fixed, *(f'any {name}' for name in pattern['free'])])}"
 
 
-def _masked_sentence(permission: Permission) -> str:
-    if "arguments" in permission.pattern:
-        return sentence_of_call(permission.tool, permission.pattern, masked=True)
-    return masked_text(permission.sentence, None)  # a statement's values are numbers in it already
+def masked_sentence(tool: str, pattern: Mapping[str, Any], sentence: str) -> str:
+    """A permission in words for who may not see personal values; what else is in its sentence is what was freed."""
+    if "values" in pattern:
+        return sentence_of_call(tool, pattern, None)
+    if "sql" in pattern and sentence.startswith(pattern["sql"]):
+        return masked_sql(pattern["sql"]) + sentence.removeprefix(pattern["sql"])
+    return MASK
+
+
+def _seen_by(who: Standing, permission: Permission) -> Permission:
+    if who.sees_personal:
+        return permission
+    sentence = masked_sentence(permission.tool, permission.pattern, permission.sentence)
+    return replace(permission, pattern={}, sentence=sentence)
 
 
 async def keep(grant: Grant, approval: Approval, *, by: str, conn: Connection, runtime: Runtime) -> Permission:

@@ -16,6 +16,7 @@ from agent.cli.running import run
 if TYPE_CHECKING:
     from agent.approval.human_approval import Approval, Decision
     from agent.approval.permissions import Permission
+    from agent.execution.patterns import Always
     from agent.runtime import Runtime
     from agent.types import ToolResult
 
@@ -81,7 +82,7 @@ def show_one(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
     from agent.cli.render import print_json, stdout
 
     async def look(runtime: Runtime) -> tuple[Approval, list[dict[str, Any]]]:
-        found = await human_approval_queue.view(approval_id, runtime=runtime)
+        found = await human_approval_queue.get(approval_id, runtime=runtime)
         return found, await human_approval_queue.decisions(approval_id, runtime=runtime)
 
     found, said = run(look)
@@ -95,7 +96,7 @@ def show_one(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
     "approve",
     epilog=examples(
         "agent approvals approve 7", 'agent approvals approve 7 --comment "checked with Ana"',
-        "agent approvals approve 7 --always 8h", "agent approvals approve 7 --always 8h --keep 1",
+        "agent approvals approve 7 --always 8h --look", "agent approvals approve 7 --always 8h --free 2 --most-rows 10",
     ),
 )  # fmt: skip
 def approve(
@@ -105,16 +106,22 @@ def approve(
     always: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Also allow more of the same for this long (30m, 8h, 7d), as far as this one goes."
+            metavar="TIME",
+            help="Also allow exactly this again for as long (30m, 8h, 7d), of no more rows than were shown.",
         ),
     ] = None,
-    keep: Annotated[
-        list[int] | None,
-        typer.Option(metavar="N", help="With --always: the n-th constant of the statement stays as it is."),
-    ] = None,
     free: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="With --always, for other tools: this argument may differ.")
+        list[str] | None,
+        typer.Option(
+            metavar="N|NAME", help="With --always: the n-th constant of the statement, or this argument, may differ."
+        ),
     ] = None,
+    most_rows: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --always: up to so many rows each time.")
+    ] = None,
+    look: Annotated[
+        bool, typer.Option("--look", help="With --always: only say what would be allowed, and decide nothing.")
+    ] = False,
     binding: SeenOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,10 +133,16 @@ def approve(
     from agent.errors import InvalidInput
     from agent.execution.patterns import Always
 
-    if always is None and (keep or free):
-        raise InvalidInput("--keep and --free say what may differ later: give --always with a time too.")
-    more = Always(seconds=seconds_in(always), keep=tuple(keep or ()), free=tuple(free or ())) if always else None
-    _decide(approval_id, "approve", as_json=as_json, comment=comment, binding=binding, always=more)
+    if always is None:
+        if free or look or most_rows is not None:
+            raise InvalidInput(
+                "--free, --most-rows and --look are about what is allowed later: give --always with a time too."
+            )
+        _decide(approval_id, "approve", as_json=as_json, comment=comment, binding=binding)
+        return
+    more = Always(seconds=seconds_in(always), free=tuple(free or ()), most_rows=most_rows)
+    if _shown_first(approval_id, more, look=look, as_json=as_json):
+        _decide(approval_id, "approve", as_json=as_json, comment=comment, binding=binding, always=more)
 
 
 @app.command("reject", epilog=examples('agent approvals reject 7 --comment "not this client"'))
@@ -206,6 +219,25 @@ def reopen(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
         show_approval(stdout(), found)
 
 
+def _shown_first(approval_id: int, always: Always, *, look: bool, as_json: bool) -> bool:
+    """Say what would be allowed; whether to go on: where somebody sits in front of it they are asked."""
+    import sys
+
+    from agent.cli.permissions import told_allowance
+    from agent.cli.render import print_json, say, stdout
+    from agent.execution.safe_executor import safe_executor
+
+    allowance = run(lambda runtime: safe_executor.would_allow(approval_id, always, runtime=runtime))
+    if as_json:
+        if look:
+            print_json(allowance)
+        return not look
+    say(stdout(), told_allowance(allowance))
+    if look:
+        return False
+    return not sys.stdin.isatty() or typer.confirm("Approve it, and allow this?")
+
+
 def _decide(approval_id: int, decision: Decision, *, as_json: bool, **said: Any) -> None:
     from agent.cli.render import print_json
 
@@ -245,7 +277,7 @@ async def _listed(runtime: Runtime, limit: int, *, everything: bool) -> tuple[li
     if everything:
         return await human_approval_queue.history(limit, runtime=runtime), unknown
     pending = await human_approval_queue.get_pending_approvals(runtime=runtime)
-    return [await human_approval_queue.view(one["id"], runtime=runtime) for one in pending[:limit]], unknown
+    return [await human_approval_queue.get(one["id"], runtime=runtime) for one in pending[:limit]], unknown
 
 
 async def _decided(runtime: Runtime, approval_id: int, decision: Decision, said: Mapping[str, Any]) -> _Done:
@@ -260,10 +292,10 @@ async def _decided(runtime: Runtime, approval_id: int, decision: Decision, said:
         decided = await safe_executor.decide(approval_id, decision, via="cli", runtime=runtime, **said)
     result, held = None, False
     if decided.status == "approved" and decided.executable:
-        result = await safe_executor.run_approved(decided.id, runtime=runtime)
+        result = await safe_executor.run_approved(decided.id, runtime=runtime)  # as the runtime's user may see it
         held = not result.get("success") and await is_held_back(decided, runtime)
     permission = await permission_of(decided, runtime) if said.get("always") else None
-    shown = await human_approval_queue.view(decided.id, runtime=runtime)
+    shown = await human_approval_queue.get(decided.id, runtime=runtime)
     return _Done(approval=shown, result=result, held_back=held, permission=permission)
 
 
@@ -274,7 +306,7 @@ async def _edited(runtime: Runtime, approval_id: int, said: Mapping[str, Any]) -
     from agent.errors import InvalidArguments, InvalidInput
     from agent.execution.safe_executor import safe_executor
 
-    seen = await human_approval_queue.view(approval_id, runtime=runtime)
+    seen = await human_approval_queue.get(approval_id, runtime=runtime)
     if set(said["arguments"]) == {"sql"} and "sql" not in seen.arguments:
         raise InvalidInput(f"Approval {seen.id} is no statement. {how_to_edit(seen)}")
     try:
@@ -288,7 +320,7 @@ async def _reopened(runtime: Runtime, approval_id: int) -> Approval:
     from agent.execution.safe_executor import safe_executor
 
     reopened = await safe_executor.reopen(approval_id, runtime=runtime)
-    return await human_approval_queue.view(reopened.id, runtime=runtime)
+    return await human_approval_queue.get(reopened.id, runtime=runtime)
 
 
 def _show_outcome(done: _Done) -> None:

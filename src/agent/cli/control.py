@@ -64,7 +64,7 @@ async def held_back(runtime: Runtime) -> list[Approval]:
     from agent.execution import effects
 
     numbers = await effects.left_over(runtime=runtime)
-    return [await human_approval_queue.view(number, runtime=runtime) for number in numbers]
+    return [await human_approval_queue.get(number, runtime=runtime) for number in numbers]
 
 
 async def is_held_back(approval: Approval, runtime: Runtime) -> bool:

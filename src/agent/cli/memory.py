@@ -30,13 +30,13 @@ def search_memories(
     as_json: JsonOption = False,
 ) -> None:
     """Find memories by meaning and by words, the best first."""
+    from agent.approval.memories import memories_found
     from agent.errors import InvalidInput
-    from agent.learning.semantic_search import semantic_search
 
     if not any(character.isalnum() for character in query):
         raise InvalidInput("A search needs a word to look for; `agent memory list` shows the newest memories.")
     kinds = [kind] if kind else None
-    found = run(lambda runtime: semantic_search.search_memories(query, limit, kinds=kinds, runtime=runtime))
+    found = run(lambda runtime: memories_found(query, limit, kinds=kinds, runtime=runtime))
     _show_all(found, as_json=as_json, empty="Nothing like that is remembered.", scores=True)
 
 
@@ -45,20 +45,20 @@ def search_memories(
 )
 def list_memories(*, kind: KindOption = None, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
     """The newest memories."""
-    from agent.learning.memory import agent_memory
+    from agent.approval.memories import memories_seen
 
-    found = run(lambda runtime: agent_memory.list_memories(kind, limit, runtime=runtime))
+    found = run(lambda runtime: memories_seen(kind, limit, runtime=runtime))
     _show_all(found, as_json=as_json, empty="Nothing is remembered yet.", scores=False)
 
 
 @app.command("show", epilog=examples("agent memory show 12", "agent memory show 12 --json"))
 def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """One memory, with where it comes from."""
+    from agent.approval.memories import memory_seen
     from agent.cli.render import facts, print_json, say, stdout
     from agent.cli.text import count, moment
-    from agent.learning.memory import agent_memory
 
-    found = run(lambda runtime: agent_memory.get(memory_id, runtime=runtime))
+    found = run(lambda runtime: memory_seen(memory_id, runtime=runtime))
     if as_json:
         print_json(found)
         return

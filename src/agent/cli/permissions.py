@@ -12,6 +12,7 @@ from agent.cli.running import run
 if TYPE_CHECKING:
     from agent.approval.human_approval import Approval
     from agent.approval.permissions import Permission
+    from agent.execution.always_allowed import Allowance
     from agent.runtime import Runtime
 
 app = group(
@@ -79,6 +80,19 @@ def told_permission(one: Permission) -> str:
         f"Permission {one.id} lets {one.granted_to} do this unasked for {left(one.expires_at)}, {most}: "
         f"{one.sentence.rstrip('.')}. `agent permissions revoke {one.id}` ends it."
     )
+
+
+def told_allowance(one: Allowance) -> str:
+    """What would be allowed, to whom and how far, and what else could be freed."""
+    from agent.cli.text import count, duration
+
+    most = f"of at most risk {one['risk_ceiling']} and {count(one['most_rows'], 'row')} each time"
+    what = f"This lets {one['who']} do exactly this unasked for {duration(one['seconds'])}, {most}"
+    lines = [f"{what}: {one['sentence'].rstrip('.')}."]
+    lines += [
+        f"  --free {name}   also: {words}" for name, words in one["choices"].items() if words not in one["sentence"]
+    ]
+    return "\n".join(lines)
 
 
 def _state(one: Permission) -> str:

@@ -13,7 +13,7 @@ from agent.cli.approval_view import arguments_of, how_to_decide, show_approval
 from agent.cli.control import is_held_back, told_held_back
 from agent.cli.conversation import Display, show_turn
 from agent.cli.people import who_decides
-from agent.cli.permissions import permission_of, told_permission
+from agent.cli.permissions import permission_of, told_allowance, told_permission
 from agent.cli.prompt import Prompt
 from agent.cli.render import ASKS, INDENT, print_json, say, show_error, stderr, stdout
 from agent.cli.text import json_object, one_line, seconds_in
@@ -39,7 +39,8 @@ yes      does it now
 no       never; you are asked why
 edit     other arguments for the same tool
 answer   your text in the tool's place; nothing is done
-always 8h   yes, and more of the same unasked for that long
+always 8h   yes, and exactly this again unasked for that long; you see it in words first.
+            always 8h free 2 rows 10: constant 2 may differ, up to 10 rows
 later    (or Enter) leaves it waiting"""
 
 Result = TypeVar("Result")
@@ -175,6 +176,8 @@ class Session:
                 say(self._console, _HOW_TO_DECIDE, "dim", indent=INDENT)
                 continue
             try:
+                if "always" in said and not await self._agreed(approval, said["always"]):
+                    continue
                 decided = await safe_executor.decide(
                     approval.id, via="cli", binding=approval.binding, runtime=self._runtime, **said
                 )
@@ -187,7 +190,7 @@ class Session:
             if decided.status != "pending":
                 await self._tell_decided(decided, said)
                 return True
-            approval = await human_approval_queue.view(decided.id, runtime=self._runtime)
+            approval = await human_approval_queue.get(decided.id, runtime=self._runtime)
             if said["decision"] != "edit" or approval.approved_by:  # somebody else must decide
                 return False
             show_approval(self._console, approval, indent=INDENT)
@@ -230,12 +233,18 @@ class Session:
             return {}
 
     def _always(self, word: str) -> dict[str, Any]:
-        first, _, time = word.partition(" ")
         try:
-            return {"decision": "approve", "always": Always(seconds=seconds_in(time))} if first == "always" else {}
+            always = always_in(word)
         except InvalidInput as error:
             say(self._console, str(error), "yellow", indent=INDENT)
             return {}
+        return {"decision": "approve", "always": always} if always else {}
+
+    async def _agreed(self, approval: Approval, always: Always) -> bool:
+        """Whether what would always be allowed is meant, once it was read."""
+        allowance = await safe_executor.would_allow(approval.id, always, runtime=self._runtime)
+        say(self._console, told_allowance(allowance), indent=INDENT)
+        return self._read("Approve it, and allow this? yes / no").lower() in {"y", "yes"}
 
     def _read(self, question: str) -> str:
         assert self._prompt is not None  # noqa: S101  # only called where somebody decides
@@ -300,6 +309,20 @@ class Session:
             say(self._console, hint, "dim", indent=INDENT)
         say(self._console, "/help lists commands, Ctrl-D leaves.", "dim", indent=INDENT)
         self._console.print()
+
+
+def always_in(word: str) -> Always | None:
+    """`always 8h`, with `free N` and `rows N` after it where they are meant; None for something else. Raises `InvalidInput`."""
+    first, *words = word.split()
+    if first.lower() != "always":
+        return None
+    time, *others = words or [""]
+    pairs = list(zip(others[::2], others[1::2], strict=False))
+    rows = [value for name, value in pairs if name == "rows"]
+    if len(others) % 2 or {name for name, _ in pairs} - {"free", "rows"} or not all(map(str.isdecimal, rows)):
+        raise InvalidInput("Write it like: always 8h free 2 rows 10.")
+    free = tuple(value for name, value in pairs if name == "free")
+    return Always(seconds=seconds_in(time), free=free, most_rows=int(rows[-1]) if rows else None)
 
 
 async def is_waiting(thread_id: str, runtime: Runtime) -> bool:

@@ -77,6 +77,11 @@ def left(value: datetime, *, now: datetime | None = None) -> str:
     return _span(value - (now or datetime.now(UTC)) + timedelta(seconds=30))
 
 
+def duration(seconds: float) -> str:
+    """How long that many seconds are: `8 h`."""
+    return _span(timedelta(seconds=seconds))
+
+
 def seconds_in(text: str) -> float:
     """The seconds of `45s`, `30m`, `8h` or `7d`. Raises `InvalidInput`."""
     found = _TIME.fullmatch(text.strip().lower())

@@ -9,6 +9,7 @@ import json
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.approval.records import untouched
+from agent.approval.views import arguments_for_everybody
 from agent.errors import (
     ActionRefused,
     AgentStopped,
@@ -16,12 +17,14 @@ from agent.errors import (
     InvalidArguments,
     InvalidInput,
     ModelError,
+    NotFound,
     PolicyError,
     UnknownTool,
 )
 from agent.execution import effects
 from agent.execution.assessing import assess_statement
 from agent.execution.controls import controls
+from agent.execution.digests import keyed, load_key
 from agent.execution.execution_tools import tool_named
 from agent.execution.origins.heard import place_of
 from agent.execution.outcomes import outcome_of
@@ -31,6 +34,7 @@ from agent.execution.statements.sql_kinds import refuses_transaction
 from agent.execution.statements.sql_parsing import MOST_CHARACTERS, Statement, parse
 from agent.execution.statements.sql_policy import POLICY_VERSION
 from agent.execution.writes.risk import is_asked, is_refused, under_settings
+from agent.execution.writes.undo import inverse_of
 from agent.execution.writes.untransacted import unheld
 from agent.runtime import Runtime
 from agent.types import Assessment, ToolResult
@@ -45,7 +49,7 @@ async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
         await controls.check(writing=True, runtime=runtime)
         _check_database(approval, runtime)
         forbidden = _forbidden(approval, runtime)
-        effect = _effect_of(approval, forbidden, runtime)
+        effect, forbidden = await _effect_of(approval, forbidden, runtime)
         if row is None and forbidden is None:
             forbidden = await _refused_by_now(approval, effect, runtime)
         outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
@@ -83,14 +87,33 @@ def _check_database(approval: Approval, runtime: Runtime) -> None:
         raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
 
 
-def _effect_of(approval: Approval, forbidden: ActionRefused | None, runtime: Runtime) -> Statement | Unheld:
+async def _effect_of(
+    approval: Approval, forbidden: ActionRefused | None, runtime: Runtime
+) -> tuple[Statement | Unheld, ActionRefused | None]:
+    """What is to be carried out, and why it may not be begun."""
     tool = tool_named(approval.action)
     if tool.outside is not None:
-        return tool.outside
+        return tool.outside, forbidden
+    text = (approval.preview or {}).get("sql", "")
+    if tool.from_kept_rows and forbidden is None:
+        text, forbidden = await _made_again(approval, runtime)
     # What is forbidden is only looked for, and its text may be anything by now.
-    text = "SELECT" if forbidden else (approval.preview or {}).get("sql", "")
-    statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
-    return unheld(statement, runtime) if refuses_transaction(statement) else statement
+    statement = parse("SELECT" if forbidden else text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
+    return unheld(statement, runtime) if refuses_transaction(statement) else statement, forbidden
+
+
+async def _made_again(approval: Approval, runtime: Runtime) -> tuple[str, ActionRefused | None]:
+    """The statement of an undo, made of the kept rows as it was when it was shown: its request does not hold their values."""
+    try:
+        text = await inverse_of(int(approval.arguments["execution_id"]), runtime=runtime)
+    except (ActionRefused, NotFound) as error:
+        return "", ActionRefused(str(error))
+    await load_key(runtime)
+    if keyed(text, purpose="statement", runtime=runtime) != (approval.preview or {}).get("signature"):
+        return "", ActionRefused(
+            f"Approval {approval.id} is not what would be done now; it is not executed. Ask again."
+        )
+    return text, None
 
 
 def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
@@ -173,6 +196,6 @@ def told_of_edit(result: ToolResult, approval: Approval) -> ToolResult:
     """The outcome of a call that a human changed before it ran: the model is told, or it would mend what is no mistake."""
     if approval.replaces is None or approval.call is None:
         return result
-    changed = json.dumps(approval.arguments, ensure_ascii=False)
+    changed = json.dumps(arguments_for_everybody(approval.arguments, approval.preview), ensure_ascii=False)
     note = f"A human changed the arguments before this ran, on purpose; used instead: {changed}."
     return result | ToolResult(message=f"{note} {result.get('message', '')}".strip())

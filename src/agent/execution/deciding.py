@@ -14,14 +14,19 @@ from agent.approval.people import people
 from agent.approval.permissions import Grant
 from agent.approval.records import fingerprint
 from agent.approval.requests import NewRequest, json_copy
-from agent.errors import DecisionRefused, InvalidInput
-from agent.execution.always_allowed import grant_for
+from agent.errors import DecisionRefused, InvalidInput, ModelError
+from agent.execution.always_allowed import Allowance, allowance_of, grant_for
 from agent.execution.origins.heard import place_of
 from agent.execution.patterns import Always, changed_in, rows_of, tables_of
 from agent.execution.plans import proposed_again
 from agent.execution.statements.sql_parsing import parse
 from agent.runtime import Runtime
 from agent.types import RISK_LEVELS
+
+_NOT_TOLD = (
+    "The edit is not taken, and the reason may hold values that you may not see: check the arguments, or leave it to somebody"
+    " with the role `personal` (`agent people list`)."
+)
 
 
 async def edit(approval_id: int, said: Said, arguments: Mapping[str, Any] | None, *, runtime: Runtime) -> Approval:
@@ -33,7 +38,13 @@ async def edit(approval_id: int, said: Said, arguments: Mapping[str, Any] | None
         raise InvalidInput(f"Write values out: {MASK!r} only stands for what you may not see.")
     seen = await human_approval_queue.check_may_decide(approval_id, said, runtime=runtime)
     _check_ours(seen, runtime)
-    new = _warned(seen, await proposed_again(seen.action, arguments, place_of(seen), by_model=False, runtime=runtime))
+    try:
+        again = await proposed_again(seen.action, arguments, place_of(seen), by_model=False, runtime=runtime)
+    except ModelError as error:
+        if (await people.standing(said.by, runtime=runtime)).sees_personal:
+            raise
+        raise InvalidInput(_NOT_TOLD) from error  # it may name rows that were found with these arguments
+    new = _warned(seen, again)
     further = beyond(seen, new)
     if further:
         new = replace(new, summary=f"Edited, and {'; '.join(further)}. {new.summary}")
@@ -42,7 +53,7 @@ async def edit(approval_id: int, said: Said, arguments: Mapping[str, Any] | None
 
 async def reopen(approval_id: int, reopened_by: str | None, *, runtime: Runtime) -> Approval:
     """Ask again what nobody answered in time."""
-    expired = await human_approval_queue.get(approval_id, runtime=runtime)
+    expired = await human_approval_queue.unmasked(approval_id, runtime=runtime)
     if expired.status != "expired":
         raise InvalidInput(f"Approval {expired.id} is {expired.status}: only what expired can be opened again.")
     _check_ours(expired, runtime)
@@ -53,9 +64,15 @@ async def reopen(approval_id: int, reopened_by: str | None, *, runtime: Runtime)
     return await human_approval_queue.reopen(expired, new, runtime=runtime)
 
 
+async def allowance(approval_id: int, always: Always, viewer: str | None, *, runtime: Runtime) -> Allowance:
+    """What approving a request would always allow, as `viewer` may see it."""
+    approval = await human_approval_queue.unmasked(approval_id, runtime=runtime)
+    return await allowance_of(approval, always, await people.standing(viewer, runtime=runtime), runtime=runtime)
+
+
 async def grant(approval_id: int, always: Always, *, runtime: Runtime) -> Grant:
     """What approving a request would always allow."""
-    return await grant_for(await human_approval_queue.get(approval_id, runtime=runtime), always, runtime=runtime)
+    return await grant_for(await human_approval_queue.unmasked(approval_id, runtime=runtime), always, runtime=runtime)
 
 
 def beyond(seen: Approval, new: NewRequest) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ from agent.errors import (
 )
 from agent.execution.assessing import use_of_secrets
 from agent.execution.controls import controls
+from agent.execution.digests import load_key
 from agent.execution.hidden_cells import ApprovedSecrets
 from agent.execution.log import loggable
 from agent.execution.outcomes import outcome_of, result_of, told_sql
@@ -45,7 +46,7 @@ from agent.execution.sessions import failure
 from agent.execution.statements.secret_use import READS
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Outcome, actor_transaction
-from agent.execution.writes.preview import check_code, difference
+from agent.execution.writes.preview import check_code, difference, key_of_effects
 from agent.execution.writes.trying import run_watched
 from agent.execution.writes.undo import images_of, keep_values, most_kept
 from agent.learning.secret_columns import secret_columns
@@ -401,6 +402,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
     """What the statement did, if it is what was approved, and what is to be kept to undo it."""
     settings = claim.runtime.settings
     version = (await claim.runtime.app.facts("agent_actor")).version
+    await load_key(claim.runtime)
     shown = claim.approval.preview or {}
     await check_code(shown, statement, runtime=claim.runtime)
     run = await run_watched(
@@ -413,7 +415,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
         volatile=shown.get("volatile") or (),
         by_rows=shown.get("effect") is not None or not shown.get("tried"),
     )
-    other = difference(shown, run) if shown.get("tried") else ""
+    other = difference(shown, run, key_of_effects(claim.runtime)) if shown.get("tried") else ""
     if other:
         raise RowsChanged(f"Not executed: {other}.")
     await check_code(shown, statement, runtime=claim.runtime)  # it may have been replaced meanwhile

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,10 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.audit_sealing import seal_soon
+from agent.approval.masking import MASK, is_plain_name, masked_arguments, masked_reasons, masked_result, without_secrets
 from agent.approval.people import people
+from agent.approval.rules import Standing, same_name
+from agent.approval.views import call_for_everybody
 from agent.db import load_queries
 from agent.errors import InvalidInput, NotFound
 from agent.runtime import Runtime, current_runtime
@@ -64,7 +67,7 @@ class Execution:
 
 
 class Executions:
-    """The log of the current tenant."""
+    """The log of the current tenant. What is read of it is shown as `viewer` may see it (default: the runtime's user)."""
 
     async def recent(
         self,
@@ -72,6 +75,7 @@ class Executions:
         *,
         thread_id: str | None = None,
         status: ExecutionStatus | None = None,
+        viewer: str | None = None,
         runtime: Runtime | None = None,
     ) -> list[Execution]:
         """The newest executions about this database, optionally of one thread or status."""
@@ -82,9 +86,9 @@ class Executions:
         }  # fmt: skip
         async with runtime.connection() as conn:
             rows = await (await conn.execute(_QUERIES["recent"], values)).fetchall()
-        return [Execution.from_row(row) for row in rows]
+        return await _seen(rows, viewer, runtime)
 
-    async def get(self, execution_id: int, *, runtime: Runtime | None = None) -> Execution:
+    async def get(self, execution_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> Execution:
         """One execution. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         row = None
@@ -94,7 +98,7 @@ class Executions:
                 row = await (await conn.execute(_QUERIES["one"], values)).fetchone()
         if row is None:
             raise NotFound(f"There is no execution {execution_id!r}. `agent executions` lists the newest.")
-        return Execution.from_row(row)
+        return (await _seen([row], viewer, runtime))[0]
 
     async def unknown(self, *, runtime: Runtime | None = None) -> int:
         """How many executions wait for a human to say whether they happened."""
@@ -132,21 +136,42 @@ class Executions:
             raise InvalidInput(f"What came of execution {found.id} is known: it is {found.status!r}.")
         seal_soon(runtime)
         _log.warning("execution_settled", execution_id=found.id, status=row["status"], by=who.name)
-        return Execution.from_row(row)
+        return await self.get(found.id, viewer=who.name, runtime=runtime)
 
     async def with_calls(
-        self, execution_id: int, *, runtime: Runtime | None = None
+        self, execution_id: int, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> tuple[Execution, list[Execution]]:
         """One execution, and what the code of a created tool called in it, in order. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        execution = await self.get(execution_id, runtime=runtime)
+        execution = await self.get(execution_id, viewer=viewer, runtime=runtime)
         async with runtime.connection() as conn:
             values = {"tenant_id": runtime.tenant_id, "id": execution.id}
             rows = await (await conn.execute(_QUERIES["made_by"], values)).fetchall()
-        return execution, [Execution.from_row(row) for row in rows]
+        return execution, await _seen(rows, viewer, runtime)
 
 
 executions = Executions()
+
+
+async def _seen(rows: Sequence[Mapping[str, Any]], viewer: str | None, runtime: Runtime) -> list[Execution]:
+    who = await people.standing(viewer, runtime=runtime)
+    return [seen_by(who, Execution.from_row(row), row["shown_sql"]) for row in rows]
+
+
+def seen_by(who: Standing, execution: Execution, shown_sql: str | None) -> Execution:
+    """An execution as `who` may see it; `shown_sql` is its statement as everybody may, where it was previewed."""
+    given = call_for_everybody(execution.arguments, shown_sql)
+    result = without_secrets(execution.result)
+    if who.sees_personal:
+        return replace(execution, arguments=given, result=result)
+    masked = masked_arguments(given, execution.action)
+    if "question" in given and same_name(who.name, execution.actor):
+        masked["question"] = given["question"]
+    return replace(
+        execution, action=execution.action if is_plain_name(execution.action) else MASK, arguments=masked,
+        reasons=masked_reasons(execution.reasons), result=masked_result(result) if result is not None else None,
+        error=MASK if execution.error else None,
+    )  # fmt: skip
 
 
 async def record(

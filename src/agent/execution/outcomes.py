@@ -32,8 +32,9 @@ def outcome_of(row: Mapping[str, Any]) -> ToolResult:
 
 
 def told_sql(approval: Approval) -> str:
-    """The statement as the model is told it: the one that undoes something is made of rows that are not for it."""
-    return "" if approval.action == UNDO else str((approval.preview or {}).get("sql", ""))
+    """The statement as the model is told it, without secrets: the one that undoes something is made of rows not for it."""
+    shown = approval.preview or {}
+    return "" if approval.action == UNDO else str(shown.get("shown_sql") or shown.get("sql", ""))
 
 
 def result_of(

@@ -105,7 +105,7 @@ async def shown_to_approver(plan: Plan, runtime: Runtime) -> tuple[Mapping[str, 
         shown = _with_origins(plan.proposal.preview, plan.origins)
         return {**shown, "fingerprint": fingerprint(shown)}, plan.assessment.risk, ()
     assert plan.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
-    tried = await preview(plan.statement, plan.assessment, runtime=runtime)
+    tried = await preview(plan.statement, plan.assessment, of_kept_rows=plan.tool.from_kept_rows, runtime=runtime)
     risk, raised = risk_as_tried(plan.assessment.risk, tried, many_rows=runtime.settings.many_rows)
     if is_refused(raised, runtime.settings.refuse):
         raise ActionRefused(

@@ -120,8 +120,10 @@ SELECT e.*, coalesce(q.claimed_until > now(), false) AS held
   JOIN agents.human_approval_queue q ON q.tenant_id = e.tenant_id AND q.id = e.approval_id
  WHERE e.tenant_id = %(tenant_id)s AND e.approval_id = %(approval_id)s
 
--- one: an execution by its id
-SELECT * FROM agents.agent_execution_log WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+-- one: an execution by its id, with its statement as everybody may see it where it was previewed
+SELECT e.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
+           WHERE q.tenant_id = e.tenant_id AND q.id = e.approval_id AND q.preview ->> 'sql' = e.arguments ->> 'sql') AS shown_sql
+  FROM agents.agent_execution_log e WHERE e.tenant_id = %(tenant_id)s AND e.id = %(id)s
 
 -- settle: a human says of an execution whose outcome nobody could prove whether it happened; once, and its tool call knows it too
 WITH settled AS (
@@ -145,17 +147,21 @@ SELECT count(*) AS number FROM agents.agent_execution_log
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND status = 'unknown'
 
 -- made_by: what the code of a created tool called; the keys of its calls follow from its own (CallKey.host_call)
-SELECT c.* FROM agents.agent_execution_log e
+SELECT c.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
+           WHERE q.tenant_id = c.tenant_id AND q.id = c.approval_id AND q.preview ->> 'sql' = c.arguments ->> 'sql') AS shown_sql
+  FROM agents.agent_execution_log e
   JOIN agents.agent_execution_log c USING (tenant_id, thread_id, turn, round)
  WHERE e.tenant_id = %(tenant_id)s AND e.id = %(id)s AND e.ordinal < 1000
    AND c.ordinal BETWEEN 1000 * (e.ordinal + 1) + 1 AND 1000 * (e.ordinal + 1) + 999
  ORDER BY c.ordinal, c.id
 
 -- recent: the newest first
-SELECT * FROM agents.agent_execution_log
- WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
-   AND (%(thread_id)s::text IS NULL OR thread_id = %(thread_id)s) AND (%(status)s::text IS NULL OR status = %(status)s)
- ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+SELECT e.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
+           WHERE q.tenant_id = e.tenant_id AND q.id = e.approval_id AND q.preview ->> 'sql' = e.arguments ->> 'sql') AS shown_sql
+  FROM agents.agent_execution_log e
+ WHERE e.tenant_id = %(tenant_id)s AND e.database_id = %(database_id)s
+   AND (%(thread_id)s::text IS NULL OR e.thread_id = %(thread_id)s) AND (%(status)s::text IS NULL OR e.status = %(status)s)
+ ORDER BY e.created_at DESC, e.id DESC LIMIT %(limit)s
 
 -- controls: the switches; no row means that all is on
 SELECT stopped, read_only, reason, changed_by, changed_at FROM agents.controls WHERE tenant_id = %(tenant_id)s

@@ -18,8 +18,10 @@ import structlog
 
 from agent.approval.deciding import Said
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
+from agent.approval.people import people
 from agent.approval.permissions import Permission, permissions
 from agent.approval.requests import binding_of
+from agent.approval.views import result_seen_by
 from agent.concurrency import together
 from agent.db import load_queries
 from agent.errors import (
@@ -33,7 +35,7 @@ from agent.errors import (
     UnknownTool,
 )
 from agent.execution import deciding, effects, registry
-from agent.execution.always_allowed import permission_for
+from agent.execution.always_allowed import Allowance, permission_for
 from agent.execution.approved import execute_approved, told_of_edit, undone
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.hidden_cells import hidden_in, with_sources
@@ -155,7 +157,7 @@ class SafeExecutor:
         runtime = runtime or await current_runtime()
         call = taken.stored
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
-        asked = await human_approval_queue.get(call.approval_id, runtime=runtime) if call.approval_id else None
+        asked = await human_approval_queue.unmasked(call.approval_id, runtime=runtime) if call.approval_id else None
         request, plan = await _understood(request, runtime, known=taken.heard)
         return await self._execute(request, plan, asked=asked, switches=taken.switches, runtime=runtime)
 
@@ -218,7 +220,7 @@ class SafeExecutor:
         runtime = runtime or await current_runtime()
         assert call.approval_id is not None  # noqa: S101  # a waiting call has its row
         if not await tool_runs.is_under_way(call.key, runtime=runtime):
-            return await self.run_approved(call.approval_id, runtime=runtime)
+            return await _run_approved(call.approval_id, runtime)
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
         (request, plan), switches = await together(_understood(request, runtime), controls.state(runtime=runtime))
         try:
@@ -226,18 +228,18 @@ class SafeExecutor:
         except OperatorError as error:  # recorded as the call's outcome; the turn goes on
             return _error_result(error)
 
-    async def run_approved(self, approval_id: int, *, runtime: Runtime | None = None) -> ToolResult:
-        """Execute an approved row exactly once, whoever calls and how often; else say what the row says.
+    async def run_approved(
+        self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> ToolResult:
+        """Execute an approved row exactly once, whoever calls and how often; the outcome as `viewer` may see it.
 
         A row that a human edited stands for the one that replaced it. Status "waiting" while nobody has decided, "running"
         while another process is slow; "rejected", "expired" and "answered" (by a human, in the tool's place) are final; else
         the recorded outcome.
         """
         runtime = runtime or await current_runtime()
-        approval = await human_approval_queue.latest(approval_id, runtime=runtime)
-        if approval.status != "approved" or not approval.executable:
-            return undone(approval)
-        return told_of_edit(await execute_approved(approval, runtime), approval)
+        result = await _run_approved(approval_id, runtime)
+        return result_seen_by(await people.standing(viewer, runtime=runtime), result)
 
     async def undo(
         self, execution_id: int, *, actor: str | None = None, wait: bool = True, runtime: Runtime | None = None
@@ -254,7 +256,7 @@ class SafeExecutor:
         await forget_old(runtime=runtime)
         results = []
         for number in await effects.left_over(runtime=runtime):
-            result = await self.run_approved(number, runtime=runtime)
+            result = await _run_approved(number, runtime)
             results.append(result)
             call = (await human_approval_queue.latest(number, runtime=runtime)).call
             if call is not None and result["success"]:  # it was told that the agent was stopped
@@ -332,6 +334,12 @@ class SafeExecutor:
             delegate_to=delegate_to, binding=binding, grant=grant, runtime=runtime,
         )  # fmt: skip
 
+    async def would_allow(
+        self, approval_id: int, always: Always, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> Allowance:
+        """What approving a request with `always` would allow, in words, before it is. Raises as `decide` would."""
+        return await deciding.allowance(approval_id, always, viewer, runtime=runtime or await current_runtime())
+
     async def reopen(
         self, approval_id: int, *, reopened_by: str | None = None, runtime: Runtime | None = None
     ) -> Approval:
@@ -342,7 +350,7 @@ class SafeExecutor:
     async def _answer(self, approval: Approval, request: _Request, runtime: Runtime) -> ToolResult:
         if request.wait:
             await human_approval_queue.wait(approval.id, runtime=runtime)
-        result = await self.run_approved(approval.id, runtime=runtime)
+        result = await _run_approved(approval.id, runtime)
         if request.call is not None and result.get("status") in UNFINISHED:
             await threads.call_waits(request.call, result["approval_id"], runtime=runtime)
         elif request.call is not None:
@@ -353,8 +361,16 @@ class SafeExecutor:
 safe_executor = SafeExecutor()
 
 
+async def _run_approved(approval_id: int, runtime: Runtime) -> ToolResult:
+    """What `run_approved` says, as who asked and the model are told it."""
+    approval = await human_approval_queue.unmasked_latest(approval_id, runtime=runtime)
+    if approval.status != "approved" or not approval.executable:
+        return undone(approval)
+    return told_of_edit(await execute_approved(approval, runtime), approval)
+
+
 async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
-    return await human_approval_queue.of_call(call, runtime=runtime) if call else None
+    return await human_approval_queue.unmasked_of_call(call, runtime=runtime) if call else None
 
 
 def _keyed(request: _Request, plan: Plan) -> _Request:

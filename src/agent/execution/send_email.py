@@ -49,7 +49,7 @@ async def propose(arguments: SendEmail, *, call: CallKey | None, runtime: Runtim
         verdict="refuse" if refused else "run", risk=risk, reasons=tuple(dict.fromkeys(reasons)), sentence=sentence
     )
     preview = {
-        "sentence": sentence, "text": _rendered(mail), "links": list(mail.links), "via": route.kind, "place": route.place,
+        "sentence": sentence, "masked_sentence": _masked_sentence(mail, route), "text": _rendered(mail), "links": list(mail.links), "via": route.kind, "place": route.place,
         "from": mail.sender, "origins": [*_warnings(unlisted), *(origin.sentence for origin in origins)],
         "not_previewed": ["A mail cannot be taken back."] if route.kind == "smtp" else [],
     }  # fmt: skip
@@ -119,7 +119,7 @@ def _check_still_allowed(mail: Letter, runtime: Runtime) -> None:
 
 def _warnings(unlisted: dict[str, str]) -> list[str]:
     return [
-        f"{target[:200]!r} leads to {host}, which AGENT_EMAIL_DOMAINS does not name."
+        f"{target[:200]!r} leads to {host!r}, which AGENT_EMAIL_DOMAINS does not name."
         for target, host in unlisted.items()
     ]
 
@@ -128,6 +128,12 @@ def _sentence(mail: Letter, route: Route) -> str:
     how = "Sends a mail" if route.kind == "smtp" else "Writes a mail into the outbox"
     others = len(mail.recipients) - 1
     return f"{how} to {mail.recipients[0]}{f' and {others} more' if others else ''}: {mail.subject[:80]!r}."
+
+
+def _masked_sentence(mail: Letter, route: Route) -> str:
+    how = "Sends a mail" if route.kind == "smtp" else "Writes a mail into the outbox"
+    number = len(mail.recipients)
+    return f"{how} to {number} recipient{'' if number == 1 else 's'}."
 
 
 def _rendered(mail: Letter) -> str:

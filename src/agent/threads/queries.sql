@@ -97,11 +97,14 @@ SELECT %(tenant_id)s, %(thread_id)s, %(turn)s, %(round)s, c.ordinal, c.call_id, 
 ON CONFLICT DO NOTHING
 RETURNING turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result
 
--- calls_of_turn: every call of a turn, in order
-SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result
-  FROM agents.tool_calls
- WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
- ORDER BY round, ordinal
+-- calls_of_turn: every call of a turn, in order, with its statement as everybody may see it where it was previewed
+SELECT c.turn, c.round, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.status, c.approval_id, c.result,
+       (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
+         WHERE q.tenant_id = c.tenant_id AND q.thread_id = c.thread_id AND q.turn = c.turn AND q.round = c.round
+           AND q.ordinal = c.ordinal AND q.preview ->> 'sql' = c.arguments ->> 'sql' LIMIT 1) AS shown_sql
+  FROM agents.tool_calls c
+ WHERE c.tenant_id = %(tenant_id)s AND c.thread_id = %(thread_id)s AND c.turn = %(turn)s
+ ORDER BY c.round, c.ordinal
 
 -- one_call: a call by its key
 SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result

@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 from psycopg.types.json import Jsonb
 
+from agent.approval.people import people
 from agent.db import Connection, load_queries
 from agent.errors import BudgetExceeded, InvalidInput, NotFound, OperatorError, ThreadBusy
 from agent.runtime import Runtime, current_runtime
@@ -25,6 +26,7 @@ from agent.threads.records import (
     TurnRecord,
     TurnStatus,
 )
+from agent.threads.views import call_seen_by, thread_seen_by, turn_seen_by
 from agent.types import CallKey, ToolResult, Usage
 
 _log = structlog.get_logger(__name__)
@@ -197,21 +199,26 @@ class Threads:
                 rows = [row for row in await _all(conn, "calls_of_turn", values) if row["round"] == round_]
         return [StoredCall.from_row(thread_id, row) for row in rows]
 
-    async def call(self, key: CallKey, *, runtime: Runtime | None = None) -> StoredCall:
-        """One stored call. Raises `NotFound`."""
+    async def call(self, key: CallKey, *, viewer: str | None = None, runtime: Runtime | None = None) -> StoredCall:
+        """One stored call as `viewer` may see it. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             row = await _one(conn, "one_call", {"tenant_id": runtime.tenant_id, **asdict(key)})
         if row is None:
             raise NotFound(f"There is no tool call {key}.")
-        return StoredCall.from_row(key.thread_id, row)
+        call = StoredCall.from_row(key.thread_id, row)
+        return call_seen_by(await people.standing(viewer, runtime=runtime), call, None)
 
-    async def calls(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> list[StoredCall]:
-        """Every call of a turn, in order."""
+    async def calls(
+        self, thread_id: str, turn: int, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> list[StoredCall]:
+        """Every call of a turn, in order, as `viewer` may see it (default: the runtime's user)."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             rows = await _all(conn, "calls_of_turn", _values(runtime, thread_id, turn=turn))
-        return [StoredCall.from_row(thread_id, row) for row in rows]
+        who = await people.standing(viewer, runtime=runtime) if rows else None
+        calls = [(StoredCall.from_row(thread_id, row), row["shown_sql"]) for row in rows]
+        return [call_seen_by(who, call, shown_sql) for call, shown_sql in calls] if who else []
 
     async def call_waits(self, key: CallKey, approval_id: int, *, runtime: Runtime | None = None) -> None:
         """The call asked a human."""
@@ -278,22 +285,29 @@ class Threads:
                 await conn.execute(_QUERIES["save_summary"], {**values, **update})
         return len(rows)
 
-    async def recent(self, *, limit: int = 20, runtime: Runtime | None = None) -> list[ThreadSummary]:
-        """The newest threads about this database."""
+    async def recent(
+        self, *, limit: int = 20, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> list[ThreadSummary]:
+        """The newest threads about this database, as `viewer` may see them (default: the runtime's user)."""
         runtime = runtime or await current_runtime()
         values = {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "limit": limit}
         async with runtime.connection() as conn:
-            return [ThreadSummary(**row) for row in await _all(conn, "recent_threads", values)]  # type: ignore[typeddict-item]  # the query names the keys
+            rows = await _all(conn, "recent_threads", values)
+        who = await people.standing(viewer, runtime=runtime)
+        return [thread_seen_by(who, ThreadSummary(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
-    async def turns(self, thread_id: str, *, runtime: Runtime | None = None) -> list[TurnRecord]:
-        """The whole conversation, oldest turn first. Raises `NotFound` or `InvalidInput`."""
+    async def turns(
+        self, thread_id: str, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> list[TurnRecord]:
+        """The whole conversation, oldest turn first, as `viewer` may see it. Raises `NotFound` or `InvalidInput`."""
         check_thread_id(thread_id)
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             rows = await _all(conn, "turns_of_thread", _values(runtime, thread_id))
         if not rows:
             raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
-        return [TurnRecord(**row) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
+        who = await people.standing(viewer, runtime=runtime)
+        return [turn_seen_by(who, TurnRecord(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
     async def delete(self, thread_id: str, *, runtime: Runtime | None = None) -> None:
         """Delete a thread with its turns. Raises `NotFound`, or `ThreadBusy` while it runs or waits for a human."""

@@ -44,7 +44,7 @@ async def propose(arguments: CreateNewTool, *, call: CallKey | None, runtime: Ru
     now = next((one for one in earlier if one.status == "active"), None)
     sentence = _sentence(content, now)
     preview = {
-        "sentence": sentence, "text": _text(content, now, tested), "version": content.version, "content_hash": content.hash,
+        "sentence": sentence, "masked_sentence": sentence, "text": _text(content, now, tested), "version": content.version, "content_hash": content.hash,
         "capabilities": list(content.capabilities), "hosts": list(content.hosts), "tests": tested,
     }  # fmt: skip
     reasons = (

@@ -22,7 +22,7 @@ from agent.execution.statements.triggers import fired_by
 from agent.learning.privacy import DenyList
 from agent.types import Assessment
 
-POLICY_VERSION = "4"
+POLICY_VERSION = "5"
 
 _READS = {"SelectStmt", "ExplainStmt", "VariableShowStmt"}
 _DATA_WRITES = {"InsertStmt": "insert", "UpdateStmt": "update", "DeleteStmt": "delete", "MergeStmt": "merge"}

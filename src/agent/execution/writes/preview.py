@@ -7,13 +7,15 @@ The preview also holds the SQL that will run; a hash of all of it is part of wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NotRequired, TypedDict
 
 import psycopg
 
 from agent.approval.records import fingerprint
 from agent.errors import RowsChanged
+from agent.execution.digests import keyed, load_key
 from agent.execution.json_values import shorten, size_of
 from agent.execution.sessions import failure
 from agent.execution.statements.code_digest import code_reached
@@ -21,10 +23,13 @@ from agent.execution.statements.sql_kinds import refuses_transaction
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Change, Effect, Outcome
 from agent.execution.writes.numbers import takes_many_numbers
-from agent.execution.writes.personal import personal_columns, personal_literals
+from agent.execution.writes.personal import personal_columns
 from agent.execution.writes.rights import what_is_missing
+from agent.execution.writes.secret_constants import kept_sql_for_everybody, reads_secrets, sql_for_everybody
+from agent.execution.writes.secret_rows import Hider, keyed_effect
 from agent.execution.writes.trying import Run, TableEffect, Tried, bound_as_a_whole, tried
 from agent.execution.writes.watching import Seen, effect_of
+from agent.learning.secret_columns import SecretColumns, secret_columns
 from agent.runtime import Runtime
 from agent.types import Assessment
 
@@ -70,6 +75,7 @@ class OtherTable(TypedDict):
     rows: list[RowChange]
     more: bool
     personal: list[str]
+    secret: list[str]
     effect: Effect | None
     volatile: list[str]
 
@@ -80,12 +86,15 @@ class Preview(TypedDict):
     `sql` is the statement that will run; `not_previewed` are sentences; `lock` is the strongest lock that it took on a
     relation of the application, or ''. `effect` is what must be the same when it runs, but for the columns in `volatile`;
     None where only the number of rows is known. `steady` says whether `tables` must be the same too, and `others` are the
-    rows behind these numbers. `code` is a digest of the code that an untried statement may run, else ''. `goes` are objects that a DROP or TRUNCATE takes along. `tried` is False where nothing of this
-    is known, and so nothing is compared. `personal` and `personal_literals` are for `approval.masking`. `fingerprint` is a hash of all
-    the rest.
+    rows behind these numbers. `goes` are objects that a DROP or TRUNCATE takes along. `tried` is False where nothing of this
+    is known, and so nothing is compared: `code` is then a digest of the code that the statement may run, else ''.
+    `shown_sql` is the statement as everybody may see it. No value of a `secret` column is in it, and digests are under a
+    key. `personal` is for `approval.masking`. `fingerprint` is a hash of all the rest.
     """
 
     sql: str
+    shown_sql: str
+    signature: NotRequired[str]
     sentence: str
     row_count: int | None
     columns: list[str]
@@ -101,40 +110,65 @@ class Preview(TypedDict):
     volatile: list[str]
     steady: bool
     personal: list[str]
-    personal_literals: list[str]
+    secret: list[str]
     notices: list[str]
     not_previewed: list[str]
     fingerprint: str
 
 
-async def preview(statement: Statement, assessment: Assessment, *, runtime: Runtime) -> Preview:
-    """Try a statement and take it back. Raises `StatementFailed` when it would fail, which no approval can mend."""
+async def preview(
+    statement: Statement, assessment: Assessment, *, of_kept_rows: bool = False, runtime: Runtime
+) -> Preview:
+    """Try a statement and take it back. Raises `StatementFailed` when it would fail, which no approval can mend.
+
+    One that is made `of_kept_rows` is made again when it runs: of a table with secrets the preview does not hold it.
+    """
+    found, missing = await _looked_at(statement, assessment, runtime)
+    await load_key(runtime)
+    secrets = await secret_columns(runtime)
+    shown = _preview(statement, assessment, found, missing=missing, secrets=secrets)
+    if (
+        found is None
+    ):  # nothing of it can be compared when it runs, so it is bound to the code that it was approved with
+        shown["code"] = await code_reached(statement, runtime=runtime)
+    if of_kept_rows:
+        shown["signature"] = keyed(statement.sql, purpose="statement", runtime=runtime)
+        shown["sql"] = shown["shown_sql"] = kept_sql_for_everybody(statement, secrets)
+    key = key_of_effects(runtime)
+    shown["effect"] = keyed_effect(shown["effect"], key)
+    for other in shown["others"]:
+        other["effect"] = keyed_effect(other["effect"], key)
+    shown["fingerprint"] = fingerprint(shown)
+    return shown
+
+
+def key_of_effects(runtime: Runtime) -> Callable[[str], str]:
+    """How the digests of effects are kept in previews."""
+    return partial(keyed, purpose="effect", runtime=runtime)
+
+
+async def _looked_at(statement: Statement, assessment: Assessment, runtime: Runtime) -> tuple[Tried | None, list[str]]:
+    """What a trial found, and what it does not show; no trial where none can be taken back."""
     if statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt", "CallStmt"}:
-        return await _untried(statement, assessment, _FUNCTIONS, runtime)
+        return None, [_FUNCTIONS]
     if refuses_transaction(statement):
-        return await _untried(statement, assessment, _UNTRIED, runtime)
+        return None, [_UNTRIED]
     if runs_unknown_code(statement, assessment):
-        return await _untried(statement, assessment, _UNKNOWN_CODE, runtime)
+        return None, [_UNKNOWN_CODE]
     version = (await runtime.app.facts("agent_actor")).version
     try:
         if await takes_many_numbers(statement, runtime=runtime):
-            return await _untried(statement, assessment, _MANY_NUMBERS, runtime)
+            return None, [_MANY_NUMBERS]
         found = await tried(statement, version=version, runtime=runtime)
     except psycopg.errors.InsufficientPrivilege as error:
         # Asked all the same: whoever approves may also be who grants the right.
-        told = await what_is_missing(statement, error, runtime=runtime)
-        return await _untried(statement, assessment, told, runtime)
+        return None, [await what_is_missing(statement, error, runtime=runtime)]
     except psycopg.Error as error:
         raise failure(error, runtime.settings, sql=statement.sql) from error
     missing = _missing(statement, found)
     if any(reason.startswith(_CODE_OF_TABLES) for reason in assessment.reasons):
         missing.append(_TABLES_CODE)
-    return _preview(statement, assessment, found, missing=missing)
-
-
-async def _untried(statement: Statement, assessment: Assessment, why: str, runtime: Runtime) -> Preview:
-    """Of what was not tried nothing is compared when it runs, so it is bound to the code that it was approved with."""
-    return _preview(statement, assessment, missing=[why], code=await code_reached(statement, runtime=runtime))
+    return found, missing
 
 
 async def check_code(shown: Mapping[str, Any], statement: Statement, *, runtime: Runtime) -> None:
@@ -156,10 +190,10 @@ def runs_unknown_code(statement: Statement, assessment: Assessment) -> bool:
     return any(reason.startswith(_OWN_CODE) for reason in assessment.reasons)
 
 
-def difference(shown: Mapping[str, Any], run: Run) -> str:
-    """What an approved statement did otherwise than was `shown`, as a sentence; '' when it did the same."""
+def difference(shown: Mapping[str, Any], run: Run, key: Callable[[str], str]) -> str:
+    """What an approved statement did otherwise than was `shown`, as a sentence; '' when it did the same. See `key_of_effects`."""
     outcome = run.outcome
-    expected, effect = shown.get("effect"), outcome.effect
+    expected, effect = shown.get("effect"), keyed_effect(outcome.effect, key)
     if shown.get("row_count") is not None and outcome.row_count != shown["row_count"]:
         return f"it would now affect {outcome.row_count} rows, and {shown['row_count']} were approved"
     if (expected is None) != (effect is None):
@@ -167,12 +201,12 @@ def difference(shown: Mapping[str, Any], run: Run) -> str:
     other = _other_effect(expected, effect, shown.get("volatile") or ())
     if other:
         return other
-    return _other_by_the_way(shown, run)
+    return _other_by_the_way(shown, run, key)
 
 
-def _other_by_the_way(shown: Mapping[str, Any], run: Run) -> str:
+def _other_by_the_way(shown: Mapping[str, Any], run: Run, key: Callable[[str], str]) -> str:
     for table in shown.get("others") or ():
-        effect = effect_of(run.others.get(table["table"], Seen()), table["volatile"])
+        effect = keyed_effect(effect_of(run.others.get(table["table"], Seen()), table["volatile"]), key)
         if table["effect"] is not None and (other := _other_effect(table["effect"], effect, table["volatile"])):
             return f"in {table['table']}, which it changes too, {other}"
     if shown.get("goes", []) != list(run.goes):
@@ -196,7 +230,7 @@ def _other_effect(expected: Effect | None, effect: Effect | None, volatile: Sequ
     return ""
 
 
-def _others(found: Tried) -> list[OtherTable]:
+def _others(found: Tried, hider: Hider) -> list[OtherTable]:
     left = _MOST_BYTES
     others: list[OtherTable] = []
     for name, one in sorted(found.run.others.items()):
@@ -209,8 +243,8 @@ def _others(found: Tried) -> list[OtherTable]:
         cells = [row["after"] or row["before"] or {} for row in rows]
         others.append(
             OtherTable(
-                table=name, rows=rows, more=len(rows) < len(one.changes) or not one.whole, effect=effect,
-                personal=personal_columns(name, cells), volatile=volatile,
+                table=name, rows=hider.rows(name, rows), more=len(rows) < len(one.changes) or not one.whole, effect=effect,
+                personal=personal_columns(name, cells), secret=hider.columns(name, rows), volatile=volatile,
             )
         )  # fmt: skip
     return others
@@ -238,42 +272,42 @@ def _missing(statement: Statement, found: Tried) -> list[str]:
 
 
 def _preview(
-    statement: Statement, assessment: Assessment, found: Tried | None = None, *, missing: list[str], code: str = ""
+    statement: Statement, assessment: Assessment, found: Tried | None, *, missing: list[str], secrets: SecretColumns
 ) -> Preview:
     tried_at_all = found is not None
     found = found or Tried(run=Run(outcome=Outcome(row_count=None)))
-    outcome, others = found.run.outcome, _others(found)
+    hider = Hider.of(_changes_by_table(found, statement), secrets, reads=reads_secrets(statement, secrets))
+    outcome, others = found.run.outcome, _others(found, hider)
     own = [other for other in others if other["table"].rpartition(".")[2] == _target(statement)] or others
     if not outcome.detailed and len(own) == 1:  # the rows of a form that returns none of its own
         rows, table = own[0]["rows"], own[0]["table"]
     else:
-        rows, table = _shown_rows(outcome.changes, _MOST_BYTES), _target(statement)
+        rows, table = _shown_rows(outcome.changes, _MOST_BYTES), _place(statement)
     cells = [row["after"] or row["before"] or {} for row in rows]
-    personal = personal_columns(table, cells)
-    shown = Preview(
+    secret = hider.columns(table, rows)
+    return Preview(
         sql=statement.sql,
+        shown_sql=sql_for_everybody(statement, secrets),
         sentence=sentence_of(assessment.sentence, outcome.row_count),
         row_count=outcome.row_count,
         columns=list(cells[0]) if cells else outcome.columns,
-        rows=rows,
+        rows=hider.rows(table, rows),
         more=(outcome.row_count or 0) > len(rows),
         tables=found.run.tables,
         others=others,
         goes=list(found.run.goes),
         tried=tried_at_all,
-        code=code,
+        code="",
         lock=found.run.lock,
         effect=_compared(found),
         volatile=found.volatile_of() if outcome.detailed or len(own) != 1 else own[0]["volatile"],
         steady=found.steady,
-        personal=personal,
-        personal_literals=personal_literals(statement, personal, _columns_in_order(found, statement)),
-        notices=outcome.notices,
+        personal=personal_columns(table, cells),
+        secret=secret,
+        notices=hider.notices(outcome.notices, any_secret=bool(secret) or any(other["secret"] for other in others)),
         not_previewed=missing,
         fingerprint="",
     )
-    shown["fingerprint"] = fingerprint(shown)
-    return shown
 
 
 def _target(statement: Statement) -> str:
@@ -281,13 +315,16 @@ def _target(statement: Statement) -> str:
     return str(getattr(relation, "relname", ""))
 
 
-def _columns_in_order(found: Tried, statement: Statement) -> list[str]:
-    """The columns of the statement's own table, as far as a changed row was seen."""
-    seen: Sequence[Change] = found.run.outcome.changes
-    if not found.run.outcome.detailed:
-        own = [one for name, one in found.run.others.items() if name.rpartition(".")[2] == _target(statement)]
-        seen = own[0].changes if len(own) == 1 else []
-    return list(seen[0].after or seen[0].before or {}) if seen else []
+def _place(statement: Statement) -> str:
+    schema = str(getattr(getattr(statement.node, "relation", None), "schemaname", ""))
+    return f"{schema}.{_target(statement)}" if schema else _target(statement)
+
+
+def _changes_by_table(found: Tried, statement: Statement) -> dict[str, Sequence[Change]]:
+    return {
+        **{name: one.changes for name, one in found.run.others.items()},
+        _place(statement): found.run.outcome.changes,
+    }
 
 
 def _compared(found: Tried) -> Effect | None:

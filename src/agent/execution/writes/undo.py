@@ -98,6 +98,11 @@ async def statement(arguments: UndoChange, runtime: Runtime) -> str:
     return text
 
 
+async def inverse_of(execution_id: int, *, runtime: Runtime) -> str:
+    """The inverse of an execution's change, whether or not its rows are still as it left them. Raises as `statement`."""
+    return inverse(await _kept(execution_id, runtime))
+
+
 async def forget(execution_id: int | None = None, *, runtime: Runtime | None = None) -> int:
     """Delete the kept rows of one execution, or of all; returns of how many."""
     runtime = runtime or await current_runtime()

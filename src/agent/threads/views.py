@@ -1,0 +1,49 @@
+"""Conversations as a person may see them: who asked sees their question and its answer, everybody else needs the role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from agent.approval.masked_texts import sql_by_names
+from agent.approval.masking import MASK, masked_arguments, masked_sql
+from agent.approval.rules import Standing, same_name
+from agent.approval.views import call_for_everybody, result_seen_by
+from agent.threads.records import StoredCall, ThreadSummary, TurnRecord
+
+
+def thread_seen_by(who: Standing, thread: ThreadSummary) -> ThreadSummary:
+    """A thread in a list: its title is how the first question begins."""
+    if who.sees_personal or same_name(who.name, thread["created_by"]):
+        return thread
+    return {**thread, "title": MASK}
+
+
+def turn_seen_by(who: Standing, turn: TurnRecord) -> TurnRecord:
+    """A turn, with the statements that its answer comes from."""
+    shown: TurnRecord = {**turn, "sources": _sources(turn["sources"], masked=not who.sees_personal)}
+    if who.sees_personal or same_name(who.name, turn["asked_by"]):
+        return shown
+    return {
+        **shown, "question": MASK, "answer": MASK if turn["answer"] else turn["answer"], "error": MASK if turn["error"] else None
+    }  # fmt: skip
+
+
+def call_seen_by(who: Standing, call: StoredCall, shown_sql: str | None) -> StoredCall:
+    """A tool call; `shown_sql` is its statement as everybody may see it, where that is known."""
+    given = call_for_everybody(call.arguments, shown_sql)
+    result = result_seen_by(who, call.result) if call.result is not None else None
+    if who.sees_personal:
+        return replace(call, arguments=given, result=result)
+    return replace(
+        call, arguments=masked_arguments(given, call.tool), result=result, said=MASK if call.said else call.said
+    )
+
+
+def _sources(sources: Mapping[str, Any], *, masked: bool) -> dict[str, Any]:
+    def shown(sql: str) -> str:
+        return masked_sql(sql) if masked else sql_by_names(sql)
+
+    statements = [{**one, "sql": shown(str(one.get("sql", "")))} for one in sources.get("statements") or ()]
+    return {**sources, "statements": statements} if "statements" in sources else dict(sources)
