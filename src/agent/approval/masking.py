@@ -16,7 +16,7 @@ from agent.learning.privacy import looks_sensitive, looks_sensitive_value
 
 MASK = "•••"
 _SHORT = 3
-_CUT = re.compile(r"… \(\d+ characters\)$")
+_CUT = re.compile(r"(?:…|\.\.\.) \(\d+ characters\)$")
 # What Postgres takes as one piece of a statement: comments, dollar-quoted, E'' and U&'' and quoted strings, names, numbers.
 _PIECES = re.compile(
     r"""(?P<comment>--[^\n]*|/\*.*?(?:\*/|$))

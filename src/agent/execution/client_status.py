@@ -9,6 +9,7 @@ from typing import Any
 from psycopg import sql
 
 from agent.db import load_queries
+from agent.db.encodings import all_rows
 from agent.errors import InvalidArguments
 from agent.execution.queries_from_data import quoted
 from agent.execution.relations import Column, NamedRelation, check_text, find_relation, near
@@ -42,7 +43,7 @@ async def update_statement(arguments: UpdateClientStatus, runtime: Runtime) -> s
 async def _clients(runtime: Runtime) -> NamedRelation:
     """The table of clients: it has a word for them in its name, a status column and a single-column key."""
     async with runtime.app.connection("agent_reader") as conn:
-        rows = await (await conn.execute(_QUERIES["relation_names"])).fetchall()
+        rows = await all_rows(conn, _QUERIES["relation_names"], {})
     ranked = sorted(
         (rank, len(row["name"]), f"{row['schema']}.{row['name']}")
         for row in rows
@@ -128,5 +129,5 @@ async def _find(
         sql.Literal(_MOST_CANDIDATES),
     )  # fmt: skip
     async with runtime.app.connection("agent_reader") as conn:
-        rows = await (await conn.execute(query, {"name": name})).fetchall()
+        rows = await all_rows(conn, query, {"name": name})
     return [(row["key"], row["label"]) for row in rows]

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg import sql
 
 from agent.db import load_queries
+from agent.db.encodings import all_rows
 from agent.errors import InvalidArguments
 from agent.runtime import Runtime
 
@@ -64,12 +65,10 @@ async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
     check_text(name, "table")
     async with runtime.app.connection("agent_reader") as conn:
         for schema, table in _readings(name):
-            rows = await (
-                await conn.execute(_QUERIES["relation_columns"], {"schema": schema, "name": table})
-            ).fetchall()
+            rows = await all_rows(conn, _QUERIES["relation_columns"], {"schema": schema, "name": table})
             if rows:
                 return _relation(rows[0])
-        names = await (await conn.execute(_QUERIES["relation_names"])).fetchall()
+        names = await all_rows(conn, _QUERIES["relation_names"], {})
     known = [row["name"] if row["schema"] == "public" else f"{row['schema']}.{row['name']}" for row in names]
     raise NoSuchName(f"There is no table {name!r}. {near(name, known)}")
 

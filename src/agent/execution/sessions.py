@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from agent.db.encodings import no_equivalent
 from agent.db.failures import statement_failure
 from agent.errors import AgentError, StatementFailed
 
@@ -13,6 +14,8 @@ def failure(error: psycopg.Error, seconds: float) -> AgentError:
     known = statement_failure(error)
     if known is not None:
         return known
+    if (odd := no_equivalent(error)) is not None:
+        return StatementFailed(odd)
     if isinstance(error, psycopg.errors.QueryCanceled):
         return StatementFailed(too_slow(seconds))
     if isinstance(error, psycopg.errors.LockNotAvailable):

@@ -98,8 +98,8 @@ SELECT p.prosqlbody::text AS tree,
          AND NOT EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = ANY (%(schemas)s::name[]) AND NOT has_schema_privilege(%(login)s, n.oid, 'usage')) AS alike
   FROM pg_proc p WHERE p.oid = 'pg_temp.agent_probe'::regproc
 
--- function_named: the number of a function by its name, with its arguments' types where there are several of that name
-SELECT coalesce(to_regprocedure(%(signature)s)::oid, to_regproc(%(signature)s)::oid)::bigint AS oid
+-- function_named: the number of a function by its name, with its arguments' types where there are several of that name; before Postgres 16 to_regprocedure() takes no plain name
+SELECT CASE WHEN %(signature)s::text ~ '\)\s*$' THEN to_regprocedure(%(signature)s)::oid ELSE to_regproc(%(signature)s)::oid END::bigint AS oid
 
 -- named: relations of those names, for statements that cannot be probed
 SELECT c.oid::bigint FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (schema, name)
