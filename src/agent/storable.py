@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -40,6 +41,12 @@ def storable_json(value: Any, *, depth: int = 0, text: Callable[[str], str] = st
     if isinstance(value, list | tuple):
         return [storable_json(item, depth=depth + 1, text=text) for item in value]
     return text(str(value)) if _without_end(value) else value
+
+
+def exact_float(text: str) -> float | str:
+    """A number of JSON with decimals, for `json.loads`: as a float where that is the same number, else as it is written."""
+    number = float(text)
+    return number if math.isfinite(number) and Decimal(text) == Decimal(repr(number)) else text
 
 
 def _without_end(value: Any) -> bool:

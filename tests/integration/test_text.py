@@ -10,6 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 from tests.debian import debian_server
 
 from agent.approval.human_approval import human_approval_queue
@@ -18,6 +20,7 @@ from agent.db import setup
 from agent.execution.safe_executor import safe_executor
 from agent.learning.auto_discover import auto_discovery
 from agent.prompts import fit_result
+from agent.providers.model_stream import fold
 from agent.runtime import Runtime
 from agent.testing.cluster import Cluster
 from agent.testing.running import running
@@ -256,3 +259,68 @@ def test_every_text_that_our_sql_holds_is_ascii() -> None:
     root = Path(__file__).parents[2]
     for path in [*(root / "src").rglob("*.sql"), *(root / "supabase" / "migrations").glob("*.sql")]:
         assert path.read_text(encoding="utf-8").isascii(), path
+
+
+NUMBERS = """
+create domain public.share as real; create domain public.part as public.share;
+create table public.rates (id real primary key, r real, d double precision, n numeric, m money, s public.part, i integer, t text);
+insert into public.rates values (1.1, 1.1, 1.1, 1.1, 1.1, 1.1, 1, '1.1'), (16777217, 0.1, 1e308, 123456789012345678901234567890.123456789, 5, 0.3, 2, 'x'),
+  ('-0', '-0', 'NaN', 'NaN', -1, 'Infinity', 3, 'y'), (1e-30, '-Infinity', '-0', 0.1, 0, 2.5, 4, 'z');
+create table public.clients (id real primary key, name text, status real, note interval, at timestamptz, check (status < 100));
+insert into public.clients values (1.1, 'Ann', 0.1, '1 mon -2 days', 'infinity'), (2.2, 'Bo', 0.2, null, now());
+"""
+
+
+@pytest.fixture
+async def numbers(cluster: Cluster) -> AsyncIterator[Runtime]:
+    settings = cluster.database(cluster.template("numbers", lambda conn: conn.execute(NUMBERS)))
+    async with running(settings) as runtime:
+        yield runtime
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "found"),
+    [
+        ("r", 1.1, 1), ("r", 0.1, 2), ("r", -0.0, 3), ("r", float("-inf"), 4), ("d", 1.1, 1), ("d", 1e308, 2), ("d", float("nan"), 3),
+        ("n", 1.1, 1), ("n", "123456789012345678901234567890.123456789", 2), ("m", 1.1, 1), ("m", 5, 2), ("s", 1.1, 1), ("s", 0.3, 2),
+        ("s", "Infinity", 3), ("i", 2, 2), ("i", 2.0, 2), ("id", 16777217, 2), ("id", 1e-30, 4), ("t", 1.1, 1),
+    ],
+)  # fmt: skip
+async def test_a_number_finds_the_row_that_holds_it_in_any_type(
+    numbers: Runtime, column: str, value: Any, found: int
+) -> None:
+    for filter_ in ({"value": value}, {"op": "in", "value": [value]}, {"op": "between", "value": [value, value]}):
+        arguments = {"table": "rates", "columns": ["i"], "filters": [{"column": column, **filter_}]}
+        result = await safe_executor.execute("query_data", arguments, runtime=numbers)
+        assert result.get("rows") == [[found]], result
+
+
+async def test_a_number_that_no_column_of_whole_numbers_holds_is_no_error(numbers: Runtime) -> None:
+    for value in (1.5, 3_000_000_000, 10**25):
+        arguments = {"table": "rates", "columns": ["i"], "filters": [{"column": "i", "op": "<", "value": value}]}
+        result = await safe_executor.execute("query_data", arguments, runtime=numbers)
+        assert result["success"], result
+
+
+async def test_a_models_decimals_arrive_with_every_digit(numbers: Runtime) -> None:
+    text = '{"table": "rates", "columns": ["i"], "filters": [{"column": "n", "value": 123456789012345678901234567890.123456789}]}'
+    chunk = tool_call_chunk(name="query_data", args=text, id="call_1", index=0)
+    (asked,) = fold([AIMessageChunk(content="", tool_call_chunks=[chunk])], must_finish=False).tool_calls
+    result = await safe_executor.execute(asked["name"], asked["args"], runtime=numbers)
+    assert result["rows"] == [[2]]
+
+
+async def test_a_client_with_a_real_key_is_changed_and_changed_back(numbers: Runtime) -> None:
+    for client in ({"client_name": "Ann"}, {"client_id": "1.1"}):
+        asked = await safe_executor.execute(
+            "update_client_status", {"status": "0.7", **client}, wait=False, runtime=numbers
+        )
+        assert asked["status"] == "waiting", asked
+        await human_approval_queue.decide(asked["approval_id"], "approve", decided_by="boss", runtime=numbers)
+        result = await safe_executor.run_approved(asked["approval_id"], runtime=numbers)
+        assert (result["success"], result["row_count"]) == (True, 1)
+        undone = await safe_executor.undo(result["execution_id"], wait=False, runtime=numbers)
+        await human_approval_queue.decide(undone["approval_id"], "approve", decided_by="boss", runtime=numbers)
+        assert (await safe_executor.run_approved(undone["approval_id"], runtime=numbers))["row_count"] == 1
+    with admin(numbers) as conn:
+        assert conn.execute("select status::text from public.clients where name = 'Ann'").fetchone() == ("0.1",)

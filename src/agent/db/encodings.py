@@ -14,6 +14,8 @@ from typing import Any
 
 import psycopg
 
+from agent.errors import ConfigurationError
+
 _UTF8 = "UTF8"
 _PYTHON_NAMES = {"SQL_ASCII": "utf-8", "KOI8R": "koi8-r", "KOI8U": "koi8-u"}
 _WINDOWS = re.compile(r"WIN(\d+)")
@@ -29,6 +31,15 @@ def stored_in(conn: psycopg.AsyncConnection[Any]) -> str:
     """The name of the encoding that the database of `conn` stores text in; '' for UTF-8, in which all of it can be sent."""
     name = conn.info.parameter_status("server_encoding") or _UTF8
     return "" if name == _UTF8 else name
+
+
+def check_stores_utf8(encoding: str) -> None:
+    """Raise `ConfigurationError` where the agent's own tables, which hold text of any language, cannot be in a database."""
+    if encoding != _UTF8:
+        raise ConfigurationError(
+            f"The agent's own tables need a database that stores UTF8; this one stores {encoding}. Name another one in "
+            "DATABASE_URL, or leave that empty to use the embedded database. This one can be the application's: APP_DATABASE_URL."
+        )
 
 
 def cannot_be_sent(error: psycopg.Error, conn: psycopg.AsyncConnection[Any]) -> bool:

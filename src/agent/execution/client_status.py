@@ -36,7 +36,7 @@ async def update_statement(arguments: UpdateClientStatus, runtime: Runtime) -> s
     if client is None:
         client = await _client_named(arguments.client_name or "", relation, runtime)
     return sql.SQL("UPDATE {} SET {} = {} WHERE {} = {}").format(
-        relation.identifier, sql.Identifier(status.name), quoted(value), key, quoted(client)
+        relation.identifier, sql.Identifier(status.name), quoted(value, status), key, quoted(client, relation.column(relation.key[0]))
     ).as_string()  # fmt: skip
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from decimal import Decimal
 from typing import Any
 
 from psycopg import AsyncCursor, AsyncServerCursor
 from psycopg.types.string import TextLoader
 
-from agent.storable import spelled_out, storable_json
+from agent.storable import exact_float, spelled_out, storable_json
 
 # bytea is 17; numeric, dates, times, intervals, json, ranges, multiranges, uuid, inet, cidr, money, "char", name, oid...
 _AS_TEXT = (
@@ -70,7 +69,7 @@ def from_json(text: str, *, as_written: bool = False) -> Any:
     text column can hold, a NUL character or half of a surrogate pair, stays the escape that it was.
     """
     try:
-        value = json.loads(text, parse_float=_as_written if as_written else _float_or_text)
+        value = json.loads(text, parse_float=_as_written if as_written else exact_float)
         return storable_json(value, text=spelled_out)
     except (ValueError, RecursionError):
         return text
@@ -79,11 +78,6 @@ def from_json(text: str, *, as_written: bool = False) -> Any:
 def _as_written(text: str) -> float | str:
     number = float(text)
     return number if repr(number) == text else text
-
-
-def _float_or_text(text: str) -> float | str:
-    number = float(text)
-    return number if math.isfinite(number) and Decimal(text) == Decimal(repr(number)) else text
 
 
 def _short_bytes(value: bytes) -> str:

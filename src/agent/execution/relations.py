@@ -23,11 +23,12 @@ class NoSuchName(InvalidArguments):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column: `labels` are the values of an enum, `category` is pg_type.typcategory."""
+    """A column: `labels` are the values of an enum, `category` is pg_type.typcategory, `base` the type behind a domain."""
 
     name: str
     type: str
     category: str
+    base: str = ""
     labels: tuple[str, ...] = ()
     generated: bool = False
 
@@ -100,7 +101,7 @@ def _readings(name: str) -> list[tuple[str, str]]:
 def _relation(row: Mapping[str, Any]) -> NamedRelation:
     columns = tuple(
         Column(
-            name=item["name"], type=item["type"], category=item["category"], labels=tuple(item["labels"] or ()),
+            name=item["name"], type=item["type"], category=item["category"], base=item["base"], labels=tuple(item["labels"] or ()),
             generated=item["generated"],
         )
         for item in row["columns"] or ()
