@@ -256,7 +256,7 @@ def _fingerprint(catalogs: str, runtime: Runtime) -> str:
 
 
 def _kept(settings: Settings) -> str:
-    return "\x00".join((settings.app_schemas, settings.deny, str(settings.mask_personal)))
+    return "\x00".join((",".join(settings.chosen_schemas), settings.deny, str(settings.mask_personal)))
 
 
 def _discovered_at(structure: AppStructure) -> datetime:
