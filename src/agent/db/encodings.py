@@ -73,7 +73,7 @@ def unmarked(value: Any) -> Any:
 
 
 async def all_rows(
-    conn: psycopg.AsyncConnection[dict[str, Any]], query: Any, values: Mapping[str, Any]
+    conn: psycopg.AsyncConnection[dict[str, Any]], query: Any, values: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """The rows of a query of ours whose columns are JSON's types, whatever bytes the database holds as text."""
     encoding = stored_in(conn)

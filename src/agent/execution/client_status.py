@@ -43,7 +43,7 @@ async def update_statement(arguments: UpdateClientStatus, runtime: Runtime) -> s
 async def _clients(runtime: Runtime) -> NamedRelation:
     """The table of clients: it has a word for them in its name, a status column and a single-column key."""
     async with runtime.app.connection("agent_reader") as conn:
-        rows = await all_rows(conn, _QUERIES["relation_names"], {})
+        rows = await all_rows(conn, _QUERIES["relation_names"])
     ranked = sorted(
         (rank, len(row["name"]), f"{row['schema']}.{row['name']}")
         for row in rows
@@ -122,12 +122,12 @@ async def _find(
     name: str, columns: Sequence[Column], pattern: sql.SQL, relation: NamedRelation, runtime: Runtime
 ) -> list[tuple[Any, Any]]:
     condition = sql.SQL(" OR ").join(
-        pattern.format(sql.Identifier(column.name), sql.Placeholder("name")) for column in columns
+        pattern.format(sql.Identifier(column.name), sql.Literal(name)) for column in columns
     )
     query = sql.SQL("SELECT {}::text AS key, {}::text AS label FROM {} WHERE {} ORDER BY 2, 1 LIMIT {}").format(
         sql.Identifier(relation.key[0]), sql.Identifier(columns[0].name), relation.identifier, condition,
         sql.Literal(_MOST_CANDIDATES),
     )  # fmt: skip
     async with runtime.app.connection("agent_reader") as conn:
-        rows = await all_rows(conn, query, {"name": name})
+        rows = await all_rows(conn, query)
     return [(row["key"], row["label"]) for row in rows]

@@ -198,17 +198,18 @@ def _add_rows(node: Message, version: int) -> None:
 
     target = sql.Identifier(node.relation.alias.aliasname or node.relation.relname).as_string()
     kind = kind_of(node)
+    old, new = _unused(node, "agent_old"), _unused(node, "agent_new")
     if version >= _OLD_AND_NEW:
         rows = _template(
-            "DELETE FROM t RETURNING WITH (OLD AS agent_old, NEW AS agent_new)"
-            " pg_catalog.to_json(agent_old.*) AS agent_before, pg_catalog.to_json(agent_new.*) AS agent_after,"
-            " pg_catalog.concat(agent_old.*) AS agent_was, pg_catalog.concat(agent_new.*) AS agent_is"
+            f"DELETE FROM t RETURNING WITH (OLD AS {old}, NEW AS {new})"
+            f" pg_catalog.to_json({old}.*) AS agent_before, pg_catalog.to_json({new}.*) AS agent_after,"
+            f" pg_catalog.concat({old}.*) AS agent_was, pg_catalog.concat({new}.*) AS agent_is"
         )
     elif kind == "UpdateStmt":
-        _join_old_rows(node, target)
+        _join_old_rows(node, target, old)
         rows = _template(
-            f"DELETE FROM t RETURNING agent_old.agent_before, pg_catalog.to_json({target}.*) AS agent_after,"
-            f" agent_old.agent_was, pg_catalog.concat({target}.*) AS agent_is"
+            f"DELETE FROM t RETURNING {old}.agent_before, pg_catalog.to_json({target}.*) AS agent_after,"
+            f" {old}.agent_was, pg_catalog.concat({target}.*) AS agent_is"
         )
     else:
         known, missing = ("before", "after") if kind == "DeleteStmt" else ("after", "before")
@@ -220,7 +221,15 @@ def _add_rows(node: Message, version: int) -> None:
     node.returning_clause.CopyFrom(rows.returning_clause)
 
 
-def _join_old_rows(node: Message, target: str) -> None:
+def _unused(node: Message, name: str) -> str:
+    """`name`, or one like it that the statement does not use."""
+    written = str(node)
+    while name in written:
+        name += "_"
+    return name
+
+
+def _join_old_rows(node: Message, target: str, old: str) -> None:
     # Before Postgres 18 an UPDATE sees its old rows only through a join with itself.
     from psycopg import sql
 
@@ -228,9 +237,9 @@ def _join_old_rows(node: Message, target: str) -> None:
     table = sql.Identifier(*filter(None, (relation.schemaname, relation.relname))).as_string()
     joined = _template(
         f"DELETE FROM t USING (SELECT o.tableoid AS agent_table, o.ctid AS agent_row, pg_catalog.to_json(o.*) AS agent_before,"
-        f" pg_catalog.concat(o.*) AS agent_was FROM {table} AS o) AS agent_old"
-        f" WHERE {target}.tableoid OPERATOR(pg_catalog.=) agent_old.agent_table"
-        f" AND {target}.ctid OPERATOR(pg_catalog.=) agent_old.agent_row"
+        f" pg_catalog.concat(o.*) AS agent_was FROM {table} AS o) AS {old}"
+        f" WHERE {target}.tableoid OPERATOR(pg_catalog.=) {old}.agent_table"
+        f" AND {target}.ctid OPERATOR(pg_catalog.=) {old}.agent_row"
     )
     node.from_clause.extend(joined.using_clause)
     if node.HasField("where_clause"):
@@ -325,7 +334,8 @@ def _counted(
         old=readable_json("agent_before", encoding), new=readable_json("agent_after", encoding),
         before=short_cells("old", encoding), after=short_cells("new", encoding), whole=together,
     )  # fmt: skip
-    return query.as_string().replace("AGENT_WRAPPED", wrapped)
+    before, _, after = query.as_string().partition("AGENT_WRAPPED")  # a name may be that too
+    return f"{before}{wrapped}{after}"
 
 
 def _digest(hashed: LiteralString) -> sql.SQL:

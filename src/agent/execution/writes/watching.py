@@ -99,9 +99,9 @@ async def seen(watched: Watch) -> dict[str, Seen]:
 async def _seen(watched: Watch, table: dict[str, Any], place: int) -> Seen:
     old, all_old = await _fetch(watched.conn, _cursor(place), watched.encoding)
     still = sql.SQL(
-        "SELECT t.ctid::pg_catalog.text AS place FROM ONLY {} AS t WHERE t.ctid = ANY (%s::pg_catalog.tid[])"
+        "SELECT t.ctid::pg_catalog.text AS place FROM ONLY {} AS t WHERE t.ctid = ANY ({}::pg_catalog.tid[])"
     )
-    rows = await (await watched.conn.execute(still.format(_name(table)), [[place for place, _ in old]])).fetchall()
+    rows = await (await watched.conn.execute(still.format(_name(table), [place for place, _ in old]))).fetchall()
     locked = {row["place"] for row in rows}  # and not changed
     await watched.conn.execute(
         sql.SQL(
