@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -259,6 +260,65 @@ def test_every_text_that_our_sql_holds_is_ascii() -> None:
     root = Path(__file__).parents[2]
     for path in [*(root / "src").rglob("*.sql"), *(root / "supabase" / "migrations").glob("*.sql")]:
         assert path.read_text(encoding="utf-8").isascii(), path
+    statements = 0
+    for path in (root / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value
+            else:
+                continue
+            if "pg_catalog." in text or text.lstrip()[:7].upper().rstrip() in _VERBS:
+                statements += 1
+                assert text.isascii(), (path, text)
+    assert statements > 50
+
+
+_VERBS = {
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "DECLARE",
+    "CREATE",
+    "ALTER",
+    "GRANT",
+    "WITH",
+    "DO $$",
+    "SET",
+    "FETCH",
+}
+
+
+PLACES = """
+create table public.place (id int primary key, name text, lat numeric(9, 6), lon float8, rate numeric(10, 6), fee numeric(6, 4));
+insert into public.place values (1, 'Berlin', 52.520008, 13.404954, 0.003456, 0.0049), (2, 'Rome', 41.902784, 12.496366, 1.084370, 12.3456);
+create table public.big (id int primary key, n numeric);
+insert into public.big values (1, 123456789012345678901234567890.123456789);
+create table public.article (id int primary key, title text, html text);
+insert into public.article select g, 'T' || g, repeat('x', 12500) from generate_series(1, 3) g;
+create table public.nul (id int primary key, j json, t text);
+insert into public.nul values (1, '{"a":"x\\u0000y"}', 'ok'), (2, '{"a":"\\ud83d"}', 'fine');
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "parts"),
+    [
+        ("What is the lat of place Berlin?", ["52.520008"]), ("rate of place Berlin", ["0.003456"]),
+        ("What is the fee of place Berlin?", ["0.0049"]), ("List big", ["123456789012345678901234567890.123456789"]),
+        ("List article", ["T1", "T2", "T3"]), ("List nul", ["ok", "fine", '{"a": "x\\\\u0000y"}', '"\\\\ud83d"']),
+        ("What is the average fee of places?", ["6.18"]),
+    ],
+)  # fmt: skip
+async def test_the_built_in_model_says_values_as_they_are(cluster: Cluster, question: str, parts: list[str]) -> None:
+    settings = cluster.database(cluster.template("places", lambda conn: conn.execute(PLACES)))
+    async with running(settings):
+        answer = await chat.answer(question)
+    cluster.drop(settings)
+    for part in parts:
+        assert part in answer.text, answer.text
 
 
 NUMBERS = """

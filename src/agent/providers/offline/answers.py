@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -113,6 +114,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        value = json.dumps(value, ensure_ascii=False)
     text = "" if value is None else str(value)
     text = re.sub(r"\s+", " ", text).replace("|", "\\|")
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
