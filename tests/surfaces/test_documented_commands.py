@@ -243,6 +243,8 @@ def _chat(place: Place, words: list[str]) -> list[str]:
 def _tool(place: Place, words: list[str]) -> list[str]:
     if len(words) > 2 and not words[2].startswith("-"):
         place.once("tool", place.tool)
+        if words[1] == "rollback":
+            place.tool()
         if words[1] == "enable":
             place.run("tools", "disable", "open_orders")
     return words
