@@ -28,6 +28,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from agent.db import Connection, load_queries, locks
+from agent.db.paths import LOOK_UP_IN_FROM_NOW, WITH_CHECKPOINTS
 from agent.runtime import Runtime
 
 _QUERIES = load_queries("agent", "checkpoints.sql")
@@ -128,13 +129,13 @@ class Checkpointer(AsyncPostgresSaver):
             while not locked:
                 await asyncio.sleep(_POLL)
                 locked = await _locks(conn)
-            await conn.execute("set search_path = agents_checkpoints")
+            await conn.execute("set search_path = agents_checkpoints, pg_temp")
             try:
                 await AsyncPostgresSaver(conn=conn).setup()
                 for table in _TABLES:
                     await conn.execute(_isolation(table).encode())
             finally:
-                await conn.execute("reset search_path")
+                await conn.execute(LOOK_UP_IN_FROM_NOW, [WITH_CHECKPOINTS])
                 await conn.execute("select pg_advisory_unlock(%s)", [locks.CHECKPOINT_TABLES])
 
 

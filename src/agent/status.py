@@ -20,6 +20,7 @@ from agent.concurrency import together
 from agent.db import Database, migrations
 from agent.db.failures import connection_failure
 from agent.db.logins import redacted
+from agent.db.paths import open_as_administrator
 from agent.errors import AgentError, DatabaseUnavailable
 from agent.execution import effects
 from agent.execution.controls import ControlState, controls
@@ -293,7 +294,7 @@ def _where(settings: Settings) -> str:
 
 def _pending(admin: str) -> tuple[str, ...]:
     try:
-        with psycopg.connect(admin, autocommit=True, connect_timeout=5) as conn:
+        with open_as_administrator(admin, autocommit=True) as conn:
             return tuple(migration.version for migration in migrations.pending_migrations(conn))
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin) from error

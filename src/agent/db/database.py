@@ -7,11 +7,13 @@ import select
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import LiteralString
 from weakref import WeakKeyDictionary
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection, generators
+from psycopg import generators
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGconn
@@ -20,20 +22,23 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from agent.db.failures import check_not_transaction_pooler, connection_failure, operator_errors
 from agent.db.logins import redacted
+from agent.db.paths import CLIENT_ENCODING, CONNECT_TIMEOUT, OURS, WITH_CHECKPOINTS, Connection, path_setting
 from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.types import Login
 
-Connection = AsyncConnection[DictRow]
-
 _log = structlog.get_logger(__name__)
 MINIMUM_VERSION = 150_000
-CONNECT_TIMEOUT = 10
 # At most this many at once, a process: a round's reads run side by side, an assessment is over at once.
 POOL_SIZES: dict[Login, int] = {"agent_app": 10, "agent_assessor": 3, "agent_reader": 10, "agent_actor": 5}
-# Statements are sent as UTF-8: the server must not read their bytes by an encoding that the environment or a login's own
-# settings ask for, in some of which a backslash is half of a character and a string ends elsewhere.
-CLIENT_ENCODING = "utf8"
 _WIPE_TIMEOUT = 5
+# A statement, not an option of the connection: poolers refuse those.
+_SET_OURS: LiteralString = f"SET search_path = {OURS}"
+# Our own queries expect these, whatever the database's administrator prefers for applications.
+_USUAL_SETTINGS: LiteralString = """
+SELECT set_config('datestyle', 'ISO, YMD', false), set_config('intervalstyle', 'postgres', false),
+       set_config('extra_float_digits', '1', false), set_config('row_security', 'on', false),
+       set_config('idle_in_transaction_session_timeout', %s, false)
+"""
 # A transaction on the agent's own tables waits for nothing outside: one that stands still so long belongs to a process that
 # does, and the server ends it, so that its locks hold up nobody else.
 _MOST_IDLE_MS = 60_000
@@ -45,7 +50,7 @@ _WIPED: frozenset[Login] = frozenset({"agent_reader", "agent_actor"})
 class ServerFacts:
     """What a login sees of its server, asked once.
 
-    `search_path` are the schemas where it looked names up when it was asked.
+    `search_path` are the schemas where the login looked names up by itself when it was asked: the application's path.
     """
 
     version: int
@@ -171,13 +176,15 @@ class Database:
             check_not_transaction_pooler(conninfo)
             # A first connection outside the pool: its failure has a cause to report, a pool's time-out has none.
             try:
-                async with await connect(conninfo) as conn:
-                    self._facts[login] = await _inspect(conn, login, allow_bypass_rls=self._allow_bypass_rls)
+                async with await _connect(conninfo) as conn:
+                    schemas = await _own_path(conn)
+                    await _settle(conn, login)
+                    self._facts[login] = await _inspect(conn, login, schemas, allow_bypass_rls=self._allow_bypass_rls)
             except psycopg.OperationalError as error:
                 raise connection_failure(error, conninfo) from error
             pool = AsyncConnectionPool(
                 conninfo,
-                connection_class=AsyncConnection[DictRow],
+                connection_class=Connection,
                 kwargs={
                     "autocommit": True,
                     "row_factory": dict_row,
@@ -192,7 +199,7 @@ class Database:
                 reconnect_timeout=CONNECT_TIMEOUT,
                 open=False,
                 name=login,
-                configure=_settle if login == "agent_app" else None,
+                configure=partial(_settle, login=login, application_path=path_setting(self._facts[login].search_path)),
             )
             await pool.open()
             self._pools[login] = pool
@@ -200,8 +207,14 @@ class Database:
 
 
 async def connect(conninfo: str) -> Connection:
-    """One connection outside any pool, in autocommit mode with dict rows."""
-    return await AsyncConnection[DictRow].connect(
+    """One connection outside any pool, in autocommit mode with dict rows, that looks names up in our path."""
+    conn = await _connect(conninfo)
+    await conn.execute(_SET_OURS)
+    return conn
+
+
+async def _connect(conninfo: str) -> Connection:
+    return await Connection.connect(
         conninfo,
         autocommit=True,
         row_factory=dict_row,
@@ -211,14 +224,18 @@ async def connect(conninfo: str) -> Connection:
     )
 
 
-async def _settle(conn: Connection) -> None:
-    """Our own queries expect the usual settings, whatever the database's administrator prefers for applications."""
-    await conn.execute(
-        "select set_config('datestyle', 'ISO, YMD', false), set_config('intervalstyle', 'postgres', false),"
-        " set_config('extra_float_digits', '1', false), set_config('row_security', 'on', false),"
-        " set_config('idle_in_transaction_session_timeout', %s, false)",
-        [str(_MOST_IDLE_MS)],
-    )
+async def _own_path(conn: Connection) -> tuple[str, ...]:
+    """Where a new session's names are looked up by itself, whatever set that: the login, the database or the server."""
+    row = await (await conn.execute("SELECT pg_catalog.current_schemas(false) AS schemas")).fetchone()
+    return tuple(name for name in (row["schemas"] if row else ()) if not name.startswith("pg_temp_"))
+
+
+async def _settle(conn: Connection, login: Login, application_path: str = OURS) -> None:
+    """Make a session ours: nobody else decides what the names in our queries mean, nor how values are written."""
+    conn.application_path = application_path
+    await conn.execute(f"SET search_path = {WITH_CHECKPOINTS}" if login == "agent_app" else _SET_OURS)
+    if login == "agent_app":
+        await conn.execute(_USUAL_SETTINGS, [str(_MOST_IDLE_MS)])
 
 
 async def roll_back(conn: Connection, *, unlock: bool = False) -> None:
@@ -258,6 +275,7 @@ async def _wipe_and_return(conn: Connection, pool: AsyncConnectionPool[Connectio
         async with asyncio.timeout(_WIPE_TIMEOUT):
             await conn.rollback()
             await conn.execute("DISCARD ALL")
+            await conn.execute(_SET_OURS)
     except (psycopg.Error, TimeoutError) as error:
         if not conn.closed:
             _log.warning("connection_closed", error=str(error))
@@ -267,7 +285,7 @@ async def _wipe_and_return(conn: Connection, pool: AsyncConnectionPool[Connectio
 
 _INSPECT = """
 SELECT current_setting('server_version_num')::int AS version, current_database() AS database, session_user AS login,
-       current_schemas(false) AS search_path, r.rolsuper, r.rolbypassrls,
+       r.rolsuper, r.rolbypassrls,
        pg_is_in_recovery() AS replica, d.oid AS database_oid, r.rolcreaterole,
        has_function_privilege('pg_catalog.pg_control_system()', 'execute') AS may_identify,
        EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -278,7 +296,9 @@ SELECT current_setting('server_version_num')::int AS version, current_database()
 """
 
 
-async def _inspect(conn: Connection, login: Login, *, allow_bypass_rls: bool) -> ServerFacts:
+async def _inspect(
+    conn: Connection, login: Login, search_path: tuple[str, ...], *, allow_bypass_rls: bool
+) -> ServerFacts:
     row = await (await conn.execute(_INSPECT)).fetchone()
     if row is None:
         raise SetupRequired(f"The login {login!r} has no entry in pg_roles. Run `agent setup`.")
@@ -299,7 +319,7 @@ async def _inspect(conn: Connection, login: Login, *, allow_bypass_rls: bool) ->
     identity = await _identity(conn, row)
     return ServerFacts(
         version=row["version"], database=row["database"], identity=identity, read_only=row["replica"],
-        login=row["login"], search_path=tuple(row["search_path"]), bypasses_rls=row["rolbypassrls"],
+        login=row["login"], search_path=search_path, bypasses_rls=row["rolbypassrls"],
     )  # fmt: skip
 
 

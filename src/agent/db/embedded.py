@@ -28,6 +28,7 @@ from psycopg.conninfo import make_conninfo
 
 from agent.db import programs
 from agent.db.logins import derive_password
+from agent.db.paths import open_as_administrator
 from agent.errors import ConfigurationError, DatabaseUnavailable
 
 DATABASE = "agent"
@@ -299,12 +300,12 @@ def _read_log(home: Path) -> str:
 
 def _create_database(admin: str) -> None:
     try:
-        psycopg.connect(admin).close()
+        open_as_administrator(admin).close()
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error):
             raise DatabaseUnavailable(
                 f"The embedded database refuses the administrator: {error}. Has AGENT_SECRET changed since it was made, or the file 'secret' in AGENT_HOME?"
             ) from error
-        server = psycopg.connect(make_conninfo(admin, dbname="postgres"), autocommit=True)
+        server = open_as_administrator(make_conninfo(admin, dbname="postgres"), autocommit=True)
         with server, suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             server.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))

@@ -10,9 +10,10 @@ import codecs
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 
 from agent.errors import ConfigurationError
 
@@ -72,17 +73,26 @@ def unmarked(value: Any) -> Any:
     return [unmarked(item) for item in value] if isinstance(value, list) else value
 
 
+def rows_in_bytes(query: sql.Composable, encoding: str) -> sql.Composed:
+    """A query for the rows of `query`, each as bytes, for `rows_of_bytes`; its columns must be of JSON's types."""
+    row = in_bytes("pg_catalog.row_to_json(agent_row)::pg_catalog.text", encoding)
+    return sql.SQL("SELECT {} AS stored FROM (\n{}\n) AS agent_row").format(sql.SQL(row), query)
+
+
+def rows_of_bytes(rows: list[dict[str, Any]], encoding: str) -> list[dict[str, Any]]:
+    """The rows that a query of `rows_in_bytes` was for."""
+    return [unmarked(json.loads(marked(row["stored"], encoding))) for row in rows]
+
+
 async def all_rows(
-    conn: psycopg.AsyncConnection[dict[str, Any]], query: Any, values: Mapping[str, Any] | None = None
+    conn: psycopg.AsyncConnection[dict[str, Any]], query: LiteralString, values: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """The rows of a query of ours whose columns are JSON's types, whatever bytes the database holds as text."""
+    """The rows of a query of ours whose columns are of JSON's types, whatever bytes the database holds as text."""
     encoding = stored_in(conn)
     if not encoding:
         return await (await conn.execute(query, values)).fetchall()
-    text = query if isinstance(query, str) else query.as_string(conn)
-    row = in_bytes("pg_catalog.row_to_json(agent_row)::pg_catalog.text", encoding)
-    sent = await conn.execute(f"SELECT {row} AS stored FROM (\n{text}\n) AS agent_row", values)
-    return [unmarked(json.loads(marked(one["stored"], encoding))) for one in await sent.fetchall()]
+    found = await conn.execute(rows_in_bytes(sql.SQL(query), encoding), values)
+    return rows_of_bytes(await found.fetchall(), encoding)
 
 
 def no_equivalent(error: psycopg.Error) -> str | None:

@@ -116,7 +116,8 @@ def setup_statements(
     """The SQL that gives the four logins their passwords and their rights on the application's `schemas`."""
     return [
         *(statement for login in LOGINS for statement in _login_statements(login, secret)),
-        sql.SQL("alter role agent_app set search_path = agents, agents_checkpoints, public, extensions").format(),
+        # For people who use this login by hand; a session of ours sets its own.
+        sql.SQL("alter role agent_app set search_path = pg_catalog, agents, agents_checkpoints, pg_temp").format(),
         sql.SQL(_NO_EVENT_TRIGGERS).format(),
         sql.SQL("alter role agent_reader bypassrls" if bypass_rls else _NO_BYPASS).format(),
         *(statement for schema in schemas for statement in _rights(schema)),

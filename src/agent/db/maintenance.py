@@ -23,6 +23,7 @@ from psycopg.conninfo import make_conninfo
 from agent.db import embedded, migrations, programs, setup
 from agent.db.administrator import administrator
 from agent.db.logins import derive_password
+from agent.db.paths import open_as_administrator
 from agent.errors import ConfigurationError, DatabaseUnavailable, InvalidInput, SetupRequired
 from agent.settings import Settings
 
@@ -60,7 +61,7 @@ def backup(
     if file.exists() and not overwrite:
         raise InvalidInput(f"{str(file)!r} exists already: name another file, or say that it may be overwritten.")
     admin = administrator(settings)
-    with psycopg.connect(admin.url) as conn:
+    with open_as_administrator(admin.url) as conn:
         tables, known = conn.execute(_COUNT_TABLES).fetchone() or (0, None)
     if known is None:
         raise SetupRequired(f"There is nothing to back up: no agent has worked in {str(home)!r} yet. Check AGENT_HOME.")
@@ -92,7 +93,7 @@ def restore(settings: Settings, file: Path, *, progress: Progress | None = None)
     admin = administrator(settings)
     server = make_conninfo(admin.url, dbname="postgres")
     target = make_conninfo(admin.url, dbname=_RESTORING)
-    with psycopg.connect(server, autocommit=True) as conn:
+    with open_as_administrator(server, autocommit=True) as conn:
         _refuse_other_sessions(conn)
         with _scratch_database(conn):
             _give_rights(settings, target, admin.secret)  # the archive grants to the logins, so these exist first
@@ -237,7 +238,7 @@ def _give_rights(settings: Settings, url: str, secret: str) -> None:
 
 
 def _bring_up_to_date(url: str, file: Path) -> None:
-    with psycopg.connect(url) as conn:
+    with open_as_administrator(url) as conn:
         known = {migration.version for migration in migrations.all_migrations()}
         applied = {row[0] for row in conn.execute("select version from supabase_migrations.schema_migrations")}
     if applied - known:
@@ -320,11 +321,11 @@ def _free_name(home: Path, version: int) -> Path:
 
 
 def _update_extensions(home: Path, secret: str) -> None:
-    with psycopg.connect(embedded.admin_conninfo(home, secret, "postgres")) as conn:
+    with open_as_administrator(embedded.admin_conninfo(home, secret, "postgres")) as conn:
         databases = [row[0] for row in conn.execute("select datname from pg_database where datallowconn")]
     for database in databases:
         if database == "template0":
             continue
-        with psycopg.connect(embedded.admin_conninfo(home, secret, database), autocommit=True) as conn:
+        with open_as_administrator(embedded.admin_conninfo(home, secret, database), autocommit=True) as conn:
             for (extension,) in conn.execute("select extname from pg_extension").fetchall():
                 conn.execute(sql.SQL("alter extension {} update").format(sql.Identifier(extension)))

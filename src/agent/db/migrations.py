@@ -12,11 +12,12 @@ from pathlib import Path
 import postgast
 import psycopg
 from psycopg import Connection as SyncConnection
+from psycopg import sql
 
 from agent.db import locks
-from agent.db.database import CLIENT_ENCODING
 from agent.db.encodings import check_stores_utf8
 from agent.db.failures import check_not_transaction_pooler, connection_failure
+from agent.db.paths import LOOK_UP_IN, OURS, open_as_administrator
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
 
 _LEDGER = """
@@ -25,6 +26,11 @@ CREATE TABLE IF NOT EXISTS supabase_migrations.schema_migrations (version text P
 ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS statements text[];
 ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS name text;
 """
+# As the older migrations write them.
+_VECTOR_TYPE = re.compile(r"\b(?:vector|sparsevec)\b")  # whatever the server's language
+_VECTOR_SCHEMA = (
+    "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ def migrate(admin: str) -> list[str]:
     """
     check_not_transaction_pooler(admin)
     try:
-        conn = psycopg.connect(admin, autocommit=True, connect_timeout=10, client_encoding=CLIENT_ENCODING)
+        conn = open_as_administrator(admin, autocommit=True)
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin) from error
     with conn:
@@ -125,13 +131,38 @@ def _check_server(conn: SyncConnection) -> None:
 def _apply(conn: SyncConnection, migration: Migration) -> None:
     try:
         with conn.transaction():
-            conn.execute(migration.text.encode())
-            conn.execute(
-                "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
-                [migration.version, migration.name, postgast.split(migration.text)],
-            )
+            for statement in postgast.split(migration.text):
+                _run(conn, statement.encode())
+            _record(conn, migration)
     except psycopg.errors.InsufficientPrivilege as error:
         raise _more_rights(f"Migration {migration.version}", error) from error
+
+
+def _run(conn: SyncConnection, statement: bytes) -> None:
+    """Run one statement of a migration. Only one that names a type of pgvector is run with its schema on the path, last.
+
+    Such statements name types, and what the system's schema has exactly, so nothing in that schema takes a name's place.
+    """
+    conn.execute(LOOK_UP_IN, [OURS])
+    try:
+        with conn.transaction():
+            conn.execute(statement)
+    except psycopg.errors.UndefinedObject as error:
+        if not _VECTOR_TYPE.search(error.diag.message_primary or ""):
+            raise
+        row = conn.execute(_VECTOR_SCHEMA).fetchone()
+        if row is None:
+            raise
+        conn.execute(LOOK_UP_IN, [f"pg_catalog, {sql.Identifier(row[0]).as_string()}, pg_temp"])
+        conn.execute(statement)
+
+
+def _record(conn: SyncConnection, migration: Migration) -> None:
+    conn.execute(LOOK_UP_IN, [OURS])
+    conn.execute(
+        "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
+        [migration.version, migration.name, postgast.split(migration.text)],
+    )
 
 
 def _more_rights(what: str, error: psycopg.Error) -> SetupRequired:

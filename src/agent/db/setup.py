@@ -11,10 +11,10 @@ import structlog
 
 from agent.db import locks
 from agent.db.administrator import administrator
-from agent.db.database import CLIENT_ENCODING
 from agent.db.encodings import check_stores_utf8
 from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.db.logins import PLATFORM_SCHEMAS, redacted, setup_statements
+from agent.db.paths import open_as_administrator
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.settings import Settings
 from agent.types import LOGINS, ActorRights
@@ -51,7 +51,7 @@ def setup_logins(
     """Run the set-up at the administrator's URL; returns the application's schemas. Raises `SetupRequired`."""
     check_not_transaction_pooler(admin)
     try:
-        conn = psycopg.connect(admin, connect_timeout=10, client_encoding=CLIENT_ENCODING)
+        conn = open_as_administrator(admin)
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin) from error
     with conn:
@@ -83,7 +83,7 @@ def _tell(notice: psycopg.errors.Diagnostic) -> None:
 
 def is_set_up(admin: str) -> bool:
     """Whether `setup_logins` has run on the server at the administrator's URL: it runs whole or not at all."""
-    with psycopg.connect(admin, connect_timeout=10, client_encoding=CLIENT_ENCODING) as conn:
+    with open_as_administrator(admin) as conn:
         found = conn.execute("select count(*) from pg_roles where rolcanlogin and rolname = any (%s)", [list(LOGINS)])
         row = found.fetchone()
     return row == (len(LOGINS),)
@@ -100,7 +100,7 @@ def set_up(settings: Settings) -> list[str]:
 
 def _check_encoding(admin: str) -> None:
     try:
-        with psycopg.connect(admin, connect_timeout=10, client_encoding=CLIENT_ENCODING) as conn:
+        with open_as_administrator(admin) as conn:
             check_stores_utf8(conn.info.parameter_status("server_encoding") or "")
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin) from error

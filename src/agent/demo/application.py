@@ -13,6 +13,7 @@ from psycopg import sql
 from agent.db import locks, migrations, setup
 from agent.db.administrator import Administrator, administrator
 from agent.db.failures import connection_failure
+from agent.db.paths import open_as_administrator
 from agent.errors import ConfigurationError
 from agent.settings import Settings
 
@@ -98,7 +99,7 @@ def _prepared(settings: Settings, admin: Administrator) -> psycopg.Connection:
         migrations.migrate(admin.url)
     _give_rights(settings, admin)
     try:
-        return psycopg.connect(admin.app_url, autocommit=True, connect_timeout=10)
+        return open_as_administrator(admin.app_url, autocommit=True)
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin.app_url) from error
 

@@ -12,6 +12,7 @@ from typing import Any
 from agent.approval.permissions import Grant, Permission, check_life, permissions, sentence_of_call
 from agent.approval.records import Approval
 from agent.db import load_queries
+from agent.db.paths import rows_as_application
 from agent.errors import DecisionRefused, InvalidInput
 from agent.execution.assessing import code_reached
 from agent.execution.patterns import (
@@ -103,5 +104,5 @@ async def _objects(statement: Statement, runtime: Runtime) -> list[str]:
     names = sorted(statement.names.relations)
     values = {"schemas": [name.schema for name in names], "names": [name.name for name in names]}
     async with runtime.app.connection("agent_actor") as conn:
-        rows = await (await conn.execute(_QUERIES["stands_for"], values)).fetchall()
+        rows = await rows_as_application(conn, _QUERIES["stands_for"], values)
     return [row["relation"] for row in rows]

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from agent.db import load_queries
 from agent.db.encodings import all_rows
+from agent.db.paths import rows_as_application
 from agent.errors import InvalidArguments
 from agent.execution.queries_from_data import quoted
 from agent.execution.relations import Column, NamedRelation, check_text, find_relation, near
@@ -129,5 +130,5 @@ async def _find(
         sql.Literal(_MOST_CANDIDATES),
     )  # fmt: skip
     async with runtime.app.connection("agent_reader") as conn:
-        rows = await all_rows(conn, query)
+        rows = await rows_as_application(conn, query)
     return [(row["key"], row["label"]) for row in rows]

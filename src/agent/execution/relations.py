@@ -11,6 +11,7 @@ from psycopg import sql
 
 from agent.db import load_queries
 from agent.db.encodings import all_rows
+from agent.db.paths import rows_as_application
 from agent.errors import InvalidArguments
 from agent.learning.names import parse_name
 from agent.runtime import Runtime
@@ -68,7 +69,8 @@ async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
     check_text(name, "table")
     async with runtime.app.connection("agent_reader") as conn:
         for schema, table in _readings(name):
-            rows = await all_rows(conn, _QUERIES["relation_columns"], {"schema": schema, "name": table})
+            named = {"schema": schema, "name": table}
+            rows = await rows_as_application(conn, _QUERIES["relation_columns"], named)
             if rows:
                 return _relation(rows[0])
         names = await all_rows(conn, _QUERIES["relation_names"])

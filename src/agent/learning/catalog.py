@@ -21,6 +21,7 @@ from agent.db import Connection, load_queries
 from agent.db.encodings import all_rows
 from agent.db.failures import operator_errors
 from agent.db.logins import PLATFORM_SCHEMAS
+from agent.db.paths import rows_as_application
 from agent.runtime import Runtime
 
 Row = Mapping[str, Any]
@@ -109,7 +110,7 @@ async def read_newest(columns: Sequence[TimeColumn], *, runtime: Runtime) -> dic
         part = chosen[start : start + _NEWEST_AT_ONCE]
         try:
             async with _snapshot(runtime, timeout_ms=_NEWEST_TIMEOUT_MS) as conn:
-                rows = await (await conn.execute(_newest_query(part))).fetchall()
+                rows = await rows_as_application(conn, _newest_query(part))
         except _NOT_TO_BE_READ as error:
             _log.info("newest_values_skipped", columns=len(part), reason=str(error))
             continue
@@ -147,15 +148,16 @@ async def _snapshot(runtime: Runtime, *, timeout_ms: int | None = None) -> Async
     async with _reader(runtime) as conn, conn.transaction(force_rollback=True):
         await conn.execute("set transaction isolation level repeatable read read only")
         await conn.execute(
-            "select set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)",
+            "select set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true),"
+            " set_config('cursor_tuple_fraction', '1', true)",  # every row of ours is fetched
             [f"{timeout}ms", f"{min(timeout, 1_000)}ms"],
         )
         yield conn
 
 
 async def _read(conn: Connection, where: Mapping[str, Any], *, definitions: bool = True) -> Catalog:
-    async def rows(name: str, **more: object) -> list[Row]:
-        return [*await all_rows(conn, _QUERIES[name], {**where, **more})]
+    async def rows(name: str, **more: object) -> Sequence[Row]:
+        return await rows_as_application(conn, _QUERIES[name], {**where, **more})
 
     (head,) = await rows("fingerprint")
     relations = await rows("relations")

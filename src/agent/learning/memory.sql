@@ -18,7 +18,7 @@ INSERT INTO agents.agent_memory AS m
        (tenant_id, database_id, kind, subject, content, content_hash, metadata, trust, source_thread, source_turn, source_quote,
         evidence_count, embedding, embedding_model)
 SELECT %(tenant_id)s, %(database_id)s, r.kind, r.subject, r.content, decode(r.content_hash, 'hex'), r.metadata, r.trust,
-       r.source_thread, r.source_turn, r.source_quote, r.evidence_count, r.embedding::vector,
+       r.source_thread, r.source_turn, r.source_quote, r.evidence_count, agents.as_vector(r.embedding),
        CASE WHEN r.embedding IS NOT NULL THEN %(model)s END
   FROM json_to_recordset(%(rows)s) AS r (kind text, subject text, content text, content_hash text, metadata jsonb, trust text,
        source_thread text, source_turn int, source_quote text, evidence_count int, embedding text)
@@ -88,7 +88,7 @@ SELECT agents.prepare_embedding_model(%(model)s, %(dimensions)s)
 UPDATE agents.embedding_models e
    SET similarity_mean = s.mean, similarity_deviation = greatest(s.deviation, 0.02)
   FROM (SELECT avg(similarity) AS mean, stddev_samp(similarity) AS deviation, count(similarity) AS pairs
-          FROM (SELECT 1 - (embedding <=> lag(embedding) OVER (ORDER BY hashint8(id))) AS similarity
+          FROM (SELECT 1 - agents.cosine_distance(embedding, lag(embedding) OVER (ORDER BY hashint8(id))) AS similarity
                   FROM (SELECT id, embedding FROM agents.agent_memory
                          WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
                            AND embedding_model = %(model)s
@@ -113,7 +113,7 @@ RETURNING id, content
 
 -- store_embeddings: of claimed rows that are still there
 UPDATE agents.agent_memory m
-   SET embedding = r.embedding::vector, embedding_model = %(model)s, embedding_lease = NULL
+   SET embedding = agents.as_vector(r.embedding), embedding_model = %(model)s, embedding_lease = NULL
   FROM json_to_recordset(%(rows)s) AS r (id bigint, embedding text)
  WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.id = r.id
 

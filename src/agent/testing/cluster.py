@@ -15,6 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from agent.db import embedded, migrations, setup
+from agent.db.paths import open_as_administrator
 from agent.settings import Settings
 
 _PREFIX = "learning-agent-test-"
@@ -72,7 +73,7 @@ class Cluster:
         """Remove the database that `settings` point at; who is still connected is disconnected."""
         assert settings.database_url is not None  # noqa: S101  # `settings` came from `database`
         name = settings.database_url.get_secret_value().partition("@/")[2].partition("?")[0]
-        with psycopg.connect(make_conninfo(self._admin, dbname="postgres"), autocommit=True) as conn:
+        with open_as_administrator(make_conninfo(self._admin, dbname="postgres"), autocommit=True) as conn:
             conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
     def empty_database(self) -> str:
@@ -100,7 +101,7 @@ class Cluster:
         return psycopg.connect(self.url(database), autocommit=True)
 
     def _create(self, name: str, template: str | None, *, replace: bool = False) -> None:
-        with psycopg.connect(make_conninfo(self._admin, dbname="postgres"), autocommit=True) as conn:
+        with open_as_administrator(make_conninfo(self._admin, dbname="postgres"), autocommit=True) as conn:
             if replace:  # an earlier attempt to fill it failed half way
                 conn.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(name)))
             source = (

@@ -3,7 +3,7 @@ SELECT set_config('statement_timeout', %(statement_ms)s, true), set_config('lock
        set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true),
        set_config('standard_conforming_strings', 'on', true), set_config('datestyle', 'ISO, YMD', true),
        set_config('intervalstyle', 'postgres', true), set_config('bytea_output', 'hex', true),
-       set_config('extra_float_digits', '1', true), set_config('client_min_messages', 'notice', true), set_config('search_path', %(search_path)s, true),
+       set_config('extra_float_digits', '1', true), set_config('client_min_messages', 'notice', true), set_config('search_path', 'pg_catalog, pg_temp', true),
        -- these end the session from inside the server, when a statement or its client does not end
        CASE WHEN current_setting('server_version_num')::int >= 170000 THEN set_config('transaction_timeout', %(transaction_ms)s, true) END,
        CASE WHEN version() ~ 'linux' THEN set_config('client_connection_check_interval', '1000', true) END

@@ -4,7 +4,8 @@ The transaction is never committed: the pool rolls it back and wipes the session
 
 A query is read through server-side cursors: the first tells its columns, the second cuts long cells on the server, so that
 rows and bytes beyond the caps never come here. Both are the extended protocol, which takes one statement only. With the
-last rows comes what the transaction did: where that is more than reading, the rows are withheld.
+last rows comes what the transaction did: where that is more than reading, the rows are withheld. Names are looked up
+where the application does only while its statement runs.
 
 Every row up to the cap is shown: where they are too many bytes, the longest cells are cut, all to the same length.
 """
@@ -26,13 +27,13 @@ from psycopg.rows import tuple_row
 
 from agent.db import Connection, load_queries
 from agent.db.encodings import cannot_be_sent, in_bytes, marked, stored_in, unmarked
+from agent.db.paths import LOOK_UP_IN, LOOK_UP_IN_OURS, path_setting
 from agent.errors import StatementFailed
 from agent.execution.json_values import fit_cells, from_json, is_cut, plain, shorten, size_of, take_as_text
 from agent.execution.reads.tripwire import check_untouched
 from agent.execution.reads.watchdog import watched
 from agent.execution.sessions import failure, too_slow
 from agent.execution.statements.layers import ALL, Layers
-from agent.execution.statements.resolution import path_setting
 from agent.execution.statements.sql_parsing import Statement
 from agent.runtime import Runtime
 
@@ -174,23 +175,38 @@ class _Reading:
         seconds = self._limits.seconds if self._layers.timeouts else 0
         limits = {
             "statement_ms": str(int(seconds * 1000)), "lock_ms": str(_LOCK_MS), "idle_ms": str(int(seconds * 2000)),
-            "transaction_ms": str(int((seconds + _TRANSACTION_GRACE) * 1000) if seconds else 0), "search_path": self._search_path,
+            "transaction_ms": str(int((seconds + _TRANSACTION_GRACE) * 1000) if seconds else 0),
         }  # fmt: skip
         mode = "READ ONLY" if self._layers.read_only else "READ WRITE"
         await self._conn.execute(f"BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED {mode}".encode())
         await self._conn.execute(_QUERIES["reader_limits"], limits)
         self._start = (mode, *limits.values())
         start, state = _states.get(self._conn, ((), None))
-        if start == self._start:
-            self.before = state
-            return None
-        return await self._conn.execute(_QUERIES["session_state"])
+        known = start == self._start
+        before = None if known else await self._conn.execute(_QUERIES["session_state"])
+        if known:
+            self.before = self._with_path(state)
+        await self._conn.execute(LOOK_UP_IN, [self._search_path])
+        return before
 
     async def _stands(self, before: psycopg.AsyncCursor[Any] | None) -> None:
         """Take how the session stands, and keep it: however often the session is wiped, each read begins like this one."""
         if before is not None:
-            self.before = await before.fetchone()
-            _states[self._conn] = (self._start, self.before)
+            state = await before.fetchone()
+            _states[self._conn] = (self._start, state)
+            self.before = self._with_path(state)
+
+    def _with_path(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if state is None else {**state, "path": self._search_path}
+
+    async def _end(self) -> tuple[psycopg.AsyncCursor[Any], psycopg.AsyncCursor[Any]]:
+        """Queue what tells how the session stands after the statement, asked in our own path again; for `_stood`."""
+        left = await self._conn.execute(LOOK_UP_IN_OURS)
+        return left, await self._conn.execute(_QUERIES["session_state"])
+
+    async def _stood(self, left: psycopg.AsyncCursor[Any], after: psycopg.AsyncCursor[Any]) -> None:
+        path, state = await left.fetchone(), await after.fetchone()
+        self.after = {**state, "path": path["path"]} if path and state else None
 
     async def _by_cursor(self, sql: str, encoding: str = "") -> Rows:
         """The rows of a query; with `encoding` its texts come as the bytes that they are stored as."""
@@ -213,10 +229,13 @@ class _Reading:
                 async with conn.pipeline():
                     if declared:
                         await conn.execute(declared)
+                    else:
+                        await conn.execute(LOOK_UP_IN, [self._search_path])
                     await cursor.execute(f"FETCH FORWARD {asked} FROM agent_read".encode())
-                    after = await conn.execute(_QUERIES["session_state"])
+                    ended = await self._end()
                 declared = b""
-                rows, self.after = await cursor.fetchall(), await after.fetchone()
+                rows = await cursor.fetchall()
+                await self._stood(*ended)
                 most = self._add(result, [cells.loaded(row, loaders) for row in rows], most, more=len(rows) == asked)
                 if result.truncated or len(rows) < asked:
                     return result
@@ -254,10 +273,10 @@ class _Reading:
             await self._stands(before)
             async with self._conn.pipeline():
                 await self._conn.execute(block.encode())
-                after = await self._conn.execute(_QUERIES["session_state"])
+                ended = await self._end()
         finally:
             self._conn.remove_notice_handler(note)
-        self.after = await after.fetchone()
+        await self._stood(*ended)
         result = Rows(["QUERY PLAN"])
         self._add(result, [[line] for line in lines], most)
         return result
@@ -275,7 +294,9 @@ class _Reading:
                     await cursor.execute(sql.encode())
             else:
                 await cursor.execute(sql.encode())
-            self.after = await (await conn.execute(_QUERIES["session_state"])).fetchone()
+            async with conn.pipeline():
+                ended = await self._end()
+            await self._stood(*ended)
             if cursor.description is None:
                 return Rows([])
             result = Rows([column.name for column in cursor.description])

@@ -18,6 +18,7 @@ _log = structlog.get_logger(__name__)
 _WORDS = {
     "locks": "took locks",
     "settings": "changed settings",
+    "path": "changed settings",
     "users": "changed whom it acts as",
     "prepared": "prepared statements",
     "cursors": "opened cursors",
@@ -29,7 +30,7 @@ async def check_untouched(
     conn: Connection, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, statement: Statement
 ) -> None:
     """Raise `ActionRefused`, and close the connection, when a read did more than reading."""
-    found = list(differences(before, after))
+    found = list(dict.fromkeys(differences(before, after)))
     if not found:
         return
     _log.critical("tripwire", did=found, sql=statement.sql[:1000])

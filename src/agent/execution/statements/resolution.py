@@ -23,6 +23,7 @@ import psycopg
 
 from agent.db import Connection, Database, load_queries
 from agent.db.database import ServerFacts, roll_back
+from agent.db.paths import LOOK_UP_IN_OURS, path_setting
 from agent.execution.statements import sql_allowed as allowed
 from agent.execution.statements.node_trees import Tree, read_tree, statements_in
 from agent.execution.statements.sql_parsing import Name, Statement, explained, write_out
@@ -174,7 +175,9 @@ async def resolve(
     elif text is not None and _is_read_with_code(statement, kept.own):
         unresolved = "literal"
     elif text is not None:
-        body, unresolved = await _probe(text, conn, runs_as, returns="SETOF record" if is_read(statement) else "void")
+        body, unresolved = await _probe(
+            text, conn, runs_as, returns="SETOF pg_catalog.record" if is_read(statement) else "pg_catalog.void"
+        )
     found = await _all_behind(statement, body, conn, kept.own, sorts=sorts)
     kept.resolutions[key] = replace(found, unresolved=unresolved, bypasses_rls=kept.bypasses_rls)
     if len(kept.resolutions) > _MOST_KEPT:
@@ -330,23 +333,20 @@ async def _probe(text: str, conn: Connection, runs_as: ServerFacts, *, returns: 
             # The text is not quoted: the extended protocol (of pipelines, and of `binary`) takes one statement, and what is in
             # the body is counted.
             await conn.execute(function.encode(), prepare=False, binary=True)
+            looked = await conn.execute(LOOK_UP_IN_OURS, prepare=False)
             found = await conn.execute(_QUERIES["probe"], asked, prepare=False)
-        row = await found.fetchone()
+        looked_up, row = await looked.fetchone(), await found.fetchone()
     except psycopg.errors.FeatureNotSupported:
         return None, "not-supported"
     finally:
         with suppress(psycopg.OperationalError):
             await roll_back(conn, unlock=True)
-    if row is None or statements_in(row["tree"]) != 1:
+    if row is None or looked_up is None or statements_in(row["tree"]) != 1:
         return None, "several"
-    return (read_tree(row["tree"]), "") if row["alike"] else (None, "schema")
-
-
-def path_setting(schemas: Sequence[str]) -> str:
-    """Postgres's setting search_path for these schemas; temporary objects hide none of theirs."""
-    if not schemas:  # with pg_temp alone a new table would be a temporary one
-        return '""'
-    return ", ".join('"' + schema.replace('"', '""') + '"' for schema in (*schemas, "pg_temp"))
+    where = [name for name in looked_up["schemas"] if not name.startswith("pg_temp_")]
+    if not row["alike"] or where != list(runs_as.search_path):
+        return None, "schema"
+    return read_tree(row["tree"]), ""
 
 
 async def _named(statement: Statement, conn: Connection) -> set[int]:

@@ -87,19 +87,20 @@ UNION SELECT p.proname FROM pg_proc p, unnest(p.proargtypes::oid[] || p.proretty
 UNION SELECT o.oprname FROM pg_operator o, unnest(ARRAY[o.oprleft, o.oprright, o.oprresult]) AS type
        WHERE type IN (SELECT oid FROM reading)
 
--- probe_settings: names are resolved as agent_reader will resolve them, and literals mean what the parser thought
+-- probe_settings: names are resolved as the login will resolve them, and literals mean what the parser thought
 SELECT set_config('search_path', %(search_path)s, true), set_config('standard_conforming_strings', 'on', true),
        set_config('statement_timeout', %(statement_ms)s, true), set_config('lock_timeout', '1000', true)
 
--- probe: what the server made of the statement, and whether it looked names up where the other login will
+-- probe: what the server made of the statement, and whether the other login may look names up in the same schemas
 SELECT p.prosqlbody::text AS tree,
-       ARRAY(SELECT s.name FROM unnest(current_schemas(false)::text[]) WITH ORDINALITY AS s (name, place)
-              WHERE s.name !~ '^pg_temp_' ORDER BY s.place) = %(schemas)s::text[]
-         AND NOT EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = ANY (%(schemas)s::name[]) AND NOT has_schema_privilege(%(login)s, n.oid, 'usage')) AS alike
+       NOT EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = ANY (%(schemas)s::name[]) AND NOT has_schema_privilege(%(login)s, n.oid, 'usage')) AS alike
   FROM pg_proc p WHERE p.oid = 'pg_temp.agent_probe'::regproc
 
--- function_named: the number of a function by its name, with its arguments' types where there are several of that name; before Postgres 16 to_regprocedure() takes no plain name
-SELECT CASE WHEN %(signature)s::text ~ '\)\s*$' THEN to_regprocedure(%(signature)s)::oid ELSE to_regproc(%(signature)s)::oid END::bigint AS oid
+-- function_named: the number of a function by its name, with its arguments' types where there are several of that name; before
+-- Postgres 16 to_regprocedure() takes no plain name; every name is qualified, as it is asked in the application's search_path
+SELECT CASE WHEN %(signature)s::pg_catalog.text OPERATOR(pg_catalog.~) '\)\s*$'
+            THEN pg_catalog.to_regprocedure(%(signature)s)::pg_catalog.oid
+            ELSE pg_catalog.to_regproc(%(signature)s)::pg_catalog.oid END::pg_catalog.int8 AS oid
 
 -- named: relations of those names, for statements that cannot be probed
 SELECT c.oid::bigint FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (schema, name)

@@ -16,9 +16,9 @@ import psycopg
 
 from agent.db import Connection, load_queries
 from agent.db.encodings import cannot_be_sent, stored_in
+from agent.db.paths import LOOK_UP_IN, LOOK_UP_IN_OURS, application_path, rows_as_application
 from agent.errors import DatabaseUnavailable, InvalidArguments
 from agent.execution.json_values import plain, shorten, take_as_text
-from agent.execution.statements.resolution import path_setting
 from agent.execution.statements.sql_parsing import Message, Statement, kind_of, parse, same, walk
 from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
 from agent.runtime import Runtime
@@ -98,8 +98,6 @@ async def actor_transaction(runtime: Runtime, *, keep: bool, steady: bool = Fals
     limits = {
         "statement_ms": str(int(seconds * 1000)), "lock_ms": str(_LOCK_MS), "idle_ms": str(int(most * 1000)),
         "tenant_id": runtime.tenant_id,
-        # What it was assessed by, whatever the login's own setting says by now.
-        "search_path": path_setting((await runtime.app.facts("agent_actor")).search_path),
     }  # fmt: skip
     async with runtime.app.connection("agent_actor") as conn:
         try:
@@ -277,8 +275,8 @@ async def _run_wrapped(
 
     async def run(encoding: str = "") -> dict[str, Any] | None:
         async with conn.transaction(), conn.cursor(row_factory=psycopg.rows.dict_row) as cursor:
-            found = await (await conn.execute(_QUERIES["key_of"], table)).fetchone()
-            key = tuple((found or {}).get("columns") or ())
+            found = await rows_as_application(conn, _QUERIES["key_of"], table)
+            key = tuple(found[0]["columns"] or ()) if found else ()
             whole = volatile if statement.kind == "InsertStmt" or not key else None
             if patience is not None:  # for this savepoint only where it fails
                 await conn.execute(_QUERIES["patience"], {"statement_ms": str(int(patience * 1000))})
@@ -382,7 +380,8 @@ async def _run_plain(conn: Connection, statement: Statement, most_rows: int) -> 
     async with conn.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         take_as_text(cursor)
         if _returns_rows(statement):
-            return await _streamed(cursor, statement.sql, most_rows)
+            async with application_path(conn):
+                return await _streamed(cursor, statement.sql, most_rows)
         await _execute(conn, cursor, statement.sql)
         counted = cursor.rowcount if cursor.rowcount >= 0 else None
         if cursor.description is None:
@@ -419,6 +418,9 @@ async def _streamed(cursor: psycopg.AsyncCursor[Any], sql: str, most_rows: int) 
 
 
 async def _execute(conn: Connection, cursor: psycopg.AsyncCursor[Any], sql: str) -> None:
+    # What it was assessed by, whatever the login's own setting says by now.
     # Inside a pipeline the driver uses the extended protocol, which takes one statement only.
     async with conn.pipeline():
+        await conn.execute(LOOK_UP_IN, [conn.application_path])
         await cursor.execute(sql)
+        await conn.execute(LOOK_UP_IN_OURS)

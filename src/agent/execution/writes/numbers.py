@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.db import load_queries
+from agent.db.paths import application_path, rows_as_application
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import actor_transaction
 from agent.runtime import Runtime
@@ -29,12 +30,13 @@ async def takes_many_numbers(statement: Statement, *, runtime: Runtime) -> bool:
     targets = [part.relation for kind, part in statement.parts if kind in _WRITES]
     names = {"schemas": [one.schemaname for one in targets], "names": [one.relname for one in targets]}
     async with actor_transaction(runtime, keep=False) as conn:
-        row = await (await conn.execute(_QUERIES["takes_numbers"], names)).fetchone()
-        if row is None or not row["takes"]:
+        (row,) = await rows_as_application(conn, _QUERIES["takes_numbers"], names)
+        if not row["takes"]:
             return False
         # The extended protocol (`binary`) takes one statement only.
         explain = f"EXPLAIN (FORMAT JSON) {statement.sql}"
-        plan = await (await conn.execute(explain.encode(), binary=True)).fetchone()
+        async with application_path(conn):
+            plan = await (await conn.execute(explain.encode(), binary=True)).fetchone()
     return plan is None or any(_are_many(plan["QUERY PLAN"][0]["Plan"]))
 
 

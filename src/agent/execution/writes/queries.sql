@@ -3,8 +3,7 @@ SELECT set_config('statement_timeout', %(statement_ms)s, true), set_config('lock
        set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true),
        set_config('standard_conforming_strings', 'on', true), set_config('datestyle', 'ISO, YMD', true),
        set_config('intervalstyle', 'postgres', true), set_config('extra_float_digits', '1', true),
-       set_config('client_min_messages', 'notice', true), set_config('agents.tenant_id', %(tenant_id)s, true),
-       set_config('search_path', %(search_path)s, true)
+       set_config('client_min_messages', 'notice', true), set_config('agents.tenant_id', %(tenant_id)s, true)
 
 -- patience: how long a statement may take while each of its rows is looked at
 SELECT set_config('statement_timeout', %(statement_ms)s, true)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from agent.db import Connection, load_queries
+from agent.db.paths import rows_as_application
 from agent.execution.statements.sql_kinds import cascades
 from agent.execution.statements.sql_parsing import Statement, dropped
 from agent.types import Assessment
@@ -51,13 +52,13 @@ async def what_goes(statement: Statement, conn: Connection) -> list[str]:
     """The objects beside those that are named which a DROP ... CASCADE or TRUNCATE ... CASCADE takes along, in words."""
     if statement.kind == "TruncateStmt":
         names = [_quoted(part.range_var.schemaname, part.range_var.relname) for part in statement.node.relations]
-        rows = await (await conn.execute(_QUERIES["truncated_with"], {"names": names})).fetchall()
+        rows = await rows_as_application(conn, _QUERIES["truncated_with"], {"names": names})
         return [f"the rows of {row['name']}" for row in rows]
     found_by = _FOUND_BY.get(_object_type(statement))
     if statement.kind != "DropStmt" or found_by is None:
         return []
     names = [_quoted(name.schema, name.name) for name in dropped(statement.node)]
-    rows = await (await conn.execute(_QUERIES["dropped_with"], {"names": names, "found_by": found_by})).fetchall()
+    rows = await rows_as_application(conn, _QUERIES["dropped_with"], {"names": names, "found_by": found_by})
     return [row["name"] for row in rows]
 
 
@@ -67,7 +68,7 @@ async def rows_lost(statement: Statement, conn: Connection) -> list[Loss]:
     if not names:
         return []
     every = {"names": names, "cascades": cascades(statement.node), "drops": statement.kind == "DropStmt"}
-    found = await (await conn.execute(_QUERIES["tables_lost"], every)).fetchall()
+    found = await rows_as_application(conn, _QUERIES["tables_lost"], every)
     losses = []
     for table in found:
         name = sql.Identifier(table["schema"], table["relation"])
@@ -75,8 +76,8 @@ async def rows_lost(statement: Statement, conn: Connection) -> list[Loss]:
         if table["readable"]:
             await conn.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE").format(name))
             query = sql.SQL("SELECT pg_catalog.count(*) AS rows FROM (SELECT FROM ONLY {} LIMIT {}) AS counted")
-            row = await (await conn.execute(query.format(name, sql.Literal(_MOST_COUNTED + 1)))).fetchone()
-            rows = row["rows"] if row else None
+            counted = await rows_as_application(conn, query.format(name, sql.Literal(_MOST_COUNTED + 1)))
+            rows = counted[0]["rows"]
         losses.append(Loss(table=f"{table['schema']}.{table['relation']}", rows=rows))
     return losses
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from agent.db import load_queries
+from agent.db.paths import rows_as_application
 from agent.execution.statements.sql_parsing import Statement
 from agent.runtime import Runtime
 
@@ -29,7 +30,7 @@ async def _remedy(statement: Statement, reason: str, runtime: Runtime) -> str:
         return "agent_actor changes rows only: to let it change tables, set AGENT_ACTOR_RIGHTS=schema and run `agent setup`."
     async with runtime.app.connection("agent_assessor") as conn:
         names = {"names": list(statement.objects)}
-        rows = await (await conn.execute(_QUERIES["foreign_owners"], names)).fetchall()
+        rows = await rows_as_application(conn, _QUERIES["foreign_owners"], names)
     told = [
         f"{row['name']} belongs to {row['owner']!r}, which is more than an owner of tables, so agent_actor gets none of its rights:"
         f" give the table to a role of the application's own (ALTER TABLE {row['name']} OWNER TO ...), then run `agent setup`."

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TypedDict
 
 from agent.db import Connection, load_queries
+from agent.db.paths import application_path, rows_as_application
 from agent.errors import StatementFailed
 from agent.execution.statements.sql_kinds import LOCKS, cascades
 from agent.execution.statements.sql_parsing import Statement
@@ -92,7 +93,8 @@ async def run_watched(
         patience=patience,
     )  # fmt: skip
     # What they do counts too; and at COMMIT no time limit would end them.
-    await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    async with conn.pipeline(), application_path(conn):
+        await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
     tables = changes_since(before, await changed_tables(conn))
     tables += [TableEffect(table=loss.table, inserted=0, updated=0, deleted=loss.rows) for loss in lost if loss.rows]
     return Run(outcome=outcome, tables=tables, others=await seen(watched), goes=tuple(going))
@@ -201,7 +203,7 @@ async def _to_watch(conn: Connection, statement: Statement, run: Run) -> set[str
         return names
     relation = statement.node.relation
     place = {"schema": relation.schemaname or None, "name": relation.relname}
-    rows = await (await conn.execute(_QUERIES["family"], place)).fetchall()
+    rows = await rows_as_application(conn, _QUERIES["family"], place)
     family = {row["name"] for row in rows}
     own = sum(sum(_numbers(table)) for table in run.tables if table["table"] in family)
     return names - family if own == run.outcome.row_count else names
@@ -223,7 +225,8 @@ async def _sources(statement: Statement, runtime: Runtime) -> Sources:
         return Sources()
     place = {"schema": relation.schemaname or None, "name": relation.relname}
     async with runtime.app.connection("agent_actor") as conn:
-        return Sources.from_row(await (await conn.execute(_QUERIES["sources"], place)).fetchone())
+        rows = await rows_as_application(conn, _QUERIES["sources"], place)
+    return Sources.from_row(rows[0] if rows else None)
 
 
 def met_the_same(one: Outcome, other: Outcome) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from agent.db import Connection, load_queries
+from agent.db.paths import application_path, rows_as_application
 from agent.errors import ActionRefused, NotFound
 from agent.execution.sessions import failure
 from agent.execution.statements.sql_parsing import Statement
@@ -43,7 +44,7 @@ async def images_of(
         return None
     relation = statement.node.relation
     named = {"schema": relation.schemaname or None, "name": relation.relname}
-    shape = await (await conn.execute(_QUERIES["shape"], named)).fetchone()
+    shape = await _shape(conn, named)
     images = outcome.images
     if unseen_update(statement, (await runtime.app.facts("agent_actor")).version):
         return {"why_not": "before Postgres 18 nobody knows what ON CONFLICT DO UPDATE replaced"}
@@ -62,6 +63,11 @@ async def images_of(
     }  # fmt: skip
 
 
+async def _shape(conn: Connection, named: dict[str, Any]) -> dict[str, Any] | None:
+    rows = await rows_as_application(conn, _QUERIES["shape"], named)
+    return rows[0] if rows else None
+
+
 def keep_values(images: dict[str, Any], *, runtime: Runtime) -> tuple[LiteralString, dict[str, Any]]:
     """The query that keeps `images`, and its values but for whose they are."""
     from psycopg.types.json import Jsonb
@@ -77,12 +83,13 @@ async def statement(arguments: UndoChange, runtime: Runtime) -> str:
     try:
         async with actor_transaction(runtime, keep=False) as conn:
             named = {"schema": change.schema, "name": change.name}
-            shape = await (await conn.execute(_QUERIES["shape"], named)).fetchone()
+            shape = await _shape(conn, named)
             if shape is None or [*shape["columns"]] != [_as_json(column) for column in change.columns]:
                 raise ActionRefused(
                     f"Execution {number} cannot be undone: the columns of {change.schema}.{change.name} are others by now."
                 )
-            row = await (await conn.execute(as_left(change).encode())).fetchone()
+            async with application_path(conn):
+                row = await (await conn.execute(as_left(change).encode())).fetchone()
     except psycopg.Error as error:
         raise failure(error, runtime.settings.statement_timeout) from error
     found, rows = (row or {}).get("number"), len(change.before)

@@ -19,10 +19,10 @@ from psycopg.types.json import Jsonb
 from agent.approval.human_approval import Approval
 from agent.db import Connection, load_queries
 from agent.db.failures import statement_failure
+from agent.db.paths import LOOK_UP_IN_FROM_NOW, OURS, rows_as_application
 from agent.errors import ActionRefused, OutcomeUnknown, StatementFailed
 from agent.execution.proposals import Happened, Unheld
 from agent.execution.sessions import failure
-from agent.execution.statements.resolution import path_setting
 from agent.execution.statements.sql_kinds import option_names, refuses_transaction
 from agent.execution.statements.sql_parsing import Name, Statement, name_of, parse
 from agent.runtime import Runtime
@@ -84,8 +84,13 @@ async def _carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolR
     async with runtime.app.connection("agent_actor") as conn:
         before = await _note(conn, statement, approval, runtime)
         try:
-            # Binary: the extended protocol, which takes one statement only.
-            await conn.execute(statement.sql.encode(), binary=True)
+            await conn.execute(LOOK_UP_IN_FROM_NOW, [conn.application_path])
+            try:
+                # Binary: the extended protocol, which takes one statement only.
+                await conn.execute(statement.sql.encode(), binary=True)
+            finally:
+                if not conn.closed:
+                    await conn.execute(LOOK_UP_IN_FROM_NOW, [OURS])
         except psycopg.Error as error:
             if statement_failure(error) is None:
                 left = left_behind(before["indexes"], (await _state(conn, statement))["indexes"])
@@ -101,10 +106,8 @@ async def _note(conn: Connection, statement: Statement, approval: Approval, runt
     async with runtime.connection() as own:
         row = await (await own.execute(_QUERIES["seen"], whose)).fetchone()
     seen = row["before"] if row else None
-    schemas = (await runtime.app.facts("agent_actor")).search_path
     limits = {
         "statement_ms": str(int(runtime.settings.statement_timeout * 1000)), "lock_ms": str(_LOCK_MS),
-        "search_path": path_setting(schemas),
     }  # fmt: skip
     session = await (await conn.execute(_QUERIES["session_limits"], limits)).fetchone() or {}
     before = {**await _state(conn, statement), "pid": session["pid"], "started": session["started"]}
@@ -149,7 +152,7 @@ async def _lives(conn: Connection, before: Mapping[str, Any]) -> bool:
 async def _state(conn: Connection, statement: Statement) -> dict[str, Any]:
     targets = _targets(statement)
     values = {"schemas": [target.schema for target in targets], "names": [target.name for target in targets]}
-    row = await (await conn.execute(_QUERIES["state"], values)).fetchone() or {}
+    (row,) = await rows_as_application(conn, _QUERIES["state"], values)
     return {"indexes": row["indexes"] or {}, "vacuums": row["vacuums"] or {}}
 
 

@@ -1,6 +1,6 @@
 -- session_limits: those of a transaction, for a statement that refuses one; the pool forgets them
 SELECT set_config('statement_timeout', %(statement_ms)s, false), set_config('lock_timeout', %(lock_ms)s, false),
-       set_config('standard_conforming_strings', 'on', false), set_config('search_path', %(search_path)s, false), pg_backend_pid() AS pid,
+       set_config('standard_conforming_strings', 'on', false), pg_backend_pid() AS pid,
        (SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS started
 
 -- backend_lives: whether the session that ran it is still there: its client may be gone, and it works on

@@ -17,6 +17,7 @@ from psycopg import sql
 
 from agent.db import Connection, load_queries
 from agent.db.encodings import stored_in
+from agent.db.paths import application_path, rows_as_application
 from agent.execution.writes.acting import Change, Effect
 from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
 
@@ -101,7 +102,8 @@ async def _seen(watched: Watch, table: dict[str, Any], place: int) -> Seen:
     still = sql.SQL(
         "SELECT t.ctid::pg_catalog.text AS place FROM ONLY {} AS t WHERE t.ctid = ANY ({}::pg_catalog.tid[])"
     )
-    rows = await (await watched.conn.execute(still.format(_name(table), [place for place, _ in old]))).fetchall()
+    places = [place for place, _ in old]
+    rows = await rows_as_application(watched.conn, still.format(_name(table), places))
     locked = {row["place"] for row in rows}  # and not changed
     await watched.conn.execute(
         sql.SQL(
@@ -130,7 +132,9 @@ async def _fetch(
     left = _MOST_BYTES
     while len(rows) < _MOST_ROWS and left > 0:
         fetch = sql.SQL("FETCH FORWARD {} FROM {}").format(sql.Literal(_BATCH), cursor)
-        batch = await (await conn.execute(fetch)).fetchall()
+        async with conn.pipeline(), application_path(conn):  # a row's policies and types may be the application's code
+            fetched = await conn.execute(fetch)
+        batch = await fetched.fetchall()
         left -= sum(len(row["cells"] or "") for row in batch)
         rows += [(row["place"], cells_of(row["cells"], encoding) or {}) for row in batch]
         if len(batch) < _BATCH:
