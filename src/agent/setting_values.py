@@ -15,9 +15,8 @@ from agent.types import RISK_LEVELS, RiskLevel
 _FORM = "must have the form postgresql://user:password@host:5432/database"
 _ENCODED = f"{_FORM}; in the password write @ as %40, / as %2F, ? as %3F, % as %25, a space as %20"
 _SCHEME = re.compile(r"(?:jdbc:)?(?:postgres|postgresql|postgis|pgsql|psql)(?:\+\w+)?://", re.IGNORECASE)
-_PLACEHOLDER = re.compile(
-    r"\[[A-Z _-]*PASSWORD[A-Z _-]*\]|<[a-z _-]*password[a-z _-]*>|\{[a-z _-]*password[a-z _-]*\}", re.IGNORECASE
-)
+# `[YOUR-PASSWORD]`, `[project-ref]`, `<password>`: what a dashboard or a guide leaves to be filled in. An IPv6 address has colons.
+_PLACEHOLDER = re.compile(r"(?<=[/:.@-])(?:\[[A-Za-z][\w -]*\]|<[A-Za-z][\w -]*>|\{[A-Za-z][\w -]*\})(?=[:@./?-]|\Z)")
 _NAME = re.compile(r"[A-Za-z][A-Za-z_.]*")
 # What names the schema to Prisma and to JDBC.
 _SCHEMAS = frozenset({"schema", "currentschema"})
@@ -85,7 +84,7 @@ def read_postgres_url(text: str) -> PostgresUrl:
     if scheme is None:
         raise ValueError(_FORM)
     if _PLACEHOLDER.search(bare):
-        raise ValueError(f"{_FORM}, with your own password in the place of the placeholder that it holds")
+        raise ValueError(f"{_FORM}, with your own values in the place of the placeholders that it holds")
     head, _, query = bare[scheme.end() :].partition("?")
     kept, ignored, schema = _parameters(query)
     url = f"postgresql://{head}{'?' if kept else ''}{'&'.join(kept)}"
@@ -110,7 +109,8 @@ def _parameters(query: str) -> tuple[list[str], list[str], str]:
         name, _, value = part.partition("=")
         folded = name.lower()
         if folded in _SCHEMAS:
-            schema = unquote(value)
+            # `public` stands in every URL that Prisma writes, whatever other schemas there are.
+            schema = "" if unquote(value) == "public" else unquote(value)
             ignored.append(name)
         elif folded in {"sslmode", "ssl"}:
             kept.append(f"sslmode={_ssl_mode(value)}")

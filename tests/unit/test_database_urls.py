@@ -30,6 +30,7 @@ PRISMA = "postgresql://postgres.ref:s%40cret@aws-0-eu.pooler.supabase.com:5432/p
         ("postgresql://%2Fvar%2Frun/d", "postgresql://%2Fvar%2Frun/d"),
         ("postgresql:///?service=shop", "postgresql:///?service=shop"),
         ("postgresql://u:p#ss:w~d@h/d?channel_binding=require", "postgresql://u:p#ss:w~d@h/d?channel_binding=require"),
+        ("postgresql://u:p[x]y@h/d", "postgresql://u:p[x]y@h/d"),
         ("postgresql://u:p@h/d?sslmode=no-verify", "postgresql://u:p@h/d?sslmode=require"),
         ("postgresql://u:p@h/d?application_name=a@b", "postgresql://u:p@h/d?application_name=a@b"),
         (PRISMA, "postgresql://postgres.ref:s%40cret@aws-0-eu.pooler.supabase.com:5432/postgres?sslmode=require"),
@@ -49,7 +50,8 @@ def test_a_url_is_read_as_it_was_meant(text: str, url: str) -> None:
         ("postgresql://u:s3cr%zz@h/d", "%25"), ("postgresql://u:s3 cr@h/d", "%20"), ("postgresql://u:1?s3cr=t@h/d", "%3F"),
         ("postgresql://u:s3cr?pt@h/d", "%3F"), ("mysql://u:s3cr@h/d", "postgresql://"), ("DATABASE_URL=postgresql://u:s3cr@h/d", "postgresql://"),
         ("s3cr", "postgresql://"), ("postgresql://u:s3cr@h/d?sslmodes=require", "'sslmodes'"), ("postgresql://u:[YOUR-PASSWORD]@h/d", "placeholder"),
-        ("postgresql://u:<password>@h/d", "placeholder"), ("postgresql://u:s3cr@h/d?sslmode=s3cr", "verify-full"),
+        ("postgresql://u:<password>@h/d", "placeholder"), ("postgres://[db-user].[project-ref]:s3cr@aws-0-[aws-region].pooler.example:5432/d", "placeholder"),
+        ("postgresql://u:[password]@h/d", "placeholder"), ("postgresql://u:s3cr@99@h:5432/d?pgbouncer=true", "%40"), ("postgresql://u:s3cr@h/d?connection_limtit=1", "limtit"), ("postgresql://u:s3cr@h/d?sslmode=s3cr", "verify-full"),
         ("postgresql://u:s3cr@h:54x2/d", "postgresql://"), ("https://h.supabase.co/s3cr", "postgresql://"),
     ],
 )  # fmt: skip
@@ -71,5 +73,6 @@ def test_what_is_left_out_is_said_and_a_schema_is_taken() -> None:
     assert "cret" not in hint
     assert settings.chosen_schemas == ("shop",)
     assert Settings(_env_file=None, database_url=PRISMA, app_schemas="other").chosen_schemas == ("other",)
+    assert Settings(_env_file=None, database_url="postgresql://u@h/d?schema=public").chosen_schemas == ()
     apart = Settings(_env_file=None, database_url=PRISMA, app_database_url="postgresql://u@h/d")
     assert apart.chosen_schemas == ()
