@@ -14,11 +14,13 @@ Format = Literal["console", "json"]
 
 _PASSWORD = re.compile(r"(://[^\s:/@\"']*:)[^\s/@\"']+@")
 
+_DRIVER = ("psycopg", "psycopg.pool")
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 def configure_events(level: Level, log_format: Format = "console", *, force: bool = False) -> None:
     """Print the events of this package from `level` up, unless the host application has configured structlog itself."""
+    quieten_driver(level)
     if structlog.is_configured() and not force:
         return
     structlog.configure(
@@ -27,6 +29,15 @@ def configure_events(level: Level, log_format: Format = "console", *, force: boo
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def quieten_driver(level: Level) -> None:
+    """Keep the driver's own messages from the terminal: what they mean for a person is in our errors and events.
+
+    They quote the server, and even where nobody has set logging up Python would print them.
+    """
+    for name in _DRIVER:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL + 1)
 
 
 def configure_logging(level: Level, log_format: Format = "console") -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from agent.execution.json_values import fit_cells, is_cut
 from agent.learning.learning_middleware import Knowledge
 from agent.providers.model_stream import tokens_of
 from agent.threads import StoredCall, Transcript, Turn
@@ -17,6 +18,7 @@ from agent.types import ToolResult
 INSTRUCTIONS = """\
 You answer questions about one Postgres database and carry out changes in it, using the tools.
 - Answer from tool results, never from guesses. Query before you answer; say plainly when the data does not tell.
+- In a result `truncated` says that there are more rows; a cell that ends in "... (900 characters)" is only its beginning.
 - Read with execute_sql or query_data. Use only tables and columns of the schema below; describe_schema shows others.
 - Changes go through the same tools. A risky one waits for a human's approval; never ask for approval in words.
 - A rejected or expired approval is final: say that nothing was done, and do not try another way.
@@ -32,6 +34,7 @@ You have no tool calls left in this turn. Answer with what you have found so far
 _MARK_BYTES = 8
 _RESULT_CHARS = 12_000
 _EARLIER_RESULT_CHARS = 1_000
+_LEAST_CELL = 40
 
 
 def shown(knowledge: Knowledge) -> dict[str, Any]:
@@ -85,7 +88,7 @@ def request_message(calls: Sequence[StoredCall], *, message_id: str | None = Non
 
 
 def result_message(call: StoredCall, *, limit: int = _RESULT_CHARS, mark: str = "") -> ToolMessage:
-    """One call's result: JSON, rows dropped from the end until it fits `limit` characters; for a model between data marks."""
+    """One call's result as JSON that fits `limit` characters (see `fit_result`); for a model between data marks."""
     result = call.result or {
         "success": False,
         "status": "waiting",
@@ -98,13 +101,44 @@ def result_message(call: StoredCall, *, limit: int = _RESULT_CHARS, mark: str = 
 
 
 def fit_result(result: ToolResult, limit: int) -> str:
-    """`result` as JSON of at most about `limit` characters; what is cut is marked by `truncated`."""
-    text = json.dumps(result, ensure_ascii=False, default=str)
+    """`result` as JSON of at most about `limit` characters.
+
+    The longest cells are cut first, each to the same length (`cut_cells` says how many are). Where the rows are too many
+    even so, the last ones go (`truncated`); where one row is too wide, the last columns (`left_out` names them).
+    """
+    text = _as_json(result)
     rows = result.get("rows")
-    while len(text) > limit and rows:
-        rows = rows[: len(rows) * limit // (len(text) + 1)]
-        text = json.dumps({**result, "rows": rows, "truncated": True}, ensure_ascii=False, default=str)
+    if len(text) <= limit or not rows:
+        return text if len(text) <= limit else f"{text[:limit]}…"
+    bare = len(_as_json({**result, "rows": [], "truncated": True, "cut_cells": 0}))
+    most = max((len(str(cell)) for row in rows for cell in row), default=0)
+    shown, _, _ = fit_cells(rows, max(0, limit - bare - 3 * len(rows)), most=most, least=_LEAST_CELL)
+    fitted: dict[str, Any] = {**result, "rows": shown}
+    if cut := sum(is_cut(cell) for row in shown for cell in row):
+        fitted["cut_cells"] = cut
+    text = _as_json(fitted)
+    while len(text) > limit and len(fitted["rows"]) > 1:
+        kept = max(1, len(fitted["rows"]) * limit // (len(text) + 1))
+        fitted |= {"rows": fitted["rows"][:kept], "truncated": True}
+        text = _as_json(fitted)
+    return text if len(text) <= limit else _narrowed(fitted, limit)
+
+
+def _narrowed(result: dict[str, Any], limit: int) -> str:
+    """A result of one row with as many columns as fit."""
+    columns, (row,) = result.get("columns") or [], result["rows"]
+    kept = len(row)
+    text = _as_json(result)
+    while len(text) > limit and kept:
+        kept = kept * limit // (len(text) + 1)
+        left_out = f"columns {kept + 1} to {len(row)} of {len(row)} are not shown: name those that you need"
+        narrow = {**result, "columns": columns[:kept], "rows": [row[:kept]], "left_out": left_out}
+        text = _as_json(narrow)
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _turn_messages(turn: Turn, *, result_chars: int, mark: str) -> Iterator[BaseMessage]:

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
-from agent.setting_values import by_risk, check_domains, check_postgres_url
+from agent.setting_values import PostgresUrl, by_risk, check_domains, read_postgres_url
 from agent.types import ActorRights, RiskLevel
 
 _YEAR_SECONDS = 366 * 24 * 3600
@@ -33,6 +33,24 @@ def _default_user() -> str:
 
 def _env(*names: str) -> AliasChoices:
     return AliasChoices(*names)
+
+
+class DatabaseUrl(SecretStr):
+    """A database's URL as libpq reads it, and what was left out for that."""
+
+    def __init__(self, read: PostgresUrl) -> None:
+        super().__init__(read.url)
+        self.ignored = read.ignored
+        self.schema = read.schema
+
+    def hint(self, variable: str) -> str:
+        """What was left out of the URL in `variable`."""
+        meant = (
+            f" The schema {self.schema!r} is taken as the application's where AGENT_APP_SCHEMAS names none."
+            if self.schema
+            else ""
+        )
+        return f"{variable} has parameters of other programs, which are ignored: {', '.join(self.ignored)}.{meant}"
 
 
 class Settings(BaseSettings):
@@ -473,9 +491,7 @@ class Settings(BaseSettings):
     @field_validator("database_url", "app_database_url", "app_url", "assessor_url", "reader_url", "actor_url")
     @classmethod
     def _is_postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            check_postgres_url(value.get_secret_value())
-        return value
+        return None if value is None else DatabaseUrl(read_postgres_url(value.get_secret_value()))
 
     @field_validator("home", "smtp_ca_file", "email_outbox")
     @classmethod
@@ -530,8 +546,16 @@ class Settings(BaseSettings):
 
     @property
     def chosen_schemas(self) -> tuple[str, ...]:
-        """The schemas that `app_schemas` names; empty: all that are the application's."""
-        return tuple(name.strip() for name in self.app_schemas.split(",") if name.strip())
+        """The schemas that `app_schemas`, or else the application's URL, names; empty: all that are the application's."""
+        chosen = tuple(name.strip() for name in self.app_schemas.split(",") if name.strip())
+        url = self.app_database_url or self.database_url
+        return chosen or ((url.schema,) if isinstance(url, DatabaseUrl) and url.schema else ())
+
+    @property
+    def url_hints(self) -> tuple[str, ...]:
+        """What was left out of a database's URL, a sentence each."""
+        named = {"DATABASE_URL": self.database_url, "APP_DATABASE_URL": self.app_database_url}
+        return tuple(url.hint(name) for name, url in named.items() if isinstance(url, DatabaseUrl) and url.ignored)
 
     def seconds_to_approve(self, risk: RiskLevel) -> float:
         """How long a request of this risk waits for its decision."""

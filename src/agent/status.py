@@ -162,7 +162,7 @@ async def check_status(settings: Settings) -> Status:
     check = _Check()
     for problem in ignored_settings(settings):
         check.note(problem, "agent setup")
-    for problem in unknown_reasons(settings.refuse):
+    for problem in (*unknown_reasons(settings.refuse), *settings.url_hints):
         check.note(problem)
     models = await check.of(_models(settings))
     mail = await check.of(_mail(settings))

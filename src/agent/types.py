@@ -48,7 +48,8 @@ class Assessment:
 class ToolResult(TypedDict, total=False):
     """What every tool returns: JSON-compatible, capped in rows and bytes.
 
-    `success` says whether the action had its effect; `status` is an `ExecutionStatus` or "waiting".
+    `success` says whether the action had its effect; `status` is an `ExecutionStatus` or "waiting". `truncated` says that
+    there are more rows, `cut_cells` how many cells are only a beginning: each says how many characters it has.
     """
 
     success: bool
@@ -58,6 +59,7 @@ class ToolResult(TypedDict, total=False):
     rows: list[list[Any]]
     row_count: int
     truncated: bool
+    cut_cells: int
     sql: str
     # For each column the secret columns that its cells are made of, or ''; left out where there are none.
     secrets: list[str]

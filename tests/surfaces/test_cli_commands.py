@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,13 @@ def test_knowledge_is_about_an_object_or_a_question(run: Run, run_json: Any) -> 
     asked = run_json("knowledge", "Which invoices are overdue?")
     assert "public.invoices" in asked["tables"]
     assert asked["tokens"] > 0
-    assert "public.campaigns" in run("knowledge").stdout
+    everything = run("knowledge").stdout
+    assert "public.campaigns" in everything
+    assert "more; describe one" not in everything
+    missing = run("knowledge", "cleints")
+    assert (missing.exit_code, missing.stdout) == (2, "")
+    assert "'cleints'" in missing.stderr
+    assert "public.clients" in missing.stderr
 
 
 def test_a_question_is_answered_with_its_sources(run: Run) -> None:
@@ -166,6 +173,28 @@ def test_what_was_done_is_in_the_log(run: Run, run_json: Any, demo_environment: 
         conn.execute("update agents.agent_execution_log set created_at = now() - id * interval '1 minute'")
     ids = [one["id"] for one in run_json("executions", "list")]
     assert ids == sorted(ids, reverse=True)
+
+
+def test_a_list_says_what_it_was_asked_for_and_where_it_ends(run: Run) -> None:
+    run("chat", "How many clients are active?")
+    assert (
+        run("executions", "list", "--status", "unknown").stdout == "There is no execution with the status 'unknown'.\n"
+    )
+    assert "of the kind 'skill'" in run("memory", "list", "--kind", "skill").stdout
+    missing = run("executions", "list", "--thread", "nothing")
+    assert (missing.exit_code, "There is no thread 'nothing'" in missing.stderr) == (2, True)
+    assert "No more than 1 are shown; --limit shows more" in " ".join(
+        run("executions", "list", "-n", "1").stdout.split()
+    )
+    assert "--limit" not in run("executions", "list").stdout
+
+
+def test_what_the_driver_says_reaches_no_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for level in ("warning", "error"):
+        monkeypatch.setenv("AGENT_LOG_LEVEL", level)
+        run("threads")
+        for name in ("psycopg", "psycopg.pool"):
+            assert not logging.getLogger(name).isEnabledFor(logging.ERROR)
 
 
 def test_a_statement_is_assessed_and_not_run(run: Run, run_json: Any) -> None:
@@ -580,6 +609,11 @@ def test_a_function_is_registered_listed_and_revoked(run: Run, run_json: Any, de
     assert [(one["signature"], one["state"], one["reason"]) for one in run_json("functions")] == [
         ("net(numeric)", "trusted", "a division")
     ]
-    assert run("functions", "trust", "nothing").exit_code == 2
+    run("discover")
+    for wrong in ("nothing", "nett", "net(nothing)", "net(", "1", '"'):
+        refused = run("functions", "trust", wrong)
+        assert refused.exit_code == 2, refused.output
+        assert "There is no one function" in refused.stderr
+    assert "Did you mean public.net(" in run("functions", "trust", "public.nett").stderr
     assert "not registered any more" in run("functions", "revoke", "net(numeric)").stdout
     assert run_json("assess", "select net(total) from orders")["verdict"] == "ask"

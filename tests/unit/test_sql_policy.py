@@ -349,8 +349,8 @@ def test_numbers_lose_nothing() -> None:
     }
     assert from_json("[" * 100_000) == "[" * 100_000
     assert from_json("[30500.00, 12.5, 7, 1e400]", as_written=True) == ["30500.00", 12.5, 7, "1e400"]
-    assert plain(b"\x00" * 40) == "\\x" + "00" * 32 + "… (40 bytes)"
-    assert shorten("x" * 10, 4) == ("xxxx… (10 characters)", True)
+    assert plain(b"\x00" * 40) == "\\x" + "00" * 32 + "... (40 bytes)"
+    assert shorten("x" * 10, 4) == ("xxxx... (10 characters)", True)
 
 
 @pytest.mark.parametrize("version", [150_000, 180_000])

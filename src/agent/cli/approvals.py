@@ -68,7 +68,13 @@ def list_approvals(
         )
         for one in found
     ]  # fmt: skip
-    listing(stdout(), ("id", "risk", "state", "asked by", "asked", "what"), rows, empty="Nothing waits for a decision.")
+    listing(
+        stdout(),
+        ("id", "risk", "state", "asked by", "asked", "what"),
+        rows,
+        empty="Nothing was asked yet." if everything else "Nothing waits for a decision.",
+        limit=limit,
+    )
     if unknown:
         told = f"{count(unknown, 'execution')} whose outcome is not known: agent executions list --status unknown"
         say(stdout(), told, "yellow")

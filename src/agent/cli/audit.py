@@ -36,7 +36,13 @@ def list_entries(*, limit: LimitOption = 20, as_json: JsonOption = False) -> Non
         print_json([_as_dict(entry) for entry in found])
         return
     rows = [(entry.sequence or "unsealed", entry.at[:19], entry.login, one_line(_what(entry), 300)) for entry in found]
-    listing(stdout(), ("entry", "at (UTC)", "login", "what"), rows, empty="Nothing was asked, decided or done yet.")
+    listing(
+        stdout(),
+        ("entry", "at (UTC)", "login", "what"),
+        rows,
+        empty="Nothing was asked, decided or done yet.",
+        limit=limit,
+    )
 
 
 @app.command("verify", epilog=examples("agent audit verify", "agent audit verify --anchor monday.json"))

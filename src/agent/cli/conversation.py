@@ -183,7 +183,10 @@ def outcome_of(result: ToolResult) -> str:
     rows = result.get("row_count")
     if rows is None or result.get("approval_id"):
         return one_line(result.get("message") or "")
-    return f"{count(rows, 'row')}{' (cut)' if result.get('truncated') else ''}"
+    more = " (cut)" if result.get("truncated") else ""
+    cells = result.get("cut_cells")
+    cut = f", {count(cells, 'cell')} cut" if cells else ""
+    return f"{count(rows, 'row')}{more}{cut}"
 
 
 def worth_showing(answer: str, result: ToolResult) -> bool:

@@ -40,15 +40,33 @@ def list_executions(
     """The newest actions and answers, with what came of them."""
     from agent.cli.render import listing, print_json, stdout
     from agent.cli.text import ago
-    from agent.execution.log import executions
 
-    found = run(lambda runtime: executions.recent(limit, thread_id=thread, status=status, runtime=runtime))
+    found = run(lambda runtime: _recent(limit, thread, status, runtime))
     found.sort(key=lambda one: one.id, reverse=True)  # a slow one begins before others, and has its number after them
     if as_json:
         print_json(found)
         return
     rows = [(one.id, ago(one.created_at), one.status, one.risk_level, _rows(one), _what(one)) for one in found]
-    listing(stdout(), ("id", "when", "status", "risk", "rows", "what"), rows, empty="Nothing was done yet.")
+    listing(stdout(), ("id", "when", "status", "risk", "rows", "what"), rows, empty=_none(thread, status), limit=limit)
+
+
+async def _recent(limit: int, thread: str | None, status: ExecutionStatus | None, runtime: Runtime) -> list[Execution]:
+    """Executions, newest first. Raises `NotFound` for a thread that there is not."""
+    from agent.execution.log import executions
+    from agent.threads import threads
+
+    found = await executions.recent(limit, thread_id=thread, status=status, runtime=runtime)
+    if thread is not None and not found and not await executions.recent(1, thread_id=thread, runtime=runtime):
+        await threads.turns(thread, runtime=runtime)
+    return found
+
+
+def _none(thread: str | None, status: ExecutionStatus | None) -> str:
+    """What is said where nothing fits what was asked for."""
+    if thread is None and status is None:
+        return "Nothing was done yet."
+    which = [f"with the status {status!r}" if status else "", f"in thread {thread!r}" if thread else ""]
+    return f"There is no execution {' '.join(filter(None, which))}."
 
 
 @app.command("show", epilog=examples("agent executions show 31", "agent executions show 31 --json"))

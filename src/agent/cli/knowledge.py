@@ -22,6 +22,7 @@ KNOWLEDGE_EXAMPLES = examples(
     "agent knowledge orders --json",
 )
 _MOST_NAMED = 12
+_WHOLE = 1_000_000_000  # tokens: nothing is cut for a person
 
 
 def discover(*, as_json: JsonOption = False) -> None:
@@ -77,11 +78,17 @@ async def _discover(runtime: Runtime, move: Callable[[int, int], None]) -> tuple
 
 
 async def _known(about: str, runtime: Runtime) -> dict[str, Any]:
+    from agent.errors import NotFound
     from agent.learning.schema_linking import describe, link_schema
     from agent.learning.semantic_search import semantic_search
 
-    if not about.strip() or len(about.split()) == 1:
-        return {"about": about or None, "schema": await describe(about or None, runtime=runtime), "memories": ""}
+    try:  # a name may have spaces
+        text = await describe(about or None, token_budget=_WHOLE, known_only=True, runtime=runtime)
+    except NotFound:
+        if len(about.split()) == 1:
+            raise
+    else:
+        return {"about": about or None, "schema": text, "memories": ""}
     linked = await link_schema(about, runtime=runtime)
     context = await semantic_search.get_relevant_context(about, runtime=runtime)
     return {

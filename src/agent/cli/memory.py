@@ -37,7 +37,8 @@ def search_memories(
         raise InvalidInput("A search needs a word to look for; `agent memory list` shows the newest memories.")
     kinds = [kind] if kind else None
     found = run(lambda runtime: memories_found(query, limit, kinds=kinds, runtime=runtime))
-    _show_all(found, as_json=as_json, empty="Nothing like that is remembered.", scores=True)
+    of = f" of the kind {kind!r}" if kind else ""
+    _show_all(found, as_json=as_json, empty=f"Nothing like that{of} is remembered.", scores=True)
 
 
 @app.command(
@@ -48,7 +49,8 @@ def list_memories(*, kind: KindOption = None, limit: LimitOption = 20, as_json: 
     from agent.approval.memories import memories_seen
 
     found = run(lambda runtime: memories_seen(kind, limit, runtime=runtime))
-    _show_all(found, as_json=as_json, empty="Nothing is remembered yet.", scores=False)
+    empty = f"No memory of the kind {kind!r} is there." if kind else "Nothing is remembered yet."
+    _show_all(found, as_json=as_json, empty=empty, scores=False, limit=limit)
 
 
 @app.command("show", epilog=examples("agent memory show 12", "agent memory show 12 --json"))
@@ -90,7 +92,7 @@ def forget_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None
         say(stdout(), f"Memory {memory_id} is forgotten.")
 
 
-def _show_all(found: Sequence[Memory], *, as_json: bool, empty: str, scores: bool) -> None:
+def _show_all(found: Sequence[Memory], *, as_json: bool, empty: str, scores: bool, limit: int | None = None) -> None:
     from agent.cli.render import listing, print_json, stdout
 
     if as_json:
@@ -101,7 +103,7 @@ def _show_all(found: Sequence[Memory], *, as_json: bool, empty: str, scores: boo
         (one.id, *((f"{one.score or 0:.2f}",) if scores else ()), one.kind, one.trust, _short(one.content))
         for one in found
     ]
-    listing(stdout(), head, rows, empty=empty)
+    listing(stdout(), head, rows, empty=empty, limit=limit)
 
 
 def _short(content: str) -> str:

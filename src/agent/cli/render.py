@@ -112,8 +112,15 @@ def show(console: Console, renderable: RenderableType) -> None:
         console.print(*(Text(segment.text, segment.style or "") for segment in line), sep="", soft_wrap=True)
 
 
-def listing(console: Console, columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
-    """A table of our own things, every column shown whole; `empty` is said when there is none.
+def listing(
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    empty: str,
+    limit: int | None = None,
+) -> None:
+    """A table of our own things, every column shown whole; `empty` is said when there is none, and when `limit` was reached.
 
     The last column is the text: it takes what is left and wraps. Where that is too little for words it stands below its
     row, and with it the columns that do not fit.
@@ -128,6 +135,8 @@ def listing(console: Console, columns: Sequence[str], rows: Sequence[Sequence[ob
         show(console, _table_of(columns, rows, cells))
     else:
         _listing_below(console, columns, rows, cells, widths)
+    if limit is not None and len(rows) >= limit:
+        say(console, f"No more than {limit} are shown; --limit shows more.", "dim")
 
 
 def _table_of(columns: Sequence[str], rows: Sequence[Sequence[object]], cells: Sequence[Sequence[Text]]) -> Table:

@@ -30,7 +30,7 @@ def list_threads(*, limit: LimitOption = 20, as_json: JsonOption = False) -> Non
     if as_json:
         print_json(found)
     else:
-        show_threads(stdout(), found)
+        show_threads(stdout(), found, limit=limit)
 
 
 @app.command("show", epilog=examples("agent threads show 3f2a91bc04de", "agent threads show 3f2a91bc04de --json"))
@@ -58,7 +58,7 @@ def delete_thread(thread_id: ThreadArgument, *, as_json: JsonOption = False) -> 
         say(stdout(), f"Thread {thread_id} is deleted.")
 
 
-def show_threads(console: Console, found: Sequence[ThreadSummary]) -> None:
+def show_threads(console: Console, found: Sequence[ThreadSummary], *, limit: int | None = None) -> None:
     """Threads as a table."""
     from agent.cli.render import listing
     from agent.cli.text import ago
@@ -67,7 +67,13 @@ def show_threads(console: Console, found: Sequence[ThreadSummary]) -> None:
         (one["thread_id"], one["turn_count"], "waiting" if one["waiting"] else "", ago(one["updated_at"]), one["title"])
         for one in found
     ]
-    listing(console, ("thread", "turns", "state", "last used", "begins with"), rows, empty="There is no thread yet.")
+    listing(
+        console,
+        ("thread", "turns", "state", "last used", "begins with"),
+        rows,
+        empty="There is no thread yet.",
+        limit=limit,
+    )
 
 
 async def _turns_with_calls(thread_id: str, runtime: Runtime) -> list[dict[str, Any]]:

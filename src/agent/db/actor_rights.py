@@ -82,6 +82,13 @@ _LEAVE = """do $$ declare entry record; begin
   end $$"""
 
 
+def do_block(template: LiteralString, **values: sql.Composable) -> sql.Composed:
+    """A `do $$ ... $$` block with these values, one of which may hold the dollars that would end it: a schema's name can."""
+    block = sql.SQL(template).format(**values)
+    body = block.as_string().removeprefix("do $$").removesuffix("$$")
+    return sql.SQL("do {}").format(sql.Literal(body)) if "$$" in body else block
+
+
 def actor_statements(schemas: Sequence[str], rights: ActorRights) -> list[sql.Composed]:
     """The SQL that gives agent_actor the rights on `schemas` that the operator chose, and takes away the others."""
     found: list[sql.Composed] = []
@@ -90,10 +97,10 @@ def actor_statements(schemas: Sequence[str], rights: ActorRights) -> list[sql.Co
         given = rights == "schema"
         found += [sql.SQL(right).format(name) for right in (_GIVEN if given else _TAKEN)]
         verb, to = (sql.SQL("grant"), sql.SQL("to")) if given else (sql.SQL("revoke"), sql.SQL("from"))
-        found.append(sql.SQL(_MAINTAIN).format(verb=verb, to=to, schema=literal))
-        found.append(sql.SQL(_READ_ITS_OWN if given else _NO_CREATE).format(schema=name if given else literal))
+        found.append(do_block(_MAINTAIN, verb=verb, to=to, schema=literal))
+        found.append(do_block(_READ_ITS_OWN if given else _NO_CREATE, schema=name if given else literal))
     names, logins = sql.Literal(list(schemas)), sql.Literal(list(LOGINS))
     if rights == "schema":
         owners = sql.SQL(_OWNERS).format(schemas=names, logins=logins)
-        return [*found, sql.SQL(_JOIN).format(owners=owners)]
-    return [*found, sql.SQL(_LEAVE).format(schemas=names)]
+        return [*found, do_block(_JOIN, owners=owners)]
+    return [*found, do_block(_LEAVE, schemas=names)]

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from agent.db.actor_rights import actor_statements
+from agent.db.actor_rights import actor_statements, do_block
 from agent.errors import ConfigurationError
 from agent.settings import Settings
 from agent.types import LOGINS, ActorRights, Login
@@ -148,7 +148,7 @@ def _login_statements(login: Login, secret: str) -> list[sql.Composed]:
 
 def _rights(schema: str) -> list[sql.Composed]:
     granted = [sql.SQL(right).format(sql.Identifier(schema)) for right in _RIGHTS]
-    return [*granted, sql.SQL(_FUTURE_TABLES).format(schema=sql.Literal(schema))]
+    return [*granted, do_block(_FUTURE_TABLES, schema=sql.Literal(schema))]
 
 
 def redacted(conninfo: str) -> str:

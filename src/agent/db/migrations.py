@@ -16,6 +16,7 @@ from psycopg import sql
 
 from agent.db import locks
 from agent.db.by_hand import check_schemas, is_there
+from agent.db.encodings import check_stores_utf8
 from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.db.paths import LOOK_UP_IN, OURS, open_as_administrator
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
@@ -113,15 +114,16 @@ def migrate(admin: str) -> list[str]:
 
 def _check_server(conn: SyncConnection) -> None:
     row = conn.execute(
-        "select current_setting('server_version_num')::int, pg_is_in_recovery(),"
+        "select current_setting('server_version_num')::int, pg_is_in_recovery(), current_setting('server_encoding'),"
         " exists (select from pg_available_extensions where name = 'vector')"
     ).fetchone()
     assert row is not None  # noqa: S101  # a select without FROM has one row
-    version, replica, vector = row
+    version, replica, encoding, vector = row
     if version < 150_000:
         raise ConfigurationError(f"Postgres 15 or newer is needed; this server is {version // 10_000}.")
     if replica:
         raise DatabaseUnavailable("This server is a read replica: point DATABASE_URL at the primary.")
+    check_stores_utf8(encoding)
     if not vector:
         raise SetupRequired(
             "This server has no pgvector. Install the extension (package postgresql-XX-pgvector, or enable `vector` "

@@ -17,6 +17,8 @@ from psycopg import AsyncConnection, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, TupleRow
 
+from agent.db.encodings import rows_in_bytes, rows_of_bytes, stored_in
+
 CONNECT_TIMEOUT = 10
 # Statements are sent as UTF-8: the server must not read their bytes by an encoding that the environment or a login's own
 # settings ask for, in some of which a backslash is half of a character and a string ends elsewhere.
@@ -72,9 +74,11 @@ async def rows_as_application(
     """The rows of a query of ours that is resolved in our path and runs in the application's; in one round trip.
 
     So names that it looks up or writes out as it runs are the application's, and code that stands behind the rows finds
-    what it names.
+    what it names. Its columns are of JSON's types, so that they come whatever bytes the database holds as text.
     """
     text = query if isinstance(query, sql.Composable) else sql.SQL(query)
+    if encoding := stored_in(conn):
+        text = rows_in_bytes(text, encoding)
     alone = conn.info.transaction_status == TransactionStatus.IDLE
     async with conn.pipeline(), conn.transaction() if alone else nullcontext():
         await conn.execute(sql.SQL("DECLARE agent_rows NO SCROLL CURSOR FOR ") + text, values, prepare=False)
@@ -82,4 +86,5 @@ async def rows_as_application(
         found = await conn.execute("FETCH ALL FROM agent_rows")
         await conn.execute("CLOSE agent_rows")
         await conn.execute(LOOK_UP_IN_OURS)
-    return await found.fetchall()
+    rows = await found.fetchall()
+    return rows_of_bytes(rows, encoding) if encoding else rows

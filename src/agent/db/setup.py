@@ -11,6 +11,7 @@ import structlog
 
 from agent.db import locks
 from agent.db.administrator import administrator
+from agent.db.encodings import check_stores_utf8
 from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.db.logins import PLATFORM_SCHEMAS, redacted, setup_statements
 from agent.db.paths import OURS, open_as_administrator
@@ -93,9 +94,18 @@ def is_set_up(admin: str) -> bool:
 def set_up(settings: Settings) -> list[str]:
     """Set the logins up on the agent's own and on the application database; returns the application's schemas. Blocks."""
     admin = administrator(settings)
+    _check_encoding(admin.url)
     if admin.app_url != admin.url:
         give_rights(settings, admin.url, admin.secret)
     return give_rights(settings, admin.app_url, admin.secret)
+
+
+def _check_encoding(admin: str) -> None:
+    try:
+        with open_as_administrator(admin) as conn:
+            check_stores_utf8(conn.info.parameter_status("server_encoding") or "")
+    except psycopg.OperationalError as error:
+        raise connection_failure(error, admin) from error
 
 
 def give_rights(settings: Settings, admin: str, secret: str) -> list[str]:

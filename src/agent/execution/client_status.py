@@ -9,6 +9,7 @@ from typing import Any
 from psycopg import sql
 
 from agent.db import load_queries
+from agent.db.encodings import all_rows
 from agent.db.paths import rows_as_application
 from agent.errors import InvalidArguments
 from agent.execution.queries_from_data import quoted
@@ -36,14 +37,14 @@ async def update_statement(arguments: UpdateClientStatus, runtime: Runtime) -> s
     if client is None:
         client = await _client_named(arguments.client_name or "", relation, runtime)
     return sql.SQL("UPDATE {} SET {} = {} WHERE {} = {}").format(
-        relation.identifier, sql.Identifier(status.name), quoted(value), key, quoted(client)
+        relation.identifier, sql.Identifier(status.name), quoted(value, status), key, quoted(client, relation.column(relation.key[0]))
     ).as_string()  # fmt: skip
 
 
 async def _clients(runtime: Runtime) -> NamedRelation:
     """The table of clients: it has a word for them in its name, a status column and a single-column key."""
     async with runtime.app.connection("agent_reader") as conn:
-        rows = await (await conn.execute(_QUERIES["relation_names"])).fetchall()
+        rows = await all_rows(conn, _QUERIES["relation_names"])
     ranked = sorted(
         (rank, len(row["name"]), f"{row['schema']}.{row['name']}")
         for row in rows
@@ -122,12 +123,12 @@ async def _find(
     name: str, columns: Sequence[Column], pattern: sql.SQL, relation: NamedRelation, runtime: Runtime
 ) -> list[tuple[Any, Any]]:
     condition = sql.SQL(" OR ").join(
-        pattern.format(sql.Identifier(column.name), sql.Placeholder("name")) for column in columns
+        pattern.format(sql.Identifier(column.name), sql.Literal(name)) for column in columns
     )
     query = sql.SQL("SELECT {}::text AS key, {}::text AS label FROM {} WHERE {} ORDER BY 2, 1 LIMIT {}").format(
         sql.Identifier(relation.key[0]), sql.Identifier(columns[0].name), relation.identifier, condition,
         sql.Literal(_MOST_CANDIDATES),
     )  # fmt: skip
     async with runtime.app.connection("agent_reader") as conn:
-        rows = await rows_as_application(conn, query, {"name": name})
+        rows = await rows_as_application(conn, query)
     return [(row["key"], row["label"]) for row in rows]

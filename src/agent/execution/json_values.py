@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from decimal import Decimal
+import re
 from typing import Any
 
 from psycopg import AsyncCursor, AsyncServerCursor
 from psycopg.types.string import TextLoader
+
+from agent.storable import exact_float, spelled_out, storable_json
 
 # bytea is 17; numeric, dates, times, intervals, json, ranges, multiranges, uuid, inet, cidr, money, "char", name, oid...
 _AS_TEXT = (
@@ -23,6 +25,7 @@ _JSON_OIDS = {114, 3802}
 _NUMERIC_OID = 1700
 _SHOWN_BYTES = 32
 _MOST_SAFE_DIGITS = 15
+_CUT = re.compile(r"\.\.\. \((\d+) (?:characters|bytes)\)\Z")
 
 
 def take_as_text(cursor: AsyncCursor[Any] | AsyncServerCursor[Any]) -> None:
@@ -60,12 +63,14 @@ def _number(text: str) -> int | str:
 
 
 def from_json(text: str, *, as_written: bool = False) -> Any:
-    """JSON of the database; what Python cannot read (too deep, too long numbers) stays text.
+    """JSON of the database; what Python cannot read or nobody can store (too deep, too long numbers) stays text.
 
-    `as_written` is for rows that a human reads: there 12.50 keeps its decimals, as text.
+    `as_written` is for rows that a human reads: there 12.50 keeps its decimals, as text. What JSON may escape but no
+    text column can hold, a NUL character or half of a surrogate pair, stays the escape that it was.
     """
     try:
-        return json.loads(text, parse_float=_as_written if as_written else _float_or_text)
+        value = json.loads(text, parse_float=_as_written if as_written else exact_float)
+        return storable_json(value, text=spelled_out)
     except (ValueError, RecursionError):
         return text
 
@@ -75,26 +80,48 @@ def _as_written(text: str) -> float | str:
     return number if repr(number) == text else text
 
 
-def _float_or_text(text: str) -> float | str:
-    number = float(text)
-    return number if math.isfinite(number) and Decimal(text) == Decimal(repr(number)) else text
-
-
 def _short_bytes(value: bytes) -> str:
     shown = "\\x" + value[:_SHOWN_BYTES].hex()
-    return shown if len(value) <= _SHOWN_BYTES else f"{shown}… ({len(value)} bytes)"
+    return shown if len(value) <= _SHOWN_BYTES else f"{shown}... ({len(value)} bytes)"
 
 
 def shorten(value: Any, most: int) -> tuple[Any, bool]:
-    """`value` with every text in it cut to `most` characters, and whether something was cut."""
-    if isinstance(value, str):
-        return (value, False) if len(value) <= most else (f"{value[:most]}… ({len(value)} characters)", True)
+    """`value` with every text in it cut to `most` characters, and whether something was cut.
+
+    What was cut before keeps the number of characters that it had at first.
+    """
     if isinstance(value, (list, dict)):
         text = json.dumps(value, ensure_ascii=False)
-        return (value, False) if len(text) <= most else (f"{text[:most]}… ({len(text)} characters)", True)
-    return value, False
+        return (value, False) if len(text) <= most else (f"{text[:most]}... ({len(text)} characters)", True)
+    if not isinstance(value, str) or len(value) <= most:
+        return value, False
+    before = _CUT.search(value)
+    if before is None or int(before[1]) <= before.start():
+        return f"{value[:most]}... ({len(value)} characters)", True
+    return value[: min(most, before.start())] + before.group(), before.start() > most
+
+
+def is_cut(value: Any) -> bool:
+    """Whether a cell is only a beginning, as `shorten` makes it."""
+    if not isinstance(value, str) or not value.endswith(" characters)"):
+        return False
+    found = _CUT.search(value)
+    return found is not None and int(found[1]) > found.start()
 
 
 def size_of(value: Any) -> int:
     """Bytes of `value` as JSON."""
     return len(json.dumps(value, ensure_ascii=False).encode())
+
+
+def fit_cells(rows: list[list[Any]], most_bytes: int, *, most: int, least: int) -> tuple[list[list[Any]], int, int]:
+    """The rows with their longest cells cut so that all fit into `most_bytes`, how many bytes they are, and the length of a cell.
+
+    Every cell may be as long as the others; none is cut below `least` characters, even where the rows do not fit then.
+    """
+    shown, size = rows, sum(map(size_of, rows))
+    while size > most_bytes and most > least:
+        most = max(least, min(most - 1, most * most_bytes // size))
+        shown = [[shorten(cell, most)[0] for cell in row] for row in rows]
+        size = sum(map(size_of, shown))
+    return shown, size, most

@@ -191,7 +191,7 @@ async def record(
     When it was a tool call and the result is `final`, the call has it (with the rows) in the same statement.
     """
     key = asdict(call) if call else {"thread_id": None, "turn": None, "round": None, "ordinal": None}
-    kept = {name: value for name, value in result.items() if name in {"sql", "message", "truncated"}}
+    kept = {name: value for name, value in result.items() if name in {"sql", "message", "truncated", "cut_cells"}}
     error = result.get("error")
     values = {
         "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "actor": actor or runtime.user,

@@ -7,13 +7,15 @@ from typing import Any
 
 from agent.approval.human_approval import Approval
 from agent.execution.hidden_cells import ApprovedSecrets, without_hidden
-from agent.execution.json_values import shorten, size_of
+from agent.execution.json_values import fit_cells, is_cut
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Outcome
 from agent.execution.writes.undo import UNDO
 from agent.learning.privacy import DenyList
 from agent.runtime import Runtime
 from agent.types import ToolResult
+
+_MOST_CELL, _LEAST_CELL = 2_000, 20
 
 
 def outcome_of(row: Mapping[str, Any]) -> ToolResult:
@@ -47,8 +49,10 @@ def result_of(
     )  # fmt: skip
     columns, rows = _read_back(statement, outcome, secrets, runtime.settings.deny)
     if columns:
-        kept = _within(rows, runtime.settings.max_result_bytes // 4)
+        kept, _, _ = fit_cells(rows, runtime.settings.max_result_bytes // 4, most=_MOST_CELL, least=_LEAST_CELL)
         result |= ToolResult(columns=columns, rows=kept, truncated=len(kept) < (outcome.row_count or 0))
+        if cut := sum(is_cut(cell) for row in kept for cell in row):
+            result["cut_cells"] = cut
     return result if outcome.detailed else without_hidden(result, statement, secrets)
 
 
@@ -72,14 +76,3 @@ def _read_back(
         if not denied.column(*place, column) and not secrets.columns.column(*place, column)
     ]
     return columns, [[value.get(column) for column in columns] for value in values]
-
-
-def _within(rows: list[list[Any]], most_bytes: int) -> list[list[Any]]:
-    kept: list[list[Any]] = []
-    for row in rows:
-        cells = [shorten(value, 2_000)[0] for value in row]
-        most_bytes -= size_of(cells)
-        if most_bytes < 0:
-            break
-        kept.append(cells)
-    return kept

@@ -187,6 +187,9 @@ SELECT coalesce(n.nspname || '.' || c.relname, nullif(a.schema, '') || '.' || a.
 SELECT n.nspname AS schema, c.relname AS name,
        (SELECT jsonb_agg(jsonb_build_object(
                  'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'category', t.typcategory,
+                 'base', (WITH RECURSIVE below AS (SELECT t.oid, t.typbasetype UNION ALL
+                            SELECT b.oid, b.typbasetype FROM below JOIN pg_type b ON b.oid = below.typbasetype)
+                          SELECT format_type(oid, NULL) FROM below WHERE typbasetype = 0),
                  'labels', (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = a.atttypid),
                  'generated', a.attgenerated <> '')
                ORDER BY a.attnum)

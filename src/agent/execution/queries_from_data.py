@@ -7,11 +7,12 @@ import math
 from psycopg import sql
 
 from agent.errors import InvalidArguments
-from agent.execution.relations import NamedRelation, check_text, find_relation
+from agent.execution.relations import Column, NamedRelation, check_text, find_relation
 from agent.execution.tool_arguments import Filter, QueryData, Scalar
 from agent.learning.privacy import DenyList
 from agent.runtime import Runtime
 
+_WHOLE = frozenset({"smallint", "integer", "bigint", "oid"})
 _COMPARISONS = {
     "=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "like": "LIKE", "ilike": "ILIKE",
 }  # fmt: skip
@@ -60,26 +61,38 @@ def _condition(item: Filter, relation: NamedRelation) -> sql.Composable:
         values = item.value if isinstance(item.value, list) else []
         if not values or len(values) > 1000:
             raise InvalidArguments(f"`in` on {column.name!r} needs a list of 1 to 1000 values.")
-        return sql.SQL("{} IN ({})").format(name, sql.SQL(", ").join(quoted(value) for value in values))
+        return sql.SQL("{} IN ({})").format(name, sql.SQL(", ").join(quoted(value, column) for value in values))
     if item.op == "between":
         if not isinstance(item.value, list) or len(item.value) != 2:
             raise InvalidArguments(f"`between` on {column.name!r} needs a list of two values.")
-        return sql.SQL("{} BETWEEN {} AND {}").format(name, *map(quoted, item.value))
+        return sql.SQL("{} BETWEEN {} AND {}").format(name, *(quoted(value, column) for value in item.value))
     if item.value is None or isinstance(item.value, list):
         raise InvalidArguments(
             f"{item.op!r} on {column.name!r} needs one value; use is_null for null and in for a list."
         )
     if item.op in {"like", "ilike"} and column.category != "S":
         return sql.SQL("{}::text {} {}").format(name, sql.SQL(_COMPARISONS[item.op]), quoted(item.value))
-    return sql.SQL("{} {} {}").format(name, sql.SQL(_COMPARISONS[item.op]), quoted(item.value))
+    return sql.SQL("{} {} {}").format(name, sql.SQL(_COMPARISONS[item.op]), quoted(item.value, column))
 
 
-def quoted(value: Scalar) -> sql.Composable:
-    """A literal whose type the server chooses by the column, as a person would write it."""
+def quoted(value: Scalar, column: Column | None = None) -> sql.Composable:
+    """A literal whose type the server chooses by the column, as a person would write it.
+
+    A number for a column of whole numbers stays a number, as 1.5 is none of its values; elsewhere it is read as the column
+    reads it: the real number 1.1 is not the numeric 1.1.
+    """
+    if isinstance(value, bool):
+        return sql.Literal(value)
     if isinstance(value, str):
         check_text(value, "value")
-        # Doubling quotes is all there is to it while standard_conforming_strings is on, which the session makes sure of.
-        return sql.SQL("'" + value.replace("'", "''") + "'")
+        return _text(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return sql.SQL(f"'{value}'")
-    return sql.Literal(value)
+        return _text(str(value))
+    if column is None or column.base in _WHOLE:
+        return sql.Literal(value)
+    return _text(repr(value))
+
+
+def _text(value: str) -> sql.SQL:
+    # Doubling quotes is all there is to it while standard_conforming_strings is on, which the session makes sure of.
+    return sql.SQL("'" + value.replace("'", "''") + "'")

@@ -10,8 +10,10 @@ from typing import Any
 from psycopg import sql
 
 from agent.db import load_queries
+from agent.db.encodings import all_rows
 from agent.db.paths import rows_as_application
 from agent.errors import InvalidArguments
+from agent.learning.names import parse_name
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
@@ -23,11 +25,12 @@ class NoSuchName(InvalidArguments):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column: `labels` are the values of an enum, `category` is pg_type.typcategory."""
+    """A column: `labels` are the values of an enum, `category` is pg_type.typcategory, `base` the type behind a domain."""
 
     name: str
     type: str
     category: str
+    base: str = ""
     labels: tuple[str, ...] = ()
     generated: bool = False
 
@@ -53,8 +56,9 @@ class NamedRelation:
     def column(self, name: str) -> Column:
         """The column of that name, in the table's own spelling. Raises `InvalidArguments` with near names."""
         exact = [column for column in self.columns if column.name == name]
+        as_sql = [column for column in self.columns if (column.name,) == parse_name(name.strip())]
         folded = [column for column in self.columns if column.name.casefold() == name.casefold()]
-        for found in (exact, folded):
+        for found in (exact, as_sql, folded):
             if len(found) == 1:
                 return found[0]
         raise NoSuchName(f"{self} has no column {name!r}. {near(name, [column.name for column in self.columns])}")
@@ -69,7 +73,7 @@ async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
             rows = await rows_as_application(conn, _QUERIES["relation_columns"], named)
             if rows:
                 return _relation(rows[0])
-        names = await (await conn.execute(_QUERIES["relation_names"])).fetchall()
+        names = await all_rows(conn, _QUERIES["relation_names"])
     known = [row["name"] if row["schema"] == "public" else f"{row['schema']}.{row['name']}" for row in names]
     raise NoSuchName(f"There is no table {name!r}. {near(name, known)}")
 
@@ -92,16 +96,21 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 def _readings(name: str) -> list[tuple[str, str]]:
+    """What a name may mean, as (schema or '', table): as SQL first, then as the catalog writes it, then without quotes."""
+    as_sql = parse_name(name.strip())
+    readings: list[tuple[str, str]] = []
+    if as_sql and len(as_sql) <= 2 and '"' in name:
+        readings = [(as_sql[0] if len(as_sql) > 1 else "", as_sql[-1])]
     schema, dot, table = name.partition(".")
-    readings = [(schema, table), ("", name)] if dot else [("", name)]
-    plain = [(left.strip('"'), right.strip('"')) for left, right in readings]
-    return [*plain, *((left.lower(), right.lower()) for left, right in plain)]
+    plain = [(schema, table), ("", name)] if dot else [("", name)]
+    bare = [(left.strip('"'), right.strip('"')) for left, right in plain]
+    return list(dict.fromkeys([*readings, *plain, *bare, *((left.lower(), right.lower()) for left, right in bare)]))
 
 
 def _relation(row: Mapping[str, Any]) -> NamedRelation:
     columns = tuple(
         Column(
-            name=item["name"], type=item["type"], category=item["category"], labels=tuple(item["labels"] or ()),
+            name=item["name"], type=item["type"], category=item["category"], base=item["base"], labels=tuple(item["labels"] or ()),
             generated=item["generated"],
         )
         for item in row["columns"] or ()

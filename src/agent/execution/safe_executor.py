@@ -440,6 +440,8 @@ async def _run(plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
         success=True, status="succeeded", columns=rows.columns, rows=rows.rows, row_count=len(rows.rows),
         truncated=rows.truncated, sql=plan.statement.sql,
     )  # fmt: skip
+    if rows.cut_cells:
+        result["cut_cells"] = rows.cut_cells
     # Without that, which of its values are secrets is told by names, of which AGENT_OPEN_COLUMNS may have opened some.
     known = any(use.sources) or bool(runtime.settings.open_columns)
     return with_sources(result, use, hidden) if known and plan.statement.kind == "SelectStmt" else result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from agent.db.encodings import no_equivalent
 from agent.db.failures import statement_failure, without_words
 from agent.errors import AgentError, StatementFailed
 from agent.execution.server_words import told
@@ -21,6 +22,8 @@ def failure(error: psycopg.Error, settings: Settings, *, sql: str = "") -> Agent
 
 
 def _of_statement(error: psycopg.Error, settings: Settings, sql: str) -> StatementFailed:
+    if (odd := no_equivalent(error)) is not None:
+        return StatementFailed(odd)
     if isinstance(error, psycopg.errors.QueryCanceled):
         return StatementFailed(too_slow(settings.statement_timeout))
     if isinstance(error, psycopg.errors.LockNotAvailable):

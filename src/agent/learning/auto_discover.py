@@ -259,7 +259,7 @@ def _fingerprint(catalogs: str, runtime: Runtime) -> str:
 
 def _kept(settings: Settings) -> str:
     rules = (
-        settings.app_schemas,
+        ",".join(settings.chosen_schemas),
         settings.deny,
         str(settings.mask_personal),
         settings.secret_columns,

@@ -18,6 +18,7 @@ import structlog
 from psycopg import sql
 
 from agent.db import Connection, load_queries
+from agent.db.encodings import all_rows
 from agent.db.failures import operator_errors
 from agent.db.logins import PLATFORM_SCHEMAS
 from agent.db.paths import rows_as_application
@@ -120,13 +121,13 @@ async def read_newest(columns: Sequence[TimeColumn], *, runtime: Runtime) -> dic
 async def read_blind_tables(runtime: Runtime) -> list[Row]:
     """Schema and name of the tables that look empty because of row-level security."""
     async with _reader(runtime) as conn:
-        return [*await (await conn.execute(_QUERIES["blind_tables"], scope(runtime))).fetchall()]
+        return [*await all_rows(conn, _QUERIES["blind_tables"], scope(runtime))]
 
 
 async def read_names(runtime: Runtime) -> list[Row]:
     """Every relation with its columns; `ours` says whether it is one of the application's."""
     async with _reader(runtime) as conn:
-        return [*await (await conn.execute(_QUERIES["names"], scope(runtime))).fetchall()]
+        return [*await all_rows(conn, _QUERIES["names"], scope(runtime))]
 
 
 def scope(runtime: Runtime) -> dict[str, Any]:

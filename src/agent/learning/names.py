@@ -14,6 +14,8 @@ from agent.learning.words import word_set
 COMMENT_CHARS = 200
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*\Z")
+_PART = re.compile(r"""[uU]&"(?P<escaped>(?:[^"]|"")+)"|"(?P<quoted>(?:[^"]|"")+)"|(?P<bare>[^\W\d][\w$]*)""")
+_ESCAPE = re.compile(r"\\(?:\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4})|(\\))")
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 # Every keyword of PostgreSQL 18 that quote_ident() quotes.
@@ -62,6 +64,26 @@ def qualified(schema: str, name: str) -> str:
     return f"{quote_name(schema)}.{quote_name(name)}"
 
 
+def parse_name(text: str) -> tuple[str, ...] | None:
+    """The parts of a name as SQL, as Postgres reads it: quoted parts as they are, others in small letters; None for no name."""
+    parts: list[str] = []
+    place = 0
+    while found := _PART.match(text, place):
+        if found["escaped"] is not None:
+            parts.append(_unescaped(found["escaped"].replace('""', '"')))
+        elif found["quoted"] is not None:
+            parts.append(found["quoted"].replace('""', '"'))
+        else:
+            parts.append(found["bare"].lower())
+        place = found.end()
+        if place == len(text):
+            return tuple(parts)
+        if text[place] != ".":
+            return None
+        place += 1
+    return None
+
+
 def one_line(text: str | None, limit: int = COMMENT_CHARS) -> str:
     """`text` without control, formatting or surrogate characters, on one line, at most `limit` characters."""
     if not text:
@@ -92,3 +114,7 @@ def _escaped(character: str) -> str:
     if character == "\\":
         return "\\\\"
     return character if _is_safe(character) else f"\\+{ord(character):06x}"
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda found: found[3] or chr(int(found[1] or found[2], 16)), text)

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from agent.errors import NotFound
 from agent.learning.auto_discover import auto_discovery
-from agent.learning.names import quote_name
+from agent.learning.names import parse_name, quote_name
 from agent.learning.schema_index import SchemaIndex
 from agent.learning.schema_text import (
     MAX_COLUMNS,
@@ -93,10 +94,12 @@ def choose(index: SchemaIndex, question: str, *, also: Sequence[str] = ()) -> li
     return _unique([*core, *joined, *earlier, *_merged(hits, _around(index, core))])
 
 
-async def describe(name: str | None, *, token_budget: int | None = None, runtime: Runtime | None = None) -> str:
+async def describe(
+    name: str | None, *, token_budget: int | None = None, known_only: bool = False, runtime: Runtime | None = None
+) -> str:
     """One relation, function or type in full, or the list of relations when `name` is None.
 
-    When there is no such name, the text says so and names the nearest.
+    When there is no such name, the text says so and names the nearest; with `known_only` it is raised as `NotFound`.
     """
     runtime = runtime or await current_runtime()
     budget = runtime.settings.schema_tokens if token_budget is None else token_budget
@@ -110,7 +113,10 @@ async def describe(name: str | None, *, token_budget: int | None = None, runtime
         pack.add(_cut_to("\n".join(_details(relation, index)), pack.tokens_left))
         return pack.linked().text
     structure = await auto_discovery.current_structure(runtime=runtime)
-    return _cut_to(_other_object(structure, name) or _nearest(index, name), budget)
+    other = _other_object(structure, name)
+    if known_only and not other:
+        raise NotFound(_nearest(index, name))
+    return _cut_to(other or _nearest(index, name), budget)
 
 
 class _Pack:
@@ -240,7 +246,9 @@ def _find(index: SchemaIndex, name: str) -> Relation | None:
     if wanted in index.positions:
         return index.relations[index.positions[wanted]]
     flat = wanted.replace('"', "").casefold()
-    exact = [relation for relation in index.relations if relation["name"] == wanted]
+    as_sql = parse_name(wanted) or ()
+    exact = [relation for relation in index.relations if relation["name"] == name]
+    exact = exact or [one for one in index.relations if as_sql in {(one["name"],), (one["schema"], one["name"])}]
     found = exact or [relation for relation in index.relations if flat in _spellings(relation)]
     if len(found) == 1:
         return found[0]

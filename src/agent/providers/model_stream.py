@@ -16,7 +16,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.messages.tool import tool_call_chunk
 
 from agent.providers.model_failures import BrokenStream
-from agent.storable import storable_json
+from agent.storable import exact_float, storable_json
 from agent.tokens import estimate_tokens
 
 
@@ -112,7 +112,7 @@ def _arguments(text: str) -> tuple[dict[str, Any], str]:
     if not text.strip():
         return {}, ""
     try:
-        arguments = storable_json(json.loads(text))
+        arguments = storable_json(json.loads(text, parse_float=exact_float))
     except (ValueError, RecursionError) as error:
         return {}, f"the arguments are not JSON: {error}"
     if not isinstance(arguments, dict):

@@ -23,6 +23,7 @@ from agent.errors import ActionRefused, InvalidInput, NotFound
 from agent.execution.log import record
 from agent.execution.made_tools.json_schema import ArgumentSchema
 from agent.execution.made_tools.signing import is_signed, load_secret, sign
+from agent.execution.relations import near
 from agent.execution.tool_arguments import CreateNewTool
 from agent.runtime import Runtime, current_runtime
 from agent.types import Assessment, ToolResult
@@ -139,7 +140,9 @@ class CreatedTools:
         runtime = runtime or await current_runtime()
         found = await self._rows("versions", name, runtime)
         if name is not None and not found:
-            raise NotFound(f"The agent has made no tool {name[:100]!r}. `agent tools` lists those that it made.")
+            names = {one.content.name: None for one in await self._rows("versions", None, runtime)}
+            hint = near(name[:100], names) if names else "`agent tools` lists those that it made."
+            raise NotFound(f"The agent has made no tool {name[:100]!r}. {hint}")
         return found
 
     async def known(self, name: str, *, runtime: Runtime) -> list[CreatedTool]:

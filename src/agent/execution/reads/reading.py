@@ -6,11 +6,12 @@ A query is read through server-side cursors: the first tells its columns, the se
 rows and bytes beyond the caps never come here. Both are the extended protocol, which takes one statement only. With the
 last rows comes what the transaction did: where that is more than reading, the rows are withheld. Names are looked up
 where the application does only while its statement runs.
+
+Every row up to the cap is shown: where they are too many bytes, the longest cells are cut, all to the same length.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,9 +26,10 @@ from psycopg.pq import Format
 from psycopg.rows import tuple_row
 
 from agent.db import Connection, load_queries
+from agent.db.encodings import cannot_be_sent, in_bytes, marked, stored_in, unmarked
 from agent.db.paths import LOOK_UP_IN, LOOK_UP_IN_OURS, path_setting
 from agent.errors import StatementFailed
-from agent.execution.json_values import plain, shorten, size_of, take_as_text
+from agent.execution.json_values import fit_cells, from_json, is_cut, plain, shorten, size_of, take_as_text
 from agent.execution.reads.tripwire import check_untouched
 from agent.execution.reads.watchdog import watched
 from agent.execution.sessions import failure, too_slow
@@ -42,7 +44,7 @@ _LOCK_MS = 3_000
 _TRANSACTION_GRACE = 0.15
 # Rows that are fetched at a time: with the cap of a cell this bounds what is in memory.
 _BATCH = 32
-_LEAST_CELL = 100
+_LEAST_CELL, _LEAST_OF_MANY = 100, 20
 _BYTEA, _TEXT = 17, 25
 _HIDDEN = f"CASE WHEN pg_catalog.num_nulls({{name}}) OPERATOR(pg_catalog.=) 0 THEN '{HIDDEN}'::pg_catalog.text END"
 _BYTES_SHOWN = 32
@@ -52,16 +54,21 @@ _SHORT = frozenset({
     1266, 1700, 2950,
 })  # fmt: skip
 
+# "char" and name: short, but text.
+_SHORT_TEXT = frozenset({18, 19})
+
 # How a session stood at the beginning of its first read that began so.
 _states: WeakKeyDictionary[Connection, tuple[tuple[str, ...], dict[str, Any] | None]] = WeakKeyDictionary()
 _SEND_LINES = """DO ${mark}$
 DECLARE
   line pg_catalog.record;
+  told pg_catalog.text;
   sent pg_catalog.int4 := 0;
 BEGIN
   FOR line IN EXECUTE $sql_{mark}$ {sql}
   $sql_{mark}$ LOOP
-    RAISE NOTICE USING MESSAGE = pg_catalog."left"(pg_catalog.format('%s', line."QUERY PLAN"), {most}), SCHEMA = '{mark}';
+    told := pg_catalog.format('%s', line."QUERY PLAN");
+    RAISE NOTICE USING MESSAGE = pg_catalog."left"(told, {most}), HINT = pg_catalog.length(told), SCHEMA = '{mark}';
     sent := sent OPERATOR(pg_catalog.+) 1;
     EXIT WHEN sent OPERATOR(pg_catalog.>=) {lines};
   END LOOP;
@@ -70,11 +77,15 @@ END ${mark}$"""
 
 @dataclass(slots=True)
 class Rows:
-    """What a statement returned: JSON-compatible cells. `truncated` says that rows or parts of cells are missing."""
+    """What a statement returned: JSON-compatible cells. `truncated` says that there are more rows.
+
+    `cut_cells` is the number of cells that are only a beginning; each says how long it is.
+    """
 
     columns: list[str]
     rows: list[list[Any]] = field(default_factory=list)
     truncated: bool = False
+    cut_cells: int = 0
     bytes: int = 0
 
 
@@ -171,8 +182,19 @@ class _Reading:
         return self.before["pid"] if self.before else None
 
     async def run(self, statement: Statement) -> Rows:
+        rows = await self._run(statement)
+        rows.cut_cells += sum(is_cut(cell) for row in rows.rows for cell in row)
+        return rows
+
+    async def _run(self, statement: Statement) -> Rows:
         if statement.kind == "SelectStmt" and self._layers.one_statement:
-            return await self._by_cursor(statement.text)
+            try:
+                return await self._by_cursor(statement.text)
+            except psycopg.DataError as error:
+                if not cannot_be_sent(error, self._conn):
+                    raise
+                await self._conn.rollback()
+                return await self._by_cursor(statement.text, stored_in(self._conn))
         if statement.kind == "ExplainStmt" and self._layers.one_statement:
             return await self._plan(statement.text)
         return await self._directly(statement.sql)
@@ -218,7 +240,8 @@ class _Reading:
         path, state = await left.fetchone(), await after.fetchone()
         self.after = {**state, "path": path["path"]} if path and state else None
 
-    async def _by_cursor(self, sql: str) -> Rows:
+    async def _by_cursor(self, sql: str, encoding: str = "") -> Rows:
+        """The rows of a query; with `encoding` its texts come as the bytes that they are stored as."""
         conn = self._conn
         async with conn.pipeline():  # one round trip, and the extended protocol: one statement each
             before = await self._begin()
@@ -229,11 +252,12 @@ class _Reading:
         result = Rows([column.name for column in columns])
         hidden = self._hide.places(result.columns) if self._hide else frozenset[int]()
         oids = [_TEXT if place in hidden else column.type_code for place, column in enumerate(columns)]
-        most = self._limits.cell(len(oids))
-        declared = f"DECLARE agent_read NO SCROLL CURSOR FOR {_capped(sql, oids, most, hidden)}".encode()
+        cells = _Cells.of(oids, self._limits.cell(len(oids)), encoding, hidden)
+        most = cells.most
+        declared = f"DECLARE agent_read NO SCROLL CURSOR FOR {cells.query(sql)}".encode()
         async with conn.cursor(row_factory=tuple_row) as cursor:
             take_as_text(cursor)
-            loaders = [_loader(cursor, oid) for oid in oids]
+            loaders = cells.loaders(cursor)
             while True:
                 asked = max(1, min(_BATCH, self._limits.rows + 1 - len(result.rows)))
                 async with conn.pipeline():
@@ -246,31 +270,36 @@ class _Reading:
                 declared = b""
                 rows = await cursor.fetchall()
                 await self._stood(*ended)
-                self._add(result, [_cells(row, oids, loaders, most) for row in rows])
+                most = self._add(result, [cells.loaded(row, loaders) for row in rows], most, more=len(rows) == asked)
                 if result.truncated or len(rows) < asked:
                     return result
 
-    def _add(self, result: Rows, rows: list[tuple[Sequence[Any], bool]]) -> None:
-        for cells, cut in rows:
-            size = size_of(list(cells))
-            if len(result.rows) >= self._limits.rows or (result.bytes + size > self._limits.bytes and result.rows):
-                result.truncated = True
-                return
-            result.rows.append(list(cells))
-            result.bytes += size
-            if cut or result.bytes >= self._limits.bytes:
-                result.truncated = True
+    def _add(self, result: Rows, rows: list[list[Any]], most: int, *, more: bool = False) -> int:
+        """Add rows, and where they are too many bytes cut the longest cells of all; returns how long a cell may be now."""
+        left = self._limits.rows - len(result.rows)
+        result.truncated = len(rows) > left
+        rows, size, _ = fit_cells(rows[:left], self._limits.bytes, most=most, least=most)
+        result.rows += rows
+        result.bytes += size
+        if result.bytes > self._limits.bytes:
+            # Where more may come there is room for some of it, so that not every batch cuts all anew.
+            room = self._limits.bytes * 3 // 4 if more and not result.truncated else self._limits.bytes
+            result.rows, result.bytes, most = fit_cells(result.rows, room, most=most, least=_LEAST_OF_MANY)
+        while result.bytes > self._limits.bytes and len(result.rows) > 1:
+            result.bytes -= size_of(result.rows.pop())
+            result.truncated = True
+        return most
 
     async def _plan(self, sql: str) -> Rows:
         """An EXPLAIN has no cursor that SQL can declare: a block of PL/pgSQL reads its lines, and sends each cut, as a notice."""
         mark, most = f"m{secrets.token_hex(8)}", self._limits.cell(1)
-        lines: list[str] = []
+        lines: list[Any] = []
 
         def note(diagnostic: psycopg.errors.Diagnostic) -> None:
             if diagnostic.schema_name == mark:
-                lines.append(diagnostic.message_primary or "")
+                lines.append(_line(diagnostic.message_primary or "", int(diagnostic.message_hint or 0)))
 
-        block = _SEND_LINES.format(mark=mark, most=most + 1, lines=self._limits.rows + 1, sql=sql)
+        block = _SEND_LINES.format(mark=mark, most=most, lines=self._limits.rows + 1, sql=sql)
         self._conn.add_notice_handler(note)
         try:
             async with self._conn.pipeline():
@@ -283,7 +312,7 @@ class _Reading:
             self._conn.remove_notice_handler(note)
         await self._stood(*ended)
         result = Rows(["QUERY PLAN"])
-        self._add(result, [_line(line, most) for line in lines])
+        self._add(result, [[line] for line in lines], most)
         return result
 
     async def _directly(self, sql: str) -> Rows:
@@ -305,78 +334,95 @@ class _Reading:
             if cursor.description is None:
                 return Rows([])
             result = Rows([column.name for column in cursor.description])
-            oids = [column.type_code for column in cursor.description]
-            most = self._limits.cell(len(oids))
+            most = self._limits.cell(len(cursor.description))
+            cells = _Cells.of([column.type_code for column in cursor.description], most)
             rows = await cursor.fetchmany(self._limits.rows + 1)
-            self._add(result, [_cells(row, oids, [None] * len(oids), most) for row in rows])
+            self._add(result, [cells.loaded(row, [None] * len(cells.oids)) for row in rows], most)
             return result
 
 
-def _line(line: str, most: int) -> tuple[list[Any], bool]:
-    """A line of a plan as a row, and whether it is cut; a plan in JSON is one line."""
-    if len(line) > most:
-        return [f"{line[:most]}…"], True
+def _line(line: str, length: int) -> Any:
+    """A line of a plan that has `length` characters; a plan in JSON is one line."""
+    if length > len(line):
+        return f"{line}... ({length} characters)"
     with suppress(ValueError):
-        return [json.loads(line)], False
-    return [line], False
+        return from_json(line) if line[:1] in {"[", "{"} else line
+    return line
 
 
-def _capped(sql: str, oids: list[int], most: int, hidden: frozenset[int]) -> str:
-    """A query for the rows of `sql` with every value that may be long as text, cut to `most` characters where it is longer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cells:
+    """How the cells of a query's columns come: short ones as they are, the others as text of at most `most` characters.
 
-    `format` writes a value as the server would send it; OFFSET 0 keeps the planner from writing it twice.
+    With an `encoding` text comes as bytes in it. Of the `hidden` ones only whether there is a value.
     """
-    if not oids:
-        return sql
-    names = [f"c{number}" for number in range(len(oids))]
-    shown = [
-        _HIDDEN.format(name=name) if place in hidden else _as_text(name, oid)
-        for place, (name, oid) in enumerate(zip(names, oids, strict=True))
-    ]
-    texts = ", ".join(f"{text} AS {name}" for text, name in zip(shown, names, strict=True))
-    cells = ", ".join(
-        name if oid in _SHORT or oid == _BYTEA else _cut(name, most) for name, oid in zip(names, oids, strict=True)
-    )
-    return f"SELECT {cells} FROM (SELECT {texts} FROM ({sql}\n) AS rows ({', '.join(names)}) OFFSET 0) AS texts"
 
+    oids: tuple[int, ...]
+    most: int
+    encoding: str
+    short: frozenset[int]
+    hidden: frozenset[int]
 
-def _as_text(name: str, oid: int) -> str:
-    if oid in _SHORT:
-        return name
-    if oid == _BYTEA:
-        shown = f"pg_catalog.encode(pg_catalog.substring({name}, 1, {_BYTES_SHOWN}), 'hex')"
-        long = f"'… (' OPERATOR(pg_catalog.||) pg_catalog.octet_length({name}) OPERATOR(pg_catalog.||) ' bytes)'"
-        more = (
-            f"CASE WHEN pg_catalog.octet_length({name}) OPERATOR(pg_catalog.>) {_BYTES_SHOWN} THEN {long} ELSE '' END"
+    @classmethod
+    def of(cls, oids: Sequence[int], most: int, encoding: str = "", hidden: frozenset[int] = frozenset()) -> _Cells:
+        short = _SHORT - _SHORT_TEXT if encoding else _SHORT
+        return cls(oids=tuple(oids), most=most, encoding=encoding, short=short, hidden=hidden)
+
+    def query(self, sql: str) -> str:
+        """A query for the rows of `sql` with every value that may be long as text, cut where it is longer.
+
+        `format` writes a value as the server would send it; OFFSET 0 keeps the planner from writing it twice.
+        """
+        if not self.oids:
+            return sql
+        names = [f"c{number}" for number in range(len(self.oids))]
+        pairs = list(zip(names, self.oids, strict=True))
+        shown = [
+            _HIDDEN.format(name=name) if place in self.hidden else self._as_text(name, oid)
+            for place, (name, oid) in enumerate(pairs)
+        ]
+        texts = ", ".join(f"{text} AS {name}" for text, name in zip(shown, names, strict=True))
+        cells = ", ".join(name if oid in self.short or oid == _BYTEA else self._cut(name) for name, oid in pairs)
+        return f"SELECT {cells} FROM (SELECT {texts} FROM ({sql}\n) AS rows ({', '.join(names)}) OFFSET 0) AS texts"
+
+    def _as_text(self, name: str, oid: int) -> str:
+        if oid in self.short:
+            return name
+        if oid == _BYTEA:
+            shown = f"pg_catalog.encode(pg_catalog.substring({name}, 1, {_BYTES_SHOWN}), 'hex')"
+            long = f"'... (' OPERATOR(pg_catalog.||) pg_catalog.octet_length({name}) OPERATOR(pg_catalog.||) ' bytes)'"
+            longer = f"pg_catalog.octet_length({name}) OPERATOR(pg_catalog.>) {_BYTES_SHOWN}"
+            more = f"CASE WHEN {longer} THEN {long} ELSE '' END"
+            return f"'\\x' OPERATOR(pg_catalog.||) {shown} OPERATOR(pg_catalog.||) {more}"
+        return (
+            f"CASE WHEN pg_catalog.num_nulls({name}) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.format('%s', {name}) END"
         )
-        return f"'\\x' OPERATOR(pg_catalog.||) {shown} OPERATOR(pg_catalog.||) {more}"
-    return f"CASE WHEN pg_catalog.num_nulls({name}) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.format('%s', {name}) END"
 
+    def _cut(self, name: str) -> str:
+        most = self.most
+        longer = f"pg_catalog.octet_length({name}) OPERATOR(pg_catalog.>) {most} AND pg_catalog.length({name}) OPERATOR(pg_catalog.>) {most}"
+        cut = (
+            f"pg_catalog.\"left\"({name}, {most}) OPERATOR(pg_catalog.||) '... ('"
+            f" OPERATOR(pg_catalog.||) pg_catalog.length({name}) OPERATOR(pg_catalog.||) ' characters)'"
+        )
+        cell = f"CASE WHEN {longer} THEN {cut} ELSE {name} END"
+        return in_bytes(cell, self.encoding) if self.encoding else cell
 
-def _cut(name: str, most: int) -> str:
-    longer = f"pg_catalog.octet_length({name}) OPERATOR(pg_catalog.>) {most} AND pg_catalog.length({name}) OPERATOR(pg_catalog.>) {most}"
-    cut = (
-        f"pg_catalog.\"left\"({name}, {most}) OPERATOR(pg_catalog.||) '… ('"
-        f" OPERATOR(pg_catalog.||) pg_catalog.length({name}) OPERATOR(pg_catalog.||) ' characters)'"
-    )
-    return f"CASE WHEN {longer} THEN {cut} ELSE {name} END"
+    def loaders(self, cursor: psycopg.AsyncCursor[Any]) -> list[Loader | None]:
+        """What reads a value of each column that came as text; None for one that comes as it is."""
+        transformer = Transformer(cursor)
+        return [
+            None if oid in self.short or oid == _BYTEA else transformer.get_loader(oid, Format.TEXT)
+            for oid in self.oids
+        ]
 
+    def loaded(self, row: Sequence[Any], loaders: Sequence[Loader | None]) -> list[Any]:
+        """The cells of one row as JSON."""
+        return [self._loaded(value, oid, loader) for value, oid, loader in zip(row, self.oids, loaders, strict=True)]
 
-def _loader(cursor: psycopg.AsyncCursor[Any], oid: int) -> Loader | None:
-    """What reads a value of this type that came as text; None for one that comes as it is."""
-    if oid in _SHORT or oid == _BYTEA:
-        return None
-    return Transformer(cursor).get_loader(oid, Format.TEXT)
-
-
-def _cells(row: Sequence[Any], oids: list[int], loaders: Sequence[Loader | None], most: int) -> tuple[list[Any], bool]:
-    """The cells of one row, and whether one of them is cut."""
-    cells, cut = [], False
-    for value, oid, loader in zip(row, oids, loaders, strict=True):
-        loaded = value
-        if loader is not None and value is not None:
-            loaded = value if len(value) > most else loader.load(value.encode())
-        cell, shortened = (value, True) if loader and value and len(value) > most else shorten(plain(loaded, oid), most)
-        cells.append(cell)
-        cut = cut or shortened
-    return cells, cut
+    def _loaded(self, value: Any, oid: int, loader: Loader | None) -> Any:
+        if loader is None or value is None:
+            return shorten(plain(value, oid), self.most)[0]
+        text = marked(value, self.encoding) if self.encoding else value
+        cell = text if len(text) > self.most else plain(loader.load(text.encode()), oid)
+        return shorten(unmarked(cell) if self.encoding else cell, self.most)[0]

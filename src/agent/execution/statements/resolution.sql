@@ -98,10 +98,11 @@ SELECT p.prosqlbody::text AS tree,
        NOT EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = ANY (%(schemas)s::name[]) AND NOT has_schema_privilege(%(login)s, n.oid, 'usage')) AS alike
   FROM pg_proc p WHERE p.oid = 'pg_temp.agent_probe'::regproc
 
--- function_named: the number of a function by its name, with its arguments' types where there are several of that name; every
--- name is qualified, as it is asked in the application's search_path
-SELECT coalesce(pg_catalog.to_regprocedure(%(signature)s)::pg_catalog.oid,
-                pg_catalog.to_regproc(%(signature)s)::pg_catalog.oid)::pg_catalog.int8 AS oid
+-- function_named: the number of a function by its name, with its arguments' types where there are several of that name; before
+-- Postgres 16 to_regprocedure() takes no plain name; every name is qualified, as it is asked in the application's search_path
+SELECT CASE WHEN %(signature)s::pg_catalog.text OPERATOR(pg_catalog.~) '\)\s*$'
+            THEN pg_catalog.to_regprocedure(%(signature)s)::pg_catalog.oid
+            ELSE pg_catalog.to_regproc(%(signature)s)::pg_catalog.oid END::pg_catalog.int8 AS oid
 
 -- named: relations of those names, for statements that cannot be probed
 SELECT c.oid::bigint FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (schema, name)

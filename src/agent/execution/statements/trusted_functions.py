@@ -20,8 +20,10 @@ from agent.approval.audit_sealing import seal_soon
 from agent.approval.people import people
 from agent.db import load_queries
 from agent.errors import InvalidInput, NotFound
+from agent.execution.relations import near
 from agent.execution.sessions import failure
 from agent.execution.statements.resolution import FIRST_USER_OBJECT, Code, Resolution, resolve_function
+from agent.learning.auto_discover import auto_discovery
 from agent.runtime import Runtime, current_runtime
 from agent.storable import storable
 
@@ -154,15 +156,28 @@ def _unsafe(number: int, code: Mapping[tuple[str, int], Code]) -> Iterator[str]:
             yield f"{function.signature} is SECURITY DEFINER: it runs with the rights of {function.owner}"
 
 
+_NO_NAME = (
+    psycopg.errors.SyntaxError,
+    psycopg.errors.InvalidName,
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.InvalidTextRepresentation,
+)
+
+
 async def _found(signature: str, runtime: Runtime) -> tuple[int, Resolution]:
     try:
         async with runtime.app.connection("agent_assessor") as conn:
             found = await resolve_function(signature, conn, database=runtime.app)
+    except _NO_NAME:  # before Postgres 16 the server raises where later it finds nothing
+        found = None
     except psycopg.Error as error:
         raise failure(error, runtime.settings, sql=signature) from error
     if found is None or found[0] < FIRST_USER_OBJECT:
+        known = await auto_discovery.get_cached_structure(runtime=runtime)
+        signatures = [function["signature"] for function in known.get("functions", [])]
         raise NotFound(
             f"There is no one function {signature!r}. Name it with its argument types: schema.name(integer)."
+            + (f" {near(signature, signatures)}" if signatures else "")
         )
     return found
 

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypedDict
 import psycopg
 
 from agent.db import Connection, load_queries
+from agent.db.encodings import cannot_be_sent, stored_in
 from agent.db.paths import LOOK_UP_IN, LOOK_UP_IN_OURS, application_path, rows_as_application
 from agent.errors import DatabaseUnavailable, InvalidArguments
-from agent.execution.json_values import from_json, plain, shorten, take_as_text
+from agent.execution.json_values import plain, shorten, take_as_text
 from agent.execution.server_words import told_of_notice
 from agent.execution.statements.sql_parsing import Message, Statement, kind_of, parse, same, walk
+from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
 from agent.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -30,8 +32,7 @@ _LOCK_MS = 5_000
 # Seconds that the watchdog outside the server leaves it, beyond the statement and its deferred constraints.
 _GRACE = 10.0
 _MOST_NOTICES = 20
-# Of a long value the first characters are fetched, and a digest.
-_MOST_CELL = 500
+_MOST_NOTICE = 500
 _MOST_SHOWN = 20_000
 _OLD_AND_NEW = 180_000
 # Errors that mean "this cannot be wrapped", not "this cannot be done".
@@ -133,7 +134,7 @@ async def run_statement(
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
         if len(notices) < _MOST_NOTICES:
-            notices.append(told_of_notice(diagnostic)[:_MOST_CELL])
+            notices.append(told_of_notice(diagnostic)[:_MOST_NOTICE])
 
     conn.add_notice_handler(note)
     try:
@@ -190,17 +191,18 @@ def _add_rows(node: Message, version: int) -> None:
 
     target = sql.Identifier(node.relation.alias.aliasname or node.relation.relname).as_string()
     kind = kind_of(node)
+    old, new = _unused(node, "agent_old"), _unused(node, "agent_new")
     if version >= _OLD_AND_NEW:
         rows = _template(
-            "DELETE FROM t RETURNING WITH (OLD AS agent_old, NEW AS agent_new)"
-            " pg_catalog.to_json(agent_old.*) AS agent_before, pg_catalog.to_json(agent_new.*) AS agent_after,"
-            " pg_catalog.concat(agent_old.*) AS agent_was, pg_catalog.concat(agent_new.*) AS agent_is"
+            f"DELETE FROM t RETURNING WITH (OLD AS {old}, NEW AS {new})"
+            f" pg_catalog.to_json({old}.*) AS agent_before, pg_catalog.to_json({new}.*) AS agent_after,"
+            f" pg_catalog.concat({old}.*) AS agent_was, pg_catalog.concat({new}.*) AS agent_is"
         )
     elif kind == "UpdateStmt":
-        _join_old_rows(node, target)
+        _join_old_rows(node, target, old)
         rows = _template(
-            f"DELETE FROM t RETURNING agent_old.agent_before, pg_catalog.to_json({target}.*) AS agent_after,"
-            f" agent_old.agent_was, pg_catalog.concat({target}.*) AS agent_is"
+            f"DELETE FROM t RETURNING {old}.agent_before, pg_catalog.to_json({target}.*) AS agent_after,"
+            f" {old}.agent_was, pg_catalog.concat({target}.*) AS agent_is"
         )
     else:
         known, missing = ("before", "after") if kind == "DeleteStmt" else ("after", "before")
@@ -212,7 +214,15 @@ def _add_rows(node: Message, version: int) -> None:
     node.returning_clause.CopyFrom(rows.returning_clause)
 
 
-def _join_old_rows(node: Message, target: str) -> None:
+def _unused(node: Message, name: str) -> str:
+    """`name`, or one like it that the statement does not use."""
+    written = str(node)
+    while name in written:
+        name += "_"
+    return name
+
+
+def _join_old_rows(node: Message, target: str, old: str) -> None:
     # Before Postgres 18 an UPDATE sees its old rows only through a join with itself.
     from psycopg import sql
 
@@ -220,9 +230,9 @@ def _join_old_rows(node: Message, target: str) -> None:
     table = sql.Identifier(*filter(None, (relation.schemaname, relation.relname))).as_string()
     joined = _template(
         f"DELETE FROM t USING (SELECT o.tableoid AS agent_table, o.ctid AS agent_row, pg_catalog.to_json(o.*) AS agent_before,"
-        f" pg_catalog.concat(o.*) AS agent_was FROM {table} AS o) AS agent_old"
-        f" WHERE {target}.tableoid OPERATOR(pg_catalog.=) agent_old.agent_table"
-        f" AND {target}.ctid OPERATOR(pg_catalog.=) agent_old.agent_row"
+        f" pg_catalog.concat(o.*) AS agent_was FROM {table} AS o) AS {old}"
+        f" WHERE {target}.tableoid OPERATOR(pg_catalog.=) {old}.agent_table"
+        f" AND {target}.ctid OPERATOR(pg_catalog.=) {old}.agent_row"
     )
     node.from_clause.extend(joined.using_clause)
     if node.HasField("where_clause"):
@@ -257,15 +267,28 @@ async def _run_wrapped(
 ) -> Outcome | None:
     relation = statement.node.relation
     table = {"schema": relation.schemaname or None, "name": relation.relname}
-    try:
+
+    async def run(encoding: str = "") -> dict[str, Any] | None:
         async with conn.transaction(), conn.cursor(row_factory=psycopg.rows.dict_row) as cursor:
             found = await rows_as_application(conn, _QUERIES["key_of"], table)
             key = tuple(found[0]["columns"] or ()) if found else ()
             whole = volatile if statement.kind == "InsertStmt" or not key else None
             if patience is not None:  # for this savepoint only where it fails
                 await conn.execute(_QUERIES["patience"], {"statement_ms": str(int(patience * 1000))})
-            await _execute(conn, cursor, _counted(wrapped, key, most_rows, most_kept, whole))
-            row = await cursor.fetchone()
+            await _execute(
+                conn, cursor, _counted(wrapped, key, most_rows, 0 if encoding else most_kept, whole, encoding=encoding)
+            )
+            return await cursor.fetchone()
+
+    encoding = ""
+    try:
+        try:
+            row = await run()
+        except psycopg.DataError as error:
+            if not cannot_be_sent(error, conn):
+                raise
+            encoding = stored_in(conn)
+            row = await run(encoding)
     except psycopg.Error as error:
         if error.sqlstate in _NOT_WRAPPABLE or (
             patience is not None and isinstance(error, psycopg.errors.QueryCanceled)
@@ -273,7 +296,8 @@ async def _run_wrapped(
             return None
         raise
     assert row is not None  # noqa: S101  # a query of scalars has one row
-    changes = [Change(_row(old), _row(new)) for old, new in zip(row["before"] or (), row["after"] or (), strict=True)]
+    pairs = zip(row["before"] or (), row["after"] or (), strict=True)
+    changes = [Change(cells_of(old, encoding), cells_of(new, encoding)) for old, new in pairs]
     effect = Effect(rows=row["rows"] or "", cells=row["cells"] or {}, whole=row["whole"] or "")
     images = None
     if row["kept_before"] is not None:
@@ -283,10 +307,13 @@ async def _run_wrapped(
     )
 
 
-def _counted(wrapped: str, key: tuple[str, ...], most_rows: int, most_kept: int, whole: Sequence[str] | None) -> str:
+def _counted(
+    wrapped: str, key: tuple[str, ...], most_rows: int, most_kept: int, whole: Sequence[str] | None, *, encoding: str
+) -> str:
     """A wrapped statement as one query: how many rows, the first of them, and the digests of an `Effect`.
 
     A row is known by its key, else by all of it. The two halves of each hash are added up, so that order does not count.
+    With an `encoding` the rows come as bytes in it.
     """
     from psycopg import sql
 
@@ -297,18 +324,11 @@ def _counted(wrapped: str, key: tuple[str, ...], most_rows: int, most_kept: int,
         together = sql.SQL(_WHOLE).format(volatile=sql.Literal(list(whole)), sum=_digest("h"))
     query = sql.SQL(_COUNTED).format(
         known=known, sample=sql.Literal(most_rows), kept=sql.Literal(most_kept), rows=_digest("id"), met=_digest("h"), was=_digest("was"), becomes=_digest("becomes"),
-        before=short_cells("old"), after=short_cells("new"), whole=together,
+        old=readable_json("agent_before", encoding), new=readable_json("agent_after", encoding),
+        before=short_cells("old", encoding), after=short_cells("new", encoding), whole=together,
     )  # fmt: skip
-    return query.as_string().replace("AGENT_WRAPPED", wrapped)
-
-
-def short_cells(row: LiteralString) -> sql.SQL:
-    """SQL for a row of JSON as text, its long values cut to their beginnings and a digest."""
-    from psycopg import sql
-
-    return sql.SQL(
-        _SHORT.replace("{row}", row).replace("{most}", str(_MOST_CELL)).replace("{long}", str(2 * _MOST_CELL))
-    )
+    before, _, after = query.as_string().partition("AGENT_WRAPPED")  # a name may be that too
+    return f"{before}{wrapped}{after}"
 
 
 def _digest(hashed: LiteralString) -> sql.SQL:
@@ -319,8 +339,9 @@ def _digest(hashed: LiteralString) -> sql.SQL:
 
 _COUNTED = """
 WITH agent_changed AS (AGENT_WRAPPED),
+agent_read AS (SELECT {old} AS agent_before, {new} AS agent_after FROM agent_changed),
 agent_rows AS (
-  SELECT agent_before AS old, agent_after AS new, pg_catalog.md5(pg_catalog.concat_ws('|', {known})) AS id FROM agent_changed
+  SELECT agent_before AS old, agent_after AS new, pg_catalog.md5(pg_catalog.concat_ws('|', {known})) AS id FROM agent_read
 ),
 agent_cells AS (
   SELECT c.name, pg_catalog.md5(pg_catalog.concat(r.id, pg_catalog.quote_nullable(v.was))) AS was,
@@ -345,19 +366,9 @@ SELECT (SELECT pg_catalog.count(*) FROM agent_rows) AS counted, shown.before, sh
 _WHOLE = """(SELECT {sum} FROM (
           SELECT pg_catalog.md5(pg_catalog.concat(id, (new::pg_catalog.jsonb OPERATOR(pg_catalog.-) {volatile}::pg_catalog.text[])::pg_catalog.text)) AS h
             FROM agent_rows) AS together)"""
-_SHORT = """(SELECT pg_catalog.json_object_agg(c.key, CASE
-    WHEN pg_catalog.length(c.value::pg_catalog.text) OPERATOR(pg_catalog.>) {long} THEN pg_catalog.to_json(pg_catalog.concat(
-      pg_catalog.left(c.value OPERATOR(pg_catalog.#>>) ARRAY[]::pg_catalog.text[], {most}), '... (',
-      pg_catalog.length(c.value OPERATOR(pg_catalog.#>>) ARRAY[]::pg_catalog.text[]), ' characters, ', pg_catalog.md5(c.value::pg_catalog.text), ')'))
-    ELSE c.value END)::pg_catalog.text
-  FROM pg_catalog.json_each({row}) AS c)"""
 _DIGEST = """pg_catalog.concat_ws('.',
   pg_catalog.sum(('x' OPERATOR(pg_catalog.||) pg_catalog.substr({h}, 1, 16))::pg_catalog.bit(64)::pg_catalog.int8),
   pg_catalog.sum(('x' OPERATOR(pg_catalog.||) pg_catalog.substr({h}, 17))::pg_catalog.bit(64)::pg_catalog.int8))"""
-
-
-def _row(text: str | None) -> Any:
-    return from_json(text, as_written=True) if text else None
 
 
 async def _run_plain(conn: Connection, statement: Statement, most_rows: int) -> Outcome:

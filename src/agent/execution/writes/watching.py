@@ -16,9 +16,10 @@ import psycopg
 from psycopg import sql
 
 from agent.db import Connection, load_queries
+from agent.db.encodings import stored_in
 from agent.db.paths import application_path, rows_as_application
-from agent.execution.json_values import from_json
-from agent.execution.writes.acting import Change, Effect, short_cells
+from agent.execution.writes.acting import Change, Effect
+from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
 
 _QUERIES = load_queries(__package__)
 # What is read through, and what is kept, of one table.
@@ -44,6 +45,7 @@ class Watch:
 
     conn: Connection
     number: str
+    encoding: str
     tables: list[dict[str, Any]] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
 
@@ -52,7 +54,7 @@ async def watch(conn: Connection, names: Iterable[str]) -> Watch:
     """Begin to watch tables, before the statement; `names` are schema.table."""
     wanted = sorted(names)
     row = await (await conn.execute(_QUERIES["own_number"])).fetchone() if wanted else None
-    watched = Watch(conn=conn, number=row["number"] if row else "")
+    watched = Watch(conn=conn, number=row["number"] if row else "", encoding=stored_in(conn))
     found = await (await conn.execute(_QUERIES["watchable"], {"names": wanted})).fetchall() if wanted else []
     for table in found:
         if table["bytes"] <= _MOST_TABLE_BYTES and await _open(watched, table, len(watched.tables)):
@@ -65,8 +67,15 @@ async def watch(conn: Connection, names: Iterable[str]) -> Watch:
 async def _open(watched: Watch, table: dict[str, Any], place: int) -> bool:
     query = sql.SQL(
         "DECLARE {} NO SCROLL CURSOR FOR SELECT t.ctid::pg_catalog.text AS place, {} AS cells FROM ONLY {} AS t"
+        " CROSS JOIN LATERAL (SELECT {} AS json FROM (SELECT pg_catalog.to_json(t.*) AS json OFFSET 0) AS whole OFFSET 0) AS image"
         " WHERE pg_catalog.age(t.xmax) OPERATOR(pg_catalog.<=) pg_catalog.age({}::pg_catalog.xid)"
-    ).format(_cursor(place), short_cells("pg_catalog.to_json(t.*)"), _name(table), watched.number)
+    ).format(
+        _cursor(place),
+        short_cells("image.json", watched.encoding),
+        _name(table),
+        readable_json("whole.json", watched.encoding),
+        watched.number,
+    )
     try:
         async with watched.conn.transaction():
             await watched.conn.execute(query)
@@ -89,27 +98,35 @@ async def seen(watched: Watch) -> dict[str, Seen]:
 
 
 async def _seen(watched: Watch, table: dict[str, Any], place: int) -> Seen:
-    old, all_old = await _fetch(watched.conn, _cursor(place))
+    old, all_old = await _fetch(watched.conn, _cursor(place), watched.encoding)
     still = sql.SQL(
-        "SELECT t.ctid::pg_catalog.text AS place FROM ONLY {} AS t WHERE t.ctid = ANY (%(places)s::pg_catalog.tid[])"
+        "SELECT t.ctid::pg_catalog.text AS place FROM ONLY {} AS t WHERE t.ctid = ANY ({}::pg_catalog.tid[])"
     )
-    places = {"places": [place for place, _ in old]}
-    rows = await rows_as_application(watched.conn, still.format(_name(table)), places)
+    places = [place for place, _ in old]
+    rows = await rows_as_application(watched.conn, still.format(_name(table), places))
     locked = {row["place"] for row in rows}  # and not changed
     await watched.conn.execute(
         sql.SQL(
             "DECLARE agent_written NO SCROLL CURSOR FOR SELECT t.ctid::pg_catalog.text AS place, {} AS cells FROM ONLY {} AS t"
+            " CROSS JOIN LATERAL (SELECT {} AS json FROM (SELECT pg_catalog.to_json(t.*) AS json OFFSET 0) AS whole OFFSET 0) AS image"
             " WHERE pg_catalog.age(t.xmin) OPERATOR(pg_catalog.<=) pg_catalog.age({}::pg_catalog.xid)"
-        ).format(short_cells("pg_catalog.to_json(t.*)"), _name(table), watched.number)
+        ).format(
+            short_cells("image.json", watched.encoding),
+            _name(table),
+            readable_json("whole.json", watched.encoding),
+            watched.number,
+        )
     )
-    new, all_new = await _fetch(watched.conn, sql.Identifier("agent_written"))
+    new, all_new = await _fetch(watched.conn, sql.Identifier("agent_written"), watched.encoding)
     await watched.conn.execute("CLOSE agent_written")
     key = tuple(table["key"] or ())
     changes = _paired([cells for place, cells in old if place not in locked], [cells for _, cells in new], key)
     return Seen(changes=tuple(changes), key=key, whole=all_old and all_new)
 
 
-async def _fetch(conn: Connection, cursor: sql.Identifier) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
+async def _fetch(
+    conn: Connection, cursor: sql.Identifier, encoding: str
+) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
     """The first rows of a cursor, and whether these are all of them."""
     rows: list[tuple[str, dict[str, Any]]] = []
     left = _MOST_BYTES
@@ -119,7 +136,7 @@ async def _fetch(conn: Connection, cursor: sql.Identifier) -> tuple[list[tuple[s
             fetched = await conn.execute(fetch)
         batch = await fetched.fetchall()
         left -= sum(len(row["cells"] or "") for row in batch)
-        rows += [(row["place"], from_json(row["cells"] or "{}", as_written=True)) for row in batch]
+        rows += [(row["place"], cells_of(row["cells"], encoding) or {}) for row in batch]
         if len(batch) < _BATCH:
             return rows, True
     return rows, False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from agent.providers.offline.query import Compared, Condition, Query
@@ -12,6 +14,7 @@ from agent.providers.offline.sql import SHOWN
 
 _WIDEST = 60
 _MOST_COLUMNS = 8
+_LONG_DECIMAL = re.compile(r"-?\d+\.\d{3,}$")
 _VERBS = {"sum": "The total", "avg": "The average", "min": "The smallest", "max": "The largest"}
 
 
@@ -66,7 +69,7 @@ def _scalar(query: Query, value: Any) -> str:
     column = measure.field.column.name.replace("_", " ")
     if value is None:
         return f"There is no {column} to compute: no {about} with a value{with_conditions}."
-    return f"{_VERBS.get(measure.function, measure.function)} {column} of {about}{with_conditions} is {_cell(value)}."
+    return f"{_VERBS.get(measure.function, measure.function)} {column} of {about}{with_conditions} is {_cell(_rounded(value, query))}."
 
 
 def _rows(query: Query, result: Mapping[str, Any]) -> str:
@@ -79,7 +82,7 @@ def _rows(query: Query, result: Mapping[str, Any]) -> str:
     shown = rows[:most]
     if len(shown) == 1 and len(columns) == 1:
         return f"{columns[0]}: {_cell(shown[0][0])}{_conditions(query)}"
-    text = table(columns, shown)
+    text = table(columns, [[*row[:-1], _rounded(row[-1], query)] if query.groups and row else row for row in shown])
     if more:
         text += f"\n\nThese are the first {len(shown)}; there are more. Ask how many, or narrow the question."
     return f"{_heading(query, len(shown), more=more)}\n\n{text}"
@@ -111,14 +114,20 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        value = json.dumps(value, ensure_ascii=False)
     text = "" if value is None else str(value)
     text = re.sub(r"\s+", " ", text).replace("|", "\\|")
-    text = re.sub(r"^(-?\d+\.\d{2})\d+$", _rounded, text)
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
 
 
-def _rounded(match: re.Match[str]) -> str:
-    return f"{float(match.group()):.2f}"
+def _rounded(value: Any, query: Query) -> Any:
+    """An average to two decimals, or three digits where it is small; a value that somebody stored is never rounded."""
+    if query.measure is None or query.measure.function != "avg" or not _LONG_DECIMAL.match(str(value)):
+        return value
+    number = Decimal(str(value))
+    decimals = max(2, 2 - number.adjusted())
+    return format(round(number, decimals), "f")
 
 
 def _relations(query: Query) -> list[Relation]:
