@@ -29,6 +29,7 @@ from agent.execution.reason_codes import exists, nearest
 from agent.learning.auto_discover import auto_discovery, rls_blind_tables
 from agent.learning.denied_names import NoSuchName, names_of_nothing
 from agent.learning.memory import agent_memory
+from agent.learning.memory_check import check_memory
 from agent.providers.chat_providers import OFFLINE
 from agent.providers.embeddings import create_embedder
 from agent.providers.mail import route_of
@@ -141,12 +142,12 @@ class _Check:
         if all(fix.problem != problem for fix in self.fixes):
             self.fixes.append(Fix(problem=problem, command=command))
 
-    async def of(self, question: Awaitable[Result]) -> Result | None:
-        """The answer, or None and a note."""
+    async def of(self, question: Awaitable[Result], *, command: str = "") -> Result | None:
+        """The answer, or None and a note; `command` mends what may be wrong."""
         try:
             return await question
         except AgentError as error:
-            self.note(str(error))
+            self.note(str(error), command)
             return None
 
 
@@ -181,6 +182,8 @@ async def _of_database(found: Status, runtime: Runtime, check: _Check) -> Status
     if found.database.pending:  # which is the one thing to say of tables that are not there
         return replace(found, logins=logins)
     memories = await check.of(agent_memory.counts(runtime=runtime))
+    if memories is not None and await check.of(_remembers(runtime), command="agent setup") is None:
+        memories = None
     pending = await check.of(human_approval_queue.get_pending_approvals(runtime=runtime))
     approved = await check.of(effects.left_over(runtime=runtime))
     unknown = await check.of(executions.unknown(runtime=runtime))
@@ -236,6 +239,11 @@ def _denies_nothing(name: NoSuchName) -> str:
 
 def _meant(name: str) -> str:
     return f" Is {name!r} meant?" if name else ""
+
+
+async def _remembers(runtime: Runtime) -> bool:
+    await check_memory(runtime=runtime)
+    return True
 
 
 async def _models(settings: Settings) -> ModelStatus:

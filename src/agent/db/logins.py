@@ -40,6 +40,15 @@ _NO_EVENT_TRIGGERS = """do $$ begin if current_setting('event_triggers', true) i
   alter role agent_assessor set event_triggers = off; end if;
 exception when insufficient_privilege then null; end $$"""
 
+# agent_app's own tables hold vectors: it must find their type and operators, in whichever schema pgvector is or will be.
+_VECTOR = """do $$ declare place name; begin
+  for place in select n.nspname from pg_namespace n where n.nspname = 'extensions'
+      or n.oid = (select extnamespace from pg_extension where extname = 'vector') loop
+    execute format('grant usage on schema %I to agent_app', place);
+  end loop;
+exception when insufficient_privilege then
+  raise notice 'agent_app may not use the schema of pgvector: its owner runs "grant usage on schema ... to agent_app"'; end $$"""
+
 _RIGHTS: tuple[LiteralString, ...] = (
     "grant usage on schema {} to agent_assessor, agent_reader, agent_actor",
     "grant select on all tables in schema {} to agent_reader",
@@ -117,6 +126,7 @@ def setup_statements(
     return [
         *(statement for login in LOGINS for statement in _login_statements(login, secret)),
         sql.SQL("alter role agent_app set search_path = agents, agents_checkpoints, public, extensions").format(),
+        sql.SQL(_VECTOR).format(),
         sql.SQL(_NO_EVENT_TRIGGERS).format(),
         sql.SQL("alter role agent_reader bypassrls" if bypass_rls else _NO_BYPASS).format(),
         *(statement for schema in schemas for statement in _rights(schema)),

@@ -76,7 +76,7 @@ def setup_logins(
 def _tell(notice: psycopg.errors.Diagnostic) -> None:
     """Pass on what our own blocks could not do, and none of the server's remarks."""
     text = notice.message_primary or ""
-    if text.startswith("agent_actor "):
+    if text.startswith(("agent_actor ", "agent_app ")):
         _log.warning("setup_incomplete", reason=text)
 
 
