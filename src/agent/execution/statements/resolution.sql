@@ -26,6 +26,9 @@ SELECT concat_ws(' ',
   (SELECT sum(hashint8extended((age(xmin) - born) << 32 | objid::int8, %(seed)s)) FROM pg_depend
     WHERE refclassid = 'pg_extension'::regclass),
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'),
+  -- to whom policies apply, and who is above them
+  (SELECT sum(hash_record_extended(ROW (roleid, member, xmin), %(seed)s)) FROM pg_auth_members),
+  (SELECT string_agg(concat(r.oid, r.rolsuper, r.rolinherit), ',' ORDER BY r.oid) FROM pg_roles r WHERE r.rolsuper OR r.rolbypassrls OR r.rolname = ANY (%(logins)s::name[])),
   -- where names are looked up, too
   (SELECT string_agg(concat(l.login, n.nspname, has_schema_privilege(l.login, n.oid, 'usage')), ',' ORDER BY l.login, n.nspname)
      FROM unnest(%(logins)s::name[]) AS l (login), pg_namespace n WHERE n.nspname = ANY (%(schemas)s::name[]))) AS fingerprint,
@@ -114,7 +117,9 @@ WITH extension AS MATERIALIZED (
 )
 SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
        jsonb_build_object(
-         'kind', c.relkind,
+         'kind', c.relkind, 'secured', c.relrowsecurity,
+         'reads_as', CASE WHEN c.relkind = 'v' AND NOT coalesce((SELECT o.option_value::boolean FROM pg_options_to_table(c.reloptions) o
+                                                                  WHERE o.option_name = 'security_invoker'), false) THEN c.relowner::bigint END,
          'columns', (SELECT jsonb_agg(jsonb_build_array(a.attnum, a.attname) ORDER BY a.attnum) FROM pg_attribute a
                       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
          'kin', (WITH RECURSIVE up AS (
@@ -175,7 +180,19 @@ SELECT 'function', p.oid::bigint, n.nspname, p.proname, e.extname,
          -- a body that is text is not resolved before it runs: whatever has a name that it calls
          'calls', (SELECT jsonb_agg(DISTINCT o.oid::bigint) FROM regexp_matches(p.prosrc, '([[:alpha:]_][[:alnum:]_$]*)"?\s*\(', 'g') AS m
                      JOIN pg_proc o ON o.proname IN (m[1], lower(m[1])) AND o.oid >= 16384 AND o.oid <> p.oid
-                    WHERE p.prosqlbody IS NULL AND l.lanname IN ('sql', 'plpgsql') AND e.extname IS NULL)),
+                    WHERE p.prosqlbody IS NULL AND l.lanname IN ('sql', 'plpgsql') AND e.extname IS NULL),
+         -- of what runs as its caller, on values of the server's own types alone
+         'plain', (SELECT jsonb_build_object('text', CASE WHEN p.prosqlbody IS NULL THEN p.prosrc END, 'own_path', p.proconfig IS NOT NULL,
+                     'arguments', (SELECT string_agg(concat_ws(' ', quote_ident(nullif(p.proargnames[a.place], '')), 'pg_catalog.' || quote_ident(t.typname)), ', ' ORDER BY a.place)
+                                     FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, place) JOIN pg_type t ON t.oid = a.type),
+                     'returns', 'pg_catalog.' || quote_ident(r.typname))
+                     FROM pg_type r
+                    WHERE r.oid = p.prorettype AND l.lanname IN ('sql', 'plpgsql') AND e.extname IS NULL AND p.prokind = 'f' AND NOT p.prosecdef
+                      AND NOT p.proretset AND p.provariadic = 0 AND p.proargmodes IS NULL AND p.proargdefaults IS NULL
+                      AND p.prosupport::oid = 0 AND p.protrftypes IS NULL AND (p.proconfig IS NULL OR p.proconfig = ARRAY['search_path=""'])
+                      AND NOT EXISTS (SELECT FROM pg_type t WHERE t.oid = ANY (p.proargtypes::oid[] || p.prorettype)
+                                         AND (t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype = 'p'))
+                      AND NOT EXISTS (SELECT FROM pg_cast k WHERE k.oid >= 16384 AND k.casttarget = p.prorettype))),
        ARRAY['body', 'default'], ARRAY[p.prosqlbody::text, p.proargdefaults::text]
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
   LEFT JOIN extension e ON e.classid = 'pg_proc'::regclass AND e.objid = p.oid

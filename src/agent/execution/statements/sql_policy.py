@@ -13,7 +13,13 @@ from agent.execution.statements import sql_allowed as allowed
 from agent.execution.statements.deny import denied_relations, shown
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import Resolution
-from agent.execution.statements.resolved_policy import columns_denied, objects_of, resolved_problems, resolved_refusals
+from agent.execution.statements.resolved_policy import (
+    columns_denied,
+    judged_functions,
+    objects_of,
+    resolved_problems,
+    resolved_refusals,
+)
 from agent.execution.statements.sql_kinds import WRITES, Danger, describe, lock_of, refuses_transaction, risk_of
 from agent.execution.statements.sql_parsing import Message, Name, Statement, explained, name_of
 from agent.execution.statements.triggers import fired_by
@@ -81,8 +87,9 @@ def _without_doubles(statement: Statement, problems: list[str]) -> list[str]:
 
 
 def _registered(resolution: Resolution, trusted: Mapping[int, str]) -> frozenset[Name]:
-    """The names of registered functions, with and without their schema."""
-    names = [resolution.code["function", number].name for number in trusted if ("function", number) in resolution.code]
+    """The names of functions that are registered, or known to be harmless by what they do, with and without their schema."""
+    names = {resolution.code["function", number].name for number in trusted if ("function", number) in resolution.code}
+    names |= judged_functions(resolution)
     return frozenset([*names, *(Name("", name.name) for name in names)])
 
 
