@@ -26,12 +26,25 @@ UNFINISHED = frozenset({"waiting", "running"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenRows:
+    """A table of which row-level security hides some rows from a statement, or `all` of them."""
+
+    schema: str
+    table: str
+    all: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
     """What an action is, before anything happens.
 
     `reasons` are machine-readable codes (`"write:update"`, `"function:pg_sleep"`); `sentence` is for people;
     `objects` are the names of the relations that the action touches, views' own ones included; `lock` is the strongest
-    lock that it takes on any of them, in Postgres's name for it, or '' where it takes none or that is not known.
+    lock that it takes on any of them, in Postgres's name for it, or '' where it takes none or that is not known; `hidden` are
+    tables that do not show it all of their rows.
     """
 
     verdict: Verdict
@@ -40,13 +53,15 @@ class Assessment:
     sentence: str
     objects: tuple[str, ...] = ()
     lock: str = ""
+    hidden: tuple[HiddenRows, ...] = ()
     policy_version: str = "1"
 
 
 class ToolResult(TypedDict, total=False):
     """What every tool returns: JSON-compatible, capped in rows and bytes.
 
-    `success` says whether the action had its effect; `status` is an `ExecutionStatus` or "waiting".
+    `success` says whether the action had its effect; `status` is an `ExecutionStatus` or "waiting". `remarks` are what must be
+    said with it: an answer begins with the first where that says of which rows it is.
     """
 
     success: bool
@@ -58,6 +73,7 @@ class ToolResult(TypedDict, total=False):
     truncated: bool
     sql: str
     message: str
+    remarks: list[str]
     data: Any
     approval_id: int
     execution_id: int

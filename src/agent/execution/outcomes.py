@@ -41,6 +41,10 @@ def result_of(approval: Approval, statement: Statement, outcome: Outcome, *, run
         success=True, status="succeeded", sql=told_sql(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
         message=_told(outcome),
     )  # fmt: skip
+    if remarks := (approval.preview or {}).get("remarks"):
+        result["remarks"] = [str(remark) for remark in remarks]
+        if not outcome.row_count:
+            result["message"] += " Rows that row-level security hides were not looked at."
     columns, rows = _read_back(statement, outcome, runtime.settings.deny)
     if columns:
         kept = _within(rows, runtime.settings.max_result_bytes // 4)

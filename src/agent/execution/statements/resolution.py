@@ -27,6 +27,7 @@ from agent.execution.statements import sql_allowed as allowed
 from agent.execution.statements.function_bodies import Body
 from agent.execution.statements.node_trees import Tree, read_tree, statements_in
 from agent.execution.statements.sql_parsing import Name, Statement, explained, write_out
+from agent.types import HiddenRows
 
 _QUERIES = load_queries(__package__, "resolution.sql")
 FIRST_USER_OBJECT = 16_384
@@ -99,7 +100,8 @@ class Inner:
 class Resolution:
     """All that a statement reaches. `body` is None where the server was not asked; `unresolved` then says why.
 
-    `known` are the system's functions that are on the allow-list, `worked_out` what the catalogs answered about it since.
+    `known` are the system's functions that are on the allow-list, `worked_out` what the catalogs answered about it since, and
+    `hiding` the tables that hide rows from each login.
     `bypasses_rls` says that policies do not hold for agent_reader.
     """
 
@@ -110,6 +112,7 @@ class Resolution:
     inner: tuple[Inner, ...] = ()
     known: frozenset[int] = frozenset()
     worked_out: dict[str, bool] = field(default_factory=dict, compare=False)
+    hiding: dict[str, tuple[HiddenRows, ...]] = field(default_factory=dict, compare=False)
     bypasses_rls: bool = False
 
     @property
