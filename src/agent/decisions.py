@@ -185,16 +185,17 @@ def ended(
 
 
 def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[str, Any]:
-    """Where an answer comes from: the SQL that ran with its row counts, and the memories that were at hand."""
+    """Where an answer comes from: the SQL that ran with its row counts, the memories at hand, and any remarks on the rows."""
+    remarks = remarks_in(calls)
     return {
         "statements": [
             {"sql": result["sql"], "row_count": result.get("row_count"), "success": result.get("success")}
             for result in _results(calls)
             if result.get("sql")
         ],
-        "remarks": remarks_in(calls),
         "memories": list(knowledge.get("memory_ids", ())),
         "tables": list(knowledge.get("tables", ())),
+        **({"remarks": remarks} if remarks else {}),
     }
 
 

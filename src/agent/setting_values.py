@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from agent.types import RISK_LEVELS, RiskLevel
 
@@ -45,3 +48,16 @@ def check_domains(text: str) -> None:
             raise ValueError(
                 "must have the form firm.example, *.firm.example: a * stands only before the first dot, for whole labels"
             )
+
+
+def check_claims(text: str) -> Mapping[str, Any]:
+    """The claims of a JSON Web Token in `text`. Raises `ValueError`."""
+    form = 'must be a JSON object, such as {"sub": "00000000-0000-0000-0000-000000000001", "role": "authenticated"}'
+    try:
+        claims = json.loads(text)
+        json.dumps(claims, ensure_ascii=False).encode()  # Postgres takes no lone surrogate, and no NUL
+    except ValueError:
+        raise ValueError(form) from None
+    if not isinstance(claims, dict) or "\\u0000" in text:
+        raise ValueError(form)
+    return claims

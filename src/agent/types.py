@@ -10,6 +10,8 @@ Login = Literal["agent_app", "agent_assessor", "agent_reader", "agent_actor"]
 LOGINS: tuple[Login, ...] = ("agent_app", "agent_assessor", "agent_reader", "agent_actor")
 # What agent_actor may change: rows, or the tables too.
 ActorRights = Literal["data", "schema"]
+# As which of Supabase's users agent_reader reads: as itself, or as one who is not or is signed in.
+ReadAs = Literal["", "anon", "authenticated"]
 
 MemoryKind = Literal["schema", "interaction", "fact", "pattern", "skill", "feedback"]
 Trust = Literal["human", "agent", "database", "external"]

@@ -17,9 +17,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from agent.db.actor_rights import actor_statements
+from agent.db.reader_rights import reader_statements
 from agent.errors import ConfigurationError
 from agent.settings import Settings
-from agent.types import LOGINS, ActorRights, Login
+from agent.types import LOGINS, ActorRights, Login, ReadAs
 
 SCRAM_ITERATIONS = 4096
 
@@ -120,7 +121,13 @@ def conninfo_for(settings: Settings, login: Login, *, admin: str | None, secret:
 
 
 def setup_statements(
-    secret: str, schemas: Sequence[str], *, bypass_rls: bool, actor_rights: ActorRights = "data"
+    secret: str,
+    schemas: Sequence[str],
+    *,
+    bypass_rls: bool,
+    actor_rights: ActorRights = "data",
+    read_as: ReadAs = "",
+    read_views: Sequence[str] = (),
 ) -> list[sql.Composed]:
     """The SQL that gives the four logins their passwords and their rights on the application's `schemas`."""
     return [
@@ -130,6 +137,7 @@ def setup_statements(
         sql.SQL(_NO_EVENT_TRIGGERS).format(),
         sql.SQL("alter role agent_reader bypassrls" if bypass_rls else _NO_BYPASS).format(),
         *(statement for schema in schemas for statement in _rights(schema)),
+        *reader_statements(schemas, read_as=read_as, listed=read_views, bypass_rls=bypass_rls),
         *actor_statements(schemas, actor_rights),
     ]
 

@@ -16,7 +16,7 @@ from agent.db.failures import check_not_transaction_pooler, connection_failure
 from agent.db.logins import PLATFORM_SCHEMAS, redacted, setup_statements
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.settings import Settings
-from agent.types import LOGINS, ActorRights
+from agent.types import LOGINS, ActorRights, ReadAs
 
 _log = structlog.get_logger(__name__)
 _OURS = re.compile(r"agents(_|$)")  # nobody but agent_app works there
@@ -33,9 +33,19 @@ def application_schemas(conn: psycopg.Connection, chosen: Sequence[str] = ()) ->
     return [row[0] for row in conn.execute(_SCHEMAS, [list(PLATFORM_SCHEMAS)])]
 
 
-def setup_script(secret: str, schemas: Sequence[str], *, bypass_rls: bool, actor_rights: ActorRights = "data") -> str:
+def setup_script(
+    secret: str,
+    schemas: Sequence[str],
+    *,
+    bypass_rls: bool,
+    actor_rights: ActorRights = "data",
+    read_as: ReadAs = "",
+    read_views: Sequence[str] = (),
+) -> str:
     """The set-up as a SQL script for a database administrator; it holds SCRAM verifiers, no passwords."""
-    statements = setup_statements(secret, schemas, bypass_rls=bypass_rls, actor_rights=actor_rights)
+    statements = setup_statements(
+        secret, schemas, bypass_rls=bypass_rls, actor_rights=actor_rights, read_as=read_as, read_views=read_views
+    )
     return "\n".join(f"{statement.as_string()};" for statement in statements)
 
 
@@ -46,6 +56,8 @@ def setup_logins(
     schemas: Sequence[str] = (),
     bypass_rls: bool = False,
     actor_rights: ActorRights = "data",
+    read_as: ReadAs = "",
+    read_views: Sequence[str] = (),
 ) -> list[str]:
     """Run the set-up at the administrator's URL; returns the application's schemas. Raises `SetupRequired`."""
     check_not_transaction_pooler(admin)
@@ -58,7 +70,9 @@ def setup_logins(
         conn.execute("select pg_advisory_xact_lock(%s)", [locks.LOGINS])
         found = application_schemas(conn, schemas)
         try:
-            for statement in setup_statements(secret, found, bypass_rls=bypass_rls, actor_rights=actor_rights):
+            for statement in setup_statements(
+                secret, found, bypass_rls=bypass_rls, actor_rights=actor_rights, read_as=read_as, read_views=read_views
+            ):
                 conn.execute(statement)
         except psycopg.errors.InsufficientPrivilege as error:
             raise SetupRequired(
@@ -104,6 +118,8 @@ def give_rights(settings: Settings, admin: str, secret: str) -> list[str]:
         schemas=settings.chosen_schemas,
         bypass_rls=settings.reader_bypass_rls,
         actor_rights=settings.actor_rights,
+        read_as=settings.read_as_role,
+        read_views=settings.listed_views,
     )
 
 
@@ -123,4 +139,6 @@ def script_for(settings: Settings) -> str:
         schemas,
         bypass_rls=settings.reader_bypass_rls,
         actor_rights=settings.actor_rights,
+        read_as=settings.read_as_role,
+        read_views=settings.listed_views,
     )

@@ -40,7 +40,7 @@ from agent.learning.structure import (
 )
 
 # Raised when what is stored would differ for the same catalogs; a stored structure of another format is read anew.
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 _BLOCK = 8192
 _DEFINITION_CHARS = 300
@@ -103,6 +103,7 @@ def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructur
         extensions=[{"name": row["name"], "version": row["version"]} for row in catalog.extensions],
         unreadable=[relation["qualified"] for relation in found if not relation["readable"]],
         blind=[relation["qualified"] for relation in found if relation["row_security"] == "blind"],
+        some=[relation["qualified"] for relation in found if relation["row_security"] == "some"],
         fingerprint=catalog.fingerprint,
     )
 
@@ -300,8 +301,14 @@ def _allowed_values(constraints: Sequence[Row]) -> dict[str, list[str]]:
 def _row_security(row: Row, policies: Sequence[Policy]) -> RowSecurity:
     if not row["secured"]:
         return "off"
-    shows = any(p["applies"] and p["permissive"] and p["command"] in {"select", "all"} for p in policies)
-    return "on" if shows or not row["readable"] else "blind"
+    applying = [policy for policy in policies if policy["applies"] and policy["command"] in {"select", "all"}]
+    permissive = [policy["shows_all"] for policy in applying if policy["permissive"]]
+    if not row["readable"]:
+        return "on"
+    if not permissive:
+        return "blind"
+    restricted = any(not policy["shows_all"] for policy in applying if not policy["permissive"])
+    return "some" if restricted or not any(permissive) else "on"
 
 
 def _relationships(relation: Relation) -> list[Relationship]:
@@ -355,6 +362,7 @@ def _policy(row: Row) -> Policy:
         permissive=row["permissive"],
         roles=row["roles"] or ["public"],
         applies=row["applies"],
+        shows_all=row["shows_all"],
     )
 
 

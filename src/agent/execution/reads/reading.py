@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,7 +105,7 @@ async def read_on(
         seconds=settings.statement_timeout,
     )  # fmt: skip
     schemas = (await runtime.app.facts("agent_reader")).search_path
-    reading = _Reading(conn, limits, layers, path_setting(schemas))
+    reading = _Reading(conn, limits, layers, path_setting(schemas), runtime.claims)
     try:
         if layers.watchdog:
             async with watched(conn, limits.seconds, database=runtime.app, pid=reading.pid):
@@ -124,11 +124,14 @@ async def read_on(
 class _Reading:
     """One read. `before` and `after` are how the session stood, for the tripwire."""
 
-    def __init__(self, conn: Connection, limits: _Limits, layers: Layers, search_path: str) -> None:
+    def __init__(
+        self, conn: Connection, limits: _Limits, layers: Layers, search_path: str, claims: Mapping[str, Any] | None
+    ) -> None:
         self._conn = conn
         self._limits = limits
         self._layers = layers
         self._search_path = search_path
+        self._claims = claims
         self._start: tuple[str, ...] = ()
         self.before: dict[str, Any] | None = None
         self.after: dict[str, Any] | None = None
@@ -157,7 +160,10 @@ class _Reading:
         mode = "READ ONLY" if self._layers.read_only else "READ WRITE"
         await self._conn.execute(f"BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED {mode}".encode())
         await self._conn.execute(_QUERIES["reader_limits"], limits)
-        self._start = (mode, *limits.values())
+        claims = _settings_of(self._claims)
+        if claims:
+            await self._conn.execute(_QUERIES["reader_claims"], claims)
+        self._start = (mode, *limits.values(), *claims.values())
         start, state = _states.get(self._conn, ((), None))
         if start == self._start:
             self.before = state
@@ -256,6 +262,14 @@ class _Reading:
             rows = await cursor.fetchmany(self._limits.rows + 1)
             self._add(result, [_cells(row, oids, [None] * len(oids), most) for row in rows])
             return result
+
+
+def _settings_of(claims: Mapping[str, Any] | None) -> dict[str, str]:
+    """The claims as PostgREST would set them: all as one, and those that have a setting of their own."""
+    if claims is None:
+        return {}
+    single = {name: str(claims.get(name) or "") for name in ("sub", "role", "email")}
+    return {"claims": json.dumps(claims, ensure_ascii=False), **single}
 
 
 def _line(line: str, most: int) -> tuple[list[Any], bool]:
