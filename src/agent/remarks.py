@@ -23,7 +23,7 @@ def beginning(hidden: Sequence[HiddenRows], *, writes: bool) -> str:
 
 
 def _by_extent(hidden: Sequence[HiddenRows]) -> Iterator[tuple[list[str], str]]:
-    for hides_all, words in ((False, "hides others"), (True, "hides every row")):
+    for hides_all, words in ((False, "may hide others"), (True, "hides every row")):
         tables = [str(one) for one in hidden if one.all is hides_all]
         if tables:
             yield tables, words

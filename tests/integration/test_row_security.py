@@ -26,7 +26,7 @@ analyze;
 """
 SOME = "owner = coalesce(current_setting('request.jwt.claim.sub', true), 'me')"
 COUNT = "select count(*) from todos"
-OTHERS = "Of the rows that I may see (row-level security of public.todos hides others)"
+OTHERS = "Of the rows that I may see (row-level security of public.todos may hide others)"
 EVERY = "Of the rows that I may see (row-level security of public.todos hides every row)"
 ABOUT = "The server's statistics say that public.todos has about 200 rows"
 
@@ -80,10 +80,10 @@ CASES = [
     Case("a plan", MINE, "explain select * from todos", ""),
     Case("a policy that looks at the table", MINE + "alter table open_notes enable row level security;"
          + policy("using (exists (select from todos t where t.id = todo))", table="open_notes"),
-         "select count(*) from open_notes", "Of the rows that I may see (row-level security of public.open_notes hides others)"),
+         "select count(*) from open_notes", "Of the rows that I may see (row-level security of public.open_notes may hide others)"),
     Case("two tables", MINE + "alter table open_notes enable row level security",
          "select count(*) from open_notes n join todos t on t.id = n.todo", "Of the rows that I may see (row-level security of"
-         " public.todos hides others and that of public.open_notes hides every row)"),
+         " public.todos may hide others and that of public.open_notes hides every row)"),
     Case("a partition by itself", "create table log (at int, t text) partition by range (at); create table log_1 partition of log"
          " for values from (0) to (10); alter table log_1 enable row level security;", "select count(*) from log_1",
          "Of the rows that I may see (row-level security of public.log_1 hides every row)"),
@@ -150,22 +150,22 @@ async def test_partitions_are_counted_together(settings: Settings, runtime: Runt
 @pytest.mark.parametrize(
     ("policies", "sql", "begins"),
     [
-        (MINE, "update todos set task = 'x' where id = 150", "Of the rows that I may change (row-level security of public.todos hides others)"),
-        (MINE, "delete from todos where id = 150", "Of the rows that I may change (row-level security of public.todos hides others)"),
+        (MINE, "update todos set task = 'x' where id = 150", "Of the rows that I may change (row-level security of public.todos may hide others)"),
+        (MINE, "delete from todos where id = 150", "Of the rows that I may change (row-level security of public.todos may hide others)"),
         (MINE, "insert into todos values (300, 'me', 'x')", ""),
         (policy("using (true)"), "delete from todos where id = 150", ""),
         (policy("for select using (true)") + policy(f"for update using ({SOME})"), "update todos set task = 'x' where id = 150",
-         "Of the rows that I may change (row-level security of public.todos hides others)"),
+         "Of the rows that I may change (row-level security of public.todos may hide others)"),
         (policy("for select using (true)") + policy("for update using (true)"), "update todos set task = 'x' where id = 150", ""),
         (policy("for select using (true)"), "update todos set task = 'x' where id = 150",
          "Of the rows that I may change (row-level security of public.todos hides every row)"),
         (policy("for select using (true)"), "update open_notes n set note = task from todos t where t.id = n.todo", ""),
         (MINE, "update open_notes n set note = task from todos t where t.id = n.todo and t.id > 100",
-         "Of the rows that I may change (row-level security of public.todos hides others)"),
+         "Of the rows that I may change (row-level security of public.todos may hide others)"),
         (MINE + "create view v with (security_invoker) as select * from todos", "update v set task = 'x' where id = 150",
-         "Of the rows that I may change (row-level security of public.todos hides others)"),
+         "Of the rows that I may change (row-level security of public.todos may hide others)"),
         (MINE, "insert into open_notes select id, id, task from todos where id > 100",
-         "Of the rows that I may change (row-level security of public.todos hides others)"),
+         "Of the rows that I may change (row-level security of public.todos may hide others)"),
     ],
 )  # fmt: skip
 async def test_a_write_says_it_before_it_is_decided_and_after(

@@ -125,7 +125,7 @@ async def test_reading_as_a_user_sees_what_that_user_sees(supabase: SupabaseClus
     async with running(settings) as runtime:
         mine = await read(COUNT, runtime)
         assert (mine["rows"], mine["remarks"][0]) == (
-            [[3]], "Of the rows that I may see (row-level security of public.todos hides others)",
+            [[3]], "Of the rows that I may see (row-level security of public.todos may hide others)",
         )  # fmt: skip
         assert (await read(COUNT, runtime.reading_as({"sub": USERS["ben"]})))["rows"] == [[200]]
         assert (await read(COUNT, runtime.reading_as(None)))["rows"] == [[0]]
