@@ -123,3 +123,25 @@ async def test_a_changed_body_is_judged_anew(settings: Settings, runtime: Runtim
     assert await verdict(runtime) == "ask"
     run(settings, f"create or replace function auth.uid() returns uuid language sql as $$ select {UID} $$")
     assert await verdict(runtime) == "run"
+
+
+async def test_a_policy_for_others_does_not_ask(settings: Settings, runtime: Runtime) -> None:
+    check = (
+        "create function allowed() returns boolean language plpgsql security definer as $$ begin return true; end $$"
+    )
+    run(
+        settings,
+        SETUP,
+        "create role others_of_todos",
+        check,
+        "create policy p on todos to others_of_todos using (allowed())",
+    )
+    assert await verdict(runtime) == "run"
+    # As the owner of a view it may run all the same.
+    run(settings, "create view shown as select * from todos", "grant all on schema public to others_of_todos",
+        "grant select on todos to others_of_todos", "alter view shown owner to others_of_todos")  # fmt: skip
+    assert await verdict(runtime, "select * from shown") == "ask"
+    run(settings, "drop view shown", "grant others_of_todos to agent_reader with inherit true")
+    assert await verdict(runtime) == "ask"
+    run(settings, "revoke others_of_todos from agent_reader")
+    assert await verdict(runtime) == "run"

@@ -186,7 +186,10 @@ async def resolve(
     elif text is not None:
         returns = "SETOF record" if is_read(statement) else "void"
         body, unresolved = await _probe(text, conn, runs_as, head=f"() RETURNS {returns}")
-    reading = _Bodies(kept=kept, conn=conn, runs_as=runs_as, may_probe=text is not None and body is not None)
+    reading = _Bodies(
+        kept=kept, conn=conn, runs_as=runs_as, may_probe=text is not None and body is not None,
+        logins=(runs_as.login, (await database.facts("agent_reader")).login),
+    )  # fmt: skip
     found = await _all_behind(statement, body, conn, reading, sorts=sorts)
     kept.resolutions[key] = replace(found, unresolved=unresolved, bypasses_rls=kept.bypasses_rls)
     if len(kept.resolutions) > _MOST_KEPT:
@@ -289,7 +292,7 @@ async def _all_behind(
 ) -> Resolution:
     alone = body.operators if body is not None and not sorts else frozenset()
     own = reading.kept.own
-    search = _Search(own=own, writes=not is_read(statement), alone=alone)
+    search = _Search(own=own, writes=not is_read(statement), alone=alone, logins=reading.logins)
     if body is not None:
         search.add(body)
     else:
@@ -376,12 +379,13 @@ async def _named(statement: Statement, conn: Connection) -> set[int]:
 class _Search:
     """What was found so far, and what is `pending`: numbers of objects that were not looked up yet.
 
-    `alone` are operators that are never replaced by others of their families.
+    `alone` are operators that are never replaced by others of their families, `logins` those to whom policies have to apply.
     """
 
     own: _OwnCode
     writes: bool
     alone: frozenset[int] = frozenset()
+    logins: tuple[str, ...] = ()
     bodies: dict[int, Body] = field(default_factory=dict)
     read: dict[int, Tree] = field(default_factory=dict)
     relations: dict[int, Relation] = field(default_factory=dict)
@@ -544,6 +548,7 @@ class _Bodies:
     conn: Connection
     runs_as: ServerFacts
     may_probe: bool
+    logins: tuple[str, ...]
 
     async def read(self, search: _Search) -> None:
         """Give the functions that `search` found as text what the server makes of them, and follow that."""
@@ -576,7 +581,7 @@ async def _follow(search: _Search, conn: Connection, reading: _Bodies | None) ->
             return
         values = {
             **asked, "writes": search.writes, "extensions": sorted(allowed.EXTENSION_FUNCTIONS),
-            "adopted": list(search.own.adopted),
+            "adopted": list(search.own.adopted), "logins": list(search.logins),
             "replaced": [one for one in (*asked["operators"], *asked["system_operators"]) if one not in search.alone],
         }  # fmt: skip
         for query in ("behind", "compared_by") if search.own.families else ("behind",):

@@ -28,7 +28,7 @@ SELECT concat_ws(' ',
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'),
   -- to whom policies apply, and who is above them
   (SELECT sum(hash_record_extended(ROW (roleid, member, xmin), %(seed)s)) FROM pg_auth_members),
-  (SELECT string_agg(concat(r.oid, r.rolsuper, r.rolinherit), ',' ORDER BY r.oid) FROM pg_roles r WHERE r.rolsuper OR r.rolbypassrls OR r.rolname = ANY (%(logins)s::name[])),
+  (SELECT sum(hashtextextended(concat_ws(' ', r.oid, r.rolsuper, r.rolinherit, r.rolbypassrls), %(seed)s)) FROM pg_roles r),
   -- where names are looked up, too
   (SELECT string_agg(concat(l.login, n.nspname, has_schema_privilege(l.login, n.oid, 'usage')), ',' ORDER BY l.login, n.nspname)
      FROM unnest(%(logins)s::name[]) AS l (login), pg_namespace n WHERE n.nspname = ANY (%(schemas)s::name[]))) AS fingerprint,
@@ -114,6 +114,13 @@ SELECT c.oid::bigint FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (s
 WITH extension AS MATERIALIZED (
   SELECT d.classid, d.objid, e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.objid <> ALL (%(adopted)s::oid[])
+), applying AS MATERIALIZED (  -- a policy for others never runs: it holds for the logins, or for the owner of a view
+  SELECT p.oid FROM pg_policy p
+   WHERE p.polrelid = ANY (%(relations)s::oid[]) AND EXISTS (
+     SELECT FROM unnest(p.polroles) AS o (oid), pg_roles r
+      WHERE CASE WHEN o.oid = 0 THEN true ELSE pg_has_role(r.oid, o.oid, 'usage') END
+        AND (r.rolname = ANY (%(logins)s::name[])
+             OR (NOT r.rolsuper AND NOT r.rolbypassrls AND EXISTS (SELECT FROM pg_class v WHERE v.relkind = 'v' AND v.relowner = r.oid))))
 )
 SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
        jsonb_build_object(
@@ -152,8 +159,10 @@ SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name
                  WHERE r.ev_class = c.oid AND r.ev_type <> '1' AND r.ev_enabled <> 'D' AND %(writes)s
       UNION ALL SELECT 'policy', p.polqual::text FROM pg_policy p
                  WHERE p.polrelid = c.oid AND c.relrowsecurity AND p.polqual IS NOT NULL AND (p.polcmd IN ('r', '*') OR %(writes)s)
+                   AND p.oid IN (SELECT oid FROM applying)
       UNION ALL SELECT 'policy', p.polwithcheck::text FROM pg_policy p
                  WHERE p.polrelid = c.oid AND c.relrowsecurity AND p.polwithcheck IS NOT NULL AND %(writes)s
+                   AND p.oid IN (SELECT oid FROM applying)
       -- planning folds the constants in these
       UNION ALL SELECT 'index', concat(i.indexprs::text, ' ', i.indpred::text) FROM pg_index i
                  WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
