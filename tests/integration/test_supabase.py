@@ -218,3 +218,28 @@ async def test_status_discovery_and_schema_name_what_is_hidden(supabase: Supabas
         assert (result["rows"], "remarks" in result) == ([[203]], False)
     assert not any("Row-level" in fix.problem for fix in (await check_status(bypassing)).fix)
     setup.set_up(settings)
+
+
+async def test_an_event_trigger_that_turns_row_security_on_for_new_tables_leaves_reads_alone(
+    supabase: SupabaseCluster,
+) -> None:
+    settings = with_todos(supabase)
+    with supabase.superuser(psycopg.conninfo.conninfo_to_dict(admin_of(settings))["dbname"]) as conn:
+        conn.execute("create table public.triggered (tag text)")
+        conn.execute(
+            "create function public.secure_new_tables() returns event_trigger language plpgsql security definer as"
+            " $$ begin insert into public.triggered values (tg_tag); end $$"
+        )
+        conn.execute(
+            "create event trigger secure_new_tables on ddl_command_end when tag in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')"
+            " execute function public.secure_new_tables()"
+        )
+        async with running(settings) as runtime:
+            assert (await read("select one from public.harmless", runtime))["rows"] == [[1]]
+        assert conn.execute("select * from public.triggered").fetchall() == []
+        conn.execute(
+            "create event trigger more on ddl_command_end when tag in ('CREATE FUNCTION') execute function public.secure_new_tables()"
+        )
+        async with running(settings) as runtime:
+            assert (await read("select one from public.harmless", runtime))["status"] == "refused"
+        assert conn.execute("select * from public.triggered").fetchall() == []

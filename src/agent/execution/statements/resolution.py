@@ -232,7 +232,7 @@ async def _fresh(conn: Connection, database: Database, runs_as: ServerFacts) -> 
     assert row is not None  # noqa: S101  # a query of scalars has one row
     fingerprint = f"{row['fingerprint']} {row['watched']} {row['bypasses_rls']}"
     if new:
-        await _prepare(conn, database, watched=row["watched"])
+        await _prepare(conn, database, watched=row["prepared_watched"])
     by_login = _kept.setdefault(database, {})
     kept = by_login.get(runs_as.login)
     if kept is None or kept.fingerprint != fingerprint:

@@ -33,15 +33,17 @@ SELECT concat_ws(' ',
   (SELECT string_agg(concat(l.login, n.nspname, has_schema_privilege(l.login, n.oid, 'usage')), ',' ORDER BY l.login, n.nspname)
      FROM unnest(%(logins)s::name[]) AS l (login), pg_namespace n WHERE n.nspname = ANY (%(schemas)s::name[]))) AS fingerprint,
   coalesce((SELECT r.rolbypassrls FROM pg_roles r WHERE r.rolname = %(reader)s), false) AS bypasses_rls,
-  -- whether event triggers would run with a probe; those that Supabase makes leave temporary objects alone
-  coalesce(current_setting('event_triggers', true), 'on') = 'on' AND EXISTS (
-    SELECT FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
-     WHERE e.evtenabled <> 'D' AND e.evtevent <> 'login'
+  -- whether event triggers would run with a probe, and whether with a table; those that Supabase makes leave temporary objects alone
+  coalesce(watching.function, false) AS watched, coalesce(watching.something, false) AS prepared_watched
+  FROM (SELECT age('100'::xid)::int8 AS born OFFSET 0) AS past, (
+    SELECT bool_or(e.evttags IS NULL OR 'CREATE FUNCTION' = ANY (e.evttags)) AS function, bool_or(true) AS something
+      FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
+     WHERE coalesce(current_setting('event_triggers', true), 'on') = 'on' AND e.evtenabled <> 'D' AND e.evtevent <> 'login'
        AND (e.evttags IS NULL OR e.evttags && ARRAY['CREATE FUNCTION', 'CREATE TABLE', 'DROP TABLE'])
        AND NOT (p.pronamespace = to_regnamespace('extensions') AND p.proname IN ('pgrst_ddl_watch', 'pgrst_drop_watch')
                 AND p.proowner = to_regrole('supabase_admin')
-                AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.proowner AND r.rolsuper))) AS watched
-  FROM (SELECT age('100'::xid)::int8 AS born OFFSET 0) AS past
+                AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.proowner AND r.rolsuper))
+  ) AS watching
 
 -- system_functions: which functions of the server itself are known to be harmless, by their numbers
 SELECT oid::bigint FROM pg_proc
