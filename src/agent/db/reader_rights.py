@@ -28,7 +28,7 @@ _MEMBER = """do $$ declare held name; begin
     if exists (select from pg_roles where rolname = 'agent_reader' and rolinherit) then alter role agent_reader noinherit; end if;
     alter role agent_reader reset default_transaction_read_only;
   elsif not exists (select from pg_roles where rolname = {role}) then
-    raise exception 'AGENT_READ_AS_ROLE names the role %, which this server has not', {role} using errcode = 'insufficient_privilege';
+    raise exception 'AGENT_READ_AS_ROLE names the role %, which its server has not', {role} using errcode = 'undefined_object';
   else
     alter role agent_reader set default_transaction_read_only = on;
     if current_setting('server_version_num')::int >= 160000 then

@@ -79,6 +79,10 @@ def setup_logins(
                 f"This user may not set up the logins ({error.diag.message_primary}). "
                 "Give the output of `agent setup --print-sql` to a database administrator."
             ) from error
+        except psycopg.errors.UndefinedObject as error:  # a role that a setting names
+            raise ConfigurationError(
+                f"{error.diag.message_primary}. Correct the setting, then run `agent setup`."
+            ) from error
         except psycopg.errors.ReadOnlySqlTransaction as error:
             raise DatabaseUnavailable(
                 f"{redacted(admin)} is a read replica or read-only: run `agent setup` on the primary server, "
@@ -106,7 +110,8 @@ def set_up(settings: Settings) -> list[str]:
     """Set the logins up on the agent's own and on the application database; returns the application's schemas. Blocks."""
     admin = administrator(settings)
     if admin.app_url != admin.url:
-        give_rights(settings, admin.url, admin.secret)
+        # The application's users are those of its own server.
+        give_rights(settings.model_copy(update={"read_as_role": ""}), admin.url, admin.secret)
     return give_rights(settings, admin.app_url, admin.secret)
 
 

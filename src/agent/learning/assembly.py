@@ -175,7 +175,7 @@ class _Assembler:
             rows=rows,
             bytes=((folded or row)["pages"] + (0 if folded else row["more_pages"])) * _BLOCK,
             readable=row["readable"],
-            row_security=_row_security(row, policies),
+            row_security=_row_security(row, self.catalog.policies.get(oid, ())),
             partitions=folded["partitions"] if folded else 0,
             partition_key=None if self._has_denied() else one_line(folded["partition_key"] if folded else None) or None,
             inherits=[self.names[parent] for parent in row["parents"] or () if parent in self.names],
@@ -298,10 +298,10 @@ def _allowed_values(constraints: Sequence[Row]) -> dict[str, list[str]]:
     return {key["columns"][0]: values for key in checks if (values := listed_values(key["definition"] or ""))}
 
 
-def _row_security(row: Row, policies: Sequence[Policy]) -> RowSecurity:
+def _row_security(row: Row, policies: Sequence[Row]) -> RowSecurity:
     if not row["secured"]:
         return "off"
-    applying = [policy for policy in policies if policy["applies"] and policy["command"] in {"select", "all"}]
+    applying = [policy for policy in policies if policy["applies"] and policy["command"] in {"r", "*"}]
     permissive = [policy["shows_all"] for policy in applying if policy["permissive"]]
     if not row["readable"]:
         return "on"
@@ -362,7 +362,6 @@ def _policy(row: Row) -> Policy:
         permissive=row["permissive"],
         roles=row["roles"] or ["public"],
         applies=row["applies"],
-        shows_all=row["shows_all"],
     )
 
 

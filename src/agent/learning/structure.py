@@ -74,14 +74,13 @@ class Trigger(TypedDict):
 
 
 class Policy(TypedDict):
-    """A row-level security policy. `applies` says whether it is about the login that reads, `shows_all` that it hides nothing."""
+    """A row-level security policy. `applies` says whether it is about the login that reads."""
 
     name: str
     command: str
     permissive: bool
     roles: list[str]
     applies: bool
-    shows_all: bool
 
 
 class Profile(TypedDict):
