@@ -13,6 +13,7 @@ from agent.errors import InvalidInput
 from agent.execution.origins.heard import heard_in, texts_of, without_secrets
 from agent.learning.quotations import is_second_hand
 from agent.providers.models import ModelAnswer
+from agent.remarks import said_with
 from agent.state import State
 from agent.storable import storable, storable_json
 from agent.threads import RequestedCall, StoredCall, Transcript
@@ -159,6 +160,7 @@ def ended(
     """The end of a turn: its answer, where it comes from, what its last model call spent, and what there is to remember."""
     calls, knowledge = transcript.current.calls, state.get("knowledge", {})
     heard = heard_in(transcript)
+    answer = answer if error else said_with(answer, remarks_in(calls))
     outcomes = [_outcome(call) for call in calls if call.approval_id or not (call.result or {}).get("success")]
     ending = {
         "kept_answer": without_secrets(answer, heard.secrets),
@@ -183,7 +185,8 @@ def ended(
 
 
 def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[str, Any]:
-    """Where an answer comes from: the SQL that ran with its row counts, and the memories that were at hand."""
+    """Where an answer comes from: the SQL that ran with its row counts, the memories at hand, and any remarks on the rows."""
+    remarks = remarks_in(calls)
     return {
         "statements": [
             {"sql": result["sql"], "row_count": result.get("row_count"), "success": result.get("success")}
@@ -192,7 +195,13 @@ def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[s
         ],
         "memories": list(knowledge.get("memory_ids", ())),
         "tables": list(knowledge.get("tables", ())),
+        **({"remarks": remarks} if remarks else {}),
     }
+
+
+def remarks_in(calls: Sequence[StoredCall]) -> list[str]:
+    """What must be said with the results of `calls`."""
+    return list(dict.fromkeys(remark for result in _results(calls) for remark in result.get("remarks") or ()))
 
 
 def _external(memories: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -34,6 +34,7 @@ class Runtime:
     """`db` holds the agent's tables, `app` is the application database (the same object when they are one).
 
     `model` is None unless somebody gave one; `chat_client()` then makes it from the settings, once.
+    `claims` are those of the Supabase user as whom the application is read: whoever runs the agent says them, never a model.
     `notifier` brings reminders of waiting approvals to people; None: they are stored and logged.
     `made` keeps what upper layers build once for this runtime (the compiled graph); `at_close` is what they still do
     before its connections are closed.
@@ -49,6 +50,7 @@ class Runtime:
     embedder: Embedder
     model: ChatClient | None = None
     notifier: Notifier | None = None
+    claims: Mapping[str, Any] | None = field(default=None, repr=False)
     made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     at_close: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False, compare=False)
 
@@ -81,6 +83,10 @@ class Runtime:
     def for_tenant(self, tenant_id: str, *, user: str | None = None) -> Runtime:
         """The same connections for another tenant or user."""
         return replace(self, tenant_id=tenant_id, user=user or self.user)
+
+    def reading_as(self, claims: Mapping[str, Any] | None) -> Runtime:
+        """The same connections, read as the Supabase user of these claims: `{"sub": "...", "role": "authenticated"}`."""
+        return replace(self, claims=claims)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -128,6 +134,7 @@ async def open_runtime(
         embedder=embedder,
         model=model,
         notifier=notifier,
+        claims=settings.claims,
     )
     runtime.made[_CLOSER] = asyncio.create_task(_close_with_the_loop(runtime))
     return runtime

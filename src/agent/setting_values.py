@@ -6,8 +6,11 @@ other programs add to a URL means nothing to the server: it is left out, and sai
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 from agent.types import RISK_LEVELS, RiskLevel
@@ -151,3 +154,16 @@ def _check(url: str) -> None:
     astray = "@" in hosts or "@" in str(parts.get("dbname") or "")
     if astray or any(port and not port.isdecimal() for port in ports.split(",")):
         raise ValueError(_ENCODED)
+
+
+def check_claims(text: str) -> Mapping[str, Any]:
+    """The claims of a JSON Web Token in `text`. Raises `ValueError`."""
+    form = 'must be a JSON object, such as {"sub": "00000000-0000-0000-0000-000000000001", "role": "authenticated"}'
+    try:
+        claims = json.loads(text)
+        json.dumps(claims, ensure_ascii=False).encode()  # Postgres takes no lone surrogate, and no NUL
+    except ValueError:
+        raise ValueError(form) from None
+    if not isinstance(claims, dict) or "\\u0000" in text:
+        raise ValueError(form)
+    return claims

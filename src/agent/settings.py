@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
-from agent.setting_values import PostgresUrl, by_risk, check_domains, read_postgres_url
-from agent.types import ActorRights, RiskLevel
+from agent.setting_values import PostgresUrl, by_risk, check_claims, check_domains, read_postgres_url
+from agent.types import ActorRights, ReadAs, RiskLevel
 
 _YEAR_SECONDS = 366 * 24 * 3600
 _MOST_VOTES = 100
@@ -323,6 +324,21 @@ class Settings(BaseSettings):
         validation_alias=_env("AGENT_READER_BYPASS_RLS"),
         description="Set up agent_reader with BYPASSRLS, instead of relying on the application's policies.",
     )
+    read_as_role: ReadAs = Field(
+        "",
+        validation_alias=_env("AGENT_READ_AS_ROLE"),
+        description="Let `agent setup` make agent_reader a member of Supabase's role anon or authenticated, so that its policies apply.",
+    )
+    read_as_claims: SecretStr | None = Field(
+        None,
+        validation_alias=_env("AGENT_READ_AS_CLAIMS"),
+        description='Claims of the Supabase user as whom is read, as JSON: {"sub": "...", "role": "authenticated"}.',
+    )
+    read_views: str = Field(
+        "",
+        validation_alias=_env("AGENT_READ_VIEWS"),
+        description="Comma-separated views (schema.view) that agent_reader may read although they go round row-level security or read auth.",
+    )
     actor_rights: ActorRights = Field(
         "data",
         validation_alias=_env("AGENT_ACTOR_RIGHTS"),
@@ -516,6 +532,13 @@ class Settings(BaseSettings):
         check_domains(value)
         return value
 
+    @field_validator("read_as_claims")
+    @classmethod
+    def _is_claims(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_claims(value.get_secret_value())
+        return value
+
     @field_validator("tenant_id", "user")
     @classmethod
     def _is_clean(cls, value: str) -> str:
@@ -556,6 +579,19 @@ class Settings(BaseSettings):
         """What was left out of a database's URL, a sentence each."""
         named = {"DATABASE_URL": self.database_url, "APP_DATABASE_URL": self.app_database_url}
         return tuple(url.hint(name) for name, url in named.items() if isinstance(url, DatabaseUrl) and url.ignored)
+
+    @property
+    def listed_views(self) -> tuple[str, ...]:
+        """The views that `read_views` names."""
+        return tuple(name.strip() for name in self.read_views.split(",") if name.strip())
+
+    @property
+    def claims(self) -> Mapping[str, Any] | None:
+        """The claims of the Supabase user as whom is read; None: as nobody."""
+        if self.read_as_claims is None:
+            return None
+        role = {"role": self.read_as_role} if self.read_as_role else {}
+        return {**role, **check_claims(self.read_as_claims.get_secret_value())}
 
     def seconds_to_approve(self, risk: RiskLevel) -> float:
         """How long a request of this risk waits for its decision."""

@@ -7,7 +7,7 @@ that fails becomes a line of `fix`, with the error's own sentence, which says wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, TypeVar
@@ -27,9 +27,11 @@ from agent.execution.controls import ControlState, controls
 from agent.execution.log import executions
 from agent.execution.made_tools.sandbox import Sandbox
 from agent.execution.reason_codes import exists, nearest
-from agent.learning.auto_discover import auto_discovery, rls_blind_tables
+from agent.learning.auto_discover import auto_discovery, rls_hiding_tables
 from agent.learning.denied_names import NoSuchName, names_of_nothing
+from agent.learning.exposed_views import ExposedView, exposed_views
 from agent.learning.memory import agent_memory
+from agent.learning.memory_check import check_memory
 from agent.learning.secret_columns import deny_line, secret_columns
 from agent.providers.chat_providers import OFFLINE
 from agent.providers.embeddings import create_embedder
@@ -40,6 +42,12 @@ from agent.settings import Settings
 from agent.types import LOGINS, Login
 
 Result = TypeVar("Result")
+
+_MOST_NAMED = 10
+_WAYS_OUT = (
+    "Add a policy for agent_reader, set AGENT_READER_BYPASS_RLS=true, or read as one of the application's users "
+    "(AGENT_READ_AS_ROLE, AGENT_READ_AS_CLAIMS), and run"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +73,9 @@ class DatabaseStatus:
 class ApplicationStatus:
     """The application database, as last discovered. `changed` says that its catalogs have changed since.
 
-    `other_rules` says that the settings keep something else of them than they did then. `secrets` are its secret columns,
-    `deny_line` denies them altogether.
+    `other_rules` says that the settings keep something else of them than they did then. Row-level security hides every row of the
+    `blind` tables from agent_reader and some rows of the `partly_hidden` ones; `exposed` are views that go round it. `secrets`
+    are its secret columns, `deny_line` denies them altogether.
     """
 
     database_id: str
@@ -78,6 +87,8 @@ class ApplicationStatus:
     changed: bool = False
     other_rules: bool = False
     blind: tuple[str, ...] = ()
+    partly_hidden: tuple[str, ...] = ()
+    exposed: tuple[ExposedView, ...] = ()
     secrets: tuple[str, ...] = ()
     deny_line: str = ""
     unreadable: tuple[str, ...] = ()
@@ -146,12 +157,12 @@ class _Check:
         if all(fix.problem != problem for fix in self.fixes):
             self.fixes.append(Fix(problem=problem, command=command))
 
-    async def of(self, question: Awaitable[Result]) -> Result | None:
-        """The answer, or None and a note."""
+    async def of(self, question: Awaitable[Result], *, command: str = "") -> Result | None:
+        """The answer, or None and a note; `command` mends what may be wrong."""
         try:
             return await question
         except AgentError as error:
-            self.note(str(error))
+            self.note(str(error), command)
             return None
 
 
@@ -186,6 +197,8 @@ async def _of_database(found: Status, runtime: Runtime, check: _Check) -> Status
     if found.database.pending:  # which is the one thing to say of tables that are not there
         return replace(found, logins=logins)
     memories = await check.of(agent_memory.counts(runtime=runtime))
+    if memories is not None and await check.of(_remembers(runtime), command="agent setup") is None:
+        memories = None
     pending = await check.of(human_approval_queue.get_pending_approvals(runtime=runtime))
     approved = await check.of(effects.left_over(runtime=runtime))
     unknown = await check.of(executions.unknown(runtime=runtime))
@@ -241,6 +254,11 @@ def _denies_nothing(name: NoSuchName) -> str:
 
 def _meant(name: str) -> str:
     return f" Is {name!r} meant?" if name else ""
+
+
+async def _remembers(runtime: Runtime) -> bool:
+    await check_memory(runtime=runtime)
+    return True
 
 
 async def _models(settings: Settings) -> ModelStatus:
@@ -321,9 +339,13 @@ async def _application(runtime: Runtime) -> ApplicationStatus:
     facts = await runtime.app.facts("agent_reader")
     structure = await auto_discovery.get_cached_structure(runtime=runtime)
     hidden = tuple((await secret_columns(runtime)).names())
+    hiding = await rls_hiding_tables(runtime=runtime)
     found = ApplicationStatus(
         database_id=runtime.database_id, where=facts.database, secrets=hidden,
         deny_line=deny_line(hidden, runtime.settings.deny),
+        blind=tuple(name for name, hides_all in hiding.items() if hides_all),
+        partly_hidden=tuple(name for name, hides_all in hiding.items() if not hides_all),
+        exposed=tuple(await exposed_views(runtime=runtime)),
     )  # fmt: skip
     if not structure:
         return found
@@ -335,7 +357,6 @@ async def _application(runtime: Runtime) -> ApplicationStatus:
         discovered_at=datetime.fromisoformat(structure["discovered_at"]),
         changed=await auto_discovery.has_changed(runtime=runtime),
         other_rules=await auto_discovery.has_other_rules(runtime=runtime),
-        blind=tuple(await rls_blind_tables(runtime=runtime)),
         unreadable=tuple(structure["unreadable"]),
     )
 
@@ -390,13 +411,43 @@ def _advise_on_application(check: _Check, application: ApplicationStatus) -> Non
             "The application's structure has changed since it was discovered; the next question notices, or",
             "agent discover",
         )
-    if application.blind:
-        names = ", ".join(application.blind[:10])
+    _advise_on_row_security(check, application)
+    exposed = {view.name for view in application.exposed}
+    unreadable = [name for name in application.unreadable if name not in exposed]
+    if unreadable:
         check.note(
-            f"Row-level security hides every row of {names} from agent_reader, so these tables look empty. Add a policy "
-            "for agent_reader, or set AGENT_READER_BYPASS_RLS=true and run",
+            f"agent_reader has no right to read {_named(unreadable)}. If it is to, this grants it:", "agent setup"
+        )
+
+
+def _advise_on_row_security(check: _Check, application: ApplicationStatus) -> None:
+    if application.blind:
+        check.note(
+            f"Row-level security hides every row of {_named(application.blind)} from agent_reader, so these tables look empty. "
+            f"{_WAYS_OUT}",
             "agent setup",
         )
-    if application.unreadable:
-        names = ", ".join(application.unreadable[:10])
-        check.note(f"agent_reader has no right to read {names}. If it is to, this grants it:", "agent setup")
+    if application.partly_hidden:
+        check.note(
+            f"Row-level security hides rows of {_named(application.partly_hidden)} from agent_reader: answers are about the "
+            f"others, and say so. {_WAYS_OUT}",
+            "agent setup",
+        )
+    if application.exposed:
+        views = _named([f"{view.name} ({view.why})" for view in application.exposed])
+        told = (
+            "agent_reader may read them; this takes the right away:"
+            if any(v.granted for v in application.exposed)
+            else ""
+        )
+        check.note(
+            f"Whoever may use the application's API may select from views that show more than policies would: {views}. Make each "
+            "`security_invoker`, or name those that are meant so in AGENT_READ_VIEWS, and agent_reader gets them with "
+            f"`agent setup`. {told}".strip(),
+            "agent setup" if told else "",
+        )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

@@ -10,6 +10,8 @@ Login = Literal["agent_app", "agent_assessor", "agent_reader", "agent_actor"]
 LOGINS: tuple[Login, ...] = ("agent_app", "agent_assessor", "agent_reader", "agent_actor")
 # What agent_actor may change: rows, or the tables too.
 ActorRights = Literal["data", "schema"]
+# As which of Supabase's users agent_reader reads: as itself, or as one who is not or is signed in.
+ReadAs = Literal["", "anon", "authenticated"]
 
 MemoryKind = Literal["schema", "interaction", "fact", "pattern", "skill", "feedback"]
 Trust = Literal["human", "agent", "database", "external"]
@@ -26,13 +28,26 @@ UNFINISHED = frozenset({"waiting", "running"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenRows:
+    """A table of which row-level security hides some rows from a statement, or `all` of them."""
+
+    schema: str
+    table: str
+    all: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
     """What an action is, before anything happens.
 
     `reasons` are machine-readable codes (`"write:update"`, `"function:pg_sleep"`); `sentence` is for people;
     `objects` are the names of the relations that the action touches, views' own ones included; `lock` is the strongest
-    lock that it takes on any of them, in Postgres's name for it, or '' where it takes none or that is not known. `secrets`
-    is what it does with secret columns, as the policy of statements found it.
+    lock that it takes on any of them, in Postgres's name for it, or '' where it takes none or that is not known; `hidden` are
+    tables that do not show it all of their rows. `secrets` is what it does with secret columns, as the policy of statements
+    found it.
     """
 
     verdict: Verdict
@@ -41,6 +56,7 @@ class Assessment:
     sentence: str
     objects: tuple[str, ...] = ()
     lock: str = ""
+    hidden: tuple[HiddenRows, ...] = ()
     policy_version: str = "1"
     secrets: Any = field(default=None, repr=False, compare=False)
 
@@ -49,7 +65,8 @@ class ToolResult(TypedDict, total=False):
     """What every tool returns: JSON-compatible, capped in rows and bytes.
 
     `success` says whether the action had its effect; `status` is an `ExecutionStatus` or "waiting". `truncated` says that
-    there are more rows, `cut_cells` how many cells are only a beginning: each says how many characters it has.
+    there are more rows, `cut_cells` how many cells are only a beginning: each says how many characters it has. `remarks` are
+    what must be said with it: an answer begins with the first where that says of which rows it is.
     """
 
     success: bool
@@ -64,6 +81,7 @@ class ToolResult(TypedDict, total=False):
     # For each column the secret columns that its cells are made of, or ''; left out where there are none.
     secrets: list[str]
     message: str
+    remarks: list[str]
     data: Any
     approval_id: int
     execution_id: int

@@ -203,7 +203,7 @@ async def test_instructions_in_data_change_nothing(demo: Conversation):
 
 async def test_rows_that_security_hides_are_not_reported_as_none(demo: Conversation):
     answer = await demo.ask("how many salaries are there?")
-    assert "Row-level security hides rows of salaries" in answer
+    assert answer.startswith("Of the rows that I may see (row-level security of public.salaries hides every row): ")
 
 
 async def test_a_huge_question_is_refused_quickly(demo: Conversation):

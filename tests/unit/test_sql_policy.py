@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -177,11 +176,26 @@ def test_a_functions_hash_covers_what_it_calls() -> None:
     assert body_hash(1 + OWN, {("function", 1 + OWN): code("b")["function", 1 + OWN]}) is None
 
 
-def test_supabase_policies_may_ask_who_is_signed_in_and_views_may_not_call_what_they_like() -> None:
-    uid = Code(what="function", name=Name("auth", "uid"), owner="supabase_auth_admin", digest="d")
-    for what, owner, verdict in (("policy", uid.owner, "run"), ("view", uid.owner, "ask"), ("policy", "eve", "ask")):
+@pytest.mark.parametrize(
+    ("body", "in_policy", "in_view"),
+    [
+        (Tree(nodes=frozenset({"FUNCEXPR"}), settings=frozenset({"request.jwt.claim.sub"})), "run", "run"),
+        (Tree(nodes=frozenset({"FUNCEXPR"}), settings=frozenset({"request.jwt.claims", "app.secret"})), "run", "ask"),
+        (Tree(nodes=frozenset({"CONST"})), "run", "ask"),
+        (Tree(), "run", "run"),  # known by its words
+        (Tree(writes=True, settings=frozenset({"request.jwt.claims"})), "ask", "ask"),
+        (Tree(functions=frozenset({OWN}), settings=frozenset({"request.jwt.claims"})), "ask", "ask"),  # calls itself
+        (Tree(functions=frozenset({OWN + 1}), settings=frozenset({"request.jwt.claims"})), "ask", "ask"),
+        (None, "ask", "ask"),
+    ],
+)
+def test_a_function_that_tells_who_asks_is_judged_by_what_it_does(
+    body: Tree | None, in_policy: str, in_view: str
+) -> None:
+    uid = Code(what="function", name=Name("auth", "uid"), digest="d", body=body)
+    for what, verdict in (("policy", in_policy), ("view", in_view)):
         inner = Inner(what=what, of=Name("public", "t"), relation=OWN, tree=Tree(functions=frozenset({OWN})))
-        resolution = Resolution(body=Tree(), code={("function", OWN): replace(uid, owner=owner)}, inner=(inner,))
+        resolution = Resolution(body=Tree(), code={("function", OWN): uid}, inner=(inner,))
         assert assess("SELECT * FROM t", resolution).verdict == verdict
 
 

@@ -163,6 +163,8 @@ def _effects(console: Console, preview: Mapping[str, Any], indent: str) -> None:
     if len(notes) > 1:  # one table is what the sentence says already
         console.print()
         say(console, f"in all: {'; '.join(notes)}", "dim", indent=indent)
+    for text in preview.get("remarks") or []:
+        say(console, f"{text}.", "yellow", indent=indent)
     for text in preview.get("origins") or []:
         say(console, f"! {text}", "red", indent=indent)
     for text in (*(preview.get("notices") or []), *(preview.get("not_previewed") or [])):

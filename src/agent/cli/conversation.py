@@ -44,6 +44,7 @@ class Display:
         self._framed = console.is_terminal if framed is None else framed
         self._indent = INDENT if self._framed else ""
         self._text: StreamedText | None = None
+        self._said = ""
         self._status: Status | None = None
         self._began: dict[CallKey, float] = {}
         self._result: ToolResult | None = None
@@ -87,6 +88,7 @@ class Display:
         if self._text is None:
             self.pause()
             self._text = StreamedText(self._console, indent=self._indent, wrap=self._framed)
+        self._said += text
         self._text.write(text)
 
     def _step_begins(self, event: ToolStarted) -> None:
@@ -121,6 +123,9 @@ class Display:
             self._console.print()
             rows, columns = result.get("rows", []), result.get("columns", [])
             result_table(self._console, columns, rows, row_count=result.get("row_count"), indent=self._indent)
+        for remark in event.sources.get("remarks", ()):
+            if remark not in self._said:  # what was streamed came before the remarks were known to be missing
+                say(self._console, f"{remark}.", "yellow", indent=self._indent)
         line = sources_line(event.sources, whole=not self._framed, exact=self._exact)
         if line:
             say(self._console, line, "dim", indent=self._indent)

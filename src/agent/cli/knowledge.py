@@ -111,14 +111,19 @@ def _show_structure(structure: AppStructure, embedded: int) -> None:
         ("found", ", ".join(found) or "nothing yet"),
     ]
     pairs.append(("changed", _named(structure["changed"]) or "nothing since the last time"))
-    for key, name in (("removed", "gone"), ("unreadable", "not readable"), ("blind", "looks empty")):
+    for key, name in (
+        ("removed", "gone"),
+        ("unreadable", "not readable"),
+        ("blind", "looks empty"),
+        ("some", "partly hidden"),
+    ):
         if names := _named(structure.get(key, [])):  # type: ignore[arg-type]  # each is a list of names
             pairs.append((name, names))
     if embedded:
         pairs.append(("embedded", count(embedded, "memory", "memories")))
     facts(console, pairs)
-    if structure.get("blind"):
-        why = "Row-level security hides every row of those tables from agent_reader; `agent status` says what to do."
+    if structure.get("blind") or structure.get("some"):
+        why = "Row-level security hides rows of those tables from agent_reader; `agent status` says what to do."
         say(console, why, "yellow")
 
 

@@ -17,9 +17,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from agent.db.actor_rights import actor_statements, do_block
+from agent.db.reader_rights import reader_statements
 from agent.errors import ConfigurationError
 from agent.settings import Settings
-from agent.types import LOGINS, ActorRights, Login
+from agent.types import LOGINS, ActorRights, Login, ReadAs
 
 SCRAM_ITERATIONS = 4096
 
@@ -40,12 +41,13 @@ _NO_EVENT_TRIGGERS = """do $$ begin if current_setting('event_triggers', true) i
   alter role agent_assessor set event_triggers = off; end if;
 exception when insufficient_privilege then null; end $$"""
 
-# Where only some roles may use pgvector's schema (on Supabase), whoever works with this login by hand needs the right too.
+# Where only some roles may use pgvector's schema (on Supabase), whoever works with this login by hand needs the right too, also
+# where set-up runs before the migrations put pgvector there.
 _USE_VECTOR = """do $$ declare place name; begin
-  select n.nspname into place from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector';
-  if not has_schema_privilege('agent_app', place, 'usage') then
+  for place in select n.nspname from pg_namespace n where n.nspname = 'extensions'
+      or n.oid = (select extnamespace from pg_extension where extname = 'vector') loop
     execute format('grant usage on schema %I to agent_app', place);
-  end if;
+  end loop;
 exception when insufficient_privilege then null; end $$"""
 
 _RIGHTS: tuple[LiteralString, ...] = (
@@ -119,7 +121,13 @@ def conninfo_for(settings: Settings, login: Login, *, admin: str | None, secret:
 
 
 def setup_statements(
-    secret: str, schemas: Sequence[str], *, bypass_rls: bool, actor_rights: ActorRights = "data"
+    secret: str,
+    schemas: Sequence[str],
+    *,
+    bypass_rls: bool,
+    actor_rights: ActorRights = "data",
+    read_as: ReadAs = "",
+    read_views: Sequence[str] = (),
 ) -> list[sql.Composed]:
     """The SQL that gives the four logins their passwords and their rights on the application's `schemas`."""
     return [
@@ -130,6 +138,7 @@ def setup_statements(
         sql.SQL(_NO_EVENT_TRIGGERS).format(),
         sql.SQL("alter role agent_reader bypassrls" if bypass_rls else _NO_BYPASS).format(),
         *(statement for schema in schemas for statement in _rights(schema)),
+        *reader_statements(schemas, read_as=read_as, listed=read_views, bypass_rls=bypass_rls),
         *actor_statements(schemas, actor_rights),
     ]
 

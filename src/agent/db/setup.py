@@ -17,7 +17,7 @@ from agent.db.logins import PLATFORM_SCHEMAS, redacted, setup_statements
 from agent.db.paths import OURS, open_as_administrator
 from agent.errors import ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.settings import Settings
-from agent.types import LOGINS, ActorRights
+from agent.types import LOGINS, ActorRights, ReadAs
 
 _log = structlog.get_logger(__name__)
 _OURS = re.compile(r"agents(_|$)")  # nobody but agent_app works there
@@ -34,9 +34,19 @@ def application_schemas(conn: psycopg.Connection, chosen: Sequence[str] = ()) ->
     return [row[0] for row in conn.execute(_SCHEMAS, [list(PLATFORM_SCHEMAS)])]
 
 
-def setup_script(secret: str, schemas: Sequence[str], *, bypass_rls: bool, actor_rights: ActorRights = "data") -> str:
+def setup_script(
+    secret: str,
+    schemas: Sequence[str],
+    *,
+    bypass_rls: bool,
+    actor_rights: ActorRights = "data",
+    read_as: ReadAs = "",
+    read_views: Sequence[str] = (),
+) -> str:
     """The set-up as a SQL script for a database administrator; it holds SCRAM verifiers, no passwords."""
-    statements = setup_statements(secret, schemas, bypass_rls=bypass_rls, actor_rights=actor_rights)
+    statements = setup_statements(
+        secret, schemas, bypass_rls=bypass_rls, actor_rights=actor_rights, read_as=read_as, read_views=read_views
+    )
     # As our own sessions do it: what a name in the script means is nobody else's to decide.
     lines = [f"set search_path = {OURS}", *(statement.as_string() for statement in statements), "reset search_path"]
     return "\n".join(f"{line};" for line in lines)
@@ -49,6 +59,8 @@ def setup_logins(
     schemas: Sequence[str] = (),
     bypass_rls: bool = False,
     actor_rights: ActorRights = "data",
+    read_as: ReadAs = "",
+    read_views: Sequence[str] = (),
 ) -> list[str]:
     """Run the set-up at the administrator's URL; returns the application's schemas. Raises `SetupRequired`."""
     check_not_transaction_pooler(admin)
@@ -61,12 +73,18 @@ def setup_logins(
         conn.execute("select pg_advisory_xact_lock(%s)", [locks.LOGINS])
         found = application_schemas(conn, schemas)
         try:
-            for statement in setup_statements(secret, found, bypass_rls=bypass_rls, actor_rights=actor_rights):
+            for statement in setup_statements(
+                secret, found, bypass_rls=bypass_rls, actor_rights=actor_rights, read_as=read_as, read_views=read_views
+            ):
                 conn.execute(statement)
         except psycopg.errors.InsufficientPrivilege as error:
             raise SetupRequired(
                 f"This user may not set up the logins ({error.diag.message_primary}). "
                 "Give the output of `agent setup --print-sql` to a database administrator."
+            ) from error
+        except psycopg.errors.UndefinedObject as error:  # a role that a setting names
+            raise ConfigurationError(
+                f"{error.diag.message_primary}. Correct the setting, then run `agent setup`."
             ) from error
         except psycopg.errors.ReadOnlySqlTransaction as error:
             raise DatabaseUnavailable(
@@ -79,7 +97,7 @@ def setup_logins(
 def _tell(notice: psycopg.errors.Diagnostic) -> None:
     """Pass on what our own blocks could not do, and none of the server's remarks."""
     text = notice.message_primary or ""
-    if text.startswith("agent_actor "):
+    if text.startswith(("agent_actor ", "agent_app ")):
         _log.warning("setup_incomplete", reason=text)
 
 
@@ -96,7 +114,8 @@ def set_up(settings: Settings) -> list[str]:
     admin = administrator(settings)
     _check_encoding(admin.url)
     if admin.app_url != admin.url:
-        give_rights(settings, admin.url, admin.secret)
+        # The application's users are those of its own server.
+        give_rights(settings.model_copy(update={"read_as_role": ""}), admin.url, admin.secret)
     return give_rights(settings, admin.app_url, admin.secret)
 
 
@@ -116,6 +135,8 @@ def give_rights(settings: Settings, admin: str, secret: str) -> list[str]:
         schemas=settings.chosen_schemas,
         bypass_rls=settings.reader_bypass_rls,
         actor_rights=settings.actor_rights,
+        read_as=settings.read_as_role,
+        read_views=settings.listed_views,
     )
 
 
@@ -141,4 +162,6 @@ def script_for(settings: Settings) -> str:
         schemas,
         bypass_rls=settings.reader_bypass_rls,
         actor_rights=settings.actor_rights,
+        read_as=settings.read_as_role,
+        read_views=settings.listed_views,
     )

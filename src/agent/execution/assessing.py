@@ -12,6 +12,7 @@ from agent.execution.statements import trusted_functions
 from agent.execution.statements.code_behind import note_reads
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import Resolution, resolve
+from agent.execution.statements.row_security import hiding
 from agent.execution.statements.secret_use import SecretUse, secret_use, with_secrets
 from agent.execution.statements.sql_parsing import Statement, name_of
 from agent.execution.statements.sql_policy import judge, may_be_shown
@@ -72,11 +73,22 @@ async def _assess(
         layers=layers,
     )
     assessment = with_secrets(assessment, secret_use(resolution, settings), show=show)
+    assessment = await _with_hidden(statement, assessment, resolution, conn, runtime)
     if statement.kind in {"DropStmt", "TruncateStmt"} and assessment.verdict == "ask":
         return await with_what_goes(statement, assessment, conn)
     if assessment.reasons in _MAYBE_LOW and await _is_one_row(statement, resolution, conn):
         return replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
     return assessment
+
+
+async def _with_hidden(
+    statement: Statement, assessment: Assessment, resolution: Resolution, conn: Connection, runtime: Runtime
+) -> Assessment:
+    """The assessment with the tables that do not show all of their rows to the login that would run the statement."""
+    if assessment.verdict == "refuse" or not any(relation.secured for relation in resolution.relations.values()):
+        return assessment
+    login = (await runtime.app.facts("agent_reader" if assessment.verdict == "run" else "agent_actor")).login
+    return replace(assessment, hidden=await hiding(statement, resolution, login=login, conn=conn))
 
 
 async def _is_one_row(statement: Statement, resolution: Resolution, conn: Connection) -> bool:

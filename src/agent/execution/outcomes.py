@@ -47,6 +47,10 @@ def result_of(
         success=True, status="succeeded", sql=told_sql(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
         message=_told(outcome),
     )  # fmt: skip
+    if remarks := (approval.preview or {}).get("remarks"):
+        result["remarks"] = [str(remark) for remark in remarks]
+        if not outcome.row_count:
+            result["message"] += " Rows that row-level security hides were not looked at."
     columns, rows = _read_back(statement, outcome, secrets, runtime.settings.deny)
     if columns:
         kept, _, _ = fit_cells(rows, runtime.settings.max_result_bytes // 4, most=_MOST_CELL, least=_LEAST_CELL)

@@ -27,6 +27,7 @@ from agent.execution.statements.sql_parsing import MOST_CHARACTERS, Statement, p
 from agent.execution.statements.sql_policy import POLICY_VERSION
 from agent.execution.writes.preview import preview
 from agent.execution.writes.risk import is_refused, risk_as_tried, under_settings
+from agent.remarks import beginning
 from agent.runtime import Runtime
 from agent.storable import storable_json
 from agent.types import Assessment, CallKey, RiskLevel
@@ -111,8 +112,20 @@ async def shown_to_approver(plan: Plan, runtime: Runtime) -> tuple[Mapping[str, 
         raise ActionRefused(
             f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(raised)}). {tried['sentence']}"
         )
-    shown = _with_origins(tried, plan.origins)
+    shown = _with_remarks(_with_origins(tried, plan.origins), plan)
     return {**shown, "fingerprint": fingerprint(shown)}, risk, raised
+
+
+def _with_remarks(shown: Mapping[str, Any], plan: Plan) -> Mapping[str, Any]:
+    """With the remark that its rows are not all that there are; the outcome carries it too."""
+    writes = plan.statement is not None and plan.statement.kind in {
+        "InsertStmt",
+        "UpdateStmt",
+        "DeleteStmt",
+        "MergeStmt",
+    }
+    remark = beginning(plan.assessment.hidden, writes=writes)
+    return {**shown, "remarks": [remark]} if remark else shown
 
 
 def _with_origins(shown: Mapping[str, Any], origins: Sequence[str]) -> Mapping[str, Any]:

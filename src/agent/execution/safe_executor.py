@@ -46,6 +46,7 @@ from agent.execution.origins.origins import needs_a_human
 from agent.execution.patterns import Always
 from agent.execution.plans import Plan, plan_of, shown_to_approver, weighed
 from agent.execution.reads.reading import read
+from agent.execution.reads.remarks import remarks_on
 from agent.execution.relations import NoSuchName
 from agent.execution.statements.secret_use import SecretUse
 from agent.execution.statements.sql_policy import POLICY_VERSION
@@ -436,9 +437,11 @@ async def _run(plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
     use = assessment.secrets or SecretUse()
     hidden = hidden_in(use, read_secrets=runtime.settings.read_secrets)
     rows = await read(plan.statement, hide=hidden, runtime=runtime)
+    remarks = await remarks_on(rows, plan.statement, assessment.hidden, runtime=runtime)
+    # The remarks come first: what is cut of a long result for a model is its end.
     result = ToolResult(
-        success=True, status="succeeded", columns=rows.columns, rows=rows.rows, row_count=len(rows.rows),
-        truncated=rows.truncated, sql=plan.statement.sql,
+        success=True, status="succeeded", **({"remarks": remarks} if remarks else {}), columns=rows.columns, rows=rows.rows,
+        row_count=len(rows.rows), truncated=rows.truncated, sql=plan.statement.sql,
     )  # fmt: skip
     if rows.cut_cells:
         result["cut_cells"] = rows.cut_cells

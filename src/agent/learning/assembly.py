@@ -41,7 +41,7 @@ from agent.learning.structure import (
 )
 
 # Raised when what is stored would differ for the same catalogs; a stored structure of another format is read anew.
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 _BLOCK = 8192
 _DEFINITION_CHARS = 300
@@ -105,6 +105,7 @@ def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructur
         extensions=[{"name": row["name"], "version": row["version"]} for row in catalog.extensions],
         unreadable=[relation["qualified"] for relation in found if not relation["readable"]],
         blind=[relation["qualified"] for relation in found if relation["row_security"] == "blind"],
+        some=[relation["qualified"] for relation in found if relation["row_security"] == "some"],
         fingerprint=catalog.fingerprint,
     )
 
@@ -176,7 +177,7 @@ class _Assembler:
             rows=rows,
             bytes=((folded or row)["pages"] + (0 if folded else row["more_pages"])) * _BLOCK,
             readable=row["readable"],
-            row_security=_row_security(row, policies),
+            row_security=_row_security(row, self.catalog.policies.get(oid, ())),
             partitions=folded["partitions"] if folded else 0,
             partition_key=None if self._has_denied() else one_line(folded["partition_key"] if folded else None) or None,
             inherits=[self.names[parent] for parent in row["parents"] or () if parent in self.names],
@@ -304,11 +305,17 @@ def _allowed_values(constraints: Sequence[Row]) -> dict[str, list[str]]:
     return {key["columns"][0]: values for key in checks if (values := listed_values(key["definition"] or ""))}
 
 
-def _row_security(row: Row, policies: Sequence[Policy]) -> RowSecurity:
+def _row_security(row: Row, policies: Sequence[Row]) -> RowSecurity:
     if not row["secured"]:
         return "off"
-    shows = any(p["applies"] and p["permissive"] and p["command"] in {"select", "all"} for p in policies)
-    return "on" if shows or not row["readable"] else "blind"
+    applying = [policy for policy in policies if policy["applies"] and policy["command"] in {"r", "*"}]
+    permissive = [policy["shows_all"] for policy in applying if policy["permissive"]]
+    if not row["readable"]:
+        return "on"
+    if not permissive:
+        return "blind"
+    restricted = any(not policy["shows_all"] for policy in applying if not policy["permissive"])
+    return "some" if restricted or not any(permissive) else "on"
 
 
 def _relationships(relation: Relation) -> list[Relationship]:

@@ -167,10 +167,19 @@ auto_discovery = AutoDiscovery()
 
 async def rls_blind_tables(*, runtime: Runtime | None = None) -> list[str]:
     """Tables that the agent may read but that look empty to it: row security is on and no policy is about its login."""
+    return [name for name, hides_all in (await rls_hiding_tables(runtime=runtime)).items() if hides_all]
+
+
+async def rls_hiding_tables(*, runtime: Runtime | None = None) -> dict[str, bool]:
+    """Tables that the agent may read but of which row-level security hides rows from it, and whether it hides every row."""
     runtime = runtime or await current_runtime()
     deny = DenyList.parse(runtime.settings.deny)
-    rows = await catalog.read_blind_tables(runtime)
-    return [qualified(row["schema"], row["name"]) for row in rows if not deny.table(row["schema"], row["name"])]
+    rows = await catalog.read_hiding_tables(runtime)
+    return {
+        qualified(row["schema"], row["name"]): row["hides_all"]
+        for row in rows
+        if not deny.table(row["schema"], row["name"])
+    }
 
 
 def memories_of(structure: AppStructure) -> dict[str, NewMemory]:

@@ -118,10 +118,10 @@ async def read_newest(columns: Sequence[TimeColumn], *, runtime: Runtime) -> dic
     return found
 
 
-async def read_blind_tables(runtime: Runtime) -> list[Row]:
-    """Schema and name of the tables that look empty because of row-level security."""
+async def read_hiding_tables(runtime: Runtime) -> list[Row]:
+    """Schema and name of the tables of which row-level security hides rows, and whether it hides all."""
     async with _reader(runtime) as conn:
-        return [*await all_rows(conn, _QUERIES["blind_tables"], scope(runtime))]
+        return [*await all_rows(conn, _QUERIES["hiding_tables"], scope(runtime))]
 
 
 async def read_names(runtime: Runtime) -> list[Row]:

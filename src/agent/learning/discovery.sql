@@ -185,10 +185,11 @@ SELECT t.tgrelid::bigint AS relation, t.tgname::text AS name, t.tgtype::integer 
  WHERE t.tgrelid = ANY (%(relations)s::bigint[]::oid[]) AND NOT t.tgisinternal
  ORDER BY t.tgrelid, t.tgname
 
--- policies: and whether each is about this login
+-- policies: whether each is about this login, and whether it is the constant true, as which it is stored
 SELECT p.polrelid::bigint AS relation, p.polname::text AS name, p.polcmd::text AS command, p.polpermissive AS permissive,
        (SELECT coalesce(array_agg(r.rolname::text ORDER BY r.rolname), '{}') FROM pg_roles r WHERE r.oid = ANY (p.polroles)) AS roles,
-       EXISTS (SELECT FROM unnest(p.polroles) r (oid) WHERE r.oid = 0 OR pg_has_role(r.oid, 'usage')) AS applies
+       EXISTS (SELECT FROM unnest(p.polroles) r (oid) WHERE r.oid = 0 OR pg_has_role(r.oid, 'usage')) AS applies,
+       coalesce(p.polqual::text ~ '^\{CONST :consttype 16 .*:constisnull false .*\[ (0 )*1 (0 )*\]\}$', false) AS shows_all
   FROM pg_policy p WHERE p.polrelid = ANY (%(relations)s::bigint[]::oid[])
  ORDER BY p.polrelid, p.polname
 
@@ -207,16 +208,22 @@ SELECT c.oid::bigint AS relation, s.attname::text AS name, s.null_frac::float8 A
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = s.attname
   JOIN pg_type t ON t.oid = a.atttypid
 
--- blind_tables: readable, yet row-level security hides every row, because no policy is about this login
-SELECT n.nspname::text AS schema, c.relname::text AS name
+-- hiding_tables: readable, yet row-level security hides rows of them from this login, or every one
+SELECT n.nspname::text AS schema, c.relname::text AS name, coalesce(p.hides_all, true) AS hides_all
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN LATERAL (
+   SELECT NOT bool_or(p.polpermissive) AS hides_all,
+          coalesce(bool_or(p.polpermissive AND e.is_true) AND bool_and(p.polpermissive OR e.is_true), false) AS shows_all
+     FROM pg_policy p CROSS JOIN LATERAL (
+       SELECT p.polqual::text ~ '^\{CONST :consttype 16 .*:constisnull false .*\[ (0 )*1 (0 )*\]\}$' AS is_true) e
+    WHERE p.polrelid = c.oid AND p.polcmd IN ('r', '*')
+      AND EXISTS (SELECT FROM unnest(p.polroles) r (oid) WHERE CASE WHEN r.oid = 0 THEN true ELSE pg_has_role(r.oid, 'usage') END)
+ ) p
  WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relrowsecurity
    AND n.nspname !~ '^(pg_|agents($|_))' AND n.nspname <> 'information_schema'
    AND CASE WHEN %(schemas)s::text[] IS NULL THEN n.nspname <> ALL (%(platform)s::text[]) ELSE n.nspname = ANY (%(schemas)s::text[]) END
    AND has_schema_privilege(n.oid, 'usage') AND has_any_column_privilege(c.oid, 'select') AND row_security_active(c.oid)
-   AND NOT EXISTS (SELECT FROM pg_policy p CROSS JOIN LATERAL unnest(p.polroles) r (oid)
-                    WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
-                      AND (r.oid = 0 OR pg_has_role(r.oid, 'usage')))
+   AND NOT p.shows_all
  ORDER BY n.nspname, c.relname
 
 -- names: every relation that a name in AGENT_DENY may be of, with its columns, and whether it is one of the application's

@@ -17,7 +17,10 @@ from agent.learning.structure import Column, DataType, ForeignKey, Function, Rel
 
 MAX_COLUMNS = 60
 _COLUMN_COMMENT_CHARS = 80
-_BLIND = "[row-level security hides every row from the agent: it looks empty but may not be]"
+_HIDING = {
+    "blind": "[row-level security hides every row from the agent: it looks empty but may not be]",
+    "some": "[row-level security shows the agent only some rows: say so with each answer]",
+}
 _QUOTED_VALUE = set("|()',")
 
 
@@ -98,8 +101,9 @@ def _head(relation: Relation, *, counts: bool, shown: int) -> str:
     comment = relation["comment"]
     if shown < len(relation["columns"]):
         comment = f"[{shown} of {len(relation['columns'])} columns are shown] {comment}".rstrip()
-    if relation["row_security"] == "blind":
-        comment = f"{_BLIND} {comment}".rstrip()
+    hiding = _HIDING.get(relation["row_security"])
+    if hiding:
+        comment = f"{hiding} {comment}".rstrip()
     return f"{relation['kind']} {relation['qualified']}{rows}{_comment(comment)}"
 
 

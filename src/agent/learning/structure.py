@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 RelationKind = Literal["TABLE", "PARTITIONED TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW"]
-RowSecurity = Literal["off", "on", "blind"]
+RowSecurity = Literal["off", "on", "some", "blind"]
 
 
 class Column(TypedDict):
@@ -178,7 +178,7 @@ class AppStructure(TypedDict, total=False):
     """Everything discovery knows of one database.
 
     `tables` holds tables of every kind, `views` views and materialised views. `unreadable` names what the reading login
-    sees but may not read, `blind` what looks empty to it because of row-level security. `changed` and `removed` name what
+    sees but may not read, `blind` what looks empty to it because of row-level security, `some` what shows it only some rows. `changed` and `removed` name what
     the last discovery found different. `fingerprint` is of `catalogs`, a hash of those alone, and of the settings; `rules` is a
     hash of what these settings make of the names that there are. Times are ISO 8601. An empty dict stands for "never discovered".
     """
@@ -195,6 +195,7 @@ class AppStructure(TypedDict, total=False):
     extensions: list[Extension]
     unreadable: list[str]
     blind: list[str]
+    some: list[str]
     fingerprint: str
     catalogs: str
     rules: str

@@ -8,6 +8,10 @@ SELECT set_config('statement_timeout', %(statement_ms)s, true), set_config('lock
        CASE WHEN current_setting('server_version_num')::int >= 170000 THEN set_config('transaction_timeout', %(transaction_ms)s, true) END,
        CASE WHEN version() ~ 'linux' THEN set_config('client_connection_check_interval', '1000', true) END
 
+-- reader_claims: as which of Supabase's users is read, for this transaction; older functions of its ask for single claims
+SELECT set_config('request.jwt.claims', %(claims)s, true), set_config('request.jwt.claim.sub', %(sub)s, true),
+       set_config('request.jwt.claim.role', %(role)s, true), set_config('request.jwt.claim.email', %(email)s, true)
+
 -- session_state: what a read must leave as it was; asked before and after it
 SELECT pg_backend_pid() AS pid, pg_current_xact_id_if_assigned() IS NULL AS no_transaction_id,
        ARRAY(SELECT concat_ws(' ', l.mode, l.locktype, l.relation::regclass) FROM pg_locks l

@@ -12,8 +12,9 @@ Every row up to the cap is shown: where they are too many bytes, the longest cel
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -146,7 +147,7 @@ async def read_on(
         seconds=settings.statement_timeout,
     )  # fmt: skip
     schemas = (await runtime.app.facts("agent_reader")).search_path
-    reading = _Reading(conn, limits, layers, path_setting(schemas), hide)
+    reading = _Reading(conn, limits, layers, path_setting(schemas), hide=hide, claims=runtime.claims)
     try:
         if layers.watchdog:
             async with watched(conn, limits.seconds, database=runtime.app, pid=reading.pid):
@@ -166,13 +167,21 @@ class _Reading:
     """One read. `before` and `after` are how the session stood, for the tripwire."""
 
     def __init__(
-        self, conn: Connection, limits: _Limits, layers: Layers, search_path: str, hide: Hidden | None
+        self,
+        conn: Connection,
+        limits: _Limits,
+        layers: Layers,
+        search_path: str,
+        *,
+        hide: Hidden | None,
+        claims: Mapping[str, Any] | None,
     ) -> None:
         self._conn = conn
         self._hide = hide
         self._limits = limits
         self._layers = layers
         self._search_path = search_path
+        self._claims = claims
         self._start: tuple[str, ...] = ()
         self.before: dict[str, Any] | None = None
         self.after: dict[str, Any] | None = None
@@ -212,7 +221,10 @@ class _Reading:
         mode = "READ ONLY" if self._layers.read_only else "READ WRITE"
         await self._conn.execute(f"BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED {mode}".encode())
         await self._conn.execute(_QUERIES["reader_limits"], limits)
-        self._start = (mode, *limits.values())
+        claims = _settings_of(self._claims)
+        if claims:
+            await self._conn.execute(_QUERIES["reader_claims"], claims)
+        self._start = (mode, *limits.values(), *claims.values())
         start, state = _states.get(self._conn, ((), None))
         known = start == self._start
         before = None if known else await self._conn.execute(_QUERIES["session_state"])
@@ -339,6 +351,14 @@ class _Reading:
             rows = await cursor.fetchmany(self._limits.rows + 1)
             self._add(result, [cells.loaded(row, [None] * len(cells.oids)) for row in rows], most)
             return result
+
+
+def _settings_of(claims: Mapping[str, Any] | None) -> dict[str, str]:
+    """The claims as PostgREST would set them: all as one, and those that have a setting of their own."""
+    if claims is None:
+        return {}
+    single = {name: str(claims.get(name) or "") for name in ("sub", "role", "email")}
+    return {"claims": json.dumps(claims, ensure_ascii=False), **single}
 
 
 def _line(line: str, length: int) -> Any:

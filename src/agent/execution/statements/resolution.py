@@ -26,9 +26,11 @@ from agent.db.database import ServerFacts, roll_back
 from agent.db.paths import LOOK_UP_IN_OURS, path_setting
 from agent.execution.statements import showing_functions as showing
 from agent.execution.statements import sql_allowed as allowed
+from agent.execution.statements.function_bodies import Body
 from agent.execution.statements.node_trees import Tree, read_tree, statements_in
 from agent.execution.statements.result_columns import Functions
 from agent.execution.statements.sql_parsing import Name, Statement, explained, write_out
+from agent.types import HiddenRows
 
 _QUERIES = load_queries(__package__, "resolution.sql")
 FIRST_USER_OBJECT = 16_384
@@ -51,7 +53,8 @@ class Relation:
     `said` has of each column its type, the type under a domain or None, its category and the comments on it, here and in kin.
 
     `triggers` are (name, function, pg_trigger.tgtype), `written` what foreign keys change with it: (relation, what they do
-    when a row of this one is deleted, when it is updated), as pg_constraint has it.
+    when a row of this one is deleted, when it is updated), as pg_constraint has it. `secured` says that row-level security is
+    on; `reads_as` is the number of the role as which a view reads what it shows, 0 for whoever asks.
     """
 
     name: Name
@@ -65,6 +68,8 @@ class Relation:
     triggers: tuple[tuple[str, int, int], ...] = ()
     written: tuple[tuple[int, str, str], ...] = ()
     said: Mapping[str, tuple[str, str | None, str, str]] = field(default_factory=dict, repr=False)
+    secured: bool = False
+    reads_as: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +77,7 @@ class Code:
     """A function, operator, type, cast or support function; `extension` is the one it belongs to, `functions` what it runs.
 
     Of a function `digest` is a hash of all that defines it, and `functions` what it is known to call; of a user's one
-    `source` is its text.
+    `source` is its text. `body` is all that it does, where it is judged by that.
     """
 
     what: str
@@ -87,6 +92,7 @@ class Code:
     signature: str = ""
     digest: str = ""
     source: str = field(default="", repr=False)
+    body: Tree | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +124,9 @@ class Resolution:
     """All that a statement reaches. `body` is None where the server was not asked; `unresolved` then says why.
 
     `known` are the system's functions that are on the allow-list, `worked_out` what the catalogs answered about it since,
-    `reads` what its functions of users read, where that was asked for. `bypasses_rls` says that policies do not hold for
-    agent_reader. `functions` show values and compare them, `secrets` is what was found out about secret columns, by settings.
+    `reads` what its functions of users read, where that was asked for, and `hiding` the tables that hide rows from each
+    login. `bypasses_rls` says that policies do not hold for agent_reader. `functions` show values and compare them,
+    `secrets` is what was found out about secret columns, by settings.
     """
 
     body: Tree | None = None
@@ -130,6 +137,7 @@ class Resolution:
     known: frozenset[int] = frozenset()
     worked_out: dict[str, bool] = field(default_factory=dict, compare=False)
     reads: dict[int, Reads] = field(default_factory=dict, compare=False)
+    hiding: dict[str, tuple[HiddenRows, ...]] = field(default_factory=dict, compare=False)
     bypasses_rls: bool = False
     functions: Functions = field(default_factory=Functions, repr=False)
     secrets: dict[tuple[str, str], Any] = field(default_factory=dict, compare=False, repr=False)
@@ -170,6 +178,7 @@ class _Kept:
     bypasses_rls: bool
     own: _OwnCode
     resolutions: OrderedDict[tuple[str, bool, bool], Resolution] = field(default_factory=OrderedDict)
+    bodies: dict[int, Tree | None] = field(default_factory=dict)
 
 
 # By the login as which names are looked up.
@@ -203,10 +212,13 @@ async def resolve(
     elif text is not None and _is_read_with_code(statement, kept.own):
         unresolved = "literal"
     elif text is not None:
-        body, unresolved = await _probe(
-            text, conn, runs_as, returns="SETOF pg_catalog.record" if is_read(statement) else "pg_catalog.void"
-        )
-    found = await _all_behind(statement, body, conn, kept.own, sorts=sorts)
+        returns = "SETOF pg_catalog.record" if is_read(statement) else "pg_catalog.void"
+        body, unresolved = await _probe(text, conn, runs_as, head=f"() RETURNS {returns}")
+    reading = _Bodies(
+        kept=kept, conn=conn, runs_as=runs_as, may_probe=text is not None and body is not None,
+        logins=(runs_as.login, (await database.facts("agent_reader")).login),
+    )  # fmt: skip
+    found = await _all_behind(statement, body, conn, reading, sorts=sorts)
     kept.resolutions[key] = replace(found, unresolved=unresolved, bypasses_rls=kept.bypasses_rls)
     if len(kept.resolutions) > _MOST_KEPT:
         kept.resolutions.popitem(last=False)
@@ -252,7 +264,7 @@ async def _behind(
     search = _Search(own=own, writes=writes)
     search.pending["relations"] |= {*relations}
     search.pending["functions"] |= {*functions}
-    await _follow(search, conn)
+    await _follow(search, conn, None)
     return Resolution(
         relations=search.relations_with_sources(), code=search.code, inner=tuple(search.inner), known=own.known
     )
@@ -275,7 +287,7 @@ async def _fresh(conn: Connection, database: Database, runs_as: ServerFacts) -> 
     assert row is not None  # noqa: S101  # a query of scalars has one row
     fingerprint = f"{row['fingerprint']} {row['watched']} {row['bypasses_rls']}"
     if new:
-        await _prepare(conn, database, watched=row["watched"])
+        await _prepare(conn, database, watched=row["prepared_watched"])
     by_login = _kept.setdefault(database, {})
     kept = by_login.get(runs_as.login)
     if kept is None or kept.fingerprint != fingerprint:
@@ -339,15 +351,16 @@ def _names_in(statement: Statement) -> set[str]:
 
 
 async def _all_behind(
-    statement: Statement, body: Tree | None, conn: Connection, own: _OwnCode, *, sorts: bool
+    statement: Statement, body: Tree | None, conn: Connection, reading: _Bodies, *, sorts: bool
 ) -> Resolution:
     alone = body.operators if body is not None and not sorts else frozenset()
-    search = _Search(own=own, writes=not is_read(statement), alone=alone)
+    own = reading.kept.own
+    search = _Search(own=own, writes=not is_read(statement), alone=alone, logins=reading.logins)
     if body is not None:
         search.add(body)
     else:
         search.pending["relations"] |= await _named(statement, conn)
-    await _follow(search, conn)
+    await _follow(search, conn, reading)
     return Resolution(
         body=body,
         relations=search.relations_with_sources(),
@@ -386,10 +399,14 @@ def _probed_text(statement: Statement) -> str | None:
     return write_out(inner.node) if inner is not None and inner.kind == "SelectStmt" else None
 
 
-async def _probe(text: str, conn: Connection, runs_as: ServerFacts, *, returns: str) -> tuple[Tree | None, str]:
-    function = f"CREATE FUNCTION pg_temp.agent_probe() RETURNS {returns} BEGIN ATOMIC {text}\n; END"
-    settings = {"search_path": path_setting(runs_as.search_path), "statement_ms": "2000"}
-    asked = {"schemas": list(runs_as.search_path), "login": runs_as.login}
+async def _probe(
+    text: str, conn: Connection, runs_as: ServerFacts, *, head: str, own_path: bool = False
+) -> tuple[Tree | None, str]:
+    """What the server makes of `text` as the body of a function with this `head`, or why that is not known."""
+    function = f"CREATE FUNCTION pg_temp.agent_probe{head} BEGIN ATOMIC {text}\n; END"
+    schemas = () if own_path else runs_as.search_path
+    settings = {"search_path": path_setting(schemas), "statement_ms": "2000"}
+    asked = {"schemas": list(schemas), "login": runs_as.login}
     try:
         async with conn.pipeline():  # one round trip
             await conn.execute("BEGIN READ WRITE", prepare=False)
@@ -408,7 +425,7 @@ async def _probe(text: str, conn: Connection, runs_as: ServerFacts, *, returns: 
     if row is None or looked_up is None or statements_in(row["tree"]) != 1:
         return None, "several"
     where = [name for name in looked_up["schemas"] if not name.startswith("pg_temp_")]
-    if not row["alike"] or where != list(runs_as.search_path):
+    if not row["alike"] or where != list(schemas):
         return None, "schema"
     return read_tree(row["tree"]), ""
 
@@ -423,12 +440,15 @@ async def _named(statement: Statement, conn: Connection) -> set[int]:
 class _Search:
     """What was found so far, and what is `pending`: numbers of objects that were not looked up yet.
 
-    `alone` are operators that are never replaced by others of their families.
+    `alone` are operators that are never replaced by others of their families, `logins` those to whom policies have to apply.
     """
 
     own: _OwnCode
     writes: bool
     alone: frozenset[int] = frozenset()
+    logins: tuple[str, ...] = ()
+    bodies: dict[int, Body] = field(default_factory=dict)
+    read: dict[int, Tree] = field(default_factory=dict)
     relations: dict[int, Relation] = field(default_factory=dict)
     code: dict[tuple[str, int], Code] = field(default_factory=dict)
     inner: list[Inner] = field(default_factory=list)
@@ -471,15 +491,32 @@ class _Search:
             functions |= {called for _, tree in trees for called in tree.functions - self.own.known}
             operators |= {used for _, tree in trees for used in tree.operators}
             functions -= {number}
+            self._found_body(number, name, detail, trees)
         else:
             self.inner += [Inner(what=kind, of=name, relation=0, tree=tree) for kind, tree in trees]
             for _, tree in trees:
                 self.add(tree)
-        self.code[row["what"], number] = _code(row, frozenset(functions), frozenset(operators))
+        self.code[row["what"], number] = _code(row, frozenset(functions), frozenset(operators), self.read.get(number))
         if row["extension"] not in allowed.EXTENSION_FUNCTIONS:
             self.pending["functions"] |= {part for part in functions if part >= FIRST_USER_OBJECT}
             self.pending["types"] |= set(detail.get("types") or ())
             self.pending["operators"] |= {used for used in operators if used >= FIRST_USER_OBJECT}
+
+    def _found_body(
+        self, number: int, name: Name, detail: Mapping[str, Any], trees: Iterable[tuple[str, Tree]]
+    ) -> None:
+        """Note what is to be known of what a function does: it has a tree already, is known by its words, or is to be read."""
+        plain = detail.get("plain")
+        body = Body.of(name, detail["language"], plain)
+        if body is None:
+            for kind, tree in trees:
+                if kind == "body" and plain is not None and not tree.relations:
+                    self.read[number] = tree
+                    self.add(tree)
+        elif body.known and not detail.get("calls"):
+            self.read[number] = Tree()
+        else:
+            self.bodies[number] = body
 
     def _found_relation(
         self, name: Name, number: int, detail: Mapping[str, Any], trees: Iterable[tuple[str, Tree]]
@@ -496,6 +533,8 @@ class _Search:
             triggers=tuple((trigger, function, kind) for trigger, function, kind in detail["triggers"] or ()),
             written=tuple((other, deleted, updated) for other, deleted, updated in written),
             said=_said(columns, kin),
+            secured=detail["secured"],
+            reads_as=detail["reads_as"] or 0,
         )
         for kind, tree in trees:
             self.inner.append(Inner(what=kind, of=name, relation=number, tree=tree))
@@ -555,7 +594,9 @@ def _reached(number: int, read: Mapping[int, set[tuple[int, int]]]) -> set[tuple
     return found
 
 
-def _code(row: Mapping[str, Any], functions: frozenset[int], operators: frozenset[int]) -> Code:
+def _code(
+    row: Mapping[str, Any], functions: frozenset[int], operators: frozenset[int], body: Tree | None = None
+) -> Code:
     detail = row["detail"]
     return Code(
         what=row["what"],
@@ -570,20 +611,57 @@ def _code(row: Mapping[str, Any], functions: frozenset[int], operators: frozense
         signature=detail.get("signature") or "",
         digest=detail.get("digest") or "",
         source=detail.get("source") or "",
+        body=body,
     )
 
 
-async def _follow(search: _Search, conn: Connection) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bodies:
+    """Reads the bodies of functions, each once while the catalogs are the same; none where the server may not be asked."""
+
+    kept: _Kept
+    conn: Connection
+    runs_as: ServerFacts
+    may_probe: bool
+    logins: tuple[str, ...]
+
+    async def read(self, search: _Search) -> None:
+        """Give the functions that `search` found as text what the server makes of them, and follow that."""
+        for number, body in search.bodies.items():
+            if number not in self.kept.bodies and self.may_probe:
+                self.kept.bodies[number] = await self._tree(body)
+            tree = self.kept.bodies.get(number)
+            if tree is not None and not tree.relations:
+                search.code["function", number] = replace(search.code["function", number], body=tree)
+                search.add(tree)
+        search.bodies.clear()
+
+    async def _tree(self, body: Body) -> Tree | None:
+        query = body.query()
+        if query is None or _is_read_with_code(query, self.kept.own):
+            return None
+        head = f"({body.arguments}) RETURNS {body.returns}"
+        try:
+            return (await _probe(query.text, self.conn, self.runs_as, head=head, own_path=body.own_path))[0]
+        except psycopg.OperationalError:
+            raise
+        except psycopg.DatabaseError:  # it would fail when it runs, too
+            return None
+
+
+async def _follow(search: _Search, conn: Connection, reading: _Bodies | None) -> None:
     for _ in range(_MOST_ROUNDS):
         asked = search.take()
         if asked is None:
             return
         values = {
             **asked, "writes": search.writes, "extensions": sorted(allowed.EXTENSION_FUNCTIONS),
-            "adopted": list(search.own.adopted),
+            "adopted": list(search.own.adopted), "logins": list(search.logins),
             "replaced": [one for one in (*asked["operators"], *asked["system_operators"]) if one not in search.alone],
         }  # fmt: skip
         for query in ("behind", "compared_by") if search.own.families else ("behind",):
             for row in await (await conn.execute(_QUERIES[query], values, prepare=True)).fetchall():
                 search.found(row)
+        if reading is not None:
+            await reading.read(search)
     search.inner.append(Inner(what="depth", of=Name("", ""), relation=0, tree=Tree(writes=True)))

@@ -28,19 +28,24 @@ SELECT concat_ws(' ',
   -- comments say which columns are secrets
   (SELECT sum(hashint8extended((age(xmin) - born) << 32 | objoid::int8, %(seed)s)) FROM pg_description WHERE objoid >= 16384),
   (SELECT sum(hash_record_extended(ROW (oid, xmin), %(seed)s)) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'),
+  -- to whom policies apply, and who is above them
+  (SELECT sum(hash_record_extended(ROW (roleid, member, xmin), %(seed)s)) FROM pg_auth_members),
+  (SELECT sum(hashtextextended(concat_ws(' ', r.oid, r.rolsuper, r.rolinherit, r.rolbypassrls), %(seed)s)) FROM pg_roles r),
   -- where names are looked up, too
   (SELECT string_agg(concat(l.login, n.nspname, has_schema_privilege(l.login, n.oid, 'usage')), ',' ORDER BY l.login, n.nspname)
      FROM unnest(%(logins)s::name[]) AS l (login), pg_namespace n WHERE n.nspname = ANY (%(schemas)s::name[]))) AS fingerprint,
   coalesce((SELECT r.rolbypassrls FROM pg_roles r WHERE r.rolname = %(reader)s), false) AS bypasses_rls,
-  -- whether event triggers would run with a probe; those that Supabase makes leave temporary objects alone
-  coalesce(current_setting('event_triggers', true), 'on') = 'on' AND EXISTS (
-    SELECT FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
-     WHERE e.evtenabled <> 'D' AND e.evtevent <> 'login'
+  -- whether event triggers would run with a probe, and whether with a table; those that Supabase makes leave temporary objects alone
+  coalesce(watching.function, false) AS watched, coalesce(watching.something, false) AS prepared_watched
+  FROM (SELECT age('100'::xid)::int8 AS born OFFSET 0) AS past, (
+    SELECT bool_or(e.evttags IS NULL OR 'CREATE FUNCTION' = ANY (e.evttags)) AS function, bool_or(true) AS something
+      FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid
+     WHERE coalesce(current_setting('event_triggers', true), 'on') = 'on' AND e.evtenabled <> 'D' AND e.evtevent <> 'login'
        AND (e.evttags IS NULL OR e.evttags && ARRAY['CREATE FUNCTION', 'CREATE TABLE', 'DROP TABLE'])
        AND NOT (p.pronamespace = to_regnamespace('extensions') AND p.proname IN ('pgrst_ddl_watch', 'pgrst_drop_watch')
                 AND p.proowner = to_regrole('supabase_admin')
-                AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.proowner AND r.rolsuper))) AS watched
-  FROM (SELECT age('100'::xid)::int8 AS born OFFSET 0) AS past
+                AND EXISTS (SELECT FROM pg_roles r WHERE r.oid = p.proowner AND r.rolsuper))
+  ) AS watching
 
 -- system_functions: which functions of the server itself are known to be harmless, by their numbers
 SELECT oid::bigint, proname::text AS name FROM pg_proc
@@ -114,10 +119,19 @@ SELECT c.oid::bigint FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (s
 WITH extension AS MATERIALIZED (
   SELECT d.classid, d.objid, e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.objid <> ALL (%(adopted)s::oid[])
+), applying AS MATERIALIZED (  -- a policy for others never runs: it holds for the logins, or for the owner of a view
+  SELECT p.oid FROM pg_policy p
+   WHERE p.polrelid = ANY (%(relations)s::oid[]) AND EXISTS (
+     SELECT FROM unnest(p.polroles) AS o (oid), pg_roles r
+      WHERE CASE WHEN o.oid = 0 THEN true ELSE pg_has_role(r.oid, o.oid, 'usage') END
+        AND (r.rolname = ANY (%(logins)s::name[])
+             OR (NOT r.rolsuper AND NOT r.rolbypassrls AND EXISTS (SELECT FROM pg_class v WHERE v.relkind = 'v' AND v.relowner = r.oid))))
 )
 SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
        jsonb_build_object(
-         'kind', c.relkind,
+         'kind', c.relkind, 'secured', c.relrowsecurity,
+         'reads_as', CASE WHEN c.relkind = 'v' AND NOT coalesce((SELECT o.option_value::boolean FROM pg_options_to_table(c.reloptions) o
+                                                                  WHERE o.option_name = 'security_invoker'), false) THEN c.relowner::bigint END,
          'columns', (SELECT jsonb_agg(jsonb_build_array(a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), format_type(nullif(t.typbasetype, 0), t.typtypmod),
                                                         coalesce(e.typcategory, t.typcategory), coalesce(d.description, '')) ORDER BY a.attnum)
                        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A'
@@ -164,8 +178,10 @@ SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name
                  WHERE r.ev_class = c.oid AND r.ev_type <> '1' AND r.ev_enabled <> 'D' AND %(writes)s
       UNION ALL SELECT 'policy', p.polqual::text FROM pg_policy p
                  WHERE p.polrelid = c.oid AND c.relrowsecurity AND p.polqual IS NOT NULL AND (p.polcmd IN ('r', '*') OR %(writes)s)
+                   AND p.oid IN (SELECT oid FROM applying)
       UNION ALL SELECT 'policy', p.polwithcheck::text FROM pg_policy p
                  WHERE p.polrelid = c.oid AND c.relrowsecurity AND p.polwithcheck IS NOT NULL AND %(writes)s
+                   AND p.oid IN (SELECT oid FROM applying)
       -- planning folds the constants in these
       UNION ALL SELECT 'index', concat(i.indexprs::text, ' ', i.indpred::text) FROM pg_index i
                  WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
@@ -193,7 +209,19 @@ SELECT 'function', p.oid::bigint, n.nspname, p.proname, e.extname,
          -- a body that is text is not resolved before it runs: whatever has a name that it calls
          'calls', (SELECT jsonb_agg(DISTINCT o.oid::bigint) FROM regexp_matches(p.prosrc, '([[:alpha:]_][[:alnum:]_$]*)"?\s*\(', 'g') AS m
                      JOIN pg_proc o ON o.proname IN (m[1], lower(m[1])) AND o.oid >= 16384 AND o.oid <> p.oid
-                    WHERE p.prosqlbody IS NULL AND l.lanname IN ('sql', 'plpgsql') AND e.extname IS NULL)),
+                    WHERE p.prosqlbody IS NULL AND l.lanname IN ('sql', 'plpgsql') AND e.extname IS NULL),
+         -- of what runs as its caller, on values of the server's own types alone
+         'plain', (SELECT jsonb_build_object('text', CASE WHEN p.prosqlbody IS NULL THEN p.prosrc END, 'own_path', p.proconfig IS NOT NULL,
+                     'arguments', (SELECT string_agg(concat_ws(' ', quote_ident(nullif(p.proargnames[a.place], '')), 'pg_catalog.' || quote_ident(t.typname)), ', ' ORDER BY a.place)
+                                     FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, place) JOIN pg_type t ON t.oid = a.type),
+                     'returns', 'pg_catalog.' || quote_ident(r.typname))
+                     FROM pg_type r
+                    WHERE r.oid = p.prorettype AND l.lanname IN ('sql', 'plpgsql') AND e.extname IS NULL AND p.prokind = 'f' AND NOT p.prosecdef
+                      AND NOT p.proretset AND p.provariadic = 0 AND p.proargmodes IS NULL AND p.proargdefaults IS NULL
+                      AND p.prosupport::oid = 0 AND p.protrftypes IS NULL AND (p.proconfig IS NULL OR p.proconfig = ARRAY['search_path=""'])
+                      AND NOT EXISTS (SELECT FROM pg_type t WHERE t.oid = ANY (p.proargtypes::oid[] || p.prorettype)
+                                         AND (t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype = 'p'))
+                      AND NOT EXISTS (SELECT FROM pg_cast k WHERE k.oid >= 16384 AND k.casttarget = p.prorettype))),
        ARRAY['body', 'default'], ARRAY[p.prosqlbody::text, p.proargdefaults::text]
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
   LEFT JOIN extension e ON e.classid = 'pg_proc'::regclass AND e.objid = p.oid

@@ -6,6 +6,7 @@ within the extension, a user's only when a human registered it and it is still t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from agent.execution.statements import sql_allowed as allowed
@@ -14,9 +15,8 @@ from agent.execution.statements.resolution import FIRST_USER_OBJECT, Code, Inner
 from agent.execution.statements.sql_parsing import Name
 from agent.execution.statements.trusted_functions import body_hash
 
-# Supabase's own functions that say who asks; policies call them.
-_SUPABASE = {Name("auth", name) for name in ("uid", "role", "email", "jwt")}
-_SUPABASE_OWNER = "supabase_auth_admin"
+# Settings that tell who asks, as PostgREST gives them to a transaction: a function may show them.
+_CLAIMS = re.compile(r"request\.jwt\.claims?(\.\w+)?")
 # What is behind a materialised view does not run when it is read.
 _NOT_RUN = frozenset({"source"})
 
@@ -65,6 +65,16 @@ def resolved_refusals(resolution: Resolution) -> Iterator[tuple[str, str]]:
             yield f"function:{code.name.name}", f"The function {code.name.name} reaches outside the transaction."
 
 
+def judged_functions(resolution: Resolution) -> frozenset[Name]:
+    """Functions of users that are known to be harmless by what they do."""
+    judge = _Judge(resolution, {}, any_function=False)
+    return frozenset(
+        code.name
+        for (what, number), code in resolution.code.items()
+        if what == "function" and code.body is not None and not any(judge.of_function(number, policy=False))
+    )
+
+
 def objects_of(resolution: Resolution) -> tuple[str, ...]:
     """The relations that a statement names and those that views and policies name, by their full names."""
     if resolution.body is None:
@@ -90,6 +100,7 @@ class _Judge:
         self._resolution = resolution
         self._trusted = trusted
         self._any_function = any_function
+        self._inside: tuple[int, ...] = ()
 
     def of_tree(self, tree: Tree, *, policy: bool, query: bool) -> Iterator[str]:
         if query:
@@ -97,13 +108,16 @@ class _Judge:
             if tree.writes:
                 yield "write:resolved"
         for number in sorted(tree.functions):
-            yield from self._of_function(number, policy=policy)
-        if not policy and not tree.settings <= allowed.SHOWN_SETTINGS:
+            yield from self.of_function(number, policy=policy)
+        if not policy and not all(self._may_show(setting) for setting in tree.settings):
             yield f"function:{allowed.SETTING_FUNCTION}"
         yield from self._secret_columns(tree)
         for number in sorted(tree.operators):
             if number >= FIRST_USER_OBJECT and ("operator", number) not in self._resolution.code:
                 yield f"operator:{number}"
+
+    def _may_show(self, setting: str) -> bool:
+        return setting in allowed.SHOWN_SETTINGS or bool(self._inside and _CLAIMS.fullmatch(setting))
 
     def _secret_columns(self, tree: Tree) -> Iterator[str]:
         for number, column in sorted(tree.columns):
@@ -128,7 +142,7 @@ class _Judge:
             yield f"catalog:{relation.name}"
         for trigger, function, _ in relation.triggers:
             if trigger in fired:
-                for problem in self._of_function(function, policy=False):
+                for problem in self.of_function(function, policy=False, named=False):
                     yield f"trigger:{relation.name}.{trigger}:{problem}"
 
     def of_code(self, what: str, code: Code) -> Iterator[str]:
@@ -138,10 +152,15 @@ class _Judge:
             return
         # A system function counts as harmless only where its call can be seen, with its arguments: current_setting, say.
         hidden = not self._any_function and any(number < FIRST_USER_OBJECT for number in code.functions)
-        if hidden or any(list(self._of_function(number, policy=False)) for number in code.functions):
+        if hidden or any(any(self.of_function(number, policy=False, named=False)) for number in code.functions):
             yield f"{'type' if what == 'support' else what}:{code.name}"
 
-    def _of_function(self, number: int, *, policy: bool) -> Iterator[str]:
+    def of_function(self, number: int, *, policy: bool, named: bool = True) -> Iterator[str]:
+        """Why a function is not known to be harmless.
+
+        One that is called by its name counts by what it does: in a policy whatever that is, elsewhere where it only tells who
+        asks or is word for word a known one.
+        """
         if number in self._resolution.known or self._any_function:
             return
         code = self._resolution.code.get(("function", number))
@@ -152,8 +171,20 @@ class _Judge:
         elif code.extension is not None:
             if code.name.name not in allowed.EXTENSION_FUNCTIONS.get(code.extension, ()):
                 yield f"function:{code.name}"
-        elif not (policy and code.name in _SUPABASE and code.owner == _SUPABASE_OWNER and not code.definer):
+        elif not (named and self._is_harmless(number, code.body, policy=policy)):
             yield from self._of_users_function(number, code)
+
+    def _is_harmless(self, number: int, body: Tree | None, *, policy: bool) -> bool:
+        """Whether all that a function does would be harmless in a statement. One that calls itself does not count."""
+        if body is None or number in self._inside:
+            return False
+        if not policy and body.nodes and not any(_CLAIMS.fullmatch(setting) for setting in body.settings):
+            return False
+        self._inside = (*self._inside, number)
+        try:
+            return not any(self.of_tree(body, policy=policy, query=True))
+        finally:
+            self._inside = self._inside[:-1]
 
     def _of_users_function(self, number: int, code: Code) -> Iterator[str]:
         registered = self._trusted.get(number)

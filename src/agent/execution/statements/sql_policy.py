@@ -14,7 +14,12 @@ from agent.execution.statements.code_behind import denied_by_code
 from agent.execution.statements.deny import columns_read, denied_relations, shown
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import Resolution
-from agent.execution.statements.resolved_policy import objects_of, resolved_problems, resolved_refusals
+from agent.execution.statements.resolved_policy import (
+    judged_functions,
+    objects_of,
+    resolved_problems,
+    resolved_refusals,
+)
 from agent.execution.statements.sizes import too_large
 from agent.execution.statements.sql_kinds import WRITES, Danger, describe, lock_of, refuses_transaction, risk_of
 from agent.execution.statements.sql_parsing import Message, Name, Statement, explained, name_of
@@ -84,8 +89,9 @@ def _without_doubles(statement: Statement, problems: list[str]) -> list[str]:
 
 
 def _registered(resolution: Resolution, trusted: Mapping[int, str]) -> frozenset[Name]:
-    """The names of registered functions, with and without their schema."""
-    names = [resolution.code["function", number].name for number in trusted if ("function", number) in resolution.code]
+    """The names of functions that are registered, or known to be harmless by what they do, with and without their schema."""
+    names = {resolution.code["function", number].name for number in trusted if ("function", number) in resolution.code}
+    names |= judged_functions(resolution)
     return frozenset([*names, *(Name("", name.name) for name in names)])
 
 

@@ -21,12 +21,12 @@ def fired_by(statement: Statement, resolution: Resolution) -> Mapping[int, froze
     """The names of the triggers that run, by the number of their relation."""
     return {
         number: frozenset(name for name, _, kind in resolution.relations[number].triggers if kind & events)
-        for number, events in _changes(statement, resolution).items()
+        for number, events in changed_by(statement, resolution).items()
     }
 
 
-def _changes(statement: Statement, resolution: Resolution) -> dict[int, int]:
-    """What may be done to each relation."""
+def changed_by(statement: Statement, resolution: Resolution) -> dict[int, int]:
+    """What may be done to each relation, as bits; that of what is only read is none of them."""
     own = dict(_own(statement))
     relations = resolution.relations
     if any(inner.what == "rule" for inner in resolution.inner):

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from agent.providers.offline.query import Compared, Condition, Query
-from agent.providers.offline.schema_text import Relation
 from agent.providers.offline.sql import SHOWN
+from agent.remarks import said_with
 
 _WIDEST = 60
 _MOST_COLUMNS = 8
@@ -25,10 +25,7 @@ def answer(query: Query, result: Mapping[str, Any]) -> str:
     remembered = _meanings(query)
     if remembered:
         said += f"\n(By what I remember: {remembered}.)"
-    hidden = sorted({relation.name for relation in _relations(query) if relation.hidden})
-    if hidden:
-        said += f"\n(Row-level security hides rows of {', '.join(hidden)} from me: this may not be the whole truth.)"
-    return said
+    return said_with(said, result.get("remarks") or ())
 
 
 def trouble(result: Mapping[str, Any]) -> str:
@@ -54,10 +51,9 @@ def changed(result: Mapping[str, Any], what: str) -> str:
     if result.get("status") == "answered" or message.startswith("A human changed"):
         return message
     count = result.get("row_count")
-    if count == 0:
-        return f"Nothing was changed: no row matches ({what})."
     rows = f" {count} row{'s' if count != 1 else ''} changed." if isinstance(count, int) else ""
-    return f"Done: {what}.{rows}"
+    said = f"Nothing was changed: no row matches ({what})." if count == 0 else f"Done: {what}.{rows}"
+    return said_with(said, result.get("remarks") or ())
 
 
 def _scalar(query: Query, value: Any) -> str:
@@ -128,11 +124,6 @@ def _rounded(value: Any, query: Query) -> Any:
     number = Decimal(str(value))
     decimals = max(2, 2 - number.adjusted())
     return format(round(number, decimals), "f")
-
-
-def _relations(query: Query) -> list[Relation]:
-    groups = [group.field.relation for group in query.groups]
-    return [query.main, *groups, *(c.field.relation for c in _all(query)), *(r.relation for r in query.related)]
 
 
 def _all(query: Query) -> list[Condition]:

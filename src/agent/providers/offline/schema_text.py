@@ -98,11 +98,6 @@ class Relation:
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
 
-    @property
-    def hidden(self) -> bool:
-        """Whether row-level security hides its rows, so that no rows does not mean that there are none."""
-        return "row-level security hides" in self.comment
-
     def is_link(self, column: Column) -> bool:
         """Whether `column` identifies a row here or elsewhere, so that adding its values up means nothing."""
         return column.key or any(column.name in key.columns for key in self.foreign)

@@ -1,0 +1,36 @@
+"""What must be said with the result of a read: of which rows it is, and what contradicts it."""
+
+from __future__ import annotations
+
+from agent.execution.reads.reading import Rows
+from agent.execution.statements.row_security import contradictions
+from agent.execution.statements.sql_parsing import Statement
+from agent.remarks import beginning
+from agent.runtime import Runtime
+from agent.types import HiddenRows
+
+
+async def remarks_on(
+    rows: Rows, statement: Statement, hidden: tuple[HiddenRows, ...], *, runtime: Runtime
+) -> list[str]:
+    """The remarks; none where row-level security hides nothing. Raises psycopg's errors, `DatabaseUnavailable`."""
+    if not hidden:
+        return []
+    remarks = [beginning(hidden, writes=False)]
+    counted = _counted(rows, statement)
+    if counted is not None:
+        async with runtime.app.connection("agent_assessor") as conn:
+            remarks += await contradictions(hidden, counted=counted, conn=conn)
+    return remarks
+
+
+def _counted(rows: Rows, statement: Statement) -> int | None:
+    """How many rows of its tables a result speaks of; None where it does not say that."""
+    cells = rows.rows[0] if rows.rows else []
+    if len(rows.rows) > 1 or rows.truncated:
+        return None
+    if not any(cells):
+        return 0
+    counts = [cell for cell in cells if isinstance(cell, int)]
+    counting = any(name.name == "count" for name in statement.names.functions)
+    return max(counts) if counting and len(counts) == len(cells) else None
