@@ -24,14 +24,17 @@ import psycopg
 from agent.db import Connection, Database, load_queries
 from agent.db.database import ServerFacts, roll_back
 from agent.execution.statements import sql_allowed as allowed
+from agent.execution.statements.known_extensions import KNOWN, NAMES_WITH_VERSIONS
 from agent.execution.statements.node_trees import Tree, read_tree, statements_in
 from agent.execution.statements.sql_parsing import Name, Statement, explained, write_out
+from agent.execution.statements.unrun import is_plain_body, shut_calls
 
 _QUERIES = load_queries(__package__, "resolution.sql")
 FIRST_USER_OBJECT = 16_384
 _MOST_ROUNDS = 20
 _MOST_KEPT = 500
 _DATA_WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+_PLANNED_WITH = frozenset({"index", "index condition", "check", "statistics", "partition"})
 # regtype, regprocedure and regoperator, whose literals name types with their modifiers.
 _NAMING_TYPES = (2206, 2202, 2204)
 # How a literal of a row, array or range begins: what the server reads it with may be code of users.
@@ -63,7 +66,8 @@ class Relation:
 class Code:
     """A function, operator, type, cast or support function; `extension` is the one it belongs to, `functions` what it runs.
 
-    Of a function `digest` is a hash of all that defines it, and `functions` what it is known to call.
+    Of a function `digest` is a hash of all that defines it, and `functions` what it is known to call. `hidden` says that its
+    body is SQL as text and may call more than that, `planned` that planning with a call of it may run more than its arguments.
     """
 
     what: str
@@ -77,16 +81,22 @@ class Code:
     owner: str = ""
     signature: str = ""
     digest: str = ""
+    hidden: bool = False
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inner:
-    """A tree that runs when the object `of` is used: of a view, policy, check, domain, ..."""
+    """A tree that runs when the object `of` is used: of a view, policy, check, domain, ...
+
+    A read only plans with some of them: `shut` are the functions in one that planning does not run.
+    """
 
     what: str
     of: Name
     relation: int
     tree: Tree
+    shut: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +241,7 @@ async def _own_code(conn: Connection) -> _OwnCode:
     named = {"names": sorted(allowed.RESOLVED_FUNCTIONS)}
     rows = await (await conn.execute(_QUERIES["system_functions"], named, prepare=True)).fetchall()
     known = frozenset(row["oid"] for row in rows)
-    extensions = {"extensions": sorted(allowed.EXTENSION_FUNCTIONS)}
+    extensions = {"extensions": NAMES_WITH_VERSIONS}
     found = await (await conn.execute(_QUERIES["own_code"], extensions, prepare=True)).fetchone()
     assert found is not None  # noqa: S101  # a query of scalars has one row
     checked = [number for number, tree in found["checks"] if not _is_plain(read_tree(tree), known)]
@@ -395,12 +405,11 @@ class _Search:
     def found(self, row: Mapping[str, Any]) -> None:
         """Take one row of the catalogs, and what it leads to as pending."""
         name, number, detail = Name(row["schema"], row["name"]), row["oid"], row["detail"]
-        trees = [
-            (kind, read_tree(text)) for kind, text in zip(row["kinds"] or (), row["trees"] or (), strict=True) if text
-        ]
+        texts = [(kind, text) for kind, text in zip(row["kinds"] or (), row["trees"] or (), strict=True) if text]
         if row["what"] == "relation":
-            self._found_relation(name, number, detail, trees)
+            self._found_relation(name, number, detail, texts)
             return
+        trees = [(kind, read_tree(text)) for kind, text in texts]
         operators = {*(detail.get("operators") or ())} - {0}
         functions = {*(detail.get("functions") or ()), *(detail.get("parts") or ()), *(detail.get("calls") or ())}
         if row["what"] == "function":
@@ -411,14 +420,16 @@ class _Search:
             self.inner += [Inner(what=kind, of=name, relation=0, tree=tree) for kind, tree in trees]
             for _, tree in trees:
                 self.add(tree)
-        self.code[row["what"], number] = _code(row, frozenset(functions), frozenset(operators))
-        if row["extension"] not in allowed.EXTENSION_FUNCTIONS:
+        self.code[row["what"], number] = replace(
+            _code(row, frozenset(functions), frozenset(operators)), planned=self._is_planned(row, dict(trees))
+        )
+        if row["extension"] not in KNOWN or detail.get("language") == "sql":
             self.pending["functions"] |= {part for part in functions if part >= FIRST_USER_OBJECT}
             self.pending["types"] |= set(detail.get("types") or ())
             self.pending["operators"] |= {used for used in operators if used >= FIRST_USER_OBJECT}
 
     def _found_relation(
-        self, name: Name, number: int, detail: Mapping[str, Any], trees: Iterable[tuple[str, Tree]]
+        self, name: Name, number: int, detail: Mapping[str, Any], texts: Sequence[tuple[str, str]]
     ) -> None:
         columns, kin, written = detail["columns"] or (), detail["kin"] or (), detail["written"] or ()
         self.relations[number] = Relation(
@@ -431,8 +442,14 @@ class _Search:
             triggers=tuple((trigger, function, kind) for trigger, function, kind in detail["triggers"] or ()),
             written=tuple((other, deleted, updated) for other, deleted, updated in written),
         )
-        for kind, tree in trees:
-            self.inner.append(Inner(what=kind, of=name, relation=number, tree=tree))
+        # A virtual column stands for an expression, which may be a constant.
+        plans = not self.writes and not any(kind == "column" for kind, _ in texts)
+        for kind, text in texts:
+            shut = (
+                shut_calls(text, recheck=kind == "index condition") if plans and kind in _PLANNED_WITH else frozenset()
+            )
+            tree = read_tree(text)
+            self.inner.append(Inner(what=kind, of=name, relation=number, tree=tree, shut=shut))
             if kind == "source":  # of a materialised view, which is read as it was filled
                 self.pending["relations"] |= tree.relations
             else:
@@ -442,6 +459,15 @@ class _Search:
         }
         self.pending["functions"] |= {function for _, function, _ in detail["triggers"] or ()}
         self.pending["types"] |= set(detail["types"] or ())
+
+    def _is_planned(self, row: Mapping[str, Any], trees: Mapping[str, Tree]) -> bool:
+        """Whether planning with a call of a function may run more than its arguments: a default's code, or its body's."""
+        detail = row["detail"]
+        inlined = bool(detail.get("inlined"))
+        run = [tree for kind, tree in trees.items() if kind == "default" or (kind == "body" and inlined)]
+        if detail.get("planned") or any(not _is_plain(tree, self.own.known) for tree in run):
+            return True
+        return inlined and _is_hidden(row)
 
     def relations_with_sources(self) -> dict[int, Relation]:
         """The relations, those of views with every column that is read for them."""
@@ -492,7 +518,17 @@ def _code(row: Mapping[str, Any], functions: frozenset[int], operators: frozense
         owner=detail.get("owner") or "",
         signature=detail.get("signature") or "",
         digest=detail.get("digest") or "",
+        hidden=_is_hidden(row),
     )
+
+
+def _is_hidden(row: Mapping[str, Any]) -> bool:
+    """Whether a function's body is text in SQL that may run a user's code, or anything that is not a plain value."""
+    detail = row["detail"]
+    text = detail.get("text")
+    if text is None:
+        return False
+    return bool(detail["shadowed"]) or not is_plain_body(text, any_type=row["extension"] in KNOWN)
 
 
 async def _follow(search: _Search, conn: Connection) -> None:
@@ -501,7 +537,7 @@ async def _follow(search: _Search, conn: Connection) -> None:
         if asked is None:
             return
         values = {
-            **asked, "writes": search.writes, "extensions": sorted(allowed.EXTENSION_FUNCTIONS),
+            **asked, "writes": search.writes, "extensions": NAMES_WITH_VERSIONS,
             "adopted": list(search.own.adopted),
             "replaced": [one for one in (*asked["operators"], *asked["system_operators"]) if one not in search.alone],
         }  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from agent.execution.statements import sql_allowed as allowed
 from agent.execution.statements.deny import Denied
+from agent.execution.statements.known_extensions import KNOWN, is_pure
 from agent.execution.statements.node_trees import Tree
 from agent.execution.statements.resolution import FIRST_USER_OBJECT, Code, Inner, Relation, Resolution
 from agent.execution.statements.sql_parsing import Name
@@ -20,6 +21,8 @@ _SUPABASE = {Name("auth", name) for name in ("uid", "role", "email", "jwt")}
 _SUPABASE_OWNER = "supabase_auth_admin"
 # What is behind a materialised view does not run when it is read.
 _NOT_RUN = frozenset({"source"})
+# What these are of is said, and their kinds are told apart only here.
+_SAID_AS = {"index condition": "index", "default": "column"}
 
 
 def resolved_problems(
@@ -42,8 +45,8 @@ def resolved_problems(
     yield from judge.of_tree(resolution.body, policy=False, query=not writes)
     for inner in resolution.inner:
         if inner.what not in _NOT_RUN and not (bypass_rls and inner.what == "policy" and _is_direct(inner, resolution)):
-            for problem in judge.of_tree(inner.tree, policy=inner.what == "policy", query=True):
-                yield f"{inner.what}:{inner.of}:{problem}"
+            for problem in judge.of_tree(inner.tree, policy=inner.what == "policy", query=True, shut=inner.shut):
+                yield f"{_SAID_AS.get(inner.what, inner.what)}:{inner.of}:{problem}"
     for number, relation in resolution.relations.items():
         yield from judge.of_relation(relation, fired.get(number, frozenset()))
     for (what, _), code in resolution.code.items():
@@ -106,13 +109,15 @@ class _Judge:
         self._trusted = trusted
         self._any_function = any_function
 
-    def of_tree(self, tree: Tree, *, policy: bool, query: bool) -> Iterator[str]:
+    def of_tree(self, tree: Tree, *, policy: bool, query: bool, shut: frozenset[int] = frozenset()) -> Iterator[str]:
+        """What is wrong with a tree; of the functions in `shut` only what planning may run counts."""
         if query:
             yield from (f"node:{node}" for node in sorted(tree.nodes - allowed.TREE_NODES))
             if tree.writes:
                 yield "write:resolved"
         for number in sorted(tree.functions):
-            yield from self._of_function(number, policy=policy)
+            if number not in shut or self._is_planned(number):
+                yield from self._of_function(number, policy=policy)
         if not policy and not tree.settings <= allowed.SHOWN_SETTINGS:
             yield f"function:{allowed.SETTING_FUNCTION}"
         yield from self._secret_columns(tree)
@@ -147,14 +152,17 @@ class _Judge:
                     yield f"trigger:{relation.name}.{trigger}:{problem}"
 
     def of_code(self, what: str, code: Code) -> Iterator[str]:
-        if what == "function" or code.extension in allowed.EXTENSION_FUNCTIONS:
-            if what == "type" and code.kind == "b" and code.functions and code.name.name not in allowed.EXTENSION_TYPES:
-                yield f"type:{code.name}"
+        # Which cast is taken nobody says, so that its function counts like one that is called.
+        if what == "function" or (code.extension in KNOWN and what != "cast"):
             return
         # A system function counts as harmless only where its call can be seen, with its arguments: current_setting, say.
         hidden = not self._any_function and any(number < FIRST_USER_OBJECT for number in code.functions)
         if hidden or any(list(self._of_function(number, policy=False)) for number in code.functions):
             yield f"{'type' if what == 'support' else what}:{code.name}"
+
+    def _is_planned(self, number: int) -> bool:
+        code = self._resolution.code.get(("function", number))
+        return code is None or code.planned
 
     def _of_function(self, number: int, *, policy: bool) -> Iterator[str]:
         if number in self._resolution.known or self._any_function:
@@ -165,10 +173,16 @@ class _Judge:
         elif number < FIRST_USER_OBJECT:
             yield f"function:{code.name.name}"
         elif code.extension is not None:
-            if code.name.name not in allowed.EXTENSION_FUNCTIONS.get(code.extension, ()):
+            if not is_pure(code.extension, code.name.name) or self._runs_others(code):
                 yield f"function:{code.name}"
         elif not (policy and code.name in _SUPABASE and code.owner == _SUPABASE_OWNER and not code.definer):
             yield from self._of_users_function(number, code)
+
+    def _runs_others(self, code: Code) -> bool:
+        """Whether a function of an extension that is written in SQL calls what is not known to be harmless."""
+        if code.language != "sql":
+            return False
+        return code.hidden or any(list(self._of_function(number, policy=False)) for number in code.functions)
 
     def _of_users_function(self, number: int, code: Code) -> Iterator[str]:
         registered = self._trusted.get(number)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from agent.execution.statements import sql_allowed as allowed
 from agent.execution.statements.deny import denied_relations, shown
+from agent.execution.statements.known_extensions import FUNCTIONS_OF_EXTENSIONS
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import Resolution
 from agent.execution.statements.resolved_policy import columns_denied, objects_of, resolved_problems, resolved_refusals
@@ -235,9 +236,9 @@ def _function_problems(call: Message, registered: frozenset[Name]) -> Iterator[s
     elif name.name in allowed.SIZED_FUNCTIONS and not _is_small(call, allowed.SIZED_FUNCTIONS[name.name]):
         yield f"function:{name}:size"
     elif name.schema in {"", "pg_catalog"}:
-        if name.name not in allowed.FUNCTIONS | (frozenset() if name.schema else allowed.NAMES_IN_EXTENSIONS):
+        if name.name not in allowed.FUNCTIONS | (frozenset() if name.schema else FUNCTIONS_OF_EXTENSIONS):
             yield f"function:{name}"
-    elif name.name not in allowed.NAMES_IN_EXTENSIONS:
+    elif name.name not in FUNCTIONS_OF_EXTENSIONS:
         yield f"function:{name}"
 
 
