@@ -21,7 +21,7 @@ from agent.types import Assessment
 
 # Of these only = is in operator families, and only itself takes its place.
 _ALONE = {"=", "+", "-", "*", "/", "||"}
-_MAYBE_LOW = {("write:update",), ("write:delete",)}
+_MAYBE_LOW = {("write:update",), ("write:delete",), ("write:insert",)}
 
 
 async def assess_statement(statement: Statement, *, runtime: Runtime, layers: Layers = ALL) -> Assessment:

@@ -130,16 +130,19 @@ class Resolution:
 class _OwnCode:
     """What in a database runs code of users without being named.
 
-    `adopted` are members of known extensions that these do not vouch for; `families` says that operator families hold more
-    than the server's own. `nested` are the names by which a statement can make the server read a literal of a row, array or
-    range with such code, and `modified` those of types whose modifiers it reads.
+    `extensions` are the known ones, `adopted` members of these that they do not vouch for; `families` says that operator
+    families hold more than the server's own. `nested` are the names by which a statement can make the server read a literal
+    of a row, array or range with such code, and `modified` those of types whose modifiers it reads. `named` are all names by
+    which a text in SQL may mean code of users.
     """
 
     known: frozenset[int] = frozenset()
+    extensions: tuple[int, ...] = ()
     adopted: tuple[int, ...] = ()
     families: bool = False
     nested: frozenset[str] = frozenset()
     modified: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,8 +250,9 @@ async def _own_code(conn: Connection) -> _OwnCode:
     checked = [number for number, tree in found["checks"] if not _is_plain(read_tree(tree), known)]
     modified = [*found["modified"], *_NAMING_TYPES] if found["modified"] else []
     return _OwnCode(
-        known=known, adopted=tuple(found["adopted"]), families=found["families"],
+        known=known, extensions=tuple(found["extensions"]), adopted=tuple(found["adopted"]), families=found["families"],
         nested=await _names_of([*checked, *found["compared"]], conn), modified=await _names_of(modified, conn),
+        named=frozenset(found["named"]),
     )  # fmt: skip
 
 
@@ -420,10 +424,14 @@ class _Search:
             self.inner += [Inner(what=kind, of=name, relation=0, tree=tree) for kind, tree in trees]
             for _, tree in trees:
                 self.add(tree)
+        hidden = self._is_hidden(detail)
         self.code[row["what"], number] = replace(
-            _code(row, frozenset(functions), frozenset(operators)), planned=self._is_planned(row, dict(trees))
+            _code(row, frozenset(functions), frozenset(operators)),
+            hidden=hidden,
+            planned=self._is_planned(detail, dict(trees), hidden=hidden),
         )
-        if row["extension"] not in KNOWN or detail.get("language") == "sql":
+        # Whoever is called by a cast, or by a body in SQL, is judged as if a statement named it.
+        if row["extension"] not in KNOWN or row["what"] == "cast" or detail.get("language") == "sql":
             self.pending["functions"] |= {part for part in functions if part >= FIRST_USER_OBJECT}
             self.pending["types"] |= set(detail.get("types") or ())
             self.pending["operators"] |= {used for used in operators if used >= FIRST_USER_OBJECT}
@@ -460,14 +468,17 @@ class _Search:
         self.pending["functions"] |= {function for _, function, _ in detail["triggers"] or ()}
         self.pending["types"] |= set(detail["types"] or ())
 
-    def _is_planned(self, row: Mapping[str, Any], trees: Mapping[str, Tree]) -> bool:
+    def _is_hidden(self, detail: Mapping[str, Any]) -> bool:
+        """Whether a function's body is text in SQL that may run a user's code, or anything that is not a plain value."""
+        text = detail.get("text")
+        return text is not None and (detail["reads"] or not is_plain_body(text, self.own.named))
+
+    def _is_planned(self, detail: Mapping[str, Any], trees: Mapping[str, Tree], *, hidden: bool) -> bool:
         """Whether planning with a call of a function may run more than its arguments: a default's code, or its body's."""
-        detail = row["detail"]
         inlined = bool(detail.get("inlined"))
         run = [tree for kind, tree in trees.items() if kind == "default" or (kind == "body" and inlined)]
-        if detail.get("planned") or any(not _is_plain(tree, self.own.known) for tree in run):
-            return True
-        return inlined and _is_hidden(row)
+        runs_more = any(not _is_plain(tree, self.own.known) for tree in run)
+        return bool(detail.get("planned")) or runs_more or (inlined and hidden)
 
     def relations_with_sources(self) -> dict[int, Relation]:
         """The relations, those of views with every column that is read for them."""
@@ -518,17 +529,7 @@ def _code(row: Mapping[str, Any], functions: frozenset[int], operators: frozense
         owner=detail.get("owner") or "",
         signature=detail.get("signature") or "",
         digest=detail.get("digest") or "",
-        hidden=_is_hidden(row),
     )
-
-
-def _is_hidden(row: Mapping[str, Any]) -> bool:
-    """Whether a function's body is text in SQL that may run a user's code, or anything that is not a plain value."""
-    detail = row["detail"]
-    text = detail.get("text")
-    if text is None:
-        return False
-    return bool(detail["shadowed"]) or not is_plain_body(text, any_type=row["extension"] in KNOWN)
 
 
 async def _follow(search: _Search, conn: Connection) -> None:
@@ -537,7 +538,7 @@ async def _follow(search: _Search, conn: Connection) -> None:
         if asked is None:
             return
         values = {
-            **asked, "writes": search.writes, "extensions": NAMES_WITH_VERSIONS,
+            **asked, "writes": search.writes, "extensions": list(search.own.extensions),
             "adopted": list(search.own.adopted),
             "replaced": [one for one in (*asked["operators"], *asked["system_operators"]) if one not in search.alone],
         }  # fmt: skip

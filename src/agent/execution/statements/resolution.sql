@@ -47,42 +47,53 @@ SELECT oid::bigint FROM pg_proc
 
 -- own_code: what of these catalogs runs code of users without being named, apart from that of known extensions. An extension
 -- vouches for what a superuser brought with it, not for what its owner has put into it or changed.
-WITH member AS MATERIALIZED (
-  SELECT d.classid, d.objid, d.refobjid AS extension FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-     AND concat(e.extname, ' ', split_part(e.extversion, '.', 1)) = ANY (%(extensions)s)
+WITH known AS MATERIALIZED (
+  SELECT e.oid FROM pg_extension e WHERE concat(e.extname, ' ', split_part(e.extversion, '.', 1)) = ANY (%(extensions)s)
+), member AS MATERIALIZED (
+  SELECT d.classid, d.objid, d.refobjid AS extension FROM pg_depend d
+   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.refobjid IN (SELECT oid FROM known)
 ), own_function AS MATERIALIZED (
   SELECT m.objid AS oid, m.extension FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
     JOIN pg_language l ON l.oid = p.prolang JOIN pg_roles r ON r.oid = p.proowner AND r.rolsuper
    WHERE CASE WHEN l.lanname = 'c' THEN p.probin LIKE '$libdir/%%' ELSE l.lanname IN ('internal', 'sql') END
 ), adopted AS MATERIALIZED (
-  SELECT p.oid FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
-   WHERE NOT EXISTS (SELECT FROM own_function f WHERE f.oid = p.oid)
-      -- an aggregate is what its parts are
-      OR EXISTS (SELECT FROM pg_aggregate g CROSS JOIN LATERAL unnest(ARRAY[g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn,
-                          g.aggdeserialfn, g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn]::oid[]) AS part
-                  WHERE g.aggfnoid = p.oid AND part >= 16384 AND NOT EXISTS (SELECT FROM own_function f WHERE f.oid = part AND f.extension = m.extension))
-), own_member AS (SELECT * FROM member m WHERE m.objid NOT IN (SELECT oid FROM adopted))
-SELECT ARRAY(SELECT oid::bigint FROM adopted
-             UNION SELECT o.oid::bigint FROM member m JOIN pg_operator o ON m.classid = 'pg_operator'::regclass AND o.oid = m.objid
-              WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = o.oprowner AND r.rolsuper)
-                 OR NOT EXISTS (SELECT FROM own_function f WHERE f.oid = o.oprcode::oid AND f.extension = m.extension)
-             UNION SELECT t.oid::bigint FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid
-              CROSS JOIN LATERAL unnest(ARRAY[t.typinput, t.typoutput, t.typreceive, t.typsend, t.typmodin, t.typmodout, t.typsubscript,
-                           (SELECT r.rngcanonical FROM pg_range r WHERE r.rngtypid = t.oid), (SELECT r.rngsubdiff FROM pg_range r WHERE r.rngtypid = t.oid)]::oid[]) AS part
-              WHERE part >= 16384 AND NOT EXISTS (SELECT FROM own_function f WHERE f.oid = part AND f.extension = m.extension)) AS adopted,
-       EXISTS (SELECT FROM pg_amproc s WHERE s.oid >= 16384
-                -- what the system's own families call does for others too
-                AND NOT EXISTS (SELECT FROM pg_amproc own WHERE own.oid < 16384 AND own.amproc = s.amproc AND s.amproc::oid < 16384)
-                AND NOT EXISTS (SELECT FROM own_member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = s.amproc::oid))
+  SELECT m.objid AS oid FROM member m WHERE m.classid = 'pg_proc'::regclass AND m.objid NOT IN (SELECT oid FROM own_function)
+  UNION  -- an aggregate is what its parts are
+  SELECT m.objid FROM member m JOIN pg_aggregate g ON m.classid = 'pg_proc'::regclass AND g.aggfnoid::oid = m.objid
+   CROSS JOIN LATERAL unnest(ARRAY[g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn, g.aggmtransfn,
+                                   g.aggminvtransfn, g.aggmfinalfn]::oid[]) AS part
+   WHERE part >= 16384 AND (part, m.extension) NOT IN (SELECT oid, extension FROM own_function)
+  UNION
+  SELECT o.oid FROM member m JOIN pg_operator o ON m.classid = 'pg_operator'::regclass AND o.oid = m.objid JOIN pg_roles r ON r.oid = o.oprowner
+   WHERE NOT r.rolsuper OR (o.oprcode::oid, m.extension) NOT IN (SELECT oid, extension FROM own_function)
+  UNION
+  SELECT t.oid FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid LEFT JOIN pg_range r ON r.rngtypid = t.oid
+   CROSS JOIN LATERAL unnest(ARRAY[t.typinput, t.typoutput, t.typreceive, t.typsend, t.typmodin, t.typmodout, t.typsubscript,
+                                   r.rngcanonical, r.rngsubdiff]::oid[]) AS part
+   WHERE part >= 16384 AND part NOT IN (SELECT oid FROM own_function)
+), own_member AS MATERIALIZED (SELECT m.classid, m.objid FROM member m WHERE m.objid NOT IN (SELECT oid FROM adopted)
+), system_support AS MATERIALIZED (  -- what the system's own families call does no more for others
+  SELECT s.amproc::oid AS oid FROM pg_amproc s WHERE s.oid < 16384)
+SELECT ARRAY(SELECT oid::bigint FROM adopted) AS adopted, ARRAY(SELECT oid::bigint FROM known) AS extensions,
+       EXISTS (SELECT FROM pg_amproc s WHERE s.oid >= 16384 AND s.amproc::oid NOT IN (SELECT oid FROM system_support)
+                AND s.amproc::oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_proc'::regclass))
          OR EXISTS (SELECT FROM pg_amop a WHERE a.oid >= 16384 AND a.amopopr >= 16384
-                     AND NOT EXISTS (SELECT FROM own_member m WHERE m.classid = 'pg_operator'::regclass AND m.objid = a.amopopr)) AS families,
+                     AND a.amopopr NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_operator'::regclass)) AS families,
        ARRAY(SELECT r.rngtypid::bigint FROM pg_range r WHERE r.rngcanonical::oid >= 16384 OR r.rngsubopc >= 16384
              UNION SELECT o.opcintype::bigint FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname IN ('btree', 'hash')
-                    WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM own_member x WHERE x.classid = 'pg_opclass'::regclass AND x.objid = o.oid)) AS compared,
+                    WHERE o.oid >= 16384 AND o.oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_opclass'::regclass)) AS compared,
        ARRAY(SELECT t.oid::bigint FROM pg_type t WHERE t.typmodin::oid >= 16384
-                AND NOT EXISTS (SELECT FROM own_member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = t.typmodin::oid)) AS modified,
-       ARRAY(SELECT jsonb_build_array(contypid::bigint, conbin::text) FROM pg_constraint WHERE contypid <> 0 AND conbin IS NOT NULL) AS checks
+                AND t.typmodin::oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_proc'::regclass)) AS modified,
+       ARRAY(SELECT jsonb_build_array(contypid::bigint, conbin::text) FROM pg_constraint WHERE contypid <> 0 AND conbin IS NOT NULL) AS checks,
+       -- by what names a text in SQL may mean code of users
+       ARRAY(SELECT p.proname::text FROM pg_proc p
+              WHERE p.oid >= 16384 AND p.oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_proc'::regclass)
+             UNION SELECT o.oprname FROM pg_operator o
+              WHERE o.oid >= 16384 AND o.oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_operator'::regclass)
+             UNION SELECT t.typname FROM pg_type t
+              WHERE t.oid >= 16384 AND t.typtype <> 'e' AND t.oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_type'::regclass)
+             -- a cast has no name: any text may mean it
+             UNION SELECT '=' FROM pg_cast k WHERE k.oid >= 16384 AND k.castsource < 16384 AND k.casttarget < 16384) AS named
 
 -- names_of: by what names a statement can make the server read a value of these types, or of one that holds one of them:
 -- those of types, relations, functions and operators
@@ -122,12 +133,11 @@ SELECT c.oid::bigint FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (s
  WHERE CASE WHEN a.schema <> '' THEN n.nspname = a.schema ELSE n.nspname !~ '^(agents(_|$)|pg_)' AND n.nspname <> 'information_schema' END
 
 -- behind: what stands behind these objects: their code, and the expressions (trees) that run with them
-WITH extension AS MATERIALIZED (  -- of a known one its name, of others what no list has
-  SELECT d.classid, d.objid, CASE WHEN k.known THEN e.extname ELSE concat(e.extname, ' ', e.extversion) END AS extname, k.known
-    FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-   CROSS JOIN LATERAL (SELECT concat(e.extname, ' ', split_part(e.extversion, '.', 1)) = ANY (%(extensions)s) AS known) k
+WITH extension AS NOT MATERIALIZED (  -- of a known one its name, of others what no list has
+  SELECT d.classid, d.objid, k.known, CASE WHEN k.known THEN e.extname ELSE concat(e.extname, ' ', e.extversion) END AS extname
+    FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid CROSS JOIN LATERAL (SELECT e.oid = ANY (%(extensions)s::oid[]) AS known) k
    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.objid <> ALL (%(adopted)s::oid[])
-)
+), system_support AS MATERIALIZED (SELECT s.amproc::oid AS oid FROM pg_amproc s WHERE s.oid < 16384)
 SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
        jsonb_build_object(
          'kind', c.relkind,
@@ -191,25 +201,15 @@ SELECT 'function', p.oid::bigint, n.nspname, p.proname, e.extname,
          -- a body that is text is not resolved before it runs: whatever has a name that it calls
          'calls', (SELECT jsonb_agg(DISTINCT o.oid::bigint) FROM regexp_matches(p.prosrc, '([[:alpha:]_][[:alnum:]_$]*)"?\s*\(', 'g') AS m
                      JOIN pg_proc o ON o.proname IN (m[1], lower(m[1])) AND o.oid >= 16384 AND o.oid <> p.oid
-                    WHERE p.prosqlbody IS NULL AND l.lanname IN ('sql', 'plpgsql')
-                      AND (e.extname IS NULL OR NOT EXISTS (SELECT FROM extension x WHERE x.classid = 'pg_proc'::regclass AND x.objid = o.oid AND x.known))),
+                    WHERE p.prosqlbody IS NULL AND l.lanname IN ('sql', 'plpgsql') AND e.extname IS NULL),
          'text', CASE WHEN l.lanname = 'sql' AND p.prosqlbody IS NULL THEN p.prosrc END,
          -- planning may put its body in its place
          'inlined', l.lanname = 'sql' AND p.prokind = 'f' AND NOT p.prosecdef AND p.proconfig IS NULL AND NOT p.proretset,
          'planned', p.prosupport::oid <> 0,
-         -- what in a body that is text may be a user's: functions, operators, types, and casts between the system's types
-         'shadowed', l.lanname = 'sql' AND (
-           EXISTS (SELECT FROM regexp_matches(p.prosrc, '([[:alpha:]_][[:alnum:]_$]*)"?\s*\(', 'g') AS m
-                     JOIN pg_proc o ON o.proname IN (m[1], lower(m[1])) AND o.oid >= 16384
-                    WHERE NOT EXISTS (SELECT FROM extension x WHERE x.classid = 'pg_proc'::regclass AND x.objid = o.oid AND x.known))
-           OR EXISTS (SELECT FROM pg_operator o WHERE o.oid >= 16384
-                       AND NOT EXISTS (SELECT FROM extension x WHERE x.classid = 'pg_operator'::regclass AND x.objid = o.oid AND x.known))
-           OR EXISTS (SELECT FROM pg_cast k WHERE k.oid >= 16384 AND k.castsource < 16384 AND k.casttarget < 16384)
-           OR EXISTS (SELECT FROM pg_type t WHERE t.oid = ANY (p.proargtypes::oid[] || p.prorettype) AND t.typtype = 'p')
-           OR EXISTS (SELECT FROM pg_type t WHERE t.oid >= 16384 AND t.typtype <> 'e'
-                       AND (t.oid = ANY (p.proargtypes::oid[] || p.prorettype) OR t.typname IN (
-                              SELECT lower(m[1]) FROM regexp_matches(p.prosrc, '(?:::|\mas\s)\s*(?:"?[[:alnum:]_]+"?\.)?"?([[:alpha:]_][[:alnum:]_$]*)', 'gi') AS m))
-                       AND NOT EXISTS (SELECT FROM extension x WHERE x.classid = 'pg_type'::regclass AND x.objid = t.oid AND x.known)))),
+         -- a value of these types may be read from a text in the body, by code of users
+         'reads', l.lanname = 'sql' AND EXISTS (
+           SELECT FROM pg_type t WHERE t.oid = ANY (p.proargtypes::oid[] || p.prorettype) AND (t.typtype = 'p' OR t.oid >= 16384 AND t.typtype <> 'e'
+              AND NOT EXISTS (SELECT FROM extension x WHERE x.classid = 'pg_type'::regclass AND x.objid = t.oid AND x.known)))),
        ARRAY['body', 'default'], ARRAY[p.prosqlbody::text, p.proargdefaults::text]
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
   LEFT JOIN extension e ON e.classid = 'pg_proc'::regclass AND e.objid = p.oid
@@ -256,7 +256,7 @@ UNION ALL
 SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, e.extname,
        jsonb_build_object('functions', ARRAY[s.amproc::oid::bigint]), NULL, NULL
   FROM pg_amproc s LEFT JOIN extension e ON e.classid = 'pg_proc'::regclass AND e.objid = s.amproc::oid
- WHERE s.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_amproc own WHERE own.oid < 16384 AND own.amproc = s.amproc AND s.amproc::oid < 16384)
+ WHERE s.oid >= 16384 AND s.amproc::oid NOT IN (SELECT oid FROM system_support)
    -- other access methods' functions run for an index of theirs only
    AND s.amprocfamily IN (SELECT f.oid FROM pg_opfamily f JOIN pg_am m ON m.oid = f.opfmethod AND m.amname IN ('btree', 'hash'))
    AND ((s.amproclefttype = ANY (%(types)s::oid[]) OR s.amprocrighttype = ANY (%(types)s::oid[]))
@@ -267,7 +267,7 @@ SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, 
 
 -- compared_by: the functions and operators of users by which the planner may compare values of these types, or put one
 -- operator in another's place; of unknown extensions only what `behind` finds
-WITH extension AS MATERIALIZED (
+WITH extension AS NOT MATERIALIZED (
   SELECT d.classid, d.objid FROM pg_depend d
    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.objid <> ALL (%(adopted)s::oid[])
 ), kinds AS MATERIALIZED (
@@ -285,7 +285,7 @@ SELECT 'support' AS what, s.amproc::oid::bigint AS oid, '' AS schema, s.amproc::
        jsonb_build_object('functions', ARRAY[s.amproc::oid::bigint]) AS detail, NULL AS kinds, NULL AS trees
   FROM pg_amproc s
  WHERE s.oid >= 16384 AND NOT EXISTS (SELECT FROM extension e WHERE e.classid = 'pg_proc'::regclass AND e.objid = s.amproc::oid)
-   AND NOT EXISTS (SELECT FROM pg_amproc own WHERE own.oid < 16384 AND own.amproc = s.amproc AND s.amproc::oid < 16384)
+   AND s.amproc::oid NOT IN (SELECT own.amproc::oid FROM pg_amproc own WHERE own.oid < 16384)
    AND s.amprocfamily IN (SELECT oid FROM families)
 UNION ALL
 SELECT 'operator', o.oid::bigint, o.oprnamespace::regnamespace::text, o.oprname, NULL,

@@ -33,24 +33,38 @@ def resolved_problems(
     writes: bool,
     bypass_rls: bool,
     any_function: bool = False,
+    defaults: bool = True,
 ) -> Iterator[str]:
     """Codes of what is not known to be harmless. `writes` says that the statement is a write anyway.
 
-    `fired` are the triggers that run with it, by the number of their relation.
+    Not `defaults` is one that puts no column's default anywhere. `fired` are the triggers that run with it, by the number of their relation.
     """
     if resolution.body is None:
         yield f"unresolved:{resolution.unresolved or 'kind'}"
         return
     judge = _Judge(resolution, trusted, any_function=any_function)
     yield from judge.of_tree(resolution.body, policy=False, query=not writes)
+    not_run = _NOT_RUN if defaults or _sets_defaults(resolution) else _NOT_RUN | {"default"}
     for inner in resolution.inner:
-        if inner.what not in _NOT_RUN and not (bypass_rls and inner.what == "policy" and _is_direct(inner, resolution)):
+        if inner.what not in not_run and not (bypass_rls and inner.what == "policy" and _is_direct(inner, resolution)):
             for problem in judge.of_tree(inner.tree, policy=inner.what == "policy", query=True, shut=inner.shut):
-                yield f"{_SAID_AS.get(inner.what, inner.what)}:{inner.of}:{problem}"
+                # A new row's number: it is not taken back, and nobody minds a gap.
+                if (inner.what, problem) != ("default", "function:nextval"):
+                    yield f"{_SAID_AS.get(inner.what, inner.what)}:{inner.of}:{problem}"
     for number, relation in resolution.relations.items():
         yield from judge.of_relation(relation, fired.get(number, frozenset()))
     for (what, _), code in resolution.code.items():
         yield from judge.of_code(what, code)
+
+
+def _sets_defaults(resolution: Resolution) -> bool:
+    """Whether a write may put defaults without a word of it: by a foreign key, or by a rule."""
+    by_key = any(
+        "d" in (deleted, updated)
+        for relation in resolution.relations.values()
+        for _, deleted, updated in relation.written
+    )
+    return by_key or any(inner.what == "rule" for inner in resolution.inner)
 
 
 def resolved_refusals(resolution: Resolution) -> Iterator[tuple[str, str]]:

@@ -25,6 +25,8 @@ POLICY_VERSION = "4"
 
 _DATA_WRITES = {"InsertStmt": "insert", "UpdateStmt": "update", "DeleteStmt": "delete", "MergeStmt": "merge"}
 
+_SETS_DEFAULTS = frozenset({"InsertStmt", "MergeStmt", "SetToDefault"})
+
 _WRITE_NODES = frozenset({
     *_DATA_WRITES, "ReturningClause", "ReturningOption", "SetToDefault", "MultiAssignRef", "OnConflictClause", "InferClause", "IndexElem",
     "MergeWhenClause", "LockingClause", "MergeSupportFunc",
@@ -55,6 +57,7 @@ def judge(
         problems += resolved_problems(
             resolution, trusted or {}, fired=fired_by(statement, resolution), writes=statement.kind in _DATA_WRITES,
             bypass_rls=bypass_rls, any_function=not layers.functions,
+            defaults=any(kind in _SETS_DEFAULTS for kind, _ in statement.parts),
         )  # fmt: skip
     problems = _without_doubles(statement, problems)
     if not problems:

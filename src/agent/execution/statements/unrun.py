@@ -29,14 +29,8 @@ _BODY = frozenset(
         "MinMaxExpr", "NullTest", "ParamRef", "String", "TypeCast", "TypeName",
     ]
 )  # fmt: skip
-_TYPES = frozenset(
-    [
-        "bool", "bpchar", "bytea", "char", "cidr", "date", "float4", "float8", "inet", "int2", "int4", "int8", "interval", "json", "jsonb",
-        "name", "numeric", "oid", "text", "time", "timestamp", "timestamptz", "timetz", "uuid", "varchar",
-    ]
-)  # fmt: skip
-# With these in it, what is called cannot be told from the text alone.
-_DISGUISE = re.compile(r"--|/\*|u&", re.IGNORECASE)
+# What a CASE, IN, BETWEEN or DISTINCT calls without naming it.
+_IMPLIED = frozenset(["=", "<>", "<", ">", "<=", ">="])
 # What of a SELECT may be there: the values that it shows.
 _SELECT_FIELDS = frozenset({"target_list", "limit_option", "op"})
 
@@ -76,20 +70,18 @@ def shut_calls(text: str, *, recheck: bool = False) -> frozenset[int]:
     return frozenset(number for number, _ in calls) - opened
 
 
-def is_plain_body(text: str, *, any_type: bool) -> bool:
+def is_plain_body(text: str, named: frozenset[str]) -> bool:
     """Whether the body of a function in SQL is one value made of its arguments, constants and harmless functions.
 
-    Not `any_type` allows casts to the system's common types only.
+    `named` are the names of functions, operators and types of users, any of which it may mean.
     """
-    if _DISGUISE.search(text):
-        return False
     try:
         statement = parse(text)
     except InvalidArguments:
         return False
-    types = {name for name in statement.names.types if name.schema != "pg_catalog"}
-    plain_types = any_type or all(not name.schema and name.name in _TYPES for name in types)
-    return plain_types and all(_is_plain_part(kind, part) for kind, part in statement.parts)
+    meant = statement.names.functions | statement.names.operators | statement.names.types
+    names = {name.name for name in meant if name.schema != "pg_catalog"}
+    return not (names | _IMPLIED) & named and all(_is_plain_part(kind, part) for kind, part in statement.parts)
 
 
 def _is_plain_part(kind: str, part: Message) -> bool:
