@@ -7,6 +7,7 @@ none. Where there is none, one printed line says so; with AGENT_TEST_REQUIRE=ins
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -101,20 +102,19 @@ def server(request: pytest.FixtureRequest) -> Iterator[InstalledServer]:
 @pytest.fixture
 async def contrib(server: InstalledServer, cluster: Cluster) -> AsyncIterator[Runtime]:
     """The traps in a database of the installed server, which has no pgvector; the agent's own tables stay in the embedded one."""
-    url = server.create(f"app_{len(os.urandom(4).hex())}_{os.urandom(4).hex()}")
+    url = server.create(f"app_{secrets.token_hex(4)}")
     blank = cluster.database(cluster.template("blank"))
     assert blank.secret is not None
     with psycopg.connect(url, autocommit=True) as conn:
-        for line in re_joined(TRAPS):
-            conn.execute(line)
+        conn.execute(without_vectors(TRAPS))
     setup.setup_logins(url, blank.secret.get_secret_value())
     async with running(blank.model_copy(update={"app_database_url": SecretStr(url)})) as runtime:
         yield runtime
 
 
-def re_joined(script: str) -> list[str]:
-    """The statements of a script but for those that need pgvector."""
-    return ["".join(line for line in script.splitlines(keepends=True) if "embeddings" not in line)]
+def without_vectors(script: str) -> str:
+    """A script but for its lines that need pgvector."""
+    return "".join(line for line in script.splitlines(keepends=True) if "embeddings" not in line)
 
 
 async def verdict(sql: str) -> str:
@@ -166,3 +166,51 @@ async def test_with_all_extensions_honest_reads_run_and_hostile_ones_never(contr
     assert taken == []
     assert asked == []
     assert len(honest) >= 200
+
+
+# What an extension's owner, who is no superuser, may do with it, and a statement that would run what they put there.
+ADOPTED = [
+    (("create function public.similarity(int, int) returns real language plpgsql as 'begin perform public.sing(); return 1; end';"
+     " alter extension pg_trgm add function public.similarity(int, int)"), "SELECT similarity(1, 2)"),
+    (("create function public.folding(s real, x int) returns real language plpgsql as 'begin perform public.sing(); return 1; end';"
+     " create aggregate public.similarity(int) (sfunc = public.folding, stype = real);"
+     " alter extension pg_trgm add aggregate public.similarity(int); alter extension pg_trgm add function public.folding(real, int)"),
+     "SELECT similarity(id) FROM tunes"),
+    ("create operator public.!!! (leftarg = text, rightarg = int, function = crosstab); alter extension tablefunc add operator public.!!! (text, int)",
+     "SELECT 'select sing(), 1, 1' !!! 1"),
+    ("create function public.normal_rand(text) returns text language sql as 'select public.sing()::text'; alter extension tablefunc add function public.normal_rand(text)",
+     "SELECT normal_rand('x')"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "sql"), ADOPTED)
+async def test_what_an_extensions_owner_puts_into_it_is_not_known(contrib: Runtime, made: str, sql: str) -> None:
+    with admin(contrib) as conn:
+        conn.execute("do $$ begin create role owner login; exception when duplicate_object then null; end $$")
+        conn.execute(
+            f"grant create on database {conn.info.dbname} to owner; grant create, usage on schema public to owner"
+        )
+        conn.execute("set role owner; create extension pg_trgm; create extension tablefunc")
+        assert await verdict("SELECT similarity('a', 'b')") == "run"
+        conn.execute(made)
+        conn.execute("reset role")
+    assert await verdict(sql) == "ask"
+    assert await verdict("SELECT similarity('a', 'b'), 'a' % 'b'") == "run"
+
+
+async def test_a_version_that_no_list_has_is_not_known(contrib: Runtime) -> None:
+    with admin(contrib) as conn:
+        conn.execute("create extension fuzzystrmatch")
+        assert await verdict("SELECT soundex('a')") == "run"
+        conn.execute("update pg_extension set extversion = '2.0' where extname = 'fuzzystrmatch'")
+        conn.execute("comment on extension fuzzystrmatch is 'x'; create table public.another (id int)")
+    assert await verdict("SELECT soundex('a')") == "ask"
+
+
+async def test_a_text_in_sql_of_an_extension_asks_where_a_users_function_may_be_meant(contrib: Runtime) -> None:
+    sql = "SELECT earth_distance(ll_to_earth(1, 2), ll_to_earth(3, 4))"
+    with admin(contrib) as conn:
+        conn.execute("create schema others; create extension earthdistance with schema public cascade")
+        assert await verdict(sql) == "run"
+        conn.execute("create function others.earth() returns float8 language sql immutable as 'select 1.0::float8'")
+    assert await verdict(sql) == "ask"

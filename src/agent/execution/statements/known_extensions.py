@@ -25,6 +25,7 @@ def _known(functions: str = "", *versions: str) -> KnownExtension:
 
 
 _POSTGIS = """
+  _st_bestsrid _st_voronoi
   box box2d box3d box3dtobox bytea geography geometry geometrytype json jsonb path point polygon text
   st_3dclosestpoint st_3ddfullywithin st_3ddistance st_3ddwithin st_3dextent st_3dintersects st_3dlength
   st_3dlineinterpolatepoint st_3dlongestline st_3dmakebox st_3dmaxdistance st_3dperimeter st_3dshortestline st_addmeasure
