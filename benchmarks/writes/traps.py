@@ -43,6 +43,11 @@ create table public.including (id int, a int, note text, unique (id) include (a)
 create table public.unlogged (id int primary key, a int, note text);
 alter table public.unlogged set unlogged;
 create table public.numbered (id int generated always as identity primary key, a int default nextval('public.ticket'), note text);
+create table public.serials (id serial primary key, a int, note text, at timestamptz default now());
+create table public.borrowing (id int primary key default nextval('public.serials_id_seq'), a int default nextval('public.ticket'), note text);
+create table public.computing (id int primary key, a int default public.leak(), note text, twice text generated always as (public.liar(note)) stored);
+create table public.row_insert (id int primary key, a int, note text);
+create trigger act before insert on public.row_insert for each row execute function public.act();
 create table public.same (same int, id int primary key, a int, "ID" int, note text);
 create table public.referring (id int primary key, a int references public.plain on delete cascade on update cascade, note text);
 create table public.kept (id int primary key, a int, note text);
@@ -126,6 +131,7 @@ do $$ declare name text; begin
 end $$;
 insert into public.wide select g, 'v' || g, g, g % 2, 'n', '2026-01-01 00:00+00'::timestamptz + g * interval '1 day', ('v' || g)::public.mood, 'v' || g, g from generate_series(1, 9) g;
 insert into public.numbered (note) select 'n' from generate_series(1, 9);
+insert into public.serials (a, note) select g, 'n' from generate_series(1, 9) g;
 insert into public.lowered select upper(id) || 'X', a, note from public.lowered;
 insert into public.cased select row('v' || g)::public.pair, g, 'n' from generate_series(1, 9) g;
 insert into public.cased select row('V' || g)::public.pair, g, 'n' from generate_series(1, 9) g;
@@ -157,7 +163,7 @@ KEYS: dict[str, list[tuple[tuple[str, str], ...]]] = {
     **{name: [(("id", _TEXT),)] for name in ("lowered", "collated", "patterned")},
     "cased": [(("id", "'(v{n})'"),), (("id", "'(v{n})'::public.pair"),)],
     **{name: [(("id", _NUMBER),)] for name in (
-        "including", "unlogged", "numbered", "referring", "keeping", "kept", "partial", "late", "broken", "plural", "domained", "cascading",
+        "serials", "borrowing", "computing", "row_insert", "including", "unlogged", "numbered", "referring", "keeping", "kept", "partial", "late", "broken", "plural", "domained", "cascading",
         "nulling", "tree", "generating", "row_trigger", "statement_trigger", "deferred_trigger", "when_trigger", "ruled", "guarded", "checks",
         "checks_by_domain", "of_domain", "indexed", "indexed_where", "indexed_by", "excluding", "base", "seen", "seen_checked", "instead", "shadowed",
     )},
@@ -170,6 +176,7 @@ HONEST = (
     "including",
     "unlogged",
     "numbered",
+    "serials",
     "same",
     "referring",
     "keeping",
@@ -199,13 +206,25 @@ _FORMS = (
     "UPDATE {t} SET {s} WHERE {c}", "UPDATE {t} SET {s} WHERE {c}", "UPDATE ONLY {t} SET {s} WHERE {c}", "DELETE FROM {t} WHERE {c}", "DELETE FROM {t} WHERE {c}",
     "UPDATE public.{t} SET {s} WHERE {c}", "UPDATE {t} SET {s} FROM witness WHERE {c}", "DELETE FROM {t} USING witness WHERE {c}", "WITH w AS (SELECT 1) UPDATE {t} SET {s} WHERE {c}",
     "UPDATE {t} SET {s} WHERE {c} RETURNING public.leak()", "DELETE FROM {t} WHERE {c} RETURNING *", "UPDATE {t} SET {s} WHERE /* id = 1 */ {c} -- AND id = 1",
-    "INSERT INTO {t} (id, a) VALUES ({m}, 1) ON CONFLICT DO NOTHING", "MERGE INTO {t} USING witness w ON {c} WHEN MATCHED THEN DELETE",
+    "INSERT INTO {t} (id, a) VALUES ({m}, 1) ON CONFLICT DO NOTHING", "INSERT INTO {t} VALUES ({m} + 100, {m})", "MERGE INTO {t} USING witness w ON {c} WHEN MATCHED THEN DELETE",
     "WITH d AS (DELETE FROM {t} WHERE {c} RETURNING a) UPDATE plain SET a = 1 WHERE id = 1",
+)  # fmt: skip
+# Of new rows; {m} and {v} are numbers, the first one small.
+_NEW = (
+    "INSERT INTO {t} (id, a, note) VALUES ({v}, {m}, 'new')", "INSERT INTO {t} (a, note) VALUES ({m}, 'new')", "INSERT INTO {t} (note) VALUES ('new') RETURNING id",
+    "INSERT INTO {t} (id, a) VALUES ({v}, {m})", "INSERT INTO public.{t} VALUES ({v}, {m})", "INSERT INTO {t} (id, a, note) VALUES ({v}, DEFAULT, now())",
+    "INSERT INTO {t} (id, a) VALUES ({v}, public.leak())", "INSERT INTO {t} (id, a) VALUES ({v}, nextval('ticket'))", "INSERT INTO {t} (id, a) VALUES ({v}, {m}), ({v} + 1, {m})",
+    "INSERT INTO {t} (id, a) SELECT {v}, {m}", "INSERT INTO {t} (id, a) VALUES ({v}, (SELECT max(a) FROM plain))", "INSERT INTO {t} (id, a) VALUES ({v}, {m}) RETURNING public.leak()",
+    "INSERT INTO {t} (id, a) VALUES ({m}, {m}) ON CONFLICT (id) DO UPDATE SET a = 9", "INSERT INTO {t} (id, note) VALUES ({v}, 'x'::public.checked)",
+    "WITH d AS (DELETE FROM plain RETURNING a) INSERT INTO {t} (id, a) VALUES ({v}, {m})",
 )  # fmt: skip
 
 
 def statement(chance: random.Random) -> str:
     """One statement; most of them are not LOW."""
+    if chance.random() < 0.2:
+        names = {"t": chance.choice(list(KEYS)), "m": chance.randint(1, 9), "v": chance.randint(1000, 9999)}
+        return chance.choice(_NEW).format(**names)
     table = chance.choice(HONEST) if chance.random() < 0.5 else chance.choice(list(KEYS))
     key = chance.choice(KEYS[table])
     conditions = []
@@ -275,6 +294,17 @@ def _everything(url: str) -> str:
     return " union all ".join(row[kind].format(name) for kind, name in found)
 
 
+def _own_sequences(conn: psycopg.Connection, table: str) -> set[str]:
+    """The sequences that number the rows of a table; a new row takes a number of them."""
+    found = conn.execute(
+        "select s.oid::regclass::text from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'"
+        " where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = to_regclass(%s)"
+        " and d.deptype in ('a', 'i')",
+        [table],
+    )
+    return {name for (name,) in found}
+
+
 def _carried_out(conn: psycopg.Connection, url: str, sql: str, tables: str) -> str | None:
     """What a statement did beside changing one row at most of one table, or ''; None when it fails. It is taken back."""
     try:
@@ -286,9 +316,11 @@ def _carried_out(conn: psycopg.Connection, url: str, sql: str, tables: str) -> s
             conn.execute("set constraints all immediate")
             conn.execute("reset session authorization")
             after = Counter(conn.execute(tables).fetchall())
+            own = _own_sequences(conn, sql.split()[2]) if sql.startswith("INSERT INTO") else set()
     except psycopg.Error:
         return None
     gone, come = before - after, after - before
+    gone, come = (Counter({row: many for row, many in one.items() if row[0] not in own}) for one in (gone, come))
     touched = {name for name, _ in (*gone, *come)}
     if count > 1 or gone.total() > 1 or come.total() > 1 or len(touched) > 1:
         return f"{count} rows; {dict(gone)} became {dict(come)}"

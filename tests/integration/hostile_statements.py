@@ -71,6 +71,16 @@ create index on public.partial (id) where public.sing_int(1) = 1;
 create table public.checked (id int primary key, v int, constraint c check (public.sing_int(v) > 0));
 create table public.measured (id int primary key, v int);
 create statistics public.measures on (public.sing_int(v)), id from public.measured;
+create table public.checked_once (id int primary key, v int, constraint c check (public.sing_int(coalesce(1, v)) > v));
+create table public.measured_once (id int primary key, v int);
+create statistics public.measures_once on (public.sing_int(case when true then 1 else v end) + v), id from public.measured_once;
+create table public.partly (id int primary key, v int);
+create index on public.partly (id) where public.sing_int(v) > 0 or v > 5;
+create function public.sing_in_it(x int) returns int language sql immutable as 'select public.sing_int(1) + x';
+create table public.inlined (id int primary key, v int, check (public.sing_in_it(v) > 0));
+create function public.sing_before_it(x int, y int default public.sing_int(1)) returns int language plpgsql immutable as 'begin return x; end';
+create table public.defaulted (id int primary key, v int);
+create index on public.defaulted (public.sing_before_it(v));
 create domain public.sung as int check (public.sing_int(value) > 0);
 create type public.carrier as (s public.sung, n int);
 create table public.domained (id int primary key, s public.sung);
@@ -379,8 +389,12 @@ SELECT song(DISTINCT id) FROM victims
 SELECT * FROM indexed
 SELECT v FROM indexed WHERE id = 1
 SELECT count(*) FROM partial
-SELECT 1 FROM checked
-SELECT * FROM measured
+SELECT 1 FROM checked_once
+SELECT * FROM measured_once
+SELECT count(*) FROM partial WHERE v > 1
+SELECT id FROM partly WHERE v > 5
+SELECT count(*) FROM inlined
+SELECT id FROM defaulted
 SELECT * FROM canary
 SELECT 5::sung
 SELECT CAST(1 AS public.sung)
@@ -549,6 +563,9 @@ SELECT (date '2024-01-01', date '2024-02-01') OVERLAPS (date '2024-01-15', date 
 SELECT * FROM plain
 SELECT count(*) FROM public.plain WHERE amount > 5
 SELECT * FROM guarded_plain
+SELECT 1 FROM checked
+SELECT count(*) FROM checked WHERE v > 5
+SELECT * FROM measured
 SELECT p.name, o.total FROM plain p JOIN orders o ON o.customer_id = p.id
 SELECT 'happy'::mood, 'sad'::public.mood < 'ok'
 SELECT enum_range(null::mood)

@@ -60,6 +60,19 @@ insert into public.checked values (1, 'n');
 create table public.ruled (id int primary key, note text);
 create rule also as on update to public.ruled do also update public.plain set note = 'rule';
 insert into public.ruled values (1, 'n');
+create table public.numbered (id int generated always as identity primary key, note text);
+insert into public.numbered (note) select 'n' from generate_series(1, 5);
+create table public.serials (id bigserial primary key, note text, at timestamptz default now(), key uuid default gen_random_uuid());
+insert into public.serials (note) select 'n' from generate_series(1, 5);
+create table public.borrowing (id bigint primary key default nextval('public.serials_id_seq'), note text);
+create table public.serial_computed (id serial primary key, note text);
+alter table public.serial_computed alter id set default nextval('public.serial_computed_id_seq') + nextval('public.serials_id_seq');
+create table public.watched_new (id int primary key);
+create trigger echo after insert on public.watched_new for each row execute function public.echo();
+create function public.secretly(int) returns int language plpgsql immutable as $$ begin return $1; end $$;
+create table public.computed_new (id int primary key, twice int generated always as (public.secretly(id)) stored);
+create table public.defaulted (id int primary key, note text default public.secretly(1)::text);
+insert into public.defaulted values (1, 'n');
 create table public.cased (name text collate "POSIX", note text); -- for want of a collation that takes no heed of case
 create unique index cased_exactly on public.cased (name collate "C");
 insert into public.cased values ('a', 'n'), ('A', 'n');
@@ -91,6 +104,18 @@ async def risk_of(sql: str) -> str:
         "DELETE FROM plain WHERE id = 5 AND (a = 1 OR true)",
         "UPDATE parent SET note = 'x' WHERE id = 1",
         "DELETE FROM child WHERE id = 3",
+        "UPDATE numbered SET note = 'x' WHERE id = 2",
+        "UPDATE serials SET note = 'x' WHERE id = 2",
+        "DELETE FROM serials WHERE id = 2",
+        "UPDATE defaulted SET note = 'x' WHERE id = 1",
+        "INSERT INTO plain (id, code, a, mood) VALUES (900, 'new', 1 + 2, 'bad')",
+        "INSERT INTO plain VALUES (900, 'new')",
+        "INSERT INTO public.serials AS s (note) VALUES ('x') RETURNING id, s.note",
+        "INSERT INTO serials (id, note, at) VALUES (DEFAULT, 'x', now())",
+        "INSERT INTO numbered (note) VALUES ('x') RETURNING *",
+        "INSERT INTO child (id, parent, note) VALUES (900, 1, 'x')",
+        "INSERT INTO counted (id, a) VALUES (9, 5)",
+        "INSERT INTO borrowing (id, note) VALUES (7, 'x')",
     ],
 )
 async def test_a_write_of_one_row_by_its_key_is_low_and_asks_nobody(store: Runtime, sql: str) -> None:
@@ -142,7 +167,25 @@ async def test_a_write_of_one_row_by_its_key_is_low_and_asks_nobody(store: Runti
         "UPDATE checked SET note = 'x' WHERE id = 1",
         "UPDATE ruled SET note = 'x' WHERE id = 1",
         "UPDATE cased SET note = 'x' WHERE name = 'a'",
-        "INSERT INTO plain (id) VALUES (900)",
+        "INSERT INTO plain (id) VALUES (900), (901)",
+        "INSERT INTO plain (id) SELECT 900",
+        "INSERT INTO plain DEFAULT VALUES",
+        "INSERT INTO plain (id) VALUES (900) ON CONFLICT (id) DO UPDATE SET a = 1",
+        "INSERT INTO plain (id, a) VALUES (900, (SELECT max(a) FROM plain))",
+        "INSERT INTO plain (id, note) VALUES (900, upper('x'))",
+        "INSERT INTO plain (id, note) VALUES (900, 'x') RETURNING upper(note)",
+        "INSERT INTO plain (id) OVERRIDING SYSTEM VALUE VALUES (900)",
+        "WITH x AS (SELECT 1) INSERT INTO plain (id) VALUES (900)",
+        "INSERT INTO borrowing (note) VALUES ('x')",
+        "INSERT INTO serial_computed (note) VALUES ('x')",
+        "INSERT INTO watched_new (id) VALUES (9)",
+        "INSERT INTO computed_new (id) VALUES (9)",
+        "INSERT INTO split (id, part) VALUES (9, 1)",
+        "INSERT INTO base (id) VALUES (9)",
+        "INSERT INTO guarded (id) VALUES (9)",
+        "INSERT INTO checked (id, note) VALUES (9, 'x')",
+        "INSERT INTO defaulted (id) VALUES (9)",
+        "UPDATE defaulted SET note = DEFAULT WHERE id = 1",
         "TRUNCATE plain",
         "UPDATE plain SET a = 1 WHERE id = 5 AND EXISTS (SELECT FROM pairs)",
         "UPDATE plain SET a = 1 WHERE id = 5 AND random() < 0.5",

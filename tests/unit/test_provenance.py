@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.execution.origins.heard import heard_in, secret_in, without_secrets
+from agent.execution.origins.named_rows import Said, means_its_row
 from agent.execution.origins.provenance import Kind, Seen, Value, is_in, origin_of, shapes_in
 from agent.execution.origins.written_values import column_sources, is_said, written_values
 from agent.execution.statements.sql_parsing import parse
@@ -292,3 +293,18 @@ def test_a_secret_is_found_however_it_is_spelled(text: str) -> None:
 def test_secrets_are_written_over_everywhere() -> None:
     hidden = without_secrets({"a": ["x tok-1234567 y"], "tok-1234567": 1}, ["tok-1234567"])
     assert hidden == {"a": ["x [secret] y"], "[secret]": 1}
+
+
+@pytest.mark.parametrize(
+    ("question", "sql", "said"),
+    [
+        ("add a contact Ann from Rome", "INSERT INTO contacts (name, city) VALUES ('Ann', 'Rome')", True),
+        ("add a contact Ann", "INSERT INTO contacts (name, city) VALUES ('Ann', 'Rome')", False),
+        ("who is Ann from Rome?", "INSERT INTO contacts (name, city) VALUES ('Ann', 'Rome')", False),
+        ("create 3 tickets? no, note ticket 7", "INSERT INTO tickets (number) VALUES (7)", True),
+        ("create a ticket", "INSERT INTO tickets (number) VALUES (7)", False),
+    ],
+)
+def test_a_new_row_is_said_by_its_values_and_by_a_word_for_making_it(question: str, sql: str, said: bool) -> None:
+    statement = parse(sql)
+    assert (is_said(statement, question) and means_its_row(statement, frozenset(), Said.of([question]))) is said

@@ -23,7 +23,9 @@ from agent.types import Assessment
 
 # Of these only = is in operator families, and only itself takes its place.
 _ALONE = {"=", "+", "-", "*", "/", "||"}
-_MAYBE_LOW = {("write:update",), ("write:delete",)}
+_MAYBE_LOW = ({"write:update"}, {"write:delete"}, {"write:insert"})
+# Parts of a write that say nothing of how many rows it is: `one_row` looks at what stands in them.
+_FORMS = {"node:ReturningClause", "node:SetToDefault"}
 
 
 async def assess_statement(
@@ -76,7 +78,7 @@ async def _assess(
     assessment = await _with_hidden(statement, assessment, resolution, conn, runtime)
     if statement.kind in {"DropStmt", "TruncateStmt"} and assessment.verdict == "ask":
         return await with_what_goes(statement, assessment, conn)
-    if assessment.reasons in _MAYBE_LOW and await _is_one_row(statement, resolution, conn):
+    if {*assessment.reasons} - _FORMS in _MAYBE_LOW and await _is_one_row(statement, resolution, conn):
         return replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
     return assessment
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.execution.origins.provenance import folded
-from agent.execution.origins.written_values import Column, constants_in, keys_of
+from agent.execution.origins.written_values import Column, constants_in, keys_of, numbers_inserted
 from agent.execution.statements.sql_parsing import Message, Statement, kind_of, walk
 from agent.learning.words import STOP_WORDS, word_set, words
 
@@ -66,8 +66,11 @@ def named_keys(reads: Sequence[Read], said: Said) -> frozenset[str]:
 
 
 def means_its_row(statement: Statement, known: frozenset[str], said: Said) -> bool:
-    """Whether every constant that says which rows a change is of is the user's own word, or was read in a row so named."""
-    return all(key in known or said.holds(key) for key in keys_of(statement))
+    """Whether every constant that says which rows a change is of is the user's own word, or was read in a row so named.
+
+    Of a new row that is each whole number.
+    """
+    return all(key in known or said.holds(key) for key in (*keys_of(statement), *numbers_inserted(statement)))
 
 
 def _asks_by_name(statement: Statement, said: Said) -> bool:

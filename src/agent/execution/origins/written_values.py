@@ -25,6 +25,9 @@ _COLUMNS: tuple[tuple[Kind, frozenset[str]], ...] = (
         ),
     ),
 )
+_ADDING = frozenset(
+    stems("add append book create enter insert log make new note open put record register save schedule store")
+)
 _DELETING = frozenset(stems("delete remove erase drop cancel purge discard"))
 # A column that ends so tells something about it: account_manager_id, email_sent_at.
 _ABOUT_IT = word_set("id at on by count status type kind date name verified")
@@ -64,12 +67,17 @@ def is_said(statement: Statement, said: str) -> bool:
     """Whether the user's words hold what a change of one row does: what it sets, or the column where it sets no constant.
 
     Words count by their stems ("pause it" says `paused`), numbers as they stand. Its `written_values` are looked at apart.
-    A DELETE must be asked for as one.
+    A DELETE must be asked for as one, and so must an INSERT, whose whole numbers are looked at with the rows that they name.
     """
     known = set(stems(said))
-    if statement.kind != "UpdateStmt":
+    if statement.kind == "DeleteStmt":
         return bool(known & _DELETING)
     apart, spoken = {value.text for value in written_values(statement)}, f" {folded(said)} "
+    if statement.kind == "InsertStmt":
+        texts = {one for one in constants_in(statement.node.select_stmt) if one.strip() and not one.isdigit()}
+        return bool(known & _ADDING) and all(
+            one in apart or f" {folded(one)} " in spoken or _has_stems(one, known) for one in texts
+        )
     for target in (part.res_target for part in statement.node.target_list):
         constants = list(constants_in(target.val))
         if not constants and not known & set(stems(target.name)):
@@ -112,6 +120,12 @@ def keys_of(statement: Statement) -> Iterator[str]:
     for kind, node in statement.parts:
         if kind in {"UpdateStmt", "DeleteStmt"} and node.HasField("where_clause"):
             yield from constants_in(node.where_clause)
+
+
+def numbers_inserted(statement: Statement) -> Iterator[str]:
+    """The whole numbers of new rows, which may name other rows."""
+    if statement.kind == "InsertStmt":
+        yield from (one for one in constants_in(statement.node.select_stmt) if one.isdigit())
 
 
 def _assigned(

@@ -27,9 +27,11 @@ from agent.db.paths import LOOK_UP_IN_OURS, path_setting
 from agent.execution.statements import showing_functions as showing
 from agent.execution.statements import sql_allowed as allowed
 from agent.execution.statements.function_bodies import Body
+from agent.execution.statements.known_extensions import KNOWN, NAMES_WITH_VERSIONS
 from agent.execution.statements.node_trees import Tree, read_tree, statements_in
 from agent.execution.statements.result_columns import Functions
 from agent.execution.statements.sql_parsing import Name, Statement, explained, write_out
+from agent.execution.statements.unrun import is_plain_body, shut_calls
 from agent.types import HiddenRows
 
 _QUERIES = load_queries(__package__, "resolution.sql")
@@ -37,6 +39,7 @@ FIRST_USER_OBJECT = 16_384
 _MOST_ROUNDS = 20
 _MOST_KEPT = 500
 _DATA_WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+_PLANNED_WITH = frozenset({"index", "index condition", "check", "statistics", "partition"})
 # regtype, regprocedure and regoperator, whose literals name types with their modifiers.
 _NAMING_TYPES = (2206, 2202, 2204)
 # How a literal of a row, array or range begins: what the server reads it with may be code of users.
@@ -77,7 +80,8 @@ class Code:
     """A function, operator, type, cast or support function; `extension` is the one it belongs to, `functions` what it runs.
 
     Of a function `digest` is a hash of all that defines it, and `functions` what it is known to call; of a user's one
-    `source` is its text. `body` is all that it does, where it is judged by that.
+    `source` is its text. `body` is all that it does, where it is judged by that. `hidden` says that its body is SQL as text
+    and may call more than `functions`, `planned` that planning with a call of it may run more than its arguments.
     """
 
     what: str
@@ -93,6 +97,8 @@ class Code:
     digest: str = ""
     source: str = field(default="", repr=False)
     body: Tree | None = None
+    hidden: bool = False
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +117,16 @@ class Reads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inner:
-    """A tree that runs when the object `of` is used: of a view, policy, check, domain, ..."""
+    """A tree that runs when the object `of` is used: of a view, policy, check, domain, ...
+
+    A read only plans with some of them: `shut` are the functions in one that planning does not run.
+    """
 
     what: str
     of: Name
     relation: int
     tree: Tree
+    shut: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,17 +166,20 @@ class Resolution:
 class _OwnCode:
     """What in a database runs code of users without being named.
 
-    `adopted` are members of known extensions that these do not vouch for; `families` says that operator families hold more
-    than the server's own. `nested` are the names by which a statement can make the server read a literal of a row, array or
-    range with such code, and `modified` those of types whose modifiers it reads.
+    `extensions` are the known ones, `adopted` members of these that they do not vouch for; `families` says that operator
+    families hold more than the server's own. `nested` are the names by which a statement can make the server read a literal
+    of a row, array or range with such code, and `modified` those of types whose modifiers it reads. `named` are all names by
+    which a text in SQL may mean code of users.
     """
 
     known: frozenset[int] = frozenset()
     functions: Functions = field(default_factory=Functions)
+    extensions: tuple[int, ...] = ()
     adopted: tuple[int, ...] = ()
     families: bool = False
     nested: frozenset[str] = frozenset()
     modified: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +314,7 @@ async def _own_code(conn: Connection) -> _OwnCode:
     named = {"names": sorted(allowed.RESOLVED_FUNCTIONS | showing.NAMES)}
     rows = await (await conn.execute(_QUERIES["system_functions"], named, prepare=True)).fetchall()
     known = _numbers_of(rows, allowed.RESOLVED_FUNCTIONS)
-    extensions = {"extensions": sorted(allowed.EXTENSION_FUNCTIONS)}
+    extensions = {"extensions": NAMES_WITH_VERSIONS}
     found = await (await conn.execute(_QUERIES["own_code"], extensions, prepare=True)).fetchone()
     assert found is not None  # noqa: S101  # a query of scalars has one row
     checked = [number for number, tree in found["checks"] if not _is_plain(read_tree(tree), known)]
@@ -311,8 +324,10 @@ async def _own_code(conn: Connection) -> _OwnCode:
         counts=_numbers_of(rows, showing.COUNTS), equalities=_numbers_of(rows, showing.EQUALITIES),
     )  # fmt: skip
     return _OwnCode(
-        known=known, functions=functions, adopted=tuple(found["adopted"]), families=found["families"],
+        known=known, functions=functions, extensions=tuple(found["extensions"]), adopted=tuple(found["adopted"]),
+        families=found["families"],
         nested=await _names_of([*checked, *found["compared"]], conn), modified=await _names_of(modified, conn),
+        named=frozenset(found["named"]),
     )  # fmt: skip
 
 
@@ -479,12 +494,11 @@ class _Search:
     def found(self, row: Mapping[str, Any]) -> None:
         """Take one row of the catalogs, and what it leads to as pending."""
         name, number, detail = Name(row["schema"], row["name"]), row["oid"], row["detail"]
-        trees = [
-            (kind, read_tree(text)) for kind, text in zip(row["kinds"] or (), row["trees"] or (), strict=True) if text
-        ]
+        texts = [(kind, text) for kind, text in zip(row["kinds"] or (), row["trees"] or (), strict=True) if text]
         if row["what"] == "relation":
-            self._found_relation(name, number, detail, trees)
+            self._found_relation(name, number, detail, texts)
             return
+        trees = [(kind, read_tree(text)) for kind, text in texts]
         operators = {*(detail.get("operators") or ())} - {0}
         functions = {*(detail.get("functions") or ()), *(detail.get("parts") or ()), *(detail.get("calls") or ())}
         if row["what"] == "function":
@@ -496,8 +510,14 @@ class _Search:
             self.inner += [Inner(what=kind, of=name, relation=0, tree=tree) for kind, tree in trees]
             for _, tree in trees:
                 self.add(tree)
-        self.code[row["what"], number] = _code(row, frozenset(functions), frozenset(operators), self.read.get(number))
-        if row["extension"] not in allowed.EXTENSION_FUNCTIONS:
+        hidden = self._is_hidden(detail)
+        self.code[row["what"], number] = replace(
+            _code(row, frozenset(functions), frozenset(operators), self.read.get(number)),
+            hidden=hidden,
+            planned=self._is_planned(detail, dict(trees), hidden=hidden),
+        )
+        # Whoever is called by a cast, or by a body in SQL, is judged as if a statement named it.
+        if row["extension"] not in KNOWN or row["what"] == "cast" or detail.get("language") == "sql":
             self.pending["functions"] |= {part for part in functions if part >= FIRST_USER_OBJECT}
             self.pending["types"] |= set(detail.get("types") or ())
             self.pending["operators"] |= {used for used in operators if used >= FIRST_USER_OBJECT}
@@ -519,7 +539,7 @@ class _Search:
             self.bodies[number] = body
 
     def _found_relation(
-        self, name: Name, number: int, detail: Mapping[str, Any], trees: Iterable[tuple[str, Tree]]
+        self, name: Name, number: int, detail: Mapping[str, Any], texts: Sequence[tuple[str, str]]
     ) -> None:
         columns, kin, written = detail["columns"] or (), detail["kin"] or (), detail["written"] or ()
         self.relations[number] = Relation(
@@ -536,8 +556,14 @@ class _Search:
             secured=detail["secured"],
             reads_as=detail["reads_as"] or 0,
         )
-        for kind, tree in trees:
-            self.inner.append(Inner(what=kind, of=name, relation=number, tree=tree))
+        # A virtual column stands for an expression, which may be a constant.
+        plans = not self.writes and not any(kind == "column" for kind, _ in texts)
+        for kind, text in texts:
+            shut = (
+                shut_calls(text, recheck=kind == "index condition") if plans and kind in _PLANNED_WITH else frozenset()
+            )
+            tree = read_tree(text)
+            self.inner.append(Inner(what=kind, of=name, relation=number, tree=tree, shut=shut))
             if kind == "source":  # of a materialised view, which is read as it was filled
                 self.pending["relations"] |= tree.relations
             else:
@@ -547,6 +573,18 @@ class _Search:
         }
         self.pending["functions"] |= {function for _, function, _ in detail["triggers"] or ()}
         self.pending["types"] |= set(detail["types"] or ())
+
+    def _is_hidden(self, detail: Mapping[str, Any]) -> bool:
+        """Whether a function's body is text in SQL that may run a user's code, or anything that is not a plain value."""
+        text = detail.get("text")
+        return text is not None and (detail["reads"] or not is_plain_body(text, self.own.named))
+
+    def _is_planned(self, detail: Mapping[str, Any], trees: Mapping[str, Tree], *, hidden: bool) -> bool:
+        """Whether planning with a call of a function may run more than its arguments: a default's code, or its body's."""
+        inlined = bool(detail.get("inlined"))
+        run = [tree for kind, tree in trees.items() if kind == "default" or (kind == "body" and inlined)]
+        runs_more = any(not _is_plain(tree, self.own.known) for tree in run)
+        return bool(detail.get("planned")) or runs_more or (inlined and hidden)
 
     def relations_with_sources(self) -> dict[int, Relation]:
         """The relations, those of views with every column that is read for them."""
@@ -655,7 +693,7 @@ async def _follow(search: _Search, conn: Connection, reading: _Bodies | None) ->
         if asked is None:
             return
         values = {
-            **asked, "writes": search.writes, "extensions": sorted(allowed.EXTENSION_FUNCTIONS),
+            **asked, "writes": search.writes, "extensions": list(search.own.extensions),
             "adopted": list(search.own.adopted), "logins": list(search.logins),
             "replaced": [one for one in (*asked["operators"], *asked["system_operators"]) if one not in search.alone],
         }  # fmt: skip

@@ -52,30 +52,55 @@ SELECT oid::bigint, proname::text AS name FROM pg_proc
  WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND proname = ANY (%(names)s)
    AND prolang IN (SELECT l.oid FROM pg_language l WHERE l.lanname IN ('internal', 'sql'))
 
--- own_code: what of these catalogs runs code of users without being named, apart from that of known extensions
-WITH member AS MATERIALIZED (
-  SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = ANY (%(extensions)s)
-), adopted AS MATERIALIZED (  -- an extension does not vouch for what its owner has put into it
-  SELECT p.oid FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
-    JOIN pg_language l ON l.oid = p.prolang JOIN pg_roles r ON r.oid = p.proowner
-   WHERE NOT (l.lanname IN ('c', 'internal') OR (l.lanname = 'sql' AND r.rolsuper))
-), own_member AS (SELECT * FROM member m WHERE m.objid NOT IN (SELECT oid FROM adopted))
-SELECT ARRAY(SELECT oid::bigint FROM adopted
-             UNION SELECT o.oid::bigint FROM member m JOIN pg_operator o ON m.classid = 'pg_operator'::regclass AND o.oid = m.objid
-              WHERE NOT EXISTS (SELECT FROM own_member f WHERE f.classid = 'pg_proc'::regclass AND f.objid = o.oprcode::oid)
-             UNION SELECT k.oid::bigint FROM member m JOIN pg_cast k ON m.classid = 'pg_cast'::regclass AND k.oid = m.objid
-              WHERE k.castfunc <> 0 AND NOT EXISTS (SELECT FROM own_member f WHERE f.classid = 'pg_proc'::regclass AND f.objid = k.castfunc)) AS adopted,
-       EXISTS (SELECT FROM pg_amproc s WHERE s.oid >= 16384
-                AND NOT EXISTS (SELECT FROM own_member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = s.amproc::oid))
+-- own_code: what of these catalogs runs code of users without being named, apart from that of known extensions. An extension
+-- vouches for what a superuser brought with it, not for what its owner has put into it or changed.
+WITH known AS MATERIALIZED (
+  SELECT e.oid FROM pg_extension e WHERE concat(e.extname, ' ', split_part(e.extversion, '.', 1)) = ANY (%(extensions)s)
+), member AS MATERIALIZED (
+  SELECT d.classid, d.objid, d.refobjid AS extension FROM pg_depend d
+   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.refobjid IN (SELECT oid FROM known)
+), own_function AS MATERIALIZED (
+  SELECT m.objid AS oid, m.extension FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+    JOIN pg_language l ON l.oid = p.prolang JOIN pg_roles r ON r.oid = p.proowner AND r.rolsuper
+   WHERE CASE WHEN l.lanname = 'c' THEN p.probin LIKE '$libdir/%%' ELSE l.lanname IN ('internal', 'sql') END
+), adopted AS MATERIALIZED (
+  SELECT m.objid AS oid FROM member m WHERE m.classid = 'pg_proc'::regclass AND m.objid NOT IN (SELECT oid FROM own_function)
+  UNION  -- an aggregate is what its parts are
+  SELECT m.objid FROM member m JOIN pg_aggregate g ON m.classid = 'pg_proc'::regclass AND g.aggfnoid::oid = m.objid
+   CROSS JOIN LATERAL unnest(ARRAY[g.aggtransfn, g.aggfinalfn, g.aggcombinefn, g.aggserialfn, g.aggdeserialfn, g.aggmtransfn,
+                                   g.aggminvtransfn, g.aggmfinalfn]::oid[]) AS part
+   WHERE part >= 16384 AND (part, m.extension) NOT IN (SELECT oid, extension FROM own_function)
+  UNION
+  SELECT o.oid FROM member m JOIN pg_operator o ON m.classid = 'pg_operator'::regclass AND o.oid = m.objid JOIN pg_roles r ON r.oid = o.oprowner
+   WHERE NOT r.rolsuper OR (o.oprcode::oid, m.extension) NOT IN (SELECT oid, extension FROM own_function)
+  UNION
+  SELECT t.oid FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid LEFT JOIN pg_range r ON r.rngtypid = t.oid
+   CROSS JOIN LATERAL unnest(ARRAY[t.typinput, t.typoutput, t.typreceive, t.typsend, t.typmodin, t.typmodout, t.typsubscript,
+                                   r.rngcanonical, r.rngsubdiff]::oid[]) AS part
+   WHERE part >= 16384 AND part NOT IN (SELECT oid FROM own_function)
+), own_member AS MATERIALIZED (SELECT m.classid, m.objid FROM member m WHERE m.objid NOT IN (SELECT oid FROM adopted)
+), system_support AS MATERIALIZED (  -- what the system's own families call does no more for others
+  SELECT s.amproc::oid AS oid FROM pg_amproc s WHERE s.oid < 16384)
+SELECT ARRAY(SELECT oid::bigint FROM adopted) AS adopted, ARRAY(SELECT oid::bigint FROM known) AS extensions,
+       EXISTS (SELECT FROM pg_amproc s WHERE s.oid >= 16384 AND s.amproc::oid NOT IN (SELECT oid FROM system_support)
+                AND s.amproc::oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_proc'::regclass))
          OR EXISTS (SELECT FROM pg_amop a WHERE a.oid >= 16384 AND a.amopopr >= 16384
-                     AND NOT EXISTS (SELECT FROM own_member m WHERE m.classid = 'pg_operator'::regclass AND m.objid = a.amopopr)) AS families,
+                     AND a.amopopr NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_operator'::regclass)) AS families,
        ARRAY(SELECT r.rngtypid::bigint FROM pg_range r WHERE r.rngcanonical::oid >= 16384 OR r.rngsubopc >= 16384
              UNION SELECT o.opcintype::bigint FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname IN ('btree', 'hash')
-                    WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM own_member x WHERE x.classid = 'pg_opclass'::regclass AND x.objid = o.oid)) AS compared,
+                    WHERE o.oid >= 16384 AND o.oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_opclass'::regclass)) AS compared,
        ARRAY(SELECT t.oid::bigint FROM pg_type t WHERE t.typmodin::oid >= 16384
-                AND NOT EXISTS (SELECT FROM own_member m WHERE m.classid = 'pg_proc'::regclass AND m.objid = t.typmodin::oid)) AS modified,
-       ARRAY(SELECT jsonb_build_array(contypid::bigint, conbin::text) FROM pg_constraint WHERE contypid <> 0 AND conbin IS NOT NULL) AS checks
+                AND t.typmodin::oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_proc'::regclass)) AS modified,
+       ARRAY(SELECT jsonb_build_array(contypid::bigint, conbin::text) FROM pg_constraint WHERE contypid <> 0 AND conbin IS NOT NULL) AS checks,
+       -- by what names a text in SQL may mean code of users
+       ARRAY(SELECT p.proname::text FROM pg_proc p
+              WHERE p.oid >= 16384 AND p.oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_proc'::regclass)
+             UNION SELECT o.oprname FROM pg_operator o
+              WHERE o.oid >= 16384 AND o.oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_operator'::regclass)
+             UNION SELECT t.typname FROM pg_type t
+              WHERE t.oid >= 16384 AND t.typtype <> 'e' AND t.oid NOT IN (SELECT objid FROM own_member WHERE classid = 'pg_type'::regclass)
+             -- a cast has no name: any text may mean it
+             UNION SELECT '=' FROM pg_cast k WHERE k.oid >= 16384 AND k.castsource < 16384 AND k.casttarget < 16384) AS named
 
 -- names_of: by what names a statement can make the server read a value of these types, or of one that holds one of them:
 -- those of types, relations, functions and operators
@@ -116,8 +141,9 @@ SELECT c.oid::bigint FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (s
  WHERE CASE WHEN a.schema <> '' THEN n.nspname = a.schema ELSE n.nspname !~ '^(agents(_|$)|pg_)' AND n.nspname <> 'information_schema' END
 
 -- behind: what stands behind these objects: their code, and the expressions (trees) that run with them
-WITH extension AS MATERIALIZED (
-  SELECT d.classid, d.objid, e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+WITH extension AS NOT MATERIALIZED (  -- of a known one its name, of others what no list has
+  SELECT d.classid, d.objid, k.known, CASE WHEN k.known THEN e.extname ELSE concat(e.extname, ' ', e.extversion) END AS extname
+    FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid CROSS JOIN LATERAL (SELECT e.oid = ANY (%(extensions)s::oid[]) AS known) k
    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.objid <> ALL (%(adopted)s::oid[])
 ), applying AS MATERIALIZED (  -- a policy for others never runs: it holds for the logins, or for the owner of a view
   SELECT p.oid FROM pg_policy p
@@ -126,7 +152,7 @@ WITH extension AS MATERIALIZED (
       WHERE CASE WHEN o.oid = 0 THEN true ELSE pg_has_role(r.oid, o.oid, 'usage') END
         AND (r.rolname = ANY (%(logins)s::name[])
              OR (NOT r.rolsuper AND NOT r.rolbypassrls AND EXISTS (SELECT FROM pg_class v WHERE v.relkind = 'v' AND v.relowner = r.oid))))
-)
+), system_support AS MATERIALIZED (SELECT s.amproc::oid AS oid FROM pg_amproc s WHERE s.oid < 16384)
 SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
        jsonb_build_object(
          'kind', c.relkind, 'secured', c.relrowsecurity,
@@ -162,7 +188,7 @@ SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name
                     WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid >= 16384 AND %(writes)s),
          -- an access method of somebody's own reads the table
          'methods', (SELECT jsonb_agg(m.amname) FROM pg_am m LEFT JOIN extension e ON e.classid = 'pg_am'::regclass AND e.objid = m.oid
-                      WHERE m.oid >= 16384 AND e.extname <> ALL (%(extensions)s) IS NOT FALSE
+                      WHERE m.oid >= 16384 AND e.known IS NOT TRUE
                         AND m.oid IN (SELECT c.relam UNION SELECT x.relam FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid)),
          'triggers', (SELECT jsonb_agg(jsonb_build_array(g.tgname, g.tgfoid::bigint, g.tgtype)) FROM pg_trigger g
                        WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND %(writes)s),
@@ -183,13 +209,13 @@ SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name
                  WHERE p.polrelid = c.oid AND c.relrowsecurity AND p.polwithcheck IS NOT NULL AND %(writes)s
                    AND p.oid IN (SELECT oid FROM applying)
       -- planning folds the constants in these
-      UNION ALL SELECT 'index', concat(i.indexprs::text, ' ', i.indpred::text) FROM pg_index i
-                 WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+      UNION ALL SELECT 'index', i.indexprs::text FROM pg_index i WHERE i.indrelid = c.oid AND i.indexprs IS NOT NULL
+      UNION ALL SELECT 'index condition', i.indpred::text FROM pg_index i WHERE i.indrelid = c.oid AND i.indpred IS NOT NULL
       UNION ALL SELECT 'check', k.conbin::text FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'
       UNION ALL SELECT 'statistics', s.stxexprs::text FROM pg_statistic_ext s WHERE s.stxrelid = c.oid AND s.stxexprs IS NOT NULL
       UNION ALL SELECT 'partition', p.partexprs::text FROM pg_partitioned_table p WHERE p.partrelid = c.oid AND p.partexprs IS NOT NULL
       UNION ALL SELECT 'partition', c.relpartbound::text WHERE c.relpartbound IS NOT NULL
-      UNION ALL SELECT 'column', d.adbin::text FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+      UNION ALL SELECT CASE a.attgenerated WHEN '' THEN 'default' ELSE 'column' END, d.adbin::text FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
                  WHERE d.adrelid = c.oid AND (a.attgenerated = 'v' OR %(writes)s)
     ) x
   ) t ON c.oid >= 16384
@@ -222,6 +248,14 @@ SELECT 'function', p.oid::bigint, n.nspname, p.proname, e.extname,
                       AND NOT EXISTS (SELECT FROM pg_type t WHERE t.oid = ANY (p.proargtypes::oid[] || p.prorettype)
                                          AND (t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype = 'p'))
                       AND NOT EXISTS (SELECT FROM pg_cast k WHERE k.oid >= 16384 AND k.casttarget = p.prorettype))),
+         'text', CASE WHEN l.lanname = 'sql' AND p.prosqlbody IS NULL THEN p.prosrc END,
+         -- planning may put its body in its place
+         'inlined', l.lanname = 'sql' AND p.prokind = 'f' AND NOT p.prosecdef AND p.proconfig IS NULL AND NOT p.proretset,
+         'planned', p.prosupport::oid <> 0,
+         -- a value of these types may be read from a text in the body, by code of users
+         'reads', l.lanname = 'sql' AND EXISTS (
+           SELECT FROM pg_type t WHERE t.oid = ANY (p.proargtypes::oid[] || p.prorettype) AND (t.typtype = 'p' OR t.oid >= 16384 AND t.typtype <> 'e'
+              AND NOT EXISTS (SELECT FROM extension x WHERE x.classid = 'pg_type'::regclass AND x.objid = t.oid AND x.known)))),
        ARRAY['body', 'default'], ARRAY[p.prosqlbody::text, p.proargdefaults::text]
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
   LEFT JOIN extension e ON e.classid = 'pg_proc'::regclass AND e.objid = p.oid
@@ -268,7 +302,10 @@ UNION ALL
 SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, e.extname,
        jsonb_build_object('functions', ARRAY[s.amproc::oid::bigint]), NULL, NULL
   FROM pg_amproc s LEFT JOIN extension e ON e.classid = 'pg_proc'::regclass AND e.objid = s.amproc::oid
- WHERE s.oid >= 16384 AND ((s.amproclefttype = ANY (%(types)s::oid[]) OR s.amprocrighttype = ANY (%(types)s::oid[]))
+ WHERE s.oid >= 16384 AND s.amproc::oid NOT IN (SELECT oid FROM system_support)
+   -- other access methods' functions run for an index of theirs only
+   AND s.amprocfamily IN (SELECT f.oid FROM pg_opfamily f JOIN pg_am m ON m.oid = f.opfmethod AND m.amname IN ('btree', 'hash'))
+   AND ((s.amproclefttype = ANY (%(types)s::oid[]) OR s.amprocrighttype = ANY (%(types)s::oid[]))
                              AND s.amprocfamily IN (SELECT o.opcfamily FROM pg_opclass o WHERE o.opcdefault)
                            -- a range compares by the operator class that it names, which may be of another type
                            OR s.amprocfamily IN (SELECT o.opcfamily FROM pg_range r JOIN pg_opclass o ON o.oid = r.rngsubopc
@@ -276,7 +313,7 @@ SELECT 'support', s.amproc::oid::bigint, '', s.amproc::oid::regprocedure::text, 
 
 -- compared_by: the functions and operators of users by which the planner may compare values of these types, or put one
 -- operator in another's place; of unknown extensions only what `behind` finds
-WITH extension AS MATERIALIZED (
+WITH extension AS NOT MATERIALIZED (
   SELECT d.classid, d.objid FROM pg_depend d
    WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND d.objid <> ALL (%(adopted)s::oid[])
 ), kinds AS MATERIALIZED (
@@ -294,6 +331,7 @@ SELECT 'support' AS what, s.amproc::oid::bigint AS oid, '' AS schema, s.amproc::
        jsonb_build_object('functions', ARRAY[s.amproc::oid::bigint]) AS detail, NULL AS kinds, NULL AS trees
   FROM pg_amproc s
  WHERE s.oid >= 16384 AND NOT EXISTS (SELECT FROM extension e WHERE e.classid = 'pg_proc'::regclass AND e.objid = s.amproc::oid)
+   AND s.amproc::oid NOT IN (SELECT own.amproc::oid FROM pg_amproc own WHERE own.oid < 16384)
    AND s.amprocfamily IN (SELECT oid FROM families)
 UNION ALL
 SELECT 'operator', o.oid::bigint, o.oprnamespace::regnamespace::text, o.oprname, NULL,

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from agent.execution.statements import sql_allowed as allowed
+from agent.execution.statements.known_extensions import KNOWN, is_pure
 from agent.execution.statements.node_trees import Tree
 from agent.execution.statements.resolution import FIRST_USER_OBJECT, Code, Inner, Relation, Resolution
 from agent.execution.statements.sql_parsing import Name
@@ -19,6 +20,8 @@ from agent.execution.statements.trusted_functions import body_hash
 _CLAIMS = re.compile(r"request\.jwt\.claims?(\.\w+)?")
 # What is behind a materialised view does not run when it is read.
 _NOT_RUN = frozenset({"source"})
+# What these are of is said, and their kinds are told apart only here.
+_SAID_AS = {"index condition": "index", "default": "column"}
 
 
 def resolved_problems(
@@ -29,24 +32,38 @@ def resolved_problems(
     writes: bool,
     bypass_rls: bool,
     any_function: bool = False,
+    defaults: bool = True,
 ) -> Iterator[str]:
     """Codes of what is not known to be harmless. `writes` says that the statement is a write anyway.
 
-    `fired` are the triggers that run with it, by the number of their relation.
+    Not `defaults` is one that puts no column's default anywhere. `fired` are the triggers that run with it, by the number of their relation.
     """
     if resolution.body is None:
         yield f"unresolved:{resolution.unresolved or 'kind'}"
         return
     judge = _Judge(resolution, trusted, any_function=any_function)
     yield from judge.of_tree(resolution.body, policy=False, query=not writes)
+    not_run = _NOT_RUN if defaults or _sets_defaults(resolution) else _NOT_RUN | {"default"}
     for inner in resolution.inner:
-        if inner.what not in _NOT_RUN and not (bypass_rls and inner.what == "policy" and _is_direct(inner, resolution)):
-            for problem in judge.of_tree(inner.tree, policy=inner.what == "policy", query=True):
-                yield f"{inner.what}:{inner.of}:{problem}"
+        if inner.what not in not_run and not (bypass_rls and inner.what == "policy" and _is_direct(inner, resolution)):
+            for problem in judge.of_tree(inner.tree, policy=inner.what == "policy", query=True, shut=inner.shut):
+                # A new row's number: it is not taken back, and nobody minds a gap.
+                if (inner.what, problem) != ("default", "function:nextval"):
+                    yield f"{_SAID_AS.get(inner.what, inner.what)}:{inner.of}:{problem}"
     for number, relation in resolution.relations.items():
         yield from judge.of_relation(relation, fired.get(number, frozenset()))
     for (what, _), code in resolution.code.items():
         yield from judge.of_code(what, code)
+
+
+def _sets_defaults(resolution: Resolution) -> bool:
+    """Whether a write may put defaults without a word of it: by a foreign key, or by a rule."""
+    by_key = any(
+        "d" in (deleted, updated)
+        for relation in resolution.relations.values()
+        for _, deleted, updated in relation.written
+    )
+    return by_key or any(inner.what == "rule" for inner in resolution.inner)
 
 
 def resolved_refusals(resolution: Resolution) -> Iterator[tuple[str, str]]:
@@ -102,13 +119,15 @@ class _Judge:
         self._any_function = any_function
         self._inside: tuple[int, ...] = ()
 
-    def of_tree(self, tree: Tree, *, policy: bool, query: bool) -> Iterator[str]:
+    def of_tree(self, tree: Tree, *, policy: bool, query: bool, shut: frozenset[int] = frozenset()) -> Iterator[str]:
+        """What is wrong with a tree; of the functions in `shut` only what planning may run counts."""
         if query:
             yield from (f"node:{node}" for node in sorted(tree.nodes - allowed.TREE_NODES))
             if tree.writes:
                 yield "write:resolved"
         for number in sorted(tree.functions):
-            yield from self.of_function(number, policy=policy)
+            if number not in shut or self._is_planned(number):
+                yield from self.of_function(number, policy=policy)
         if not policy and not all(self._may_show(setting) for setting in tree.settings):
             yield f"function:{allowed.SETTING_FUNCTION}"
         yield from self._secret_columns(tree)
@@ -146,14 +165,17 @@ class _Judge:
                     yield f"trigger:{relation.name}.{trigger}:{problem}"
 
     def of_code(self, what: str, code: Code) -> Iterator[str]:
-        if what == "function" or code.extension in allowed.EXTENSION_FUNCTIONS:
-            if what == "type" and code.kind == "b" and code.functions and code.name.name not in allowed.EXTENSION_TYPES:
-                yield f"type:{code.name}"
+        # Which cast is taken nobody says, so that its function counts like one that is called.
+        if what == "function" or (code.extension in KNOWN and what != "cast"):
             return
         # A system function counts as harmless only where its call can be seen, with its arguments: current_setting, say.
         hidden = not self._any_function and any(number < FIRST_USER_OBJECT for number in code.functions)
         if hidden or any(any(self.of_function(number, policy=False, named=False)) for number in code.functions):
             yield f"{'type' if what == 'support' else what}:{code.name}"
+
+    def _is_planned(self, number: int) -> bool:
+        code = self._resolution.code.get(("function", number))
+        return code is None or code.planned
 
     def of_function(self, number: int, *, policy: bool, named: bool = True) -> Iterator[str]:
         """Why a function is not known to be harmless.
@@ -169,7 +191,7 @@ class _Judge:
         elif number < FIRST_USER_OBJECT:
             yield f"function:{code.name.name}"
         elif code.extension is not None:
-            if code.name.name not in allowed.EXTENSION_FUNCTIONS.get(code.extension, ()):
+            if not is_pure(code.extension, code.name.name) or self._runs_others(code):
                 yield f"function:{code.name}"
         elif not (named and self._is_harmless(number, code.body, policy=policy)):
             yield from self._of_users_function(number, code)
@@ -185,6 +207,12 @@ class _Judge:
             return not any(self.of_tree(body, policy=policy, query=True))
         finally:
             self._inside = self._inside[:-1]
+
+    def _runs_others(self, code: Code) -> bool:
+        """Whether a function of an extension that is written in SQL calls what is not known to be harmless."""
+        if code.language != "sql":
+            return False
+        return code.hidden or any(any(self.of_function(number, policy=False)) for number in code.functions)
 
     def _of_users_function(self, number: int, code: Code) -> Iterator[str]:
         registered = self._trusted.get(number)

@@ -96,29 +96,6 @@ SHOWN_SETTINGS = _words("""
   block_size data_checksums work_mem effective_cache_size shared_buffers
 """)
 
-# Functions of extensions that are pure; an extension or a name that is not here asks.
-EXTENSION_FUNCTIONS = {
-    "vector": _words("""
-      avg sum l2_distance inner_product cosine_distance l1_distance vector_dims vector_norm l2_normalize binary_quantize
-      subvector hamming_distance jaccard_distance l2_norm array_to_vector vector halfvec sparsevec vector_to_halfvec
-      halfvec_to_vector vector_to_sparsevec sparsevec_to_vector array_to_halfvec vector_to_float4 halfvec_to_float4
-    """),
-    "pg_trgm": _words("similarity word_similarity strict_word_similarity show_trgm"),
-    "citext": _words("""
-      min max regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table replace split_part
-      strpos translate
-    """),
-    "unaccent": _words("unaccent"),
-    "fuzzystrmatch": _words("difference dmetaphone dmetaphone_alt levenshtein levenshtein_less_equal metaphone soundex"),
-    "hstore": _words("akeys avals defined delete each exist fetchval skeys slice svals hstore_to_json hstore_to_jsonb"),
-    "btree_gin": frozenset[str](),
-    "btree_gist": frozenset[str](),
-    "ltree": _words("index lca ltree2text nlevel subltree subpath text2ltree"),
-    "intarray": _words("icount idx sort sort_asc sort_desc subarray uniq"),
-}  # fmt: skip
-
-NAMES_IN_EXTENSIONS = frozenset[str]().union(*EXTENSION_FUNCTIONS.values())
-
 # What casts, window frames and samples call without being named.
 _IMPLICIT_FUNCTIONS = _words("""
   in_range bernoulli system name char regclass bit varbit money time timetz interval jsonb json cidr inet macaddr macaddr8
@@ -143,8 +120,6 @@ OTHER_SYSTEM_TYPES = _words("""
   aclitem cid cstring int2vector internal oidvector pg_lsn pg_ndistinct pg_node_tree pg_snapshot regcollation regoper
   regoperator regproc regprocedure regrole tid txid_snapshot void xid8 xml refcursor gtsvector anyelement anyarray trigger
 """)
-
-EXTENSION_TYPES = _words("vector halfvec sparsevec citext hstore ltree")
 
 # System relations that describe the database and tell nothing about other sessions, statements or secrets. The view
 # pg_sequences is not one: reading it takes a writer's lock on every sequence.

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from agent.execution.statements import sql_allowed as allowed
 from agent.execution.statements.code_behind import denied_by_code
 from agent.execution.statements.deny import columns_read, denied_relations, shown
+from agent.execution.statements.known_extensions import FUNCTIONS_OF_EXTENSIONS
 from agent.execution.statements.layers import ALL, Layers
 from agent.execution.statements.resolution import Resolution
 from agent.execution.statements.resolved_policy import (
@@ -31,6 +32,8 @@ POLICY_VERSION = "5"
 
 _READS = {"SelectStmt", "ExplainStmt", "VariableShowStmt"}
 _DATA_WRITES = {"InsertStmt": "insert", "UpdateStmt": "update", "DeleteStmt": "delete", "MergeStmt": "merge"}
+
+_SETS_DEFAULTS = frozenset({"InsertStmt", "MergeStmt", "SetToDefault"})
 
 _WRITE_NODES = frozenset({
     *_DATA_WRITES, "ReturningClause", "ReturningOption", "SetToDefault", "MultiAssignRef", "OnConflictClause", "InferClause", "IndexElem",
@@ -62,6 +65,7 @@ def judge(
         problems += resolved_problems(
             resolution, trusted or {}, fired=fired_by(statement, resolution), writes=statement.kind in _DATA_WRITES,
             bypass_rls=bypass_rls, any_function=not layers.functions,
+            defaults=any(kind in _SETS_DEFAULTS for kind, _ in statement.parts),
         )  # fmt: skip
     problems = _without_doubles(statement, problems)
     if not problems:
@@ -248,9 +252,9 @@ def _function_problems(call: Message, registered: frozenset[Name]) -> Iterator[s
         if _constant_text(call) not in allowed.SHOWN_SETTINGS:
             yield f"function:{name}"
     elif name.schema in {"", "pg_catalog"}:
-        if name.name not in allowed.FUNCTIONS | (frozenset() if name.schema else allowed.NAMES_IN_EXTENSIONS):
+        if name.name not in allowed.FUNCTIONS | (frozenset() if name.schema else FUNCTIONS_OF_EXTENSIONS):
             yield f"function:{name}"
-    elif name.name not in allowed.NAMES_IN_EXTENSIONS:
+    elif name.name not in FUNCTIONS_OF_EXTENSIONS:
         yield f"function:{name}"
 
 

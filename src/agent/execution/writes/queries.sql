@@ -59,7 +59,7 @@ SELECT EXISTS (
       OR EXISTS (SELECT FROM pg_attrdef d WHERE d.adrelid = c.oid AND strpos(pg_get_expr(d.adbin, d.adrelid), 'nextval(') > 0)
 ) AS takes
 
--- is_plain: whether a write that pins these columns to constants is of one row of a table on which nothing acts by itself
+-- is_plain: whether a write that pins these columns to constants, or one new row, is of a table on which nothing acts by itself
 WITH target AS (
   SELECT c.* FROM pg_class c WHERE c.oid = %(relation)s
 ), columns AS (
@@ -80,15 +80,25 @@ SELECT t.relkind = 'r' AND NOT t.relispartition AND NOT t.relrowsecurity AND NOT
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = t.oid AND d.deptype = 'e')
    AND NOT EXISTS (SELECT FROM pg_inherits i WHERE t.oid IN (i.inhparent, i.inhrelid))
    AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.oid AND NOT g.tgisinternal)
-   AND NOT EXISTS (SELECT FROM columns WHERE attgenerated <> '')
-   AND NOT EXISTS (SELECT FROM columns c WHERE c.name = ANY (%(pinned)s::text[] || %(changed)s::text[]) AND NOT c.systems)
+   -- what computes columns of a new row was looked at with the statement
+   AND (%(inserts)s::boolean OR NOT EXISTS (SELECT FROM columns WHERE attgenerated <> ''))
+   AND NOT EXISTS (SELECT FROM columns c WHERE (%(inserts)s::boolean OR c.name = ANY (%(pinned)s::text[] || %(changed)s::text[])) AND NOT c.systems)
+   -- of sequences, a new row takes a number of its own columns' only
+   AND NOT (%(inserts)s::boolean AND EXISTS (
+         SELECT FROM columns c JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = c.attnum
+          WHERE c.name <> ALL (%(changed)s::text[]) AND strpos(pg_get_expr(d.adbin, d.adrelid), 'nextval(') > 0
+            AND NOT (pg_get_expr(d.adbin, d.adrelid) ~ '^nextval\(''[^'']*''::regclass\)$' AND EXISTS (
+                  SELECT FROM pg_depend u JOIN pg_depend o ON o.classid = 'pg_class'::regclass AND o.objid = u.refobjid AND o.deptype = 'a'
+                     AND o.refclassid = 'pg_class'::regclass AND o.refobjid = t.oid AND o.refobjsubid = c.attnum
+                   WHERE u.classid = 'pg_attrdef'::regclass AND u.objid = d.oid AND u.refclassid = 'pg_class'::regclass AND u.deptype = 'n'))))
    AND NOT EXISTS (SELECT FROM casts JOIN columns c USING (name) WHERE c.type <> casts.type)
    AND (SELECT count(*) FROM columns c WHERE c.name = ANY (%(changed)s::text[])) = cardinality(%(changed)s::text[])
    -- one row: the columns of a unique index that holds for every row and compares as the columns do
-   AND EXISTS (SELECT FROM indexes i LEFT JOIN columns c ON c.attnum = i.number AND c.name = ANY (%(pinned)s::text[])
-                WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
-                GROUP BY i.indexrelid
-               HAVING bool_and(c.attnum IS NOT NULL AND c.attcollation = i.collation_id AND i.opcdefault))
+   AND (%(inserts)s::boolean OR EXISTS (
+         SELECT FROM indexes i LEFT JOIN columns c ON c.attnum = i.number AND c.name = ANY (%(pinned)s::text[])
+          WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+          GROUP BY i.indexrelid
+         HAVING bool_and(c.attnum IS NOT NULL AND c.attcollation = i.collation_id AND i.opcdefault)))
    -- a changed row is entered into each index anew: none of them runs a user's code
    AND NOT EXISTS (SELECT FROM indexes i LEFT JOIN columns c ON c.attnum = i.number WHERE NOT i.systems OR NOT c.systems)
    AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_index i ON d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
@@ -100,12 +110,12 @@ SELECT t.relkind = 'r' AND NOT t.relispartition AND NOT t.relrowsecurity AND NOT
                     WHERE t.oid IN (n.conrelid, n.confrelid)
                       AND (d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass) OR y.oid IS NOT NULL))
    -- no key is changed, and no other row hangs on a deleted one
-   AND NOT EXISTS (SELECT FROM pg_index i JOIN columns c ON c.attnum = ANY (i.indkey)
-                    WHERE i.indrelid = t.oid AND i.indisunique AND c.name = ANY (%(changed)s::text[]))
-   AND NOT EXISTS (SELECT FROM pg_constraint n JOIN columns c ON c.attnum = ANY (n.conkey)
-                    WHERE n.conrelid = t.oid AND n.contype IN ('p', 'u', 'f', 'x') AND c.name = ANY (%(changed)s::text[]))
-   AND NOT EXISTS (SELECT FROM pg_constraint n WHERE n.confrelid = t.oid AND (%(deletes)s::boolean AND n.confdeltype IN ('c', 'n', 'd')
-                       OR EXISTS (SELECT FROM columns c WHERE c.attnum = ANY (n.confkey) AND c.name = ANY (%(changed)s::text[])))) AS plain
+   AND (%(inserts)s::boolean OR NOT EXISTS (SELECT FROM pg_index i JOIN columns c ON c.attnum = ANY (i.indkey)
+                    WHERE i.indrelid = t.oid AND i.indisunique AND c.name = ANY (%(changed)s::text[])))
+   AND (%(inserts)s::boolean OR NOT EXISTS (SELECT FROM pg_constraint n JOIN columns c ON c.attnum = ANY (n.conkey)
+                    WHERE n.conrelid = t.oid AND n.contype IN ('p', 'u', 'f', 'x') AND c.name = ANY (%(changed)s::text[])))
+   AND (%(inserts)s::boolean OR NOT EXISTS (SELECT FROM pg_constraint n WHERE n.confrelid = t.oid AND (%(deletes)s::boolean AND n.confdeltype IN ('c', 'n', 'd')
+                       OR EXISTS (SELECT FROM columns c WHERE c.attnum = ANY (n.confkey) AND c.name = ANY (%(changed)s::text[]))))) AS plain
   FROM target t
 
 -- locks_held: which relations this transaction has locked, and how; SIReadLock stops nobody

@@ -1,7 +1,8 @@
 """How dangerous a write is, once it was tried: by the rows and locks that it took, or harmless as it provably is one row.
 
 A write is LOW only when nothing about it has to be believed: `one_row` (pure) finds constants for the columns of a key in
-the statement, `is_plain` asks the catalogs whether the table has anything that acts by itself.
+the statement, or the constants of one new row; `is_plain` asks the catalogs whether the table has anything that acts by
+itself.
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ _HEAVY_LOCK = "ShareRowExclusiveLock"
 _VALUE_PARTS = frozenset(
     {"A_Const", "TypeCast", "TypeName", "ColumnRef", "A_Expr", "String", "Integer", "Float", "Boolean", "BitString"}
 )
+# And of a new row: defaults and the clock too.
+_NEW_PARTS = (_VALUE_PARTS - {"ColumnRef"}) | {"SetToDefault", "SQLValueFunction", "FuncCall"}
+_NEW_VALUES = frozenset(
+    {"now", "statement_timestamp", "transaction_timestamp", "clock_timestamp", "gen_random_uuid", "uuidv4", "uuidv7"}
+)
+# What an INSERT of one row is made of, and its VALUES.
+_INSERT_FIELDS = frozenset({"relation", "cols", "select_stmt", "override", "returning_clause"})
+_VALUES_FIELDS = frozenset({"values_lists", "limit_option", "op"})
 _CONDITION_PARTS = _VALUE_PARTS | {"BoolExpr", "NullTest", "BooleanTest", "List"}
 
 
@@ -67,7 +76,7 @@ def under_settings(assessment: Assessment, *, ask_from: RiskLevel, refused: str)
 class OneRow:
     """A write of the rows that constants name: `pinned` columns equal constants, `changed` ones get new values.
 
-    `casts` are the types that a pinned column's constant was cast to, where it was.
+    Of an INSERT only `changed` is known: the columns that are named and get no default. `casts` are the types that a pinned column's constant was cast to, where it was.
     """
 
     kind: str
@@ -77,8 +86,10 @@ class OneRow:
 
 
 def one_row(statement: Statement) -> OneRow | None:
-    """What an UPDATE or DELETE of one plain table pins and changes; None for every other form of statement."""
+    """What an UPDATE or DELETE of one plain table pins and changes, or one new row; None for every other form of statement."""
     node = statement.node
+    if statement.kind == "InsertStmt":
+        return _new_row(node)
     if statement.kind not in {"UpdateStmt", "DeleteStmt"} or not node.HasField("where_clause"):
         return None
     others = node.from_clause if statement.kind == "UpdateStmt" else node.using_clause
@@ -97,6 +108,44 @@ def one_row(statement: Statement) -> OneRow | None:
         casts={column: cast for column, cast in pins.items() if cast},
         changed=changed,
     )
+
+
+def _new_row(node: Message) -> OneRow | None:
+    """What an INSERT of one row of constants gives; None for every other INSERT."""
+    select = node.select_stmt.select_stmt
+    if not _fields(node) <= _INSERT_FIELDS or not _fields(select) <= _VALUES_FIELDS or len(select.values_lists) != 1:
+        return None
+    if _is_overriding(node) or any(column.res_target.indirection for column in node.cols):
+        return None
+    values = list(select.values_lists[0].list.items)
+    if not all(_is_new_value(inner) for value in values for inner in walk(value)):
+        return None
+    if not all(_is_shown_column(target) for target in node.returning_clause.exprs) or node.returning_clause.options:
+        return None
+    given = zip(node.cols, values, strict=False)
+    changed = {column.res_target.name for column, value in given if value.WhichOneof("node") != "set_to_default"}
+    return OneRow(kind="InsertStmt", pinned=frozenset(), casts={}, changed=frozenset(changed))
+
+
+def _fields(message: Message) -> set[str]:
+    return {field.name for field, _ in message.ListFields()}
+
+
+def _is_overriding(node: Message) -> bool:
+    names = node.DESCRIPTOR.fields_by_name["override"].enum_type.values_by_number
+    return names[node.override].name not in {"OVERRIDING_NOT_SET", "OVERRIDING_KIND_UNDEFINED"}
+
+
+def _is_new_value(part: Message) -> bool:
+    kind = kind_of(part)
+    if kind == "FuncCall":
+        name = name_of(part.funcname)
+        return name.schema in {"", "pg_catalog"} and name.name in _NEW_VALUES and not part.args
+    return kind in _NEW_PARTS
+
+
+def _is_shown_column(target: Message) -> bool:
+    return bool(target.res_target.val.WhichOneof("node") == "column_ref")
 
 
 def _changed(node: Message) -> frozenset[str] | None:
@@ -169,7 +218,7 @@ async def is_plain(write: OneRow, relation: int, conn: Connection) -> bool:
     """Whether the catalogs say that `write`, of the table with that number, changes one row at most and that nothing else comes of it."""
     values = {
         "relation": relation, "pinned": sorted(write.pinned), "changed": sorted(write.changed),
-        "deletes": write.kind == "DeleteStmt",
+        "deletes": write.kind == "DeleteStmt", "inserts": write.kind == "InsertStmt",
         "cast_columns": sorted(write.casts), "cast_types": [write.casts[column] for column in sorted(write.casts)],
     }  # fmt: skip
     row = await (await conn.execute(_QUERIES["is_plain"], values, prepare=True)).fetchone()
