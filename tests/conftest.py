@@ -12,6 +12,7 @@ from agent.demo.application import fill_demo
 from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.testing.cluster import Cluster
+from agent.testing.installed_server import InstalledServer, installed_programs
 from agent.testing.running import running
 
 MOST_SECONDS = 300.0  # of one test; the slowest takes a tenth
@@ -56,6 +57,26 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             ("AGENT_", "OPENAI_", "DEEPSEEK_", "SUPABASE_", "LANGSMITH_", "LANGCHAIN_")
         ) or name.endswith("DATABASE_URL"):
             monkeypatch.delenv(name)
+
+
+# Read before a test's own fixture clears the environment.
+_REQUIRED = os.environ.get("AGENT_TEST_REQUIRE", "").split(",")
+
+
+@pytest.fixture(scope="session")
+def installed_server(request: pytest.FixtureRequest) -> Iterator[InstalledServer]:
+    """A server made with the Postgres that is installed here, which pip cannot bring.
+
+    Where there is none, a printed line says what did not run; AGENT_TEST_REQUIRE=installed-postgres makes that a failure.
+    """
+    if installed_programs() is None and "installed-postgres" not in _REQUIRED:
+        said = f"Not run: {request.node.name}, no installed Postgres (apt-get install postgresql postgresql-contrib)."
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(f"\n{said}")
+        pytest.skip(said)
+    server = InstalledServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,9 @@ none. Where there is none, one printed line says so; with AGENT_TEST_REQUIRE=ins
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
@@ -21,15 +20,13 @@ from agent.errors import AgentError
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime
 from agent.testing.cluster import Cluster
-from agent.testing.installed_server import InstalledServer, installed_programs
+from agent.testing.installed_server import InstalledServer
 from agent.testing.running import running
 
 sys.path.insert(0, str(Path(__file__).parent))
 from analytics_statements import ANALYTICS
 from hostile_statements import BENIGN, HOSTILE, TRAPS
 
-# Read before a fixture clears the environment.
-REQUIRED = "installed-postgres" in os.environ.get("AGENT_TEST_REQUIRE", "")
 # Of these only what is there is tried; PostGIS and others are not contrib's.
 NOT_CONTRIB = ("plpgsql", "postgis", "address_standardizer", "vector", "pl")
 ORDINARY = (
@@ -87,22 +84,10 @@ EVIL = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest) -> Iterator[InstalledServer]:
-    if installed_programs() is None and not REQUIRED:
-        said = "Not run: no installed Postgres with contrib (apt-get install postgresql postgresql-contrib)."
-        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            print(f"\n{said}")
-        pytest.skip(said)
-    server = InstalledServer()
-    yield server
-    server.close()
-
-
 @pytest.fixture
-async def contrib(server: InstalledServer, cluster: Cluster) -> AsyncIterator[Runtime]:
+async def contrib(installed_server: InstalledServer, cluster: Cluster) -> AsyncIterator[Runtime]:
     """The traps in a database of the installed server, which has no pgvector; the agent's own tables stay in the embedded one."""
-    url = server.create(f"app_{secrets.token_hex(4)}")
+    url = installed_server.create(f"app_{secrets.token_hex(4)}")
     blank = cluster.database(cluster.template("blank"))
     assert blank.secret is not None
     with psycopg.connect(url, autocommit=True) as conn:

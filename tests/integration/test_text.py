@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import psycopg
 import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
-from tests.debian import debian_server
 
 from agent.approval.human_approval import human_approval_queue
 from agent.chat import chat
@@ -24,14 +23,9 @@ from agent.prompts import fit_result
 from agent.providers.model_stream import fold
 from agent.runtime import Runtime
 from agent.testing.cluster import Cluster
+from agent.testing.installed_server import InstalledServer
 from agent.testing.running import running
 from agent.testing.scripted_model import call, scripted_client
-
-
-@pytest.fixture(scope="module")
-def debian() -> Iterator[str]:
-    with debian_server() as url:
-        yield url
 
 
 def admin(runtime: Runtime) -> psycopg.Connection:
@@ -182,12 +176,12 @@ ENCODINGS = [
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 async def test_a_database_in_any_encoding_is_learned_read_changed_and_undone(
-    cluster: Cluster, debian: str, encoding: str
+    cluster: Cluster, installed_server: InstalledServer, encoding: str
 ) -> None:
     name = f"in_{encoding.lower()}"
-    with psycopg.connect(debian, autocommit=True) as conn:
+    with installed_server.connect() as conn:
         conn.execute(f"create database {name} encoding '{encoding}' locale 'C' template template0")
-    url = debian.replace("/postgres?", f"/{name}?")
+    url = installed_server.url(name)
     with psycopg.connect(url, autocommit=True, client_encoding="utf8") as conn:
         conn.execute("create table public.namen (id int primary key, v text, j json, w text)")
         conn.execute(r"""insert into public.namen values (1, 'abc', '{"a":"\u20ac\u0000"}', repeat('x', 9000))""")
@@ -214,15 +208,17 @@ async def test_a_database_in_any_encoding_is_learned_read_changed_and_undone(
     cluster.drop(settings)
 
 
-async def test_bytes_that_are_no_characters_are_shown_as_bytes(cluster: Cluster, debian: str) -> None:
+async def test_bytes_that_are_no_characters_are_shown_as_bytes(
+    cluster: Cluster, installed_server: InstalledServer
+) -> None:
     for name, encoding, odd in (
         ("odd_ascii", "SQL_ASCII", "e9"),
         ("odd_win", "WIN1252", "81"),
         ("odd_jp", "EUC_JP", "a9a1"),
     ):
-        with psycopg.connect(debian, autocommit=True) as conn:
+        with installed_server.connect() as conn:
             conn.execute(f"create database {name} encoding '{encoding}' locale 'C' template template0")
-        url = debian.replace("/postgres?", f"/{name}?")
+        url = installed_server.url(name)
         with psycopg.connect(url, autocommit=True, client_encoding="utf8") as conn:
             conn.execute("create table public.namen (id int primary key, v text, t timestamp, unique (v))")
             conn.execute(

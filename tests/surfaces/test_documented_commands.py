@@ -32,12 +32,12 @@ from agent.db import embedded
 from agent.demo.application import fill_demo, load_demo
 from agent.execution.safe_executor import safe_executor
 from agent.settings import Settings
+from agent.testing.installed_server import InstalledServer
 from agent.testing.running import running
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration")]
 from created_tool_cases import proposal  # noqa: E402
-from tests.debian import debian_server  # noqa: E402
 
 FUNCTIONS = """
 create schema shop;
@@ -150,7 +150,7 @@ class Place:
         return "open_orders"
 
 
-@pytest.fixture(scope="module", params=["embedded", "debian"])
+@pytest.fixture(scope="module", params=["embedded", "installed"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     # Not in pytest's own folder, which each other run of pytest closes to the server's user.
     folder = Path(tempfile.mkdtemp(prefix=f"learning-agent-commands-{os.getpid()}-"))
@@ -168,12 +168,13 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
             url = embedded.start(settings.home, embedded.read_or_make_secret(settings.home))
             yield _prepared(Place(environment, url, folder))
             return
-        with debian_server() as url:
-            here = Place({**environment, "APP_DATABASE_URL": url}, url, folder)
-            here.run("setup", code=0)
-            with psycopg.connect(url, autocommit=True) as conn:
-                fill_demo(conn)
-            yield _prepared(here)
+        installed: InstalledServer = request.getfixturevalue("installed_server")
+        url = installed.create("documented")
+        here = Place({**environment, "APP_DATABASE_URL": url}, url, folder)
+        here.run("setup", code=0)
+        with psycopg.connect(url, autocommit=True) as conn:
+            fill_demo(conn)
+        yield _prepared(here)
     finally:
         embedded.halt(folder / "home")
         shutil.rmtree(folder, ignore_errors=True)
