@@ -247,7 +247,7 @@ SELECT 'function', p.oid::bigint, n.nspname, p.proname, e.extname,
                       AND p.prosupport::oid = 0 AND p.protrftypes IS NULL AND (p.proconfig IS NULL OR p.proconfig = ARRAY['search_path=""'])
                       AND NOT EXISTS (SELECT FROM pg_type t WHERE t.oid = ANY (p.proargtypes::oid[] || p.prorettype)
                                          AND (t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype = 'p'))
-                      AND NOT EXISTS (SELECT FROM pg_cast k WHERE k.oid >= 16384 AND k.casttarget = p.prorettype))),
+                      AND NOT EXISTS (SELECT FROM pg_cast k WHERE k.oid >= 16384 AND k.casttarget = p.prorettype)),
          'text', CASE WHEN l.lanname = 'sql' AND p.prosqlbody IS NULL THEN p.prosrc END,
          -- planning may put its body in its place
          'inlined', l.lanname = 'sql' AND p.prokind = 'f' AND NOT p.prosecdef AND p.proconfig IS NULL AND NOT p.proretset,
