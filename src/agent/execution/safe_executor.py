@@ -405,10 +405,11 @@ async def _run(plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
         return await plan.tool.run(plan.arguments, runtime, request.call)
     assert plan.statement is not None  # noqa: S101  # a tool has a statement or runs by itself
     rows = await read(plan.statement, runtime=runtime)
-    return ToolResult(
+    result = ToolResult(
         success=True, status="succeeded", columns=rows.columns, rows=rows.rows, row_count=len(rows.rows),
         truncated=rows.truncated, sql=plan.statement.sql,
     )  # fmt: skip
+    return result | ToolResult(message=plan.note) if plan.note else result
 
 
 def _unknown(action: str) -> Assessment:

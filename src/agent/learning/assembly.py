@@ -11,6 +11,7 @@ from typing import Final, Literal, get_args
 
 from agent.learning.catalog import Catalog, Row, TimeColumn
 from agent.learning.names import one_line, qualified, short_type
+from agent.learning.namesakes import Order, namesakes
 from agent.learning.privacy import DenyList, looks_sensitive
 from agent.learning.profiles import (
     common_values,
@@ -40,7 +41,7 @@ from agent.learning.structure import (
 )
 
 # Raised when what is stored would differ for the same catalogs; a stored structure of another format is read anew.
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 _BLOCK = 8192
 _DEFINITION_CHARS = 300
@@ -66,10 +67,11 @@ assert set(_KINDS.values()) == set(get_args(RelationKind))  # noqa: S101  # a ne
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What must be left out, and whether values that look personal are masked."""
+    """What must be left out, whether values that look personal are masked, and in which order schemas are looked through."""
 
     deny: DenyList = field(default_factory=DenyList)
     mask: bool = True
+    order: Order = field(default_factory=Order)
 
 
 def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructure:
@@ -89,6 +91,7 @@ def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructur
         else _Assembler(catalog, rules, names, labels, veiled, row).relation()
         for row in allowed
     ]
+    found = _told_apart(found, rules.order)
     types = [_data_type(row) for row in catalog.types]
     return AppStructure(
         format=FORMAT,
@@ -121,6 +124,18 @@ def _views_of_denied(catalog: Catalog, rules: Rules) -> set[int]:
     while more := {row["oid"] for row in views if found.intersection(row["sources"])} - found:
         found |= more
     return {row["oid"] for row in views} & found
+
+
+def _told_apart(found: Sequence[Relation], order: Order) -> list[Relation]:
+    """The relations, each with those that have its name too."""
+    groups = namesakes((relation["schema"], relation["name"]) for relation in found)
+    return [
+        Relation(**{**relation, "meant": qualified(*meant) if meant else "", "namesakes": others})
+        for relation in found
+        for group in [groups[relation["name"].casefold()]]
+        for meant in [order.meant(group)]
+        for others in [[qualified(*name) for name in group if name != (relation["schema"], relation["name"])]]
+    ]
 
 
 def time_columns(structure: AppStructure) -> list[TimeColumn]:
@@ -186,6 +201,8 @@ class _Assembler:
             indexes=indexes,
             triggers=[_trigger(trigger) for trigger in self.catalog.triggers.get(oid, ())],
             policies=policies,
+            meant=self.names[oid],
+            namesakes=[],
             profile=self._profile(folded, columns, indexes),
         )
 

@@ -27,6 +27,7 @@ from agent.learning.assembly import FORMAT, Rules, assemble, time_columns
 from agent.learning.denied_names import rules_of
 from agent.learning.memory import NewMemory, agent_memory
 from agent.learning.names import qualified
+from agent.learning.namesakes import Order
 from agent.learning.privacy import DenyList
 from agent.learning.schema_text import function_text, relation_text, type_text
 from agent.learning.structure import AppStructure, Relation, relations
@@ -109,7 +110,7 @@ class AutoDiscovery:
 
     async def _discover(self, runtime: Runtime, progress: Progress, *, profile_age: timedelta) -> AppStructure:
         known = await self._known(runtime)
-        fingerprint = _fingerprint(await catalog.read_fingerprint(runtime), runtime)
+        fingerprint = _fingerprint(await catalog.read_fingerprint(runtime), await order_of(runtime), runtime)
         if known.get("fingerprint") == fingerprint and datetime.now(UTC) - _discovered_at(known) < profile_age:
             self._remember(runtime, known)
             return AppStructure(**{**known, "changed": [], "removed": []})
@@ -193,7 +194,9 @@ async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progr
     progress("catalogs", 0, 2)
     rows = await catalog.read_catalog(runtime)
     settings = runtime.settings
-    structure = assemble(rows, Rules(deny=DenyList.parse(settings.deny), mask=settings.mask_personal), known)
+    order = await order_of(runtime)
+    rules = Rules(deny=DenyList.parse(settings.deny), mask=settings.mask_personal, order=order)
+    structure = assemble(rows, rules, known)
     progress("catalogs", 1, 2)
     places = time_columns(structure)
     newest = await catalog.read_newest(places, runtime=runtime)
@@ -205,7 +208,7 @@ async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progr
     progress("catalogs", 2, 2)
     # What was busy is incomplete or old: a fingerprint that equals no other has it read again at the next check.
     structure["catalogs"] = f"{'busy ' if rows.busy else ''}{rows.fingerprint}"
-    structure["fingerprint"] = _fingerprint(structure["catalogs"], runtime)
+    structure["fingerprint"] = _fingerprint(structure["catalogs"], order, runtime)
     structure["rules"] = await rules_of(runtime)
     structure["discovered_at"] = datetime.now(UTC).isoformat()
     return structure
@@ -250,9 +253,16 @@ async def _store(structure: AppStructure, runtime: Runtime) -> None:
         await conn.execute(_QUERIES["store"], values)
 
 
-def _fingerprint(catalogs: str, runtime: Runtime) -> str:
-    """Of the catalogs and of the settings that decide what is kept of them."""
-    return hashlib.sha256("\x00".join((str(FORMAT), catalogs, _kept(runtime.settings))).encode()).hexdigest()
+async def order_of(runtime: Runtime) -> Order:
+    """Where the reading login looks plain names up."""
+    path = (await runtime.app.facts("agent_reader")).search_path
+    return Order(path=path, chosen=runtime.settings.chosen_schemas)
+
+
+def _fingerprint(catalogs: str, order: Order, runtime: Runtime) -> str:
+    """Of the catalogs, and of the settings and the path that decide what is kept of them."""
+    parts = (str(FORMAT), catalogs, _kept(runtime.settings), *order.path)
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
 
 def _kept(settings: Settings) -> str:

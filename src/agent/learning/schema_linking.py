@@ -103,7 +103,12 @@ async def describe(name: str | None, *, token_budget: int | None = None, runtime
     index = await _index(runtime)
     if name is None or not name.strip():
         return _list(index, budget)
-    relation = _find(index, name)
+    found = _find(index, name)
+    relation = _meant_of(found)
+    if relation is None and found:
+        return _cut_to(
+            "\n".join([f"{len(found)} have that name; say which, with its schema:", *map(listing, found)]), budget
+        )
     if relation is not None:
         pack = _Pack(budget, index)
         pack.add_relation(relation, frozenset(), limit=len(relation["columns"]))
@@ -235,16 +240,22 @@ async def _index(runtime: Runtime) -> SchemaIndex:
     return index
 
 
-def _find(index: SchemaIndex, name: str) -> Relation | None:
+def _find(index: SchemaIndex, name: str) -> list[Relation]:
+    """The relations of that name, with or without a schema, in any case; those of another case only without quotes."""
     wanted = name.strip()
     if wanted in index.positions:
-        return index.relations[index.positions[wanted]]
-    flat = wanted.replace('"', "").casefold()
-    exact = [relation for relation in index.relations if relation["name"] == wanted]
-    found = exact or [relation for relation in index.relations if flat in _spellings(relation)]
-    if len(found) == 1:
-        return found[0]
-    return next((relation for relation in found if relation["schema"] == "public"), None)
+        return [index.relations[index.positions[wanted]]]
+    flat = wanted.replace('"', "")
+    folded = [relation for relation in index.relations if flat.casefold() in _spellings(relation)]
+    exact = [relation for relation in folded if flat in {relation["name"], f"{relation['schema']}.{relation['name']}"}]
+    return exact if exact and (flat != wanted or "." in flat) else folded
+
+
+def _meant_of(found: Sequence[Relation]) -> Relation | None:
+    """The only one, or the one that the name alone means."""
+    meant = [relation for relation in found if relation["meant"] == relation["qualified"]]
+    chosen = found if len(found) == 1 else meant
+    return chosen[0] if len(chosen) == 1 else None
 
 
 def _details(relation: Relation, index: SchemaIndex) -> Iterator[str]:

@@ -5,7 +5,8 @@
       client_id bigint not null -> public.clients(id)
       status order_status not null in (draft|placed|shipped|cancelled)
 
-Whatever a catalog holds stays on its own line: names are quoted, comments come last and cannot end.
+Where relations share a name, brackets after it say which of them the plain name means: `TABLE public.orders [plain orders
+means this, not archive.orders] ~5000 rows`. Whatever a catalog holds stays on its own line: names are quoted, comments come last and cannot end.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from agent.learning.structure import Column, DataType, ForeignKey, Function, Rel
 
 MAX_COLUMNS = 60
 _COLUMN_COMMENT_CHARS = 80
+_NAMESAKES = 3
 _BLIND = "[row-level security hides every row from the agent: it looks empty but may not be]"
 _QUOTED_VALUE = set("|()',")
 
@@ -100,7 +102,24 @@ def _head(relation: Relation, *, counts: bool, shown: int) -> str:
         comment = f"[{shown} of {len(relation['columns'])} columns are shown] {comment}".rstrip()
     if relation["row_security"] == "blind":
         comment = f"{_BLIND} {comment}".rstrip()
-    return f"{relation['kind']} {relation['qualified']}{rows}{_comment(comment)}"
+    return f"{relation['kind']} {relation['qualified']}{_told_apart(relation)}{rows}{_comment(comment)}"
+
+
+def _told_apart(relation: Relation) -> str:
+    """Where other relations have the same name: whether the plain name means this one."""
+    if not relation["namesakes"]:
+        return ""
+    name, others = quote_name(relation["name"]), _few(relation["namesakes"])
+    if relation["meant"] == relation["qualified"]:
+        return f" [plain {name} means this, not {others}]"
+    if relation["meant"]:
+        return f" [plain {name} means {relation['meant']}, not this]"
+    return f" [plain {name} may mean this or {others}: ask which]"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - _NAMESAKES
+    return ", ".join(names[:_NAMESAKES]) + (f" or {more} more" if more > 0 else "")
 
 
 def _single_column_keys(keys: Sequence[ForeignKey]) -> dict[str, ForeignKey]:

@@ -103,7 +103,11 @@ class Profile(TypedDict):
 
 
 class Relation(TypedDict):
-    """A table, view, materialised, foreign or partitioned table. `rows` is an estimate, None when unknown; sizes are bytes."""
+    """A table, view, materialised, foreign or partitioned table. `rows` is an estimate, None when unknown; sizes are bytes.
+
+    `namesakes` are the other relations of the same name, whatever its case; `meant` is the one that the plain name means,
+    "" where nobody can tell.
+    """
 
     schema: str
     name: str
@@ -125,6 +129,8 @@ class Relation(TypedDict):
     indexes: list[Index]
     triggers: list[Trigger]
     policies: list[Policy]
+    meant: str
+    namesakes: list[str]
     profile: Profile
 
 

@@ -22,6 +22,8 @@ def answer(query: Query, result: Mapping[str, Any]) -> str:
     remembered = _meanings(query)
     if remembered:
         said += f"\n(By what I remember: {remembered}.)"
+    if query.main.shared:
+        said += f"\n(These are rows of {query.main.said}; other tables have that name too.)"
     hidden = sorted({relation.name for relation in _relations(query) if relation.hidden})
     if hidden:
         said += f"\n(Row-level security hides rows of {', '.join(hidden)} from me: this may not be the whole truth.)"

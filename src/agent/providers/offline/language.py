@@ -78,10 +78,11 @@ class Token:
 
 @dataclass(slots=True)
 class Sentence:
-    """Tokens and which of them are used."""
+    """Tokens and which of them are used; `named` are the tables whose schema they name."""
 
     tokens: list[Token]
     used: set[int] = field(default_factory=set)
+    named: set[tuple[str, str]] = field(default_factory=set)
 
     def match(self, start: int, pattern: str) -> int | None:
         """The end of `pattern` at `start`, or None. `a|b` are alternatives, `c?` may be missing, used words do not match."""
