@@ -19,6 +19,7 @@ from agent.learning.schema_text import (
     key_columns,
     listing,
     name_list,
+    partition_text,
     relation_text,
     type_text,
 )
@@ -112,7 +113,9 @@ async def describe(name: str | None, *, token_budget: int | None = None, runtime
     if relation is not None:
         pack = _Pack(budget, index)
         pack.add_relation(relation, frozenset(), limit=len(relation["columns"]))
-        pack.add(_cut_to("\n".join(_details(relation, index)), pack.tokens_left))
+        structure = await auto_discovery.current_structure(runtime=runtime)
+        details = [*_details(relation, index), *structure.get("history", {}).get(relation["qualified"], ())]
+        pack.add(_cut_to("\n".join(details), pack.tokens_left))
         return pack.linked().text
     structure = await auto_discovery.current_structure(runtime=runtime)
     return _cut_to(_other_object(structure, name) or _nearest(index, name), budget)
@@ -263,6 +266,7 @@ def _details(relation: Relation, index: SchemaIndex) -> Iterator[str]:
     yield from (f"unique ({name_list(columns)})" for columns in relation["unique"] if len(columns) > 1)
     yield from (check["definition"] for check in relation["checks"])
     yield from (item["definition"] for item in relation["indexes"] if item["definition"])
+    yield from (partition_text(item) for item in relation["of_partitions"])
     for trigger in relation["triggers"]:
         yield f"trigger {quote_name(trigger['name'])} {trigger['when']}: {trigger['function']}"
     for other in index.relations:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from agent.learning.names import one_line, quote_name
-from agent.learning.structure import Column, DataType, ForeignKey, Function, Relation
+from agent.learning.structure import Column, DataType, ForeignKey, Function, PartitionPart, Relation
 
 MAX_COLUMNS = 60
 _COLUMN_COMMENT_CHARS = 80
@@ -44,11 +44,26 @@ def relation_text(
     if len(relation["primary_key"]) > 1 and names.issuperset(relation["primary_key"]):
         lines.append(f"  pk ({name_list(relation['primary_key'])})")
     lines += [
-        f"  fk ({name_list(key['columns'])}) -> {key['target']}({name_list(key['target_columns'])})"
+        f"  fk ({name_list(key['columns'])}) -> {key['target']}({name_list(key['target_columns'])}){_only_in(key['partitions'])}"
         for key in keys
         if key not in single.values() and names.issuperset(key["columns"])
     ]
+    lines += [partition_text(item) for item in relation["of_partitions"] if _is_key(item)]
     return "\n".join(lines)
+
+
+def partition_text(item: PartitionPart) -> str:
+    """What partitions have of their own; a line in no form of a column."""
+    where = "every partition" if not item["partitions"] else f"of its partitions {_few(item['partitions'])}"
+    return f"in {where}: {item['definition']}"
+
+
+def _is_key(item: PartitionPart) -> bool:
+    return not item["partitions"] and item["definition"].startswith(("PRIMARY KEY", "UNIQUE ("))
+
+
+def _only_in(partitions: Sequence[str]) -> str:
+    return f" -- only in {_few(partitions)}" if partitions else ""
 
 
 def function_text(function: Function) -> str:
@@ -119,14 +134,14 @@ def _told_apart(relation: Relation) -> str:
 
 def _few(names: Sequence[str]) -> str:
     more = len(names) - _NAMESAKES
-    return ", ".join(names[:_NAMESAKES]) + (f" or {more} more" if more > 0 else "")
+    return ", ".join(names[:_NAMESAKES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _single_column_keys(keys: Sequence[ForeignKey]) -> dict[str, ForeignKey]:
     # A column with two references shows the first beside it, the other on a line of its own.
     single: dict[str, ForeignKey] = {}
     for key in keys:
-        if len(key["columns"]) == 1:
+        if len(key["columns"]) == 1 and not key["partitions"]:
             single.setdefault(key["columns"][0], key)
     return single
 

@@ -19,7 +19,9 @@ _MARK = re.compile(
 )
 _COLUMN = re.compile(rf"^\s+(?P<name>{_IDENT}) (?P<rest>\S.*)$")
 _KEY = re.compile(r"^\s+pk \((?P<columns>.*)\)\s*$")
-_FOREIGN = re.compile(rf"^\s+fk \((?P<columns>.*)\) -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<targets>.*)\)\s*$")
+_FOREIGN = re.compile(
+    rf"^\s+fk \((?P<columns>.*)\) -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<targets>.*?)\)(?: -- .*)?\s*$"
+)
 _REFERENCE = re.compile(rf" -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<target>{_IDENT})\)")
 _VALUES = re.compile(r" in \((?P<values>.*)\)(?=$| masked| unreadable)")
 _VALUE = re.compile(r"'(?:[^']|'')*'|[^|]+")
