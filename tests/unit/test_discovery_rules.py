@@ -314,7 +314,7 @@ def test_stop_words_alone_name_nothing() -> None:
 def _reference(column: str, target: str) -> dict[str, Any]:
     return {
         "name": f"{column}_fkey", "columns": [column], "target": target, "target_columns": ["id"], "on_delete": "no action",
-        "on_update": "no action",
+        "on_update": "no action", "partitions": [],
     }  # fmt: skip
 
 

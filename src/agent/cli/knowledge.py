@@ -120,7 +120,11 @@ def _show_structure(structure: AppStructure, embedded: int) -> None:
     for line in changes[:_MOST_CHANGES]:
         say(console, f"  {line}")
     if len(changes) > _MOST_CHANGES:
-        say(console, f"  and {len(changes) - _MOST_CHANGES:,} more; `agent knowledge NAME` tells the last ones of each object", "dim")
+        say(
+            console,
+            f"  and {len(changes) - _MOST_CHANGES:,} more; `agent knowledge NAME` tells the last ones of each object",
+            "dim",
+        )
     if structure.get("blind"):
         why = "Row-level security hides every row of those tables from agent_reader; `agent status` says what to do."
         say(console, why, "yellow")

@@ -218,18 +218,40 @@ class _Assembler:
         siblings = [column["name"] for column in found]
         allowed_values = _allowed_values(constraints)
         statistics = self._statistics()
+        keys = {name for key in constraints if key["type"] in {"p", "f"} for name in key["columns"] or ()}
         return [
-            self._column(column, siblings, allowed_values.get(column["name"], []), statistics.get(column["name"]), rows)
+            self._column(
+                column,
+                siblings=siblings,
+                keys=keys,
+                allowed=allowed_values.get(column["name"], []),
+                statistics=statistics.get(column["name"]),
+                rows=rows,
+            )
             for column in found
             if not self._denies(column["name"])
         ]
 
     def _column(
-        self, column: Row, siblings: Sequence[str], allowed: Sequence[str], statistics: Row | None, rows: int | None
+        self,
+        column: Row,
+        *,
+        siblings: Sequence[str],
+        keys: Set[str],
+        allowed: Sequence[str],
+        statistics: Row | None,
+        rows: int | None,
     ) -> Column:
         numeric = column["category"] == "N"
         masked = self.rules.mask and (
-            looks_sensitive(column["name"], table=self.row["name"], siblings=siblings, numeric=numeric)
+            looks_sensitive(
+                column["name"],
+                table=self.row["name"],
+                siblings=siblings,
+                category=column["category"],
+                type_name=column["base"] or column["type"],
+                is_key=column["name"] in keys,
+            )
             or holds_sensitive_values(statistics)
         )
         hide = masked or (column["generated"] and self._has_denied())

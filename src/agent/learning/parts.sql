@@ -83,7 +83,7 @@ WITH logins (name) AS (
   SELECT 'relation', p.root, NULL,
          concat(p.label, CASE k.contype WHEN 'p' THEN 'PRIMARY KEY' WHEN 'u' THEN 'UNIQUE' WHEN 'f' THEN 'FOREIGN KEY' WHEN 'x' THEN 'EXCLUDE' ELSE 'CHECK' END,
                 ' ', quote_ident(k.conname)), v.attribute, v.value,
-         CASE WHEN k.confrelid <> 0 THEN ARRAY[coalesce((SELECT leaf.root FROM leaf WHERE leaf.oid = k.confrelid), k.confrelid::bigint)] END,
+         CASE WHEN k.confrelid <> 0 THEN ARRAY[k.confrelid::bigint, (SELECT leaf.root FROM leaf WHERE leaf.oid = k.confrelid)] END,
          (SELECT array_agg(a.attname::text) FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)), k.contype IN ('c', 'x', 'f'), false, false
     FROM place p JOIN pg_constraint k ON k.conrelid = p.oid AND k.contype IN ('p', 'u', 'f', 'c', 'x') AND k.conparentid = 0
      AND NOT (p.label <> '' AND k.contype = 'c' AND k.coninhcount > 0)
@@ -207,7 +207,7 @@ WITH logins (name) AS (
       ('as of the parent', CASE WHEN p.pubviaroot THEN 'yes' END), ('owner', pg_get_userbyid(p.pubowner)::text)) v (attribute, value)
    UNION ALL
   SELECT 'publication', p.oid::bigint, concat('publication ', quote_ident(p.pubname)), concat('table ', m.prrelid::regclass), '',
-         CASE WHEN m.prrelid <> ALL (%(busy)s::bigint[]::oid[]) THEN concat_ws(' ', (SELECT format('(%%s)', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)) FROM pg_attribute a
+         CASE WHEN m.prrelid <> ALL (%(busy)s::bigint[]::oid[]) THEN concat_ws(' ', (SELECT '(' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) || ')' FROM pg_attribute a
                           WHERE a.attrelid = m.prrelid AND a.attnum = ANY (m.prattrs)), pg_get_expr(m.prqual, m.prrelid, true)) END,
          ARRAY[m.prrelid::bigint], NULL, true, false, m.prrelid = ANY (%(busy)s::bigint[]::oid[])
     FROM pg_publication p JOIN pg_publication_rel m ON m.prpubid = p.oid

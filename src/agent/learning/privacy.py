@@ -41,14 +41,15 @@ _OPENING = (
     ("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("auth", "key"), ("recovery", "code")
 )  # fmt: skip
 # Stems long and telling enough to be found inside a word: `userpassword`, `birthplace`.
-_INSIDE = ("passw", "secret", "credential", "email", "phone", "birth", "apikey", "creditcard", "firstname", "lastname")
+_INSIDE = ("passw", "secret", "credential", "email", "phone", "birth", "apikey", "creditcard", "firstname", "lastname", "middlename",
+           "addressline", "streetaddress", "loginid", "demographic")  # fmt: skip
 _PHRASES = (
     ("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("encryption", "key"), ("signing", "key"),
     ("recovery", "code"), ("verification", "code"), ("user", "agent"), ("device", "id"), ("social", "security"),
     ("tax", "id"), ("tax", "number"), ("national", "id"), ("account", "number"), ("bank", "account"), ("routing", "number"),
     ("driver", "license"), ("drivers", "license"), ("driving", "licence"), ("first", "name"), ("last", "name"),
-    ("full", "name"), ("middle", "name"), ("given", "name"), ("family", "name"), ("maiden", "name"), ("legal", "name"),
-    ("display", "name"), ("user", "name"), ("contact", "name"), ("customer", "name"), ("employee", "name"),
+    ("middle", "name"), ("given", "name"), ("family", "name"), ("maiden", "name"), ("legal", "name"),
+    ("user", "name"), ("contact", "name"), ("customer", "name"), ("employee", "name"),
     ("patient", "name"), ("holder", "name"), ("last", "four"), ("auth", "key"), ("card", "number"),
 )  # fmt: skip
 _PEOPLE = word_set(
@@ -71,6 +72,76 @@ _REACHES_A_PERSON = word_set(
     """
 )
 
+_BIRTH = word_set("dob birth birthday birthdate birthyear born geboren geburtsdatum naissance")
+# Numbers that are somebody's, and codes that open something.
+_IDENTITY = word_set(
+    """
+    phone telephone telefon telefono mobile cell fax whatsapp msisdn imei imsi ssn sin nin nino iban passport pan zip
+    zipcode plz postcode cpf cnpj nif dni aadhaar bsn ip mac
+    """
+)
+_IDENTITY_INSIDE = (
+    "phone",
+    "creditcard",
+    "cardnumber",
+    "nationalid",
+    "socialsecurity",
+    "taxid",
+    "postalcode",
+    "zipcode",
+    "ssn",
+)
+_OPENS = word_set("pin otp cvv cvc cvv2 password passcode passwd pincode")
+_NUMBERS = (
+    ("card", "number"), ("account", "number"), ("vat", "number"), ("routing", "number"), ("tax", "number"), ("tax", "id"), ("social", "security"),
+    ("national", "id"), ("national", "number"), ("postal", "code"), ("zip", "code"), ("pin", "code"), ("otp", "code"),
+    ("recovery", "code"), ("verification", "code"), ("last", "four"), ("license", "number"), ("licence", "number"),
+    ("insurance", "number"), ("patient", "number"), ("personal", "number"), ("identity", "number"), ("id", "number"),
+)  # fmt: skip
+# Of people these are personal, of things they are not: the income of a year, the longitude of a city.
+_ABOUT_PEOPLE = word_set("salary salaries wage wages income latitude longitude lat lng lon weight height bmi")
+_COUNTED = word_set(
+    """
+    count counts total totals num attempts attempt failed quantity qty sent opened clicked clicks bounced limit max min
+    length size version score points promotion opt retries seconds minutes hours days ttl amount avg average sum
+    emails phones addresses passwords tokens sessions cards logins per percent rate ratio rank order position weight
+    """
+) - {"weight"}  # fmt: skip
+_COUNTS_OF = (("number", "of"), ("no", "of"), ("num", "of"), ("count", "of"), ("has", "email"))
+_KEY_ENDS = frozenset({"id", "ids", "fk", "pk", "uuid", "guid", "oid", "sk", "ref"})
+_ELEMENTS = (
+    ("N", ("int", "bigint", "smallint", "numeric", "real", "double", "float", "money")),
+    ("B", "bool"),
+    ("D", ("date", "time")),
+)
+# Health and family: also what is only about them.
+_ALWAYS = word_set("diagnosis diagnoses medical blood biometric marital religion ethnicity ssn iban")
+# Personal as the last word only: `mobile`, not `mobile_app`.
+_ENDS_ONLY = word_set(
+    "mobile cell card pan fax face photo race age login vat swift mail latitude longitude salary wage income"
+)
+_ABOUT_TEXT = word_set(
+    """
+    template format category provider verified confirmed language subject server host port issuer algorithm audience scheme
+    protocol driver prefix suffix label title description reason message error source mode level class group role
+    frequency consent preference preferences setting settings theme client platform os app brand color colour layout
+    folder queue topic event endpoint expiration scope scopes
+    """
+)
+_HASHED = word_set(
+    "commit content file block tx transaction git tree row schema query image body object parent merge head sha"
+)
+_ITSELF = (
+    ("pin", "code"),
+    ("otp", "code"),
+    ("zip", "code"),
+    ("postal", "code"),
+    ("recovery", "code"),
+    ("verification", "code"),
+)
+_NUMBERED = frozenset({"number", "no", "num", "nr"})
+_PEOPLES_NAMES = (("display", "name"), ("full", "name"))
+
 _HEX = re.compile(r"\b[0-9a-fA-F]{32,}\b")  # digest or key
 _KEY_SHAPES = (
     re.compile(r"\beyJ[\w-]{8,}"),  # JSON web token
@@ -91,18 +162,105 @@ _NUMBER_LIKE = re.compile(r"[+(]?\d[\d\s()./-]{6,}\d")
 _DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def looks_sensitive(column: str, *, table: str = "", siblings: Iterable[str] = (), numeric: bool = False) -> bool:
-    """Whether a column looks personal or secret by its name; `siblings` are the other columns of `table`."""
+def looks_sensitive(
+    column: str,
+    *,
+    table: str = "",
+    siblings: Iterable[str] = (),
+    category: str = "",
+    type_name: str = "",
+    is_key: bool = False,
+    numeric: bool = False,
+) -> bool:
+    """Whether a column's values look personal or secret by its name and type; `siblings` are the other columns of `table`.
+
+    `category` is pg_type.typcategory, "" where nobody knows the type: then the name alone decides; `numeric` says that it holds
+    numbers. `is_key` says that it is
+    of a primary or foreign key. A number is personal only where it identifies or reaches somebody, a time only as a birthday;
+    flags, labels and surrogate keys never are.
+    """
     own = _words(column)
-    found = set(own)
-    if numeric:
-        found -= {"token", "hash", "pass", "session", "age", "card", "digest"}  # counts and surrogate keys, not secrets
-    if found & _SECRET or found & _PERSONAL:
+    kind = "N" if numeric else _kind(category, type_name)
+    if not own or kind in {"B", "E"}:
+        return False
+    if kind in {"D", "T"}:
+        return _is_birth(own) and own[-1] not in _ABOUT_IT - {"at", "on", "date", "by"}
+    if kind == "N":
+        return _identifies(own, table=table, siblings=siblings)
+    if own[-1] in _KEY_ENDS and len(own) > 1 and (is_key or not _is_identity(own[:-1])):
+        return False
+    if kind == "uuid":
+        return not is_key and bool(set(own) & _SECRET) and own[-1] not in _ABOUT_IT
+    return _is_personal_text(own, table=table, siblings=siblings)
+
+
+def _kind(category: str, type_name: str) -> str:
+    """The category, that of its elements for an array, and "uuid" for what is random and no text."""
+    base = type_name.removesuffix("[]")
+    if category == "A":
+        return next((kind for kind, start in _ELEMENTS if base.startswith(start)), "S")
+    return "uuid" if base == "uuid" else category
+
+
+def _is_birth(own: tuple[str, ...]) -> bool:
+    return bool(set(own) & _BIRTH) or any("birth" in word for word in own)
+
+
+def _identifies(own: tuple[str, ...], *, table: str, siblings: Iterable[str]) -> bool:
+    """Whether a number of that name is somebody's: a phone, an identity, a code that opens something, a birth year, a wage."""
+    if (
+        _COUNTED & set(own)
+        or own[:2] in _COUNTS_OF
+        or (own[-1] in _ABOUT_IT and own[-1] != "number" and not _is_birth(own))
+    ):
+        return False
+    joined = "".join(own)
+    if set(own) & _IDENTITY or any(stem in joined for stem in _IDENTITY_INSIDE) or _is_birth(own):
+        return own[-1] not in _KEY_ENDS or joined in {"taxid", "nationalid"}
+    if any(_holds(own, phrase) for phrase in _NUMBERS) or own[-1] in _OPENS:
+        return True
+    return bool(set(own) & _ABOUT_PEOPLE) and _is_about_people(table, siblings)
+
+
+def _is_identity(own: tuple[str, ...]) -> bool:
+    """For `tax_id`, `email_id`: words before "id" that make it somebody's, not a key of a table."""
+    return bool(set(own) & (_IDENTITY | _REACHES_A_PERSON | _SECRET)) or own[-1] in {
+        "tax",
+        "national",
+        "device",
+        "login",
+    }
+
+
+def _is_personal_text(own: tuple[str, ...], *, table: str, siblings: Iterable[str]) -> bool:
+    found, last, people = set(own), own[-1], _is_about_people(table, siblings)
+    if found & _ALWAYS:
+        return True
+    if _is_about_it(own) or (_HASHED & found and last in {"hash", "digest"}) or (own == ("race",) and not people):
+        return False
+    if (
+        found & (_SECRET | _PERSONAL - _ENDS_ONLY)
+        or last in _ENDS_ONLY
+        or (set(own[-2:]) & _ENDS_ONLY and last in _NUMBERED)
+    ):
         return True
     joined = "".join(own)
-    if any(stem in joined for stem in _INSIDE) or any(_holds(own, phrase) for phrase in _PHRASES):
+    if any(stem in joined for stem in (*_INSIDE, *_IDENTITY_INSIDE)) or any(_holds(own, phrase) for phrase in _PHRASES):
         return True
-    return own == ("name",) and _is_about_people(table, siblings)
+    if any(_holds(own, phrase) for phrase in _PEOPLES_NAMES):
+        return not table or people or _reaches(siblings)
+    return own == ("name",) and people
+
+
+def _is_about_it(own: tuple[str, ...]) -> bool:
+    """For `phone_type`, `email_template`, where `phone_number` and `pin_code` are the thing itself."""
+    if len(own) == 1 or own[-2:] in _ITSELF or own[-1] in {"number", "name"} or _is_birth(own):
+        return False
+    return own[-1] in _ABOUT_IT | _ABOUT_TEXT or own[:2] in _COUNTS_OF
+
+
+def _reaches(siblings: Iterable[str]) -> bool:
+    return any(_REACHES_A_PERSON & set(_words(name)) for name in siblings)
 
 
 def looks_secret(column: str) -> bool:
@@ -177,4 +335,4 @@ def _is_about_people(table: str, siblings: Iterable[str]) -> bool:
     about = set(_words(table))
     if about & _PEOPLE:
         return True
-    return bool(about & _MAYBE_PEOPLE) and any(_REACHES_A_PERSON & set(_words(name)) for name in siblings)
+    return bool(about & _MAYBE_PEOPLE) and _reaches(siblings)

@@ -54,7 +54,7 @@ def relation_text(
 
 def partition_text(item: PartitionPart) -> str:
     """What partitions have of their own; a line in no form of a column."""
-    where = "every partition" if not item["partitions"] else f"of its partitions {_few(item['partitions'])}"
+    where = "every partition" if not item["partitions"] else f"partition {_few(item['partitions'])}"
     return f"in {where}: {item['definition']}"
 
 
