@@ -42,7 +42,7 @@ _OPENING = (
 )  # fmt: skip
 # Stems long and telling enough to be found inside a word: `userpassword`, `birthplace`.
 _INSIDE = ("passw", "secret", "credential", "email", "phone", "birth", "apikey", "creditcard", "firstname", "lastname", "middlename",
-           "addressline", "streetaddress", "loginid", "demographic")  # fmt: skip
+           "addressline", "streetaddress", "loginid", "demographic", "marital", "cardholder")  # fmt: skip
 _PHRASES = (
     ("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("encryption", "key"), ("signing", "key"),
     ("recovery", "code"), ("verification", "code"), ("user", "agent"), ("device", "id"), ("social", "security"),
@@ -187,8 +187,8 @@ def looks_sensitive(
         return _is_birth(own) and own[-1] not in _ABOUT_IT - {"at", "on", "date", "by"}
     if kind == "N":
         return _identifies(own, table=table, siblings=siblings)
-    if own[-1] in _KEY_ENDS and len(own) > 1 and (is_key or not _is_identity(own[:-1])):
-        return False
+    if own[-1] in _KEY_ENDS and len(own) > 1:
+        return not is_key and _is_identity(own[:-1])
     if kind == "uuid":
         return not is_key and bool(set(own) & _SECRET) and own[-1] not in _ABOUT_IT
     return _is_personal_text(own, table=table, siblings=siblings)
@@ -208,16 +208,20 @@ def _is_birth(own: tuple[str, ...]) -> bool:
 
 def _identifies(own: tuple[str, ...], *, table: str, siblings: Iterable[str]) -> bool:
     """Whether a number of that name is somebody's: a phone, an identity, a code that opens something, a birth year, a wage."""
+    joined, last = "".join(own), next((word for word in reversed(own) if not word.isdigit()), "")
+    if _is_birth(own):
+        return last not in _KEY_ENDS
     if (
         _COUNTED & set(own)
         or own[:2] in _COUNTS_OF
-        or (own[-1] in _ABOUT_IT and own[-1] != "number" and not _is_birth(own))
+        or (joined.endswith("id") and joined not in {"taxid", "nationalid"})
     ):
         return False
-    joined = "".join(own)
-    if set(own) & _IDENTITY or any(stem in joined for stem in _IDENTITY_INSIDE) or _is_birth(own):
-        return own[-1] not in _KEY_ENDS or joined in {"taxid", "nationalid"}
-    if any(_holds(own, phrase) for phrase in _NUMBERS) or own[-1] in _OPENS:
+    if last in _IDENTITY | _OPENS or (last in _NUMBERED | {"code"} and set(own) & _IDENTITY):
+        return True
+    if len(own) == 1 and any(stem in joined for stem in _IDENTITY_INSIDE):
+        return True
+    if any(_holds(own, phrase) for phrase in _NUMBERS) and last not in _ABOUT_TEXT:
         return True
     return bool(set(own) & _ABOUT_PEOPLE) and _is_about_people(table, siblings)
 
@@ -233,7 +237,8 @@ def _is_identity(own: tuple[str, ...]) -> bool:
 
 
 def _is_personal_text(own: tuple[str, ...], *, table: str, siblings: Iterable[str]) -> bool:
-    found, last, people = set(own), own[-1], _is_about_people(table, siblings)
+    last, people = own[-1], _is_about_people(table, siblings)
+    found = {*own, *(word.removesuffix("s") for word in own)}
     if found & _ALWAYS:
         return True
     if _is_about_it(own) or (_HASHED & found and last in {"hash", "digest"}) or (own == ("race",) and not people):
@@ -249,7 +254,7 @@ def _is_personal_text(own: tuple[str, ...], *, table: str, siblings: Iterable[st
         return True
     if any(_holds(own, phrase) for phrase in _PEOPLES_NAMES):
         return not table or people or _reaches(siblings)
-    return own == ("name",) and people
+    return own in {("name",), ("picture",), ("portrait",)} and people
 
 
 def _is_about_it(own: tuple[str, ...]) -> bool:
