@@ -44,6 +44,7 @@ cities: latitude numeric, longitude numeric, +zip text, population int, name tex
 accounts: balance numeric, +account_number text, +routing_number text, +swift text, currency text, name text, account_type text, account_status text, owner_id int
 repositories: full_name text, display_name text, is_private bool, stars int, +deploy_token text, default_branch text
 devices: +mac_address text, +imei bigint, mobile_os text, phone_model_id int key, os_version text, +phone bigint, battery_level int, is_mobile bool
+reviews: +reviewername text, +reviewer_name text, phonenumbertype text, rating int, +accountnumber varchar, product_name text, group_name text, +sender_name text
 races: race text, race_date date, winner_id int key, lap_count int, distance numeric
 """
 
@@ -63,9 +64,13 @@ _CASES = _cases()
 
 
 @pytest.mark.parametrize(("table", "column", "kind", "is_key", "masked"), _CASES)
-def test_a_column_is_masked_where_it_is_somebodys(table: str, column: str, kind: str, *, is_key: bool, masked: bool) -> None:
+def test_a_column_is_masked_where_it_is_somebodys(
+    table: str, column: str, kind: str, *, is_key: bool, masked: bool
+) -> None:
     siblings = [name for place, name, *_ in _CASES if place == table]
-    found = looks_sensitive(column, table=table, siblings=siblings, category=_CATEGORIES[kind], type_name=kind, is_key=is_key)
+    found = looks_sensitive(
+        column, table=table, siblings=siblings, category=_CATEGORIES[kind], type_name=kind, is_key=is_key
+    )
     assert found is masked
 
 

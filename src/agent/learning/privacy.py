@@ -42,7 +42,7 @@ _OPENING = (
 )  # fmt: skip
 # Stems long and telling enough to be found inside a word: `userpassword`, `birthplace`.
 _INSIDE = ("passw", "secret", "credential", "email", "phone", "birth", "apikey", "creditcard", "firstname", "lastname", "middlename",
-           "addressline", "streetaddress", "loginid", "demographic", "marital", "cardholder")  # fmt: skip
+           "addressline", "streetaddress", "loginid", "demographic", "marital", "cardholder", "accountnumber", "contactinfo", "resume")  # fmt: skip
 _PHRASES = (
     ("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("encryption", "key"), ("signing", "key"),
     ("recovery", "code"), ("verification", "code"), ("user", "agent"), ("device", "id"), ("social", "security"),
@@ -129,7 +129,7 @@ _ABOUT_TEXT = word_set(
     """
 )
 _HASHED = word_set(
-    "commit content file block tx transaction git tree row schema query image body object parent merge head sha"
+    "commit content file block tx transaction git tree row schema query image body object parent merge head sha variation checksum pixel"
 )
 _ITSELF = (
     ("pin", "code"),
@@ -140,6 +140,7 @@ _ITSELF = (
     ("verification", "code"),
 )
 _NUMBERED = frozenset({"number", "no", "num", "nr"})
+_MORE_PEOPLE = word_set("reviewer recipient sender payer payee beneficiary signer traveller traveler voter donor")
 _PEOPLES_NAMES = (("display", "name"), ("full", "name"))
 
 _HEX = re.compile(r"\b[0-9a-fA-F]{32,}\b")  # digest or key
@@ -190,7 +191,7 @@ def looks_sensitive(
     if own[-1] in _KEY_ENDS and len(own) > 1:
         return not is_key and _is_identity(own[:-1])
     if kind == "uuid":
-        return not is_key and bool(set(own) & _SECRET) and own[-1] not in _ABOUT_IT
+        return not is_key and not _HASHED & set(own) and bool(set(own) & _SECRET) and own[-1] not in _ABOUT_IT
     return _is_personal_text(own, table=table, siblings=siblings)
 
 
@@ -247,18 +248,26 @@ def _is_personal_text(own: tuple[str, ...], *, table: str, siblings: Iterable[st
         found & (_SECRET | _PERSONAL - _ENDS_ONLY)
         or last in _ENDS_ONLY
         or (set(own[-2:]) & _ENDS_ONLY and last in _NUMBERED)
+        or _holds_personal(own)
     ):
-        return True
-    joined = "".join(own)
-    if any(stem in joined for stem in (*_INSIDE, *_IDENTITY_INSIDE)) or any(_holds(own, phrase) for phrase in _PHRASES):
         return True
     if any(_holds(own, phrase) for phrase in _PEOPLES_NAMES):
         return not table or people or _reaches(siblings)
-    return own in {("name",), ("picture",), ("portrait",)} and people
+    is_whose = any("".join(own[-2:]) == f"{who}name" for who in _PEOPLE | _MORE_PEOPLE)
+    return is_whose or (own in {("name",), ("picture",), ("portrait",)} and people)
+
+
+def _holds_personal(own: tuple[str, ...]) -> bool:
+    joined = "".join(own)
+    return any(stem in joined for stem in (*_INSIDE, *_IDENTITY_INSIDE)) or any(
+        _holds(own, phrase) for phrase in _PHRASES
+    )
 
 
 def _is_about_it(own: tuple[str, ...]) -> bool:
     """For `phone_type`, `email_template`, where `phone_number` and `pin_code` are the thing itself."""
+    if len(own) == 1 and own[0].endswith(("type", "flag", "count", "format")):
+        return True
     if len(own) == 1 or own[-2:] in _ITSELF or own[-1] in {"number", "name"} or _is_birth(own):
         return False
     return own[-1] in _ABOUT_IT | _ABOUT_TEXT or own[:2] in _COUNTS_OF
