@@ -66,10 +66,10 @@ def test_discovery_tells_what_it_found_and_then_that_nothing_changed(run: Run, r
 def test_discovery_says_in_a_line_what_changed(run: Run, demo_environment: Any) -> None:
     run("discover")
     with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
-        conn.execute("alter table clients enable row level security")
+        conn.execute("alter table clients add constraint many check (id > 0)")
         conn.execute("create schema archive; create table archive.clients (id int)")
     told = run("discover").stdout
-    assert "public.clients: row-level security changed: off -> on" in told
+    assert "public.clients: CHECK many added: id > 0" in told
     assert "archive.clients: new table" in told
     assert "archive.clients" in run("knowledge", "clients").stdout  # there are two
 
