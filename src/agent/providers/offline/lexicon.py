@@ -143,16 +143,23 @@ class Lexicon:
         """The relations whose schema the sentence names, before their name or somewhere after it."""
         named = {relation.id: relation for relation in self.relations if relation.id in sentence.named}
         for mention in mentions:
-            words = [token.low for token in sentence.tokens[mention.start : mention.end]]
+            tokens = sentence.tokens[mention.start : mention.end]
+            words, is_dotted = [token.low for token in tokens], any(token.dotted for token in tokens[1:])
             own_name = [relation for relation in mention.plain if words_of(relation.name) == _stems(words)]
-            if own_name and len(own_name) < len(mention.plain) and any(r.shared for r in mention.plain):
+            if (
+                own_name
+                and len(own_name) < len(mention.plain)
+                and any(r.shared for r in mention.plain)
+                and not is_dotted
+            ):
                 raise WhichTable(
                     mention.plain
                 )  # "archive orders" where there are archive.orders and public.archive_orders
             for relation in mention.plain:
                 after = schema_said(sentence, relation, since=mention.end)
                 said = words if _stems(words) in in_schema(relation) else [sentence.tokens[at].low for at in after]
-                if not said or ("schema" not in said and self._means_more(relation, of_all=said is not words)):
+                is_plain = is_dotted or "schema" in said
+                if not said or (not is_plain and self._means_more(relation, of_all=said is not words)):
                     continue
                 named[relation.id] = relation
                 sentence.use(after.start, after.stop)
@@ -198,8 +205,9 @@ class Lexicon:
     def _mention_at(self, sentence: Sentence, at: int, longest: int) -> Mention | None:
         for length in range(min(longest, len(sentence.tokens) - at), 0, -1):
             span = range(at, at + length)
-            if not all(sentence.free(i) and sentence.tokens[i].kind == "word" for i in span):
-                continue
+            kinds = [sentence.tokens[i].kind for i in span if sentence.free(i)]
+            if len(kinds) < length or kinds[0] != "word" or not {"word", "number"}.issuperset(kinds):
+                continue  # a number may only go on with a name: sales_2024
             stems = tuple(word for i in span for word in words_of(sentence.tokens[i].low))
             terms = self.terms.get(stems)
             if terms and not (length > 1 and self._splits(stems, terms)):

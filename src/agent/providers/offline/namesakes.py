@@ -38,7 +38,7 @@ def schema_said(s: Sentence, relation: Relation, *, since: int) -> range:
             continue
         start = _skip(s, at + 1)
         end = start + len(schema)
-        if tuple(token.stem for token in s.tokens[start:end] if token.kind == "word") == schema:
+        if tuple(token.stem for token in s.tokens[start:end] if token.kind in {"word", "number"}) == schema:
             return range(at, end + (1 if end < len(s.tokens) and s.tokens[end].low == "schema" else 0))
     return range(0)
 
