@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -247,3 +248,26 @@ def test_lists_are_the_same_before_and_after_a_restore() -> None:
     before = "CHECK (status::text = ANY (ARRAY['a'::character varying, 'b''s'::character varying]::text[]))"
     after = "CHECK (status::text = ANY (ARRAY['a'::character varying::text, 'b''s'::character varying::text]))"
     assert part(before) == part(after) != part(after.replace("'a'", "'c'"))
+
+
+@pytest.mark.parametrize("seen_before", [True, False])
+async def test_a_table_that_is_being_changed_holds_nothing_up_and_is_no_drift(
+    runtime: Runtime, *, seen_before: bool
+) -> None:
+    url = _url(runtime.settings)
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(
+            "create function mill.total() returns numeric language sql begin atomic select sum(total) from mill.logs; end;"
+            "create policy known on mill.cuts using (exists (select from mill.logs where id = log_id));"
+            "create rule noted as on update to mill.cuts do also delete from mill.logs where false"
+        )
+        if seen_before:
+            await _changes(runtime)
+        with psycopg.connect(url) as holder:
+            holder.execute("lock table mill.logs in access exclusive mode")
+            conn.execute("create table mill.other (i int)")
+            started = time.monotonic()
+            assert await _changes(runtime) == (["mill.other: new table"] if seen_before else [])
+            assert time.monotonic() - started < 20
+        conn.execute("alter table mill.other add column j int")
+    assert await _changes(runtime) == ["mill.other: column j added: integer"]

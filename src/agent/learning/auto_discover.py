@@ -226,6 +226,9 @@ def _note_changes(structure: AppStructure, known: AppStructure) -> None:
     """Say what differs from what was `known`; nothing where other settings kept other things of the same catalogs."""
     same_rules = known.get("kept") == structure["kept"]
     found = changed_objects(known["parts"], structure["parts"]) if same_rules else {}
+    # What was being changed when it was found first could not be read then, and is not new now.
+    unread = {item["qualified"] for item in relations(known)} - known.get("parts", {}).keys()
+    found = {name: lines for name, lines in found.items() if name not in unread}
     day = structure["discovered_at"][:10]
     history = {
         name: lines for name, lines in known.get("history", {}).items() if same_rules and name in structure["parts"]

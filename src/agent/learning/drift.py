@@ -20,6 +20,8 @@ Parts: TypeAlias = dict[str, dict[str, dict[str, str]]]
 
 _SHOWN_CHARS = 160
 _DIGEST_CHARS = 16
+# What could not be read yet is no other than what will be.
+_UNREAD = "\t"
 # What an attribute says where it is missing; "nothing" elsewhere.
 _ABSENT = {
     "not null": "no",
@@ -80,7 +82,7 @@ def _element(name: str, before: Mapping[str, str] | None, after: Mapping[str, st
     else:
         old, new = before or {}, after or {}
         for attribute in sorted(old.keys() | new.keys()):
-            if old.get(attribute) != new.get(attribute):
+            if old.get(attribute) != new.get(attribute) and _UNREAD not in {old.get(attribute), new.get(attribute)}:
                 what = " ".join(filter(None, (name, attribute)))
                 yield f"{what} changed{_from_to(attribute, old.get(attribute), new.get(attribute))}"
 
@@ -114,7 +116,6 @@ def gathered(rows: Iterable[tuple[str, str, str, str | None]], known: Parts) -> 
     """Parts from (object, element, attribute, text); what could not be read, None, is taken as it was `known`."""
     parts: Parts = {}
     for name, element, attribute, text in rows:
-        kept = known.get(name, {}).get(element, {}).get(attribute) if text is None else text
-        if kept is not None:
-            parts.setdefault(name, {}).setdefault(element, {})[attribute] = kept
+        kept = known.get(name, {}).get(element, {}).get(attribute, _UNREAD) if text is None else text
+        parts.setdefault(name, {}).setdefault(element, {})[attribute] = kept
     return parts

@@ -28,7 +28,8 @@ WITH logins (name) AS (
   SELECT p.* FROM pg_proc p WHERE p.oid = ANY (%(functions)s::bigint[]::oid[])
 ), typ AS MATERIALIZED (
   SELECT t.* FROM pg_type t WHERE t.oid = ANY (%(types)s::bigint[]::oid[])
-), parts (class, oid, object, element, attribute, value, about, refers, speaks, hidden, held) AS (
+), parts (class, oid, object, element, attribute, value, about, refers, speaks, hidden, held) AS MATERIALIZED (
+  -- Each OFFSET 0 keeps the planner from asking for texts of other relations first, for which the server would lock them.
   -- relations
   SELECT 'relation', rel.oid::bigint, NULL::text, ''::text, v.attribute, v.value, NULL::bigint[], NULL::text[], v.speaks, v.hidden, false
     FROM rel CROSS JOIN LATERAL (VALUES
@@ -64,14 +65,14 @@ WITH logins (name) AS (
             FROM rel WHERE rel.relkind IN ('v', 'm')) rel
    UNION ALL
   -- columns
-  SELECT 'relation', rel.oid::bigint, NULL, concat('column ', quote_ident(a.attname)), v.attribute, v.value, NULL, ARRAY[a.attname::text], v.speaks, false, false
-    FROM rel JOIN pg_attribute a ON a.attrelid = rel.oid AND a.attnum > 0 AND NOT a.attisdropped
-    LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+  SELECT 'relation', a.relation::bigint, NULL, concat('column ', quote_ident(a.attname)), v.attribute, v.value, NULL, ARRAY[a.attname::text], v.speaks, false, false
+    FROM (SELECT rel.oid AS relation, a.*, f.adbin, f.adrelid FROM rel JOIN pg_attribute a ON a.attrelid = rel.oid AND a.attnum > 0 AND NOT a.attisdropped
+            LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum OFFSET 0) a
     CROSS JOIN LATERAL (VALUES
       ('type', format_type(a.atttypid, a.atttypmod), false),
       ('not null', CASE WHEN a.attnotnull THEN 'yes' END, false),
-      ('default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(f.adbin, f.adrelid, true) END, false),
-      ('generated as', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(f.adbin, f.adrelid, true) END, true),
+      ('default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(a.adbin, a.adrelid, true) END, false),
+      ('generated as', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(a.adbin, a.adrelid, true) END, true),
       ('identity', CASE a.attidentity WHEN '' THEN NULL ELSE concat_ws(', ', CASE a.attidentity WHEN 'a' THEN 'always' ELSE 'by default' END,
          (SELECT s.settings FROM seq s WHERE s.owner_table = a.attrelid AND s.owner_column = a.attname AND s.deptype = 'i')) END, false),
       ('collation', (SELECT quote_ident(c.collname) FROM pg_collation c WHERE c.oid = a.attcollation
@@ -80,51 +81,51 @@ WITH logins (name) AS (
     ) v (attribute, value, speaks)
    UNION ALL
   -- constraints, also those that only a partition has; names of the not-null ones tell nothing
-  SELECT 'relation', p.root, NULL,
-         concat(p.label, CASE k.contype WHEN 'p' THEN 'PRIMARY KEY' WHEN 'u' THEN 'UNIQUE' WHEN 'f' THEN 'FOREIGN KEY' WHEN 'x' THEN 'EXCLUDE' ELSE 'CHECK' END,
+  SELECT 'relation', k.root, NULL,
+         concat(k.label, CASE k.contype WHEN 'p' THEN 'PRIMARY KEY' WHEN 'u' THEN 'UNIQUE' WHEN 'f' THEN 'FOREIGN KEY' WHEN 'x' THEN 'EXCLUDE' ELSE 'CHECK' END,
                 ' ', quote_ident(k.conname)), v.attribute, v.value,
          CASE WHEN k.confrelid <> 0 THEN ARRAY[k.confrelid::bigint, (SELECT leaf.root FROM leaf WHERE leaf.oid = k.confrelid)] END,
          (SELECT array_agg(a.attname::text) FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)), k.contype IN ('c', 'x', 'f'), false, false
-    FROM place p JOIN pg_constraint k ON k.conrelid = p.oid AND k.contype IN ('p', 'u', 'f', 'c', 'x') AND k.conparentid = 0
-     AND NOT (p.label <> '' AND k.contype = 'c' AND k.coninhcount > 0)
+    FROM (SELECT p.root, p.label, k.* FROM place p JOIN pg_constraint k ON k.conrelid = p.oid AND k.contype IN ('p', 'u', 'f', 'c', 'x')
+             AND k.conparentid = 0 AND NOT (p.label <> '' AND k.contype = 'c' AND k.coninhcount > 0) OFFSET 0) k
     CROSS JOIN LATERAL (VALUES ('', pg_get_constraintdef(k.oid, true)), ('comment', obj_description(k.oid, 'pg_constraint'))) v (attribute, value)
    UNION ALL
   -- indexes that no constraint makes, and no index of the parent
-  SELECT 'relation', p.root, NULL, concat(p.label, 'index ', quote_ident(i.relname)), v.attribute, v.value, NULL,
+  SELECT 'relation', x.root, NULL, concat(x.label, 'index ', quote_ident(x.relname)), v.attribute, v.value, NULL,
          (SELECT array_agg(a.attname::text) FROM pg_attribute a WHERE a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey)),
          x.indpred IS NOT NULL OR x.indexprs IS NOT NULL, false, false
-    FROM place p JOIN pg_index x ON x.indrelid = p.oid JOIN pg_class i ON i.oid = x.indexrelid
+    FROM (SELECT p.root, p.label, i.relname, x.* FROM place p JOIN pg_index x ON x.indrelid = p.oid JOIN pg_class i ON i.oid = x.indexrelid
+           WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.conrelid = x.indrelid AND k.contype IN ('p', 'u', 'x'))
+             AND NOT (p.label <> '' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = x.indexrelid)) OFFSET 0) x
     CROSS JOIN LATERAL (VALUES
       ('', regexp_replace(pg_get_indexdef(x.indexrelid, 0, true), '^CREATE (UNIQUE )?INDEX .*? USING ', '\1')),
-      ('valid', CASE WHEN NOT x.indisvalid THEN 'no' END), ('comment', obj_description(i.oid, 'pg_class'))) v (attribute, value)
-   WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.conrelid = x.indrelid AND k.contype IN ('p', 'u', 'x'))
-     AND NOT (p.label <> '' AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = x.indexrelid))
+      ('valid', CASE WHEN NOT x.indisvalid THEN 'no' END), ('comment', obj_description(x.indexrelid, 'pg_class'))) v (attribute, value)
    UNION ALL
-  SELECT 'relation', p.root, NULL, concat(p.label, 'trigger ', quote_ident(t.tgname)), v.attribute, v.value, NULL, NULL, v.speaks, false, false
-    FROM place p JOIN pg_trigger t ON t.tgrelid = p.oid AND NOT t.tgisinternal AND t.tgparentid = 0
+  SELECT 'relation', t.root, NULL, concat(t.label, 'trigger ', quote_ident(t.tgname)), v.attribute, v.value, NULL, NULL, v.speaks, false, false
+    FROM (SELECT p.root, p.label, t.* FROM place p JOIN pg_trigger t ON t.tgrelid = p.oid AND NOT t.tgisinternal AND t.tgparentid = 0 OFFSET 0) t
     CROSS JOIN LATERAL (VALUES
       ('', substring(pg_get_triggerdef(t.oid, true) FROM length(concat('CREATE TRIGGER ', quote_ident(t.tgname), ' ')) + 1), true),
       ('enabled', CASE t.tgenabled WHEN 'D' THEN 'no' WHEN 'R' THEN 'on a replica' WHEN 'A' THEN 'always' END, false),
       ('comment', obj_description(t.oid, 'pg_trigger'), false)) v (attribute, value, speaks)
    UNION ALL
-  SELECT 'relation', p.root, NULL, concat(p.label, 'policy ', quote_ident(y.polname)), v.attribute, v.value, NULL, NULL, v.speaks, false, v.held
-    FROM place p JOIN pg_policy y ON y.polrelid = p.oid
-    CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_policy'::regclass AND d.objid = y.oid
-       AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS held) h
+  SELECT 'relation', y.root, NULL, concat(y.label, 'policy ', quote_ident(y.polname)), v.attribute, v.value, NULL, NULL, v.speaks, false, v.held
+    FROM (SELECT p.root, p.label, y.*, EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_policy'::regclass AND d.objid = y.oid
+                   AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS held
+            FROM place p JOIN pg_policy y ON y.polrelid = p.oid OFFSET 0) y
     CROSS JOIN LATERAL (VALUES
       ('for', CASE y.polcmd WHEN 'r' THEN 'select' WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update' WHEN 'd' THEN 'delete' ELSE 'all' END, false, false),
       ('kind', CASE WHEN NOT y.polpermissive THEN 'restrictive' END, false, false),
       ('to', (SELECT string_agg(CASE o.oid WHEN 0 THEN 'public' ELSE pg_get_userbyid(o.oid)::text END, ', ' ORDER BY CASE o.oid WHEN 0 THEN 'public' ELSE pg_get_userbyid(o.oid)::text END)
                 FROM unnest(y.polroles) o (oid)), false, false),
-      ('using', CASE WHEN NOT h.held THEN pg_get_expr(y.polqual, y.polrelid, true) END, true, h.held),
-      ('with check', CASE WHEN NOT h.held THEN pg_get_expr(y.polwithcheck, y.polrelid, true) END, true, h.held),
+      ('using', CASE WHEN NOT y.held THEN pg_get_expr(y.polqual, y.polrelid, true) END, true, y.held),
+      ('with check', CASE WHEN NOT y.held THEN pg_get_expr(y.polwithcheck, y.polrelid, true) END, true, y.held),
       ('comment', obj_description(y.oid, 'pg_policy'), false, false)) v (attribute, value, speaks, held)
    UNION ALL
-  SELECT 'relation', p.root, NULL, concat(p.label, 'rule ', quote_ident(w.rulename)), v.attribute, v.value, NULL, NULL, true, v.attribute = '', h.held AND v.attribute = ''
-    FROM place p JOIN pg_rewrite w ON w.ev_class = p.oid AND w.rulename <> '_RETURN'
-    CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
-       AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS held) h
-    CROSS JOIN LATERAL (VALUES ('', CASE WHEN NOT h.held THEN pg_get_ruledef(w.oid, true) END),
+  SELECT 'relation', w.root, NULL, concat(w.label, 'rule ', quote_ident(w.rulename)), v.attribute, v.value, NULL, NULL, true, v.attribute = '', w.held AND v.attribute = ''
+    FROM (SELECT p.root, p.label, w.*, EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+                   AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS held
+            FROM place p JOIN pg_rewrite w ON w.ev_class = p.oid AND w.rulename <> '_RETURN' OFFSET 0) w
+    CROSS JOIN LATERAL (VALUES ('', CASE WHEN NOT w.held THEN pg_get_ruledef(w.oid, true) END),
       ('enabled', CASE w.ev_enabled WHEN 'D' THEN 'no' WHEN 'R' THEN 'on a replica' WHEN 'A' THEN 'always' END)) v (attribute, value)
    UNION ALL
   SELECT 'relation', p.root, NULL, concat(p.label, 'statistics ', quote_ident(s.stxname)), '', pg_get_statisticsobjdef_columns(s.oid) || ' ' || s.stxkind::text, NULL,
