@@ -248,8 +248,7 @@ async def test_drift_saves_only_what_changed_and_closes_what_is_gone(
 
 
 @pytest.mark.parametrize(
-    "change", ["refresh materialized view shop.counts", "truncate shop.depots cascade", "reindex table shop.clients",
-               "create table shop.events_2027 partition of shop.events for values from ('2027-01-01') to ('2028-01-01')"]
+    "change", ["refresh materialized view shop.counts", "truncate shop.depots cascade", "reindex table shop.clients", "vacuum shop.orders"]
 )  # fmt: skip
 async def test_upkeep_is_not_drift(runtime: Runtime, change: str) -> None:
     await auto_discovery.discover_app_structure()

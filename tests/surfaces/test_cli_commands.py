@@ -64,6 +64,17 @@ def test_discovery_tells_what_it_found_and_then_that_nothing_changed(run: Run, r
     assert run_json("discover")["changed"] == []
 
 
+def test_discovery_says_in_a_line_what_changed(run: Run, demo_environment: Any) -> None:
+    run("discover")
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        conn.execute("alter table clients add constraint many check (id > 0)")
+        conn.execute("create schema archive; create table archive.clients (id int)")
+    told = run("discover").stdout
+    assert "public.clients: CHECK many added: id > 0" in told
+    assert "archive.clients: new table" in told
+    assert "archive.clients" in run("knowledge", "clients").stdout  # there are two
+
+
 def test_knowledge_is_about_an_object_or_a_question(run: Run, run_json: Any) -> None:
     assert "TABLE public.clients" in run("knowledge", "clients").stdout
     asked = run_json("knowledge", "Which invoices are overdue?")

@@ -34,8 +34,8 @@ def make_column(name: str = "id", **changes: Any) -> Column:
 def make_relation(name: str = "t", *columns: Column, **changes: Any) -> Relation:
     relation = Relation(
         schema="public", name=name, qualified=qualified("public", name), kind="TABLE", comment="", rows=None, bytes=0, readable=True,
-        row_security="off", partitions=0, partition_key=None, inherits=[], columns=list(columns), primary_key=[], unique=[],
-        foreign_keys=[], checks=[], indexes=[], triggers=[], policies=[],
+        row_security="off", partitions=0, partition_key=None, of_partitions=[], inherits=[], columns=list(columns), primary_key=[], unique=[],
+        foreign_keys=[], checks=[], indexes=[], triggers=[], policies=[], meant=qualified("public", name), namesakes=[],
         profile={
             "inserted": 0, "updated": 0, "deleted": 0, "analyzed_at": None, "newest_column": None, "newest": None,
             "rows_before": None, "before": None, "statistics": False,
@@ -314,7 +314,7 @@ def test_stop_words_alone_name_nothing() -> None:
 def _reference(column: str, target: str) -> dict[str, Any]:
     return {
         "name": f"{column}_fkey", "columns": [column], "target": target, "target_columns": ["id"], "on_delete": "no action",
-        "on_update": "no action",
+        "on_update": "no action", "partitions": [],
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ KNOWLEDGE_EXAMPLES = examples(
 )
 _MOST_NAMED = 12
 _WHOLE = 1_000_000_000  # tokens: nothing is cut for a person
+_MOST_CHANGES = 200
 
 
 def discover(*, as_json: JsonOption = False) -> None:
@@ -35,7 +36,7 @@ def discover(*, as_json: JsonOption = False) -> None:
     with progress("discovering") as move:
         structure, embedded = run(lambda runtime: _discover(runtime, move))
     if as_json:
-        print_json({**structure, "embedded": embedded})
+        print_json({**{key: value for key, value in structure.items() if key != "parts"}, "embedded": embedded})
     else:
         _show_structure(structure, embedded)
 
@@ -110,7 +111,13 @@ def _show_structure(structure: AppStructure, embedded: int) -> None:
         ("database", structure["database"]),
         ("found", ", ".join(found) or "nothing yet"),
     ]
-    pairs.append(("changed", _named(structure["changed"]) or "nothing since the last time"))
+    changes = structure["changes"]
+    pairs.append(
+        (
+            "changed",
+            count(len(changes), "part") if changes else _named(structure["changed"]) or "nothing since the last time",
+        )
+    )
     for key, name in (
         ("removed", "gone"),
         ("unreadable", "not readable"),
@@ -122,6 +129,14 @@ def _show_structure(structure: AppStructure, embedded: int) -> None:
     if embedded:
         pairs.append(("embedded", count(embedded, "memory", "memories")))
     facts(console, pairs)
+    for line in changes[:_MOST_CHANGES]:
+        say(console, f"  {line}")
+    if len(changes) > _MOST_CHANGES:
+        say(
+            console,
+            f"  and {len(changes) - _MOST_CHANGES:,} more; `agent knowledge NAME` tells the last ones of each object",
+            "dim",
+        )
     if structure.get("blind") or structure.get("some"):
         why = "Row-level security hides rows of those tables from agent_reader; `agent status` says what to do."
         say(console, why, "yellow")

@@ -42,14 +42,15 @@ async def update_statement(arguments: UpdateClientStatus, runtime: Runtime) -> s
 
 
 async def _clients(runtime: Runtime) -> NamedRelation:
-    """The table of clients: it has a word for them in its name, a status column and a single-column key."""
+    """The table of clients: it has a word for them in its name, a status column and a single-column key.
+
+    Of tables that share a name only the one that the name alone means.
+    """
     async with runtime.app.connection("agent_reader") as conn:
         rows = await all_rows(conn, _QUERIES["relation_names"])
-    ranked = sorted(
-        (rank, len(row["name"]), f"{row['schema']}.{row['name']}")
-        for row in rows
-        if (rank := _rank(row["name"])) is not None
-    )
+    chosen = runtime.settings.chosen_schemas
+    names = {row["name"].casefold() for row in rows if not chosen or row["schema"] in chosen}
+    ranked = sorted((rank, len(name), name) for name in names if (rank := _rank(name)) is not None)
     for _, _, name in ranked:
         relation = await find_relation(name, runtime=runtime)
         if len(relation.key) == 1 and any(_is_status(column) for column in relation.columns):

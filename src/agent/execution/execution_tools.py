@@ -19,6 +19,7 @@ from agent.execution.made_tools import http_get, tool_making
 from agent.execution.made_tools.json_schema import ArgumentSchema
 from agent.execution.origins.heard import heard_by, trust_of
 from agent.execution.proposals import Outside
+from agent.execution.relations import Made
 from agent.execution.tool_arguments import (
     CreateNewTool,
     DescribeSchema,
@@ -48,7 +49,7 @@ class Tool:
     name: str
     description: str
     arguments: type[BaseModel] | ArgumentSchema
-    statement: Callable[[Any, Runtime], Awaitable[str]] | None = None
+    statement: Callable[[Any, Runtime], Awaitable[str | Made]] | None = None
     run: Callable[[Any, Runtime, CallKey | None], Awaitable[ToolResult]] | None = None
     outside: Outside | None = None
     # Its statement is made of what was kept and not of its arguments: long, flat, and of values that were there before.

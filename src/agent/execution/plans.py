@@ -22,6 +22,7 @@ from agent.execution.execution_tools import Tool
 from agent.execution.origins.heard import Heard, heard_by, heard_longer
 from agent.execution.origins.origins import weigh
 from agent.execution.proposals import Proposal
+from agent.execution.relations import Made
 from agent.execution.sessions import failure
 from agent.execution.statements.sql_parsing import MOST_CHARACTERS, Statement, parse
 from agent.execution.statements.sql_policy import POLICY_VERSION
@@ -37,7 +38,7 @@ from agent.types import Assessment, CallKey, RiskLevel
 class Plan:
     """An action understood: its tool and checked arguments, the statement or proposal it makes (if any), and the assessment.
 
-    `origins` are sentences about values that come neither from the user nor from a trusted place.
+    `origins` are sentences about values that come neither from the user nor from a trusted place. `note` is told with the result.
     """
 
     tool: Tool
@@ -46,6 +47,7 @@ class Plan:
     statement: Statement | None = None
     proposal: Proposal | None = None
     origins: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def writes(self) -> bool:
@@ -72,14 +74,15 @@ async def plan_of(action: str, arguments: Mapping[str, Any], runtime: Runtime, c
     if tool.statement is None:
         return Plan(tool=tool, arguments=checked, assessment=_own(tool.name))
     try:
-        text = await tool.statement(checked, runtime)
+        made = await tool.statement(checked, runtime)
+        text, note = (made.sql, made.note) if isinstance(made, Made) else (made, "")
         statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
     except psycopg.Error as error:
         raise failure(error, settings) from error
     show = getattr(checked, "show_secrets", False)
     assessment = await assess_statement(statement, show_secrets=show, runtime=runtime)
     assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
-    return Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment)
+    return Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment, note=note)
 
 
 async def weighed(plan: Plan, arguments: Mapping[str, Any], heard: Heard, runtime: Runtime) -> Plan:

@@ -183,7 +183,17 @@ SELECT coalesce(n.nspname || '.' || c.relname, nullif(a.schema, '') || '.' || a.
   LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
  ORDER BY 1
 
--- relation_columns: the relations of that name that a tool may mean, with their columns, keys and allowed values
+-- relations_named: where there is a relation of that name, in whatever case; those of the system only where their schema is named
+SELECT n.nspname::text AS schema, c.relname::text AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND lower(c.relname) = lower(%(name)s)
+   AND (%(schema)s = '' OR lower(n.nspname) = lower(%(schema)s))
+   AND n.nspname !~ '^(agents(_|$)|pg_toast|pg_temp)'
+   AND (%(schema)s <> '' OR n.nspname NOT IN ('pg_catalog', 'information_schema'))
+   AND (%(schema)s <> '' OR %(schemas)s::text[] IS NULL OR n.nspname = ANY (%(schemas)s::text[]))
+ ORDER BY 1, 2
+
+-- relation_columns: one relation with its columns, keys and allowed values
 SELECT n.nspname AS schema, c.relname AS name,
        (SELECT jsonb_agg(jsonb_build_object(
                  'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'category', t.typcategory,
@@ -202,11 +212,7 @@ SELECT n.nspname AS schema, c.relname AS name,
        (SELECT jsonb_agg(pg_get_constraintdef(p.oid)) FROM pg_constraint p
          WHERE p.conrelid = c.oid AND p.contype = 'c') AS checks
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = %(name)s
-   AND (%(schema)s = '' OR n.nspname = %(schema)s)
-   AND n.nspname !~ '^(agents(_|$)|pg_toast|pg_temp)'
-   AND (%(schema)s <> '' OR n.nspname NOT IN ('pg_catalog', 'information_schema'))
- ORDER BY NOT n.nspname = ANY (current_schemas(true)), n.nspname
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = %(name)s AND n.nspname = %(schema)s
 
 -- relation_names: every relation of the application, to name near ones
 SELECT n.nspname AS schema, c.relname AS name

@@ -7,7 +7,7 @@ import math
 from psycopg import sql
 
 from agent.errors import InvalidArguments
-from agent.execution.relations import Column, NamedRelation, check_text, find_relation
+from agent.execution.relations import Column, Made, NamedRelation, check_text, find_relation
 from agent.execution.tool_arguments import Filter, QueryData, Scalar
 from agent.learning.privacy import DenyList
 from agent.runtime import Runtime
@@ -18,8 +18,8 @@ _COMPARISONS = {
 }  # fmt: skip
 
 
-async def select_statement(arguments: QueryData, runtime: Runtime) -> str:
-    """The statement. Raises `InvalidArguments` for names that do not exist."""
+async def select_statement(arguments: QueryData, runtime: Runtime) -> Made:
+    """The statement, and which table it reads where others have that name. Raises `InvalidArguments` for names that do not exist."""
     relation = await find_relation(arguments.table, runtime=runtime)
     columns = _columns(arguments, relation, runtime.settings.deny)
     statement = sql.SQL("SELECT {} FROM {}").format(
@@ -38,7 +38,8 @@ async def select_statement(arguments: QueryData, runtime: Runtime) -> str:
         ]
         statement += sql.SQL(" ORDER BY ") + sql.SQL(", ").join(orders)
     limit = min(arguments.limit or runtime.settings.max_rows + 1, runtime.settings.max_rows + 1)
-    return (statement + sql.SQL(" LIMIT {}").format(sql.Literal(limit))).as_string()
+    text = (statement + sql.SQL(" LIMIT {}").format(sql.Literal(limit))).as_string()
+    return Made(sql=text, note=relation.note)
 
 
 def _columns(arguments: QueryData, relation: NamedRelation, deny: str) -> list[str]:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
 
-from agent.db import load_queries
+from agent.db import Connection, load_queries
 from agent.db.encodings import all_rows
+from agent.db.logins import PLATFORM_SCHEMAS
 from agent.db.paths import rows_as_application
 from agent.errors import InvalidArguments
-from agent.learning.names import parse_name
+from agent.learning.auto_discover import order_of
+from agent.learning.names import parse_name, qualified
+from agent.learning.namesakes import Name
+from agent.learning.privacy import DenyList
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
+_PARTS = 2
+_IDENT = r'"(?:[^"]|"")+"|[^".]+'
+_NAME = re.compile(rf"(?:(?P<schema>{_IDENT})\.)?(?P<name>{_IDENT})", re.DOTALL)
 
 
 class NoSuchName(InvalidArguments):
@@ -37,16 +45,25 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRelation:
-    """A relation that a tool works on."""
+    """A relation that a tool works on; `namesakes` are the others that the name it was asked for could have meant."""
 
     schema: str
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
+    namesakes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
+
+    @property
+    def note(self) -> str:
+        """Which one it is, where the name alone does not tell."""
+        if not self.namesakes:
+            return ""
+        have = "has" if len(self.namesakes) == 1 else "have"
+        return f"This is {self}; {' and '.join(self.namesakes)} {have} the same name."
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -64,18 +81,54 @@ class NamedRelation:
         raise NoSuchName(f"{self} has no column {name!r}. {near(name, [column.name for column in self.columns])}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A statement that a tool made of its arguments, and what the model is told beside the result."""
+
+    sql: str
+    note: str = ""
+
+
 async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
-    """The relation called `name` (table or schema.table). Raises `InvalidArguments` with near names."""
+    """The relation called `name` (table or schema.table). Raises `InvalidArguments` with near names.
+
+    Of several it is the one that the name alone means; where nobody can tell, the error names them.
+    """
     check_text(name, "table")
+    order, deny = await order_of(runtime), DenyList.parse(runtime.settings.deny)
     async with runtime.app.connection("agent_reader") as conn:
-        for schema, table in _readings(name):
-            named = {"schema": schema, "name": table}
-            rows = await rows_as_application(conn, _QUERIES["relation_columns"], named)
+        for said in _readings(name):
+            asked = {"schema": said.schema, "name": said.name, "schemas": list(order.chosen) or None}
+            rows = await all_rows(conn, _QUERIES["relations_named"], asked)
             if rows:
-                return _relation(rows[0])
+                found = said.among(_of_the_application([(row["schema"], row["name"]) for row in rows], said))
+                shown = [qualified(*one) for one in found if not deny.table(*one)]
+                return await _read(conn, _meant(name, order.meant(found), shown), shown)
         names = await all_rows(conn, _QUERIES["relation_names"])
-    known = [row["name"] if row["schema"] == "public" else f"{row['schema']}.{row['name']}" for row in names]
+    known = [
+        row["name"] if row["schema"] == "public" else f"{row['schema']}.{row['name']}"
+        for row in names
+        if not deny.table(row["schema"], row["name"])
+    ]
     raise NoSuchName(f"There is no table {name!r}. {near(name, known)}")
+
+
+def _of_the_application(found: Sequence[Name], said: _Said) -> Sequence[Name]:
+    """Without those of the platform (`auth.users`), where a plain name has others."""
+    own = [name for name in found if name[0] not in PLATFORM_SCHEMAS]
+    return own if own and not said.schema else found
+
+
+def _meant(name: str, meant: Name | None, shown: Sequence[str]) -> Name:
+    if meant is None:
+        raise NoSuchName(f"{name!r} may mean {' or '.join(shown)}. Ask which is meant, and name it with its schema.")
+    return meant
+
+
+async def _read(conn: Connection, place: Name, shown: Sequence[str]) -> NamedRelation:
+    asked = {"schema": place[0], "name": place[1]}
+    (row,) = await rows_as_application(conn, _QUERIES["relation_columns"], asked)
+    return _relation(row, [name for name in shown if name != qualified(*place)])
 
 
 def check_text(text: str, what: str) -> None:
@@ -95,19 +148,39 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"There are: {', '.join(known[:30])}{', ...' if len(known) > 30 else ''}." if known else "There are none."
 
 
-def _readings(name: str) -> list[tuple[str, str]]:
-    """What a name may mean, as (schema or '', table): as SQL first, then as the catalog writes it, then without quotes."""
-    as_sql = parse_name(name.strip())
-    readings: list[tuple[str, str]] = []
-    if as_sql and len(as_sql) <= 2 and '"' in name:
-        readings = [(as_sql[0] if len(as_sql) > 1 else "", as_sql[-1])]
-    schema, dot, table = name.partition(".")
-    plain = [(schema, table), ("", name)] if dot else [("", name)]
-    bare = [(left.strip('"'), right.strip('"')) for left, right in plain]
-    return list(dict.fromkeys([*readings, *plain, *bare, *((left.lower(), right.lower()) for left, right in bare)]))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """A name as it was given, without its quotes. One in quotes is meant to the letter."""
+
+    schema: str = ""
+    name: str
+    exact: bool = False
+
+    def among(self, found: Sequence[Name]) -> Sequence[Name]:
+        """Those of `found` that are spelt like this; all where none is and no quotes ask for it."""
+        spelt = [name for name in found if name == (self.schema or name[0], self.name)]
+        return spelt if spelt and (self.exact or self.schema) else found
 
 
-def _relation(row: Mapping[str, Any]) -> NamedRelation:
+def _readings(name: str) -> list[_Said]:
+    """As schema and table where there is a dot, then as a table's name that holds it."""
+    whole = _Said(name=name.strip())
+    match = _NAME.fullmatch(name.strip())
+    if match is None:
+        escaped = parse_name(name.strip())
+        if escaped is None or len(escaped) > _PARTS:
+            return [whole]
+        return [_Said(schema=escaped[0] if len(escaped) == _PARTS else "", name=escaped[-1], exact=True), whole]
+    schema, table = (_unquoted(match[part] or "") for part in ("schema", "name"))
+    said = _Said(schema=schema, name=table, exact=match["name"].startswith('"'))
+    return [said] if match["schema"] is None else [said, whole]
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def _relation(row: Mapping[str, Any], namesakes: Sequence[str]) -> NamedRelation:
     columns = tuple(
         Column(
             name=item["name"], type=item["type"], category=item["category"], base=item["base"], labels=tuple(item["labels"] or ()),
@@ -121,4 +194,5 @@ def _relation(row: Mapping[str, Any]) -> NamedRelation:
         columns=columns,
         key=tuple(row["key"] or ()),
         checks=tuple(row["checks"] or ()),
+        namesakes=tuple(namesakes),
     )

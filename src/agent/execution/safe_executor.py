@@ -445,6 +445,8 @@ async def _run(plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
     )  # fmt: skip
     if rows.cut_cells:
         result["cut_cells"] = rows.cut_cells
+    if plan.note:
+        result["message"] = plan.note
     # Without that, which of its values are secrets is told by names, of which AGENT_OPEN_COLUMNS may have opened some.
     known = any(use.sources) or bool(runtime.settings.open_columns)
     return with_sources(result, use, hidden) if known and plan.statement.kind == "SelectStmt" else result

@@ -5,12 +5,17 @@ What is denied is left out here, before anything is stored, saved to memory or s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
+from agent.learning.allowed_parts import AllowedParts
 from agent.learning.catalog import Catalog, Row, TimeColumn
+from agent.learning.drift import Parts, gathered
+from agent.learning.from_rows import DEFINITION_CHARS, check_of, data_type_of, function_of, index_of, trigger_of
 from agent.learning.names import one_line, qualified, short_type
+from agent.learning.namesakes import Order, namesakes
+from agent.learning.partitions import Inside, roots_of
 from agent.learning.privacy import DenyList, looks_sensitive
 from agent.learning.profiles import (
     common_values,
@@ -24,11 +29,8 @@ from agent.learning.profiles import (
 from agent.learning.secret_columns import SecretRules, column_is_secret
 from agent.learning.structure import (
     AppStructure,
-    Check,
     Column,
-    DataType,
     ForeignKey,
-    Function,
     Index,
     Policy,
     Profile,
@@ -36,7 +38,6 @@ from agent.learning.structure import (
     RelationKind,
     Relationship,
     RowSecurity,
-    Trigger,
     relations,
 )
 
@@ -44,34 +45,24 @@ from agent.learning.structure import (
 FORMAT: Final = 3
 
 _BLOCK = 8192
-_DEFINITION_CHARS = 300
 _KINDS: Final[Mapping[str, RelationKind]] = {
     "r": "TABLE", "p": "PARTITIONED TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW",
 }  # fmt: skip
 _ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
 _COMMANDS = {"r": "select", "a": "insert", "w": "update", "d": "delete", "*": "all"}
-_FUNCTION_KINDS: Final[Mapping[str, Literal["FUNCTION", "PROCEDURE", "AGGREGATE", "WINDOW FUNCTION"]]] = {
-    "f": "FUNCTION", "p": "PROCEDURE", "a": "AGGREGATE", "w": "WINDOW FUNCTION",
-}  # fmt: skip
-_VOLATILITIES: Final[Mapping[str, Literal["immutable", "stable", "volatile"]]] = {
-    "i": "immutable", "s": "stable", "v": "volatile",
-}  # fmt: skip
-_TYPE_KINDS: Final[Mapping[str, Literal["ENUM", "DOMAIN", "COMPOSITE", "RANGE"]]] = {
-    "e": "ENUM", "d": "DOMAIN", "c": "COMPOSITE", "r": "RANGE",
-}  # fmt: skip
 _VIEWS = {"VIEW", "MATERIALIZED VIEW"}
-_EVENTS = ((4, "insert"), (8, "delete"), (16, "update"), (32, "truncate"))
 
 assert set(_KINDS.values()) == set(get_args(RelationKind))  # noqa: S101  # a new kind must be named in both places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What must be left out, and whether values that look personal are masked."""
+    """What must be left out, whether values that look personal are masked, and in which order schemas are looked through."""
 
     deny: DenyList = field(default_factory=DenyList)
     secrets: SecretRules = field(default_factory=SecretRules)
     mask: bool = True
+    order: Order = field(default_factory=Order)
 
 
 def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructure:
@@ -84,14 +75,16 @@ def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructur
     names = {row["oid"]: qualified(row["schema"], row["name"]) for row in allowed}
     labels = {row["oid"]: row["labels"] for row in catalog.types if row["labels"]}
     veiled = _views_of_denied(catalog, rules)
+    roots = roots_of(catalog)
     before = {relation["qualified"]: relation for relation in relations(known)}
     found = [
         before[names[row["oid"]]]
         if row["oid"] in catalog.busy and names[row["oid"]] in before
-        else _Assembler(catalog, rules, names, labels, veiled, row).relation()
+        else _Assembler(catalog, rules, names, labels, veiled, roots, row).relation()
         for row in allowed
     ]
-    types = [_data_type(row) for row in catalog.types]
+    found = _told_apart(found, rules.order)
+    types = [data_type_of(row) for row in catalog.types]
     return AppStructure(
         format=FORMAT,
         database=catalog.database,
@@ -99,15 +92,31 @@ def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructur
         tables=[relation for relation in found if relation["kind"] not in _VIEWS],
         views=[relation for relation in found if relation["kind"] in _VIEWS],
         relationships=[edge for relation in found for edge in _relationships(relation)],
-        functions=[_function(row) for row in catalog.functions if not denied & set(row["row_types"] or ())],
+        functions=[function_of(row) for row in catalog.functions if not denied & set(row["row_types"] or ())],
         enums=[item for item in types if item["kind"] == "ENUM"],
         types=[item for item in types if item["kind"] != "ENUM"],
         extensions=[{"name": row["name"], "version": row["version"]} for row in catalog.extensions],
+        parts=_parts(catalog, rules, names, found, known),
         unreadable=[relation["qualified"] for relation in found if not relation["readable"]],
         blind=[relation["qualified"] for relation in found if relation["row_security"] == "blind"],
         some=[relation["qualified"] for relation in found if relation["row_security"] == "some"],
         fingerprint=catalog.fingerprint,
     )
+
+
+def _parts(
+    catalog: Catalog, rules: Rules, names: Mapping[int, str], found: Sequence[Relation], known: AppStructure
+) -> Parts:
+    """What the structure is compared by: without what names a denied object, and without texts that may speak of one."""
+    before = known.get("parts", {})
+    masked = {
+        relation["qualified"]: frozenset(column["name"] for column in relation["columns"] if column["masked"])
+        for relation in found
+    }
+    allowed = AllowedParts(catalog, rules.deny, names, masked)
+    parts = gathered((part for row in catalog.parts for part in allowed.of(row)), before)
+    busy = {names[oid]: before[names[oid]] for oid in catalog.busy if oid in names and names[oid] in before}
+    return {**parts, **busy}
 
 
 def _views_of_denied(catalog: Catalog, rules: Rules) -> set[int]:
@@ -124,6 +133,18 @@ def _views_of_denied(catalog: Catalog, rules: Rules) -> set[int]:
     while more := {row["oid"] for row in views if found.intersection(row["sources"])} - found:
         found |= more
     return {row["oid"] for row in views} & found
+
+
+def _told_apart(found: Sequence[Relation], order: Order) -> list[Relation]:
+    """The relations, each with those that have its name too."""
+    groups = namesakes((relation["schema"], relation["name"]) for relation in found)
+    return [
+        Relation(**{**relation, "meant": qualified(*meant) if meant else "", "namesakes": others})
+        for relation in found
+        for group in [groups[relation["name"].casefold()]]
+        for meant in [order.meant(group)]
+        for others in [[qualified(*name) for name in group if name != (relation["schema"], relation["name"])]]
+    ]
 
 
 def time_columns(structure: AppStructure) -> list[TimeColumn]:
@@ -156,17 +177,17 @@ class _Assembler:
     names: Mapping[int, str]
     labels: Mapping[int, Sequence[str]]
     veiled: Set[int]
+    roots: Mapping[int, tuple[str, str]]
     row: Row
 
     def relation(self) -> Relation:
         row, oid = self.row, self.row["oid"]
         folded = self.catalog.partitions.get(oid)
-        constraints = [
-            row for row in self.catalog.constraints.get(oid, ()) if not self._names_denied(row["columns"] or ())
-        ]
+        constraints = self._constraints(oid)
+        inside = Inside.of(self.catalog, oid, denies=self._denies_row)
         rows = row_estimate(row, folded)
         columns = self._columns(constraints, rows)
-        indexes = [_index(index, hide=self._has_denied()) for index in self._indexes()]
+        indexes = [index_of(index, hide=self._has_denied()) for index in self._indexes()]
         policies = [_policy(policy) for policy in self.catalog.policies.get(oid, ())]
         return Relation(
             schema=row["schema"],
@@ -180,15 +201,18 @@ class _Assembler:
             row_security=_row_security(row, self.catalog.policies.get(oid, ())),
             partitions=folded["partitions"] if folded else 0,
             partition_key=None if self._has_denied() else one_line(folded["partition_key"] if folded else None) or None,
+            of_partitions=inside.parts(),
             inherits=[self.names[parent] for parent in row["parents"] or () if parent in self.names],
             columns=columns,
             primary_key=next((key["columns"] for key in constraints if key["type"] == "p"), []),
             unique=[key["columns"] for key in constraints if key["type"] == "u"],
-            foreign_keys=[edge for key in constraints if key["type"] == "f" for edge in self._foreign_key(key)],
-            checks=[_check(key) for key in constraints if key["type"] in {"c", "x"}],
+            foreign_keys=inside.foreign_keys(self._foreign_keys(constraints), self._foreign_keys),
+            checks=[check_of(key) for key in constraints if key["type"] in {"c", "x"}],
             indexes=indexes,
-            triggers=[_trigger(trigger) for trigger in self.catalog.triggers.get(oid, ())],
+            triggers=[trigger_of(trigger) for trigger in self.catalog.triggers.get(oid, ())],
             policies=policies,
+            meant=self.names[oid],
+            namesakes=[],
             profile=self._profile(folded, columns, indexes),
         )
 
@@ -197,18 +221,40 @@ class _Assembler:
         siblings = [column["name"] for column in found]
         allowed_values = _allowed_values(constraints)
         statistics = self._statistics()
+        keys = {name for key in constraints if key["type"] in {"p", "f"} for name in key["columns"] or ()}
         return [
-            self._column(column, siblings, allowed_values.get(column["name"], []), statistics.get(column["name"]), rows)
+            self._column(
+                column,
+                siblings=siblings,
+                keys=keys,
+                allowed=allowed_values.get(column["name"], []),
+                statistics=statistics.get(column["name"]),
+                rows=rows,
+            )
             for column in found
             if not self._denies(column["name"])
         ]
 
     def _column(
-        self, column: Row, siblings: Sequence[str], allowed: Sequence[str], statistics: Row | None, rows: int | None
+        self,
+        column: Row,
+        *,
+        siblings: Sequence[str],
+        keys: Set[str],
+        allowed: Sequence[str],
+        statistics: Row | None,
+        rows: int | None,
     ) -> Column:
         numeric = column["category"] == "N"
         masked = self.rules.mask and (
-            looks_sensitive(column["name"], table=self.row["name"], siblings=siblings, numeric=numeric)
+            looks_sensitive(
+                column["name"],
+                table=self.row["name"],
+                siblings=siblings,
+                category=column["category"],
+                type_name=column["base"] or column["type"],
+                is_key=column["name"] in keys,
+            )
             or holds_sensitive_values(statistics)
         )
         masked = masked or self._is_secret(column)
@@ -219,7 +265,7 @@ class _Assembler:
             base=short_type(column["base"]) if column["base"] else "",
             numeric=numeric,
             nullable=not column["not_null"],
-            default=None if hide else one_line(column["default"], _DEFINITION_CHARS) or None,
+            default=None if hide else one_line(column["default"], DEFINITION_CHARS) or None,
             identity=column["identity"],
             generated=column["generated"] or column["always"],
             comment=one_line(column["comment"]),
@@ -242,8 +288,18 @@ class _Assembler:
             allowed = allowed or listed_values(check["definition"] or "")
         return showable(allowed) or common_values(column["name"], statistics, numeric=column["category"] == "N")
 
+    def _constraints(self, oid: int) -> list[Row]:
+        return [row for row in self.catalog.constraints.get(oid, ()) if not self._names_denied(row["columns"] or ())]
+
+    def _foreign_keys(self, constraints: Iterable[Row]) -> list[ForeignKey]:
+        return [edge for key in constraints if key["type"] == "f" for edge in self._foreign_key(key)]
+
     def _foreign_key(self, key: Row) -> list[ForeignKey]:
         schema, name = key["target_schema"], key["target_name"]
+        if self.rules.deny.table(schema, name):
+            return []
+        # A partition's rows are its parent's: that is the one which is known.
+        schema, name = self.roots.get(key["target_oid"], (schema, name))
         if any(self.rules.deny.column(schema, name, column) for column in key["target_columns"]):
             return []
         return [
@@ -254,6 +310,7 @@ class _Assembler:
                 target_columns=key["target_columns"],
                 on_delete=_ACTIONS[key["on_delete"]],
                 on_update=_ACTIONS[key["on_update"]],
+                partitions=[],
             )
         ]
 
@@ -290,6 +347,9 @@ class _Assembler:
 
     def _denies(self, column: str) -> bool:
         return self.rules.deny.column(self.row["schema"], self.row["name"], column)
+
+    def _denies_row(self, row: Row) -> bool:
+        return self._names_denied(row["columns"] or ()) or self.rules.deny.table(row["schema"], row["name"])
 
     def _names_denied(self, columns: Sequence[str]) -> bool:
         return any(self._denies(column) for column in columns)
@@ -331,37 +391,6 @@ def _relationships(relation: Relation) -> list[Relationship]:
     ]
 
 
-def _check(row: Row) -> Check:
-    return Check(
-        name=row["name"], columns=row["columns"] or [], definition=one_line(row["definition"], _DEFINITION_CHARS)
-    )
-
-
-def _index(row: Row, *, hide: bool) -> Index:
-    # An expression or a predicate may speak of a denied column.
-    hide = hide and (row["partial"] or row["has_expressions"])
-    return Index(
-        name=row["name"],
-        method=row["method"],
-        columns=row["columns"] or [],
-        unique=row["unique"],
-        partial=row["partial"],
-        definition="" if hide else one_line(row["definition"], _DEFINITION_CHARS),
-    )
-
-
-def _trigger(row: Row) -> Trigger:
-    bits = row["bits"]
-    moment = "instead of" if bits & 64 else "before" if bits & 2 else "after"
-    events = " or ".join(name for bit, name in _EVENTS if bits & bit)
-    return Trigger(
-        name=row["name"],
-        when=f"{moment} {events}",
-        function=qualified(row["function_schema"], row["function_name"]),
-        enabled=row["enabled"],
-    )
-
-
 def _policy(row: Row) -> Policy:
     return Policy(
         name=row["name"],
@@ -369,34 +398,4 @@ def _policy(row: Row) -> Policy:
         permissive=row["permissive"],
         roles=row["roles"] or ["public"],
         applies=row["applies"],
-    )
-
-
-def _function(row: Row) -> Function:
-    name = qualified(row["schema"], row["name"])
-    return Function(
-        schema=row["schema"],
-        name=row["name"],
-        signature=f"{name}({one_line(row['identity'], _DEFINITION_CHARS)})",
-        kind=_FUNCTION_KINDS[row["kind"]],
-        arguments=one_line(row["arguments"], _DEFINITION_CHARS),
-        returns=one_line(row["returns"], _DEFINITION_CHARS),
-        volatility=_VOLATILITIES[row["volatility"]],
-        security_definer=row["security_definer"],
-        language=row["language"],
-        executable=row["executable"],
-        comment=one_line(row["comment"]),
-    )
-
-
-def _data_type(row: Row) -> DataType:
-    return DataType(
-        schema=row["schema"],
-        name=row["name"],
-        qualified=qualified(row["schema"], row["name"]),
-        kind=_TYPE_KINDS[row["kind"]],
-        labels=showable(row["labels"] or ()),
-        base=short_type(row["base"]) if row["base"] else "",
-        attributes=[one_line(attribute) for attribute in row["attributes"] or ()],
-        comment=one_line(row["comment"]),
     )

@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -25,8 +25,10 @@ from agent.db import load_queries
 from agent.learning import catalog
 from agent.learning.assembly import FORMAT, Rules, assemble, time_columns
 from agent.learning.denied_names import rules_of
+from agent.learning.drift import changed_objects
 from agent.learning.memory import NewMemory, agent_memory
 from agent.learning.names import qualified
+from agent.learning.namesakes import Order
 from agent.learning.privacy import DenyList
 from agent.learning.schema_text import function_text, relation_text, type_text
 from agent.learning.secret_columns import SecretRules
@@ -41,6 +43,8 @@ PROFILE_AGE = timedelta(hours=1)
 # A question trusts the cache for so long before it asks the catalogs again.
 CHECK_EVERY = 5.0
 _MEMORIES_AT_ONCE = 500
+# So many of an object's last changes are told with it.
+_HISTORY = 5
 _CACHED_DATABASES = 64
 
 _log = structlog.get_logger(__name__)
@@ -110,10 +114,10 @@ class AutoDiscovery:
 
     async def _discover(self, runtime: Runtime, progress: Progress, *, profile_age: timedelta) -> AppStructure:
         known = await self._known(runtime)
-        fingerprint = _fingerprint(await catalog.read_fingerprint(runtime), runtime)
+        fingerprint = _fingerprint(await catalog.read_fingerprint(runtime), await order_of(runtime), runtime)
         if known.get("fingerprint") == fingerprint and datetime.now(UTC) - _discovered_at(known) < profile_age:
             self._remember(runtime, known)
-            return AppStructure(**{**known, "changed": [], "removed": []})
+            return AppStructure(**{**known, "changed": [], "removed": [], "changes": []})
         started = time.perf_counter()
         structure = await _read_structure(runtime, known, progress)
         await _save_memories(structure, known, runtime, progress)
@@ -125,6 +129,7 @@ class AutoDiscovery:
             tables=len(structure["tables"]),
             changed=len(structure["changed"]),
             removed=len(structure["removed"]),
+            parts=len(structure["changes"]),
             seconds=round(time.perf_counter() - started, 3),
         )
         return structure
@@ -190,7 +195,9 @@ def memories_of(structure: AppStructure) -> dict[str, NewMemory]:
     items += [_memory(item["signature"], function_text(item), item["kind"]) for item in structure.get("functions", [])]
     data_types = [*structure.get("enums", []), *structure.get("types", [])]
     items += [_memory(item["qualified"], type_text(item), item["kind"]) for item in data_types]
-    return {item.subject: item for item in items if item.subject}
+    history = structure.get("history", {})
+    told = [replace(item, content="\n".join([item.content, *history.get(item.subject or "", ())])) for item in items]
+    return {item.subject: item for item in told if item.subject}
 
 
 def _memory(subject: str, content: str, kind: str) -> NewMemory:
@@ -203,7 +210,11 @@ async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progr
     progress("catalogs", 0, 2)
     rows = await catalog.read_catalog(runtime)
     settings = runtime.settings
-    rules = Rules(deny=DenyList.parse(settings.deny), mask=settings.mask_personal, secrets=SecretRules.of(settings))
+    order = await order_of(runtime)
+    rules = Rules(
+        deny=DenyList.parse(settings.deny), mask=settings.mask_personal, secrets=SecretRules.of(settings),
+        order=order,
+    )  # fmt: skip
     structure = assemble(rows, rules, known)
     progress("catalogs", 1, 2)
     places = time_columns(structure)
@@ -216,10 +227,31 @@ async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progr
     progress("catalogs", 2, 2)
     # What was busy is incomplete or old: a fingerprint that equals no other has it read again at the next check.
     structure["catalogs"] = f"{'busy ' if rows.busy else ''}{rows.fingerprint}"
-    structure["fingerprint"] = _fingerprint(structure["catalogs"], runtime)
+    structure["fingerprint"] = _fingerprint(structure["catalogs"], order, runtime)
     structure["rules"] = await rules_of(runtime)
     structure["discovered_at"] = datetime.now(UTC).isoformat()
+    structure["kept"] = hashlib.sha256(_kept(settings).encode()).hexdigest()
+    _note_changes(structure, known)
     return structure
+
+
+def _note_changes(structure: AppStructure, known: AppStructure) -> None:
+    """Say what differs from what was `known`; nothing where other settings kept other things of the same catalogs."""
+    same_rules = known.get("kept") == structure["kept"]
+    found = changed_objects(known["parts"], structure["parts"]) if same_rules else {}
+    # What was being changed when it was found first could not be read then, and is not new now.
+    unread = {item["qualified"] for item in relations(known)} - known.get("parts", {}).keys()
+    found = {name: lines for name, lines in found.items() if name not in unread}
+    day = structure["discovered_at"][:10]
+    history = {
+        name: lines for name, lines in known.get("history", {}).items() if same_rules and name in structure["parts"]
+    }
+    for name, lines in found.items():
+        if name in structure["parts"] and name in known["parts"]:
+            news = [f"changed {day}: {line.removeprefix(f'{name}: ')}" for line in lines]
+            history[name] = [*history.get(name, ()), *news][-_HISTORY:]
+    structure["history"] = history
+    structure["changes"] = [line for lines in found.values() for line in lines]
 
 
 def _note_growth(table: Relation, earlier: Relation | None, known: AppStructure) -> None:
@@ -261,9 +293,16 @@ async def _store(structure: AppStructure, runtime: Runtime) -> None:
         await conn.execute(_QUERIES["store"], values)
 
 
-def _fingerprint(catalogs: str, runtime: Runtime) -> str:
-    """Of the catalogs and of the settings that decide what is kept of them."""
-    return hashlib.sha256("\x00".join((str(FORMAT), catalogs, _kept(runtime.settings))).encode()).hexdigest()
+async def order_of(runtime: Runtime) -> Order:
+    """Where the reading login looks plain names up."""
+    path = (await runtime.app.facts("agent_reader")).search_path
+    return Order(path=path, chosen=runtime.settings.chosen_schemas)
+
+
+def _fingerprint(catalogs: str, order: Order, runtime: Runtime) -> str:
+    """Of the catalogs, and of the settings and the path that decide what is kept of them."""
+    parts = (str(FORMAT), catalogs, _kept(runtime.settings), *order.path)
+    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
 
 def _kept(settings: Settings) -> str:

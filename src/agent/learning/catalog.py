@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, LiteralString
 
 import psycopg
@@ -28,6 +28,9 @@ Row = Mapping[str, Any]
 
 _log = structlog.get_logger(__name__)
 _QUERIES = load_queries(__package__, "discovery.sql")
+_PARTS = load_queries(__package__, "parts.sql")
+# Every name that the server writes is then qualified, whatever else is called the same.
+_QUALIFIED = "select set_config('search_path', 'pg_catalog', true)"
 
 # A definition cannot be read of an object that was dropped, or locked, after the snapshot was taken: read again, in the
 # end without any definition.
@@ -67,6 +70,8 @@ class Catalog:
     policies: Mapping[int, Sequence[Row]] = field(default_factory=dict)
     statistics: Mapping[int, Sequence[Row]] = field(default_factory=dict)
     partitions: Mapping[int, Row] = field(default_factory=dict)
+    members: Mapping[int, Sequence[Row]] = field(default_factory=dict)
+    parts: Sequence[Row] = ()
     types: Sequence[Row] = ()
     functions: Sequence[Row] = ()
     extensions: Sequence[Row] = ()
@@ -162,12 +167,20 @@ async def _read(conn: Connection, where: Mapping[str, Any], *, definitions: bool
     (head,) = await rows("fingerprint")
     relations = await rows("relations")
     oids = [row["oid"] for row in relations]
-    readable = [row["oid"] for row in relations if definitions and not row["busy"]]
     partitioned = [row["oid"] for row in relations if row["kind"] == "p"]
+    members = await rows("members", partitioned=partitioned)
+    busy = {row["oid"] for row in [*relations, *members] if row["busy"]}
+    # A parent is as busy as its partitions.
+    whole = {row["oid"] for row in relations if definitions} - busy - {row["root"] for row in members if row["busy"]}
+    readable = [oid for oid in oids if oid in whole]
+    leaves_of = [row for row in members if row["root"] in whole]
+    inside = [row["oid"] for row in leaves_of]
+    both = {"relations": oids + inside, "members": inside, "open": readable + inside}
     partitions = await rows("partitions", partitioned=partitioned, open=readable)
     leaves = [row["leaf"] for row in partitions if row["leaf"] is not None]
-    constraints = await rows("constraints", relations=oids, open=readable)
-    return Catalog(
+    constraints = await rows("constraints", **both)
+    types, functions = await rows("types"), await rows("functions")
+    found = Catalog(
         server_version=head["server_version"],
         database=head["database"],
         fingerprint=head["fingerprint"],
@@ -176,15 +189,22 @@ async def _read(conn: Connection, where: Mapping[str, Any], *, definitions: bool
         columns=_grouped(await rows("columns", relations=oids, open=readable)),
         constraints=_grouped([row for row in constraints if row["relation"]]),
         domain_checks=_grouped([row for row in constraints if row["domain"]], by="domain"),
-        indexes=_grouped(await rows("indexes", relations=oids, open=readable)),
-        triggers=_grouped(await rows("triggers", relations=oids)),
+        indexes=_grouped(await rows("indexes", **both)),
+        triggers=_grouped(await rows("triggers", relations=both["relations"])),
+        members=_grouped(members, by="root"),
         policies=_grouped(await rows("policies", relations=oids)),
         statistics=_grouped(await rows("statistics", analyzed=oids + leaves)),
-        types=await rows("types"),
-        functions=await rows("functions"),
+        types=types,
+        functions=functions,
         extensions=await rows("extensions"),
         busy=frozenset(oids) - frozenset(readable),
     )
+    await conn.execute(_QUALIFIED)
+    asked = {
+        **where, "open": readable, "members": inside, "roots": [row["root"] for row in leaves_of], "busy": list(busy | found.busy),
+        "functions": [row["oid"] for row in functions], "types": [row["oid"] for row in types],
+    }  # fmt: skip
+    return replace(found, parts=await (await conn.execute(_PARTS["parts"], asked)).fetchall())
 
 
 def _grouped(rows: Sequence[Row], by: LiteralString = "relation") -> dict[int, list[Row]]:

@@ -1,13 +1,13 @@
 -- fingerprint: of the catalogs; equal means that no object of the application changed. Statistics do not count: ANALYZE and VACUUM write reltuples in place, so pg_class is hashed by content, the others by the transaction that wrote each row
 WITH spaces AS MATERIALIZED (
-  SELECT oid, nspname, nspacl FROM pg_namespace
+  SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
    WHERE nspname !~ '^(pg_|agents($|_))' AND nspname <> 'information_schema'
      AND CASE WHEN %(schemas)s::text[] IS NULL THEN nspname <> ALL (%(platform)s::text[]) ELSE nspname = ANY (%(schemas)s::text[]) END
 ), relations AS MATERIALIZED (
-  SELECT c.oid, md5(concat_ws(':', c.oid, c.relname, c.relnamespace, c.relkind, c.relowner, c.relrowsecurity,
-                              c.relforcerowsecurity, c.relacl)) AS hash
-    FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace
-   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
+  SELECT c.oid, md5(concat_ws(':', c.oid, c.relname, c.relnamespace, c.relkind, c.relowner, c.relrowsecurity, c.relforcerowsecurity,
+                              c.relacl, c.relpersistence, c.relreplident, c.reloptions, md5(c.relpartbound::text))) AS hash
+    FROM pg_class c LEFT JOIN spaces s ON s.oid = c.relnamespace
+   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND (s.oid IS NOT NULL OR c.relispartition)
 ), rows AS (
   SELECT hashint8extended(a.attrelid::bigint * 2048 + a.attnum, a.xmin::text::bigint) AS hash
     FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid WHERE a.attnum > 0
@@ -23,6 +23,25 @@ WITH spaces AS MATERIALIZED (
   SELECT hashint8extended(p.oid::bigint, p.xmin::text::bigint) FROM relations r JOIN pg_policy p ON p.polrelid = r.oid
   UNION ALL
   SELECT hashint8extended(i.inhparent::bigint, i.xmin::text::bigint) FROM relations r JOIN pg_inherits i ON i.inhrelid = r.oid
+  UNION ALL
+  SELECT hashint8extended(w.oid::bigint, w.xmin::text::bigint) FROM relations r JOIN pg_rewrite w ON w.ev_class = r.oid
+  UNION ALL
+  SELECT hashint8extended(q.seqrelid::bigint, q.xmin::text::bigint) FROM relations r JOIN pg_sequence q ON q.seqrelid = r.oid
+  UNION ALL
+  SELECT hashint8extended(d.objid::bigint, d.xmin::text::bigint) FROM pg_sequence q JOIN pg_depend d ON d.objid = q.seqrelid
+   WHERE d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+  UNION ALL
+  SELECT hashint8extended(x.oid::bigint, x.xmin::text::bigint) FROM relations r JOIN pg_statistic_ext x ON x.stxrelid = r.oid
+  UNION ALL
+  SELECT hashint8extended(f.ftrelid::bigint, f.xmin::text::bigint) FROM relations r JOIN pg_foreign_table f ON f.ftrelid = r.oid
+  UNION ALL
+  SELECT hashint8extended(p.oid::bigint, p.xmin::text::bigint) FROM pg_publication p
+  UNION ALL
+  SELECT hashint8extended(p.oid::bigint, p.xmin::text::bigint) FROM pg_publication_rel p
+  UNION ALL
+  SELECT hashint8extended(p.oid::bigint, p.xmin::text::bigint) FROM pg_publication_namespace p
+  UNION ALL
+  SELECT hashint8extended(t.oid::bigint, t.xmin::text::bigint) FROM pg_event_trigger t
   UNION ALL
   SELECT hashint8extended(p.oid::bigint, p.xmin::text::bigint) FROM spaces s JOIN pg_proc p ON p.pronamespace = s.oid
   UNION ALL
@@ -45,7 +64,7 @@ WITH spaces AS MATERIALIZED (
 )
 SELECT current_setting('server_version_num')::integer AS server_version, current_database()::text AS database,
        md5(concat_ws('/', current_user, (SELECT rolbypassrls FROM pg_roles WHERE rolname = current_user),
-         (SELECT string_agg(concat_ws(':', oid, nspname, nspacl), ',' ORDER BY oid) FROM spaces),
+         (SELECT string_agg(concat_ws(':', oid, nspname, nspowner, nspacl), ',' ORDER BY oid) FROM spaces),
          (SELECT string_agg(hash, '' ORDER BY oid) FROM relations),
          (SELECT concat(count(*), ':', bit_xor(hash), ':', sum(hash)) FROM rows))) AS fingerprint
 
@@ -97,6 +116,19 @@ SELECT r.oid AS root, count(p.oid) AS partitions, coalesce(sum(greatest(p.reltup
   FROM unnest(%(partitioned)s::bigint[]) r (oid) LEFT JOIN leaves p ON p.root = r.oid
  GROUP BY r.oid
 
+-- members: every partition on every level, under the table that it is folded into
+WITH RECURSIVE tree (root, parent, oid) AS (
+  SELECT r.oid, NULL::bigint, r.oid FROM unnest(%(partitioned)s::bigint[]) r (oid)
+   UNION ALL
+  SELECT t.root, t.oid, i.inhrelid::bigint FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid::oid
+)
+SELECT t.root, t.parent, t.oid, n.nspname::text AS schema, c.relname::text AS name,
+       c.oid IN (SELECT l.relation FROM pg_locks l WHERE l.mode = 'AccessExclusiveLock' AND l.relation IS NOT NULL
+                    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS busy
+  FROM tree t JOIN pg_class c ON c.oid = t.oid::oid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE t.parent IS NOT NULL
+ ORDER BY t.root, n.nspname, c.relname
+
 -- columns: of the relations found, in order; `labels_of` is the enum behind the type, also through a domain
 SELECT a.attrelid::bigint AS relation, a.attnum AS position, a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type,
        CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END AS base,
@@ -112,7 +144,7 @@ SELECT a.attrelid::bigint AS relation, a.attnum AS position, a.attname::text AS 
  WHERE a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attrelid, a.attnum
 
--- constraints: keys by conkey and confkey, never by ordinal over information_schema; those of partitions only repeat their parent's
+-- constraints: keys by conkey and confkey, never by ordinal over information_schema; without those that a partition has from its parent
 SELECT k.conname::text AS name, k.contype::text AS type, k.conrelid::bigint AS relation, k.contypid::bigint AS domain,
        k.confrelid::bigint AS target_oid, n.nspname::text AS target_schema, c.relname::text AS target_name,
        (SELECT array_agg(a.attname::text ORDER BY o.place) FROM unnest(k.conkey) WITH ORDINALITY o (number, place)
@@ -120,16 +152,18 @@ SELECT k.conname::text AS name, k.contype::text AS type, k.conrelid::bigint AS r
        (SELECT array_agg(a.attname::text ORDER BY o.place) FROM unnest(k.confkey) WITH ORDINALITY o (number, place)
           JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = o.number) AS target_columns,
        k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update,
-       CASE WHEN k.contype IN ('c', 'x') AND (k.contypid <> 0 OR k.conrelid = ANY (%(open)s::bigint[]::oid[]))
+       CASE WHEN (k.contype IN ('c', 'x') OR k.conrelid = ANY (%(members)s::bigint[]::oid[]))
+                 AND (k.contypid <> 0 OR k.conrelid = ANY (%(open)s::bigint[]::oid[]))
             THEN pg_get_constraintdef(k.oid) END AS definition
   FROM pg_constraint k
   LEFT JOIN pg_class c ON c.oid = k.confrelid
   LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE k.contype IN ('p', 'u', 'f', 'c', 'x') AND k.conparentid = 0
    AND (k.contypid <> 0 OR k.conrelid = ANY (%(relations)s::bigint[]::oid[]))
+   AND NOT (k.contype = 'c' AND k.coninhcount > 0 AND k.conrelid = ANY (%(members)s::bigint[]::oid[]))
  ORDER BY k.conrelid, k.contype, k.conname
 
--- indexes: with the columns they lead with
+-- indexes: with the columns they lead with; of partitions those that neither their parent nor a constraint has
 SELECT x.indrelid::bigint AS relation, i.relname::text AS name, m.amname::text AS method, x.indisunique AS unique,
        x.indpred IS NOT NULL AS partial, x.indisvalid AS valid,
        CASE WHEN x.indrelid = ANY (%(open)s::bigint[]::oid[]) THEN pg_get_indexdef(x.indexrelid) END AS definition,
@@ -142,6 +176,9 @@ SELECT x.indrelid::bigint AS relation, i.relname::text AS name, m.amname::text A
   JOIN pg_class i ON i.oid = x.indexrelid
   JOIN pg_am m ON m.oid = i.relam
  WHERE x.indrelid = ANY (%(relations)s::bigint[]::oid[])
+   AND NOT (x.indrelid = ANY (%(members)s::bigint[]::oid[])
+            AND (EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = x.indexrelid) OR EXISTS (SELECT FROM pg_constraint k
+                  WHERE k.conindid = x.indexrelid AND k.conrelid = x.indrelid AND k.contype IN ('p', 'u', 'x'))))
  ORDER BY x.indrelid, i.relname
 
 -- types: enums, domains, composites and ranges of the application, not the row types of its relations
@@ -162,7 +199,7 @@ SELECT t.oid::bigint AS oid, n.nspname::text AS schema, t.typname::text AS name,
  ORDER BY n.nspname, t.typname
 
 -- functions: of every kind that people made (a range type makes its own); `row_types` are the relations whose rows they take or return
-SELECT n.nspname::text AS schema, p.proname::text AS name, p.prokind::text AS kind, pg_get_function_arguments(p.oid) AS arguments,
+SELECT p.oid::bigint AS oid, n.nspname::text AS schema, p.proname::text AS name, p.prokind::text AS kind, pg_get_function_arguments(p.oid) AS arguments,
        pg_get_function_identity_arguments(p.oid) AS identity, pg_get_function_result(p.oid) AS returns, p.provolatile::text AS volatility,
        p.prosecdef AS security_definer, l.lanname::text AS language, d.description AS comment,
        coalesce(has_schema_privilege(n.oid, 'usage') AND has_function_privilege(p.oid, 'execute'), false) AS executable,
@@ -178,11 +215,11 @@ SELECT n.nspname::text AS schema, p.proname::text AS name, p.prokind::text AS ki
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype IN ('e', 'i'))
  ORDER BY n.nspname, p.proname, 5
 
--- triggers: those that people made, on the relations found
+-- triggers: those that people made, on the relations found and on partitions that have their own
 SELECT t.tgrelid::bigint AS relation, t.tgname::text AS name, t.tgtype::integer AS bits, t.tgenabled <> 'D' AS enabled,
        n.nspname::text AS function_schema, p.proname::text AS function_name
   FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
- WHERE t.tgrelid = ANY (%(relations)s::bigint[]::oid[]) AND NOT t.tgisinternal
+ WHERE t.tgrelid = ANY (%(relations)s::bigint[]::oid[]) AND NOT t.tgisinternal AND t.tgparentid = 0
  ORDER BY t.tgrelid, t.tgname
 
 -- policies: whether each is about this login, and whether it is the constant true, as which it is stored

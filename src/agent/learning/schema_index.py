@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from agent.learning.schema_text import relation_text
@@ -20,6 +20,8 @@ _RELATED, _MISSPELT = 0.5, 0.7
 _MAX_TERMS = 200
 _MAX_MISSPELT = 20
 _MAX_HOPS = 4
+# A question that names one of several namesakes links so many of the others; a schema a tenant would fill the prompt.
+_NAMESAKES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class SchemaIndex:
                 scores[place] += certainty * rarity * weight
         for place in scores:
             scores[place] += self._name_bonus(place, asked)
-        return sorted(scores.items(), key=lambda item: (-item[1], self._size_order(item[0])))
+        turns = self._take_turns(scores, set(stems(question)))
+        return sorted(scores.items(), key=lambda item: (-item[1], turns.get(item[0], 0), self._size_order(item[0])))
 
     def terms(self, question: str) -> dict[str, float]:
         """The indexed stems that `question` speaks of, with a certainty of 0 to 1."""
@@ -130,6 +133,32 @@ class SchemaIndex:
         good = [(score, function) for score, function in scored if score >= 0.7]
         return [function for _, function in sorted(good, key=lambda item: -item[0])[:limit]]
 
+    def _take_turns(self, scores: dict[int, float], said: Set[str]) -> Mapping[int, int]:
+        """Which comes first of relations that share a name: of the schema that was named, else the one that the name means.
+
+        They share the best score of them, so that no row count or column decides; all but a few are left out of `scores`.
+        """
+        turns: dict[int, int] = {}
+        for group in {self._group(place) for place in scores if self.relations[place]["namesakes"]}:
+            best = max(scores.get(place, 0.0) for place in group)
+            for turn, place in enumerate(sorted(group, key=lambda place: self._turn(place, said))):
+                if turn <= _NAMESAKES:
+                    scores[place], turns[place] = best, turn
+                else:
+                    scores.pop(place, None)
+        return turns
+
+    def _group(self, place: int) -> tuple[int, ...]:
+        relation = self.relations[place]
+        names = [relation["qualified"], *relation["namesakes"]]
+        return tuple(sorted(self.positions[name] for name in names if name in self.positions))
+
+    def _turn(self, place: int, said: Set[str]) -> tuple[bool, bool, str]:
+        relation = self.relations[place]
+        named = set(stems(relation["schema"]))
+        is_named = bool(named) and named <= said
+        return not is_named, relation["meant"] != relation["qualified"], relation["qualified"]
+
     def _rarity(self, term: str) -> float:
         return math.log(1 + len(self.relations) / len(self.postings[term]))
 
@@ -139,9 +168,14 @@ class SchemaIndex:
         hit = [term for term in named if term in asked]
         return sum(asked[term] * self._rarity(term) for term in hit) * _NAME * len(hit) / len(named) if hit else 0.0
 
-    def _size_order(self, place: int) -> tuple[float, str]:
+    def _size_order(self, place: int) -> tuple[bool, float, str]:
         relation = self.relations[place]
-        return -(len(self.neighbours[place]) + math.log10(1 + (relation["rows"] or 0))), relation["qualified"]
+        is_meant = relation["meant"] in ("", relation["qualified"])
+        return (
+            not is_meant,
+            -(len(self.neighbours[place]) + math.log10(1 + (relation["rows"] or 0))),
+            relation["qualified"],
+        )
 
     def _misspelt(self, term: str) -> list[str]:
         if len(term) < 4 or not term.isalpha():

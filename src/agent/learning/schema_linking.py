@@ -20,6 +20,7 @@ from agent.learning.schema_text import (
     key_columns,
     listing,
     name_list,
+    partition_text,
     relation_text,
     type_text,
 )
@@ -106,11 +107,18 @@ async def describe(
     index = await _index(runtime)
     if name is None or not name.strip():
         return _list(index, budget)
-    relation = _find(index, name)
+    found = _find(index, name)
+    relation = _meant_of(found)
+    if relation is None and found:
+        return _cut_to(
+            "\n".join([f"{len(found)} have that name; say which, with its schema:", *map(listing, found)]), budget
+        )
     if relation is not None:
         pack = _Pack(budget, index)
         pack.add_relation(relation, frozenset(), limit=len(relation["columns"]))
-        pack.add(_cut_to("\n".join(_details(relation, index)), pack.tokens_left))
+        structure = await auto_discovery.current_structure(runtime=runtime)
+        details = [*_details(relation, index), *structure.get("history", {}).get(relation["qualified"], ())]
+        pack.add(_cut_to("\n".join(details), pack.tokens_left))
         return pack.linked().text
     structure = await auto_discovery.current_structure(runtime=runtime)
     other = _other_object(structure, name)
@@ -241,18 +249,26 @@ async def _index(runtime: Runtime) -> SchemaIndex:
     return index
 
 
-def _find(index: SchemaIndex, name: str) -> Relation | None:
+def _find(index: SchemaIndex, name: str) -> list[Relation]:
+    """The relations of that name, with or without a schema, in any case; those of another case only without quotes."""
     wanted = name.strip()
     if wanted in index.positions:
-        return index.relations[index.positions[wanted]]
-    flat = wanted.replace('"', "").casefold()
+        return [index.relations[index.positions[wanted]]]
     as_sql = parse_name(wanted) or ()
-    exact = [relation for relation in index.relations if relation["name"] == name]
-    exact = exact or [one for one in index.relations if as_sql in {(one["name"],), (one["schema"], one["name"])}]
-    found = exact or [relation for relation in index.relations if flat in _spellings(relation)]
-    if len(found) == 1:
-        return found[0]
-    return next((relation for relation in found if relation["schema"] == "public"), None)
+    exact = [one for one in index.relations if as_sql in {(one["name"],), (one["schema"], one["name"])}]
+    if exact and '"' in wanted:
+        return exact
+    flat = wanted.replace('"', "")
+    folded = [relation for relation in index.relations if flat.casefold() in _spellings(relation)]
+    exact = [relation for relation in folded if flat in {relation["name"], f"{relation['schema']}.{relation['name']}"}]
+    return exact if exact and (flat != wanted or "." in flat) else folded
+
+
+def _meant_of(found: Sequence[Relation]) -> Relation | None:
+    """The only one, or the one that the name alone means."""
+    meant = [relation for relation in found if relation["meant"] == relation["qualified"]]
+    chosen = found if len(found) == 1 else meant
+    return chosen[0] if len(chosen) == 1 else None
 
 
 def _details(relation: Relation, index: SchemaIndex) -> Iterator[str]:
@@ -260,6 +276,7 @@ def _details(relation: Relation, index: SchemaIndex) -> Iterator[str]:
     yield from (f"unique ({name_list(columns)})" for columns in relation["unique"] if len(columns) > 1)
     yield from (check["definition"] for check in relation["checks"])
     yield from (item["definition"] for item in relation["indexes"] if item["definition"])
+    yield from (partition_text(item) for item in relation["of_partitions"])
     for trigger in relation["triggers"]:
         yield f"trigger {quote_name(trigger['name'])} {trigger['when']}: {trigger['function']}"
     for other in index.relations:

@@ -5,7 +5,8 @@
       client_id bigint not null -> public.clients(id)
       status order_status not null in (draft|placed|shipped|cancelled)
 
-Whatever a catalog holds stays on its own line: names are quoted, comments come last and cannot end.
+Where relations share a name, brackets after it say which of them the plain name means: `TABLE public.orders [plain orders
+means this, not archive.orders] ~5000 rows`. Whatever a catalog holds stays on its own line: names are quoted, comments come last and cannot end.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from agent.learning.names import one_line, quote_name
-from agent.learning.structure import Column, DataType, ForeignKey, Function, Relation
+from agent.learning.structure import Column, DataType, ForeignKey, Function, PartitionPart, Relation
 
 MAX_COLUMNS = 60
 _COLUMN_COMMENT_CHARS = 80
+_NAMESAKES = 3
 _HIDING = {
     "blind": "[row-level security hides every row from the agent: it looks empty but may not be]",
     "some": "[row-level security shows the agent only some rows: say so with each answer]",
@@ -45,11 +47,26 @@ def relation_text(
     if len(relation["primary_key"]) > 1 and names.issuperset(relation["primary_key"]):
         lines.append(f"  pk ({name_list(relation['primary_key'])})")
     lines += [
-        f"  fk ({name_list(key['columns'])}) -> {key['target']}({name_list(key['target_columns'])})"
+        f"  fk ({name_list(key['columns'])}) -> {key['target']}({name_list(key['target_columns'])}){_only_in(key['partitions'])}"
         for key in keys
         if key not in single.values() and names.issuperset(key["columns"])
     ]
+    lines += [partition_text(item) for item in relation["of_partitions"] if _is_key(item)]
     return "\n".join(lines)
+
+
+def partition_text(item: PartitionPart) -> str:
+    """What partitions have of their own; a line in no form of a column."""
+    where = "every partition" if not item["partitions"] else f"partition {_few(item['partitions'])}"
+    return f"in {where}: {item['definition']}"
+
+
+def _is_key(item: PartitionPart) -> bool:
+    return not item["partitions"] and item["definition"].startswith(("PRIMARY KEY", "UNIQUE ("))
+
+
+def _only_in(partitions: Sequence[str]) -> str:
+    return f" -- only in {_few(partitions)}" if partitions else ""
 
 
 def function_text(function: Function) -> str:
@@ -104,14 +121,31 @@ def _head(relation: Relation, *, counts: bool, shown: int) -> str:
     hiding = _HIDING.get(relation["row_security"])
     if hiding:
         comment = f"{hiding} {comment}".rstrip()
-    return f"{relation['kind']} {relation['qualified']}{rows}{_comment(comment)}"
+    return f"{relation['kind']} {relation['qualified']}{_told_apart(relation)}{rows}{_comment(comment)}"
+
+
+def _told_apart(relation: Relation) -> str:
+    """Where other relations have the same name: whether the plain name means this one."""
+    if not relation["namesakes"]:
+        return ""
+    name, others = quote_name(relation["name"]), _few(relation["namesakes"])
+    if relation["meant"] == relation["qualified"]:
+        return f" [plain {name} means this, not {others}]"
+    if relation["meant"]:
+        return f" [plain {name} means {relation['meant']}, not this]"
+    return f" [plain {name} may mean this or {others}: ask which]"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - _NAMESAKES
+    return ", ".join(names[:_NAMESAKES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _single_column_keys(keys: Sequence[ForeignKey]) -> dict[str, ForeignKey]:
     # A column with two references shows the first beside it, the other on a line of its own.
     single: dict[str, ForeignKey] = {}
     for key in keys:
-        if len(key["columns"]) == 1:
+        if len(key["columns"]) == 1 and not key["partitions"]:
             single.setdefault(key["columns"][0], key)
     return single
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
+from agent.learning.drift import Parts
+
 RelationKind = Literal["TABLE", "PARTITIONED TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW"]
 RowSecurity = Literal["off", "on", "some", "blind"]
 
@@ -35,7 +37,10 @@ class Column(TypedDict):
 
 
 class ForeignKey(TypedDict):
-    """An edge, exactly as pg_constraint has it: `columns[i]` refers to `target_columns[i]` of the relation `target`."""
+    """An edge, exactly as pg_constraint has it: `columns[i]` refers to `target_columns[i]` of the relation `target`.
+
+    `partitions` are those that alone have it, by their qualified names; empty: the relation as a whole.
+    """
 
     name: str
     columns: list[str]
@@ -43,6 +48,14 @@ class ForeignKey(TypedDict):
     target_columns: list[str]
     on_delete: str
     on_update: str
+    partitions: list[str]
+
+
+class PartitionPart(TypedDict):
+    """A key, check, index or trigger that only partitions have, as `definition`; no `partitions`: every one has it."""
+
+    definition: str
+    partitions: list[str]
 
 
 class Check(TypedDict):
@@ -103,7 +116,11 @@ class Profile(TypedDict):
 
 
 class Relation(TypedDict):
-    """A table, view, materialised, foreign or partitioned table. `rows` is an estimate, None when unknown; sizes are bytes."""
+    """A table, view, materialised, foreign or partitioned table. `rows` is an estimate, None when unknown; sizes are bytes.
+
+    `namesakes` are the other relations of the same name, whatever its case; `meant` is the one that the plain name means,
+    "" where nobody can tell.
+    """
 
     schema: str
     name: str
@@ -116,6 +133,7 @@ class Relation(TypedDict):
     row_security: RowSecurity
     partitions: int
     partition_key: str | None
+    of_partitions: list[PartitionPart]
     inherits: list[str]
     columns: list[Column]
     primary_key: list[str]
@@ -125,6 +143,8 @@ class Relation(TypedDict):
     indexes: list[Index]
     triggers: list[Trigger]
     policies: list[Policy]
+    meant: str
+    namesakes: list[str]
     profile: Profile
 
 
@@ -178,8 +198,10 @@ class AppStructure(TypedDict, total=False):
     """Everything discovery knows of one database.
 
     `tables` holds tables of every kind, `views` views and materialised views. `unreadable` names what the reading login
-    sees but may not read, `blind` what looks empty to it because of row-level security, `some` what shows it only some rows. `changed` and `removed` name what
-    the last discovery found different. `fingerprint` is of `catalogs`, a hash of those alone, and of the settings; `rules` is a
+    sees but may not read, `blind` what looks empty to it because of row-level security, `some` what shows it only some
+    rows. `changed` and `removed` name what the last discovery found different, `changes` says it in a line for each part,
+    and `history` holds the last such lines of each object, with their day. `parts` is what they are found by (see `drift`),
+    `kept` a hash of the settings that decided what is in it. `fingerprint` is of `catalogs`, a hash of those alone, and of the settings; `rules` is a
     hash of what these settings make of the names that there are. Times are ISO 8601. An empty dict stands for "never discovered".
     """
 
@@ -201,6 +223,10 @@ class AppStructure(TypedDict, total=False):
     rules: str
     changed: list[str]
     removed: list[str]
+    changes: list[str]
+    history: dict[str, list[str]]
+    parts: Parts
+    kept: str
     discovered_at: str
 
 

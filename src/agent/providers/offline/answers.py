@@ -25,6 +25,8 @@ def answer(query: Query, result: Mapping[str, Any]) -> str:
     remembered = _meanings(query)
     if remembered:
         said += f"\n(By what I remember: {remembered}.)"
+    if query.main.shared:
+        said += f"\n(These are rows of {query.main.said}; other tables have that name too.)"
     return said_with(said, result.get("remarks") or ())
 
 

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from agent.providers.offline.intents import INTENTS
 from agent.providers.offline.intents.greet import ABILITIES
 from agent.providers.offline.language import LONGEST_QUESTION
+from agent.providers.offline.namesakes import WhichTable
 from agent.providers.offline.turn import Call, Cannot, Say, Step, Turn, turn_of
 
 _MOST_CALLS = 4  # of one turn: look up, ask, look up again, ask again
@@ -31,7 +32,10 @@ def next_step(turn: Turn) -> Step:
         return Say(text=cannot(f"a question of more than {LONGEST_QUESTION} characters is not a simple one"))
     reasons = []
     for intent in INTENTS:
-        step = intent(turn)
+        try:
+            step = intent(turn)
+        except WhichTable as problem:
+            step = Cannot(reason=str(problem))
         if isinstance(step, Call | Say):
             return step
         if isinstance(step, Cannot):

@@ -64,12 +64,13 @@ GRAMMAR_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One word, number or sign: as written, lower-cased, and its stem; `at` is its place in the question."""
+    """One word, number or sign: as written, lower-cased, and its stem; `dotted` where a dot joins it to what is before it."""
 
     text: str
     kind: TokenKind
     low: str
     stem: str
+    dotted: bool = False
 
     @property
     def capitalised(self) -> bool:
@@ -78,10 +79,11 @@ class Token:
 
 @dataclass(slots=True)
 class Sentence:
-    """Tokens and which of them are used."""
+    """Tokens and which of them are used; `named` are the tables whose schema they name."""
 
     tokens: list[Token]
     used: set[int] = field(default_factory=set)
+    named: set[tuple[str, str]] = field(default_factory=set)
 
     def match(self, start: int, pattern: str) -> int | None:
         """The end of `pattern` at `start`, or None. `a|b` are alternatives, `c?` may be missing, used words do not match."""
@@ -145,7 +147,8 @@ def clean(text: str) -> str:
 
 
 def _tokens(text: str) -> Iterable[Token]:
-    for match in _TOKEN.finditer(re.sub(r"n['\u2019]t\b", " not", text)):
+    text = re.sub(r"n['\u2019]t\b", " not", text)
+    for match in _TOKEN.finditer(text):
         kind = match.lastgroup
         written = match.group()
         if kind == "quoted":
@@ -153,7 +156,8 @@ def _tokens(text: str) -> Iterable[Token]:
         elif kind == "word":
             written = re.sub(r"['\u2019]s?$", "", written) or written
         low = written.lower()
-        yield Token(written, kind, low, stem(low))  # type: ignore[arg-type]  # the group names are the kinds
+        dotted = bool(re.fullmatch(r"\w\.", text[max(match.start() - 2, 0) : match.start()]))
+        yield Token(written, kind, low, stem(low), dotted)  # type: ignore[arg-type]  # the group names are the kinds
 
 
 def stem(word: str) -> str:

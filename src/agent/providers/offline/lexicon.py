@@ -7,12 +7,13 @@ words to which a remembered fact gave a meaning. Longest match wins; what is amb
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from agent.providers.offline.language import FILLER, GRAMMAR_WORDS, Sentence, words_of
 from agent.providers.offline.memory_text import Meaning
+from agent.providers.offline.namesakes import WhichTable, in_schema, is_open, meant, schema_said
 from agent.providers.offline.relations import display
 from agent.providers.offline.schema_text import Column, ForeignKey, Relation
 
@@ -95,6 +96,11 @@ class Mention:
         return tuple(term for term in self.terms if isinstance(term, RelationName))
 
     @property
+    def plain(self) -> list[Relation]:
+        """The relations that are spoken of by their name."""
+        return list({name.relation.id: name.relation for name in self.relations if name.via is None}.values())
+
+    @property
     def columns(self) -> tuple[ColumnName, ...]:
         return tuple(term for term in self.terms if isinstance(term, ColumnName))
 
@@ -115,7 +121,10 @@ class Lexicon:
         return max(map(len, self.terms), default=0)
 
     def mentions(self, sentence: Sentence) -> list[Mention]:
-        """Where the unused words of `sentence` speak of the schema, from left to right without overlap."""
+        """Where the unused words of `sentence` speak of the schema, from left to right without overlap.
+
+        Of tables that share a name those are left that are meant; words that name a schema are marked as used. Raises `WhichTable`.
+        """
         found = []
         at, longest = 0, self.longest
         while at < len(sentence.tokens):
@@ -123,13 +132,82 @@ class Lexicon:
             if mention:
                 found.append(mention)
             at = mention.end if mention else at + 1
-        return found
+        return self._told_apart(sentence, found)
+
+    def _told_apart(self, sentence: Sentence, mentions: Sequence[Mention]) -> list[Mention]:
+        named = self._by_schema(sentence, mentions)
+        near = {key.target for relation in named.values() for key in relation.foreign}
+        return [replace(mention, terms=self._meant(mention, named, near)) for mention in mentions]
+
+    def _by_schema(self, sentence: Sentence, mentions: Sequence[Mention]) -> dict[tuple[str, str], Relation]:
+        """The relations whose schema the sentence names, before their name or somewhere after it."""
+        named = {relation.id: relation for relation in self.relations if relation.id in sentence.named}
+        for mention in mentions:
+            tokens = sentence.tokens[mention.start : mention.end]
+            words, is_dotted = [token.low for token in tokens], any(token.dotted for token in tokens[1:])
+            own_name = [relation for relation in mention.plain if words_of(relation.name) == _stems(words)]
+            if (
+                own_name
+                and len(own_name) < len(mention.plain)
+                and any(r.shared for r in mention.plain)
+                and not is_dotted
+            ):
+                raise WhichTable(
+                    mention.plain
+                )  # "archive orders" where there are archive.orders and public.archive_orders
+            for relation in mention.plain:
+                after = schema_said(sentence, relation, since=mention.end)
+                said = words if _stems(words) in in_schema(relation) else [sentence.tokens[at].low for at in after]
+                is_plain = is_dotted or "schema" in said
+                if not said or (not is_plain and self._means_more(relation, of_all=said is not words)):
+                    continue
+                named[relation.id] = relation
+                sentence.use(after.start, after.stop)
+        sentence.named.update(named)
+        return named
+
+    def _means_more(self, relation: Relation, *, of_all: bool) -> bool:
+        """Whether the words of its schema also mean something else: a label or column of tables of its name, or anything.
+
+        Raises `WhichTable` where that would be another table of its name.
+        """
+        words = words_of(relation.schema)
+        others = [term for at in range(len(words)) for term in self.terms.get(words[at:], ())]
+        if any(
+            o.relation.meant == relation.meant and not isinstance(o, RelationName) for o in others if relation.shared
+        ):
+            raise WhichTable(other for other in self.relations if other.meant == relation.meant)
+        return of_all and not relation.shared and bool(others)
+
+    def _meant(
+        self, mention: Mention, named: Mapping[tuple[str, str], Relation], near: Set[tuple[str, str]]
+    ) -> tuple[Term, ...]:
+        """The terms of `mention` without those of tables that its words do not mean."""
+        chosen = [relation for relation in mention.plain if relation.id in named]
+        if len(chosen) > 1:
+            raise WhichTable(chosen)
+        if not chosen and is_open(mention.plain):
+            chosen = meant(mention.plain, self.relations, near)
+        if not chosen:
+            return tuple(self._own(mention.terms, {*named, *near}))
+        others = [term for term in mention.terms if not isinstance(term, RelationName) or term.via]
+        kept = {*named, *near, *(relation.id for relation in chosen)}
+        return (*(RelationName(relation=relation) for relation in chosen), *self._own(others, kept))
+
+    def _own(self, terms: Sequence[Term], kept: Set[tuple[str, str]]) -> list[Term]:
+        """Without what belongs to a table that its name does not mean, where the one that it means has it too."""
+        there = {term.relation.id for term in terms}
+        return [
+            term for term in terms
+            if term.relation.id in kept or term.relation.meant in {None, term.relation.id} or term.relation.meant not in there
+        ]  # fmt: skip
 
     def _mention_at(self, sentence: Sentence, at: int, longest: int) -> Mention | None:
         for length in range(min(longest, len(sentence.tokens) - at), 0, -1):
             span = range(at, at + length)
-            if not all(sentence.free(i) and sentence.tokens[i].kind == "word" for i in span):
-                continue
+            kinds = [sentence.tokens[i].kind for i in span if sentence.free(i)]
+            if len(kinds) < length or kinds[0] != "word" or not {"word", "number"}.issuperset(kinds):
+                continue  # a number may only go on with a name: sales_2024
             stems = tuple(word for i in span for word in words_of(sentence.tokens[i].low))
             terms = self.terms.get(stems)
             if terms and not (length > 1 and self._splits(stems, terms)):
@@ -155,7 +233,15 @@ def lexicon_of(relations: Sequence[Relation], meanings: Iterable[Meaning] = ()) 
         for column in relation.columns:
             _add(lexicon, _value_terms(relation, column))
     _add(lexicon, _meaning_terms(relations, meanings))
+    for relation in relations:
+        free = words_of(relation.schema) not in lexicon.terms
+        names = [words for words in in_schema(relation) if relation.shared or (free and words not in lexicon.terms)]
+        _add(lexicon, ((words, RelationName(relation=relation)) for words in names))
     return lexicon
+
+
+def _stems(said: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word for text in said for word in words_of(text))
 
 
 Named: TypeAlias = tuple[tuple[str, ...], Term]

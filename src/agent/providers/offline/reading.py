@@ -157,7 +157,7 @@ def _by_columns(r: Reading) -> Relation:
         if len(shared) == 1:
             return shared[0]
         if shared:
-            raise unclear("that could be about " + " or ".join(rel.name for rel in shared[:4]) + "; please say which")
+            raise unclear("that could be about " + " or ".join(rel.said for rel in shared[:4]) + "; please say which")
     raise unclear("I do not recognise a table in that question", no_relation=True)
 
 

@@ -14,9 +14,14 @@ _HEADER = re.compile(
     rf"^\s*(?P<kind>MATERIALIZED VIEW|FOREIGN TABLE|PARTITIONED TABLE|TABLE|VIEW) (?P<schema>{_IDENT})\.(?P<name>{_IDENT})"
     r"(?P<rest>(?: ~[\d,.kKmM]+ rows)?[^\n]*)$"
 )
+_MARK = re.compile(
+    rf" \[plain {_IDENT} (?:means (?P<this>this), not |means (?P<schema>{_IDENT})\.(?P<name>{_IDENT}), not this\]|may mean this or )"
+)
 _COLUMN = re.compile(rf"^\s+(?P<name>{_IDENT}) (?P<rest>\S.*)$")
 _KEY = re.compile(r"^\s+pk \((?P<columns>.*)\)\s*$")
-_FOREIGN = re.compile(rf"^\s+fk \((?P<columns>.*)\) -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<targets>.*)\)\s*$")
+_FOREIGN = re.compile(
+    rf"^\s+fk \((?P<columns>.*)\) -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<targets>.*?)\)(?: -- .*)?\s*$"
+)
 _REFERENCE = re.compile(rf" -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<target>{_IDENT})\)")
 _VALUES = re.compile(r" in \((?P<values>.*)\)(?=$| masked| unreadable)")
 _VALUE = re.compile(r"'(?:[^']|'')*'|[^|]+")
@@ -82,7 +87,10 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """One table or view. Without columns it is known by name only."""
+    """One table or view. Without columns it is known by name only.
+
+    With `shared` others have its name; the name alone means the one that is `elsewhere`, or is open, or else means this one.
+    """
 
     schema: str
     name: str
@@ -90,6 +98,19 @@ class Relation:
     key: tuple[str, ...] = ()
     foreign: tuple[ForeignKey, ...] = ()
     comment: str = ""
+    shared: bool = False
+    elsewhere: tuple[str, str] | None = None
+    open: bool = False
+
+    @property
+    def meant(self) -> tuple[str, str] | None:
+        """The relation that its name alone means; None where nobody can tell."""
+        return None if self.open else self.elsewhere or self.id
+
+    @property
+    def said(self) -> str:
+        """What it is called in an answer: with its schema where others have its name."""
+        return f"{self.schema}.{self.name}" if self.shared else self.name
 
     @property
     def id(self) -> tuple[str, str]:
@@ -125,7 +146,13 @@ def parse_schema(texts: Iterable[str]) -> tuple[Relation, ...]:
 
 
 def _relation(header: re.Match[str]) -> Relation:
-    return Relation(schema=_unquote(header["schema"]), name=_unquote(header["name"]), comment=_comment(header["rest"]))
+    schema, name, rest = _unquote(header["schema"]), _unquote(header["name"]), header["rest"]
+    mark = _MARK.match(rest)
+    elsewhere = (_unquote(mark["schema"]), _unquote(mark["name"])) if mark and mark["schema"] else None
+    return Relation(
+        schema=schema, name=name, comment=_comment(rest), shared=bool(mark), elsewhere=elsewhere,
+        open=bool(mark) and elsewhere is None and not (mark and mark["this"]),
+    )  # fmt: skip
 
 
 def _with_line(relation: Relation, line: str) -> Relation | None:

@@ -52,7 +52,7 @@ def change(turn: Turn) -> Step | None:
     tool, arguments = _call(understood, turn)
     done = turn.outcome(tool, **arguments)
     if done:
-        what = f"{understood.column.name} of {understood.row.field.relation.name} {_row(understood.row)} set to {understood.value!r}"
+        what = f"{understood.column.name} of {understood.row.field.relation.said} {_row(understood.row)} set to {understood.value!r}"
         return Say(text=changed(done.result, what) if done.success else trouble(done.result))
     if tool not in turn.tools:
         return Cannot(reason="I have no tool for changes here")
@@ -63,7 +63,13 @@ def _call(change: Change, turn: Turn) -> tuple[str, dict[str, object]]:
     """The narrow tool for a client's status where it fits, else SQL."""
     relation = change.row.field.relation
     fits = _CLIENTS.intersection(words_of(relation.name)) and len(words_of(relation.name)) == 1
-    if "update_client_status" in turn.tools and fits and change.column.name == "status" and change.row.value:
+    if (
+        "update_client_status" in turn.tools
+        and fits
+        and relation.id == relation.meant
+        and change.column.name == "status"
+        and change.row.value
+    ):
         who = "client_id" if change.row.field.column.key else "client_name"
         text = change.row.value.text
         given: object = int(text) if who == "client_id" and change.row.value.number else text
