@@ -218,11 +218,17 @@ def _statements(what: str, name: str, types: tuple[str, ...], result: str, schem
     """The statements that make one shadow."""
     called, helper = (sql.Identifier(schema, one).as_string() for one in (name, f"shadow_{number}"))
     taken, said = ", ".join(types), f"{MARK} {name}({', '.join(types)})".replace("'", "")
-    body = f"begin raise log '%', '{said}'; return{'' if result.startswith('setof') else ' null'}; end"
+    given = [f"${place}" for place in range(1, len(types) + 1)]
+    real = f"pg_catalog.{sql.Identifier(name).as_string()}({', '.join(given)})"  # what it stands in front of goes on
+    if what == "operator":
+        real = f" operator(pg_catalog.{name}) ".join(["", *given] if len(given) == 1 else given)
+    answer = f"return query select * from {real}" if result.startswith("setof") else f"return {real}"
+    body = f"begin raise log '%', '{said}'; {answer}; end"
     if what == "function":
         yield f"create function {called}({taken}) returns {result} language plpgsql as $shadow${body}$shadow$"
     elif what == "aggregate":
         state = ", ".join((result, *types))
+        body = f"begin raise log '%', '{said}'; return $1; end"
         yield f"create function {helper}({state}) returns {result} language plpgsql as $shadow${body}$shadow$"
         yield f"create aggregate {called}({taken or '*'}) (sfunc = {helper}, stype = {result})"
     else:
