@@ -20,6 +20,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
+from psycopg import sql
 
 from agent.db import Connection, Database, load_queries
 from agent.db.database import ServerFacts, roll_back
@@ -178,7 +179,7 @@ async def resolve(
         body, unresolved = await _probe(
             text, conn, runs_as, returns="SETOF pg_catalog.record" if is_read(statement) else "pg_catalog.void"
         )
-    found = await _all_behind(statement, body, conn, kept.own, sorts=sorts)
+    found = await _all_behind(statement, body, conn, kept.own, sorts=sorts, home=_home(runs_as.search_path))
     kept.resolutions[key] = replace(found, unresolved=unresolved, bypasses_rls=kept.bypasses_rls)
     if len(kept.resolutions) > _MOST_KEPT:
         kept.resolutions.popitem(last=False)
@@ -197,7 +198,7 @@ async def resolve_function(signature: str, conn: Connection, *, database: Databa
         await roll_back(conn)
     if row is None or row["oid"] is None:
         return None
-    search = _Search(own=kept.own, writes=False)
+    search = _Search(own=kept.own, writes=False, home=_home(schemas))
     search.pending["functions"].add(row["oid"])
     await _follow(search, conn)
     return row["oid"], Resolution(code=search.code, known=kept.own.known)
@@ -276,10 +277,10 @@ def _names_in(statement: Statement) -> set[str]:
 
 
 async def _all_behind(
-    statement: Statement, body: Tree | None, conn: Connection, own: _OwnCode, *, sorts: bool
+    statement: Statement, body: Tree | None, conn: Connection, own: _OwnCode, *, sorts: bool, home: re.Pattern[str]
 ) -> Resolution:
     alone = body.operators if body is not None and not sorts else frozenset()
-    search = _Search(own=own, writes=not is_read(statement), alone=alone)
+    search = _Search(own=own, writes=not is_read(statement), home=home, alone=alone)
     if body is not None:
         search.add(body)
     else:
@@ -359,11 +360,13 @@ async def _named(statement: Statement, conn: Connection) -> set[int]:
 class _Search:
     """What was found so far, and what is `pending`: numbers of objects that were not looked up yet.
 
-    `alone` are operators that are never replaced by others of their families.
+    `alone` are operators that are never replaced by others of their families. `home` finds what a name begins with that needs
+    no schema where the application looks.
     """
 
     own: _OwnCode
     writes: bool
+    home: re.Pattern[str]
     alone: frozenset[int] = frozenset()
     relations: dict[int, Relation] = field(default_factory=dict)
     code: dict[tuple[str, int], Code] = field(default_factory=dict)
@@ -411,7 +414,7 @@ class _Search:
             self.inner += [Inner(what=kind, of=name, relation=0, tree=tree) for kind, tree in trees]
             for _, tree in trees:
                 self.add(tree)
-        self.code[row["what"], number] = _code(row, frozenset(functions), frozenset(operators))
+        self.code[row["what"], number] = _code(row, frozenset(functions), frozenset(operators), self.home)
         if row["extension"] not in allowed.EXTENSION_FUNCTIONS:
             self.pending["functions"] |= {part for part in functions if part >= FIRST_USER_OBJECT}
             self.pending["types"] |= set(detail.get("types") or ())
@@ -478,11 +481,19 @@ def _reached(number: int, read: Mapping[int, set[tuple[int, int]]]) -> set[tuple
     return found
 
 
-def _code(row: Mapping[str, Any], functions: frozenset[int], operators: frozenset[int]) -> Code:
+def _home(schemas: Sequence[str]) -> re.Pattern[str]:
+    """Finds the schema where the application's names are looked up first, in the signature of a function or a type's name."""
+    quoted = sql.Identifier(schemas[0]).as_string() if schemas else ""
+    written = "|".join(re.escape(form) for form in {quoted, quoted.strip('"')} if form)
+    return re.compile(rf"(?:^|(?<=[(,])|(?<= to ))(?:{written or '(?!)'})\.")
+
+
+def _code(row: Mapping[str, Any], functions: frozenset[int], operators: frozenset[int], home: re.Pattern[str]) -> Code:
     detail = row["detail"]
+    name = home.sub("", row["name"]) if row["what"] in {"support", "cast"} else row["name"]
     return Code(
         what=row["what"],
-        name=Name(row["schema"], row["name"]),
+        name=Name(row["schema"], name),
         extension=row["extension"],
         functions=functions,
         operators=operators,
@@ -490,7 +501,7 @@ def _code(row: Mapping[str, Any], functions: frozenset[int], operators: frozense
         language=detail.get("language") or "",
         definer=bool(detail.get("definer")),
         owner=detail.get("owner") or "",
-        signature=detail.get("signature") or "",
+        signature=home.sub("", detail.get("signature") or ""),
         digest=detail.get("digest") or "",
     )
 
