@@ -53,7 +53,7 @@ async def test_the_agents_logins_read_and_change_it(demo_runtime: Runtime) -> No
     async with demo_runtime.app.connection("agent_actor") as conn, conn.transaction(force_rollback=True):
         await conn.execute("update public.clients set status = 'paused' where id = 1")
         row = await (
-            await conn.execute("select after ->> 'status' as s from audit_log where row_id = 1 order by id desc")
+            await conn.execute("select after ->> 'status' as s from public.audit_log where row_id = 1 order by id desc")
         ).fetchone()
         assert row["s"] == "paused"
 
@@ -138,7 +138,7 @@ def test_a_reset_drops_nothing_that_somebody_else_made(settings: Settings) -> No
     application.load_demo(settings)
     with psycopg.connect(admin_url(settings)) as conn:
         conn.execute("create view public.mine as select id from public.clients")
-    with pytest.raises(ConfigurationError, match="view mine depends on"):
+    with pytest.raises(ConfigurationError, match="view public.mine depends on"):
         application.reset_demo(settings)
 
 

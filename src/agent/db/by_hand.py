@@ -39,9 +39,10 @@ WITH administrator AS (
 )
 SELECT n.nspname, coalesce(r.rolname, 'everybody')
   FROM pg_namespace n
-  CROSS JOIN LATERAL aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+  CROSS JOIN LATERAL (SELECT n.nspowner AS grantee UNION ALL
+                      SELECT x.grantee FROM aclexplode(n.nspacl) x WHERE x.privilege_type = 'CREATE') a
   LEFT JOIN pg_roles r ON r.oid = a.grantee
- WHERE n.nspname IN ('agents', 'agents_checkpoints', 'supabase_migrations') AND a.privilege_type = 'CREATE'
+ WHERE n.nspname IN ('agents', 'agents_checkpoints', 'supabase_migrations')
    AND a.grantee NOT IN (SELECT oid FROM administrator)
 """
 
@@ -81,6 +82,8 @@ def _marks(text: str) -> Iterator[tuple[str, str, str]]:
         yield "function", "", found["name"]
     for altered in _ALTER.finditer(text):
         for added in _ADD.finditer(altered["parts"]):
+            if f"drop {added['what']} {added['name']}" in altered["parts"]:
+                continue  # it was there before
             yield added["what"], altered["table"], added["name"]
     for found in _AUDIT.finditer(text):
         yield "trigger", found["table"], "audit"

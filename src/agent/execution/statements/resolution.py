@@ -20,6 +20,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import psycopg
+from psycopg import sql
 
 from agent.db import Connection, Database, load_queries
 from agent.db.database import ServerFacts, roll_back
@@ -250,7 +251,7 @@ async def resolve_function(signature: str, conn: Connection, *, database: Databa
         await roll_back(conn)
     if row is None or row["oid"] is None:
         return None
-    return row["oid"], await _behind(kept.own, conn, functions={row["oid"]})
+    return row["oid"], await _behind(kept.own, conn, functions={row["oid"]}, schemas=schemas)
 
 
 async def resolve_objects(
@@ -273,8 +274,9 @@ async def _behind(
     relations: Iterable[int] = (),
     functions: Iterable[int] = (),
     writes: bool = False,
+    schemas: Sequence[str] = (),
 ) -> Resolution:
-    search = _Search(own=own, writes=writes)
+    search = _Search(own=own, writes=writes, home=_home(schemas))
     search.pending["relations"] |= {*relations}
     search.pending["functions"] |= {*functions}
     await _follow(search, conn, None)
@@ -369,8 +371,8 @@ async def _all_behind(
     statement: Statement, body: Tree | None, conn: Connection, reading: _Bodies, *, sorts: bool
 ) -> Resolution:
     alone = body.operators if body is not None and not sorts else frozenset()
-    own = reading.kept.own
-    search = _Search(own=own, writes=not is_read(statement), alone=alone, logins=reading.logins)
+    own, home = reading.kept.own, _home(reading.runs_as.search_path)
+    search = _Search(own=own, writes=not is_read(statement), home=home, alone=alone, logins=reading.logins)
     if body is not None:
         search.add(body)
     else:
@@ -456,10 +458,12 @@ class _Search:
     """What was found so far, and what is `pending`: numbers of objects that were not looked up yet.
 
     `alone` are operators that are never replaced by others of their families, `logins` those to whom policies have to apply.
+    `home` finds what a name begins with that needs no schema where the application looks.
     """
 
     own: _OwnCode
     writes: bool
+    home: re.Pattern[str]
     alone: frozenset[int] = frozenset()
     logins: tuple[str, ...] = ()
     bodies: dict[int, Body] = field(default_factory=dict)
@@ -512,7 +516,7 @@ class _Search:
                 self.add(tree)
         hidden = self._is_hidden(detail)
         self.code[row["what"], number] = replace(
-            _code(row, frozenset(functions), frozenset(operators), self.read.get(number)),
+            _code(row, frozenset(functions), frozenset(operators), home=self.home, body=self.read.get(number)),
             hidden=hidden,
             planned=self._is_planned(detail, dict(trees), hidden=hidden),
         )
@@ -632,13 +636,26 @@ def _reached(number: int, read: Mapping[int, set[tuple[int, int]]]) -> set[tuple
     return found
 
 
+def _home(schemas: Sequence[str]) -> re.Pattern[str]:
+    """Finds the schema where the application's names are looked up first, in the signature of a function or a type's name."""
+    quoted = sql.Identifier(schemas[0]).as_string() if schemas else ""
+    written = "|".join(re.escape(form) for form in {quoted, quoted.strip('"')} if form)
+    return re.compile(rf"(?:^|(?<=[(,])|(?<= to ))(?:{written or '(?!)'})\.")
+
+
 def _code(
-    row: Mapping[str, Any], functions: frozenset[int], operators: frozenset[int], body: Tree | None = None
+    row: Mapping[str, Any],
+    functions: frozenset[int],
+    operators: frozenset[int],
+    *,
+    home: re.Pattern[str],
+    body: Tree | None = None,
 ) -> Code:
     detail = row["detail"]
+    name = home.sub("", row["name"]) if row["what"] in {"support", "cast"} else row["name"]
     return Code(
         what=row["what"],
-        name=Name(row["schema"], row["name"]),
+        name=Name(row["schema"], name),
         extension=row["extension"],
         functions=functions,
         operators=operators,
@@ -646,7 +663,7 @@ def _code(
         language=detail.get("language") or "",
         definer=bool(detail.get("definer")),
         owner=detail.get("owner") or "",
-        signature=detail.get("signature") or "",
+        signature=home.sub("", detail.get("signature") or ""),
         digest=detail.get("digest") or "",
         source=detail.get("source") or "",
         body=body,

@@ -418,4 +418,4 @@ async def _execute(conn: Connection, cursor: psycopg.AsyncCursor[Any], sql: str)
     async with conn.pipeline():
         await conn.execute(LOOK_UP_IN, [conn.application_path])
         await cursor.execute(sql)
-        await conn.execute(LOOK_UP_IN_OURS)
+    await conn.execute(LOOK_UP_IN_OURS)  # apart: behind a statement that fails it would be a second failure

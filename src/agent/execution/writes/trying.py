@@ -93,7 +93,7 @@ async def run_watched(
         patience=patience,
     )  # fmt: skip
     # What they do counts too; and at COMMIT no time limit would end them.
-    async with conn.pipeline(), application_path(conn):
+    async with application_path(conn):
         await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
     tables = changes_since(before, await changed_tables(conn))
     tables += [TableEffect(table=loss.table, inserted=0, updated=0, deleted=loss.rows) for loss in lost if loss.rows]
