@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 
+from agent.db.paths import application_path
 from agent.demo.application import fill_demo
 from agent.execution.reads.reading import read
 from agent.execution.safe_executor import safe_executor
@@ -72,7 +73,7 @@ async def _assessment(report: Report) -> None:
 
 async def _reading(report: Report, runtime: Runtime) -> None:
     async def bare() -> None:
-        async with runtime.app.connection("agent_reader") as conn:
+        async with runtime.app.connection("agent_reader") as conn, conn.transaction(), application_path(conn):
             await (await conn.execute(READ)).fetchall()
 
     statement = parse(READ)

@@ -28,7 +28,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from agent.db import Connection, load_queries, locks
-from agent.db.paths import LOOK_UP_IN_FROM_NOW, WITH_CHECKPOINTS
+from agent.db.paths import LOOK_UP_IN_FROM_NOW, WITH_OUR_TABLES
 from agent.runtime import Runtime
 
 _QUERIES = load_queries("agent", "checkpoints.sql")
@@ -135,7 +135,7 @@ class Checkpointer(AsyncPostgresSaver):
                 for table in _TABLES:
                     await conn.execute(_isolation(table).encode())
             finally:
-                await conn.execute(LOOK_UP_IN_FROM_NOW, [WITH_CHECKPOINTS])
+                await conn.execute(LOOK_UP_IN_FROM_NOW, [WITH_OUR_TABLES])
                 await conn.execute("select pg_advisory_unlock(%s)", [locks.CHECKPOINT_TABLES])
 
 

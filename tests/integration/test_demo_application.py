@@ -138,7 +138,7 @@ def test_a_reset_drops_nothing_that_somebody_else_made(settings: Settings) -> No
     application.load_demo(settings)
     with psycopg.connect(admin_url(settings)) as conn:
         conn.execute("create view public.mine as select id from public.clients")
-    with pytest.raises(ConfigurationError, match="view public.mine depends on"):
+    with pytest.raises(ConfigurationError, match=r"view public\.mine depends on"):
         application.reset_demo(settings)
 
 

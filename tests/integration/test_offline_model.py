@@ -11,6 +11,7 @@ from benchmarks.offline.evaluation import evaluate
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from agent.approval.human_approval import human_approval_queue
+from agent.db.paths import application_path
 from agent.errors import AgentError
 from agent.execution.execution_tools import tool_specs
 from agent.execution.safe_executor import safe_executor
@@ -67,7 +68,7 @@ async def demo(demo_runtime: Runtime) -> Conversation:
 
 
 async def value(runtime: Runtime, sql: str) -> object:
-    async with runtime.app.connection("agent_reader") as conn:
+    async with runtime.app.connection("agent_reader") as conn, conn.transaction(), application_path(conn):
         row = await (await conn.execute(sql.encode())).fetchone()
     return next(iter(row.values())) if row else None
 

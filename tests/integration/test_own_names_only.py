@@ -221,7 +221,7 @@ async def test_each_session_of_ours_has_our_path_also_after_it_was_wiped(runtime
             async with runtime.app.connection(login) as conn:
                 row = await (await conn.execute("SELECT pg_catalog.current_schemas(true) AS path")).fetchone()
                 assert [name for name in row["path"] if not name.startswith("pg_temp")] in (
-                    ["pg_catalog"], ["pg_catalog", "agents_checkpoints"],
+                    ["pg_catalog"], ["pg_catalog", "agents", "agents_checkpoints"],
                 ), login  # fmt: skip
     assert (await runtime.app.facts("agent_reader")).search_path == ("public",)
 

@@ -22,7 +22,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from agent.db.failures import check_not_transaction_pooler, connection_failure, in_a_log, operator_errors, without_words
 from agent.db.logins import redacted
-from agent.db.paths import CLIENT_ENCODING, CONNECT_TIMEOUT, OURS, WITH_CHECKPOINTS, Connection, path_setting
+from agent.db.paths import CLIENT_ENCODING, CONNECT_TIMEOUT, OURS, WITH_OUR_TABLES, Connection, path_setting
 from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.types import Login
 
@@ -239,7 +239,7 @@ async def _own_path(conn: Connection) -> tuple[str, ...]:
 async def _settle(conn: Connection, login: Login, application_path: str = OURS) -> None:
     """Make a session ours: nobody else decides what the names in our queries mean, nor how values are written."""
     conn.application_path = application_path
-    await conn.execute(f"SET search_path = {WITH_CHECKPOINTS}" if login == "agent_app" else _SET_OURS)
+    await conn.execute(f"SET search_path = {WITH_OUR_TABLES}" if login == "agent_app" else _SET_OURS)
     if login == "agent_app":
         await conn.execute(_USUAL_SETTINGS, [str(_MOST_IDLE_MS)])
 

@@ -25,8 +25,9 @@ CONNECT_TIMEOUT = 10
 CLIENT_ENCODING = "utf8"
 # Temporary objects are looked up first where the path does not name them.
 OURS: LiteralString = "pg_catalog, pg_temp"
-# Of agent_app: LangGraph's own statements name their tables without a schema. Only agent_app may create there.
-WITH_CHECKPOINTS: LiteralString = "pg_catalog, agents_checkpoints, pg_temp"
+# Of agent_app: LangGraph's own statements name their tables without a schema, and people name ours so. Nobody else may
+# create there: `agent migrate` looks.
+WITH_OUR_TABLES: LiteralString = "pg_catalog, agents, agents_checkpoints, pg_temp"
 # These mean the same whatever the path is: they are what changes it.
 LOOK_UP_IN: LiteralString = "SELECT pg_catalog.set_config('search_path', %s, true)"
 LOOK_UP_IN_FROM_NOW: LiteralString = "SELECT pg_catalog.set_config('search_path', %s, false)"
