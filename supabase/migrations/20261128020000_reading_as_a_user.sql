@@ -1,8 +1,10 @@
 -- agent_reader may become a member of PostgREST's signed-in role, which reads the agent's tables by the tenant of its claims.
 -- The login itself reads nothing of the agent's, whatever claims it has: for it there is no tenant.
 
+set search_path = pg_catalog, pg_temp;
+
 create or replace function agents.tenant() returns text
-language plpgsql stable set search_path = pg_catalog
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
   tenant text;
@@ -20,3 +22,5 @@ begin
   end if;
   return tenant;
 end $$;
+
+reset search_path;

@@ -15,6 +15,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
+from agent.db.actor_rights import do_block
 from agent.types import ReadAs
 
 API_ROLES: tuple[LiteralString, ...] = ("anon", "authenticated")
@@ -87,6 +88,6 @@ def reader_statements(
     roles = sql.Literal(list(API_ROLES))
     views = goes_round(schemas, listed=listed, bypass_rls=bypass_rls)
     return [
-        sql.SQL(_MEMBER).format(roles=roles, role=sql.Literal(read_as)),
-        sql.SQL(_WITHOUT_VIEWS).format(views=views),
+        do_block(_MEMBER, roles=roles, role=sql.Literal(read_as)),
+        do_block(_WITHOUT_VIEWS, views=views),
     ]
