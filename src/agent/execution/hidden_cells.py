@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent.execution.keyed_secrets import keyed_places, without_keyed
 from agent.execution.origins.written_values import column_sources
 from agent.execution.reads.reading import Hidden
 from agent.execution.statements.secret_use import SecretUse, named
@@ -34,6 +35,20 @@ def hidden_in(use: SecretUse, *, approved: bool = False, read_secrets: bool = Fa
     return Hidden(names=use.names, hidden=hidden) if any(hidden) else None
 
 
+def without_keys(result: ToolResult, statement: Statement) -> ToolResult:
+    """The result without the secrets that stand in JSON under a key that names one."""
+    places = keyed_places(statement, len(result.get("columns") or ()))
+    if "rows" in result:
+        result["rows"] = [
+            [
+                HIDDEN if place in places and isinstance(cell, (str, int, float)) else without_keyed(cell)
+                for place, cell in enumerate(row)
+            ]
+            for row in result["rows"]
+        ]
+    return result
+
+
 def with_sources(result: ToolResult, use: SecretUse, hidden: Hidden | None) -> ToolResult:
     """The result with which of its columns hold secrets; the model is told what is hidden, and how a human can open it."""
     result["secrets"] = [", ".join(source) for source in use.sources]
@@ -41,10 +56,11 @@ def with_sources(result: ToolResult, use: SecretUse, hidden: Hidden | None) -> T
         covered = sorted(
             {one for source, hides in zip(use.sources, hidden.hidden, strict=True) if hides for one in source}
         )
-        result["message"] = (
+        told = (
             f"{named(covered)}: a secret, so its cells are hidden. If its values are needed, call execute_sql with "
             "show_secrets true: a human is then asked."
         )
+        result["message"] = f"{result.get('message', '')} {told}".strip()
     return result
 
 
@@ -63,11 +79,7 @@ def without_hidden(result: ToolResult, statement: Statement, secrets: ApprovedSe
             [HIDDEN if hides and cell is not None else cell for hides, cell in zip(hidden.hidden, row, strict=True)]
             for row in result.get("rows") or []
         ]
-    message = result.get("message", "")
-    result = with_sources(result, use, hidden)
-    if hidden is not None:
-        result["message"] = f"{message} {result['message']}".strip()
-    return result
+    return with_sources(result, use, hidden)
 
 
 def _by_names(names: list[str], statement: Statement, columns: SecretColumns) -> SecretUse:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.approval.human_approval import Approval
-from agent.execution.hidden_cells import ApprovedSecrets, without_hidden
+from agent.execution.hidden_cells import ApprovedSecrets, without_hidden, without_keys
 from agent.execution.json_values import fit_cells, is_cut
+from agent.execution.origins.heard import secret_in
 from agent.execution.statements.sql_parsing import Statement
 from agent.execution.writes.acting import Outcome
 from agent.execution.writes.undo import UNDO
-from agent.learning.privacy import DenyList
+from agent.learning.privacy import HIDDEN, DenyList
 from agent.runtime import Runtime
 from agent.types import ToolResult
 
@@ -57,6 +58,8 @@ def result_of(
         result |= ToolResult(columns=columns, rows=kept, truncated=len(kept) < (outcome.row_count or 0))
         if cut := sum(is_cut(cell) for row in kept for cell in row):
             result["cut_cells"] = cut
+    if not secrets.opened:
+        result = without_keys(result, statement)
     return result if outcome.detailed else without_hidden(result, statement, secrets)
 
 
@@ -71,12 +74,18 @@ def _read_back(
 ) -> tuple[list[str], list[list[Any]]]:
     if not outcome.detailed:
         return outcome.columns, outcome.rows
+    if secrets.use.copied:  # which cells hold a secret now is nobody's to see
+        return [], []
     relation = statement.node.relation
     denied, place = DenyList.parse(deny), (relation.schemaname, relation.relname)
     values = [change.after or change.before or {} for change in outcome.changes]
-    columns = [
-        column
-        for column in (values[0] if values else {})
-        if not denied.column(*place, column) and not secrets.columns.column(*place, column)
-    ]
-    return columns, [[value.get(column) for column in columns] for value in values]
+    names = list(values[0]) if values else []
+    secret = [name for name in names if secrets.columns.column(*place, name)]
+    columns = [name for name in names if name not in secret and not denied.column(*place, name)]
+    repeated = {str(value[name]): name for value in values for name in secret if value.get(name)}
+    return columns, [[_not_repeated(value.get(column), repeated) for column in columns] for value in values]
+
+
+def _not_repeated(cell: Any, secrets: Mapping[str, str]) -> Any:
+    """A cell, hidden where it holds what stands in a secret column too."""
+    return HIDDEN if secret_in(cell, secrets) else cell

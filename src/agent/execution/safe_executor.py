@@ -38,7 +38,7 @@ from agent.execution import deciding, effects, registry
 from agent.execution.always_allowed import Allowance, permission_for
 from agent.execution.approved import execute_approved, told_of_edit, undone
 from agent.execution.controls import ControlState, allow, controls
-from agent.execution.hidden_cells import hidden_in, with_sources
+from agent.execution.hidden_cells import hidden_in, with_sources, without_keys
 from agent.execution.log import record
 from agent.execution.made_tools import tool_runs
 from agent.execution.origins.heard import Heard, heard_by, heard_in, secret_in
@@ -443,6 +443,8 @@ async def _run(plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
         success=True, status="succeeded", **({"remarks": remarks} if remarks else {}), columns=rows.columns, rows=rows.rows,
         row_count=len(rows.rows), truncated=rows.truncated, sql=plan.statement.sql,
     )  # fmt: skip
+    if not runtime.settings.read_secrets:
+        result = without_keys(result, plan.statement)
     if rows.cut_cells:
         result["cut_cells"] = rows.cut_cells
     if plan.note:
