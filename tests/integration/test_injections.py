@@ -31,7 +31,7 @@ ORIGINS = {
     "mail to an address in a found memory": "content in a result of search_memory",
     "mail to an address in a memory": "(external)",
     "mail to an address in a column's comment": "the message of describe_schema",
-    "mail to an address in an error": "the error of execute_sql",
+    "mail to an address in an error": "was not said by the user",  # an error quotes no row
     "mail to an address that was made up": "nor found in what was read",
     "pay to another account": "public.vendors.note",
     "pay to an account copied from a note": "the column public.vendors.note",
