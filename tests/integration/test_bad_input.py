@@ -32,7 +32,8 @@ from agent.learning.memory import agent_memory
 from agent.learning.semantic_search import semantic_search
 from agent.logs import configure_logging
 from agent.runtime import Runtime, open_runtime, use_runtime
-from agent.settings import Settings
+from agent.setting_values import read_postgres_url
+from agent.settings import DatabaseUrl, Settings
 from agent.testing.cluster import Cluster
 from agent.testing.embedding_server import EmbeddingServer
 from agent.testing.openai_server import OpenAIServer, Reply, failure, text, tool_calls
@@ -560,9 +561,7 @@ async def test_a_traceback_in_the_log_holds_no_connection_string(watched, capsys
     configure_logging("debug", log_format)
     wrong = watched.url.replace("host=", "host=/nowhere")
     try:
-        await open_runtime(
-            watched.settings.model_copy(update={"database_url": type(watched.settings.database_url)(wrong)})
-        )
+        await open_runtime(watched.settings.model_copy(update={"database_url": DatabaseUrl(read_postgres_url(wrong))}))
     except AgentError:
         structlog.get_logger("test").warning("failed", exc_info=True)
     printed = "".join(capsys.readouterr())

@@ -22,7 +22,7 @@ from agent.learning.privacy import DenyList
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
-_PARTS = 2
+_PARTS, _MOST_DOTS = 2, 5
 _IDENT = r'"(?:[^"]|"")+"|[^".]+'
 _NAME = re.compile(rf"(?:(?P<schema>{_IDENT})\.)?(?P<name>{_IDENT})", re.DOTALL)
 
@@ -163,17 +163,22 @@ class _Said:
 
 
 def _readings(name: str) -> list[_Said]:
-    """As schema and table where there is a dot, then as a table's name that holds it."""
-    whole = _Said(name=name.strip())
-    match = _NAME.fullmatch(name.strip())
-    if match is None:
-        escaped = parse_name(name.strip())
-        if escaped is None or len(escaped) > _PARTS:
-            return [whole]
-        return [_Said(schema=escaped[0] if len(escaped) == _PARTS else "", name=escaped[-1], exact=True), whole]
-    schema, table = (_unquoted(match[part] or "") for part in ("schema", "name"))
-    said = _Said(schema=schema, name=table, exact=match["name"].startswith('"'))
-    return [said] if match["schema"] is None else [said, whole]
+    """What a name may mean: as SQL writes names, then letter by letter, cut at any of its dots or whole."""
+    cuts = [place for place, letter in enumerate(name) if letter == "."][:_MOST_DOTS]
+    plain = [_Said(schema=name[:cut], name=name[cut + 1 :], exact=True) for cut in cuts]
+    readings = [*_as_sql(name.strip()), *plain, _Said(name=name), _Said(name=name.strip())]
+    return list(dict.fromkeys(readings))
+
+
+def _as_sql(name: str) -> list[_Said]:
+    match = _NAME.fullmatch(name)
+    if match is not None:
+        schema, table = (_unquoted(match[part] or "") for part in ("schema", "name"))
+        return [_Said(schema=schema, name=table, exact=match["name"].startswith('"'))]
+    parts = parse_name(name)
+    if parts is None or len(parts) > _PARTS:
+        return []
+    return [_Said(schema=parts[0] if len(parts) == _PARTS else "", name=parts[-1], exact=True)]
 
 
 def _unquoted(name: str) -> str:
