@@ -169,7 +169,7 @@ async def test_the_model_is_told_what_to_mend(guarded: Runtime) -> None:
         "INSERT INTO child VALUES (99, 'x')": ("child_acc_id_fkey", "refers to"),
         "UPDATE acc SET during = '[1,9)'": ("acc_during_excl", "conflict"),
         "UPDATE few SET n = 7 WHERE id = 1": ("few", "check option"),
-        "SELECT password::int FROM acc": ("integer", "leave such rows out"),
+        "SELECT name::int FROM acc": ("integer", "leave such rows out"),
         "SELECT id / 0 FROM acc": ("nullif",),
         "SELECT nmae FROM acc": ('"nmae" does not exist', "acc.name"),
         "SELECT id FROM acc WHERE id = 'abc'": ('"abc"', "integer"),

@@ -144,13 +144,13 @@ async def test_an_answer_that_quotes_data_is_remembered_as_external(
     assert memory.trust == trust
 
 
-async def test_an_error_message_that_gives_orders_is_data_too(runtime: Runtime, application: Any) -> None:
+async def test_an_error_message_quotes_no_order(runtime: Runtime, application: Any) -> None:
     sql = "select body::int from public.tickets"
-    runtime, _ = client_of(runtime, call("execute_sql", sql=sql), "It failed.")
+    runtime, client = client_of(runtime, call("execute_sql", sql=sql), "It failed.")
     await chat.answer("What do the tickets say?", runtime=runtime)
     (memory,) = await agent_memory.list_memories("interaction")
-    assert "Ignore your rules" in memory.content
-    assert memory.trust == "external"
+    assert "failed" in memory.content and "Ignore your rules" not in memory.content
+    assert "Ignore your rules" not in client.requests[-1][-1].text
 
 
 async def test_a_secret_that_an_answer_names_is_neither_in_the_log_nor_in_memory(
@@ -192,6 +192,7 @@ async def test_a_change_does_not_read_secrets_back(runtime: Runtime, application
 async def test_a_secret_that_was_read_is_no_argument_of_what_is_not_asked_about(
     runtime: Runtime, application: Any, action: Any
 ) -> None:
+    runtime = replace(runtime, settings=runtime.settings.model_copy(update={"read_secrets": True}))
     read = call("execute_sql", sql="select portal_token from public.tickets")
     runtime, client = client_of(runtime, read, action, "Done.")
     await chat.answer("Look at the tickets", runtime=runtime)
@@ -211,7 +212,12 @@ async def test_a_secret_that_was_read_long_ago_still_makes_a_mail_a_question(
     runtime: Runtime, application: Any, tmp_path: Path
 ) -> None:
     settings = runtime.settings.model_copy(
-        update={"email_outbox": tmp_path / "out", "email_domains": "firm.example", "ask_from": "MEDIUM"}
+        update={
+            "email_outbox": tmp_path / "out",
+            "email_domains": "firm.example",
+            "ask_from": "MEDIUM",
+            "read_secrets": True,
+        }
     )
     read = call("execute_sql", sql="select portal_token from public.tickets")
     mail = call("send_email", to=["anna@firm.example"], subject="x", body=f"It is {SECRET}.")
