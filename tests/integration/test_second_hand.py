@@ -149,7 +149,8 @@ async def test_an_error_message_quotes_no_order(runtime: Runtime, application: A
     runtime, client = client_of(runtime, call("execute_sql", sql=sql), "It failed.")
     await chat.answer("What do the tickets say?", runtime=runtime)
     (memory,) = await agent_memory.list_memories("interaction")
-    assert "failed" in memory.content and "Ignore your rules" not in memory.content
+    assert "failed" in memory.content
+    assert "Ignore your rules" not in memory.content
     assert "Ignore your rules" not in client.requests[-1][-1].text
 
 
