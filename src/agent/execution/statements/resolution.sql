@@ -270,9 +270,9 @@ UNION ALL
 -- the planner may put an operator's commutator or negator in its place
 SELECT 'operator', u.oid::bigint, u.oprnamespace::regnamespace::text, u.oprname, e.extname,
        jsonb_build_object('functions', ARRAY[u.oprcode::oid::bigint]), NULL, NULL
-  FROM pg_operator u JOIN pg_operator s ON s.oid IN (u.oprcom, u.oprnegate) AND u.oid IN (s.oprcom, s.oprnegate)
+  FROM (SELECT u.* FROM pg_operator u JOIN pg_operator s ON s.oid IN (u.oprcom, u.oprnegate) AND u.oid IN (s.oprcom, s.oprnegate)
+         WHERE u.oid >= 16384 AND s.oid = ANY (%(system_operators)s::oid[]) AND s.oid < 16384 OFFSET 0) AS u
   LEFT JOIN extension e ON e.classid = 'pg_operator'::regclass AND e.objid = u.oid
- WHERE u.oid >= 16384 AND s.oid = ANY (%(system_operators)s::oid[]) AND s.oid < 16384
 UNION ALL
 SELECT 'type', t.oid::bigint, n.nspname, t.typname, e.extname,
        jsonb_build_object(
