@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,8 @@ def _approval(place: Place, words: list[str]) -> list[str]:
     verb = words[1] if len(words) > 1 else "list"
     if verb in {"list", "watch"} or verb.startswith("-"):
         return words
-    sql = "--sql" in words or "--keep" in words
+    # A number says which constant of a statement is free, a name which argument.
+    sql = "--sql" in words or any(word == "--free" and after.isdigit() for word, after in pairwise(words))
     number = place.once("request", place.asked) if verb == "show" else place.asked(sql=sql)
     if verb == "reopen":
         place.own(f"update agents.human_approval_queue set expires_at = now() where id = {number}")
