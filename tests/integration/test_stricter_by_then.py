@@ -73,7 +73,7 @@ async def test_what_only_a_trial_shows_and_the_operator_refuses_is_not_asked_abo
 ) -> None:
     with admin(shop) as conn:
         conn.execute("insert into public.items values (2, 1); alter table public.items owner to agent_actor")
-    with use_runtime(with_settings(shop, refuse=refuse, many_rows=1)):
+    with use_runtime(with_settings(shop, refuse=refuse, many_rows=1, ask_from="LOW")):
         result = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False)
         assert (result["status"], await human_approval_queue.history()) == ("refused", [])
         assert "AGENT_REFUSE" in result["error"]

@@ -78,12 +78,11 @@ async def test_status_tries_a_memory_and_says_what_right_is_missing(supabase: Su
     before = await check_status(settings)
     assert before.usable
     with psycopg.connect(admin_of(settings), autocommit=True) as conn:
-        conn.execute("revoke usage on schema extensions from agent_app")
-    status = await check_status(settings)
-    assert not status.usable
-    (fix,) = [fix for fix in status.fix if "memory" in fix.problem]
-    assert (fix.command, "pgvector" in fix.problem) == ("agent setup", True)
-    setup.set_up(settings)
+        conn.execute("revoke insert on agents.agent_memory from agent_app")
+        status = await check_status(settings)
+        assert not status.usable
+        assert [fix.problem for fix in status.fix if "neither store nor find a memory" in fix.problem]
+        conn.execute("grant insert on agents.agent_memory to agent_app")
     after = await check_status(settings)
     assert after.usable
     assert after.memories == before.memories  # nothing of what was tried is left

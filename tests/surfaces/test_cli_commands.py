@@ -536,7 +536,7 @@ def test_what_is_always_allowed_is_listed_used_and_revoked(run: Run, run_json: A
     number = waiting(run, run_json)
     assert run("approvals", "approve", number, "--free", "client_id").exit_code == 2
     look = run("approvals", "approve", number, "--always", "8h", "--look")
-    assert "This lets tester do exactly this unasked for 8 hours, of at most risk MEDIUM and 1 row" in look.stdout
+    assert "This lets tester do exactly this unasked for 8 hours, of at most risk MEDIUM and 2 rows" in look.stdout
     assert "--free client_id   also: any client_id" in look.stdout
     told = run_json(
         "approvals", "approve", number, "--always", "8h", "--free", "client_id", "--most-rows", "2", "--look"

@@ -120,6 +120,7 @@ def set_up(settings: Settings) -> list[str]:
 
 
 def _check_encoding(admin: str) -> None:
+    check_not_transaction_pooler(admin)
     try:
         with open_as_administrator(admin) as conn:
             check_stores_utf8(conn.info.parameter_status("server_encoding") or "")

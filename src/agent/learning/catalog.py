@@ -204,7 +204,7 @@ async def _read(conn: Connection, where: Mapping[str, Any], *, definitions: bool
         **where, "open": readable, "members": inside, "roots": [row["root"] for row in leaves_of], "busy": list(busy | found.busy),
         "functions": [row["oid"] for row in functions], "types": [row["oid"] for row in types],
     }  # fmt: skip
-    return replace(found, parts=await (await conn.execute(_PARTS["parts"], asked)).fetchall())
+    return replace(found, parts=await all_rows(conn, _PARTS["parts"], asked))
 
 
 def _grouped(rows: Sequence[Row], by: LiteralString = "relation") -> dict[int, list[Row]]:

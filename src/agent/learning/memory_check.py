@@ -17,8 +17,6 @@ _TEXT = "A memory that agent status stores, finds and takes back."
 # A vector space of its own: no embedder is asked, and no other memory is near.
 _MODEL = "agent status"
 _VECTOR = (1.0, 0.0)
-# The right to use pgvector's schema is one of those that `agent setup` gives.
-_UNDEFINED_OBJECT = "42704"
 
 
 async def check_memory(*, runtime: Runtime) -> None:
@@ -44,9 +42,4 @@ async def check_memory(*, runtime: Runtime) -> None:
 
 def _told(error: psycopg.Error) -> str:
     said = error.diag.message_primary or str(error)
-    if error.sqlstate == _UNDEFINED_OBJECT:
-        return (
-            f"agent_app can neither store nor find a memory ({said}): it may not use the schema in which pgvector is. The owner of "
-            "that schema grants it, with"
-        )
     return f"agent_app can neither store nor find a memory ({said}). If a right is missing, this gives it:"
