@@ -63,7 +63,9 @@ async def _open(cluster: Cluster, case: Case) -> AsyncIterator[Runtime]:
     settings = cluster.database(cluster.template("blank"))
     if case.encoding == "UTF8":
         assert settings.database_url is not None
-        _fill(settings.database_url.get_secret_value(), case.schema)
+        url = settings.database_url.get_secret_value()
+        _fill(url, case.schema)
+        _set_up(url, settings)
     else:
         settings = _apart(cluster, settings, case)
     runtime = await open_runtime(settings)
@@ -82,9 +84,13 @@ def _apart(cluster: Cluster, settings: Settings, case: Case) -> Settings:
         conn.execute(made.format(sql.Identifier(name), sql.Literal(case.encoding)))
     url = cluster.url(name)
     _fill(url, case.schema)
+    _set_up(url, settings)
+    return Settings(_env_file=None, **{**settings.model_dump(), "app_database_url": url})  # type: ignore[arg-type]
+
+
+def _set_up(url: str, settings: Settings) -> None:
     assert settings.secret is not None
     setup.setup_logins(url, settings.secret.get_secret_value())
-    return Settings(_env_file=None, **{**settings.model_dump(), "app_database_url": url})  # type: ignore[arg-type]
 
 
 def _fill(url: str, schema: str) -> None:
