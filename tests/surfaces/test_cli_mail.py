@@ -23,7 +23,7 @@ def test_a_mail_waits_is_shown_as_it_is_read_and_is_sent_when_it_is_approved(
         "To: anna@firm.example",
         "Subject: lunch",
         "see you at noon",
-        "evil.example, which AGENT_EMAIL_DOMAINS",
+        "evil.example', which AGENT_EMAIL_DOMAINS",
     ):
         assert text in " ".join(shown.split())
     assert not (tmp_path / "outbox").exists()
