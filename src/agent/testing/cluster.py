@@ -35,7 +35,7 @@ class Cluster:
         self.home.chmod(0o755)  # as root the server runs as another user
         self._admin = embedded.start(self.home, _SECRET)
         self._numbers = itertools.count(1)
-        self._templates: set[str] = set()
+        self._templates: dict[tuple[str, str, str], str] = {}
         with self._connect("postgres") as conn:
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 conn.execute(sql.SQL("alter system set {} = off").format(sql.Identifier(setting)))
@@ -49,16 +49,21 @@ class Cluster:
         return self._admin.replace("@/agent?", f"@/{database}?")
 
     def template(self, name: str, fill: Callable[[psycopg.Connection], None] | None = None) -> str:
-        """Make the template database `name` once: migrated, logins set up, then filled by `fill`."""
-        if name not in self._templates:
-            self._create(name, None, replace=True)
-            migrations.migrate(self.url(name))
+        """Make a template database once: migrated, logins set up, then filled by `fill`. Returns its name.
+
+        Another `fill` under the same `name` gets a database of its own: test files know nothing of each other.
+        """
+        key = (name, getattr(fill, "__module__", ""), getattr(fill, "__qualname__", ""))
+        if key not in self._templates:
+            database = name if fill is None else f"{name}_{next(self._numbers)}"
+            self._create(database, None, replace=True)
+            migrations.migrate(self.url(database))
             if fill is not None:
-                with self._connect(name) as conn:
+                with self._connect(database) as conn:
                     fill(conn)
-            setup.setup_logins(self.url(name), _SECRET)
-            self._templates.add(name)
-        return name
+            setup.setup_logins(self.url(database), _SECRET)
+            self._templates[key] = database
+        return self._templates[key]
 
     def database(self, template: str, *, apart: bool = False, **overrides: object) -> Settings:
         """A fresh copy of `template`; `overrides` are further settings. The application's is another copy when `apart`."""
