@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from agent.db import Connection, Database
+from agent.db import Connection, Database, embedded, setup
 from agent.db.database import ServerFacts
 from agent.db.logins import conninfo_for
 from agent.logs import configure_events
+from agent.providers.embeddings import create_embedder
 from agent.settings import Settings
 from agent.types import Embedder, Login, Notifier
 
@@ -74,7 +75,7 @@ class Runtime:
         if self.model is not None:
             return self.model
         if "model" not in self.made:
-            from agent.providers.models import create_chat_client
+            from agent.providers.models import create_chat_client  # start-up: it imports LangChain
 
             self.made["model"] = create_chat_client(self.settings)
         client: ChatClient = self.made["model"]
@@ -120,8 +121,6 @@ async def open_runtime(
     db, app = await asyncio.to_thread(_databases, settings)
     facts = await app.facts("agent_app" if db is app else "agent_reader")
     if embedder is None:
-        from agent.providers.embeddings import create_embedder
-
         embedder = create_embedder(settings)
     runtime = Runtime(
         settings=settings,
@@ -170,7 +169,7 @@ def _databases(settings: Settings) -> tuple[Database, Database]:
 
 
 def _embedded(settings: Settings) -> tuple[str, str]:
-    from agent.db import embedded, migrations, setup
+    from agent.db import migrations  # start-up: it imports the parser of SQL
 
     secret = settings.secret.get_secret_value() if settings.secret else embedded.read_or_make_secret(settings.home)
     admin = embedded.start(settings.home, secret)

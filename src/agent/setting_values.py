@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
+
 from agent.types import RISK_LEVELS, RiskLevel
 
 _FORM = "must have the form postgresql://user:password@host:5432/database"
@@ -136,15 +140,10 @@ def _ssl_mode(value: str) -> str:
 
 
 def _libpq() -> frozenset[str]:
-    from psycopg.pq import Conninfo
-
     return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
 
 
 def _check(url: str) -> None:
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-
     try:
         parts = conninfo_to_dict(url)
     except (psycopg.ProgrammingError, UnicodeError):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,8 +21,6 @@ _MOST_VOTES = 100
 
 
 def _default_home() -> Path:
-    import platformdirs
-
     return Path(platformdirs.user_data_dir("learning-agent", appauthor=False))
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from importlib.metadata import version
 from typing import Literal, TypeVar
 
 import psycopg
@@ -168,8 +169,6 @@ class _Check:
 
 async def check_status(settings: Settings) -> Status:
     """Ask everything, change nothing but what opening the embedded database does. Never raises for what it reports."""
-    from importlib.metadata import version
-
     check = _Check()
     for problem in ignored_settings(settings):
         check.note(problem, "agent setup")

@@ -6,6 +6,8 @@ import ast
 import importlib
 import re
 import tomllib
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,17 @@ import pytest
 from agent.db import load_queries, locks
 from agent.db.logins import PLATFORM_SCHEMAS
 from agent.db.migrations import all_migrations
+from agent.execution.execution_tools import tool_named
+from agent.execution.tool_arguments import BUILT_IN
 from agent.settings import Settings
 
 SOURCE = Path(__file__).parents[2] / "src" / "agent"
 SQL_FILES = sorted(SOURCE.rglob("*.sql"))
+# Their import takes long, or only the development extra has them: imported where they are needed.
+HEAVY = frozenset({
+    "aiosmtplib", "cryptography", "google", "httpx", "jsonschema_rs", "langchain", "langchain_core", "langchain_openai",
+    "langgraph", "numpy", "openai", "postgast", "psutil", "pydantic_monty", "rich", "supabase",
+})  # fmt: skip
 
 
 def code(folder: Path = SOURCE) -> str:
@@ -43,6 +52,10 @@ def test_every_dependency_is_used() -> None:
     names = [re.match(r"[\w-]+", one)[0] for one in project["dependencies"]]  # type: ignore[index]  # each begins so
     text = code()
     assert [name for name in names if not re.search(rf"\b{name.replace('-', '[._]')}\b", text)] == []
+
+
+def test_every_built_in_name_is_a_tool_that_takes_its_arguments() -> None:
+    assert {name: tool_named(name).arguments for name in BUILT_IN} == BUILT_IN
 
 
 def test_no_two_things_share_an_advisory_lock() -> None:
@@ -115,3 +128,87 @@ def test_the_public_objects_and_their_operations_keep_their_names(line: str) -> 
 def test_the_public_names_keep_their_places(path: str) -> None:
     module, _, name = path.partition(":")
     assert hasattr(importlib.import_module(module), name)
+
+
+def modules(folder: Path) -> dict[str, ast.Module]:
+    """Every module of the package in `folder`, by its dotted name."""
+    names = {path: ".".join(path.relative_to(folder.parent).with_suffix("").parts) for path in folder.rglob("*.py")}
+    return {name.removesuffix(".__init__"): ast.parse(path.read_text("utf-8")) for path, name in names.items()}
+
+
+def imported(node: ast.AST, known: Mapping[str, ast.Module]) -> list[str]:
+    """The modules that one import names; of `from a import b` it is `a.b` where that is a module, else `a`."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    assert not node.level, "write the whole name of a module that is imported"
+    parts = [f"{node.module}.{alias.name}" for alias in node.names]
+    return [part if part in known else node.module for part in parts]
+
+
+def circle(folder: Path) -> list[str]:
+    """The modules of one circle of imports in a package, those inside of functions included; none where there is none."""
+    known = modules(folder)
+    graph = {
+        name: {other for node in ast.walk(tree) for other in imported(node, known) if other in known} - {name}
+        for name, tree in known.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def late_imports(path: Path, *, allowed: frozenset[str] = HEAVY) -> list[str]:
+    """The imports inside of functions that are neither of an `allowed` package nor say `# start-up: <why>`."""
+    text = path.read_text(encoding="utf-8")
+    inside = {
+        node
+        for function in ast.walk(ast.parse(text))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
+    lines = text.splitlines()
+    return [
+        f"{path.name}:{node.lineno} {name}"
+        for node in inside
+        for name in imported(node, {})
+        if name.partition(".")[0] not in allowed and not re.search(r"# start-up: \w", lines[node.lineno - 1])
+    ]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert circle(SOURCE) == []
+
+
+def test_the_finder_of_circles_sees_one_that_a_function_hides(tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    (shop / "rooms").mkdir(parents=True)
+    (shop / "__init__.py").touch()
+    (shop / "rooms" / "__init__.py").touch()
+    (shop / "order.py").write_text("from shop.rooms import till\n")
+    (shop / "rooms" / "till.py").write_text("def pay():\n    return 1\n")
+    assert circle(shop) == []
+    (shop / "rooms" / "till.py").write_text("def pay():\n    from shop.order import total\n    return total\n")
+    assert set(circle(shop)) == {"shop.order", "shop.rooms.till"}
+
+
+def test_an_import_inside_of_a_function_is_there_for_start_up() -> None:
+    commands = SOURCE / "cli"  # `agent --help` loads every one, so each imports what it works with when it runs
+    in_commands = HEAVY | {"agent"}
+    files = [(path, in_commands if path.is_relative_to(commands) else HEAVY) for path in SOURCE.rglob("*.py")]
+    assert [line for path, allowed in files for line in late_imports(path, allowed=allowed)] == []
+
+
+def test_the_finder_of_late_imports_sees_what_nothing_excuses(tmp_path: Path) -> None:
+    file = tmp_path / "till.py"
+    file.write_text(
+        "import json\n"
+        "def pay():\n    import numpy as np\n    from agent.db import migrations  # start-up: it is slow\n"
+        "class Till:\n    async def close(self):\n        if self:\n            import json\n"
+        "        from agent.chat import chat  # start-up:\n"
+    )
+    assert sorted(late_imports(file)) == ["till.py:8 json", "till.py:9 agent.chat"]
+    assert late_imports(file, allowed=HEAVY | {"agent", "json"}) == []

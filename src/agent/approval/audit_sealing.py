@@ -13,7 +13,7 @@ import psycopg
 import structlog
 
 from agent.approval.audit_chain import BEFORE_THE_FIRST, Entry, KeyRing, key_id, seal
-from agent.db import Connection, load_queries, locks
+from agent.db import Connection, embedded, load_queries, locks
 from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable
 from agent.runtime import Runtime
 from agent.settings import Settings
@@ -30,8 +30,6 @@ def key_ring(settings: Settings) -> KeyRing:
     """The keys that `settings` name. Raises `ConfigurationError` when there is none."""
     secrets = [value.get_secret_value() for value in (settings.audit_key, settings.secret) if value is not None]
     if settings.embedded and settings.secret is None:
-        from agent.db import embedded
-
         secrets.append(embedded.read_or_make_secret(settings.home))
     if not secrets:
         raise ConfigurationError(

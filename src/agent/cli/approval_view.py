@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -192,8 +194,6 @@ def how_to_decide(approval: Approval) -> str:
 
 def how_to_edit(approval: Approval) -> str:
     """What a request is called with now, as the command that would change it."""
-    import shlex
-
     now = shlex.quote(arguments_of(approval))
     if set(approval.arguments) == {"sql"}:
         now = shlex.quote(str(approval.arguments["sql"]))
@@ -203,8 +203,6 @@ def how_to_edit(approval: Approval) -> str:
 
 def arguments_of(approval: Approval) -> str:
     """The arguments of the tool as JSON, as they are typed for an edit."""
-    import json
-
     return json.dumps(dict(approval.arguments), ensure_ascii=False, default=str)
 
 

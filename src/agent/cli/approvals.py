@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -227,8 +228,6 @@ def reopen(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
 
 def _shown_first(approval_id: int, always: Always, *, look: bool, as_json: bool) -> bool:
     """Say what would be allowed; whether to go on: where somebody sits in front of it they are asked."""
-    import sys
-
     from agent.cli.permissions import told_allowance
     from agent.cli.render import print_json, say, stdout
     from agent.execution.safe_executor import safe_executor

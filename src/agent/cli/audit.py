@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,8 +59,6 @@ def verify(
     Without an anchor nobody can tell that the end of the log was cut off together with the rows, or that somebody who has
     the key wrote it anew.
     """
-    from dataclasses import asdict
-
     from agent.cli.render import print_json
 
     report = run(lambda runtime: _verified(runtime, anchor))

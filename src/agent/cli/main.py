@@ -147,7 +147,7 @@ app.command(
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it with the option's value
     if wanted:
-        from importlib.metadata import version
+        from importlib.metadata import version  # start-up: it imports the e-mail package
 
         typer.echo(f"agent {version('learning-agent')}")
         raise typer.Exit

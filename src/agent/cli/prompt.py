@@ -17,7 +17,7 @@ class Prompt:
     def __init__(self, history_file: Path) -> None:
         self._file = history_file
         try:
-            import readline
+            import readline  # start-up: it reads how the terminal is set up
         except ImportError:  # a Python without it: plain lines
             self._readline = None
             return

@@ -10,6 +10,7 @@ import io
 import json
 import math
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -60,8 +61,6 @@ def show_error(sentence: str) -> None:
 
 def show_traceback(error: Exception) -> None:
     """Where an error came from, for whoever asked for debugging."""
-    import traceback
-
     sys.stderr.write(clean("".join(traceback.format_exception(error))))
 
 

@@ -6,6 +6,7 @@ writing direction that would let a statement look like another one.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -44,8 +45,6 @@ def cell(value: object, limit: int | None = None) -> str:
     if isinstance(value, datetime):
         return moment(value)
     if isinstance(value, (Mapping, list, tuple)):
-        import json
-
         value = json.dumps(value, ensure_ascii=False, default=str)
     return one_line(value, limit)
 
@@ -92,8 +91,6 @@ def seconds_in(text: str) -> float:
 
 def json_object(text: str) -> dict[str, Any]:
     """A JSON object that somebody typed. Raises `InvalidInput`."""
-    import json
-
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

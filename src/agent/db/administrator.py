@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent.db import embedded
 from agent.errors import ConfigurationError
 from agent.settings import Settings
 
@@ -25,8 +26,6 @@ def administrator(settings: Settings) -> Administrator:
     secret = settings.secret.get_secret_value() if settings.secret else None
     url = settings.database_url.get_secret_value() if settings.database_url else None
     if settings.embedded:
-        from agent.db import embedded
-
         secret = secret or embedded.read_or_make_secret(settings.home)
         url = embedded.start(settings.home, secret)
     if url is None or secret is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import shutil
 import stat
 import subprocess
@@ -142,8 +143,6 @@ def open_way(home: Path, version: int = VERSION) -> None:
 
 @cache
 def _unprivileged_account() -> Account:
-    import pwd
-
     with _one_at_a_time("useradd"):
         try:
             entry = pwd.getpwnam(_USER)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import psycopg
 import structlog
 
-from agent.db import locks
+from agent.db import embedded, locks
 from agent.db.administrator import administrator
 from agent.db.encodings import check_stores_utf8
 from agent.db.failures import check_not_transaction_pooler, connection_failure
@@ -149,8 +149,6 @@ def script_for(settings: Settings) -> str:
     """
     secret = settings.secret.get_secret_value() if settings.secret else None
     if settings.embedded and secret is None:
-        from agent.db import embedded
-
         secret = embedded.read_or_make_secret(settings.home)
     if secret is None:
         raise ConfigurationError(

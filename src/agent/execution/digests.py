@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 
+from agent.db import embedded
 from agent.runtime import Runtime
 from agent.settings import Settings
 
@@ -32,8 +33,6 @@ def _key(settings: Settings) -> bytes:
     if own is not None:
         text = own.get_secret_value()
     elif settings.embedded:
-        from agent.db import embedded
-
         text = embedded.read_or_make_secret(settings.home)
     else:
         urls = (settings.app_url, settings.database_url)

@@ -20,23 +20,16 @@ from agent.execution.made_tools.json_schema import ArgumentSchema
 from agent.execution.origins.heard import heard_by, trust_of
 from agent.execution.proposals import Outside
 from agent.execution.relations import Made
-from agent.execution.tool_arguments import (
-    CreateNewTool,
-    DescribeSchema,
-    ExecuteSql,
-    HttpGet,
-    QueryData,
-    Remember,
-    SearchMemory,
-    SendEmail,
-    UndoChange,
-    UpdateClientStatus,
-)
+from agent.execution.run_context import RunContext
+from agent.execution.tool_arguments import BUILT_IN, DescribeSchema, ExecuteSql, Remember, SearchMemory
 from agent.execution.writes import undo
+from agent.learning.memory import agent_memory
+from agent.learning.schema_linking import describe
+from agent.learning.semantic_search import semantic_search
 from agent.runtime import Runtime
-from agent.types import CallKey, ToolResult, ToolSpec
+from agent.types import ToolResult, ToolSpec
 
-__all__ = ["Tool", "is_built_in", "tool_named", "tool_specs"]
+__all__ = ["Tool", "tool_named", "tool_specs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +43,7 @@ class Tool:
     description: str
     arguments: type[BaseModel] | ArgumentSchema
     statement: Callable[[Any, Runtime], Awaitable[str | Made]] | None = None
-    run: Callable[[Any, Runtime, CallKey | None], Awaitable[ToolResult]] | None = None
+    run: Callable[[Any, RunContext], Awaitable[ToolResult]] | None = None
     outside: Outside | None = None
     # Its statement is made of what was kept and not of its arguments: long, flat, and of values that were there before.
     from_kept_rows: bool = False
@@ -86,17 +79,13 @@ async def _sql(arguments: ExecuteSql, _runtime: Runtime) -> str:
     return arguments.sql
 
 
-async def _describe_schema(arguments: DescribeSchema, runtime: Runtime, _call: CallKey | None) -> ToolResult:
-    from agent.learning.schema_linking import describe
-
-    text = await describe(arguments.name, runtime=runtime)
+async def _describe_schema(arguments: DescribeSchema, context: RunContext) -> ToolResult:
+    text = await describe(arguments.name, runtime=context.runtime)
     return ToolResult(success=True, status="succeeded", message=text)
 
 
-async def _search_memory(arguments: SearchMemory, runtime: Runtime, _call: CallKey | None) -> ToolResult:
-    from agent.learning.semantic_search import semantic_search
-
-    found = await semantic_search.search_memories(arguments.query, limit=arguments.limit, runtime=runtime)
+async def _search_memory(arguments: SearchMemory, context: RunContext) -> ToolResult:
+    found = await semantic_search.search_memories(arguments.query, limit=arguments.limit, runtime=context.runtime)
     rows = [[memory.id, memory.kind, memory.trust, memory.content] for memory in found]
     return ToolResult(
         success=True, status="succeeded", columns=["id", "kind", "trust", "content"], rows=rows, row_count=len(rows),
@@ -104,9 +93,8 @@ async def _search_memory(arguments: SearchMemory, runtime: Runtime, _call: CallK
     )  # fmt: skip
 
 
-async def _remember(arguments: Remember, runtime: Runtime, call: CallKey | None) -> ToolResult:
-    from agent.learning.memory import agent_memory
-
+async def _remember(arguments: Remember, context: RunContext) -> ToolResult:
+    runtime, call = context.runtime, context.call
     trust = await trust_of(arguments.content, await heard_by(call, runtime=runtime), runtime=runtime)
     memory = await agent_memory.save(
         arguments.content,
@@ -128,50 +116,50 @@ _TOOLS = (
     Tool(
         name="execute_sql",
         description="Run one PostgreSQL statement on the application database. Reads run at once; anything else is shown to a human first.",
-        arguments=ExecuteSql,
+        arguments=BUILT_IN["execute_sql"],
         statement=_sql,
     ),
     Tool(
         name=undo.UNDO,
         description="Undo an earlier approved change of rows, named by its execution_id. A human is asked first.",
-        arguments=UndoChange,
+        arguments=BUILT_IN[undo.UNDO],
         statement=undo.statement,
         from_kept_rows=True,
     ),
     Tool(
         name="query_data",
         description="Read rows of one table or view by filters, without writing SQL.",
-        arguments=QueryData,
+        arguments=BUILT_IN["query_data"],
         statement=queries_from_data.select_statement,
     ),
     Tool(
         name="update_client_status",
         description="Set the status of one client, named by key or by name. A human is asked first.",
-        arguments=UpdateClientStatus,
+        arguments=BUILT_IN["update_client_status"],
         statement=client_status.update_statement,
     ),
     Tool(
         name="describe_schema",
         description="Describe a table, view or function, or list all relations.",
-        arguments=DescribeSchema,
+        arguments=BUILT_IN["describe_schema"],
         run=_describe_schema,
     ),
     Tool(
         name="search_memory",
         description="Search what was learned and remembered earlier.",
-        arguments=SearchMemory,
+        arguments=BUILT_IN["search_memory"],
         run=_search_memory,
     ),
     Tool(
         name="remember",
         description="Remember one statement for later conversations.",
-        arguments=Remember,
+        arguments=BUILT_IN["remember"],
         run=_remember,
     ),
     Tool(
         name="send_email",
         description="Send a mail as plain text. Whoever must agree is asked first.",
-        arguments=SendEmail,
+        arguments=BUILT_IN["send_email"],
         outside=send_email.OUTSIDE,
     ),
     Tool(
@@ -180,12 +168,14 @@ _TOOLS = (
             "Make a tool of your own from Python code, for this and later conversations; the same name again makes a new version. "
             "Its tests run first, then a human is shown the code."
         ),
-        arguments=CreateNewTool,
+        arguments=BUILT_IN["create_new_tool"],
         outside=tool_making.OUTSIDE,
     ),
 )
 # For the code of created tools only: it refuses a model's calls, and a model is not shown it.
-_FOR_CODE = (Tool(name="http_get", description="Fetch a page over https.", arguments=HttpGet, run=http_get.fetch),)
+_FOR_CODE = (
+    Tool(name="http_get", description="Fetch a page over https.", arguments=BUILT_IN["http_get"], run=http_get.fetch),
+)
 _BY_NAME = {tool.name: tool for tool in (*_TOOLS, *_FOR_CODE)}
 
 
@@ -193,11 +183,6 @@ _BY_NAME = {tool.name: tool for tool in (*_TOOLS, *_FOR_CODE)}
 def tool_specs() -> list[ToolSpec]:
     """Every built-in tool as the model sees it; `registry.specs` has the created ones too."""
     return [tool.spec for tool in _TOOLS]
-
-
-def is_built_in(name: str) -> bool:
-    """Whether there is a tool of that name without anybody having made it."""
-    return isinstance(name, str) and name in _BY_NAME
 
 
 def tool_named(name: str) -> Tool:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from agent.errors import UnknownTool
-from agent.execution.execution_tools import Tool, is_built_in, tool_named, tool_specs
+from agent.execution.execution_tools import Tool, tool_named, tool_specs
 from agent.execution.made_tools.created_tools import CreatedTool, created_tools
-from agent.execution.tool_arguments import CREATED_NAME
+from agent.execution.made_tools.tool_runs import run_tool
+from agent.execution.tool_arguments import CREATED_NAME, is_built_in
 from agent.runtime import Runtime
-from agent.types import CallKey, ToolResult, ToolSpec
-
-__all__ = ["find", "is_built_in", "specs"]
+from agent.types import ToolSpec
 
 
 async def specs(*, made_tools: bool = True, runtime: Runtime) -> list[ToolSpec]:
@@ -35,14 +33,6 @@ async def find(name: str, *, runtime: Runtime) -> Tool:
 
 def _tool(made: CreatedTool) -> Tool:
     return Tool(
-        name=made.name, description=made.content.description, arguments=made.schema, run=partial(_run, made),
+        name=made.name, description=made.content.description, arguments=made.schema, run=partial(run_tool, made),
         pauses=bool(made.content.capabilities),
     )  # fmt: skip
-
-
-async def _run(made: CreatedTool, arguments: dict[str, Any], runtime: Runtime, call: CallKey | None) -> ToolResult:
-    from agent.execution.made_tools.tool_runs import run_tool
-
-    # Only a tool that calls nothing comes without: nothing is kept under its key.
-    key = call or CallKey(thread_id="tool", turn=0, round=0, ordinal=0)
-    return await run_tool(made, arguments, call=key, runtime=runtime)

@@ -34,7 +34,7 @@ from agent.errors import (
     PolicyError,
     UnknownTool,
 )
-from agent.execution import deciding, effects, registry
+from agent.execution import deciding, effects
 from agent.execution.always_allowed import Allowance, permission_for
 from agent.execution.approved import execute_approved, told_of_edit, undone
 from agent.execution.controls import ControlState, allow, controls
@@ -48,8 +48,10 @@ from agent.execution.plans import Plan, plan_of, shown_to_approver, weighed
 from agent.execution.reads.reading import read
 from agent.execution.reads.remarks import remarks_on
 from agent.execution.relations import NoSuchName
+from agent.execution.run_context import RunContext
 from agent.execution.statements.secret_use import SecretUse
 from agent.execution.statements.sql_policy import POLICY_VERSION
+from agent.execution.tool_arguments import is_built_in
 from agent.execution.writes.risk import is_asked
 from agent.execution.writes.undo import UNDO, forget_old
 from agent.learning.auto_discover import auto_discovery
@@ -432,7 +434,8 @@ async def _run(plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
     if assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {assessment.sentence}")
     if plan.tool.run is not None:
-        return await plan.tool.run(plan.arguments, runtime, request.call)
+        context = RunContext(runtime=runtime, call=request.call, execute=safe_executor.execute)
+        return await plan.tool.run(plan.arguments, context)
     assert plan.statement is not None  # noqa: S101  # a tool has a statement or runs by itself
     use = assessment.secrets or SecretUse()
     hidden = hidden_in(use, read_secrets=runtime.settings.read_secrets)
@@ -496,6 +499,6 @@ async def _record(
         duration_ms=(time.monotonic() - request.started) * 1000,
         runtime=runtime,
     )
-    if final and request.call is not None and not registry.is_built_in(request.action):
+    if final and request.call is not None and not is_built_in(request.action):
         await tool_runs.forget(request.call, runtime=runtime)
     return number

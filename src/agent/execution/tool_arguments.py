@@ -1,8 +1,9 @@
-"""Arguments of the tools, as the model passes them: checked strictly, extra keys refused."""
+"""The built-in tools by name, and their arguments as a model passes them: checked strictly, extra keys refused."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -127,3 +128,22 @@ class CreateNewTool(_Arguments):
     hosts: list[str] = Field(
         default_factory=list, max_length=20, description="Where http_get may go, as host or host:port."
     )
+
+
+BUILT_IN: Mapping[str, type[BaseModel]] = {
+    "execute_sql": ExecuteSql,
+    "undo_change": UndoChange,
+    "query_data": QueryData,
+    "update_client_status": UpdateClientStatus,
+    "describe_schema": DescribeSchema,
+    "search_memory": SearchMemory,
+    "remember": Remember,
+    "send_email": SendEmail,
+    "create_new_tool": CreateNewTool,
+    "http_get": HttpGet,
+}
+
+
+def is_built_in(name: str) -> bool:
+    """Return whether the agent comes with a tool of that name."""
+    return isinstance(name, str) and name in BUILT_IN

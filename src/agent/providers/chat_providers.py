@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from agent.errors import ConfigurationError
 from agent.settings import Settings
 
@@ -52,7 +54,7 @@ def speaks_openai(name: str) -> bool:
 
 
 def _offline(_name: str, _settings: Settings) -> BaseChatModel:
-    from agent.providers.offline.model import OfflineChatModel
+    from agent.providers.offline.model import OfflineChatModel  # start-up: it imports LangChain
 
     return OfflineChatModel()
 
@@ -75,7 +77,6 @@ def _deepseek(name: str, settings: Settings) -> BaseChatModel:
 
 def _openai_compatible(name: str, *, key: str, base_url: str | None, settings: Settings) -> BaseChatModel:
     from langchain_openai import ChatOpenAI
-    from pydantic import SecretStr
 
     return ChatOpenAI(
         model=name.partition(":")[2],

@@ -18,6 +18,8 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from urllib.parse import urlsplit
 
+import idna
+
 MOST_RECIPIENTS = 20
 MOST_SUBJECT = 200
 MOST_BODY = 50_000
@@ -234,8 +236,6 @@ def _read(message: bytes) -> dict[str, object]:
 
 def _ascii(domain: str) -> str:
     """A domain as browsers and mail servers know it, or '' for what is none (a number, one word, a forged label)."""
-    import idna
-
     try:
         text = idna.encode(domain, uts46=True).decode("ascii").lower().rstrip(".")
     except UnicodeError:

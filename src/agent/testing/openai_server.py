@@ -10,9 +10,11 @@ Each chat request takes the next reply of the script; with the script at its end
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import math
+import struct
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -248,9 +250,6 @@ async def _send_embeddings(writer: asyncio.StreamWriter, request: Request, reply
 def _as_asked(vector: list[float], request: Request) -> list[float] | str:
     if request.body.get("encoding_format") != "base64":
         return vector
-    import base64
-    import struct
-
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from agent.execution.made_tools.signing import is_signed, load_secret, sign
 from agent.execution.relations import near
 from agent.execution.tool_arguments import CreateNewTool
 from agent.runtime import Runtime, current_runtime
-from agent.types import Assessment, ToolResult
+from agent.types import Assessment, CallKey, ToolResult
 
 __all__ = ["CREATE", "CreatedTool", "ToolContent", "created_tools"]
 
@@ -134,6 +134,16 @@ class CreatedTools:
         if row is None:
             raise NotFound(f"There is no version {tool_id!r} of a tool.")
         return CreatedTool.from_row(row, runtime)
+
+    async def of_call(self, call: CallKey | None, *, runtime: Runtime) -> CreatedTool | None:
+        """The version whose code made this call, if one did."""
+        parent = call.made_by if call else None
+        if parent is None:
+            return None
+        async with runtime.connection() as conn:
+            values = {"tenant_id": runtime.tenant_id, **asdict(parent)}
+            row = await (await conn.execute(_QUERIES["of_call"], values)).fetchone()
+        return await self.by_id(row["tool_id"], runtime=runtime) if row else None
 
     async def versions(self, name: str | None = None, *, runtime: Runtime | None = None) -> list[CreatedTool]:
         """Every version, by name, the newest first. Raises `NotFound` for a name that was never used."""

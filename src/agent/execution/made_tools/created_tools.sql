@@ -19,6 +19,10 @@ SELECT t.*, q.status AS approval_status, q.action AS approved_action, q.binding
   JOIN agents.human_approval_queue q ON q.tenant_id = t.tenant_id AND q.id = t.approval_id
  WHERE t.tenant_id = %(tenant_id)s AND t.id = %(id)s
 
+-- of_call: the version that the run of this call began with
+SELECT tool_id FROM agents.tool_runs
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
+
 -- of_approval: whether an approved tool has been stored
 SELECT name, version FROM agents.created_tools WHERE tenant_id = %(tenant_id)s AND approval_id = %(approval_id)s
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.types import ToolResult, ToolSpec
+from agent.execution.tool_arguments import BUILT_IN, is_built_in
+from agent.types import ToolResult
 
 # Of the built-in tools, in order. What is not built in is not offered.
 _OFFERED = ("query_data", "execute_sql", "describe_schema", "search_memory", "send_email", "http_get")
@@ -24,13 +25,6 @@ def offered() -> tuple[str, ...]:
     return tuple(name for name in _OFFERED if is_built_in(name))
 
 
-def is_built_in(name: str) -> bool:
-    """Whether a tool or host function of that name comes with the agent."""
-    from agent.execution import execution_tools  # which has create_new_tool, which asks here
-
-    return execution_tools.is_built_in(name)
-
-
 def is_harmless(capabilities: Iterable[str]) -> bool:
     """Whether a tool with these can only read."""
     return not _WITH_EFFECTS & set(capabilities)
@@ -38,9 +32,7 @@ def is_harmless(capabilities: Iterable[str]) -> bool:
 
 def stubs(capabilities: Iterable[str]) -> str:
     """Their declarations, for the type checker."""
-    from agent.execution.execution_tools import tool_named
-
-    lines = ["from typing import Any", *(_stub(tool_named(name).spec) for name in capabilities)]
+    lines = ["from typing import Any", *(_stub(name) for name in capabilities)]
     return "\n".join(lines) + "\n"
 
 
@@ -52,11 +44,11 @@ def answer_of(result: ToolResult) -> Mapping[str, Any]:
     return {"value": result["data"] if set(told) == {"data"} else told}
 
 
-def _stub(tool: ToolSpec) -> str:
-    schema = tool.parameters
+def _stub(name: str) -> str:
+    schema = BUILT_IN[name].model_json_schema()
     required = set(schema.get("required", ()))
     parameters = [
-        f"{name}: {_TYPES.get(str(part.get('type')), 'Any')}{'' if name in required else ' = ...'}"
-        for name, part in schema["properties"].items()
+        f"{one}: {_TYPES.get(str(part.get('type')), 'Any')}{'' if one in required else ' = ...'}"
+        for one, part in schema["properties"].items()
     ]
-    return f"def {tool.name}(*, {', '.join(parameters)}) -> dict[str, Any]: ..."
+    return f"def {name}(*, {', '.join(parameters)}) -> dict[str, Any]: ..."

@@ -10,15 +10,17 @@ import asyncio
 import ipaddress
 import re
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from agent.errors import ActionRefused, InvalidArguments, ProviderUnavailable
+from agent.execution.made_tools.created_tools import created_tools
+from agent.execution.run_context import RunContext
 from agent.execution.tool_arguments import HttpGet
-from agent.runtime import Runtime
-from agent.types import CallKey, ToolResult
+from agent.types import ToolResult
 
 _SECONDS = 10.0
 _MOST_BYTES = 1_000_000
@@ -61,11 +63,9 @@ class Place:
         return cls(host=match.group(2), port=port, private=match.group(1) is not None)
 
 
-async def fetch(arguments: HttpGet, runtime: Runtime, call: CallKey | None) -> ToolResult:
+async def fetch(arguments: HttpGet, context: RunContext) -> ToolResult:
     """The page, for the code of the tool that made this call. Raises `ActionRefused` for a host that it does not list."""
-    from agent.execution.made_tools.tool_runs import tool_of
-
-    tool = await tool_of(call, runtime=runtime)
+    tool = await created_tools.of_call(context.call, runtime=context.runtime)
     if tool is None or "http_get" not in tool.content.capabilities:
         raise ActionRefused("http_get is only for the code of tools that a human approved with it.")
     tool.check_intact()
@@ -163,10 +163,8 @@ async def _body(answer: Any, place: Place) -> bytes:
     return bytes(body)
 
 
-def _tls() -> Any:
+def _tls() -> ssl.SSLContext:
     """The system's own certificates, and what SSL_CERT_FILE adds, as every program on the machine."""
-    import ssl
-
     return ssl.create_default_context()
 
 

@@ -8,6 +8,7 @@ import hmac
 import json
 from typing import Any
 
+from agent.db import embedded
 from agent.errors import ConfigurationError
 from agent.runtime import Runtime
 
@@ -45,7 +46,5 @@ def _secret(runtime: Runtime) -> bytes:
     if settings.secret is not None:
         return settings.secret.get_secret_value().encode()
     if settings.embedded:
-        from agent.db import embedded
-
         return embedded.read_or_make_secret(settings.home).encode()
     raise ConfigurationError("Tools of the agent's making are signed with AGENT_SECRET: set it.")

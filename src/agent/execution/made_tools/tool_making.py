@@ -18,13 +18,13 @@ from typing import Any
 from agent.approval.human_approval import Approval
 from agent.errors import ActionRefused, InvalidArguments
 from agent.execution.made_tools.created_tools import CreatedTool, ToolContent, content_from, created_tools
-from agent.execution.made_tools.host_functions import is_built_in, is_harmless, offered, stubs
+from agent.execution.made_tools.host_functions import is_harmless, offered, stubs
 from agent.execution.made_tools.http_get import Place
 from agent.execution.made_tools.json_schema import ArgumentSchema
 from agent.execution.made_tools.sandbox import CALL, Failure, Finished, HostCall, Program, Run, sandbox_of
 from agent.execution.made_tools.signing import sign
 from agent.execution.proposals import Happened, Outside, Proposal
-from agent.execution.tool_arguments import CreateNewTool, ToolTest
+from agent.execution.tool_arguments import CreateNewTool, ToolTest, is_built_in
 from agent.runtime import Runtime
 from agent.types import Assessment, CallKey, ToolResult
 

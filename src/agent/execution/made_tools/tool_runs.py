@@ -22,16 +22,19 @@ from psycopg.types.json import Jsonb
 
 from agent.db import load_queries
 from agent.errors import ActionRefused, OperatorError
-from agent.execution.made_tools.created_tools import CreatedTool, created_tools
+from agent.execution.made_tools.created_tools import CreatedTool
 from agent.execution.made_tools.host_functions import answer_of
 from agent.execution.made_tools.sandbox import Event, Failure, Finished, HostCall, Program, Run, sandbox_of
 from agent.execution.made_tools.signing import is_signed, sign
+from agent.execution.run_context import RunContext
 from agent.runtime import Runtime
 from agent.types import UNFINISHED, CallKey, ToolResult
 
 _QUERIES = load_queries(__package__, "tool_runs.sql")
 _PURPOSE = "state of a tool"
 _MOST_PRINTED = 2_000
+# Only a tool that calls nothing runs without a call: nothing is kept under this key.
+_NO_CALL = CallKey(thread_id="tool", turn=0, round=0, ordinal=0)
 _log = structlog.get_logger(__name__)
 
 
@@ -78,33 +81,27 @@ class _Journal:
         )
 
 
-async def run_tool(tool: CreatedTool, arguments: Mapping[str, Any], *, call: CallKey, runtime: Runtime) -> ToolResult:
+async def run_tool(tool: CreatedTool, arguments: Mapping[str, Any], context: RunContext) -> ToolResult:
     """Run it, or go on with the run of this call. Status "waiting" names the approval that a human has to decide.
 
     Raises `SandboxUnavailable`, or `ActionRefused` for a stored state that is not what was stored.
     """
-    journal = await _journal(tool, arguments, call, runtime)
+    runtime = context.runtime
+    journal = await _journal(tool, arguments, context.call or _NO_CALL, runtime)
     asked_about = 0
     try:
         if not journal.waiting:
             async with sandbox_of(runtime).run(f"{runtime.tenant_id}/{journal.owner}") as run:
                 event = await run.start(journal.program)
-                return await _drive(run, event, journal, runtime, again=tuple(journal.answers))
+                return await _drive(run, event, journal, context, again=tuple(journal.answers))
         assert journal.asked is not None  # noqa: S101  # a run that waits has asked
         _check_state(journal, journal.state, journal.signature, runtime)
-        result = await _perform(journal, journal.asked["function"], journal.asked["arguments"], runtime)
+        result = await _perform(journal, journal.asked["function"], journal.asked["arguments"], context)
         asked_about = result.get("approval_id", 0)
-        return result if result.get("status") in UNFINISHED else await _resume(journal, result, runtime)
+        return result if result.get("status") in UNFINISHED else await _resume(journal, result, context)
     except _Overtaken:
         told = "Another process goes on with this tool; its outcome will be there later."
         return ToolResult(success=False, status="running", approval_id=asked_about, error=told)
-
-
-async def tool_of(call: CallKey | None, *, runtime: Runtime) -> CreatedTool | None:
-    """The tool whose code made this call, if one did."""
-    parent = call.made_by if call else None
-    row = await _row(parent, runtime) if parent else None
-    return await created_tools.by_id(row["tool_id"], runtime=runtime) if row else None
 
 
 async def is_under_way(call: CallKey, *, runtime: Runtime) -> bool:
@@ -118,8 +115,9 @@ async def forget(call: CallKey, *, runtime: Runtime) -> None:
         await conn.execute(_QUERIES["forget"], {"tenant_id": runtime.tenant_id, **asdict(call)})
 
 
-async def _resume(journal: _Journal, result: ToolResult, runtime: Runtime) -> ToolResult:
+async def _resume(journal: _Journal, result: ToolResult, context: RunContext) -> ToolResult:
     """Take the stored state, once, and go on with the answer. Whoever comes second finds that it is taken."""
+    runtime = context.runtime
     async with runtime.connection() as conn:
         values = {**_key(journal, runtime), "before": len(journal.answers)}
         row = await (await conn.execute(_QUERIES["take_state"], values)).fetchone()
@@ -133,7 +131,7 @@ async def _resume(journal: _Journal, result: ToolResult, runtime: Runtime) -> To
     async with sandbox_of(runtime).run(f"{runtime.tenant_id}/{journal.owner}") as run:
         functions = journal.tool.content.capabilities
         event = await run.restore(state, answer, functions=functions, calls=len(journal.answers))
-        return await _drive(run, event, journal, runtime)
+        return await _drive(run, event, journal, context)
 
 
 def _check_state(journal: _Journal, state: bytes, signature: str | None, runtime: Runtime) -> None:
@@ -145,16 +143,16 @@ def _check_state(journal: _Journal, state: bytes, signature: str | None, runtime
 
 
 async def _drive(
-    run: Run, event: Event, journal: _Journal, runtime: Runtime, *, again: Sequence[Any] = ()
+    run: Run, event: Event, journal: _Journal, context: RunContext, *, again: Sequence[Any] = ()
 ) -> ToolResult:
     """From event to event to the end, or to where a human is asked. `again`: answers that an earlier try was given."""
-    before = iter(again)
+    before, runtime = iter(again), context.runtime
     while isinstance(event, HostCall):
         if (kept := next(before, None)) is not None:
             answer = _answered_before(kept, event)
         else:
             await _begin(journal, runtime)
-            result = await _perform(journal, event.function, event.arguments, runtime)
+            result = await _perform(journal, event.function, event.arguments, context)
             if result.get("status") in UNFINISHED:
                 await _pause(run, event, journal, runtime)
                 return result
@@ -163,15 +161,13 @@ async def _drive(
     return _result(event, journal.tool)
 
 
-async def _perform(journal: _Journal, function: str, arguments: Mapping[str, Any], runtime: Runtime) -> ToolResult:
+async def _perform(journal: _Journal, function: str, arguments: Mapping[str, Any], context: RunContext) -> ToolResult:
     """One host call, through the safe executor; it is asked about and done under one key, whenever it is tried."""
-    from agent.execution.safe_executor import safe_executor
-
     if function not in journal.tool.content.capabilities:
         raise ActionRefused(f"{journal.tool.name} may not call {function}.")
     key = journal.key.host_call(len(journal.answers) + 1)
     try:
-        return await safe_executor.execute(function, arguments, call=key, wait=False, runtime=runtime)
+        return await context.execute(function, arguments, call=key, wait=False, runtime=context.runtime)
     except OperatorError as error:
         return ToolResult(success=False, status="failed", error=str(error))
 

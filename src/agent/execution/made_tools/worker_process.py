@@ -17,6 +17,7 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,6 @@ class Worker:
 
 def _places() -> tuple[Path, Path, Path, list[Path]]:
     """The interpreter, the worker's program, Monty's binary and where its package is. Raises `SandboxUnavailable`."""
-    from importlib.util import find_spec
-
     found = find_spec("pydantic_monty")
     if found is None or found.origin is None:
         raise SandboxUnavailable(

@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, LiteralString, TypedDict
+from typing import Any, LiteralString, TypedDict
 
 import psycopg
+from psycopg import sql
 
 from agent.db import Connection, load_queries
 from agent.db.encodings import cannot_be_sent, stored_in
@@ -23,9 +24,6 @@ from agent.execution.server_words import told_of_notice
 from agent.execution.statements.sql_parsing import Message, Statement, kind_of, parse, same, walk
 from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
 from agent.runtime import Runtime
-
-if TYPE_CHECKING:
-    from psycopg import sql
 
 _QUERIES = load_queries(__package__)
 _LOCK_MS = 5_000
@@ -187,8 +185,6 @@ def _writes_twice(node: Message) -> bool:
 
 def _add_rows(node: Message, version: int) -> None:
     """Make the statement return each row before and after."""
-    from psycopg import sql
-
     target = sql.Identifier(node.relation.alias.aliasname or node.relation.relname).as_string()
     kind = kind_of(node)
     old, new = _unused(node, "agent_old"), _unused(node, "agent_new")
@@ -224,8 +220,6 @@ def _unused(node: Message, name: str) -> str:
 
 def _join_old_rows(node: Message, target: str, old: str) -> None:
     # Before Postgres 18 an UPDATE sees its old rows only through a join with itself.
-    from psycopg import sql
-
     relation = node.relation
     table = sql.Identifier(*filter(None, (relation.schemaname, relation.relname))).as_string()
     joined = _template(
@@ -315,8 +309,6 @@ def _counted(
     A row is known by its key, else by all of it. The two halves of each hash are added up, so that order does not count.
     With an `encoding` the rows come as bytes in it.
     """
-    from psycopg import sql
-
     parts = [sql.SQL("agent_before OPERATOR(pg_catalog.->>) {}").format(sql.Literal(column)) for column in key]
     known = sql.SQL(", ").join(parts) if key else sql.SQL("agent_before")
     together: sql.Composable = sql.SQL("NULL")
@@ -332,8 +324,6 @@ def _counted(
 
 
 def _digest(hashed: LiteralString) -> sql.SQL:
-    from psycopg import sql
-
     return sql.SQL(_DIGEST.replace("{h}", hashed))
 
 

@@ -6,6 +6,7 @@ same value. JSON does not: it has one null where jsonb has two, and no lower bou
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -189,8 +190,6 @@ def _was(
 
 
 def _digest(image: str) -> sql.Literal:
-    import hashlib
-
     return sql.Literal(hashlib.md5(image.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -9,10 +9,12 @@ AGENT_UNDO_DAYS says for how long, and `forget` takes it away at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from agent.db import Connection, load_queries
 from agent.db.paths import application_path, rows_as_application
@@ -70,8 +72,6 @@ async def _shape(conn: Connection, named: dict[str, Any]) -> dict[str, Any] | No
 
 def keep_values(images: dict[str, Any], *, runtime: Runtime) -> tuple[LiteralString, dict[str, Any]]:
     """The query that keeps `images`, and its values but for whose they are."""
-    from psycopg.types.json import Jsonb
-
     return _QUERIES["keep_images"], {"images": Jsonb(images), "keep": _keep(runtime)}
 
 
@@ -182,8 +182,6 @@ def _others(tables: Sequence[TableEffect], own: str, rows: int) -> list[TableEff
 
 
 def _as_json(column: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
     return asdict(column)
 
 
