@@ -45,6 +45,8 @@ from agent.execution import registry
 from agent.execution.controls import controls
 from agent.execution.safe_executor import TakenCall, safe_executor
 from agent.learning.learning_middleware import Interaction, learning_middleware
+from agent.operations import approvals
+from agent.operations.approvals import HumanDecision
 from agent.providers.model_stream import tokens_of
 from agent.providers.models import ChatClient, ModelAnswer
 from agent.runtime import Runtime, current_runtime
@@ -189,7 +191,7 @@ async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[s
         decision = interrupt(approval_request(approval, problem=problem))
         problem = await _decide(approval, decision, runtime)
         approval = await human_approval_queue.get(approval.id, runtime=runtime)
-    result = await _execute_in_order(await human_approval_queue.latest(approval.id, runtime=runtime), runtime)
+    result = await approvals.run(approval.id, runtime=runtime)
     if result.get("status") != "waiting":  # what an edit made of it is still to be confirmed: `collect` asks
         get_stream_writer()(
             {"event": "approval_decided", "approval_id": approval.id, "status": approval.status, "result": result}
@@ -264,12 +266,12 @@ async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime)
 async def _gate(state: State, turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> Command[Any]:
     """A message came while `turn` waits: say so and go on waiting, or, when all is decided, finish that turn first."""
     calls = await threads.calls(thread_id, turn, runtime=runtime)
-    approvals = [
+    waiting = [
         await human_approval_queue.latest(call.approval_id, runtime=runtime)
         for call in calls
         if call.approval_id and call.status == "waiting"
     ]
-    pending = [approval for approval in approvals if approval.status == "pending"]
+    pending = [approval for approval in waiting if approval.status == "pending"]
     known = await _turn_state(state, turn, thread_id, runtime)
     if not pending:
         return Command(goto="collect", update={**known, "deferred": True})
@@ -325,18 +327,6 @@ async def _collect_outcome(call: StoredCall, runtime: Runtime) -> int | None:
     return None
 
 
-async def _execute_in_order(approval: Approval, runtime: Runtime) -> ToolResult:
-    """Execute an approved call, after the approved ones that the model asked for before it in the same round."""
-    call = approval.call
-    if call is not None and approval.status == "approved":
-        siblings = await human_approval_queue.for_turn(call.thread_id, call.turn, runtime=runtime)
-        before = [one for one in siblings if one.round == call.round and (one.ordinal or 0) < call.ordinal]
-        for one in before:
-            if one.status == "approved":
-                await safe_executor.run_approved(one.id, runtime=runtime)
-    return await safe_executor.run_approved(approval.id, runtime=runtime)
-
-
 async def _decide(approval: Approval, value: Any, runtime: Runtime) -> str:
     """Apply a resume value to the row; returns what was wrong with it, or ''. The row has the last word."""
     said = read_decision(value, action=approval.action, arguments=approval.arguments)
@@ -351,13 +341,13 @@ async def _decide(approval: Approval, value: Any, runtime: Runtime) -> str:
         for one in await human_approval_queue.decisions(approval.id, runtime=runtime)
     ):
         return _still_waits(current)
+    decision = HumanDecision(
+        decision=said.decision, arguments=said.arguments, delegate_to=said.delegate_to, binding=approval.binding,
+        comment=None if said.decision == "respond" else said.message,
+        response=said.message if said.decision == "respond" else None,
+    )  # fmt: skip
     try:
-        current = await safe_executor.decide(
-            approval.id, said.decision, via="graph", arguments=said.arguments, delegate_to=said.delegate_to,
-            comment=None if said.decision == "respond" else said.message,
-            response=said.message if said.decision == "respond" else None,
-            binding=approval.binding, runtime=runtime,
-        )  # fmt: skip
+        current = (await approvals.decide(approval.id, decision, via="graph", runtime=runtime)).approval
     except AlreadyDecided as error:
         _log.info("decision_came_second", approval_id=approval.id)
         return f"{error} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -14,7 +15,6 @@ import psycopg
 import pytest
 
 import agent
-from agent.approval.audit import audit_log
 from agent.approval.human_approval import human_approval_queue
 from agent.approval.masking import MASK
 from agent.approval.memories import memories_found, memories_seen, memory_seen
@@ -26,6 +26,7 @@ from agent.execution.log import executions
 from agent.execution.patterns import Always
 from agent.execution.safe_executor import safe_executor
 from agent.learning.memory import agent_memory
+from agent.operations import audit
 from agent.runtime import Runtime, use_runtime
 from agent.testing.scripted_model import call, scripted_client
 from agent.threads import threads
@@ -101,7 +102,7 @@ async def everything(runtime: Runtime) -> Mapping[str, Any]:
         "memories": memories_seen(None, 100, runtime=runtime),
         "search": memories_found("address", 10, kinds=None, runtime=runtime),
         "memory": memory_seen((await agent_memory.list_memories("fact", 1, runtime=runtime))[0].id, runtime=runtime),
-        "audit": audit_log.recent(1000, runtime=runtime),
+        "audit": audit.recent(1000, runtime=runtime),
     }
     return {"history": requests, **{name: await reader for name, reader in readers.items()}}
 
@@ -172,7 +173,18 @@ UNMASKED = {
     "list_memories",
     "search_memories",
 }
-SURFACES = ("cli", "demo", "chat.py", "status.py", "graph.py", "nodes.py", "decisions.py", "middleware.py", "tools.py")
+SURFACES = (
+    "cli",
+    "demo",
+    "operations",
+    "chat.py",
+    "status.py",
+    "graph.py",
+    "nodes.py",
+    "decisions.py",
+    "middleware.py",
+    "tools.py",
+)
 PROMPTS = {"nodes.py": {"transcript"}, "decisions.py": {"transcript"}}
 
 
@@ -190,7 +202,7 @@ def test_no_surface_names_a_reader_that_does_not_mask() -> None:
 
 
 def test_what_reads_a_request_an_execution_or_a_turn_takes_who_looks() -> None:
-    owners = (human_approval_queue, executions, threads, permissions, audit_log)
+    owners = (human_approval_queue, executions, threads, permissions)
     shown = (
         "Approval",
         "PendingApproval",
@@ -199,7 +211,6 @@ def test_what_reads_a_request_an_execution_or_a_turn_takes_who_looks() -> None:
         "TurnRecord",
         "ThreadSummary",
         "Permission",
-        "Entry",
     )
     # What a caller brings is given back as it is, or is for the model.
     inside = {"request", "store_round", "open_for", "use", "check_may_decide", "edit", "decide", "settle", "reopen"}
@@ -209,3 +220,14 @@ def test_what_reads_a_request_an_execution_or_a_turn_takes_who_looks() -> None:
             if name.startswith(("_", "unmasked")) or name in inside or not any(one in returned for one in shown):
                 continue
             assert "viewer" in inspect.signature(method).parameters, f"{type(owner).__name__}.{name}"
+
+
+@pytest.mark.parametrize("module", ["approvals", "audit", "controls", "executions", "people", "permissions"])
+def test_an_operation_that_only_reads_takes_who_looks(module: str) -> None:
+    room = importlib.import_module(f"agent.operations.{module}")
+    acts = {"decide", "decide_and_run", "is_held_back", "undo", "stop", "resume", "current"}
+    shown = ("Approval", "Execution", "Permission", "Entry")
+    for name, function in inspect.getmembers(room, inspect.isroutine):
+        returned = str(inspect.signature(function).return_annotation)
+        if not name.startswith("_") and name not in acts and any(one in returned for one in shown):
+            assert "viewer" in inspect.signature(function).parameters, name

@@ -165,14 +165,17 @@ class HumanApprovalQueue:
         self, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> list[PendingApproval]:
         """What waits for a human, oldest first, as `viewer` may see it."""
+        return [approval.as_dict() for approval in await self.pending(viewer=viewer, runtime=runtime)]
+
+    async def pending(self, *, viewer: str | None = None, runtime: Runtime | None = None) -> list[Approval]:
+        """What `get_pending_approvals` returns, as values."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             await _expire(conn, runtime)
             rows = await (await conn.execute(_QUERIES["pending"], {"tenant_id": runtime.tenant_id})).fetchall()
         for row in rows:
             await tell_if_due(row, runtime)
-        found = [Approval.from_row(row) for row in rows]
-        return [approval.as_dict() for approval in await _all_seen(found, viewer, runtime)]
+        return await _all_seen([Approval.from_row(row) for row in rows], viewer, runtime)
 
     async def decide(
         self,

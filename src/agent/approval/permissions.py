@@ -93,8 +93,21 @@ class Permissions:
         who = await people.standing(viewer, runtime=runtime)
         return [_seen_by(who, Permission.from_row(row)) for row in rows]
 
-    async def revoke(self, permission_id: int, *, runtime: Runtime | None = None) -> None:
-        """From now on it allows nothing. Raises `NotFound`, or `DecisionRefused` for who decides nothing here."""
+    async def of_approval(
+        self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> Permission | None:
+        """Return what an approval allowed beyond itself, as `viewer` may see it."""
+        runtime = runtime or await current_runtime()
+        values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id}
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["of_approval"], values)).fetchone()
+        return _seen_by(await people.standing(viewer, runtime=runtime), Permission.from_row(row)) if row else None
+
+    async def revoke(self, permission_id: int, *, runtime: Runtime | None = None) -> str | None:
+        """From now on it allows nothing. Returns who had revoked it already, if anybody had.
+
+        Raises `NotFound`, or `DecisionRefused` for who decides nothing here.
+        """
         runtime = runtime or await current_runtime()
         standing = await people.decider(runtime=runtime)
         values = {"tenant_id": runtime.tenant_id, "id": permission_id, "revoked_by": standing.name}
@@ -107,6 +120,7 @@ class Permissions:
             raise NotFound(f"There is no permission {permission_id!r}. `agent permissions` lists them.")
         seal_soon(runtime)
         _log.warning("permission_revoked", permission_id=permission_id)
+        return None if row else known["revoked_by"]
 
     async def open_for(self, tool: str, *, user: str, runtime: Runtime) -> list[Permission]:
         """What `user` may do with this tool now, the oldest first."""

@@ -39,6 +39,13 @@ SELECT p.*, u.uses, u.last_used, clock_timestamp() AS read_at
  WHERE p.tenant_id = %(tenant_id)s AND p.database_id = %(database_id)s
  ORDER BY p.id DESC LIMIT %(limit)s
 
+-- of_approval: what an approval allowed beyond itself, with its uses
+SELECT p.*, u.uses, u.last_used, clock_timestamp() AS read_at
+  FROM agents.permissions p
+ CROSS JOIN LATERAL (SELECT count(*) AS uses, max(q.decided_at) AS last_used FROM agents.human_approval_queue q
+                      WHERE q.tenant_id = p.tenant_id AND q.permission_id = p.id) u
+ WHERE p.tenant_id = %(tenant_id)s AND p.approval_id = %(approval_id)s
+
 -- revoke: from now on it allows nothing; the first revocation stays
 UPDATE agents.permissions SET revoked_at = clock_timestamp(), revoked_by = %(revoked_by)s
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND revoked_at IS NULL

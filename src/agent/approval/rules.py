@@ -64,6 +64,16 @@ def why_not(approval: Approval, decision: Decision, who: Standing) -> str:
     return ""
 
 
+def who_may_approve(approval: Approval, known: Sequence[Person]) -> tuple[str, ...]:
+    """Return the names of the people who may approve a request and have not yet."""
+    return tuple(
+        one.name
+        for one in known
+        if not why_not(approval, "approve", Standing(name=one.name, several=True, person=one))
+        and one.name not in approval.approved_by
+    )
+
+
 def why_not_delegate(approval: Approval, who: Standing) -> str:
     """Why the request cannot be delegated to `who`, as a sentence; '' when it can."""
     if not who.several:

@@ -16,6 +16,7 @@ from agent.cli.render import GAP, INDENT, facts, say, show, small_table
 from agent.cli.text import ago, cell, clean, count, fit_columns, left, moment
 
 if TYPE_CHECKING:
+    from agent.operations.approvals import ApprovalView, TakenDecision
     from agent.types import RiskLevel
 
 _RISK_STYLES: dict[RiskLevel, str] = {"LOW": "green", "MEDIUM": "yellow", "HIGH": "red", "CRITICAL": "bold red"}
@@ -32,9 +33,9 @@ def show_approval(
     indent: str = "",
     whole: bool = False,
     exact: bool = True,
-    said: Sequence[Mapping[str, Any]] = (),
+    decisions: Sequence[TakenDecision] = (),
 ) -> None:
-    """Show one request. `exact` also shows its number and times; `whole` everything that is known, and what people `said`."""
+    """Show one request. `exact` also shows its number and times; `whole` everything known, and the `decisions`."""
     _headline(console, approval, indent, exact=exact)
     say(console, approval.summary, indent=indent)
     preview = approval.preview
@@ -50,7 +51,7 @@ def show_approval(
         _effects(console, preview, indent + INDENT)
     if whole:
         console.print()
-        facts(console, [*_details(approval), *((one["decided_by"], _said(one)) for one in said)], indent=indent)
+        facts(console, [*_details(approval), *((one.decided_by, _said(one)) for one in decisions)], indent=indent)
 
 
 def _headline(console: Console, approval: Approval, indent: str, *, exact: bool) -> None:
@@ -192,6 +193,15 @@ def how_to_decide(approval: Approval) -> str:
     return f"agent approvals approve {approval.id}, or agent approvals reject {approval.id}"
 
 
+def who_decides(view: ApprovalView) -> str:
+    """Why the viewer cannot approve a request, and who can, in sentences; '' when they can."""
+    if not view.why_not:
+        return ""
+    if not view.deciders:
+        return f"{view.why_not} Nobody else who is named can: an admin names somebody with `agent people add NAME`."
+    return f"{view.why_not} {' or '.join(view.deciders)} can."
+
+
 def how_to_edit(approval: Approval) -> str:
     """What a request is called with now, as the command that would change it."""
     now = shlex.quote(arguments_of(approval))
@@ -206,10 +216,10 @@ def arguments_of(approval: Approval) -> str:
     return json.dumps(dict(approval.arguments), ensure_ascii=False, default=str)
 
 
-def _said(one: Mapping[str, Any]) -> str:
+def _said(one: TakenDecision) -> str:
     words = {"approve": "approved", "reject": "rejected", "edit": "edited", "respond": "answered"}
-    done = words.get(one["decision"], f"delegated it to {one['detail']}")
-    return f"{done}, via {one['via']}, {moment(one['created_at'])}{': ' + one['comment'] if one['comment'] else ''}"
+    done = words.get(one.decision, f"delegated it to {one.detail}")
+    return f"{done}, via {one.via}, {moment(one.created_at)}{': ' + one.comment if one.comment else ''}"
 
 
 def _call(approval: Approval) -> list[tuple[str, object]]:

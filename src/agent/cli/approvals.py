@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agent.cli import approval_watch
 from agent.cli.commands import JsonOption, LimitOption, examples, group
-from agent.cli.permissions import permission_of, told_permission
+from agent.cli.permissions import told_permission
 from agent.cli.running import run
 
 if TYPE_CHECKING:
-    from agent.approval.human_approval import Approval, Decision
-    from agent.approval.permissions import Permission
+    from agent.approval.human_approval import Approval
     from agent.execution.patterns import Always
+    from agent.operations.approvals import Decided, HumanDecision
     from agent.runtime import Runtime
-    from agent.types import ToolResult
 
 app = group(
     "Actions that wait for a human: list, show, and every decision.",
@@ -37,16 +34,6 @@ SeenOption = Annotated[
 CommentOption = Annotated[str | None, typer.Option("--comment", "-m", metavar="TEXT", help="Why; the asker reads it.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
-    """A decision: the request as it is then, what came of it, whether it waits for `agent resume`, and what it allows."""
-
-    approval: Approval
-    result: ToolResult | None = None
-    held_back: bool = False
-    permission: Permission | None = None
-
-
 @app.command("list", epilog=examples("agent approvals", "agent approvals list --all", "agent approvals list --json"))
 def list_approvals(
     *,
@@ -57,8 +44,10 @@ def list_approvals(
     """What waits for a decision, the oldest first."""
     from agent.cli.render import listing, print_json, say, stdout
     from agent.cli.text import ago, count, one_line
+    from agent.operations import approvals
 
-    found, unknown = run(lambda runtime: _listed(runtime, limit, everything=everything))
+    listed = run(lambda runtime: approvals.listed(limit, everything=everything, runtime=runtime))
+    found, unknown = [one.approval for one in listed.approvals], listed.unknown
     if as_json:
         print_json([approval.as_dict() for approval in found])
         return
@@ -84,19 +73,15 @@ def list_approvals(
 @app.command("show", epilog=examples("agent approvals show 7", "agent approvals show 7 --json"))
 def show_one(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """One request: what would happen, and to which rows."""
-    from agent.approval.human_approval import human_approval_queue
     from agent.cli.approval_view import show_approval
     from agent.cli.render import print_json, stdout
+    from agent.operations import approvals
 
-    async def look(runtime: Runtime) -> tuple[Approval, list[dict[str, Any]]]:
-        found = await human_approval_queue.get(approval_id, runtime=runtime)
-        return found, await human_approval_queue.decisions(approval_id, runtime=runtime)
-
-    found, said = run(look)
+    found = run(lambda runtime: approvals.view(approval_id, runtime=runtime))
     if as_json:
-        print_json({**found.as_dict(), "decisions": said})
+        print_json({**found.approval.as_dict(), "decisions": found.decisions})
     else:
-        show_approval(stdout(), found, whole=True, said=said)
+        show_approval(stdout(), found.approval, whole=True, decisions=found.decisions)
 
 
 @app.command(
@@ -145,11 +130,11 @@ def approve(
             raise InvalidInput(
                 "--free, --most-rows and --look are about what is allowed later: give --always with a time too."
             )
-        _decide(approval_id, "approve", as_json=as_json, comment=comment, binding=binding)
+        _decide(approval_id, decision="approve", as_json=as_json, comment=comment, binding=binding)
         return
     more = Always(seconds=seconds_in(always), free=tuple(free or ()), most_rows=most_rows)
     if _shown_first(approval_id, more, look=look, as_json=as_json):
-        _decide(approval_id, "approve", as_json=as_json, comment=comment, binding=binding, always=more)
+        _decide(approval_id, decision="approve", as_json=as_json, comment=comment, binding=binding, always=more)
 
 
 @app.command("reject", epilog=examples('agent approvals reject 7 --comment "not this client"'))
@@ -157,7 +142,7 @@ def reject(
     approval_id: IdArgument, *, comment: CommentOption = None, binding: SeenOption = None, as_json: JsonOption = False
 ) -> None:
     """Say no, for good: the action is never executed."""
-    _decide(approval_id, "reject", as_json=as_json, comment=comment, binding=binding)
+    _decide(approval_id, decision="reject", as_json=as_json, comment=comment, binding=binding)
 
 
 @app.command(
@@ -185,7 +170,7 @@ def edit(
     if (sql is None) == (arguments is None):
         raise InvalidInput("Give either --sql or --arguments.")
     given = {"sql": sql} if arguments is None else json_object(arguments)
-    _decide(approval_id, "edit", as_json=as_json, comment=comment, binding=binding, arguments=given)
+    _decide(approval_id, decision="edit", as_json=as_json, comment=comment, binding=binding, arguments=given)
 
 
 @app.command("answer", epilog=examples('agent approvals answer 7 "Ana has done it by hand."'))
@@ -198,7 +183,7 @@ def answer(
     as_json: JsonOption = False,
 ) -> None:
     """Answer in the tool's place: nothing is executed, and the model goes on with your text."""
-    _decide(approval_id, "respond", as_json=as_json, comment=comment, binding=binding, response=text)
+    _decide(approval_id, decision="respond", as_json=as_json, comment=comment, binding=binding, response=text)
 
 
 @app.command("delegate", epilog=examples("agent approvals delegate 7 ana"))
@@ -210,7 +195,7 @@ def delegate(
     as_json: JsonOption = False,
 ) -> None:
     """Leave the decision to somebody else; an admin may still take it."""
-    _decide(approval_id, "delegate", as_json=as_json, comment=comment, delegate_to=to)
+    _decide(approval_id, decision="delegate", as_json=as_json, comment=comment, delegate_to=to)
 
 
 @app.command("reopen", epilog=examples("agent approvals reopen 7"))
@@ -218,8 +203,9 @@ def reopen(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """Ask again what nobody answered in time, with a fresh preview, as a new request."""
     from agent.cli.approval_view import show_approval
     from agent.cli.render import print_json, stdout
+    from agent.execution.safe_executor import safe_executor
 
-    found = run(lambda runtime: _reopened(runtime, approval_id))
+    found = run(lambda runtime: safe_executor.reopen(approval_id, runtime=runtime))
     if as_json:
         print_json(found.as_dict())
     else:
@@ -243,10 +229,18 @@ def _shown_first(approval_id: int, always: Always, *, look: bool, as_json: bool)
     return not sys.stdin.isatty() or typer.confirm("Approve it, and allow this?")
 
 
-def _decide(approval_id: int, decision: Decision, *, as_json: bool, **said: Any) -> None:
+def _decide(approval_id: int, *, as_json: bool, **said: Any) -> None:
     from agent.cli.render import print_json
+    from agent.operations.approvals import HumanDecision, decide_and_run
 
-    done = run(lambda runtime: _decided(runtime, approval_id, decision, said))
+    decision = HumanDecision(**said)
+
+    async def decide(runtime: Runtime) -> Decided:
+        if decision.decision == "edit":
+            return await _edited(approval_id, decision, runtime)
+        return await decide_and_run(approval_id, decision, via="cli", runtime=runtime)
+
+    done = run(decide)
     if as_json:
         print_json(
             {
@@ -273,62 +267,23 @@ def _state(approval: Approval) -> str:
     return f"{left(approval.expires_at)} left{votes}{f', {approval.delegated_to}' if approval.delegated_to else ''}"
 
 
-async def _listed(runtime: Runtime, limit: int, *, everything: bool) -> tuple[list[Approval], int]:
-    """The requests, and how many executions wait for a human too."""
-    from agent.approval.human_approval import human_approval_queue
-    from agent.execution.log import executions
-
-    unknown = await executions.unknown(runtime=runtime)
-    if everything:
-        return await human_approval_queue.history(limit, runtime=runtime), unknown
-    pending = await human_approval_queue.get_pending_approvals(runtime=runtime)
-    return [await human_approval_queue.get(one["id"], runtime=runtime) for one in pending[:limit]], unknown
-
-
-async def _decided(runtime: Runtime, approval_id: int, decision: Decision, said: Mapping[str, Any]) -> _Done:
-    """Take the decision and, where the row is to be executed, execute it as its winner."""
-    from agent.approval.human_approval import human_approval_queue
-    from agent.cli.control import is_held_back
-    from agent.execution.safe_executor import safe_executor
-
-    if decision == "edit":
-        decided = await _edited(runtime, approval_id, said)
-    else:
-        decided = await safe_executor.decide(approval_id, decision, via="cli", runtime=runtime, **said)
-    result, held = None, False
-    if decided.status == "approved" and decided.executable:
-        result = await safe_executor.run_approved(decided.id, runtime=runtime)  # as the runtime's user may see it
-        held = not result.get("success") and await is_held_back(decided, runtime)
-    permission = await permission_of(decided, runtime) if said.get("always") else None
-    shown = await human_approval_queue.get(decided.id, runtime=runtime)
-    return _Done(approval=shown, result=result, held_back=held, permission=permission)
-
-
-async def _edited(runtime: Runtime, approval_id: int, said: Mapping[str, Any]) -> Approval:
+async def _edited(approval_id: int, decision: HumanDecision, runtime: Runtime) -> Decided:
     """Take an edit. Arguments that the tool does not have are an error that names those it has."""
     from agent.approval.human_approval import human_approval_queue
     from agent.cli.approval_view import how_to_edit
     from agent.errors import InvalidArguments, InvalidInput
-    from agent.execution.safe_executor import safe_executor
+    from agent.operations.approvals import decide_and_run
 
     seen = await human_approval_queue.get(approval_id, runtime=runtime)
-    if set(said["arguments"]) == {"sql"} and "sql" not in seen.arguments:
+    if set(decision.arguments or ()) == {"sql"} and "sql" not in seen.arguments:
         raise InvalidInput(f"Approval {seen.id} is no statement. {how_to_edit(seen)}")
     try:
-        return await safe_executor.decide(approval_id, "edit", via="cli", runtime=runtime, **said)
+        return await decide_and_run(approval_id, decision, via="cli", runtime=runtime)
     except InvalidArguments as error:
         raise InvalidInput(f"{error} {how_to_edit(seen)}") from error
 
 
-async def _reopened(runtime: Runtime, approval_id: int) -> Approval:
-    from agent.approval.human_approval import human_approval_queue
-    from agent.execution.safe_executor import safe_executor
-
-    reopened = await safe_executor.reopen(approval_id, runtime=runtime)
-    return await human_approval_queue.get(reopened.id, runtime=runtime)
-
-
-def _show_outcome(done: _Done) -> None:
+def _show_outcome(done: Decided) -> None:
     from agent.cli.approval_view import how_to_decide, show_approval, waits_for
     from agent.cli.control import told_held_back
     from agent.cli.conversation import show_step
@@ -354,7 +309,7 @@ def _show_outcome(done: _Done) -> None:
         say(console, f"agent chat --thread {approval.thread_id}   goes on with the conversation{_when(done)}", "dim")
 
 
-def _when(done: _Done) -> str:
+def _when(done: Decided) -> str:
     if done.held_back:
         return ", after `agent resume`"
     if done.approval.status != "pending":

@@ -28,11 +28,11 @@ app = group(
 @app.command("list", epilog=examples("agent audit", "agent audit list --limit 100", "agent audit list --json"))
 def list_entries(*, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
     """The newest entries: when, by which login, and what a request, an execution or a rule became."""
-    from agent.approval.audit import audit_log
     from agent.cli.render import listing, print_json, stdout
     from agent.cli.text import one_line
+    from agent.operations import audit
 
-    found = run(lambda runtime: audit_log.recent(limit, runtime=runtime))
+    found = run(lambda runtime: audit.recent(limit, runtime=runtime))
     if as_json:
         print_json([_as_dict(entry) for entry in found])
         return

@@ -13,7 +13,6 @@ from agent.cli.running import run
 if TYPE_CHECKING:
     from agent.approval.human_approval import Approval
     from agent.execution.controls import ControlState
-    from agent.runtime import Runtime
     from agent.types import RiskLevel
 
 STOP_EXAMPLES = examples("agent stop", 'agent stop "migration tonight"', 'agent stop --read-only "audit"')
@@ -30,24 +29,27 @@ def stop(
 ) -> None:
     """Stop the agent, everywhere and at once: nothing is executed until `agent resume`."""
     from agent.cli.render import print_json, say, stdout
+    from agent.operations import controls
 
-    state, ask_from = run(lambda runtime: _stop(runtime, reason, read_only=read_only))
+    set_so = run(lambda runtime: controls.stop(reason, read_only=read_only, runtime=runtime))
     if as_json:
-        print_json(state)
+        print_json(set_so.state)
     else:
-        say(stdout(), describe_switches(state, ask_from))
+        say(stdout(), describe_switches(set_so.state, set_so.ask_from))
 
 
 def resume(*, as_json: JsonOption = False) -> None:
     """Lift `agent stop` and the read-only mode, and name what was approved meanwhile and is to be carried out."""
     from agent.cli.render import INDENT, print_json, say, stdout
     from agent.cli.text import one_line
+    from agent.operations import controls
 
-    state, held, ask_from = run(_resume)
+    set_so = run(lambda runtime: controls.resume(runtime=runtime))
+    state, held = set_so.state, set_so.approved_waiting
     if as_json:
         print_json({**asdict(state), "approved_waiting": [one.id for one in held]})
         return
-    say(stdout(), describe_switches(state, ask_from))
+    say(stdout(), describe_switches(state, set_so.ask_from))
     if held:
         say(stdout(), describe_held(len(held), state), "yellow")
     for one in held:
@@ -58,48 +60,12 @@ def resume(*, as_json: JsonOption = False) -> None:
         )
 
 
-async def held_back(runtime: Runtime) -> list[Approval]:
-    """What was approved and is not carried out yet, as the runtime's user may see it."""
-    from agent.approval.human_approval import human_approval_queue
-    from agent.execution import effects
-
-    numbers = await effects.left_over(runtime=runtime)
-    return [await human_approval_queue.get(number, runtime=runtime) for number in numbers]
-
-
-async def is_held_back(approval: Approval, runtime: Runtime) -> bool:
-    """Whether an approved action was not carried out because the agent is stopped or read-only."""
-    from agent.execution import effects
-    from agent.execution.controls import controls
-
-    state = await controls.state(runtime=runtime)
-    return (state.stopped or state.read_only) and approval.id in await effects.left_over(runtime=runtime)
-
-
 def told_held_back(approval: Approval) -> str:
     """What an approval means while the agent is stopped or read-only."""
     return (
         f"Approval {approval.id} is approved, and nothing was done yet, because the agent is stopped or read-only. It is "
         "carried out after `agent resume`, when the next conversation begins or goes on; nobody is asked again."
     )
-
-
-async def _stop(runtime: Runtime, reason: str, *, read_only: bool) -> tuple[ControlState, RiskLevel]:
-    from agent.execution.controls import controls
-
-    if read_only:
-        state = await controls.set_read_only(True, reason, runtime=runtime)  # noqa: FBT003  # the switch itself
-    else:
-        state = await controls.stop(reason, runtime=runtime)
-    return state, runtime.settings.ask_from
-
-
-async def _resume(runtime: Runtime) -> tuple[ControlState, list[Approval], RiskLevel]:
-    from agent.execution.controls import controls
-
-    await controls.set_read_only(False, runtime=runtime)
-    state = await controls.resume(runtime=runtime)
-    return state, await held_back(runtime), runtime.settings.ask_from
 
 
 def describe_switches(state: ControlState, ask_from: RiskLevel) -> str:

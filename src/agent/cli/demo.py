@@ -109,12 +109,11 @@ async def _answer(scene: Scene, thread_id: str, runtime: Runtime) -> ChatAnswer:
 
 
 async def _decide(scene: Scene, approval: Approval, runtime: Runtime) -> None:
-    from agent.approval.human_approval import human_approval_queue
     from agent.demo.conversation import OPERATOR
+    from agent.operations.approvals import HumanDecision, decide
 
-    await human_approval_queue.decide(
-        approval.id, scene.decision or "reject", decided_by=OPERATOR, via="demo", comment=scene.comment, runtime=runtime
-    )
+    said = HumanDecision(decision=scene.decision or "reject", comment=scene.comment)
+    await decide(approval.id, said, via="demo", decided_by=OPERATOR, runtime=runtime)
 
 
 def _say_what_next(console: Console) -> None:

@@ -14,7 +14,6 @@ from agent.types import ExecutionStatus
 if TYPE_CHECKING:
     from agent.approval.human_approval import Approval
     from agent.execution.log import Execution
-    from agent.runtime import Runtime
     from agent.types import Assessment, ToolResult
 
 app = group("The log of every action: list, show, settle, forget.", "agent executions", "agent executions show 31")
@@ -40,25 +39,14 @@ def list_executions(
     """The newest actions and answers, with what came of them."""
     from agent.cli.render import listing, print_json, stdout
     from agent.cli.text import ago
+    from agent.operations import executions
 
-    found = run(lambda runtime: _recent(limit, thread, status, runtime))
-    found.sort(key=lambda one: one.id, reverse=True)  # a slow one begins before others, and has its number after them
+    found = run(lambda runtime: executions.recent(limit, thread_id=thread, status=status, runtime=runtime))
     if as_json:
         print_json(found)
         return
     rows = [(one.id, ago(one.created_at), one.status, one.risk_level, _rows(one), _what(one)) for one in found]
     listing(stdout(), ("id", "when", "status", "risk", "rows", "what"), rows, empty=_none(thread, status), limit=limit)
-
-
-async def _recent(limit: int, thread: str | None, status: ExecutionStatus | None, runtime: Runtime) -> list[Execution]:
-    """Executions, newest first. Raises `NotFound` for a thread that there is not."""
-    from agent.execution.log import executions
-    from agent.threads import threads
-
-    found = await executions.recent(limit, thread_id=thread, status=status, runtime=runtime)
-    if thread is not None and not found and not await executions.recent(1, thread_id=thread, runtime=runtime):
-        await threads.turns(thread, runtime=runtime)
-    return found
 
 
 def _none(thread: str | None, status: ExecutionStatus | None) -> str:
@@ -78,9 +66,10 @@ def show_execution(
     """One action: who, what, at what risk, by whose approval, and the result."""
     from agent.cli.render import facts, print_json, stdout
     from agent.cli.text import moment
-    from agent.execution.log import executions
+    from agent.operations import executions
 
-    found, calls = run(lambda runtime: executions.with_calls(execution_id, runtime=runtime))
+    shown = run(lambda runtime: executions.show(execution_id, runtime=runtime))
+    found, calls = shown.execution, shown.calls
     if as_json:
         print_json({**asdict(found), "calls": calls})
         return
@@ -113,18 +102,12 @@ def forget(
     from agent.cli.render import print_json, say, stdout
     from agent.cli.text import count
     from agent.errors import InvalidInput
-    from agent.execution.log import executions
-    from agent.execution.writes import undo as undoing
+    from agent.operations import executions
 
     if (execution_id is None) is not everything:
         raise InvalidInput("Name one execution, or say --all.")
 
-    async def delete(runtime: Runtime) -> int:
-        if execution_id is not None:
-            await executions.get(execution_id, runtime=runtime)
-        return await undoing.forget(execution_id, runtime=runtime)
-
-    deleted = run(delete)
+    deleted = run(lambda runtime: executions.forget(execution_id, runtime=runtime))
     if as_json:
         print_json({"forgotten": deleted})
     elif not deleted:
@@ -169,43 +152,18 @@ def undo(
     Refused where a row has changed since, or its rows are not kept any more (AGENT_UNDO_DAYS): then the exit code is 2.
     """
     from agent.cli.render import print_json
+    from agent.operations import executions
 
-    result, approval, possible = run(lambda runtime: _proposed(execution_id, runtime))
+    proposed = run(lambda runtime: executions.undo(execution_id, runtime=runtime))
+    result, approval = proposed.result, proposed.approval
     if as_json:
         print_json({"result": result, "approval": approval.as_dict() if approval else None})
     else:
         _show_proposed(result, approval)
-    if not possible:
+    if proposed.why_not:
         raise typer.Exit(2)
     if not result.get("success"):
         raise typer.Exit(1 if result.get("status") == "failed" else 4)
-
-
-async def _proposed(execution_id: int, runtime: Runtime) -> tuple[ToolResult, Approval | None, bool]:
-    """What came of asking for an undo, its request, and whether the change can be undone at all. Raises `NotFound`."""
-    from agent.approval.human_approval import human_approval_queue
-    from agent.execution.log import executions
-    from agent.execution.safe_executor import safe_executor
-
-    await executions.get(execution_id, runtime=runtime)
-    result = await safe_executor.undo(execution_id, wait=False, runtime=runtime)
-    number = result.get("approval_id")
-    if number:
-        return result, await human_approval_queue.get(number, runtime=runtime), True
-    return result, None, result.get("status") != "refused" or await _can_be_undone(execution_id, runtime)
-
-
-async def _can_be_undone(execution_id: int, runtime: Runtime) -> bool:
-    """Whether there is an opposite of a change: then it was a rule that refused it."""
-    from agent.errors import ActionRefused
-    from agent.execution.tool_arguments import UndoChange
-    from agent.execution.writes import undo as undoing
-
-    try:
-        await undoing.statement(UndoChange(execution_id=execution_id), runtime)
-    except ActionRefused:
-        return False
-    return True
 
 
 def _show_proposed(result: ToolResult, approval: Approval | None) -> None:

@@ -10,9 +10,8 @@ from agent.cli.commands import JsonOption, examples, group
 from agent.cli.running import run
 
 if TYPE_CHECKING:
-    from agent.approval.human_approval import Approval
     from agent.approval.rules import Person
-    from agent.runtime import Runtime
+    from agent.operations.people import NamedPerson
 
 app = group(
     "Who may decide approvals: list, add, remove. Nobody: one user decides everything.",
@@ -52,18 +51,13 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Name somebody, or give them other roles. The first must be an admin; from then on only admins name people."""
-    from agent.approval.people import people
     from agent.cli.render import say, stdout
+    from agent.operations import people
 
-    async def named(runtime: Runtime) -> tuple[Person, str]:
-        person = await people.add(name, role or ["approver"], runtime=runtime)
-        alone = len(await people.list_people(runtime=runtime)) == 1
-        return person, _what_naming_means(person, runtime.user) if alone else ""
-
-    person, meaning = run(named)
-    _show(person, as_json=as_json)
-    if meaning and not as_json:
-        say(stdout(), meaning, "yellow")
+    named = run(lambda runtime: people.add(name, role or people.DEFAULT_ROLES, runtime=runtime))
+    _show(named.person, as_json=as_json)
+    if named.alone and not as_json:
+        say(stdout(), _what_naming_means(named), "yellow")
 
 
 @app.command("remove", epilog=examples("agent people remove bo", "agent people remove --everybody"))
@@ -86,44 +80,21 @@ def remove(
         _show(run(lambda runtime: people.remove(name, runtime=runtime)), as_json=as_json)
         return
 
-    async def end(runtime: Runtime) -> None:
-        await people.remove_everybody(runtime=runtime)
-
-    run(end)
+    run(lambda runtime: people.remove_everybody(runtime=runtime))
     if as_json:
         print_json([])
     else:
         say(stdout(), "Nobody is named any more: one user decides everything.")
 
 
-async def who_decides(approval: Approval, runtime: Runtime) -> str:
-    """Why the runtime's user cannot approve a request, and who can, in sentences; '' when they can."""
-    from agent.approval.people import people
-    from agent.approval.rules import Standing, why_not
-
-    why = why_not(approval, "approve", await people.standing(runtime=runtime))
-    if not why:
-        return ""
-    able = [
-        one.name
-        for one in await people.list_people(runtime=runtime)
-        if not why_not(approval, "approve", Standing(name=one.name, several=True, person=one))
-        and one.name not in approval.approved_by
-    ]
-    if not able:
-        return f"{why} Nobody else who is named can: an admin names somebody with `agent people add NAME`."
-    return f"{why} {' or '.join(able)} can."
-
-
-def _what_naming_means(first: Person, user: str) -> str:
+def _what_naming_means(named: NamedPerson) -> str:
     """What changes for everybody when the first person is named."""
-    from agent.approval.rules import same_name
-
-    others = "" if same_name(first.name, user) else f", also not {user!r}"
+    first = named.person.name
+    others = f", also not {named.shut_out!r}" if named.shut_out else ""
     return (
-        f"Only {first.name} is named: from now on nobody else decides{others}, and {first.name} cannot approve what "
-        f"{first.name} asked for. Name more people as AGENT_USER={first.name}; `agent people remove --everybody`, also as "
-        f"{first.name}, goes back to one user who decides everything."
+        f"Only {first} is named: from now on nobody else decides{others}, and {first} cannot approve what {first} asked for. "
+        f"Name more people as AGENT_USER={first}; `agent people remove --everybody`, also as {first}, goes back to one user "
+        "who decides everything."
     )
 
 

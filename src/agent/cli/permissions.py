@@ -10,26 +10,23 @@ from agent.cli.commands import JsonOption, LimitOption, examples, group
 from agent.cli.running import run
 
 if TYPE_CHECKING:
-    from agent.approval.human_approval import Approval
     from agent.approval.permissions import Permission
     from agent.execution.always_allowed import Allowance
-    from agent.runtime import Runtime
 
 app = group(
     "What is always allowed, until when, and how often it was used: list, revoke.",
     "agent permissions",
     "agent permissions revoke 3",
 )
-_MOST_LOOKED_AT = 10_000
 
 
 @app.command("list", epilog=examples("agent permissions", "agent permissions list --json"))
 def list_permissions(*, limit: LimitOption = 50, as_json: JsonOption = False) -> None:
     """Permissions, the newest first. `agent approvals list --all` shows each use."""
-    from agent.approval.permissions import permissions
     from agent.cli.render import listing, print_json, stdout
+    from agent.operations import permissions
 
-    found = run(lambda runtime: permissions.list_permissions(limit, runtime=runtime))
+    found = run(lambda runtime: permissions.listed(limit, runtime=runtime))
     if as_json:
         print_json(found)
         return
@@ -45,30 +42,14 @@ def revoke(
     as_json: JsonOption = False,
 ) -> None:
     """From now on it allows nothing, in any process."""
-    from agent.approval.permissions import permissions
     from agent.cli.render import print_json, say, stdout
-    from agent.errors import AlreadyDecided
+    from agent.operations import permissions
 
-    async def take_back(runtime: Runtime) -> None:
-        found = await permissions.list_permissions(_MOST_LOOKED_AT, runtime=runtime)
-        for one in found:
-            if one.id == permission_id and one.state == "revoked":
-                raise AlreadyDecided(f"Permission {one.id} was revoked already, by {one.revoked_by!r}.")
-        await permissions.revoke(permission_id, runtime=runtime)
-
-    run(take_back)
+    run(lambda runtime: permissions.revoke(permission_id, runtime=runtime))
     if as_json:
         print_json({"revoked": permission_id})
     else:
         say(stdout(), f"Permission {permission_id} is revoked.")
-
-
-async def permission_of(approval: Approval, runtime: Runtime) -> Permission | None:
-    """What an approval allowed beyond itself."""
-    from agent.approval.permissions import permissions
-
-    found = await permissions.list_permissions(_MOST_LOOKED_AT, runtime=runtime)
-    return next((one for one in found if one.approval_id == approval.id), None)
 
 
 def told_permission(one: Permission) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from agent.approval.human_approval import Approval, human_approval_queue
+from agent.approval.human_approval import Approval
 from agent.chat import ChatEvent, chat
-from agent.cli.approval_view import arguments_of, how_to_decide, show_approval
-from agent.cli.control import is_held_back, told_held_back
+from agent.cli.approval_view import arguments_of, how_to_decide, show_approval, who_decides
+from agent.cli.control import told_held_back
 from agent.cli.conversation import Display, show_turn
-from agent.cli.people import who_decides
-from agent.cli.permissions import permission_of, told_allowance, told_permission
+from agent.cli.permissions import told_allowance, told_permission
 from agent.cli.prompt import Prompt
 from agent.cli.render import ASKS, INDENT, print_json, say, show_error, stderr, stdout
 from agent.cli.text import json_object, one_line, seconds_in
@@ -21,6 +20,8 @@ from agent.cli.threads import show_threads
 from agent.errors import AgentError, AlreadyDecided, InvalidInput, ModelError, NotFound, PolicyError, UserError
 from agent.execution.patterns import Always
 from agent.execution.safe_executor import safe_executor
+from agent.operations import approvals
+from agent.operations.approvals import Decided, HumanDecision
 from agent.runtime import Runtime
 from agent.threads import threads
 
@@ -175,35 +176,34 @@ class Session:
             if not said:
                 say(self._console, _HOW_TO_DECIDE, "dim", indent=INDENT)
                 continue
+            decision = HumanDecision(binding=approval.binding, **said)
             try:
-                if "always" in said and not await self._agreed(approval, said["always"]):
+                if decision.always and not await self._agreed(approval, decision.always):
                     continue
-                decided = await safe_executor.decide(
-                    approval.id, via="cli", binding=approval.binding, runtime=self._runtime, **said
-                )
+                decided = await approvals.decide(approval.id, decision, via="cli", runtime=self._runtime)
             except AlreadyDecided as error:
                 say(self._console, str(error), "yellow", indent=INDENT)
                 return True
             except (PolicyError, UserError, ModelError) as error:
                 say(self._console, str(error), "yellow", indent=INDENT)
                 continue
-            if decided.status != "pending":
-                await self._tell_decided(decided, said)
+            approval = decided.approval
+            if approval.status != "pending":
+                self._tell_decided(decided)
                 return True
-            approval = await human_approval_queue.get(decided.id, runtime=self._runtime)
-            if said["decision"] != "edit" or approval.approved_by:  # somebody else must decide
+            if decision.decision != "edit" or approval.approved_by:  # somebody else must decide
                 return False
             show_approval(self._console, approval, indent=INDENT)
 
-    async def _tell_decided(self, decided: Approval, said: Mapping[str, Any]) -> None:
+    def _tell_decided(self, decided: Decided) -> None:
         """Say what the steps that follow do not: that it is done later, or what was allowed beyond it."""
-        if said.get("always") and (permission := await permission_of(decided, self._runtime)):
-            say(self._console, told_permission(permission), indent=INDENT)
-        if decided.status == "approved" and await is_held_back(decided, self._runtime):
-            say(self._console, told_held_back(decided), "yellow", indent=INDENT)
+        if decided.permission is not None:
+            say(self._console, told_permission(decided.permission), indent=INDENT)
+        if decided.held_back:
+            say(self._console, told_held_back(decided.approval), "yellow", indent=INDENT)
 
     def _said(self, word: str, approval: Approval) -> dict[str, Any] | None:
-        """What was said to a request, for `safe_executor.decide`; None is later, nothing is no decision."""
+        """What was said to a request, as a `HumanDecision` takes it; None is later, nothing is no decision."""
         match word.lower():
             case "" | "l" | "later":
                 return None
@@ -253,10 +253,10 @@ class Session:
 
     async def _say_how_to_decide(self, asked: Sequence[Approval]) -> None:
         console = self._console if self._interactive else stderr()
-        for approval in asked:
+        for view in await approvals.views_of(asked, runtime=self._runtime):
+            approval, who = view.approval, who_decides(view)
             text = f"Approval {approval.id} is waiting ({approval.risk_level}): {one_line(approval.summary)}"
             say(console, text, "yellow", indent=INDENT if self._interactive else "")
-            who = await who_decides(approval, self._runtime)
             how = (
                 f"agent approvals show {approval.id}\n{how_to_decide(approval)}\n"
                 f"agent chat --thread {self._thread_id}   then goes on"

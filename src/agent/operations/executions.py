@@ -1,0 +1,82 @@
+"""The log of executions: list it, show one, take a change back, forget the rows that are kept for that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.approval.human_approval import Approval, human_approval_queue
+from agent.errors import ActionRefused
+from agent.execution.log import Execution, executions
+from agent.execution.safe_executor import safe_executor
+from agent.execution.tool_arguments import UndoChange
+from agent.execution.writes import undo as undoing
+from agent.runtime import Runtime, current_runtime
+from agent.threads import threads
+from agent.types import ExecutionStatus, ToolResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionView:
+    """One execution as its viewer may see it, and what the code of a created tool called in it."""
+
+    execution: Execution
+    calls: tuple[Execution, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposedUndo:
+    """What came of proposing an undo. `approval` waits for a decision; `why_not` says why the change cannot be undone."""
+
+    result: ToolResult
+    approval: Approval | None = None
+    why_not: str = ""
+
+
+async def recent(
+    limit: int = 50,
+    *,
+    thread_id: str | None = None,
+    status: ExecutionStatus | None = None,
+    viewer: str | None = None,
+    runtime: Runtime | None = None,
+) -> list[Execution]:
+    """Return executions by number, the newest first. Raises `NotFound` for a thread that there is not."""
+    found = await executions.recent(limit, thread_id=thread_id, status=status, viewer=viewer, runtime=runtime)
+    if thread_id is not None and not found and not await executions.recent(1, thread_id=thread_id, runtime=runtime):
+        await threads.turns(thread_id, runtime=runtime)
+    # A slow one begins before others, and has its number after them.
+    return sorted(found, key=lambda one: one.id, reverse=True)
+
+
+async def show(execution_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> ExecutionView:
+    """Return one execution as `viewer` may see it (default: the runtime's user). Raises `NotFound`."""
+    execution, calls = await executions.with_calls(execution_id, viewer=viewer, runtime=runtime)
+    return ExecutionView(execution=execution, calls=tuple(calls))
+
+
+async def why_not_undo(execution_id: int, *, runtime: Runtime | None = None) -> str:
+    """Return why a change cannot be undone now, as a sentence; '' when it can. Raises `NotFound`."""
+    try:
+        await undoing.statement(UndoChange(execution_id=execution_id), runtime or await current_runtime())
+    except ActionRefused as error:
+        return str(error)
+    return ""
+
+
+async def undo(execution_id: int, *, runtime: Runtime | None = None) -> ProposedUndo:
+    """Propose to take an approved change back, as a request like any other. Raises `NotFound`."""
+    await executions.get(execution_id, runtime=runtime)
+    result = await safe_executor.undo(execution_id, wait=False, runtime=runtime)
+    if number := result.get("approval_id"):
+        return ProposedUndo(result=result, approval=await human_approval_queue.get(number, runtime=runtime))
+    if result.get("status") != "refused":
+        return ProposedUndo(result=result)
+    # A rule may have refused what could be undone.
+    return ProposedUndo(result=result, why_not=await why_not_undo(execution_id, runtime=runtime))
+
+
+async def forget(execution_id: int | None = None, *, runtime: Runtime | None = None) -> int:
+    """Delete the rows kept for an undo, of one execution or of all; return of how many. Raises `NotFound`."""
+    if execution_id is not None:
+        await executions.get(execution_id, runtime=runtime)
+    return await undoing.forget(execution_id, runtime=runtime)

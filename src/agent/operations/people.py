@@ -1,0 +1,32 @@
+"""Naming people, and what that changes for everybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.approval.people import people
+from agent.approval.rules import Person, Role, same_name
+from agent.runtime import Runtime, current_runtime
+
+DEFAULT_ROLES: tuple[Role, ...] = ("approver",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedPerson:
+    """A person who was named. `alone`: nobody else decides from now on, `shut_out` (the runtime's user) neither."""
+
+    person: Person
+    alone: bool = False
+    shut_out: str | None = None
+
+
+async def add(name: str, roles: Sequence[str] = DEFAULT_ROLES, *, runtime: Runtime | None = None) -> NamedPerson:
+    """Name a person or change their roles. Raises `InvalidInput`, or `DecisionRefused` for who is no admin."""
+    runtime = runtime or await current_runtime()
+    person = await people.add(name, roles, runtime=runtime)
+    if len(await people.list_people(runtime=runtime)) > 1:
+        return NamedPerson(person=person)
+    return NamedPerson(
+        person=person, alone=True, shut_out=None if same_name(person.name, runtime.user) else runtime.user
+    )
