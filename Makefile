@@ -17,7 +17,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/surfaces/test_readme.py tests/unit/test_settings.py
+	$(BIN)/python -m pytest tests/project/test_readme.py tests/project/test_settings.py
 
 bench: install
 	$(BIN)/python -m benchmarks

@@ -8,8 +8,8 @@ from statistics import median
 
 import psycopg
 
-from agent.approval.audit import AUDITED, AuditReport, audit_log
 from agent.approval.human_approval import human_approval_queue
+from agent.audit.log import AUDITED, AuditReport, audit_log
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.testing.cluster import Cluster

@@ -13,9 +13,9 @@ import psycopg
 from psycopg import AsyncCursor
 
 from agent.learning.auto_discover import AutoDiscovery, auto_discovery
-from agent.learning.schema_index import SchemaIndex
-from agent.learning.schema_linking import link, link_schema
-from agent.learning.structure import AppStructure, relations
+from agent.learning.discovery.structure import AppStructure, relations
+from agent.learning.schema_linking.index import SchemaIndex
+from agent.learning.schema_linking.linking import link, link_schema
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
 from benchmarks.report import Report

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 
 from agent.db.paths import application_path
 from agent.demo.application import fill_demo
-from agent.execution.reads.reading import read
+from agent.execution.reads.reader import read
 from agent.execution.safe_executor import safe_executor
-from agent.execution.statements.sql_parsing import parse
 from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.statements.parser import parse
 from agent.testing.cluster import Cluster
 from benchmarks.report import Report
 

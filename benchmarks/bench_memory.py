@@ -20,8 +20,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agent.learning.memory import AgentMemory, NewMemory
+from agent.learning.memory.embeddings import calibrate, register_model, vector_literal
 from agent.learning.semantic_search import SemanticSearch
-from agent.learning.vectors import calibrate, register_model, vector_literal
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
 from benchmarks.report import Report

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import psycopg
+from tests.cases.analytics_statements import ANALYTICS
+from tests.cases.hostile_statements import BENIGN, HOSTILE, TRAPS, mutations
 
 from agent.errors import ActionRefused, AgentError, StatementFailed
-from agent.execution.reads.reading import read, read_on
+from agent.execution.reads.reader import read, read_on
 from agent.execution.safe_executor import safe_executor
-from agent.execution.statements.layers import ALL, Layers
-from agent.execution.statements.sql_parsing import parse
 from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.statements.layers import ALL, Layers
+from agent.statements.parser import parse
 from agent.testing.cluster import Cluster
 from benchmarks.reads import catalogue
 from benchmarks.report import Report
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
-from analytics_statements import ANALYTICS
-from hostile_statements import BENIGN, HOSTILE, TRAPS, mutations
 
 HONEST = BENIGN + ANALYTICS
 BOMBS = (

@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import statistics
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -15,17 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+from tests.cases.created_tool_cases import proposal
+from tests.cases.sandbox_attempts import EXHAUST, OURS, QUICK, REACH
 
 from agent.approval.human_approval import human_approval_queue
-from agent.execution.made_tools.sandbox import Event, Failure, Finished, HostCall, Limits, Program, Sandbox, sandbox_of
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import open_runtime, use_runtime
+from agent.sandbox.sandbox import Event, Failure, Finished, HostCall, Limits, Program, Sandbox, sandbox_of
 from agent.testing.cluster import Cluster
 from benchmarks.report import Report
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
-from created_tool_cases import proposal
-from sandbox_attempts import EXHAUST, OURS, QUICK, REACH
 
 ROUNDS = 200
 CLOCK = datetime(2026, 1, 1, tzinfo=UTC)

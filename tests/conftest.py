@@ -15,6 +15,8 @@ from agent.testing.cluster import Cluster
 from agent.testing.installed_server import InstalledServer, installed_programs
 from agent.testing.running import running
 
+pytest_plugins = ["tests.commands"]
+
 MOST_SECONDS = 300.0  # of one test; the slowest takes a tenth
 _errors = pytest.StashKey[int]()
 

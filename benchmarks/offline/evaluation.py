@@ -15,8 +15,8 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, To
 
 from agent.demo.application import fill_demo
 from agent.learning.auto_discover import auto_discovery
-from agent.learning.schema_linking import describe, link_schema
-from agent.providers.models import ChatClient, create_chat_client
+from agent.learning.schema_linking.linking import describe, link_schema
+from agent.providers.chat.client import ChatClient, create_chat_client
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
 from agent.types import ToolSpec

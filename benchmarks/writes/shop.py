@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from agent.approval.human_approval import human_approval_queue
-from agent.execution.json_values import from_json
+from agent.db.json_values import from_json
 from agent.execution.safe_executor import safe_executor
 
 TABLES = """

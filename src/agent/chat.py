@@ -21,14 +21,14 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
+from agent.approval.eligibility import same_name
 from agent.approval.human_approval import Approval, human_approval_queue
-from agent.approval.masking import MASK, masked_arguments, masked_result
 from agent.approval.people import people
-from agent.approval.rules import same_name
-from agent.checkpoints import Checkpointer
-from agent.decisions import clean_question
 from agent.errors import AgentError
 from agent.graph import open_graph
+from agent.graph.checkpoints import Checkpointer
+from agent.graph.rules import clean_question
+from agent.privacy.masking import MASK, masked_arguments, masked_result
 from agent.runtime import Runtime, current_runtime, use_runtime
 from agent.threads import check_thread_id, threads
 from agent.types import CallKey, ToolResult

@@ -24,7 +24,7 @@ from agent.settings import Settings
 from agent.types import Embedder, Login, Notifier
 
 if TYPE_CHECKING:
-    from agent.providers.models import ChatClient
+    from agent.providers.chat.client import ChatClient
 
 
 _CLOSER = "closer"
@@ -75,7 +75,7 @@ class Runtime:
         if self.model is not None:
             return self.model
         if "model" not in self.made:
-            from agent.providers.models import create_chat_client  # start-up: it imports LangChain
+            from agent.providers.chat.client import create_chat_client  # start-up: it imports LangChain
 
             self.made["model"] = create_chat_client(self.settings)
         client: ChatClient = self.made["model"]

@@ -15,8 +15,8 @@ from typing import Literal, TypeVar
 
 import psycopg
 
-from agent.approval.audit import audit_log
 from agent.approval.human_approval import human_approval_queue
+from agent.audit.log import audit_log
 from agent.concurrency import together
 from agent.db import Database, migrations
 from agent.db.failures import connection_failure
@@ -26,20 +26,20 @@ from agent.errors import AgentError, DatabaseUnavailable
 from agent.execution import effects
 from agent.execution.controls import ControlState, controls
 from agent.execution.log import executions
-from agent.execution.made_tools.sandbox import Sandbox
-from agent.execution.reason_codes import exists, nearest
 from agent.learning.auto_discover import auto_discovery, rls_hiding_tables
-from agent.learning.denied_names import NoSuchName, names_of_nothing
-from agent.learning.exposed_views import ExposedView, exposed_views
+from agent.learning.discovery.deny_list_check import NoSuchName, names_of_nothing
+from agent.learning.discovery.exposed_views import ExposedView, exposed_views
+from agent.learning.discovery.secret_columns import deny_line, secret_columns
 from agent.learning.memory import agent_memory
-from agent.learning.memory_check import check_memory
-from agent.learning.secret_columns import deny_line, secret_columns
-from agent.providers.chat_providers import OFFLINE
+from agent.learning.memory.check import check_memory
+from agent.providers.chat.builders import OFFLINE
+from agent.providers.chat.client import create_chat_client
 from agent.providers.embeddings import create_embedder
 from agent.providers.mail import route_of
-from agent.providers.models import create_chat_client
 from agent.runtime import Runtime, open_runtime
+from agent.sandbox.sandbox import Sandbox
 from agent.settings import Settings
+from agent.statements.reason_codes import exists, nearest
 from agent.types import LOGINS, Login
 
 Result = TypeVar("Result")

@@ -19,16 +19,16 @@ from typing import Any
 import psycopg
 import structlog
 
-from agent.approval import deciding
-from agent.approval.audit_sealing import seal_soon
-from agent.approval.deciding import Said
-from agent.approval.notices import recent_notices, tell_delegate, tell_if_due
+from agent.approval import decisions
+from agent.approval.decisions import Said
 from agent.approval.people import people
 from agent.approval.permissions import Grant
-from agent.approval.policy import record_policy
 from agent.approval.records import Answer, Approval, Decision, PendingApproval, binding
+from agent.approval.reminders import recent_notices, tell_delegate, tell_if_due
 from agent.approval.requests import NewRequest, identifier, row_values
 from agent.approval.views import seen_by
+from agent.audit.sealing import seal_soon
+from agent.audit.settings_in_force import record_policy
 from agent.db import Connection, load_queries
 from agent.errors import AlreadyDecided, NotFound
 from agent.runtime import Runtime, current_runtime
@@ -203,7 +203,7 @@ class HumanApprovalQueue:
             decision=decision, by=decided_by or runtime.user, via=via, comment=comment, response=response,
             delegate_to=delegate_to, binding=binding, grant=grant,
         )  # fmt: skip
-        approval = await deciding.take(approval_id, said, runtime)
+        approval = await decisions.take(approval_id, said, runtime)
         if approval is None:
             raise too_late(await self.unmasked(approval_id, runtime=runtime))
         seal_soon(runtime)
@@ -218,14 +218,14 @@ class HumanApprovalQueue:
         approval = await self.unmasked(approval_id, runtime=runtime)
         if approval.status != "pending":
             raise too_late(approval)
-        deciding.check_may(approval, said, await people.standing(said.by, runtime=runtime))
+        decisions.check_may(approval, said, await people.standing(said.by, runtime=runtime))
         return approval
 
     async def edit(
         self, approval_id: int, said: Said, new: NewRequest, *, confirmed: bool, runtime: Runtime
     ) -> Approval:
         """Put an edited request in the place of this one, which is final then; `confirmed` counts as a yes to the new one."""
-        approval = await deciding.replace(approval_id, said, new, confirmed=confirmed, runtime=runtime)
+        approval = await decisions.replace(approval_id, said, new, confirmed=confirmed, runtime=runtime)
         if approval is None:
             raise too_late(await self.unmasked(approval_id, runtime=runtime))
         seal_soon(runtime)

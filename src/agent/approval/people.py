@@ -12,8 +12,8 @@ from typing import cast
 
 import structlog
 
-from agent.approval.audit_sealing import seal_soon
-from agent.approval.rules import ROLES, Person, Role, Standing, last_admin
+from agent.approval.eligibility import ROLES, Person, Role, Standing, last_admin
+from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
 from agent.errors import DecisionRefused, InvalidInput, NotFound
 from agent.runtime import Runtime, current_runtime

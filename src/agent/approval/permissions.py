@@ -1,7 +1,7 @@
 """What a human allowed in advance: "always allow this for 8 hours".
 
 A permission is made by an approval and bound to its tool, pattern, tables, risk, number of rows, database and asker. What
-a pattern means is known to `agent.execution.patterns`; here it is JSON. Each use is a request that names its permission.
+a pattern means is known to `agent.execution.permissions.scope`; here it is JSON. Each use is a request that names its permission.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import structlog
 from psycopg.types.json import Jsonb
 
-from agent.approval.audit_sealing import seal_soon
-from agent.approval.masking import MASK, masked_sql
+from agent.approval.eligibility import Standing
 from agent.approval.people import people
 from agent.approval.records import Approval
-from agent.approval.rules import Standing
+from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
 from agent.errors import DecisionRefused, InvalidInput, NotFound
+from agent.privacy.masking import MASK, masked_sql
 from agent.runtime import Runtime, current_runtime
 from agent.types import RiskLevel
 

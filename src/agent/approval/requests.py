@@ -15,7 +15,7 @@ from agent.approval.people import clean_name
 from agent.approval.records import Approval, binding
 from agent.errors import InvalidInput, NotFound
 from agent.runtime import Runtime
-from agent.storable import storable
+from agent.text.storable import storable
 from agent.types import RISK_LEVELS, CallKey, RiskLevel
 
 # A NUL as JSON writes it, and not the six characters of that name after a backslash.

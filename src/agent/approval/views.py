@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from agent.approval.masked_texts import sql_by_names
-from agent.approval.masking import (
+from agent.approval.eligibility import Standing, same_name
+from agent.approval.records import Approval
+from agent.privacy.masked_texts import sql_by_names
+from agent.privacy.masking import (
     MASK,
     masked_arguments,
     masked_preview,
@@ -16,8 +18,6 @@ from agent.approval.masking import (
     masked_summary,
     without_secrets,
 )
-from agent.approval.records import Approval
-from agent.approval.rules import Standing, same_name
 from agent.types import ToolResult
 
 _NOT_SHOWN = frozenset({"shown_sql", "signature"})

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli import (
+from agent.cli.commands import (
     approvals,
     audit,
     chat,
@@ -28,7 +28,7 @@ from agent.cli import (
     threads,
     tools,
 )
-from agent.cli.commands import Commands, Root, examples
+from agent.cli.framework import Commands, Root, examples
 
 _EXIT_CODES = """
 [bold]Exit codes[/bold]

@@ -9,12 +9,12 @@ from typing import Any
 
 import structlog
 
-from agent.approval.audit_sealing import seal_soon
 from agent.approval.people import people
+from agent.audit.sealing import seal_soon
 from agent.db import load_queries
 from agent.errors import AgentStopped
 from agent.runtime import Runtime, current_runtime
-from agent.storable import storable
+from agent.text.storable import storable
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)

@@ -22,10 +22,11 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from agent.approval.audit_sealing import seal_soon
 from agent.approval.human_approval import Approval
+from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
 from agent.db.failures import in_a_log, statement_failure
+from agent.db.statement_failures import failure
 from agent.errors import (
     ActionRefused,
     AgentError,
@@ -35,22 +36,21 @@ from agent.errors import (
     RowsChanged,
     StatementFailed,
 )
-from agent.execution.assessing import use_of_secrets
 from agent.execution.controls import controls
 from agent.execution.digests import load_key
+from agent.execution.dry_run.preview import check_code, difference, key_of_effects
+from agent.execution.dry_run.trials import run_watched
 from agent.execution.hidden_cells import ApprovedSecrets
 from agent.execution.log import loggable
-from agent.execution.outcomes import outcome_of, result_of, told_sql
-from agent.execution.proposals import Happened, Unheld, idempotency_key
-from agent.execution.sessions import failure
-from agent.execution.statements.secret_use import READS
-from agent.execution.statements.sql_parsing import Statement
-from agent.execution.writes.acting import Outcome, actor_transaction
-from agent.execution.writes.preview import check_code, difference, key_of_effects
-from agent.execution.writes.trying import run_watched
-from agent.execution.writes.undo import images_of, keep_values, most_kept
-from agent.learning.secret_columns import secret_columns
+from agent.execution.outside_effects import Happened, Unheld, idempotency_key
+from agent.execution.results import outcome_of, result_of, told_sql
+from agent.execution.undo.undo import images_of, keep_values, most_kept
+from agent.execution.writes.statement_runner import Outcome, actor_transaction
+from agent.learning.discovery.secret_columns import secret_columns
 from agent.runtime import Runtime
+from agent.statements.assessment import use_of_secrets
+from agent.statements.parser import Statement
+from agent.statements.secret_use import READS
 from agent.types import ToolResult
 
 Effect = Statement | Unheld

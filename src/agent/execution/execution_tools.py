@@ -14,18 +14,18 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import InvalidArguments, UnknownTool
-from agent.execution import client_status, queries_from_data, send_email
-from agent.execution.made_tools import http_get, tool_making
-from agent.execution.made_tools.json_schema import ArgumentSchema
-from agent.execution.origins.heard import heard_by, trust_of
-from agent.execution.proposals import Outside
-from agent.execution.relations import Made
+from agent.execution.created_tools import create_new_tool, http_get
+from agent.execution.outside_effects import Outside
 from agent.execution.run_context import RunContext
-from agent.execution.tool_arguments import BUILT_IN, DescribeSchema, ExecuteSql, Remember, SearchMemory
-from agent.execution.writes import undo
+from agent.execution.tools import query_data, send_email, update_client_status
+from agent.execution.tools.arguments import BUILT_IN, DescribeSchema, ExecuteSql, Remember, SearchMemory
+from agent.execution.tools.json_schema import ArgumentSchema
+from agent.execution.undo import undo
 from agent.learning.memory import agent_memory
-from agent.learning.schema_linking import describe
+from agent.learning.named_relations import Made
+from agent.learning.schema_linking.linking import describe
 from agent.learning.semantic_search import semantic_search
+from agent.provenance.conversation_context import heard_by, trust_of
 from agent.runtime import Runtime
 from agent.types import ToolResult, ToolSpec
 
@@ -130,13 +130,13 @@ _TOOLS = (
         name="query_data",
         description="Read rows of one table or view by filters, without writing SQL.",
         arguments=BUILT_IN["query_data"],
-        statement=queries_from_data.select_statement,
+        statement=query_data.select_statement,
     ),
     Tool(
         name="update_client_status",
         description="Set the status of one client, named by key or by name. A human is asked first.",
         arguments=BUILT_IN["update_client_status"],
-        statement=client_status.update_statement,
+        statement=update_client_status.update_statement,
     ),
     Tool(
         name="describe_schema",
@@ -169,7 +169,7 @@ _TOOLS = (
             "Its tests run first, then a human is shown the code."
         ),
         arguments=BUILT_IN["create_new_tool"],
-        outside=tool_making.OUTSIDE,
+        outside=create_new_tool.OUTSIDE,
     ),
 )
 # For the code of created tools only: it refuses a model's calls, and a model is not shown it.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agent.execution.keyed_secrets import keyed_places, without_keyed
-from agent.execution.origins.written_values import column_sources
-from agent.execution.reads.reading import Hidden
-from agent.execution.statements.secret_use import SecretUse, named
-from agent.execution.statements.sql_parsing import Statement
-from agent.learning.privacy import HIDDEN
-from agent.learning.secret_columns import SecretColumns
+from agent.execution.reads.reader import Hidden
+from agent.learning.discovery.secret_columns import SecretColumns
+from agent.privacy.sensitive import HIDDEN
+from agent.provenance.written_values import column_sources
+from agent.statements.keyed_secrets import keyed_places, without_keyed
+from agent.statements.parser import Statement
+from agent.statements.secret_use import SecretUse, named
 from agent.types import ToolResult
 
 

@@ -11,15 +11,15 @@ from typing import Any
 import structlog
 from psycopg.types.json import Jsonb
 
-from agent.approval.audit_sealing import seal_soon
-from agent.approval.masking import MASK, is_plain_name, masked_arguments, masked_reasons, masked_result, without_secrets
+from agent.approval.eligibility import Standing, same_name
 from agent.approval.people import people
-from agent.approval.rules import Standing, same_name
 from agent.approval.views import call_for_everybody
+from agent.audit.sealing import seal_soon
 from agent.db import load_queries
 from agent.errors import InvalidInput, NotFound
+from agent.privacy.masking import MASK, is_plain_name, masked_arguments, masked_reasons, masked_result, without_secrets
 from agent.runtime import Runtime, current_runtime
-from agent.storable import storable
+from agent.text.storable import storable
 from agent.types import Assessment, CallKey, ExecutionStatus, RiskLevel, ToolResult, Verdict
 
 _QUERIES = load_queries(__package__)

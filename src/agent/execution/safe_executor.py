@@ -16,7 +16,7 @@ from uuid import uuid4
 import psycopg
 import structlog
 
-from agent.approval.deciding import Said
+from agent.approval.decisions import Said
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
 from agent.approval.people import people
 from agent.approval.permissions import Permission, permissions
@@ -34,28 +34,28 @@ from agent.errors import (
     PolicyError,
     UnknownTool,
 )
-from agent.execution import deciding, effects
-from agent.execution.always_allowed import Allowance, permission_for
-from agent.execution.approved import execute_approved, told_of_edit, undone
+from agent.execution import edits, effects
+from agent.execution.action import Plan, plan_of, shown_to_approver, weighed
 from agent.execution.controls import ControlState, allow, controls
+from agent.execution.created_tools import runs
 from agent.execution.hidden_cells import hidden_in, with_sources, without_keys
 from agent.execution.log import record
-from agent.execution.made_tools import tool_runs
-from agent.execution.origins.heard import Heard, heard_by, heard_in, secret_in
-from agent.execution.origins.origins import needs_a_human
-from agent.execution.patterns import Always
-from agent.execution.plans import Plan, plan_of, shown_to_approver, weighed
-from agent.execution.reads.reading import read
+from agent.execution.permissions.matching import Allowance, permission_for
+from agent.execution.permissions.scope import Always
+from agent.execution.reads.reader import read
 from agent.execution.reads.remarks import remarks_on
-from agent.execution.relations import NoSuchName
+from agent.execution.run_approved import execute_approved, told_of_edit, undone
 from agent.execution.run_context import RunContext
-from agent.execution.statements.secret_use import SecretUse
-from agent.execution.statements.sql_policy import POLICY_VERSION
-from agent.execution.tool_arguments import is_built_in
-from agent.execution.writes.risk import is_asked
-from agent.execution.writes.undo import UNDO, forget_old
+from agent.execution.tools.arguments import is_built_in
+from agent.execution.undo.undo import UNDO, forget_old
 from agent.learning.auto_discover import auto_discovery
+from agent.learning.named_relations import NoSuchName
+from agent.provenance.assessment import needs_a_human
+from agent.provenance.conversation_context import Heard, heard_by, heard_in, secret_in
 from agent.runtime import Runtime, current_runtime
+from agent.statements.policy import POLICY_VERSION
+from agent.statements.risk import is_asked
+from agent.statements.secret_use import SecretUse
 from agent.threads import StoredCall, Transcript, threads
 from agent.types import UNFINISHED, Assessment, CallKey, RiskLevel, ToolResult
 
@@ -222,7 +222,7 @@ class SafeExecutor:
         """What came of a stored call that waits for a human; the code of a created tool goes on with what was decided."""
         runtime = runtime or await current_runtime()
         assert call.approval_id is not None  # noqa: S101  # a waiting call has its row
-        if not await tool_runs.is_under_way(call.key, runtime=runtime):
+        if not await runs.is_under_way(call.key, runtime=runtime):
             return await _run_approved(call.approval_id, runtime)
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
         (request, plan), switches = await together(_understood(request, runtime), controls.state(runtime=runtime))
@@ -330,8 +330,8 @@ class SafeExecutor:
         runtime = runtime or await current_runtime()
         if decision == "edit":
             said = Said(decision="edit", by=decided_by or runtime.user, via=via, comment=comment, binding=binding)
-            return await deciding.edit(approval_id, said, arguments, runtime=runtime)
-        grant = await deciding.grant(approval_id, always, runtime=runtime) if always else None
+            return await edits.edit(approval_id, said, arguments, runtime=runtime)
+        grant = await edits.grant(approval_id, always, runtime=runtime) if always else None
         return await human_approval_queue.decide(
             approval_id, decision, decided_by=decided_by, via=via, comment=comment, response=response,
             delegate_to=delegate_to, binding=binding, grant=grant, runtime=runtime,
@@ -341,14 +341,14 @@ class SafeExecutor:
         self, approval_id: int, always: Always, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> Allowance:
         """What approving a request with `always` would allow, in words, before it is. Raises as `decide` would."""
-        return await deciding.allowance(approval_id, always, viewer, runtime=runtime or await current_runtime())
+        return await edits.allowance(approval_id, always, viewer, runtime=runtime or await current_runtime())
 
     async def reopen(
         self, approval_id: int, *, reopened_by: str | None = None, runtime: Runtime | None = None
     ) -> Approval:
         """Ask again, with a fresh preview, what nobody answered in time; once. Raises `InvalidInput`, `AlreadyDecided`."""
         runtime = runtime or await current_runtime()
-        return await deciding.reopen(approval_id, reopened_by, runtime=runtime)
+        return await edits.reopen(approval_id, reopened_by, runtime=runtime)
 
     async def _answer(self, approval: Approval, request: _Request, runtime: Runtime) -> ToolResult:
         if request.wait:
@@ -500,5 +500,5 @@ async def _record(
         runtime=runtime,
     )
     if final and request.call is not None and not is_built_in(request.action):
-        await tool_runs.forget(request.call, runtime=runtime)
+        await runs.forget(request.call, runtime=runtime)
     return number

@@ -22,17 +22,17 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.db import load_queries
-from agent.learning import catalog
-from agent.learning.assembly import FORMAT, Rules, assemble, time_columns
-from agent.learning.denied_names import rules_of
-from agent.learning.drift import changed_objects
+from agent.learning.discovery import catalog
+from agent.learning.discovery.deny_list_check import rules_of
+from agent.learning.discovery.drift import changed_objects
+from agent.learning.discovery.identifiers import qualified
+from agent.learning.discovery.namesakes import Order
+from agent.learning.discovery.rendering import function_text, relation_text, type_text
+from agent.learning.discovery.secret_columns import SecretRules
+from agent.learning.discovery.structure import AppStructure, Relation, relations
+from agent.learning.discovery.structure_builder import FORMAT, Rules, assemble, time_columns
 from agent.learning.memory import NewMemory, agent_memory
-from agent.learning.names import qualified
-from agent.learning.namesakes import Order
-from agent.learning.privacy import DenyList
-from agent.learning.schema_text import function_text, relation_text, type_text
-from agent.learning.secret_columns import SecretRules
-from agent.learning.structure import AppStructure, Relation, relations
+from agent.privacy.sensitive import DenyList
 from agent.runtime import Runtime, current_runtime
 from agent.settings import Settings
 

@@ -15,7 +15,7 @@ import structlog
 from agent.concurrency import together
 from agent.errors import AgentError
 from agent.learning.memory import agent_memory
-from agent.learning.schema_linking import LinkedSchema, link_schema
+from agent.learning.schema_linking.linking import LinkedSchema, link_schema
 from agent.learning.semantic_search import RelevantContext, semantic_search
 from agent.runtime import Runtime, current_runtime
 

@@ -13,10 +13,10 @@ from typing import Literal
 from agent.db import load_queries
 from agent.errors import InvalidInput
 from agent.learning.memory import Memory, agent_memory
-from agent.learning.vectors import query_vector, scope, vector_literal
+from agent.learning.memory.embeddings import query_vector, scope, vector_literal
 from agent.runtime import Runtime, current_runtime
-from agent.storable import storable
-from agent.tokens import estimate_tokens
+from agent.text.storable import storable
+from agent.text.tokens import estimate_tokens
 from agent.types import MemoryKind
 
 _QUERIES = load_queries(__package__, "memory.sql")

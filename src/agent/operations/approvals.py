@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from agent.approval.eligibility import who_may_approve, why_not
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
 from agent.approval.people import people
 from agent.approval.permissions import Permission, permissions
-from agent.approval.rules import who_may_approve, why_not
 from agent.execution import effects
 from agent.execution.controls import controls
 from agent.execution.log import executions
-from agent.execution.patterns import Always
+from agent.execution.permissions.scope import Always
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, current_runtime
 from agent.types import ToolResult

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.approval.audit import Entry, audit_log
 from agent.approval.people import people
+from agent.audit.log import Entry, audit_log
 from agent.runtime import Runtime, current_runtime
 
 

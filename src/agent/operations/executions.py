@@ -8,8 +8,8 @@ from agent.approval.human_approval import Approval, human_approval_queue
 from agent.errors import ActionRefused
 from agent.execution.log import Execution, executions
 from agent.execution.safe_executor import safe_executor
-from agent.execution.tool_arguments import UndoChange
-from agent.execution.writes import undo as undoing
+from agent.execution.tools.arguments import UndoChange
+from agent.execution.undo import undo as undoing
 from agent.runtime import Runtime, current_runtime
 from agent.threads import threads
 from agent.types import ExecutionStatus, ToolResult

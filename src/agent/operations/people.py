@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.approval.eligibility import Person, Role, same_name
 from agent.approval.people import people
-from agent.approval.rules import Person, Role, same_name
 from agent.runtime import Runtime, current_runtime
 
 DEFAULT_ROLES: tuple[Role, ...] = ("approver",)

@@ -21,7 +21,7 @@ from zlib import crc32
 import stamina
 
 from agent.errors import ConfigurationError, InvalidInput, ProviderUnavailable
-from agent.providers.model_failures import is_transient
+from agent.providers.chat.failures import is_transient
 from agent.settings import Settings
 from agent.types import Embedder
 

@@ -18,9 +18,9 @@ from tempfile import mkstemp
 from typing import TYPE_CHECKING, Literal
 
 from agent.errors import ConfigurationError
-from agent.providers.letters import address
+from agent.providers.mail_message import address
 from agent.settings import Settings
-from agent.storable import storable
+from agent.text.storable import storable
 
 if TYPE_CHECKING:
     from aiosmtplib import SMTP

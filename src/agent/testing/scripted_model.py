@@ -19,8 +19,8 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
-from agent.providers.model_stream import chunks_of
-from agent.providers.models import Candidate, ChatClient
+from agent.providers.chat.client import Candidate, ChatClient
+from agent.providers.chat.stream import chunks_of
 
 Answer: TypeAlias = "str | ToolCall | Sequence[ToolCall] | AIMessage | Exception"
 Step: TypeAlias = "Answer | Callable[[Sequence[BaseMessage]], Answer]"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.approval.masked_texts import sql_by_names
-from agent.approval.masking import MASK, masked_arguments, masked_sql
-from agent.approval.rules import Standing, same_name
+from agent.approval.eligibility import Standing, same_name
 from agent.approval.views import call_for_everybody, result_seen_by
+from agent.privacy.masked_texts import sql_by_names
+from agent.privacy.masking import MASK, masked_arguments, masked_sql
 from agent.threads.records import StoredCall, ThreadSummary, TurnRecord
 
 

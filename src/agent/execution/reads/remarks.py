@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agent.execution.reads.reading import Rows
-from agent.execution.statements.row_security import contradictions
-from agent.execution.statements.sql_parsing import Statement
+from agent.execution.reads.reader import Rows
 from agent.remarks import beginning
 from agent.runtime import Runtime
+from agent.statements.parser import Statement
+from agent.statements.row_security import contradictions
 from agent.types import HiddenRows
 
 

@@ -12,7 +12,7 @@ import structlog
 
 from agent.db import Connection
 from agent.errors import ActionRefused
-from agent.execution.statements.sql_parsing import Statement
+from agent.statements.parser import Statement
 
 _log = structlog.get_logger(__name__)
 _WORDS = {

@@ -11,7 +11,7 @@ from typing import Any, LiteralString
 from psycopg import sql
 
 from agent.db.encodings import in_bytes, marked, unmarked
-from agent.execution.json_values import from_json
+from agent.db.json_values import from_json
 
 # Of a long value the first characters are fetched, and a digest.
 _MOST_CELL = 500

@@ -1,0 +1,83 @@
+"""Reminders and escalations of requests that wait: each once, by whichever process finds it due.
+
+Nothing here runs by itself: whoever reads a waiting request (a list, a poll, a turn) looks whether people are to be told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from agent.approval.eligibility import due
+from agent.approval.records import Approval
+from agent.db import load_queries
+from agent.privacy.masking import masked_summary
+from agent.runtime import Runtime
+from agent.types import Notice
+
+_QUERIES = load_queries(__package__)
+_log = structlog.get_logger(__name__)
+_MOST_SECONDS = 10.0
+
+
+class LogNotifier:
+    """The notifier where nobody chose another: the notice is stored, and is an event of the log."""
+
+    async def notify(self, notice: Notice) -> None:
+        """Log one notice."""
+        _log.warning(
+            f"approval_{notice.kind}", approval_id=notice.approval_id, to=list(notice.recipients), text=notice.text
+        )
+
+
+async def tell_if_due(row: Mapping[str, Any], runtime: Runtime) -> None:
+    """Tell people of a waiting request, whose `row` was read at `read_at`, what is due and was not told yet."""
+    kinds = due(
+        row["read_at"], asked=row["created_at"], expires=row["expires_at"],
+        reminded=row["reminded_at"] is not None, escalated=row["escalated_at"] is not None,
+    )  # fmt: skip
+    for kind in kinds:
+        await _tell("claim_notice", {"id": row["id"], "kind": kind, "text": _text(row)}, runtime)
+
+
+async def tell_delegate(approval: Approval, runtime: Runtime) -> None:
+    """Tell the one to whom a request was delegated."""
+    text = f"{masked_summary(approval.summary, approval.action, approval.preview)} Delegated to you: `agent approvals show {approval.id}`."
+    await _tell("keep_notice", {"id": approval.id, "delegate": approval.delegated_to, "text": text}, runtime)
+
+
+async def recent_notices(limit: int, runtime: Runtime) -> list[tuple[Notice, datetime]]:
+    """Who was told what, the newest first."""
+    async with runtime.connection() as conn:
+        values = {"tenant_id": runtime.tenant_id, "limit": max(0, min(limit, 10_000))}
+        rows = await (await conn.execute(_QUERIES["notices"], values)).fetchall()
+    return [(_notice(row), row["created_at"]) for row in rows]
+
+
+async def _tell(query: str, values: Mapping[str, Any], runtime: Runtime) -> None:
+    async with runtime.connection() as conn:
+        row = await (await conn.execute(_QUERIES[query], {"tenant_id": runtime.tenant_id, **values})).fetchone()
+    if row is None:  # another process was first, or it is decided
+        return
+    try:
+        async with asyncio.timeout(_MOST_SECONDS):
+            await (runtime.notifier or LogNotifier()).notify(_notice(row))
+    except Exception:  # a notifier is anybody's code, and whatever it does must not keep a decision from being taken
+        _log.exception("notice_not_delivered", approval_id=row["approval_id"], kind=row["kind"])
+
+
+def _notice(row: Mapping[str, Any]) -> Notice:
+    return Notice(
+        approval_id=row["approval_id"], kind=row["kind"], recipients=tuple(row["recipients"]), text=row["text"]
+    )
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    return (
+        f"{masked_summary(row['summary'], row['action'], row['preview'])} Asked by {row['requested_by']!r}, risk {row['risk_level']}; "
+        f"it expires at {row['expires_at']:%H:%M:%S %Z}: `agent approvals show {row['id']}`."
+    )

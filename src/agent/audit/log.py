@@ -1,0 +1,321 @@
+"""The audit log: sealed, verified, exported and listed.
+
+The chain shows that no entry was changed, removed or moved; the rows beside it that nobody changed them behind its back;
+an anchor kept elsewhere that its end was not cut off, nor the whole written anew by somebody who has the key.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from psycopg import sql
+
+from agent.audit.chain import Anchor, Chain, Entry, Finding, read_anchor
+from agent.audit.effects_trace import Trace
+from agent.audit.sealing import key_ring, seal_soon, seal_waiting
+from agent.db import Connection, load_queries
+from agent.db.migrations import all_migrations
+from agent.errors import NotFound
+from agent.privacy.masking import MASK, is_plain_name, masked_value
+from agent.runtime import Runtime, current_runtime
+
+__all__ = [
+    "AUDITED",
+    "Anchor",
+    "AuditLog",
+    "AuditReport",
+    "Audited",
+    "Entry",
+    "Finding",
+    "audit_log",
+    "read_anchor",
+    "seal_soon",
+]
+
+# Columns of audited tables that hold no values of the application, and no words about them.
+_SHOWN_TO_ALL = frozenset({
+    "id", "name", "version", "status", "active", "roles", "actor", "verdict", "executable", "database_id", "function_id",
+    "risk_level", "risk_ceiling", "policy_version", "binding", "approval_id", "permission_id", "replaces", "thread_id", "turn",
+    "round", "ordinal", "row_count", "duration_ms", "votes_needed", "approved_by", "requested_by", "decided_by", "decided_via",
+    "delegated_to", "granted_to", "granted_by", "revoked_by", "changed_by", "created_by", "settled_by", "trusted_by",
+    "decision", "via", "kind", "tables", "most_rows", "stopped", "read_only", "settings", "created_at", "expires_at",
+    "decided_at", "finished_at", "revoked_at", "changed_at", "settled_at", "input_tokens", "output_tokens", "cost_usd",
+})  # fmt: skip
+
+_QUERIES = load_queries(__package__)
+_MOST_FINDINGS = 100
+_PATIENCE_SECONDS = 60.0
+_STEP = 1000
+_FUNCTION = re.compile(
+    r"create (?:or replace )?(?:function|procedure) agents\.(\w+)\(.*?\nas \$\$(.*?)\$\$;", re.DOTALL
+)
+_OWN_LOGINS = frozenset({"agent_app", "agent_actor"})
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """How a table is under the log: its key (without the tenant), the columns that are not recorded, those shown whole."""
+
+    key: tuple[str, ...] = ("id",)
+    ignored: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+
+
+# One line a table, as `call agents.audit(...)` in a migration put it there.
+AUDITED: Mapping[str, Audited] = {
+    "human_approval_queue": Audited(ignored=("claim", "claimed_until", "reminded_at", "escalated_at", "attempts")),
+    "agent_execution_log": Audited(),
+    "controls": Audited(key=()),
+    "policy": Audited(key=(), shown=("settings",)),
+    "people": Audited(key=("name",)),
+    "permissions": Audited(shown=("pattern",)),
+    "approval_decisions": Audited(),
+    "trusted_functions": Audited(key=("database_id", "function_id")),
+    "created_tools": Audited(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """What `verify` found. `findings` are the first of the `found` things that are wrong; none: the log is whole.
+
+    `outside` counts the changes that other logins than the agent's made, which are in the log as any other.
+    """
+
+    entries: int
+    head: str
+    unsealed: int
+    adopted: int
+    rows: int
+    effects: int
+    outside: Mapping[str, int]
+    found: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.found == 0
+
+
+@dataclass(kw_only=True)
+class _Verification:
+    """What is collected while the log is read."""
+
+    chain: Chain
+    trace: Trace = field(default_factory=Trace)
+    logins: Counter[str] = field(default_factory=Counter)
+    adopted: int = 0
+    rows: int = 0
+    found: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self.found += 1
+            if len(self.findings) < _MOST_FINDINGS:
+                self.findings.append(finding)
+
+    def read(self, entry: Entry) -> None:
+        if entry.sequence is not None:
+            self.add(self.chain.check(entry))
+        self.add(self.trace.follow(entry))
+        if entry.event == "adopted":
+            self.adopted += 1
+        elif entry.login not in _OWN_LOGINS:
+            self.logins[entry.login] += 1
+
+
+class AuditLog:
+    """The log of the current tenant. Holds nothing; see the module docstring."""
+
+    async def seal(self, *, runtime: Runtime | None = None) -> int:
+        """Seal what waits, and return how many entries those were. Raises `ConfigurationError` without a key."""
+        return await seal_waiting(runtime=runtime or await current_runtime())
+
+    async def unsealed(self, *, runtime: Runtime | None = None) -> float:
+        """For how many seconds an entry has waited to be sealed; 0 when that is no longer than it may."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["audit_waiting"], {"tenant_id": runtime.tenant_id})).fetchone()
+        return _overdue(row or {})
+
+    async def recent(self, limit: int = 50, *, personal: bool = False, runtime: Runtime | None = None) -> list[Entry]:
+        """Return the newest entries, sealed or not, the newest first; without `personal` their values are masked."""
+        runtime = runtime or await current_runtime()
+        values = {"tenant_id": runtime.tenant_id, "limit": max(0, min(limit, 10_000))}
+        async with runtime.transaction() as conn:
+            await conn.execute(_QUERIES["written_as"])
+            rows = await (await conn.execute(_QUERIES["audit_newest"], values)).fetchall()
+        found = [Entry(**row) for row in rows]
+        return found if personal else [masked(entry) for entry in found]
+
+    async def export(self, *, runtime: Runtime | None = None) -> Anchor:
+        """The end of the chain as it is now, everything sealed. Raises `NotFound` while there is none."""
+        runtime = runtime or await current_runtime()
+        await seal_waiting(runtime=runtime)
+        async with runtime.transaction() as conn:
+            await conn.execute(_QUERIES["written_as"])
+            head = await (await conn.execute(_QUERIES["audit_head"], {"tenant_id": runtime.tenant_id})).fetchone()
+        if head is None:
+            raise NotFound("The audit log has no entry yet: nothing was asked, decided or done.")
+        return Anchor(
+            tenant=runtime.tenant_id, sequence=head["sequence"], mac=head["mac"].hex(), key_id=head["key_id"],
+            sealed_at=head["sealed_at"],
+        )  # fmt: skip
+
+    async def verify(
+        self, *, anchor: Anchor | None = None, progress: Progress | None = None, runtime: Runtime | None = None
+    ) -> AuditReport:
+        """Check the chain, the rows that it is about, and that every effect has its decision; then seal what waits.
+
+        `progress` is called with (entries read, all). Raises `ConfigurationError` without a key.
+        """
+        runtime = runtime or await current_runtime()
+        keys = key_ring(runtime.settings)
+        checked = _Verification(chain=Chain(tenant_id=runtime.tenant_id, keys=keys, anchor=anchor))
+        tenant = {"tenant_id": runtime.tenant_id}
+        async with runtime.transaction() as conn:
+            await conn.execute(_QUERIES["snapshot"])
+            await conn.execute(_QUERIES["written_as"])
+            head = await (await conn.execute(_QUERIES["audit_head"], tenant)).fetchone()
+            await _read_chain(checked, conn, total=head["sequence"] if head else 0, progress=progress, tenant=tenant)
+            checked.add(await _machinery(conn))
+            for subject, audited in AUDITED.items():
+                checked.rows += await _count(subject, conn, tenant)
+                checked.add(await _differences(subject, audited, conn, tenant))
+            waiting = await (await conn.execute(_QUERIES["audit_waiting"], tenant)).fetchone()
+        unsealed = waiting["entries"] if waiting else 0
+        checked.add(_left_unsealed(waiting or {}))
+        await seal_waiting(runtime=runtime)
+        return AuditReport(
+            entries=checked.chain.sequence, head=checked.chain.head.hex() if checked.chain.sequence else "", unsealed=unsealed,
+            adopted=checked.adopted, rows=checked.rows, effects=checked.trace.effects, outside=dict(checked.logins),
+            found=checked.found, findings=tuple(checked.findings),
+        )  # fmt: skip
+
+
+audit_log = AuditLog()
+
+
+def masked(entry: Entry) -> Entry:
+    """Return an entry that says who did what to what and when, and none of its values."""
+    try:
+        content = json.loads(entry.content)
+        shown = {
+            name: value if _is_shown_to_all(name, value) else masked_value(value) for name, value in content.items()
+        }
+    except (ValueError, RecursionError, AttributeError):  # nothing that the agent wrote; `verify` says so
+        return replace(entry, content=MASK)
+    return replace(entry, content=json.dumps(shown, ensure_ascii=False))
+
+
+def _is_shown_to_all(column: str, value: Any) -> bool:
+    # A model may call a tool that there is not, by any name.
+    return column in _SHOWN_TO_ALL or (column in {"action", "tool"} and is_plain_name(str(value)))
+
+
+async def _read_chain(
+    checked: _Verification, conn: Connection, *, total: int, progress: Progress | None, tenant: Mapping[str, Any]
+) -> None:
+    async with conn.cursor(name="audit_chain") as cursor:
+        cursor.itersize = _STEP
+        await cursor.execute(_QUERIES["audit_chain"], tenant)
+        number = 0
+        async for row in cursor:
+            checked.read(Entry(**row))
+            number += 1
+            if progress is not None and number % _STEP == 0:
+                progress(number, max(total, number))
+    checked.add(checked.chain.end())
+    rows = await (await conn.execute(_QUERIES["audit_unsealed"], {**tenant, "limit": None})).fetchall()
+    for row in rows:
+        row.pop("now")
+        checked.read(Entry(**row))
+
+
+async def _machinery(conn: Connection) -> list[Finding]:
+    """Whether the triggers and functions that write the log are those that the migrations made."""
+    functions = await (await conn.execute(_QUERIES["audit_functions"])).fetchall()
+    triggers = await (await conn.execute(_QUERIES["audit_triggers"])).fetchall()
+    return [
+        Finding(kind="machinery", message=message)
+        for message in (*_other_functions(functions), *_other_triggers({row["subject"]: row for row in triggers}))
+    ]
+
+
+def _other_functions(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    found, own = {row["name"]: row["source"] for row in rows}, _own_functions()
+    for name in sorted(found.keys() | own.keys()):
+        if found.get(name) != own.get(name):
+            yield f"The function agents.{name} is not the one that the migrations make: run no others, and find out who changed it."
+
+
+@cache
+def _own_functions() -> Mapping[str, str]:
+    texts = "\n".join(migration.text for migration in all_migrations())
+    return {name: body for name, body in _FUNCTION.findall(texts) if re.search(r"(^|_)audit(_|$)", name)}
+
+
+def _other_triggers(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for subject, audited in AUDITED.items():
+        row = rows.get(subject)
+        if row is None or row["off"] or row["definition"] != trigger_of(subject, audited):
+            yield f"The trigger that writes the changes of agents.{subject} to the audit log is off, gone or another one."
+
+
+def trigger_of(subject: str, audited: Audited) -> str:
+    """The trigger of an audited table, as Postgres shows it."""
+    arguments = ", ".join(f"'{{{','.join(names)}}}'" for names in (audited.key, audited.ignored, audited.shown))
+    return (
+        f"CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE ON agents.{subject} FOR EACH ROW"
+        f" EXECUTE FUNCTION agents.audit_change({arguments})"
+    )
+
+
+async def _count(subject: str, conn: Connection, tenant: Mapping[str, Any]) -> int:
+    row = await (await conn.execute(_about(subject, "audit_rows"), tenant)).fetchone()
+    return int(row["rows"]) if row else 0
+
+
+async def _differences(subject: str, audited: Audited, conn: Connection, tenant: Mapping[str, Any]) -> list[Finding]:
+    """Rows that are not what their newest entry says: changed, removed or inserted while no trigger looked."""
+    values = {
+        **tenant, "subject": subject, "key": list(audited.key), "ignored": list(audited.ignored), "shown": list(audited.shown),
+        "limit": _MOST_FINDINGS,
+    }  # fmt: skip
+    rows = await (await conn.execute(_about(subject, "audit_differences"), values)).fetchall()
+    return [Finding(kind="row", subject=subject, sequence=row["sequence"], message=_told(subject, row)) for row in rows]
+
+
+def _about(subject: str, query: str) -> sql.Composed:
+    return sql.SQL(_QUERIES[query]).format(table=sql.Identifier("agents", subject))
+
+
+def _told(subject: str, row: Mapping[str, Any]) -> str:
+    name = f"{subject} {row['key'].strip('[]')}".strip()
+    if row["columns"]:
+        return f"The row {name} was changed without an entry: {', '.join(row['columns'])}."
+    return f"The row {name} was {'inserted' if row['present'] else 'removed'} without an entry."
+
+
+def _overdue(waiting: Mapping[str, Any]) -> float:
+    seconds = float(waiting.get("seconds") or 0.0)
+    return seconds if seconds > _PATIENCE_SECONDS else 0.0
+
+
+def _left_unsealed(waiting: Mapping[str, Any]) -> Iterator[Finding]:
+    if seconds := _overdue(waiting):
+        yield Finding(
+            kind="unsealed",
+            message=f"{waiting['entries']} entries were not sealed, the oldest for {seconds:,.0f} s: whoever could change the "
+            "database could change them unseen. They are sealed now. Is AGENT_AUDIT_KEY (or AGENT_SECRET) set for every process?",
+        )

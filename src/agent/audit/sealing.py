@@ -1,0 +1,147 @@
+"""Sealing the audit log: soon after a change, off its path, by whichever process has the key.
+
+The database's triggers have written the entries with the changes themselves. What a dead process left unsealed the next
+one seals, for sealing takes whatever waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import psycopg
+import structlog
+
+from agent.audit.chain import BEFORE_THE_FIRST, Entry, KeyRing, key_id, seal
+from agent.db import Connection, embedded, load_queries, locks
+from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable
+from agent.runtime import Runtime
+from agent.settings import Settings
+
+_QUERIES = load_queries(__package__)
+_log = structlog.get_logger(__name__)
+_BATCH = 1000
+_DELAY = 1.0  # so that one sealing serves many changes
+_CLOSE_SECONDS = 3.0
+_LOCK_SECONDS, _LOCK_POLL = 10.0, 0.05
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """The keys that `settings` name. Raises `ConfigurationError` when there is none."""
+    secrets = [value.get_secret_value() for value in (settings.audit_key, settings.secret) if value is not None]
+    if settings.embedded and settings.secret is None:
+        secrets.append(embedded.read_or_make_secret(settings.home))
+    if not secrets:
+        raise ConfigurationError(
+            "The audit log is sealed with a key that the database does not hold, and there is none: set AGENT_AUDIT_KEY."
+        )
+    current, *others = secrets
+    old = [key.strip() for key in settings.audit_old_keys.get_secret_value().split(",") if key.strip()]
+    return KeyRing(current, [*old, *others])
+
+
+async def seal_waiting(*, runtime: Runtime, wait: bool = True) -> int:
+    """Seal every entry that waits, and return how many those were.
+
+    While another process seals, `wait` for it; else leave the work to that one. Raises `ConfigurationError` without a key.
+    """
+    keys = await asyncio.to_thread(key_ring, runtime.settings)
+    sealed, patience = 0, asyncio.get_running_loop().time() + _LOCK_SECONDS
+    while True:
+        done = await _seal_batch(keys, runtime)
+        if done is not None:
+            sealed += done
+            if done < _BATCH:
+                return sealed
+        elif not wait:
+            return sealed
+        elif asyncio.get_running_loop().time() > patience:
+            raise DatabaseUnavailable("Another process has been sealing the audit log for long; try again.")
+        else:
+            await asyncio.sleep(_LOCK_POLL)
+
+
+async def _seal_batch(keys: KeyRing, runtime: Runtime) -> int | None:
+    """Seal the first entries that wait; None when another process is at it."""
+    values = {"tenant_id": runtime.tenant_id, "lock": locks.AUDIT, "limit": _BATCH}
+    async with runtime.transaction() as conn:
+        lock = await (await conn.execute(_QUERIES["sealing_lock"], values)).fetchone()
+        if lock is None or not lock["mine"]:
+            return None
+        await conn.execute(_QUERIES["written_as"])
+        # After the lock, so that what its last holder committed is seen.
+        rows = await (await conn.execute(_QUERIES["audit_unsealed"], values)).fetchall()
+        if rows:
+            now = rows[0]["now"]
+            await _store([Entry(**{**row, "sealed_at": now}) for row in map(_without_now, rows)], keys, conn, runtime)
+    return len(rows)
+
+
+def _without_now(row: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if name != "now"}
+
+
+async def _store(entries: list[Entry], keys: KeyRing, conn: Connection, runtime: Runtime) -> None:
+    head = await (await conn.execute(_QUERIES["audit_head"], {"tenant_id": runtime.tenant_id})).fetchone()
+    previous, first = (head["mac"], head["sequence"] + 1) if head else (BEFORE_THE_FIRST, 1)
+    macs, name = [], key_id(keys.current)
+    for sequence, entry in enumerate(entries, start=first):
+        numbered = replace(entry, sequence=sequence, key_id=name)
+        previous = seal(numbered, previous, tenant_id=runtime.tenant_id, key=keys.current)
+        macs.append(previous)
+    values = {
+        "first": first, "key_id": name, "sealed_at": entries[0].sealed_at, "ids": [entry.id for entry in entries], "macs": macs,
+    }  # fmt: skip
+    await conn.execute(_QUERIES["seal"], values)
+
+
+def seal_soon(runtime: Runtime) -> None:
+    """Have what was just changed sealed within a second or so, or before the runtime closes."""
+    key = f"sealer of {runtime.tenant_id}"
+    sealer = runtime.made.get(key)
+    if sealer is None:
+        sealer = runtime.made[key] = _Sealer(runtime)
+        runtime.at_close.append(sealer.close)
+    sealer.wake()
+
+
+class _Sealer:
+    """One task that seals for all who asked for it meanwhile."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+        self._closing = asyncio.Event()
+
+    def wake(self) -> None:
+        self._again = not self._closing.is_set()
+        if self._again and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        self._closing.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])  # it may have been cancelled: the event loop ends
+        if self._again:
+            await self._seal()
+
+    async def _run(self) -> None:
+        while self._again:
+            try:
+                async with asyncio.timeout(_DELAY):
+                    await self._closing.wait()
+            except TimeoutError:
+                pass
+            await self._seal()
+
+    async def _seal(self) -> None:
+        self._again = False
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await seal_waiting(runtime=self._runtime, wait=False)
+        except asyncio.CancelledError:
+            self._again = True  # for `close`
+            raise
+        except (AgentError, psycopg.Error, TimeoutError) as error:  # the entries are there; the next process seals them
+            _log.info("audit_not_sealed", error=str(error))

@@ -1,0 +1,28 @@
+"""The rules in force, as a row: they are settings of each process, and the audit log shows when they changed."""
+
+from __future__ import annotations
+
+from psycopg.types.json import Jsonb
+
+from agent.db import load_queries
+from agent.runtime import Runtime
+
+_QUERIES = load_queries(__package__)
+
+# What decides whether something runs, who is asked about it and what may leave.
+POLICY_SETTINGS = (
+    "ask_from", "refuse", "deny", "secret_columns", "open_columns", "read_secrets", "many_rows", "quorum", "approval_timeout",
+    "approval_timeouts", "actor_rights", "reader_bypass_rls", "mask_personal", "trusted_sources", "email_domains", "email_refuse_others",
+)  # fmt: skip
+
+
+async def record_policy(runtime: Runtime) -> None:
+    """Write the rules of this process down before the first request under them; nothing where they are known."""
+    rules = {name: getattr(runtime.settings, name) for name in POLICY_SETTINGS}
+    key = f"policy of {runtime.tenant_id}"
+    if runtime.made.get(key) == rules:
+        return
+    values = {"tenant_id": runtime.tenant_id, "settings": Jsonb(rules), "user": runtime.user}
+    async with runtime.connection() as conn:
+        await conn.execute(_QUERIES["record_policy"], values)
+    runtime.made[key] = rules

@@ -1,0 +1,319 @@
+"""`agent approvals`: what waits for a human, and the decisions."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.cli.commands import approval_watch
+from agent.cli.commands.permissions import told_permission
+from agent.cli.framework import JsonOption, LimitOption, examples, group
+from agent.cli.runner import run
+
+if TYPE_CHECKING:
+    from agent.approval.human_approval import Approval
+    from agent.execution.permissions.scope import Always
+    from agent.operations.approvals import Decided, HumanDecision
+    from agent.runtime import Runtime
+
+app = group(
+    "Actions that wait for a human: list, show, and every decision.",
+    "agent approvals",
+    "agent approvals show 7",
+    "agent approvals approve 7",
+    'agent approvals reject 7 --comment "not this client"',
+)
+app.command("watch", epilog=approval_watch.EXAMPLES)(approval_watch.watch)
+IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The approval's number.")]
+SeenOption = Annotated[
+    str | None,
+    typer.Option("--binding", metavar="HASH", help="What `show` named: decide about exactly that, or nothing."),
+]
+CommentOption = Annotated[str | None, typer.Option("--comment", "-m", metavar="TEXT", help="Why; the asker reads it.")]
+
+
+@app.command("list", epilog=examples("agent approvals", "agent approvals list --all", "agent approvals list --json"))
+def list_approvals(
+    *,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Also those that are decided or expired.")] = False,
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """What waits for a decision, the oldest first."""
+    from agent.cli.terminal.clean_text import ago, count, one_line
+    from agent.cli.terminal.render import listing, print_json, say, stdout
+    from agent.operations import approvals
+
+    listed = run(lambda runtime: approvals.listed(limit, everything=everything, runtime=runtime))
+    found, unknown = [one.approval for one in listed.approvals], listed.unknown
+    if as_json:
+        print_json([approval.as_dict() for approval in found])
+        return
+    rows = [
+        (
+            one.id, one.risk_level, _state(one),
+            one.requested_by, ago(one.created_at), one_line((one.preview or {}).get("sql") or one.summary, 200),
+        )
+        for one in found
+    ]  # fmt: skip
+    listing(
+        stdout(),
+        ("id", "risk", "state", "asked by", "asked", "what"),
+        rows,
+        empty="Nothing was asked yet." if everything else "Nothing waits for a decision.",
+        limit=limit,
+    )
+    if unknown:
+        told = f"{count(unknown, 'execution')} whose outcome is not known: agent executions list --status unknown"
+        say(stdout(), told, "yellow")
+
+
+@app.command("show", epilog=examples("agent approvals show 7", "agent approvals show 7 --json"))
+def show_one(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
+    """One request: what would happen, and to which rows."""
+    from agent.cli.terminal.approval_view import show_approval
+    from agent.cli.terminal.render import print_json, stdout
+    from agent.operations import approvals
+
+    found = run(lambda runtime: approvals.view(approval_id, runtime=runtime))
+    if as_json:
+        print_json({**found.approval.as_dict(), "decisions": found.decisions})
+    else:
+        show_approval(stdout(), found.approval, whole=True, decisions=found.decisions)
+
+
+@app.command(
+    "approve",
+    epilog=examples(
+        "agent approvals approve 7", 'agent approvals approve 7 --comment "checked with Ana"',
+        "agent approvals approve 7 --always 8h --look", "agent approvals approve 7 --always 8h --free 2 --most-rows 10",
+    ),
+)  # fmt: skip
+def approve(
+    approval_id: IdArgument,
+    *,
+    comment: CommentOption = None,
+    always: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Also allow exactly this again for as long (30m, 8h, 7d), of no more rows than were shown.",
+        ),
+    ] = None,
+    free: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N|NAME", help="With --always: the n-th constant of the statement, or this argument, may differ."
+        ),
+    ] = None,
+    most_rows: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --always: up to so many rows each time.")
+    ] = None,
+    look: Annotated[
+        bool, typer.Option("--look", help="With --always: only say what would be allowed, and decide nothing.")
+    ] = False,
+    binding: SeenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say yes: the action is executed now, once. Where several people must, with the last of them.
+
+    While the agent is stopped or read-only it is executed after `agent resume`, and the exit code is 4.
+    """
+    from agent.cli.terminal.clean_text import seconds_in
+    from agent.errors import InvalidInput
+    from agent.execution.permissions.scope import Always
+
+    if always is None:
+        if free or look or most_rows is not None:
+            raise InvalidInput(
+                "--free, --most-rows and --look are about what is allowed later: give --always with a time too."
+            )
+        _decide(approval_id, decision="approve", as_json=as_json, comment=comment, binding=binding)
+        return
+    more = Always(seconds=seconds_in(always), free=tuple(free or ()), most_rows=most_rows)
+    if _shown_first(approval_id, more, look=look, as_json=as_json):
+        _decide(approval_id, decision="approve", as_json=as_json, comment=comment, binding=binding, always=more)
+
+
+@app.command("reject", epilog=examples('agent approvals reject 7 --comment "not this client"'))
+def reject(
+    approval_id: IdArgument, *, comment: CommentOption = None, binding: SeenOption = None, as_json: JsonOption = False
+) -> None:
+    """Say no, for good: the action is never executed."""
+    _decide(approval_id, decision="reject", as_json=as_json, comment=comment, binding=binding)
+
+
+@app.command(
+    "edit",
+    epilog=examples(
+        """agent approvals edit 7 --sql "UPDATE clients SET status = 'paused' WHERE id = 5\"""",
+        """agent approvals edit 7 --arguments '{"client_id": 5, "status": "paused"}'""",
+    ),
+)
+def edit(
+    approval_id: IdArgument,
+    *,
+    sql: Annotated[str | None, typer.Option(metavar="SQL", help="The statement, for execute_sql.")] = None,
+    arguments: Annotated[
+        str | None, typer.Option(metavar="JSON", help="All arguments of the tool, as a JSON object.")
+    ] = None,
+    comment: CommentOption = None,
+    binding: SeenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve other arguments of the same tool. What goes beyond what was shown waits for a second look."""
+    from agent.cli.terminal.clean_text import json_object
+    from agent.errors import InvalidInput
+
+    if (sql is None) == (arguments is None):
+        raise InvalidInput("Give either --sql or --arguments.")
+    given = {"sql": sql} if arguments is None else json_object(arguments)
+    _decide(approval_id, decision="edit", as_json=as_json, comment=comment, binding=binding, arguments=given)
+
+
+@app.command("answer", epilog=examples('agent approvals answer 7 "Ana has done it by hand."'))
+def answer(
+    approval_id: IdArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the model is told, as a human's answer.")],
+    *,
+    comment: CommentOption = None,
+    binding: SeenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer in the tool's place: nothing is executed, and the model goes on with your text."""
+    _decide(approval_id, decision="respond", as_json=as_json, comment=comment, binding=binding, response=text)
+
+
+@app.command("delegate", epilog=examples("agent approvals delegate 7 ana"))
+def delegate(
+    approval_id: IdArgument,
+    to: Annotated[str, typer.Argument(metavar="NAME", help="Who is to decide; see `agent people list`.")],
+    *,
+    comment: CommentOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Leave the decision to somebody else; an admin may still take it."""
+    _decide(approval_id, decision="delegate", as_json=as_json, comment=comment, delegate_to=to)
+
+
+@app.command("reopen", epilog=examples("agent approvals reopen 7"))
+def reopen(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
+    """Ask again what nobody answered in time, with a fresh preview, as a new request."""
+    from agent.cli.terminal.approval_view import show_approval
+    from agent.cli.terminal.render import print_json, stdout
+    from agent.execution.safe_executor import safe_executor
+
+    found = run(lambda runtime: safe_executor.reopen(approval_id, runtime=runtime))
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        show_approval(stdout(), found)
+
+
+def _shown_first(approval_id: int, always: Always, *, look: bool, as_json: bool) -> bool:
+    """Say what would be allowed; whether to go on: where somebody sits in front of it they are asked."""
+    from agent.cli.commands.permissions import told_allowance
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.execution.safe_executor import safe_executor
+
+    allowance = run(lambda runtime: safe_executor.would_allow(approval_id, always, runtime=runtime))
+    if as_json:
+        if look:
+            print_json(allowance)
+        return not look
+    say(stdout(), told_allowance(allowance))
+    if look:
+        return False
+    return not sys.stdin.isatty() or typer.confirm("Approve it, and allow this?")
+
+
+def _decide(approval_id: int, *, as_json: bool, **said: Any) -> None:
+    from agent.cli.terminal.render import print_json
+    from agent.operations.approvals import HumanDecision, decide_and_run
+
+    decision = HumanDecision(**said)
+
+    async def decide(runtime: Runtime) -> Decided:
+        if decision.decision == "edit":
+            return await _edited(approval_id, decision, runtime)
+        return await decide_and_run(approval_id, decision, via="cli", runtime=runtime)
+
+    done = run(decide)
+    if as_json:
+        print_json(
+            {
+                "approval": done.approval.as_dict(),
+                "result": done.result,
+                "held_back": done.held_back,
+                "permission": done.permission,
+            }
+        )
+    else:
+        _show_outcome(done)
+    if done.held_back:
+        raise typer.Exit(4)
+    if done.approval.status == "approved" and done.approval.executable and not (done.result or {}).get("success"):
+        raise typer.Exit(1)
+
+
+def _state(approval: Approval) -> str:
+    from agent.cli.terminal.clean_text import left
+
+    if approval.status != "pending":
+        return approval.status
+    votes = f", {len(approval.approved_by)} of {approval.votes_needed}" if approval.approved_by else ""
+    return f"{left(approval.expires_at)} left{votes}{f', {approval.delegated_to}' if approval.delegated_to else ''}"
+
+
+async def _edited(approval_id: int, decision: HumanDecision, runtime: Runtime) -> Decided:
+    """Take an edit. Arguments that the tool does not have are an error that names those it has."""
+    from agent.approval.human_approval import human_approval_queue
+    from agent.cli.terminal.approval_view import how_to_edit
+    from agent.errors import InvalidArguments, InvalidInput
+    from agent.operations.approvals import decide_and_run
+
+    seen = await human_approval_queue.get(approval_id, runtime=runtime)
+    if set(decision.arguments or ()) == {"sql"} and "sql" not in seen.arguments:
+        raise InvalidInput(f"Approval {seen.id} is no statement. {how_to_edit(seen)}")
+    try:
+        return await decide_and_run(approval_id, decision, via="cli", runtime=runtime)
+    except InvalidArguments as error:
+        raise InvalidInput(f"{error} {how_to_edit(seen)}") from error
+
+
+def _show_outcome(done: Decided) -> None:
+    from agent.cli.commands.control import told_held_back
+    from agent.cli.terminal.approval_view import how_to_decide, show_approval, waits_for
+    from agent.cli.terminal.render import say, stdout
+    from agent.cli.terminal.turn_view import show_step
+
+    console, approval = stdout(), done.approval
+    if approval.status == "pending" and approval.replaces is not None and not approval.approved_by:
+        show_approval(console, approval)
+        say(console, f"agent approvals approve {approval.id}   approves it as it is shown now", "dim")
+        say(console, f"agent approvals reject {approval.id}    says no, for good", "dim")
+        return
+    if done.held_back:
+        say(console, told_held_back(approval), "yellow")
+    else:
+        say(console, f"Approval {approval.id} is {approval.status}{waits_for(approval)}.")
+        if done.result is not None:
+            show_step(console, done.result.get("sql") or approval.action, done.result)
+    if approval.status == "pending" and approval.delegated_to:
+        say(console, f"{approval.delegated_to} says: {how_to_decide(approval)}", "dim")
+    if done.permission is not None:
+        say(console, told_permission(done.permission))
+    if approval.thread_id:
+        say(console, f"agent chat --thread {approval.thread_id}   goes on with the conversation{_when(done)}", "dim")
+
+
+def _when(done: Decided) -> str:
+    if done.held_back:
+        return ", after `agent resume`"
+    if done.approval.status != "pending":
+        return ""
+    return (
+        f", when {done.approval.delegated_to or 'it'} {'has decided' if done.approval.delegated_to else 'is decided'}"
+    )

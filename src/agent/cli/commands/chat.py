@@ -1,0 +1,70 @@
+"""`agent chat`: a conversation on the terminal, one question for scripts, or questions from a pipe, a line each."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.framework import JsonOption, examples
+from agent.cli.runner import run
+
+if TYPE_CHECKING:
+    from agent.runtime import Runtime
+
+EXAMPLES = examples(
+    "agent chat",
+    'agent chat "How many clients are active?"',
+    'agent chat "And how many are paused?" --thread 3f2a91bc04de',
+    "agent chat --thread 3f2a91bc04de",
+    'agent chat "Which invoices are overdue?" --json',
+)
+
+
+def chat(
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="What to ask. Without it, a conversation begins.")
+    ] = None,
+    *,
+    thread: Annotated[
+        str | None,
+        typer.Option(
+            "--thread",
+            "-t",
+            metavar="ID",
+            help="Go on with this thread, or begin one of that name; `agent threads` lists them.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask about your application, in your words.
+
+    Changes of risk AGENT_ASK_FROM or more (default MEDIUM) are shown first and wait for your yes; smaller ones, such as one row
+    changed as you worded it, happen at once.
+
+    Where nobody can be asked, the exit code is 4.
+
+    With --thread and no question, a turn of that thread that waited goes on first.
+    """
+    code = run(lambda runtime: _chat(runtime, question, thread, as_json=as_json))
+    raise typer.Exit(code)
+
+
+async def _chat(runtime: Runtime, question: str | None, thread: str | None, *, as_json: bool) -> int:
+    from agent.cli.commands.chat_session import DONE, WAITING, Session, ask_as_json
+
+    if as_json:
+        return await ask_as_json(question, thread, runtime)
+    # Somebody decides only where a prompt can be seen and answered.
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    session = Session(runtime, thread_id=thread, interactive=interactive)
+    if question is not None:
+        return await session.ask(question)
+    if interactive:
+        await session.converse()
+        return 0
+    before = await session.goes_on() if thread else DONE
+    if before == WAITING:  # what is in the pipe comes after that decision
+        return before
+    return max(before, await session.ask_each(sys.stdin))

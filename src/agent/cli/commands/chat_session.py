@@ -1,0 +1,373 @@
+"""A conversation from the terminal's side: questions in, turns out, approvals asked in between."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from agent.approval.human_approval import Approval
+from agent.chat import ChatEvent, chat
+from agent.cli.commands.control import told_held_back
+from agent.cli.commands.permissions import told_allowance, told_permission
+from agent.cli.commands.threads import show_threads
+from agent.cli.terminal.approval_view import arguments_of, how_to_decide, show_approval, who_decides
+from agent.cli.terminal.clean_text import json_object, one_line, seconds_in
+from agent.cli.terminal.prompt import Prompt
+from agent.cli.terminal.render import ASKS, INDENT, print_json, say, show_error, stderr, stdout
+from agent.cli.terminal.turn_view import Display, show_turn
+from agent.errors import AgentError, AlreadyDecided, InvalidInput, ModelError, NotFound, PolicyError, UserError
+from agent.execution.permissions.scope import Always
+from agent.execution.safe_executor import safe_executor
+from agent.operations import approvals
+from agent.operations.approvals import Decided, HumanDecision
+from agent.runtime import Runtime
+from agent.threads import threads
+
+DONE, FAILED, WAITING = 0, 1, 4
+
+_HELP = """\
+/new          begin a new thread
+/threads      the newest threads
+/thread ID    go on with a thread
+/help         this list
+/quit         leave (or Ctrl-D)
+Ctrl-C        stop the running turn"""
+
+_HOW_TO_DECIDE = """\
+yes      does it now
+no       never; you are asked why
+edit     other arguments for the same tool
+answer   your text in the tool's place; nothing is done
+always 8h   yes, and exactly this again unasked for that long; you see it in words first.
+            always 8h free 2 rows 10: constant 2 may differ, up to 10 rows
+later    (or Enter) leaves it waiting"""
+
+Result = TypeVar("Result")
+
+
+class Stopped(Exception):
+    """The user stopped the turn with Ctrl-C."""
+
+
+class Session:
+    """One thread after the other, on one terminal. `interactive` says that somebody is there to decide."""
+
+    def __init__(self, runtime: Runtime, *, thread_id: str | None, interactive: bool) -> None:
+        self._runtime = runtime
+        self._console = stdout()
+        # Beside a file or a pipe the steps go where they can be seen and do not end up in the answer.
+        self._steps = self._console if self._console.is_terminal else stderr()
+        self._interactive = interactive
+        self._thread_id = thread_id or chat.new_thread()
+        self._put_off: str | None = None  # the thread whose approvals were left waiting here
+        self._prompt = Prompt(runtime.settings.home / "history") if interactive else None
+
+    async def ask(self, question: str) -> int:
+        """One question to its end, or until it waits for a decision that nobody here can take; returns the exit code."""
+        if self._put_off == self._thread_id and await self._settle() == WAITING:
+            return WAITING
+        return await self._follow(chat.ask(question, thread_id=self._thread_id, runtime=self._runtime))
+
+    async def _settle(self) -> int:
+        """Go on with what was put off, so that a new question need not be asked twice; returns the exit code."""
+        self._put_off = None
+        say(self._console, "First, what is still waiting:", "dim", indent=INDENT)
+        code = await self._follow(chat.resume(self._thread_id, runtime=self._runtime))
+        if code == WAITING:
+            say(self._console, "The question was not asked: it comes after that decision.", "yellow", indent=INDENT)
+        else:
+            self._console.print()
+        return code
+
+    async def goes_on(self) -> int:
+        """Finish the turn that this thread waits with, if one does; the exit code."""
+        if not await is_waiting(self._thread_id, self._runtime):
+            return DONE
+        return await self._follow(chat.resume(self._thread_id, runtime=self._runtime))
+
+    async def ask_each(self, lines: Iterable[str]) -> int:
+        """Questions from a pipe, a line each; a wrong one does not end the others. Returns the worst exit code."""
+        worst = DONE
+        for line in filter(None, map(str.strip, lines)):
+            try:
+                code = await self.ask(line)
+            except UserError as error:
+                show_error(str(error))
+                code = error.exit_code
+            worst = max(worst, code)
+        return worst
+
+    async def converse(self) -> None:
+        """Read and answer until the user leaves."""
+        assert self._prompt is not None  # noqa: S101  # only a terminal converses
+        self._greet()
+        await self._guarded(self._take_up())
+        while True:
+            try:
+                line = self._prompt.ask(ASKS, colour=self._coloured)
+            except KeyboardInterrupt:
+                say(self._console, "\nCtrl-D leaves.", "dim")
+                continue
+            if line is None or line.strip() in {"/quit", "/exit"}:
+                return
+            if line.strip():
+                await self._guarded(self._command(line.strip()) if line.startswith("/") else self._ask_below(line))
+                self._console.print()
+
+    async def _ask_below(self, question: str) -> None:
+        self._console.print()
+        await self.ask(question)
+
+    @property
+    def _coloured(self) -> bool:
+        return self._console.is_terminal and not self._console.no_color
+
+    async def _guarded(self, action: Awaitable[object]) -> None:
+        """Run one action of the conversation: Ctrl-C stops it, an error is told, and the conversation goes on."""
+        try:
+            await _interruptible(action)
+        except (Stopped, KeyboardInterrupt):
+            say(self._console, "Stopped.", "yellow", indent=INDENT)
+        except AgentError as error:
+            say(self._console, str(error), "red", indent=INDENT)
+
+    async def _follow(self, events: AsyncIterator[ChatEvent]) -> int:
+        """Show a turn, ask for its approvals, and go on with it until it is over; returns the exit code."""
+        while True:
+            display = Display(self._console, steps=self._steps)
+            end = await show_turn(events, display)
+            if end.status != "waiting":
+                return DONE if end.status == "done" else FAILED
+            if not end.asked:
+                say(self._console, "Another process goes on with this turn.", "yellow", indent=INDENT)
+                return DONE
+            if not display.silent:
+                self._console.print()
+            if self._prompt is None or not await self._decide_all(end.asked):
+                await self._say_how_to_decide(end.asked)
+                self._put_off = self._thread_id
+                return WAITING
+            events = chat.resume(self._thread_id, runtime=self._runtime)
+
+    async def _decide_all(self, asked: Sequence[Approval]) -> bool:
+        """Ask about each approval of a turn; False when one was put off."""
+        for place, approval in enumerate(asked):
+            if place:
+                self._console.print()
+            show_approval(self._console, approval, indent=INDENT)
+            if not await self._decide(approval):
+                return False
+        self._console.print()
+        return True
+
+    async def _decide(self, approval: Approval) -> bool:
+        """Ask until this request (or what an edit makes of it) is decided; False when it was put off."""
+        while True:
+            try:
+                word = self._read("Approve? yes / no / edit / later")
+                said = self._said(word, approval)
+            except KeyboardInterrupt:
+                self._console.print()
+                return False
+            if said is None:
+                return False
+            if not said:
+                say(self._console, _HOW_TO_DECIDE, "dim", indent=INDENT)
+                continue
+            decision = HumanDecision(binding=approval.binding, **said)
+            try:
+                if decision.always and not await self._agreed(approval, decision.always):
+                    continue
+                decided = await approvals.decide(approval.id, decision, via="cli", runtime=self._runtime)
+            except AlreadyDecided as error:
+                say(self._console, str(error), "yellow", indent=INDENT)
+                return True
+            except (PolicyError, UserError, ModelError) as error:
+                say(self._console, str(error), "yellow", indent=INDENT)
+                continue
+            approval = decided.approval
+            if approval.status != "pending":
+                self._tell_decided(decided)
+                return True
+            if decision.decision != "edit" or approval.approved_by:  # somebody else must decide
+                return False
+            show_approval(self._console, approval, indent=INDENT)
+
+    def _tell_decided(self, decided: Decided) -> None:
+        """Say what the steps that follow do not: that it is done later, or what was allowed beyond it."""
+        if decided.permission is not None:
+            say(self._console, told_permission(decided.permission), indent=INDENT)
+        if decided.held_back:
+            say(self._console, told_held_back(decided.approval), "yellow", indent=INDENT)
+
+    def _said(self, word: str, approval: Approval) -> dict[str, Any] | None:
+        """What was said to a request, as a `HumanDecision` takes it; None is later, nothing is no decision."""
+        match word.lower():
+            case "" | "l" | "later":
+                return None
+            case "y" | "yes":
+                return {"decision": "approve"}
+            case "n" | "no":
+                return {"decision": "reject", "comment": self._read("Why? (may be empty)") or None}
+            case "e" | "edit":
+                return self._edited(approval)
+            case "a" | "answer":
+                text = self._read("What is the tool's answer?")
+                return {"decision": "respond", "response": text} if text else {}
+            case _:
+                return self._always(word)
+
+    def _edited(self, approval: Approval) -> dict[str, Any]:
+        by_sql = set(approval.arguments) == {"sql"}
+        now = str(approval.arguments["sql"]) if by_sql else arguments_of(approval)
+        say(self._console, f"{approval.action} as it is now: {now}", "dim", indent=INDENT)
+        text = self._read("The statement instead:" if by_sql else "All arguments instead, as JSON:")
+        if not text:
+            return {}
+        try:
+            return {"decision": "edit", "arguments": {"sql": text} if by_sql else json_object(text)}
+        except InvalidInput as error:
+            say(self._console, str(error), "yellow", indent=INDENT)
+            return {}
+
+    def _always(self, word: str) -> dict[str, Any]:
+        try:
+            always = always_in(word)
+        except InvalidInput as error:
+            say(self._console, str(error), "yellow", indent=INDENT)
+            return {}
+        return {"decision": "approve", "always": always} if always else {}
+
+    async def _agreed(self, approval: Approval, always: Always) -> bool:
+        """Whether what would always be allowed is meant, once it was read."""
+        allowance = await safe_executor.would_allow(approval.id, always, runtime=self._runtime)
+        say(self._console, told_allowance(allowance), indent=INDENT)
+        return self._read("Approve it, and allow this? yes / no").lower() in {"y", "yes"}
+
+    def _read(self, question: str) -> str:
+        assert self._prompt is not None  # noqa: S101  # only called where somebody decides
+        said = self._prompt.read(f"{INDENT}{question} {ASKS}", colour=self._coloured)
+        return (said or "").strip()
+
+    async def _say_how_to_decide(self, asked: Sequence[Approval]) -> None:
+        console = self._console if self._interactive else stderr()
+        for view in await approvals.views_of(asked, runtime=self._runtime):
+            approval, who = view.approval, who_decides(view)
+            text = f"Approval {approval.id} is waiting ({approval.risk_level}): {one_line(approval.summary)}"
+            say(console, text, "yellow", indent=INDENT if self._interactive else "")
+            how = (
+                f"agent approvals show {approval.id}\n{how_to_decide(approval)}\n"
+                f"agent chat --thread {self._thread_id}   then goes on"
+            )
+            say(console, f"{who}\n{how}" if who else how, "dim", indent=INDENT * 2)
+
+    async def _take_up(self) -> None:
+        """Show where an older thread stands, and settle what it waits for."""
+        known = [one["thread_id"] for one in await threads.recent(limit=1000, runtime=self._runtime)]
+        if self._thread_id not in known:
+            return
+        last = (await threads.turns(self._thread_id, runtime=self._runtime))[-1]
+        say(self._console, f"{ASKS}{one_line(last['question'], 200)}", "dim")
+        if last["answer"]:
+            say(self._console, last["answer"], "dim", indent=INDENT)
+        self._console.print()
+        if last["status"] == "waiting":
+            await self._follow(chat.resume(self._thread_id, runtime=self._runtime))
+            self._console.print()
+
+    async def _command(self, line: str) -> None:
+        name, _, argument = line.partition(" ")
+        match name:
+            case "/new":
+                self._thread_id = chat.new_thread()
+                say(self._console, "A new thread.", "dim", indent=INDENT)
+            case "/threads":
+                show_threads(self._console, await threads.recent(limit=10, runtime=self._runtime))
+            case "/thread" if argument.strip():
+                await threads.turns(argument.strip(), runtime=self._runtime)
+                self._thread_id = argument.strip()
+                await self._take_up()
+            case "/help" | "/thread":
+                say(self._console, _HELP, indent=INDENT)
+            case _:
+                say(self._console, f"There is no {name}. /help lists what there is.", "yellow", indent=INDENT)
+
+    def _greet(self) -> None:
+        client = self._runtime.chat_client()
+        model = "the built-in offline model" if client.offline else client.name
+        self._console.print()
+        say(
+            self._console,
+            f"database {self._runtime.database_name} · {model} · thread {self._thread_id}",
+            "dim",
+            indent=INDENT,
+        )
+        if client.offline:
+            hint = "For simple questions; OPENAI_API_KEY or AGENT_MODEL sets a real model."
+            say(self._console, hint, "dim", indent=INDENT)
+        say(self._console, "/help lists commands, Ctrl-D leaves.", "dim", indent=INDENT)
+        self._console.print()
+
+
+def always_in(word: str) -> Always | None:
+    """`always 8h`, with `free N` and `rows N` after it where they are meant; None for something else. Raises `InvalidInput`."""
+    first, *words = word.split()
+    if first.lower() != "always":
+        return None
+    time, *others = words or [""]
+    pairs = list(zip(others[::2], others[1::2], strict=False))
+    rows = [value for name, value in pairs if name == "rows"]
+    if len(others) % 2 or {name for name, _ in pairs} - {"free", "rows"} or not all(map(str.isdecimal, rows)):
+        raise InvalidInput("Write it like: always 8h free 2 rows 10.")
+    free = tuple(value for name, value in pairs if name == "free")
+    return Always(seconds=seconds_in(time), free=free, most_rows=int(rows[-1]) if rows else None)
+
+
+async def is_waiting(thread_id: str, runtime: Runtime) -> bool:
+    """Whether the last turn of a thread waits for a decision, or to go on after one."""
+    try:
+        turns = await threads.turns(thread_id, runtime=runtime)
+    except NotFound:  # a new thread may have a name too
+        return False
+    return turns[-1]["status"] == "waiting"
+
+
+async def ask_as_json(question: str | None, thread_id: str | None, runtime: Runtime) -> int:
+    """One question, or without one the turn that a thread waits with, as one JSON document; returns the exit code."""
+    if question is not None:
+        answer = await chat.answer(question, thread_id=thread_id, runtime=runtime)
+    elif thread_id is not None and await is_waiting(thread_id, runtime):
+        answer = await chat.finish(thread_id, runtime=runtime)
+    else:
+        where = f", and no turn of thread {thread_id!r} waits to go on" if thread_id else ""
+        raise InvalidInput(f'--json answers one question{where}: agent chat "..." --json.')
+    print_json(
+        {
+            "thread_id": answer.thread_id,
+            "status": answer.status,
+            "answer": answer.text,
+            "error": answer.error,
+            "sources": answer.sources,
+            "approvals": [approval.as_dict() for approval in answer.approvals],
+        }
+    )
+    return {"done": DONE, "failed": FAILED, "waiting": WAITING}[answer.status]
+
+
+async def _interruptible(action: Awaitable[Result]) -> Result:
+    """Await `action`; Ctrl-C cancels it. Raises `Stopped`."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(action)
+    before = signal.getsignal(signal.SIGINT)
+    loop.add_signal_handler(signal.SIGINT, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            raise
+        raise Stopped from None
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,93 @@
+"""`agent stop` and `agent resume`: the switches that every process obeys at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.framework import JsonOption, examples
+from agent.cli.runner import run
+
+if TYPE_CHECKING:
+    from agent.approval.human_approval import Approval
+    from agent.execution.controls import ControlState
+    from agent.types import RiskLevel
+
+STOP_EXAMPLES = examples("agent stop", 'agent stop "migration tonight"', 'agent stop --read-only "audit"')
+RESUME_EXAMPLES = examples("agent resume")
+
+
+def stop(
+    reason: Annotated[
+        str, typer.Argument(metavar="REASON", help="Why; whoever is stopped reads it.", show_default=False)
+    ] = "",
+    *,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Go on reading, but change nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop the agent, everywhere and at once: nothing is executed until `agent resume`."""
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.operations import controls
+
+    set_so = run(lambda runtime: controls.stop(reason, read_only=read_only, runtime=runtime))
+    if as_json:
+        print_json(set_so.state)
+    else:
+        say(stdout(), describe_switches(set_so.state, set_so.ask_from))
+
+
+def resume(*, as_json: JsonOption = False) -> None:
+    """Lift `agent stop` and the read-only mode, and name what was approved meanwhile and is to be carried out."""
+    from agent.cli.terminal.clean_text import one_line
+    from agent.cli.terminal.render import INDENT, print_json, say, stdout
+    from agent.operations import controls
+
+    set_so = run(lambda runtime: controls.resume(runtime=runtime))
+    state, held = set_so.state, set_so.approved_waiting
+    if as_json:
+        print_json({**asdict(state), "approved_waiting": [one.id for one in held]})
+        return
+    say(stdout(), describe_switches(state, set_so.ask_from))
+    if held:
+        say(stdout(), describe_held(len(held), state), "yellow")
+    for one in held:
+        say(
+            stdout(),
+            f"approval {one.id}: {one_line((one.preview or {}).get('sql') or one.summary, 200)}",
+            indent=INDENT,
+        )
+
+
+def told_held_back(approval: Approval) -> str:
+    """What an approval means while the agent is stopped or read-only."""
+    return (
+        f"Approval {approval.id} is approved, and nothing was done yet, because the agent is stopped or read-only. It is "
+        "carried out after `agent resume`, when the next conversation begins or goes on; nobody is asked again."
+    )
+
+
+def describe_switches(state: ControlState, ask_from: RiskLevel) -> str:
+    """The switches in one sentence."""
+    why = f" ({state.reason})" if state.reason else ""
+    if state.stopped:
+        return f"Stopped by {state.changed_by}{why}: nothing is executed. `agent resume` lifts that."
+    if state.read_only:
+        return f"Read-only, set by {state.changed_by}{why}: nothing is changed. `agent resume` lifts that."
+    if ask_from == "LOW":
+        return "Running: reads run, every change asks first (AGENT_ASK_FROM=LOW)."
+    return (
+        f"Running: reads run, changes of risk {ask_from} or more ask first (AGENT_ASK_FROM={ask_from}); what is below, such "
+        "as one row changed as you worded it, runs at once."
+    )
+
+
+def describe_held(number: int, state: ControlState) -> str:
+    """How many approved actions wait, and when they are carried out."""
+    from agent.cli.terminal.clean_text import count
+
+    waits = f"{count(number, 'approved action')} {'waits' if number == 1 else 'wait'} to be carried out"
+    if state.stopped or state.read_only:
+        return f"{waits}; that happens after `agent resume`."
+    return f"{waits}; the next `agent chat` does that first."

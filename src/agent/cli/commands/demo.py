@@ -1,0 +1,128 @@
+"""`agent demo`: loads the demonstration application and plays a short conversation on it.
+
+What is shown is computed by the same chat as everywhere. Nothing in it differs from run to run: no times, durations or
+numbers of rows of the agent's own tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from agent.cli.framework import JsonOption, examples
+from agent.cli.runner import load_settings, opening
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agent.approval.human_approval import Approval
+    from agent.chat import ChatAnswer
+    from agent.demo.conversation import Scene
+    from agent.runtime import Runtime
+    from agent.settings import Settings
+
+EXAMPLES = examples("agent demo", "AGENT_HOME=/tmp/somewhere agent demo", "agent demo --json")
+
+_WIDTH = 80
+_INTRODUCTION = """\
+The database of an advertising agency; nobody has told the agent anything about it.
+Everything below is computed now, by the built-in model, on real tables."""
+
+
+def demo(*, as_json: JsonOption = False) -> None:
+    """See it work: a question, a change with its approval, a rejected one, and a memory, on an invented agency's data.
+
+    Uses the embedded database and the built-in model: no key, no network. The data is brought back to its first state.
+    """
+    from agent.cli.terminal.render import print_json, stdout
+    from agent.demo.application import prepare_demo
+
+    settings = load_settings()
+    with opening(settings, "Loading the demonstration …"):
+        prepare_demo(settings)
+    console = stdout(width=None if sys.stdout.isatty() else _WIDTH)
+    played = asyncio.run(_play(settings, console, quiet=as_json))
+    if as_json:
+        print_json(played)
+
+
+async def _play(settings: Settings, console: Console, *, quiet: bool) -> list[ChatAnswer]:
+    from agent.chat import chat
+    from agent.cli.terminal.render import ASKS, say
+    from agent.demo.conversation import CONVERSATION
+    from agent.runtime import open_runtime, use_runtime
+
+    # The answers are the built-in model's, whatever else is configured, so that they are always the same.
+    offline = settings.model_copy(update={"model": "offline", "model_fallbacks": "", "embedder": "hashing:384"})
+    runtime = await open_runtime(offline)
+    thread_id, played = chat.new_thread(), []
+    if not quiet:
+        say(console, f"{_INTRODUCTION}\n", "dim")
+    try:
+        with use_runtime(runtime):
+            for scene in CONVERSATION:
+                thread_id = chat.new_thread() if scene.new_thread else thread_id
+                if quiet:
+                    played.append(await _answer(scene, thread_id, runtime))
+                    continue
+                say(console, f"── {scene.title}", "dim")
+                say(console, f"\n{ASKS}{scene.question}\n", "bold")
+                await _show(scene, thread_id, runtime, console)
+                console.print()
+    finally:
+        await runtime.close()
+    if not quiet:
+        _say_what_next(console)
+    return played
+
+
+async def _show(scene: Scene, thread_id: str, runtime: Runtime, console: Console) -> None:
+    from agent.chat import chat
+    from agent.cli.terminal.approval_view import show_approval
+    from agent.cli.terminal.render import ASKS, INDENT, say
+    from agent.cli.terminal.turn_view import Display, show_turn
+    from agent.demo.conversation import OPERATOR
+
+    events = chat.ask(scene.question, thread_id=thread_id, runtime=runtime)
+    end = await show_turn(events, Display(console, exact=False, framed=True))
+    if not end.asked:
+        return
+    for approval in end.asked:
+        show_approval(console, approval, indent=INDENT, exact=False)
+        answer = " ".join(
+            filter(None, ("yes" if scene.decision == "approve" else "no", scene.comment and f"({scene.comment})"))
+        )
+        say(console, f"Approve? yes / no {ASKS}{answer}   — {OPERATOR}", "bold", indent=INDENT)
+        await _decide(scene, approval, runtime)
+    console.print()
+    await show_turn(chat.resume(thread_id, runtime=runtime), Display(console, exact=False, framed=True))
+
+
+async def _answer(scene: Scene, thread_id: str, runtime: Runtime) -> ChatAnswer:
+    from agent.chat import chat
+
+    answer = await chat.answer(scene.question, thread_id=thread_id, runtime=runtime)
+    for approval in answer.approvals:
+        await _decide(scene, approval, runtime)
+    return await chat.finish(thread_id, runtime=runtime) if answer.approvals else answer
+
+
+async def _decide(scene: Scene, approval: Approval, runtime: Runtime) -> None:
+    from agent.demo.conversation import OPERATOR
+    from agent.operations.approvals import HumanDecision, decide
+
+    said = HumanDecision(decision=scene.decision or "reject", comment=scene.comment)
+    await decide(approval.id, said, via="demo", decided_by=OPERATOR, runtime=runtime)
+
+
+def _say_what_next(console: Console) -> None:
+    from agent.cli.terminal.render import INDENT, say
+
+    say(console, "Now you, on the same data:", "bold")
+    say(
+        console,
+        'agent chat\nagent chat "top 5 clients by monthly budget"\nagent approvals list --all\nagent status',
+        "cyan",
+        indent=INDENT,
+    )

@@ -1,0 +1,218 @@
+"""`agent executions`, `agent undo` and `agent assess`: what was done, taken back, and what would be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from agent.cli.framework import JsonOption, LimitOption, examples, group
+from agent.cli.runner import run
+from agent.types import ExecutionStatus
+
+if TYPE_CHECKING:
+    from agent.approval.human_approval import Approval
+    from agent.execution.log import Execution
+    from agent.types import Assessment, ToolResult
+
+app = group("The log of every action: list, show, settle, forget.", "agent executions", "agent executions show 31")
+UNDO_EXAMPLES = examples("agent undo 31", "agent undo 31 --json")
+ASSESS_EXAMPLES = examples(
+    'agent assess "select count(*) from clients"', "agent assess \"update clients set status = 'paused'\" --json"
+)
+
+
+@app.command(
+    "list",
+    epilog=examples("agent executions", "agent executions list --status failed", "agent executions list --json"),
+)
+def list_executions(
+    *,
+    thread: Annotated[
+        str | None, typer.Option("--thread", "-t", metavar="ID", help="Only those of this thread.")
+    ] = None,
+    status: Annotated[ExecutionStatus | None, typer.Option("--status", "-s", help="Only those that ended so.")] = None,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """The newest actions and answers, with what came of them."""
+    from agent.cli.terminal.clean_text import ago
+    from agent.cli.terminal.render import listing, print_json, stdout
+    from agent.operations import executions
+
+    found = run(lambda runtime: executions.recent(limit, thread_id=thread, status=status, runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one.id, ago(one.created_at), one.status, one.risk_level, _rows(one), _what(one)) for one in found]
+    listing(stdout(), ("id", "when", "status", "risk", "rows", "what"), rows, empty=_none(thread, status), limit=limit)
+
+
+def _none(thread: str | None, status: ExecutionStatus | None) -> str:
+    """What is said where nothing fits what was asked for."""
+    if thread is None and status is None:
+        return "Nothing was done yet."
+    which = [f"with the status {status!r}" if status else "", f"in thread {thread!r}" if thread else ""]
+    return f"There is no execution {' '.join(filter(None, which))}."
+
+
+@app.command("show", epilog=examples("agent executions show 31", "agent executions show 31 --json"))
+def show_execution(
+    execution_id: Annotated[int, typer.Argument(metavar="ID", help="The execution's number.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """One action: who, what, at what risk, by whose approval, and the result."""
+    from agent.cli.terminal.clean_text import moment
+    from agent.cli.terminal.render import facts, print_json, stdout
+    from agent.operations import executions
+
+    shown = run(lambda runtime: executions.show(execution_id, runtime=runtime))
+    found, calls = shown.execution, shown.calls
+    if as_json:
+        print_json({**asdict(found), "calls": calls})
+        return
+    pairs: list[tuple[str, object]] = [("action", found.action), ("by", found.actor), ("at", moment(found.created_at))]
+    pairs += [(name, value) for name, value in found.arguments.items()]
+    pairs += [("verdict", found.verdict), ("risk", found.risk_level), ("reasons", ", ".join(found.reasons) or "none")]
+    if found.approval_id:
+        pairs.append(("approval", f"{found.approval_id}, by {found.approved_by}"))
+    pairs.append(("status", found.status))
+    if found.settled_by and found.settled_at:
+        pairs.append(("settled", f"by {found.settled_by}, {moment(found.settled_at)}"))
+    optional = (
+        ("rows", found.row_count), ("error", found.error), ("thread", found.thread_id),
+        ("took", f"{found.duration_ms:,.0f} ms" if found.duration_ms is not None else None),
+        ("tokens", f"{found.input_tokens:,} in, {found.output_tokens or 0:,} out" if found.input_tokens else None),
+        ("cost", f"{found.cost_usd:.4f} US dollars" if found.cost_usd is not None else None),
+    )  # fmt: skip
+    pairs += [(name, value) for name, value in optional if value is not None]
+    facts(stdout(), [*pairs, *(("called", f"{one.action}, {one.status}: execution {one.id}") for one in calls)])
+
+
+@app.command("forget", epilog=examples("agent executions forget 31", "agent executions forget --all"))
+def forget(
+    execution_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="The execution's number.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Of every execution.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete the rows that are kept of a change for `agent undo`, which may be personal. The log stays."""
+    from agent.cli.terminal.clean_text import count
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.errors import InvalidInput
+    from agent.operations import executions
+
+    if (execution_id is None) is not everything:
+        raise InvalidInput("Name one execution, or say --all.")
+
+    deleted = run(lambda runtime: executions.forget(execution_id, runtime=runtime))
+    if as_json:
+        print_json({"forgotten": deleted})
+    elif not deleted:
+        of = "any execution" if execution_id is None else f"execution {execution_id}"
+        say(stdout(), f"No rows of {of} were kept, so nothing is deleted.")
+    else:
+        say(stdout(), f"The rows of {count(deleted, 'execution')} are deleted.")
+
+
+@app.command(
+    "settle",
+    epilog=examples(
+        "agent executions settle 31 --happened",
+        'agent executions settle 31 --did-not-happen --comment "no mail arrived"',
+    ),
+)
+def settle(
+    execution_id: Annotated[int, typer.Argument(metavar="ID", help="The execution's number.")],
+    *,
+    happened: Annotated[bool, typer.Option("--happened/--did-not-happen", help="What you found.", show_default=False)],
+    comment: Annotated[str | None, typer.Option("--comment", "-m", metavar="TEXT", help="How you know.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether an action happened whose outcome nobody could prove (status unknown). Nothing is executed."""
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.execution.log import executions
+
+    found = run(lambda runtime: executions.settle(execution_id, happened=happened, comment=comment, runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    say(stdout(), f"Execution {found.id} is {found.status}; whoever asked for it is told.")
+
+
+def undo(
+    execution_id: Annotated[int, typer.Argument(metavar="EXECUTION", help="Its number in `agent executions`.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Propose to take an approved change of rows back. It is shown and waits for approval, like any other change.
+
+    Refused where a row has changed since, or its rows are not kept any more (AGENT_UNDO_DAYS): then the exit code is 2.
+    """
+    from agent.cli.terminal.render import print_json
+    from agent.operations import executions
+
+    proposed = run(lambda runtime: executions.undo(execution_id, runtime=runtime))
+    result, approval = proposed.result, proposed.approval
+    if as_json:
+        print_json({"result": result, "approval": approval.as_dict() if approval else None})
+    else:
+        _show_proposed(result, approval)
+    if proposed.why_not:
+        raise typer.Exit(2)
+    if not result.get("success"):
+        raise typer.Exit(1 if result.get("status") == "failed" else 4)
+
+
+def _show_proposed(result: ToolResult, approval: Approval | None) -> None:
+    from agent.cli.terminal.approval_view import show_approval
+    from agent.cli.terminal.render import say, stdout
+    from agent.cli.terminal.turn_view import show_step
+
+    console = stdout()
+    if approval is None or result.get("status") != "waiting":
+        show_step(console, "undo", result)
+        return
+    show_approval(console, approval)
+    say(console, f"agent approvals approve {approval.id}   takes it back", "dim")
+    say(console, f"agent approvals reject {approval.id}    leaves it as it is", "dim")
+
+
+def assess(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement.")], *, as_json: JsonOption = False
+) -> None:
+    """What the safe executor would do with a statement: run it, ask a human, or refuse. Nothing is executed."""
+    from agent.cli.terminal.render import facts, print_json, stdout
+    from agent.errors import InvalidArguments, InvalidInput
+    from agent.execution.safe_executor import safe_executor
+
+    try:
+        found = run(lambda runtime: safe_executor.assess("execute_sql", {"sql": sql}, runtime=runtime))
+    except InvalidArguments as error:  # a human typed it, and no model
+        raise InvalidInput(str(error)) from error
+    if as_json:
+        print_json(found)
+        return
+    facts(stdout(), [
+        ("verdict", _verdict(found)), ("risk", found.risk), ("what", found.sentence),
+        ("objects", ", ".join(found.objects) or "none"), ("reasons", ", ".join(found.reasons)),
+    ])  # fmt: skip
+
+
+def _verdict(found: Assessment) -> str:
+    return {"run": "runs at once", "ask": "asks a human first", "refuse": "is refused"}[found.verdict]
+
+
+def _rows(found: Execution) -> object:
+    return cast("object", found.row_count) if found.row_count is not None else ""
+
+
+def _what(found: Execution) -> str:
+    from agent.cli.terminal.clean_text import cell, one_line
+
+    sql = found.arguments.get("sql") or found.arguments.get("question")
+    if sql:
+        return one_line(sql, 200)
+    return one_line(" ".join([found.action, *(cell(value) for value in found.arguments.values())]), 200)

@@ -1,0 +1,85 @@
+"""`agent functions`: which functions of the application are registered as harmless."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.framework import JsonOption, examples, group
+from agent.cli.runner import run
+
+if TYPE_CHECKING:
+    from agent.statements.trusted_functions import TrustedFunction
+
+app = group(
+    "Functions of your application that you have read and found harmless: list, trust, revoke.",
+    "agent functions",
+    "agent functions trust shop.net_price",
+)
+SignatureArgument = Annotated[
+    str,
+    typer.Argument(metavar="FUNCTION", help="Its name, with the argument types where there are several of that name."),
+]
+
+
+@app.command("list", epilog=examples("agent functions", "agent functions list --json"))
+def list_functions(*, as_json: JsonOption = False) -> None:
+    """What is registered, and whether it still is what was registered."""
+    from agent.cli.terminal.render import listing, print_json, stdout
+    from agent.statements.trusted_functions import trusted_functions
+
+    found = run(lambda runtime: trusted_functions.list(runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one.signature, _state(one), one.trusted_by, one.reason) for one in found]
+    listing(
+        stdout(),
+        ("function", "state", "by", "reason"),
+        rows,
+        empty="No function is registered: a statement that calls one asks.",
+    )
+
+
+@app.command(
+    "trust",
+    epilog=examples(
+        "agent functions trust net_price", 'agent functions trust "shop.rank(integer)" --reason "only reads orders"'
+    ),
+)
+def trust_function(
+    signature: SignatureArgument,
+    *,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why it is harmless; `list` shows it.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Register a function as it is now: statements that call it run without asking, until it or what it calls is changed.
+
+    Read it first, and what it calls. Only functions in SQL or PL/pgSQL that run with the caller's rights can be registered.
+    """
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.statements.trusted_functions import trusted_functions
+
+    found = run(lambda runtime: trusted_functions.trust(signature, reason, runtime=runtime))
+    if as_json:
+        print_json(found)
+    else:
+        say(stdout(), f"{found.signature} is registered as it is now. `agent functions revoke` takes that back.")
+
+
+@app.command("revoke", epilog=examples("agent functions revoke net_price"))
+def revoke_function(signature: SignatureArgument, *, as_json: JsonOption = False) -> None:
+    """Forget a registered function: statements that call it ask again."""
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.statements.trusted_functions import trusted_functions
+
+    run(lambda runtime: trusted_functions.revoke(signature, runtime=runtime))
+    if as_json:
+        print_json({"revoked": signature})
+    else:
+        say(stdout(), f"{signature} is not registered any more.")
+
+
+def _state(found: TrustedFunction) -> str:
+    return {"trusted": "as registered", "changed": "changed since, asks", "gone": "not there any more"}[found.state]

@@ -1,0 +1,112 @@
+"""`agent memory`: what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.framework import JsonOption, LimitOption, examples, group
+from agent.cli.runner import run
+from agent.types import MemoryKind
+
+if TYPE_CHECKING:
+    from agent.learning.memory import Memory
+
+app = group("What is remembered: search, list, show, forget.", "agent memory", 'agent memory search "paused clients"')
+KindOption = Annotated[MemoryKind | None, typer.Option("--kind", "-k", help="Only memories of this kind.")]
+IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The memory's number.")]
+
+
+@app.command(
+    "search", epilog=examples('agent memory search "paused clients"', 'agent memory search "budget" --kind fact --json')
+)
+def search_memories(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for, in your words.")],
+    *,
+    kind: KindOption = None,
+    limit: LimitOption = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Find memories by meaning and by words, the best first."""
+    from agent.errors import InvalidInput
+    from agent.operations.memories import memories_found
+
+    if not any(character.isalnum() for character in query):
+        raise InvalidInput("A search needs a word to look for; `agent memory list` shows the newest memories.")
+    kinds = [kind] if kind else None
+    found = run(lambda runtime: memories_found(query, limit, kinds=kinds, runtime=runtime))
+    of = f" of the kind {kind!r}" if kind else ""
+    _show_all(found, as_json=as_json, empty=f"Nothing like that{of} is remembered.", scores=True)
+
+
+@app.command(
+    "list", epilog=examples("agent memory", "agent memory list --kind fact", "agent memory list --limit 100 --json")
+)
+def list_memories(*, kind: KindOption = None, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
+    """The newest memories."""
+    from agent.operations.memories import memories_seen
+
+    found = run(lambda runtime: memories_seen(kind, limit, runtime=runtime))
+    empty = f"No memory of the kind {kind!r} is there." if kind else "Nothing is remembered yet."
+    _show_all(found, as_json=as_json, empty=empty, scores=False, limit=limit)
+
+
+@app.command("show", epilog=examples("agent memory show 12", "agent memory show 12 --json"))
+def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
+    """One memory, with where it comes from."""
+    from agent.cli.terminal.clean_text import count, moment
+    from agent.cli.terminal.render import facts, print_json, say, stdout
+    from agent.operations.memories import memory_seen
+
+    found = run(lambda runtime: memory_seen(memory_id, runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    console = stdout()
+    pairs: list[tuple[str, object]] = [("kind", found.kind), ("trust", found.trust)]
+    pairs += [(name, value) for name, value in (("about", found.subject), ("quote", found.source_quote)) if value]
+    if found.source_thread:
+        pairs.append(("source", f"thread {found.source_thread}, turn {found.source_turn}"))
+    pairs.append(("seen", f"{count(found.evidence_count, 'time')}, used {count(found.use_count, 'time')}"))
+    pairs.append(("embedded by", found.embedding_model or "not yet"))
+    pairs.append(("since", moment(found.valid_from)))
+    if found.valid_until:
+        pairs.append(("until", moment(found.valid_until)))
+    say(console, found.content)
+    console.print()
+    facts(console, pairs)
+
+
+@app.command("forget", epilog=examples("agent memory forget 12"))
+def forget_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
+    """Delete one memory for good."""
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.learning.memory import agent_memory
+
+    run(lambda runtime: agent_memory.forget(memory_id, runtime=runtime))
+    if as_json:
+        print_json({"forgotten": memory_id})
+    else:
+        say(stdout(), f"Memory {memory_id} is forgotten.")
+
+
+def _show_all(found: Sequence[Memory], *, as_json: bool, empty: str, scores: bool, limit: int | None = None) -> None:
+    from agent.cli.terminal.render import listing, print_json, stdout
+
+    if as_json:
+        print_json(found)
+        return
+    head = ("id", *(("score",) if scores else ()), "kind", "trust", "content")
+    rows = [
+        (one.id, *((f"{one.score or 0:.2f}",) if scores else ()), one.kind, one.trust, _short(one.content))
+        for one in found
+    ]
+    listing(stdout(), head, rows, empty=empty, limit=limit)
+
+
+def _short(content: str) -> str:
+    from agent.cli.terminal.clean_text import one_line
+
+    return one_line(content, 200)

@@ -1,0 +1,109 @@
+"""`agent people`: who may decide, who names people, who sees personal data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.framework import JsonOption, examples, group
+from agent.cli.runner import run
+
+if TYPE_CHECKING:
+    from agent.approval.eligibility import Person
+    from agent.operations.people import NamedPerson
+
+app = group(
+    "Who may decide approvals: list, add, remove. Nobody: one user decides everything.",
+    "agent people",
+    "agent people add ana --role admin",
+)
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="As they are named by AGENT_USER, or by their surface.")
+]
+
+
+@app.command("list", epilog=examples("agent people", "agent people list --json"))
+def list_people(*, as_json: JsonOption = False) -> None:
+    """Everybody who was named, with their roles."""
+    from agent.approval.people import people
+    from agent.cli.terminal.render import listing, print_json, stdout
+
+    found = run(lambda runtime: people.list_people(runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one.name, ", ".join(one.roles), "" if one.active else "removed") for one in found]
+    listing(stdout(), ("name", "roles", "state"), rows, empty="Nobody is named: one user decides everything.")
+
+
+@app.command(
+    "add",
+    epilog=examples("agent people add ana --role admin", "agent people add bo --role approver --role personal"),
+)
+def add(
+    name: NameArgument,
+    *,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE", help="approver decides; admin also names people; personal sees personal columns."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Name somebody, or give them other roles. The first must be an admin; from then on only admins name people."""
+    from agent.cli.terminal.render import say, stdout
+    from agent.operations import people
+
+    named = run(lambda runtime: people.add(name, role or people.DEFAULT_ROLES, runtime=runtime))
+    _show(named.person, as_json=as_json)
+    if named.alone and not as_json:
+        say(stdout(), _what_naming_means(named), "yellow")
+
+
+@app.command("remove", epilog=examples("agent people remove bo", "agent people remove --everybody"))
+def remove(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", show_default=False)] = None,
+    *,
+    everybody: Annotated[
+        bool, typer.Option("--everybody", help="Back to one user who decides everything, without a second person.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take somebody's rights away, also from the votes they gave on what still waits."""
+    from agent.approval.people import people
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.errors import InvalidInput
+
+    if (name is None) != everybody:
+        raise InvalidInput("Give either a name or --everybody.")
+    if name is not None:
+        _show(run(lambda runtime: people.remove(name, runtime=runtime)), as_json=as_json)
+        return
+
+    run(lambda runtime: people.remove_everybody(runtime=runtime))
+    if as_json:
+        print_json([])
+    else:
+        say(stdout(), "Nobody is named any more: one user decides everything.")
+
+
+def _what_naming_means(named: NamedPerson) -> str:
+    """What changes for everybody when the first person is named."""
+    first = named.person.name
+    others = f", also not {named.shut_out!r}" if named.shut_out else ""
+    return (
+        f"Only {first} is named: from now on nobody else decides{others}, and {first} cannot approve what {first} asked for. "
+        f"Name more people as AGENT_USER={first}; `agent people remove --everybody`, also as {first}, goes back to one user "
+        "who decides everything."
+    )
+
+
+def _show(person: Person, *, as_json: bool) -> None:
+    from agent.cli.terminal.render import print_json, say, stdout
+
+    if as_json:
+        print_json(person)
+    elif person.active:
+        say(stdout(), f"{person.name}: {', '.join(person.roles)}.")
+    else:
+        say(stdout(), f"{person.name} decides nothing any more.")

@@ -1,0 +1,128 @@
+"""`agent tools`: what the agent made for itself, and whether it may go on using it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.framework import JsonOption, examples, group
+from agent.cli.runner import run
+
+if TYPE_CHECKING:
+    from agent.execution.created_tools.store import CreatedTool
+
+app = group(
+    "Tools that the agent made itself: list, show, disable, enable, rollback.",
+    "agent tools",
+    "agent tools show open_orders",
+)
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tool's name.")]
+
+
+@app.command("list", epilog=examples("agent tools", "agent tools list --json"))
+def list_tools(*, as_json: JsonOption = False) -> None:
+    """Every tool that the agent made, with the version in use."""
+    from agent.cli.terminal.clean_text import ago, one_line
+    from agent.cli.terminal.render import listing, print_json, stdout
+    from agent.execution.created_tools.store import created_tools
+
+    found = run(lambda runtime: created_tools.versions(runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    newest: dict[str, CreatedTool] = {}
+    for one in found:
+        if one.name not in newest or one.status == "active":
+            newest[one.name] = one
+    rows = [
+        (name, one.content.version, _state(one), ", ".join(one.content.capabilities) or "nothing", ago(one.created_at),
+         one_line(one.content.description, 100))
+        for name, one in newest.items()
+    ]  # fmt: skip
+    columns = ("name", "version", "state", "may call", "made", "what it does")
+    listing(stdout(), columns, rows, empty="The agent has made no tools yet.")
+
+
+@app.command("show", epilog=examples("agent tools show open_orders", "agent tools show open_orders --version 1 --json"))
+def show_tool(
+    name: NameArgument,
+    *,
+    version: Annotated[
+        int | None,
+        typer.Option("--version", "-v", min=1, help="Which version. Default: the one in use, else the newest."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """One version of a tool: its code, what it takes and may call, its tests, and its other versions."""
+    from agent.cli.terminal.clean_text import moment
+    from agent.cli.terminal.render import INDENT, facts, print_json, say, stdout
+    from agent.errors import NotFound
+    from agent.execution.created_tools.store import created_tools
+
+    found = run(lambda runtime: created_tools.versions(name, runtime=runtime))
+    fitting = [one for one in found if version in {None, one.content.version}]
+    if not fitting:
+        raise NotFound(
+            f"{name} has no version {version}; it has {', '.join(str(one.content.version) for one in found)}."
+        )
+    chosen = next((one for one in fitting if one.status == "active"), fitting[0])
+    if as_json:
+        print_json(chosen)
+        return
+    console, content = stdout(), chosen.content
+    say(console, content.description)
+    console.print()
+    facts(console, [
+        ("version", f"{content.version}, {_state(chosen)}"), ("takes", content.parameters),
+        ("may call", ", ".join(content.capabilities) or "nothing"), *([("hosts", ", ".join(content.hosts))] if content.hosts else []),
+        ("tests", len(content.tests)), ("made", f"by {chosen.created_by}, {moment(chosen.created_at)}, approval {chosen.approval_id}"),
+        ("versions", ", ".join(f"{one.content.version} {_state(one)}" for one in found)),
+    ])  # fmt: skip
+    console.print()
+    say(console, content.code, "cyan", indent=INDENT)
+
+
+@app.command("disable", epilog=examples("agent tools disable open_orders"))
+def disable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
+    """Take a tool out of use at once, in every conversation and process."""
+    from agent.execution.created_tools.store import created_tools
+
+    found = run(lambda runtime: created_tools.disable(name, runtime=runtime))
+    _told(found, f"{name} is out of use. `agent tools enable {name}` puts it into use again.", as_json=as_json)
+
+
+@app.command("enable", epilog=examples("agent tools enable open_orders"))
+def enable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
+    """Put the newest version of a tool into use."""
+    from agent.execution.created_tools.store import created_tools
+
+    found = run(lambda runtime: created_tools.activate(name, runtime=runtime))
+    _told(found, f"{name} version {found.content.version} is in use.", as_json=as_json)
+
+
+@app.command("rollback", epilog=examples("agent tools rollback open_orders", "agent tools rollback open_orders --to 1"))
+def roll_back(
+    name: NameArgument,
+    *,
+    to: Annotated[int | None, typer.Option("--to", min=1, help="Which version. Default: the one before.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put an earlier version, approved when it was made, into use again."""
+    from agent.execution.created_tools.store import created_tools
+
+    found = run(lambda runtime: created_tools.rollback(name, to, runtime=runtime))
+    _told(found, f"{name} version {found.content.version} is in use.", as_json=as_json)
+
+
+def _told(found: CreatedTool, text: str, *, as_json: bool) -> None:
+    from agent.cli.terminal.render import print_json, say, stdout
+
+    if as_json:
+        print_json(found)
+    else:
+        say(stdout(), text)
+
+
+def _state(tool: CreatedTool) -> str:
+    return tool.status if tool.intact else "changed since its approval, does not run"

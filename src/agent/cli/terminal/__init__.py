@@ -1,0 +1,1 @@
+"""What shows things on a terminal."""

@@ -1,0 +1,231 @@
+"""A turn as it is seen: text as it comes, a line a step, rows as a table, where the answer comes from.
+
+The same display shows the interactive chat, a single question and the demo.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from rich.console import Console
+from rich.text import Text
+
+from agent.approval.human_approval import Approval
+from agent.chat import Answered, ApprovalAsked, ApprovalDecided, ChatEvent, Token, ToolFinished, ToolStarted
+from agent.cli.terminal.clean_text import cell, count, one_line
+from agent.cli.terminal.render import INDENT, result_table, say
+from agent.cli.terminal.streamed_text import StreamedText
+from agent.types import CallKey, ToolResult
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+_SHORTEST_STEP = 10
+_MOST_MEMORIES = 5
+
+
+class Display:
+    """Shows the events of one turn on `console`; steps go to `steps` (default: the same console).
+
+    `exact` also shows what differs from run to run: durations and the ids of memories. `framed` wraps text inside a
+    margin, as on a terminal; a pipe gets the text as it is, with the statements that it comes from.
+    """
+
+    def __init__(
+        self, console: Console, *, steps: Console | None = None, exact: bool = True, framed: bool | None = None
+    ) -> None:
+        self._console = console
+        self._steps = steps or console
+        self._exact = exact
+        self._framed = console.is_terminal if framed is None else framed
+        self._indent = INDENT if self._framed else ""
+        self._text: StreamedText | None = None
+        self._said = ""
+        self._status: Status | None = None
+        self._began: dict[CallKey, float] = {}
+        self._result: ToolResult | None = None
+        self.silent = True  # whether nothing was shown yet
+
+    def thinking(self, text: str = "thinking") -> None:
+        """Something is at work: a spinner, where there is a terminal."""
+        if self._status is not None:
+            self._status.update(Text(text, style="dim"))
+        elif self._steps.is_terminal and self._text is None:
+            self._status = self._steps.status(Text(text, style="dim"), spinner="dots")
+            self._status.start()
+
+    def pause(self) -> None:
+        """End the spinner and the running line, so that something else can be printed."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+        if self._text is not None:
+            self._text.end()
+            self._text = None
+
+    def show(self, event: ChatEvent) -> None:
+        """Show one event of the turn."""
+        match event:
+            case Token():
+                self._write(event.text)
+            case ToolStarted():
+                self._step_begins(event)
+            case ToolFinished():
+                self._step_ends(event)
+            case ApprovalDecided():
+                self._decided(event.status, event.result)
+            case ApprovalAsked():
+                self.pause()
+            case Answered():
+                self._answered(event)
+
+    def _write(self, text: str) -> None:
+        self.silent = False
+        if self._text is None:
+            self.pause()
+            self._text = StreamedText(self._console, indent=self._indent, wrap=self._framed)
+        self._said += text
+        self._text.write(text)
+
+    def _step_begins(self, event: ToolStarted) -> None:
+        self.pause()
+        self._began[event.key] = time.monotonic()
+        self.thinking(one_line(describe_call(event.tool, event.arguments), self._steps.width - 8))
+
+    def _step_ends(self, event: ToolFinished) -> None:
+        self.pause()
+        began = self._began.pop(event.key, None)
+        if event.result.get("success") and event.result.get("columns"):
+            self._result = event.result
+        self.silent = False
+        elapsed = f"{1000 * (time.monotonic() - began):,.0f} ms" if began and self._exact else ""
+        show_step(self._steps, event.result.get("sql") or event.tool, event.result, elapsed=elapsed)
+        self.thinking()
+
+    def _decided(self, status: str, result: ToolResult) -> None:
+        self.silent = False
+        self.pause()
+        show_step(self._steps, result.get("sql") or status, result)
+        self.thinking()
+
+    def _answered(self, event: Answered) -> None:
+        streamed = self._text is not None
+        self.pause()
+        if not streamed:
+            self._write(event.text)
+            self.pause()
+        result = self._result
+        if result and worth_showing(event.text, result):
+            self._console.print()
+            rows, columns = result.get("rows", []), result.get("columns", [])
+            result_table(self._console, columns, rows, row_count=result.get("row_count"), indent=self._indent)
+        for remark in event.sources.get("remarks", ()):
+            if remark not in self._said:  # what was streamed came before the remarks were known to be missing
+                say(self._console, f"{remark}.", "yellow", indent=self._indent)
+        line = sources_line(event.sources, whole=not self._framed, exact=self._exact)
+        if line:
+            say(self._console, line, "dim", indent=self._indent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnEnd:
+    """How a turn ended: it is done, failed, or waits for `asked` to be decided."""
+
+    status: Literal["done", "failed", "waiting"]
+    asked: tuple[Approval, ...] = ()
+
+
+async def show_turn(events: AsyncIterator[ChatEvent], display: Display) -> TurnEnd:
+    """Show a turn until it is over or waits for a human. Leaving early, by an error or Ctrl-C, stops the turn."""
+    asked: list[Approval] = []
+    status: Literal["done", "failed", "waiting"] = "waiting"
+    display.thinking()
+    try:
+        # `chat` gives generators: closing them is what stops a turn.
+        async with aclosing(cast("AsyncGenerator[ChatEvent, None]", events)) as stream:
+            async for event in stream:
+                display.show(event)
+                if isinstance(event, ApprovalAsked):
+                    asked.append(event.approval)
+                elif isinstance(event, Answered):
+                    status = "failed" if event.error else "done"
+    finally:
+        display.pause()
+    asked.sort(key=lambda approval: approval.place)
+    return TurnEnd(status=status, asked=tuple(asked) if status == "waiting" else ())
+
+
+def show_step(console: Console, what: str, result: ToolResult, *, elapsed: str = "") -> None:
+    """One step on one line: the statement or tool, cut to fit, and what came of it; an error has lines of its own."""
+    good = bool(result.get("success"))
+    outcome = one_line(" · ".join(part for part in (outcome_of(result) if good else "", elapsed) if part))
+    end = Text(f" · {outcome}" if outcome else "")
+    end.truncate(max(console.width // 2, _SHORTEST_STEP), overflow="ellipsis")
+    step = Text(one_line(what))
+    step.truncate(max(console.width - len(INDENT) - 2 - end.cell_len, _SHORTEST_STEP), overflow="ellipsis")
+    mark = Text("✓ ", style="green") if good else Text("✗ ", style="red")
+    console.print(Text.assemble(INDENT, mark, step, end, style="dim"), soft_wrap=True)
+    if not good:
+        decided = result.get("status") in {"rejected", "expired", "waiting"}
+        say(console, outcome_of(result), "yellow" if decided else "red", indent=INDENT * 2)
+
+
+def describe_call(tool: str, arguments: Mapping[str, Any]) -> str:
+    """A tool call in one line: the statement, or the tool's name and what it is called with."""
+    if isinstance(arguments.get("sql"), str):
+        return one_line(arguments["sql"])
+    return one_line(" ".join([tool, *(cell(value) for value in arguments.values() if value not in (None, "", [], {}))]))
+
+
+def outcome_of(result: ToolResult) -> str:
+    """What came of a call, in a few words."""
+    if not result.get("success"):
+        return one_line(result.get("error") or result.get("message") or result.get("status") or "failed")
+    rows = result.get("row_count")
+    if rows is None or result.get("approval_id"):
+        return one_line(result.get("message") or "")
+    more = " (cut)" if result.get("truncated") else ""
+    cells = result.get("cut_cells")
+    cut = f", {count(cells, 'cell')} cut" if cells else ""
+    return f"{count(rows, 'row')}{more}{cut}"
+
+
+def worth_showing(answer: str, result: ToolResult) -> bool:
+    """Whether rows say more than the answer: there are several values, and the answer does not name them all itself."""
+    rows: Sequence[Sequence[object]] = result.get("rows") or []
+    if not rows or (len(rows) == 1 and len(rows[0]) == 1) or answer.startswith("|") or "\n|" in answer:
+        return False
+    named = [any(_mentions(answer, value) for value in row) for row in rows[:10]]
+    return not (all(named) and len(rows) <= len(named))
+
+
+def _mentions(answer: str, value: object) -> bool:
+    text = cell(value)
+    return bool(text) and text in answer
+
+
+def sources_line(sources: Mapping[str, Any], *, whole: bool, exact: bool = True) -> str:
+    """Where an answer comes from: statements with their row counts, and memories. `whole` spells the statements out."""
+    statements = [one for one in sources.get("statements", ()) if one.get("success")]
+    memories = list(sources.get("memories", ()))
+    parts = []
+    if whole:
+        parts += [f"{one_line(one['sql'])} ({count(one.get('row_count') or 0, 'row')})" for one in statements]
+    elif statements:
+        rows = sum(one.get("row_count") or 0 for one in statements)
+        parts.append(f"{count(len(statements), 'statement')}, {count(rows, 'row')}")
+    if memories:
+        parts.append(_memories(memories, exact=exact))
+    return f"from {' · '.join(parts)}" if parts else ""
+
+
+def _memories(ids: Sequence[int], *, exact: bool) -> str:
+    named = f"{count(len(ids), 'memory', 'memories')} at hand"
+    if not exact:
+        return named
+    more = ", …" if len(ids) > _MOST_MEMORIES else ""
+    return f"{named} ({', '.join(map(str, ids[:_MOST_MEMORIES]))}{more})"

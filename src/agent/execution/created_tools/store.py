@@ -1,0 +1,271 @@
+"""The tools that the agent made: what each version is, who allowed it, and which version is in use.
+
+A version's content is hashed, and the hash signed together with the approval's binding, by a key that the database does not
+hold. What does not fit is not run, whoever changed it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any, Literal
+
+import structlog
+from psycopg.types.json import Json
+
+from agent.approval.human_approval import Approval
+from agent.approval.people import people
+from agent.db import load_queries
+from agent.errors import ActionRefused, InvalidInput, NotFound
+from agent.execution.created_tools.signing import is_signed, load_secret, sign
+from agent.execution.log import record
+from agent.execution.tools.arguments import CreateNewTool
+from agent.execution.tools.json_schema import ArgumentSchema
+from agent.learning.named_relations import near
+from agent.runtime import Runtime, current_runtime
+from agent.types import Assessment, CallKey, ToolResult
+
+__all__ = ["CREATE", "CreatedTool", "ToolContent", "created_tools"]
+
+CREATE = "create_new_tool"
+_QUERIES = load_queries(__package__, "store.sql")
+_PURPOSE = "created tool"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolContent:
+    """What a human approves: everything that decides what the tool does."""
+
+    name: str
+    version: int
+    description: str
+    parameters: dict[str, Any]
+    code: str
+    tests: list[dict[str, Any]]
+    capabilities: tuple[str, ...]
+    hosts: tuple[str, ...]
+
+    @property
+    def hash(self) -> str:
+        """sha256 over all of it."""
+        return hashlib.sha256(json.dumps(self.as_dict, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def as_dict(self) -> dict[str, Any]:
+        """Its fields by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedTool:
+    """One version of a tool of the agent's making."""
+
+    id: int
+    content: ToolContent
+    content_hash: str
+    status: Literal["active", "disabled", "replaced"]
+    created_by: str
+    approval_id: int
+    created_at: datetime
+    changed_by: str
+    changed_at: datetime
+    intact: bool
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], runtime: Runtime) -> CreatedTool:
+        """A version from its row and its approval's; `intact` says that nothing was changed since it was approved."""
+        values = {field.name: row[field.name] for field in fields(ToolContent)}
+        lists = {name: tuple(row[name]) for name in ("capabilities", "hosts")}
+        content = ToolContent(**{**values, **lists})
+        approved = row["approval_status"] == "approved" and row["approved_action"] == CREATE
+        digest = content.hash
+        signed = is_signed(row["signature"], _PURPOSE, digest, row["approval_id"], row["binding"], runtime=runtime)
+        kept = {field.name: row[field.name] for field in fields(cls) if field.name not in {"content", "intact"}}
+        return cls(content=content, intact=approved and signed and digest == row["content_hash"], **kept)
+
+    @property
+    def name(self) -> str:
+        """Under which it is called."""
+        return self.content.name
+
+    @property
+    def schema(self) -> ArgumentSchema:
+        """What it takes."""
+        return ArgumentSchema.known(self.content.parameters)
+
+    def check_intact(self) -> None:
+        """Raise `ActionRefused` when it is not what was approved."""
+        if not self.intact:
+            raise ActionRefused(
+                f"{self.name} version {self.content.version} is not what was approved (approval {self.approval_id}), so it does "
+                f"not run. Disable it with `agent tools disable {self.name}`, and have it made again."
+            )
+
+
+class CreatedTools:
+    """The created tools of the current tenant and database."""
+
+    async def active(self, *, runtime: Runtime) -> list[CreatedTool]:
+        """Those that may be called now; what was changed since its approval is left out."""
+        found = await self._rows("active", None, runtime)
+        for tool in found:
+            if not tool.intact:
+                _log.warning("created_tool_changed", tool=tool.name, version=tool.content.version)
+        return [tool for tool in found if tool.intact]
+
+    async def named(self, name: str, *, runtime: Runtime) -> CreatedTool | None:
+        """The version in use. Raises `ActionRefused` when it was changed since its approval."""
+        found = await self._rows("active", name, runtime)
+        for tool in found:
+            tool.check_intact()
+        return found[0] if found else None
+
+    async def by_id(self, tool_id: int, *, runtime: Runtime) -> CreatedTool:
+        """One version, in use or not. Raises `NotFound`."""
+        await load_secret(runtime)
+        async with runtime.connection() as conn:
+            row = await (
+                await conn.execute(_QUERIES["by_id"], {"tenant_id": runtime.tenant_id, "id": tool_id})
+            ).fetchone()
+        if row is None:
+            raise NotFound(f"There is no version {tool_id!r} of a tool.")
+        return CreatedTool.from_row(row, runtime)
+
+    async def of_call(self, call: CallKey | None, *, runtime: Runtime) -> CreatedTool | None:
+        """The version whose code made this call, if one did."""
+        parent = call.made_by if call else None
+        if parent is None:
+            return None
+        async with runtime.connection() as conn:
+            values = {"tenant_id": runtime.tenant_id, **asdict(parent)}
+            row = await (await conn.execute(_QUERIES["of_call"], values)).fetchone()
+        return await self.by_id(row["tool_id"], runtime=runtime) if row else None
+
+    async def versions(self, name: str | None = None, *, runtime: Runtime | None = None) -> list[CreatedTool]:
+        """Every version, by name, the newest first. Raises `NotFound` for a name that was never used."""
+        runtime = runtime or await current_runtime()
+        found = await self._rows("versions", name, runtime)
+        if name is not None and not found:
+            names = {one.content.name: None for one in await self._rows("versions", None, runtime)}
+            hint = near(name[:100], names) if names else "`agent tools` lists those that it made."
+            raise NotFound(f"The agent has made no tool {name[:100]!r}. {hint}")
+        return found
+
+    async def known(self, name: str, *, runtime: Runtime) -> list[CreatedTool]:
+        """Every version of that name, the newest first; none for a name that was never used."""
+        return await self._rows("versions", name, runtime)
+
+    async def store(self, content: ToolContent, approval: Approval, *, runtime: Runtime) -> ToolResult:
+        """Put an approved version into use. Raises `ActionRefused` when another one was stored since it was shown."""
+        values = {
+            **self._scope(runtime), **content.as_dict, "parameters": Json(content.parameters), "tests": Json(content.tests),
+            "capabilities": list(content.capabilities), "hosts": list(content.hosts), "content_hash": content.hash,
+            "signature": sign(_PURPOSE, content.hash, approval.id, approval.binding, runtime=runtime),
+            "created_by": approval.requested_by, "approval_id": approval.id, "status": "replaced",
+            "changed_by": approval.decided_by or "",
+        }  # fmt: skip
+        async with runtime.transaction() as conn:
+            await conn.execute(_QUERIES["retire"], values)
+            if await (await conn.execute(_QUERIES["store"], values)).fetchone() is None:
+                raise ActionRefused(f"{content.name} has another version since this one was shown: propose it again.")
+        _log.info("tool_created", tool=content.name, version=content.version)
+        return ToolResult(
+            success=True, status="succeeded", message=f"{content.name} version {content.version} can be called now."
+        )
+
+    async def is_stored(self, approval_id: int, *, runtime: Runtime) -> bool:
+        """Whether the version of this approval is there."""
+        values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id}
+        async with runtime.connection() as conn:
+            return await (await conn.execute(_QUERIES["of_approval"], values)).fetchone() is not None
+
+    async def disable(self, name: str, *, runtime: Runtime | None = None) -> CreatedTool:
+        """Take a tool out of use at once; a run of it that waits does not go on. Raises `NotFound`, `InvalidInput`."""
+        runtime = runtime or await current_runtime()
+        found = await self.versions(name, runtime=runtime)
+        values = {**self._scope(runtime), "name": name, "status": "disabled", "changed_by": runtime.user}
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["retire"], values)).fetchone()
+        if row is None:
+            raise InvalidInput(
+                f"{name} is not in use. `agent tools enable {name}` puts its newest version into use again."
+            )
+        await self._log("disable_tool", next(one for one in found if one.id == row["id"]), runtime)
+        return await self.by_id(row["id"], runtime=runtime)
+
+    async def activate(self, name: str, version: int | None = None, *, runtime: Runtime | None = None) -> CreatedTool:
+        """Put an approved version (default: the newest) into use.
+
+        Raises `NotFound`, `InvalidInput`, `ActionRefused`, or `DecisionRefused` for who decides nothing here.
+        """
+        runtime = runtime or await current_runtime()
+        await people.decider(runtime=runtime)
+        found = await self.versions(name, runtime=runtime)
+        chosen = next((one for one in found if version in {None, one.content.version}), None)
+        if chosen is None:
+            numbers = ", ".join(str(one.content.version) for one in found)
+            raise NotFound(f"{name} has no version {version!r}; it has {numbers}.")
+        chosen.check_intact()
+        if chosen.status == "active":
+            raise InvalidInput(f"{name} version {chosen.content.version} is in use already.")
+        values = {
+            **self._scope(runtime), "name": name, "id": chosen.id, "status": "replaced", "changed_by": runtime.user,
+        }  # fmt: skip
+        async with runtime.transaction() as conn:
+            await conn.execute(_QUERIES["retire"], values)
+            await conn.execute(_QUERIES["activate"], values)
+        await self._log("activate_tool", chosen, runtime)
+        return await self.by_id(chosen.id, runtime=runtime)
+
+    async def rollback(self, name: str, version: int | None = None, *, runtime: Runtime | None = None) -> CreatedTool:
+        """Put the version before the one in use (or `version`) into use. Raises `NotFound`, `InvalidInput`."""
+        runtime = runtime or await current_runtime()
+        if version is None:
+            found = await self.versions(name, runtime=runtime)
+            now = next((one.content.version for one in found if one.status == "active"), found[0].content.version + 1)
+            version = next((one.content.version for one in found if one.content.version < now), None)
+            if version is None:
+                raise InvalidInput(
+                    f"{name} has no version before {now}. `agent tools disable {name}` takes it out of use."
+                )
+        return await self.activate(name, version, runtime=runtime)
+
+    async def _rows(self, query: str, name: str | None, runtime: Runtime) -> list[CreatedTool]:
+        await load_secret(runtime)
+        async with runtime.connection() as conn:
+            rows = await (await conn.execute(_QUERIES[query], {**self._scope(runtime), "name": name})).fetchall()
+        return [CreatedTool.from_row(row, runtime) for row in rows]
+
+    def _scope(self, runtime: Runtime) -> dict[str, Any]:
+        return {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
+
+    async def _log(self, action: str, tool: CreatedTool, runtime: Runtime) -> None:
+        """A human's act, logged like any other."""
+        arguments = {"name": tool.name, "version": tool.content.version}
+        sentence = f"{action} {tool.name} version {tool.content.version}"
+        await record(
+            action, arguments, assessment=Assessment(verdict="run", risk="LOW", reasons=("own",), sentence=sentence),
+            result=ToolResult(success=True, status="succeeded"), actor=runtime.user, call=None, duration_ms=0, runtime=runtime,
+        )  # fmt: skip
+
+
+created_tools = CreatedTools()
+
+
+def content_from(arguments: Mapping[str, Any], version: int) -> ToolContent:
+    """The content that the arguments of create_new_tool describe, as it is stored."""
+    given = CreateNewTool.model_validate(dict(arguments), strict=True)
+    return ToolContent(
+        name=given.name,
+        version=version,
+        description=given.description,
+        parameters=ArgumentSchema.of(given.parameters).as_dict,
+        code=given.code,
+        tests=[test.model_dump() for test in given.tests],
+        capabilities=tuple(sorted(set(given.capabilities))),
+        hosts=tuple(sorted(set(given.hosts))),
+    )

@@ -1,0 +1,190 @@
+"""The rows that a statement changes beside its own: by cascades, triggers and rules, and by forms that return no rows.
+
+Cursors opened before the statement still see each table as it was. Fetched after it, they find the rows that the
+transaction has replaced or deleted; a fresh look finds what it has written. The transaction sees no commits of others
+(`actor_transaction(steady=True)`), so every difference is the statement's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from agent.db import Connection, load_queries
+from agent.db.encodings import stored_in
+from agent.db.paths import application_path, rows_as_application
+from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
+from agent.execution.writes.statement_runner import Change, Effect
+
+_QUERIES = load_queries(__package__)
+# What is read through, and what is kept, of one table.
+_MOST_TABLE_BYTES = 256 * 2**20
+_MOST_ROWS = 1_000
+_MOST_BYTES = 4 * 2**20
+_BATCH = 100
+_MOST_MS = 3_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What happened in one table; `whole` is False where it was not looked at, or is too much to be."""
+
+    changes: tuple[Change, ...] = ()
+    key: tuple[str, ...] = ()
+    whole: bool = False
+
+
+@dataclass(slots=True)
+class Watch:
+    """Cursors on the tables of one transaction, and the tables that could not be opened."""
+
+    conn: Connection
+    number: str
+    encoding: str
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+
+
+async def watch(conn: Connection, names: Iterable[str]) -> Watch:
+    """Begin to watch tables, before the statement; `names` are schema.table."""
+    wanted = sorted(names)
+    row = await (await conn.execute(_QUERIES["own_number"])).fetchone() if wanted else None
+    watched = Watch(conn=conn, number=row["number"] if row else "", encoding=stored_in(conn))
+    found = await (await conn.execute(_QUERIES["watchable"], {"names": wanted})).fetchall() if wanted else []
+    for table in found:
+        if table["bytes"] <= _MOST_TABLE_BYTES and await _open(watched, table, len(watched.tables)):
+            watched.tables.append(table)
+    open_ones = {table["name"] for table in watched.tables}
+    watched.closed = [name for name in wanted if name not in open_ones]
+    return watched
+
+
+async def _open(watched: Watch, table: dict[str, Any], place: int) -> bool:
+    query = sql.SQL(
+        "DECLARE {} NO SCROLL CURSOR FOR SELECT t.ctid::pg_catalog.text AS place, {} AS cells FROM ONLY {} AS t"
+        " CROSS JOIN LATERAL (SELECT {} AS json FROM (SELECT pg_catalog.to_json(t.*) AS json OFFSET 0) AS whole OFFSET 0) AS image"
+        " WHERE pg_catalog.age(t.xmax) OPERATOR(pg_catalog.<=) pg_catalog.age({}::pg_catalog.xid)"
+    ).format(
+        _cursor(place),
+        short_cells("image.json", watched.encoding),
+        _name(table),
+        readable_json("whole.json", watched.encoding),
+        watched.number,
+    )
+    try:
+        async with watched.conn.transaction():
+            await watched.conn.execute(query)
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+async def seen(watched: Watch) -> dict[str, Seen]:
+    """What the statement did to each watched table."""
+    found = {name: Seen() for name in watched.closed}
+    for place, table in enumerate(watched.tables):
+        try:
+            async with watched.conn.transaction():
+                await watched.conn.execute(_QUERIES["patience"], {"statement_ms": str(_MOST_MS)})
+                found[table["name"]] = await _seen(watched, table, place)
+        except psycopg.errors.QueryCanceled:
+            found[table["name"]] = Seen()
+    return found
+
+
+async def _seen(watched: Watch, table: dict[str, Any], place: int) -> Seen:
+    old, all_old = await _fetch(watched.conn, _cursor(place), watched.encoding)
+    still = sql.SQL(
+        "SELECT t.ctid::pg_catalog.text AS place FROM ONLY {} AS t WHERE t.ctid = ANY ({}::pg_catalog.tid[])"
+    )
+    places = [place for place, _ in old]
+    rows = await rows_as_application(watched.conn, still.format(_name(table), places))
+    locked = {row["place"] for row in rows}  # and not changed
+    await watched.conn.execute(
+        sql.SQL(
+            "DECLARE agent_written NO SCROLL CURSOR FOR SELECT t.ctid::pg_catalog.text AS place, {} AS cells FROM ONLY {} AS t"
+            " CROSS JOIN LATERAL (SELECT {} AS json FROM (SELECT pg_catalog.to_json(t.*) AS json OFFSET 0) AS whole OFFSET 0) AS image"
+            " WHERE pg_catalog.age(t.xmin) OPERATOR(pg_catalog.<=) pg_catalog.age({}::pg_catalog.xid)"
+        ).format(
+            short_cells("image.json", watched.encoding),
+            _name(table),
+            readable_json("whole.json", watched.encoding),
+            watched.number,
+        )
+    )
+    new, all_new = await _fetch(watched.conn, sql.Identifier("agent_written"), watched.encoding)
+    await watched.conn.execute("CLOSE agent_written")
+    key = tuple(table["key"] or ())
+    changes = _paired([cells for place, cells in old if place not in locked], [cells for _, cells in new], key)
+    return Seen(changes=tuple(changes), key=key, whole=all_old and all_new)
+
+
+async def _fetch(
+    conn: Connection, cursor: sql.Identifier, encoding: str
+) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
+    """The first rows of a cursor, and whether these are all of them."""
+    rows: list[tuple[str, dict[str, Any]]] = []
+    left = _MOST_BYTES
+    while len(rows) < _MOST_ROWS and left > 0:
+        fetch = sql.SQL("FETCH FORWARD {} FROM {}").format(sql.Literal(_BATCH), cursor)
+        async with conn.pipeline(), application_path(conn):  # a row's policies and types may be the application's code
+            fetched = await conn.execute(fetch)
+        batch = await fetched.fetchall()
+        left -= sum(len(row["cells"] or "") for row in batch)
+        rows += [(row["place"], cells_of(row["cells"], encoding) or {}) for row in batch]
+        if len(batch) < _BATCH:
+            return rows, True
+    return rows, False
+
+
+def _paired(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], key: tuple[str, ...]) -> list[Change]:
+    """Rows before and after that have the same key; without a key nothing says which belong together."""
+    if not key:
+        return [*(Change(row, None) for row in old), *(Change(None, row) for row in new)]
+    before = {_key_of(row, key): row for row in old}
+    pairs = [Change(before.pop(_key_of(row, key), None), row) for row in new]
+    return [*pairs, *(Change(row, None) for row in before.values())]
+
+
+def _key_of(row: dict[str, Any] | None, key: Sequence[str]) -> str:
+    return repr([(row or {}).get(column) for column in key])
+
+
+def effect_of(found: Seen, volatile: Iterable[str]) -> Effect | None:
+    """What must be the same at another run; None where not all of it was seen. See `Effect`."""
+    if not found.whole:
+        return None
+    rows: list[str] = []
+    whole: list[str] = []
+    cells: dict[str, tuple[list[str], list[str]]] = {}
+    loose = set(volatile)
+    for change in found.changes:
+        before, after = change.before or {}, change.after or {}
+        known = _key_of(change.before, found.key or tuple(before)) if change.before else ""
+        rows.append(known)
+        for name in {**before, **after}:
+            if before.get(name) != after.get(name):
+                pair = cells.setdefault(name, ([], []))
+                pair[0].append(repr((known, before.get(name))))
+                pair[1].append(repr((known, after.get(name))))
+        if change.before is None:
+            whole.append(repr(sorted((name, repr(value)) for name, value in after.items() if name not in loose)))
+    digests = {name: [_digest(pair[0]), _digest(pair[1])] for name, pair in cells.items()}
+    return Effect(rows=_digest(rows), cells=digests, whole=_digest(whole) if whole else "")
+
+
+def _digest(values: list[str]) -> str:
+    return blake2b("\n".join(sorted(values)).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _cursor(place: int) -> sql.Identifier:
+    return sql.Identifier(f"agent_watch_{place}")
+
+
+def _name(table: dict[str, Any]) -> sql.Identifier:
+    return sql.Identifier(table["schema"], table["relation"])

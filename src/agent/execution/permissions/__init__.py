@@ -1,0 +1,1 @@
+"""What "always allow" covers, and which permission an action may use."""

@@ -1,0 +1,164 @@
+"""Permissions at work: what an approval allows beyond itself, and which permission an action may use.
+
+Names of relations are looked up as agent_actor, which will use them: another search_path, another table of that name, and
+the permission does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, TypedDict
+
+from agent.approval.eligibility import Standing
+from agent.approval.permissions import Grant, Permission, check_life, masked_sentence, permissions, sentence_of_call
+from agent.approval.records import Approval
+from agent.approval.views import arguments_for_everybody
+from agent.db import load_queries
+from agent.db.paths import rows_as_application
+from agent.errors import DecisionRefused, InvalidInput
+from agent.execution.digests import keyed, load_key
+from agent.execution.permissions.scope import (
+    Always,
+    Key,
+    bounds_of,
+    constants_of,
+    fits_arguments,
+    fits_statement,
+    pattern_of_arguments,
+    pattern_of_statement,
+    rows_of,
+    sentence_of_statement,
+    tables_of,
+    within,
+)
+from agent.execution.undo.undo import UNDO
+from agent.runtime import Runtime
+from agent.statements.code_digest import code_reached
+from agent.statements.parser import Statement, parse
+from agent.types import RiskLevel
+
+_QUERIES = load_queries(__package__)
+_BY_STATEMENT = "execute_sql"
+# Reasons that name code which the statement itself calls: what it does depends on the values that it is given.
+_CODE = ("function:", "operator:", "type:", "cast:")
+
+
+class Allowance(TypedDict):
+    """What "always" would allow: the `sentence`, to `who`, up to how much; `choices` are what may be freed, and what that means."""
+
+    sentence: str
+    who: str
+    seconds: float
+    most_rows: int
+    tables: list[str]
+    risk_ceiling: RiskLevel
+    choices: dict[str, str]
+
+
+async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> Grant:
+    """What approving this request would always allow. Raises `DecisionRefused` or `InvalidInput`."""
+    check_life(always.seconds)
+    shown = approval.preview or {}
+    rows = rows_of(shown)
+    if approval.risk_level == "CRITICAL":
+        raise DecisionRefused(f"Approval {approval.id} is of risk CRITICAL, which is asked every time.")
+    if code := next((reason for reason in approval.reasons if reason.startswith(_CODE)), None):
+        raise DecisionRefused(
+            f"Approval {approval.id} runs code that may be another one later ({code}), so it is asked every time."
+        )
+    if not approval.executable or rows is None:
+        raise DecisionRefused(
+            f"Approval {approval.id} cannot be always allowed: what it changes is not known by number."
+        )
+    if approval.database_id != runtime.database_id:
+        raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
+    if approval.action == UNDO:
+        raise DecisionRefused(f"Approval {approval.id} undoes one change, which is asked every time.")
+    if always.most_rows is not None and not rows <= always.most_rows < 2**31:
+        raise InvalidInput(f"{always.most_rows} rows do not even cover what was shown, which is {rows}.")
+    pattern, sentence = await _pattern(approval, always, runtime)
+    pattern |= {"reasons": sorted(approval.reasons), "rows": bounds_of(shown, always.most_rows)}
+    if shown.get("sql"):  # of any tool that makes a statement
+        pattern["code"] = await code_reached(parse(shown["sql"], most_characters=None), runtime=runtime)
+    return Grant(
+        pattern=pattern, sentence=sentence, tables=tables_of(shown), most_rows=always.most_rows or rows,
+        seconds=always.seconds,
+    )  # fmt: skip
+
+
+async def allowance_of(approval: Approval, always: Always, who: Standing, *, runtime: Runtime) -> Allowance:
+    """What approving this request would always allow, in words as `who` may see them. Raises as `grant_for`."""
+    grant = await grant_for(approval, always, runtime=runtime)
+    sentence = grant.sentence
+    if not who.sees_personal:
+        sentence = masked_sentence(approval.action, grant.pattern, sentence)
+    if approval.action == _BY_STATEMENT:
+        constants = constants_of(parse((approval.preview or {})["sql"]))
+        choices = {str(one.number): one.words for one in constants if one.how}
+    else:
+        choices = {name: f"any {name}" for name in approval.arguments}
+    return Allowance(
+        sentence=sentence, who=approval.requested_by, seconds=always.seconds, most_rows=grant.most_rows,
+        tables=list(grant.tables), risk_ceiling=approval.risk_level, choices=choices,
+    )  # fmt: skip
+
+
+async def _pattern(approval: Approval, always: Always, runtime: Runtime) -> tuple[dict[str, Any], str]:
+    """What is allowed, as it is compared and in words."""
+    key, shown, policy = await _key(runtime), approval.preview or {}, approval.policy_version
+    if approval.action != _BY_STATEMENT:
+        pattern = pattern_of_arguments(approval.arguments, policy=policy, always=always, key=key)
+        arguments = arguments_for_everybody(approval.arguments, shown)
+        return pattern, sentence_of_call(approval.action, pattern, arguments)
+    statement = parse(shown["sql"])
+    objects = await _objects(statement, runtime)
+    pattern = pattern_of_statement(statement, objects, policy=policy, always=always, key=key)
+    pattern["sql"] = shown.get("shown_sql") or shown["sql"]
+    return pattern, sentence_of_statement(pattern["sql"], pattern)
+
+
+async def _key(runtime: Runtime) -> Key:
+    await load_key(runtime)
+    return partial(keyed, purpose="permission", runtime=runtime)
+
+
+async def permission_for(
+    action: str,
+    arguments: Mapping[str, Any],
+    *,
+    statement: Statement | None,
+    shown: Mapping[str, Any],
+    risk: RiskLevel,
+    reasons: Sequence[str],
+    policy: str,
+    user: str,
+    runtime: Runtime,
+) -> Permission | None:
+    """The permission by which `user` need not ask about what was just tried, if there is one."""
+    candidates = [
+        one
+        for one in await permissions.open_for(action, user=user, runtime=runtime)
+        if within(one, risk=risk, reasons=reasons, shown=shown)
+    ]
+    code = await code_reached(statement, runtime=runtime) if candidates and statement else ""
+    candidates = [one for one in candidates if one.pattern.get("code", "") == code]
+    if not candidates:
+        return None
+    key = await _key(runtime)
+    if action != _BY_STATEMENT:
+        return next((one for one in candidates if fits_arguments(one.pattern, arguments, policy=policy, key=key)), None)
+    if statement is None:
+        return None
+    objects = await _objects(statement, runtime)
+    fitting = (one for one in candidates if fits_statement(one.pattern, statement, objects, policy=policy, key=key))
+    return next(fitting, None)
+
+
+async def _objects(statement: Statement, runtime: Runtime) -> list[str]:
+    """What the relations that a statement names are, with their schemas; a name that is nothing stays bare."""
+    names = sorted(statement.names.relations)
+    values = {"schemas": [name.schema for name in names], "names": [name.name for name in names]}
+    async with runtime.app.connection("agent_actor") as conn:
+        rows = await rows_as_application(conn, _QUERIES["stands_for"], values)
+    return [row["relation"] for row in rows]

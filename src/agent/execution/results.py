@@ -1,0 +1,91 @@
+"""What came of an effect, as the caller and the model are told it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.approval.human_approval import Approval
+from agent.db.json_values import fit_cells, is_cut
+from agent.execution.hidden_cells import ApprovedSecrets, without_hidden, without_keys
+from agent.execution.undo.undo import UNDO
+from agent.execution.writes.statement_runner import Outcome
+from agent.privacy.sensitive import HIDDEN, DenyList
+from agent.provenance.conversation_context import secret_in
+from agent.runtime import Runtime
+from agent.statements.parser import Statement
+from agent.types import ToolResult
+
+_MOST_CELL, _LEAST_CELL = 2_000, 20
+
+
+def outcome_of(row: Mapping[str, Any]) -> ToolResult:
+    """What the log says about an execution, as a tool's result."""
+    result = ToolResult(
+        success=row["status"] == "succeeded",
+        status=row["status"],
+        execution_id=row["id"],
+        approval_id=row["approval_id"],
+    )
+    kept: ToolResult = row["result"] or ToolResult()
+    result.update(kept)
+    if row["error"]:
+        result["error"] = row["error"]
+    return result
+
+
+def told_sql(approval: Approval) -> str:
+    """The statement as the model is told it, without secrets: the one that undoes something is made of rows not for it."""
+    shown = approval.preview or {}
+    return "" if approval.action == UNDO else str(shown.get("shown_sql") or shown.get("sql", ""))
+
+
+def result_of(
+    approval: Approval, statement: Statement, outcome: Outcome, secrets: ApprovedSecrets, *, runtime: Runtime
+) -> ToolResult:
+    """The outcome as the model is told it: denied columns left out, secrets hidden, capped."""
+    result = ToolResult(
+        success=True, status="succeeded", sql=told_sql(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
+        message=_told(outcome),
+    )  # fmt: skip
+    if remarks := (approval.preview or {}).get("remarks"):
+        result["remarks"] = [str(remark) for remark in remarks]
+        if not outcome.row_count:
+            result["message"] += " Rows that row-level security hides were not looked at."
+    columns, rows = _read_back(statement, outcome, secrets, runtime.settings.deny)
+    if columns:
+        kept, _, _ = fit_cells(rows, runtime.settings.max_result_bytes // 4, most=_MOST_CELL, least=_LEAST_CELL)
+        result |= ToolResult(columns=columns, rows=kept, truncated=len(kept) < (outcome.row_count or 0))
+        if cut := sum(is_cut(cell) for row in kept for cell in row):
+            result["cut_cells"] = cut
+    if not secrets.opened:
+        result = without_keys(result, statement)
+    return result if outcome.detailed else without_hidden(result, statement, secrets)
+
+
+def _told(outcome: Outcome) -> str:
+    if outcome.row_count is None:
+        return "Done."
+    return f"Done: {outcome.row_count} row{'' if outcome.row_count == 1 else 's'} affected."
+
+
+def _read_back(
+    statement: Statement, outcome: Outcome, secrets: ApprovedSecrets, deny: str
+) -> tuple[list[str], list[list[Any]]]:
+    if not outcome.detailed:
+        return outcome.columns, outcome.rows
+    if secrets.use.copied:  # which cells hold a secret now is nobody's to see
+        return [], []
+    relation = statement.node.relation
+    denied, place = DenyList.parse(deny), (relation.schemaname, relation.relname)
+    values = [change.after or change.before or {} for change in outcome.changes]
+    names = list(values[0]) if values else []
+    secret = [name for name in names if secrets.columns.column(*place, name)]
+    columns = [name for name in names if name not in secret and not denied.column(*place, name)]
+    repeated = {str(value[name]): name for value in values for name in secret if value.get(name)}
+    return columns, [[_not_repeated(value.get(column), repeated) for column in columns] for value in values]
+
+
+def _not_repeated(cell: Any, secrets: Mapping[str, str]) -> Any:
+    """A cell, hidden where it holds what stands in a secret column too."""
+    return HIDDEN if secret_in(cell, secrets) else cell

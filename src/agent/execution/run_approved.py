@@ -1,0 +1,201 @@
+"""What becomes of a decided row: it is executed once, or it says why it never will be.
+
+The rules of the moment of execution count: a row that was changed, or that stricter rules forbid by now, is used up as refused.
+"""
+
+from __future__ import annotations
+
+import json
+
+from agent.approval.human_approval import Approval, human_approval_queue
+from agent.approval.records import untouched
+from agent.approval.views import arguments_for_everybody
+from agent.errors import (
+    ActionRefused,
+    AgentStopped,
+    AlreadyDecided,
+    InvalidArguments,
+    InvalidInput,
+    ModelError,
+    NotFound,
+    PolicyError,
+    UnknownTool,
+)
+from agent.execution import effects
+from agent.execution.action import proposed_again
+from agent.execution.controls import controls
+from agent.execution.digests import keyed, load_key
+from agent.execution.execution_tools import tool_named
+from agent.execution.non_transactional import unheld
+from agent.execution.outside_effects import Unheld
+from agent.execution.results import outcome_of
+from agent.execution.undo.undo import inverse_of
+from agent.provenance.conversation_context import place_of
+from agent.runtime import Runtime
+from agent.statements.assessment import assess_statement
+from agent.statements.kinds import refuses_transaction
+from agent.statements.parser import MOST_CHARACTERS, Statement, parse
+from agent.statements.policy import POLICY_VERSION
+from agent.statements.risk import is_asked, is_refused, under_settings
+from agent.types import Assessment, ToolResult
+
+
+async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
+    """Execute an approved row once, whoever calls and how often; its recorded outcome."""
+    row = await effects.recorded(approval.id, runtime=runtime)
+    if row is not None and row["status"] != "running":
+        return await _asked_again(approval, outcome_of(row), runtime)
+    try:
+        await controls.check(writing=True, runtime=runtime)
+        _check_database(approval, runtime)
+        forbidden = _forbidden(approval, runtime)
+        effect, forbidden = await _effect_of(approval, forbidden, runtime)
+        if row is None and forbidden is None:
+            forbidden = await _refused_by_now(approval, effect, runtime)
+        outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
+        return await _asked_again(approval, outcome, runtime)
+    except AgentStopped as error:
+        told = f"Approval {approval.id} is approved and not done yet: it is carried out after `agent resume`. {error}"
+        return ToolResult(success=False, status="refused", error=told, approval_id=approval.id)
+    except (ActionRefused, InvalidInput, InvalidArguments, UnknownTool) as error:
+        return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
+
+
+async def _asked_again(approval: Approval, outcome: ToolResult, runtime: Runtime) -> ToolResult:
+    """The outcome of an approval; where rows had changed since it was given, a human is asked about them as they are, once."""
+    if (outcome.get("data") or {}).get(effects.ROWS_CHANGED) is not True:
+        return outcome
+    if approval.decided_via == "policy":
+        return outcome | ToolResult(error=f"{outcome['error']} Propose it again.")
+    number = await human_approval_queue.successor(approval.id, runtime=runtime)
+    try:
+        if number is None:
+            new = await proposed_again(
+                approval.action, approval.arguments, place_of(approval), by_model=True, runtime=runtime
+            )
+            number = (await human_approval_queue.reopen(approval, new, runtime=runtime)).id
+    except AlreadyDecided:  # another process was quicker
+        number = await human_approval_queue.successor(approval.id, runtime=runtime)
+    except (ModelError, PolicyError, InvalidInput) as error:
+        return outcome | ToolResult(error=f"{outcome['error']} Nobody is asked again: {error}")
+    told = f"{outcome['error']} A human is asked again, and shown what it would do now: approval {number}."
+    return outcome | ToolResult(error=told, data={effects.ROWS_CHANGED: True, "asked_again_as": number})
+
+
+def _check_database(approval: Approval, runtime: Runtime) -> None:
+    if approval.database_id != runtime.database_id:
+        raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")
+
+
+async def _effect_of(
+    approval: Approval, forbidden: ActionRefused | None, runtime: Runtime
+) -> tuple[Statement | Unheld, ActionRefused | None]:
+    """What is to be carried out, and why it may not be begun."""
+    tool = tool_named(approval.action)
+    if tool.outside is not None:
+        return tool.outside, forbidden
+    text = (approval.preview or {}).get("sql", "")
+    if tool.from_kept_rows and forbidden is None:
+        text, forbidden = await _made_again(approval, runtime)
+    # What is forbidden is only looked for, and its text may be anything by now.
+    statement = parse("SELECT" if forbidden else text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
+    return unheld(statement, runtime) if refuses_transaction(statement) else statement, forbidden
+
+
+async def _made_again(approval: Approval, runtime: Runtime) -> tuple[str, ActionRefused | None]:
+    """The statement of an undo, made of the kept rows as it was when it was shown: its request does not hold their values."""
+    try:
+        text = await inverse_of(int(approval.arguments["execution_id"]), runtime=runtime)
+    except (ActionRefused, NotFound) as error:
+        return "", ActionRefused(str(error))
+    await load_key(runtime)
+    if keyed(text, purpose="statement", runtime=runtime) != (approval.preview or {}).get("signature"):
+        return "", ActionRefused(
+            f"Approval {approval.id} is not what would be done now; it is not executed. Ask again."
+        )
+    return text, None
+
+
+def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
+    """Why an approved row may not be executed as things are now: it is not what was decided, or the rules are stricter."""
+    settings = runtime.settings
+    if not approval.bound or not approval.preview or not untouched(approval.preview):
+        why = "was changed after it was asked"
+    elif approval.policy_version != POLICY_VERSION:
+        why = "was given under an older policy"
+    elif is_refused(approval.reasons, settings.refuse):
+        why = "is of what AGENT_REFUSE forbids now"
+    elif approval.decided_via == "policy" and is_asked(approval.risk_level, settings.ask_from):
+        why = f"was given by the policy, which now asks a human from {settings.ask_from} on"
+    else:
+        return None
+    return ActionRefused(f"Approval {approval.id} {why}; it is not executed. Ask again.")
+
+
+async def _refused_by_now(approval: Approval, effect: Statement | Unheld, runtime: Runtime) -> ActionRefused | None:
+    """Why a row that was not begun may not be executed, looked at anew: refused by now, or more than what was decided about.
+
+    What cannot be assessed any more (its table is gone) is left to fail by itself.
+    """
+    try:
+        assessment = await _assessed_now(approval, effect, runtime)
+    except ModelError:
+        return None
+    if assessment is None:
+        return None
+    more = sorted({*assessment.reasons} - {*approval.reasons, "one-row"})
+    if assessment.verdict == "refuse":
+        why = f"is of what is refused now; it is not executed. {assessment.sentence}"
+    elif more:
+        why = f"was given before this was known of it: {', '.join(more)}. It is not executed; ask again. {assessment.sentence}"
+    elif approval.decided_via == "policy" and assessment.verdict == "ask":
+        why = f"was given by the policy, and needs a human by now; it is not executed. Ask again. {assessment.sentence}"
+    else:
+        return None
+    return ActionRefused(f"Approval {approval.id} {why}")
+
+
+async def _assessed_now(approval: Approval, effect: Statement | Unheld, runtime: Runtime) -> Assessment | None:
+    """What the action is as things are now; None for what is outside of the database and a human has looked at."""
+    tool, settings = tool_named(approval.action), runtime.settings
+    if tool.outside is None:
+        text = str((approval.preview or {}).get("sql", ""))
+        statement = effect if isinstance(effect, Statement) else parse(text)
+        show = bool(approval.arguments.get("show_secrets"))
+        assessment = await assess_statement(statement, show_secrets=show, runtime=runtime)
+    elif approval.decided_via in {"policy", "permission"}:
+        arguments = tool.check(approval.arguments)
+        proposal = await tool.outside.propose(arguments, call=approval.call, runtime=runtime)
+        assessment = proposal.assessment
+    else:
+        return None
+    return under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
+
+
+def undone(approval: Approval) -> ToolResult:
+    identifier = approval.id
+    if approval.status == "pending":
+        message = f"Waiting for a human to decide approval {identifier}. {approval.summary}"
+        return ToolResult(success=False, status="waiting", approval_id=identifier, message=message)
+    if approval.status == "approved":
+        message = "Approved; whoever asked acts by itself."
+        return ToolResult(success=True, status="succeeded", approval_id=identifier, message=message)
+    if approval.status == "rejected":
+        why = f" They said: {approval.comment}" if approval.comment else ""
+        told = f"{approval.decided_by} rejected this; that is final and nothing was done.{why}"
+        return ToolResult(success=False, status="rejected", approval_id=identifier, error=told)
+    if approval.status == "answered":
+        message = f"{approval.decided_by} answered in the tool's place, and nothing was executed. They said: {approval.response}"
+        answer = {"answered_by": approval.decided_by, "answer": approval.response}
+        return ToolResult(success=True, status="answered", approval_id=identifier, message=message, data=answer)
+    told = "Nobody answered in time; that is final and nothing was done."
+    return ToolResult(success=False, status="expired", approval_id=identifier, error=told)
+
+
+def told_of_edit(result: ToolResult, approval: Approval) -> ToolResult:
+    """The outcome of a call that a human changed before it ran: the model is told, or it would mend what is no mistake."""
+    if approval.replaces is None or approval.call is None:
+        return result
+    changed = json.dumps(arguments_for_everybody(approval.arguments, approval.preview), ensure_ascii=False)
+    note = f"A human changed the arguments before this ran, on purpose; used instead: {changed}."
+    return result | ToolResult(message=f"{note} {result.get('message', '')}".strip())

@@ -1,0 +1,1 @@
+"""Takes an approved change back: row images and the inverse statement."""

@@ -1,0 +1,44 @@
+"""The LangGraph application.
+
+    START -> load_knowledge -> act -> safe_executor (one per call) -> collect -> act ... -> save_memory -> END
+                                                                      collect -> human_approval -> collect
+
+A call that is the only one of its round needs no join: its `safe_executor` goes where `collect` would go.
+
+A node that has a choice returns where to go, and its signature names the choices. `graph` is what LangGraph Studio
+serves; it brings its own checkpointer there. `open_graph` compiles the same builder with the Postgres checkpointer.
+"""
+
+from __future__ import annotations
+
+from langgraph.graph import START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from agent.execution.safe_executor import safe_executor
+from agent.graph import nodes
+from agent.graph.checkpoints import Checkpointer
+from agent.graph.state import State
+from agent.runtime import Runtime
+
+builder = StateGraph(State)
+builder.add_node("load_knowledge", nodes.load_knowledge)
+builder.add_node("act", nodes.act)
+builder.add_node("safe_executor", nodes.safe_executor_node)
+builder.add_node("collect", nodes.collect)
+builder.add_node("human_approval", nodes.human_approval)
+builder.add_node("save_memory", nodes.save_memory)
+
+builder.add_edge(START, "load_knowledge")
+builder.add_edge("human_approval", "collect")
+
+graph = builder.compile(name="agent")
+
+
+async def open_graph(runtime: Runtime) -> CompiledStateGraph[State]:
+    """The graph with the Postgres checkpointer of this runtime's tenant, its tables made if they are missing.
+
+    What an earlier process was approved to do and did not live to do is done first.
+    """
+    await safe_executor.execute_left_over(runtime=runtime)
+    checkpointer = await Checkpointer.open(runtime)
+    return builder.compile(checkpointer=checkpointer, name="agent")

@@ -1,0 +1,42 @@
+"""Views that show, to whoever may use the application's API, what policies would hide: for `agent status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.db.logins import PLATFORM_SCHEMAS
+from agent.db.reader_rights import goes_round
+from agent.learning.discovery.identifiers import qualified
+from agent.runtime import Runtime
+
+_SCHEMAS = """
+SELECT nspname::text AS name FROM pg_catalog.pg_namespace
+ WHERE nspname <> ALL (%s) AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposedView:
+    """A view, why it shows too much, and whether agent_reader may read it."""
+
+    name: str
+    why: str
+    granted: bool
+
+
+async def exposed_views(*, runtime: Runtime) -> list[ExposedView]:
+    """The views in the application's schemas that go round row-level security or read `auth`, without those of AGENT_READ_VIEWS."""
+    settings = runtime.settings
+    async with runtime.app.connection("agent_assessor") as conn:
+        schemas = list(settings.chosen_schemas)
+        if not schemas:
+            rows = await (await conn.execute(_SCHEMAS, [list(PLATFORM_SCHEMAS)])).fetchall()
+            schemas = [row["name"] for row in rows]
+        query = goes_round(schemas, listed=settings.listed_views, bypass_rls=settings.reader_bypass_rls)
+        rows = await (await conn.execute(query)).fetchall()
+    return [
+        ExposedView(
+            name=qualified(row["schema"], row["name"]), why=" and ".join(row["why"]), granted=bool(row["granted"])
+        )
+        for row in rows
+    ]

@@ -1,0 +1,180 @@
+"""The structure as compact text, the form in which every model reads it: one block a relation, one line a column.
+
+    TABLE public.orders ~5000 rows -- what customers ordered
+      id bigint pk
+      client_id bigint not null -> public.clients(id)
+      status order_status not null in (draft|placed|shipped|cancelled)
+
+Where relations share a name, brackets after it say which of them the plain name means: `TABLE public.orders [plain orders
+means this, not archive.orders] ~5000 rows`. Whatever a catalog holds stays on its own line: names are quoted, comments come last and cannot end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from agent.learning.discovery.identifiers import one_line, quote_name
+from agent.learning.discovery.structure import Column, DataType, ForeignKey, Function, PartitionPart, Relation
+
+MAX_COLUMNS = 60
+_COLUMN_COMMENT_CHARS = 80
+_NAMESAKES = 3
+_HIDING = {
+    "blind": "[row-level security hides every row from the agent: it looks empty but may not be]",
+    "some": "[row-level security shows the agent only some rows: say so with each answer]",
+}
+_QUOTED_VALUE = set("|()',")
+
+
+def relation_text(
+    relation: Relation,
+    *,
+    only: Collection[str] | None = None,
+    first: Sequence[str] = (),
+    limit: int = MAX_COLUMNS,
+    counts: bool = True,
+) -> str:
+    """The block of one relation: at most `limit` columns, keys and `first` before others, or the columns `only`.
+
+    Memory keeps it without row counts.
+    """
+    chosen = _chosen(relation, only, first, limit)
+    names = {column["name"] for column in chosen}
+    keys = relation["foreign_keys"]
+    single = _single_column_keys(keys)
+    lines = [_head(relation, counts=counts, shown=len(chosen))]
+    lines += [_column(column, relation, single.get(column["name"])) for column in chosen]
+    if len(relation["primary_key"]) > 1 and names.issuperset(relation["primary_key"]):
+        lines.append(f"  pk ({name_list(relation['primary_key'])})")
+    lines += [
+        f"  fk ({name_list(key['columns'])}) -> {key['target']}({name_list(key['target_columns'])}){_only_in(key['partitions'])}"
+        for key in keys
+        if key not in single.values() and names.issuperset(key["columns"])
+    ]
+    lines += [partition_text(item) for item in relation["of_partitions"] if _is_key(item)]
+    return "\n".join(lines)
+
+
+def partition_text(item: PartitionPart) -> str:
+    """What partitions have of their own; a line in no form of a column."""
+    where = "every partition" if not item["partitions"] else f"partition {_few(item['partitions'])}"
+    return f"in {where}: {item['definition']}"
+
+
+def _is_key(item: PartitionPart) -> bool:
+    return not item["partitions"] and item["definition"].startswith(("PRIMARY KEY", "UNIQUE ("))
+
+
+def _only_in(partitions: Sequence[str]) -> str:
+    return f" -- only in {_few(partitions)}" if partitions else ""
+
+
+def function_text(function: Function) -> str:
+    """The line of one function, procedure or aggregate."""
+    signature, _, _ = function["signature"].partition("(")
+    returns = f" returns {function['returns']}" if function["returns"] else ""
+    return f"{function['kind']} {signature}({function['arguments']}){returns}{_comment(function['comment'])}"
+
+
+def type_text(item: DataType) -> str:
+    """The line of one enum, domain, composite or range type."""
+    base = f" {item['base']}" if item["base"] else ""
+    labels = f" in ({_values(item['labels'])})" if item["labels"] else ""
+    attributes = f" ({', '.join(item['attributes'])})" if item["attributes"] else ""
+    return f"{item['kind']} {item['qualified']}{base}{labels}{attributes}{_comment(item['comment'])}"
+
+
+def listing(relation: Relation) -> str:
+    """One line for a list of relations: kind, name, rows, comment."""
+    return _head(relation, counts=True, shown=len(relation["columns"]))
+
+
+def key_columns(relation: Relation) -> set[str]:
+    """The columns that identify a row or refer to another table: what joins need."""
+    names = set(relation["primary_key"])
+    return names.union(*(key["columns"] for key in relation["foreign_keys"]))
+
+
+def name_list(names: Sequence[str]) -> str:
+    """Names as SQL, with commas."""
+    return ", ".join(map(quote_name, names))
+
+
+def _chosen(relation: Relation, only: Collection[str] | None, first: Sequence[str], limit: int) -> list[Column]:
+    columns = relation["columns"]
+    if only is not None:
+        return [column for column in columns if column["name"] in only]
+    if len(columns) <= limit:
+        return columns
+    keys = key_columns(relation)
+    names = [column["name"] for column in columns]
+    order = dict.fromkeys([*(name for name in names if name in keys), *first, *names])
+    kept = set(list(order)[:limit])
+    return [column for column in columns if column["name"] in kept]  # in the table's order
+
+
+def _head(relation: Relation, *, counts: bool, shown: int) -> str:
+    rows = f" ~{relation['rows']} rows" if counts and relation["rows"] is not None else ""
+    comment = relation["comment"]
+    if shown < len(relation["columns"]):
+        comment = f"[{shown} of {len(relation['columns'])} columns are shown] {comment}".rstrip()
+    hiding = _HIDING.get(relation["row_security"])
+    if hiding:
+        comment = f"{hiding} {comment}".rstrip()
+    return f"{relation['kind']} {relation['qualified']}{_told_apart(relation)}{rows}{_comment(comment)}"
+
+
+def _told_apart(relation: Relation) -> str:
+    """Where other relations have the same name: whether the plain name means this one."""
+    if not relation["namesakes"]:
+        return ""
+    name, others = quote_name(relation["name"]), _few(relation["namesakes"])
+    if relation["meant"] == relation["qualified"]:
+        return f" [plain {name} means this, not {others}]"
+    if relation["meant"]:
+        return f" [plain {name} means {relation['meant']}, not this]"
+    return f" [plain {name} may mean this or {others}: ask which]"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - _NAMESAKES
+    return ", ".join(names[:_NAMESAKES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _single_column_keys(keys: Sequence[ForeignKey]) -> dict[str, ForeignKey]:
+    # A column with two references shows the first beside it, the other on a line of its own.
+    single: dict[str, ForeignKey] = {}
+    for key in keys:
+        if len(key["columns"]) == 1 and not key["partitions"]:
+            single.setdefault(key["columns"][0], key)
+    return single
+
+
+def _column(column: Column, relation: Relation, key: ForeignKey | None) -> str:
+    is_key = relation["primary_key"] == [column["name"]]
+    flags = [
+        "pk" if is_key else "",
+        "unique" if not is_key and [column["name"]] in relation["unique"] else "",
+        "not null" if not column["nullable"] and not is_key else "",
+        "generated" if column["generated"] else "",
+        f"-> {key['target']}({name_list(key['target_columns'])})" if key else "",
+        f"in ({_values(column['values'])})" if column["values"] else "",
+        "masked" if column["masked"] else "",
+        "" if column["readable"] else "unreadable",
+    ]
+    words = " ".join(filter(None, [quote_name(column["name"]), column["base"] or column["type"], *flags]))
+    return f"  {words}{_comment(one_line(column['comment'], _COLUMN_COMMENT_CHARS))}"
+
+
+def _comment(comment: str) -> str:
+    return f" -- {comment}" if comment else ""
+
+
+def _values(values: Sequence[str]) -> str:
+    return "|".join(map(_value, values))
+
+
+def _value(value: str) -> str:
+    if not _QUOTED_VALUE & set(value):
+        return value
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,408 @@
+"""Turns catalog rows into the structure: pure, and where the deny-list and the masking rules are applied.
+
+What is denied is left out here, before anything is stored, saved to memory or shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Final, get_args
+
+from agent.learning.discovery.allowed_parts import AllowedParts
+from agent.learning.discovery.catalog import Catalog, Row, TimeColumn
+from agent.learning.discovery.column_profiles import (
+    common_values,
+    distinct_estimate,
+    holds_sensitive_values,
+    leading_time_column,
+    listed_values,
+    row_estimate,
+    showable,
+)
+from agent.learning.discovery.drift import Parts, gathered
+from agent.learning.discovery.identifiers import one_line, qualified, short_type
+from agent.learning.discovery.namesakes import Order, namesakes
+from agent.learning.discovery.partitions import Inside, roots_of
+from agent.learning.discovery.row_readers import (
+    DEFINITION_CHARS,
+    check_of,
+    data_type_of,
+    function_of,
+    index_of,
+    trigger_of,
+)
+from agent.learning.discovery.secret_columns import SecretRules, column_is_secret
+from agent.learning.discovery.structure import (
+    AppStructure,
+    Column,
+    ForeignKey,
+    Index,
+    Policy,
+    Profile,
+    Relation,
+    RelationKind,
+    Relationship,
+    RowSecurity,
+    relations,
+)
+from agent.privacy.sensitive import DenyList, looks_sensitive
+
+# Raised when what is stored would differ for the same catalogs; a stored structure of another format is read anew.
+FORMAT: Final = 3
+
+_BLOCK = 8192
+_KINDS: Final[Mapping[str, RelationKind]] = {
+    "r": "TABLE", "p": "PARTITIONED TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW",
+}  # fmt: skip
+_ACTIONS = {"a": "no action", "r": "restrict", "c": "cascade", "n": "set null", "d": "set default"}
+_COMMANDS = {"r": "select", "a": "insert", "w": "update", "d": "delete", "*": "all"}
+_VIEWS = {"VIEW", "MATERIALIZED VIEW"}
+
+assert set(_KINDS.values()) == set(get_args(RelationKind))  # noqa: S101  # a new kind must be named in both places
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What must be left out, whether values that look personal are masked, and in which order schemas are looked through."""
+
+    deny: DenyList = field(default_factory=DenyList)
+    secrets: SecretRules = field(default_factory=SecretRules)
+    mask: bool = True
+    order: Order = field(default_factory=Order)
+
+
+def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructure:
+    """The structure of a catalog snapshot, without newest values, changes and the time of discovery.
+
+    A relation that was busy stays as it is `known`.
+    """
+    allowed = [row for row in catalog.relations if not rules.deny.table(row["schema"], row["name"])]
+    denied = {row["oid"] for row in catalog.relations} - {row["oid"] for row in allowed}
+    names = {row["oid"]: qualified(row["schema"], row["name"]) for row in allowed}
+    labels = {row["oid"]: row["labels"] for row in catalog.types if row["labels"]}
+    veiled = _views_of_denied(catalog, rules)
+    roots = roots_of(catalog)
+    before = {relation["qualified"]: relation for relation in relations(known)}
+    found = [
+        before[names[row["oid"]]]
+        if row["oid"] in catalog.busy and names[row["oid"]] in before
+        else _Assembler(catalog, rules, names, labels, veiled, roots, row).relation()
+        for row in allowed
+    ]
+    found = _told_apart(found, rules.order)
+    types = [data_type_of(row) for row in catalog.types]
+    return AppStructure(
+        format=FORMAT,
+        database=catalog.database,
+        server_version=catalog.server_version,
+        tables=[relation for relation in found if relation["kind"] not in _VIEWS],
+        views=[relation for relation in found if relation["kind"] in _VIEWS],
+        relationships=[edge for relation in found for edge in _relationships(relation)],
+        functions=[function_of(row) for row in catalog.functions if not denied & set(row["row_types"] or ())],
+        enums=[item for item in types if item["kind"] == "ENUM"],
+        types=[item for item in types if item["kind"] != "ENUM"],
+        extensions=[{"name": row["name"], "version": row["version"]} for row in catalog.extensions],
+        parts=_parts(catalog, rules, names, found, known),
+        unreadable=[relation["qualified"] for relation in found if not relation["readable"]],
+        blind=[relation["qualified"] for relation in found if relation["row_security"] == "blind"],
+        some=[relation["qualified"] for relation in found if relation["row_security"] == "some"],
+        fingerprint=catalog.fingerprint,
+    )
+
+
+def _parts(
+    catalog: Catalog, rules: Rules, names: Mapping[int, str], found: Sequence[Relation], known: AppStructure
+) -> Parts:
+    """What the structure is compared by: without what names a denied object, and without texts that may speak of one."""
+    before = known.get("parts", {})
+    masked = {
+        relation["qualified"]: frozenset(column["name"] for column in relation["columns"] if column["masked"])
+        for relation in found
+    }
+    allowed = AllowedParts(catalog, rules.deny, names, masked)
+    parts = gathered((part for row in catalog.parts for part in allowed.of(row)), before)
+    busy = {names[oid]: before[names[oid]] for oid in catalog.busy if oid in names and names[oid] in before}
+    return {**parts, **busy}
+
+
+def _views_of_denied(catalog: Catalog, rules: Rules) -> set[int]:
+    """Views that show, under whatever name, something of a denied table or column: their values stay out."""
+    if not rules.deny.patterns:
+        return set()
+    found = {
+        row["oid"]
+        for row in catalog.relations
+        if rules.deny.table(row["schema"], row["name"])
+        or any(rules.deny.column(row["schema"], row["name"], c["name"]) for c in catalog.columns.get(row["oid"], ()))
+    }
+    views = [row for row in catalog.relations if row["sources"]]
+    while more := {row["oid"] for row in views if found.intersection(row["sources"])} - found:
+        found |= more
+    return {row["oid"] for row in views} & found
+
+
+def _told_apart(found: Sequence[Relation], order: Order) -> list[Relation]:
+    """The relations, each with those that have its name too."""
+    groups = namesakes((relation["schema"], relation["name"]) for relation in found)
+    return [
+        Relation(**{**relation, "meant": qualified(*meant) if meant else "", "namesakes": others})
+        for relation in found
+        for group in [groups[relation["name"].casefold()]]
+        for meant in [order.meant(group)]
+        for others in [[qualified(*name) for name in group if name != (relation["schema"], relation["name"])]]
+    ]
+
+
+def time_columns(structure: AppStructure) -> list[TimeColumn]:
+    """Where the newest value can be found through an index; the tables with most inserts first."""
+    tables = [table for table in structure["tables"] if _is_cheap_to_look_into(table)]
+    tables.sort(key=lambda table: (-table["profile"]["inserted"], table["qualified"]))
+    return [
+        TimeColumn(schema=table["schema"], table=table["name"], column=table["profile"]["newest_column"])
+        for table in tables
+        if table["profile"]["newest_column"]
+    ]
+
+
+def _is_cheap_to_look_into(table: Relation) -> bool:
+    # A policy may be any function; a foreign server or a hundred partitions take their time.
+    return (
+        table["readable"]
+        and table["row_security"] == "off"
+        and table["kind"] != "FOREIGN TABLE"
+        and table["partitions"] <= 100
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Assembler:
+    """One relation and what is known around it."""
+
+    catalog: Catalog
+    rules: Rules
+    names: Mapping[int, str]
+    labels: Mapping[int, Sequence[str]]
+    veiled: Set[int]
+    roots: Mapping[int, tuple[str, str]]
+    row: Row
+
+    def relation(self) -> Relation:
+        row, oid = self.row, self.row["oid"]
+        folded = self.catalog.partitions.get(oid)
+        constraints = self._constraints(oid)
+        inside = Inside.of(self.catalog, oid, denies=self._denies_row)
+        rows = row_estimate(row, folded)
+        columns = self._columns(constraints, rows)
+        indexes = [index_of(index, hide=self._has_denied()) for index in self._indexes()]
+        policies = [_policy(policy) for policy in self.catalog.policies.get(oid, ())]
+        return Relation(
+            schema=row["schema"],
+            name=row["name"],
+            qualified=self.names[oid],
+            kind=_KINDS[row["kind"]],
+            comment=one_line(row["comment"]),
+            rows=rows,
+            bytes=((folded or row)["pages"] + (0 if folded else row["more_pages"])) * _BLOCK,
+            readable=row["readable"],
+            row_security=_row_security(row, self.catalog.policies.get(oid, ())),
+            partitions=folded["partitions"] if folded else 0,
+            partition_key=None if self._has_denied() else one_line(folded["partition_key"] if folded else None) or None,
+            of_partitions=inside.parts(),
+            inherits=[self.names[parent] for parent in row["parents"] or () if parent in self.names],
+            columns=columns,
+            primary_key=next((key["columns"] for key in constraints if key["type"] == "p"), []),
+            unique=[key["columns"] for key in constraints if key["type"] == "u"],
+            foreign_keys=inside.foreign_keys(self._foreign_keys(constraints), self._foreign_keys),
+            checks=[check_of(key) for key in constraints if key["type"] in {"c", "x"}],
+            indexes=indexes,
+            triggers=[trigger_of(trigger) for trigger in self.catalog.triggers.get(oid, ())],
+            policies=policies,
+            meant=self.names[oid],
+            namesakes=[],
+            profile=self._profile(folded, columns, indexes),
+        )
+
+    def _columns(self, constraints: Sequence[Row], rows: int | None) -> list[Column]:
+        found = self.catalog.columns.get(self.row["oid"], ())
+        siblings = [column["name"] for column in found]
+        allowed_values = _allowed_values(constraints)
+        statistics = self._statistics()
+        keys = {name for key in constraints if key["type"] in {"p", "f"} for name in key["columns"] or ()}
+        return [
+            self._column(
+                column,
+                siblings=siblings,
+                keys=keys,
+                allowed=allowed_values.get(column["name"], []),
+                statistics=statistics.get(column["name"]),
+                rows=rows,
+            )
+            for column in found
+            if not self._denies(column["name"])
+        ]
+
+    def _column(
+        self,
+        column: Row,
+        *,
+        siblings: Sequence[str],
+        keys: Set[str],
+        allowed: Sequence[str],
+        statistics: Row | None,
+        rows: int | None,
+    ) -> Column:
+        numeric = column["category"] == "N"
+        masked = self.rules.mask and (
+            looks_sensitive(
+                column["name"],
+                table=self.row["name"],
+                siblings=siblings,
+                category=column["category"],
+                type_name=column["base"] or column["type"],
+                is_key=column["name"] in keys,
+            )
+            or holds_sensitive_values(statistics)
+        )
+        masked = masked or self._is_secret(column)
+        hide = masked or (column["generated"] and self._has_denied())
+        return Column(
+            name=column["name"],
+            type=short_type(column["type"]),
+            base=short_type(column["base"]) if column["base"] else "",
+            numeric=numeric,
+            nullable=not column["not_null"],
+            default=None if hide else one_line(column["default"], DEFINITION_CHARS) or None,
+            identity=column["identity"],
+            generated=column["generated"] or column["always"],
+            comment=one_line(column["comment"]),
+            readable=column["readable"] and self.row["readable"],
+            masked=masked,
+            values=[] if masked else self._values(column, allowed, statistics),
+            null_share=round(statistics["null_share"], 4) if statistics else None,
+            distinct=distinct_estimate(statistics, rows),
+        )
+
+    def _is_secret(self, column: Row) -> bool:
+        facts = (column["name"], column["type"], column["base"], column["category"], column["comment"] or "")
+        return column_is_secret(self.row["schema"], self.row["name"], facts, self.rules.secrets)
+
+    def _values(self, column: Row, allowed: Sequence[str], statistics: Row | None) -> list[str]:
+        labels = self.labels.get(column["labels_of"])
+        if labels:
+            return showable(labels)
+        for check in self.catalog.domain_checks.get(column["type_oid"], ()):
+            allowed = allowed or listed_values(check["definition"] or "")
+        return showable(allowed) or common_values(column["name"], statistics, numeric=column["category"] == "N")
+
+    def _constraints(self, oid: int) -> list[Row]:
+        return [row for row in self.catalog.constraints.get(oid, ()) if not self._names_denied(row["columns"] or ())]
+
+    def _foreign_keys(self, constraints: Iterable[Row]) -> list[ForeignKey]:
+        return [edge for key in constraints if key["type"] == "f" for edge in self._foreign_key(key)]
+
+    def _foreign_key(self, key: Row) -> list[ForeignKey]:
+        schema, name = key["target_schema"], key["target_name"]
+        if self.rules.deny.table(schema, name):
+            return []
+        # A partition's rows are its parent's: that is the one which is known.
+        schema, name = self.roots.get(key["target_oid"], (schema, name))
+        if any(self.rules.deny.column(schema, name, column) for column in key["target_columns"]):
+            return []
+        return [
+            ForeignKey(
+                name=key["name"],
+                columns=key["columns"],
+                target=qualified(schema, name),
+                target_columns=key["target_columns"],
+                on_delete=_ACTIONS[key["on_delete"]],
+                on_update=_ACTIONS[key["on_update"]],
+                partitions=[],
+            )
+        ]
+
+    def _profile(self, folded: Row | None, columns: Sequence[Column], indexes: Sequence[Index]) -> Profile:
+        source = folded or self.row
+        return Profile(
+            inserted=source["inserted"] or 0,
+            updated=source["updated"] or 0,
+            deleted=source["deleted"] or 0,
+            analyzed_at=source["analyzed_at"],
+            newest_column=None if self.row["oid"] in self.veiled else leading_time_column(columns, indexes),
+            newest=None,
+            rows_before=None,
+            before=None,
+            statistics=bool(self._statistics()),
+        )
+
+    def _statistics(self) -> dict[str, Row]:
+        oid = self.row["oid"]
+        if oid in self.veiled:
+            return {}
+        folded = self.catalog.partitions.get(oid)
+        own = self.catalog.statistics.get(oid)
+        # Autovacuum never analyses a partitioned table itself; its fullest partition is the best witness.
+        rows = own or (self.catalog.statistics.get(folded["leaf"]) if folded else None) or ()
+        return {row["name"]: row for row in rows}
+
+    def _indexes(self) -> list[Row]:
+        return [
+            row
+            for row in self.catalog.indexes.get(self.row["oid"], ())
+            if row["valid"] and not self._names_denied(row["columns"] or ())
+        ]
+
+    def _denies(self, column: str) -> bool:
+        return self.rules.deny.column(self.row["schema"], self.row["name"], column)
+
+    def _denies_row(self, row: Row) -> bool:
+        return self._names_denied(row["columns"] or ()) or self.rules.deny.table(row["schema"], row["name"])
+
+    def _names_denied(self, columns: Sequence[str]) -> bool:
+        return any(self._denies(column) for column in columns)
+
+    def _has_denied(self) -> bool:
+        return bool(self.rules.deny.patterns) and self._names_denied(
+            [column["name"] for column in self.catalog.columns.get(self.row["oid"], ())]
+        )
+
+
+def _allowed_values(constraints: Sequence[Row]) -> dict[str, list[str]]:
+    checks = [key for key in constraints if key["type"] == "c" and len(key["columns"] or ()) == 1]
+    return {key["columns"][0]: values for key in checks if (values := listed_values(key["definition"] or ""))}
+
+
+def _row_security(row: Row, policies: Sequence[Row]) -> RowSecurity:
+    if not row["secured"]:
+        return "off"
+    applying = [policy for policy in policies if policy["applies"] and policy["command"] in {"r", "*"}]
+    permissive = [policy["shows_all"] for policy in applying if policy["permissive"]]
+    if not row["readable"]:
+        return "on"
+    if not permissive:
+        return "blind"
+    restricted = any(not policy["shows_all"] for policy in applying if not policy["permissive"])
+    return "some" if restricted or not any(permissive) else "on"
+
+
+def _relationships(relation: Relation) -> list[Relationship]:
+    return [
+        Relationship(
+            name=key["name"],
+            source=relation["qualified"],
+            columns=key["columns"],
+            target=key["target"],
+            target_columns=key["target_columns"],
+        )
+        for key in relation["foreign_keys"]
+    ]
+
+
+def _policy(row: Row) -> Policy:
+    return Policy(
+        name=row["name"],
+        command=_COMMANDS[row["command"]],
+        permissive=row["permissive"],
+        roles=row["roles"] or ["public"],
+        applies=row["applies"],
+    )

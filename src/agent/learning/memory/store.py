@@ -1,0 +1,310 @@
+"""What the agent remembers: statements with their kind, source, trust, evidence and validity.
+
+Saving needs no model call and what is saved is found by the next search. An exact duplicate does not become a second
+memory: it raises the evidence of the first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import stamina
+import structlog
+
+from agent.db import load_queries
+from agent.errors import ConfigurationError, NotFound, ProviderUnavailable
+from agent.learning.memory.content import Content, prepare, quoted_texts
+from agent.learning.memory.embeddings import calibrate, embed_pending, scope, vectors_for_saving
+from agent.runtime import Runtime, current_runtime
+from agent.text.storable import storable, storable_json
+from agent.types import MemoryKind, Trust
+
+_QUERIES = load_queries(__package__)
+_log = structlog.get_logger(__name__)
+
+_BATCH = 500
+_FOLD_EVERY = 64
+# Two processes replaced the same schema memory, or touched the same memories in another order: try again.
+_LOST_RACES = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMemory:
+    """A memory to be saved."""
+
+    content: str
+    kind: MemoryKind = "fact"
+    subject: str | None = None
+    trust: Trust = "agent"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    source_thread: str | None = None
+    source_turn: int | None = None
+    source_quote: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """A stored memory; `score` is set where a search found it. Fields can be read as `memory["content"]` too."""
+
+    id: int
+    kind: MemoryKind
+    content: str
+    trust: Trust
+    subject: str | None
+    metadata: Mapping[str, Any]
+    source_thread: str | None
+    source_turn: int | None
+    source_quote: str | None
+    evidence_count: int
+    embedding_model: str | None
+    valid_from: datetime
+    valid_until: datetime | None
+    created_at: datetime
+    use_count: int = 0  # 0 also where it was just saved, whatever it was before
+    last_used_at: datetime | None = None
+    score: float | None = None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Memory:
+        """A memory from a row of one of this package's queries."""
+        return cls(**{name: row[name] for name in _FIELDS if name in row})
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in _FIELDS:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    @property
+    def line(self) -> str:
+        """The memory as a line of a prompt: kind, trust, content on one line, id."""
+        return f"- [{self.kind}, {self.trust}] {' '.join(self.content.split())} (memory {self.id})"
+
+
+_FIELDS = tuple(item.name for item in fields(Memory))
+
+
+class AgentMemory:
+    """Saves, reads and forgets memories of the current application database."""
+
+    async def save(
+        self,
+        content: str,
+        *,
+        kind: MemoryKind = "fact",
+        subject: str | None = None,
+        trust: Trust = "agent",
+        metadata: Mapping[str, Any] | None = None,
+        source_thread: str | None = None,
+        source_turn: int | None = None,
+        source_quote: str | None = None,
+        used: Sequence[int] = (),
+        runtime: Runtime | None = None,
+    ) -> Memory:
+        """Remember one statement; `used` are the memories that led to it. Raises `InvalidInput` when there is no text."""
+        item = NewMemory(
+            content=content,
+            kind=kind,
+            subject=subject,
+            trust=trust,
+            metadata=metadata or {},
+            source_thread=source_thread,
+            source_turn=source_turn,
+            source_quote=source_quote,
+        )
+        return (await self.save_many([item], used=used, runtime=runtime))[0]
+
+    async def save_many(
+        self, items: Sequence[NewMemory], *, used: Sequence[int] = (), runtime: Runtime | None = None
+    ) -> list[Memory]:
+        """Remember all of `items` or, when one is refused, none; the result has their order.
+
+        An item that says exactly what is known already, or only quotes it, raises the evidence of that memory. `used` are
+        the memories that led to these, noted as by `record_use`.
+        """
+        runtime = runtime or await current_runtime()
+        plan = await _without_quotes([_Planned.of(item) for item in items], runtime)
+        rows = _merged(plan)
+        embeddings = await vectors_for_saving([row["content"] for row in rows], runtime)
+        for row, embedding in zip(rows, embeddings, strict=True):
+            row["embedding"] = embedding
+        saved = await _store(rows, used, runtime)
+        await _maintain(saved.values(), runtime)
+        return [saved[planned.digest] for planned in plan]
+
+    async def get(self, memory_id: int, *, runtime: Runtime | None = None) -> Memory:
+        """The memory `memory_id`, also when it is no longer valid. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["get"], {"id": memory_id, **scope(runtime)})).fetchone()
+        if row is None:
+            raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
+        return Memory.from_row(row)
+
+    async def forget(self, memory_id: int, *, runtime: Runtime | None = None) -> None:
+        """Delete the memory `memory_id` for good. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            deleted = await conn.execute(_QUERIES["forget"], {"id": memory_id, **scope(runtime)})
+        if deleted.rowcount == 0:
+            raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
+
+    async def list_memories(
+        self, kind: MemoryKind | None = None, limit: int = 50, *, runtime: Runtime | None = None
+    ) -> list[Memory]:
+        """The newest valid memories first."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            rows = await conn.execute(_QUERIES["list"], {"kind": kind, "limit": limit, **scope(runtime)})
+            return [Memory.from_row(row) async for row in rows]
+
+    async def record_use(self, ids: Sequence[int], *, runtime: Runtime | None = None) -> None:
+        """Note that these memories were given to a model."""
+        if not ids:
+            return
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            await conn.execute(_QUERIES["record_use"], {"used": list(ids), **scope(runtime)})
+
+    async def counts(self, *, runtime: Runtime | None = None) -> dict[str, int]:
+        """Valid memories by kind, their `total`, and how many are `unembedded` by the current model."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            rows = await (await conn.execute(_QUERIES["counts"], scope(runtime))).fetchall()
+        counts = {row["kind"]: row["total"] for row in rows}
+        unembedded = sum(row["unembedded"] for row in rows)
+        return {**counts, "total": sum(counts.values()), "unembedded": unembedded}
+
+    async def embed_pending(
+        self,
+        limit: int | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        strict: bool = False,
+        runtime: Runtime | None = None,
+    ) -> int:
+        """Embed what has no vector of the current model; returns how many. `progress(done, total)` follows each batch.
+
+        Several processes may do it at once. A failing embedder leaves the rest waiting, with a logged warning;
+        with `strict` its `OperatorError` is raised too.
+        """
+        runtime = runtime or await current_runtime()
+        done = 0
+
+        def follow(now_done: int, total: int) -> None:
+            nonlocal done
+            done = now_done
+            if progress is not None:
+                progress(now_done, total)
+
+        try:
+            return await embed_pending(limit, follow, runtime)
+        except (ConfigurationError, ProviderUnavailable):
+            if strict:
+                raise
+            return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """An item with what will be stored for it, and the texts it repeats if it is only a quotation."""
+
+    item: NewMemory
+    content: Content
+    quoted: tuple[Content, ...]
+
+    @classmethod
+    def of(cls, item: NewMemory) -> _Planned:
+        subject = storable(item.subject) if item.kind == "schema" and item.subject is not None else None
+        content = prepare(item.content, subject=subject)
+        quoted = () if item.kind == "schema" else quoted_texts(content.text)
+        return cls(item, content, tuple(prepare(text) for text in quoted))
+
+    @property
+    def digest(self) -> str:
+        return self.content.digest.hex()
+
+    def row(self) -> dict[str, Any]:
+        """The values of the query `save`, but for the embedding."""
+        item = self.item
+        return {
+            "kind": item.kind,
+            "subject": storable_json(item.subject),
+            "content": self.content.text,
+            "content_hash": self.digest,
+            "metadata": storable_json(item.metadata),
+            "trust": item.trust,
+            "source_thread": storable_json(item.source_thread),
+            "source_turn": item.source_turn,
+            "source_quote": storable_json(item.source_quote),
+            "evidence_count": 1,
+        }
+
+
+async def _without_quotes(plan: list[_Planned], runtime: Runtime) -> list[_Planned]:
+    """`plan` with recalled memories in place of the items that only repeat them."""
+    hashes = {content.digest.hex() for planned in plan for content in planned.quoted}
+    if not hashes:
+        return plan
+    async with runtime.connection() as conn:
+        rows = await conn.execute(_QUERIES["known_hashes"], {**scope(runtime), "hashes": list(hashes)})
+        known = {row["content_hash"] async for row in rows}
+    return [
+        replace(planned, content=planned.quoted[0])
+        if planned.quoted and all(content.digest.hex() in known for content in planned.quoted)
+        else planned
+        for planned in plan
+    ]
+
+
+def _merged(plan: Sequence[_Planned]) -> list[dict[str, Any]]:
+    """One row a text: a statement cannot touch the same memory twice. A quotation counts for all that it quotes."""
+    rows: dict[str, dict[str, Any]] = {}
+    for planned in plan:
+        recalled = planned.quoted if planned.content in planned.quoted else (planned.content,)
+        for content in recalled:
+            row = replace(planned, content=content).row()
+            if row["content_hash"] in rows:
+                rows[row["content_hash"]]["evidence_count"] += 1
+                if row["trust"] == "human":
+                    rows[row["content_hash"]]["trust"] = "human"
+            else:
+                rows[row["content_hash"]] = row
+    return list(rows.values())
+
+
+async def _store(rows: Sequence[dict[str, Any]], used: Sequence[int], runtime: Runtime) -> dict[str, Memory]:
+    """All rows in one transaction; memories by their hash."""
+    saved: dict[str, Memory] = {}
+    # One statement is a transaction of its own, in one round trip.
+    single = len(rows) <= _BATCH and not any(row["kind"] == "schema" for row in rows)
+    async for attempt in stamina.retry_context(on=_LOST_RACES, attempts=5, wait_initial=0.01, wait_max=0.2):
+        with attempt:
+            async with runtime.connection() if single else runtime.transaction() as conn:
+                for start in range(0, len(rows), _BATCH):
+                    batch = json.dumps(rows[start : start + _BATCH])
+                    parameters = {**scope(runtime), "rows": batch, "used": list(used) if start == 0 else []}
+                    if any(row["kind"] == "schema" for row in rows[start : start + _BATCH]):
+                        await conn.execute(_QUERIES["close_replaced_schemas"], parameters)
+                    async for row in await conn.execute(_QUERIES["save"], parameters):
+                        saved[row["content_hash"]] = Memory.from_row(row)
+    return saved
+
+
+async def _maintain(saved: Collection[Memory], runtime: Runtime) -> None:
+    """Now and then, fold what was saved into the search statistics. What is not folded yet counts too."""
+    if not any(memory.id % _FOLD_EVERY == 0 for memory in saved):
+        return
+    try:
+        async with runtime.transaction() as conn:
+            await conn.execute(_QUERIES["fold"], scope(runtime))
+        await calibrate(runtime)
+    except psycopg.Error as error:  # the memories are safe; the next fold takes these too
+        _log.warning("memory_statistics_not_folded", error=str(error))
+
+
+agent_memory = AgentMemory()

@@ -1,0 +1,37 @@
+-- relation_columns: one relation with its columns, keys and allowed values
+SELECT n.nspname AS schema, c.relname AS name,
+       (SELECT jsonb_agg(jsonb_build_object(
+                 'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'category', t.typcategory,
+                 'base', (WITH RECURSIVE below AS (SELECT t.oid, t.typbasetype UNION ALL
+                            SELECT b.oid, b.typbasetype FROM below JOIN pg_type b ON b.oid = below.typbasetype)
+                          SELECT format_type(oid, NULL) FROM below WHERE typbasetype = 0),
+                 'labels', (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = a.atttypid),
+                 'generated', a.attgenerated <> '')
+               ORDER BY a.attnum)
+          FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       (SELECT jsonb_agg(a.attname ORDER BY k.place)
+          FROM pg_constraint p CROSS JOIN LATERAL unnest(p.conkey) WITH ORDINALITY AS k (number, place)
+          JOIN pg_attribute a ON a.attrelid = p.conrelid AND a.attnum = k.number
+         WHERE p.conrelid = c.oid AND p.contype = 'p') AS key,
+       (SELECT jsonb_agg(pg_get_constraintdef(p.oid)) FROM pg_constraint p
+         WHERE p.conrelid = c.oid AND p.contype = 'c') AS checks
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = %(name)s AND n.nspname = %(schema)s
+
+-- relation_names: every relation of the application, to name near ones
+SELECT n.nspname AS schema, c.relname AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
+   AND n.nspname !~ '^(agents(_|$)|pg_|information_schema$)'
+ ORDER BY 1, 2 LIMIT 5000
+
+-- relations_named: where there is a relation of that name, in whatever case; those of the system only where their schema is named
+SELECT n.nspname::text AS schema, c.relname::text AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND lower(c.relname) = lower(%(name)s)
+   AND (%(schema)s = '' OR lower(n.nspname) = lower(%(schema)s))
+   AND n.nspname !~ '^(agents(_|$)|pg_toast|pg_temp)'
+   AND (%(schema)s <> '' OR n.nspname NOT IN ('pg_catalog', 'information_schema'))
+   AND (%(schema)s <> '' OR %(schemas)s::text[] IS NULL OR n.nspname = ANY (%(schemas)s::text[]))
+ ORDER BY 1, 2

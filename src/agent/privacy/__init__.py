@@ -1,0 +1,1 @@
+"""What may be kept or shown: personal values, secrets, the deny-list, and masking."""

@@ -1,0 +1,1 @@
+"""Chat models: one client for every provider, its stream, its failures and its prices."""

@@ -1,0 +1,112 @@
+"""Which chat model a provider string names, and how it is made: one entry of `_BUILDERS` a provider.
+
+`openai:` is OpenAI or any server at OPENAI_BASE_URL, `deepseek:` is DeepSeek, `offline` is the built-in model, and every
+other prefix goes to LangChain's `init_chat_model`. Libraries are imported when their provider is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from agent.errors import ConfigurationError
+from agent.settings import Settings
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+OFFLINE = "offline"
+DEFAULT_OPENAI_MODEL = "gpt-5.4-mini"  # the newest of OpenAI's small models that speaks Chat Completions with tools
+DEFAULT_DEEPSEEK_MODEL = "deepseek-chat"
+_NO_KEY = "no-key"  # local servers want none, but the client insists on one
+
+
+def chosen_models(settings: Settings) -> tuple[str, ...]:
+    """The provider strings to try in order: the setting or the one that the keys allow, then the fallbacks."""
+    fallbacks = [name.strip() for name in settings.model_fallbacks.split(",") if name.strip()]
+    return tuple(dict.fromkeys([settings.model.strip() or _model_by_keys(settings), *fallbacks]))
+
+
+def _model_by_keys(settings: Settings) -> str:
+    if settings.openai_api_key or settings.openai_base_url:
+        return f"openai:{DEFAULT_OPENAI_MODEL}"
+    if settings.deepseek_api_key:
+        return f"deepseek:{DEFAULT_DEEPSEEK_MODEL}"
+    return OFFLINE
+
+
+def build_model(name: str, *, settings: Settings) -> BaseChatModel:
+    """The LangChain chat model that `name` (`provider:model`) means; raises `ConfigurationError`."""
+    provider, _, model = name.partition(":")
+    if name != OFFLINE and not (provider and model):
+        raise ConfigurationError(
+            f"AGENT_MODEL must be provider:name, such as openai:{DEFAULT_OPENAI_MODEL}, or {OFFLINE!r}, not {name!r}"
+        )
+    return _BUILDERS.get(provider, _from_langchain)(name, settings)
+
+
+def speaks_openai(name: str) -> bool:
+    """Whether `name` is reached by the OpenAI protocol, whose streams always end with a finish reason."""
+    return name.startswith(("openai:", "deepseek:"))
+
+
+def _offline(_name: str, _settings: Settings) -> BaseChatModel:
+    from agent.providers.offline_model.model import OfflineChatModel  # start-up: it imports LangChain
+
+    return OfflineChatModel()
+
+
+def _openai(name: str, settings: Settings) -> BaseChatModel:
+    key = settings.openai_api_key
+    if key is None and settings.openai_base_url is None:
+        raise ConfigurationError(f"{name} needs a key: set OPENAI_API_KEY (or OPENAI_BASE_URL for a local server)")
+    return _openai_compatible(
+        name, key=key.get_secret_value() if key else _NO_KEY, base_url=settings.openai_base_url, settings=settings
+    )
+
+
+def _deepseek(name: str, settings: Settings) -> BaseChatModel:
+    key = settings.deepseek_api_key
+    if key is None:
+        raise ConfigurationError(f"{name} needs a key: set DEEPSEEK_API_KEY")
+    return _openai_compatible(name, key=key.get_secret_value(), base_url=settings.deepseek_base_url, settings=settings)
+
+
+def _openai_compatible(name: str, *, key: str, base_url: str | None, settings: Settings) -> BaseChatModel:
+    from langchain_openai import ChatOpenAI
+
+    return ChatOpenAI(
+        model=name.partition(":")[2],
+        api_key=SecretStr(key),
+        base_url=base_url,
+        timeout=settings.model_timeout,
+        stream_chunk_timeout=settings.model_timeout,
+        max_retries=0,  # ours, which also cover a stream that breaks half way
+        stream_usage=True,
+        # Only OpenAI itself has the Responses API; None lets LangChain decide by the model.
+        use_responses_api=False if base_url else None,
+    )
+
+
+def _from_langchain(name: str, settings: Settings) -> BaseChatModel:
+    from langchain.chat_models import init_chat_model
+
+    try:
+        model: BaseChatModel = init_chat_model(name, timeout=settings.model_timeout, max_retries=0)
+    except ImportError as error:
+        package = re.search(r"pip install (\S+?)`?\s*$", str(error))
+        wanted = package.group(1).strip("`") if package else "the provider's LangChain package"
+        raise ConfigurationError(f"{name!r} needs a package that is not installed: pip install {wanted}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"cannot make the model {name!r}: {str(error)[:300]}") from None
+    return model
+
+
+_BUILDERS: dict[str, Callable[[str, Settings], BaseChatModel]] = {
+    OFFLINE: _offline,
+    "openai": _openai,
+    "deepseek": _deepseek,
+}

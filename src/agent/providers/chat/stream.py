@@ -1,0 +1,120 @@
+"""From streamed chunks to one message: nothing is repaired on the way.
+
+LangChain completes cut-off JSON of tool arguments (`{"sql": "delete from a` becomes a valid call); an action must be what the
+model said in full, so arguments are parsed strictly here and what does not parse stays visible in `invalid_tool_calls`.
+Characters and numbers that no database stores are taken out here too, once for everything that is built on a message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, InvalidToolCall, ToolCall
+from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.messages.tool import tool_call_chunk
+
+from agent.providers.chat.failures import BrokenStream
+from agent.text.storable import exact_float, storable_json
+from agent.text.tokens import estimate_tokens
+
+
+def fold(chunks: Sequence[BaseMessage], *, must_finish: bool) -> AIMessage:
+    """One message out of `chunks`.
+
+    Raises `BrokenStream` when there is none, or when `must_finish` and no chunk gives a finish reason.
+    """
+    streamed = [chunk for chunk in chunks if isinstance(chunk, AIMessageChunk)]
+    if not streamed:
+        whole = next((chunk for chunk in chunks if isinstance(chunk, AIMessage)), None)
+        if whole is None:
+            raise BrokenStream("it sent nothing")
+        return _message(whole, whole.tool_calls, whole.invalid_tool_calls)
+    folded = add_ai_message_chunks(streamed[0], *streamed[1:])
+    if must_finish and not (_finished(folded.response_metadata)):
+        raise BrokenStream("its answer broke off half way")
+    return _message(folded, *_strict_calls(folded))
+
+
+def chunks_of(message: AIMessage) -> list[AIMessageChunk]:
+    """`message` as a stream: its words, then its tool calls, then its metadata."""
+    text = message.text
+    words = [word + " " for word in text.split(" ")] if text else []
+    chunks = [AIMessageChunk(content=word) for word in words[:-1]]
+    calls = [
+        tool_call_chunk(name=one["name"], args=json.dumps(one["args"]), id=one["id"], index=n)
+        for n, one in enumerate(message.tool_calls)
+    ]
+    broken = [
+        tool_call_chunk(name=one["name"], args=one["args"], id=one["id"], index=n)
+        for n, one in enumerate(message.invalid_tool_calls, len(calls))
+    ]
+    last = AIMessageChunk(
+        content=words[-1][:-1] if words else "",
+        tool_call_chunks=calls + broken,
+        usage_metadata=message.usage_metadata,
+        response_metadata=message.response_metadata,
+    )
+    return [*chunks, last]
+
+
+def tokens_of(messages: Sequence[BaseMessage]) -> int:
+    """Estimated tokens of `messages`: for budgets, and for servers that do not report their usage."""
+    return sum(_PER_MESSAGE + estimate_tokens(_wire_text(message)) for message in messages)
+
+
+_PER_MESSAGE = 4  # role and separators
+
+
+def _message(source: AIMessage, calls: Sequence[ToolCall], invalid: Sequence[InvalidToolCall]) -> AIMessage:
+    return AIMessage(
+        content=storable_json(source.content),
+        additional_kwargs=source.additional_kwargs,
+        response_metadata=source.response_metadata,
+        usage_metadata=source.usage_metadata,
+        tool_calls=storable_json(list(calls)),
+        invalid_tool_calls=storable_json(list(invalid)),
+        id=source.id,
+    )
+
+
+def _wire_text(message: BaseMessage) -> str:
+    content = message.content if isinstance(message.content, str) else json.dumps(message.content, default=str)
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    return content + "".join(call["name"] + json.dumps(call["args"], default=str) for call in calls)
+
+
+def _finished(metadata: dict[str, Any]) -> bool:
+    # Chat Completions say finish_reason, the Responses API says status.
+    return bool(metadata.get("finish_reason") or metadata.get("status"))
+
+
+def _strict_calls(message: AIMessageChunk) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    calls: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    for number, chunk in enumerate(message.tool_call_chunks):
+        name, text = chunk["name"] or "", chunk["args"] or ""
+        call_id = chunk["id"] or f"call_{number}"  # some servers send none, and a result must name its call
+        arguments, problem = _arguments(text)
+        if problem or not name:
+            invalid.append(
+                InvalidToolCall(
+                    name=name, args=text, id=call_id, error=problem or "the call has no name", type="invalid_tool_call"
+                )
+            )
+        else:
+            calls.append(ToolCall(name=name, args=arguments, id=call_id, type="tool_call"))
+    return calls, invalid
+
+
+def _arguments(text: str) -> tuple[dict[str, Any], str]:
+    if not text.strip():
+        return {}, ""
+    try:
+        arguments = storable_json(json.loads(text, parse_float=exact_float))
+    except (ValueError, RecursionError) as error:
+        return {}, f"the arguments are not JSON: {error}"
+    if not isinstance(arguments, dict):
+        return {}, f"the arguments must be a JSON object, not {type(arguments).__name__}"
+    return arguments, ""

@@ -1,0 +1,21 @@
+"""What the offline model can do: one module an intent, asked in this order until one of them knows what to do.
+
+An intent is a function of the turn. It returns the next step, `Cannot` with a reason, or None when the question is none of its business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.providers.offline_model.intents.ask import ask
+from agent.providers.offline_model.intents.change import change
+from agent.providers.offline_model.intents.describe import describe
+from agent.providers.offline_model.intents.greet import greet
+from agent.providers.offline_model.intents.mail import mail
+from agent.providers.offline_model.intents.recall import recall
+from agent.providers.offline_model.intents.remember import remember
+from agent.providers.offline_model.turn_view import Step, Turn
+
+Intent = Callable[[Turn], Step | None]
+
+INTENTS: tuple[Intent, ...] = (greet, remember, mail, recall, describe, change, ask)

@@ -1,0 +1,33 @@
+"""For "Mail anna@example.com about lunch: see you at noon": a mail to addresses that the question names, in its words."""
+
+from __future__ import annotations
+
+import re
+
+from agent.providers.offline_model.answers import trouble
+from agent.providers.offline_model.tokenizer import clean
+from agent.providers.offline_model.turn_view import Call, Cannot, Say, Step, Turn
+
+_ADDRESS = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+_MAIL = re.compile(
+    rf"^\W*(?:please |can you |could you )*(?:(?:send|write) (?:an? )?e?-?mail to|e?-?mail|write to) "
+    rf"(?P<to>{_ADDRESS}(?:(?:,| and|, and) {_ADDRESS})*)"
+    r"(?:,? (?:about|with (?:the )?subject) (?P<subject>[^:]{1,100}?))?(?:[:,]? (?:saying|that|telling them)[: ]|:) ?(?P<body>.{1,4000})$",
+    re.I | re.S,
+)
+_SUBJECT_CHARS = 60
+
+
+def mail(turn: Turn) -> Step | None:
+    """Send it, once."""
+    match = _MAIL.match(clean(turn.question))
+    if not match:
+        return None
+    done = turn.outcome("send_email")
+    to, body = re.findall(_ADDRESS, match["to"]), match["body"].strip()
+    if done:
+        return Say(text=f"The mail to {', '.join(to)} is out." if done.success else trouble(done.result))
+    if "send_email" not in turn.tools:
+        return Cannot(reason="I have no tool for mail here")
+    subject = match["subject"] or body.splitlines()[0][:_SUBJECT_CHARS]
+    return Call(tool="send_email", arguments={"to": to, "subject": subject.strip(" \"'"), "body": body})

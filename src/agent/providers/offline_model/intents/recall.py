@@ -1,0 +1,62 @@
+"""For "What do you remember about...", "what does status 3 mean?": answer from memory, searched when the prompt does not tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent.providers.offline_model.answers import trouble
+from agent.providers.offline_model.tokenizer import FILLER, clean, words_of
+from agent.providers.offline_model.turn_view import Call, Cannot, Outcome, Say, Step, Turn
+
+_MEANING = re.compile(r"^\W*what (?:does|do|did) (?P<about>.+?) (?:mean|stand for)\W*$", re.I | re.S)
+_RECALL = re.compile(
+    r"^\W*(?:please |and |so )*(?:(?:what|which things|anything|something) (?:do|did|can|have) (?:you|we|i) "
+    r"(?:remember|recall|know|learn(?:ed)?|say|said|tell|told|ask(?:ed)?|discuss(?:ed)?|decide|decided|talk(?:ed)?|agree(?:d)?|note(?:d)?|find|found|change|changed|do|done)"
+    r"|do you (?:still )?(?:remember|recall)|what was (?:said|decided|changed|done|agreed)|remind (?:me|us)|search (?:your |the )?memory|recall"
+    r"|what (?:have|did) (?:you|we) .*(?:last time|before|earlier))\b"
+    r"(?: you| me| us)?(?: about| of| regarding| on| for| to)?\s*(?P<about>.*?)\W*$",
+    re.I | re.S,
+)
+_SHOWN = 5
+
+
+def recall(turn: Turn) -> Step | None:
+    """Search memory and say what was found."""
+    question = clean(turn.question)
+    match = _MEANING.match(question) or _RECALL.match(question)
+    if not match:
+        return None
+    about = match["about"].strip() or question
+    known = [line.text for line in turn.memories if line.kind != "schema" and _speaks_of(line.text, about)]
+    found = turn.outcome("search_memory")
+    if found is None and "search_memory" in turn.tools and not (known and _MEANING.match(question)):
+        return Call(tool="search_memory", arguments={"query": about, "limit": _SHOWN})
+    if found is not None and not found.success and not known:
+        return Say(text=trouble(found.result))
+    texts = list(dict.fromkeys([*known, *_found(found)]))[:_SHOWN]
+    if not texts:
+        return Say(text="I remember nothing about that.") if found else Cannot(reason="I cannot search memory here")
+    return Say(text="I remember:\n" + "\n".join(f"- {text}" for text in texts))
+
+
+def _speaks_of(text: str, about: str) -> bool:
+    wanted = {word for word in words_of(about) if word not in FILLER}
+    return bool(wanted) and wanted.issubset(words_of(text))
+
+
+def _found(outcome: Outcome | None) -> Iterable[str]:
+    """The memories' texts in a result of search_memory, as rows or as a list."""
+    if outcome is None or not outcome.success:
+        return []
+    result: Mapping[str, Any] = outcome.result
+    columns = result.get("columns") or []
+    if "content" in columns:
+        at = columns.index("content")
+        return [str(row[at]) for row in result.get("rows") or []]
+    data = result.get("data")
+    items = data.get("memories") if isinstance(data, dict) else data
+    if isinstance(items, list):
+        return [str(item["content"] if isinstance(item, dict) and "content" in item else item) for item in items]
+    return [str(text) for text in (result.get("message"),) if text]

@@ -1,0 +1,96 @@
+"""Memory lines of a prompt, and the facts in them that give a word a meaning: "status 3 means paused".
+
+Only what a human or the agent noted counts: text that came out of a database never changes what a question means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.providers.offline_model.tokenizer import clean, words_of
+
+_LINE = re.compile(r"^\s*- \[(?P<kind>\w+), (?P<trust>\w+)\] (?P<text>.+) \(memory (?P<id>\d+)\)\s*$", re.M)
+_LONGEST_FACT = 200  # a longer sentence says more than what one word means
+_TRUSTED = ("human", "agent")
+_MEANS = r"(?:means|mean|stands for|is|=|are|indicates|represents|denotes)"
+_VALUE = r"""(?P<value>'[^']+'|"[^"]+"|-?\d+(?:\.\d+)?|[A-Z]{1,4}\b)"""
+_FORMS = (
+    # status 3 means paused; in campaigns, status = 3 means paused; campaign status 3 is paused
+    re.compile(
+        rf"^(?:(?:in|for|on) (?:the )?(?P<table>[\w ]+?),? )?(?:a |an |the )?(?P<column>[\w ]+?)(?: of| =| code| value)? {_VALUE} {_MEANS} "
+        r"(?:that )?(?:it is |it's |they are |the \w+ is |an? )?(?P<phrase>[\w' -]+?)"
+        r"(?: (?:in|for|on|of) (?:the )?(?P<table2>\w+)(?: table)?)?$",
+        re.I,
+    ),
+    # paused means status 3; paused campaigns have status 3; "paused" is status = 3
+    re.compile(
+        rf"^(?:an? |the )?['\"]?(?P<phrase>[\w-]+)['\"]? (?P<table>\w+ )?(?:means|mean|is|are|have|has|stands for|refers to) (?:the |a |with )?"
+        rf"(?P<column>[\w ]+?)(?: of| =| is)? {_VALUE}(?: in (?:the )?(?P<table2>\w+))?$",
+        re.I,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryLine:
+    """One remembered sentence as the prompt shows it."""
+
+    id: int
+    kind: str
+    trust: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """`phrase` means that `column` (of a relation named `table`, if that was said) is `value`; all are stems but the value."""
+
+    phrase: tuple[str, ...]
+    column: tuple[str, ...]
+    table: tuple[str, ...]
+    value: str
+    source: str
+
+
+def parse_memories(texts: Iterable[str]) -> tuple[MemoryLine, ...]:
+    """The memory lines in `texts`, each id once."""
+    lines = {
+        int(match["id"]): MemoryLine(
+            id=int(match["id"]), kind=match["kind"], trust=match["trust"], text=match["text"].strip()
+        )
+        for text in texts
+        for match in _LINE.finditer(text)
+    }
+    return tuple(lines.values())
+
+
+def meanings(lines: Iterable[MemoryLine]) -> tuple[Meaning, ...]:
+    """What the trusted ones among `lines` say about words."""
+    return tuple(
+        meaning
+        for line in lines
+        if line.trust in _TRUSTED and line.kind in ("fact", "feedback", "skill")
+        for meaning in [meaning_of(line.text, source=f"memory {line.id}")]
+        if meaning
+    )
+
+
+def meaning_of(text: str, *, source: str) -> Meaning | None:
+    """The meaning that one sentence gives to a word, or None."""
+    if len(text) > _LONGEST_FACT:
+        return None
+    sentence = clean(text).strip().rstrip(".! ")
+    for form in _FORMS:
+        match = form.match(sentence)
+        if match:
+            table = match["table"] or match["table2"] or ""
+            return Meaning(
+                phrase=words_of(match["phrase"]),
+                column=words_of(match["column"]),
+                table=words_of(table),
+                value=match["value"].strip("'\""),
+                source=source,
+            )
+    return None

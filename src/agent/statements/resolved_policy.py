@@ -1,0 +1,222 @@
+"""Why what the server made of a statement is not a plain read, or may not be at all. Pure.
+
+Every function that could run has to be on a list: the system's by their numbers, those of known extensions by their names
+within the extension, a user's only when a human registered it and it is still the one that was registered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from agent.statements import allow_list as allowed
+from agent.statements.known_extensions import KNOWN, is_pure
+from agent.statements.node_trees import Tree
+from agent.statements.parser import Name
+from agent.statements.resolver import FIRST_USER_OBJECT, Code, Inner, Relation, Resolution
+from agent.statements.trusted_functions import body_hash
+
+# Settings that tell who asks, as PostgREST gives them to a transaction: a function may show them.
+_CLAIMS = re.compile(r"request\.jwt\.claims?(\.\w+)?")
+# What is behind a materialised view does not run when it is read.
+_NOT_RUN = frozenset({"source"})
+# What these are of is said, and their kinds are told apart only here.
+_SAID_AS = {"index condition": "index", "default": "column"}
+
+
+def resolved_problems(
+    resolution: Resolution,
+    trusted: Mapping[int, str],
+    *,
+    fired: Mapping[int, frozenset[str]],
+    writes: bool,
+    bypass_rls: bool,
+    any_function: bool = False,
+    defaults: bool = True,
+) -> Iterator[str]:
+    """Codes of what is not known to be harmless. `writes` says that the statement is a write anyway.
+
+    Not `defaults` is one that puts no column's default anywhere. `fired` are the triggers that run with it, by the number of their relation.
+    """
+    if resolution.body is None:
+        yield f"unresolved:{resolution.unresolved or 'kind'}"
+        return
+    judge = _Judge(resolution, trusted, any_function=any_function)
+    yield from judge.of_tree(resolution.body, policy=False, query=not writes)
+    not_run = _NOT_RUN if defaults or _sets_defaults(resolution) else _NOT_RUN | {"default"}
+    for inner in resolution.inner:
+        if inner.what not in not_run and not (bypass_rls and inner.what == "policy" and _is_direct(inner, resolution)):
+            for problem in judge.of_tree(inner.tree, policy=inner.what == "policy", query=True, shut=inner.shut):
+                # A new row's number: it is not taken back, and nobody minds a gap.
+                if (inner.what, problem) != ("default", "function:nextval"):
+                    yield f"{_SAID_AS.get(inner.what, inner.what)}:{inner.of}:{problem}"
+    for number, relation in resolution.relations.items():
+        yield from judge.of_relation(relation, fired.get(number, frozenset()))
+    for (what, _), code in resolution.code.items():
+        yield from judge.of_code(what, code)
+
+
+def _sets_defaults(resolution: Resolution) -> bool:
+    """Whether a write may put defaults without a word of it: by a foreign key, or by a rule."""
+    by_key = any(
+        "d" in (deleted, updated)
+        for relation in resolution.relations.values()
+        for _, deleted, updated in relation.written
+    )
+    return by_key or any(inner.what == "rule" for inner in resolution.inner)
+
+
+def resolved_refusals(resolution: Resolution) -> Iterator[tuple[str, str]]:
+    """What no statement may reach, with a sentence."""
+    for number, relation in resolution.relations.items():
+        if allowed.OUR_SCHEMAS.match(relation.name.schema) and _is_reached(number, resolution):
+            yield "schema:agents", "The agent's own schema is not for its tools."
+        if number < FIRST_USER_OBJECT and relation.name.name in allowed.SECRET_CATALOGS:
+            yield f"catalog:{relation.name.name}", f"{relation.name.name} holds secrets."
+    for (what, number), code in resolution.code.items():
+        if what != "function" or resolution.body is None or number not in resolution.body.functions:
+            continue
+        if allowed.OUR_SCHEMAS.match(code.name.schema):
+            yield "schema:agents", "The agent's own schema is not for its tools."
+        if allowed.REFUSED_FUNCTIONS.match(code.name.name):
+            yield f"function:{code.name.name}", f"The function {code.name.name} reaches outside the transaction."
+
+
+def judged_functions(resolution: Resolution) -> frozenset[Name]:
+    """Functions of users that are known to be harmless by what they do."""
+    judge = _Judge(resolution, {}, any_function=False)
+    return frozenset(
+        code.name
+        for (what, number), code in resolution.code.items()
+        if what == "function" and code.body is not None and not any(judge.of_function(number, policy=False))
+    )
+
+
+def objects_of(resolution: Resolution) -> tuple[str, ...]:
+    """The relations that a statement names and those that views and policies name, by their full names."""
+    if resolution.body is None:
+        return ()
+    numbers = resolution.body.relations.union(*(inner.tree.relations for inner in resolution.inner))
+    return tuple(sorted(str(resolution.relations[number].name) for number in numbers if number in resolution.relations))
+
+
+def _is_reached(number: int, resolution: Resolution) -> bool:
+    trees = [resolution.body, *(inner.tree for inner in resolution.inner)]
+    return resolution.body is None or any(number in tree.relations for tree in trees if tree)
+
+
+def _is_direct(policy: Inner, resolution: Resolution) -> bool:
+    """Whether only the statement itself reads the policy's table, as agent_reader: a view reads as its owner."""
+    return not any(policy.relation in inner.tree.relations for inner in resolution.inner if inner.what == "view")
+
+
+class _Judge:
+    """Judges what one resolution found."""
+
+    def __init__(self, resolution: Resolution, trusted: Mapping[int, str], *, any_function: bool) -> None:
+        self._resolution = resolution
+        self._trusted = trusted
+        self._any_function = any_function
+        self._inside: tuple[int, ...] = ()
+
+    def of_tree(self, tree: Tree, *, policy: bool, query: bool, shut: frozenset[int] = frozenset()) -> Iterator[str]:
+        """What is wrong with a tree; of the functions in `shut` only what planning may run counts."""
+        if query:
+            yield from (f"node:{node}" for node in sorted(tree.nodes - allowed.TREE_NODES))
+            if tree.writes:
+                yield "write:resolved"
+        for number in sorted(tree.functions):
+            if number not in shut or self._is_planned(number):
+                yield from self.of_function(number, policy=policy)
+        if not policy and not all(self._may_show(setting) for setting in tree.settings):
+            yield f"function:{allowed.SETTING_FUNCTION}"
+        yield from self._secret_columns(tree)
+        for number in sorted(tree.operators):
+            if number >= FIRST_USER_OBJECT and ("operator", number) not in self._resolution.code:
+                yield f"operator:{number}"
+
+    def _may_show(self, setting: str) -> bool:
+        return setting in allowed.SHOWN_SETTINGS or bool(self._inside and _CLAIMS.fullmatch(setting))
+
+    def _secret_columns(self, tree: Tree) -> Iterator[str]:
+        for number, column in sorted(tree.columns):
+            relation = self._resolution.relations.get(number)
+            if number >= FIRST_USER_OBJECT or relation is None or relation.name.schema != "pg_catalog":
+                continue
+            secret = allowed.SECRET_COLUMNS.get(relation.name.name, frozenset())
+            if secret and (column == 0 or relation.numbers.get(column) in secret):
+                yield f"catalog:{relation.name}"
+
+    def of_relation(self, relation: Relation, fired: frozenset[str]) -> Iterator[str]:
+        # A foreign table reads outside of this database, some wrappers by running a program.
+        if relation.kind == "f" or any(kind == "f" for _, kind in relation.kin):
+            yield f"relation:foreign:{relation.name}"
+        elif relation.kind not in {"r", "p", "v", "m"}:
+            yield f"relation:{relation.kind}:{relation.name}"
+        yield from (f"relation:method {method}:{relation.name}" for method in relation.methods)
+        open_catalogs = allowed.CATALOGS | allowed.VALUE_CATALOGS
+        if relation.name.schema in {"pg_catalog", "pg_toast"} and relation.name.name not in open_catalogs:
+            yield f"catalog:{relation.name}"
+        if relation.name.schema == "information_schema" and relation.name.name not in allowed.INFORMATION_VIEWS:
+            yield f"catalog:{relation.name}"
+        for trigger, function, _ in relation.triggers:
+            if trigger in fired:
+                for problem in self.of_function(function, policy=False, named=False):
+                    yield f"trigger:{relation.name}.{trigger}:{problem}"
+
+    def of_code(self, what: str, code: Code) -> Iterator[str]:
+        # Which cast is taken nobody says, so that its function counts like one that is called.
+        if what == "function" or (code.extension in KNOWN and what != "cast"):
+            return
+        # A system function counts as harmless only where its call can be seen, with its arguments: current_setting, say.
+        hidden = not self._any_function and any(number < FIRST_USER_OBJECT for number in code.functions)
+        if hidden or any(any(self.of_function(number, policy=False, named=False)) for number in code.functions):
+            yield f"{'type' if what == 'support' else what}:{code.name}"
+
+    def _is_planned(self, number: int) -> bool:
+        code = self._resolution.code.get(("function", number))
+        return code is None or code.planned
+
+    def of_function(self, number: int, *, policy: bool, named: bool = True) -> Iterator[str]:
+        """Why a function is not known to be harmless.
+
+        One that is called by its name counts by what it does: in a policy whatever that is, elsewhere where it only tells who
+        asks or is word for word a known one.
+        """
+        if number in self._resolution.known or self._any_function:
+            return
+        code = self._resolution.code.get(("function", number))
+        if code is None:
+            yield f"function:{number}"
+        elif number < FIRST_USER_OBJECT:
+            yield f"function:{code.name.name}"
+        elif code.extension is not None:
+            if not is_pure(code.extension, code.name.name) or self._runs_others(code):
+                yield f"function:{code.name}"
+        elif not (named and self._is_harmless(number, code.body, policy=policy)):
+            yield from self._of_users_function(number, code)
+
+    def _is_harmless(self, number: int, body: Tree | None, *, policy: bool) -> bool:
+        """Whether all that a function does would be harmless in a statement. One that calls itself does not count."""
+        if body is None or number in self._inside:
+            return False
+        if not policy and body.nodes and not any(_CLAIMS.fullmatch(setting) for setting in body.settings):
+            return False
+        self._inside = (*self._inside, number)
+        try:
+            return not any(self.of_tree(body, policy=policy, query=True))
+        finally:
+            self._inside = self._inside[:-1]
+
+    def _runs_others(self, code: Code) -> bool:
+        """Whether a function of an extension that is written in SQL calls what is not known to be harmless."""
+        if code.language != "sql":
+            return False
+        return code.hidden or any(any(self.of_function(number, policy=False)) for number in code.functions)
+
+    def _of_users_function(self, number: int, code: Code) -> Iterator[str]:
+        registered = self._trusted.get(number)
+        if registered is None:
+            yield f"function:{code.name}:user-defined"
+        elif registered != body_hash(number, self._resolution.code):
+            yield f"function:{code.name}:changed"

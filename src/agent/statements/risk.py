@@ -1,0 +1,225 @@
+"""How dangerous a write is, once it was tried: by the rows and locks that it took, or harmless as it provably is one row.
+
+A write is LOW only when nothing about it has to be believed: `one_row` (pure) finds constants for the columns of a key in
+the statement, or the constants of one new row; `is_plain` asks the catalogs whether the table has anything that acts by
+itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from agent.db import Connection, load_queries
+from agent.statements.kinds import LOCKS
+from agent.statements.parser import Message, Name, Statement, kind_of, name_of, walk
+from agent.types import RISK_LEVELS, Assessment, RiskLevel, Verdict
+
+_QUERIES = load_queries(__package__)
+_HEAVY_LOCK = "ShareRowExclusiveLock"
+# What a new value may be made of: constants, the row's own columns, and operators.
+_VALUE_PARTS = frozenset(
+    {"A_Const", "TypeCast", "TypeName", "ColumnRef", "A_Expr", "String", "Integer", "Float", "Boolean", "BitString"}
+)
+# And of a new row: defaults and the clock too.
+_NEW_PARTS = (_VALUE_PARTS - {"ColumnRef"}) | {"SetToDefault", "SQLValueFunction", "FuncCall"}
+_NEW_VALUES = frozenset(
+    {"now", "statement_timestamp", "transaction_timestamp", "clock_timestamp", "gen_random_uuid", "uuidv4", "uuidv7"}
+)
+# What an INSERT of one row is made of, and its VALUES.
+_INSERT_FIELDS = frozenset({"relation", "cols", "select_stmt", "override", "returning_clause"})
+_VALUES_FIELDS = frozenset({"values_lists", "limit_option", "op"})
+_CONDITION_PARTS = _VALUE_PARTS | {"BoolExpr", "NullTest", "BooleanTest", "List"}
+
+
+def risk_as_tried(risk: RiskLevel, shown: Mapping[str, Any], *, many_rows: int) -> tuple[RiskLevel, tuple[str, ...]]:
+    """The risk of a statement whose preview is `shown`, and the codes of what raised it."""
+    found: list[tuple[RiskLevel, str]] = [(risk, "")]
+    rows = sum(table["inserted"] + table["updated"] + table["deleted"] for table in shown["tables"])
+    rows = max(rows, shown["row_count"] or 0)
+    if risk == "LOW" and (rows > 1 or len(shown["tables"]) > 1):
+        found.append(("MEDIUM", "rows:more-than-one"))
+    if not shown.get("tried", True):
+        found.append(("HIGH", "untried"))
+    if rows > many_rows:
+        found.append(("HIGH", "rows:many"))
+    if shown["lock"] and LOCKS.index(shown["lock"]) >= LOCKS.index(_HEAVY_LOCK):
+        found.append(("HIGH", f"lock:{shown['lock']}"))
+    worst = max((level for level, _ in found), key=RISK_LEVELS.index)
+    return worst, tuple(reason for _, reason in found if reason)
+
+
+def is_asked(risk: RiskLevel, ask_from: RiskLevel) -> bool:
+    """Whether a human is asked about a write of this risk."""
+    return RISK_LEVELS.index(risk) >= RISK_LEVELS.index(ask_from)
+
+
+def is_refused(reasons: Iterable[str], refused: str) -> bool:
+    """Whether the setting AGENT_REFUSE names one of these reasons."""
+    patterns = [pattern.strip() for pattern in refused.split(",") if pattern.strip()]
+    return any(fnmatchcase(reason, pattern) for reason in reasons for pattern in patterns)
+
+
+def under_settings(assessment: Assessment, *, ask_from: RiskLevel, refused: str) -> Assessment:
+    """The assessment of a write as the operator's settings have it: what is refused outright, and what needs no human."""
+    if assessment.verdict == "refuse" or assessment.reasons in {("read",), ("own",)}:
+        return assessment
+    if is_refused(assessment.reasons, refused):
+        return replace(assessment, verdict="refuse", sentence=f"{assessment.sentence} AGENT_REFUSE forbids it.")
+    verdict: Verdict = "ask" if is_asked(assessment.risk, ask_from) else "run"
+    return replace(assessment, verdict=verdict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneRow:
+    """A write of the rows that constants name: `pinned` columns equal constants, `changed` ones get new values.
+
+    Of an INSERT only `changed` is known: the columns that are named and get no default. `casts` are the types that a pinned column's constant was cast to, where it was.
+    """
+
+    kind: str
+    pinned: frozenset[str]
+    casts: Mapping[str, str]
+    changed: frozenset[str]
+
+
+def one_row(statement: Statement) -> OneRow | None:
+    """What an UPDATE or DELETE of one plain table pins and changes, or one new row; None for every other form of statement."""
+    node = statement.node
+    if statement.kind == "InsertStmt":
+        return _new_row(node)
+    if statement.kind not in {"UpdateStmt", "DeleteStmt"} or not node.HasField("where_clause"):
+        return None
+    others = node.from_clause if statement.kind == "UpdateStmt" else node.using_clause
+    if others or node.HasField("with_clause") or node.HasField("returning_clause"):
+        return None
+    if any(kind_of(inner) not in _CONDITION_PARTS for inner in walk(node.where_clause)):
+        return None
+    changed = _changed(node) if statement.kind == "UpdateStmt" else frozenset()
+    if changed is None:
+        return None
+    names = {node.relation.relname, node.relation.alias.aliasname}
+    pins = dict(filter(None, (_pin(part, names) for part in _conjuncts(node.where_clause))))
+    return OneRow(
+        kind=statement.kind,
+        pinned=frozenset(pins),
+        casts={column: cast for column, cast in pins.items() if cast},
+        changed=changed,
+    )
+
+
+def _new_row(node: Message) -> OneRow | None:
+    """What an INSERT of one row of constants gives; None for every other INSERT."""
+    select = node.select_stmt.select_stmt
+    if not _fields(node) <= _INSERT_FIELDS or not _fields(select) <= _VALUES_FIELDS or len(select.values_lists) != 1:
+        return None
+    if _is_overriding(node) or any(column.res_target.indirection for column in node.cols):
+        return None
+    values = list(select.values_lists[0].list.items)
+    if not all(_is_new_value(inner) for value in values for inner in walk(value)):
+        return None
+    if not all(_is_shown_column(target) for target in node.returning_clause.exprs) or node.returning_clause.options:
+        return None
+    given = zip(node.cols, values, strict=False)
+    changed = {column.res_target.name for column, value in given if value.WhichOneof("node") != "set_to_default"}
+    return OneRow(kind="InsertStmt", pinned=frozenset(), casts={}, changed=frozenset(changed))
+
+
+def _fields(message: Message) -> set[str]:
+    return {field.name for field, _ in message.ListFields()}
+
+
+def _is_overriding(node: Message) -> bool:
+    names = node.DESCRIPTOR.fields_by_name["override"].enum_type.values_by_number
+    return names[node.override].name not in {"OVERRIDING_NOT_SET", "OVERRIDING_KIND_UNDEFINED"}
+
+
+def _is_new_value(part: Message) -> bool:
+    kind = kind_of(part)
+    if kind == "FuncCall":
+        name = name_of(part.funcname)
+        return name.schema in {"", "pg_catalog"} and name.name in _NEW_VALUES and not part.args
+    return kind in _NEW_PARTS
+
+
+def _is_shown_column(target: Message) -> bool:
+    return bool(target.res_target.val.WhichOneof("node") == "column_ref")
+
+
+def _changed(node: Message) -> frozenset[str] | None:
+    columns = set()
+    for part in node.target_list:
+        target = part.res_target
+        if target.indirection or any(kind_of(inner) not in _VALUE_PARTS for inner in walk(target.val)):
+            return None
+        columns.add(target.name)
+    return frozenset(columns)
+
+
+def _conjuncts(where: Message) -> list[Message]:
+    """The conditions that all must hold, one level of AND deep or more."""
+    pending, found = [where], []
+    while pending:
+        part = pending.pop()
+        kind = part.WhichOneof("node")
+        if kind == "bool_expr" and _is_and(part.bool_expr):
+            pending.extend(part.bool_expr.args)
+        else:
+            found.append(part)
+    return found
+
+
+def _is_and(expression: Message) -> bool:
+    names = expression.DESCRIPTOR.fields_by_name["boolop"].enum_type.values_by_number
+    return bool(names[expression.boolop].name == "AND_EXPR")
+
+
+def _pin(part: Message, names: set[str]) -> tuple[str, str] | None:
+    """The column that `part` holds equal to a constant, with the type that the constant is cast to, or ''."""
+    if part.WhichOneof("node") != "a_expr" or not _is_equality(part.a_expr):
+        return None
+    left, right = part.a_expr.lexpr, part.a_expr.rexpr
+    for side, other in ((left, right), (right, left)):
+        column, cast = _column(side, names), _constant(other)
+        if column and cast is not None:
+            return column, cast
+    return None
+
+
+def _is_equality(expression: Message) -> bool:
+    kinds = expression.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_number
+    return kinds[expression.kind].name == "AEXPR_OP" and name_of(expression.name) == Name("", "=")
+
+
+def _column(side: Message, names: set[str]) -> str:
+    if side.WhichOneof("node") != "column_ref" or any(not part.HasField("string") for part in side.column_ref.fields):
+        return ""
+    words = [part.string.sval for part in side.column_ref.fields]
+    return words[-1] if len(words) == 1 or (len(words) == 2 and words[0] in names) else ""
+
+
+def _constant(side: Message) -> str | None:
+    kind = side.WhichOneof("node")
+    if kind == "a_const":
+        return None if side.a_const.isnull else ""
+    if (
+        kind == "type_cast"
+        and side.type_cast.arg.WhichOneof("node") == "a_const"
+        and not side.type_cast.arg.a_const.isnull
+    ):
+        name = name_of(side.type_cast.type_name.names)
+        return name.name if name.schema in {"", "pg_catalog"} and not side.type_cast.type_name.array_bounds else None
+    return None
+
+
+async def is_plain(write: OneRow, relation: int, conn: Connection) -> bool:
+    """Whether the catalogs say that `write`, of the table with that number, changes one row at most and that nothing else comes of it."""
+    values = {
+        "relation": relation, "pinned": sorted(write.pinned), "changed": sorted(write.changed),
+        "deletes": write.kind == "DeleteStmt", "inserts": write.kind == "InsertStmt",
+        "cast_columns": sorted(write.casts), "cast_types": [write.casts[column] for column in sorted(write.casts)],
+    }  # fmt: skip
+    row = await (await conn.execute(_QUERIES["is_plain"], values, prepare=True)).fetchone()
+    return bool(row and row["plain"])

@@ -1,0 +1,195 @@
+"""Functions of the application that a human has registered as harmless, each by its number and a hash of all that it is.
+
+What is safe to register: a function in SQL or PL/pgSQL that runs with the caller's rights, and calls only such. It can then
+do no more than agent_reader itself can in a READ ONLY transaction that is rolled back, watched by the tripwire. A
+SECURITY DEFINER function would read what the reader may not, one in C could do anything: those go on asking.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import structlog
+
+from agent.approval.people import people
+from agent.audit.sealing import seal_soon
+from agent.db import load_queries
+from agent.db.statement_failures import failure
+from agent.errors import InvalidInput, NotFound
+from agent.learning.auto_discover import auto_discovery
+from agent.learning.named_relations import near
+from agent.runtime import Runtime, current_runtime
+from agent.statements.resolver import FIRST_USER_OBJECT, Code, Resolution, resolve_function
+from agent.text.storable import storable
+
+_QUERIES = load_queries(__package__, "resolver.sql")
+_log = structlog.get_logger(__name__)
+_LANGUAGES = frozenset({"sql", "plpgsql"})
+_KINDS = {"p": "a procedure", "w": "a window function"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedFunction:
+    """A registered function; `state` is "trusted", "changed" since it was registered, or "gone"."""
+
+    function_id: int
+    signature: str
+    body_hash: str
+    reason: str
+    trusted_by: str
+    trusted_at: datetime
+    state: str = "trusted"
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], state: str = "trusted") -> TrustedFunction:
+        """The function of a row of agents.trusted_functions."""
+        return cls(**{field.name: row[field.name] for field in fields(cls) if field.name != "state"}, state=state)
+
+
+class TrustedFunctions:
+    """The registered functions of the current tenant and application database. Holds nothing."""
+
+    async def trust(self, signature: str, reason: str = "", *, runtime: Runtime | None = None) -> TrustedFunction:
+        """Register a function as it is now.
+
+        Raises `NotFound`, `InvalidInput` for one that may not be registered, `DecisionRefused` for who decides nothing here.
+        """
+        runtime = runtime or await current_runtime()
+        await people.decider(runtime=runtime)
+        number, resolution = await _found(signature, runtime)
+        problems = list(dict.fromkeys(_unsafe(number, resolution.code)))
+        digest = body_hash(number, resolution.code)
+        if problems or digest is None:
+            raise InvalidInput(
+                f"{signature!r} cannot be registered: {'; '.join(problems) or 'it calls what is not known'}."
+            )
+        values = {
+            **_scope(runtime), "function_id": number, "signature": resolution.code["function", number].signature,
+            "body_hash": digest, "reason": storable(reason)[:1000], "user": runtime.user,
+        }  # fmt: skip
+        async with runtime.connection() as conn:
+            row = await (await conn.execute(_QUERIES["trust_function"], values)).fetchone()
+        assert row is not None  # noqa: S101  # an upsert returns its row
+        seal_soon(runtime)
+        _log.warning("function_trusted", signature=row["signature"], body_hash=digest)
+        return TrustedFunction.from_row(row)
+
+    async def revoke(self, signature: str, *, runtime: Runtime | None = None) -> None:
+        """Forget a registered function, named as `list` shows it or as the database knows it. Raises `NotFound`."""
+        runtime = runtime or await current_runtime()
+        known = [one for one in await self.list(runtime=runtime) if signature in {one.signature, str(one.function_id)}]
+        number = known[0].function_id if known else (await _found(signature, runtime))[0]
+        async with runtime.connection() as conn:
+            values = {**_scope(runtime), "function_id": number}
+            row = await (await conn.execute(_QUERIES["revoke_function"], values)).fetchone()
+        if row is None:
+            raise NotFound(f"{signature!r} is not registered. `agent functions list` shows what is.")
+        seal_soon(runtime)
+        _log.warning("function_revoked", signature=row["signature"])
+
+    async def list(self, *, runtime: Runtime | None = None) -> list[TrustedFunction]:
+        """Every registered function, by its name, and whether it still is what was registered."""
+        runtime = runtime or await current_runtime()
+        async with runtime.connection() as conn:
+            rows = await (await conn.execute(_QUERIES["trusted_functions"], _scope(runtime))).fetchall()
+        return [TrustedFunction.from_row(row, await _state(row, runtime)) for row in rows]
+
+
+trusted_functions = TrustedFunctions()
+
+
+async def registered(resolution: Resolution, *, runtime: Runtime) -> dict[int, str]:
+    """The hashes of those functions of a resolution that were registered."""
+    numbers = sorted(resolution.users_functions)
+    if not numbers:
+        return {}
+    async with runtime.connection() as conn:
+        values = {**_scope(runtime), "numbers": numbers}
+        rows = await (await conn.execute(_QUERIES["registered_functions"], values)).fetchall()
+    return {row["function_id"]: row["body_hash"] for row in rows}
+
+
+def body_hash(number: int, code: Mapping[tuple[str, int], Code]) -> str | None:
+    """A hash of a function and of all that it is known to call; None where one of them is not known.
+
+    A body that is text is resolved only when it runs: there every function counts whose name is followed by a bracket.
+    """
+    own = code.get(("function", number))
+    others = _called(number, code)
+    if own is None or None in others:
+        return None
+    digests = sorted(function.digest for function in others if function)
+    return hashlib.sha256("".join([own.digest, *digests]).encode()).hexdigest()
+
+
+def _called(number: int, code: Mapping[tuple[str, int], Code]) -> list[Code | None]:
+    """The users' functions that a function calls, and those that these call."""
+    pending, seen, found = [number], {number}, []
+    while pending:
+        function = code.get(("function", pending.pop()))
+        if function is None or function.extension is not None:
+            continue
+        operators = [code[key] for used in function.operators if (key := ("operator", used)) in code]
+        called = function.functions.union(*(operator.functions for operator in operators))
+        new = sorted({other for other in called if other >= FIRST_USER_OBJECT} - seen)
+        seen.update(new)
+        pending += new
+        found += [code.get(("function", other)) for other in new]
+    return found
+
+
+def _unsafe(number: int, code: Mapping[tuple[str, int], Code]) -> Iterator[str]:
+    """Why a function may not be registered."""
+    for function in (code["function", number], *_called(number, code)):
+        if function is None or function.extension is not None:
+            continue
+        if function.kind in _KINDS:
+            yield f"{function.signature} is {_KINDS[function.kind]}"
+        elif function.kind != "a" and function.language not in _LANGUAGES:
+            yield f"{function.signature} is in {function.language}, and only functions in sql or plpgsql may be"
+        if function.definer:
+            yield f"{function.signature} is SECURITY DEFINER: it runs with the rights of {function.owner}"
+
+
+_NO_NAME = (
+    psycopg.errors.SyntaxError,
+    psycopg.errors.InvalidName,
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.InvalidTextRepresentation,
+)
+
+
+async def _found(signature: str, runtime: Runtime) -> tuple[int, Resolution]:
+    try:
+        async with runtime.app.connection("agent_assessor") as conn:
+            found = await resolve_function(signature, conn, database=runtime.app)
+    except _NO_NAME:  # before Postgres 16 the server raises where later it finds nothing
+        found = None
+    except psycopg.Error as error:
+        raise failure(error, runtime.settings, sql=signature) from error
+    if found is None or found[0] < FIRST_USER_OBJECT:
+        known = await auto_discovery.get_cached_structure(runtime=runtime)
+        signatures = [function["signature"] for function in known.get("functions", [])]
+        raise NotFound(
+            f"There is no one function {signature!r}. Name it with its argument types: schema.name(integer)."
+            + (f" {near(signature, signatures)}" if signatures else "")
+        )
+    return found
+
+
+async def _state(row: Mapping[str, Any], runtime: Runtime) -> str:
+    try:
+        number, resolution = await _found(row["signature"], runtime)
+    except NotFound:
+        return "gone"
+    same = number == row["function_id"] and body_hash(number, resolution.code) == row["body_hash"]
+    return "trusted" if same else "changed"
+
+
+def _scope(runtime: Runtime) -> dict[str, Any]:
+    return {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id}

@@ -1,0 +1,347 @@
+"""Every command that README, docs and `--help` show is run: on the embedded database, and on Debian's Postgres 15.
+
+Where a command names a request, an execution, a thread or the like, the test makes one and names that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from agent.approval.human_approval import human_approval_queue
+from agent.cli.main import app
+from agent.db import embedded
+from agent.demo.application import fill_demo, load_demo
+from agent.execution.safe_executor import safe_executor
+from agent.settings import Settings
+from agent.testing.installed_server import InstalledServer
+from agent.testing.running import running
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration")]
+from tests.cases.created_tool_cases import proposal  # noqa: E402
+
+FUNCTIONS = """
+create schema shop;
+create function public.net_price(p int) returns int language sql stable as 'select p * 2';
+create function shop.net_price(p int) returns int language sql stable as 'select p * 2';
+create function shop.rank(p int) returns int language sql stable as 'select p';
+create function shop.rank(p text) returns int language sql stable as 'select 1';
+"""
+
+
+def documented() -> list[str]:
+    """The commands, each once, without remarks."""
+    found: dict[str, None] = {}
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = path.read_text(encoding="utf-8")
+        for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL):
+            found |= dict.fromkeys(re.findall(r"^\s*(?:\$ )?(?:\.venv/bin/)?(agent .*)$", block, re.MULTILINE))
+        prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        found |= {" ".join(one.split()): None for one in re.findall(r"`(?:\.venv/bin/)?(agent [^`]*)`", prose)}
+    for epilogue in _epilogues(typer.main.get_command(app)):
+        found |= dict.fromkeys(re.findall(r"^\s*(agent .*)$", epilogue.replace("\\[", "["), re.MULTILINE))
+    parts = (part.strip() for line in found for part in re.split(r"&&|>", line.partition("  #")[0]))
+    # Once for each form: another number is the same command.
+    forms = {re.sub(r" (?:ID|\d+|3f2a91bc04de)\b", " ID", part): part for part in parts if part.startswith("agent ")}
+    return sorted(forms.values())
+
+
+def _epilogues(command: Any) -> Iterator[str]:
+    yield command.epilog or ""
+    for one in getattr(command, "commands", {}).values():
+        yield from _epilogues(one)
+
+
+@dataclass
+class Place:
+    """Where commands are run: their environment, and the application's database."""
+
+    environment: Mapping[str, str]
+    application: str
+    folder: Path
+    clients: Iterator[int] = field(default_factory=lambda: iter(range(5, 100)))
+    made: dict[str, str] = field(default_factory=dict)
+
+    def once(self, what: str, make: Callable[[], str]) -> str:
+        """What a command that changes nothing can look at, made at its first use."""
+        if what not in self.made:
+            self.made[what] = make()
+        return self.made[what]
+
+    def run(self, *arguments: str, user: str = "tester", code: int | None = None, **more: str) -> Result:
+        environment = {**self.environment, "AGENT_USER": user, **more}
+        result = CliRunner().invoke(app, list(arguments), env=environment, input="", prog_name="agent")
+        assert code is None or result.exit_code == code, (arguments, result.output)
+        return result
+
+    def json(self, *arguments: str, code: int = 0, **more: str) -> Any:
+        return json.loads(self.run(*arguments, "--json", code=code, **more).stdout)
+
+    @property
+    def settings(self) -> Settings:
+        apart = self.environment.get("APP_DATABASE_URL")
+        return Settings(_env_file=None, home=self.environment["AGENT_HOME"], app_database_url=apart, user="tester")
+
+    def own(self, statement: str) -> None:
+        """Run a statement on the agent's own tables."""
+        home = self.settings.home
+        with psycopg.connect(embedded.start(home, embedded.read_or_make_secret(home)), autocommit=True) as conn:
+            conn.execute(statement)
+
+    def asked(self, *, sql: bool = False) -> str:
+        """The number of a request that waits."""
+        client = next(self.clients)
+        question = (
+            f"Set the monthly budget of client {client} to {1000 + client}"
+            if sql
+            else f"Set the status of client {client} to lead"
+        )
+        return str(self.json("chat", question, code=4)["approvals"][0]["id"])
+
+    def executed(self) -> str:
+        """The number of an approved change."""
+        return str(self.json("approvals", "approve", self.asked())["result"]["execution_id"])
+
+    def thread(self) -> str:
+        return str(self.json("chat", "How many clients are there?")["thread_id"])
+
+    def memory(self) -> str:
+        self.run("chat", f"Remember: the number {time.monotonic()} is a fact", code=0)
+        return str(self.json("memory", "list", "--kind", "fact")[0]["id"])
+
+    def named(self) -> None:
+        for name, role in (("ana", "admin"), ("bo", "approver"), ("tester", "admin")):
+            self.run("people", "add", name, "--role", role, user="ana", code=0)
+
+    def nobody_named(self) -> None:
+        self.run("people", "remove", "--everybody", user="ana")
+
+    def tool(self) -> str:
+        """The tool open_orders in two versions."""
+
+        async def make() -> None:
+            async with running(self.settings):
+                for code in ("return 2 * n", "return n + n"):
+                    arguments = proposal("open_orders", code=f"def run(n: int) -> int:\n    {code}\n")
+                    asked = await safe_executor.execute("create_new_tool", arguments, wait=False)
+                    await human_approval_queue.decide(asked["approval_id"], "approve")
+                    await safe_executor.run_approved(asked["approval_id"])
+
+        asyncio.run(make())
+        return "open_orders"
+
+
+@pytest.fixture(scope="module", params=["embedded", "installed"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    # Not in pytest's own folder, which each other run of pytest closes to the server's user.
+    folder = Path(tempfile.mkdtemp(prefix=f"learning-agent-commands-{os.getpid()}-"))
+    folder.chmod(0o755)
+    environment = {
+        "AGENT_HOME": str(folder / "home"),
+        "COLUMNS": "200",
+        "AGENT_ASK_FROM": "LOW",
+        "AGENT_APPROVAL_TIMEOUT": "600",
+    }
+    try:
+        if request.param == "embedded":
+            settings = Settings(_env_file=None, home=folder / "home")
+            load_demo(settings)
+            url = embedded.start(settings.home, embedded.read_or_make_secret(settings.home))
+            yield _prepared(Place(environment, url, folder))
+            return
+        installed: InstalledServer = request.getfixturevalue("installed_server")
+        url = installed.create("documented")
+        here = Place({**environment, "APP_DATABASE_URL": url}, url, folder)
+        here.run("setup", code=0)
+        with psycopg.connect(url, autocommit=True) as conn:
+            fill_demo(conn)
+        yield _prepared(here)
+    finally:
+        embedded.halt(folder / "home")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepared(place: Place) -> Place:
+    with psycopg.connect(place.application, autocommit=True) as conn:
+        conn.execute(FUNCTIONS)
+    place.run("setup", code=0)
+    place.run("migrate", code=0)
+    return place
+
+
+def _approval(place: Place, words: list[str]) -> list[str]:
+    verb = words[1] if len(words) > 1 else "list"
+    if verb in {"list", "watch"} or verb.startswith("-"):
+        return words
+    # A number says which constant of a statement is free, a name which argument.
+    sql = "--sql" in words or any(word == "--free" and after.isdigit() for word, after in pairwise(words))
+    number = place.once("request", place.asked) if verb == "show" else place.asked(sql=sql)
+    if verb == "reopen":
+        place.own(f"update agents.human_approval_queue set expires_at = now() where id = {number}")
+    if verb == "delegate":
+        place.named()
+    return [*words[:2], number, *words[3:]]
+
+
+def _execution(place: Place, words: list[str]) -> list[str]:
+    if words[1:2] == ["settle"]:
+        number = place.executed()
+        place.own(f"update agents.agent_execution_log set status = 'unknown' where id = {number}")
+        return ["executions", "settle", number, *(words[3:] or ["--happened"])]
+    if len(words) < 3 or words[2] not in {"31", "ID"}:
+        return words
+    return [*words[:2], place.once("execution", place.executed), *words[3:]]
+
+
+def _person(place: Place, words: list[str]) -> list[str]:
+    if words[1:2] == ["remove"]:
+        place.named()
+    elif words[1:3] == ["add", "bo"]:
+        place.run("people", "add", "ana", "--role", "admin", user="ana", code=0)
+    return words
+
+
+def _audit(place: Place, words: list[str]) -> list[str]:
+    if words == ["audit", "export"]:
+        return [*words, "monday.json"]
+    if "--anchor" in words:
+        place.run("audit", "export", "monday.json", "--overwrite", code=0)
+    return words
+
+
+def _file(place: Place, words: list[str]) -> list[str]:
+    words = words if len(words) > 1 else [*words, "monday.dump"]
+    if words[0] == "restore":
+        place.run("backup", words[1], "--overwrite", code=0)
+    return words
+
+
+def _chat(place: Place, words: list[str]) -> list[str]:
+    names = {"[QUESTION]": "How many clients are there?"}
+    if "--thread" in words:
+        names |= dict.fromkeys(("3f2a91bc04de", "ID"), place.once("thread", place.thread))
+    return [names.get(one, one) for one in words]
+
+
+def _tool(place: Place, words: list[str]) -> list[str]:
+    if len(words) > 2 and not words[2].startswith("-"):
+        place.once("tool", place.tool)
+        if words[1] == "rollback":
+            place.tool()
+        if words[1] == "enable":
+            place.run("tools", "disable", "open_orders")
+    return words
+
+
+def _function(place: Place, words: list[str]) -> list[str]:
+    if words[1:2] == ["revoke"]:
+        place.run("functions", "trust", words[2], code=0)
+    return words
+
+
+PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
+    "approvals": _approval, "executions": _execution, "people": _person, "audit": _audit, "backup": _file, "restore": _file, "chat": _chat,
+    "tools": _tool, "functions": _function,
+    "undo": lambda place, words: ["undo", place.executed(), *words[2:]],
+    "threads": lambda place, words: [_thread(place, words) if one == "3f2a91bc04de" else one for one in words],
+    "memory": lambda place, words: [_memory(place, words) if one == "12" else one for one in words],
+    "permissions": lambda place, words: [_permission(place) if one == "3" else one for one in words],
+    "assess": lambda _place, words: ["select 1" if one == "SQL" else one for one in words],
+}  # fmt: skip
+
+
+def _thread(place: Place, words: list[str]) -> str:
+    return place.thread() if "delete" in words else place.once("thread", place.thread)
+
+
+def _memory(place: Place, words: list[str]) -> str:
+    return place.memory() if "forget" in words else place.once("memory", place.memory)
+
+
+def _permission(place: Place) -> str:
+    return str(place.json("approvals", "approve", place.asked(), "--always", "8h")["permission"]["id"])
+
+
+def _expected(words: list[str], place: Place) -> set[int]:
+    if words[0] == "undo":
+        return {4}  # it waits for a human
+    if words[0] == "demo" and "APP_DATABASE_URL" in place.environment:
+        return {5}  # it plays in the embedded database only
+    return {0}
+
+
+@pytest.mark.parametrize("command", documented())
+def test_a_documented_command_works(place: Place, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = place.folder / "here"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    words = shlex.split(command, comments=True)[1:]
+    if words[:2] == ["approvals", "watch"]:
+        _watched(place, words)
+        return
+    prepare = PREPARED.get(words[0], lambda _place, same: same)
+    words = prepare(place, words)
+    secret = {"AGENT_SECRET": embedded.read_or_make_secret(place.settings.home)} if "--print-sql" in words else {}
+    try:
+        done = place.run(
+            *words, user="bo" if "delegate" in words else "ana" if words[0] == "people" else "tester", **secret
+        )
+        assert done.exit_code in _expected(words, place), done.output
+        assert done.output or words[0] == "chat"
+        assert "Unexpected" not in done.output
+        assert "psycopg" not in done.output
+        if "--json" in words and done.exit_code == 0:
+            json.loads(done.stdout)
+    finally:
+        if words[0] == "people" or "delegate" in words:
+            place.nobody_named()
+        if "--always" in words:  # what comes later is to be asked about
+            place.own("update agents.permissions set revoked_at = now() where revoked_at is null")
+        if words[0] == "stop":
+            place.run("resume", code=0)
+
+
+def _watched(place: Place, words: list[str]) -> None:
+    """Run what goes on until Ctrl-C."""
+    place.asked()
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **place.environment}
+    program = [sys.executable, "-m", "agent.cli.main", *words]
+    with subprocess.Popen(
+        program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 130, told
+    assert "psycopg" not in told
+
+
+def test_every_command_has_an_example_that_is_run() -> None:
+    shown = [shlex.split(command, comments=True)[1:] for command in documented()]
+    for group, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]  # it is a group
+        for name in getattr(command, "commands", {}) or [""]:
+            path = [group, name] if name else [group]
+            bare = [group] if name == "list" else path
+            assert any(words[: len(path)] == path or words == bare for words in shown), path
