@@ -15,7 +15,8 @@ from agent.providers.chat.builders import DEFAULT_OPENAI_MODEL, chosen_models
 from agent.providers.chat.client import create_chat_client
 from agent.providers.chat.failures import BrokenStream, Failure, error_for, failure_of
 from agent.providers.chat.pricing import cost_of, parse_prices
-from agent.providers.chat.stream import chunks_of, fold
+from agent.providers.chat.stream import fold
+from agent.providers.message_chunks import chunks_of
 from agent.settings import Settings
 from agent.testing.scripted_model import call, scripted_client
 from agent.text.tokens import estimate_tokens

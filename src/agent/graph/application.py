@@ -15,18 +15,18 @@ from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from agent.execution.safe_executor import safe_executor
-from agent.graph import nodes
 from agent.graph.checkpoints import Checkpointer
+from agent.graph.nodes import act, collect, human_approval, load_knowledge, safe_executor_node, save_memory
 from agent.graph.state import State
 from agent.runtime import Runtime
 
 builder = StateGraph(State)
-builder.add_node("load_knowledge", nodes.load_knowledge)
-builder.add_node("act", nodes.act)
-builder.add_node("safe_executor", nodes.safe_executor_node)
-builder.add_node("collect", nodes.collect)
-builder.add_node("human_approval", nodes.human_approval)
-builder.add_node("save_memory", nodes.save_memory)
+builder.add_node("load_knowledge", load_knowledge)
+builder.add_node("act", act)
+builder.add_node("safe_executor", safe_executor_node)
+builder.add_node("collect", collect)
+builder.add_node("human_approval", human_approval)
+builder.add_node("save_memory", save_memory)
 
 builder.add_edge(START, "load_knowledge")
 builder.add_edge("human_approval", "collect")

@@ -13,7 +13,7 @@ from typing import Any, NotRequired, cast
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from agent.graph import prompts
+from agent.graph.prompts import knowledge_for_prompt, mark_as_data, system_message
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.provenance.second_hand import is_second_hand
 from agent.runtime import Runtime
@@ -37,7 +37,7 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
     async def abefore_agent(self, state: KnowledgeState, runtime: Any) -> dict[str, Any]:
         """Load the schema parts and memories that matter for the last question."""
         knowledge = await learning_middleware.load(_question(state["messages"]), runtime=self._runtime)
-        return {"knowledge": prompts.shown(knowledge)}
+        return {"knowledge": knowledge_for_prompt(knowledge)}
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -46,7 +46,7 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
         known = cast("KnowledgeState", request.state).get("knowledge")
         if not known:
             return await handler(request)
-        message = prompts.system_message(known)
+        message = system_message(known)
         own = request.system_message.text if request.system_message else ""
         shown = [_marked(one, known["mark"]) for one in request.messages]
         system = SystemMessage(f"{message.text}\n\n{own}".strip())
@@ -76,7 +76,7 @@ def _marked(message: AnyMessage, mark: str) -> AnyMessage:
     """A tool's result as data; everything else as it is."""
     if not isinstance(message, ToolMessage):
         return message
-    return message.model_copy(update={"content": prompts.marked(message.text, "result", mark)})
+    return message.model_copy(update={"content": mark_as_data(message.text, "result", mark)})
 
 
 def _question(messages: Sequence[AnyMessage]) -> str:

@@ -34,7 +34,14 @@ from agent.errors import (
 from agent.execution import available_tools
 from agent.execution.controls import controls
 from agent.execution.safe_executor import TakenCall, safe_executor
-from agent.graph import prompts
+from agent.graph.prompts import (
+    LAST_ROUND,
+    conversation_messages,
+    knowledge_for_prompt,
+    request_message,
+    result_message,
+    system_message,
+)
 from agent.graph.rules import (
     approval_request,
     clean_question,
@@ -95,7 +102,7 @@ async def load_knowledge(
         return Command(goto=_END, update={"deferred": False})
     update = {
         "turn": begun.turn, "round": 1, "answer": "", "error": None, "deferred": False,
-        "knowledge": prompts.shown(knowledge), "transcript": begun.transcript,
+        "knowledge": knowledge_for_prompt(knowledge), "transcript": begun.transcript,
     }  # fmt: skip
     return Command(goto="act", update=update)
 
@@ -178,7 +185,7 @@ async def _collect(turn: int, config: RunnableConfig) -> Command[Any]:
         transcript = await threads.transcript(thread_id, turn, runtime=runtime)
     calls = transcript.current.calls
     round_ = max((call.key.round for call in calls), default=0)
-    shown = [prompts.result_message(call) for call in calls if call.key.round == round_]
+    shown = [result_message(call) for call in calls if call.key.round == round_]
     return Command(goto="act", update={"round": round_ + 1, "messages": shown, "transcript": transcript})
 
 
@@ -230,7 +237,7 @@ def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None) -> Comm
     """One `safe_executor` task a stored call."""
     return Command(
         goto=[Send("safe_executor", CallState(key=asdict(call.key), alone=len(calls) == 1)) for call in calls],
-        update={"messages": [prompts.request_message(calls, message_id=message_id)]},
+        update={"messages": [request_message(calls, message_id=message_id)]},
     )
 
 
@@ -260,7 +267,7 @@ async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime)
         return {}
     transcript = await threads.transcript(thread_id, turn, runtime=runtime)
     knowledge = await learning_middleware.load(transcript.current.question, runtime=runtime)
-    return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": prompts.shown(knowledge)}
+    return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": knowledge_for_prompt(knowledge)}
 
 
 async def _gate(state: State, turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> Command[Any]:
@@ -312,10 +319,10 @@ async def _ask_again(
 
 
 def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime: Runtime) -> list[BaseMessage]:
-    system = prompts.system_message(state["knowledge"], summary=transcript.summary)
+    system = system_message(state["knowledge"], summary=transcript.summary)
     left = runtime.settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS
-    messages = prompts.conversation(transcript, token_budget=left, mark=state["knowledge"]["mark"])
-    return [system, *messages, *([HumanMessage(prompts.LAST_ROUND)] if last else [])]
+    messages = conversation_messages(transcript, token_budget=left, mark=state["knowledge"]["mark"])
+    return [system, *messages, *([HumanMessage(LAST_ROUND)] if last else [])]
 
 
 async def _collect_outcome(call: StoredCall, runtime: Runtime) -> int | None:

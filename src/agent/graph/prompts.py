@@ -40,7 +40,7 @@ _EARLIER_RESULT_CHARS = 1_000
 _LEAST_CELL = 40
 
 
-def shown(knowledge: Knowledge) -> dict[str, Any]:
+def knowledge_for_prompt(knowledge: Knowledge) -> dict[str, Any]:
     """`knowledge` as it is kept in a graph's state, with the turn's `mark` of data: random, so that data cannot forge it.
 
     It is in no table that a statement can read, and a turn's requests begin alike, as caches of providers want it.
@@ -56,16 +56,16 @@ def system_message(known: Mapping[str, Any], *, summary: str = "") -> SystemMess
     parts, mark = [INSTRUCTIONS], known["mark"]
     for name, text in (("schema", known["schema"]), ("memories", known["memories"]), ("earlier turns", summary)):
         if text:
-            parts.append(marked(text, name, mark))
+            parts.append(mark_as_data(text, name, mark))
     return SystemMessage("\n\n".join(parts))
 
 
-def marked(text: str, name: str, mark: str) -> str:
+def mark_as_data(text: str, name: str, mark: str) -> str:
     """`text` between data marks, which it cannot hold itself."""
     return f"<data {mark} {name}>\n{text.replace(mark, '')}\n</data {mark}>"
 
 
-def conversation(transcript: Transcript, *, token_budget: int, mark: str) -> list[BaseMessage]:
+def conversation_messages(transcript: Transcript, *, token_budget: int, mark: str) -> list[BaseMessage]:
     """The thread as messages, the current turn whole, then as many earlier turns as fit, newest first."""
     current = list(_turn_messages(transcript.current, result_chars=_RESULT_CHARS, mark=mark))
     left = token_budget - tokens_of(current)
@@ -99,7 +99,7 @@ def result_message(call: StoredCall, *, limit: int = _RESULT_CHARS, mark: str = 
     }
     status = "success" if result.get("success") else "error"
     text = fit_result(result, limit)
-    content = marked(text, "result", mark) if mark else text
+    content = mark_as_data(text, "result", mark) if mark else text
     return ToolMessage(content, tool_call_id=call_id(call), name=call.tool, status=status)
 
 

@@ -48,7 +48,7 @@ _HISTORY = 5
 _CACHED_DATABASES = 64
 
 _log = structlog.get_logger(__name__)
-_QUERIES = load_queries(__package__, "discovery.sql")
+_QUERIES = load_queries(__package__)
 
 _Key = tuple[str, str, str]
 

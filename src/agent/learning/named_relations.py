@@ -89,6 +89,11 @@ class Made:
     note: str = ""
 
 
+async def every_relation(conn: Connection) -> list[dict[str, Any]]:
+    """Return the `schema` and `name` of each relation of the application."""
+    return await all_rows(conn, _QUERIES["relation_names"])
+
+
 async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
     """The relation called `name` (table or schema.table). Raises `InvalidArguments` with near names.
 
@@ -104,7 +109,7 @@ async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
                 found = said.among(_of_the_application([(row["schema"], row["name"]) for row in rows], said))
                 shown = [qualified(*one) for one in found if not deny.table(*one)]
                 return await _read(conn, _meant(name, order.meant(found), shown), shown)
-        names = await all_rows(conn, _QUERIES["relation_names"])
+        names = await every_relation(conn)
     known = [
         row["name"] if row["schema"] == "public" else f"{row['schema']}.{row['name']}"
         for row in names

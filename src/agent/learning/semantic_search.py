@@ -19,7 +19,7 @@ from agent.text.storable import storable
 from agent.text.tokens import estimate_tokens
 from agent.types import MemoryKind
 
-_QUERIES = load_queries(__package__, "memory.sql")
+_QUERIES = load_queries(__package__)
 
 SearchMode = Literal["hybrid", "dense", "lexical"]
 MAX_QUERY_CHARS = 8_000

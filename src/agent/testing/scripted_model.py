@@ -20,7 +20,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import PrivateAttr
 
 from agent.providers.chat.client import Candidate, ChatClient
-from agent.providers.chat.stream import chunks_of
+from agent.providers.message_chunks import chunks_of
 
 Answer: TypeAlias = "str | ToolCall | Sequence[ToolCall] | AIMessage | Exception"
 Step: TypeAlias = "Answer | Callable[[Sequence[BaseMessage]], Answer]"

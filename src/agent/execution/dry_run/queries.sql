@@ -33,9 +33,6 @@ SELECT l.relation::bigint AS relation, l.mode
 -- own_number: the transaction's number; whatever it writes from now on has this one or a later one
 SELECT pg_current_xact_id()::xid::text AS number
 
--- patience: how long a statement may take while each of its rows is looked at
-SELECT set_config('statement_timeout', %(statement_ms)s, true)
-
 -- sources: where a table's values may come from beside the statement: defaults, and the bodies of its triggers
 SELECT (SELECT json_object_agg(a.attname, pg_get_expr(d.adbin, d.adrelid))
           FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum

@@ -19,7 +19,7 @@ from agent.db import Connection, load_queries
 from agent.db.encodings import stored_in
 from agent.db.paths import application_path, rows_as_application
 from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
-from agent.execution.writes.statement_runner import Change, Effect
+from agent.execution.writes.statement_runner import Change, Effect, limit_statement
 
 _QUERIES = load_queries(__package__)
 # What is read through, and what is kept, of one table.
@@ -27,7 +27,7 @@ _MOST_TABLE_BYTES = 256 * 2**20
 _MOST_ROWS = 1_000
 _MOST_BYTES = 4 * 2**20
 _BATCH = 100
-_MOST_MS = 3_000
+_MOST_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ async def seen(watched: Watch) -> dict[str, Seen]:
     for place, table in enumerate(watched.tables):
         try:
             async with watched.conn.transaction():
-                await watched.conn.execute(_QUERIES["patience"], {"statement_ms": str(_MOST_MS)})
+                await limit_statement(watched.conn, _MOST_SECONDS)
                 found[table["name"]] = await _seen(watched, table, place)
         except psycopg.errors.QueryCanceled:
             found[table["name"]] = Seen()

@@ -8,16 +8,13 @@ from typing import Any
 
 from psycopg import sql
 
-from agent.db import load_queries
-from agent.db.encodings import all_rows
 from agent.db.paths import rows_as_application
 from agent.errors import InvalidArguments
 from agent.execution.tools.arguments import UpdateClientStatus
 from agent.execution.tools.query_data import quoted
-from agent.learning.named_relations import Column, NamedRelation, check_text, find_relation, near
+from agent.learning.named_relations import Column, NamedRelation, check_text, every_relation, find_relation, near
 from agent.runtime import Runtime
 
-_QUERIES = load_queries(__package__)
 _TABLE_WORDS = ("client", "customer", "account")
 _STATUS_WORDS = ("status", "state", "stage")
 _NAME_WORDS = ("name", "title", "company", "label")
@@ -47,7 +44,7 @@ async def _clients(runtime: Runtime) -> NamedRelation:
     Of tables that share a name only the one that the name alone means.
     """
     async with runtime.app.connection("agent_reader") as conn:
-        rows = await all_rows(conn, _QUERIES["relation_names"])
+        rows = await every_relation(conn)
     chosen = runtime.settings.chosen_schemas
     names = {row["name"].casefold() for row in rows if not chosen or row["schema"] in chosen}
     ranked = sorted((rank, len(name), name) for name in names if (rank := _rank(name)) is not None)

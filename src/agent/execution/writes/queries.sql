@@ -5,7 +5,7 @@ SELECT set_config('statement_timeout', %(statement_ms)s, true), set_config('lock
        set_config('intervalstyle', 'postgres', true), set_config('extra_float_digits', '1', true),
        set_config('client_min_messages', 'notice', true), set_config('agents.tenant_id', %(tenant_id)s, true)
 
--- patience: how long a statement may take while each of its rows is looked at
+-- limit_statement: how long a statement may take while each of its rows is looked at
 SELECT set_config('statement_timeout', %(statement_ms)s, true)
 
 -- key_of: the columns of a table's primary key, by which its rows are known

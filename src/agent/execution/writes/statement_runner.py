@@ -112,6 +112,11 @@ async def actor_transaction(runtime: Runtime, *, keep: bool, steady: bool = Fals
             ) from error
 
 
+async def limit_statement(conn: Connection, seconds: float) -> None:
+    """Let the next statements of this transaction take `seconds` at most."""
+    await conn.execute(_QUERIES["limit_statement"], {"statement_ms": str(int(seconds * 1000))})
+
+
 async def run_statement(
     conn: Connection,
     statement: Statement,
@@ -268,7 +273,7 @@ async def _run_wrapped(
             key = tuple(found[0]["columns"] or ()) if found else ()
             whole = volatile if statement.kind == "InsertStmt" or not key else None
             if patience is not None:  # for this savepoint only where it fails
-                await conn.execute(_QUERIES["patience"], {"statement_ms": str(int(patience * 1000))})
+                await limit_statement(conn, patience)
             await _execute(
                 conn, cursor, _counted(wrapped, key, most_rows, 0 if encoding else most_kept, whole, encoding=encoding)
             )

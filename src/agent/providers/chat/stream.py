@@ -13,7 +13,6 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import add_ai_message_chunks
-from langchain_core.messages.tool import tool_call_chunk
 
 from agent.providers.chat.failures import BrokenStream
 from agent.text.storable import exact_float, storable_json
@@ -35,28 +34,6 @@ def fold(chunks: Sequence[BaseMessage], *, must_finish: bool) -> AIMessage:
     if must_finish and not (_finished(folded.response_metadata)):
         raise BrokenStream("its answer broke off half way")
     return _message(folded, *_strict_calls(folded))
-
-
-def chunks_of(message: AIMessage) -> list[AIMessageChunk]:
-    """`message` as a stream: its words, then its tool calls, then its metadata."""
-    text = message.text
-    words = [word + " " for word in text.split(" ")] if text else []
-    chunks = [AIMessageChunk(content=word) for word in words[:-1]]
-    calls = [
-        tool_call_chunk(name=one["name"], args=json.dumps(one["args"]), id=one["id"], index=n)
-        for n, one in enumerate(message.tool_calls)
-    ]
-    broken = [
-        tool_call_chunk(name=one["name"], args=one["args"], id=one["id"], index=n)
-        for n, one in enumerate(message.invalid_tool_calls, len(calls))
-    ]
-    last = AIMessageChunk(
-        content=words[-1][:-1] if words else "",
-        tool_call_chunks=calls + broken,
-        usage_metadata=message.usage_metadata,
-        response_metadata=message.response_metadata,
-    )
-    return [*chunks, last]
 
 
 def tokens_of(messages: Sequence[BaseMessage]) -> int:

@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from agent.providers.chat.stream import chunks_of
+from agent.providers.message_chunks import chunks_of
 from agent.providers.offline_model.reply import reply
 
 
