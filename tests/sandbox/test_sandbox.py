@@ -136,11 +136,11 @@ async def test_time_and_memory_end_where_they_are_set(sandbox: Sandbox) -> None:
         await run.start(program(FINE))
         worker = psutil.Process(run._worker.pid)
         families = [worker, *worker.children(recursive=True)]
-        before = sum(process.memory_info().rss for process in families)
+        before = sum(each.memory_info().rss for each in families)
         task = asyncio.create_task(run.start(program("def run():\n    a = []\n    while True: a.append('x' * 1000)")))
         peak = before
         while not task.done():
-            peak = max(peak, sum(process.memory_info().rss for process in families if process.is_running()))
+            peak = max(peak, sum(each.memory_info().rss for each in families if each.is_running()))
             await asyncio.sleep(0.001)
     assert isinstance(task.result(), Failure)
     assert peak - before < 2 * LIMITS.memory
@@ -220,8 +220,8 @@ async def test_a_worker_that_reads_nothing_is_given_up_too(sandbox: Sandbox) -> 
     async with sandbox.run("one") as run:
         await run.start(program(FINE))
         worker = psutil.Process(run._worker.pid)
-        for process in (worker, *worker.children(recursive=True)):
-            process.suspend()
+        for each in (worker, *worker.children(recursive=True)):
+            each.suspend()
         started = time.monotonic()
         event = await run.start(program(f"def run(): return len('{'x' * 1_000_000}')"))
         assert isinstance(event, Failure)

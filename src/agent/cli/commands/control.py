@@ -31,11 +31,11 @@ def stop(
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.operations import controls
 
-    set_so = run(lambda runtime: controls.stop(reason, read_only=read_only, runtime=runtime))
+    switches = run(lambda runtime: controls.stop(reason, read_only=read_only, runtime=runtime))
     if as_json:
-        print_json(set_so.state)
+        print_json(switches.state)
     else:
-        say(stdout(), describe_switches(set_so.state, set_so.ask_from))
+        say(stdout(), describe_switches(switches.state, switches.ask_from))
 
 
 def resume(*, as_json: JsonOption = False) -> None:
@@ -44,12 +44,12 @@ def resume(*, as_json: JsonOption = False) -> None:
     from agent.cli.terminal.render import INDENT, print_json, say, stdout
     from agent.operations import controls
 
-    set_so = run(lambda runtime: controls.resume(runtime=runtime))
-    state, held = set_so.state, set_so.approved_waiting
+    switches = run(lambda runtime: controls.resume(runtime=runtime))
+    state, held = switches.state, switches.approved_waiting
     if as_json:
         print_json({**asdict(state), "approved_waiting": [one.id for one in held]})
         return
-    say(stdout(), describe_switches(state, set_so.ask_from))
+    say(stdout(), describe_switches(state, switches.ask_from))
     if held:
         say(stdout(), describe_held(len(held), state), "yellow")
     for one in held:
