@@ -66,7 +66,7 @@ def picture(coloured: str) -> str:
     form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     form = form.replace("Fira Code, monospace", _FONTS)
     svg = console.export_svg(title="agent demo", theme=MONOKAI, code_format=form, unique_id="demo")
-    return _ENDS_OF_LINES.sub("", svg)
+    return _ENDS_OF_LINES.sub("\n", svg)
 
 
 def text_of(svg: str) -> list[str]:

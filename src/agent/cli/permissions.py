@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.runtime import Runtime
 
 app = group(
-    "What is always allowed, until when, and how often it was used: list, revoke.",
+    "List and revoke permissions: what is allowed, until when, and how often it was used.",
     "agent permissions",
     "agent permissions revoke 3",
 )
@@ -25,7 +25,7 @@ _MOST_LOOKED_AT = 10_000
 
 @app.command("list", epilog=examples("agent permissions", "agent permissions list --json"))
 def list_permissions(*, limit: LimitOption = 50, as_json: JsonOption = False) -> None:
-    """Permissions, the newest first. `agent approvals list --all` shows each use."""
+    """List permissions, the newest first. `agent approvals list --all` shows each use."""
     from agent.approval.permissions import permissions
     from agent.cli.render import listing, print_json, stdout
 
@@ -44,7 +44,7 @@ def revoke(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """From now on it allows nothing, in any process."""
+    """Revoke a permission. From now on it allows nothing, in any process."""
     from agent.approval.permissions import permissions
     from agent.cli.render import print_json, say, stdout
     from agent.errors import AlreadyDecided
