@@ -194,7 +194,7 @@ def test_a_list_says_what_it_was_asked_for_and_where_it_ends(run: Run) -> None:
     assert "of the kind 'skill'" in run("memory", "list", "--kind", "skill").stdout
     missing = run("executions", "list", "--thread", "nothing")
     assert (missing.exit_code, "There is no thread 'nothing'" in missing.stderr) == (2, True)
-    assert "No more than 1 are shown; --limit shows more" in " ".join(
+    assert "The list shows at most 1; --limit shows more" in " ".join(
         run("executions", "list", "-n", "1").stdout.split()
     )
     assert "--limit" not in run("executions", "list").stdout

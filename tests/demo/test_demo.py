@@ -1,53 +1,36 @@
-"""`agent demo` prints the same on every fresh machine, and README shows it.
-
-`python tests/demo/test_demo.py` plays it and writes README's block anew; the part on the first screen is cut out of it
-by hand.
-"""
+"""`agent demo` prints the same on every fresh machine; docs/demo.md and the picture show just that."""
 
 from __future__ import annotations
 
-import os
-import subprocess
+import re
 import sys
-import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
+from play_demo import END, PICTURE, START, TRANSCRIPT, block, play, text_of
+
 README = Path(__file__).parents[2] / "README.md"
-START, END = "<!-- demo:start -->\n", "<!-- demo:end -->"
-PART, PART_END = "<!-- demo:part -->\n", "<!-- demo:part-end -->"
-AGENT = Path(sys.executable).with_name("agent")
+AGAIN = "play the demo again: python docs/play_demo.py"
 
 
-def play() -> str:
-    """What a newcomer sees: no settings, an empty home, a pipe in place of a terminal."""
-    with tempfile.TemporaryDirectory(prefix="demo-") as home:
-        done = subprocess.run(
-            [str(AGENT), "demo"],
-            env={"PATH": os.environ["PATH"], "AGENT_HOME": str(Path(home) / "home"), "LANG": "C.UTF-8"},
-            cwd=home,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
+def test_the_documents_show_what_the_demo_prints() -> None:
+    shown = TRANSCRIPT.read_text(encoding="utf-8").partition(START)[2].partition(END)[0]
+    assert shown == block(play()), AGAIN
+    svg = PICTURE.read_text(encoding="utf-8")
+    command, *scenes = re.split(r"\n(?=──[^─])", "\n".join(text_of(svg)))
+    assert command == "$agentdemo"
+    assert len(scenes) == 2
+    for scene in scenes:
+        assert len(scene.splitlines()) > 8
+        assert scene in "\n".join(without_blanks(shown)), AGAIN
+    assert "](docs/demo.svg)" in README.read_text(encoding="utf-8")
 
 
-def block(transcript: str) -> str:
-    """The transcript as README shows it."""
-    return f"```\n$ agent demo\n{transcript}```\n"
+def test_the_picture_loads_nothing_and_runs_nothing() -> None:
+    svg = PICTURE.read_text(encoding="utf-8")
+    assert len(svg) < 50_000
+    assert [word for word in ("<script", "<image", "@import", "@font-face", "url(http", "href") if word in svg] == []
 
 
-def test_the_readme_shows_what_the_demo_prints() -> None:
-    text = README.read_text(encoding="utf-8")
-    shown = text.partition(START)[2].partition(END)[0]
-    assert shown == block(play()), "play the demo again: python tests/demo/test_demo.py"
-    part = text.partition(PART)[2].partition(PART_END)[0]
-    assert len(part.splitlines()) > 10
-    assert part.removeprefix("```\n").removesuffix("```\n") in shown
-
-
-if __name__ == "__main__":
-    before, rest = README.read_text(encoding="utf-8").split(START)
-    README.write_text(before + START + block(play()) + END + rest.partition(END)[2], encoding="utf-8")
+def without_blanks(text: str) -> list[str]:
+    return ["".join(line.split()) for line in text.splitlines() if line.split()]

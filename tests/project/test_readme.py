@@ -1,4 +1,4 @@
-"""What README and docs say is true: the snippet runs, commands and files exist."""
+"""What README and docs say is true: the snippet runs, commands, files and benchmarks exist."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
 SAFETY = (ROOT / "docs" / "safety.md").read_text(encoding="utf-8")
+DEMO = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
@@ -49,6 +50,17 @@ def test_every_command_of_the_readme_exists_and_every_command_is_in_the_readme()
     assert offered <= named, offered - named
 
 
+def test_every_number_of_the_readme_is_one_of_the_safety_document_with_a_benchmark() -> None:
+    table = README.partition("| measured |")[2].partition("\n\n")[0]
+    parts = re.findall(r"`python -m benchmarks (\w+)`", table)
+    assert len(parts) == 3
+    assert [part for part in parts if f"`bench {part}`" not in SAFETY] == []
+    assert [part for part in parts if not (ROOT / "benchmarks" / f"bench_{part}.py").exists()] == []
+    numbers = re.findall(r"\b\d[\d,]+\b", re.sub(r"`[^`]*`", "", table))
+    assert len(numbers) >= 5
+    assert [number for number in numbers if not re.search(rf"\b{number}\b", SAFETY)] == []
+
+
 def test_the_guide_names_settings_and_commands_that_exist_and_leads_to_its_own_headings() -> None:
     settings = set(re.findall(r"^# ([A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
     named = set(re.findall(r"\b((?:AGENT|OPENAI|DEEPSEEK|SUPABASE)_[A-Z_]+|(?:APP_)?DATABASE_URL)\b", USING + README))
@@ -62,7 +74,9 @@ def test_the_guide_names_settings_and_commands_that_exist_and_leads_to_its_own_h
 
 
 @pytest.mark.parametrize(
-    "text", [README, ARCHITECTURE, USING, SAFETY], ids=["README", "architecture", "using", "safety"]
+    "text",
+    [README, ARCHITECTURE, USING, SAFETY, DEMO],
+    ids=["README", "architecture", "using", "safety", "demo"],
 )
 def test_every_link_leads_to_a_file(text: str) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) if "://" not in link]

@@ -20,7 +20,7 @@ _WORDS = (
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Most entries to show.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Show at most this many entries.")]
 
 
 def examples(*lines: str) -> str:
@@ -110,7 +110,7 @@ def _typed_right() -> Iterator[None]:
         sentence = error.format_message().rstrip(".")
         for parsers, ours in _WORDS:
             sentence = sentence.replace(parsers, ours)
-        show_error(f"{sentence}{'' if sentence.endswith('?') else '.'} `{path} --help` shows how it is meant.")
+        show_error(f"{sentence}{'' if sentence.endswith('?') else '.'} `{path} --help` shows how to use it.")
         raise typer.Exit(error.exit_code) from error
 
 

@@ -57,14 +57,14 @@ _TALK, _KNOW, _WATCH, _SETUP = "Talk", "What it knows", "What it does", "Set-up"
 
 app.command(
     "chat",
-    short_help="Ask about your application; a conversation, or one question.",
+    short_help="Ask about your application, in a conversation or with one question.",
     rich_help_panel=_TALK,
     epilog=chat.EXAMPLES,
 )(chat.chat)
 app.add_typer(threads.app, name="threads", rich_help_panel=_TALK)
 app.command(
     "demo",
-    short_help="See it work: a short conversation on invented data.",
+    short_help="Play a short conversation on invented data.",
     rich_help_panel=_TALK,
     epilog=demo.EXAMPLES,
 )(demo.demo)
@@ -77,7 +77,7 @@ app.command(
 )(knowledge.discover)
 app.command(
     "knowledge",
-    short_help="What is known of an object or for a question.",
+    short_help="Show what the agent knows of an object or for a question.",
     rich_help_panel=_KNOW,
     epilog=knowledge.KNOWLEDGE_EXAMPLES,
 )(knowledge.knowledge)
@@ -98,7 +98,7 @@ app.command(
 app.add_typer(functions.app, name="functions", rich_help_panel=_WATCH)
 app.command(
     "assess",
-    short_help="What would be done with a statement.",
+    short_help="Show how risky a statement is. Nothing runs.",
     rich_help_panel=_WATCH,
     epilog=executions.ASSESS_EXAMPLES,
 )(executions.assess)
@@ -108,10 +108,10 @@ app.command(
     rich_help_panel=_WATCH,
     epilog=control.STOP_EXAMPLES,
 )(control.stop)
-app.command("resume", short_help="Lift `stop`.", rich_help_panel=_WATCH, epilog=control.RESUME_EXAMPLES)(control.resume)
+app.command("resume", short_help="End a stop.", rich_help_panel=_WATCH, epilog=control.RESUME_EXAMPLES)(control.resume)
 
 app.command(
-    "status", short_help="How everything is set up, and what to fix.", rich_help_panel=_SETUP, epilog=status.EXAMPLES
+    "status", short_help="Show the set-up and what needs fixing.", rich_help_panel=_SETUP, epilog=status.EXAMPLES
 )(status.status)
 app.command(
     "setup",
@@ -139,7 +139,7 @@ app.command(
 )(database.restore)
 app.command(
     "upgrade",
-    short_help="Bring the embedded data to a new PostgreSQL.",
+    short_help="Move the embedded data to a new PostgreSQL.",
     rich_help_panel=_SETUP,
     epilog=database.UPGRADE_EXAMPLES,
 )(database.upgrade)

@@ -20,10 +20,10 @@ _NOTICES = 50
 
 def watch(
     *,
-    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, max=3600, help="How often to look.")] = 2.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each, and nothing else.")] = False,
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, max=3600, help="Look this often.")] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each, and nothing else.")] = False,
 ) -> None:
-    """Show what waits, and who is reminded of what, as it comes; Ctrl-C ends it."""
+    """Show new requests and reminders when they come. Ctrl-C ends it."""
 
     async def show(runtime: Runtime) -> None:
         async for event in _events(every, runtime):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agent.runtime import Runtime
 
 app = group(
-    "Actions that wait for a human: list, show, and every decision.",
+    "List and show requests that wait for a human, and decide them.",
     "agent approvals",
     "agent approvals show 7",
     "agent approvals approve 7",
@@ -29,19 +29,19 @@ app.command("watch", epilog=approval_watch.EXAMPLES)(approval_watch.watch)
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The approval's number.")]
 SeenOption = Annotated[
     str | None,
-    typer.Option("--binding", metavar="HASH", help="What `show` named: decide about exactly that, or nothing."),
+    typer.Option("--binding", metavar="HASH", help="Decide about the binding that `show` prints, or nothing."),
 ]
-CommentOption = Annotated[str | None, typer.Option("--comment", "-m", metavar="TEXT", help="Why; the asker reads it.")]
+CommentOption = Annotated[str | None, typer.Option("--comment", "-m", metavar="TEXT", help="The reason for the asker.")]
 
 
 @app.command("list", epilog=examples("agent approvals", "agent approvals list --all", "agent approvals list --json"))
 def list_approvals(
     *,
-    everything: Annotated[bool, typer.Option("--all", "-a", help="Also those that are decided or expired.")] = False,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Also show decided and expired requests.")] = False,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """What waits for a decision, the oldest first."""
+    """List the requests that wait for a decision, the oldest first."""
     from agent.cli.terminal.clean_text import ago, count, one_line
     from agent.cli.terminal.render import listing, print_json, say, stdout
     from agent.operations import approvals
@@ -72,7 +72,7 @@ def list_approvals(
 
 @app.command("show", epilog=examples("agent approvals show 7", "agent approvals show 7 --json"))
 def show_one(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
-    """One request: what would happen, and to which rows."""
+    """Show one request: what would happen, and to which rows."""
     from agent.cli.terminal.approval_view import show_approval
     from agent.cli.terminal.render import print_json, stdout
     from agent.operations import approvals
@@ -99,27 +99,27 @@ def approve(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Also allow exactly this again for as long (30m, 8h, 7d), of no more rows than were shown.",
+            help="Also allow exactly this again for this time (30m, 8h, 7d), with at most as many rows as shown.",
         ),
     ] = None,
     free: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="N|NAME", help="With --always: the n-th constant of the statement, or this argument, may differ."
+            metavar="N|NAME", help="With --always: let the n-th constant of the statement, or this argument, differ."
         ),
     ] = None,
     most_rows: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="With --always: up to so many rows each time.")
+        int | None, typer.Option(min=1, metavar="N", help="With --always: allow up to this many rows each time.")
     ] = None,
     look: Annotated[
-        bool, typer.Option("--look", help="With --always: only say what would be allowed, and decide nothing.")
+        bool, typer.Option("--look", help="With --always: only show what would be allowed, and decide nothing.")
     ] = False,
     binding: SeenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say yes: the action is executed now, once. Where several people must, with the last of them.
+    """Say yes: the action runs now, once. If several people must approve, it runs with the last yes.
 
-    While the agent is stopped or read-only it is executed after `agent resume`, and the exit code is 4.
+    While the agent is stopped or read-only, the action waits for `agent resume`, and the exit code is 4.
     """
     from agent.cli.terminal.clean_text import seconds_in
     from agent.errors import InvalidInput
@@ -141,7 +141,7 @@ def approve(
 def reject(
     approval_id: IdArgument, *, comment: CommentOption = None, binding: SeenOption = None, as_json: JsonOption = False
 ) -> None:
-    """Say no, for good: the action is never executed."""
+    """Say no for good: the action never runs."""
     _decide(approval_id, decision="reject", as_json=as_json, comment=comment, binding=binding)
 
 
@@ -163,7 +163,7 @@ def edit(
     binding: SeenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Approve other arguments of the same tool. What goes beyond what was shown waits for a second look."""
+    """Approve other arguments for the same tool. If they do more than was shown, they wait for a second look."""
     from agent.cli.terminal.clean_text import json_object
     from agent.errors import InvalidInput
 
@@ -176,31 +176,31 @@ def edit(
 @app.command("answer", epilog=examples('agent approvals answer 7 "Ana has done it by hand."'))
 def answer(
     approval_id: IdArgument,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the model is told, as a human's answer.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text that the model gets as a human's answer.")],
     *,
     comment: CommentOption = None,
     binding: SeenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer in the tool's place: nothing is executed, and the model goes on with your text."""
+    """Answer in place of the tool: nothing runs, and the model continues with your text."""
     _decide(approval_id, decision="respond", as_json=as_json, comment=comment, binding=binding, response=text)
 
 
 @app.command("delegate", epilog=examples("agent approvals delegate 7 ana"))
 def delegate(
     approval_id: IdArgument,
-    to: Annotated[str, typer.Argument(metavar="NAME", help="Who is to decide; see `agent people list`.")],
+    to: Annotated[str, typer.Argument(metavar="NAME", help="The person who decides; see `agent people list`.")],
     *,
     comment: CommentOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Leave the decision to somebody else; an admin may still take it."""
+    """Leave the decision to somebody else. An admin may still decide."""
     _decide(approval_id, decision="delegate", as_json=as_json, comment=comment, delegate_to=to)
 
 
 @app.command("reopen", epilog=examples("agent approvals reopen 7"))
 def reopen(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
-    """Ask again what nobody answered in time, with a fresh preview, as a new request."""
+    """Repeat an expired request as a new request with a fresh preview."""
     from agent.cli.terminal.approval_view import show_approval
     from agent.cli.terminal.render import print_json, stdout
     from agent.execution.safe_executor import safe_executor

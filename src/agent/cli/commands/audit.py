@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.runtime import Runtime
 
 app = group(
-    "The sealed log of requests, decisions, executions and rules: list, verify, export, seal.",
+    "List, verify, export and seal the audit log of requests, decisions, executions and rules.",
     "agent audit",
     "agent audit verify",
     "agent audit export monday.json",
@@ -27,7 +27,7 @@ app = group(
 
 @app.command("list", epilog=examples("agent audit", "agent audit list --limit 100", "agent audit list --json"))
 def list_entries(*, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
-    """The newest entries: when, by which login, and what a request, an execution or a rule became."""
+    """List the newest entries: when, which login, and what changed."""
     from agent.cli.terminal.clean_text import one_line
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.operations import audit
@@ -50,14 +50,16 @@ def list_entries(*, limit: LimitOption = 20, as_json: JsonOption = False) -> Non
 def verify(
     *,
     anchor: Annotated[
-        Path | None, typer.Option("--anchor", metavar="FILE", help="What `agent audit export` wrote earlier.")
+        Path | None, typer.Option("--anchor", metavar="FILE", help="A file that `agent audit export` wrote earlier.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the whole log, the rows that it is about, and that every effect was decided. Exit code 1 if anything is wrong.
+    """Check the whole log, the rows that it is about, and that every effect was decided.
 
-    Without an anchor nobody can tell that the end of the log was cut off together with the rows, or that somebody who has
-    the key wrote it anew.
+    The exit code is 1 if anything is wrong.
+
+    Without an anchor, nobody can see that the end of the log was cut off together with the rows, or that somebody who has
+    the key wrote the log again.
     """
     from agent.cli.terminal.render import print_json
 
@@ -72,9 +74,9 @@ def verify(
 
 @app.command("export", epilog=examples("agent audit export monday.json"))
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to; keep it on another machine.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write. Keep it on another machine.")],
     *,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write an anchor: the end of the log as it is now, for `agent audit verify --anchor`."""
@@ -83,7 +85,7 @@ def export(
     from agent.errors import InvalidInput
 
     if file.exists() and not overwrite:
-        raise InvalidInput(f"{str(file)!r} is there already: name another file, or add --overwrite.")
+        raise InvalidInput(f"{str(file)!r} exists already: name another file, or add --overwrite.")
     anchor = run(lambda runtime: audit_log.export(runtime=runtime))
     try:
         file.write_text(json.dumps(anchor, indent=2) + "\n", encoding="utf-8")
@@ -100,7 +102,7 @@ def export(
 
 @app.command("seal", epilog=examples("agent audit seal"))
 def seal(*, as_json: JsonOption = False) -> None:
-    """Seal the entries that a process left unsealed when it died; all others are sealed by themselves."""
+    """Seal the entries that a killed process left unsealed. All others are sealed automatically."""
     from agent.audit.log import audit_log
     from agent.cli.terminal.clean_text import count
     from agent.cli.terminal.render import print_json, say, stdout

@@ -24,7 +24,7 @@ EXAMPLES = examples(
 
 def chat(
     question: Annotated[
-        str | None, typer.Argument(metavar="QUESTION", help="What to ask. Without it, a conversation begins.")
+        str | None, typer.Argument(metavar="QUESTION", help="The question. Without it, a conversation begins.")
     ] = None,
     *,
     thread: Annotated[
@@ -33,19 +33,19 @@ def chat(
             "--thread",
             "-t",
             metavar="ID",
-            help="Go on with this thread, or begin one of that name; `agent threads` lists them.",
+            help="Continue this thread, or begin one with that name; `agent threads` lists them.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask about your application, in your words.
 
-    Changes of risk AGENT_ASK_FROM or more (default MEDIUM) are shown first and wait for your yes; smaller ones, such as one row
-    changed as you worded it, happen at once.
+    The agent shows changes of risk AGENT_ASK_FROM or more (default MEDIUM) first and waits for your yes. Smaller changes, such
+    as one row changed as you worded it, happen at once.
 
-    Where nobody can be asked, the exit code is 4.
+    If nobody can be asked, the exit code is 4.
 
-    With --thread and no question, a turn of that thread that waited goes on first.
+    With --thread and no question, the agent first continues a turn of that thread that waited.
     """
     code = run(lambda runtime: _chat(runtime, question, thread, as_json=as_json))
     raise typer.Exit(code)

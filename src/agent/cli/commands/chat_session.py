@@ -76,7 +76,7 @@ class Session:
         say(self._console, "First, what is still waiting:", "dim", indent=INDENT)
         code = await self._follow(chat.resume(self._thread_id, runtime=self._runtime))
         if code == WAITING:
-            say(self._console, "The question was not asked: it comes after that decision.", "yellow", indent=INDENT)
+            say(self._console, "Your question comes after that decision.", "yellow", indent=INDENT)
         else:
             self._console.print()
         return code
@@ -141,7 +141,7 @@ class Session:
             if end.status != "waiting":
                 return DONE if end.status == "done" else FAILED
             if not end.asked:
-                say(self._console, "Another process goes on with this turn.", "yellow", indent=INDENT)
+                say(self._console, "Another process continues this turn.", "yellow", indent=INDENT)
                 return DONE
             if not display.silent:
                 self._console.print()

@@ -21,13 +21,13 @@ RESUME_EXAMPLES = examples("agent resume")
 
 def stop(
     reason: Annotated[
-        str, typer.Argument(metavar="REASON", help="Why; whoever is stopped reads it.", show_default=False)
+        str, typer.Argument(metavar="REASON", help="The reason, for those who are stopped.", show_default=False)
     ] = "",
     *,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Go on reading, but change nothing.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Let the agent read, but change nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop the agent, everywhere and at once: nothing is executed until `agent resume`."""
+    """Stop the agent everywhere and at once. Nothing runs until `agent resume`."""
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.operations import controls
 
@@ -39,7 +39,7 @@ def stop(
 
 
 def resume(*, as_json: JsonOption = False) -> None:
-    """Lift `agent stop` and the read-only mode, and name what was approved meanwhile and is to be carried out."""
+    """End `agent stop` and the read-only mode, and name the approved actions that will run now."""
     from agent.cli.terminal.clean_text import one_line
     from agent.cli.terminal.render import INDENT, print_json, say, stdout
     from agent.operations import controls

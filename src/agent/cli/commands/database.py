@@ -28,11 +28,11 @@ def setup(
     *,
     print_sql: Annotated[
         bool,
-        typer.Option("--print-sql", help="Print what a database administrator must run, instead of running it."),
+        typer.Option("--print-sql", help="Print the SQL for a database administrator instead of running it."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Give the agent's four logins their passwords, and their rights on your application's schemas."""
+    """Give the agent's four logins their passwords and their rights on your application's schemas."""
     from agent.cli.commands.status import secrets_line
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.db import setup as logins
@@ -61,7 +61,7 @@ def setup(
 
 
 def migrate(*, as_json: JsonOption = False) -> None:
-    """Bring the agent's tables up to date, as the Supabase CLI would; does nothing when they are."""
+    """Bring the agent's tables up to date, as the Supabase CLI would."""
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.db import migrations
 
@@ -79,13 +79,13 @@ def migrate(*, as_json: JsonOption = False) -> None:
 def backup(
     file: FileArgument,
     *,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     with_secret: Annotated[
-        bool, typer.Option("--with-secret", help="Also write FILE.secret, for moving to another machine.")
+        bool, typer.Option("--with-secret", help="Also write FILE.secret, to move to another machine.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the embedded database to a file, while others go on working."""
+    """Write the embedded database to a file. Others can work meanwhile."""
     from agent.cli.terminal.render import print_json, progress, say, stdout
     from agent.db import maintenance
 
@@ -112,11 +112,11 @@ def restore(file: FileArgument, *, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"restored": str(file), "previous": maintenance.PREVIOUS})
     else:
-        say(stdout(), f"{file} is restored. What was there before is in the database {maintenance.PREVIOUS}.")
+        say(stdout(), f"{file} is restored. The previous data is in the database {maintenance.PREVIOUS}.")
 
 
 def upgrade(*, as_json: JsonOption = False) -> None:
-    """Bring the embedded data from an older PostgreSQL to the one that this version runs."""
+    """Move the embedded data from an older PostgreSQL to the one that this version runs."""
     from agent.cli.terminal.render import print_json, say, stdout, waiting
     from agent.db import maintenance
 

@@ -31,9 +31,9 @@ Everything below is computed now, by the built-in model, on real tables."""
 
 
 def demo(*, as_json: JsonOption = False) -> None:
-    """See it work: a question, a change with its approval, a rejected one, and a memory, on an invented agency's data.
+    """Play a conversation on an invented agency's data: questions, an approved and a rejected change, and a memory.
 
-    Uses the embedded database and the built-in model: no key, no network. The data is brought back to its first state.
+    It uses the embedded database and the built-in model, so it needs no key and no network. It resets the demo's data first.
     """
     from agent.cli.terminal.render import print_json, stdout
     from agent.demo.application import prepare_demo

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.execution.log import Execution
     from agent.types import Assessment, ToolResult
 
-app = group("The log of every action: list, show, settle, forget.", "agent executions", "agent executions show 31")
+app = group("List, show and settle actions; forget kept rows.", "agent executions", "agent executions show 31")
 UNDO_EXAMPLES = examples("agent undo 31", "agent undo 31 --json")
 ASSESS_EXAMPLES = examples(
     'agent assess "select count(*) from clients"', "agent assess \"update clients set status = 'paused'\" --json"
@@ -30,13 +30,13 @@ ASSESS_EXAMPLES = examples(
 def list_executions(
     *,
     thread: Annotated[
-        str | None, typer.Option("--thread", "-t", metavar="ID", help="Only those of this thread.")
+        str | None, typer.Option("--thread", "-t", metavar="ID", help="Show only those of this thread.")
     ] = None,
-    status: Annotated[ExecutionStatus | None, typer.Option("--status", "-s", help="Only those that ended so.")] = None,
+    status: Annotated[ExecutionStatus | None, typer.Option("--status", "-s", help="Show only this status.")] = None,
     limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """The newest actions and answers, with what came of them."""
+    """List the newest actions and answers with their results."""
     from agent.cli.terminal.clean_text import ago
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.operations import executions
@@ -63,7 +63,7 @@ def show_execution(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """One action: who, what, at what risk, by whose approval, and the result."""
+    """Show one action: who, what, which risk, whose approval, and the result."""
     from agent.cli.terminal.clean_text import moment
     from agent.cli.terminal.render import facts, print_json, stdout
     from agent.operations import executions
@@ -95,17 +95,17 @@ def show_execution(
 def forget(
     execution_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="The execution's number.")] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Of every execution.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Delete those of every execution.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete the rows that are kept of a change for `agent undo`, which may be personal. The log stays."""
+    """Delete the rows that `agent undo` would need. They may be personal. The log stays."""
     from agent.cli.terminal.clean_text import count
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.errors import InvalidInput
     from agent.operations import executions
 
     if (execution_id is None) is not everything:
-        raise InvalidInput("Name one execution, or say --all.")
+        raise InvalidInput("Name one execution, or write --all.")
 
     deleted = run(lambda runtime: executions.forget(execution_id, runtime=runtime))
     if as_json:
@@ -131,7 +131,7 @@ def settle(
     comment: Annotated[str | None, typer.Option("--comment", "-m", metavar="TEXT", help="How you know.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether an action happened whose outcome nobody could prove (status unknown). Nothing is executed."""
+    """Say whether an action with status unknown happened. Nothing runs."""
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.execution.log import executions
 
@@ -139,17 +139,17 @@ def settle(
     if as_json:
         print_json(found)
         return
-    say(stdout(), f"Execution {found.id} is {found.status}; whoever asked for it is told.")
+    say(stdout(), f"Execution {found.id} is {found.status}; the conversation that asked for it is told.")
 
 
 def undo(
-    execution_id: Annotated[int, typer.Argument(metavar="EXECUTION", help="Its number in `agent executions`.")],
+    execution_id: Annotated[int, typer.Argument(metavar="EXECUTION", help="The number in `agent executions`.")],
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose to take an approved change of rows back. It is shown and waits for approval, like any other change.
+    """Propose to take back an approved change of rows. The proposal waits for approval, like any other change.
 
-    Refused where a row has changed since, or its rows are not kept any more (AGENT_UNDO_DAYS): then the exit code is 2.
+    It is refused, with exit code 2, if a row has changed since or the rows are no longer kept (AGENT_UNDO_DAYS).
     """
     from agent.cli.terminal.render import print_json
     from agent.operations import executions
@@ -183,7 +183,7 @@ def _show_proposed(result: ToolResult, approval: Approval | None) -> None:
 def assess(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement.")], *, as_json: JsonOption = False
 ) -> None:
-    """What the safe executor would do with a statement: run it, ask a human, or refuse. Nothing is executed."""
+    """Show what the agent would do with a statement: run it, ask a human, or refuse. Nothing runs."""
     from agent.cli.terminal.render import facts, print_json, stdout
     from agent.errors import InvalidArguments, InvalidInput
     from agent.execution.safe_executor import safe_executor

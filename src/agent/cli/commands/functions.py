@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from agent.statements.trusted_functions import TrustedFunction
 
 app = group(
-    "Functions of your application that you have read and found harmless: list, trust, revoke.",
+    "List, trust and revoke functions of your application that you have read and found harmless.",
     "agent functions",
     "agent functions trust shop.net_price",
 )
 SignatureArgument = Annotated[
     str,
-    typer.Argument(metavar="FUNCTION", help="Its name, with the argument types where there are several of that name."),
+    typer.Argument(metavar="FUNCTION", help="The name, with argument types if several functions have it."),
 ]
 
 
 @app.command("list", epilog=examples("agent functions", "agent functions list --json"))
 def list_functions(*, as_json: JsonOption = False) -> None:
-    """What is registered, and whether it still is what was registered."""
+    """List the registered functions, and whether each is still the same."""
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.statements.trusted_functions import trusted_functions
 
@@ -54,9 +54,9 @@ def trust_function(
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why it is harmless; `list` shows it.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Register a function as it is now: statements that call it run without asking, until it or what it calls is changed.
+    """Register a function as it is now. Statements that call it run without asking until it, or what it calls, changes.
 
-    Read it first, and what it calls. Only functions in SQL or PL/pgSQL that run with the caller's rights can be registered.
+    Read the function and what it calls first. It must be in SQL or PL/pgSQL and run with the caller's rights.
     """
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.statements.trusted_functions import trusted_functions
@@ -70,7 +70,7 @@ def trust_function(
 
 @app.command("revoke", epilog=examples("agent functions revoke net_price"))
 def revoke_function(signature: SignatureArgument, *, as_json: JsonOption = False) -> None:
-    """Forget a registered function: statements that call it ask again."""
+    """Forget a registered function. Statements that call it ask again."""
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.statements.trusted_functions import trusted_functions
 

@@ -29,7 +29,7 @@ _MOST_CHANGES = 200
 def discover(*, as_json: JsonOption = False) -> None:
     """Learn the structure of your application: tables, keys, enums, functions, row security.
 
-    Reads catalogs and statistics only, no rows. Run again, it learns what changed since.
+    This reads catalogs and statistics, and no rows. Run it again, and it learns what has changed since.
     """
     from agent.cli.terminal.render import print_json, progress
 
@@ -48,9 +48,9 @@ def knowledge(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """What is known of an object, or what would be given to the model for a question.
+    """Show what the agent knows of an object, or what the model would get for a question.
 
-    Without an argument: every relation, in short.
+    Without an argument, it lists every table and view in short.
     """
     from agent.cli.terminal.render import print_json, say, stdout
 

@@ -14,8 +14,8 @@ from agent.types import MemoryKind
 if TYPE_CHECKING:
     from agent.learning.memory import Memory
 
-app = group("What is remembered: search, list, show, forget.", "agent memory", 'agent memory search "paused clients"')
-KindOption = Annotated[MemoryKind | None, typer.Option("--kind", "-k", help="Only memories of this kind.")]
+app = group("Search, list, show and forget memories.", "agent memory", 'agent memory search "paused clients"')
+KindOption = Annotated[MemoryKind | None, typer.Option("--kind", "-k", help="Show only memories of this kind.")]
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The memory's number.")]
 
 
@@ -23,7 +23,7 @@ IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The memory's numb
     "search", epilog=examples('agent memory search "paused clients"', 'agent memory search "budget" --kind fact --json')
 )
 def search_memories(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for, in your words.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for, in plain words.")],
     *,
     kind: KindOption = None,
     limit: LimitOption = 5,
@@ -38,14 +38,14 @@ def search_memories(
     kinds = [kind] if kind else None
     found = run(lambda runtime: memories_found(query, limit, kinds=kinds, runtime=runtime))
     of = f" of the kind {kind!r}" if kind else ""
-    _show_all(found, as_json=as_json, empty=f"Nothing like that{of} is remembered.", scores=True)
+    _show_all(found, as_json=as_json, empty=f"No memory{of} is like that.", scores=True)
 
 
 @app.command(
     "list", epilog=examples("agent memory", "agent memory list --kind fact", "agent memory list --limit 100 --json")
 )
 def list_memories(*, kind: KindOption = None, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
-    """The newest memories."""
+    """List the newest memories."""
     from agent.operations.memories import memories_seen
 
     found = run(lambda runtime: memories_seen(kind, limit, runtime=runtime))
@@ -55,7 +55,7 @@ def list_memories(*, kind: KindOption = None, limit: LimitOption = 20, as_json: 
 
 @app.command("show", epilog=examples("agent memory show 12", "agent memory show 12 --json"))
 def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
-    """One memory, with where it comes from."""
+    """Show one memory and where it comes from."""
     from agent.cli.terminal.clean_text import count, moment
     from agent.cli.terminal.render import facts, print_json, say, stdout
     from agent.operations.memories import memory_seen

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from agent.operations.people import NamedPerson
 
 app = group(
-    "Who may decide approvals: list, add, remove. Nobody: one user decides everything.",
+    "List, add and remove people who may decide. If nobody is named, one user decides everything.",
     "agent people",
     "agent people add ana --role admin",
 )
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="As they are named by AGENT_USER, or by their surface.")
+    str, typer.Argument(metavar="NAME", help="The name that AGENT_USER or the surface gives them.")
 ]
 
 
 @app.command("list", epilog=examples("agent people", "agent people list --json"))
 def list_people(*, as_json: JsonOption = False) -> None:
-    """Everybody who was named, with their roles."""
+    """List everybody who was named, with their roles."""
     from agent.approval.people import people
     from agent.cli.terminal.render import listing, print_json, stdout
 
@@ -50,7 +50,7 @@ def add(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Name somebody, or give them other roles. The first must be an admin; from then on only admins name people."""
+    """Name somebody, or change their roles. The first person must be an admin; after that, only admins name people."""
     from agent.cli.terminal.render import say, stdout
     from agent.operations import people
 
@@ -65,11 +65,11 @@ def remove(
     name: Annotated[str | None, typer.Argument(metavar="NAME", show_default=False)] = None,
     *,
     everybody: Annotated[
-        bool, typer.Option("--everybody", help="Back to one user who decides everything, without a second person.")
+        bool, typer.Option("--everybody", help="Remove everybody: one user decides everything again.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take somebody's rights away, also from the votes they gave on what still waits."""
+    """Take somebody's rights away. Their votes on waiting requests no longer count."""
     from agent.approval.people import people
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.errors import InvalidInput

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent.execution.permissions.matching import Allowance
 
 app = group(
-    "What is always allowed, until when, and how often it was used: list, revoke.",
+    "List and revoke permissions: what is allowed, until when, and how often it was used.",
     "agent permissions",
     "agent permissions revoke 3",
 )
@@ -22,7 +22,7 @@ app = group(
 
 @app.command("list", epilog=examples("agent permissions", "agent permissions list --json"))
 def list_permissions(*, limit: LimitOption = 50, as_json: JsonOption = False) -> None:
-    """Permissions, the newest first. `agent approvals list --all` shows each use."""
+    """List permissions, the newest first. `agent approvals list --all` shows each use."""
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.operations import permissions
 
@@ -41,7 +41,7 @@ def revoke(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """From now on it allows nothing, in any process."""
+    """Revoke a permission. From now on it allows nothing, in any process."""
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.operations import permissions
 

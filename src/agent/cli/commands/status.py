@@ -23,9 +23,9 @@ EXAMPLES = examples("agent status", "agent status --json")
 
 
 def status(*, as_json: JsonOption = False) -> None:
-    """How everything is set up: databases, logins, model, memories, approvals, switches, and what to fix.
+    """Show the databases, logins, model, memories, approvals and switches, and what to fix.
 
-    The exit code is 5 when a question could not be answered as things are.
+    The exit code is 5 if the agent could not answer a question now.
     """
     from agent.cli.terminal.render import print_json, stdout
     from agent.status import check_status

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from agent.runtime import Runtime
     from agent.threads.records import ThreadSummary
 
-app = group("Conversations so far: list, show, delete.", "agent threads", "agent threads show 3f2a91bc04de")
+app = group("List, show and delete conversations.", "agent threads", "agent threads show 3f2a91bc04de")
 ThreadArgument = Annotated[str, typer.Argument(metavar="ID", help="The thread's id, as `agent threads list` shows it.")]
 
 
 @app.command("list", epilog=examples("agent threads", "agent threads list --limit 50", "agent threads list --json"))
 def list_threads(*, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
-    """The newest threads about this database."""
+    """List the newest threads about this database."""
     from agent.cli.terminal.render import print_json, stdout
     from agent.threads import threads
 
@@ -35,7 +35,7 @@ def list_threads(*, limit: LimitOption = 20, as_json: JsonOption = False) -> Non
 
 @app.command("show", epilog=examples("agent threads show 3f2a91bc04de", "agent threads show 3f2a91bc04de --json"))
 def show_thread(thread_id: ThreadArgument, *, as_json: JsonOption = False) -> None:
-    """A whole conversation, with the steps that were taken."""
+    """Show a whole conversation, with its steps."""
     from agent.cli.terminal.render import print_json
 
     turns = run(lambda runtime: _turns_with_calls(thread_id, runtime))
@@ -47,7 +47,7 @@ def show_thread(thread_id: ThreadArgument, *, as_json: JsonOption = False) -> No
 
 @app.command("delete", epilog=examples("agent threads delete 3f2a91bc04de"))
 def delete_thread(thread_id: ThreadArgument, *, as_json: JsonOption = False) -> None:
-    """Delete a thread. What was remembered from it, its approvals and the execution log stay."""
+    """Delete a thread. Its memories, its approvals and the execution log stay."""
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.threads import threads
 

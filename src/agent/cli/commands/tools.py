@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agent.execution.created_tools.store import CreatedTool
 
 app = group(
-    "Tools that the agent made itself: list, show, disable, enable, rollback.",
+    "List, show, disable, enable and roll back the tools that the agent created.",
     "agent tools",
     "agent tools show open_orders",
 )
@@ -22,7 +22,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tool's na
 
 @app.command("list", epilog=examples("agent tools", "agent tools list --json"))
 def list_tools(*, as_json: JsonOption = False) -> None:
-    """Every tool that the agent made, with the version in use."""
+    """List the tools that the agent created, with the version in use."""
     from agent.cli.terminal.clean_text import ago, one_line
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.execution.created_tools.store import created_tools
@@ -41,7 +41,7 @@ def list_tools(*, as_json: JsonOption = False) -> None:
         for name, one in newest.items()
     ]  # fmt: skip
     columns = ("name", "version", "state", "may call", "made", "what it does")
-    listing(stdout(), columns, rows, empty="The agent has made no tools yet.")
+    listing(stdout(), columns, rows, empty="The agent has created no tools yet.")
 
 
 @app.command("show", epilog=examples("agent tools show open_orders", "agent tools show open_orders --version 1 --json"))
@@ -50,11 +50,11 @@ def show_tool(
     *,
     version: Annotated[
         int | None,
-        typer.Option("--version", "-v", min=1, help="Which version. Default: the one in use, else the newest."),
+        typer.Option("--version", "-v", min=1, help="The version. Default: the one in use, else the newest."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """One version of a tool: its code, what it takes and may call, its tests, and its other versions."""
+    """Show one version of a tool: code, arguments, what it may call, tests, and other versions."""
     from agent.cli.terminal.clean_text import moment
     from agent.cli.terminal.render import INDENT, facts, print_json, say, stdout
     from agent.errors import NotFound
@@ -85,7 +85,7 @@ def show_tool(
 
 @app.command("disable", epilog=examples("agent tools disable open_orders"))
 def disable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
-    """Take a tool out of use at once, in every conversation and process."""
+    """Disable a tool at once, in every conversation and process."""
     from agent.execution.created_tools.store import created_tools
 
     found = run(lambda runtime: created_tools.disable(name, runtime=runtime))
@@ -94,7 +94,7 @@ def disable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
 
 @app.command("enable", epilog=examples("agent tools enable open_orders"))
 def enable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
-    """Put the newest version of a tool into use."""
+    """Enable the newest version of a tool."""
     from agent.execution.created_tools.store import created_tools
 
     found = run(lambda runtime: created_tools.activate(name, runtime=runtime))
@@ -105,10 +105,10 @@ def enable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
 def roll_back(
     name: NameArgument,
     *,
-    to: Annotated[int | None, typer.Option("--to", min=1, help="Which version. Default: the one before.")] = None,
+    to: Annotated[int | None, typer.Option("--to", min=1, help="The version. Default: the one before.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put an earlier version, approved when it was made, into use again."""
+    """Go back to an earlier version, which was approved when it was created."""
     from agent.execution.created_tools.store import created_tools
 
     found = run(lambda runtime: created_tools.rollback(name, to, runtime=runtime))

@@ -87,11 +87,11 @@ def _changes(console: Console, approval: Approval, preview: Mapping[str, Any], i
     if hidden > 0:
         say(console, f"and {count(hidden, 'more row')}", "dim", indent=indent)
     if not _changed(rows) - now and all(row["before"] and row["after"] for row in rows):
-        say(console, "no value changes: the rows are like that already", "yellow", indent=indent)
+        say(console, "no value changes: the rows have these values already", "yellow", indent=indent)
     if now:
         say(console, f"set to the present time: {', '.join(sorted(now))}", "dim", indent=indent)
     if others := sorted(set(preview.get("volatile") or ()) - now):
-        say(console, f"will be another value when it runs: {', '.join(others)}", "dim", indent=indent)
+        say(console, f"gets another value when it runs: {', '.join(others)}", "dim", indent=indent)
 
 
 def _others(console: Console, preview: Mapping[str, Any], indent: str, *, whole: bool) -> None:
@@ -112,7 +112,7 @@ def _others(console: Console, preview: Mapping[str, Any], indent: str, *, whole:
         for row in rows:
             table.add_row(*(_difference(row, name) for name in columns))
         console.print()
-        say(console, f"and with it, in {cell(other['table'], _MOST_CELL)}:", indent=indent)
+        say(console, f"this also changes {cell(other['table'], _MOST_CELL)}:", indent=indent)
         show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
 
 

@@ -135,7 +135,7 @@ def listing(
     else:
         _listing_below(console, columns, rows, cells, widths)
     if limit is not None and len(rows) >= limit:
-        say(console, f"No more than {limit} are shown; --limit shows more.", "dim")
+        say(console, f"The list shows at most {limit}; --limit shows more.", "dim")
 
 
 def _table_of(columns: Sequence[str], rows: Sequence[Sequence[object]], cells: Sequence[Sequence[Text]]) -> Table:
