@@ -138,7 +138,7 @@ class Chat:
         graph, config = await _graph(runtime), _config(thread_id, runtime, uuid4())
         state = await graph.aget_state(config)
         waiting = {one.id: {"type": "collect"} for one in state.interrupts}
-        whole = await _may_hear(thread_id, runtime)
+        whole = await _may_see(thread_id, runtime)
         async for event in _stream(Command(resume=waiting) if waiting else {"messages": []}, thread_id, runtime):
             if whole:
                 yield event
@@ -160,9 +160,9 @@ class Chat:
 chat = Chat()
 
 
-async def _may_hear(thread_id: str, runtime: Runtime) -> bool:
+async def _may_see(thread_id: str, runtime: Runtime) -> bool:
     """Whether the runtime's user may follow the last turn of a thread: they asked, or may see personal values."""
-    who = await people.standing(runtime=runtime)
+    who = await people.membership(runtime=runtime)
     if who.sees_personal:
         return True
     turns = await threads.turns(thread_id, runtime=runtime)

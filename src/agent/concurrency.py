@@ -12,12 +12,12 @@ _C = TypeVar("_C")
 
 
 @overload
-async def together(first: Coroutine[Any, Any, _A], second: Coroutine[Any, Any, _B], /) -> tuple[_A, _B]: ...
+async def gather_or_cancel(first: Coroutine[Any, Any, _A], second: Coroutine[Any, Any, _B], /) -> tuple[_A, _B]: ...
 @overload
-async def together(
+async def gather_or_cancel(
     first: Coroutine[Any, Any, _A], second: Coroutine[Any, Any, _B], third: Coroutine[Any, Any, _C], /
 ) -> tuple[_A, _B, _C]: ...
-async def together(*work: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
+async def gather_or_cancel(*work: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
     """What each of them returns. When one fails the others are cancelled, and have ended before its error is raised.
 
     Unlike `asyncio.gather`, after which they work on, with what their caller has closed meanwhile.

@@ -17,7 +17,7 @@ import psycopg
 
 from agent.approval.human_approval import human_approval_queue
 from agent.audit.log import audit_log
-from agent.concurrency import together
+from agent.concurrency import gather_or_cancel
 from agent.db import Database, migrations
 from agent.db.failures import connection_failure
 from agent.db.logins import redacted
@@ -176,7 +176,7 @@ async def check_status(settings: Settings) -> Status:
         check.note(problem)
     models = await check.of(_models(settings))
     mail = await check.of(_mail(settings))
-    sandbox, runtime = await together(check.of(_sandbox(settings)), check.of(open_runtime(settings)))
+    sandbox, runtime = await gather_or_cancel(check.of(_sandbox(settings)), check.of(open_runtime(settings)))
     database = await _database(settings, runtime, check)
     found = Status(
         version=version("learning-agent"), tenant=settings.tenant_id, user=settings.user, database=database, models=models,

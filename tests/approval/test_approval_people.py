@@ -171,12 +171,12 @@ async def test_people_are_named_by_admins_and_the_last_admin_stays(demo_runtime:
         with pytest.raises(InvalidInput):
             await people.add(name, roles, runtime=demo_runtime.for_tenant("default", user=left[0].name))
     await people.remove_everybody(runtime=demo_runtime.for_tenant("default", user=left[0].name))
-    assert not (await people.standing("anybody", runtime=demo_runtime)).several
+    assert not (await people.membership("anybody", runtime=demo_runtime)).several
 
 
 async def test_people_of_one_tenant_decide_nothing_of_another(team: Runtime) -> None:
     other = team.for_tenant("other", user="ann")
-    assert not (await people.standing("ann", runtime=other)).several
+    assert not (await people.membership("ann", runtime=other)).several
     approval = await human_approval_queue.request("x", {}, runtime=other)
     with pytest.raises(NotFound):
         await human_approval_queue.decide(approval.id, "approve", decided_by="ann", runtime=team)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from agent.approval.eligibility import (
     ROLES,
+    Membership,
     Person,
-    Standing,
     due,
     last_admin,
     same_name,
@@ -35,8 +35,8 @@ REQUEST = Approval(
 )  # fmt: skip
 
 
-def standing(name: str, *roles: Any, active: bool = True) -> Standing:
-    return Standing(name=name, several=True, person=Person(name=name, roles=roles, active=active))
+def membership(name: str, *roles: Any, active: bool = True) -> Membership:
+    return Membership(name=name, several=True, person=Person(name=name, roles=roles, active=active))
 
 
 names = st.sampled_from(["asker", "Asker", " ASKER ", "ann", "bo", "cy"])
@@ -46,7 +46,7 @@ people = st.builds(Person, name=names, roles=roles, active=st.booleans())
 
 @given(names, st.sampled_from(DECISIONS), st.none() | names)
 def test_one_user_decides_everything(name: str, decision: Any, delegated_to: str | None) -> None:
-    assert why_not(replace(REQUEST, delegated_to=delegated_to), decision, Standing(name=name)) == ""
+    assert why_not(replace(REQUEST, delegated_to=delegated_to), decision, Membership(name=name)) == ""
 
 
 @given(people, st.sampled_from(DECISIONS), st.none() | names)
@@ -54,7 +54,7 @@ def test_only_known_active_deciders_decide_and_never_what_they_asked_for(
     person: Person, decision: Any, delegated_to: str | None
 ) -> None:
     request = replace(REQUEST, delegated_to=delegated_to)
-    if why_not(request, decision, Standing(name=person.name, several=True, person=person)):
+    if why_not(request, decision, Membership(name=person.name, several=True, person=person)):
         return
     assert person.active
     if same_name(person.name, "asker"):
@@ -66,16 +66,16 @@ def test_only_known_active_deciders_decide_and_never_what_they_asked_for(
 
 @given(names, st.sampled_from(DECISIONS))
 def test_who_is_not_known_decides_nothing(name: str, decision: Any) -> None:
-    assert why_not(REQUEST, decision, Standing(name=name, several=True))
+    assert why_not(REQUEST, decision, Membership(name=name, several=True))
 
 
 def test_a_request_is_delegated_to_who_may_decide_it() -> None:
-    assert "people" in why_not_delegate(REQUEST, Standing(name="ann"))
-    assert why_not_delegate(REQUEST, Standing(name="ann", several=True))
-    assert why_not_delegate(REQUEST, standing("ann", "personal"))
-    assert why_not_delegate(REQUEST, standing("ann", "approver", active=False))
-    assert why_not_delegate(REQUEST, standing("ASKER", "admin"))
-    assert why_not_delegate(REQUEST, standing("ann", "approver")) == ""
+    assert "people" in why_not_delegate(REQUEST, Membership(name="ann"))
+    assert why_not_delegate(REQUEST, Membership(name="ann", several=True))
+    assert why_not_delegate(REQUEST, membership("ann", "personal"))
+    assert why_not_delegate(REQUEST, membership("ann", "approver", active=False))
+    assert why_not_delegate(REQUEST, membership("ASKER", "admin"))
+    assert why_not_delegate(REQUEST, membership("ann", "approver")) == ""
 
 
 @given(st.integers(1, 5), st.lists(names, unique=True), st.booleans())

@@ -11,7 +11,7 @@ import pytest
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.errors import OutcomeUnknown, ProviderUnavailable
 from agent.execution import effects
-from agent.execution.outside_effects import Happened, Outside, Proposal
+from agent.execution.outside_effects import Happened, OutsideTool, Proposal
 from agent.runtime import Runtime
 from agent.types import ToolResult
 
@@ -20,14 +20,14 @@ from agent.types import ToolResult
 class Horn:
     """Something outside that can be heard: `heard` are the keys it was sounded with."""
 
-    heard: list[str] = field(default_factory=list)
+    conversation: list[str] = field(default_factory=list)
     fails: Exception | None = None
     dies: bool = False
     seen: Happened = "unknown"
 
     @property
-    def outside(self) -> Outside:
-        return Outside(propose=self.propose, carry_out=self.sound, look=self.look, seconds=1.0)
+    def outside(self) -> OutsideTool:
+        return OutsideTool(propose=self.propose, carry_out=self.sound, look=self.look, seconds=1.0)
 
     async def propose(self, arguments: object, *, call: object, runtime: Runtime) -> Proposal:
         raise AssertionError("it was proposed before")
@@ -35,7 +35,7 @@ class Horn:
     async def sound(self, approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:
         if self.fails is not None:
             raise self.fails
-        self.heard.append(key)
+        self.conversation.append(key)
         if self.dies:
             raise asyncio.CancelledError
         await asyncio.sleep(0.02)
@@ -73,7 +73,7 @@ async def died(horn: Horn, runtime: Runtime) -> Approval:
 async def test_sixteen_racers_make_one_effect_and_agree_on_it(runtime: Runtime) -> None:
     horn, approval = Horn(), await approved()
     results = await asyncio.gather(*(carry_out(horn, approval, runtime) for _ in range(16)))
-    assert len(horn.heard) == 1
+    assert len(horn.conversation) == 1
     assert all(result == results[0] and result["success"] for result in results)
 
 
@@ -83,7 +83,7 @@ async def test_a_failure_says_that_it_did_not_happen_and_is_final(runtime: Runti
     assert (result["status"], result["error"]) == ("failed", "The horn has no air.")
     horn.fails = None
     assert (await carry_out(horn, approval, runtime))["status"] == "failed"
-    assert horn.heard == []
+    assert horn.conversation == []
 
 
 async def test_what_may_have_happened_is_not_repeated(runtime: Runtime) -> None:
@@ -93,7 +93,7 @@ async def test_what_may_have_happened_is_not_repeated(runtime: Runtime) -> None:
     assert "Look" in result["error"]
     horn.fails = None
     assert (await carry_out(horn, approval, runtime))["status"] == "unknown"
-    assert horn.heard == []
+    assert horn.conversation == []
 
 
 async def test_an_effect_that_takes_too_long_is_not_known_to_have_happened(runtime: Runtime) -> None:
@@ -101,14 +101,14 @@ async def test_an_effect_that_takes_too_long_is_not_known_to_have_happened(runti
 
     class Slow(Horn):
         async def sound(self, approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:
-            self.heard.append(key)
+            self.conversation.append(key)
             await asyncio.sleep(60)
             raise AssertionError("never reached")
 
     horn = Slow()
     assert (await carry_out(horn, approval, runtime))["status"] == "unknown"
     assert (await carry_out(horn, approval, runtime))["status"] == "unknown"
-    assert len(horn.heard) == 1
+    assert len(horn.conversation) == 1
 
 
 @pytest.mark.parametrize(("seen", "status", "times"), [("done", "succeeded", 1), ("unknown", "unknown", 1), ("not-done", "succeeded", 2)])  # fmt: skip
@@ -119,5 +119,5 @@ async def test_after_a_crash_whoever_comes_looks_first(
     approval = await died(horn, runtime)
     results = await asyncio.gather(*(carry_out(horn, approval, runtime) for _ in range(8)))
     assert {result["status"] for result in results} == {status}
-    assert len(horn.heard) == times
-    assert len(set(horn.heard)) == 1  # the key of the effect is the same at every try
+    assert len(horn.conversation) == times
+    assert len(set(horn.conversation)) == 1  # the key of the effect is the same at every try

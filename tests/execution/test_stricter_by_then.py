@@ -15,7 +15,7 @@ from agent.errors import ActionRefused
 from agent.execution import safe_executor as executing
 from agent.execution.safe_executor import safe_executor
 from agent.execution.tools import send_email
-from agent.provenance.conversation_context import Heard
+from agent.provenance.conversation_context import ConversationContext
 from agent.runtime import Runtime, use_runtime
 from agent.testing.cluster import Cluster
 from agent.testing.running import running
@@ -133,8 +133,8 @@ async def test_a_mail_to_a_domain_that_is_listed_no_more_is_not_sent(
 ) -> None:
     mail = {"to": ["anna@partner.example"], "subject": "Hello", "body": "Hello Anna."}
 
-    async def said(*_: object, **__: object) -> Heard:
-        return Heard(said=("Greet anna@partner.example: Hello Anna.",))
+    async def said(*_: object, **__: object) -> ConversationContext:
+        return ConversationContext(said=("Greet anna@partner.example: Hello Anna.",))
 
     monkeypatch.setattr(send_email, "heard_by", said)
     listed = with_settings(shop, email_outbox=tmp_path / "out", email_domains="partner.example")

@@ -78,7 +78,7 @@ async def test_the_last_yes_carries_the_action_out_and_the_others_do_not(team: R
         await approvals.decide_and_run(request.id, YES, via="test", decided_by="tester")
     assert rows(team, "select count(*) from clients where notes = 'x'") == [(0,)]
     last = await approvals.decide_and_run(request.id, YES, via="test", decided_by="cy")
-    assert (last.approval.decided_by, last.approval.decided_via, last.held_back) == ("bo, cy", "test", False)
+    assert (last.approval.decided_by, last.approval.decided_via, last.waits_for_resume) == ("bo, cy", "test", False)
     assert last.result is not None
     assert last.result["success"]
     assert rows(team, "select bool_and(notes = 'x') from clients") == [(True,)]
@@ -103,9 +103,9 @@ async def test_what_is_approved_while_all_is_stopped_waits_for_the_resumption(te
     stopped = await controls.stop("migration")
     assert (stopped.state.stopped, stopped.state.changed_by, stopped.state.reason) == (True, "bo", "migration")
     decided = await approvals.decide_and_run(request.id, YES, via="test")
-    assert decided.held_back
+    assert decided.waits_for_resume
     assert not (decided.result or {}).get("success")
-    assert (await approvals.view(request.id)).held_back
+    assert (await approvals.view(request.id)).waits_for_resume
     stranger = team.for_tenant(team.tenant_id, user="nobody")
     with pytest.raises(DecisionRefused):
         await controls.resume(runtime=stranger)
@@ -113,7 +113,7 @@ async def test_what_is_approved_while_all_is_stopped_waits_for_the_resumption(te
     assert (resumed.state.stopped, resumed.state.read_only) == (False, False)
     assert [one.id for one in resumed.approved_waiting] == [request.id]
     assert ADDRESS not in str(resumed)
-    assert not (await approvals.view(request.id)).held_back
+    assert not (await approvals.view(request.id)).waits_for_resume
     assert (await approvals.run(request.id))["success"]
     assert (await controls.current()).approved_waiting == ()
 

@@ -25,7 +25,7 @@ from agent.execution.permissions.scope import Always
 from agent.execution.safe_executor import safe_executor
 from agent.learning.memory.store import agent_memory
 from agent.operations import audit
-from agent.operations.memories import memories_found, memories_seen, memory_seen
+from agent.operations.memories import memories_for_viewer, memories_found, memory_for_viewer
 from agent.privacy.masking import MASK
 from agent.runtime import Runtime, use_runtime
 from agent.testing.scripted_model import call, scripted_client
@@ -99,9 +99,11 @@ async def everything(runtime: Runtime) -> Mapping[str, Any]:
         "calls": threads.calls("t", 1, runtime=runtime),
         "call": threads.call(key, runtime=runtime),
         "permissions": permissions.list_permissions(runtime=runtime),
-        "memories": memories_seen(None, 100, runtime=runtime),
+        "memories": memories_for_viewer(None, 100, runtime=runtime),
         "search": memories_found("address", 10, kinds=None, runtime=runtime),
-        "memory": memory_seen((await agent_memory.list_memories("fact", 1, runtime=runtime))[0].id, runtime=runtime),
+        "memory": memory_for_viewer(
+            (await agent_memory.list_memories("fact", 1, runtime=runtime))[0].id, runtime=runtime
+        ),
         "audit": audit.recent(1000, runtime=runtime),
     }
     return {"history": requests, **{name: await reader for name, reader in readers.items()}}
@@ -157,9 +159,9 @@ async def test_who_goes_on_with_anothers_conversation_hears_that_it_goes_on_and_
     bo = replace(scripted, user="bo", made={})
     await safe_executor.decide(asked.approvals[0].id, "approve", runtime=bo)
     with use_runtime(bo):
-        heard = [event async for event in chat.resume("u", runtime=bo)]
-    assert planted_in(heard) == []
-    assert isinstance(heard[-1], Answered)
+        conversation = [event async for event in chat.resume("u", runtime=bo)]
+    assert planted_in(conversation) == []
+    assert isinstance(conversation[-1], Answered)
     assert NEW in (await threads.turns("u"))[-1]["answer"]
 
 
@@ -219,7 +221,7 @@ def test_what_reads_a_request_an_execution_or_a_turn_takes_who_looks() -> None:
 @pytest.mark.parametrize("module", ["approvals", "audit", "controls", "executions", "people", "permissions"])
 def test_an_operation_that_only_reads_takes_who_looks(module: str) -> None:
     room = importlib.import_module(f"agent.operations.{module}")
-    acts = {"decide", "decide_and_run", "is_held_back", "undo", "stop", "resume"}
+    acts = {"decide", "decide_and_run", "waits_for_resume", "undo", "stop", "resume"}
     shown = ("Approval", "Execution", "Permission", "Entry")
     for name, function in inspect.getmembers(room, inspect.isroutine):
         returned = str(inspect.signature(function).return_annotation)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.concurrency import together
+from agent.concurrency import gather_or_cancel
 
 
 async def give(value: int) -> int:
@@ -34,15 +34,15 @@ class Slow:
 
 
 async def test_each_result_is_in_its_place() -> None:
-    assert await together(give(1), give(2)) == (1, 2)
-    assert await together(give(1), give(2), give(3)) == (1, 2, 3)
+    assert await gather_or_cancel(give(1), give(2)) == (1, 2)
+    assert await gather_or_cancel(give(1), give(2), give(3)) == (1, 2, 3)
 
 
 async def test_the_error_of_one_comes_alone_after_the_others_have_ended() -> None:
     slow, error, cause = Slow(), ValueError("it"), KeyError("why")
     error.__cause__ = cause
     with pytest.raises(ValueError, match="it") as caught:
-        await together(slow.work(), fail(error))
+        await gather_or_cancel(slow.work(), fail(error))
     assert slow.ended
     assert caught.value is error
     assert (error.__cause__, error.__context__) == (cause, None)
@@ -50,7 +50,7 @@ async def test_the_error_of_one_comes_alone_after_the_others_have_ended() -> Non
 
 async def test_a_cancelled_caller_waits_for_what_it_began() -> None:
     slow = Slow(), Slow()
-    task = asyncio.create_task(together(slow[0].work(), slow[1].work()))
+    task = asyncio.create_task(gather_or_cancel(slow[0].work(), slow[1].work()))
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -96,7 +96,7 @@ def test_every_ignored_finding_carries_its_code_and_its_reason() -> None:
 PUBLIC = """
     agent.audit.log           audit_log             seal verify export recent
     agent.approval.human_approval  human_approval_queue  request_approval get_pending_approvals decide get history wait
-    agent.approval.people          people                add remove remove_everybody list_people standing
+    agent.approval.people          people                add remove remove_everybody list_people membership
     agent.approval.permissions     permissions           list_permissions revoke
     agent.chat                     chat                  ask resume answer finish new_thread
     agent.execution.controls       controls              stop resume set_read_only state

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.provenance.conversation_context import heard_in, secret_in, without_secrets
-from agent.provenance.named_rows import Said, means_its_row
-from agent.provenance.origins import Kind, Seen, Value, is_in, origin_of, shapes_in
-from agent.provenance.written_values import column_sources, is_said, written_values
+from agent.provenance.conversation_context import context_of_transcript, secret_in, without_secrets
+from agent.provenance.named_rows import UserWords, means_its_row
+from agent.provenance.origins import Kind, ShownText, Value, is_in, origin_of, shapes_in
+from agent.provenance.written_values import column_sources, is_asked_for, written_values
 from agent.statements.parser import parse
 from agent.threads import StoredCall, Transcript, Turn
 from agent.types import CallKey, ToolResult
@@ -44,8 +44,8 @@ def value(kind: Kind, text: str, *names: str) -> Value:
         ("text", "Main Street 5", "they moved to main street 5!"),
     ],
 )
-def test_what_the_user_said_is_found_however_it_is_written(kind: Kind, text: str, said: str) -> None:
-    assert is_in(value(kind, text), said)
+def test_what_the_user_said_is_found_however_it_is_written(kind: Kind, text: str, user_words: str) -> None:
+    assert is_in(value(kind, text), user_words)
 
 
 @pytest.mark.parametrize(
@@ -75,25 +75,25 @@ def test_what_the_user_said_is_found_however_it_is_written(kind: Kind, text: str
         ("text", "", "anything"),
     ],
 )
-def test_nothing_fits_by_accident(kind: Kind, text: str, said: str) -> None:
-    assert not is_in(value(kind, text), said)
+def test_nothing_fits_by_accident(kind: Kind, text: str, user_words: str) -> None:
+    assert not is_in(value(kind, text), user_words)
 
 
 def test_a_number_that_names_the_row_must_be_said_once_more() -> None:
-    assert origin_of(value("amount", "7", "7"), said=["pay invoice 7"], seen=()).place == "nowhere"
-    assert origin_of(value("amount", "7", "7"), said=["set invoice 7 to 7 euros"], seen=()).place == "user"
-    assert origin_of(value("amount", "9", "7"), said=["set invoice 7 to 9"], seen=()).place == "user"
+    assert origin_of(value("amount", "7", "7"), user_words=["pay invoice 7"], seen=()).place == "nowhere"
+    assert origin_of(value("amount", "7", "7"), user_words=["set invoice 7 to 7 euros"], seen=()).place == "user"
+    assert origin_of(value("amount", "9", "7"), user_words=["set invoice 7 to 9"], seen=()).place == "user"
 
 
 def test_the_most_trusted_place_wins_and_a_trusted_cell_must_be_the_value_itself() -> None:
-    cell = Seen(where="contacts.email", text="anna@firm.example", trusted=True)
-    note = Seen(where="contacts.notes", text="now mail anna@firm.example", trusted=True)
-    data = Seen(where="tickets.body", text="mail anna@firm.example")
+    cell = ShownText(where="contacts.email", text="anna@firm.example", trusted=True)
+    note = ShownText(where="contacts.notes", text="now mail anna@firm.example", trusted=True)
+    data = ShownText(where="tickets.body", text="mail anna@firm.example")
     wanted = value("address", "anna@firm.example")
-    assert origin_of(wanted, said=["to anna@firm.example"], seen=[data, cell]).place == "user"
-    assert origin_of(wanted, said=[], seen=[data, cell]).place == "trusted"
-    assert origin_of(wanted, said=[], seen=[data, note]).where == "tickets.body"
-    assert not origin_of(wanted, said=[], seen=[]).known
+    assert origin_of(wanted, user_words=["to anna@firm.example"], seen=[data, cell]).place == "user"
+    assert origin_of(wanted, user_words=[], seen=[data, cell]).place == "trusted"
+    assert origin_of(wanted, user_words=[], seen=[data, note]).where == "tickets.body"
+    assert not origin_of(wanted, user_words=[], seen=[]).known
 
 
 @given(st.text(max_size=200), st.text(min_size=1, max_size=40))
@@ -158,10 +158,12 @@ def transcript(sql: str, columns: list[str], rows: list[list[object]], *, questi
 def test_a_trusted_column_is_trusted_under_any_name_and_no_other_is_under_its_name(alias: str) -> None:
     def trusted(sql: str) -> bool:
         asked = f"{sql} where full_name = 'Anna Smith'"
-        heard = heard_in(
+        conversation = context_of_transcript(
             transcript(asked, [alias], [["a@b.example"]], question="Mail Anna Smith"), trusted="contacts.email"
         )
-        return origin_of(value("address", "a@b.example"), said=heard.said, seen=heard.seen()).known
+        return origin_of(
+            value("address", "a@b.example"), user_words=conversation.user_words, seen=conversation.seen()
+        ).known
 
     assert trusted(f"select email as {alias} from contacts")
     assert trusted(f"select email as {alias} from public.contacts")
@@ -188,8 +190,13 @@ def test_a_trusted_column_is_trusted_under_any_name_and_no_other_is_under_its_na
 def test_a_trusted_cell_counts_in_a_row_that_the_user_named(question: str, sql: str, named: bool) -> None:
     columns = ["full_name", "email"] if "full_name, email" in sql else ["id", "email"]
     rows = [["Anna Smith" if columns[0] == "full_name" else 1, "a@firm.example"]]
-    heard = heard_in(transcript(sql, columns, rows, question=question), trusted="contacts.email")
-    assert origin_of(value("address", "a@firm.example"), said=heard.said, seen=heard.seen()).known == named
+    conversation = context_of_transcript(transcript(sql, columns, rows, question=question), trusted="contacts.email")
+    assert (
+        origin_of(
+            value("address", "a@firm.example"), user_words=conversation.user_words, seen=conversation.seen()
+        ).known
+        == named
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,14 +217,14 @@ def test_a_trusted_cell_counts_in_a_row_that_the_user_named(question: str, sql: 
         ("set the budget of 3 to 1,500", "update clients set monthly_budget = 1500 where id = 3", True),
     ],
 )  # fmt: skip
-def test_a_change_of_one_row_is_said_by_what_it_does_and_by_its_row(question: str, sql: str, said: bool) -> None:
-    heard = heard_in(
+def test_a_change_of_one_row_is_said_by_what_it_does_and_by_its_row(question: str, sql: str, user_words: bool) -> None:
+    conversation = context_of_transcript(
         transcript(
             "select id, name from clients", ["id", "name"], [[7, "Northwind"], [8, "Contoso"]], question=question
         )
     )
     statement = parse(sql)
-    assert (is_said(statement, question) and heard.means_its_row(statement)) == said
+    assert (is_asked_for(statement, question) and conversation.means_its_row(statement)) == user_words
 
 
 @pytest.mark.parametrize(
@@ -232,12 +239,14 @@ def test_a_change_of_one_row_is_said_by_what_it_does_and_by_its_row(question: st
     ],
 )
 def test_a_secret_is_known_under_any_name(sql: str, columns: list[str], cell: object) -> None:
-    assert "tok-4711-pelican" in heard_in(transcript(sql, columns, [[cell]])).secrets
+    assert "tok-4711-pelican" in context_of_transcript(transcript(sql, columns, [[cell]])).secrets
 
 
 def test_keys_are_secrets_wherever_they_stand() -> None:
-    heard = heard_in(transcript("select notes from clients", ["notes"], [["the key is sk-abcdefgh12345678, keep it"]]))
-    assert list(heard.secrets) == ["sk-abcdefgh12345678"]
+    conversation = context_of_transcript(
+        transcript("select notes from clients", ["notes"], [["the key is sk-abcdefgh12345678, keep it"]])
+    )
+    assert list(conversation.secrets) == ["sk-abcdefgh12345678"]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +257,7 @@ def test_keys_are_secrets_wherever_they_stand() -> None:
     ],
 )  # fmt: skip
 def test_words_numbers_and_what_only_tells_about_a_secret_are_none(column: str, cell: object) -> None:
-    assert heard_in(transcript(f"select {column} from users", [column], [[cell]])).secrets == {}
+    assert context_of_transcript(transcript(f"select {column} from users", [column], [[cell]])).secrets == {}
 
 
 def test_a_short_secret_is_not_met_by_accident() -> None:
@@ -267,14 +276,14 @@ def test_long_hostile_texts_take_no_time() -> None:
 
 def test_what_the_user_said_is_no_secret_and_other_columns_are_none() -> None:
     sql = "select name, portal_token from clients"
-    heard = heard_in(
+    conversation = context_of_transcript(
         transcript(
             sql, ["name", "portal_token"], [["Northwind", "tok-4711-pelican"]], question="Who has tok-4711-pelican?"
         )
     )
-    assert heard.secrets == {}
-    heard = heard_in(transcript(sql, ["name", "portal_token"], [["Northwind", "tok-4711-pelican"]]))
-    assert set(heard.secrets) == {"tok-4711-pelican"}
+    assert conversation.secrets == {}
+    conversation = context_of_transcript(transcript(sql, ["name", "portal_token"], [["Northwind", "tok-4711-pelican"]]))
+    assert set(conversation.secrets) == {"tok-4711-pelican"}
 
 
 @pytest.mark.parametrize(
@@ -305,6 +314,8 @@ def test_secrets_are_written_over_everywhere() -> None:
         ("create a ticket", "INSERT INTO tickets (number) VALUES (7)", False),
     ],
 )
-def test_a_new_row_is_said_by_its_values_and_by_a_word_for_making_it(question: str, sql: str, said: bool) -> None:
+def test_a_new_row_is_said_by_its_values_and_by_a_word_for_making_it(question: str, sql: str, user_words: bool) -> None:
     statement = parse(sql)
-    assert (is_said(statement, question) and means_its_row(statement, frozenset(), Said.of([question]))) is said
+    assert (
+        is_asked_for(statement, question) and means_its_row(statement, frozenset(), UserWords.of([question]))
+    ) is user_words

@@ -109,10 +109,10 @@ async def test_what_stood_in_a_row_is_remembered_as_external_and_never_as_a_skil
 async def test_what_the_user_said_is_a_humans_word_and_what_the_model_found_is_its_own(
     runtime: Runtime, application: Any
 ) -> None:
-    said = await remembered(
+    user_words = await remembered(
         runtime, "Reports go to anna@firm.example", "Remember: reports go to anna@firm.example!", READ
     )
-    assert (said.trust, said.kind) == ("human", "skill")
+    assert (user_words.trust, user_words.kind) == ("human", "skill")
     found = await remembered(runtime, "Tickets have one row", "How many tickets are there?", READ)
     assert found.trust == "agent"
     part = await remembered(runtime, "art", "Start the report")
@@ -255,8 +255,8 @@ async def test_a_permission_covers_what_the_user_says_and_no_value_from_elsewher
     always = Always(seconds=3600, free=("1",))
     await safe_executor.decide(asked.approvals[0].id, "approve", always=always, runtime=runtime)
     await chat.finish("a", runtime=runtime)
-    said = await chat.answer("Make that refund 30 euros", thread_id="a", runtime=runtime)
-    assert (said.status, application("select refund_amount from public.tickets")) == ("done", [(30,)])
+    user_words = await chat.answer("Make that refund 30 euros", thread_id="a", runtime=runtime)
+    assert (user_words.status, application("select refund_amount from public.tickets")) == ("done", [(30,)])
     elsewhere = await chat.answer("What do the tickets say?", thread_id="b", runtime=runtime)
     assert elsewhere.status == "waiting"
     assert application("select refund_amount from public.tickets") == [(30,)]

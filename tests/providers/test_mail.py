@@ -12,7 +12,7 @@ import pytest
 
 from agent.errors import ConfigurationError
 from agent.providers.mail import Delivery, deliver, route_of
-from agent.providers.mail_message import compose, letter, message_id
+from agent.providers.mail_message import compose, mail_message, message_id
 from agent.settings import Settings
 from agent.testing.smtp_server import SmtpServer
 
@@ -21,7 +21,7 @@ TO = ("anna@firm.example", "ben@firm.example")
 
 
 def message(key: str = "1", body: str = "Zwei Grüße.\n.\nEnd.\n") -> EmailMessage:
-    mail = letter(sender=SENDER, to=TO, subject="Übersicht", body=body)
+    mail = mail_message(sender=SENDER, to=TO, subject="Übersicht", body=body)
     return compose(mail, identifier=message_id(key, SENDER), date=datetime(2026, 11, 25, tzinfo=UTC))
 
 

@@ -11,14 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.providers.mail_message import Letter, address, compose, domain_of, is_listed, letter, links_in, message_id
+from agent.providers.mail_message import (
+    MailMessage,
+    address,
+    compose,
+    domain_of,
+    is_listed,
+    links_in,
+    mail_message,
+    message_id,
+)
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
-def written(**parts: object) -> Letter:
+def written(**parts: object) -> MailMessage:
     values = {"sender": "agent@firm.example", "to": ["anna@firm.example"], "subject": "Hello", "body": "Hi.\n"}
-    return letter(**{**values, **parts})  # type: ignore[arg-type]  # tests pass hostile values
+    return mail_message(**{**values, **parts})  # type: ignore[arg-type]  # tests pass hostile values
 
 
 @pytest.mark.parametrize(
@@ -122,7 +131,7 @@ def test_what_would_be_read_as_another_letter_is_not_composed(parts: dict[str, A
         "subject": "Hello",
     }
     with pytest.raises(ValueError, match="read as it is written"):
-        compose(Letter(**{**values, "body": "Hi.\n", **parts}), identifier="<1@firm.example>", date=NOW)
+        compose(MailMessage(**{**values, "body": "Hi.\n", **parts}), identifier="<1@firm.example>", date=NOW)
 
 
 # Pieces out of which headers, encoded words, addresses and parts of a message are made.

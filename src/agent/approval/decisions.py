@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.approval import permissions
-from agent.approval.eligibility import Standing, votes_missing, why_not, why_not_delegate
-from agent.approval.people import check_not_reserved, standing_of
+from agent.approval.eligibility import Membership, votes_missing, why_not, why_not_delegate
+from agent.approval.people import check_not_reserved, membership_of
 from agent.approval.permissions import Grant
 from agent.approval.records import DECISIONS, Approval, Decision
 from agent.approval.requests import NewRequest, identifier, row_values, short_text
@@ -23,7 +23,7 @@ _QUERIES = load_queries(__package__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class DecisionRequest:
     """What a person said to a request. `binding` is that of the request as they saw it, where the surface passes it on."""
 
     decision: Decision
@@ -48,7 +48,7 @@ class Said:
         check_not_reserved(self.by)
 
 
-async def take(approval_id: int, said: Said, runtime: Runtime) -> Approval | None:
+async def take(approval_id: int, said: DecisionRequest, runtime: Runtime) -> Approval | None:
     """Take `said`; None when it came too late. Raises `DecisionRefused`, `InvalidInput` or `NotFound`."""
     said.check()
     if said.decision == "edit":
@@ -68,7 +68,7 @@ async def take(approval_id: int, said: Said, runtime: Runtime) -> Approval | Non
 
 
 async def replace(
-    approval_id: int, said: Said, new: NewRequest, *, confirmed: bool, runtime: Runtime
+    approval_id: int, said: DecisionRequest, new: NewRequest, *, confirmed: bool, runtime: Runtime
 ) -> Approval | None:
     """Put `new` in the place of a request; None when somebody was first. `confirmed` counts the edit as a yes to it too."""
     async with runtime.transaction() as conn:
@@ -90,8 +90,8 @@ async def replace(
 
 
 async def _locked(
-    approval_id: int, said: Said, conn: Connection, runtime: Runtime
-) -> tuple[Approval | None, Standing, int]:
+    approval_id: int, said: DecisionRequest, conn: Connection, runtime: Runtime
+) -> tuple[Approval | None, Membership, int]:
     """The request under its lock, who decides, and how many must still say yes; no request when it is decided."""
     values = {"tenant_id": runtime.tenant_id, "id": identifier(approval_id)}
     row = await _one(conn, "lock", values)
@@ -99,7 +99,7 @@ async def _locked(
         raise NotFound(f"There is no approval {approval_id!r}. `agent approvals list` shows what waits.")
     approval = Approval.from_row(row)
     # After the lock: whoever lost their rights while this waited has lost them.
-    who, voters = await standing_of(said.by, conn, runtime, voters=approval.approved_by)
+    who, voters = await membership_of(said.by, conn, runtime, voters=approval.approved_by)
     if approval.status != "pending":
         return None, who, 0
     check_may(approval, said, who)
@@ -107,7 +107,7 @@ async def _locked(
     return approval, who, votes_missing(approval, several=who.several) + gone
 
 
-def check_may(approval: Approval, said: Said, who: Standing) -> None:
+def check_may(approval: Approval, said: DecisionRequest, who: Membership) -> None:
     """Raise `DecisionRefused` when this person may not say this, or speaks of something else than the request."""
     if reason := why_not(approval, said.decision, who):
         raise DecisionRefused(f"Approval {approval.id} stays as it is. {reason}")
@@ -123,14 +123,14 @@ def check_may(approval: Approval, said: Said, who: Standing) -> None:
         )
 
 
-async def _delegate(approval: Approval, said: Said, conn: Connection, runtime: Runtime) -> str:
-    to, _ = await standing_of(said.delegate_to or "", conn, runtime)
+async def _delegate(approval: Approval, said: DecisionRequest, conn: Connection, runtime: Runtime) -> str:
+    to, _ = await membership_of(said.delegate_to or "", conn, runtime)
     if reason := why_not_delegate(approval, to):
         raise InvalidInput(reason)
     return to.name
 
 
-def _values(approval: Approval, said: Said, who: Standing, runtime: Runtime) -> dict[str, Any]:
+def _values(approval: Approval, said: DecisionRequest, who: Membership, runtime: Runtime) -> dict[str, Any]:
     return {
         "tenant_id": runtime.tenant_id, "id": approval.id, "decided_by": who.name, "via": short_text(said.via),
         "comment": short_text(said.comment), "decision": said.decision,

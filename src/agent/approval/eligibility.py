@@ -35,7 +35,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Membership:
     """Who `name` is here. Where nobody is known at all (`several` is False), one user decides everything."""
 
     name: str
@@ -48,7 +48,7 @@ class Standing:
         return not self.several or (self.person is not None and self.person.active and "personal" in self.person.roles)
 
 
-def why_not(approval: Approval, decision: Decision, who: Standing) -> str:
+def why_not(approval: Approval, decision: Decision, who: Membership) -> str:
     """Why `who` may not take this decision, as a sentence; '' when they may."""
     if not who.several:
         return ""
@@ -69,12 +69,12 @@ def who_may_approve(approval: Approval, known: Sequence[Person]) -> tuple[str, .
     return tuple(
         one.name
         for one in known
-        if not why_not(approval, "approve", Standing(name=one.name, several=True, person=one))
+        if not why_not(approval, "approve", Membership(name=one.name, several=True, person=one))
         and one.name not in approval.approved_by
     )
 
 
-def why_not_delegate(approval: Approval, who: Standing) -> str:
+def why_not_delegate(approval: Approval, who: Membership) -> str:
     """Why the request cannot be delegated to `who`, as a sentence; '' when it can."""
     if not who.several:
         return "Delegating needs people: name them with `agent people add`."

@@ -20,13 +20,13 @@ import psycopg
 import structlog
 
 from agent.approval import decisions
-from agent.approval.decisions import Said
+from agent.approval.decisions import DecisionRequest
 from agent.approval.people import people
 from agent.approval.permissions import Grant
 from agent.approval.records import Answer, Approval, Decision, PendingApproval, binding
-from agent.approval.reminders import recent_notices, tell_delegate, tell_if_due
+from agent.approval.reminders import notify_delegate, recent_notices, remind_if_due
 from agent.approval.requests import NewRequest, identifier, row_values
-from agent.approval.views import seen_by
+from agent.approval.views import request_for_viewer
 from agent.audit.sealing import seal_soon
 from agent.audit.settings_in_force import record_policy
 from agent.db import Connection, load_queries
@@ -120,7 +120,7 @@ class HumanApprovalQueue:
         if row is None:
             raise NotFound(f"There is no approval {approval_id!r}. `agent approvals list` shows what waits.")
         if row["status"] == "pending":
-            await tell_if_due(row, runtime)
+            await remind_if_due(row, runtime)
         return Approval.from_row(row)
 
     async def unmasked_latest(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
@@ -174,7 +174,7 @@ class HumanApprovalQueue:
             await _expire(conn, runtime)
             rows = await (await conn.execute(_QUERIES["pending"], {"tenant_id": runtime.tenant_id})).fetchall()
         for row in rows:
-            await tell_if_due(row, runtime)
+            await remind_if_due(row, runtime)
         return await _all_seen([Approval.from_row(row) for row in rows], viewer, runtime)
 
     async def decide(
@@ -199,7 +199,7 @@ class HumanApprovalQueue:
         `NotFound` or `InvalidInput`.
         """
         runtime = runtime or await current_runtime()
-        said = Said(
+        said = DecisionRequest(
             decision=decision, by=decided_by or runtime.user, via=via, comment=comment, response=response,
             delegate_to=delegate_to, binding=binding, grant=grant,
         )  # fmt: skip
@@ -209,20 +209,20 @@ class HumanApprovalQueue:
         seal_soon(runtime)
         _log.info("approval_decided", approval_id=approval_id, decision=decision, status=approval.status, via=via)
         if decision == "delegate":
-            await tell_delegate(approval, runtime)
+            await notify_delegate(approval, runtime)
         return await _seen(approval, said.by, runtime)
 
-    async def check_may_decide(self, approval_id: int, said: Said, *, runtime: Runtime) -> Approval:
+    async def check_may_decide(self, approval_id: int, said: DecisionRequest, *, runtime: Runtime) -> Approval:
         """The request that `said` is about, as it is stored, before work is done for it. Raises as `decide` does."""
         said.check()
         approval = await self.unmasked(approval_id, runtime=runtime)
         if approval.status != "pending":
             raise too_late(approval)
-        decisions.check_may(approval, said, await people.standing(said.by, runtime=runtime))
+        decisions.check_may(approval, said, await people.membership(said.by, runtime=runtime))
         return approval
 
     async def edit(
-        self, approval_id: int, said: Said, new: NewRequest, *, confirmed: bool, runtime: Runtime
+        self, approval_id: int, said: DecisionRequest, new: NewRequest, *, confirmed: bool, runtime: Runtime
     ) -> Approval:
         """Put an edited request in the place of this one, which is final then; `confirmed` counts as a yes to the new one."""
         approval = await decisions.replace(approval_id, said, new, confirmed=confirmed, runtime=runtime)
@@ -311,12 +311,12 @@ async def _listed(query: str, values: dict[str, Any], viewer: str | None, runtim
 
 
 async def _seen(approval: Approval, viewer: str | None, runtime: Runtime) -> Approval:
-    return seen_by(await people.standing(viewer, runtime=runtime), approval)
+    return request_for_viewer(await people.membership(viewer, runtime=runtime), approval)
 
 
 async def _all_seen(found: Sequence[Approval], viewer: str | None, runtime: Runtime) -> list[Approval]:
-    who = await people.standing(viewer, runtime=runtime) if found else None
-    return [seen_by(who, one) for one in found] if who else []
+    who = await people.membership(viewer, runtime=runtime) if found else None
+    return [request_for_viewer(who, one) for one in found] if who else []
 
 
 def too_late(approval: Approval) -> AlreadyDecided:

@@ -12,7 +12,7 @@ from typing import cast
 
 import structlog
 
-from agent.approval.eligibility import ROLES, Person, Role, Standing, last_admin
+from agent.approval.eligibility import ROLES, Membership, Person, Role, last_admin
 from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
 from agent.errors import DecisionRefused, InvalidInput, NotFound
@@ -82,15 +82,15 @@ class People:
             rows = await (await conn.execute(_QUERIES["people"], {"tenant_id": runtime.tenant_id})).fetchall()
         return [_person(row) for row in rows]
 
-    async def standing(self, name: str | None = None, *, runtime: Runtime | None = None) -> Standing:
+    async def membership(self, name: str | None = None, *, runtime: Runtime | None = None) -> Membership:
         """Who `name` is here (default: the runtime's user)."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
-            return (await standing_of(name or runtime.user, conn, runtime))[0]
+            return (await membership_of(name or runtime.user, conn, runtime))[0]
 
-    async def decider(self, name: str | None = None, *, runtime: Runtime | None = None) -> Standing:
+    async def decider(self, name: str | None = None, *, runtime: Runtime | None = None) -> Membership:
         """Who `name` is, where they may say what the agent does unasked. Raises `DecisionRefused` where they may not."""
-        who = await self.standing(name, runtime=runtime)
+        who = await self.membership(name, runtime=runtime)
         if who.several and not (who.person and who.person.decides):
             raise DecisionRefused(f"{who.name!r} has not the role of those who decide here (`agent people list`).")
         return who
@@ -99,16 +99,16 @@ class People:
 people = People()
 
 
-async def standing_of(
+async def membership_of(
     name: str, conn: Connection, runtime: Runtime, *, voters: Sequence[str] = ()
-) -> tuple[Standing, tuple[str, ...]]:
+) -> tuple[Membership, tuple[str, ...]]:
     """Who `name` is, and who of earlier `voters` may still vote."""
     cleaned = clean_name(name)
     values = {"tenant_id": runtime.tenant_id, "name": cleaned, "voters": list(voters)}
-    row = await (await conn.execute(_QUERIES["standing"], values)).fetchone()
+    row = await (await conn.execute(_QUERIES["membership"], values)).fetchone()
     assert row is not None  # noqa: S101  # a join on one row
     person = _person(row) if row["name"] is not None else None
-    return Standing(name=person.name if person else cleaned, several=row["several"], person=person), tuple(
+    return Membership(name=person.name if person else cleaned, several=row["several"], person=person), tuple(
         row["voters"]
     )
 

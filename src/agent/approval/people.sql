@@ -1,4 +1,4 @@
--- standing: whether anybody is known, who this is, and who of earlier voters may still vote
+-- membership: whether anybody is known, who this is, and who of earlier voters may still vote
 SELECT EXISTS (SELECT FROM agents.people WHERE tenant_id = %(tenant_id)s) AS several, p.name, p.roles, p.active,
        (SELECT coalesce(array_agg(v.name), '{}') FROM agents.people v
          WHERE v.tenant_id = %(tenant_id)s AND v.name = ANY (%(voters)s::text[]) AND v.active

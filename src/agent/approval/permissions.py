@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from psycopg.types.json import Jsonb
 
-from agent.approval.eligibility import Standing
+from agent.approval.eligibility import Membership
 from agent.approval.people import people
 from agent.approval.records import Approval
 from agent.audit.sealing import seal_soon
@@ -90,7 +90,7 @@ class Permissions:
         }  # fmt: skip
         async with runtime.connection() as conn:
             rows = await (await conn.execute(_QUERIES["permissions"], values)).fetchall()
-        who = await people.standing(viewer, runtime=runtime)
+        who = await people.membership(viewer, runtime=runtime)
         return [_seen_by(who, Permission.from_row(row)) for row in rows]
 
     async def of_approval(
@@ -101,7 +101,7 @@ class Permissions:
         values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id}
         async with runtime.connection() as conn:
             row = await (await conn.execute(_QUERIES["of_approval"], values)).fetchone()
-        return _seen_by(await people.standing(viewer, runtime=runtime), Permission.from_row(row)) if row else None
+        return _seen_by(await people.membership(viewer, runtime=runtime), Permission.from_row(row)) if row else None
 
     async def revoke(self, permission_id: int, *, runtime: Runtime | None = None) -> str | None:
         """From now on it allows nothing. Returns who had revoked it already, if anybody had.
@@ -109,8 +109,8 @@ class Permissions:
         Raises `NotFound`, or `DecisionRefused` for who decides nothing here.
         """
         runtime = runtime or await current_runtime()
-        standing = await people.decider(runtime=runtime)
-        values = {"tenant_id": runtime.tenant_id, "id": permission_id, "revoked_by": standing.name}
+        decider = await people.decider(runtime=runtime)
+        values = {"tenant_id": runtime.tenant_id, "id": permission_id, "revoked_by": decider.name}
         async with runtime.connection() as conn:
             if not 0 < permission_id < 2**63:
                 raise NotFound(f"There is no permission {permission_id!r}. `agent permissions` lists them.")
@@ -165,7 +165,7 @@ def masked_sentence(tool: str, pattern: Mapping[str, Any], sentence: str) -> str
     return MASK
 
 
-def _seen_by(who: Standing, permission: Permission) -> Permission:
+def _seen_by(who: Membership, permission: Permission) -> Permission:
     if who.sees_personal:
         return permission
     sentence = masked_sentence(permission.tool, permission.pattern, permission.sentence)

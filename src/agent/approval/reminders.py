@@ -34,20 +34,20 @@ class LogNotifier:
         )
 
 
-async def tell_if_due(row: Mapping[str, Any], runtime: Runtime) -> None:
+async def remind_if_due(row: Mapping[str, Any], runtime: Runtime) -> None:
     """Tell people of a waiting request, whose `row` was read at `read_at`, what is due and was not told yet."""
     kinds = due(
         row["read_at"], asked=row["created_at"], expires=row["expires_at"],
         reminded=row["reminded_at"] is not None, escalated=row["escalated_at"] is not None,
     )  # fmt: skip
     for kind in kinds:
-        await _tell("claim_notice", {"id": row["id"], "kind": kind, "text": _text(row)}, runtime)
+        await _notify("claim_notice", {"id": row["id"], "kind": kind, "text": _text(row)}, runtime)
 
 
-async def tell_delegate(approval: Approval, runtime: Runtime) -> None:
+async def notify_delegate(approval: Approval, runtime: Runtime) -> None:
     """Tell the one to whom a request was delegated."""
     text = f"{masked_summary(approval.summary, approval.action, approval.preview)} Delegated to you: `agent approvals show {approval.id}`."
-    await _tell("keep_notice", {"id": approval.id, "delegate": approval.delegated_to, "text": text}, runtime)
+    await _notify("keep_notice", {"id": approval.id, "delegate": approval.delegated_to, "text": text}, runtime)
 
 
 async def recent_notices(limit: int, runtime: Runtime) -> list[tuple[Notice, datetime]]:
@@ -58,7 +58,7 @@ async def recent_notices(limit: int, runtime: Runtime) -> list[tuple[Notice, dat
     return [(_notice(row), row["created_at"]) for row in rows]
 
 
-async def _tell(query: str, values: Mapping[str, Any], runtime: Runtime) -> None:
+async def _notify(query: str, values: Mapping[str, Any], runtime: Runtime) -> None:
     async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES[query], {"tenant_id": runtime.tenant_id, **values})).fetchone()
     if row is None:  # another process was first, or it is decided

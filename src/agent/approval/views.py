@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from agent.approval.eligibility import Standing, same_name
+from agent.approval.eligibility import Membership, same_name
 from agent.approval.records import Approval
 from agent.privacy.masked_texts import sql_by_names
 from agent.privacy.masking import (
@@ -23,7 +23,7 @@ from agent.types import ToolResult
 _NOT_SHOWN = frozenset({"shown_sql", "signature"})
 
 
-def seen_by(who: Standing, approval: Approval) -> Approval:
+def request_for_viewer(who: Membership, approval: Approval) -> Approval:
     """A request as `who` may see it: nobody sees secrets, and without the role `personal` nobody sees personal values."""
     shown = seen_by_everybody(approval)
     if who.sees_personal:
@@ -39,7 +39,7 @@ def seen_by(who: Standing, approval: Approval) -> Approval:
     )
 
 
-def result_seen_by(who: Standing, result: ToolResult) -> ToolResult:
+def result_for_viewer(who: Membership, result: ToolResult) -> ToolResult:
     """What came of an action as `who` may see it."""
     shown = without_secrets(result)
     return cast("ToolResult", shown if who.sees_personal else masked_result(shown))

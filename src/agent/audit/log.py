@@ -293,14 +293,17 @@ async def _differences(subject: str, audited: Audited, conn: Connection, tenant:
         "limit": _MOST_FINDINGS,
     }  # fmt: skip
     rows = await (await conn.execute(_about(subject, "audit_differences"), values)).fetchall()
-    return [Finding(kind="row", subject=subject, sequence=row["sequence"], message=_told(subject, row)) for row in rows]
+    return [
+        Finding(kind="row", subject=subject, sequence=row["sequence"], message=_finding_text(subject, row))
+        for row in rows
+    ]
 
 
 def _about(subject: str, query: str) -> sql.Composed:
     return sql.SQL(_QUERIES[query]).format(table=sql.Identifier("agents", subject))
 
 
-def _told(subject: str, row: Mapping[str, Any]) -> str:
+def _finding_text(subject: str, row: Mapping[str, Any]) -> str:
     name = f"{subject} {row['key'].strip('[]')}".strip()
     if row["columns"]:
         return f"The row {name} was changed without an entry: {', '.join(row['columns'])}."

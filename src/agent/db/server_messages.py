@@ -100,7 +100,7 @@ _FRAME = re.compile(
 _READ_CODE = "its code is in prosrc of pg_proc"
 
 
-def told(error: Any, *, sql: str = "", deny: str = "") -> str:
+def message_of(error: Any, *, sql: str = "", deny: str = "") -> str:
     """What to tell of an error of psycopg, for the statement `sql`; names that `deny` (AGENT_DENY) denies are left out.
 
     Sentences, without a full stop at the end.
@@ -118,7 +118,7 @@ def told(error: Any, *, sql: str = "", deny: str = "") -> str:
     return ". ".join(sentences)
 
 
-def told_of_notice(diagnostic: Any) -> str:
+def notice_message(diagnostic: Any) -> str:
     """A notice in one line where it is of names; one of the application's code may quote rows, and says only that it came."""
     if _by_code(diagnostic) or diagnostic.source_file not in _OF_DEFINITIONS | {"aclchk.c"}:
         return "Code of the application gave a notice; its words are kept back, as they may quote rows."

@@ -6,7 +6,7 @@ import psycopg
 
 from agent.db.encodings import no_equivalent
 from agent.db.failures import statement_failure, without_words
-from agent.db.server_messages import told
+from agent.db.server_messages import message_of
 from agent.errors import AgentError, StatementFailed
 from agent.settings import Settings
 
@@ -28,7 +28,7 @@ def _of_statement(error: psycopg.Error, settings: Settings, sql: str) -> Stateme
         return StatementFailed(too_slow(settings.statement_timeout))
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return StatementFailed("Somebody else holds a lock on these rows or tables; try again later.")
-    parts = [told(error, sql=sql, deny=settings.deny)]
+    parts = [message_of(error, sql=sql, deny=settings.deny)]
     if isinstance(error, psycopg.errors.InsufficientPrivilege) and parts[0].startswith("permission denied for"):
         parts.append("If this is to be allowed, a human grants the agent's logins their rights with `agent setup`")
     return StatementFailed(f"The database refused the statement: {'. '.join(parts)}.")

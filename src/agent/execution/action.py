@@ -19,7 +19,7 @@ from agent.execution.execution_tools import Tool
 from agent.execution.outside_effects import Proposal
 from agent.learning.named_relations import Made
 from agent.provenance.assessment import weigh
-from agent.provenance.conversation_context import Heard, heard_by, heard_longer
+from agent.provenance.conversation_context import ConversationContext, context_of_call, longer_context
 from agent.remarks import beginning
 from agent.runtime import Runtime
 from agent.statements.assessment import assess_statement
@@ -31,7 +31,7 @@ from agent.types import Assessment, CallKey, RiskLevel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Action:
     """An action understood: its tool and checked arguments, the statement or proposal it makes (if any), and the assessment.
 
     `origins` are sentences about values that come neither from the user nor from a trusted place. `note` is told with the result.
@@ -51,7 +51,7 @@ class Plan:
         return self.proposal is not None or (self.statement is not None and self.assessment.reasons != ("read",))
 
 
-async def plan_of(action: str, arguments: Mapping[str, Any], runtime: Runtime, call: CallKey | None = None) -> Plan:
+async def action_of(action: str, arguments: Mapping[str, Any], runtime: Runtime, call: CallKey | None = None) -> Action:
     """What `action` would do. Raises `UnknownTool`, `InvalidArguments`, or what looking for it raises."""
     tool = await available_tools.find(action, runtime=runtime)
     if not isinstance(arguments, Mapping):
@@ -66,9 +66,9 @@ async def plan_of(action: str, arguments: Mapping[str, Any], runtime: Runtime, c
         proposal = await tool.outside.propose(checked, call=call, runtime=runtime)
         assessment = replace(proposal.assessment, policy_version=POLICY_VERSION)
         assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
-        return Plan(tool=tool, arguments=checked, assessment=assessment, proposal=proposal)
+        return Action(tool=tool, arguments=checked, assessment=assessment, proposal=proposal)
     if tool.statement is None:
-        return Plan(tool=tool, arguments=checked, assessment=_own(tool.name))
+        return Action(tool=tool, arguments=checked, assessment=_own(tool.name))
     try:
         made = await tool.statement(checked, runtime)
         text, note = (made.sql, made.note) if isinstance(made, Made) else (made, "")
@@ -78,25 +78,27 @@ async def plan_of(action: str, arguments: Mapping[str, Any], runtime: Runtime, c
     show = getattr(checked, "show_secrets", False)
     assessment = await assess_statement(statement, show_secrets=show, runtime=runtime)
     assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
-    return Plan(tool=tool, arguments=checked, statement=statement, assessment=assessment, note=note)
+    return Action(tool=tool, arguments=checked, statement=statement, assessment=assessment, note=note)
 
 
-async def weighed(plan: Plan, arguments: Mapping[str, Any], heard: Heard, runtime: Runtime) -> Plan:
+async def with_origins_assessed(
+    plan: Action, arguments: Mapping[str, Any], conversation: ConversationContext, runtime: Runtime
+) -> Action:
     """The plan of what a model asks for, with where its values come from."""
     if plan.writes:
-        heard = await heard_longer(heard, runtime=runtime)
+        conversation = await longer_context(conversation, runtime=runtime)
     assessment, origins = await weigh(
         plan.assessment,
         None if plan.tool.from_kept_rows else plan.statement,
         arguments,
-        heard,
+        conversation,
         has_effect=plan.writes,
         runtime=runtime,
     )
     return replace(plan, assessment=assessment, origins=origins)
 
 
-async def shown_to_approver(plan: Plan, runtime: Runtime) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
+async def preview_for_approver(plan: Action, runtime: Runtime) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
     """What the approver is shown, the risk that it has then, and the codes of what raised it.
 
     Raises `ActionRefused` where the operator refuses what only the trial has shown.
@@ -115,7 +117,7 @@ async def shown_to_approver(plan: Plan, runtime: Runtime) -> tuple[Mapping[str, 
     return {**shown, "fingerprint": fingerprint(shown)}, risk, raised
 
 
-def _with_remarks(shown: Mapping[str, Any], plan: Plan) -> Mapping[str, Any]:
+def _with_remarks(shown: Mapping[str, Any], plan: Action) -> Mapping[str, Any]:
     """With the remark that its rows are not all that there are; the outcome carries it too."""
     writes = plan.statement is not None and plan.statement.kind in {
         "InsertStmt",
@@ -131,22 +133,22 @@ def _with_origins(shown: Mapping[str, Any], origins: Sequence[str]) -> Mapping[s
     return {**shown, "origins": [*shown.get("origins", ()), *origins]} if origins else shown
 
 
-async def proposed_again(
+async def new_request_for(
     action: str, arguments: Mapping[str, Any], place: CallKey | None, *, by_model: bool, runtime: Runtime
 ) -> NewRequest:
     """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`.
 
     `place` says which conversation it belongs to, as `place_of` a request has it: there is heard who said its values.
     """
-    plan = await plan_of(action, arguments, runtime, place)
+    plan = await action_of(action, arguments, runtime, place)
     if by_model:  # a human's own values come from a human
-        plan = await weighed(plan, arguments, await heard_by(place, runtime=runtime), runtime)
+        plan = await with_origins_assessed(plan, arguments, await context_of_call(place, runtime=runtime), runtime)
     if plan.assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
     if not plan.writes:
         raise InvalidInput("That would change nothing, so it needs no approval. The request is as it was.")
     await controls.check(writing=True, runtime=runtime)
-    shown, risk, raised = await shown_to_approver(plan, runtime)
+    shown, risk, raised = await preview_for_approver(plan, runtime)
     return NewRequest(
         action=action, arguments=arguments, risk_level=risk, reasons=(*plan.assessment.reasons, *raised),
         summary=shown["sentence"], preview=shown, policy_version=plan.assessment.policy_version,

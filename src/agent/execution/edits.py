@@ -7,18 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.approval.decisions import Said
+from agent.approval.decisions import DecisionRequest
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.approval.people import people
 from agent.approval.permissions import Grant
 from agent.approval.records import fingerprint
 from agent.approval.requests import NewRequest, json_copy
 from agent.errors import DecisionRefused, InvalidInput, ModelError
-from agent.execution.action import proposed_again
+from agent.execution.action import new_request_for
 from agent.execution.permissions.matching import Allowance, allowance_of, grant_for
 from agent.execution.permissions.scope import Always, changed_in, rows_of, tables_of
 from agent.privacy.masking import MASK
-from agent.provenance.conversation_context import place_of
+from agent.provenance.conversation_context import call_key_of
 from agent.runtime import Runtime
 from agent.statements.parser import parse
 from agent.types import RISK_LEVELS
@@ -29,7 +29,9 @@ _NOT_TOLD = (
 )
 
 
-async def edit(approval_id: int, said: Said, arguments: Mapping[str, Any] | None, *, runtime: Runtime) -> Approval:
+async def edit(
+    approval_id: int, said: DecisionRequest, arguments: Mapping[str, Any] | None, *, runtime: Runtime
+) -> Approval:
     """Put the same call with other arguments in the place of a request; approved, or waiting to be looked at once more."""
     if arguments is None:
         raise InvalidInput("An edit needs the arguments that the tool is to be called with.")
@@ -39,9 +41,9 @@ async def edit(approval_id: int, said: Said, arguments: Mapping[str, Any] | None
     seen = await human_approval_queue.check_may_decide(approval_id, said, runtime=runtime)
     _check_ours(seen, runtime)
     try:
-        again = await proposed_again(seen.action, arguments, place_of(seen), by_model=False, runtime=runtime)
+        again = await new_request_for(seen.action, arguments, call_key_of(seen), by_model=False, runtime=runtime)
     except ModelError as error:
-        if (await people.standing(said.by, runtime=runtime)).sees_personal:
+        if (await people.membership(said.by, runtime=runtime)).sees_personal:
             raise
         raise InvalidInput(_NOT_TOLD) from error  # it may name rows that were found with these arguments
     new = _warned(seen, again)
@@ -57,17 +59,17 @@ async def reopen(approval_id: int, reopened_by: str | None, *, runtime: Runtime)
     if expired.status != "expired":
         raise InvalidInput(f"Approval {expired.id} is {expired.status}: only what expired can be opened again.")
     _check_ours(expired, runtime)
-    who = await people.standing(reopened_by, runtime=runtime)
+    who = await people.membership(reopened_by, runtime=runtime)
     if who.several and (who.person is None or not who.person.active):
         raise DecisionRefused(f"{who.name!r} is not one of the people who are known here (`agent people list`).")
-    new = await proposed_again(expired.action, expired.arguments, place_of(expired), by_model=True, runtime=runtime)
+    new = await new_request_for(expired.action, expired.arguments, call_key_of(expired), by_model=True, runtime=runtime)
     return await human_approval_queue.reopen(expired, new, runtime=runtime)
 
 
 async def allowance(approval_id: int, always: Always, viewer: str | None, *, runtime: Runtime) -> Allowance:
     """What approving a request would always allow, as `viewer` may see it."""
     approval = await human_approval_queue.unmasked(approval_id, runtime=runtime)
-    return await allowance_of(approval, always, await people.standing(viewer, runtime=runtime), runtime=runtime)
+    return await allowance_of(approval, always, await people.membership(viewer, runtime=runtime), runtime=runtime)
 
 
 async def grant(approval_id: int, always: Always, *, runtime: Runtime) -> Grant:

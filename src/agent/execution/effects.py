@@ -39,12 +39,12 @@ from agent.errors import (
 from agent.execution.controls import controls
 from agent.execution.digests import load_key
 from agent.execution.dry_run.preview import check_code, difference, key_of_effects
-from agent.execution.dry_run.trials import run_watched
+from agent.execution.dry_run.trials import run_and_observe
 from agent.execution.hidden_cells import ApprovedSecrets
 from agent.execution.log import loggable
-from agent.execution.outside_effects import Happened, Unheld, idempotency_key
-from agent.execution.results import outcome_of, result_of, told_sql
-from agent.execution.undo.undo import images_of, keep_values, most_kept
+from agent.execution.outside_effects import Happened, NonTransactionalEffect, idempotency_key
+from agent.execution.results import outcome_of, result_of, sql_for_model
+from agent.execution.undo.undo import keep_values, most_kept, row_images
 from agent.execution.writes.statement_runner import Outcome, actor_transaction
 from agent.learning.discovery.secret_columns import secret_columns
 from agent.runtime import Runtime
@@ -53,7 +53,7 @@ from agent.statements.parser import Statement
 from agent.statements.secret_use import READS
 from agent.types import ToolResult
 
-Effect = Statement | Unheld
+Effect = Statement | NonTransactionalEffect
 
 _QUERIES = load_queries(__package__)
 # Marks an outcome: the approval was for other rows or values, so a human is asked again.
@@ -154,7 +154,7 @@ async def _release(claim: _Claim) -> None:
 
 def _lease(effect: Effect, runtime: Runtime) -> timedelta:
     # Longer than the effect should take, for a quiet life: nothing depends on that.
-    seconds = effect.seconds if isinstance(effect, Unheld) else runtime.settings.statement_timeout
+    seconds = effect.seconds if isinstance(effect, NonTransactionalEffect) else runtime.settings.statement_timeout
     return timedelta(seconds=seconds + _LEASE_MARGIN)
 
 
@@ -194,7 +194,7 @@ async def _begin(claim: _Claim, effect: Effect) -> None:
 
 
 async def _after_intent(claim: _Claim, effect: Effect) -> None:
-    if isinstance(effect, Unheld):
+    if isinstance(effect, NonTransactionalEffect):
         await _unheld(claim, effect)
     else:
         await _in_database(claim, effect, shared=False)
@@ -222,7 +222,7 @@ async def _take_over(claim: _Claim, effect: Effect, forbidden: ActionRefused | N
 async def _happened(claim: _Claim, effect: Effect, row: Mapping[str, Any] | None) -> Happened:
     if row is None:
         return "not-done"
-    if isinstance(effect, Unheld):
+    if isinstance(effect, NonTransactionalEffect):
         return await effect.look(claim.approval, key=idempotency_key(claim.approval), runtime=claim.runtime)
     number = (row["result"] or {}).get("transaction")
     if "before" in (row["result"] or {}):  # of a statement that refuses a transaction, and may not be read any more
@@ -257,7 +257,7 @@ async def _record_found(claim: _Claim, happened: Happened, row: Mapping[str, Any
     shown = claim.approval.preview or {}
     number = row["id"] if row else 0
     values = {
-        **claim.key, "elapsed_ms": None, "result": Jsonb({"sql": told_sql(claim.approval)}),
+        **claim.key, "elapsed_ms": None, "result": Jsonb({"sql": sql_for_model(claim.approval)}),
         "status": "succeeded" if happened == "done" else "unknown",
         "row_count": shown.get("row_count") if happened == "done" else None,
         "error": None if happened == "done" else f"The process died while it was being done. {_LOOK} {number}",
@@ -265,7 +265,7 @@ async def _record_found(claim: _Claim, happened: Happened, row: Mapping[str, Any
     await _write("record_outcome", values, runtime=claim.runtime)
 
 
-async def _unheld(claim: _Claim, effect: Unheld) -> None:
+async def _unheld(claim: _Claim, effect: NonTransactionalEffect) -> None:
     """Do what no transaction holds; its intent is written."""
     started = time.monotonic()
     row = await recorded(claim.approval.id, runtime=claim.runtime)
@@ -405,7 +405,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
     await load_key(claim.runtime)
     shown = claim.approval.preview or {}
     await check_code(shown, statement, runtime=claim.runtime)
-    run = await run_watched(
+    run = await run_and_observe(
         conn,
         statement,
         version=version,
@@ -419,7 +419,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
     if other:
         raise RowsChanged(f"Not executed: {other}.")
     await check_code(shown, statement, runtime=claim.runtime)  # it may have been replaced meanwhile
-    return run.outcome, await images_of(conn, statement, run.outcome, run.tables, runtime=claim.runtime)
+    return run.outcome, await row_images(conn, statement, run.outcome, run.tables, runtime=claim.runtime)
 
 
 async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "refused"] = "failed") -> None:
@@ -427,7 +427,7 @@ async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "
     values = {
         **claim.key, "error": loggable(str(error)), "elapsed_ms": None, "row_count": None, "status": status,
         "result": Jsonb({
-            "sql": told_sql(claim.approval), **({"data": {ROWS_CHANGED: True}} if isinstance(error, RowsChanged) else {})
+            "sql": sql_for_model(claim.approval), **({"data": {ROWS_CHANGED: True}} if isinstance(error, RowsChanged) else {})
         }),
     }  # fmt: skip
     async with claim.runtime.connection() as conn:

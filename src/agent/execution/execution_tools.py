@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent.errors import InvalidArguments, UnknownTool
 from agent.execution.created_tools import create_new_tool, http_get
-from agent.execution.outside_effects import Outside
+from agent.execution.outside_effects import OutsideTool
 from agent.execution.run_context import RunContext
 from agent.execution.tools import query_data, send_email, update_client_status
 from agent.execution.tools.arguments import BUILT_IN, DescribeSchema, ExecuteSql, Remember, SearchMemory
@@ -25,7 +25,7 @@ from agent.learning.memory import agent_memory
 from agent.learning.named_relations import Made
 from agent.learning.schema_linking.linking import describe
 from agent.learning.semantic_search import semantic_search
-from agent.provenance.conversation_context import heard_by, trust_of
+from agent.provenance.conversation_context import context_of_call, trust_of
 from agent.runtime import Runtime
 from agent.types import ToolResult, ToolSpec
 
@@ -44,7 +44,7 @@ class Tool:
     arguments: type[BaseModel] | ArgumentSchema
     statement: Callable[[Any, Runtime], Awaitable[str | Made]] | None = None
     run: Callable[[Any, RunContext], Awaitable[ToolResult]] | None = None
-    outside: Outside | None = None
+    outside: OutsideTool | None = None
     # Its statement is made of what was kept and not of its arguments: long, flat, and of values that were there before.
     from_kept_rows: bool = False
     pauses: bool = False
@@ -95,7 +95,7 @@ async def _search_memory(arguments: SearchMemory, context: RunContext) -> ToolRe
 
 async def _remember(arguments: Remember, context: RunContext) -> ToolResult:
     runtime, call = context.runtime, context.call
-    trust = await trust_of(arguments.content, await heard_by(call, runtime=runtime), runtime=runtime)
+    trust = await trust_of(arguments.content, await context_of_call(call, runtime=runtime), runtime=runtime)
     memory = await agent_memory.save(
         arguments.content,
         # How to do things is told by people; in data it is only a sentence.

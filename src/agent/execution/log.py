@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from psycopg.types.json import Jsonb
 
-from agent.approval.eligibility import Standing, same_name
+from agent.approval.eligibility import Membership, same_name
 from agent.approval.people import people
 from agent.approval.views import call_for_everybody
 from agent.audit.sealing import seal_soon
@@ -154,11 +154,11 @@ executions = Executions()
 
 
 async def _seen(rows: Sequence[Mapping[str, Any]], viewer: str | None, runtime: Runtime) -> list[Execution]:
-    who = await people.standing(viewer, runtime=runtime)
-    return [seen_by(who, Execution.from_row(row), row["shown_sql"]) for row in rows]
+    who = await people.membership(viewer, runtime=runtime)
+    return [execution_for_viewer(who, Execution.from_row(row), row["shown_sql"]) for row in rows]
 
 
-def seen_by(who: Standing, execution: Execution, shown_sql: str | None) -> Execution:
+def execution_for_viewer(who: Membership, execution: Execution, shown_sql: str | None) -> Execution:
     """An execution as `who` may see it; `shown_sql` is its statement as everybody may, where it was previewed."""
     given = call_for_everybody(execution.arguments, shown_sql)
     result = without_secrets(execution.result)

@@ -23,7 +23,7 @@ from agent.db.paths import LOOK_UP_IN_FROM_NOW, OURS, rows_as_application
 from agent.db.statement_failures import failure
 from agent.errors import ActionRefused, OutcomeUnknown, StatementFailed
 from agent.execution.dry_run.preview import check_code
-from agent.execution.outside_effects import Happened, Unheld
+from agent.execution.outside_effects import Happened, NonTransactionalEffect
 from agent.runtime import Runtime
 from agent.statements.kinds import option_names, refuses_transaction
 from agent.statements.parser import Name, Statement, name_of, parse
@@ -36,10 +36,12 @@ _MARGIN = 15.0
 _POLL = 0.1
 
 
-def unheld(statement: Statement, runtime: Runtime) -> Unheld:
+def non_transactional_effect(statement: Statement, runtime: Runtime) -> NonTransactionalEffect:
     """How such a statement is carried out, and looked for after a crash."""
     assert refuses_transaction(statement)  # noqa: S101  # the others are held by a transaction
-    return Unheld(carry_out=_carry_out, look=_look, seconds=runtime.settings.statement_timeout + _MARGIN)
+    return NonTransactionalEffect(
+        carry_out=_carry_out, look=_look, seconds=runtime.settings.statement_timeout + _MARGIN
+    )
 
 
 def verdict(statement: Statement, before: Mapping[str, Any], after: Mapping[str, Any]) -> Happened:

@@ -50,7 +50,7 @@ class Look(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unheld:
+class NonTransactionalEffect:
     """An effect that no transaction holds; it is given `seconds`, after which its outcome is not known."""
 
     carry_out: CarryOut
@@ -59,7 +59,7 @@ class Unheld:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside(Unheld):
+class OutsideTool(NonTransactionalEffect):
     """An effect outside the application's database, which a tool proposes."""
 
     propose: Propose

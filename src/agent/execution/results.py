@@ -34,7 +34,7 @@ def outcome_of(row: Mapping[str, Any]) -> ToolResult:
     return result
 
 
-def told_sql(approval: Approval) -> str:
+def sql_for_model(approval: Approval) -> str:
     """The statement as the model is told it, without secrets: the one that undoes something is made of rows not for it."""
     shown = approval.preview or {}
     return "" if approval.action == UNDO else str(shown.get("shown_sql") or shown.get("sql", ""))
@@ -45,8 +45,8 @@ def result_of(
 ) -> ToolResult:
     """The outcome as the model is told it: denied columns left out, secrets hidden, capped."""
     result = ToolResult(
-        success=True, status="succeeded", sql=told_sql(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
-        message=_told(outcome),
+        success=True, status="succeeded", sql=sql_for_model(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
+        message=_message(outcome),
     )  # fmt: skip
     if remarks := (approval.preview or {}).get("remarks"):
         result["remarks"] = [str(remark) for remark in remarks]
@@ -63,7 +63,7 @@ def result_of(
     return result if outcome.detailed else without_hidden(result, statement, secrets)
 
 
-def _told(outcome: Outcome) -> str:
+def _message(outcome: Outcome) -> str:
     if outcome.row_count is None:
         return "Done."
     return f"Done: {outcome.row_count} row{'' if outcome.row_count == 1 else 's'} affected."

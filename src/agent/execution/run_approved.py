@@ -22,15 +22,15 @@ from agent.errors import (
     UnknownTool,
 )
 from agent.execution import effects
-from agent.execution.action import proposed_again
+from agent.execution.action import new_request_for
 from agent.execution.controls import controls
 from agent.execution.digests import keyed, load_key
 from agent.execution.execution_tools import tool_named
-from agent.execution.non_transactional import unheld
-from agent.execution.outside_effects import Unheld
+from agent.execution.non_transactional import non_transactional_effect
+from agent.execution.outside_effects import NonTransactionalEffect
 from agent.execution.results import outcome_of
 from agent.execution.undo.undo import inverse_of
-from agent.provenance.conversation_context import place_of
+from agent.provenance.conversation_context import call_key_of
 from agent.runtime import Runtime
 from agent.statements.assessment import assess_statement
 from agent.statements.kinds import refuses_transaction
@@ -70,8 +70,8 @@ async def _asked_again(approval: Approval, outcome: ToolResult, runtime: Runtime
     number = await human_approval_queue.successor(approval.id, runtime=runtime)
     try:
         if number is None:
-            new = await proposed_again(
-                approval.action, approval.arguments, place_of(approval), by_model=True, runtime=runtime
+            new = await new_request_for(
+                approval.action, approval.arguments, call_key_of(approval), by_model=True, runtime=runtime
             )
             number = (await human_approval_queue.reopen(approval, new, runtime=runtime)).id
     except AlreadyDecided:  # another process was quicker
@@ -89,7 +89,7 @@ def _check_database(approval: Approval, runtime: Runtime) -> None:
 
 async def _effect_of(
     approval: Approval, forbidden: ActionRefused | None, runtime: Runtime
-) -> tuple[Statement | Unheld, ActionRefused | None]:
+) -> tuple[Statement | NonTransactionalEffect, ActionRefused | None]:
     """What is to be carried out, and why it may not be begun."""
     tool = tool_named(approval.action)
     if tool.outside is not None:
@@ -99,7 +99,7 @@ async def _effect_of(
         text, forbidden = await _made_again(approval, runtime)
     # What is forbidden is only looked for, and its text may be anything by now.
     statement = parse("SELECT" if forbidden else text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
-    return unheld(statement, runtime) if refuses_transaction(statement) else statement, forbidden
+    return non_transactional_effect(statement, runtime) if refuses_transaction(statement) else statement, forbidden
 
 
 async def _made_again(approval: Approval, runtime: Runtime) -> tuple[str, ActionRefused | None]:
@@ -132,7 +132,9 @@ def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
     return ActionRefused(f"Approval {approval.id} {why}; it is not executed. Ask again.")
 
 
-async def _refused_by_now(approval: Approval, effect: Statement | Unheld, runtime: Runtime) -> ActionRefused | None:
+async def _refused_by_now(
+    approval: Approval, effect: Statement | NonTransactionalEffect, runtime: Runtime
+) -> ActionRefused | None:
     """Why a row that was not begun may not be executed, looked at anew: refused by now, or more than what was decided about.
 
     What cannot be assessed any more (its table is gone) is left to fail by itself.
@@ -155,7 +157,9 @@ async def _refused_by_now(approval: Approval, effect: Statement | Unheld, runtim
     return ActionRefused(f"Approval {approval.id} {why}")
 
 
-async def _assessed_now(approval: Approval, effect: Statement | Unheld, runtime: Runtime) -> Assessment | None:
+async def _assessed_now(
+    approval: Approval, effect: Statement | NonTransactionalEffect, runtime: Runtime
+) -> Assessment | None:
     """What the action is as things are now; None for what is outside of the database and a human has looked at."""
     tool, settings = tool_named(approval.action), runtime.settings
     if tool.outside is None:
@@ -172,7 +176,7 @@ async def _assessed_now(approval: Approval, effect: Statement | Unheld, runtime:
     return under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
 
 
-def undone(approval: Approval) -> ToolResult:
+def pending_result(approval: Approval) -> ToolResult:
     identifier = approval.id
     if approval.status == "pending":
         message = f"Waiting for a human to decide approval {identifier}. {approval.summary}"
@@ -192,7 +196,7 @@ def undone(approval: Approval) -> ToolResult:
     return ToolResult(success=False, status="expired", approval_id=identifier, error=told)
 
 
-def told_of_edit(result: ToolResult, approval: Approval) -> ToolResult:
+def with_edit_message(result: ToolResult, approval: Approval) -> ToolResult:
     """The outcome of a call that a human changed before it ran: the model is told, or it would mend what is no mistake."""
     if approval.replaces is None or approval.call is None:
         return result

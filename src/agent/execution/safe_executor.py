@@ -16,13 +16,13 @@ from uuid import uuid4
 import psycopg
 import structlog
 
-from agent.approval.decisions import Said
+from agent.approval.decisions import DecisionRequest
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
 from agent.approval.people import people
 from agent.approval.permissions import Permission, permissions
 from agent.approval.requests import binding_of
-from agent.approval.views import result_seen_by
-from agent.concurrency import together
+from agent.approval.views import result_for_viewer
+from agent.concurrency import gather_or_cancel
 from agent.db import load_queries
 from agent.errors import (
     ActionRefused,
@@ -35,7 +35,7 @@ from agent.errors import (
     UnknownTool,
 )
 from agent.execution import edits, effects
-from agent.execution.action import Plan, plan_of, shown_to_approver, weighed
+from agent.execution.action import Action, action_of, preview_for_approver, with_origins_assessed
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.created_tools import runs
 from agent.execution.hidden_cells import hidden_in, with_sources, without_keys
@@ -44,14 +44,14 @@ from agent.execution.permissions.matching import Allowance, permission_for
 from agent.execution.permissions.scope import Always
 from agent.execution.reads.reader import read
 from agent.execution.reads.remarks import remarks_on
-from agent.execution.run_approved import execute_approved, told_of_edit, undone
+from agent.execution.run_approved import execute_approved, pending_result, with_edit_message
 from agent.execution.run_context import RunContext
 from agent.execution.tools.arguments import is_built_in
 from agent.execution.undo.undo import UNDO, forget_old
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.named_relations import NoSuchName
 from agent.provenance.assessment import needs_a_human
-from agent.provenance.conversation_context import Heard, heard_by, heard_in, secret_in
+from agent.provenance.conversation_context import ConversationContext, context_of_call, context_of_transcript, secret_in
 from agent.runtime import Runtime, current_runtime
 from agent.statements.policy import POLICY_VERSION
 from agent.statements.risk import is_asked
@@ -77,7 +77,7 @@ class _Request:
     call: CallKey | None = None
     wait: bool = True
     by_model: bool = False
-    heard: Heard = field(default_factory=Heard)
+    conversation: ConversationContext = field(default_factory=ConversationContext)
     started: float = field(default_factory=time.monotonic)
 
 
@@ -89,7 +89,7 @@ class TakenCall:
     """
 
     stored: StoredCall
-    heard: Heard
+    conversation: ConversationContext
     switches: ControlState
 
 
@@ -105,7 +105,7 @@ class SafeExecutor:
         """
         runtime = runtime or await current_runtime()
         try:
-            return (await plan_of(action, arguments, runtime)).assessment
+            return (await action_of(action, arguments, runtime)).assessment
         except psycopg.Error as error:  # of the agent's own tables: what a statement ran into has been told by then
             raise DatabaseUnavailable(
                 f"The agent's own tables cannot be read: {error}. Run `agent status`; if its rights are missing, `agent setup`."
@@ -135,8 +135,8 @@ class SafeExecutor:
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait,
             by_model=by_model or call is not None,
         )  # fmt: skip
-        asked, switches, (request, plan) = await together(
-            _asked(call, runtime), controls.state(runtime=runtime), _understood(request, runtime)
+        asked, switches, (request, plan) = await gather_or_cancel(
+            _asked(call, runtime), controls.state(runtime=runtime), _with_action(request, runtime)
         )
         return await self._execute(request, plan, asked=asked, switches=switches, runtime=runtime)
 
@@ -152,8 +152,8 @@ class SafeExecutor:
         if stored.status != "stored":
             return None
         transcript = Transcript.from_row(key.thread_id, row)
-        heard = heard_in(transcript, trusted=runtime.settings.trusted_sources, until=key)
-        return TakenCall(stored=stored, heard=heard, switches=ControlState.from_row(row))
+        conversation = context_of_transcript(transcript, trusted=runtime.settings.trusted_sources, until=key)
+        return TakenCall(stored=stored, conversation=conversation, switches=ControlState.from_row(row))
 
     async def execute_taken(self, taken: TakenCall, *, runtime: Runtime | None = None) -> ToolResult:
         """`execute` a stored call without waiting for a human; its result, or that it waits, is stored with it."""
@@ -161,13 +161,13 @@ class SafeExecutor:
         call = taken.stored
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
         asked = await human_approval_queue.unmasked(call.approval_id, runtime=runtime) if call.approval_id else None
-        request, plan = await _understood(request, runtime, known=taken.heard)
+        request, plan = await _with_action(request, runtime, known=taken.conversation)
         return await self._execute(request, plan, asked=asked, switches=taken.switches, runtime=runtime)
 
     async def _execute(
         self,
         request: _Request,
-        plan: Plan | AgentError,
+        plan: Action | AgentError,
         *,
         asked: Approval | None,
         switches: ControlState,
@@ -206,7 +206,7 @@ class SafeExecutor:
         result["execution_id"] = await _record(request, assessment, result, runtime)
         return result
 
-    async def _run(self, plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
+    async def _run(self, plan: Action, request: _Request, runtime: Runtime) -> ToolResult:
         """The result of what needs no approval; a tool that pauses for one goes on when a human has decided."""
         if plan.tool.pauses and not request.require_approval:
             raise _needs_approval("Its code may do what is asked about.")
@@ -225,7 +225,9 @@ class SafeExecutor:
         if not await runs.is_under_way(call.key, runtime=runtime):
             return await _run_approved(call.approval_id, runtime)
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
-        (request, plan), switches = await together(_understood(request, runtime), controls.state(runtime=runtime))
+        (request, plan), switches = await gather_or_cancel(
+            _with_action(request, runtime), controls.state(runtime=runtime)
+        )
         try:
             return await self._execute(request, plan, asked=None, switches=switches, runtime=runtime)
         except OperatorError as error:  # recorded as the call's outcome; the turn goes on
@@ -242,7 +244,7 @@ class SafeExecutor:
         """
         runtime = runtime or await current_runtime()
         result = await _run_approved(approval_id, runtime)
-        return result_seen_by(await people.standing(viewer, runtime=runtime), result)
+        return result_for_viewer(await people.membership(viewer, runtime=runtime), result)
 
     async def undo(
         self, execution_id: int, *, actor: str | None = None, wait: bool = True, runtime: Runtime | None = None
@@ -266,13 +268,13 @@ class SafeExecutor:
                 await threads.call_done_after_all(call, result, runtime=runtime)
         return results
 
-    async def _propose(self, plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
+    async def _propose(self, plan: Action, request: _Request, runtime: Runtime) -> ToolResult:
         """Ask a human about an effect, or let the policy decide where the risk is below what a human is asked about."""
         asks = plan.assessment.verdict == "ask"
         if asks and not request.require_approval:
             raise _needs_approval(plan.assessment.sentence)
         await controls.check(writing=True, runtime=runtime)
-        shown, risk, raised = await shown_to_approver(plan, runtime)
+        shown, risk, raised = await preview_for_approver(plan, runtime)
         asks = is_asked(risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
             raise _needs_approval(shown["sentence"])
@@ -329,7 +331,9 @@ class SafeExecutor:
         """
         runtime = runtime or await current_runtime()
         if decision == "edit":
-            said = Said(decision="edit", by=decided_by or runtime.user, via=via, comment=comment, binding=binding)
+            said = DecisionRequest(
+                decision="edit", by=decided_by or runtime.user, via=via, comment=comment, binding=binding
+            )
             return await edits.edit(approval_id, said, arguments, runtime=runtime)
         grant = await edits.grant(approval_id, always, runtime=runtime) if always else None
         return await human_approval_queue.decide(
@@ -368,50 +372,54 @@ async def _run_approved(approval_id: int, runtime: Runtime) -> ToolResult:
     """What `run_approved` says, as who asked and the model are told it."""
     approval = await human_approval_queue.unmasked_latest(approval_id, runtime=runtime)
     if approval.status != "approved" or not approval.executable:
-        return undone(approval)
-    return told_of_edit(await execute_approved(approval, runtime), approval)
+        return pending_result(approval)
+    return with_edit_message(await execute_approved(approval, runtime), approval)
 
 
 async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
     return await human_approval_queue.unmasked_of_call(call, runtime=runtime) if call else None
 
 
-def _keyed(request: _Request, plan: Plan) -> _Request:
+def _keyed(request: _Request, plan: Action) -> _Request:
     """A tool that pauses is found again by its call's key: outside of a conversation it gets one of its own."""
     if request.call is not None or not plan.tool.pauses:
         return request
     return replace(request, call=CallKey(thread_id=f"tool-{uuid4().hex[:12]}", turn=0, round=0, ordinal=0))
 
 
-async def _understood(
-    request: _Request, runtime: Runtime, *, known: Heard | None = None
-) -> tuple[_Request, Plan | AgentError]:
+async def _with_action(
+    request: _Request, runtime: Runtime, *, known: ConversationContext | None = None
+) -> tuple[_Request, Action | AgentError]:
     """The request with its conversation, and what the action is or why it cannot be done.
 
     The error is a value because it is to be recorded first.
     """
-    heard, plan = await together(_heard(request.call, known, runtime), _plan_or_error(request, runtime))
-    if request.by_model and isinstance(plan, Plan):
+    conversation, plan = await gather_or_cancel(
+        _conversation_of(request.call, known, runtime), _action_or_error(request, runtime)
+    )
+    if request.by_model and isinstance(plan, Action):
         try:
-            plan = await weighed(plan, request.arguments, heard, runtime)
+            plan = await with_origins_assessed(plan, request.arguments, conversation, runtime)
         except AgentError as error:
             plan = error
-    return replace(request, heard=heard), plan
+    return replace(request, conversation=conversation), plan
 
 
-async def _heard(call: CallKey | None, known: Heard | None, runtime: Runtime) -> Heard:
-    return known if known is not None else await heard_by(call, runtime=runtime)
+async def _conversation_of(
+    call: CallKey | None, known: ConversationContext | None, runtime: Runtime
+) -> ConversationContext:
+    return known if known is not None else await context_of_call(call, runtime=runtime)
 
 
-async def _plan_or_error(request: _Request, runtime: Runtime) -> Plan | AgentError:
+async def _action_or_error(request: _Request, runtime: Runtime) -> Action | AgentError:
     try:
-        return await plan_of(request.action, request.arguments, runtime, request.call)
+        return await action_of(request.action, request.arguments, runtime, request.call)
     except AgentError as error:
         return error
 
 
 async def _permission(
-    plan: Plan,
+    plan: Action,
     request: _Request,
     *,
     shown: Mapping[str, Any],
@@ -429,7 +437,7 @@ def _needs_approval(sentence: str) -> ActionRefused:
     return ActionRefused(f"Not executed: it needs a human's approval, and none may be asked. {sentence}")
 
 
-async def _run(plan: Plan, request: _Request, runtime: Runtime) -> ToolResult:
+async def _run(plan: Action, request: _Request, runtime: Runtime) -> ToolResult:
     assessment = plan.assessment
     if assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {assessment.sentence}")
@@ -486,7 +494,7 @@ async def _record(
 ) -> int:
     """Log what came of it; unless it is to be tried again (`final`), it is the outcome of the tool call too."""
     arguments = request.arguments if isinstance(request.arguments, Mapping) else {"arguments": request.arguments}
-    if secret_in(arguments, request.heard.secrets):
+    if secret_in(arguments, request.conversation.secrets):
         arguments = {}
     number = await record(
         request.action,

@@ -64,7 +64,7 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
             Interaction(
                 question=question,
                 answer=answer,
-                second_hand=is_second_hand(answer, data=data, said=question),
+                second_hand=is_second_hand(answer, data=data, user_words=question),
                 recalled=state.get("knowledge", {}).get("memory_ids", ()),
                 tools=[call["name"] for one in messages if isinstance(one, AIMessage) for call in one.tool_calls],
             ),

@@ -20,7 +20,7 @@ from langgraph.types import Command, Send, interrupt
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.audit.sealing import seal_soon
-from agent.concurrency import together
+from agent.concurrency import gather_or_cancel
 from agent.errors import (
     AgentError,
     AlreadyDecided,
@@ -90,7 +90,7 @@ async def load_knowledge(
     if message is None:
         return await _take_up(state, thread_id, owner, runtime)
     question = clean_question(message.text, limit=runtime.settings.max_question_chars)
-    begun, knowledge = await together(
+    begun, knowledge = await gather_or_cancel(
         threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime),
         learning_middleware.load(question, also=_earlier_tables(state), runtime=runtime),
     )

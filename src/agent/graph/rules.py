@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 from agent.approval.human_approval import Approval, Decision
 from agent.errors import InvalidInput
 from agent.graph.state import State
-from agent.provenance.conversation_context import heard_in, texts_of, without_secrets
+from agent.provenance.conversation_context import context_of_transcript, texts_of, without_secrets
 from agent.provenance.second_hand import is_second_hand
 from agent.providers.chat.client import ModelAnswer
 from agent.remarks import said_with
@@ -139,8 +139,8 @@ def _edited_action(value: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None
 
 
 def _complete(decision: Decision, value: Mapping[str, Any], changed: dict[str, Any] | None) -> Proposed:
-    said = value.get("message") or value.get("args")
-    message = said if isinstance(said, str) else None
+    user_words = value.get("message") or value.get("args")
+    message = user_words if isinstance(user_words, str) else None
     to = value.get("to")
     if decision == "edit" and changed is None:
         return Proposed(problem=_HOW_TO_ANSWER)
@@ -159,22 +159,22 @@ def ended(
 ) -> dict[str, Any]:
     """The end of a turn: its answer, where it comes from, what its last model call spent, and what there is to remember."""
     calls, knowledge = transcript.current.calls, state.get("knowledge", {})
-    heard = heard_in(transcript)
+    conversation = context_of_transcript(transcript)
     answer = answer if error else said_with(answer, remarks_in(calls))
     outcomes = [_outcome(call) for call in calls if call.approval_id or not (call.result or {}).get("success")]
     ending = {
-        "kept_answer": without_secrets(answer, heard.secrets),
+        "kept_answer": without_secrets(answer, conversation.secrets),
         "sources": sources_of(calls, knowledge),
         "model": spent.model if spent else None,
         "usage": asdict(spent.usage if spent else Usage()),
         "interaction": {
             "question": transcript.current.question,
             "statements": [result["sql"] for result in _results(calls) if result.get("sql")],
-            "outcomes": without_secrets(outcomes, heard.secrets),
+            "outcomes": without_secrets(outcomes, conversation.secrets),
             "second_hand": is_second_hand(
                 "\n".join([answer, *outcomes]),
-                data=[*texts_of(heard), *_external(str(knowledge.get("memories", "")))],
-                said="\n".join(heard.said),
+                data=[*texts_of(conversation), *_external(str(knowledge.get("memories", "")))],
+                user_words="\n".join(conversation.user_words),
             ),
             "recalled": list(knowledge.get("memory_ids", ())),
             "tools": [call.tool for call in calls],

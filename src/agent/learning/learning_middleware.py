@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import psycopg
 import structlog
 
-from agent.concurrency import together
+from agent.concurrency import gather_or_cancel
 from agent.errors import AgentError
 from agent.learning.memory import agent_memory
 from agent.learning.schema_linking.linking import LinkedSchema, link_schema
@@ -65,7 +65,7 @@ class LearningMiddleware:
         `also` names tables that were used earlier in the conversation.
         """
         runtime = runtime or await current_runtime()
-        linked, context = await together(_schema(question, also, runtime), _memories(question, runtime))
+        linked, context = await gather_or_cancel(_schema(question, also, runtime), _memories(question, runtime))
         return Knowledge(
             schema=linked.text if linked else "",
             tables=linked.tables if linked else (),

@@ -118,7 +118,7 @@ async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
     raise NoSuchName(f"There is no table {name!r}. {near(name, known)}")
 
 
-def _of_the_application(found: Sequence[Name], said: _Said) -> Sequence[Name]:
+def _of_the_application(found: Sequence[Name], said: _NameReading) -> Sequence[Name]:
     """Without those of the platform (`auth.users`), where a plain name has others."""
     own = [name for name in found if name[0] not in PLATFORM_SCHEMAS]
     return own if own and not said.schema else found
@@ -154,7 +154,7 @@ def near(name: str, known: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
+class _NameReading:
     """A name as it was given, without its quotes. One in quotes is meant to the letter."""
 
     schema: str = ""
@@ -167,23 +167,23 @@ class _Said:
         return spelt if spelt and (self.exact or self.schema) else found
 
 
-def _readings(name: str) -> list[_Said]:
+def _readings(name: str) -> list[_NameReading]:
     """What a name may mean: as SQL writes names, then letter by letter, cut at any of its dots or whole."""
     cuts = [place for place, letter in enumerate(name) if letter == "."][:_MOST_DOTS]
-    plain = [_Said(schema=name[:cut], name=name[cut + 1 :], exact=True) for cut in cuts]
-    readings = [*_as_sql(name.strip()), *plain, _Said(name=name), _Said(name=name.strip())]
+    plain = [_NameReading(schema=name[:cut], name=name[cut + 1 :], exact=True) for cut in cuts]
+    readings = [*_as_sql(name.strip()), *plain, _NameReading(name=name), _NameReading(name=name.strip())]
     return list(dict.fromkeys(readings))
 
 
-def _as_sql(name: str) -> list[_Said]:
+def _as_sql(name: str) -> list[_NameReading]:
     match = _NAME.fullmatch(name)
     if match is not None:
         schema, table = (_unquoted(match[part] or "") for part in ("schema", "name"))
-        return [_Said(schema=schema, name=table, exact=match["name"].startswith('"'))]
+        return [_NameReading(schema=schema, name=table, exact=match["name"].startswith('"'))]
     parts = parse_name(name)
     if parts is None or len(parts) > _PARTS:
         return []
-    return [_Said(schema=parts[0] if len(parts) == _PARTS else "", name=parts[-1], exact=True)]
+    return [_NameReading(schema=parts[0] if len(parts) == _PARTS else "", name=parts[-1], exact=True)]
 
 
 def _unquoted(name: str) -> str:

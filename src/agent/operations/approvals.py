@@ -36,13 +36,13 @@ class TakenDecision:
 class ApprovalView:
     """A request as its viewer may see it, and what can be done about it.
 
-    `held_back`: it is approved, and not carried out because the agent is stopped or read-only. `why_not` says why the
+    `waits_for_resume`: it is approved, and not carried out because the agent is stopped or read-only. `why_not` says why the
     viewer may not approve it ('' when they may), `deciders` who may; where nobody is named, everybody may, and it is empty.
     `decisions` were taken so far; a list leaves them out.
     """
 
     approval: Approval
-    held_back: bool
+    waits_for_resume: bool
     why_not: str
     deciders: tuple[str, ...]
     decisions: tuple[TakenDecision, ...] = ()
@@ -73,12 +73,12 @@ class HumanDecision:
 class Decided:
     """A request after a decision, as its decider may see it.
 
-    `result` came of carrying it out, `held_back` says that this waits for `agent resume`, `permission` was given with it.
+    `result` came of carrying it out, `waits_for_resume` says that this waits for `agent resume`, `permission` was given with it.
     """
 
     approval: Approval
     result: ToolResult | None = None
-    held_back: bool = False
+    waits_for_resume: bool = False
     permission: Permission | None = None
 
 
@@ -110,13 +110,13 @@ async def views_of(
 ) -> tuple[ApprovalView, ...]:
     """Return what `viewer` can do about requests that they have been shown."""
     runtime = runtime or await current_runtime()
-    who = await people.standing(viewer, runtime=runtime)
+    who = await people.membership(viewer, runtime=runtime)
     known = await people.list_people(runtime=runtime)
-    held = await _held_back(runtime)
+    held = await _waiting_for_resume(runtime)
     return tuple(
         ApprovalView(
             approval=one,
-            held_back=one.id in held,
+            waits_for_resume=one.id in held,
             why_not=why_not(one, "approve", who),
             deciders=who_may_approve(one, known),
         )
@@ -137,7 +137,9 @@ async def decide(
         response=said.response, delegate_to=said.delegate_to, always=said.always, binding=said.binding, runtime=runtime,
     )  # fmt: skip
     given = await permissions.of_approval(approval.id, viewer=decided_by, runtime=runtime) if said.always else None
-    return Decided(approval=approval, held_back=await is_held_back(approval, runtime=runtime), permission=given)
+    return Decided(
+        approval=approval, waits_for_resume=await waits_for_resume(approval, runtime=runtime), permission=given
+    )
 
 
 async def decide_and_run(
@@ -150,8 +152,8 @@ async def decide_and_run(
     if approval.status != "approved" or not approval.executable:
         return decided
     result = await run(approval.id, viewer=decided_by, runtime=runtime)
-    held = not result.get("success") and await is_held_back(approval, runtime=runtime)
-    return replace(decided, result=result, held_back=held)
+    held = not result.get("success") and await waits_for_resume(approval, runtime=runtime)
+    return replace(decided, result=result, waits_for_resume=held)
 
 
 async def run(approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> ToolResult:
@@ -176,11 +178,11 @@ async def approved_waiting(*, viewer: str | None = None, runtime: Runtime | None
     return tuple([await human_approval_queue.get(number, viewer=viewer, runtime=runtime) for number in numbers])
 
 
-async def is_held_back(approval: Approval, *, runtime: Runtime) -> bool:
+async def waits_for_resume(approval: Approval, *, runtime: Runtime) -> bool:
     """Whether an approved action is not carried out because the agent is stopped or read-only."""
-    return approval.status == "approved" and approval.id in await _held_back(runtime)
+    return approval.status == "approved" and approval.id in await _waiting_for_resume(runtime)
 
 
-async def _held_back(runtime: Runtime) -> frozenset[int]:
+async def _waiting_for_resume(runtime: Runtime) -> frozenset[int]:
     state = await controls.state(runtime=runtime)
     return frozenset(await effects.left_over(runtime=runtime) if state.stopped or state.read_only else ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agent.approval.eligibility import Standing
+from agent.approval.eligibility import Membership
 from agent.approval.people import people
 from agent.learning.memory import Memory, agent_memory
 from agent.learning.semantic_search import semantic_search
@@ -17,18 +17,18 @@ from agent.runtime import Runtime
 from agent.types import MemoryKind
 
 
-async def memory_seen(memory_id: int, *, viewer: str | None = None, runtime: Runtime) -> Memory:
+async def memory_for_viewer(memory_id: int, *, viewer: str | None = None, runtime: Runtime) -> Memory:
     """One memory as `viewer` may see it. Raises `NotFound`."""
     found = await agent_memory.get(memory_id, runtime=runtime)
-    return _seen_by(await people.standing(viewer, runtime=runtime), found)
+    return _for_viewer(await people.membership(viewer, runtime=runtime), found)
 
 
-async def memories_seen(
+async def memories_for_viewer(
     kind: MemoryKind | None, limit: int, *, viewer: str | None = None, runtime: Runtime
 ) -> list[Memory]:
     """The newest memories as `viewer` may see them."""
     found = await agent_memory.list_memories(kind, limit, runtime=runtime)
-    return await _all_seen(found, viewer, runtime)
+    return await _all_for_viewer(found, viewer, runtime)
 
 
 async def memories_found(
@@ -36,15 +36,15 @@ async def memories_found(
 ) -> list[Memory]:
     """Memories by meaning and by words, as `viewer` may see them."""
     found = await semantic_search.search_memories(query, limit, kinds=kinds, runtime=runtime)
-    return await _all_seen(found, viewer, runtime)
+    return await _all_for_viewer(found, viewer, runtime)
 
 
-async def _all_seen(found: Sequence[Memory], viewer: str | None, runtime: Runtime) -> list[Memory]:
-    who = await people.standing(viewer, runtime=runtime)
-    return [_seen_by(who, one) for one in found]
+async def _all_for_viewer(found: Sequence[Memory], viewer: str | None, runtime: Runtime) -> list[Memory]:
+    who = await people.membership(viewer, runtime=runtime)
+    return [_for_viewer(who, one) for one in found]
 
 
-def _seen_by(who: Standing, memory: Memory) -> Memory:
+def _for_viewer(who: Membership, memory: Memory) -> Memory:
     """What the database's structure says is shown; what people and models said may be personal."""
     shown = replace(memory, content=str(without_secrets(memory.content)), metadata=without_secrets(memory.metadata))
     if who.sees_personal or memory.kind == "schema":

@@ -13,8 +13,8 @@ from typing import Any
 
 from agent.errors import ActionRefused
 from agent.privacy.sensitive import keys_in
-from agent.provenance.conversation_context import Heard, holds, secret_in, untrusted
-from agent.provenance.written_values import is_said, written_values
+from agent.provenance.conversation_context import ConversationContext, holds, secret_in, untrusted_origins
+from agent.provenance.written_values import is_asked_for, written_values
 from agent.runtime import Runtime
 from agent.statements.parser import Statement
 from agent.statements.risk import under_settings
@@ -35,7 +35,7 @@ async def weigh(
     assessment: Assessment,
     statement: Statement | None,
     arguments: Mapping[str, Any],
-    heard: Heard,
+    conversation: ConversationContext,
     *,
     has_effect: bool,
     runtime: Runtime,
@@ -46,9 +46,9 @@ async def weigh(
     """
     found: list[_Finding] = []
     if has_effect and statement is not None:
-        found += await _about_values(assessment, statement, heard, runtime)
-    found += _guesses(assessment, heard)
-    secret = _secret(arguments, heard, goes_outside=has_effect and statement is None)
+        found += await _about_values(assessment, statement, conversation, runtime)
+    found += _guesses(assessment, conversation)
+    secret = _secret(arguments, conversation, goes_outside=has_effect and statement is None)
     if secret is not None and not has_effect:
         raise ActionRefused(
             f"Refused: the arguments repeat a secret that was read ({secret}). Name its row instead, as a sub-select can."
@@ -80,32 +80,34 @@ def needs_a_human(reasons: Sequence[str]) -> bool:
     )
 
 
-async def _about_values(assessment: Assessment, statement: Statement, heard: Heard, runtime: Runtime) -> list[_Finding]:
-    origins = await untrusted(written_values(statement), heard, runtime=runtime)
+async def _about_values(
+    assessment: Assessment, statement: Statement, conversation: ConversationContext, runtime: Runtime
+) -> list[_Finding]:
+    origins = await untrusted_origins(written_values(statement), conversation, runtime=runtime)
     if origins or "one-row" not in assessment.reasons:
         return [_Finding("HIGH", f"origin:{one.place}", one.sentence) for one in origins]
-    if is_said(statement, "\n".join(heard.said)) and heard.means_its_row(statement):
+    if is_asked_for(statement, "\n".join(conversation.user_words)) and conversation.means_its_row(statement):
         return []
     sentence = "The user's words do not say what it does or which row it is of: the model chose that."
     return [_Finding("MEDIUM", "origin:unsaid", sentence)]
 
 
-def _guesses(assessment: Assessment, heard: Heard) -> list[_Finding]:
+def _guesses(assessment: Assessment, conversation: ConversationContext) -> list[_Finding]:
     """Values that a secret column is compared with and that the user did not say: a guess that is right would tell it."""
     use = assessment.secrets
-    spoken = "\n".join(heard.said)
+    spoken = "\n".join(conversation.user_words)
     if use is None or all(one is not None and holds(spoken, one) for one in use.looked_up):
         return []
     sentence = "It compares a column that holds secrets with a value that the user did not say."
     return [_Finding("HIGH", GUESSED, sentence)]
 
 
-def _secret(arguments: Mapping[str, Any], heard: Heard, *, goes_outside: bool) -> str | None:
+def _secret(arguments: Mapping[str, Any], conversation: ConversationContext, *, goes_outside: bool) -> str | None:
     """Where a secret in the arguments comes from."""
-    known = secret_in(arguments, heard.secrets)
+    known = secret_in(arguments, conversation.secrets)
     if known is not None or not goes_outside:
         return known
     # A tool of the agent's own making may have read it where the conversation does not show it.
     keys = keys_in(json.dumps(arguments, ensure_ascii=False, default=str))
-    spoken = "\n".join(heard.said)
+    spoken = "\n".join(conversation.user_words)
     return next((f"a key that begins {key[:6]!r}" for key in keys if key not in spoken), None)

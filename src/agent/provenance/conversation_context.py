@@ -19,8 +19,8 @@ from agent.errors import InvalidArguments
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.semantic_search import semantic_search
 from agent.privacy.sensitive import HIDDEN, DenyList, keys_in, looks_secret
-from agent.provenance.named_rows import Read, Said, means_its_row, named_keys
-from agent.provenance.origins import Origin, Seen, Value, origin_of
+from agent.provenance.named_rows import ReadRows, UserWords, means_its_row, named_keys
+from agent.provenance.origins import Origin, ShownText, Value, origin_of
 from agent.provenance.second_hand import is_second_hand, says
 from agent.provenance.written_values import Column, column_sources
 from agent.runtime import Runtime
@@ -40,27 +40,27 @@ _OWN_MESSAGES = frozenset({"execute_sql", "query_data", "update_client_status", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class ConversationContext:
     """A conversation up to now. `secrets` are values that only who may open something should have, and where they are from."""
 
-    said: tuple[str, ...] = ()
+    user_words: tuple[str, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
     calls: tuple[StoredCall, ...] = ()
     trusted: str = ""
     until: CallKey | None = None
 
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[ShownText]:
         """Every text that the model was shown; `trusted` are globs over table.column. Made only where it is looked at."""
-        globs, said = DenyList.parse(self.trusted), Said.of(self.said)
-        return [one for call in self.calls for one in _seen(call, globs, said)]
+        globs, user_words = DenyList.parse(self.trusted), UserWords.of(self.user_words)
+        return [one for call in self.calls for one in _seen(call, globs, user_words)]
 
     def means_its_row(self, statement: Statement) -> bool:
         """Whether the user said, or named, the row that a change of one row is of."""
-        said = Said.of(self.said)
-        return means_its_row(statement, named_keys([_read(call) for call in self.calls], said), said)
+        user_words = UserWords.of(self.user_words)
+        return means_its_row(statement, named_keys([_read(call) for call in self.calls], user_words), user_words)
 
 
-def place_of(approval: Approval) -> CallKey | None:
+def call_key_of(approval: Approval) -> CallKey | None:
     """Where in a conversation a request belongs: one that was opened again is no call any more, but of the same turn."""
     if approval.thread_id is None or approval.turn is None:
         return None
@@ -68,13 +68,15 @@ def place_of(approval: Approval) -> CallKey | None:
     return CallKey(thread_id=approval.thread_id, turn=approval.turn, round=round_, ordinal=ordinal)
 
 
-async def heard_by(call: CallKey | None, *, turns: int = TURNS_WITH_CALLS, runtime: Runtime) -> Heard:
+async def context_of_call(
+    call: CallKey | None, *, turns: int = TURNS_WITH_CALLS, runtime: Runtime
+) -> ConversationContext:
     """What was said and shown in the conversation of a call, with the results of the last `turns`; nothing where there is none.
 
     It is the same whenever it is asked: also when the thread has gone on, and that turn is only in its summary.
     """
     if call is None:
-        return Heard()
+        return ConversationContext()
     values = {
         "tenant_id": runtime.tenant_id, "thread_id": call.thread_id, "turn": call.turn, "most_turns": _LONG,
         "turns_with_calls": turns,
@@ -82,39 +84,43 @@ async def heard_by(call: CallKey | None, *, turns: int = TURNS_WITH_CALLS, runti
     async with runtime.connection() as conn:
         row = await (await conn.execute(_QUERIES["conversation"], values)).fetchone()
     if row is None or not row["transcript"]["turns"]:  # a caller's own key, of no conversation of ours
-        return Heard()
+        return ConversationContext()
     transcript = Transcript.from_row(call.thread_id, row)
-    return heard_in(transcript, trusted=runtime.settings.trusted_sources, until=call)
+    return context_of_transcript(transcript, trusted=runtime.settings.trusted_sources, until=call)
 
 
-async def heard_longer(heard: Heard, *, runtime: Runtime) -> Heard:
+async def longer_context(conversation: ConversationContext, *, runtime: Runtime) -> ConversationContext:
     """The same further back, for what has an effect: an answer may still show what a model read long ago."""
-    if heard.until is None or heard.until.turn <= TURNS_WITH_CALLS:
-        return heard
-    return await heard_by(heard.until, turns=_LONG, runtime=runtime)
+    if conversation.until is None or conversation.until.turn <= TURNS_WITH_CALLS:
+        return conversation
+    return await context_of_call(conversation.until, turns=_LONG, runtime=runtime)
 
 
-def heard_in(transcript: Transcript, *, trusted: str = "", until: CallKey | None = None) -> Heard:
+def context_of_transcript(
+    transcript: Transcript, *, trusted: str = "", until: CallKey | None = None
+) -> ConversationContext:
     """The same from a transcript."""
-    said = tuple(turn.question for turn in transcript.turns)
+    user_words = tuple(turn.question for turn in transcript.turns)
     calls = tuple(call for turn in transcript.turns for call in turn.calls if call.result)
-    spoken = "\n".join(said)
+    spoken = "\n".join(user_words)
     secrets: dict[str, str] = {}
     for call in calls:
         secrets |= _secrets(call)
-    return Heard(
-        said=said, secrets={one: place for one, place in secrets.items() if one not in spoken}, calls=calls,
+    return ConversationContext(
+        user_words=user_words, secrets={one: place for one, place in secrets.items() if one not in spoken}, calls=calls,
         trusted=trusted, until=until,
     )  # fmt: skip
 
 
-async def untrusted(values: Sequence[Value], heard: Heard, *, runtime: Runtime) -> list[Origin]:
+async def untrusted_origins(
+    values: Sequence[Value], conversation: ConversationContext, *, runtime: Runtime
+) -> list[Origin]:
     """Those of `values` that neither the user said nor a trusted place holds, with where they were found."""
-    found, seen = [], heard.seen() if values else []
+    found, seen = [], conversation.seen() if values else []
     for value in values:
-        origin = origin_of(value, said=heard.said, seen=seen)
+        origin = origin_of(value, user_words=conversation.user_words, seen=seen)
         if origin.place in {"nowhere", "data"} and value.kind != "copy":
-            remembered = origin_of(value, said=(), seen=await _remembered(value, runtime))
+            remembered = origin_of(value, user_words=(), seen=await _remembered(value, runtime))
             origin = remembered if remembered.known or origin.place == "nowhere" else origin
         if origin.place == "nowhere":
             origin = await _in_schema(value, runtime) or origin
@@ -123,10 +129,10 @@ async def untrusted(values: Sequence[Value], heard: Heard, *, runtime: Runtime) 
     return found
 
 
-def texts_of(heard: Heard) -> list[str]:
+def texts_of(conversation: ConversationContext) -> list[str]:
     """What stood in data, but for cells too short to say something."""
     found = []
-    for call in heard.calls:
+    for call in conversation.calls:
         result = call.result or {}
         cells = (cell for row in result.get("rows") or [] for cell in row if isinstance(cell, (str, dict, list)))
         found += [text for cell in cells if len(text := _text(cell)) >= _SHORTEST_SECRET]
@@ -134,13 +140,15 @@ def texts_of(heard: Heard) -> list[str]:
     return found
 
 
-async def trust_of(content: str, heard: Heard, *, runtime: Runtime) -> Trust:
+async def trust_of(content: str, conversation: ConversationContext, *, runtime: Runtime) -> Trust:
     """Who vouches for what a model wants to remember: the user who said it, the model, or nobody, as it stood in data."""
-    if heard.said and says(heard.said[-1], content):
+    if conversation.user_words and says(conversation.user_words[-1], content):
         return "human"
     known = await semantic_search.search_memories(content, _MEMORIES, runtime=runtime)
     read = [memory.content for memory in known if memory.trust in {"external", "database"} and memory.kind != "schema"]
-    second_hand = is_second_hand(content, data=[*texts_of(heard), *read], said="\n".join(heard.said))
+    second_hand = is_second_hand(
+        content, data=[*texts_of(conversation), *read], user_words="\n".join(conversation.user_words)
+    )
     return "external" if second_hand else "agent"
 
 
@@ -189,23 +197,23 @@ def _statement(call: StoredCall) -> Statement | None:
         return None
 
 
-def _read(call: StoredCall) -> Read:
+def _read(call: StoredCall) -> ReadRows:
     result, statement = call.result or {}, _statement(call)
-    return Read(
+    return ReadRows(
         statement=statement, sources=_sources(statement, result.get("columns") or []), rows=result.get("rows") or []
     )  # fmt: skip
 
 
-def _seen(call: StoredCall, trusted: DenyList, said: Said) -> Iterator[Seen]:
+def _seen(call: StoredCall, trusted: DenyList, user_words: UserWords) -> Iterator[ShownText]:
     """A cell of a trusted column counts as trusted in a row that the user named: not whoever happens to stand there."""
     read, columns = _read(call), (call.result or {}).get("columns") or []
-    for named, row in read.named(said):
+    for named, row in read.named(user_words):
         for name, source, cell in zip(columns, read.sources, row, strict=False):
             if cell is not None and not isinstance(cell, bool):
                 where = f"{source or f'column {name}'} in a result of {call.tool}"
-                yield Seen(where=where, text=_text(cell), trusted=named and _is_trusted(source, trusted))
+                yield ShownText(where=where, text=_text(cell), trusted=named and _is_trusted(source, trusted))
     for part, text in _told(call):
-        yield Seen(where=f"the {part} of {call.tool}", text=text)
+        yield ShownText(where=f"the {part} of {call.tool}", text=text)
 
 
 def _told(call: StoredCall) -> Iterator[tuple[str, str]]:
@@ -320,10 +328,10 @@ def _keyed_secrets(cell: Any) -> Iterator[str]:
             yield from _keyed_secrets(item)
 
 
-async def _remembered(value: Value, runtime: Runtime) -> list[Seen]:
+async def _remembered(value: Value, runtime: Runtime) -> list[ShownText]:
     found = await semantic_search.search_memories(value.text, _MEMORIES, mode="lexical", runtime=runtime)
     return [
-        Seen(
+        ShownText(
             where=f"memory {memory.id} ({memory.trust})", text=memory.content, place="memory",
             trusted=memory.trust == "human",
         )

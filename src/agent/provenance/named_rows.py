@@ -21,14 +21,14 @@ _LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class UserWords:
     """The user's words, ready to be looked into."""
 
     text: str
     words: frozenset[str]
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> Said:
+    def of(cls, texts: Sequence[str]) -> UserWords:
         text = folded("\n".join(texts))
         return cls(f" {text} ", frozenset(text.split()))
 
@@ -45,40 +45,40 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class ReadRows:
     """Rows that one statement read, and the column that each of their columns shows, where that is known."""
 
     statement: Statement | None
     sources: Sequence[Column | None]
     rows: Sequence[Sequence[Any]]
 
-    def named(self, said: Said) -> Iterator[tuple[bool, Sequence[Any]]]:
+    def named(self, user_words: UserWords) -> Iterator[tuple[bool, Sequence[Any]]]:
         """Each row, with whether the user named it: in the statement's condition, or by what stands in its name columns."""
-        all_of_them = self.statement is not None and _asks_by_name(self.statement, said)
+        all_of_them = self.statement is not None and _asks_by_name(self.statement, user_words)
         places = [place for place, source in enumerate(self.sources) if source and _is_name(source.name)]
         for row in self.rows:
-            yield all_of_them or any(_is_named(row[place], said) for place in places if place < len(row)), row
+            yield all_of_them or any(_is_named(row[place], user_words) for place in places if place < len(row)), row
 
 
-def named_keys(reads: Sequence[Read], said: Said) -> frozenset[str]:
+def named_keys(reads: Sequence[ReadRows], user_words: UserWords) -> frozenset[str]:
     """What stands in rows that the user named: their numbers and codes."""
-    return frozenset(str(cell) for read in reads for named, row in read.named(said) if named for cell in row)
+    return frozenset(str(cell) for read in reads for named, row in read.named(user_words) if named for cell in row)
 
 
-def means_its_row(statement: Statement, known: frozenset[str], said: Said) -> bool:
+def means_its_row(statement: Statement, known: frozenset[str], user_words: UserWords) -> bool:
     """Whether every constant that says which rows a change is of is the user's own word, or was read in a row so named.
 
     Of a new row that is each whole number.
     """
-    return all(key in known or said.holds(key) for key in (*keys_of(statement), *numbers_inserted(statement)))
+    return all(key in known or user_words.holds(key) for key in (*keys_of(statement), *numbers_inserted(statement)))
 
 
-def _asks_by_name(statement: Statement, said: Said) -> bool:
+def _asks_by_name(statement: Statement, user_words: UserWords) -> bool:
     """Whether a condition on a column of names holds the user's word: full_name = 'Anna Smith', name ILIKE '%anna%'."""
     if statement.kind != "SelectStmt" or not statement.node.HasField("where_clause"):
         return False
     return any(
-        _is_of_a_name(part) and any(len(one) >= _SHORTEST_NAME and said.holds(one) for one in constants_in(part))
+        _is_of_a_name(part) and any(len(one) >= _SHORTEST_NAME and user_words.holds(one) for one in constants_in(part))
         for part in walk(statement.node.where_clause)
         if kind_of(part) == "A_Expr"
     )
@@ -93,5 +93,5 @@ def _is_name(column: str) -> bool:
     return bool(_NAMES & set(words(column)))
 
 
-def _is_named(cell: Any, said: Said) -> bool:
-    return isinstance(cell, str) and len(cell) <= _LONGEST_NAME and "@" not in cell and said.names(cell)
+def _is_named(cell: Any, user_words: UserWords) -> bool:
+    return isinstance(cell, str) and len(cell) <= _LONGEST_NAME and "@" not in cell and user_words.names(cell)

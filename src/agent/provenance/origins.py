@@ -46,7 +46,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ShownText:
     """A text that the model was shown. `where` says what it is of, for people; `trusted` by the operator or a human."""
 
     where: str
@@ -77,11 +77,11 @@ class Origin:
         return f"{shown} was not said by the user: it comes from {self.where}."
 
 
-def origin_of(value: Value, *, said: Sequence[str], seen: Iterable[Seen]) -> Origin:
+def origin_of(value: Value, *, user_words: Sequence[str], seen: Iterable[ShownText]) -> Origin:
     """Where `value` comes from, the most trusted place first."""
     if value.kind == "copy":
         return Origin(value=value, place="data", where=f"the column {value.text}")
-    if any(is_in(value, text, names=value.names) for text in said):
+    if any(is_in(value, text, names=value.names) for text in user_words):
         return Origin(value=value, place="user")
     seen = list(seen)
     trusted = [one for one in seen if one.trusted and (is_in if one.place == "memory" else is_whole)(value, one.text)]

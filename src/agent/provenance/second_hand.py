@@ -15,9 +15,9 @@ _RUN = 3
 _TARGET = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+|https?://\S+|\b[A-Z]{2}\d{2}[A-Z0-9]{10,30}\b", re.I)
 
 
-def is_second_hand(text: str, *, data: Iterable[str], said: str) -> bool:
+def is_second_hand(text: str, *, data: Iterable[str], user_words: str) -> bool:
     """Whether `text` shares a run of words, an address or a link with `data` that is not in what the user `said`."""
-    own, spoken = _runs(text) - _runs(said), said.casefold()
+    own, spoken = _runs(text) - _runs(user_words), user_words.casefold()
     targets = {target for target in _TARGET.findall(text.casefold()) if target not in spoken}
     if not own and not targets:
         return False

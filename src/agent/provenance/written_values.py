@@ -63,16 +63,16 @@ def written_values(statement: Statement) -> list[Value]:
     return list(dict.fromkeys(found))
 
 
-def is_said(statement: Statement, said: str) -> bool:
+def is_asked_for(statement: Statement, user_words: str) -> bool:
     """Whether the user's words hold what a change of one row does: what it sets, or the column where it sets no constant.
 
     Words count by their stems ("pause it" says `paused`), numbers as they stand. Its `written_values` are looked at apart.
     A DELETE must be asked for as one, and so must an INSERT, whose whole numbers are looked at with the rows that they name.
     """
-    known = set(stems(said))
+    known = set(stems(user_words))
     if statement.kind == "DeleteStmt":
         return bool(known & _DELETING)
-    apart, spoken = {value.text for value in written_values(statement)}, f" {folded(said)} "
+    apart, spoken = {value.text for value in written_values(statement)}, f" {folded(user_words)} "
     if statement.kind == "InsertStmt":
         texts = {one for one in constants_in(statement.node.select_stmt) if one.strip() and not one.isdigit()}
         return bool(known & _ADDING) and all(

@@ -80,7 +80,7 @@ _FILES = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class MailMessage:
     """One mail, checked; see `letter`."""
 
     sender: str
@@ -100,9 +100,9 @@ class Letter:
         return links_in(f"{self.subject}\n{self.body}")
 
 
-def letter(*, sender: str, to: Iterable[str], cc: Iterable[str] = (), subject: str, body: str) -> Letter:
+def mail_message(*, sender: str, to: Iterable[str], cc: Iterable[str] = (), subject: str, body: str) -> MailMessage:
     """A checked mail. Raises `ValueError` with what to change."""
-    made = Letter(
+    made = MailMessage(
         sender=sender,
         to=tuple(map(address, to)),
         cc=tuple(map(address, cc)),
@@ -190,7 +190,7 @@ def message_id(key: str, sender: str) -> str:
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{sender.rpartition('@')[2]}>"
 
 
-def compose(mail: Letter, *, identifier: str, date: datetime) -> EmailMessage:
+def compose(mail: MailMessage, *, identifier: str, date: datetime) -> EmailMessage:
     """The message as it is sent: the same bytes for the same letter, identifier and date.
 
     Raises `ValueError` when somebody who reads these bytes would read another letter.
@@ -210,7 +210,7 @@ def compose(mail: Letter, *, identifier: str, date: datetime) -> EmailMessage:
     return message
 
 
-def _wanted(mail: Letter, identifier: str) -> dict[str, object]:
+def _wanted(mail: MailMessage, identifier: str) -> dict[str, object]:
     """What `_read` must find in the bytes of `mail`."""
     return {
         "from": [mail.sender], "to": list(mail.to), **({"cc": list(mail.cc)} if mail.cc else {}),

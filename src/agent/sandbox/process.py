@@ -53,7 +53,7 @@ class Limits:
         )  # fmt: skip
 
 
-class Gone(Exception):
+class WorkerEnded(Exception):
     """The worker has ended, or says what no worker of ours says."""
 
 
@@ -79,7 +79,7 @@ class Worker:
             raise
         if ready.get("is") != "ready":
             await worker.end()
-            raise Gone
+            raise WorkerEnded
         return worker
 
     @property
@@ -103,19 +103,19 @@ class Worker:
         try:
             await self._process.stdin.drain()
         except (ConnectionError, RuntimeError) as error:
-            raise Gone from error
+            raise WorkerEnded from error
 
     async def _receive(self) -> dict[str, Any]:
         assert self._process.stdout is not None  # noqa: S101  # it was started with pipes
         try:
             (length,) = struct.unpack(">I", await self._process.stdout.readexactly(4))
             if length > _MOST_FRAME:
-                raise Gone
+                raise WorkerEnded
             frame = json.loads(await self._process.stdout.readexactly(length))
         except (asyncio.IncompleteReadError, ConnectionError, ValueError, RecursionError) as error:
-            raise Gone from error
+            raise WorkerEnded from error
         if not isinstance(frame, dict):
-            raise Gone
+            raise WorkerEnded
         return frame
 
     async def end(self) -> None:

@@ -25,7 +25,7 @@ import structlog
 from agent.errors import SandboxUnavailable
 from agent.runtime import Runtime
 from agent.sandbox import process
-from agent.sandbox.process import GRACE_SECONDS, MOST_RUNS, Gone, Limits, Worker
+from agent.sandbox.process import GRACE_SECONDS, MOST_RUNS, Limits, Worker, WorkerEnded
 from agent.settings import Settings
 from agent.text.storable import storable, storable_json
 
@@ -112,7 +112,7 @@ class Run:
         try:
             frame = await self._worker.ask({"do": "dump"}, self._limits.seconds + GRACE_SECONDS)
             return base64.b64decode(frame["state"], validate=True)
-        except (Gone, TimeoutError, KeyError, ValueError) as error:
+        except (WorkerEnded, TimeoutError, KeyError, ValueError) as error:
             raise SandboxUnavailable("The tool's state could not be taken; call the tool again.") from error
 
     def _common(self, functions: Sequence[str]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Run:
             answer = await self._worker.ask(frame, self._limits.seconds + GRACE_SECONDS)
         except TimeoutError:
             return Failure(kind="limit", text=f"It did not end within {self._limits.seconds:g} s.")
-        except Gone:
+        except WorkerEnded:
             return Failure(kind="limit", text="Its process ended: it needed more memory or time than a tool has.")
         event = _event(answer, self._functions, self._limits)
         self.reusable = isinstance(event, Finished) or (
@@ -195,14 +195,14 @@ class Sandbox:
         spare, self._spare = self._spare, None
         worker = await spare if spare is not None else await self._start()
         self._spare = asyncio.create_task(self._start())
-        self._spare.add_done_callback(_heard)
+        self._spare.add_done_callback(_conversation_of)
         return worker if worker.alive else await self._start()
 
     async def _start(self) -> Worker:
         """A worker in bubblewrap; without it only where it never worked and need not. Raises `SandboxUnavailable`."""
         where = "the sandbox for tools"
         if bwrap := await asyncio.to_thread(self._find_bwrap):
-            with suppress(Gone, OSError, TimeoutError):
+            with suppress(WorkerEnded, OSError, TimeoutError):
                 worker = await Worker.start(await asyncio.to_thread(process.bwrap_command, bwrap, self.limits))
                 self._in_bwrap = True
                 return worker
@@ -210,7 +210,7 @@ class Sandbox:
             _log.warning("bubblewrap_does_not_work", program=bwrap)
         if not self._in_bwrap and not self._required:
             self._bwrap = ""
-            with suppress(Gone, OSError, TimeoutError):
+            with suppress(WorkerEnded, OSError, TimeoutError):
                 return await Worker.start(await asyncio.to_thread(process.plain_command, self.limits))
         raise SandboxUnavailable(
             f"No tool of the agent's making runs, because {where} does not start. Reinstall pydantic-monty (and bubblewrap, where "
@@ -242,7 +242,7 @@ def sandbox_of(runtime: Runtime) -> Sandbox:
     return made
 
 
-def _heard(task: asyncio.Task[Worker]) -> None:
+def _conversation_of(task: asyncio.Task[Worker]) -> None:
     """A spare that failed is found by who wants it; asyncio is not to complain before."""
     if not task.cancelled():
         task.exception()

@@ -26,7 +26,7 @@ from agent.threads.records import (
     TurnRecord,
     TurnStatus,
 )
-from agent.threads.views import call_seen_by, thread_seen_by, turn_seen_by
+from agent.threads.views import call_for_viewer, thread_for_viewer, turn_for_viewer
 from agent.types import CallKey, ToolResult, Usage
 
 _log = structlog.get_logger(__name__)
@@ -207,7 +207,7 @@ class Threads:
         if row is None:
             raise NotFound(f"There is no tool call {key}.")
         call = StoredCall.from_row(key.thread_id, row)
-        return call_seen_by(await people.standing(viewer, runtime=runtime), call, None)
+        return call_for_viewer(await people.membership(viewer, runtime=runtime), call, None)
 
     async def calls(
         self, thread_id: str, turn: int, *, viewer: str | None = None, runtime: Runtime | None = None
@@ -216,9 +216,9 @@ class Threads:
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             rows = await _all(conn, "calls_of_turn", _values(runtime, thread_id, turn=turn))
-        who = await people.standing(viewer, runtime=runtime) if rows else None
+        who = await people.membership(viewer, runtime=runtime) if rows else None
         calls = [(StoredCall.from_row(thread_id, row), row["shown_sql"]) for row in rows]
-        return [call_seen_by(who, call, shown_sql) for call, shown_sql in calls] if who else []
+        return [call_for_viewer(who, call, shown_sql) for call, shown_sql in calls] if who else []
 
     async def call_waits(self, key: CallKey, approval_id: int, *, runtime: Runtime | None = None) -> None:
         """The call asked a human."""
@@ -293,8 +293,8 @@ class Threads:
         values = {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "limit": limit}
         async with runtime.connection() as conn:
             rows = await _all(conn, "recent_threads", values)
-        who = await people.standing(viewer, runtime=runtime)
-        return [thread_seen_by(who, ThreadSummary(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
+        who = await people.membership(viewer, runtime=runtime)
+        return [thread_for_viewer(who, ThreadSummary(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
     async def turns(
         self, thread_id: str, *, viewer: str | None = None, runtime: Runtime | None = None
@@ -306,8 +306,8 @@ class Threads:
             rows = await _all(conn, "turns_of_thread", _values(runtime, thread_id))
         if not rows:
             raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
-        who = await people.standing(viewer, runtime=runtime)
-        return [turn_seen_by(who, TurnRecord(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
+        who = await people.membership(viewer, runtime=runtime)
+        return [turn_for_viewer(who, TurnRecord(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
     async def delete(self, thread_id: str, *, runtime: Runtime | None = None) -> None:
         """Delete a thread with its turns. Raises `NotFound`, or `ThreadBusy` while it runs or waits for a human."""

@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.approval.eligibility import Standing, same_name
-from agent.approval.views import call_for_everybody, result_seen_by
+from agent.approval.eligibility import Membership, same_name
+from agent.approval.views import call_for_everybody, result_for_viewer
 from agent.privacy.masked_texts import sql_by_names
 from agent.privacy.masking import MASK, masked_arguments, masked_sql
 from agent.threads.records import StoredCall, ThreadSummary, TurnRecord
 
 
-def thread_seen_by(who: Standing, thread: ThreadSummary) -> ThreadSummary:
+def thread_for_viewer(who: Membership, thread: ThreadSummary) -> ThreadSummary:
     """A thread in a list: its title is how the first question begins."""
     if who.sees_personal or same_name(who.name, thread["created_by"]):
         return thread
     return {**thread, "title": MASK}
 
 
-def turn_seen_by(who: Standing, turn: TurnRecord) -> TurnRecord:
+def turn_for_viewer(who: Membership, turn: TurnRecord) -> TurnRecord:
     """A turn, with the statements that its answer comes from."""
     shown: TurnRecord = {**turn, "sources": _sources(turn["sources"], masked=not who.sees_personal)}
     if who.sees_personal or same_name(who.name, turn["asked_by"]):
@@ -30,10 +30,10 @@ def turn_seen_by(who: Standing, turn: TurnRecord) -> TurnRecord:
     }  # fmt: skip
 
 
-def call_seen_by(who: Standing, call: StoredCall, shown_sql: str | None) -> StoredCall:
+def call_for_viewer(who: Membership, call: StoredCall, shown_sql: str | None) -> StoredCall:
     """A tool call; `shown_sql` is its statement as everybody may see it, where that is known."""
     given = call_for_everybody(call.arguments, shown_sql)
-    result = result_seen_by(who, call.result) if call.result is not None else None
+    result = result_for_viewer(who, call.result) if call.result is not None else None
     if who.sees_personal:
         return replace(call, arguments=given, result=result)
     return replace(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.cli.commands import approval_watch
-from agent.cli.commands.permissions import told_permission
+from agent.cli.commands.permissions import permission_message
 from agent.cli.framework import JsonOption, LimitOption, examples, group
 from agent.cli.runner import run
 
@@ -214,7 +214,7 @@ def reopen(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
 
 def _shown_first(approval_id: int, always: Always, *, look: bool, as_json: bool) -> bool:
     """Say what would be allowed; whether to go on: where somebody sits in front of it they are asked."""
-    from agent.cli.commands.permissions import told_allowance
+    from agent.cli.commands.permissions import allowance_message
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.execution.safe_executor import safe_executor
 
@@ -223,7 +223,7 @@ def _shown_first(approval_id: int, always: Always, *, look: bool, as_json: bool)
         if look:
             print_json(allowance)
         return not look
-    say(stdout(), told_allowance(allowance))
+    say(stdout(), allowance_message(allowance))
     if look:
         return False
     return not sys.stdin.isatty() or typer.confirm("Approve it, and allow this?")
@@ -246,13 +246,13 @@ def _decide(approval_id: int, *, as_json: bool, **said: Any) -> None:
             {
                 "approval": done.approval.as_dict(),
                 "result": done.result,
-                "held_back": done.held_back,
+                "held_back": done.waits_for_resume,
                 "permission": done.permission,
             }
         )
     else:
         _show_outcome(done)
-    if done.held_back:
+    if done.waits_for_resume:
         raise typer.Exit(4)
     if done.approval.status == "approved" and done.approval.executable and not (done.result or {}).get("success"):
         raise typer.Exit(1)
@@ -284,7 +284,7 @@ async def _edited(approval_id: int, decision: HumanDecision, runtime: Runtime) -
 
 
 def _show_outcome(done: Decided) -> None:
-    from agent.cli.commands.control import told_held_back
+    from agent.cli.commands.control import waits_message
     from agent.cli.terminal.approval_view import how_to_decide, show_approval, waits_for
     from agent.cli.terminal.render import say, stdout
     from agent.cli.terminal.turn_view import show_step
@@ -295,8 +295,8 @@ def _show_outcome(done: Decided) -> None:
         say(console, f"agent approvals approve {approval.id}   approves it as it is shown now", "dim")
         say(console, f"agent approvals reject {approval.id}    says no, for good", "dim")
         return
-    if done.held_back:
-        say(console, told_held_back(approval), "yellow")
+    if done.waits_for_resume:
+        say(console, waits_message(approval), "yellow")
     else:
         say(console, f"Approval {approval.id} is {approval.status}{waits_for(approval)}.")
         if done.result is not None:
@@ -304,13 +304,13 @@ def _show_outcome(done: Decided) -> None:
     if approval.status == "pending" and approval.delegated_to:
         say(console, f"{approval.delegated_to} says: {how_to_decide(approval)}", "dim")
     if done.permission is not None:
-        say(console, told_permission(done.permission))
+        say(console, permission_message(done.permission))
     if approval.thread_id:
         say(console, f"agent chat --thread {approval.thread_id}   goes on with the conversation{_when(done)}", "dim")
 
 
 def _when(done: Decided) -> str:
-    if done.held_back:
+    if done.waits_for_resume:
         return ", after `agent resume`"
     if done.approval.status != "pending":
         return ""

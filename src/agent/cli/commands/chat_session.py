@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from agent.approval.human_approval import Approval
 from agent.chat import ChatEvent, chat
-from agent.cli.commands.control import told_held_back
-from agent.cli.commands.permissions import told_allowance, told_permission
+from agent.cli.commands.control import waits_message
+from agent.cli.commands.permissions import allowance_message, permission_message
 from agent.cli.commands.threads import show_threads
 from agent.cli.terminal.approval_view import arguments_of, how_to_decide, show_approval, who_decides
 from agent.cli.terminal.clean_text import json_object, one_line, seconds_in
@@ -198,9 +198,9 @@ class Session:
     def _tell_decided(self, decided: Decided) -> None:
         """Say what the steps that follow do not: that it is done later, or what was allowed beyond it."""
         if decided.permission is not None:
-            say(self._console, told_permission(decided.permission), indent=INDENT)
-        if decided.held_back:
-            say(self._console, told_held_back(decided.approval), "yellow", indent=INDENT)
+            say(self._console, permission_message(decided.permission), indent=INDENT)
+        if decided.waits_for_resume:
+            say(self._console, waits_message(decided.approval), "yellow", indent=INDENT)
 
     def _said(self, word: str, approval: Approval) -> dict[str, Any] | None:
         """What was said to a request, as a `HumanDecision` takes it; None is later, nothing is no decision."""
@@ -243,7 +243,7 @@ class Session:
     async def _agreed(self, approval: Approval, always: Always) -> bool:
         """Whether what would always be allowed is meant, once it was read."""
         allowance = await safe_executor.would_allow(approval.id, always, runtime=self._runtime)
-        say(self._console, told_allowance(allowance), indent=INDENT)
+        say(self._console, allowance_message(allowance), indent=INDENT)
         return self._read("Approve it, and allow this? yes / no").lower() in {"y", "yes"}
 
     def _read(self, question: str) -> str:

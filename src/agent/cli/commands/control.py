@@ -60,7 +60,7 @@ def resume(*, as_json: JsonOption = False) -> None:
         )
 
 
-def told_held_back(approval: Approval) -> str:
+def waits_message(approval: Approval) -> str:
     """What an approval means while the agent is stopped or read-only."""
     return (
         f"Approval {approval.id} is approved, and nothing was done yet, because the agent is stopped or read-only. It is "

@@ -46,9 +46,9 @@ def search_memories(
 )
 def list_memories(*, kind: KindOption = None, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
     """List the newest memories."""
-    from agent.operations.memories import memories_seen
+    from agent.operations.memories import memories_for_viewer
 
-    found = run(lambda runtime: memories_seen(kind, limit, runtime=runtime))
+    found = run(lambda runtime: memories_for_viewer(kind, limit, runtime=runtime))
     empty = f"No memory of the kind {kind!r} is there." if kind else "Nothing is remembered yet."
     _show_all(found, as_json=as_json, empty=empty, scores=False, limit=limit)
 
@@ -58,9 +58,9 @@ def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """Show one memory and where it comes from."""
     from agent.cli.terminal.clean_text import count, moment
     from agent.cli.terminal.render import facts, print_json, say, stdout
-    from agent.operations.memories import memory_seen
+    from agent.operations.memories import memory_for_viewer
 
-    found = run(lambda runtime: memory_seen(memory_id, runtime=runtime))
+    found = run(lambda runtime: memory_for_viewer(memory_id, runtime=runtime))
     if as_json:
         print_json(found)
         return

@@ -52,7 +52,7 @@ def revoke(
         say(stdout(), f"Permission {permission_id} is revoked.")
 
 
-def told_permission(one: Permission) -> str:
+def permission_message(one: Permission) -> str:
     """A permission as it is told to who has just given it: what it covers, until when, and how it is taken back."""
     from agent.cli.terminal.clean_text import count, left
 
@@ -63,7 +63,7 @@ def told_permission(one: Permission) -> str:
     )
 
 
-def told_allowance(one: Allowance) -> str:
+def allowance_message(one: Allowance) -> str:
     """What would be allowed, to whom and how far, and what else could be freed."""
     from agent.cli.terminal.clean_text import count, duration
 

@@ -21,7 +21,7 @@ from agent.execution.created_tools.host_functions import is_harmless, offered, s
 from agent.execution.created_tools.http_get import Place
 from agent.execution.created_tools.signing import sign
 from agent.execution.created_tools.store import CreatedTool, ToolContent, content_from, created_tools
-from agent.execution.outside_effects import Happened, Outside, Proposal
+from agent.execution.outside_effects import Happened, OutsideTool, Proposal
 from agent.execution.tools.arguments import CreateNewTool, ToolTest, is_built_in
 from agent.execution.tools.json_schema import ArgumentSchema
 from agent.runtime import Runtime
@@ -71,7 +71,7 @@ async def look(approval: Approval, *, key: str, runtime: Runtime) -> Happened:
     return "done" if await created_tools.is_stored(approval.id, runtime=runtime) else "not-done"
 
 
-OUTSIDE = Outside(propose=propose, carry_out=carry_out, look=look)
+OUTSIDE = OutsideTool(propose=propose, carry_out=carry_out, look=look)
 
 
 def _content(arguments: CreateNewTool, version: int) -> ToolContent:

@@ -6,7 +6,7 @@ import psycopg
 
 from agent.db import load_queries
 from agent.db.paths import rows_as_application
-from agent.db.server_messages import told
+from agent.db.server_messages import message_of
 from agent.runtime import Runtime
 from agent.statements.parser import Statement
 
@@ -18,7 +18,7 @@ async def what_is_missing(
     statement: Statement, error: psycopg.errors.InsufficientPrivilege, *, runtime: Runtime
 ) -> str:
     """Sentences for the one who decides: why the statement would fail as things are, and what to run."""
-    reason = told(error, sql=statement.sql, deny=runtime.settings.deny)
+    reason = message_of(error, sql=statement.sql, deny=runtime.settings.deny)
     return f"It would fail as things are: {reason}. {await _remedy(statement, reason, runtime)}".strip()
 
 
@@ -32,9 +32,9 @@ async def _remedy(statement: Statement, reason: str, runtime: Runtime) -> str:
     async with runtime.app.connection("agent_assessor") as conn:
         names = {"names": list(statement.objects)}
         rows = await rows_as_application(conn, _QUERIES["foreign_owners"], names)
-    told = [
+    remedies = [
         f"{row['name']} belongs to {row['owner']!r}, which is more than an owner of tables, so agent_actor gets none of its rights:"
         f" give the table to a role of the application's own (ALTER TABLE {row['name']} OWNER TO ...), then run `agent setup`."
         for row in rows[:3]
     ]
-    return " ".join(told) or "Run `agent setup`: it gives agent_actor the rights on what is new."
+    return " ".join(remedies) or "Run `agent setup`: it gives agent_actor the rights on what is new."

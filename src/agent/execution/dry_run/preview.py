@@ -23,8 +23,8 @@ from agent.execution.dry_run.personal_columns import personal_columns
 from agent.execution.dry_run.secret_constants import kept_sql_for_everybody, reads_secrets, sql_for_everybody
 from agent.execution.dry_run.secret_rows import Hider, keyed_effect
 from agent.execution.dry_run.sequences import takes_many_numbers
-from agent.execution.dry_run.side_effects import Seen, effect_of
-from agent.execution.dry_run.trials import Run, TableEffect, Tried, bound_as_a_whole, tried
+from agent.execution.dry_run.side_effects import SideEffects, effect_of
+from agent.execution.dry_run.trials import DryRun, StatementRun, TableEffect, compares_whole_rows, dry_run
 from agent.execution.writes.statement_runner import Change, Effect, Outcome
 from agent.learning.discovery.secret_columns import SecretColumns, secret_columns
 from agent.runtime import Runtime
@@ -103,7 +103,7 @@ class Preview(TypedDict):
     tables: list[TableEffect]
     others: list[OtherTable]
     goes: list[str]
-    tried: bool
+    dry_run: bool
     code: str
     lock: str
     effect: Effect | None
@@ -147,7 +147,7 @@ def key_of_effects(runtime: Runtime) -> Callable[[str], str]:
     return partial(keyed, purpose="effect", runtime=runtime)
 
 
-async def _looked_at(statement: Statement, assessment: Assessment, runtime: Runtime) -> tuple[Tried | None, list[str]]:
+async def _looked_at(statement: Statement, assessment: Assessment, runtime: Runtime) -> tuple[DryRun | None, list[str]]:
     """What a trial found, and what it does not show; no trial where none can be taken back."""
     if statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt", "CallStmt"}:
         return None, [_FUNCTIONS]
@@ -159,7 +159,7 @@ async def _looked_at(statement: Statement, assessment: Assessment, runtime: Runt
     try:
         if await takes_many_numbers(statement, runtime=runtime):
             return None, [_MANY_NUMBERS]
-        found = await tried(statement, version=version, runtime=runtime)
+        found = await dry_run(statement, version=version, runtime=runtime)
     except psycopg.errors.InsufficientPrivilege as error:
         # Asked all the same: whoever approves may also be who grants the right.
         return None, [await what_is_missing(statement, error, runtime=runtime)]
@@ -190,7 +190,7 @@ def runs_unknown_code(statement: Statement, assessment: Assessment) -> bool:
     return any(reason.startswith(_OWN_CODE) for reason in assessment.reasons)
 
 
-def difference(shown: Mapping[str, Any], run: Run, key: Callable[[str], str]) -> str:
+def difference(shown: Mapping[str, Any], run: StatementRun, key: Callable[[str], str]) -> str:
     """What an approved statement did otherwise than was `shown`, as a sentence; '' when it did the same. See `key_of_effects`."""
     outcome = run.outcome
     expected, effect = shown.get("effect"), keyed_effect(outcome.effect, key)
@@ -204,9 +204,9 @@ def difference(shown: Mapping[str, Any], run: Run, key: Callable[[str], str]) ->
     return _other_by_the_way(shown, run, key)
 
 
-def _other_by_the_way(shown: Mapping[str, Any], run: Run, key: Callable[[str], str]) -> str:
+def _other_by_the_way(shown: Mapping[str, Any], run: StatementRun, key: Callable[[str], str]) -> str:
     for table in shown.get("others") or ():
-        effect = keyed_effect(effect_of(run.others.get(table["table"], Seen()), table["volatile"]), key)
+        effect = keyed_effect(effect_of(run.others.get(table["table"], SideEffects()), table["volatile"]), key)
         if table["effect"] is not None and (other := _other_effect(table["effect"], effect, table["volatile"])):
             return f"in {table['table']}, which it changes too, {other}"
     if shown.get("goes", []) != list(run.goes):
@@ -230,7 +230,7 @@ def _other_effect(expected: Effect | None, effect: Effect | None, volatile: Sequ
     return ""
 
 
-def _others(found: Tried, hider: Hider) -> list[OtherTable]:
+def _others(found: DryRun, hider: Hider) -> list[OtherTable]:
     left = _MOST_BYTES
     others: list[OtherTable] = []
     for name, one in sorted(found.run.others.items()):
@@ -250,7 +250,7 @@ def _others(found: Tried, hider: Hider) -> list[OtherTable]:
     return others
 
 
-def _missing(statement: Statement, found: Tried) -> list[str]:
+def _missing(statement: Statement, found: DryRun) -> list[str]:
     missing: list[str] = []
     outcome = found.run.outcome
     unseen = [name for name, one in found.run.others.items() if not one.whole or name in found.unsteady]
@@ -260,7 +260,7 @@ def _missing(statement: Statement, found: Tried) -> list[str]:
         missing.append("It was tried and taken back; what it means for later statements is not shown.")
     elif not outcome.detailed and not found.run.others:
         missing.append("The rows themselves cannot be shown for this form of statement, only their number.")
-    if found.mixed and bound_as_a_whole(outcome):
+    if found.mixed and compares_whole_rows(outcome):
         missing.append("Which of its values come together in one row differs from run to run, and is not compared.")
     if unseen:
         missing.append(
@@ -272,10 +272,10 @@ def _missing(statement: Statement, found: Tried) -> list[str]:
 
 
 def _preview(
-    statement: Statement, assessment: Assessment, found: Tried | None, *, missing: list[str], secrets: SecretColumns
+    statement: Statement, assessment: Assessment, found: DryRun | None, *, missing: list[str], secrets: SecretColumns
 ) -> Preview:
     tried_at_all = found is not None
-    found = found or Tried(run=Run(outcome=Outcome(row_count=None)))
+    found = found or DryRun(run=StatementRun(outcome=Outcome(row_count=None)))
     hider = Hider.of(_changes_by_table(found, statement), secrets, reads=reads_secrets(statement, secrets))
     outcome, others = found.run.outcome, _others(found, hider)
     own = [other for other in others if other["table"].rpartition(".")[2] == _target(statement)] or others
@@ -296,7 +296,7 @@ def _preview(
         tables=found.run.tables,
         others=others,
         goes=list(found.run.goes),
-        tried=tried_at_all,
+        dry_run=tried_at_all,
         code="",
         lock=found.run.lock,
         effect=_compared(found),
@@ -320,17 +320,17 @@ def _place(statement: Statement) -> str:
     return f"{schema}.{_target(statement)}" if schema else _target(statement)
 
 
-def _changes_by_table(found: Tried, statement: Statement) -> dict[str, Sequence[Change]]:
+def _changes_by_table(found: DryRun, statement: Statement) -> dict[str, Sequence[Change]]:
     return {
         **{name: one.changes for name, one in found.run.others.items()},
         _place(statement): found.run.outcome.changes,
     }
 
 
-def _compared(found: Tried) -> Effect | None:
+def _compared(found: DryRun) -> Effect | None:
     """The effect that must be the same; of one row its cells say all, so that it needs no digest as a whole."""
     outcome = found.run.outcome
-    if outcome.effect is None or (bound_as_a_whole(outcome) and not found.mixed):
+    if outcome.effect is None or (compares_whole_rows(outcome) and not found.mixed):
         return outcome.effect
     return Effect(rows=outcome.effect["rows"], cells=outcome.effect["cells"], whole="")
 

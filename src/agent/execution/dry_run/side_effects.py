@@ -31,7 +31,7 @@ _MOST_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class SideEffects:
     """What happened in one table; `whole` is False where it was not looked at, or is too much to be."""
 
     changes: tuple[Change, ...] = ()
@@ -84,20 +84,20 @@ async def _open(watched: Watch, table: dict[str, Any], place: int) -> bool:
     return True
 
 
-async def seen(watched: Watch) -> dict[str, Seen]:
+async def side_effects_of(watched: Watch) -> dict[str, SideEffects]:
     """What the statement did to each watched table."""
-    found = {name: Seen() for name in watched.closed}
+    found = {name: SideEffects() for name in watched.closed}
     for place, table in enumerate(watched.tables):
         try:
             async with watched.conn.transaction():
                 await limit_statement(watched.conn, _MOST_SECONDS)
-                found[table["name"]] = await _seen(watched, table, place)
+                found[table["name"]] = await _side_effects_in(watched, table, place)
         except psycopg.errors.QueryCanceled:
-            found[table["name"]] = Seen()
+            found[table["name"]] = SideEffects()
     return found
 
 
-async def _seen(watched: Watch, table: dict[str, Any], place: int) -> Seen:
+async def _side_effects_in(watched: Watch, table: dict[str, Any], place: int) -> SideEffects:
     old, all_old = await _fetch(watched.conn, _cursor(place), watched.encoding)
     still = sql.SQL(
         "SELECT t.ctid::pg_catalog.text AS place FROM ONLY {} AS t WHERE t.ctid = ANY ({}::pg_catalog.tid[])"
@@ -121,7 +121,7 @@ async def _seen(watched: Watch, table: dict[str, Any], place: int) -> Seen:
     await watched.conn.execute("CLOSE agent_written")
     key = tuple(table["key"] or ())
     changes = _paired([cells for place, cells in old if place not in locked], [cells for _, cells in new], key)
-    return Seen(changes=tuple(changes), key=key, whole=all_old and all_new)
+    return SideEffects(changes=tuple(changes), key=key, whole=all_old and all_new)
 
 
 async def _fetch(
@@ -155,7 +155,7 @@ def _key_of(row: dict[str, Any] | None, key: Sequence[str]) -> str:
     return repr([(row or {}).get(column) for column in key])
 
 
-def effect_of(found: Seen, volatile: Iterable[str]) -> Effect | None:
+def effect_of(found: SideEffects, volatile: Iterable[str]) -> Effect | None:
     """What must be the same at another run; None where not all of it was seen. See `Effect`."""
     if not found.whole:
         return None

@@ -14,7 +14,7 @@ from typing import TypedDict
 from agent.db import Connection, load_queries
 from agent.db.paths import application_path, rows_as_application
 from agent.errors import StatementFailed
-from agent.execution.dry_run.side_effects import Seen, effect_of, seen, watch
+from agent.execution.dry_run.side_effects import SideEffects, effect_of, side_effects_of, watch
 from agent.execution.dry_run.volatile_values import Sources, clock_columns, may_be_chance
 from agent.execution.writes.statement_runner import Effect, Outcome, actor_transaction, run_statement
 from agent.runtime import Runtime
@@ -40,7 +40,7 @@ class TableEffect(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class StatementRun:
     """What a statement did: to its own table, in numbers to every table, and by rows to the `others` that were watched.
 
     `goes` are the objects that a DROP or TRUNCATE takes along.
@@ -48,19 +48,19 @@ class Run:
 
     outcome: Outcome
     tables: list[TableEffect] = field(default_factory=list)
-    others: Mapping[str, Seen] = field(default_factory=dict)
+    others: Mapping[str, SideEffects] = field(default_factory=dict)
     goes: tuple[str, ...] = ()
     lock: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class DryRun:
     """The last trial, and what differs from trial to trial: columns (by table; '' is the statement's own) and tables.
 
     `mixed` says that the same values come in other rows each time.
     """
 
-    run: Run
+    run: StatementRun
     volatile: Mapping[str, frozenset[str]] = field(default_factory=dict)
     unsteady: frozenset[str] = frozenset()
     steady: bool = True
@@ -71,7 +71,7 @@ class Tried:
         return sorted(self.volatile.get(table, frozenset()))
 
 
-async def run_watched(
+async def run_and_observe(
     conn: Connection,
     statement: Statement,
     *,
@@ -82,7 +82,7 @@ async def run_watched(
     volatile: Sequence[str] = (),
     by_rows: bool = True,
     patience: float | None = None,
-) -> Run:
+) -> StatementRun:
     """Run a statement in the open transaction of `conn`, with its deferred constraints. Driver errors pass."""
     going = await what_goes(statement, conn) if cascades(statement.node) else []
     lost = await rows_lost(statement, conn)
@@ -97,10 +97,10 @@ async def run_watched(
         await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
     tables = changes_since(before, await changed_tables(conn))
     tables += [TableEffect(table=loss.table, inserted=0, updated=0, deleted=loss.rows) for loss in lost if loss.rows]
-    return Run(outcome=outcome, tables=tables, others=await seen(watched), goes=tuple(going))
+    return StatementRun(outcome=outcome, tables=tables, others=await side_effects_of(watched), goes=tuple(going))
 
 
-async def tried(statement: Statement, *, version: int, runtime: Runtime) -> Tried:
+async def dry_run(statement: Statement, *, version: int, runtime: Runtime) -> DryRun:
     """Try a statement until two trials agree. Raises `StatementFailed` where its rows do not keep still."""
     sources = await _sources(statement, runtime)
     wanted = _AGREEING_BY_CHANCE if may_be_chance(statement, sources) else _AGREEING
@@ -125,13 +125,13 @@ class _Trials:
     unsteady: frozenset[str] = frozenset()
     steady: bool = True
     agreed: int = 0
-    last: Run | None = None
+    last: StatementRun | None = None
     left_out: frozenset[str] = frozenset()
     settled: bool = False
     mixed: bool = False
     by_rows: bool = True
 
-    def add(self, run: Run, further: set[str], left_out: frozenset[str]) -> bool:
+    def add(self, run: StatementRun, further: set[str], left_out: frozenset[str]) -> bool:
         """Note one more trial, which found `further` tables to watch and left columns out of `whole`; True when it is enough."""
         self.by_rows = run.outcome.detailed
         if further - self.watched:
@@ -152,16 +152,16 @@ class _Trials:
         self.agreed = 0 if self.unsteady else self.agreed + 1
         return self.agreed >= self.wanted and self._is_bound(last, run, before)
 
-    def _is_bound(self, last: Run, run: Run, before: frozenset[str]) -> bool:
+    def _is_bound(self, last: StatementRun, run: StatementRun, before: frozenset[str]) -> bool:
         """Whether two trials that left out the same columns say what whole rows are, where that is needed."""
-        if not bound_as_a_whole(run.outcome):
+        if not compares_whole_rows(run.outcome):
             return True
         if not before == self.left_out == self.volatile.get("", frozenset()):
             return False
         self.mixed = _whole(last) != _whole(run)
         return True
 
-    def _differ(self, last: Run, run: Run) -> None:
+    def _differ(self, last: StatementRun, run: StatementRun) -> None:
         """Add the columns that differ between two trials."""
         found = {"": frozenset(differing(last.outcome.effect, run.outcome.effect)) | self._by_the_clock(run)}
         for name, one in run.others.items():
@@ -169,25 +169,27 @@ class _Trials:
         for name, columns in found.items():
             self.volatile[name] = self.volatile.get(name, frozenset()) | columns
 
-    def _by_the_clock(self, run: Run) -> frozenset[str]:
+    def _by_the_clock(self, run: StatementRun) -> frozenset[str]:
         rows = [change.after for change in run.outcome.changes[:_ROWS_FOR_CLOCKS] if change.after]
         changed = set((run.outcome.effect or {"cells": {}})["cells"])
         return frozenset(changed & clock_columns(self.statement, self.sources, rows, now=datetime.now(UTC)))
 
-    def result(self) -> Tried:
+    def result(self) -> DryRun:
         if self.last is None or not self.settled:
             raise StatementFailed(
                 "The rows change faster than a human could be shown them. Name fewer rows, or try again later."
             )
         mixed = self.mixed or (self.left_out != self.volatile.get("", frozenset()))
-        return Tried(run=self.last, volatile=self.volatile, unsteady=self.unsteady, steady=self.steady, mixed=mixed)
+        return DryRun(run=self.last, volatile=self.volatile, unsteady=self.unsteady, steady=self.steady, mixed=mixed)
 
 
-async def _try(trials: _Trials, volatile: Sequence[str], version: int, runtime: Runtime) -> tuple[Run, set[str]]:
+async def _try(
+    trials: _Trials, volatile: Sequence[str], version: int, runtime: Runtime
+) -> tuple[StatementRun, set[str]]:
     # Half of the time for looking at each row, so that there is time to only count them.
     patience = runtime.settings.statement_timeout / 2
     async with actor_transaction(runtime, keep=False, steady=bool(trials.watched)) as conn:
-        run = await run_watched(
+        run = await run_and_observe(
             conn, trials.statement, version=version, most_rows=_MOST_ROWS, others=trials.watched, volatile=volatile,
             by_rows=trials.by_rows, patience=patience,
         )  # fmt: skip
@@ -196,7 +198,7 @@ async def _try(trials: _Trials, volatile: Sequence[str], version: int, runtime: 
     return replace(run, lock=lock), further
 
 
-async def _to_watch(conn: Connection, statement: Statement, run: Run) -> set[str]:
+async def _to_watch(conn: Connection, statement: Statement, run: StatementRun) -> set[str]:
     """The tables that were changed beside the rows that the statement itself returned."""
     names = set() if statement.kind in {"DropStmt", "TruncateStmt"} else {table["table"] for table in run.tables}
     if not run.outcome.detailed or not names:
@@ -239,13 +241,13 @@ def met_the_same(one: Outcome, other: Outcome) -> bool:
     return one.row_count == other.row_count and one.effect["rows"] == other.effect["rows"] and same
 
 
-def _whole(run: Run) -> str:
+def _whole(run: StatementRun) -> str:
     return run.outcome.effect["whole"] if run.outcome.effect else ""
 
 
-def _unsteady(one: Seen | None, other: Seen) -> bool:
+def _unsteady(one: SideEffects | None, other: SideEffects) -> bool:
     """Whether two runs met other rows of a table that they change by the way."""
-    effects = effect_of(one or Seen(), ()), effect_of(other, ())
+    effects = effect_of(one or SideEffects(), ()), effect_of(other, ())
     if effects[0] is None or effects[1] is None:
         return (effects[0] is None) != (effects[1] is None)
     return effects[0]["rows"] != effects[1]["rows"]
@@ -258,7 +260,7 @@ def differing(one: Effect | None, other: Effect | None) -> set[str]:
     return {name for name in {*one["cells"], *other["cells"]} if one["cells"].get(name) != other["cells"].get(name)}
 
 
-def bound_as_a_whole(outcome: Outcome) -> bool:
+def compares_whole_rows(outcome: Outcome) -> bool:
     """Whether only whole rows say which of the new values belong together."""
     return bool(outcome.effect and outcome.effect["whole"]) and (outcome.row_count or 0) > 1
 

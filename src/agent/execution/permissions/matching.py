@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, TypedDict
 
-from agent.approval.eligibility import Standing
+from agent.approval.eligibility import Membership
 from agent.approval.permissions import Grant, Permission, check_life, masked_sentence, permissions, sentence_of_call
 from agent.approval.records import Approval
 from agent.approval.views import arguments_for_everybody
@@ -87,7 +87,7 @@ async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> 
     )  # fmt: skip
 
 
-async def allowance_of(approval: Approval, always: Always, who: Standing, *, runtime: Runtime) -> Allowance:
+async def allowance_of(approval: Approval, always: Always, who: Membership, *, runtime: Runtime) -> Allowance:
     """What approving this request would always allow, in words as `who` may see them. Raises as `grant_for`."""
     grant = await grant_for(approval, always, runtime=runtime)
     sentence = grant.sentence

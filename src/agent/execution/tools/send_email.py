@@ -13,12 +13,12 @@ from typing import Any
 
 from agent.approval.human_approval import Approval
 from agent.errors import ActionRefused, ConfigurationError, InvalidArguments, OutcomeUnknown, ProviderUnavailable
-from agent.execution.outside_effects import Happened, Outside, Proposal
+from agent.execution.outside_effects import Happened, OutsideTool, Proposal
 from agent.execution.tools.arguments import SendEmail
-from agent.provenance.conversation_context import heard_by, heard_longer, untrusted
+from agent.provenance.conversation_context import context_of_call, longer_context, untrusted_origins
 from agent.provenance.origins import Value, shapes_in
 from agent.providers.mail import NOT_SET_UP, Route, deliver, in_outbox, route_of
-from agent.providers.mail_message import Letter, compose, domain_of, is_listed, letter, message_id
+from agent.providers.mail_message import MailMessage, compose, domain_of, is_listed, mail_message, message_id
 from agent.runtime import Runtime
 from agent.types import Assessment, CallKey, RiskLevel, ToolResult
 
@@ -32,8 +32,8 @@ async def propose(arguments: SendEmail, *, call: CallKey | None, runtime: Runtim
     if route is None:
         raise ConfigurationError(f"Not sent. {NOT_SET_UP}")
     mail = _letter(arguments.model_dump(), route.sender)
-    heard = await heard_longer(await heard_by(call, runtime=runtime), runtime=runtime)
-    origins = await untrusted(_values(mail), heard, runtime=runtime)
+    conversation = await longer_context(await context_of_call(call, runtime=runtime), runtime=runtime)
+    origins = await untrusted_origins(_values(mail), conversation, runtime=runtime)
     unlisted = _unlisted(mail, settings.email_domains)
     refused = bool(unlisted) and settings.email_refuse_others
     reasons = (
@@ -85,14 +85,14 @@ async def look(approval: Approval, *, key: str, runtime: Runtime) -> Happened:
     return "done" if await asyncio.to_thread(file.exists) else "not-done"
 
 
-def _letter(arguments: dict[str, Any], sender: str) -> Letter:
+def _letter(arguments: dict[str, Any], sender: str) -> MailMessage:
     try:
-        return letter(sender=sender, **arguments)
+        return mail_message(sender=sender, **arguments)
     except ValueError as error:
         raise InvalidArguments(f"send_email cannot take this: {error}.") from error
 
 
-def _values(mail: Letter) -> list[Value]:
+def _values(mail: MailMessage) -> list[Value]:
     """What somebody should have said: who gets it, where it leads, and the accounts that it names."""
     found = [Value(argument="to", kind="address", text=one) for one in mail.to]
     found += [Value(argument="cc", kind="address", text=one) for one in mail.cc]
@@ -103,13 +103,13 @@ def _values(mail: Letter) -> list[Value]:
     return list(dict.fromkeys(found))
 
 
-def _unlisted(mail: Letter, domains: str) -> dict[str, str]:
+def _unlisted(mail: MailMessage, domains: str) -> dict[str, str]:
     """Addresses and links whose domain is not pre-approved, with that domain."""
     hosts = {target: domain_of(target) for target in (*mail.recipients, *mail.links)}
     return {target: host or "not certain" for target, host in hosts.items() if not is_listed(host, domains)}
 
 
-def _check_still_allowed(mail: Letter, runtime: Runtime) -> None:
+def _check_still_allowed(mail: MailMessage, runtime: Runtime) -> None:
     """The operator may have become stricter since the mail was approved. Raises `ActionRefused`."""
     unlisted = _unlisted(mail, runtime.settings.email_domains)
     if unlisted and runtime.settings.email_refuse_others:
@@ -124,23 +124,23 @@ def _warnings(unlisted: dict[str, str]) -> list[str]:
     ]
 
 
-def _sentence(mail: Letter, route: Route) -> str:
+def _sentence(mail: MailMessage, route: Route) -> str:
     how = "Sends a mail" if route.kind == "smtp" else "Writes a mail into the outbox"
     others = len(mail.recipients) - 1
     return f"{how} to {mail.recipients[0]}{f' and {others} more' if others else ''}: {mail.subject[:80]!r}."
 
 
-def _masked_sentence(mail: Letter, route: Route) -> str:
+def _masked_sentence(mail: MailMessage, route: Route) -> str:
     how = "Sends a mail" if route.kind == "smtp" else "Writes a mail into the outbox"
     number = len(mail.recipients)
     return f"{how} to {number} recipient{'' if number == 1 else 's'}."
 
 
-def _rendered(mail: Letter) -> str:
+def _rendered(mail: MailMessage) -> str:
     """The mail as its recipients read it."""
     copies = [f"Cc: {', '.join(mail.cc)}"] if mail.cc else []
     head = [f"From: {mail.sender}", f"To: {', '.join(mail.to)}", *copies, f"Subject: {mail.subject}"]
     return "\n".join([*head, "", mail.body])
 
 
-OUTSIDE = Outside(propose=propose, carry_out=carry_out, look=look, seconds=_SECONDS)
+OUTSIDE = OutsideTool(propose=propose, carry_out=carry_out, look=look, seconds=_SECONDS)

@@ -32,7 +32,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class RecordedChange:
     """What an execution did to one table: its rows before and after, in the same order, by column; None where there was no row."""
 
     execution_id: int
@@ -45,7 +45,7 @@ class Change:
     others: tuple[TableEffect, ...]
 
     @classmethod
-    def from_row(cls, execution_id: int, row: Mapping[str, Any]) -> Change:
+    def from_row(cls, execution_id: int, row: Mapping[str, Any]) -> RecordedChange:
         """A change from a row of agents.before_images."""
         return cls(
             execution_id=execution_id, schema=row["table_schema"], name=row["table_name"], key=tuple(row["key"]),
@@ -99,7 +99,7 @@ def fields_of(image: str) -> list[str | None]:
     return fields
 
 
-def inverse(change: Change) -> str:
+def inverse(change: RecordedChange) -> str:
     """The statement that takes a change back where all its rows are as it left them, and else touches none.
 
     Raises `ActionRefused` where there is nothing to take back.
@@ -110,18 +110,18 @@ def inverse(change: Change) -> str:
     return "\n".join([*_said(change), build(change).as_string()])
 
 
-def as_left(change: Change) -> str:
+def unchanged_rows_query(change: RecordedChange) -> str:
     """A query for how many rows are as the change left them; after a deletion, how many are there again."""
     if change.deleted:
         return sql.SQL("{was} SELECT pg_catalog.count(*) AS number FROM {table} AS t JOIN was ON {same}").format(
-            was=_was(change, change.before, digests=False), table=change.table, same=_same_key(change)
+            was=_rows_before(change, change.before, digests=False), table=change.table, same=_same_key(change)
         ).as_string()  # fmt: skip
     return sql.SQL("{was} SELECT ({count}) AS number").format(
-        was=_was(change, change.after), count=_unchanged(change)
+        was=_rows_before(change, change.after), count=_unchanged(change)
     ).as_string()  # fmt: skip
 
 
-def _said(change: Change) -> list[str]:
+def _said(change: RecordedChange) -> list[str]:
     lines = [f"-- Undoes execution {change.execution_id}."]
     for effect in change.others:
         counted = [f"{effect[kind]} {kind}" for kind in ("inserted", "updated", "deleted") if effect[kind]]
@@ -130,7 +130,7 @@ def _said(change: Change) -> list[str]:
     return lines
 
 
-def _insert(change: Change) -> sql.Composed:
+def _insert(change: RecordedChange) -> sql.Composed:
     columns = [column for column in change.columns if not column.generated]
     rows = [change.values(image) for image in change.before]
     return sql.SQL("INSERT INTO {table} ({names}) {overriding}VALUES\n{rows}").format(
@@ -141,14 +141,14 @@ def _insert(change: Change) -> sql.Composed:
     )
 
 
-def _delete(change: Change) -> sql.Composed:
+def _delete(change: RecordedChange) -> sql.Composed:
     return sql.SQL("{was}\nDELETE FROM {table} AS t USING was\n WHERE {same} AND ({count}) = {number}").format(
-        was=_was(change, change.after), table=change.table, same=_same_row(change), count=_unchanged(change),
+        was=_rows_before(change, change.after), table=change.table, same=_same_row(change), count=_unchanged(change),
         number=sql.Literal(len(change.after)),
     )  # fmt: skip
 
 
-def _update(change: Change) -> sql.Composed:
+def _update(change: RecordedChange) -> sql.Composed:
     pairs = [(change.values(old), change.values(new)) for old, new in zip(change.before, change.after, strict=True)]
     restored = [
         column
@@ -164,13 +164,13 @@ def _update(change: Change) -> sql.Composed:
     return sql.SQL(
         "{was}\nUPDATE {table} AS t SET {assignments}\n  FROM was\n WHERE {same} AND ({count}) = {number}"
     ).format(
-        was=_was(change, change.after, restored), table=change.table, assignments=_list(assignments),
+        was=_rows_before(change, change.after, restored), table=change.table, assignments=_list(assignments),
         same=_same_row(change), count=_unchanged(change), number=sql.Literal(len(change.after)),
     )  # fmt: skip
 
 
-def _was(
-    change: Change, images: Sequence[str | None], restored: Sequence[Column] = (), *, digests: bool = True
+def _rows_before(
+    change: RecordedChange, images: Sequence[str | None], restored: Sequence[Column] = (), *, digests: bool = True
 ) -> sql.Composed:
     """`WITH was (...) AS (VALUES ...)`: the keys of the rows, a digest of each as it is now, and what is restored."""
     types = {column.name: column.type for column in change.columns}
@@ -193,17 +193,17 @@ def _digest(image: str) -> sql.Literal:
     return sql.Literal(hashlib.md5(image.encode(), usedforsecurity=False).hexdigest())
 
 
-def _unchanged(change: Change) -> sql.Composed:
+def _unchanged(change: RecordedChange) -> sql.Composed:
     return sql.SQL("SELECT pg_catalog.count(*) FROM {table} AS t JOIN was ON {same}").format(
         table=change.table, same=_same_row(change)
     )
 
 
-def _same_row(change: Change) -> sql.Composed:
+def _same_row(change: RecordedChange) -> sql.Composed:
     return sql.SQL("{same} AND pg_catalog.md5(pg_catalog.concat(t.*)) = was.md5").format(same=_same_key(change))
 
 
-def _same_key(change: Change) -> sql.Composed:
+def _same_key(change: RecordedChange) -> sql.Composed:
     pairs = (
         sql.SQL("t.{} = was.{}").format(sql.Identifier(name), sql.Identifier(f"key_{name}")) for name in change.key
     )

@@ -22,7 +22,7 @@ from agent.db.statement_failures import failure
 from agent.errors import ActionRefused, NotFound
 from agent.execution.dry_run.trials import TableEffect
 from agent.execution.tools.arguments import UndoChange
-from agent.execution.undo.inverse_statement import Change, as_left, inverse, why_not_kept
+from agent.execution.undo.inverse_statement import RecordedChange, inverse, unchanged_rows_query, why_not_kept
 from agent.execution.writes.statement_runner import Outcome, actor_transaction, unseen_update
 from agent.runtime import Runtime, current_runtime
 from agent.statements.parser import Statement
@@ -38,7 +38,7 @@ def most_kept(statement: Statement, runtime: Runtime) -> int:
     return settings.undo_max_bytes if settings.undo_days and statement.kind in _IMAGE_KINDS else 0
 
 
-async def images_of(
+async def row_images(
     conn: Connection, statement: Statement, outcome: Outcome, tables: Sequence[TableEffect], *, runtime: Runtime
 ) -> dict[str, Any] | None:
     """What is to be kept of a statement that `conn` has just run, for `keep`; None where nothing is."""
@@ -89,7 +89,7 @@ async def statement(arguments: UndoChange, runtime: Runtime) -> str:
                     f"Execution {number} cannot be undone: the columns of {change.schema}.{change.name} are others by now."
                 )
             async with application_path(conn):
-                row = await (await conn.execute(as_left(change).encode())).fetchone()
+                row = await (await conn.execute(unchanged_rows_query(change).encode())).fetchone()
     except psycopg.Error as error:
         raise failure(error, runtime.settings) from error
     found, rows = (row or {}).get("number"), len(change.before)
@@ -119,7 +119,7 @@ async def _forget(runtime: Runtime, **which: Any) -> int:
         return (await conn.execute(_QUERIES["forget_images"], {"tenant_id": runtime.tenant_id, **which})).rowcount
 
 
-async def _kept(number: int, runtime: Runtime) -> Change:
+async def _kept(number: int, runtime: Runtime) -> RecordedChange:
     values = {"tenant_id": runtime.tenant_id, "execution_id": number, "keep": _keep(runtime)}
     row = None
     if 0 < number < 2**63:
@@ -130,7 +130,7 @@ async def _kept(number: int, runtime: Runtime) -> Change:
     why_not = _why_not(row, runtime)
     if why_not:
         raise ActionRefused(f"Execution {number} cannot be undone: {why_not}.")
-    return Change.from_row(number, row)
+    return RecordedChange.from_row(number, row)
 
 
 def _why_not(row: dict[str, Any], runtime: Runtime) -> str:
@@ -161,7 +161,7 @@ def _why_not_kept(row: dict[str, Any], runtime: Runtime) -> str:
     )
 
 
-def _changed_since(number: int, change: Change, found: int) -> str:
+def _changed_since(number: int, change: RecordedChange, found: int) -> str:
     rows = len(change.before)
     if change.deleted:
         return f"Execution {number} cannot be undone: {found} of its {rows} deleted rows are there again."

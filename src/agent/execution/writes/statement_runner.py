@@ -19,7 +19,7 @@ from agent.db import Connection, load_queries
 from agent.db.encodings import cannot_be_sent, stored_in
 from agent.db.json_values import plain, shorten, take_as_text
 from agent.db.paths import LOOK_UP_IN, LOOK_UP_IN_OURS, application_path, rows_as_application
-from agent.db.server_messages import told_of_notice
+from agent.db.server_messages import notice_message
 from agent.errors import DatabaseUnavailable, InvalidArguments
 from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
 from agent.runtime import Runtime
@@ -137,7 +137,7 @@ async def run_statement(
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
         if len(notices) < _MOST_NOTICES:
-            notices.append(told_of_notice(diagnostic)[:_MOST_NOTICE])
+            notices.append(notice_message(diagnostic)[:_MOST_NOTICE])
 
     conn.add_notice_handler(note)
     try:
