@@ -137,7 +137,7 @@ async def decide(
         response=said.response, delegate_to=said.delegate_to, always=said.always, binding=said.binding, runtime=runtime,
     )  # fmt: skip
     given = await permissions.of_approval(approval.id, viewer=decided_by, runtime=runtime) if said.always else None
-    return Decided(approval=approval, held_back=await is_held_back(approval, runtime=runtime), permission=given)
+    return Decided(approval=approval, held_back=approval.id in await _held_back(runtime), permission=given)
 
 
 async def decide_and_run(
@@ -150,7 +150,7 @@ async def decide_and_run(
     if approval.status != "approved" or not approval.executable:
         return decided
     result = await run(approval.id, viewer=decided_by, runtime=runtime)
-    held = not result.get("success") and await is_held_back(approval, runtime=runtime)
+    held = not result.get("success") and approval.id in await _held_back(runtime)
     return replace(decided, result=result, held_back=held)
 
 
@@ -176,11 +176,7 @@ async def approved_waiting(*, viewer: str | None = None, runtime: Runtime | None
     return tuple([await human_approval_queue.get(number, viewer=viewer, runtime=runtime) for number in numbers])
 
 
-async def is_held_back(approval: Approval, *, runtime: Runtime) -> bool:
-    """Whether an approved action is not carried out because the agent is stopped or read-only."""
-    return approval.status == "approved" and approval.id in await _held_back(runtime)
-
-
 async def _held_back(runtime: Runtime) -> frozenset[int]:
+    """Return which approved actions are not carried out because the agent is stopped or read-only."""
     state = await controls.state(runtime=runtime)
     return frozenset(await effects.left_over(runtime=runtime) if state.stopped or state.read_only else ())
