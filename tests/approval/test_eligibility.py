@@ -18,6 +18,7 @@ from agent.approval.eligibility import (
     last_admin,
     same_name,
     votes_missing,
+    who_may_approve,
     why_not,
     why_not_delegate,
 )
@@ -47,6 +48,18 @@ people = st.builds(Person, name=names, roles=roles, active=st.booleans())
 @given(names, st.sampled_from(DECISIONS), st.none() | names)
 def test_one_user_decides_everything(name: str, decision: Any, delegated_to: str | None) -> None:
     assert why_not(replace(REQUEST, delegated_to=delegated_to), decision, Membership(name=name)) == ""
+
+
+def test_who_may_approve_are_the_others_who_decide_and_have_not_yet() -> None:
+    known = [
+        Person(name="ann", roles=("admin",)), Person(name="Asker", roles=("approver",)), Person(name="bo", roles=("approver",)),
+        Person(name="cy", roles=("approver",)), Person(name="di", roles=("personal",)),
+        Person(name="ed", roles=("approver",), active=False),
+    ]  # fmt: skip
+    assert who_may_approve(REQUEST, known) == ("ann", "bo", "cy")
+    assert who_may_approve(replace(REQUEST, approved_by=("bo",)), known) == ("ann", "cy")
+    assert who_may_approve(replace(REQUEST, delegated_to="cy"), known) == ("ann", "cy")
+    assert who_may_approve(REQUEST, []) == ()
 
 
 @given(people, st.sampled_from(DECISIONS), st.none() | names)

@@ -221,7 +221,7 @@ def test_what_reads_a_request_an_execution_or_a_turn_takes_who_looks() -> None:
 @pytest.mark.parametrize("module", ["approvals", "audit", "controls", "executions", "people", "permissions"])
 def test_an_operation_that_only_reads_takes_who_looks(module: str) -> None:
     room = importlib.import_module(f"agent.operations.{module}")
-    acts = {"decide", "decide_and_run", "waits_for_resume", "undo", "stop", "resume"}
+    acts = {"decide", "decide_and_run", "undo", "stop", "resume"}
     shown = ("Approval", "Execution", "Permission", "Entry")
     for name, function in inspect.getmembers(room, inspect.isroutine):
         returned = str(inspect.signature(function).return_annotation)

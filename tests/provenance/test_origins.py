@@ -22,7 +22,7 @@ def value(kind: Kind, text: str, *names: str) -> Value:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "said"),
+    ("kind", "text", "user_words"),
     [
         ("address", "anna@firm.example", "Mail Anna@Firm.example, please."),
         ("address", "anna@firm.example", "mail <anna@firm.example>"),
@@ -49,7 +49,7 @@ def test_what_the_user_said_is_found_however_it_is_written(kind: Kind, text: str
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "said"),
+    ("kind", "text", "user_words"),
     [
         ("address", "anna@firm.example", "mail joanna@firm.example"),
         ("address", "anna@firm.example", "mail anna@firm.example.evil.example"),
@@ -200,7 +200,7 @@ def test_a_trusted_cell_counts_in_a_row_that_the_user_named(question: str, sql: 
 
 
 @pytest.mark.parametrize(
-    ("question", "sql", "said"),
+    ("question", "sql", "user_words"),
     [
         ("pause client 3", "update clients set status = 'paused' where id = 3", True),
         ("pause client 3", "update clients set status = 'paused' where id = 4", False),
@@ -305,7 +305,7 @@ def test_secrets_are_written_over_everywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "sql", "said"),
+    ("question", "sql", "user_words"),
     [
         ("add a contact Ann from Rome", "INSERT INTO contacts (name, city) VALUES ('Ann', 'Rome')", True),
         ("add a contact Ann", "INSERT INTO contacts (name, city) VALUES ('Ann', 'Rome')", False),

@@ -138,7 +138,7 @@ async def decide(
     )  # fmt: skip
     given = await permissions.of_approval(approval.id, viewer=decided_by, runtime=runtime) if said.always else None
     return Decided(
-        approval=approval, waits_for_resume=await waits_for_resume(approval, runtime=runtime), permission=given
+        approval=approval, waits_for_resume=approval.id in await _waiting_for_resume(runtime), permission=given
     )
 
 
@@ -152,7 +152,7 @@ async def decide_and_run(
     if approval.status != "approved" or not approval.executable:
         return decided
     result = await run(approval.id, viewer=decided_by, runtime=runtime)
-    held = not result.get("success") and await waits_for_resume(approval, runtime=runtime)
+    held = not result.get("success") and approval.id in await _waiting_for_resume(runtime)
     return replace(decided, result=result, waits_for_resume=held)
 
 
@@ -178,11 +178,7 @@ async def approved_waiting(*, viewer: str | None = None, runtime: Runtime | None
     return tuple([await human_approval_queue.get(number, viewer=viewer, runtime=runtime) for number in numbers])
 
 
-async def waits_for_resume(approval: Approval, *, runtime: Runtime) -> bool:
-    """Whether an approved action is not carried out because the agent is stopped or read-only."""
-    return approval.status == "approved" and approval.id in await _waiting_for_resume(runtime)
-
-
 async def _waiting_for_resume(runtime: Runtime) -> frozenset[int]:
+    """Return which approved actions are not carried out because the agent is stopped or read-only."""
     state = await controls.state(runtime=runtime)
     return frozenset(await effects.left_over(runtime=runtime) if state.stopped or state.read_only else ())

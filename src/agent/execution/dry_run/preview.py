@@ -103,7 +103,7 @@ class Preview(TypedDict):
     tables: list[TableEffect]
     others: list[OtherTable]
     goes: list[str]
-    dry_run: bool
+    tried: bool
     code: str
     lock: str
     effect: Effect | None
@@ -296,7 +296,7 @@ def _preview(
         tables=found.run.tables,
         others=others,
         goes=list(found.run.goes),
-        dry_run=tried_at_all,
+        tried=tried_at_all,
         code="",
         lock=found.run.lock,
         effect=_compared(found),
