@@ -270,12 +270,12 @@ def test_what_is_approved_while_the_agent_is_stopped_is_told_to_wait_and_done_af
     approved = run("approvals", "approve", "1")
     assert approved.exit_code == 4
     assert "Approval 1 is approved, and nothing was done yet" in approved.stdout
-    assert "carried out after `agent resume`" in approved.stdout
+    assert "runs after `agent resume`" in approved.stdout
     assert "✗" not in approved.stdout
     assert run_json("status")["approved_waiting"] == [1]
-    assert "1 approved action waits to be carried out; that happens after `agent resume`" in _words(run("status"))
+    assert "1 approved action waits to run, after `agent resume`" in _words(run("status"))
     resumed = run("resume").stdout
-    assert "1 approved action waits to be carried out; the next `agent chat` does that first" in resumed
+    assert "1 approved action waits to run; the next `agent chat` does that first" in resumed
     assert "approval 1: UPDATE" in resumed
     assert run_json("resume")["approved_waiting"] == [1]
     assert "1 row affected" in run("chat", "--thread", thread, input="").output
@@ -536,7 +536,10 @@ def test_what_is_always_allowed_is_listed_used_and_revoked(run: Run, run_json: A
     number = waiting(run, run_json)
     assert run("approvals", "approve", number, "--free", "client_id").exit_code == 2
     look = run("approvals", "approve", number, "--always", "8h", "--look")
-    assert "This lets tester do exactly this unasked for 8 hours, of at most risk MEDIUM and 2 rows" in look.stdout
+    assert (
+        "This lets tester do exactly this for 8 hours without a question, with at most risk MEDIUM and 2 rows"
+        in look.stdout
+    )
     assert "--free client_id   also: any client_id" in look.stdout
     told = run_json(
         "approvals", "approve", number, "--always", "8h", "--free", "client_id", "--most-rows", "2", "--look"
@@ -546,7 +549,7 @@ def test_what_is_always_allowed_is_listed_used_and_revoked(run: Run, run_json: A
     allowed = run("approvals", "approve", number, "--always", "8h", "--free", "client_id")
     assert allowed.exit_code == 0
     assert allowed.stdout.index("This lets tester do exactly this") < allowed.stdout.index("is approved")
-    assert "Permission 1 lets tester do this unasked for 8 hours" in allowed.stdout
+    assert "Permission 1 lets tester do this for 8 hours without a question" in allowed.stdout
     assert "any client_id" in allowed.stdout
     assert "agent permissions revoke 1" in allowed.stdout
     assert run("chat", "Set the status of client 6 to paused").exit_code == 0
@@ -597,8 +600,8 @@ def test_a_request_is_delegated_and_what_expired_is_opened_again(
     monkeypatch.setenv("AGENT_USER", "bo")
     delegated = run("approvals", "delegate", number, "cy").stdout
     assert "for cy to decide" in delegated
-    assert f"cy says: agent approvals approve {number}" in delegated
-    assert "goes on with the conversation, when cy has decided" in delegated
+    assert f"cy decides: agent approvals approve {number}" in delegated
+    assert "continue the conversation, when cy has decided" in delegated
     assert run("approvals", "approve", number).exit_code == 4
     with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
         conn.execute("update agents.human_approval_queue set expires_at = now()")

@@ -119,13 +119,13 @@ def test_a_change_is_edited_looked_at_once_more_and_always_allowed_inline(
     assert "is not a time" in say(child, "always long")
     assert "Write it like" in say(child, "always 8h freely")
     told = " ".join(say(child, "always 8h").split())
-    assert "This lets tester do exactly this unasked for 8 hours" in told
+    assert "This lets tester do exactly this for 8 hours without a question" in told
     assert "update_client_status with" in told
     assert "Approve?" in say(child, "no")
     say(child, "always 8h")
     allowed = " ".join(say(child, "yes").split())
     assert "1 row affected" in allowed
-    assert "Permission 1 lets tester do this unasked for 8 hours" in allowed
+    assert "Permission 1 lets tester do this for 8 hours without a question" in allowed
     assert "agent permissions revoke 1" in allowed
     assert status_of_client_5(demo_environment) == "paused"
     leave(child)
@@ -138,7 +138,7 @@ def test_a_yes_while_the_agent_is_stopped_is_told_to_wait(spawn: Spawn, demo_env
     spawn("stop", "--read-only").expect(pexpect.EOF)
     told = " ".join(say(child, "yes").split())
     assert "Approval 1 is approved, and nothing was done yet" in told
-    assert "carried out after `agent resume`" in told
+    assert "runs after `agent resume`" in told
     assert status_of_client_5(demo_environment) == "active"
     leave(child)
     resumed = spawn("resume")
@@ -187,7 +187,7 @@ def _decide_three(spawn: Spawn, url: str) -> str:
     first = say(child, "Three clients have left, note that")
     assert "id = 5" in first
     hint = say(child, "perhaps")
-    assert "(or Enter) leaves it waiting" in hint
+    assert "(or Enter) let it wait" in hint
     child.sendline("no")
     child.expect_exact("Why?")
     child.expect_exact(PROMPT)

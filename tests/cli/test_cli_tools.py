@@ -40,7 +40,7 @@ def double(demo_settings: Settings) -> None:
 
 
 def test_there_are_no_tools_at_first(run: Run, run_json: Any) -> None:
-    assert "made no tools yet" in run("tools").stdout
+    assert "created no tools yet" in run("tools").stdout
     assert run_json("tools") == []
     missing = run("tools", "show", "treble")
     assert missing.exit_code == 2

@@ -292,8 +292,8 @@ def _show_outcome(done: Decided) -> None:
     console, approval = stdout(), done.approval
     if approval.status == "pending" and approval.replaces is not None and not approval.approved_by:
         show_approval(console, approval)
-        say(console, f"agent approvals approve {approval.id}   approves it as it is shown now", "dim")
-        say(console, f"agent approvals reject {approval.id}    says no, for good", "dim")
+        say(console, f"agent approvals approve {approval.id}   approve it as it is shown now", "dim")
+        say(console, f"agent approvals reject {approval.id}    say no, for good", "dim")
         return
     if done.waits_for_resume:
         say(console, waits_message(approval), "yellow")
@@ -302,11 +302,11 @@ def _show_outcome(done: Decided) -> None:
         if done.result is not None:
             show_step(console, done.result.get("sql") or approval.action, done.result)
     if approval.status == "pending" and approval.delegated_to:
-        say(console, f"{approval.delegated_to} says: {how_to_decide(approval)}", "dim")
+        say(console, f"{approval.delegated_to} decides: {how_to_decide(approval)}", "dim")
     if done.permission is not None:
         say(console, permission_message(done.permission))
     if approval.thread_id:
-        say(console, f"agent chat --thread {approval.thread_id}   goes on with the conversation{_when(done)}", "dim")
+        say(console, f"agent chat --thread {approval.thread_id}   continue the conversation{_when(done)}", "dim")
 
 
 def _when(done: Decided) -> str:

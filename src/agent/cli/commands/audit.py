@@ -153,16 +153,16 @@ def _show(report: AuditReport, *, anchored: bool) -> None:
     if not report.whole:
         say(console, f"The audit log is NOT whole: {count(report.found, 'finding')} in {entries}.", "bold red")
     else:
-        say(console, f"The audit log is whole: {entries}, each as it was sealed, recorded and decided.", "green")
+        say(console, f"The audit log is whole: {entries}, all as sealed, recorded and decided.", "green")
     for login, changes in report.outside.items():
         say(
             console,
             f"{count(changes, 'change')} by {login!r}, which is none of the agent's logins: `agent audit` shows what.",
         )
     if report.adopted:
-        say(console, f"{count(report.adopted, 'row')} from before the log began: sealed as they were then.", "dim")
+        say(console, f"{count(report.adopted, 'row')} from before the log began, sealed as they were then.", "dim")
     if not anchored:
-        say(console, "Checked without an anchor: `agent audit verify --help` says what that leaves open.", "dim")
+        say(console, "Checked without an anchor: `agent audit verify --help` says what that cannot find.", "dim")
 
 
 def _as_dict(entry: Entry) -> dict[str, Any]:

@@ -30,19 +30,19 @@ DONE, FAILED, WAITING = 0, 1, 4
 _HELP = """\
 /new          begin a new thread
 /threads      the newest threads
-/thread ID    go on with a thread
+/thread ID    continue a thread
 /help         this list
 /quit         leave (or Ctrl-D)
 Ctrl-C        stop the running turn"""
 
 _HOW_TO_DECIDE = """\
-yes      does it now
-no       never; you are asked why
-edit     other arguments for the same tool
-answer   your text in the tool's place; nothing is done
-always 8h   yes, and exactly this again unasked for that long; you see it in words first.
+yes      do it now
+no       never do it; you are asked why
+edit     change the arguments of the tool
+answer   give your text in place of the tool; nothing is done
+always 8h   say yes, and allow exactly this again for that time; you see it in words first.
             always 8h free 2 rows 10: constant 2 may differ, up to 10 rows
-later    (or Enter) leaves it waiting"""
+later    (or Enter) let it wait"""
 
 Result = TypeVar("Result")
 
@@ -259,7 +259,7 @@ class Session:
             say(console, text, "yellow", indent=INDENT if self._interactive else "")
             how = (
                 f"agent approvals show {approval.id}\n{how_to_decide(approval)}\n"
-                f"agent chat --thread {self._thread_id}   then goes on"
+                f"agent chat --thread {self._thread_id}   then continues"
             )
             say(console, f"{who}\n{how}" if who else how, "dim", indent=INDENT * 2)
 
@@ -341,7 +341,7 @@ async def ask_as_json(question: str | None, thread_id: str | None, runtime: Runt
     elif thread_id is not None and await is_waiting(thread_id, runtime):
         answer = await chat.finish(thread_id, runtime=runtime)
     else:
-        where = f", and no turn of thread {thread_id!r} waits to go on" if thread_id else ""
+        where = f", and no turn of thread {thread_id!r} waits to continue" if thread_id else ""
         raise InvalidInput(f'--json answers one question{where}: agent chat "..." --json.')
     print_json(
         {

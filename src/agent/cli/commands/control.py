@@ -63,8 +63,8 @@ def resume(*, as_json: JsonOption = False) -> None:
 def waits_message(approval: Approval) -> str:
     """What an approval means while the agent is stopped or read-only."""
     return (
-        f"Approval {approval.id} is approved, and nothing was done yet, because the agent is stopped or read-only. It is "
-        "carried out after `agent resume`, when the next conversation begins or goes on; nobody is asked again."
+        f"Approval {approval.id} is approved, and nothing was done yet, because the agent is stopped or read-only. It "
+        "runs after `agent resume`, when the next conversation begins or continues; nobody is asked again."
     )
 
 
@@ -72,14 +72,14 @@ def describe_switches(state: ControlState, ask_from: RiskLevel) -> str:
     """The switches in one sentence."""
     why = f" ({state.reason})" if state.reason else ""
     if state.stopped:
-        return f"Stopped by {state.changed_by}{why}: nothing is executed. `agent resume` lifts that."
+        return f"Stopped by {state.changed_by}{why}: nothing runs. `agent resume` ends that."
     if state.read_only:
-        return f"Read-only, set by {state.changed_by}{why}: nothing is changed. `agent resume` lifts that."
+        return f"Read-only, set by {state.changed_by}{why}: nothing is changed. `agent resume` ends that."
     if ask_from == "LOW":
-        return "Running: reads run, every change asks first (AGENT_ASK_FROM=LOW)."
+        return "Running: reads run; every change asks first (AGENT_ASK_FROM=LOW)."
     return (
-        f"Running: reads run, changes of risk {ask_from} or more ask first (AGENT_ASK_FROM={ask_from}); what is below, such "
-        "as one row changed as you worded it, runs at once."
+        f"Running: reads run; changes of risk {ask_from} or more ask first (AGENT_ASK_FROM={ask_from}). Smaller changes, such "
+        "as one row changed as you worded it, run at once."
     )
 
 
@@ -87,7 +87,7 @@ def describe_held(number: int, state: ControlState) -> str:
     """How many approved actions wait, and when they are carried out."""
     from agent.cli.terminal.clean_text import count
 
-    waits = f"{count(number, 'approved action')} {'waits' if number == 1 else 'wait'} to be carried out"
+    waits = f"{count(number, 'approved action')} {'waits' if number == 1 else 'wait'} to run"
     if state.stopped or state.read_only:
-        return f"{waits}; that happens after `agent resume`."
+        return f"{waits}, after `agent resume`."
     return f"{waits}; the next `agent chat` does that first."

@@ -176,8 +176,8 @@ def _show_proposed(result: ToolResult, approval: Approval | None) -> None:
         show_step(console, "undo", result)
         return
     show_approval(console, approval)
-    say(console, f"agent approvals approve {approval.id}   takes it back", "dim")
-    say(console, f"agent approvals reject {approval.id}    leaves it as it is", "dim")
+    say(console, f"agent approvals approve {approval.id}   take it back", "dim")
+    say(console, f"agent approvals reject {approval.id}    leave it as it is", "dim")
 
 
 def assess(

@@ -134,7 +134,7 @@ def _show_structure(structure: AppStructure, embedded: int) -> None:
     if len(changes) > _MOST_CHANGES:
         say(
             console,
-            f"  and {len(changes) - _MOST_CHANGES:,} more; `agent knowledge NAME` tells the last ones of each object",
+            f"  and {len(changes) - _MOST_CHANGES:,} more; `agent knowledge NAME` shows the last ones of each object",
             "dim",
         )
     if structure.get("blind") or structure.get("some"):

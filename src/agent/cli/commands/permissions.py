@@ -56,9 +56,9 @@ def permission_message(one: Permission) -> str:
     """A permission as it is told to who has just given it: what it covers, until when, and how it is taken back."""
     from agent.cli.terminal.clean_text import count, left
 
-    most = f"of at most risk {one.risk_ceiling} and {count(one.most_rows, 'row')} each time"
+    most = f"with at most risk {one.risk_ceiling} and {count(one.most_rows, 'row')} each time"
     return (
-        f"Permission {one.id} lets {one.granted_to} do this unasked for {left(one.expires_at)}, {most}: "
+        f"Permission {one.id} lets {one.granted_to} do this for {left(one.expires_at)} without a question, {most}: "
         f"{one.sentence.rstrip('.')}. `agent permissions revoke {one.id}` ends it."
     )
 
@@ -67,8 +67,8 @@ def allowance_message(one: Allowance) -> str:
     """What would be allowed, to whom and how far, and what else could be freed."""
     from agent.cli.terminal.clean_text import count, duration
 
-    most = f"of at most risk {one['risk_ceiling']} and {count(one['most_rows'], 'row')} each time"
-    what = f"This lets {one['who']} do exactly this unasked for {duration(one['seconds'])}, {most}"
+    most = f"with at most risk {one['risk_ceiling']} and {count(one['most_rows'], 'row')} each time"
+    what = f"This lets {one['who']} do exactly this for {duration(one['seconds'])} without a question, {most}"
     lines = [f"{what}: {one['sentence'].rstrip('.')}."]
     lines += [
         f"  --free {name}   also: {words}" for name, words in one["choices"].items() if words not in one["sentence"]

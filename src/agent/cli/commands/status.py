@@ -124,13 +124,13 @@ def secrets_line(names: Sequence[str], deny_line: str) -> str:
 
 def _model(found: ModelStatus) -> str:
     if found.offline:
-        return "offline, built in: simple questions only; OPENAI_API_KEY or AGENT_MODEL names a real one"
+        return "offline, built in: simple questions only; OPENAI_API_KEY or AGENT_MODEL sets a real one"
     return found.chat
 
 
 def _embedder(found: ModelStatus) -> str:
     if not found.semantic:
-        return f"{found.embedder}, lexical: finds words, not meanings; AGENT_EMBEDDER names a semantic one"
+        return f"{found.embedder}, lexical: it finds words, not meanings; AGENT_EMBEDDER sets a semantic one"
     return f"{found.embedder}, semantic"
 
 
