@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 from weakref import WeakKeyDictionary
 
 from agent.db import Connection, Database, embedded, setup
 from agent.db.database import ServerFacts
 from agent.db.logins import conninfo_for
+from agent.db.queries import fetch_all, fetch_one
 from agent.logs import configure_events
 from agent.providers.embeddings import create_embedder
 from agent.settings import Settings
@@ -69,6 +70,21 @@ class Runtime:
         """A transaction on the agent's tables, for this runtime's tenant."""
         async with self.db.tenant(self.tenant_id) as conn, conn.transaction():
             yield conn
+
+    async def one(self, query: LiteralString, /, **values: Any) -> dict[str, Any] | None:
+        """Run a named query on the agent's tables for this tenant, and return its first row, or None."""
+        async with self.connection() as conn:
+            return await fetch_one(conn, query, {**values, "tenant_id": self.tenant_id})
+
+    async def all(self, query: LiteralString, /, **values: Any) -> list[dict[str, Any]]:
+        """Run a named query on the agent's tables for this tenant, and return its rows."""
+        async with self.connection() as conn:
+            return await fetch_all(conn, query, {**values, "tenant_id": self.tenant_id})
+
+    async def execute(self, query: LiteralString, /, **values: Any) -> int:
+        """Run a named query on the agent's tables for this tenant, and return how many rows it changed or read."""
+        async with self.connection() as conn:
+            return (await conn.execute(query, {**values, "tenant_id": self.tenant_id})).rowcount
 
     def chat_client(self) -> ChatClient:
         """The chat model of this runtime. Raises `ConfigurationError`."""

@@ -16,6 +16,7 @@ from agent.approval.permissions import Grant
 from agent.approval.records import DECISIONS, Approval, Decision
 from agent.approval.requests import NewRequest, identifier, row_values, short_text
 from agent.db import Connection, load_queries
+from agent.db.queries import fetch_one
 from agent.errors import AlreadyDecided, DecisionRefused, InvalidInput, NotFound
 from agent.runtime import Runtime
 
@@ -140,4 +141,4 @@ def _values(approval: Approval, said: DecisionRequest, who: Membership, runtime:
 
 
 async def _one(conn: Connection, query: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
-    return await (await conn.execute(_QUERIES[query], values)).fetchone()
+    return await fetch_one(conn, _QUERIES[query], values)

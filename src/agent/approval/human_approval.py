@@ -30,6 +30,7 @@ from agent.approval.views import request_for_viewer
 from agent.audit.sealing import seal_soon
 from agent.audit.settings_in_force import record_policy
 from agent.db import Connection, load_queries
+from agent.db.queries import fetch_all, fetch_one
 from agent.errors import AlreadyDecided, NotFound
 from agent.runtime import Runtime, current_runtime
 from agent.types import CallKey, Notice, RiskLevel
@@ -88,9 +89,9 @@ class HumanApprovalQueue:
         values = row_values(new, runtime=runtime, requested_by=requested_by, call=call, seconds=timeout)
         await record_policy(runtime)
         async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["request"], values)).fetchone()
+            row = await fetch_one(conn, _QUERIES["request"], values)
             if row is None:
-                row = await (await conn.execute(_QUERIES["request_of_call"], values)).fetchone()
+                row = await fetch_one(conn, _QUERIES["request_of_call"], values)
         assert row is not None  # noqa: S101  # rows of the queue are never deleted
         approval = Approval.from_row(row)
         seal_soon(runtime)
@@ -112,11 +113,11 @@ class HumanApprovalQueue:
         runtime = runtime or await current_runtime()
         values = {"tenant_id": runtime.tenant_id, "id": identifier(approval_id)}
         async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["approval"], values)).fetchone()
+            row = await fetch_one(conn, _QUERIES["approval"], values)
             if row is not None and row["status"] == "pending" and row["read_at"] >= row["expires_at"]:
                 await conn.execute(_QUERIES["expire"], values)
                 seal_soon(runtime)
-                row = await (await conn.execute(_QUERIES["approval"], values)).fetchone()
+                row = await fetch_one(conn, _QUERIES["approval"], values)
         if row is None:
             raise NotFound(f"There is no approval {approval_id!r}. `agent approvals list` shows what waits.")
         if row["status"] == "pending":
@@ -129,9 +130,7 @@ class HumanApprovalQueue:
         approval = await self.unmasked(approval_id, runtime=runtime)
         if approval.status != "edited":
             return approval
-        values = {"tenant_id": runtime.tenant_id, "id": approval_id}
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["latest"], values)).fetchone()
+        row = await runtime.one(_QUERIES["latest"], id=approval_id)
         return await self.unmasked(row["id"] if row else approval_id, runtime=runtime)
 
     async def of_call(
@@ -144,9 +143,7 @@ class HumanApprovalQueue:
 
     async def unmasked_of_call(self, call: CallKey, *, runtime: Runtime) -> Approval | None:
         """What `of_call` reads, as it is stored."""
-        async with runtime.connection() as conn:
-            values = {"tenant_id": runtime.tenant_id, **asdict(call)}
-            row = await (await conn.execute(_QUERIES["request_of_call"], values)).fetchone()
+        row = await runtime.one(_QUERIES["request_of_call"], **asdict(call))
         return Approval.from_row(row) if row else None
 
     async def wait(self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> Approval:
@@ -172,7 +169,7 @@ class HumanApprovalQueue:
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             await _expire(conn, runtime)
-            rows = await (await conn.execute(_QUERIES["pending"], {"tenant_id": runtime.tenant_id})).fetchall()
+            rows = await fetch_all(conn, _QUERIES["pending"], {"tenant_id": runtime.tenant_id})
         for row in rows:
             await remind_if_due(row, runtime)
         return await _all_seen([Approval.from_row(row) for row in rows], viewer, runtime)
@@ -241,8 +238,7 @@ class HumanApprovalQueue:
         # Of the same conversation, and no call of it: that one has its outcome.
         values |= {"thread_id": expired.thread_id, "turn": expired.turn}
         try:
-            async with runtime.connection() as conn:
-                row = await (await conn.execute(_QUERIES["request"], values)).fetchone()
+            row = await runtime.one(_QUERIES["request"], **values)
         except psycopg.errors.UniqueViolation as error:
             raise AlreadyDecided(
                 f"Approval {expired.id} was opened again already, as {await self.successor(expired.id, runtime=runtime)}."
@@ -254,18 +250,12 @@ class HumanApprovalQueue:
         self, approval_id: int, why: str, *, proposed: str, risk: RiskLevel, runtime: Runtime
     ) -> None:
         """Approve what needs no human; nothing happens when it is decided already, or is not what was `proposed`."""
-        async with runtime.connection() as conn:
-            values = {
-                "tenant_id": runtime.tenant_id, "id": approval_id, "comment": why, "binding": proposed, "risk": risk
-            }  # fmt: skip
-            await conn.execute(_QUERIES["approve_by_policy"], values)
+        await runtime.execute(_QUERIES["approve_by_policy"], id=approval_id, comment=why, binding=proposed, risk=risk)
 
     async def decisions(self, approval_id: int, *, runtime: Runtime | None = None) -> list[dict[str, Any]]:
         """What each person said to a request, in order."""
         runtime = runtime or await current_runtime()
-        values = {"tenant_id": runtime.tenant_id, "id": identifier(approval_id)}
-        async with runtime.connection() as conn:
-            return await (await conn.execute(_QUERIES["decisions"], values)).fetchall()
+        return await runtime.all(_QUERIES["decisions"], id=identifier(approval_id))
 
     async def notices(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[tuple[Notice, datetime]]:
         """Who was reminded of what, the newest first."""
@@ -288,9 +278,7 @@ class HumanApprovalQueue:
 
     async def successor(self, approval_id: int, *, runtime: Runtime) -> int | None:
         """The request that was made in the place of this one."""
-        async with runtime.connection() as conn:
-            values = {"tenant_id": runtime.tenant_id, "id": approval_id}
-            row = await (await conn.execute(_QUERIES["successor"], values)).fetchone()
+        row = await runtime.one(_QUERIES["successor"], id=approval_id)
         return row["id"] if row else None
 
 
@@ -299,14 +287,14 @@ human_approval_queue = HumanApprovalQueue()
 
 async def _expire(conn: Connection, runtime: Runtime) -> None:
     """End what nobody answered in time."""
-    if await (await conn.execute(_QUERIES["expire"], {"tenant_id": runtime.tenant_id})).fetchall():
+    if await fetch_all(conn, _QUERIES["expire"], {"tenant_id": runtime.tenant_id}):
         seal_soon(runtime)
 
 
 async def _listed(query: str, values: dict[str, Any], viewer: str | None, runtime: Runtime) -> list[Approval]:
     async with runtime.connection() as conn:
         await _expire(conn, runtime)
-        rows = await (await conn.execute(_QUERIES[query], {"tenant_id": runtime.tenant_id, **values})).fetchall()
+        rows = await fetch_all(conn, _QUERIES[query], {"tenant_id": runtime.tenant_id, **values})
     return await _all_seen([Approval.from_row(row) for row in rows], viewer, runtime)
 
 

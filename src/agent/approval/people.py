@@ -15,6 +15,7 @@ import structlog
 from agent.approval.eligibility import ROLES, Membership, Person, Role, last_admin
 from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
+from agent.db.queries import fetch_all, fetch_one
 from agent.errors import DecisionRefused, InvalidInput, NotFound
 from agent.runtime import Runtime, current_runtime
 
@@ -41,7 +42,7 @@ class People:
             _check_admin(known, runtime)
             if "admin" not in roles and _is_last(known, cleaned):
                 raise InvalidInput(f"{name!r} is the last admin: make somebody else one first.")
-            row = await (await conn.execute(_QUERIES["save_person"], values)).fetchone()
+            row = await fetch_one(conn, _QUERIES["save_person"], values)
         assert row is not None  # noqa: S101  # an upsert returns its row
         seal_soon(runtime)
         _log.warning("person_changed", name=row["name"], roles=row["roles"])
@@ -59,7 +60,7 @@ class People:
                     f"{name!r} is the last admin: make somebody else one first, or remove everybody (then one user "
                     "decides everything again)."
                 )
-            row = await (await conn.execute(_QUERIES["remove_person"], values)).fetchone()
+            row = await fetch_one(conn, _QUERIES["remove_person"], values)
         if row is None:
             raise NotFound(f"There is nobody called {name!r}. `agent people list` names them.")
         seal_soon(runtime)
@@ -78,8 +79,7 @@ class People:
     async def list_people(self, *, runtime: Runtime | None = None) -> list[Person]:
         """Everybody who was ever named, by name."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            rows = await (await conn.execute(_QUERIES["people"], {"tenant_id": runtime.tenant_id})).fetchall()
+        rows = await runtime.all(_QUERIES["people"])
         return [_person(row) for row in rows]
 
     async def membership(self, name: str | None = None, *, runtime: Runtime | None = None) -> Membership:
@@ -105,7 +105,7 @@ async def membership_of(
     """Who `name` is, and who of earlier `voters` may still vote."""
     cleaned = clean_name(name)
     values = {"tenant_id": runtime.tenant_id, "name": cleaned, "voters": list(voters)}
-    row = await (await conn.execute(_QUERIES["membership"], values)).fetchone()
+    row = await fetch_one(conn, _QUERIES["membership"], values)
     assert row is not None  # noqa: S101  # a join on one row
     person = _person(row) if row["name"] is not None else None
     return Membership(name=person.name if person else cleaned, several=row["several"], person=person), tuple(
@@ -128,7 +128,7 @@ def check_not_reserved(name: str) -> None:
 
 
 async def _lock(conn: Connection, runtime: Runtime) -> list[Person]:
-    rows = await (await conn.execute(_QUERIES["lock_people"], {"tenant_id": runtime.tenant_id})).fetchall()
+    rows = await fetch_all(conn, _QUERIES["lock_people"], {"tenant_id": runtime.tenant_id})
     return [_person(row) for row in rows]
 
 

@@ -19,6 +19,7 @@ from agent.approval.people import people
 from agent.approval.records import Approval
 from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
+from agent.db.queries import fetch_one
 from agent.errors import DecisionRefused, InvalidInput, NotFound
 from agent.privacy.masking import MASK, masked_sql
 from agent.runtime import Runtime, current_runtime
@@ -85,11 +86,9 @@ class Permissions:
     ) -> list[Permission]:
         """Permissions about this database with their uses, the newest first, as `viewer` may see them."""
         runtime = runtime or await current_runtime()
-        values = {
-            "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "limit": max(0, min(limit, 10_000))
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            rows = await (await conn.execute(_QUERIES["permissions"], values)).fetchall()
+        rows = await runtime.all(
+            _QUERIES["permissions"], database_id=runtime.database_id, limit=max(0, min(limit, 10_000))
+        )
         who = await people.membership(viewer, runtime=runtime)
         return [_seen_by(who, Permission.from_row(row)) for row in rows]
 
@@ -98,9 +97,7 @@ class Permissions:
     ) -> Permission | None:
         """Return what an approval allowed beyond itself, as `viewer` may see it."""
         runtime = runtime or await current_runtime()
-        values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id}
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["of_approval"], values)).fetchone()
+        row = await runtime.one(_QUERIES["of_approval"], approval_id=approval_id)
         return _seen_by(await people.membership(viewer, runtime=runtime), Permission.from_row(row)) if row else None
 
     async def revoke(self, permission_id: int, *, runtime: Runtime | None = None) -> str | None:
@@ -114,8 +111,8 @@ class Permissions:
         async with runtime.connection() as conn:
             if not 0 < permission_id < 2**63:
                 raise NotFound(f"There is no permission {permission_id!r}. `agent permissions` lists them.")
-            row = await (await conn.execute(_QUERIES["revoke"], values)).fetchone()
-            known = row or await (await conn.execute(_QUERIES["permission_exists"], values)).fetchone()
+            row = await fetch_one(conn, _QUERIES["revoke"], values)
+            known = row or await fetch_one(conn, _QUERIES["permission_exists"], values)
         if known is None:
             raise NotFound(f"There is no permission {permission_id!r}. `agent permissions` lists them.")
         seal_soon(runtime)
@@ -124,22 +121,14 @@ class Permissions:
 
     async def open_for(self, tool: str, *, user: str, runtime: Runtime) -> list[Permission]:
         """What `user` may do with this tool now, the oldest first."""
-        values = {
-            "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "tool": tool, "user": user
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            rows = await (await conn.execute(_QUERIES["open"], values)).fetchall()
+        rows = await runtime.all(_QUERIES["open"], database_id=runtime.database_id, tool=tool, user=user)
         return [Permission.from_row(row) for row in rows]
 
     async def use(
         self, permission: Permission, approval: Approval, *, proposed: str, runtime: Runtime
     ) -> Approval | None:
         """Approve a request by a permission; None when that is over, or the request is not what was `proposed`."""
-        values = {
-            "tenant_id": runtime.tenant_id, "permission_id": permission.id, "id": approval.id, "binding": proposed
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["use"], values)).fetchone()
+        row = await runtime.one(_QUERIES["use"], permission_id=permission.id, id=approval.id, binding=proposed)
         if row is None:
             return None
         seal_soon(runtime)
@@ -184,7 +173,7 @@ async def keep(grant: Grant, approval: Approval, *, by: str, conn: Connection, r
         "granted_by": by, "comment": approval.comment, "approval_id": approval.id,
         "life": timedelta(seconds=grant.seconds),
     }  # fmt: skip
-    row = await (await conn.execute(_QUERIES["keep"], values)).fetchone()
+    row = await fetch_one(conn, _QUERIES["keep"], values)
     assert row is not None  # noqa: S101  # an insert returns its row
     _log.warning("permission_granted", permission_id=row["id"], approval_id=approval.id)
     return Permission.from_row(row)

@@ -52,15 +52,12 @@ async def notify_delegate(approval: Approval, runtime: Runtime) -> None:
 
 async def recent_notices(limit: int, runtime: Runtime) -> list[tuple[Notice, datetime]]:
     """Who was told what, the newest first."""
-    async with runtime.connection() as conn:
-        values = {"tenant_id": runtime.tenant_id, "limit": max(0, min(limit, 10_000))}
-        rows = await (await conn.execute(_QUERIES["notices"], values)).fetchall()
+    rows = await runtime.all(_QUERIES["notices"], limit=max(0, min(limit, 10_000)))
     return [(_notice(row), row["created_at"]) for row in rows]
 
 
 async def _notify(query: str, values: Mapping[str, Any], runtime: Runtime) -> None:
-    async with runtime.connection() as conn:
-        row = await (await conn.execute(_QUERIES[query], {"tenant_id": runtime.tenant_id, **values})).fetchone()
+    row = await runtime.one(_QUERIES[query], **values)
     if row is None:  # another process was first, or it is decided
         return
     try:

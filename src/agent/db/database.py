@@ -23,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from agent.db.failures import check_not_transaction_pooler, connection_failure, in_a_log, operator_errors, without_words
 from agent.db.logins import redacted
 from agent.db.paths import CLIENT_ENCODING, CONNECT_TIMEOUT, OURS, WITH_OUR_TABLES, Connection, path_setting
+from agent.db.queries import fetch_one
 from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable, SetupRequired
 from agent.types import Login
 
@@ -232,7 +233,7 @@ async def _connect(conninfo: str) -> Connection:
 
 async def _own_path(conn: Connection) -> tuple[str, ...]:
     """Where a new session's names are looked up by itself, whatever set that: the login, the database or the server."""
-    row = await (await conn.execute("SELECT pg_catalog.current_schemas(false) AS schemas")).fetchone()
+    row = await fetch_one(conn, "SELECT pg_catalog.current_schemas(false) AS schemas")
     return tuple(name for name in (row["schemas"] if row else ()) if not name.startswith("pg_temp_"))
 
 
@@ -305,7 +306,7 @@ SELECT current_setting('server_version_num')::int AS version, current_database()
 async def _inspect(
     conn: Connection, login: Login, search_path: tuple[str, ...], *, allow_bypass_rls: bool
 ) -> ServerFacts:
-    row = await (await conn.execute(_INSPECT)).fetchone()
+    row = await fetch_one(conn, _INSPECT)
     if row is None:
         raise SetupRequired(f"The login {login!r} has no entry in pg_roles. Run `agent setup`.")
     if row["version"] < MINIMUM_VERSION:
@@ -332,9 +333,9 @@ async def _inspect(
 async def _identity(conn: Connection, row: DictRow) -> str:
     """What tells this database from others: our own installation's mark, which a backup keeps, else the server's numbers."""
     if row["installed"]:
-        own = await (await conn.execute("select agents.installation_id() as id")).fetchone()
+        own = await fetch_one(conn, "select agents.installation_id() as id")
         return str(own["id"]) if own else ""
     if row["may_identify"]:
-        system = await (await conn.execute("select system_identifier from pg_control_system()")).fetchone()
+        system = await fetch_one(conn, "select system_identifier from pg_control_system()")
         return f"{system['system_identifier']}/{row['database_oid']}" if system else str(row["database_oid"])
     return str(row["database_oid"])

@@ -15,6 +15,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
+from agent.db.queries import fetch_all
 from agent.errors import ConfigurationError
 
 _UTF8 = "UTF8"
@@ -90,7 +91,7 @@ async def all_rows(
     """The rows of a query of ours whose columns are of JSON's types, whatever bytes the database holds as text."""
     encoding = stored_in(conn)
     if not encoding:
-        return await (await conn.execute(query, values)).fetchall()
+        return await fetch_all(conn, query, values)
     found = await conn.execute(rows_in_bytes(sql.SQL(query), encoding), values)
     return rows_of_bytes(await found.fetchall(), encoding)
 

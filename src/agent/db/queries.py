@@ -13,7 +13,13 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.abc import Params
+
+Query = LiteralString | bytes | sql.SQL | sql.Composed
 
 _HEADER = re.compile(r"^-- ([a-z_0-9]+): \S.*$", re.MULTILINE)
 
@@ -28,3 +34,25 @@ def load_queries(package: str, file: str = "queries.sql") -> Mapping[str, Litera
     # The texts are files of this package, never input, which is what LiteralString stands for.
     queries = {name: cast("LiteralString", text.strip()) for name, text in zip(names, texts, strict=True)}
     return MappingProxyType(queries)
+
+
+async def fetch_one(
+    conn: psycopg.AsyncConnection[dict[str, Any]],
+    query: Query,
+    values: Params | None = None,
+    *,
+    prepare: bool | None = None,
+) -> dict[str, Any] | None:
+    """Run `query` and return its first row, or None."""
+    return await (await conn.execute(query, values, prepare=prepare)).fetchone()
+
+
+async def fetch_all(
+    conn: psycopg.AsyncConnection[dict[str, Any]],
+    query: Query,
+    values: Params | None = None,
+    *,
+    prepare: bool | None = None,
+) -> list[dict[str, Any]]:
+    """Run `query` and return its rows."""
+    return await (await conn.execute(query, values, prepare=prepare)).fetchall()

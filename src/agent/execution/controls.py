@@ -68,8 +68,7 @@ class Controls:
     async def state(self, *, runtime: Runtime | None = None) -> ControlState:
         """How the switches stand now."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["controls"], {"tenant_id": runtime.tenant_id})).fetchone()
+        row = await runtime.one(_QUERIES["controls"])
         return ControlState.from_row(row)
 
     async def check(self, *, writing: bool, runtime: Runtime | None = None) -> None:
@@ -95,12 +94,13 @@ async def _set(
     runtime: Runtime | None, *, reason: str = "", stopped: bool | None = None, read_only: bool | None = None
 ) -> ControlState:
     runtime = runtime or await current_runtime()
-    values = {
-        "tenant_id": runtime.tenant_id, "stopped": stopped, "read_only": read_only,
-        "reason": storable(reason)[:1000], "user": runtime.user,
-    }  # fmt: skip
-    async with runtime.connection() as conn:
-        row = await (await conn.execute(_QUERIES["set_controls"], values)).fetchone()
+    row = await runtime.one(
+        _QUERIES["set_controls"],
+        stopped=stopped,
+        read_only=read_only,
+        reason=storable(reason)[:1000],
+        user=runtime.user,
+    )
     assert row is not None  # noqa: S101  # an upsert returns its row
     seal_soon(runtime)
     _log.warning("controls_changed", stopped=row["stopped"], read_only=row["read_only"])

@@ -26,6 +26,7 @@ from agent.approval.human_approval import Approval
 from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
 from agent.db.failures import in_a_log, statement_failure
+from agent.db.queries import fetch_one
 from agent.db.statement_failures import failure
 from agent.errors import (
     ActionRefused,
@@ -89,16 +90,12 @@ class _Claim:
 
 async def recorded(approval_id: int, *, runtime: Runtime) -> dict[str, Any] | None:
     """The row of the approval's one execution, if there is one; `held` says that its process may still be at work."""
-    values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id}
-    async with runtime.connection() as conn:
-        return await (await conn.execute(_QUERIES["of_approval"], values)).fetchone()
+    return await runtime.one(_QUERIES["of_approval"], approval_id=approval_id)
 
 
 async def left_over(*, runtime: Runtime) -> list[int]:
     """Approved actions that nobody has executed and nobody is at work on, in the order of their decisions."""
-    values = {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
-    async with runtime.connection() as conn:
-        rows = await (await conn.execute(_QUERIES["left_over"], values)).fetchall()
+    rows = await runtime.all(_QUERIES["left_over"], database_id=runtime.database_id)
     return [row["id"] for row in rows]
 
 
@@ -137,9 +134,7 @@ async def carry_out(
 
 
 async def _claim(approval: Approval, lease: timedelta, *, runtime: Runtime) -> _Claim | None:
-    values = {"tenant_id": runtime.tenant_id, "approval_id": approval.id, "lease": lease}
-    async with runtime.connection() as conn:
-        row = await (await conn.execute(_QUERIES["claim"], values)).fetchone()
+    row = await runtime.one(_QUERIES["claim"], approval_id=approval.id, lease=lease)
     return _Claim(approval=approval, token=row["claim"], attempts=row["attempts"], runtime=runtime) if row else None
 
 
@@ -243,7 +238,7 @@ async def _transaction_outcome(number: Mapping[str, Any], *, runtime: Runtime) -
     """What the server says of a transaction; None when it does not know it, or is not the server that ran it."""
     async with runtime.app.connection("agent_actor") as conn:
         try:
-            found = await (await conn.execute(_QUERIES["transaction_outcome"], number)).fetchone()
+            found = await fetch_one(conn, _QUERIES["transaction_outcome"], number)
         except psycopg.Error as error:
             operator = statement_failure(error)
             if operator is not None:
@@ -350,7 +345,7 @@ async def _shared(claim: _Claim, statement: Statement, secrets: ApprovedSecrets)
 
 async def _begin_effect(conn: Connection, key: Mapping[str, Any]) -> int:
     try:
-        row = await (await conn.execute(_QUERIES["begin_effect"], key)).fetchone()
+        row = await fetch_one(conn, _QUERIES["begin_effect"], key)
     except psycopg.errors.InsufficientPrivilege as error:  # as `begin_effect` says no
         if "stopped or read-only" in (error.diag.message_primary or ""):
             raise AgentStopped(
@@ -368,7 +363,7 @@ async def _apart(claim: _Claim, statement: Statement, secrets: ApprovedSecrets) 
             async with claim.runtime.connection() as own:
                 await own.execute(*_keeping(images, claim))
         if not (await claim.runtime.app.facts("agent_actor")).read_only:  # a replica has no transaction to find again
-            number = await (await conn.execute(_QUERIES["transaction_number"])).fetchone()
+            number = await fetch_one(conn, _QUERIES["transaction_number"])
             await _write("record_transaction", {**claim.key, "transaction": Jsonb(number)}, runtime=claim.runtime)
     values = {
         **claim.key, "status": "succeeded", "row_count": outcome.row_count, "error": None, "elapsed_ms": _since(started),
@@ -379,8 +374,7 @@ async def _apart(claim: _Claim, statement: Statement, secrets: ApprovedSecrets) 
 
 async def _write(query: str, values: Mapping[str, Any], *, runtime: Runtime) -> None:
     """Write to the log as the claim's holder."""
-    async with runtime.connection() as conn:
-        row = await (await conn.execute(_QUERIES[query], values)).fetchone()
+    row = await runtime.one(_QUERIES[query], **values)
     if row is None:
         raise _ClaimLost
 
@@ -431,7 +425,7 @@ async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "
         }),
     }  # fmt: skip
     async with claim.runtime.connection() as conn:
-        updated = await (await conn.execute(_QUERIES["record_outcome"], values)).fetchone()
+        updated = await fetch_one(conn, _QUERIES["record_outcome"], values)
         if updated is None:
             await conn.execute(_QUERIES["record_failure"], values)
 

@@ -80,12 +80,13 @@ class Executions:
     ) -> list[Execution]:
         """The newest executions about this database, optionally of one thread or status."""
         runtime = runtime or await current_runtime()
-        values = {
-            "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "thread_id": thread_id, "status": status,
-            "limit": max(0, min(limit, 10_000)),
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            rows = await (await conn.execute(_QUERIES["recent"], values)).fetchall()
+        rows = await runtime.all(
+            _QUERIES["recent"],
+            database_id=runtime.database_id,
+            thread_id=thread_id,
+            status=status,
+            limit=max(0, min(limit, 10_000)),
+        )
         return await _seen(rows, viewer, runtime)
 
     async def get(self, execution_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> Execution:
@@ -93,9 +94,7 @@ class Executions:
         runtime = runtime or await current_runtime()
         row = None
         if 0 < execution_id < 2**63:
-            async with runtime.connection() as conn:
-                values = {"tenant_id": runtime.tenant_id, "id": execution_id}
-                row = await (await conn.execute(_QUERIES["one"], values)).fetchone()
+            row = await runtime.one(_QUERIES["one"], id=execution_id)
         if row is None:
             raise NotFound(f"There is no execution {execution_id!r}. `agent executions` lists the newest.")
         return (await _seen([row], viewer, runtime))[0]
@@ -103,9 +102,7 @@ class Executions:
     async def unknown(self, *, runtime: Runtime | None = None) -> int:
         """How many executions wait for a human to say whether they happened."""
         runtime = runtime or await current_runtime()
-        values = {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["unknown"], values)).fetchone()
+        row = await runtime.one(_QUERIES["unknown"], database_id=runtime.database_id)
         return int(row["number"]) if row else 0
 
     async def settle(
@@ -125,13 +122,14 @@ class Executions:
         found = await self.get(execution_id, runtime=runtime)
         who = await people.decider(settled_by, runtime=runtime)
         said = f"{who.name} looked: it {'happened' if happened else 'did not happen'}."
-        values = {
-            "tenant_id": runtime.tenant_id, "id": found.id, "by": who.name, "status": "succeeded" if happened else "failed",
-            "comment": storable(comment)[:_MOST_ERROR_CHARACTERS] if comment else None,
-            "told": f"{said} They said: {storable(comment)[:_MOST_ERROR_CHARACTERS]}" if comment else said,
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["settle"], values)).fetchone()
+        row = await runtime.one(
+            _QUERIES["settle"],
+            id=found.id,
+            by=who.name,
+            status="succeeded" if happened else "failed",
+            comment=storable(comment)[:_MOST_ERROR_CHARACTERS] if comment else None,
+            told=f"{said} They said: {storable(comment)[:_MOST_ERROR_CHARACTERS]}" if comment else said,
+        )
         if row is None:
             raise InvalidInput(f"What came of execution {found.id} is known: it is {found.status!r}.")
         seal_soon(runtime)
@@ -144,9 +142,7 @@ class Executions:
         """One execution, and what the code of a created tool called in it, in order. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         execution = await self.get(execution_id, viewer=viewer, runtime=runtime)
-        async with runtime.connection() as conn:
-            values = {"tenant_id": runtime.tenant_id, "id": execution.id}
-            rows = await (await conn.execute(_QUERIES["made_by"], values)).fetchall()
+        rows = await runtime.all(_QUERIES["made_by"], id=execution.id)
         return execution, await _seen(rows, viewer, runtime)
 
 
@@ -193,16 +189,23 @@ async def record(
     key = asdict(call) if call else {"thread_id": None, "turn": None, "round": None, "ordinal": None}
     kept = {name: value for name, value in result.items() if name in {"sql", "message", "truncated", "cut_cells"}}
     error = result.get("error")
-    values = {
-        "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "actor": actor or runtime.user,
-        "action": storable(str(action))[:200], "arguments": Jsonb(loggable(arguments)), "verdict": assessment.verdict,
-        "risk_level": assessment.risk, "reasons": list(assessment.reasons), "status": result.get("status", "failed"),
-        "result": Jsonb(loggable(kept)), "row_count": result.get("row_count"),
-        "error": storable(error)[:_MOST_ERROR_CHARACTERS] if error else None, "duration_ms": duration_ms,
-        "outcome": Jsonb(result) if call and final else None, **key,
-    }  # fmt: skip
-    async with runtime.connection() as conn:
-        row = await (await conn.execute(_QUERIES["record"], values)).fetchone()
+    row = await runtime.one(
+        _QUERIES["record"],
+        database_id=runtime.database_id,
+        actor=actor or runtime.user,
+        action=storable(str(action))[:200],
+        arguments=Jsonb(loggable(arguments)),
+        verdict=assessment.verdict,
+        risk_level=assessment.risk,
+        reasons=list(assessment.reasons),
+        status=result.get("status", "failed"),
+        result=Jsonb(loggable(kept)),
+        row_count=result.get("row_count"),
+        error=storable(error)[:_MOST_ERROR_CHARACTERS] if error else None,
+        duration_ms=duration_ms,
+        outcome=Jsonb(result) if call and final else None,
+        **key,
+    )
     assert row is not None  # noqa: S101  # an insert returns its row
     seal_soon(runtime)
     return int(row["id"])

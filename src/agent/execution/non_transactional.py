@@ -20,6 +20,7 @@ from agent.approval.human_approval import Approval
 from agent.db import Connection, load_queries
 from agent.db.failures import in_a_log, statement_failure
 from agent.db.paths import LOOK_UP_IN_FROM_NOW, OURS, rows_as_application
+from agent.db.queries import fetch_one
 from agent.db.statement_failures import failure
 from agent.errors import ActionRefused, OutcomeUnknown, StatementFailed
 from agent.execution.dry_run.preview import check_code
@@ -109,17 +110,16 @@ async def _carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolR
 
 async def _note(conn: Connection, statement: Statement, approval: Approval, runtime: Runtime) -> dict[str, Any]:
     whose = {"tenant_id": runtime.tenant_id, "approval_id": approval.id}
-    async with runtime.connection() as own:
-        row = await (await own.execute(_QUERIES["seen"], whose)).fetchone()
+    row = await runtime.one(_QUERIES["seen"], **whose)
     seen = row["before"] if row else None
     limits = {
         "statement_ms": str(int(runtime.settings.statement_timeout * 1000)), "lock_ms": str(_LOCK_MS),
     }  # fmt: skip
-    session = await (await conn.execute(_QUERIES["session_limits"], limits)).fetchone() or {}
+    session = await fetch_one(conn, _QUERIES["session_limits"], limits) or {}
     before = {**await _state(conn, statement), "pid": session["pid"], "started": session["started"]}
-    values = {**whose, "before": Jsonb(before), "seen": Jsonb(seen) if seen is not None else None}
-    async with runtime.connection() as own:
-        noted = await (await own.execute(_QUERIES["note"], values)).fetchone()
+    noted = await runtime.one(
+        _QUERIES["note"], **whose, before=Jsonb(before), seen=Jsonb(seen) if seen is not None else None
+    )
     if noted is None:
         raise ActionRefused("Another process took this over; nothing was done here.")
     return before
@@ -136,9 +136,7 @@ async def _after_loss(approval: Approval, statement: Statement, key: str, runtim
 
 async def _look(approval: Approval, *, key: str, runtime: Runtime) -> Happened:
     statement = parse((approval.preview or {})["sql"])
-    whose = {"tenant_id": runtime.tenant_id, "approval_id": approval.id}
-    async with runtime.connection() as own:
-        row = await (await own.execute(_QUERIES["seen"], whose)).fetchone()
+    row = await runtime.one(_QUERIES["seen"], approval_id=approval.id)
     before = row["before"] if row else None
     if before is None:  # noted before it begins
         return "not-done"
@@ -151,7 +149,7 @@ async def _look(approval: Approval, *, key: str, runtime: Runtime) -> Happened:
 
 
 async def _lives(conn: Connection, before: Mapping[str, Any]) -> bool:
-    row = await (await conn.execute(_QUERIES["backend_lives"], before)).fetchone()
+    row = await fetch_one(conn, _QUERIES["backend_lives"], before)
     return bool(row and row["lives"])
 
 

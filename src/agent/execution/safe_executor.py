@@ -143,9 +143,7 @@ class SafeExecutor:
     async def take(self, key: CallKey, *, runtime: Runtime | None = None) -> TakenCall | None:
         """A stored tool call that is still to be carried out; None when it was begun before. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            values = {"tenant_id": runtime.tenant_id, **asdict(key)}
-            row = await (await conn.execute(_QUERIES["take_call"], values)).fetchone()
+        row = await runtime.one(_QUERIES["take_call"], **asdict(key))
         if row is None:
             raise NotFound(f"There is no tool call {key}.")
         stored = StoredCall.from_row(key.thread_id, row)

@@ -29,6 +29,7 @@ from psycopg.types.json import Jsonb
 
 from agent.db import Connection, load_queries, locks
 from agent.db.paths import LOOK_UP_IN_FROM_NOW, WITH_OUR_TABLES
+from agent.db.queries import fetch_one
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
@@ -57,7 +58,7 @@ class Checkpointer(AsyncPostgresSaver):
         """A saver whose tables exist and are isolated."""
         saver = cls(runtime)
         async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["tables_ready"], [list(_TABLES)])).fetchone()
+            row = await fetch_one(conn, _QUERIES["tables_ready"], [list(_TABLES)])
         if not (row and row["ready"]):
             await saver._make_tables()
         return saver
@@ -141,7 +142,7 @@ class Checkpointer(AsyncPostgresSaver):
 
 async def _locks(conn: Connection) -> bool:
     query = "select pg_try_advisory_lock(%s) as taken"
-    row = await (await conn.execute(query, [locks.CHECKPOINT_TABLES])).fetchone()
+    row = await fetch_one(conn, query, [locks.CHECKPOINT_TABLES])
     return bool(row and row["taken"])
 
 

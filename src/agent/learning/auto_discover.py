@@ -22,6 +22,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.db import load_queries
+from agent.db.queries import fetch_one
 from agent.learning.discovery import catalog
 from agent.learning.discovery.deny_list_check import rules_of
 from agent.learning.discovery.drift import changed_objects
@@ -138,7 +139,7 @@ class AutoDiscovery:
         """What is stored, read in full only when the process does not hold it yet."""
         cached = self._cache.get(_key(runtime))
         async with runtime.transaction() as conn:
-            head = await (await conn.execute(_QUERIES["known"], _scope(runtime))).fetchone()
+            head = await fetch_one(conn, _QUERIES["known"], _scope(runtime))
             if head is None:
                 self._cache.pop(_key(runtime), None)
                 return AppStructure()
@@ -148,7 +149,7 @@ class AutoDiscovery:
                 and (_discovered_at(cached.structure) == head["discovered_at"])
             ):
                 return cached.structure
-            row = await (await conn.execute(_QUERIES["structure"], _scope(runtime))).fetchone()
+            row = await fetch_one(conn, _QUERIES["structure"], _scope(runtime))
         structure = cast("AppStructure", row["structure"]) if row else AppStructure()
         return structure if structure.get("format") == FORMAT else AppStructure()
 

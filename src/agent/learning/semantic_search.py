@@ -61,15 +61,14 @@ class SemanticSearch:
             raise InvalidInput(f"limit={limit!r} must be at least 1.")
         text = storable(query[:MAX_QUERY_CHARS])
         vector = None if mode == "lexical" else await query_vector(text, runtime)
-        parameters = {
+        rows = await runtime.all(
+            _QUERIES["search"],
             **scope(runtime),
-            "query": None if mode == "dense" and vector is not None else text,
-            "embedding": "{" + vector_literal(vector)[1:-1] + "}" if vector is not None else None,
-            "kinds": list(kinds) if kinds is not None else None,
-            "limit": min(limit, MAX_LIMIT),
-        }
-        async with runtime.connection() as conn:
-            rows = await (await conn.execute(_QUERIES["search"], parameters)).fetchall()
+            query=None if mode == "dense" and vector is not None else text,
+            embedding="{" + vector_literal(vector)[1:-1] + "}" if vector is not None else None,
+            kinds=list(kinds) if kinds is not None else None,
+            limit=min(limit, MAX_LIMIT),
+        )
         return [Memory.from_row(row) for row in rows]
 
     async def get_relevant_context(

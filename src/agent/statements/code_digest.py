@@ -14,6 +14,7 @@ import psycopg
 
 from agent.approval.records import digest
 from agent.db import Connection, load_queries
+from agent.db.queries import fetch_all, fetch_one
 from agent.db.statement_failures import failure
 from agent.runtime import Runtime
 from agent.statements.parser import Statement
@@ -33,7 +34,7 @@ async def code_reached(statement: Statement, *, runtime: Runtime) -> str:
             found = _Found(operators={name.name for name in statement.names.operators})
             found.add(resolution)
             await _follow(found, _words(statement.sql), conn, runtime)
-            rows = await (await conn.execute(_QUERIES["code_rows"], found.values, prepare=True)).fetchall()
+            rows = await fetch_all(conn, _QUERIES["code_rows"], found.values, prepare=True)
     except psycopg.Error as error:
         raise failure(error, runtime.settings, sql=statement.sql) from error
     return digest([row["text"] for row in rows])
@@ -72,9 +73,7 @@ async def _follow(found: _Found, words: set[str], conn: Connection, runtime: Run
     """Add what has one of these names, what stands behind it, and what its code names in turn."""
     known = -1
     for _ in range(_MOST_ROUNDS):
-        row = await (
-            await conn.execute(_QUERIES["code_named"], {**found.values, "words": sorted(words)}, prepare=True)
-        ).fetchone()
+        row = await fetch_one(conn, _QUERIES["code_named"], {**found.values, "words": sorted(words)}, prepare=True)
         assert row is not None  # noqa: S101  # a query of scalars has one row
         found.functions |= {*row["functions"]}
         found.relations |= {*row["relations"]}
@@ -85,7 +84,7 @@ async def _follow(found: _Found, words: set[str], conn: Connection, runtime: Run
         )
         found.add(behind)
         known = found.size
-        texts = await (await conn.execute(_QUERIES["texts_of"], found.values, prepare=True)).fetchone()
+        texts = await fetch_one(conn, _QUERIES["texts_of"], found.values, prepare=True)
         words |= {*(texts["words"] if texts else ())}
 
 

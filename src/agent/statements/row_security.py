@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from agent.db import Connection, load_queries
+from agent.db.queries import fetch_all
 from agent.statements.fired_triggers import DELETE, INSERT, UPDATE, changed_by
 from agent.statements.parser import Name, Statement
 from agent.statements.resolver import Resolution
@@ -38,7 +39,7 @@ async def _hiding(read: Sequence[tuple[int, int, str]], login: str, conn: Connec
         "relations": [relation for relation, _, _ in read], "readers": [reader for _, reader, _ in read],
         "commands": [command for _, _, command in read], "login": login,
     }  # fmt: skip
-    rows = await (await conn.execute(_QUERIES["hiding"], values, prepare=True)).fetchall()
+    rows = await fetch_all(conn, _QUERIES["hiding"], values, prepare=True)
     return tuple(HiddenRows(schema=row["schema"], table=row["name"], all=row["hides_all"]) for row in rows)
 
 
@@ -84,7 +85,7 @@ def _commands(number: int, changed: Mapping[int, int], statement: Statement, nam
 async def contradictions(hidden: Sequence[HiddenRows], *, counted: int, conn: Connection) -> list[str]:
     """What the server's statistics say of tables of which fewer rows were `counted`, as remarks."""
     values = {"schemas": [one.schema for one in hidden], "names": [one.table for one in hidden]}
-    rows = await (await conn.execute(_QUERIES["estimates"], values)).fetchall()
+    rows = await fetch_all(conn, _QUERIES["estimates"], values)
     return [
         f"The server's statistics say that {row['schema']}.{row['name']} has about {row['rows']:,} rows"
         for row in rows

@@ -68,12 +68,15 @@ class TrustedFunctions:
             raise InvalidInput(
                 f"{signature!r} cannot be registered: {'; '.join(problems) or 'it calls what is not known'}."
             )
-        values = {
-            **_scope(runtime), "function_id": number, "signature": resolution.code["function", number].signature,
-            "body_hash": digest, "reason": storable(reason)[:1000], "user": runtime.user,
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["trust_function"], values)).fetchone()
+        row = await runtime.one(
+            _QUERIES["trust_function"],
+            **_scope(runtime),
+            function_id=number,
+            signature=resolution.code["function", number].signature,
+            body_hash=digest,
+            reason=storable(reason)[:1000],
+            user=runtime.user,
+        )
         assert row is not None  # noqa: S101  # an upsert returns its row
         seal_soon(runtime)
         _log.warning("function_trusted", signature=row["signature"], body_hash=digest)
@@ -84,9 +87,7 @@ class TrustedFunctions:
         runtime = runtime or await current_runtime()
         known = [one for one in await self.list(runtime=runtime) if signature in {one.signature, str(one.function_id)}]
         number = known[0].function_id if known else (await _found(signature, runtime))[0]
-        async with runtime.connection() as conn:
-            values = {**_scope(runtime), "function_id": number}
-            row = await (await conn.execute(_QUERIES["revoke_function"], values)).fetchone()
+        row = await runtime.one(_QUERIES["revoke_function"], **_scope(runtime), function_id=number)
         if row is None:
             raise NotFound(f"{signature!r} is not registered. `agent functions list` shows what is.")
         seal_soon(runtime)
@@ -95,8 +96,7 @@ class TrustedFunctions:
     async def list(self, *, runtime: Runtime | None = None) -> list[TrustedFunction]:
         """Every registered function, by its name, and whether it still is what was registered."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            rows = await (await conn.execute(_QUERIES["trusted_functions"], _scope(runtime))).fetchall()
+        rows = await runtime.all(_QUERIES["trusted_functions"], **_scope(runtime))
         return [TrustedFunction.from_row(row, await _state(row, runtime)) for row in rows]
 
 
@@ -108,9 +108,7 @@ async def registered(resolution: Resolution, *, runtime: Runtime) -> dict[int, s
     numbers = sorted(resolution.users_functions)
     if not numbers:
         return {}
-    async with runtime.connection() as conn:
-        values = {**_scope(runtime), "numbers": numbers}
-        rows = await (await conn.execute(_QUERIES["registered_functions"], values)).fetchall()
+    rows = await runtime.all(_QUERIES["registered_functions"], **_scope(runtime), numbers=numbers)
     return {row["function_id"]: row["body_hash"] for row in rows}
 
 

@@ -111,16 +111,13 @@ async def is_under_way(call: CallKey, *, runtime: Runtime) -> bool:
 
 async def forget(call: CallKey, *, runtime: Runtime) -> None:
     """Drop what was kept of a run; its outcome is recorded."""
-    async with runtime.connection() as conn:
-        await conn.execute(_QUERIES["forget"], {"tenant_id": runtime.tenant_id, **asdict(call)})
+    await runtime.execute(_QUERIES["forget"], **asdict(call))
 
 
 async def _resume(journal: _Journal, result: ToolResult, context: RunContext) -> ToolResult:
     """Take the stored state, once, and go on with the answer. Whoever comes second finds that it is taken."""
     runtime = context.runtime
-    async with runtime.connection() as conn:
-        values = {**_key(journal, runtime), "before": len(journal.answers)}
-        row = await (await conn.execute(_QUERIES["take_state"], values)).fetchone()
+    row = await runtime.one(_QUERIES["take_state"], **_key(journal, runtime), before=len(journal.answers))
     if row is None:
         raise _Overtaken
     state = bytes(row["state"] or b"")
@@ -236,17 +233,14 @@ async def _journal(tool: CreatedTool, arguments: Mapping[str, Any], call: CallKe
 
 
 async def _row(call: CallKey, runtime: Runtime) -> dict[str, Any] | None:
-    async with runtime.connection() as conn:
-        values = {"tenant_id": runtime.tenant_id, **asdict(call)}
-        return await (await conn.execute(_QUERIES["run"], values)).fetchone()
+    return await runtime.one(_QUERIES["run"], **asdict(call))
 
 
 async def _begin(journal: _Journal, runtime: Runtime) -> None:
     if journal.stored:
         return
     values = {"tool_id": journal.tool.id, "arguments": Jsonb(dict(journal.arguments)), "clock": journal.clock}
-    async with runtime.connection() as conn:
-        await conn.execute(_QUERIES["begin"], {**_key(journal, runtime), **values})
+    await runtime.execute(_QUERIES["begin"], **_key(journal, runtime), **values)
     journal.stored = True
 
 

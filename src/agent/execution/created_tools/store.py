@@ -19,6 +19,7 @@ from psycopg.types.json import Json
 from agent.approval.human_approval import Approval
 from agent.approval.people import people
 from agent.db import load_queries
+from agent.db.queries import fetch_one
 from agent.errors import ActionRefused, InvalidInput, NotFound
 from agent.execution.created_tools.signing import is_signed, load_secret, sign
 from agent.execution.log import record
@@ -127,10 +128,7 @@ class CreatedTools:
     async def by_id(self, tool_id: int, *, runtime: Runtime) -> CreatedTool:
         """One version, in use or not. Raises `NotFound`."""
         await load_secret(runtime)
-        async with runtime.connection() as conn:
-            row = await (
-                await conn.execute(_QUERIES["by_id"], {"tenant_id": runtime.tenant_id, "id": tool_id})
-            ).fetchone()
+        row = await runtime.one(_QUERIES["by_id"], id=tool_id)
         if row is None:
             raise NotFound(f"There is no version {tool_id!r} of a tool.")
         return CreatedTool.from_row(row, runtime)
@@ -140,9 +138,7 @@ class CreatedTools:
         parent = call.made_by if call else None
         if parent is None:
             return None
-        async with runtime.connection() as conn:
-            values = {"tenant_id": runtime.tenant_id, **asdict(parent)}
-            row = await (await conn.execute(_QUERIES["of_call"], values)).fetchone()
+        row = await runtime.one(_QUERIES["of_call"], **asdict(parent))
         return await self.by_id(row["tool_id"], runtime=runtime) if row else None
 
     async def versions(self, name: str | None = None, *, runtime: Runtime | None = None) -> list[CreatedTool]:
@@ -170,7 +166,7 @@ class CreatedTools:
         }  # fmt: skip
         async with runtime.transaction() as conn:
             await conn.execute(_QUERIES["retire"], values)
-            if await (await conn.execute(_QUERIES["store"], values)).fetchone() is None:
+            if await fetch_one(conn, _QUERIES["store"], values) is None:
                 raise ActionRefused(f"{content.name} has another version since this one was shown: propose it again.")
         _log.info("tool_created", tool=content.name, version=content.version)
         return ToolResult(
@@ -179,17 +175,15 @@ class CreatedTools:
 
     async def is_stored(self, approval_id: int, *, runtime: Runtime) -> bool:
         """Whether the version of this approval is there."""
-        values = {"tenant_id": runtime.tenant_id, "approval_id": approval_id}
-        async with runtime.connection() as conn:
-            return await (await conn.execute(_QUERIES["of_approval"], values)).fetchone() is not None
+        return await runtime.one(_QUERIES["of_approval"], approval_id=approval_id) is not None
 
     async def disable(self, name: str, *, runtime: Runtime | None = None) -> CreatedTool:
         """Take a tool out of use at once; a run of it that waits does not go on. Raises `NotFound`, `InvalidInput`."""
         runtime = runtime or await current_runtime()
         found = await self.versions(name, runtime=runtime)
-        values = {**self._scope(runtime), "name": name, "status": "disabled", "changed_by": runtime.user}
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["retire"], values)).fetchone()
+        row = await runtime.one(
+            _QUERIES["retire"], **self._scope(runtime), name=name, status="disabled", changed_by=runtime.user
+        )
         if row is None:
             raise InvalidInput(
                 f"{name} is not in use. `agent tools enable {name}` puts its newest version into use again."
@@ -236,8 +230,7 @@ class CreatedTools:
 
     async def _rows(self, query: str, name: str | None, runtime: Runtime) -> list[CreatedTool]:
         await load_secret(runtime)
-        async with runtime.connection() as conn:
-            rows = await (await conn.execute(_QUERIES[query], {**self._scope(runtime), "name": name})).fetchall()
+        rows = await runtime.all(_QUERIES[query], **self._scope(runtime), name=name)
         return [CreatedTool.from_row(row, runtime) for row in rows]
 
     def _scope(self, runtime: Runtime) -> dict[str, Any]:

@@ -36,7 +36,8 @@ async def takes_many_numbers(statement: Statement, *, runtime: Runtime) -> bool:
         # The extended protocol (`binary`) takes one statement only.
         explain = f"EXPLAIN (FORMAT JSON) {statement.sql}"
         async with application_path(conn):
-            plan = await (await conn.execute(explain.encode(), binary=True)).fetchone()
+            cursor = await conn.execute(explain.encode(), binary=True)
+            plan = await cursor.fetchone()
     return plan is None or any(_are_many(plan["QUERY PLAN"][0]["Plan"]))
 
 

@@ -13,6 +13,7 @@ from typing import TypedDict
 
 from agent.db import Connection, load_queries
 from agent.db.paths import application_path, rows_as_application
+from agent.db.queries import fetch_all
 from agent.errors import StatementFailed
 from agent.execution.dry_run.side_effects import SideEffects, effect_of, side_effects_of, watch
 from agent.execution.dry_run.volatile_values import Sources, clock_columns, may_be_chance
@@ -213,10 +214,10 @@ async def _to_watch(conn: Connection, statement: Statement, run: StatementRun) -
 
 async def _strongest_lock(conn: Connection, runtime: Runtime) -> str:
     """The strongest lock that the transaction of `conn` holds on what others see too: not on what it made itself."""
-    held = await (await conn.execute(_QUERIES["locks_held"])).fetchall()
+    held = await fetch_all(conn, _QUERIES["locks_held"])
     async with runtime.app.connection("agent_assessor") as other:
         relations = {"relations": [row["relation"] for row in held]}
-        rows = await (await other.execute(_QUERIES["application_relations"], relations)).fetchall()
+        rows = await fetch_all(other, _QUERIES["application_relations"], relations)
     known = {row["relation"] for row in rows}
     return max((row["mode"] for row in held if row["relation"] in known), key=LOCKS.index, default="")
 
@@ -267,7 +268,7 @@ def compares_whole_rows(outcome: Outcome) -> bool:
 
 async def changed_tables(conn: Connection) -> list[TableEffect]:
     """What the session's transactions changed so far; see `changes_since`."""
-    rows = await (await conn.execute(_QUERIES["changed_tables"])).fetchall()
+    rows = await fetch_all(conn, _QUERIES["changed_tables"])
     return [TableEffect(**row) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
 

@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 from agent.db import Connection, load_queries
 from agent.db.paths import application_path, rows_as_application
+from agent.db.queries import fetch_one
 from agent.db.statement_failures import failure
 from agent.errors import ActionRefused, NotFound
 from agent.execution.dry_run.trials import TableEffect
@@ -89,7 +90,7 @@ async def statement(arguments: UndoChange, runtime: Runtime) -> str:
                     f"Execution {number} cannot be undone: the columns of {change.schema}.{change.name} are others by now."
                 )
             async with application_path(conn):
-                row = await (await conn.execute(unchanged_rows_query(change).encode())).fetchone()
+                row = await fetch_one(conn, unchanged_rows_query(change).encode())
     except psycopg.Error as error:
         raise failure(error, runtime.settings) from error
     found, rows = (row or {}).get("number"), len(change.before)
@@ -120,11 +121,9 @@ async def _forget(runtime: Runtime, **which: Any) -> int:
 
 
 async def _kept(number: int, runtime: Runtime) -> RecordedChange:
-    values = {"tenant_id": runtime.tenant_id, "execution_id": number, "keep": _keep(runtime)}
     row = None
     if 0 < number < 2**63:
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["images"], values)).fetchone()
+        row = await runtime.one(_QUERIES["images"], execution_id=number, keep=_keep(runtime))
     if row is None:
         raise NotFound(f"There is no execution {number!r}. `agent executions` lists the newest.")
     why_not = _why_not(row, runtime)

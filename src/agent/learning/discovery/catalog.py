@@ -22,6 +22,7 @@ from agent.db.encodings import all_rows
 from agent.db.failures import operator_errors
 from agent.db.logins import PLATFORM_SCHEMAS
 from agent.db.paths import rows_as_application
+from agent.db.queries import fetch_one
 from agent.runtime import Runtime
 
 Row = Mapping[str, Any]
@@ -90,7 +91,7 @@ class TimeColumn:
 async def read_fingerprint(runtime: Runtime) -> str:
     """A hash of the catalogs: equal means that no object of the application changed. One query."""
     async with _reader(runtime) as conn:
-        row = await (await conn.execute(_QUERIES["fingerprint"], scope(runtime))).fetchone()
+        row = await fetch_one(conn, _QUERIES["fingerprint"], scope(runtime))
     assert row is not None  # noqa: S101  # a select without FROM has one row
     return str(row["fingerprint"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.db.logins import PLATFORM_SCHEMAS
+from agent.db.queries import fetch_all
 from agent.db.reader_rights import goes_round
 from agent.learning.discovery.identifiers import qualified
 from agent.runtime import Runtime
@@ -30,10 +31,10 @@ async def exposed_views(*, runtime: Runtime) -> list[ExposedView]:
     async with runtime.app.connection("agent_assessor") as conn:
         schemas = list(settings.chosen_schemas)
         if not schemas:
-            rows = await (await conn.execute(_SCHEMAS, [list(PLATFORM_SCHEMAS)])).fetchall()
+            rows = await fetch_all(conn, _SCHEMAS, [list(PLATFORM_SCHEMAS)])
             schemas = [row["name"] for row in rows]
         query = goes_round(schemas, listed=settings.listed_views, bypass_rls=settings.reader_bypass_rls)
-        rows = await (await conn.execute(query)).fetchall()
+        rows = await fetch_all(conn, query)
     return [
         ExposedView(
             name=qualified(row["schema"], row["name"]), why=" and ".join(row["why"]), granted=bool(row["granted"])

@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from agent.db import Database, load_queries
 from agent.db.failures import operator_errors
 from agent.db.paths import open_as_administrator
+from agent.db.queries import fetch_all, fetch_one
 from agent.privacy.secret_names import DOMAIN_OVER, is_secret
 from agent.privacy.sensitive import DenyList
 from agent.runtime import Runtime
@@ -100,11 +101,11 @@ async def secret_columns(runtime: Runtime) -> SecretColumns:
     """The secret columns of the application as its catalogs are now. Raises `DatabaseUnavailable`, `SetupRequired`."""
     with operator_errors():
         async with runtime.app.connection("agent_reader") as conn:
-            row = await (await conn.execute(_QUERIES["secret_fingerprint"])).fetchone()
+            row = await fetch_one(conn, _QUERIES["secret_fingerprint"])
             fingerprint = str(row["fingerprint"]) if row else ""
             kept = _kept.get(runtime.app)
             if kept is None or kept.fingerprint != fingerprint:
-                rows = await (await conn.execute(_QUERIES["columns_of_relations"])).fetchall()
+                rows = await fetch_all(conn, _QUERIES["columns_of_relations"])
                 kept = _kept[runtime.app] = _Kept(fingerprint, rows)
     settings = runtime.settings
     key = (settings.secret_columns, settings.open_columns)

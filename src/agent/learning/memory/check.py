@@ -8,6 +8,7 @@ import json
 import psycopg
 
 from agent.db import load_queries
+from agent.db.queries import fetch_all
 from agent.errors import SetupRequired
 from agent.learning.memory.embeddings import scope, vector_literal
 from agent.runtime import Runtime
@@ -33,7 +34,7 @@ async def check_memory(*, runtime: Runtime) -> None:
     try:
         async with runtime.connection() as conn, conn.transaction(force_rollback=True):
             for name in ("register_model", "save", "search"):
-                rows = await (await conn.execute(_QUERIES[name], values)).fetchall()
+                rows = await fetch_all(conn, _QUERIES[name], values)
     except psycopg.Error as error:
         raise SetupRequired(_told(error)) from error
     if _TEXT not in {found["content"] for found in rows}:

@@ -18,6 +18,7 @@ import structlog
 from pgvector import Vector
 
 from agent.db import Connection, Database, load_queries
+from agent.db.queries import fetch_all, fetch_one
 from agent.errors import AgentError, ConfigurationError, InvalidInput, OperatorError
 from agent.runtime import Runtime
 
@@ -72,7 +73,7 @@ async def register_model(dimensions: int, runtime: Runtime) -> None:
     mean, deviation = _SEMANTIC_BACKGROUND if runtime.embedder.semantic else _LEXICAL_BACKGROUND
     parameters = {**scope(runtime), "dimensions": dimensions, "mean": mean, "deviation": deviation}
     async with runtime.transaction() as conn:
-        row = await (await conn.execute(_QUERIES["register_model"], parameters)).fetchone()
+        row = await fetch_one(conn, _QUERIES["register_model"], parameters)
         if row is not None and row["dimensions"] != dimensions:
             raise ConfigurationError(
                 f"{runtime.embedder.model!r} answers vectors of {dimensions} dimensions, but memory holds vectors of "
@@ -108,7 +109,7 @@ async def embed_pending(limit: int | None, progress: Callable[[int, int], None] 
     Raises what the embedder raises, after what was claimed is given back.
     """
     async with runtime.transaction() as conn:
-        row = await (await conn.execute(_QUERIES["pending"], scope(runtime))).fetchone()
+        row = await fetch_one(conn, _QUERIES["pending"], scope(runtime))
     waiting = row["pending"] if row else 0
     total = waiting if limit is None else min(limit, waiting)
     done = 0
@@ -127,7 +128,7 @@ async def embed_pending(limit: int | None, progress: Callable[[int, int], None] 
 async def _claim(limit: int, runtime: Runtime) -> dict[int, str]:
     parameters = {**scope(runtime), "limit": limit, "lease": _LEASE}
     async with runtime.transaction() as conn:
-        rows = await (await conn.execute(_QUERIES["claim_pending"], parameters)).fetchall()
+        rows = await fetch_all(conn, _QUERIES["claim_pending"], parameters)
     return {row["id"]: row["content"] for row in rows}
 
 

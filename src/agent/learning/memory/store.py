@@ -139,8 +139,7 @@ class AgentMemory:
     async def get(self, memory_id: int, *, runtime: Runtime | None = None) -> Memory:
         """The memory `memory_id`, also when it is no longer valid. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["get"], {"id": memory_id, **scope(runtime)})).fetchone()
+        row = await runtime.one(_QUERIES["get"], id=memory_id, **scope(runtime))
         if row is None:
             raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
         return Memory.from_row(row)
@@ -167,14 +166,12 @@ class AgentMemory:
         if not ids:
             return
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            await conn.execute(_QUERIES["record_use"], {"used": list(ids), **scope(runtime)})
+        await runtime.execute(_QUERIES["record_use"], used=list(ids), **scope(runtime))
 
     async def counts(self, *, runtime: Runtime | None = None) -> dict[str, int]:
         """Valid memories by kind, their `total`, and how many are `unembedded` by the current model."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            rows = await (await conn.execute(_QUERIES["counts"], scope(runtime))).fetchall()
+        rows = await runtime.all(_QUERIES["counts"], **scope(runtime))
         counts = {row["kind"]: row["total"] for row in rows}
         unembedded = sum(row["unembedded"] for row in rows)
         return {**counts, "total": sum(counts.values()), "unembedded": unembedded}
