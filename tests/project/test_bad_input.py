@@ -32,8 +32,8 @@ from agent.learning.memory import agent_memory
 from agent.learning.semantic_search import semantic_search
 from agent.logs import configure_logging
 from agent.runtime import Runtime, open_runtime, use_runtime
-from agent.setting_values import read_postgres_url
 from agent.settings import DatabaseUrl, Settings
+from agent.settings.values import read_postgres_url
 from agent.testing.cluster import Cluster
 from agent.testing.embedding_server import EmbeddingServer
 from agent.testing.openai_server import OpenAIServer, Reply, failure, text, tool_calls
