@@ -34,6 +34,7 @@ from agent.logs import configure_logging
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.setting_values import read_postgres_url
 from agent.settings import DatabaseUrl, Settings
+from agent.testing.cases import each
 from agent.testing.cluster import Cluster
 from agent.testing.embedding_server import EmbeddingServer
 from agent.testing.openai_server import OpenAIServer, Reply, failure, text, tool_calls
@@ -326,7 +327,7 @@ async def test_a_planted_instruction_that_the_model_obeys_still_waits_for_a_huma
 # What models do.
 
 
-@pytest.mark.parametrize(
+@each(
     ("bad", "told"),
     [
         (tool_calls(("execute_sql", '{"sql": "select 1"')), "JSON"),

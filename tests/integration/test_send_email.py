@@ -20,6 +20,7 @@ from agent.errors import ConfigurationError
 from agent.execution import effects, send_email
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, use_runtime
+from agent.testing.cases import each
 from agent.testing.smtp_server import SmtpServer
 
 WORKER = Path(__file__).parent / "mail_worker.py"
@@ -231,7 +232,7 @@ async def test_domains_outside_the_list_can_be_refused(outbox: Runtime) -> None:
         assert "evil.example" in result["error"]
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments",
     [
         {"to": ["anna@firm.example\nBcc: eve@evil.example"]}, {"to": "anna@firm.example"}, {"to": []},
