@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -354,7 +355,7 @@ async def test_a_planted_instruction_that_the_model_obeys_still_waits_for_a_huma
 )  # fmt: skip
 async def test_a_malformed_call_over_http_goes_back_in_words_and_the_turn_ends(watched, bad, told) -> None:
     async with over_http(watched, [bad, text("Sorry.")]) as (runtime, server):
-        answer = await chat.answer("Do it", thread_id="t", runtime=runtime)
+        answer = await chat.answer("Do it", thread_id=uuid4().hex, runtime=runtime)
         assert (answer.status, answer.text) == ("done", "Sorry.")
         result = server.chats[-1].body["messages"][-1]
         assert result["role"] == "tool"
