@@ -125,9 +125,12 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
         if self._process.stdin is not None:
             self._process.stdin.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
-                await self._process.wait()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_SECONDS):
+                    await self._process.wait()
+        finally:
+            self._process._transport.close()  # type: ignore[attr-defined]  # its pipe outlives a process that is known to have ended
 
 
 def _places() -> tuple[Path, Path, Path, list[Path]]:
