@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from agent.providers.offline_model.reply import next_step
-from agent.providers.offline_model.turn_view import Call, Say, turn_of
+from agent.providers.offline_model.turn_view import Answer, Call, turn_of
 
 SCHEMA = """
 TABLE public.orders [plain orders means this, not archive.orders, crm.orders] ~5 rows -- plain orders means archive.orders
@@ -58,11 +58,11 @@ TABLE public.notes [plain notes means this, not crm.notes]
 """
 
 
-def _step(question: str) -> Call | Say:
+def _step(question: str) -> Call | Answer:
     step = next_step(
         turn_of([SystemMessage(SCHEMA), HumanMessage(question)], frozenset({"execute_sql", "describe_schema"}))
     )
-    assert isinstance(step, Call | Say)
+    assert isinstance(step, Call | Answer)
     return step
 
 
@@ -104,7 +104,7 @@ def test_the_sql_is_about_the_table_that_is_meant(question: str, table: str) -> 
 )
 def test_what_may_mean_several_is_asked_back(question: str, named: tuple[str, str]) -> None:
     step = _step(question)
-    assert isinstance(step, Say)
+    assert isinstance(step, Answer)
     assert all(name in step.text for name in named)
 
 
