@@ -77,23 +77,23 @@ def _rows(query: Query, result: Mapping[str, Any]) -> str:
         return f"No {about} found{_conditions(query)}."
     most = query.limit or DEFAULT_ROWS
     more = len(rows) > most or bool(result.get("truncated"))
-    shown = rows[:most]
-    if len(shown) == 1 and len(columns) == 1:
-        return f"{columns[0]}: {_cell(shown[0][0])}{_conditions(query)}"
-    text = table(columns, [[*row[:-1], _rounded(row[-1], query)] if query.groups and row else row for row in shown])
+    first = rows[:most]
+    if len(first) == 1 and len(columns) == 1:
+        return f"{columns[0]}: {_cell(first[0][0])}{_conditions(query)}"
+    text = table(columns, [[*row[:-1], _rounded(row[-1], query)] if query.groups and row else row for row in first])
     if more:
-        text += f"\n\nThese are the first {len(shown)}; there are more. Ask how many, or narrow the question."
-    return f"{_heading(query, len(shown), more=more)}\n\n{text}"
+        text += f"\n\nThese are the first {len(first)}; there are more. Ask how many, or narrow the question."
+    return f"{_heading(query, len(first), more=more)}\n\n{text}"
 
 
 def _heading(query: Query, count: int, *, more: bool) -> str:
     if query.groups:
-        what = query.measure.function if query.measure else "count"
+        function = query.measure.function if query.measure else "count"
         of = f" of {query.measure.field.column.name}" if query.measure and query.measure.field else ""
         by = ", ".join(
             g.unit or g.field.relation.name if g.whole else g.unit or g.field.column.name for g in query.groups
         )
-        return f"{query.main.name}{_conditions(query)}: {what}{of} by {by}."
+        return f"{query.main.name}{_conditions(query)}: {function}{of} by {by}."
     number = f"the first {count}" if more else str(count)
     return f"{query.main.name.replace('_', ' ')}{_conditions(query)}: {number}."
 
@@ -167,11 +167,6 @@ def _condition(condition: Condition) -> str:
     if condition.value is None:
         words = {"is null": "empty", "is not null": "set", "=": "true", "<>": "false"}
         return f"{column} {words.get(condition.operator, condition.operator)}"
-    operator = {"word": "has", "contains": "contains", "starts": "starts with"}.get(
-        condition.operator, condition.operator
-    )
-    return (
-        f"{column} {operator} {condition.value.text!r}"
-        if not condition.value.number
-        else (f"{column} {operator} {condition.value.text}")
-    )
+    operator = {"word": "has", "starts": "starts with"}.get(condition.operator, condition.operator)
+    value = condition.value.text if condition.value.number else repr(condition.value.text)
+    return f"{column} {operator} {value}"

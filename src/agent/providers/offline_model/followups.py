@@ -29,24 +29,24 @@ _CUE = re.compile(
     r"^\W*(?:ok(?:ay)?,? )?(?:(?P<about>(?:and |but )?(?:what|how) about)|and|but|only|just|now|(?:which|how many|who) (?:of|are)|their)\b",
     re.I,
 )
-_POINTING = re.compile(r"\b(?:those|them|these|they|their|ones?|it)\b", re.I)
+_PRONOUN = re.compile(r"\b(?:those|them|these|they|their|ones?|it)\b", re.I)
 _CUE_WORDS = ("and|but", "what|how about", "only|just|now", "those|them|these|they|their|one|ones|it|same")
-_MOST_EARLIER = 6  # questions that are parsed again, the last one included
+_MOST_QUESTIONS = 6  # questions that are parsed, the last one included
 
 
 def understand(questions: Sequence[str], lexicon: Lexicon) -> Query | Unclear:
     """Return what the last of `questions` asks, given the ones before it."""
     before: Query | None = None
     result: Query | Unclear = Unclear(reason="there is no question")
-    for question in questions[-_MOST_EARLIER:]:
-        result = _read(question, before, lexicon)
+    for question in questions[-_MOST_QUESTIONS:]:
+        result = _understand_next(question, before, lexicon)
         before = result if isinstance(result, Query) else before
     return result
 
 
-def _read(question: str, before: Query | None, lexicon: Lexicon) -> Query | Unclear:
+def _understand_next(question: str, before: Query | None, lexicon: Lexicon) -> Query | Unclear:
     cue = _CUE.match(question)
-    depends = bool(cue or _POINTING.search(question))
+    depends = bool(cue or _PRONOUN.search(question))
     if before is None or not depends:
         standalone = parser.parse_question(question, lexicon)
         if before is None or isinstance(standalone, Query):
@@ -73,9 +73,8 @@ def _followup(question: str, before: Query, lexicon: Lexicon, *, about: bool) ->
     plain = [e for e in state.of_role("plain") if e.column is None]
     try:
         if plain and plain[0].relation.id != before.main.id:
-            changed = (
-                _about_other_relation(before, plain[0].relation, state) if about and len(state.entities) == 1 else None
-            )
+            moves = about and len(state.entities) == 1
+            changed = _about_other_relation(before, plain[0].relation, state) if moves else None
         else:
             changed = _changed_query(before, state)
     except parse_state.NotUnderstood as stop:
@@ -94,12 +93,9 @@ def _changed_query(before: Query, state: parse_state.ParseState) -> Query | None
     if before.fewest and (measure or groups or state.pending):
         return None
     if before.limit and (measure or groups):
-        return None  # "how many of those" after "top 5" is not what a count without the limit says
-    if (
-        query.measure
-        and not measure
-        and any(state.sentence.tokens[m.start].low == "total" for m in state.free_columns())
-    ):
+        return None  # the count for "how many of those" after "top 5" would ignore the limit
+    has_total = any(state.sentence.tokens[m.start].low == "total" for m in state.free_columns())
+    if query.measure and not measure and has_total:
         measure = "sum"
     if measure:
         field = None if measure == "count" else query_parts.measure_field(state, main)

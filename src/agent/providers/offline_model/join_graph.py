@@ -128,8 +128,8 @@ def code_column(relation: Relation) -> Column | None:
     """Return the column with codes such as INV-0042, None when there is not exactly one."""
     coded = [c for c in relation.columns if c.textual and c.readable and _CODES.intersection(words_of(c.name))]
     keys = [c for c in relation.columns if c.textual and c.key]
-    found = coded or keys
-    return found[0] if len(found) == 1 else None
+    codes = coded or keys
+    return codes[0] if len(codes) == 1 else None
 
 
 def event_time_column(relation: Relation) -> Column | None:

@@ -113,9 +113,9 @@ def _measured_relation(state: ParseState) -> Relation | None:
         return compound[0]
     for mention in state.free_columns():
         holders = [c.relation for c in mention.columns if c.column.numeric]
-        spoken = [h for e in state.of_role("plain") for h in holders if h.id == e.relation.id]
-        if spoken or len(holders) == 1:
-            return (spoken or holders)[0]
+        mentioned = [h for e in state.of_role("plain") for h in holders if h.id == e.relation.id]
+        if mentioned or len(holders) == 1:
+            return (mentioned or holders)[0]
     following = [e.relation for e in state.of_role("plain") if e.start > state.frame.measure_at]
     return next((relation for relation in following if amount_column(relation)), None)
 
@@ -152,7 +152,7 @@ def _lowest_relation(state: ParseState, relations: Sequence[Relation]) -> Relati
 
 
 def _relation_by_columns(state: ParseState) -> Relation:
-    groups = [what for _, what in state.groups if isinstance(what, Mention)]
+    groups = [group for _, group in state.groups if isinstance(group, Mention)]
     names = [m for m in (*state.free_columns(), *groups) if m.columns]
     if names:
         shared = [

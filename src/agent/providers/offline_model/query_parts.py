@@ -20,6 +20,7 @@ from agent.providers.offline_model.value_binding import bind, bind_pending, colu
 
 
 def measure_field(state: ParseState, main: Relation) -> Field:
+    """Return the field that the measure is computed from. Raises `NotUnderstood`."""
     for entity in state.entities:
         if entity.column and entity.relation.id == main.id and entity.column.column.numeric and entity.role == "plain":
             return Field(relation=main, column=entity.column.column)
@@ -34,6 +35,7 @@ def measure_field(state: ParseState, main: Relation) -> Field:
 
 
 def amount_of(state: ParseState, main: Relation, *, prices: bool = False) -> Column:
+    """Return the column with the worth of a row of `main`, and mark the words for it as used. Raises `NotUnderstood`."""
     column = amount_column(main, prices=prices)
     if column is None:
         raise not_understood(f"I do not know which column of {main.name} says how much; please name it")
@@ -42,6 +44,7 @@ def amount_of(state: ParseState, main: Relation, *, prices: bool = False) -> Col
 
 
 def ranking_field(state: ParseState, main: Relation) -> Field:
+    """Return the field that the superlative ranks by. Raises `NotUnderstood`."""
     ranked = state.frame.ranked
     assert ranked is not None  # noqa: S101  # the caller has checked
     if ranked.by in ("time", "age"):
@@ -57,11 +60,9 @@ def ranking_field(state: ParseState, main: Relation) -> Field:
         if column and (column.numeric or column.temporal):
             state.sentence.use(mention.start, mention.end)
             return Field(relation=main, column=column)
-    compound = next(
-        (e for e in state.entities if e.column and e.relation.id == main.id and e.column.column.numeric), None
-    )
-    if compound and compound.column:
-        return Field(relation=main, column=compound.column.column)
+    for entity in state.entities:
+        if entity.column and entity.relation.id == main.id and entity.column.column.numeric:
+            return Field(relation=main, column=entity.column.column)
     if near or ranked.by in ("related", "length"):
         raise not_understood(f"I do not know what to rank {main.name} by")
     return Field(relation=main, column=amount_of(state, main))
@@ -74,6 +75,7 @@ def _time_column(main: Relation, *, by_age: bool) -> Column | None:
 
 
 def sorting(state: ParseState, main: Relation) -> Order | None:
+    """Return the order that "sorted by" asks for, or None. Raises `NotUnderstood`."""
     at = state.frame.sort_at
     if at is None:
         return None
@@ -85,26 +87,27 @@ def sorting(state: ParseState, main: Relation) -> Order | None:
 
 
 def projection(state: ParseState, main: Relation) -> tuple[Field, ...]:
-    """Return the fields that the question lists: "names and emails", "with the client name", "with their client"."""
+    """Return the fields that the question lists: "names and emails", "with the client name", "with their client".
+
+    Raises `NotUnderstood`.
+    """
     wanted: list[tuple[int, Field]] = []
     for mention in state.free_columns():
-        found = bind(mention.columns, state.entities, main, state.graph, at=mention.start, parents=False)
-        if found is None or count_or_sum(state, mention):
-            raise not_understood(
-                f"I do not know which table has the column {' '.join(t.text for t in state.sentence.tokens[mention.start : mention.end])}"
-            )
+        listed = bind(mention.columns, state.entities, main, state.graph, at=mention.start, parents=False)
+        if listed is None or count_or_sum(state, mention):
+            words = " ".join(token.text for token in state.sentence.tokens[mention.start : mention.end])
+            raise not_understood(f"I do not know which column {words!r} means")
         state.sentence.use(mention.start, mention.end)
-        wanted.append((mention.start, found))
+        wanted.append((mention.start, listed))
     for entity in state.entities:
         if entity.column and entity.role in ("plain", "named"):
             field_ = Field(relation=entity.relation, column=entity.column.column, via=entity.via)
-            shown = display_field(entity.relation, via=entity.via)
-            wanted.append(
-                (entity.start, shown if shown and entity.column.short and shown.column is field_.column else field_)
-            )
-        elif _is_shown_along(state, entity, main) and (shown := display_field(entity.relation, via=entity.via)):
-            wanted.append((entity.start, shown))
-    fields = [found for _, found in sorted(wanted, key=lambda pair: pair[0])]
+            name = display_field(entity.relation, via=entity.via)
+            is_name = name and entity.column.short and name.column is field_.column
+            wanted.append((entity.start, name if name and is_name else field_))
+        elif _is_listed_parent(state, entity, main) and (name := display_field(entity.relation, via=entity.via)):
+            wanted.append((entity.start, name))
+    fields = [field_ for _, field_ in sorted(wanted, key=lambda pair: pair[0])]
     if fields and all(f.relation.id != main.id for f in fields) and not state.of_role("named"):
         own = display_field(main)
         keys = [Field(relation=main, column=c) for c in main.columns if c.readable and not main.is_link(c)][:5]
@@ -118,7 +121,7 @@ def count_or_sum(state: ParseState, mention: Mention) -> bool:
     return total and any(e.start == mention.end and not e.column for e in state.entities)
 
 
-def _is_shown_along(state: ParseState, entity: Entity, main: Relation) -> bool:
+def _is_listed_parent(state: ParseState, entity: Entity, main: Relation) -> bool:
     """Return whether `entity` is a parent without a condition, as in "orders with their clients"."""
     if entity.role != "plain" or entity.column or entity.relation.id == main.id:
         return False
@@ -127,6 +130,7 @@ def _is_shown_along(state: ParseState, entity: Entity, main: Relation) -> bool:
 
 
 def groups_of(state: ParseState, main: Relation) -> tuple[Group, ...]:
+    """Return what the question groups by, in its order. Raises `NotUnderstood`."""
     groups: list[tuple[int, Group]] = []
     for at, group in state.groups:
         if isinstance(group, str):
@@ -135,10 +139,10 @@ def groups_of(state: ParseState, main: Relation) -> tuple[Group, ...]:
                 raise not_understood(f"I do not know which column of {main.name} says when; please name it")
             groups.append((at, Group(field=Field(relation=main, column=column), unit=group)))
         else:
-            found = bind(group.columns, state.entities, main, state.graph, at=group.start)
-            if found is None:
+            field_ = bind(group.columns, state.entities, main, state.graph, at=group.start)
+            if field_ is None:
                 raise not_understood("I do not know what to group by")
-            groups.append((at, Group(field=found)))
+            groups.append((at, Group(field=field_)))
     groups += [
         (e.start, group_by_row(state, main, e))
         for e in state.of_role("group")
@@ -150,8 +154,8 @@ def groups_of(state: ParseState, main: Relation) -> tuple[Group, ...]:
 def group_by_row(state: ParseState, main: Relation, entity: Entity) -> Group:
     """Return a group for each row of `entity`, labelled with its name or with the column that the question names."""
     if entity.column:
-        shown = display_field(entity.relation, via=entity.via)
-        if shown is None or shown.column is not entity.column.column:
+        name = display_field(entity.relation, via=entity.via)
+        if name is None or name.column is not entity.column.column:
             return Group(field=Field(relation=entity.relation, column=entity.column.column, via=entity.via))
     field_ = display_field(entity.relation, via=entity.via)
     if field_ is None:
@@ -167,7 +171,10 @@ def group_by_row(state: ParseState, main: Relation, entity: Entity) -> Group:
 def conditions_of(
     state: ParseState, main: Relation, *, skip: Iterable[Entity] = ()
 ) -> tuple[tuple[Condition, ...], tuple[Related, ...]]:
-    """Return the conditions with their columns, and those on rows below the main relation as `Related`."""
+    """Return the conditions with their columns, and those on rows below the main relation as `Related`.
+
+    Raises `NotUnderstood`.
+    """
     flat: list[Condition] = []
     for pending in state.pending:
         condition = bind_pending(pending, state.entities, main, state.graph)

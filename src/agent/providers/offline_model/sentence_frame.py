@@ -41,7 +41,7 @@ _DEFAULT_MANY = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """ "top 5" or "the cheapest": what ranks, which end comes first, how many rows (None: not given), and where the words are."""
+    """A superlative such as "top 5": what ranks, which end comes first, how many rows (None: not given), and where its words are."""
 
     by: Ranking
     descending: bool
@@ -64,15 +64,15 @@ class SentenceFrame:
 
 def take_sorting(s: Sentence) -> tuple[int | None, bool]:
     """Return where the sort column of "sorted by" starts, and whether the order is descending. Runs before "order" is taken for a table."""
-    found = s.take("sorted|ordered|sort|ranked by", "sort|order them|it|these by", "in order of")
-    if not found:
+    span = s.take("sorted|ordered|sort|ranked by", "sort|order them|it|these by", "in order of")
+    if not span:
         for at in range(2, len(s.tokens)):
             if s.tokens[at].low == "order" and s.match(at, "order by"):
-                found = (at, at + 2)
-                s.use(*found)
+                span = (at, at + 2)
+                s.use(*span)
     descending = bool(s.take("descending|desc", "highest|largest|newest|latest first", "in descending order"))
     s.take("ascending|asc", "lowest|smallest|oldest first", "alphabetically")
-    return (found[1] if found else None), descending
+    return (span[1] if span else None), descending
 
 
 def take_frame(s: Sentence, mentions: Sequence[Mention]) -> SentenceFrame:
@@ -86,10 +86,10 @@ def take_frame(s: Sentence, mentions: Sequence[Mention]) -> SentenceFrame:
 
 def _measure(s: Sentence, names: set[int], mentions: Sequence[Mention]) -> tuple[Function | None, int]:
     for function, phrases in _MEASURES:
-        found = s.search(*phrases)
-        if not found:
+        span = s.search(*phrases)
+        if not span:
             continue
-        start, end = found
+        start, end = span
         named = start in names and end == start + 1
         if named and not (s.tokens[start].low == "total" and _total_is_sum(s, start, mentions)):
             continue
@@ -123,10 +123,10 @@ def _ranked(s: Sentence, names: set[int]) -> Ranked | None:
 def _last_rows(s: Sentence, names: set[int]) -> Ranked | None:
     """Return the ranking by time of "the last 5 orders" or "first order"; "last name" is none."""
     for word, descending in (("last", True), ("first", False)):
-        found = s.search(word)
-        if found and found[0] not in names and not s.match(found[1], "name"):
-            ranked = Ranked(by="time", descending=descending, limit=None, start=found[0], end=found[1])
-            if word == "first" and s.free(found[1]) and count_of(s.tokens[found[1]]):
+        span = s.search(word)
+        if span and span[0] not in names and not s.match(span[1], "name"):
+            ranked = Ranked(by="time", descending=descending, limit=None, start=span[0], end=span[1])
+            if word == "first" and s.free(span[1]) and count_of(s.tokens[span[1]]):
                 return None  # "first 10 clients" is a limit without an order
             return _with_limit(s, ranked)
     return None
@@ -163,9 +163,9 @@ def _with_count(s: Sentence, ranked: Ranked | None, mentions: Sequence[Mention])
 def _first_rows(s: Sentence) -> int | None:
     """Return the limit of "first 10 clients", "show 5 orders" or "limit 5"."""
     for phrase in ("first", "limit", "show|list|give|display|get|see me?"):
-        found = s.search(phrase)
-        if found and s.free(found[1]) and (count := count_of(s.tokens[found[1]])):
-            s.use(found[0], found[1] + 1)
+        span = s.search(phrase)
+        if span and s.free(span[1]) and (count := count_of(s.tokens[span[1]])):
+            s.use(span[0], span[1] + 1)
             return count
     return None
 

@@ -105,10 +105,10 @@ def turn_of(messages: Sequence[BaseMessage], tools: frozenset[str]) -> Turn:
 def texts_in(result: Mapping[str, Any]) -> list[str]:
     """Return the texts of a tool result, wherever the tool put them."""
     data = result.get("data")
-    found = [result.get("message"), data]
+    values = [result.get("message"), data]
     if isinstance(data, dict):
-        found += data.values()
-    return [text for text in found if isinstance(text, str) and text.strip()]
+        values += data.values()
+    return [text for text in values if isinstance(text, str) and text.strip()]
 
 
 def _outcomes(messages: Sequence[BaseMessage]) -> Iterator[Outcome]:

@@ -1,6 +1,6 @@
 """What the offline model can do: one module for each intent, tried in the order of `INTENTS`.
 
-An intent is a function of the turn. It returns the next step, or `Refusal` with a reason, or None when the question is not for it.
+An intent is a function of the turn. It returns the next step, `Refusal` with a reason, or None when the question is for another.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A question about rows: parse it into a query, run its SQL, answer with the result."""
+"""Answers a question about rows: parses it into a query, runs its SQL and words the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-""" "Set campaign 3 to paused", "change the email of client 5 to ...": an UPDATE of one column of one row, found by key or name."""
+"""Changes one column of one row by an UPDATE: "Set campaign 3 to paused", "change the email of client 5 to ..."."""
 
 from __future__ import annotations
 
@@ -146,12 +146,12 @@ def _change_of(s: Sentence, lexicon: Lexicon, value: str) -> Change | Refusal | 
     mentions = [m for m in lexicon.mentions(s) if m.columns]
     column = _named_column(entity, mentions, s) or (entity.column.column if entity.column else None)
     if column is None and not mentions:
-        found = _label_value(entity, value, lexicon)
-        if found is None:
+        target = _label_value(entity, value, lexicon)
+        if target is None:
             return Refusal(
                 reason=f"I do not know which column of {entity.relation.name} {value!r} belongs in; please name it"
             )
-        column, value = found
+        column, value = target
     elif column is not None:
         value = next(
             (v for c, v, word in _labels(entity, lexicon) if c == column and (word,) == words_of(value)), value
@@ -187,10 +187,10 @@ def _label_value(entity: Entity, value: str, lexicon: Lexicon) -> tuple[Column, 
     """Return column and value of "set campaign 3 to paused": the column with this label, the status when several have it."""
     labels = [(column, v) for column, v, word in _labels(entity, lexicon) if (word,) == words_of(value)]
     exact = [(c, v) for c in entity.relation.columns for v in c.values if v.lower() == value.lower()]
-    found = list(dict.fromkeys([*labels, *exact]))
-    if len(found) > 1:
-        found = [(column, v) for column, v in found if column.name in _STATUS]
-    return found[0] if len(found) == 1 else None
+    candidates = list(dict.fromkeys([*labels, *exact]))
+    if len(candidates) > 1:
+        candidates = [(column, v) for column, v in candidates if column.name in _STATUS]
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def _checked_change(s: Sentence, entity: Entity, column: Column, value: str) -> Change | Refusal:

@@ -1,4 +1,4 @@
-""" "What tables are there?", "describe orders", "which columns does clients have?": the schema, from describe_schema."""
+"""Answers questions about the schema with describe_schema: "What tables are there?", "describe orders"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A greeting or "what can you do?": the answer says what this model can do."""
+"""Answers a greeting and "what can you do?"."""
 
 from __future__ import annotations
 

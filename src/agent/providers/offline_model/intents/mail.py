@@ -1,4 +1,4 @@
-""" "Mail anna@example.com about lunch: see you at noon": a mail to addresses in the question, with its words."""
+"""Sends a mail to addresses in the question, with its words: "Mail anna@example.com about lunch: see you at noon"."""
 
 from __future__ import annotations
 

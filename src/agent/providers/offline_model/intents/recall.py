@@ -1,4 +1,4 @@
-""" "What do you remember about...", "what does status 3 mean?": the answer from memory, which is searched if the prompt lacks it."""
+"""Answers from memory, and searches it when the prompt has too little: "What do you remember about...", "what does status 3 mean?"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-""" "Remember that status 3 means paused": saves the rest of the sentence as a fact."""
+"""Saves a fact: "Remember that status 3 means paused"."""
 
 from __future__ import annotations
 
