@@ -272,7 +272,7 @@ async def test_a_host_functions_error_is_an_exception_in_the_code(sandbox: Sandb
 async def test_without_a_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "plain_command", lambda limits: ["/nonexistent/interpreter"])
     broken = Sandbox(LIMITS, bwrap="/bin/false")
-    with pytest.raises(SandboxUnavailable, match="No tool of the agent's making runs"):
+    with pytest.raises(SandboxUnavailable, match="Created tools cannot run"):
         await outcome(broken, FINE)
     await broken.close()
 
