@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 
 import idna
 
+from agent.text.words import word_set
+
 MOST_RECIPIENTS = 20
 MOST_SUBJECT = 200
 MOST_BODY = 50_000
@@ -47,35 +49,10 @@ _DOTTED = re.compile(rf"(?<![\w{_MARKS}-])[\w{_MARKS}-]++(?:\.[\w{_MARKS}-]++)+"
 _TOP_LEVEL = re.compile(rf"(?:(?:[^\W\d_]|[{_MARKS}]){{2,24}}|xn--[\w-]+)(?!\w)", re.I)
 _PORT_AND_PATH = re.compile(rf"(?::\d+)?(?!\w)(?:[/?#]{_LINK_CHARACTER}*)?")
 # Endings of files, which no mail program turns into a link or which lead nowhere.
-_FILE_ENDINGS = frozenset(
-    [
-        "pdf",
-        "txt",
-        "csv",
-        "tsv",
-        "json",
-        "xml",
-        "yaml",
-        "yml",
-        "sql",
-        "xls",
-        "xlsx",
-        "doc",
-        "docx",
-        "ppt",
-        "pptx",
-        "odt",
-        "ods",
-        "png",
-        "jpg",
-        "jpeg",
-        "gif",
-        "svg",
-        "eml",
-        "log",
-        "html",
-        "htm",
-    ]
+_FILE_ENDINGS = word_set(
+    """
+    pdf txt csv tsv json xml yaml yml sql xls xlsx doc docx ppt pptx odt ods png jpg jpeg gif svg eml log html htm
+    """
 )
 
 

@@ -13,6 +13,7 @@ from agent.providers.offline_model.entities import name_end
 from agent.providers.offline_model.lexicon import ColumnName, Mention, ValueName
 from agent.providers.offline_model.query import LiteralValue, Operator
 from agent.providers.offline_model.tokenizer import FILLER, Sentence, number_of
+from agent.text.words import word_set
 
 _OPERATORS: tuple[tuple[str, Operator], ...] = (
     ("is|are|was? not equal to", "<>"),
@@ -39,7 +40,7 @@ _NULL_OPERATORS: tuple[tuple[Operator, tuple[str, ...]], ...] = (
     ("is not null", ("is|are|was? not empty|missing|null|blank|unset", "is|are set|filled|given|known")),
     ("is null", ("is|are not set", "is|are|was? empty|missing|null|blank|unset|unknown", "has|have|had no value")),
 )
-_NOT = frozenset({"not", "except", "excluding", "non", "never"})
+_NOT = word_set("not except excluding non never")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,34 +12,15 @@ from agent.providers.offline_model.lexicon import ColumnName, Mention
 from agent.providers.offline_model.query import Comparison, Field, LiteralValue
 from agent.providers.offline_model.schema_parser import ForeignKey, Relation
 from agent.providers.offline_model.tokenizer import FILLER, Sentence, count_of, number_of
+from agent.text.words import word_set
 
 Role = Literal["plain", "group", "none", "ranked", "counted", "named"]
 
-_GROUP = frozenset({"per", "by", "each", "every", "across"})
-_NOT = frozenset({"no", "not", "never", "without", "zero", "lacking"})
-_DETERMINERS = frozenset(
-    {
-        "the",
-        "a",
-        "an",
-        "their",
-        "its",
-        "our",
-        "any",
-        "all",
-        "his",
-        "her",
-        "have",
-        "had",
-        "placed",
-        "made",
-        "yet",
-        "single",
-        "with",
-    }
-)
+_GROUP = word_set("per by each every across")
+_NOT = word_set("no not never without zero lacking")
+_DETERMINERS = word_set("the a an their its our any all his her have had placed made yet single with")
 _NAMING = "number|no|id|named|called|with?"
-_OWNERSHIP = frozenset({"of", "for", "from", "by", "to", "did", "does", "has", "have"})
+_OWNERSHIP = word_set("of for from by to did does has have")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

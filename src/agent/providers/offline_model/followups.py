@@ -77,11 +77,9 @@ def _followup(question: str, before: Query, lexicon: Lexicon, *, about: bool) ->
             changed = _about_other_relation(before, plain[0].relation, state) if moves else None
         else:
             changed = _changed_query(before, state)
+        state.check_leftover()
     except parse_state.NotUnderstood as stop:
         return stop.unclear
-    left = state.sentence.leftover()
-    if left:
-        return Unclear(reason="I do not understand " + ", ".join(repr(word) for word in left), unknown=tuple(left))
     return changed or Unclear(reason="I do not see what that refers to")
 
 

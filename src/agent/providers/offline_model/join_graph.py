@@ -9,36 +9,15 @@ from dataclasses import dataclass
 from agent.providers.offline_model.query import Field
 from agent.providers.offline_model.schema_parser import Column, ForeignKey, Relation
 from agent.providers.offline_model.tokenizer import words_of
+from agent.text.words import word_set
 
 _NAMES = ("name", "full name", "title", "display name", "label", "subject", "company", "company name", "username")
-_CODES = frozenset({"number", "code", "reference", "ref", "sku", "isbn", "slug", "no"})
-_MONEY = frozenset(
-    [
-        "total",
-        "amount",
-        "price",
-        "cost",
-        "salary",
-        "budget",
-        "revenue",
-        "value",
-        "sum",
-        "payment",
-        "fee",
-        "balance",
-        "spend",
-        "wage",
-        "sale",
-    ]
-)
-_PRICES = frozenset({"price", "cost", "amount", "total", "fee", "rate"})
-_BIRTH = frozenset({"birth", "dob", "birthday", "born", "birthdate"})
-_NO_EVENT = frozenset(
-    {"updated", "modified", "deleted", "due", "synced", "changed", "expire", "expires", "end", "until"}
-)
-_PLACES = frozenset(
-    {"city", "town", "country", "region", "location", "place", "state", "office", "branch", "site", "room"}
-)
+_CODES = word_set("number code reference ref sku isbn slug no")
+_MONEY = word_set("total amount price cost salary budget revenue value sum payment fee balance spend wage sale")
+_PRICES = word_set("price cost amount total fee rate")
+_BIRTH = word_set("birth dob birthday born birthdate")
+_NO_EVENT = word_set("updated modified deleted due synced changed expire expires end until")
+_PLACES = word_set("city town country region location place state office branch site room")
 _MAX_STEPS = 3
 
 
@@ -146,17 +125,12 @@ def event_time_column(relation: Relation) -> Column | None:
 def amount_column(relation: Relation, *, prices: bool = False) -> Column | None:
     """Return the column with the worth of a row, None when there is none or several could be it."""
     measures = [c for c in relation.columns if c.numeric and c.readable and not relation.is_link(c)]
-    for wanted in (_PRICES if prices else _MONEY,):
-        named = [c for c in measures if wanted.intersection(words_of(c.name))]
-        if len(named) == 1:
-            return named[0]
-        exact = [c for c in named if len(words_of(c.name)) == 1]
-        if len(exact) == 1:
-            return exact[0]
-        if named:
-            return None
-    exact = [c for c in measures if c.fractional]
-    return exact[0] if len(exact) == 1 and not prices else None
+    named = [c for c in measures if (_PRICES if prices else _MONEY).intersection(words_of(c.name))]
+    if named:
+        exact = named if len(named) == 1 else [c for c in named if len(words_of(c.name)) == 1]
+        return exact[0] if len(exact) == 1 else None
+    fractional = [c for c in measures if c.fractional]
+    return fractional[0] if len(fractional) == 1 and not prices else None
 
 
 def birth_column(relation: Relation) -> Column | None:

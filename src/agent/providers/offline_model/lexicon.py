@@ -23,9 +23,10 @@ from agent.providers.offline_model.namesakes import (
 )
 from agent.providers.offline_model.schema_parser import Column, ForeignKey, Relation
 from agent.providers.offline_model.tokenizer import FILLER, GRAMMAR_WORDS, Sentence, words_of
+from agent.text.words import word_set
 
-_PREFIXES = frozenset({"tbl", "tb", "t", "dim", "fact", "vw", "v", "app"})
-_TIME_SUFFIXES = frozenset({"at", "on", "date", "time", "ts"})
+_PREFIXES = word_set("tbl tb t dim fact vw v app")
+_TIME_SUFFIXES = word_set("at on date time ts")
 _SYNONYMS = (
     frozenset({"client", "customer"}),
     frozenset({"employee", "staff"}),
@@ -33,30 +34,7 @@ _SYNONYMS = (
     frozenset({"book", "title"}),
     frozenset({"invoice", "bill"}),
 )
-_NAME_ENDS = frozenset(
-    [
-        "of",
-        "in",
-        "for",
-        "from",
-        "by",
-        "with",
-        "that",
-        "which",
-        "when",
-        "where",
-        "used",
-        "per",
-        "as",
-        "is",
-        "are",
-        "to",
-        "on",
-        "at",
-        "and",
-        "or",
-    ]
-)
+_NAME_ENDS = word_set("of in for from by with that which when where used per as is are to on at and or")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

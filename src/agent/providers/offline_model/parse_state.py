@@ -54,6 +54,12 @@ class ParseState:
         """Return the mentions of columns that no condition and no group has used."""
         return [m for m in self.mentions if m.columns and self.sentence.free(m.start)]
 
+    def check_leftover(self) -> None:
+        """Raise `NotUnderstood` when words with a meaning are not used."""
+        if left := self.sentence.leftover():
+            reason = "I do not understand " + ", ".join(repr(word) for word in left)
+            raise NotUnderstood(Unclear(reason=reason, unknown=tuple(left)))
+
 
 def start_parse(question: str, lexicon: Lexicon) -> ParseState:
     """Return the state with every part of `question` recognised."""
@@ -80,6 +86,7 @@ def start_parse(question: str, lexicon: Lexicon) -> ParseState:
 
 
 def not_understood(reason: str, *, no_relation: bool = False) -> NotUnderstood:
+    """Return the exception that ends the parsing of a question, for `raise`."""
     return NotUnderstood(Unclear(reason=reason, no_relation=no_relation))
 
 

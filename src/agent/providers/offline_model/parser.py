@@ -37,11 +37,9 @@ def parse_question(question: str, lexicon: Lexicon) -> Query | Unclear:
         if not main.columns:
             return Unclear(reason=f"I do not know the columns of {main.name} yet", need=main)
         query = _assemble(state, main)
+        state.check_leftover()
     except NotUnderstood as stop:
         return stop.unclear
-    left = state.sentence.leftover()
-    if left:
-        return Unclear(reason="I do not understand " + ", ".join(repr(word) for word in left), unknown=tuple(left))
     return query
 
 
@@ -53,17 +51,16 @@ def _assemble(state: ParseState, main: Relation) -> Query:
     if ranked and (state.frame.measure or counted_relation(state)):
         return ranked_by_measure(state, main)
     if state.frame.measure or groups:
-        state = _total_as_sum(state)
+        _total_as_sum(state)
         return _measured_query(state, main, groups)
     return _listing(state, main)
 
 
-def _total_as_sum(state: ParseState) -> ParseState:
+def _total_as_sum(state: ParseState) -> None:
     """Set the measure to sum in "total per client", where a column is named total."""
     column = next((m for m in state.free_columns() if state.sentence.tokens[m.start].low == "total"), None)
     if column and state.frame.measure is None and not count_or_sum(state, column):
         state.frame = replace(state.frame, measure="sum")
-    return state
 
 
 def _measured_query(state: ParseState, main: Relation, groups: tuple[Group, ...]) -> Query:

@@ -9,21 +9,21 @@ from agent.providers.offline_model.join_graph import JoinGraph, JoinStep, displa
 from agent.providers.offline_model.query import Comparison, Condition, Field, Group, LiteralValue, Query, Related
 from agent.providers.offline_model.schema_parser import Column, Relation
 from agent.providers.offline_model.tokenizer import words_of
+from agent.text.words import word_set
 
 DEFAULT_ROWS = 20  # of an answer, when the question gives no number
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 # Postgres's reserved words, which need quotes as names.
-_RESERVED = frozenset(
+_RESERVED = word_set(
     """
-    all analyse analyze and any array as asc authorization between binary both case cast check
-    collate column constraint create cross current_date current_user default deferrable desc
-    distinct do else end except false fetch for foreign freeze from full grant group having ilike in
-    initially inner intersect into is isnull join lateral leading left like limit localtime natural
-    not notnull null offset on only or order outer overlaps placing primary references returning
-    right select session_user similar some symmetric table tablesample then to trailing true union
-    unique user using variadic verbose when where window with
-    """.split()  # noqa: SIM905  # a word a line would fill two screens
+    all analyse analyze and any array as asc authorization between binary both case cast check collate column
+    constraint create cross current_date current_user default deferrable desc distinct do else end except false
+    fetch for foreign freeze from full grant group having ilike in initially inner intersect into is isnull join
+    lateral leading left like limit localtime natural not notnull null offset on only or order outer overlaps
+    placing primary references returning right select session_user similar some symmetric table tablesample then to
+    trailing true union unique user using variadic verbose when where window with
+    """
 )
 
 

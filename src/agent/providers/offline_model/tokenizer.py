@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.text.words import word_set
+
 TokenKind = Literal["word", "number", "quoted", "date", "email", "symbol"]
 
 _TOKEN = re.compile(
@@ -38,27 +40,26 @@ _IRREGULAR = {
 LONGEST_QUESTION = 2_000  # a longer text is no simple question
 
 # Words that add no condition to a question.
-FILLER = frozenset(
+FILLER = word_set(
     """
-    a an the this these those that which who whom whose what where when is are was were be been
-    being do does did have has had having there their they them it its our we us my mine me i you
-    your of for from in on at to with and or by as into about please can could would will shall show
-    list give get display find fetch see print tell return want need like know let look up just all
-    any some every each one ones also then so now currently hey hi hello thanks thank kindly exist
-    exists existing record records row rows entry entries table tables view database db system data
-    value values information info details detail belong belongs belonging made make makes placed
+    a an the this these those that which who whom whose what where when is are was were be been being do does did
+    have has had having there their they them it its our we us my mine me i you your of for from in on at to with
+    and or by as into about please can could would will shall show list give get display find fetch see print tell
+    return want need like know let look up just all any some every each one ones also then so now currently hey hi
+    hello thanks thank kindly exist exists existing record records row rows entry entries table tables view database
+    db system data value values information info details detail belong belongs belonging made make makes placed
     place places got really overall altogether together many much only yet how kind
-    """.split()  # noqa: SIM905  # a word a line would fill ten screens
+    """
 )
 
 
 # Words of the grammar: a column's comment cannot make them names of the column.
-GRAMMAR_WORDS = frozenset(
+GRAMMAR_WORDS = word_set(
     """
-    sum total count number average avg mean maximum max minimum min most least fewest top highest
-    lowest largest smallest last first latest oldest newest per group sort order date time day week
-    month year not no without over under more less than
-    """.split()  # noqa: SIM905  # a word a line would fill ten screens
+    sum total count number average avg mean maximum max minimum min most least fewest top highest lowest largest
+    smallest last first latest oldest newest per group sort order date time day week month year not no without over
+    under more less than
+    """
 )
 
 

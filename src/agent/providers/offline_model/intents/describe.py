@@ -8,6 +8,7 @@ from agent.providers.offline_model.answers import failure_message
 from agent.providers.offline_model.schema_parser import Relation
 from agent.providers.offline_model.tokenizer import sentence_of
 from agent.providers.offline_model.turn_view import Answer, Call, Refusal, Step, Turn, texts_in
+from agent.text.words import word_set
 
 _ABOUT_DATABASE = re.compile(
     r"^\W*(?:please )?(?:(?:what|which) (?:tables|relations|views|data|tables and views)(?: (?:are|do|is|does|can|exist)\b.*)?|"
@@ -21,24 +22,10 @@ _ABOUT_RELATION = re.compile(
     r"(?:list|show)(?: me)?(?: all)?(?: the)? (?:columns|fields) (?:of|in|for))\b(?P<rest>.*)$",
     re.I | re.S,
 )
-_FILLER_WORDS = (
-    "the",
-    "table",
-    "view",
-    "have",
-    "has",
-    "does",
-    "do",
-    "in",
-    "of",
-    "there",
-    "contain",
-    "columns",
-    "column",
-    "fields",
-    "structure",
-    "schema",
-    "it",
+_FILLER_WORDS = word_set(
+    """
+    the table view have has does do in of there contain columns column fields structure schema it
+    """
 )
 
 
