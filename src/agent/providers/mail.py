@@ -156,7 +156,7 @@ async def _disconnect(client: SMTP) -> None:
 
 
 def _refusal(code: int, reply: str) -> str:
-    later = " It may accept the mail later." if 400 <= code < 500 else ""
+    later = " Try again later." if 400 <= code < 500 else ""
     return f"Not sent: the mail server answered {code} {_short(reply)}.{later}"
 
 

@@ -183,7 +183,7 @@ def compose(mail: MailMessage, *, identifier: str, date: datetime) -> EmailMessa
     plain = mail.body.isascii() and all(len(line) < 900 for line in mail.body.split("\n"))
     message.set_content(mail.body, cte="7bit" if plain else "quoted-printable")
     if _decoded(message.as_bytes()) != _expected(mail, identifier):
-        raise ValueError("the recipient would read another mail than this: use plainer words in subject and addresses")
+        raise ValueError("the mail would not be read as it is written: use plainer words in subject and addresses")
     return message
 
 
