@@ -245,6 +245,8 @@ async def test_a_process_that_outlives_its_worker_and_holds_the_pipe_is_not_wait
         await worker.end()
     assert left[0].is_running()
     left[0].kill()
+    with pytest.raises(process.WorkerEnded):
+        await worker._receive()  # the pipe's end, at which asyncio closes it
 
 
 async def test_a_run_is_taken_away_and_goes_on_in_another_process(sandbox: Sandbox) -> None:
