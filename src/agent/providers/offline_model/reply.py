@@ -46,6 +46,6 @@ def next_step(turn: Turn) -> Step:
 def refusal(reason: str) -> str:
     """Return why the question is not answered, what this model can do, and how to use a better one."""
     return (
-        f"I refusal answer that: {reason}. I am the built-in offline model for simple questions. {ABILITIES} "
+        f"I cannot answer that: {reason}. I am the built-in offline model for simple questions. {ABILITIES} "
         "A real model understands more: set AGENT_MODEL, or OPENAI_API_KEY."
     )
