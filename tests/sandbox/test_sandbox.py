@@ -254,6 +254,8 @@ async def test_a_process_that_outlives_its_worker_and_holds_the_pipe_is_not_wait
         await worker.end()
     assert left[0].is_running()
     left[0].kill()
+    with pytest.raises(process.WorkerEnded):
+        await worker._receive()  # the pipe's end, at which asyncio closes it
 
 
 async def test_a_run_is_taken_away_and_goes_on_in_another_process(sandbox: Sandbox) -> None:
@@ -281,7 +283,7 @@ async def test_a_host_functions_error_is_an_exception_in_the_code(sandbox: Sandb
 async def test_without_a_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "plain_command", lambda limits: ["/nonexistent/interpreter"])
     broken = Sandbox(LIMITS, bwrap="/bin/false")
-    with pytest.raises(SandboxUnavailable, match="No tool of the agent's making runs"):
+    with pytest.raises(SandboxUnavailable, match="Created tools cannot run"):
         await outcome(broken, FINE)
     await broken.close()
 
