@@ -11,7 +11,7 @@ from agent.db.statement_failures import failure
 from agent.runtime import Runtime
 from agent.statements import trusted_functions
 from agent.statements.code_behind import note_reads
-from agent.statements.dependents import with_what_goes
+from agent.statements.dependents import with_dependents
 from agent.statements.layers import ALL, Layers
 from agent.statements.parser import Statement, name_of
 from agent.statements.policy import judge, may_be_shown
@@ -77,7 +77,7 @@ async def _assess(
     assessment = with_secrets(assessment, secret_use(resolution, settings), show=show)
     assessment = await _with_hidden(statement, assessment, resolution, conn, runtime)
     if statement.kind in {"DropStmt", "TruncateStmt"} and assessment.verdict == "ask":
-        return await with_what_goes(statement, assessment, conn)
+        return await with_dependents(statement, assessment, conn)
     if {*assessment.reasons} - _FORMS in _MAYBE_LOW and await _is_one_row(statement, resolution, conn):
         return replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
     return assessment
