@@ -135,7 +135,7 @@ def _marked(number: int, relation: Relation, rules: SecretRules) -> frozenset[in
 
 
 def _is_secret(column: str, relation: Relation, family: list[Name], rules: SecretRules) -> bool:
-    facts = (column, *relation.said.get(column, ("", None, "", "")))
+    facts = (column, *relation.column_facts.get(column, ("", None, "", "")))
     return any(column_is_secret(one.schema, one.name, facts, rules) for one in family)
 
 
