@@ -50,24 +50,24 @@ def written_values(statement: Statement) -> list[Value]:
 
     Of a statement that writes no rows, these are the addresses, links and accounts in its constants.
     """
-    found: list[Value] = []
+    values: list[Value] = []
     names = frozenset(keys_of(statement))
     for kind, node in statement.parts:
         if kind == "UpdateStmt":
-            found += _assigned(node.target_list, node.relation, names, joined=bool(node.from_clause))
+            values += _assigned(node.target_list, node.relation, names, joined=bool(node.from_clause))
         elif kind == "InsertStmt":
-            found += _inserted(node, names)
-            found += _assigned(node.on_conflict_clause.target_list, node.relation, names)
+            values += _inserted(node, names)
+            values += _assigned(node.on_conflict_clause.target_list, node.relation, names)
         elif kind == "MergeStmt":
-            found += _merged(node)
+            values += _merged(node)
     if statement.kind not in {"UpdateStmt", "InsertStmt", "DeleteStmt", "MergeStmt"}:
         constants = [constant for constant in constants_in(statement.node) if constant]
-        found += [
+        values += [
             Value(argument="the text", kind=kind, text=text)
             for constant in constants
             for kind, text in shapes_in(constant)
         ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(values))
 
 
 def is_requested(statement: Statement, user_words: str) -> bool:
@@ -242,7 +242,7 @@ def _column(reference: Message, tables: dict[str, tuple[str, str]]) -> Column | 
 
 def _tables(clause: Sequence[Message]) -> dict[str, tuple[str, str]]:
     """Return the (schema, table) of each item of FROM by its alias; empty if one of them is no plain table."""
-    pending, found = list(clause), {}
+    pending, tables = list(clause), {}
     while pending:
         item = pending.pop()
         kind = item.WhichOneof("node")
@@ -250,10 +250,10 @@ def _tables(clause: Sequence[Message]) -> dict[str, tuple[str, str]]:
             pending += [item.join_expr.larg, item.join_expr.rarg]
         elif kind == "range_var" and not item.range_var.alias.colnames:
             table = item.range_var
-            found[table.alias.aliasname or table.relname] = (table.schemaname, table.relname)
+            tables[table.alias.aliasname or table.relname] = (table.schemaname, table.relname)
         else:
             return {}
-    return found
+    return tables
 
 
 def constants_in(node: Message) -> Iterator[str]:

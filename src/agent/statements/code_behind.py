@@ -45,20 +45,20 @@ def denied_by_code(
     unasked = _with_callees(resolution, trusted)
     visible = _with_callees(resolution, _functions_with_visible_results(resolution, reads=reads))
     for number in sorted(visible & resolution.reads.keys()):
-        name, found = resolution.code["function", number].name, resolution.reads[number]
-        denied = denied_relations(deny, Resolution(relations=found.relations))
-        if found.is_dynamic and number in unasked:
+        name, code_reads = resolution.code["function", number].name, resolution.reads[number]
+        denied = denied_relations(deny, Resolution(relations=code_reads.relations))
+        if code_reads.is_dynamic and number in unasked:
             yield (
                 f"denied:{name}",
-                f"The function {name} puts SQL together as it runs, so it cannot be seen whether AGENT_DENY denies what it reads.",
+                f"The function {name} builds SQL while it runs, so nobody can tell whether AGENT_DENY denies what it reads.",
             )
-        if found.tree is not None:
-            for relation in columns_read(found.tree.columns, found.relations, denied):
+        if code_reads.tree is not None:
+            for relation in columns_read(code_reads.tree.columns, code_reads.relations, denied):
                 yield f"denied:{relation.name}", f"The function {name} reads it: {relation.sentence}"
             continue
-        for relation in _named_relations(found, denied):
+        for relation in _named_relations(code_reads, denied):
             is_all = relation.whole or not relation.allowed
-            if is_all or found.words & relation.columns or number in unasked:
+            if is_all or code_reads.words & relation.columns or number in unasked:
                 columns = "all" if is_all else ", ".join(sorted(relation.columns))
                 yield (
                     f"denied:{relation.name}",
@@ -69,18 +69,18 @@ def denied_by_code(
                 )
 
 
-def _named_relations(found: Reads, denied: list[Denied]) -> Iterator[Denied]:
-    names = {found.relations[number].name for number in found.named if number in found.relations}
+def _named_relations(code_reads: Reads, denied: list[Denied]) -> Iterator[Denied]:
+    names = {code_reads.relations[number].name for number in code_reads.named if number in code_reads.relations}
     yield from (relation for relation in denied if relation.name in names)
 
 
 def _functions_with_visible_results(resolution: Resolution, *, reads: bool) -> set[int]:
     """Return the functions in the statement, its views and its operators; in a read also those of all operators and types."""
-    trees = [resolution.body, *(inner.tree for inner in resolution.inner if inner.what in _SHOWING)]
+    trees = [resolution.body, *(inner.tree for inner in resolution.inner if inner.kind in _SHOWING)]
     functions = {number for tree in trees if tree is not None for number in tree.functions}
     operators = {number for tree in trees if tree is not None for number in tree.operators}
-    for (what, number), code in resolution.code.items():
-        if what != "function" and (reads or (what == "operator" and number in operators)):
+    for (kind, number), code in resolution.code.items():
+        if kind != "function" and (reads or (kind == "operator" and number in operators)):
             functions |= code.functions
     return functions
 

@@ -52,8 +52,8 @@ class _Reached:
     def add(self, resolution: Resolution) -> None:
         kinds = {"function": self.functions, "type": self.types, "operator": self.operator_numbers}
         self.relations |= resolution.relations.keys()
-        for (what, number), code in resolution.code.items():
-            kinds.get(what, set()).add(number)
+        for (kind, number), code in resolution.code.items():
+            kinds.get(kind, set()).add(number)
             self.functions |= code.functions
 
     @property

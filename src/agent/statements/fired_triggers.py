@@ -29,7 +29,7 @@ def changed_by(statement: Statement, resolution: Resolution) -> dict[int, int]:
     """Return the events that may happen on each relation, as bits. A relation that is only read is left out."""
     targets = _target_events(statement)
     relations = resolution.relations
-    if any(inner.what == "rule" for inner in resolution.inner):
+    if any(inner.kind == "rule" for inner in resolution.inner):
         return dict.fromkeys(relations, _ANY)
     changed = {
         number: targets[relation.name.name] for number, relation in relations.items() if relation.name.name in targets

@@ -158,9 +158,9 @@ def write_out(node: Message) -> str | None:
     return text if same(again.node, node) else None
 
 
-def same(one: Message, other: Message) -> bool:
+def same(left: Message, right: Message) -> bool:
     """Return whether two parse trees are equal, without regard to positions in their texts."""
-    return bool(_without_positions(one) == _without_positions(other))
+    return bool(_without_positions(left) == _without_positions(right))
 
 
 def _without_positions(message: Message) -> Message:

@@ -46,16 +46,16 @@ def resolved_problems(
     yield from judge.of_tree(resolution.body, policy=False, query=not writes)
     not_run = _NOT_RUN if defaults or _sets_defaults(resolution) else _NOT_RUN | {"default"}
     for inner in resolution.inner:
-        if inner.what not in not_run and not (bypass_rls and inner.what == "policy" and _is_direct(inner, resolution)):
-            problems = judge.of_tree(inner.tree, policy=inner.what == "policy", query=True, unfolded=inner.unfolded)
+        if inner.kind not in not_run and not (bypass_rls and inner.kind == "policy" and _is_direct(inner, resolution)):
+            problems = judge.of_tree(inner.tree, policy=inner.kind == "policy", query=True, unfolded=inner.unfolded)
             for problem in problems:
                 # A sequence's number is not rolled back, but a gap in a new row's numbers harms nobody.
-                if (inner.what, problem) != ("default", "function:nextval"):
-                    yield f"{_CODE_PREFIXES.get(inner.what, inner.what)}:{inner.of}:{problem}"
+                if (inner.kind, problem) != ("default", "function:nextval"):
+                    yield f"{_CODE_PREFIXES.get(inner.kind, inner.kind)}:{inner.name}:{problem}"
     for number, relation in resolution.relations.items():
         yield from judge.of_relation(relation, fired.get(number, frozenset()))
-    for (what, _), code in resolution.code.items():
-        yield from judge.of_code(what, code)
+    for (kind, _), code in resolution.code.items():
+        yield from judge.of_code(kind, code)
 
 
 def _sets_defaults(resolution: Resolution) -> bool:
@@ -65,7 +65,7 @@ def _sets_defaults(resolution: Resolution) -> bool:
         for relation in resolution.relations.values()
         for _, deleted, updated in relation.written
     )
-    return by_key or any(inner.what == "rule" for inner in resolution.inner)
+    return by_key or any(inner.kind == "rule" for inner in resolution.inner)
 
 
 def resolved_refusals(resolution: Resolution) -> Iterator[tuple[str, str]]:
@@ -75,8 +75,8 @@ def resolved_refusals(resolution: Resolution) -> Iterator[tuple[str, str]]:
             yield "schema:agents", "The agent's own schema is not for its tools."
         if number < FIRST_USER_OBJECT and relation.name.name in allowed.SECRET_CATALOGS:
             yield f"catalog:{relation.name.name}", f"{relation.name.name} holds secrets."
-    for (what, number), code in resolution.code.items():
-        if what != "function" or resolution.body is None or number not in resolution.body.functions:
+    for (kind, number), code in resolution.code.items():
+        if kind != "function" or resolution.body is None or number not in resolution.body.functions:
             continue
         if allowed.OUR_SCHEMAS.match(code.name.schema):
             yield "schema:agents", "The agent's own schema is not for its tools."
@@ -89,8 +89,8 @@ def judged_functions(resolution: Resolution) -> frozenset[Name]:
     judge = _Judge(resolution, {}, any_function=False)
     return frozenset(
         code.name
-        for (what, number), code in resolution.code.items()
-        if what == "function" and code.body is not None and not any(judge.of_function(number, policy=False))
+        for (kind, number), code in resolution.code.items()
+        if kind == "function" and code.body is not None and not any(judge.of_function(number, policy=False))
     )
 
 
@@ -109,7 +109,7 @@ def _is_reached(number: int, resolution: Resolution) -> bool:
 
 def _is_direct(policy: Inner, resolution: Resolution) -> bool:
     """Return whether only the statement itself reads the policy's table, as agent_reader: a view reads as its owner."""
-    return not any(policy.relation in inner.tree.relations for inner in resolution.inner if inner.what == "view")
+    return not any(policy.relation in inner.tree.relations for inner in resolution.inner if inner.kind == "view")
 
 
 class _Judge:
@@ -169,14 +169,14 @@ class _Judge:
                 for problem in self.of_function(function, policy=False, named=False):
                     yield f"trigger:{relation.name}.{trigger}:{problem}"
 
-    def of_code(self, what: str, code: Code) -> Iterator[str]:
+    def of_code(self, kind: str, code: Code) -> Iterator[str]:
         # A statement does not name the cast that the server chooses, so its function counts like one that is called.
-        if what == "function" or (code.extension in KNOWN and what != "cast"):
+        if kind == "function" or (code.extension in KNOWN and kind != "cast"):
             return
         # A system function, such as current_setting, counts as harmless only if its call and arguments are visible.
         hidden = not self._any_function and any(number < FIRST_USER_OBJECT for number in code.functions)
         if hidden or any(any(self.of_function(number, policy=False, named=False)) for number in code.functions):
-            yield f"{'type' if what == 'support' else what}:{code.name}"
+            yield f"{'type' if kind == 'support' else kind}:{code.name}"
 
     def _is_planned(self, number: int) -> bool:
         code = self._resolution.code.get(("function", number))

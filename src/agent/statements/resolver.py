@@ -86,17 +86,16 @@ class Code:
     """A function, operator, type, cast or support function.
 
     `extension` is the extension it belongs to; `functions` and `operators` are what it runs, as far as that is known. For a
-    function `digest` is a hash of its definition, and `source` the text of a user's function. `body` is its tree, if it is
-    judged by that. `hidden` says that its body is SQL as text and may call more than `functions`; `planned` says that planning
-    with a call of it may run more than its arguments.
+    function `function_kind` is its pg_proc.prokind, `digest` a hash of its definition, and `source` its text if it is a user's.
+    `body` is its tree, if it is judged by that. `hidden` says that its body is SQL as text and may call more than `functions`;
+    `planned` says that planning with a call of it may run more than its arguments.
     """
 
-    what: str
     name: Name
     extension: str | None = None
     functions: frozenset[int] = frozenset()
     operators: frozenset[int] = frozenset()
-    kind: str = ""
+    function_kind: str = ""
     language: str = ""
     definer: bool = False
     owner: str = ""
@@ -125,13 +124,13 @@ class Reads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inner:
-    """A tree that runs when the object `of` is used: that of a view, a policy, a check, a domain, ...
+    """A tree that runs when the object `name` is used: that of a view, a policy, a check, a domain, ...
 
     A read only plans with some of these trees; `unfolded` are then the functions in it that planning does not run.
     """
 
-    what: str
-    of: Name
+    kind: str
+    name: Name
     relation: int
     tree: Tree
     unfolded: frozenset[int] = frozenset()
@@ -168,8 +167,8 @@ class Resolution:
         """Return the numbers of the users' functions that belong to no extension."""
         return frozenset(
             number
-            for (what, number), code in self.code.items()
-            if what == "function" and number >= FIRST_USER_OBJECT and code.extension is None
+            for (kind, number), code in self.code.items()
+            if kind == "function" and number >= FIRST_USER_OBJECT and code.extension is None
         )
 
 
@@ -508,10 +507,10 @@ class _Search:
 
     def next_numbers(self) -> dict[str, list[int]] | None:
         """Return the numbers of the objects to look up now, and clear what is pending; None if there are none."""
-        new = {what: sorted(numbers - self.visited[what]) for what, numbers in self.pending.items()}
-        for what, numbers in new.items():
-            self.visited[what].update(numbers)
-            self.pending[what].clear()
+        new = {kind: sorted(numbers - self.visited[kind]) for kind, numbers in self.pending.items()}
+        for kind, numbers in new.items():
+            self.visited[kind].update(numbers)
+            self.pending[kind].clear()
         system = [number for number in new["operators"] if number < FIRST_USER_OBJECT]
         new["operators"] = [number for number in new["operators"] if number >= FIRST_USER_OBJECT]
         return {**new, "system_operators": system} if any(new.values()) or system else None
@@ -520,30 +519,30 @@ class _Search:
         """Store what one row of the catalogs describes, and make the objects that it uses pending."""
         name, number, detail = Name(row["schema"], row["name"]), row["oid"], row["detail"]
         texts = [(kind, text) for kind, text in zip(row["kinds"] or (), row["trees"] or (), strict=True) if text]
-        if row["what"] == "relation":
+        if row["kind"] == "relation":
             self._add_relation(name, number, detail, texts)
             return
         trees = [(kind, read_tree(text)) for kind, text in texts]
         operators = {*(detail.get("operators") or ())} - {0}
         functions = {*(detail.get("functions") or ()), *(detail.get("parts") or ()), *(detail.get("calls") or ())}
-        if row["what"] == "function":
+        if row["kind"] == "function":
             functions |= {called for _, tree in trees for called in tree.functions - self.implicit.known}
             operators |= {used for _, tree in trees for used in tree.operators}
             functions -= {number}
             self._add_body(number, name, detail, trees)
         else:
-            self.inner += [Inner(what=kind, of=name, relation=0, tree=tree) for kind, tree in trees]
+            self.inner += [Inner(kind=kind, name=name, relation=0, tree=tree) for kind, tree in trees]
             for _, tree in trees:
                 self.add_tree(tree)
         hidden = self._is_hidden(detail)
-        self.code[row["what"], number] = replace(
+        self.code[row["kind"], number] = replace(
             _code(row, frozenset(functions), frozenset(operators), first_schema=self.first_schema),
             body=self.body_trees.get(number),
             hidden=hidden,
             planned=self._is_planned(detail, dict(trees), hidden=hidden),
         )
         # A function that a cast or a body in SQL calls is judged as if a statement named it.
-        if row["extension"] not in KNOWN or row["what"] == "cast" or detail.get("language") == "sql":
+        if row["extension"] not in KNOWN or row["kind"] == "cast" or detail.get("language") == "sql":
             self.pending["functions"] |= {part for part in functions if part >= FIRST_USER_OBJECT}
             self.pending["types"] |= set(detail.get("types") or ())
             self.pending["operators"] |= {used for used in operators if used >= FIRST_USER_OBJECT}
@@ -587,7 +586,7 @@ class _Search:
             if only_plans and kind in _PLANNED_WITH:
                 unfolded = unfolded_functions(text, recheck=kind == "index condition")
             tree = read_tree(text)
-            self.inner.append(Inner(what=kind, of=name, relation=number, tree=tree, unfolded=unfolded))
+            self.inner.append(Inner(kind=kind, name=name, relation=number, tree=tree, unfolded=unfolded))
             if kind == "source":  # a materialised view holds its rows already, so its query does not run
                 self.pending["relations"] |= tree.relations
             else:
@@ -673,14 +672,13 @@ def _code(
     first_schema: re.Pattern[str],
 ) -> Code:
     detail = row["detail"]
-    name = first_schema.sub("", row["name"]) if row["what"] in {"support", "cast"} else row["name"]
+    name = first_schema.sub("", row["name"]) if row["kind"] in {"support", "cast"} else row["name"]
     return Code(
-        what=row["what"],
         name=Name(row["schema"], name),
         extension=row["extension"],
         functions=functions,
         operators=operators,
-        kind=detail.get("kind") or "",
+        function_kind=detail.get("kind") or "",
         language=detail.get("language") or "",
         definer=bool(detail.get("definer")),
         owner=detail.get("owner") or "",
@@ -742,4 +740,4 @@ async def _follow(search: _Search, conn: Connection, bodies: _BodyReader | None)
                 search.add_row(row)
         if bodies is not None:
             await bodies.read(search)
-    search.inner.append(Inner(what="depth", of=Name("", ""), relation=0, tree=Tree(writes=True)))
+    search.inner.append(Inner(kind="depth", name=Name("", ""), relation=0, tree=Tree(writes=True)))

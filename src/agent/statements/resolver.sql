@@ -153,7 +153,7 @@ WITH extension AS NOT MATERIALIZED (  -- a known extension has its name here; an
         AND (r.rolname = ANY (%(logins)s::name[])
              OR (NOT r.rolsuper AND NOT r.rolbypassrls AND EXISTS (SELECT FROM pg_class v WHERE v.relkind = 'v' AND v.relowner = r.oid))))
 ), system_support AS MATERIALIZED (SELECT s.amproc::oid AS oid FROM pg_amproc s WHERE s.oid < 16384)
-SELECT 'relation' AS what, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
+SELECT 'relation' AS kind, c.oid::bigint, n.nspname AS schema, c.relname AS name, NULL AS extension,
        jsonb_build_object(
          'kind', c.relkind, 'secured', c.relrowsecurity,
          'reads_as', CASE WHEN c.relkind = 'v' AND NOT coalesce((SELECT o.option_value::boolean FROM pg_options_to_table(c.reloptions) o
@@ -327,7 +327,7 @@ WITH extension AS NOT MATERIALIZED (
     UNION SELECT unnest(p.partclass::oid[]) FROM pg_partitioned_table p WHERE p.partrelid = ANY (%(relations)s::oid[]))
   UNION SELECT o.opcfamily FROM pg_opclass o WHERE o.opcdefault AND o.opcintype IN (SELECT oid FROM kinds)
 )
-SELECT 'support' AS what, s.amproc::oid::bigint AS oid, '' AS schema, s.amproc::oid::regprocedure::text AS name, NULL AS extension,
+SELECT 'support' AS kind, s.amproc::oid::bigint AS oid, '' AS schema, s.amproc::oid::regprocedure::text AS name, NULL AS extension,
        jsonb_build_object('functions', ARRAY[s.amproc::oid::bigint]) AS detail, NULL AS kinds, NULL AS trees
   FROM pg_amproc s
  WHERE s.oid >= 16384 AND NOT EXISTS (SELECT FROM extension e WHERE e.classid = 'pg_proc'::regclass AND e.objid = s.amproc::oid)

@@ -62,7 +62,7 @@ def _secured_accesses(statement: Statement, resolution: Resolution) -> Iterator[
         relation = relations[number]
         if relation.kind == "v":
             read = (
-                inner.tree.relations for inner in resolution.inner if (inner.what, inner.relation) == ("view", number)
+                inner.tree.relations for inner in resolution.inner if (inner.kind, inner.relation) == ("view", number)
             )
             pending += [(other, relation.reads_as) for numbers in read for other in numbers]
         elif relation.secured:

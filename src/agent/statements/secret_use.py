@@ -73,7 +73,7 @@ def with_secrets(assessment: Assessment, use: SecretUse, *, show: bool) -> Asses
         (
             TESTED,
             use.revealed,
-            "tests values of {}, which hold secrets, in another way than by equality with a value: its result tells about them",
+            "tests values of {}, which hold secrets, in another way than by equality with a value: its result reveals something about them",
         )
     ]
     if show:
@@ -81,7 +81,7 @@ def with_secrets(assessment: Assessment, use: SecretUse, *, show: bool) -> Asses
             (
                 READS,
                 use.shown,
-                "shows the values of {}, which hold secrets, to the model; of parts and digests of them nobody can follow where they go",
+                "shows the values of {}, which hold secrets, to the model; parts and digests of them cannot be traced afterwards",
             )
         )
     uses.append((COPIES, use.copied, "puts values of {}, which hold secrets, into other columns"))
@@ -108,7 +108,7 @@ def _use(resolution: Resolution, rules: SecretRules) -> SecretUse:
     body = resolution.body
     if body is None or not body.text:
         return SecretUse(followed=body is not None)
-    views = {inner.relation: inner.tree for inner in resolution.inner if inner.what in {"view", "source"}}
+    views = {inner.relation: inner.tree for inner in resolution.inner if inner.kind in {"view", "source"}}
     marked = {number: _marked(number, relation, rules) for number, relation in resolution.relations.items()}
     read = body.columns.union(*(tree.columns for tree in views.values()))
     touched = frozenset(_touched(read, marked))
@@ -152,8 +152,8 @@ def _functions(resolution: Resolution) -> Functions:
     """Return the functions that show or compare values, with those by which known extensions compare texts."""
     compared = (
         code.functions
-        for (what, _), code in resolution.code.items()
-        if what == "operator" and code.extension in _COMPARING and code.name.name in {"=", "<>"}
+        for (kind, _), code in resolution.code.items()
+        if kind == "operator" and code.extension in _COMPARING and code.name.name in {"=", "<>"}
     )
     known = resolution.functions
     return replace(known, equalities=known.equalities.union(*compared))

@@ -150,9 +150,9 @@ def _unsafe(number: int, code: Mapping[tuple[str, int], Code]) -> Iterator[str]:
     for function in (code["function", number], *_called(number, code)):
         if function is None or function.extension is not None:
             continue
-        if function.kind in _KINDS:
-            yield f"{function.signature} is {_KINDS[function.kind]}"
-        elif function.kind != "a" and function.language not in _LANGUAGES:
+        if function.function_kind in _KINDS:
+            yield f"{function.signature} is {_KINDS[function.function_kind]}"
+        elif function.function_kind != "a" and function.language not in _LANGUAGES:
             yield f"{function.signature} is in {function.language}, and only functions in sql or plpgsql may be"
         if function.definer:
             yield f"{function.signature} is SECURITY DEFINER: it runs with the rights of {function.owner}"
@@ -170,19 +170,19 @@ async def _resolved(signature: str, runtime: Runtime) -> tuple[int, Resolution]:
     """Return the number of a user's function and its resolution. Raises `NotFound`."""
     try:
         async with runtime.app.connection("agent_assessor") as conn:
-            found = await resolve_function(signature, conn, database=runtime.app)
+            resolved = await resolve_function(signature, conn, database=runtime.app)
     except _NO_NAME:  # before Postgres 16 the server raises an error; since then it finds nothing
-        found = None
+        resolved = None
     except psycopg.Error as error:
         raise failure(error, runtime.settings, sql=signature) from error
-    if found is None or found[0] < FIRST_USER_OBJECT:
+    if resolved is None or resolved[0] < FIRST_USER_OBJECT:
         known = await auto_discovery.get_cached_structure(runtime=runtime)
         signatures = [function["signature"] for function in known.get("functions", [])]
         raise NotFound(
             f"There is no one function {signature!r}. Name it with its argument types: schema.name(integer)."
             + (f" {near(signature, signatures)}" if signatures else "")
         )
-    return found
+    return resolved
 
 
 async def _state(row: Mapping[str, Any], runtime: Runtime) -> str:
