@@ -10,7 +10,7 @@ from agent.privacy.sensitive import HIDDEN
 from agent.provenance.written_values import column_sources
 from agent.statements.keyed_secrets import keyed_places, without_keyed
 from agent.statements.parser import Statement
-from agent.statements.secret_use import SecretUse, named
+from agent.statements.secret_use import SecretUse, listed
 from agent.types import ToolResult
 
 
@@ -57,7 +57,7 @@ def with_sources(result: ToolResult, use: SecretUse, hidden: Hidden | None) -> T
             {one for source, hides in zip(use.sources, hidden.hidden, strict=True) if hides for one in source}
         )
         told = (
-            f"{named(covered)}: a secret, so its cells are hidden. If its values are needed, call execute_sql with "
+            f"{listed(covered)}: a secret, so its cells are hidden. If its values are needed, call execute_sql with "
             "show_secrets true: a human is then asked."
         )
         result["message"] = f"{result.get('message', '')} {told}".strip()

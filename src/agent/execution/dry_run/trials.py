@@ -19,7 +19,7 @@ from agent.execution.dry_run.side_effects import SideEffects, effect_of, side_ef
 from agent.execution.dry_run.volatile_values import Sources, clock_columns, may_be_chance
 from agent.execution.writes.statement_runner import Effect, Outcome, actor_transaction, run_statement
 from agent.runtime import Runtime
-from agent.statements.dependents import rows_lost, what_goes
+from agent.statements.dependents import dependents, rows_lost
 from agent.statements.kinds import LOCKS, cascades
 from agent.statements.parser import Statement
 
@@ -85,7 +85,7 @@ async def run_and_observe(
     patience: float | None = None,
 ) -> StatementRun:
     """Run a statement in the open transaction of `conn`, with its deferred constraints. Driver errors pass."""
-    going = await what_goes(statement, conn) if cascades(statement.node) else []
+    going = await dependents(statement, conn) if cascades(statement.node) else []
     lost = await rows_lost(statement, conn)
     before = await changed_tables(conn)
     watched = await watch(conn, others)
