@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent.db.logins import PLATFORM_SCHEMAS
 from agent.db.queries import fetch_all
-from agent.db.reader_rights import goes_round
+from agent.db.reader_rights import policy_bypassing_views
 from agent.learning.discovery.identifiers import qualified
 from agent.runtime import Runtime
 
@@ -33,7 +33,7 @@ async def exposed_views(*, runtime: Runtime) -> list[ExposedView]:
         if not schemas:
             rows = await fetch_all(conn, _SCHEMAS, [list(PLATFORM_SCHEMAS)])
             schemas = [row["name"] for row in rows]
-        query = goes_round(schemas, listed=settings.listed_views, bypass_rls=settings.reader_bypass_rls)
+        query = policy_bypassing_views(schemas, listed=settings.listed_views, bypass_rls=settings.reader_bypass_rls)
         rows = await fetch_all(conn, query)
     return [
         ExposedView(
