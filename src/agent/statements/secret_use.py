@@ -144,7 +144,7 @@ def _opened(resolution: Resolution, views: Iterable[int], rules: SecretRules) ->
     for number in views:
         relation = resolution.relations[number]
         for place, name in relation.numbers.items():
-            if not rules.says(relation.name.schema, relation.name.name, name, looks=True):
+            if not rules.is_secret(relation.name.schema, relation.name.name, name, looks_secret=True):
                 yield number, place
 
 
@@ -170,7 +170,9 @@ def _makers(resolution: Resolution, rules: SecretRules) -> Iterator[int]:
     code = {number: resolution.code["function", number] for number in resolution.users_functions}
     texts = {number: {one.name.name, *_IDENTIFIER.findall(one.source)} for number, one in code.items()}
     found = {
-        number for number, words in texts.items() if any(rules.says("", "", one, looks=is_secret(one)) for one in words)
+        number
+        for number, words in texts.items()
+        if any(rules.is_secret("", "", one, looks_secret=is_secret(one)) for one in words)
     }
     while callers := {number for number, one in code.items() if number not in found and one.functions & found}:
         found |= callers

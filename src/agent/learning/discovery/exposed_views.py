@@ -1,4 +1,4 @@
-"""Views that show, to whoever may use the application's API, what policies would hide: for `agent status`."""
+"""Finds views that show rows to users of the application's API which policies would hide, for `agent status`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SELECT nspname::text AS name FROM pg_catalog.pg_namespace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExposedView:
-    """A view, why it shows too much, and whether agent_reader may read it."""
+    """A view that shows too much, why it does, and whether agent_reader may read it."""
 
     name: str
     why: str
@@ -26,7 +26,7 @@ class ExposedView:
 
 
 async def exposed_views(*, runtime: Runtime) -> list[ExposedView]:
-    """The views in the application's schemas that go round row-level security or read `auth`, without those of AGENT_READ_VIEWS."""
+    """Return the application's views that bypass row-level security or read `auth`, without those in AGENT_READ_VIEWS."""
     settings = runtime.settings
     async with runtime.app.connection("agent_assessor") as conn:
         schemas = list(settings.chosen_schemas)
