@@ -27,7 +27,7 @@ from agent.execution import effects
 from agent.execution.controls import ControlState, controls
 from agent.execution.log import executions
 from agent.learning.auto_discover import auto_discovery, rls_hiding_tables
-from agent.learning.discovery.deny_list_check import NoSuchName, names_of_nothing
+from agent.learning.discovery.deny_list_check import UnmatchedName, unmatched_names
 from agent.learning.discovery.exposed_views import ExposedView, exposed_views
 from agent.learning.discovery.secret_columns import deny_line, secret_columns
 from agent.learning.memory import agent_memory
@@ -206,7 +206,7 @@ async def _of_database(found: Status, runtime: Runtime, check: _Check) -> Status
     application = denied = None
     if logins.get("agent_reader") == "ok":
         application = await check.of(_application(runtime))
-        denied = await check.of(names_of_nothing(runtime=runtime))
+        denied = await check.of(unmatched_names(runtime=runtime))
     _advise(check, application, memories, switches)
     for name in denied or ():
         check.note(_denies_nothing(name))
@@ -240,7 +240,7 @@ def unknown_reasons(refuse: str) -> list[str]:
     ]
 
 
-def _denies_nothing(name: NoSuchName) -> str:
+def _denies_nothing(name: UnmatchedName) -> str:
     if name.is_glob:
         return f"{name.part!r} in AGENT_DENY fits nothing now: no table, view or column has such a name yet."
     what = "table, view or column of that name" if "." in name.part else "table or view of that name"

@@ -146,7 +146,7 @@ def test_a_home_that_cannot_be_used(agent: Agent, tmp_path: Path) -> None:
     one_sentence(agent("chat", "Hello", AGENT_HOME=str(tmp_path / "file" / "home")), 5, "AGENT_HOME")
     for home in (tmp_path / "file", tmp_path / "file" / "home", "/proc/home"):
         told = agent("chat", "Hello", AGENT_HOME=str(home), AGENT_SECRET="")
-        one_sentence(told, 5, "AGENT_HOME", "a folder that can be made and written")
+        one_sentence(told, 5, "AGENT_HOME", "a folder that can be created and written")
 
 
 def test_a_home_that_nobody_may_look_into(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_home_that_nobody_may_look_into(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(Path, "exists", refuse)
     with opening(Settings(_env_file=None, home=tmp_path)):
         pass
-    with pytest.raises(ConfigurationError, match=r"Permission denied.*a folder that can be made and written"):
+    with pytest.raises(ConfigurationError, match=r"Permission denied.*a folder that can be created and written"):
         read_or_make_secret(tmp_path)
 
 

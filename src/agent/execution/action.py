@@ -17,7 +17,7 @@ from agent.execution.controls import controls
 from agent.execution.dry_run.preview import preview
 from agent.execution.execution_tools import Tool
 from agent.execution.outside_effects import Proposal
-from agent.learning.named_relations import Made
+from agent.learning.named_relations import BuiltStatement
 from agent.provenance.assessment import weigh
 from agent.provenance.conversation_context import ConversationContext, context_of_call, longer_context
 from agent.remarks import beginning
@@ -71,7 +71,7 @@ async def action_of(action: str, arguments: Mapping[str, Any], runtime: Runtime,
         return Action(tool=tool, arguments=checked, assessment=_own(tool.name))
     try:
         made = await tool.statement(checked, runtime)
-        text, note = (made.sql, made.note) if isinstance(made, Made) else (made, "")
+        text, note = (made.sql, made.note) if isinstance(made, BuiltStatement) else (made, "")
         statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
     except psycopg.Error as error:
         raise failure(error, settings) from error

@@ -25,7 +25,7 @@ from psycopg.types.json import Jsonb
 from agent.approval.human_approval import Approval
 from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
-from agent.db.failures import in_a_log, statement_failure
+from agent.db.failures import log_message, statement_failure
 from agent.db.queries import fetch_one
 from agent.db.statement_failures import failure
 from agent.errors import (
@@ -243,7 +243,7 @@ async def _transaction_outcome(number: Mapping[str, Any], *, runtime: Runtime) -
             operator = statement_failure(error)
             if operator is not None:
                 raise operator from error
-            _log.warning("transaction_unknown", error=in_a_log(error))
+            _log.warning("transaction_unknown", error=log_message(error))
             return None
     return found["outcome"] if found else None
 

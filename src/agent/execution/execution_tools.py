@@ -22,7 +22,7 @@ from agent.execution.tools.arguments import BUILT_IN, DescribeSchema, ExecuteSql
 from agent.execution.tools.json_schema import ArgumentSchema
 from agent.execution.undo import undo
 from agent.learning.memory import agent_memory
-from agent.learning.named_relations import Made
+from agent.learning.named_relations import BuiltStatement
 from agent.learning.schema_linking.linking import describe
 from agent.learning.semantic_search import semantic_search
 from agent.provenance.conversation_context import context_of_call, trust_of
@@ -42,7 +42,7 @@ class Tool:
     name: str
     description: str
     arguments: type[BaseModel] | ArgumentSchema
-    statement: Callable[[Any, Runtime], Awaitable[str | Made]] | None = None
+    statement: Callable[[Any, Runtime], Awaitable[str | BuiltStatement]] | None = None
     run: Callable[[Any, RunContext], Awaitable[ToolResult]] | None = None
     outside: OutsideTool | None = None
     # Its statement is made of what was kept and not of its arguments: long, flat, and of values that were there before.

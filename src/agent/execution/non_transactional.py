@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from agent.approval.human_approval import Approval
 from agent.db import Connection, load_queries
-from agent.db.failures import in_a_log, statement_failure
+from agent.db.failures import log_message, statement_failure
 from agent.db.paths import LOOK_UP_IN_FROM_NOW, OURS, rows_as_application
 from agent.db.queries import fetch_one
 from agent.db.statement_failures import failure
@@ -102,7 +102,7 @@ async def _carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolR
                 raise StatementFailed(
                     f"{failure(error, runtime.settings, sql=statement.sql)} {left}".strip()
                 ) from error
-            _log.warning("connection_lost", approval_id=approval.id, error=in_a_log(error))
+            _log.warning("connection_lost", approval_id=approval.id, error=log_message(error))
         else:
             return _done(approval, statement)
     return await _after_loss(approval, statement, key, runtime)

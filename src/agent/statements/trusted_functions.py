@@ -22,7 +22,7 @@ from agent.db import load_queries
 from agent.db.statement_failures import failure
 from agent.errors import InvalidInput, NotFound
 from agent.learning.auto_discover import auto_discovery
-from agent.learning.named_relations import near
+from agent.learning.named_relations import suggestion
 from agent.runtime import Runtime, current_runtime
 from agent.statements.resolver import FIRST_USER_OBJECT, Code, Resolution, resolve_function
 from agent.text.storable import storable
@@ -178,7 +178,7 @@ async def _resolved(signature: str, runtime: Runtime) -> tuple[int, Resolution]:
         signatures = [function["signature"] for function in known.get("functions", [])]
         raise NotFound(
             f"There is no one function {signature!r}. Name it with its argument types: schema.name(integer)."
-            + (f" {near(signature, signatures)}" if signatures else "")
+            + (f" {suggestion(signature, signatures)}" if signatures else "")
         )
     return resolved
 

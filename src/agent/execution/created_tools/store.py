@@ -25,7 +25,7 @@ from agent.execution.created_tools.signing import is_signed, load_secret, sign
 from agent.execution.log import record
 from agent.execution.tools.arguments import CreateNewTool
 from agent.execution.tools.json_schema import ArgumentSchema
-from agent.learning.named_relations import near
+from agent.learning.named_relations import suggestion
 from agent.runtime import Runtime, current_runtime
 from agent.types import Assessment, CallKey, ToolResult
 
@@ -147,7 +147,7 @@ class CreatedTools:
         found = await self._rows("versions", name, runtime)
         if name is not None and not found:
             names = {one.content.name: None for one in await self._rows("versions", None, runtime)}
-            hint = near(name[:100], names) if names else "`agent tools` lists those that it made."
+            hint = suggestion(name[:100], names) if names else "`agent tools` lists those that it made."
             raise NotFound(f"The agent has made no tool {name[:100]!r}. {hint}")
         return found
 

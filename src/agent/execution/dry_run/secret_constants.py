@@ -42,7 +42,7 @@ def sql_for_everybody(statement: Statement, secrets: SecretColumns) -> str:
 def kept_sql_for_everybody(statement: Statement, secrets: SecretColumns) -> str:
     """The same of a statement that is made of kept rows, which holds digests of them too."""
     tables = {(name.schema, name.name) for name in statement.names.relations}
-    if any((schema, table) in tables or ("", table) in tables for schema, table, _ in secrets.found):
+    if any((schema, table) in tables or ("", table) in tables for schema, table, _ in secrets.columns):
         return without_texts(statement.sql)
     return sql_for_everybody(statement, secrets)
 
@@ -53,7 +53,7 @@ def reads_secrets(statement: Statement, secrets: SecretColumns) -> bool:
         return False
     is_secret, tables = _rule(statement, secrets), {name.name for name in statement.names.relations}
     rows = tables | {part.aliasname for kind, part in statement.parts if kind == "Alias"}
-    holds = any(table in tables for _, table, _ in secrets.found)
+    holds = any(table in tables for _, table, _ in secrets.columns)
     # Conditions and what is returned come into no row.
     apart = {part.location for part in _conditions(statement.node) if kind_of(part) == "ColumnRef"}
     for kind, part in statement.parts:
@@ -76,7 +76,7 @@ def _rule(statement: Statement, secrets: SecretColumns) -> IsSecret:
         if tables and statement.kind in _DATA:
             return False
         schema, table = tables[0] if tables else ("", "")
-        return secrets.rules.says(schema, table, name, looks=looks_secret(name))
+        return secrets.rules.is_secret(schema, table, name, looks_secret=looks_secret(name))
 
     return is_secret
 
@@ -132,7 +132,7 @@ def _fills_secrets_unnamed(statement: Statement, secrets: SecretColumns) -> bool
     if any(kind == "MergeStmt" for kind, _ in statement.parts):
         tables += [(name.schema, name.name) for name in statement.names.relations]
     return any(
-        table == known and schema in {"", place} for schema, table in tables for place, known, _ in secrets.found
+        table == known and schema in {"", place} for schema, table in tables for place, known, _ in secrets.columns
     )
 
 

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from agent.db import Connection, load_queries
-from agent.db.encodings import stored_in
+from agent.db.encodings import stored_encoding
 from agent.db.paths import application_path, rows_as_application
 from agent.db.queries import fetch_all, fetch_one
 from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
@@ -55,7 +55,7 @@ async def watch(conn: Connection, names: Iterable[str]) -> Watch:
     """Begin to watch tables, before the statement; `names` are schema.table."""
     wanted = sorted(names)
     row = await fetch_one(conn, _QUERIES["own_number"]) if wanted else None
-    watched = Watch(conn=conn, number=row["number"] if row else "", encoding=stored_in(conn))
+    watched = Watch(conn=conn, number=row["number"] if row else "", encoding=stored_encoding(conn))
     found = await fetch_all(conn, _QUERIES["watchable"], {"names": wanted}) if wanted else []
     for table in found:
         if table["bytes"] <= _MOST_TABLE_BYTES and await _open(watched, table, len(watched.tables)):

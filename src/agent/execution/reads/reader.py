@@ -27,7 +27,7 @@ from psycopg.pq import Format
 from psycopg.rows import tuple_row
 
 from agent.db import Connection, load_queries
-from agent.db.encodings import cannot_be_sent, in_bytes, marked, stored_in, unmarked
+from agent.db.encodings import cannot_be_sent, in_bytes, marked, stored_encoding, unmarked
 from agent.db.json_values import fit_cells, from_json, is_cut, plain, shorten, size_of, take_as_text
 from agent.db.paths import LOOK_UP_IN, LOOK_UP_IN_OURS, path_setting
 from agent.db.statement_failures import failure, too_slow
@@ -203,7 +203,7 @@ class _Reading:
                 if not cannot_be_sent(error, self._conn):
                     raise
                 await self._conn.rollback()
-                return await self._by_cursor(statement.text, stored_in(self._conn))
+                return await self._by_cursor(statement.text, stored_encoding(self._conn))
         if statement.kind == "ExplainStmt" and self._layers.one_statement:
             return await self._plan(statement.text)
         return await self._directly(statement.sql)

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from agent.errors import InvalidArguments
 from agent.execution.tools.arguments import Filter, QueryData, Scalar
-from agent.learning.named_relations import Column, Made, NamedRelation, check_text, find_relation
+from agent.learning.named_relations import BuiltStatement, Column, NamedRelation, check_text, find_relation
 from agent.privacy.sensitive import DenyList
 from agent.runtime import Runtime
 
@@ -18,7 +18,7 @@ _COMPARISONS = {
 }  # fmt: skip
 
 
-async def select_statement(arguments: QueryData, runtime: Runtime) -> Made:
+async def select_statement(arguments: QueryData, runtime: Runtime) -> BuiltStatement:
     """The statement, and which table it reads where others have that name. Raises `InvalidArguments` for names that do not exist."""
     relation = await find_relation(arguments.table, runtime=runtime)
     columns = _columns(arguments, relation, runtime.settings.deny)
@@ -39,7 +39,7 @@ async def select_statement(arguments: QueryData, runtime: Runtime) -> Made:
         statement += sql.SQL(" ORDER BY ") + sql.SQL(", ").join(orders)
     limit = min(arguments.limit or runtime.settings.max_rows + 1, runtime.settings.max_rows + 1)
     text = (statement + sql.SQL(" LIMIT {}").format(sql.Literal(limit))).as_string()
-    return Made(sql=text, note=relation.note)
+    return BuiltStatement(sql=text, note=relation.note)
 
 
 def _columns(arguments: QueryData, relation: NamedRelation, deny: str) -> list[str]:

@@ -12,7 +12,7 @@ from agent.db.paths import rows_as_application
 from agent.errors import InvalidArguments
 from agent.execution.tools.arguments import UpdateClientStatus
 from agent.execution.tools.query_data import quoted
-from agent.learning.named_relations import Column, NamedRelation, check_text, every_relation, find_relation, near
+from agent.learning.named_relations import Column, NamedRelation, check_text, every_relation, find_relation, suggestion
 from agent.runtime import Runtime
 
 _TABLE_WORDS = ("client", "customer", "account")
@@ -86,7 +86,7 @@ def _checked_status(value: str | int, column: Column, relation: NamedRelation) -
     if len(folded) == 1:
         return folded[0]
     raise InvalidArguments(
-        f"{value!r} is not a status of {relation}. {near(str(value), allowed)} Allowed: {', '.join(allowed)}."
+        f"{value!r} is not a status of {relation}. {suggestion(str(value), allowed)} Allowed: {', '.join(allowed)}."
     )
 
 

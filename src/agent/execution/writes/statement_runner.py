@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from agent.db import Connection, load_queries
-from agent.db.encodings import cannot_be_sent, stored_in
+from agent.db.encodings import cannot_be_sent, stored_encoding
 from agent.db.json_values import plain, shorten, take_as_text
 from agent.db.paths import LOOK_UP_IN, LOOK_UP_IN_OURS, application_path, rows_as_application
 from agent.db.server_messages import notice_message
@@ -286,7 +286,7 @@ async def _run_wrapped(
         except psycopg.DataError as error:
             if not cannot_be_sent(error, conn):
                 raise
-            encoding = stored_in(conn)
+            encoding = stored_encoding(conn)
             row = await run(encoding)
     except psycopg.Error as error:
         if error.sqlstate in _NOT_WRAPPABLE or (
