@@ -58,7 +58,7 @@ def why_not(approval: Approval, decision: Decision, who: Membership) -> str:
         # To reject one's own request is harmless.
         return "" if decision == "reject" else f"{who.name!r} asked for this; another person must decide it."
     if not who.person.decides:
-        return f"{who.name!r} has not the role to decide (`agent people list`)."
+        return f"{who.name!r} does not have the role to decide (`agent people list`)."
     if approval.delegated_to and not same_name(who.name, approval.delegated_to) and not who.person.is_admin:
         return f"This was delegated to {approval.delegated_to!r}; they or an admin decide it."
     return ""
@@ -92,12 +92,12 @@ def votes_missing(approval: Approval, *, several: bool) -> int:
 
 
 def due(
-    now: datetime, *, asked: datetime, expires: datetime, reminded: bool, escalated: bool
+    now: datetime, *, requested: datetime, expires: datetime, reminded: bool, escalated: bool
 ) -> tuple[Literal["reminder", "escalation"], ...]:
     """Return the notices that are due now for a request that waits; all times are the database's."""
-    if not asked <= now < expires:
+    if not requested <= now < expires:
         return ()
-    passed = (now - asked) / (expires - asked)
+    passed = (now - requested) / (expires - requested)
     notices: list[Literal["reminder", "escalation"]] = []
     if passed >= _REMIND_AT and not reminded:
         notices.append("reminder")
@@ -106,9 +106,9 @@ def due(
     return tuple(notices)
 
 
-def same_name(one: str, other: str) -> bool:
+def same_name(first: str, second: str) -> bool:
     """Return whether two names are one person's: "Ann" cannot approve what "ann" asked for."""
-    return _folded(one) == _folded(other)
+    return _folded(first) == _folded(second)
 
 
 def _folded(name: str) -> str:

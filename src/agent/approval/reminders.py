@@ -37,7 +37,7 @@ class LogNotifier:
 async def remind_if_due(row: Mapping[str, Any], runtime: Runtime) -> None:
     """Send the notices that are due for a waiting request and were not sent yet; its `row` has the time of reading."""
     kinds = due(
-        row["read_at"], asked=row["created_at"], expires=row["expires_at"],
+        row["read_at"], requested=row["created_at"], expires=row["expires_at"],
         reminded=row["reminded_at"] is not None, escalated=row["escalated_at"] is not None,
     )  # fmt: skip
     for kind in kinds:

@@ -62,7 +62,7 @@ async def reopen(approval_id: int, reopened_by: str | None, *, runtime: Runtime)
     """Ask again about a request that expired, with a new preview. Raises `InvalidInput` or `DecisionRefused`."""
     expired = await human_approval_queue.unmasked(approval_id, runtime=runtime)
     if expired.status != "expired":
-        raise InvalidInput(f"Approval {expired.id} is {expired.status}: only what expired can be opened again.")
+        raise InvalidInput(f"Approval {expired.id} is {expired.status}: only an expired request can be opened again.")
     _check_executable_here(expired, runtime)
     who = await people.membership(reopened_by, runtime=runtime)
     if who.several and (who.person is None or not who.person.active):
@@ -135,6 +135,6 @@ def _with_warnings(original: Approval, new: NewRequest) -> NewRequest:
 
 def _check_executable_here(approval: Approval, runtime: Runtime) -> None:
     if not approval.executable:
-        raise InvalidInput(f"Approval {approval.id} is only a question: whoever asked it acts by themselves.")
+        raise InvalidInput(f"Approval {approval.id} is only a question: the agent executes nothing for it.")
     if approval.database_id != runtime.database_id:
         raise InvalidInput(f"Approval {approval.id} is about another database ({approval.database_id}).")

@@ -52,7 +52,7 @@ def verdict(statement: Statement, before: Mapping[str, Any], after: Mapping[str,
     old, new = before["indexes"], after["indexes"]
     left = left_behind(old, new)
     if left:
-        raise StatementFailed(f"It was broken off. {left}")
+        raise StatementFailed(f"It did not finish. {left}")
     if statement.kind == "DropStmt":
         dropped = [name for name in old if name not in new]
         return _judged(len(dropped), of=len(old))

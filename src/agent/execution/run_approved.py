@@ -45,7 +45,7 @@ async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
     """Execute an approved request once, whoever calls and how often, and return its recorded outcome."""
     row = await effects.recorded(approval.id, runtime=runtime)
     if row is not None and row["status"] != "running":
-        return await _asked_again(approval, outcome_of(row), runtime)
+        return await _with_new_request(approval, outcome_of(row), runtime)
     try:
         await controls.check(writing=True, runtime=runtime)
         _check_database(approval, runtime)
@@ -54,7 +54,7 @@ async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
         if row is None and forbidden is None:
             forbidden = await _refused_by_now(approval, effect, runtime)
         outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
-        return await _asked_again(approval, outcome, runtime)
+        return await _with_new_request(approval, outcome, runtime)
     except AgentStopped as error:
         message = (
             f"Approval {approval.id} is approved and not done yet: it is carried out after `agent resume`. {error}"
@@ -64,7 +64,7 @@ async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
         return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
 
 
-async def _asked_again(approval: Approval, outcome: ToolResult, runtime: Runtime) -> ToolResult:
+async def _with_new_request(approval: Approval, outcome: ToolResult, runtime: Runtime) -> ToolResult:
     """Return the outcome of an approval; where its rows had changed, ask a human once about the rows as they are now."""
     if (outcome.get("data") or {}).get(effects.ROWS_CHANGED) is not True:
         return outcome
@@ -186,7 +186,7 @@ def pending_result(approval: Approval) -> ToolResult:
         message = f"Waiting for a human to decide approval {identifier}. {approval.summary}"
         return ToolResult(success=False, status="waiting", approval_id=identifier, message=message)
     if approval.status == "approved":
-        message = "Approved; whoever asked acts by itself."
+        message = "Approved; the caller acts by itself."
         return ToolResult(success=True, status="succeeded", approval_id=identifier, message=message)
     if approval.status == "rejected":
         why = f" They said: {approval.comment}" if approval.comment else ""

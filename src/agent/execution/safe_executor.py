@@ -276,7 +276,7 @@ class SafeExecutor:
         may_be_permitted = asks and not needs_a_human(action.assessment.reasons)
         reasons = (*action.assessment.reasons, *added_reasons)
         permission = (
-            await _permission(action, request, shown=preview, risk=risk, reasons=reasons, runtime=runtime)
+            await _permission(action, request, preview=preview, risk=risk, reasons=reasons, runtime=runtime)
             if may_be_permitted
             else None
         )
@@ -418,13 +418,13 @@ async def _permission(
     action: Action,
     request: _Request,
     *,
-    shown: Mapping[str, Any],
+    preview: Mapping[str, Any],
     risk: RiskLevel,
     reasons: Sequence[str],
     runtime: Runtime,
 ) -> Permission | None:
     return await permission_for(
-        request.action, request.arguments, statement=action.statement, shown=shown, risk=risk, reasons=reasons,
+        request.action, request.arguments, statement=action.statement, preview=preview, risk=risk, reasons=reasons,
         policy=action.assessment.policy_version, user=request.actor or runtime.user, runtime=runtime,
     )  # fmt: skip
 

@@ -196,8 +196,8 @@ async def _keep(
 def _kept_answer(kept: Mapping[str, Any], event: HostCall) -> Mapping[str, Any]:
     if (kept["function"], kept["arguments"]) != (event.function, _digest(event.arguments)):
         raise ActionRefused(
-            f"Run again after a crash, the tool called {event.function} where it had called {kept['function']} otherwise; "
-            "it does not go on. Look at what it did, then call it again."
+            f"When it ran again after a crash, the tool made another call than before: {event.function} in place of "
+            f"{kept['function']}, or other arguments. It does not go on. Look at what it did, then call it again."
         )
     answer: Mapping[str, Any] = kept["answer"]
     return answer

@@ -151,7 +151,7 @@ class _Trials:
         before, self.left_out = self.left_out, left_out
         if last is None:
             return False
-        if not met_the_same(last.outcome, run.outcome):
+        if not changed_same_rows(last.outcome, run.outcome):
             self.agreed, self.settled = 0, False
             return False
         self.settled = True
@@ -240,33 +240,34 @@ async def _sources(statement: Statement, runtime: Runtime) -> Sources:
     return Sources.from_row(rows[0] if rows else None)
 
 
-def met_the_same(one: Outcome, other: Outcome) -> bool:
+def changed_same_rows(first: Outcome, second: Outcome) -> bool:
     """Return whether two runs changed the same rows, with the same old values in the changed columns."""
-    if one.effect is None or other.effect is None:
-        return one.row_count == other.row_count
-    old = [{name: cells[0] for name, cells in effect["cells"].items()} for effect in (one.effect, other.effect)]
+    if first.effect is None or second.effect is None:
+        return first.row_count == second.row_count
+    old = [{name: cells[0] for name, cells in effect["cells"].items()} for effect in (first.effect, second.effect)]
     # Others may keep changing other columns of the rows: it is enough that the old values of these columns agree.
-    same = one.met == other.met or old[0] == old[1]
-    return one.row_count == other.row_count and one.effect["rows"] == other.effect["rows"] and same
+    same = first.old_rows == second.old_rows or old[0] == old[1]
+    return first.row_count == second.row_count and first.effect["rows"] == second.effect["rows"] and same
 
 
 def _whole_digest(run: StatementRun) -> str:
     return run.outcome.effect["whole"] if run.outcome.effect else ""
 
 
-def _is_unsteady(one: SideEffects | None, other: SideEffects) -> bool:
+def _is_unsteady(first: SideEffects | None, second: SideEffects) -> bool:
     """Return whether two runs changed different rows of a table that they change as a side effect."""
-    effects = effect_of(one or SideEffects(), ()), effect_of(other, ())
+    effects = effect_of(first or SideEffects(), ()), effect_of(second, ())
     if effects[0] is None or effects[1] is None:
         return (effects[0] is None) != (effects[1] is None)
     return effects[0]["rows"] != effects[1]["rows"]
 
 
-def differing(one: Effect | None, other: Effect | None) -> set[str]:
+def differing(first: Effect | None, second: Effect | None) -> set[str]:
     """Return the columns whose values differ between two runs over the same rows."""
-    if one is None or other is None:
+    if first is None or second is None:
         return set()
-    return {name for name in {*one["cells"], *other["cells"]} if one["cells"].get(name) != other["cells"].get(name)}
+    old, new = first["cells"], second["cells"]
+    return {name for name in {*old, *new} if old.get(name) != new.get(name)}
 
 
 def compares_whole_rows(outcome: Outcome) -> bool:

@@ -128,7 +128,7 @@ async def permission_for(
     arguments: Mapping[str, Any],
     *,
     statement: Statement | None,
-    shown: Mapping[str, Any],
+    preview: Mapping[str, Any],
     risk: RiskLevel,
     reasons: Sequence[str],
     policy: str,
@@ -139,7 +139,7 @@ async def permission_for(
     candidates = [
         permission
         for permission in await permissions.open_for(action, user=user, runtime=runtime)
-        if within(permission, risk=risk, reasons=reasons, shown=shown)
+        if within(permission, risk=risk, reasons=reasons, preview=preview)
     ]
     code = await code_reached(statement, runtime=runtime) if candidates and statement else ""
     candidates = [permission for permission in candidates if permission.pattern.get("code", "") == code]

@@ -100,7 +100,7 @@ class Hidden:
     def places(self, names: Sequence[str]) -> frozenset[int]:
         """Return the places of the hidden columns. Raises `StatementFailed` where the result has other columns."""
         if tuple(names) != self.names:
-            raise StatementFailed("The tables were changed while the statement was looked at; try again.")
+            raise StatementFailed("The tables were changed while the statement was assessed; try again.")
         return frozenset(place for place, is_hidden in enumerate(self.hidden) if is_hidden)
 
 
@@ -398,11 +398,11 @@ class _Cells:
             return sql
         names = [f"c{number}" for number in range(len(self.oids))]
         pairs = list(zip(names, self.oids, strict=True))
-        shown = [
+        expressions = [
             _HIDDEN.format(name=name) if place in self.hidden else self._as_text(name, oid)
             for place, (name, oid) in enumerate(pairs)
         ]
-        texts = ", ".join(f"{text} AS {name}" for text, name in zip(shown, names, strict=True))
+        texts = ", ".join(f"{text} AS {name}" for text, name in zip(expressions, names, strict=True))
         cells = ", ".join(name if oid in self.short or oid == _BYTEA else self._cut(name) for name, oid in pairs)
         return f"SELECT {cells} FROM (SELECT {texts} FROM ({sql}\n) AS rows ({', '.join(names)}) OFFSET 0) AS texts"
 
@@ -410,11 +410,11 @@ class _Cells:
         if oid in self.short:
             return name
         if oid == _BYTEA:
-            shown = f"pg_catalog.encode(pg_catalog.substring({name}, 1, {_BYTES_SHOWN}), 'hex')"
+            digits = f"pg_catalog.encode(pg_catalog.substring({name}, 1, {_BYTES_SHOWN}), 'hex')"
             long = f"'... (' OPERATOR(pg_catalog.||) pg_catalog.octet_length({name}) OPERATOR(pg_catalog.||) ' bytes)'"
             longer = f"pg_catalog.octet_length({name}) OPERATOR(pg_catalog.>) {_BYTES_SHOWN}"
             more = f"CASE WHEN {longer} THEN {long} ELSE '' END"
-            return f"'\\x' OPERATOR(pg_catalog.||) {shown} OPERATOR(pg_catalog.||) {more}"
+            return f"'\\x' OPERATOR(pg_catalog.||) {digits} OPERATOR(pg_catalog.||) {more}"
         return (
             f"CASE WHEN pg_catalog.num_nulls({name}) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.format('%s', {name}) END"
         )

@@ -87,7 +87,7 @@ async def statement(arguments: UndoChange, runtime: Runtime) -> str:
             shape = await _shape(conn, named)
             if shape is None or [*shape["columns"]] != [_as_json(column) for column in change.columns]:
                 raise ActionRefused(
-                    f"Execution {number} cannot be undone: the columns of {change.schema}.{change.name} are others by now."
+                    f"Execution {number} cannot be undone: the columns of {change.schema}.{change.name} have changed since."
                 )
             async with application_path(conn):
                 row = await fetch_one(conn, unchanged_rows_query(change).encode())

@@ -71,13 +71,13 @@ class RowImages:
 class Outcome:
     """What a statement did. `row_count` is None for a statement that counts no rows; `effect` is None where it is not known.
 
-    `changes` has the first rows only; `images` has all of them, or is None where they are too large or not known; `met` is a
+    `changes` has the first rows only; `images` has all of them, or is None where they are too large or not known; `old_rows` is a
     digest of every changed row as it was. `detailed` says that the statement was wrapped, so that its rows are known.
     """
 
     row_count: int | None
     effect: Effect | None = None
-    met: str = ""
+    old_rows: str = ""
     changes: list[Change] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     rows: list[list[Any]] = field(default_factory=list)
@@ -303,7 +303,12 @@ async def _run_wrapped(
     if row["kept_before"] is not None:
         images = RowImages(*([image or None for image in row[f"kept_{when}"]] for when in ("before", "after")))
     return Outcome(
-        row_count=row["counted"], effect=effect, met=row["met"] or "", changes=changes, detailed=True, images=images
+        row_count=row["counted"],
+        effect=effect,
+        old_rows=row["old_rows"] or "",
+        changes=changes,
+        detailed=True,
+        images=images,
     )
 
 
@@ -321,7 +326,7 @@ def _counted(
     if whole is not None:
         whole_rows = sql.SQL(_WHOLE).format(volatile=sql.Literal(list(whole)), sum=_digest("h"))
     query = sql.SQL(_COUNTED).format(
-        known=known, sample=sql.Literal(most_rows), kept=sql.Literal(most_kept), rows=_digest("id"), met=_digest("h"), was=_digest("was"), becomes=_digest("becomes"),
+        known=known, sample=sql.Literal(most_rows), kept=sql.Literal(most_kept), rows=_digest("id"), old_rows=_digest("h"), was=_digest("was"), becomes=_digest("becomes"),
         old=readable_json("agent_before", encoding), new=readable_json("agent_after", encoding),
         before=short_cells("old", encoding), after=short_cells("new", encoding), whole=whole_rows,
     )  # fmt: skip
@@ -350,7 +355,7 @@ agent_cells AS (
 )
 SELECT (SELECT pg_catalog.count(*) FROM agent_rows) AS counted, shown.before, shown.after, kept_before, kept_after,
        (SELECT {rows} FROM agent_rows) AS rows, {whole} AS whole,
-       (SELECT {met} FROM (SELECT pg_catalog.md5(old::pg_catalog.text) AS h FROM agent_rows) AS old_ones) AS met,
+       (SELECT {old_rows} FROM (SELECT pg_catalog.md5(old::pg_catalog.text) AS h FROM agent_rows) AS old_ones) AS old_rows,
        (SELECT pg_catalog.json_object_agg(name, pair) FROM (
           SELECT name, ARRAY[{was}, {becomes}] AS pair FROM agent_cells GROUP BY name) AS named) AS cells
   FROM (SELECT pg_catalog.array_agg({before}) AS before, pg_catalog.array_agg({after}) AS after
