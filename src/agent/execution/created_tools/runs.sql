@@ -13,6 +13,13 @@ UPDATE agents.tool_runs SET answers = answers || %(answer)s, asked = NULL, chang
    AND jsonb_array_length(answers) = %(before)s AND status = 'running'
 RETURNING ordinal
 
+-- wait: store the interpreter's state while a human decides about a host call; no row when another process was quicker
+UPDATE agents.tool_runs
+   SET status = 'waiting', asked = %(asked)s, state = %(state)s, signature = %(signature)s, changed_at = now()
+ WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
+   AND jsonb_array_length(answers) = %(before)s AND status = 'running'
+RETURNING ordinal
+
 -- take_state: take the state of this step away; the process that gets it goes on
 WITH taken AS (
   SELECT * FROM agents.tool_runs
