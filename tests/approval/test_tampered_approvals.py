@@ -98,7 +98,7 @@ async def test_no_time_is_put_in_that_would_never_come_or_that_nobody_can_read(a
     [
         ("status = 'rejected', decided_by = 'x'", "rejected"),
         ("status = 'expired'", "expired"),
-        ("executable = false", "succeeded"),  # "whoever asked acts by itself": nothing is done here
+        ("executable = false", "succeeded"),  # "the caller acts by itself": nothing is done here
         ("database_id = 'another'", "refused"),
         ("expires_at = now() - interval '1 s', status = 'pending'", "expired"),
     ],
