@@ -15,7 +15,7 @@ from agent.cli.runner import run
 if TYPE_CHECKING:
     from agent.approval.human_approval import Approval
     from agent.execution.permissions.scope import Always
-    from agent.operations.approvals import Decided, HumanDecision
+    from agent.operations.approvals import DecisionOutcome, HumanDecision
     from agent.runtime import Runtime
 
 app = group(
@@ -46,7 +46,7 @@ def list_approvals(
     from agent.cli.terminal.render import listing, print_json, say, stdout
     from agent.operations import approvals
 
-    listed = run(lambda runtime: approvals.listed(limit, everything=everything, runtime=runtime))
+    listed = run(lambda runtime: approvals.list_requests(limit, everything=everything, runtime=runtime))
     found, unknown = [one.approval for one in listed.approvals], listed.unknown
     if as_json:
         print_json([approval.as_dict() for approval in found])
@@ -235,7 +235,7 @@ def _decide(approval_id: int, *, as_json: bool, **said: Any) -> None:
 
     decision = HumanDecision(**said)
 
-    async def decide(runtime: Runtime) -> Decided:
+    async def decide(runtime: Runtime) -> DecisionOutcome:
         if decision.decision == "edit":
             return await _edited(approval_id, decision, runtime)
         return await decide_and_run(approval_id, decision, via="cli", runtime=runtime)
@@ -267,7 +267,7 @@ def _state(approval: Approval) -> str:
     return f"{left(approval.expires_at)} left{votes}{f', {approval.delegated_to}' if approval.delegated_to else ''}"
 
 
-async def _edited(approval_id: int, decision: HumanDecision, runtime: Runtime) -> Decided:
+async def _edited(approval_id: int, decision: HumanDecision, runtime: Runtime) -> DecisionOutcome:
     """Take an edit. Arguments that the tool does not have are an error that names those it has."""
     from agent.approval.human_approval import human_approval_queue
     from agent.cli.terminal.approval_view import how_to_edit
@@ -283,7 +283,7 @@ async def _edited(approval_id: int, decision: HumanDecision, runtime: Runtime) -
         raise InvalidInput(f"{error} {how_to_edit(seen)}") from error
 
 
-def _show_outcome(done: Decided) -> None:
+def _show_outcome(done: DecisionOutcome) -> None:
     from agent.cli.commands.control import waits_message
     from agent.cli.terminal.approval_view import how_to_decide, show_approval, waits_for
     from agent.cli.terminal.render import say, stdout
@@ -309,7 +309,7 @@ def _show_outcome(done: Decided) -> None:
         say(console, f"agent chat --thread {approval.thread_id}   continue the conversation{_when(done)}", "dim")
 
 
-def _when(done: Decided) -> str:
+def _when(done: DecisionOutcome) -> str:
     if done.waits_for_resume:
         return ", after `agent resume`"
     if done.approval.status != "pending":

@@ -21,7 +21,7 @@ from agent.errors import AgentError, AlreadyDecided, InvalidInput, ModelError, N
 from agent.execution.permissions.scope import Always
 from agent.execution.safe_executor import safe_executor
 from agent.operations import approvals
-from agent.operations.approvals import Decided, HumanDecision
+from agent.operations.approvals import DecisionOutcome, HumanDecision
 from agent.runtime import Runtime
 from agent.threads import threads
 
@@ -195,7 +195,7 @@ class Session:
                 return False
             show_approval(self._console, approval, indent=INDENT)
 
-    def _tell_decided(self, decided: Decided) -> None:
+    def _tell_decided(self, decided: DecisionOutcome) -> None:
         """Say what the steps that follow do not: that it is done later, or what was allowed beyond it."""
         if decided.permission is not None:
             say(self._console, permission_message(decided.permission), indent=INDENT)

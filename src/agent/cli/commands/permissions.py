@@ -26,7 +26,7 @@ def list_permissions(*, limit: LimitOption = 50, as_json: JsonOption = False) ->
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.operations import permissions
 
-    found = run(lambda runtime: permissions.listed(limit, runtime=runtime))
+    found = run(lambda runtime: permissions.list_permissions(limit, runtime=runtime))
     if as_json:
         print_json(found)
         return
