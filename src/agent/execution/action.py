@@ -20,7 +20,7 @@ from agent.execution.outside_effects import Proposal
 from agent.learning.named_relations import Made
 from agent.provenance.assessment import weigh
 from agent.provenance.conversation_context import ConversationContext, context_of_call, longer_context
-from agent.remarks import beginning
+from agent.remarks import hidden_rows_remark
 from agent.runtime import Runtime
 from agent.statements.assessment import assess_statement
 from agent.statements.parser import MOST_CHARACTERS, Statement, parse
@@ -125,7 +125,7 @@ def _with_remarks(shown: Mapping[str, Any], plan: Action) -> Mapping[str, Any]:
         "DeleteStmt",
         "MergeStmt",
     }
-    remark = beginning(plan.assessment.hidden, writes=writes)
+    remark = hidden_rows_remark(plan.assessment.hidden, writes=writes)
     return {**shown, "remarks": [remark]} if remark else shown
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.providers.offline_model.query import Compared, Condition, Query
 from agent.providers.offline_model.sql_writer import SHOWN
-from agent.remarks import said_with
+from agent.remarks import with_remarks
 
 _WIDEST = 60
 _MOST_COLUMNS = 8
@@ -27,7 +27,7 @@ def answer(query: Query, result: Mapping[str, Any]) -> str:
         said += f"\n(By what I remember: {remembered}.)"
     if query.main.shared:
         said += f"\n(These are rows of {query.main.said}; other tables have that name too.)"
-    return said_with(said, result.get("remarks") or ())
+    return with_remarks(said, result.get("remarks") or ())
 
 
 def trouble(result: Mapping[str, Any]) -> str:
@@ -55,7 +55,7 @@ def changed(result: Mapping[str, Any], what: str) -> str:
     count = result.get("row_count")
     rows = f" {count} row{'s' if count != 1 else ''} changed." if isinstance(count, int) else ""
     said = f"Nothing was changed: no row matches ({what})." if count == 0 else f"Done: {what}.{rows}"
-    return said_with(said, result.get("remarks") or ())
+    return with_remarks(said, result.get("remarks") or ())
 
 
 def _scalar(query: Query, value: Any) -> str:
