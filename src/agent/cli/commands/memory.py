@@ -100,8 +100,14 @@ def _show_all(found: Sequence[Memory], *, as_json: bool, empty: str, scores: boo
         return
     head = ("id", *(("score",) if scores else ()), "kind", "trust", "content")
     rows = [
-        (one.id, *((f"{one.score or 0:.2f}",) if scores else ()), one.kind, one.trust, _short(one.content))
-        for one in found
+        (
+            memory.id,
+            *((f"{memory.score or 0:.2f}",) if scores else ()),
+            memory.kind,
+            memory.trust,
+            _short(memory.content),
+        )
+        for memory in found
     ]
     listing(stdout(), head, rows, empty=empty, limit=limit)
 
