@@ -20,7 +20,7 @@ from agent.execution.outside_effects import Proposal
 from agent.learning.named_relations import BuiltStatement
 from agent.provenance.assessment import weigh
 from agent.provenance.conversation_context import ConversationContext, context_of_call, longer_context
-from agent.remarks import beginning
+from agent.remarks import hidden_rows_remark
 from agent.runtime import Runtime
 from agent.statements.assessment import assess_statement
 from agent.statements.parser import MOST_CHARACTERS, Statement, parse
@@ -131,7 +131,7 @@ def _with_remarks(preview_fields: Mapping[str, Any], action: Action) -> Mapping[
         "DeleteStmt",
         "MergeStmt",
     }
-    remark = beginning(action.assessment.hidden, writes=writes)
+    remark = hidden_rows_remark(action.assessment.hidden, writes=writes)
     return {**preview_fields, "remarks": [remark]} if remark else preview_fields
 
 

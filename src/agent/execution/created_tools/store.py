@@ -135,7 +135,7 @@ class CreatedTools:
 
     async def of_call(self, call: CallKey | None, *, runtime: Runtime) -> CreatedTool | None:
         """Return the version whose code made this call; None if no tool's code did."""
-        parent = call.made_by if call else None
+        parent = call.parent if call else None
         if parent is None:
             return None
         row = await runtime.one(_QUERIES["of_call"], **asdict(parent))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.execution.reads.reader import Rows
-from agent.remarks import beginning
+from agent.remarks import hidden_rows_remark
 from agent.runtime import Runtime
 from agent.statements.parser import Statement
 from agent.statements.row_security import contradictions
@@ -19,7 +19,7 @@ async def remarks_on(
     """
     if not hidden:
         return []
-    remarks = [beginning(hidden, writes=False)]
+    remarks = [hidden_rows_remark(hidden, writes=False)]
     counted = _counted(rows, statement)
     if counted is not None:
         async with runtime.app.connection("agent_assessor") as conn:

@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.providers.offline_model.query import Comparison, Condition, Query
 from agent.providers.offline_model.sql_writer import DEFAULT_ROWS
-from agent.remarks import said_with
+from agent.remarks import with_remarks
 
 _CELL_WIDTH = 60
 _MOST_COLUMNS = 8
@@ -27,7 +27,7 @@ def answer_text(query: Query, result: Mapping[str, Any]) -> str:
         text += f"\n(By what I remember: {remembered}.)"
     if query.main.shared:
         text += f"\n(These are rows of {query.main.display_name}; other tables have that name too.)"
-    return said_with(text, result.get("remarks") or ())
+    return with_remarks(text, result.get("remarks") or ())
 
 
 def failure_message(result: Mapping[str, Any]) -> str:
@@ -55,7 +55,7 @@ def change_message(result: Mapping[str, Any], change: str) -> str:
     count = result.get("row_count")
     rows = f" {count} row{'s' if count != 1 else ''} changed." if isinstance(count, int) else ""
     text = f"Nothing was changed: no row matches ({change})." if count == 0 else f"Done: {change}.{rows}"
-    return said_with(text, result.get("remarks") or ())
+    return with_remarks(text, result.get("remarks") or ())
 
 
 def _scalar(query: Query, value: Any) -> str:
