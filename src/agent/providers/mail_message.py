@@ -22,9 +22,9 @@ import idna
 
 from agent.text.words import word_set
 
-MOST_RECIPIENTS = 20
-MOST_SUBJECT = 200
-MOST_BODY = 50_000
+MAX_RECIPIENTS = 20
+MAX_SUBJECT = 200
+MAX_BODY = 50_000
 # The start of an encoded word; mail programs decode it in a header, line breaks included.
 _ENCODED_WORD = "=?"
 _ANY_DATE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,10 +88,10 @@ def mail_message(*, sender: str, to: Iterable[str], cc: Iterable[str] = (), subj
     )
     if not mail.to:
         raise ValueError("to: name at least one address")
-    if len(mail.recipients) > MOST_RECIPIENTS:
-        raise ValueError(f"to and cc name {len(mail.recipients)} addresses; the most is {MOST_RECIPIENTS}")
-    if len(mail.body) > MOST_BODY:
-        raise ValueError(f"body has {len(mail.body):,} characters; the most is {MOST_BODY:,}")
+    if len(mail.recipients) > MAX_RECIPIENTS:
+        raise ValueError(f"to and cc name {len(mail.recipients)} addresses; the most is {MAX_RECIPIENTS}")
+    if len(mail.body) > MAX_BODY:
+        raise ValueError(f"body has {len(mail.body):,} characters; the most is {MAX_BODY:,}")
     # A mail that would not arrive as it is written fails here, before anybody is asked to approve it.
     compose(mail, identifier=message_id("", sender), date=_ANY_DATE)
     return mail
@@ -222,8 +222,8 @@ def _ascii(domain: str) -> str:
 
 def _subject_line(subject: str) -> str:
     text = _visible_text(subject, "subject").strip()
-    if not text or len(text) > MOST_SUBJECT or "\n" in text or "\t" in text:
-        raise ValueError(f"subject must be one line of 1 to {MOST_SUBJECT} characters")
+    if not text or len(text) > MAX_SUBJECT or "\n" in text or "\t" in text:
+        raise ValueError(f"subject must be one line of 1 to {MAX_SUBJECT} characters")
     if _ENCODED_WORD in text:
         raise ValueError(f"subject holds {_ENCODED_WORD!r}, which mail programs decode: leave it out")
     return text

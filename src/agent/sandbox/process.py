@@ -26,7 +26,7 @@ from agent.settings import Settings
 
 GRACE_SECONDS = 2.0
 # A worker is replaced after this many runs; its limits hold for all of them together.
-MOST_RUNS = 200
+MAX_RUNS = 200
 _START_TIMEOUT = 20.0
 _MAX_FRAME = 16_000_000
 _INTERPRETER_SPACE = 1_000_000_000
@@ -151,7 +151,7 @@ def _paths() -> tuple[Path, Path, Path, list[Path]]:
 
 def _bounds(limits: Limits) -> list[str]:
     """Return the limits of a worker's whole life: processor seconds, and address space in bytes with the interpreter's own need."""
-    return [str(int(MOST_RUNS * (limits.seconds + GRACE_SECONDS))), str(limits.memory + _INTERPRETER_SPACE)]
+    return [str(int(MAX_RUNS * (limits.seconds + GRACE_SECONDS))), str(limits.memory + _INTERPRETER_SPACE)]
 
 
 def plain_command(limits: Limits) -> list[str]:

@@ -25,7 +25,7 @@ import structlog
 from agent.errors import SandboxUnavailable
 from agent.runtime import Runtime
 from agent.sandbox import process
-from agent.sandbox.process import GRACE_SECONDS, MOST_RUNS, Limits, Worker, WorkerEnded
+from agent.sandbox.process import GRACE_SECONDS, MAX_RUNS, Limits, Worker, WorkerEnded
 from agent.settings import Settings
 from agent.text.storable import storable, storable_json
 
@@ -223,7 +223,7 @@ class Sandbox:
         return self._bwrap
 
     async def _release(self, owner: str, worker: Worker, *, reusable: bool) -> None:
-        if self._closed or not reusable or not worker.alive or worker.runs >= MOST_RUNS or owner in self._idle:
+        if self._closed or not reusable or not worker.alive or worker.runs >= MAX_RUNS or owner in self._idle:
             await worker.end()
             return
         self._idle[owner] = worker

@@ -26,9 +26,8 @@ _MAX_ERROR = 4_000
 _MAX_FRAME = 64_000_000
 # For many small objects the interpreter takes up to 18 % more memory than it counts.
 _COUNTED_SHARE = 0.915
-_SPARE_MEMORY = (
-    192_000_000  # address space that an interpreter needs beside its heap, and the type checker for its work
-)
+# Address space that the interpreter needs beside its heap, and the type checker for its work.
+_SPARE_MEMORY = 192_000_000
 _PRELUDE = """
 def _agent_ask(name, arguments):
     import json

@@ -14,7 +14,7 @@ from agent.text.words import word_set
 DEFAULT_ROWS = 20  # of an answer, when the question gives no number
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
-# Postgres's reserved words, which need quotes as names.
+# Reserved words of Postgres that people use as names; they need quotes.
 _RESERVED = word_set(
     """
     all analyse analyze and any array as asc authorization between binary both case cast check collate column
