@@ -20,7 +20,7 @@ from agent.statements.trusted_functions import body_hash
 _CLAIMS = re.compile(r"request\.jwt\.claims?(\.\w+)?")
 # The query of a materialised view does not run when the view is read.
 _NOT_RUN = frozenset({"source"})
-# Kinds of expressions whose code names another kind.
+# The kind that a code names, where it differs from the kind of the expression.
 _CODE_PREFIXES = {"index condition": "index", "default": "column"}
 
 
