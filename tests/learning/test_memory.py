@@ -258,7 +258,7 @@ async def test_use_is_counted_without_touching_the_memory(runtime: Runtime) -> N
     assert used.last_used_at is not None
     async with runtime.transaction() as conn:
         parameters = {"used": [memory.id], "tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
-        await conn.execute(load_queries("agent.learning", "memory.sql")["record_use"], parameters)
+        await conn.execute(load_queries("agent.learning.memory")["record_use"], parameters)
         row = await (
             await conn.execute("select pg_stat_get_xact_tuples_updated('agents.agent_memory'::regclass) as updated")
         ).fetchone()

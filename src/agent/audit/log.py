@@ -21,6 +21,7 @@ from agent.audit.effects_trace import Trace
 from agent.audit.sealing import key_ring, seal_soon, seal_waiting
 from agent.db import Connection, load_queries
 from agent.db.migrations import all_migrations
+from agent.db.queries import fetch_all, fetch_one
 from agent.errors import NotFound
 from agent.privacy.masking import MASK, is_plain_name, masked_value
 from agent.runtime import Runtime, current_runtime
@@ -144,8 +145,7 @@ class AuditLog:
     async def unsealed(self, *, runtime: Runtime | None = None) -> float:
         """For how many seconds an entry has waited to be sealed; 0 when that is no longer than it may."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["audit_waiting"], {"tenant_id": runtime.tenant_id})).fetchone()
+        row = await runtime.one(_QUERIES["audit_waiting"])
         return _overdue(row or {})
 
     async def recent(self, limit: int = 50, *, personal: bool = False, runtime: Runtime | None = None) -> list[Entry]:
@@ -154,7 +154,7 @@ class AuditLog:
         values = {"tenant_id": runtime.tenant_id, "limit": max(0, min(limit, 10_000))}
         async with runtime.transaction() as conn:
             await conn.execute(_QUERIES["written_as"])
-            rows = await (await conn.execute(_QUERIES["audit_newest"], values)).fetchall()
+            rows = await fetch_all(conn, _QUERIES["audit_newest"], values)
         found = [Entry(**row) for row in rows]
         return found if personal else [masked(entry) for entry in found]
 
@@ -164,7 +164,7 @@ class AuditLog:
         await seal_waiting(runtime=runtime)
         async with runtime.transaction() as conn:
             await conn.execute(_QUERIES["written_as"])
-            head = await (await conn.execute(_QUERIES["audit_head"], {"tenant_id": runtime.tenant_id})).fetchone()
+            head = await fetch_one(conn, _QUERIES["audit_head"], {"tenant_id": runtime.tenant_id})
         if head is None:
             raise NotFound("The audit log has no entry yet: nothing was asked, decided or done.")
         return Anchor(
@@ -186,13 +186,13 @@ class AuditLog:
         async with runtime.transaction() as conn:
             await conn.execute(_QUERIES["snapshot"])
             await conn.execute(_QUERIES["written_as"])
-            head = await (await conn.execute(_QUERIES["audit_head"], tenant)).fetchone()
+            head = await fetch_one(conn, _QUERIES["audit_head"], tenant)
             await _read_chain(checked, conn, total=head["sequence"] if head else 0, progress=progress, tenant=tenant)
             checked.add(await _machinery(conn))
             for subject, audited in AUDITED.items():
                 checked.rows += await _count(subject, conn, tenant)
                 checked.add(await _differences(subject, audited, conn, tenant))
-            waiting = await (await conn.execute(_QUERIES["audit_waiting"], tenant)).fetchone()
+            waiting = await fetch_one(conn, _QUERIES["audit_waiting"], tenant)
         unsealed = waiting["entries"] if waiting else 0
         checked.add(_left_unsealed(waiting or {}))
         await seal_waiting(runtime=runtime)
@@ -236,7 +236,7 @@ async def _read_chain(
             if progress is not None and number % _STEP == 0:
                 progress(number, max(total, number))
     checked.add(checked.chain.end())
-    rows = await (await conn.execute(_QUERIES["audit_unsealed"], {**tenant, "limit": None})).fetchall()
+    rows = await fetch_all(conn, _QUERIES["audit_unsealed"], {**tenant, "limit": None})
     for row in rows:
         row.pop("now")
         checked.read(Entry(**row))
@@ -244,8 +244,8 @@ async def _read_chain(
 
 async def _machinery(conn: Connection) -> list[Finding]:
     """Whether the triggers and functions that write the log are those that the migrations made."""
-    functions = await (await conn.execute(_QUERIES["audit_functions"])).fetchall()
-    triggers = await (await conn.execute(_QUERIES["audit_triggers"])).fetchall()
+    functions = await fetch_all(conn, _QUERIES["audit_functions"])
+    triggers = await fetch_all(conn, _QUERIES["audit_triggers"])
     return [
         Finding(kind="machinery", message=message)
         for message in (*_other_functions(functions), *_other_triggers({row["subject"]: row for row in triggers}))
@@ -282,7 +282,7 @@ def trigger_of(subject: str, audited: Audited) -> str:
 
 
 async def _count(subject: str, conn: Connection, tenant: Mapping[str, Any]) -> int:
-    row = await (await conn.execute(_about(subject, "audit_rows"), tenant)).fetchone()
+    row = await fetch_one(conn, _about(subject, "audit_rows"), tenant)
     return int(row["rows"]) if row else 0
 
 
@@ -292,7 +292,7 @@ async def _differences(subject: str, audited: Audited, conn: Connection, tenant:
         **tenant, "subject": subject, "key": list(audited.key), "ignored": list(audited.ignored), "shown": list(audited.shown),
         "limit": _MOST_FINDINGS,
     }  # fmt: skip
-    rows = await (await conn.execute(_about(subject, "audit_differences"), values)).fetchall()
+    rows = await fetch_all(conn, _about(subject, "audit_differences"), values)
     return [
         Finding(kind="row", subject=subject, sequence=row["sequence"], message=_finding_text(subject, row))
         for row in rows

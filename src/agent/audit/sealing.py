@@ -14,6 +14,7 @@ import structlog
 
 from agent.audit.chain import BEFORE_THE_FIRST, Entry, KeyRing, key_id, seal
 from agent.db import Connection, embedded, load_queries, locks
+from agent.db.queries import fetch_all, fetch_one
 from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable
 from agent.runtime import Runtime
 from agent.settings import Settings
@@ -65,12 +66,12 @@ async def _seal_batch(keys: KeyRing, runtime: Runtime) -> int | None:
     """Seal the first entries that wait; None when another process is at it."""
     values = {"tenant_id": runtime.tenant_id, "lock": locks.AUDIT, "limit": _BATCH}
     async with runtime.transaction() as conn:
-        lock = await (await conn.execute(_QUERIES["sealing_lock"], values)).fetchone()
+        lock = await fetch_one(conn, _QUERIES["sealing_lock"], values)
         if lock is None or not lock["mine"]:
             return None
         await conn.execute(_QUERIES["written_as"])
         # After the lock, so that what its last holder committed is seen.
-        rows = await (await conn.execute(_QUERIES["audit_unsealed"], values)).fetchall()
+        rows = await fetch_all(conn, _QUERIES["audit_unsealed"], values)
         if rows:
             now = rows[0]["now"]
             await _store([Entry(**{**row, "sealed_at": now}) for row in map(_without_now, rows)], keys, conn, runtime)
@@ -82,7 +83,7 @@ def _without_now(row: dict[str, object]) -> dict[str, object]:
 
 
 async def _store(entries: list[Entry], keys: KeyRing, conn: Connection, runtime: Runtime) -> None:
-    head = await (await conn.execute(_QUERIES["audit_head"], {"tenant_id": runtime.tenant_id})).fetchone()
+    head = await fetch_one(conn, _QUERIES["audit_head"], {"tenant_id": runtime.tenant_id})
     previous, first = (head["mac"], head["sequence"] + 1) if head else (BEFORE_THE_FIRST, 1)
     macs, name = [], key_id(keys.current)
     for sequence, entry in enumerate(entries, start=first):

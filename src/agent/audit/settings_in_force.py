@@ -22,7 +22,5 @@ async def record_policy(runtime: Runtime) -> None:
     key = f"policy of {runtime.tenant_id}"
     if runtime.made.get(key) == rules:
         return
-    values = {"tenant_id": runtime.tenant_id, "settings": Jsonb(rules), "user": runtime.user}
-    async with runtime.connection() as conn:
-        await conn.execute(_QUERIES["record_policy"], values)
+    await runtime.execute(_QUERIES["record_policy"], settings=Jsonb(rules), user=runtime.user)
     runtime.made[key] = rules

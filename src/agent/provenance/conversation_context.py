@@ -83,12 +83,13 @@ async def context_of_call(
     """
     if call is None:
         return ConversationContext()
-    values = {
-        "tenant_id": runtime.tenant_id, "thread_id": call.thread_id, "turn": call.turn, "most_turns": _MOST_TURNS,
-        "turns_with_calls": turns,
-    }  # fmt: skip
-    async with runtime.connection() as conn:
-        row = await (await conn.execute(_QUERIES["conversation"], values)).fetchone()
+    row = await runtime.one(
+        _QUERIES["conversation"],
+        thread_id=call.thread_id,
+        turn=call.turn,
+        most_turns=_MOST_TURNS,
+        turns_with_calls=turns,
+    )
     if row is None or not row["transcript"]["turns"]:  # the caller chose the key; no thread is stored
         return ConversationContext()
     transcript = Transcript.from_row(call.thread_id, row)

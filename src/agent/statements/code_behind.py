@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from agent.db import Connection, Database, load_queries
+from agent.db.queries import fetch_all
 from agent.privacy.sensitive import DenyList
 from agent.statements.denied_columns import Denied, columns_read, denied_relations
 from agent.statements.node_trees import read_tree
@@ -20,7 +21,7 @@ async def note_reads(resolution: Resolution, conn: Connection, *, database: Data
     numbers = sorted(resolution.users_functions)
     if not numbers or resolution.reads:
         return
-    rows = await (await conn.execute(_QUERIES["read_by_code"], {"functions": numbers}, prepare=True)).fetchall()
+    rows = await fetch_all(conn, _QUERIES["read_by_code"], {"functions": numbers}, prepare=True)
     trees = {row["oid"]: read_tree(row["tree"]) for row in rows if row["tree"]}
     named = {number for row in rows for number in row["named"]} | {
         number for tree in trees.values() for number in tree.relations

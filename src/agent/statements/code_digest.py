@@ -14,6 +14,7 @@ import psycopg
 
 from agent.approval.records import digest
 from agent.db import Connection, load_queries
+from agent.db.queries import fetch_all, fetch_one
 from agent.db.statement_failures import failure
 from agent.runtime import Runtime
 from agent.statements.parser import Statement
@@ -33,7 +34,7 @@ async def code_reached(statement: Statement, *, runtime: Runtime) -> str:
             reached = _Reached(operators={name.name for name in statement.names.operators})
             reached.add(resolution)
             await _follow(reached, _words(statement.sql), conn, runtime)
-            rows = await (await conn.execute(_QUERIES["code_rows"], reached.values, prepare=True)).fetchall()
+            rows = await fetch_all(conn, _QUERIES["code_rows"], reached.values, prepare=True)
     except psycopg.Error as error:
         raise failure(error, runtime.settings, sql=statement.sql) from error
     return digest([row["text"] for row in rows])
@@ -75,9 +76,7 @@ async def _follow(reached: _Reached, words: set[str], conn: Connection, runtime:
     """Add the objects that have one of these names, the objects behind them, and those that their code names in turn."""
     last_size = -1
     for _ in range(_MOST_ROUNDS):
-        row = await (
-            await conn.execute(_QUERIES["code_named"], {**reached.values, "words": sorted(words)}, prepare=True)
-        ).fetchone()
+        row = await fetch_one(conn, _QUERIES["code_named"], {**reached.values, "words": sorted(words)}, prepare=True)
         assert row is not None  # noqa: S101  # a query of scalars has one row
         reached.functions |= {*row["functions"]}
         reached.relations |= {*row["relations"]}
@@ -88,7 +87,7 @@ async def _follow(reached: _Reached, words: set[str], conn: Connection, runtime:
         )
         reached.add(behind)
         last_size = reached.size
-        texts = await (await conn.execute(_QUERIES["texts_of"], reached.values, prepare=True)).fetchone()
+        texts = await fetch_one(conn, _QUERIES["texts_of"], reached.values, prepare=True)
         words |= {*(texts["words"] if texts else ())}
 
 

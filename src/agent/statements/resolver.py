@@ -25,6 +25,7 @@ from psycopg import sql
 from agent.db import Connection, Database, load_queries
 from agent.db.database import ServerFacts, roll_back
 from agent.db.paths import LOOK_UP_IN_OURS, path_setting
+from agent.db.queries import fetch_all, fetch_one
 from agent.statements import allow_list as allowed
 from agent.statements import showing_functions as showing
 from agent.statements.function_bodies import Body
@@ -260,7 +261,7 @@ async def resolve_function(signature: str, conn: Connection, *, database: Databa
     try:
         await conn.execute("BEGIN")
         await conn.execute(_QUERIES["probe_settings"], {"search_path": path_setting(schemas), "statement_ms": "2000"})
-        row = await (await conn.execute(_QUERIES["function_named"], {"signature": signature})).fetchone()
+        row = await fetch_one(conn, _QUERIES["function_named"], {"signature": signature})
     finally:
         await roll_back(conn)
     if row is None or row["oid"] is None:
@@ -312,7 +313,7 @@ async def _cached(conn: Connection, database: Database, runs_as: ServerFacts) ->
     values = {
         "seed": _SEED, "logins": [runs_as.login], "schemas": list(runs_as.search_path), "reader": reader.login,
     }  # fmt: skip
-    row = await (await conn.execute(_QUERIES["fingerprint"], values, prepare=True)).fetchone()
+    row = await fetch_one(conn, _QUERIES["fingerprint"], values, prepare=True)
     assert row is not None  # noqa: S101  # a query of scalars has one row
     fingerprint = f"{row['fingerprint']} {row['probe_fires_trigger']} {row['bypasses_rls']}"
     if is_new:
@@ -329,10 +330,10 @@ async def _cached(conn: Connection, database: Database, runs_as: ServerFacts) ->
 
 async def _implicit_code(conn: Connection) -> _ImplicitCode:
     names = {"names": sorted(allowed.RESOLVED_FUNCTIONS | showing.NAMES)}
-    rows = await (await conn.execute(_QUERIES["system_functions"], names, prepare=True)).fetchall()
+    rows = await fetch_all(conn, _QUERIES["system_functions"], names, prepare=True)
     known = _numbers_of(rows, allowed.RESOLVED_FUNCTIONS)
     extensions = {"extensions": NAMES_WITH_VERSIONS}
-    row = await (await conn.execute(_QUERIES["implicit_code"], extensions, prepare=True)).fetchone()
+    row = await fetch_one(conn, _QUERIES["implicit_code"], extensions, prepare=True)
     assert row is not None  # noqa: S101  # a query of scalars has one row
     checked = [number for number, tree in row["checks"] if not _is_plain(read_tree(tree), known)]
     modified = [*row["modified"], *_NAMING_TYPES] if row["modified"] else []
@@ -355,7 +356,7 @@ async def _names_of(types: Sequence[int], conn: Connection) -> frozenset[str]:
     """Return the names by which a statement can make the server parse a value of these types."""
     if not types:
         return frozenset()
-    rows = await (await conn.execute(_QUERIES["names_of"], {"types": list(types)}, prepare=True)).fetchall()
+    rows = await fetch_all(conn, _QUERIES["names_of"], {"types": list(types)}, prepare=True)
     return frozenset(row["name"] for row in rows)
 
 
@@ -469,7 +470,7 @@ async def _probe(
 async def _named_relations(statement: Statement, conn: Connection) -> set[int]:
     names = sorted(statement.names.relations)
     values = {"schemas": [name.schema for name in names], "names": [name.name for name in names]}
-    return {row["oid"] for row in await (await conn.execute(_QUERIES["named"], values, prepare=True)).fetchall()}
+    return {row["oid"] for row in await fetch_all(conn, _QUERIES["named"], values, prepare=True)}
 
 
 @dataclass(slots=True)
@@ -736,7 +737,7 @@ async def _follow(search: _Search, conn: Connection, bodies: _BodyReader | None)
             "replaced": sorted(operators - search.never_replaced),
         }  # fmt: skip
         for query in ("behind", "compared_by") if implicit.families else ("behind",):
-            for row in await (await conn.execute(_QUERIES[query], values, prepare=True)).fetchall():
+            for row in await fetch_all(conn, _QUERIES[query], values, prepare=True):
                 search.add_row(row)
         if bodies is not None:
             await bodies.read(search)

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from agent.db import Connection, load_queries
+from agent.db.queries import fetch_one
 from agent.statements.kinds import LOCKS
 from agent.statements.parser import Message, Name, Statement, kind_of, name_of, walk
 from agent.types import RISK_LEVELS, Assessment, RiskLevel, Verdict
@@ -221,5 +222,5 @@ async def is_plain(write: OneRow, relation: int, conn: Connection) -> bool:
         "deletes": write.kind == "DeleteStmt", "inserts": write.kind == "InsertStmt",
         "cast_columns": sorted(write.casts), "cast_types": [write.casts[column] for column in sorted(write.casts)],
     }  # fmt: skip
-    row = await (await conn.execute(_QUERIES["is_plain"], values, prepare=True)).fetchone()
+    row = await fetch_one(conn, _QUERIES["is_plain"], values, prepare=True)
     return bool(row and row["plain"])

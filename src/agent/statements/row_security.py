@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from agent.db import Connection, load_queries
+from agent.db.queries import fetch_all
 from agent.statements.fired_triggers import DELETE, INSERT, UPDATE, changed_by
 from agent.statements.parser import Name, Statement
 from agent.statements.resolver import Resolution
@@ -43,7 +44,7 @@ async def _hidden_rows(
         "relations": [relation for relation, _, _ in accesses], "readers": [reader for _, reader, _ in accesses],
         "commands": [command for _, _, command in accesses], "login": login,
     }  # fmt: skip
-    rows = await (await conn.execute(_QUERIES["hidden_rows"], values, prepare=True)).fetchall()
+    rows = await fetch_all(conn, _QUERIES["hidden_rows"], values, prepare=True)
     return tuple(HiddenRows(schema=row["schema"], table=row["name"], all=row["hides_all"]) for row in rows)
 
 
@@ -93,7 +94,7 @@ def _commands(number: int, changed: Mapping[int, int], statement: Statement, nam
 async def contradictions(hidden: Sequence[HiddenRows], *, counted: int, conn: Connection) -> list[str]:
     """Return a remark for each table of which the server's statistics count more rows than `counted`."""
     values = {"schemas": [table.schema for table in hidden], "names": [table.table for table in hidden]}
-    rows = await (await conn.execute(_QUERIES["estimates"], values)).fetchall()
+    rows = await fetch_all(conn, _QUERIES["estimates"], values)
     return [
         f"The server's statistics say that {row['schema']}.{row['name']} has about {row['rows']:,} rows"
         for row in rows

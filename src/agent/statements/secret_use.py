@@ -144,7 +144,7 @@ def _opened(resolution: Resolution, views: Iterable[int], rules: SecretRules) ->
     for number in views:
         relation = resolution.relations[number]
         for place, name in relation.numbers.items():
-            if not rules.says(relation.name.schema, relation.name.name, name, looks=True):
+            if not rules.is_secret(relation.name.schema, relation.name.name, name, looks_secret=True):
                 yield number, place
 
 
@@ -173,7 +173,7 @@ def _functions_with_secrets(resolution: Resolution, rules: SecretRules) -> set[i
     functions = {
         number
         for number, words in texts.items()
-        if any(rules.says("", "", word, looks=is_secret(word)) for word in words)
+        if any(rules.is_secret("", "", word, looks_secret=is_secret(word)) for word in words)
     }
     while callers := {
         number for number, part in code.items() if number not in functions and part.functions & functions

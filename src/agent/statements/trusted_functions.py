@@ -22,7 +22,7 @@ from agent.db import load_queries
 from agent.db.statement_failures import failure
 from agent.errors import InvalidInput, NotFound
 from agent.learning.auto_discover import auto_discovery
-from agent.learning.named_relations import near
+from agent.learning.named_relations import suggestion
 from agent.runtime import Runtime, current_runtime
 from agent.statements.resolver import FIRST_USER_OBJECT, Code, Resolution, resolve_function
 from agent.text.storable import storable
@@ -68,12 +68,15 @@ class TrustedFunctions:
             raise InvalidInput(
                 f"{signature!r} cannot be registered: {'; '.join(problems) or 'it calls what is not known'}."
             )
-        values = {
-            **_scope(runtime), "function_id": number, "signature": resolution.code["function", number].signature,
-            "body_hash": digest, "reason": storable(reason)[:1000], "user": runtime.user,
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            row = await (await conn.execute(_QUERIES["trust_function"], values)).fetchone()
+        row = await runtime.one(
+            _QUERIES["trust_function"],
+            **_scope(runtime),
+            function_id=number,
+            signature=resolution.code["function", number].signature,
+            body_hash=digest,
+            reason=storable(reason)[:1000],
+            user=runtime.user,
+        )
         assert row is not None  # noqa: S101  # an upsert returns its row
         seal_soon(runtime)
         _log.warning("function_trusted", signature=row["signature"], body_hash=digest)
@@ -85,9 +88,7 @@ class TrustedFunctions:
         functions = await self.list(runtime=runtime)
         known = [function for function in functions if signature in {function.signature, str(function.function_id)}]
         number = known[0].function_id if known else (await _resolved(signature, runtime))[0]
-        async with runtime.connection() as conn:
-            values = {**_scope(runtime), "function_id": number}
-            row = await (await conn.execute(_QUERIES["revoke_function"], values)).fetchone()
+        row = await runtime.one(_QUERIES["revoke_function"], **_scope(runtime), function_id=number)
         if row is None:
             raise NotFound(f"{signature!r} is not registered. `agent functions list` shows what is.")
         seal_soon(runtime)
@@ -96,8 +97,7 @@ class TrustedFunctions:
     async def list(self, *, runtime: Runtime | None = None) -> list[TrustedFunction]:
         """Return every registered function, sorted by its signature, with its present `state`."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            rows = await (await conn.execute(_QUERIES["trusted_functions"], _scope(runtime))).fetchall()
+        rows = await runtime.all(_QUERIES["trusted_functions"], **_scope(runtime))
         return [TrustedFunction.from_row(row, await _state(row, runtime)) for row in rows]
 
 
@@ -109,9 +109,7 @@ async def registered(resolution: Resolution, *, runtime: Runtime) -> dict[int, s
     numbers = sorted(resolution.users_functions)
     if not numbers:
         return {}
-    async with runtime.connection() as conn:
-        values = {**_scope(runtime), "numbers": numbers}
-        rows = await (await conn.execute(_QUERIES["registered_functions"], values)).fetchall()
+    rows = await runtime.all(_QUERIES["registered_functions"], **_scope(runtime), numbers=numbers)
     return {row["function_id"]: row["body_hash"] for row in rows}
 
 
@@ -180,7 +178,7 @@ async def _resolved(signature: str, runtime: Runtime) -> tuple[int, Resolution]:
         signatures = [function["signature"] for function in known.get("functions", [])]
         raise NotFound(
             f"There is no one function {signature!r}. Name it with its argument types: schema.name(integer)."
-            + (f" {near(signature, signatures)}" if signatures else "")
+            + (f" {suggestion(signature, signatures)}" if signatures else "")
         )
     return resolved
 

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from agent.approval.people import people
 from agent.db import Connection, load_queries
+from agent.db.queries import fetch_all, fetch_one
 from agent.errors import BudgetExceeded, InvalidInput, NotFound, OperatorError, ThreadBusy
 from agent.runtime import Runtime, current_runtime
 from agent.threads.records import (
@@ -115,14 +116,12 @@ class Threads:
     ) -> None:
         """The run did not come to its end: its turn ends as failed for `reason`, and the thread is free at once."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            await conn.execute(_QUERIES["abandon_run"], _values(runtime, thread_id, owner=owner, reason=reason))
+        await runtime.execute(_QUERIES["abandon_run"], **_values(runtime, thread_id, owner=owner, reason=reason))
 
     async def wait(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> None:
         """The turn waits for a human: mark it so and let the thread go."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            await conn.execute(_QUERIES["wait"], _values(runtime, thread_id, turn=turn, owner=owner))
+        await runtime.execute(_QUERIES["wait"], **_values(runtime, thread_id, turn=turn, owner=owner))
 
     async def waiting_turn(self, thread_id: str, *, runtime: Runtime | None = None) -> int | None:
         """The turn of this thread that is not over, if there is one."""
@@ -223,29 +222,17 @@ class Threads:
     async def call_waits(self, key: CallKey, approval_id: int, *, runtime: Runtime | None = None) -> None:
         """The call asked a human."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            await conn.execute(
-                _QUERIES["call_waits"],
-                {"tenant_id": runtime.tenant_id, "approval_id": approval_id, **asdict(key)},
-            )
+        await runtime.execute(_QUERIES["call_waits"], approval_id=approval_id, **asdict(key))
 
     async def call_done(self, key: CallKey, result: ToolResult, *, runtime: Runtime | None = None) -> None:
         """The call has its result; the first one stays."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            await conn.execute(
-                _QUERIES["call_done"],
-                {"tenant_id": runtime.tenant_id, "result": Jsonb(result), **asdict(key)},
-            )
+        await runtime.execute(_QUERIES["call_done"], result=Jsonb(result), **asdict(key))
 
     async def call_done_after_all(self, key: CallKey, result: ToolResult, *, runtime: Runtime | None = None) -> None:
         """A call that was told it was refused has its outcome after all."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            await conn.execute(
-                _QUERIES["call_done_after_all"],
-                {"tenant_id": runtime.tenant_id, "result": Jsonb(result), **asdict(key)},
-            )
+        await runtime.execute(_QUERIES["call_done_after_all"], result=Jsonb(result), **asdict(key))
 
     async def check_budget(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> None:
         """Raise `BudgetExceeded` when a cap on tokens or cost, of this turn or this day, is reached."""
@@ -362,16 +349,15 @@ def _values(runtime: Runtime, thread_id: str, **more: object) -> dict[str, objec
 async def _keep(values: Mapping[str, object], runtime: Runtime) -> None:
     while True:
         try:
-            async with runtime.connection() as conn:
-                await conn.execute(_QUERIES["keep_lease"], values)
+            await runtime.execute(_QUERIES["keep_lease"], **values)
         except OperatorError:
             _log.warning("lease_not_renewed", thread_id=values["thread_id"], exc_info=True)
         await asyncio.sleep(_RENEW_SECONDS)
 
 
 async def _one(conn: Connection, query: str, values: Mapping[str, object]) -> dict[str, Any] | None:
-    return await (await conn.execute(_QUERIES[query], values)).fetchone()
+    return await fetch_one(conn, _QUERIES[query], values)
 
 
 async def _all(conn: Connection, query: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
-    return await (await conn.execute(_QUERIES[query], values)).fetchall()
+    return await fetch_all(conn, _QUERIES[query], values)

@@ -1,9 +1,9 @@
-"""`agent executions`, `agent undo` and `agent assess`: what was done, taken back, and what would be."""
+"""`agent executions`, `agent undo` and `agent assess`: show actions, take a change back, and assess a statement."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -45,12 +45,19 @@ def list_executions(
     if as_json:
         print_json(found)
         return
-    rows = [(one.id, ago(one.created_at), one.status, one.risk_level, _rows(one), _what(one)) for one in found]
-    listing(stdout(), ("id", "when", "status", "risk", "rows", "what"), rows, empty=_none(thread, status), limit=limit)
+    rows = [
+        (
+            execution.id, ago(execution.created_at), execution.status, execution.risk_level,
+            "" if execution.row_count is None else execution.row_count, _summary(execution),
+        )
+        for execution in found
+    ]  # fmt: skip
+    empty = _empty_message(thread, status)
+    listing(stdout(), ("id", "when", "status", "risk", "rows", "what"), rows, empty=empty, limit=limit)
 
 
-def _none(thread: str | None, status: ExecutionStatus | None) -> str:
-    """What is said where nothing fits what was asked for."""
+def _empty_message(thread: str | None, status: ExecutionStatus | None) -> str:
+    """Say that there is no execution of this thread and status."""
     if thread is None and status is None:
         return "Nothing was done yet."
     which = [f"with the status {status!r}" if status else "", f"in thread {thread!r}" if thread else ""]
@@ -68,8 +75,8 @@ def show_execution(
     from agent.cli.terminal.render import facts, print_json, stdout
     from agent.operations import executions
 
-    shown = run(lambda runtime: executions.show(execution_id, runtime=runtime))
-    found, calls = shown.execution, shown.calls
+    view = run(lambda runtime: executions.show(execution_id, runtime=runtime))
+    found, calls = view.execution, view.calls
     if as_json:
         print_json({**asdict(found), "calls": calls})
         return
@@ -88,7 +95,7 @@ def show_execution(
         ("cost", f"{found.cost_usd:.4f} US dollars" if found.cost_usd is not None else None),
     )  # fmt: skip
     pairs += [(name, value) for name, value in optional if value is not None]
-    facts(stdout(), [*pairs, *(("called", f"{one.action}, {one.status}: execution {one.id}") for one in calls)])
+    facts(stdout(), [*pairs, *(("called", f"{call.action}, {call.status}: execution {call.id}") for call in calls)])
 
 
 @app.command("forget", epilog=examples("agent executions forget 31", "agent executions forget --all"))
@@ -190,7 +197,7 @@ def assess(
 
     try:
         found = run(lambda runtime: safe_executor.assess("execute_sql", {"sql": sql}, runtime=runtime))
-    except InvalidArguments as error:  # a human typed it, and no model
+    except InvalidArguments as error:  # a user typed the statement, not a model
         raise InvalidInput(str(error)) from error
     if as_json:
         print_json(found)
@@ -205,14 +212,10 @@ def _verdict(found: Assessment) -> str:
     return {"run": "runs at once", "ask": "asks a human first", "refuse": "is refused"}[found.verdict]
 
 
-def _rows(found: Execution) -> object:
-    return cast("object", found.row_count) if found.row_count is not None else ""
-
-
-def _what(found: Execution) -> str:
+def _summary(execution: Execution) -> str:
     from agent.cli.terminal.clean_text import cell, one_line
 
-    sql = found.arguments.get("sql") or found.arguments.get("question")
-    if sql:
-        return one_line(sql, 200)
-    return one_line(" ".join([found.action, *(cell(value) for value in found.arguments.values())]), 200)
+    text = execution.arguments.get("sql") or execution.arguments.get("question")
+    if text:
+        return one_line(text, 200)
+    return one_line(" ".join([execution.action, *(cell(value) for value in execution.arguments.values())]), 200)

@@ -1,4 +1,4 @@
-"""`agent functions`: which functions of the application are registered as harmless."""
+"""`agent functions`: list, register and revoke functions of the application that are harmless."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def list_functions(*, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [(one.signature, _state(one), one.trusted_by, one.reason) for one in found]
+    rows = [(function.signature, _state(function), function.trusted_by, function.reason) for function in found]
     listing(
         stdout(),
         ("function", "state", "by", "reason"),
@@ -81,5 +81,5 @@ def revoke_function(signature: SignatureArgument, *, as_json: JsonOption = False
         say(stdout(), f"{signature} is not registered any more.")
 
 
-def _state(found: TrustedFunction) -> str:
-    return {"trusted": "as registered", "changed": "changed since, asks", "gone": "not there any more"}[found.state]
+def _state(function: TrustedFunction) -> str:
+    return {"trusted": "as registered", "changed": "changed since, asks", "gone": "not there any more"}[function.state]

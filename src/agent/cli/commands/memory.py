@@ -1,4 +1,4 @@
-"""`agent memory`: what is remembered."""
+"""`agent memory`: search, list, show and forget memories."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def search_memories(
 ) -> None:
     """Find memories by meaning and by words, the best first."""
     from agent.errors import InvalidInput
-    from agent.operations.memories import memories_found
+    from agent.operations import memories
 
     if not any(character.isalnum() for character in query):
         raise InvalidInput("A search needs a word to look for; `agent memory list` shows the newest memories.")
     kinds = [kind] if kind else None
-    found = run(lambda runtime: memories_found(query, limit, kinds=kinds, runtime=runtime))
+    found = run(lambda runtime: memories.search(query, limit, kinds=kinds, runtime=runtime))
     of = f" of the kind {kind!r}" if kind else ""
     _show_all(found, as_json=as_json, empty=f"No memory{of} is like that.", scores=True)
 
@@ -46,9 +46,9 @@ def search_memories(
 )
 def list_memories(*, kind: KindOption = None, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
     """List the newest memories."""
-    from agent.operations.memories import memories_for_viewer
+    from agent.operations import memories
 
-    found = run(lambda runtime: memories_for_viewer(kind, limit, runtime=runtime))
+    found = run(lambda runtime: memories.recent(kind, limit, runtime=runtime))
     empty = f"No memory of the kind {kind!r} is there." if kind else "Nothing is remembered yet."
     _show_all(found, as_json=as_json, empty=empty, scores=False, limit=limit)
 
@@ -58,9 +58,9 @@ def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """Show one memory and where it comes from."""
     from agent.cli.terminal.clean_text import count, moment
     from agent.cli.terminal.render import facts, print_json, say, stdout
-    from agent.operations.memories import memory_for_viewer
+    from agent.operations import memories
 
-    found = run(lambda runtime: memory_for_viewer(memory_id, runtime=runtime))
+    found = run(lambda runtime: memories.get(memory_id, runtime=runtime))
     if as_json:
         print_json(found)
         return
@@ -100,8 +100,14 @@ def _show_all(found: Sequence[Memory], *, as_json: bool, empty: str, scores: boo
         return
     head = ("id", *(("score",) if scores else ()), "kind", "trust", "content")
     rows = [
-        (one.id, *((f"{one.score or 0:.2f}",) if scores else ()), one.kind, one.trust, _short(one.content))
-        for one in found
+        (
+            memory.id,
+            *((f"{memory.score or 0:.2f}",) if scores else ()),
+            memory.kind,
+            memory.trust,
+            _short(memory.content),
+        )
+        for memory in found
     ]
     listing(stdout(), head, rows, empty=empty, limit=limit)
 

@@ -1,4 +1,4 @@
-"""`agent status`: how everything is set up, and what to fix."""
+"""`agent status`: show how everything is set up, and what to fix."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def _show(console: Console, found: Status, ask_from: RiskLevel) -> None:
 
     pairs: list[tuple[str, object]] = [("database", _database(found.database)), ("logins", _logins(found))]
     if found.application:
-        pairs += _of_application(found.application)
+        pairs += _application_pairs(found.application)
     if found.models:
         pairs += [("model", _model(found.models)), ("embedder", _embedder(found.models))]
-    where = [("mail", _mail(found.mail) if found.mail else None), ("sandbox", found.sandbox)]
-    pairs += [(name, value) for name, value in where if value]
+    optional = [("mail", _mail(found.mail) if found.mail else None), ("sandbox", found.sandbox)]
+    pairs += [(name, value) for name, value in optional if value]
     if found.memories is not None:
         pairs.append(("memories", _memories(found.memories)))
     if found.pending_approvals is not None:
         pairs.append(("approvals", _approvals(found.pending_approvals)))
     if found.switches is not None:
-        from agent.cli.commands.control import describe_held, describe_switches
+        from agent.cli.commands.control import describe_switches, describe_waiting
 
         if found.approved_waiting:
-            pairs.append(("approved", describe_held(len(found.approved_waiting), found.switches)))
+            pairs.append(("approved", describe_waiting(len(found.approved_waiting), found.switches)))
         pairs.append(("switches", describe_switches(found.switches, ask_from)))
     pairs.append(("you are", f"{found.user}, tenant {found.tenant}"))
     facts(console, pairs)
@@ -74,9 +74,9 @@ def _show(console: Console, found: Status, ask_from: RiskLevel) -> None:
             say(console, fix.command, "cyan", indent=INDENT + "   ")
 
 
-def _of_application(found: ApplicationStatus) -> list[tuple[str, object]]:
-    hidden = [("secrets", secrets_line(found.secrets, found.deny_line))] if found.secrets else []
-    return [("application", _application(found)), *hidden]
+def _application_pairs(found: ApplicationStatus) -> list[tuple[str, object]]:
+    secrets = [("secrets", secrets_line(found.secrets, found.deny_line))] if found.secrets else []
+    return [("application", _application(found)), *secrets]
 
 
 def _database(found: DatabaseStatus) -> Text:
@@ -113,13 +113,13 @@ def _application(found: ApplicationStatus) -> str:
 
 
 def secrets_line(names: Sequence[str], deny_line: str) -> str:
-    """The columns that hold secrets, the first of them by name, and how to deny them altogether."""
+    """Say how many columns hold secrets, name the first of them, and say how to deny them altogether."""
     from agent.cli.terminal.clean_text import clean, count
 
     more = f" and {len(names) - MOST_SECRETS} more" if len(names) > MOST_SECRETS else ""
-    shown = ", ".join(names[:MOST_SECRETS])
+    first = ", ".join(names[:MOST_SECRETS])
     how = f"; to deny them altogether: {deny_line}" if deny_line else ""
-    return clean(f"{count(len(names), 'column is', 'columns are')} masked: {shown}{more}{how}")
+    return clean(f"{count(len(names), 'column is', 'columns are')} masked: {first}{more}{how}")
 
 
 def _model(found: ModelStatus) -> str:

@@ -1,4 +1,4 @@
-"""`agent threads`: conversations so far."""
+"""`agent threads`: list, show and delete conversations."""
 
 from __future__ import annotations
 
@@ -59,14 +59,17 @@ def delete_thread(thread_id: ThreadArgument, *, as_json: JsonOption = False) -> 
 
 
 def show_threads(console: Console, found: Sequence[ThreadSummary], *, limit: int | None = None) -> None:
-    """Threads as a table."""
+    """Print threads as a table."""
     from agent.cli.terminal.clean_text import ago
     from agent.cli.terminal.render import listing
 
     rows = [
-        (one["thread_id"], one["turn_count"], "waiting" if one["waiting"] else "", ago(one["updated_at"]), one["title"])
-        for one in found
-    ]
+        (
+            thread["thread_id"], thread["turn_count"], "waiting" if thread["waiting"] else "", ago(thread["updated_at"]),
+            thread["title"],
+        )
+        for thread in found
+    ]  # fmt: skip
     listing(
         console,
         ("thread", "turns", "state", "last used", "begins with"),
