@@ -15,7 +15,7 @@ from typing import Any
 from agent.privacy.sensitive import keys_in, looks_secret, looks_sensitive_value
 
 MASK = "•••"
-HIDDEN = "(statement hidden)"
+HIDDEN_SQL = "(statement hidden)"
 HIDDEN_CODE = "(code hidden)"
 # The parser is recursive C code: a longer text could overflow its stack.
 _MOST_CHARACTERS = 20_000
@@ -47,7 +47,7 @@ _CODE_SHOWN = frozenset({"NAME", "OP", "NEWLINE", "NL", "INDENT", "DEDENT", "ENC
 def masked_sql(sql: str, *, known: Collection[str] = ()) -> str:
     """Return a statement without constants and comments, and with no name that is neither `known` nor one plain word.
 
-    Names that the statement gives itself (aliases) are numbered, since they may hold any text. Returns `HIDDEN` for a text
+    Names that the statement gives itself (aliases) are numbered, since they may hold any text. Returns `HIDDEN_SQL` for a text
     that Postgres does not read as one statement.
     """
     try:
@@ -55,7 +55,7 @@ def masked_sql(sql: str, *, known: Collection[str] = ()) -> str:
         numbered = {name: f"name{number}" for number, name in enumerate(given, 1)}
         return "".join(_masked_token(kind, text, known, numbered) for kind, _, text in _tokens(sql))
     except _Unreadable:
-        return HIDDEN
+        return HIDDEN_SQL
 
 
 def without_texts(sql: str) -> str:
@@ -83,7 +83,7 @@ def sql_by_names(sql: str) -> str:
     try:
         return texts_masked_at(sql, (), every=True)
     except _Unreadable:
-        return HIDDEN
+        return HIDDEN_SQL
 
 
 def is_plain_name(text: str, known: Collection[str] = ()) -> bool:

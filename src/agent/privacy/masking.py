@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.privacy.masked_texts import HIDDEN, MASK, is_plain_name, masked_code, masked_sql
+from agent.privacy.masked_texts import HIDDEN_SQL, MASK, is_plain_name, masked_code, masked_sql
 from agent.privacy.sensitive import keys_in, looks_secret, looks_sensitive, looks_sensitive_value
 
-__all__ = ["HIDDEN", "MASK", "is_plain_name", "masked_sql"]
+__all__ = ["HIDDEN_SQL", "MASK", "is_plain_name", "masked_sql"]
 
 _SHORT = 3
 _CUT = re.compile(r"(?:…|\.\.\.) \(\d+ (?:characters|bytes).*\)$")

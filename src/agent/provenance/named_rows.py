@@ -29,6 +29,7 @@ class UserWords:
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> UserWords:
+        """Return the words of these messages."""
         text = folded("\n".join(texts))
         return cls(f" {text} ", frozenset(text.split()))
 

@@ -73,9 +73,9 @@ def written_values(statement: Statement) -> list[Value]:
 def is_requested(statement: Statement, user_words: str) -> bool:
     """Return whether the user's words ask for what a change of one row does.
 
-    They must hold each constant that it sets, or a word of the column's name where it sets none. A DELETE needs a word for deleting
-    and an INSERT a word for adding. Words count by their stems ("pause it" asks for `paused`), numbers as they are written.
-    The `written_values`, and the whole numbers of an INSERT, are not checked here.
+    They must hold each constant that it sets, or a word of the column's name where it sets none. A DELETE needs a word for
+    deleting and an INSERT a word for adding. Words count by their stems ("pause it" asks for `paused`), numbers as they are
+    written. The `written_values`, and the whole numbers of an INSERT, are not checked here.
     """
     user_stems = set(stems(user_words))
     if statement.kind == "DeleteStmt":

@@ -17,11 +17,11 @@ from agent.statements.parser import Statement, name_of
 from agent.statements.policy import judge, may_be_probed
 from agent.statements.resolver import Resolution, resolve
 from agent.statements.risk import is_plain, one_row
-from agent.statements.row_security import hiding
+from agent.statements.row_security import hidden_rows
 from agent.statements.secret_use import SecretUse, secret_use, with_secrets
 from agent.types import Assessment
 
-# Operators that the planner never replaces by another one: of these only = is in operator families.
+# Operators that the planner never replaces: only = is in operator families, and there only itself takes its place.
 _NEVER_REPLACED = {"=", "+", "-", "*", "/", "||"}
 # The reasons of a write whose risk may be LOW.
 _MAYBE_LOW = ({"write:update"}, {"write:delete"}, {"write:insert"})
@@ -94,7 +94,7 @@ async def _with_hidden_rows(
     if assessment.verdict == "refuse" or not any(relation.secured for relation in resolution.relations.values()):
         return assessment
     login = (await runtime.app.facts("agent_reader" if assessment.verdict == "run" else "agent_actor")).login
-    return replace(assessment, hidden=await hiding(statement, resolution, login=login, conn=conn))
+    return replace(assessment, hidden=await hidden_rows(statement, resolution, login=login, conn=conn))
 
 
 async def _is_one_row(statement: Statement, resolution: Resolution, conn: Connection) -> bool:

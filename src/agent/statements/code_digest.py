@@ -51,6 +51,7 @@ class _Reached:
     operator_numbers: set[int] = field(default_factory=set)
 
     def add(self, resolution: Resolution) -> None:
+        """Add the objects that a resolution reaches."""
         kinds = {"function": self.functions, "type": self.types, "operator": self.operator_numbers}
         self.relations |= resolution.relations.keys()
         for (kind, number), code in resolution.code.items():
@@ -59,6 +60,7 @@ class _Reached:
 
     @property
     def values(self) -> dict[str, list[int] | list[str]]:
+        """Return the numbers and names as values for the queries."""
         return {
             "functions": sorted(self.functions), "relations": sorted(self.relations), "types": sorted(self.types),
             "operator_numbers": sorted(self.operator_numbers), "operators": sorted(self.operators),
@@ -66,6 +68,7 @@ class _Reached:
 
     @property
     def size(self) -> int:
+        """Return how many functions, relations and types were reached."""
         return len(self.functions) + len(self.relations) + len(self.types)
 
 

@@ -8,17 +8,15 @@ index's condition may run on rows too: if a query implies one side of an OR, the
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from agent.errors import InvalidArguments
 from agent.statements import allow_list as allowed
 from agent.statements.known_extensions import FUNCTIONS_OF_EXTENSIONS
+from agent.statements.parsed_trees import Node, parse_tree
 from agent.statements.parser import Message, name_of, parse
 from agent.statements.sizes import too_large
 
-_TOKEN = re.compile(r"[(){}]|(?:\\.|[^\s(){}\\])+")
 _CALLS = ("funcid", "aggfnoid", "winfnoid", "hashfuncid", "negfuncid")
 _FIRST_USER_OBJECT = 16_384
 # Nodes that give the value in their field `arg` another form.
@@ -37,37 +35,16 @@ _IMPLIED_OPERATORS = frozenset(["=", "<>", "<", ">", "<=", ">="])
 _SELECT_FIELDS = frozenset({"target_list", "limit_option", "op"})
 
 
-@dataclass(slots=True)
-class _Node:
-    """A node of a tree. The value of a field is a list of nodes, lists and words."""
-
-    kind: str
-    fields: dict[str, list[_Part]] = field(default_factory=dict)
-
-    def word(self, name: str) -> str:
-        """Return the single word of a field, or ''."""
-        value = self.fields.get(name, [])
-        return value[0] if len(value) == 1 and isinstance(value[0], str) else ""
-
-    def number(self, name: str) -> int:
-        """Return the number in a field, or 0."""
-        word = self.word(name)
-        return int(word) if word.isdigit() else 0
-
-    def inner(self, name: str) -> list[_Node]:
-        """Return the nodes of a field."""
-        return list(_nodes(self.fields.get(name, [])))
-
-
-_Part = str | _Node | list["_Part"]
-
-
 def unfolded_functions(text: str, *, recheck: bool = False) -> frozenset[int]:
     """Return the functions that a tree calls and that planning with it does not run, because it folds none of their calls.
 
     With `recheck` the tree is an index's condition: calls inside of an OR may run for rows, so they are left out.
     """
-    calls = [*_calls(_nodes_of(text), in_or=False, recheck=recheck)]
+    try:
+        nodes = parse_tree(text)
+    except ValueError:
+        return frozenset()
+    calls = [call for node in nodes for call in _calls(node, in_or=False, recheck=recheck)]
     folded = {number for number, unfolded in calls if not unfolded}
     return frozenset(number for number, _ in calls) - folded
 
@@ -100,31 +77,31 @@ def _is_plain_part(kind: str, part: Message) -> bool:
     return kind in _BODY_NODES and not (kind == "ColumnRef" and len(part.fields) > 1)
 
 
-def _calls(parts: Iterable[_Part], *, in_or: bool, recheck: bool) -> Iterator[tuple[int, bool]]:
-    """Yield the function's number of every call in a tree, and whether the call is never folded."""
-    for node in _nodes(parts):
-        for name in _CALLS:
-            if number := node.number(name):
-                yield number, node.kind == "FUNCEXPR" and not in_or and any(map(_stays_variable, node.inner("args")))
-        inside = in_or or (recheck and _may_be_one_side(node))
-        for value in node.fields.values():
-            yield from _calls(value, in_or=inside, recheck=recheck)
+def _calls(node: Node, *, in_or: bool, recheck: bool) -> Iterator[tuple[int, bool]]:
+    """Yield the function's number of every call in a node, and whether the call is never folded."""
+    for name in _CALLS:
+        if number := node.number(name):
+            yield number, node.kind == "FUNCEXPR" and not in_or and any(map(_stays_variable, node.nodes("args")))
+    in_or = in_or or (recheck and _may_be_one_side(node))
+    for child in node.children():
+        yield from _calls(child, in_or=in_or, recheck=recheck)
 
 
-def _may_be_one_side(node: _Node) -> bool:
-    return node.kind == "SCALARARRAYOPEXPR" or (node.kind == "BOOLEXPR" and node.word("boolop") != "and")
+def _may_be_one_side(node: Node) -> bool:
+    return node.kind == "SCALARARRAYOPEXPR" or (node.kind == "BOOLEXPR" and node.text("boolop") != "and")
 
 
-def _stays_variable(node: _Node) -> bool:
+def _stays_variable(node: Node) -> bool:
     """Return whether planning cannot fold a value to a constant: it is a column's, or is certainly made from one."""
     if node.kind == "VAR":
         return True
     if node.kind in _SAME_VALUE:
-        return any(map(_stays_variable, node.inner("arg")))
+        inner = node.node("arg")
+        return inner is not None and _stays_variable(inner)
     if node.kind in {"COALESCEEXPR", "COALESCE"}:
-        return any(map(_stays_variable, node.inner("args")[:1]))
+        return any(map(_stays_variable, node.nodes("args")[:1]))
     if node.kind in {"FUNCEXPR", "OPEXPR"}:
-        arguments = node.inner("args")
+        arguments = node.nodes("args")
         is_system = 0 < node.number("funcid" if node.kind == "FUNCEXPR" else "opno") < _FIRST_USER_OBJECT
         # A NULL argument would make the result the constant NULL.
         return (
@@ -135,43 +112,5 @@ def _stays_variable(node: _Node) -> bool:
     return False
 
 
-def _is_value(node: _Node) -> bool:
-    return node.kind == "CONST" and node.word("constisnull") == "false"
-
-
-def _nodes_of(text: str) -> list[_Part]:
-    """Parse the text of a tree into nodes."""
-    top: list[_Part] = []
-    stack: list[tuple[_Node | None, list[_Part]]] = [(None, top)]
-    opening = False
-    for word in _TOKEN.findall(text):
-        node, into = stack[-1]
-        if opening:
-            new = _Node(word)
-            into.append(new)
-            stack.append((new, []))
-            opening = False
-        elif word == "{":
-            opening = True
-        elif word == "(":
-            inside: list[_Part] = []
-            into.append(inside)
-            stack.append((None, inside))
-        elif word in "})":
-            if len(stack) > 1:
-                stack.pop()
-        elif word[0] == ":" and node is not None:
-            values: list[_Part] = []
-            node.fields[word[1:]] = values
-            stack[-1] = (node, values)
-        else:
-            into.append(word)
-    return top
-
-
-def _nodes(parts: Iterable[_Part]) -> Iterator[_Node]:
-    for part in parts:
-        if isinstance(part, _Node):
-            yield part
-        elif isinstance(part, list):
-            yield from _nodes(part)
+def _is_value(node: Node) -> bool:
+    return node.kind == "CONST" and node.text("constisnull") == "false"

@@ -20,7 +20,7 @@ from agent.statements.trusted_functions import body_hash
 _CLAIMS = re.compile(r"request\.jwt\.claims?(\.\w+)?")
 # The query of a materialised view does not run when the view is read.
 _NOT_RUN = frozenset({"source"})
-# Kinds of expressions whose code names another kind.
+# The kind that a code names, where it differs from the kind of the expression.
 _CODE_PREFIXES = {"index condition": "index", "default": "column"}
 
 
@@ -153,6 +153,7 @@ class _Judge:
                 yield f"catalog:{relation.name}"
 
     def of_relation(self, relation: Relation, fired: frozenset[str]) -> Iterator[str]:
+        """Judge a relation and those of its triggers that are `fired`."""
         # A foreign table reads outside of this database; some wrappers run a program for it.
         if relation.kind == "f" or any(kind == "f" for _, kind in relation.kin):
             yield f"relation:foreign:{relation.name}"
@@ -170,6 +171,7 @@ class _Judge:
                     yield f"trigger:{relation.name}.{trigger}:{problem}"
 
     def of_code(self, kind: str, code: Code) -> Iterator[str]:
+        """Judge an operator, type, cast or support function by the functions that it runs."""
         # A statement does not name the cast that the server chooses, so its function counts like one that is called.
         if kind == "function" or (code.extension in KNOWN and kind != "cast"):
             return

@@ -146,7 +146,7 @@ class Resolution:
     agent_reader.
 
     The other fields are filled later, once each: `catalog_answers` with what the catalogs said about the statement, `reads`
-    with what its users' functions read, `hiding` with the tables that hide rows, by login, and `secrets` with the use of
+    with what its users' functions read, `hidden_rows` with the tables that hide rows, by login, and `secrets` with the use of
     secret columns, by settings.
     """
 
@@ -158,7 +158,7 @@ class Resolution:
     known: frozenset[int] = frozenset()
     catalog_answers: dict[str, bool] = field(default_factory=dict, compare=False)
     reads: dict[int, Reads] = field(default_factory=dict, compare=False)
-    hiding: dict[str, tuple[HiddenRows, ...]] = field(default_factory=dict, compare=False)
+    hidden_rows: dict[str, tuple[HiddenRows, ...]] = field(default_factory=dict, compare=False)
     bypasses_rls: bool = False
     functions: Functions = field(default_factory=Functions, repr=False)
     secrets: dict[tuple[str, str], Any] = field(default_factory=dict, compare=False, repr=False)

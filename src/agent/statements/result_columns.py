@@ -133,6 +133,7 @@ class _Scope:
     ctes: dict[str, list[Cell]] = field(default_factory=dict)
 
     def above(self, levels: int) -> _Scope:
+        """Return the scope so many levels outside of this one. Raises `_UnknownTree`."""
         scope: _Scope | None = self
         for _ in range(levels):
             scope = scope.outer if scope else None

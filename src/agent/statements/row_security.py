@@ -24,25 +24,27 @@ _WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _KINDS = _WRITES | {"SelectStmt", "CreateTableAsStmt"}
 
 
-async def hiding(
+async def hidden_rows(
     statement: Statement, resolution: Resolution, *, login: str, conn: Connection
 ) -> tuple[HiddenRows, ...]:
     """Return the tables that hide rows from a statement which `login` runs.
 
     Reads the catalogs once for each resolution, which holds as long as they stay the same.
     """
-    if login not in resolution.hiding:
+    if login not in resolution.hidden_rows:
         accesses = sorted(_secured_accesses(statement, resolution))
-        resolution.hiding[login] = await _hiding(accesses, login, conn) if accesses else ()
-    return resolution.hiding[login]
+        resolution.hidden_rows[login] = await _hidden_rows(accesses, login, conn) if accesses else ()
+    return resolution.hidden_rows[login]
 
 
-async def _hiding(accesses: Sequence[tuple[int, int, str]], login: str, conn: Connection) -> tuple[HiddenRows, ...]:
+async def _hidden_rows(
+    accesses: Sequence[tuple[int, int, str]], login: str, conn: Connection
+) -> tuple[HiddenRows, ...]:
     values = {
         "relations": [relation for relation, _, _ in accesses], "readers": [reader for _, reader, _ in accesses],
         "commands": [command for _, _, command in accesses], "login": login,
     }  # fmt: skip
-    rows = await fetch_all(conn, _QUERIES["hiding"], values, prepare=True)
+    rows = await fetch_all(conn, _QUERIES["hidden_rows"], values, prepare=True)
     return tuple(HiddenRows(schema=row["schema"], table=row["name"], all=row["hides_all"]) for row in rows)
 
 

@@ -1,4 +1,4 @@
--- hiding: those of these relations that hide rows from the role that reads or changes them (0: the login), and whether they hide
+-- hidden_rows: those of these relations that hide rows from the role that reads or changes them (0: the login), and whether they hide
 -- every row. A policy whose expression is the constant true hides none. Expressions are compared as they are stored, because to
 -- write one out the server would wait for a table that is being altered
 WITH access AS (

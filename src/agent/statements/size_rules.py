@@ -36,6 +36,7 @@ class Size(NamedTuple):
     tables: int = 0
 
     def times(self, factor: float) -> Size:
+        """Return the size of the value repeated `factor` times."""
         grown = self.grown * max(factor, 1) if self.columns else self.grown
         return Size(product(self.columns, factor), product(self.fixed, factor), grown, self.tables)
 
@@ -63,11 +64,13 @@ def product(left: float, right: float) -> float:
 
 
 def total(sizes: Iterable[Size]) -> Size:
+    """Return the size of one value that holds all of these."""
     sizes = list(sizes) or [NOTHING]
     return largest(sizes)._replace(columns=sum(size.columns for size in sizes), fixed=sum(size.fixed for size in sizes))
 
 
 def largest(sizes: Iterable[Size]) -> Size:
+    """Return a size that is at least as large as each of these."""
     return Size(*(max(part) for part in zip(*(list(sizes) or [NOTHING]), strict=True)))
 
 

@@ -27,6 +27,7 @@ class Rows:
     numbers: frozenset[str] = frozenset()
 
     def column(self, name: str) -> Size:
+        """Return the size of the column of that name."""
         return Size(0, NUMBER) if name in self.numbers else self.value
 
 
@@ -47,14 +48,17 @@ class Scope:
     partial: bool = False
 
     def inside(self) -> Scope:
+        """Return an empty scope for a query inside of this one."""
         return Scope(queries=dict(self.queries), outer=self, column=self.column, recursive=self.recursive)
 
     @property
     def count(self) -> float:
+        """Return how many rows FROM gives at most, where all rows of a table count as one."""
         return math.prod([item.count for item in self.items.values()] or [1])
 
     @property
     def stored(self) -> bool:
+        """Return whether FROM reads rows of a table."""
         return any(item.stored for item in self.items.values())
 
     @property

@@ -174,6 +174,7 @@ class _Sizes:
         )  # fmt: skip
 
     def all(self, nodes: Iterable[Message], scope: Scope) -> list[Size]:
+        """Return the sizes of several expressions."""
         return [self.value(node, scope) for node in nodes]
 
     def value(self, wrapped: Message, scope: Scope) -> Size:
