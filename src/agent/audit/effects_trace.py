@@ -43,13 +43,7 @@ class Trace:
             return
         try:
             problems = list(check(entry, entry.values))
-        except (
-            ValueError,
-            RecursionError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ):  # no row: the chain's check reports it
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):  # the chain's check reports it
             return
         label = f"Entry {entry.sequence}" if entry.sequence else "An entry that is not sealed yet"
         for problem in problems:
@@ -115,5 +109,5 @@ class Trace:
         without_vote = [name for name in names if self._votes.get((approval, name)) != binding]
         if without_vote or not names:
             people = ", ".join(without_vote) or "no names"
-            return f"the log has no yes to exactly the content of approval {approval} ({people})"
+            return f"the log has no approving vote on exactly what approval {approval} contains ({people})"
         return ""

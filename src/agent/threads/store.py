@@ -14,7 +14,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.people import people
-from agent.db import Connection, load_queries
+from agent.db import load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import BudgetExceeded, InvalidInput, NotFound, OperatorError, ThreadBusy
 from agent.runtime import Runtime, current_runtime
@@ -62,12 +62,10 @@ class Threads:
         """
         runtime = runtime or await current_runtime()
         check_thread_id(thread_id)
-        values = {
-            "tenant_id": runtime.tenant_id, "thread_id": thread_id, "database_id": runtime.database_id, "user": runtime.user,
-            "question": question, "message_id": message_id, "owner": owner, "lease": _LEASE,
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            row = await _fetch_one(conn, "begin_turn", values)
+        row = await runtime.one(
+            _QUERIES["begin_turn"], thread_id=thread_id, database_id=runtime.database_id, user=runtime.user, question=question,
+            message_id=message_id, owner=owner, lease=_LEASE,
+        )  # fmt: skip
         if row is None:
             raise ThreadBusy(f"Another turn is running on thread {thread_id!r}; wait for it, or use another thread.")
         if row["database_id"] != runtime.database_id:
@@ -84,21 +82,21 @@ class Threads:
     ) -> Transcript | None:
         """Take the lease to continue `turn` and return its transcript, or None when it is over. Raises `ThreadBusy`."""
         runtime = runtime or await current_runtime()
-        values = _values(runtime, thread_id, turn=turn, owner=owner, lease=_LEASE)
-        async with runtime.connection() as conn:
-            row = await _fetch_one(conn, "continue_turn", values) or {}
-            if row["lease"] is None:
-                raise ThreadBusy(f"Another run works on thread {thread_id!r}.")
-            if row["turn"] is None:
-                await conn.execute(_QUERIES["release_lease"], values)
-                return None
+        row = await runtime.one(
+            _QUERIES["continue_turn"], thread_id=thread_id, turn=turn, owner=owner, lease=_LEASE
+        ) or {}  # fmt: skip
+        if row["lease"] is None:
+            raise ThreadBusy(f"Another run works on thread {thread_id!r}.")
+        if row["turn"] is None:
+            await runtime.execute(_QUERIES["release_lease"], thread_id=thread_id, owner=owner)
+            return None
         return Transcript.from_row(thread_id, row)
 
     @asynccontextmanager
     async def keep_lease(self, thread_id: str, *, owner: UUID, runtime: Runtime) -> AsyncIterator[None]:
         """Renew the lease regularly while the `with` block runs."""
         renewals: list[asyncio.Task[None]] = []
-        values = _values(runtime, thread_id, owner=owner, lease=_LEASE)
+        values = {"thread_id": thread_id, "owner": owner, "lease": _LEASE}
         first = asyncio.get_running_loop().call_later(
             _RENEW_SECONDS, lambda: renewals.append(asyncio.create_task(_renew(values, runtime)))
         )
@@ -116,18 +114,17 @@ class Threads:
     ) -> None:
         """End a run that was interrupted: its turn fails with `reason`, unless it waits for a human, and the lease is released."""
         runtime = runtime or await current_runtime()
-        await runtime.execute(_QUERIES["abandon_run"], **_values(runtime, thread_id, owner=owner, reason=reason))
+        await runtime.execute(_QUERIES["abandon_run"], thread_id=thread_id, owner=owner, reason=reason)
 
     async def wait(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> None:
         """Mark the turn as waiting for a human and release the lease."""
         runtime = runtime or await current_runtime()
-        await runtime.execute(_QUERIES["wait"], **_values(runtime, thread_id, turn=turn, owner=owner))
+        await runtime.execute(_QUERIES["wait"], thread_id=thread_id, turn=turn, owner=owner)
 
     async def waiting_turn(self, thread_id: str, *, runtime: Runtime | None = None) -> int | None:
         """Return the turn of this thread that is running or waiting, or None."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            row = await _fetch_one(conn, "unfinished_turn", _values(runtime, thread_id))
+        row = await runtime.one(_QUERIES["unfinished_turn"], thread_id=thread_id)
         return row["turn"] if row else None
 
     async def finish_turn(
@@ -150,20 +147,17 @@ class Threads:
         """
         runtime = runtime or await current_runtime()
         status: TurnStatus = "failed" if error else "done"
-        values = _values(
-            runtime, thread_id, turn=turn, owner=owner, status=status, answer=answer, error=error,
+        finished = await runtime.one(
+            _QUERIES["finish_turn"], thread_id=thread_id, turn=turn, owner=owner, status=status, answer=answer, error=error,
             logged=answer if logged is None else logged,
             sources=Jsonb(dict(sources or {})), database_id=runtime.database_id, model=model, **asdict(usage or Usage()),
         )  # fmt: skip
-        async with runtime.connection() as conn:
-            finished = await _fetch_one(conn, "finish_turn", values)
         return finished is not None
 
     async def transcript(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> Transcript:
         """Return the transcript up to and including `turn`, with the calls of the last turns. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            row = await _fetch_one(conn, "transcript", _values(runtime, thread_id, turn=turn)) or {}
+        row = await runtime.one(_QUERIES["transcript"], thread_id=thread_id, turn=turn) or {}
         if not row["transcript"] or not row["transcript"]["turns"]:
             raise NotFound(f"There is no turn {turn} in a thread {thread_id!r}.")
         return Transcript.from_row(thread_id, row)
@@ -183,26 +177,19 @@ class Threads:
         """Store a model's calls and its usage before any call is executed. A round that was stored before stays as it is."""
         runtime = runtime or await current_runtime()
         calls = [_call_record(ordinal, call, said) for ordinal, call in enumerate(requested, start=1)]
-        values = _values(
-            runtime,
-            thread_id,
-            turn=turn,
-            round=round_,
-            calls=Jsonb(calls),
-            model=model,
+        rows = await runtime.all(
+            _QUERIES["store_round"], thread_id=thread_id, turn=turn, round=round_, calls=Jsonb(calls), model=model,
             **asdict(usage or Usage()),
-        )
-        async with runtime.connection() as conn:
-            rows = await _fetch_all(conn, "store_round", values)
-            if len(rows) < len(calls):  # the round was stored before
-                rows = [row for row in await _fetch_all(conn, "calls_of_turn", values) if row["round"] == round_]
+        )  # fmt: skip
+        if len(rows) < len(calls):  # the round was stored before
+            stored = await runtime.all(_QUERIES["calls_of_turn"], thread_id=thread_id, turn=turn)
+            rows = [row for row in stored if row["round"] == round_]
         return [StoredCall.from_row(thread_id, row) for row in rows]
 
     async def call(self, key: CallKey, *, viewer: str | None = None, runtime: Runtime | None = None) -> StoredCall:
         """Return one stored call as `viewer` may see it. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            row = await _fetch_one(conn, "one_call", {"tenant_id": runtime.tenant_id, **asdict(key)})
+        row = await runtime.one(_QUERIES["one_call"], **asdict(key))
         if row is None:
             raise NotFound(f"There is no tool call {key}.")
         call = StoredCall.from_row(key.thread_id, row)
@@ -213,8 +200,7 @@ class Threads:
     ) -> list[StoredCall]:
         """Return every call of a turn, in order, as `viewer` may see it (default: the runtime's user)."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            rows = await _fetch_all(conn, "calls_of_turn", _values(runtime, thread_id, turn=turn))
+        rows = await runtime.all(_QUERIES["calls_of_turn"], thread_id=thread_id, turn=turn)
         who = await people.membership(viewer, runtime=runtime) if rows else None
         calls = [(StoredCall.from_row(thread_id, row), row["shown_sql"]) for row in rows]
         return [call_for_viewer(who, call, shown_sql) for call, shown_sql in calls] if who else []
@@ -246,8 +232,7 @@ class Threads:
         }
         if not any(cap for cap, _, _ in caps.values()):
             return
-        async with runtime.connection() as conn:
-            spent = await _fetch_one(conn, "spent", _values(runtime, thread_id, turn=turn)) or {}
+        spent = await runtime.one(_QUERIES["spent"], thread_id=thread_id, turn=turn) or {}
         for name, (cap, unit, variable) in caps.items():
             if cap and spent[name] >= cap:
                 raise BudgetExceeded(
@@ -260,9 +245,11 @@ class Threads:
         The summary is extractive and of limited length. What it drops is still in `agent_memory`, where a search finds it.
         """
         runtime = runtime or await current_runtime()
-        values = _values(runtime, thread_id, keep=_SUMMARISE_KEEP, enough=_SUMMARISE_AT)
+        values = {
+            "tenant_id": runtime.tenant_id, "thread_id": thread_id, "keep": _SUMMARISE_KEEP, "enough": _SUMMARISE_AT
+        }  # fmt: skip
         async with runtime.transaction() as conn:
-            rows = await _fetch_all(conn, "old_turns", values)
+            rows = await fetch_all(conn, _QUERIES["old_turns"], values)
             if rows:
                 update = {
                     "summary": fold_summary(rows),
@@ -277,9 +264,7 @@ class Threads:
     ) -> list[ThreadSummary]:
         """Return the newest threads on this database, as `viewer` may see them (default: the runtime's user)."""
         runtime = runtime or await current_runtime()
-        values = {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "limit": limit}
-        async with runtime.connection() as conn:
-            rows = await _fetch_all(conn, "recent_threads", values)
+        rows = await runtime.all(_QUERIES["recent_threads"], database_id=runtime.database_id, limit=limit)
         who = await people.membership(viewer, runtime=runtime)
         return [thread_for_viewer(who, ThreadSummary(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
@@ -289,8 +274,7 @@ class Threads:
         """Return the whole conversation, oldest turn first, as `viewer` may see it. Raises `NotFound` or `InvalidInput`."""
         check_thread_id(thread_id)
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            rows = await _fetch_all(conn, "turns_of_thread", _values(runtime, thread_id))
+        rows = await runtime.all(_QUERIES["turns_of_thread"], thread_id=thread_id)
         if not rows:
             raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
         who = await people.membership(viewer, runtime=runtime)
@@ -300,11 +284,11 @@ class Threads:
         """Delete a thread with its turns. Raises `NotFound`, or `ThreadBusy` while it runs or waits for a human."""
         check_thread_id(thread_id)
         runtime = runtime or await current_runtime()
-        values = _values(runtime, thread_id)
+        values = {"tenant_id": runtime.tenant_id, "thread_id": thread_id}
         async with runtime.transaction() as conn:
-            if await _fetch_one(conn, "delete_thread", values) is not None:
+            if await fetch_one(conn, _QUERIES["delete_thread"], values) is not None:
                 return
-            if await _fetch_one(conn, "thread_exists", values) is None:
+            if await fetch_one(conn, _QUERIES["thread_exists"], values) is None:
                 raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
         raise ThreadBusy(f"Thread {thread_id!r} is running or waits for an approval; decide that first.")
 
@@ -342,10 +326,6 @@ def _call_record(ordinal: int, call: RequestedCall, said: str) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _values(runtime: Runtime, thread_id: str, **more: object) -> dict[str, object]:
-    return {"tenant_id": runtime.tenant_id, "thread_id": thread_id, **more}
-
-
 async def _renew(values: Mapping[str, object], runtime: Runtime) -> None:
     while True:
         try:
@@ -353,11 +333,3 @@ async def _renew(values: Mapping[str, object], runtime: Runtime) -> None:
         except OperatorError:
             _log.warning("lease_not_renewed", thread_id=values["thread_id"], exc_info=True)
         await asyncio.sleep(_RENEW_SECONDS)
-
-
-async def _fetch_one(conn: Connection, query: str, values: Mapping[str, object]) -> dict[str, Any] | None:
-    return await fetch_one(conn, _QUERIES[query], values)
-
-
-async def _fetch_all(conn: Connection, query: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
-    return await fetch_all(conn, _QUERIES[query], values)
