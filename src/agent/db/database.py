@@ -50,7 +50,7 @@ SELECT set_config('datestyle', 'ISO, YMD', false), set_config('intervalstyle', '
 # a process that hangs; the server ends it, so that its locks block nobody else.
 _MAX_IDLE_MS = 60_000
 # These logins run statements of others: the session's state, prepared statements included, is discarded after each use.
-_DISCARDED: frozenset[Login] = frozenset({"agent_reader", "agent_actor"})
+_DISCARD_AFTER_USE: frozenset[Login] = frozenset({"agent_reader", "agent_actor"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Database:
             remove_message(error)
             raise
         finally:
-            if login in _DISCARDED:  # in the background: the caller need not wait
+            if login in _DISCARD_AFTER_USE:  # in the background: the caller need not wait
                 task = asyncio.create_task(_discard_and_return(conn, pool))
                 self._returning.add(task)
                 task.add_done_callback(self._returning.discard)
@@ -203,7 +203,7 @@ class Database:
                     "application_name": "learning-agent",
                     "connect_timeout": CONNECT_TIMEOUT,
                     "client_encoding": CLIENT_ENCODING,
-                    "prepare_threshold": None if login in _DISCARDED else 5,
+                    "prepare_threshold": None if login in _DISCARD_AFTER_USE else 5,
                 },
                 min_size=0,
                 max_size=POOL_SIZES[login],

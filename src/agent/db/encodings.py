@@ -95,8 +95,8 @@ async def all_rows(
     encoding = stored_encoding(conn)
     if not encoding:
         return await fetch_all(conn, query, values)
-    found = await conn.execute(rows_in_bytes(sql.SQL(query), encoding), values)
-    return rows_of_bytes(await found.fetchall(), encoding)
+    cursor = await conn.execute(rows_in_bytes(sql.SQL(query), encoding), values)
+    return rows_of_bytes(await cursor.fetchall(), encoding)
 
 
 def encoding_message(error: psycopg.Error) -> str | None:

@@ -81,8 +81,8 @@ def _as_written(text: str) -> float | str:
 
 
 def _short_bytes(value: bytes) -> str:
-    shown = "\\x" + value[:_SHOWN_BYTES].hex()
-    return shown if len(value) <= _SHOWN_BYTES else f"{shown}... ({len(value)} bytes)"
+    prefix = "\\x" + value[:_SHOWN_BYTES].hex()
+    return prefix if len(value) <= _SHOWN_BYTES else f"{prefix}... ({len(value)} bytes)"
 
 
 def shorten(value: Any, most: int) -> tuple[Any, bool]:
@@ -105,8 +105,8 @@ def is_cut(value: Any) -> bool:
     """Return whether a cell was cut by `shorten`."""
     if not isinstance(value, str) or not value.endswith(" characters)"):
         return False
-    found = _CUT.search(value)
-    return found is not None and int(found[1]) > found.start()
+    match = _CUT.search(value)
+    return match is not None and int(match[1]) > match.start()
 
 
 def size_of(value: Any) -> int:
@@ -119,9 +119,9 @@ def fit_cells(rows: list[list[Any]], most_bytes: int, *, most: int, least: int) 
 
     All cells have the same limit. It never goes below `least` characters, even where the rows do not fit then.
     """
-    shown, size = rows, sum(map(size_of, rows))
+    fitted, size = rows, sum(map(size_of, rows))
     while size > most_bytes and most > least:
         most = max(least, min(most - 1, most * most_bytes // size))
-        shown = [[shorten(cell, most)[0] for cell in row] for row in rows]
-        size = sum(map(size_of, shown))
-    return shown, size, most
+        fitted = [[shorten(cell, most)[0] for cell in row] for row in rows]
+        size = sum(map(size_of, fitted))
+    return fitted, size, most

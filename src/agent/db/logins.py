@@ -168,5 +168,5 @@ def redacted(conninfo: str) -> str:
     parts = conninfo_to_dict(conninfo)
     host, port = parts.get("host") or "localhost", parts.get("port") or 5432
     user, database = parts.get("user") or "", parts.get("dbname") or ""
-    place = f"[{host}]" if str(host).startswith("/") else f"{host}:{port}"
-    return f"postgresql://{quote(str(user))}@{place}/{quote(str(database))}"
+    address = f"[{host}]" if str(host).startswith("/") else f"{host}:{port}"
+    return f"postgresql://{quote(str(user))}@{address}/{quote(str(database))}"

@@ -84,8 +84,8 @@ async def rows_as_application(
     async with conn.pipeline(), conn.transaction() if alone else nullcontext():
         await conn.execute(sql.SQL("DECLARE agent_rows NO SCROLL CURSOR FOR ") + text, values, prepare=False)
         await conn.execute(LOOK_UP_IN, [conn.application_path])
-        found = await conn.execute("FETCH ALL FROM agent_rows")
+        cursor = await conn.execute("FETCH ALL FROM agent_rows")
         await conn.execute("CLOSE agent_rows")
         await conn.execute(LOOK_UP_IN_OURS)
-    rows = await found.fetchall()
+    rows = await cursor.fetchall()
     return rows_of_bytes(rows, encoding) if encoding else rows

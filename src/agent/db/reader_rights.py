@@ -45,7 +45,7 @@ _MEMBER = """do $$ declare held name; begin
 # left out.
 _POLICY_BYPASSING_VIEWS = """
   with recursive behind as (
-    select c.oid as view, c.oid as place, c.relowner as owner
+    select c.oid as view, c.oid as relation, c.relowner as owner
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where n.nspname = any ({schemas}) and c.relkind in ('v', 'm')
        and not coalesce((select o.option_value::boolean from pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker'), false)
@@ -53,24 +53,24 @@ _POLICY_BYPASSING_VIEWS = """
                       and has_any_column_privilege(r.oid, c.oid, 'select'))
      union
     select b.view, t.oid, case when t.relkind in ('v', 'm') then t.relowner else b.owner end
-      from behind b join pg_rewrite r on r.ev_class = b.place
-      join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass and d.refobjid <> b.place
+      from behind b join pg_rewrite r on r.ev_class = b.relation
+      join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass and d.refobjid <> b.relation
       join pg_class t on t.oid = d.refobjid
      where not coalesce((select o.option_value::boolean from pg_options_to_table(t.reloptions) o where o.option_name = 'security_invoker'), false)
   )
   select v.oid, vn.nspname::text as schema, v.relname::text as name,
          array_agg(distinct case when n.nspname = 'auth' then 'reads ' else 'bypasses the policies of ' end || n.nspname || '.' || t.relname) as why,
          has_any_column_privilege((select oid from pg_roles where rolname = 'agent_reader'), v.oid, 'select') as granted
-    from behind b join pg_class t on t.oid = b.place and t.relkind in ('r', 'p', 'f') join pg_namespace n on n.oid = t.relnamespace
+    from behind b join pg_class t on t.oid = b.relation and t.relkind in ('r', 'p', 'f') join pg_namespace n on n.oid = t.relnamespace
     join pg_roles o on o.oid = b.owner join pg_class v on v.oid = b.view join pg_namespace vn on vn.oid = v.relnamespace
    where (n.nspname = 'auth' or (t.relrowsecurity and not {bypass}
            and (o.rolsuper or o.rolbypassrls or (pg_has_role(o.oid, t.relowner, 'usage') and not t.relforcerowsecurity))))
      and not (concat(vn.nspname, '.', v.relname) = any ({listed}))
    group by v.oid, vn.nspname, v.relname order by 2, 3"""
 
-_REVOKE_VIEWS = """do $$ declare found record; begin
-  for found in {views} loop
-    execute format('revoke select on %I.%I from agent_reader', found.schema, found.name);
+_REVOKE_VIEWS = """do $$ declare entry record; begin
+  for entry in {views} loop
+    execute format('revoke select on %I.%I from agent_reader', entry.schema, entry.name);
   end loop; end $$"""
 
 

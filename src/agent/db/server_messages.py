@@ -97,7 +97,6 @@ _QUOTED = re.compile(r'"([^"]+)"')
 _FRAME = re.compile(
     r"(?:PL/\w+ function|SQL function) (?P<name>\"?[\w.$]{1,130}\"?)(?:\([^()\n]*\))?(?: line (?P<line>\d+) at [\w ]+| statement \d+)(?=\n|$)"
 )
-_WHERE_CODE_IS = "its code is in prosrc of pg_proc"
 
 
 def message_of(error: Any, *, sql: str = "", deny: str = "") -> str:
@@ -157,13 +156,14 @@ def _remedy(state: str) -> Iterator[str]:
 
 
 def _failing_function(diag: Any, denies: _DeniedNames) -> Iterator[str]:
-    """Yield a sentence on the function that raised it, from the context's first line: later lines may quote statements."""
+    """Yield sentences on the function that raised it, from the context's first line: later lines may quote statements."""
     match = _FRAME.match(diag.context or "")
     if match:
         name = match["name"].strip('"')
         function = "a function" if denies.name(name) else f"the function {name}"
         line = f" (line {match['line']})" if match["line"] else ""
-        yield f"It came from {function}{line}; its text is withheld, because it may quote rows: {_WHERE_CODE_IS}"
+        yield f"It came from {function}{line}; its message is withheld, because it may quote rows"
+        yield "Its code is in prosrc of pg_proc"
 
 
 def _object_names(diag: Any, denies: _DeniedNames) -> Iterator[str]:

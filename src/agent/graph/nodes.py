@@ -119,7 +119,7 @@ async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_
     last = round_ > runtime.settings.max_rounds
     try:
         await threads.check_budget(thread_id, turn, runtime=runtime)
-        async with threads.held(thread_id, owner=owner_of(config), runtime=runtime):
+        async with threads.keep_lease(thread_id, owner=owner_of(config), runtime=runtime):
             answer = await _ask_model(state, transcript, last=last, config=config, runtime=runtime)
     except (OperatorError, PolicyError) as error:
         _log.warning("turn_failed", thread_id=thread_id, turn=turn, error=str(error))
@@ -301,7 +301,7 @@ async def _ask_model(
     state: State, transcript: Transcript, *, last: bool, config: RunnableConfig, runtime: Runtime
 ) -> ModelAnswer:
     client = runtime.chat_client()
-    tools = [] if last else await available_tools.specs(made_tools=transcript.made_tools, runtime=runtime)
+    tools = [] if last else await available_tools.specs(made_tools=transcript.has_created_tools, runtime=runtime)
     messages = _model_messages(state, transcript, last=last, runtime=runtime)
     answer = await client.answer(messages, tools, config=config)
     if answer.message.text.strip() or answer.message.tool_calls or answer.message.invalid_tool_calls:

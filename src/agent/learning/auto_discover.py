@@ -276,8 +276,7 @@ async def _save_memories(structure: AppStructure, known: AppStructure, runtime: 
         done += len(batch)
         progress("memories", done, len(changed))
     if structure["removed"] or not known:
-        async with runtime.transaction() as conn:
-            await conn.execute(_QUERIES["close_removed"], {**_scope(runtime), "subjects": list(after)})
+        await runtime.execute(_QUERIES["close_removed"], subjects=list(after), **_scope(runtime))
 
 
 def _batches(items: Sequence[NewMemory]) -> Iterator[Sequence[NewMemory]]:
@@ -286,15 +285,10 @@ def _batches(items: Sequence[NewMemory]) -> Iterator[Sequence[NewMemory]]:
 
 
 async def _store(structure: AppStructure, runtime: Runtime) -> None:
-    values = {
-        **_scope(runtime),
-        "name": runtime.database_name,
-        "fingerprint": structure["fingerprint"],
-        "structure": Jsonb(structure),
-        "discovered_at": _discovered_at(structure),
-    }
-    async with runtime.transaction() as conn:
-        await conn.execute(_QUERIES["store"], values)
+    await runtime.execute(
+        _QUERIES["store"], name=runtime.database_name, fingerprint=structure["fingerprint"], structure=Jsonb(structure),
+        discovered_at=_discovered_at(structure), **_scope(runtime),
+    )  # fmt: skip
 
 
 async def order_of(runtime: Runtime) -> Order:

@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 import structlog
 from pgvector import Vector
 
-from agent.db import Connection, Database, load_queries
-from agent.db.queries import fetch_all, fetch_one
+from agent.db import Database, load_queries
+from agent.db.queries import fetch_one
 from agent.errors import AgentError, ConfigurationError, InvalidInput, OperatorError
 from agent.runtime import Runtime
 
@@ -85,8 +85,7 @@ async def register_model(dimensions: int, runtime: Runtime) -> None:
 
 async def calibrate(runtime: Runtime) -> None:
     """Measure the similarity of unrelated memories, when there are enough of them."""
-    async with runtime.transaction() as conn:
-        await conn.execute(_QUERIES["calibrate"], scope(runtime))
+    await runtime.execute(_QUERIES["calibrate"], **scope(runtime))
 
 
 def scope(runtime: Runtime) -> dict[str, Any]:
@@ -108,8 +107,7 @@ async def embed_pending(limit: int | None, progress: Callable[[int, int], None] 
 
     When the embedder raises, the claims are released and the error passes.
     """
-    async with runtime.transaction() as conn:
-        row = await fetch_one(conn, _QUERIES["pending"], scope(runtime))
+    row = await runtime.one(_QUERIES["pending"], **scope(runtime))
     waiting = row["pending"] if row else 0
     total = waiting if limit is None else min(limit, waiting)
     done = 0
@@ -126,9 +124,7 @@ async def embed_pending(limit: int | None, progress: Callable[[int, int], None] 
 
 
 async def _claim(limit: int, runtime: Runtime) -> dict[int, str]:
-    parameters = {**scope(runtime), "limit": limit, "lease": _LEASE}
-    async with runtime.transaction() as conn:
-        rows = await fetch_all(conn, _QUERIES["claim_pending"], parameters)
+    rows = await runtime.all(_QUERIES["claim_pending"], limit=limit, lease=_LEASE, **scope(runtime))
     return {row["id"]: row["content"] for row in rows}
 
 
@@ -146,15 +142,9 @@ async def _embed_claimed(claimed: dict[int, str], runtime: Runtime) -> int:
     rows = [
         {"id": memory_id, "embedding": Vector(vector).to_text()} for memory_id, vector in zip(ids, vectors, strict=True)
     ]
-    async with runtime.transaction() as conn:
-        stored = await _store(rows, runtime, conn)
+    stored = await runtime.execute(_QUERIES["store_embeddings"], rows=json.dumps(rows), **scope(runtime))
     _log.info("memories_embedded", model=runtime.embedder.model, memories=stored)
     return len(ids)
-
-
-async def _store(rows: list[dict[str, Any]], runtime: Runtime, conn: Connection) -> int:
-    result = await conn.execute(_QUERIES["store_embeddings"], {**scope(runtime), "rows": json.dumps(rows)})
-    return result.rowcount
 
 
 async def _embed_one_by_one(claimed: dict[int, str], error: InvalidInput, runtime: Runtime) -> int:
@@ -168,5 +158,4 @@ async def _embed_one_by_one(claimed: dict[int, str], error: InvalidInput, runtim
 
 
 async def _release(ids: list[int], until: datetime | None, runtime: Runtime) -> None:
-    async with runtime.transaction() as conn:
-        await conn.execute(_QUERIES["release_claims"], {**scope(runtime), "ids": ids, "until": until})
+    await runtime.execute(_QUERIES["release_claims"], ids=ids, until=until, **scope(runtime))

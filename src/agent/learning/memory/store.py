@@ -147,9 +147,7 @@ class AgentMemory:
     async def forget(self, memory_id: int, *, runtime: Runtime | None = None) -> None:
         """Delete the memory `memory_id` for good. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            deleted = await conn.execute(_QUERIES["forget"], {"id": memory_id, **scope(runtime)})
-        if deleted.rowcount == 0:
+        if not await runtime.execute(_QUERIES["forget"], id=memory_id, **scope(runtime)):
             raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
 
     async def list_memories(
@@ -157,9 +155,8 @@ class AgentMemory:
     ) -> list[Memory]:
         """Return the newest valid memories, the newest first; of all kinds when `kind` is None."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            rows = await conn.execute(_QUERIES["list"], {"kind": kind, "limit": limit, **scope(runtime)})
-            return [Memory.from_row(row) async for row in rows]
+        rows = await runtime.all(_QUERIES["list"], kind=kind, limit=limit, **scope(runtime))
+        return [Memory.from_row(row) for row in rows]
 
     async def record_use(self, ids: Sequence[int], *, runtime: Runtime | None = None) -> None:
         """Count a use of each of these memories: they were given to a model."""
@@ -247,9 +244,8 @@ async def _without_quotes(prepared: list[_Prepared], runtime: Runtime) -> list[_
     hashes = {content.digest.hex() for entry in prepared for content in entry.quoted}
     if not hashes:
         return prepared
-    async with runtime.connection() as conn:
-        rows = await conn.execute(_QUERIES["known_hashes"], {**scope(runtime), "hashes": list(hashes)})
-        known = {row["content_hash"] async for row in rows}
+    rows = await runtime.all(_QUERIES["known_hashes"], hashes=list(hashes), **scope(runtime))
+    known = {row["content_hash"] for row in rows}
     return [
         replace(entry, content=entry.quoted[0])
         if entry.quoted and all(content.digest.hex() in known for content in entry.quoted)
@@ -297,8 +293,7 @@ async def _maintain(saved: Collection[Memory], runtime: Runtime) -> None:
     if not any(memory.id % _FOLD_EVERY == 0 for memory in saved):
         return
     try:
-        async with runtime.transaction() as conn:
-            await conn.execute(_QUERIES["fold"], scope(runtime))
+        await runtime.execute(_QUERIES["fold"], **scope(runtime))
         await calibrate(runtime)
     except psycopg.Error as error:  # the memories are stored; the next fold includes them
         _log.warning("memory_statistics_not_folded", error=str(error))

@@ -67,41 +67,41 @@ class SchemaIndex:
 
     def rank(self, question: str) -> list[tuple[int, float]]:
         """Return the relations that share a term with the question, with their scores, best first."""
-        asked = self.terms(question)
+        terms = self.terms(question)
         scores: dict[int, float] = defaultdict(float)
-        for term, certainty in asked.items():
+        for term, certainty in terms.items():
             rarity = self._rarity(term)
             for position, weight in self.postings[term].items():
                 scores[position] += certainty * rarity * weight
         for position in scores:
-            scores[position] += self._name_bonus(position, asked)
+            scores[position] += self._name_bonus(position, terms)
         order = self._order_namesakes(scores, set(stems(question)))
         return sorted(scores.items(), key=lambda item: (-item[1], order.get(item[0], 0), self._size_order(item[0])))
 
     def terms(self, question: str) -> dict[str, float]:
         """Return the indexed stems that `question` contains or means, each with a certainty of 0 to 1."""
-        asked: dict[str, float] = {}
+        terms: dict[str, float] = {}
         unknown = []
         for term in list(dict.fromkeys(stems(question)))[:_MAX_TERMS]:
             known = term in self.postings
             if known:
-                asked[term] = 1.0
+                terms[term] = 1.0
             synonyms = [other for other in related(term) if other in self.postings]
             for other in synonyms:
-                asked[other] = max(asked.get(other, 0.0), _RELATED)
+                terms[other] = max(terms.get(other, 0.0), _RELATED)
             if not known and not synonyms:
                 unknown.append(term)
         for term in unknown[:_MAX_MISSPELT]:
             for other in self._misspelt(term):
-                asked[other] = max(asked.get(other, 0.0), _MISSPELT)
+                terms[other] = max(terms.get(other, 0.0), _MISSPELT)
         for term in self._unspaced(question):
-            asked[term] = 1.0
-        return asked
+            terms[term] = 1.0
+        return terms
 
     def is_mostly_unknown(self, question: str) -> bool:
         """Return whether most of the question's words occur nowhere in the schema."""
-        asked = set(stems(question))
-        return len(asked & self.postings.keys()) < len(asked) / 2
+        terms = set(stems(question))
+        return len(terms & self.postings.keys()) < len(terms) / 2
 
     def path(self, start: int, end: int) -> list[int]:
         """Return the relations between two, along the shortest chain of foreign keys; [] when there is none or it is too long."""
@@ -124,16 +124,16 @@ class SchemaIndex:
 
     def matching_functions(self, question: str, limit: int) -> list[Function]:
         """Return the executable functions whose name, or most of it, is in the question, best first; comments count a little."""
-        asked = set(stems(question))
+        terms = set(stems(question))
         scored = [
-            (len(asked & named) / len(named) + 0.1 * len(asked & set(stems(function["comment"]))), function)
+            (len(terms & named) / len(named) + 0.1 * len(terms & set(stems(function["comment"]))), function)
             for function in self.functions
             if (named := set(stems(function["name"]))) and function["executable"] and function["returns"] != "trigger"
         ]
         good = [(score, function) for score, function in scored if score >= 0.7]
         return [function for _, function in sorted(good, key=lambda item: -item[0])[:limit]]
 
-    def _order_namesakes(self, scores: dict[int, float], asked: Set[str]) -> Mapping[int, int]:
+    def _order_namesakes(self, scores: dict[int, float], terms: Set[str]) -> Mapping[int, int]:
         """Return the order of relations that share a name: first that of a named schema, then the one that the name means.
 
         All get the best score of the group, so that no row count or column decides; all but a few are removed from `scores`.
@@ -141,7 +141,7 @@ class SchemaIndex:
         order: dict[int, int] = {}
         for group in {self._group(position) for position in scores if self.relations[position]["namesakes"]}:
             best = max(scores.get(position, 0.0) for position in group)
-            for rank, position in enumerate(sorted(group, key=lambda position: self._namesake_order(position, asked))):
+            for rank, position in enumerate(sorted(group, key=lambda position: self._namesake_order(position, terms))):
                 if rank <= _NAMESAKES:
                     scores[position], order[position] = best, rank
                 else:
@@ -153,20 +153,20 @@ class SchemaIndex:
         names = [relation["qualified"], *relation["namesakes"]]
         return tuple(sorted(self.positions[name] for name in names if name in self.positions))
 
-    def _namesake_order(self, position: int, asked: Set[str]) -> tuple[bool, bool, str]:
+    def _namesake_order(self, position: int, terms: Set[str]) -> tuple[bool, bool, str]:
         relation = self.relations[position]
         named = set(stems(relation["schema"]))
-        is_named = bool(named) and named <= asked
+        is_named = bool(named) and named <= terms
         return not is_named, relation["meant"] != relation["qualified"], relation["qualified"]
 
     def _rarity(self, term: str) -> float:
         return math.log(1 + len(self.relations) / len(self.postings[term]))
 
-    def _name_bonus(self, position: int, asked: Mapping[str, float]) -> float:
+    def _name_bonus(self, position: int, terms: Mapping[str, float]) -> float:
         # A name that occurs in full beats a longer one that contains the same word: orders, order_items.
         named = self.name_stems[position]
-        hit = [term for term in named if term in asked]
-        return sum(asked[term] * self._rarity(term) for term in hit) * _NAME * len(hit) / len(named) if hit else 0.0
+        hit = [term for term in named if term in terms]
+        return sum(terms[term] * self._rarity(term) for term in hit) * _NAME * len(hit) / len(named) if hit else 0.0
 
     def _size_order(self, position: int) -> tuple[bool, float, str]:
         relation = self.relations[position]

@@ -34,7 +34,7 @@ from agent.text.words import stems
 _HIT, _CORE = 0.2, 0.5
 _MAX_HITS, _MAX_CORE, _MAX_NEIGHBOURS, _MAX_FUNCTIONS = 30, 6, 12, 5
 _NAMES_PART = 2
-_MAX_ASKED_COLUMNS, _MAX_SIMILAR = 10, 5
+_MAX_MATCHING_COLUMNS, _MAX_SIMILAR = 10, 5
 _MAX_QUESTION_CHARS = 20_000
 _INDEXED_STRUCTURES = 16
 
@@ -72,9 +72,9 @@ def link(index: SchemaIndex, question: str, *, token_budget: int, also: Sequence
     pack = _Pack(token_budget, index)
     if not positions:
         _overview(index, pack)
-    asked = frozenset(stems(question))
+    question_stems = frozenset(stems(question))
     for position in positions:
-        pack.add_relation(index.relations[position], asked)
+        pack.add_relation(index.relations[position], question_stems)
     for function in index.matching_functions(question, _MAX_FUNCTIONS):
         pack.add(function_text(function))
     if positions and index.is_mostly_unknown(question):
@@ -152,20 +152,20 @@ class _Pack:
         self._blocks.append(block)
         return True
 
-    def add_relation(self, relation: Relation, asked: frozenset[str], *, limit: int = MAX_COLUMNS) -> None:
-        """Add a relation in the longest form that fits: in full, with keys and asked columns, or with its primary key."""
-        for block in self._forms(relation, asked, limit):
+    def add_relation(self, relation: Relation, question_stems: frozenset[str], *, limit: int = MAX_COLUMNS) -> None:
+        """Add a relation in the longest form that fits: in full, with keys and matching columns, or with its primary key."""
+        for block in self._forms(relation, question_stems, limit):
             if self.add(block):
                 self._tables.append(relation["qualified"])
                 return
 
-    def _forms(self, relation: Relation, asked: frozenset[str], limit: int) -> Iterator[str]:
+    def _forms(self, relation: Relation, question_stems: frozenset[str], limit: int) -> Iterator[str]:
         """Yield the relation's block in each form, the longest first."""
         if len(relation["columns"]) <= limit:
             yield self._index.text(relation)
         else:
-            yield relation_text(relation, limit=limit, first=_asked_columns(relation, asked))
-        yield relation_text(relation, only={*key_columns(relation), *_asked_columns(relation, asked)})
+            yield relation_text(relation, limit=limit, first=_matching_columns(relation, question_stems))
+        yield relation_text(relation, only={*key_columns(relation), *_matching_columns(relation, question_stems)})
         yield relation_text(
             relation, only=relation["primary_key"] or [column["name"] for column in relation["columns"][:3]]
         )
@@ -192,11 +192,13 @@ def _size(block: str) -> int:
     return len(block.encode()) + 2  # and the blank line before it
 
 
-def _asked_columns(relation: Relation, asked: frozenset[str]) -> list[str]:
+def _matching_columns(relation: Relation, question_stems: frozenset[str]) -> list[str]:
     """Return the columns that share words with the question, those with most shared words first."""
-    shared = [(len(asked.intersection(stems(column["name"]))), column["name"]) for column in relation["columns"]]
+    shared = [
+        (len(question_stems.intersection(stems(column["name"]))), column["name"]) for column in relation["columns"]
+    ]
     best = sorted((pair for pair in shared if pair[0]), key=lambda pair: -pair[0])
-    return [name for _, name in best[:_MAX_ASKED_COLUMNS]]
+    return [name for _, name in best[:_MAX_MATCHING_COLUMNS]]
 
 
 def _overview(index: SchemaIndex, pack: _Pack) -> None:
