@@ -150,7 +150,7 @@ class Status:
 
 
 class _Check:
-    """Collects problems, each one once."""
+    """The problems found so far, each one once."""
 
     def __init__(self) -> None:
         self.fixes: list[Fix] = []
