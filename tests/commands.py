@@ -36,24 +36,29 @@ def demo_environment(demo_settings: Settings, tmp_path: Path) -> Mapping[str, st
 
 
 @pytest.fixture
-def run(demo_environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Return a function that runs `agent ...` in this process on the demonstration application; restore logging after it."""
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Return a function that runs `agent ...` in this process with further variables; restore logging after the test."""
     from agent.cli.main import app
 
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-
     monkeypatch.chdir(tmp_path)  # no .env of a checkout
-    for name, value in demo_environment.items():
-        monkeypatch.setenv(name, value)
 
-    def run(*arguments: str, input: str | None = None) -> Result:  # noqa: A002  # as CliRunner calls it
-        return CliRunner().invoke(app, list(arguments), input=input, prog_name="agent")
+    def run(*arguments: str, input: str | None = None, **variables: str) -> Result:  # noqa: A002  # as CliRunner calls it
+        return CliRunner().invoke(app, list(arguments), input=input, env=variables, prog_name="agent")
 
     yield run
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def run(in_process: Run, demo_environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs `agent ...` in this process on the demonstration application."""
+    for name, value in demo_environment.items():
+        monkeypatch.setenv(name, value)
+    return in_process
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from agent.execution import effects
 from agent.execution.controls import ControlState, controls
 from agent.execution.log import executions
 from agent.learning.auto_discover import auto_discovery, rls_hiding_tables
-from agent.learning.discovery.deny_list_check import NoSuchName, names_of_nothing
+from agent.learning.discovery.deny_list_check import UnmatchedName, unmatched_names
 from agent.learning.discovery.exposed_views import ExposedView, exposed_views
 from agent.learning.discovery.secret_columns import deny_line, secret_columns
 from agent.learning.memory import agent_memory
@@ -207,13 +207,13 @@ async def _with_database(status: Status, runtime: Runtime, check: _Check) -> Sta
     unknown = await check.of(executions.unknown(runtime=runtime))
     switches = await check.of(controls.state(runtime=runtime))
     unsealed = await check.of(audit_log.unsealed(runtime=runtime))
-    application = useless_names = None
+    application = unmatched = None
     if logins.get("agent_reader") == "ok":
         application = await check.of(_application(runtime))
-        useless_names = await check.of(names_of_nothing(runtime=runtime))
+        unmatched = await check.of(unmatched_names(runtime=runtime))
     _advise(check, application, memories, switches)
-    for name in useless_names or ():
-        check.note(_useless_name_message(name))
+    for name in unmatched or ():
+        check.note(_unmatched_message(name))
     _advise_on_logs(check, unsealed=unsealed, unknown=unknown)
     return replace(
         status, logins=logins, application=application, memories=memories,
@@ -244,7 +244,7 @@ def unknown_reasons(refuse: str) -> list[str]:
     ]
 
 
-def _useless_name_message(name: NoSuchName) -> str:
+def _unmatched_message(name: UnmatchedName) -> str:
     if name.is_glob:
         return f"{name.part!r} in AGENT_DENY fits nothing now: no table, view or column has such a name yet."
     what = "table, view or column of that name" if "." in name.part else "table or view of that name"

@@ -53,7 +53,7 @@ def server(version: int = programs.VERSION, *, copy_of: str | None = None) -> It
         else:
             folder = home / "postgres"
             folder.mkdir()
-            programs.give(folder, programs.account_for(home))
+            programs.set_owner(folder, programs.account_for(home))
             folder.chmod(0o700)
             programs.run("pg_basebackup", ["-D", "postgres", "-d", copy_of, "-c", "fast", "-X", "stream"], home=home)
             (folder / "standby.signal").touch()

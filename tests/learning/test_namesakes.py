@@ -18,6 +18,7 @@ from agent.learning.named_relations import find_relation
 from agent.learning.schema_linking.linking import describe, link_schema
 from agent.runtime import Runtime
 from agent.settings import Settings
+from agent.testing.cases import each
 from agent.testing.cluster import Cluster
 from agent.testing.running import running
 
@@ -60,7 +61,7 @@ async def _answer(question: str, runtime: Runtime) -> str:
     return (await chat.answer(question, runtime=runtime)).text
 
 
-@pytest.mark.parametrize(
+@each(
     ("question", "said"),
     [
         ("How many orders are there?", "5 orders"),

@@ -220,14 +220,14 @@ create function public.boomed(public.notes) returns int language sql as 'select 
 """
 
 
-@pytest.mark.parametrize("form", HIDDEN)
-async def test_a_call_is_found_however_it_is_written(noted: Settings, form: str) -> None:
+async def test_a_call_is_found_however_it_is_written(noted: Settings) -> None:
     """It asks, is refused, or the server says that it is no statement; what runs is only what has no call in it."""
     query(url_of(noted), FORMS)
     async with opened(noted):
-        result = await run(HIDDEN[form])
-        assert "boom ran" not in str(result)
-        assert result["status"] != "succeeded" or "boom()" in str(result["rows"]) or "--" in HIDDEN[form], result
+        for form, sql in HIDDEN.items():
+            result = await run(sql)
+            assert "boom ran" not in str(result), form
+            assert result["status"] != "succeeded" or "boom()" in str(result["rows"]) or "--" in sql, (form, result)
 
 
 async def test_a_statement_of_white_space_that_is_none_is_told_as_that(noted: Settings) -> None:

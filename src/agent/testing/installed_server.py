@@ -58,7 +58,7 @@ class InstalledServer:
         self._programs = folder
         self.home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self._account = programs.account_for(self.home)
-        programs.give(self.home, self._account)
+        programs.set_owner(self.home, self._account)
         try:
             self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
             options = " ".join(f"-c {shlex.quote(setting)}" for setting in (*_SETTINGS, *settings))
