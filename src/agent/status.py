@@ -27,7 +27,7 @@ from agent.execution import effects
 from agent.execution.controls import ControlState, controls
 from agent.execution.log import executions
 from agent.learning.auto_discover import auto_discovery, rls_hiding_tables
-from agent.learning.discovery.deny_list_check import unmatched_names
+from agent.learning.discovery.deny_list_check import UnmatchedName, unmatched_names
 from agent.learning.discovery.exposed_views import ExposedView, exposed_views
 from agent.learning.discovery.secret_columns import deny_line, secret_columns
 from agent.learning.memory import agent_memory
