@@ -1,5 +1,5 @@
--- fingerprint: returns a hash of the catalogs that is equal as long as no object of the application changed. Statistics do not
--- count: ANALYZE and VACUUM write reltuples in place, so pg_class is hashed by content and the other catalogs by xmin.
+-- fingerprint: returns a hash of the catalogs that is equal as long as no object of the application changed. It leaves statistics
+-- out, because ANALYZE and VACUUM write reltuples in place; so pg_class is hashed by content and the other catalogs by xmin.
 WITH spaces AS MATERIALIZED (
   SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
    WHERE nspname !~ '^(pg_|agents($|_))' AND nspname <> 'information_schema'
