@@ -1,6 +1,6 @@
-"""How many files of `src/agent` one thing passes through: a reader who follows it opens no more than these.
+"""Count the files of `src/agent` that a question, a change and a memory pass through: a reader opens no more than these.
 
-A file counts when one of its functions runs; the built-in model and the test helpers do not count.
+A file counts if one of its functions runs. The built-in model and the test helpers do not count.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WRITE = "UPDATE clients SET status = 'paused' WHERE id < 4"
 
 @contextmanager
 def files_entered() -> Iterator[set[str]]:
-    """Collect the files whose functions run meanwhile, in every thread."""
+    """Collect the files whose functions run inside the `with` block, in every thread."""
     found: set[CodeType] = set()
 
     def profile(frame: FrameType, event: str, _argument: object) -> None:
@@ -58,20 +58,20 @@ def files_entered() -> Iterator[set[str]]:
 
 
 async def ask(question: str, runtime: Runtime) -> None:
-    """One turn, to its end or to its question for a human."""
+    """Run one turn, to its end or until it asks a human."""
     async for _ in chat.ask(question, thread_id=question.replace(" ", "-"), runtime=runtime):
         pass
 
 
 async def read(runtime: Runtime) -> None:
-    """A question to its answer."""
+    """Follow a question to its answer."""
     await ask("How many orders are there", runtime)
 
 
 async def write(runtime: Runtime) -> None:
-    """A change from its proposal over the yes of a human to its row in the log."""
+    """Follow a change from its proposal and a human's approval to its row in the log."""
     await ask("Pause the first clients", runtime)
-    (waiting,) = (await approvals.listed(runtime=runtime)).approvals
+    (waiting,) = (await approvals.list_requests(runtime=runtime)).approvals
     done = await approvals.decide_and_run(
         waiting.approval.id, HumanDecision(decision="approve"), via="benchmark", runtime=runtime
     )
@@ -80,12 +80,12 @@ async def write(runtime: Runtime) -> None:
 
 
 async def save(runtime: Runtime) -> None:
-    """A memory that is kept."""
+    """Save a memory."""
     await agent_memory.save("status 3 means paused", kind="fact", runtime=runtime)
 
 
 async def search(runtime: Runtime) -> None:
-    """A memory that is found."""
+    """Search memories."""
     assert await semantic_search.search_memories("what does status 3 mean", runtime=runtime)
 
 

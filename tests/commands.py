@@ -37,7 +37,7 @@ def demo_environment(demo_settings: Settings, tmp_path: Path) -> Mapping[str, st
 
 @pytest.fixture
 def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Return a function that runs `agent ...` in this process; restore logging after it."""
+    """Return a function that runs `agent ...` in this process with further variables; restore logging after the test."""
     from agent.cli.main import app
 
     root = logging.getLogger()

@@ -150,7 +150,7 @@ class Status:
 
 
 class _Check:
-    """Collects problems, each one once."""
+    """The problems found so far, each one once."""
 
     def __init__(self) -> None:
         self.fixes: list[Fix] = []
@@ -207,13 +207,13 @@ async def _with_database(status: Status, runtime: Runtime, check: _Check) -> Sta
     unknown = await check.of(executions.unknown(runtime=runtime))
     switches = await check.of(controls.state(runtime=runtime))
     unsealed = await check.of(audit_log.unsealed(runtime=runtime))
-    application = useless_names = None
+    application = unmatched = None
     if logins.get("agent_reader") == "ok":
         application = await check.of(_application(runtime))
-        useless_names = await check.of(unmatched_names(runtime=runtime))
+        unmatched = await check.of(unmatched_names(runtime=runtime))
     _advise(check, application, memories, switches)
-    for name in useless_names or ():
-        check.note(_useless_name_message(name))
+    for name in unmatched or ():
+        check.note(_unmatched_message(name))
     _advise_on_logs(check, unsealed=unsealed, unknown=unknown)
     return replace(
         status, logins=logins, application=application, memories=memories,
@@ -244,7 +244,7 @@ def unknown_reasons(refuse: str) -> list[str]:
     ]
 
 
-def _useless_name_message(name: UnmatchedName) -> str:
+def _unmatched_message(name: UnmatchedName) -> str:
     if name.is_glob:
         return f"{name.part!r} in AGENT_DENY fits nothing now: no table, view or column has such a name yet."
     what = "table, view or column of that name" if "." in name.part else "table or view of that name"

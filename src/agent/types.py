@@ -129,7 +129,7 @@ class Usage:
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors of one fixed length.
+    """A provider that turns texts into vectors of one fixed length.
 
     `model` names the vector space and is stored with each vector (`"hashing:384"`, `"openai:text-embedding-3-small"`).
     `semantic` says whether texts of the same meaning are near even if they share no word. `remote` says whether `embed` calls
@@ -176,7 +176,7 @@ class Notice:
 
 
 class Notifier(Protocol):
-    """Brings notices to people. Each notice is stored, and the process that found it due calls `notify` once."""
+    """A provider that brings notices to people. Each one is stored, and the process that found it due calls `notify` once."""
 
     async def notify(self, notice: Notice) -> None:
         """Deliver one notice within ten seconds. An error is logged, and the notice stays stored."""

@@ -27,7 +27,7 @@ class KnowledgeState(AgentState[Any]):
 
 
 class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
-    """Loads knowledge before an agent runs and saves the interaction after it."""
+    """A middleware that loads knowledge before an agent runs, and saves the interaction after it."""
 
     state_schema = KnowledgeState
 

@@ -41,11 +41,11 @@ async def recent(
     runtime: Runtime | None = None,
 ) -> list[Execution]:
     """Return the newest executions, the highest number first. Raises `NotFound` if there is no thread `thread_id`."""
-    found = await executions.recent(limit, thread_id=thread_id, status=status, viewer=viewer, runtime=runtime)
-    if thread_id is not None and not found and not await executions.recent(1, thread_id=thread_id, runtime=runtime):
+    newest = await executions.recent(limit, thread_id=thread_id, status=status, viewer=viewer, runtime=runtime)
+    if thread_id is not None and not newest and not await executions.recent(1, thread_id=thread_id, runtime=runtime):
         await threads.turns(thread_id, runtime=runtime)
     # A slow execution begins before others and gets its number after them.
-    return sorted(found, key=lambda execution: execution.id, reverse=True)
+    return sorted(newest, key=lambda execution: execution.id, reverse=True)
 
 
 async def show(execution_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> ExecutionView:

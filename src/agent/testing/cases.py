@@ -1,4 +1,4 @@
-"""Many cases in one test, on one database: for cases that leave things as they were."""
+"""Run many cases in one test, on one database, if the cases leave everything as it was."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ Test = Callable[..., Any]
 
 
 def each(names: str | tuple[str, ...], cases: Sequence[Any]) -> Callable[[Test], Test]:
-    """As pytest's `parametrize`, but all cases run in one test with the same fixtures. Those that fail are named."""
-    listed = (names,) if isinstance(names, str) else names
-    values = [dict(zip(listed, (case,) if isinstance(names, str) else case, strict=True)) for case in cases]
+    """Return a decorator like pytest's `parametrize` that runs all cases in one test with the same fixtures.
+
+    The test fails with a `BaseExceptionGroup` that names each case which failed.
+    """
+    arguments = (names,) if isinstance(names, str) else names
+    values = [dict(zip(arguments, (case,) if isinstance(names, str) else case, strict=True)) for case in cases]
 
     def decorate(test: Test) -> Test:
         @functools.wraps(test)
@@ -31,8 +34,8 @@ def each(names: str | tuple[str, ...], cases: Sequence[Any]) -> Callable[[Test],
                 raise BaseExceptionGroup(f"{len(failed)} of {len(values)} cases failed", failed)
 
         signature = inspect.signature(test)
-        kept = [one for name, one in signature.parameters.items() if name not in listed]
-        run.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]  # what pytest reads
+        fixtures = [parameter for name, parameter in signature.parameters.items() if name not in arguments]
+        run.__signature__ = signature.replace(parameters=fixtures)  # type: ignore[attr-defined]  # pytest reads it
         return run
 
     return decorate

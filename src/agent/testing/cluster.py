@@ -27,7 +27,7 @@ _SECRET = "a secret for throw-away databases"  # noqa: S105  # opens nothing but
 
 
 class Cluster:
-    """An embedded server in a temporary folder, in memory where there is room. `close()` removes it; after a kill the next run does.
+    """An embedded server in a temporary folder, in memory if there is room. `close()` removes it; after a kill the next run does.
 
     `template(name, fill)` creates a migrated database once and fills it. `database(template)` copies it in well under a
     second and returns settings for the copy.

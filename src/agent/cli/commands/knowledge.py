@@ -54,18 +54,18 @@ def knowledge(
     """
     from agent.cli.terminal.render import print_json, say, stdout
 
-    found = run(lambda runtime: _load(about, runtime))
+    known = run(lambda runtime: _load(about, runtime))
     if as_json:
-        print_json(found)
+        print_json(known)
         return
     console = stdout()
-    say(console, found["schema"] or "Nothing is known yet. `agent discover` learns the application.")
-    if found["memories"]:
+    say(console, known["schema"] or "Nothing is known yet. `agent discover` learns the application.")
+    if known["memories"]:
         console.print()
-        say(console, found["memories"])
-    if "tokens" in found:
+        say(console, known["memories"])
+    if "tokens" in known:
         console.print()
-        say(console, f"{found['tokens']:,} tokens of schema for this question", "dim")
+        say(console, f"{known['tokens']:,} tokens of schema for this question", "dim")
 
 
 async def _discover(runtime: Runtime, move: Callable[[int, int], None]) -> tuple[AppStructure, int]:

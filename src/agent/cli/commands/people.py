@@ -29,11 +29,11 @@ def list_people(*, as_json: JsonOption = False) -> None:
     from agent.approval.people import people
     from agent.cli.terminal.render import listing, print_json, stdout
 
-    found = run(lambda runtime: people.list_people(runtime=runtime))
+    named = run(lambda runtime: people.list_people(runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(named)
         return
-    rows = [(person.name, ", ".join(person.roles), "" if person.active else "removed") for person in found]
+    rows = [(person.name, ", ".join(person.roles), "" if person.active else "removed") for person in named]
     listing(stdout(), ("name", "roles", "state"), rows, empty="Nobody is named: one user decides everything.")
 
 

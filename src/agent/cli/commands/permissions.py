@@ -26,9 +26,9 @@ def list_permissions(*, limit: LimitOption = 50, as_json: JsonOption = False) ->
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.operations import permissions
 
-    found = run(lambda runtime: permissions.list_permissions(limit, runtime=runtime))
+    granted = run(lambda runtime: permissions.list_permissions(limit, runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(granted)
         return
     columns = ("id", "state", "for", "by", "used", "most", "what")
     rows = [
@@ -36,7 +36,7 @@ def list_permissions(*, limit: LimitOption = 50, as_json: JsonOption = False) ->
             permission.id, _state(permission), permission.granted_to, permission.granted_by, permission.uses,
             _limits(permission), permission.sentence,
         )
-        for permission in found
+        for permission in granted
     ]  # fmt: skip
     listing(stdout(), columns, rows, empty="Nothing is always allowed.")
 

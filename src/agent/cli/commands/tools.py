@@ -27,12 +27,12 @@ def list_tools(*, as_json: JsonOption = False) -> None:
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.execution.created_tools.store import created_tools
 
-    found = run(lambda runtime: created_tools.versions(runtime=runtime))
+    versions = run(lambda runtime: created_tools.versions(runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(versions)
         return
     current: dict[str, CreatedTool] = {}  # for each name the active version, else the newest
-    for tool in found:
+    for tool in versions:
         if tool.name not in current or tool.status == "active":
             current[tool.name] = tool
     rows = [
@@ -60,10 +60,10 @@ def show_tool(
     from agent.errors import NotFound
     from agent.execution.created_tools.store import created_tools
 
-    found = run(lambda runtime: created_tools.versions(name, runtime=runtime))
-    candidates = [tool for tool in found if version in {None, tool.content.version}]
+    tools = run(lambda runtime: created_tools.versions(name, runtime=runtime))
+    candidates = [tool for tool in tools if version in {None, tool.content.version}]
     if not candidates:
-        versions = ", ".join(str(tool.content.version) for tool in found)
+        versions = ", ".join(str(tool.content.version) for tool in tools)
         raise NotFound(f"{name} has no version {version}; it has {versions}.")
     chosen = next((tool for tool in candidates if tool.status == "active"), candidates[0])
     if as_json:
@@ -76,7 +76,7 @@ def show_tool(
         ("version", f"{content.version}, {_state(chosen)}"), ("takes", content.parameters),
         ("may call", ", ".join(content.capabilities) or "nothing"), *([("hosts", ", ".join(content.hosts))] if content.hosts else []),
         ("tests", len(content.tests)), ("made", f"by {chosen.created_by}, {moment(chosen.created_at)}, approval {chosen.approval_id}"),
-        ("versions", ", ".join(f"{tool.content.version} {_state(tool)}" for tool in found)),
+        ("versions", ", ".join(f"{tool.content.version} {_state(tool)}" for tool in tools)),
     ])  # fmt: skip
     console.print()
     say(console, content.code, "cyan", indent=INDENT)
@@ -87,8 +87,8 @@ def disable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
     """Disable a tool at once, in every conversation and process."""
     from agent.execution.created_tools.store import created_tools
 
-    found = run(lambda runtime: created_tools.disable(name, runtime=runtime))
-    _show_change(found, f"{name} is out of use. `agent tools enable {name}` puts it into use again.", as_json=as_json)
+    tool = run(lambda runtime: created_tools.disable(name, runtime=runtime))
+    _show_change(tool, f"{name} is out of use. `agent tools enable {name}` puts it into use again.", as_json=as_json)
 
 
 @app.command("enable", epilog=examples("agent tools enable open_orders"))
@@ -96,8 +96,8 @@ def enable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
     """Enable the newest version of a tool."""
     from agent.execution.created_tools.store import created_tools
 
-    found = run(lambda runtime: created_tools.activate(name, runtime=runtime))
-    _show_change(found, f"{name} version {found.content.version} is in use.", as_json=as_json)
+    tool = run(lambda runtime: created_tools.activate(name, runtime=runtime))
+    _show_change(tool, f"{name} version {tool.content.version} is in use.", as_json=as_json)
 
 
 @app.command("rollback", epilog=examples("agent tools rollback open_orders", "agent tools rollback open_orders --to 1"))
@@ -110,8 +110,8 @@ def roll_back(
     """Go back to an earlier version, which was approved when it was created."""
     from agent.execution.created_tools.store import created_tools
 
-    found = run(lambda runtime: created_tools.rollback(name, to, runtime=runtime))
-    _show_change(found, f"{name} version {found.content.version} is in use.", as_json=as_json)
+    tool = run(lambda runtime: created_tools.rollback(name, to, runtime=runtime))
+    _show_change(tool, f"{name} version {tool.content.version} is in use.", as_json=as_json)
 
 
 def _show_change(tool: CreatedTool, text: str, *, as_json: bool) -> None:

@@ -54,7 +54,7 @@ def speaks_openai(name: str) -> bool:
 
 
 def _offline(_name: str, _settings: Settings) -> BaseChatModel:
-    from agent.providers.offline_model.model import OfflineChatModel  # it imports LangChain, which slows the start
+    from agent.providers.offline_model.model import OfflineChatModel  # start-up: it imports LangChain
 
     return OfflineChatModel()
 
