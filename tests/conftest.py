@@ -94,12 +94,22 @@ def cluster() -> Iterator[Cluster]:
     cluster.close()
 
 
+@pytest.fixture(autouse=True)
+def databases_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test makes is gone after it; fixtures of a wider scope come before this one, and their databases stay."""
+    if "cluster" not in request.fixturenames:
+        yield
+        return
+    cluster: Cluster = request.getfixturevalue("cluster")
+    kept = list(cluster.made)
+    yield
+    cluster.drop_but(kept)
+
+
 @pytest.fixture
-def settings(cluster: Cluster) -> Iterator[Settings]:
+def settings(cluster: Cluster) -> Settings:
     """Settings of a fresh, migrated database with an empty application."""
-    settings = cluster.database(cluster.template("blank"))
-    yield settings
-    cluster.drop(settings)
+    return cluster.database(cluster.template("blank"))
 
 
 @pytest.fixture
@@ -110,11 +120,9 @@ async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
 
 
 @pytest.fixture
-def demo_settings(cluster: Cluster) -> Iterator[Settings]:
+def demo_settings(cluster: Cluster) -> Settings:
     """Settings of a fresh copy of the demonstration application."""
-    settings = cluster.database(cluster.template("demo", fill_demo))
-    yield settings
-    cluster.drop(settings)
+    return cluster.database(cluster.template("demo", fill_demo))
 
 
 @pytest.fixture
