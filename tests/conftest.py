@@ -96,12 +96,22 @@ def cluster() -> Iterator[Cluster]:
     cluster.close()
 
 
+@pytest.fixture(autouse=True)
+def databases_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drop the databases that a test created; those of fixtures with a wider scope stay."""
+    if "cluster" not in request.fixturenames:
+        yield
+        return
+    cluster: Cluster = request.getfixturevalue("cluster")
+    kept = list(cluster.made)
+    yield
+    cluster.drop_but(kept)
+
+
 @pytest.fixture
-def settings(cluster: Cluster) -> Iterator[Settings]:
+def settings(cluster: Cluster) -> Settings:
     """Return settings for a fresh, migrated database with an empty application."""
-    settings = cluster.database(cluster.template("blank"))
-    yield settings
-    cluster.drop(settings)
+    return cluster.database(cluster.template("blank"))
 
 
 @pytest.fixture
@@ -112,11 +122,9 @@ async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
 
 
 @pytest.fixture
-def demo_settings(cluster: Cluster) -> Iterator[Settings]:
+def demo_settings(cluster: Cluster) -> Settings:
     """Return settings for a fresh copy of the demonstration application."""
-    settings = cluster.database(cluster.template("demo", fill_demo))
-    yield settings
-    cluster.drop(settings)
+    return cluster.database(cluster.template("demo", fill_demo))
 
 
 @pytest.fixture

@@ -6,12 +6,9 @@ server's version and encoding make of it. `boom` is the user's function that non
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,7 +20,7 @@ from agent.errors import DatabaseUnavailable
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.settings import Settings
-from agent.testing.cluster import Cluster
+from agent.testing.cluster import Cluster, throwaway_folder
 from agent.types import LOGINS, ToolResult
 
 APPLICATION = """
@@ -264,7 +261,7 @@ POLYFILLS = [
 @pytest.fixture(scope="module")
 def sixteen() -> Iterator[str]:
     """The administrator's URL of a PostgreSQL 16 whose application has functions that newer servers have built in."""
-    home = Path(tempfile.mkdtemp(prefix=f"learning-agent-other-{os.getpid()}-"))
+    home = throwaway_folder("other")
     home.chmod(0o755)
     try:
         embedded.initialise(home, SECRET, version=16)

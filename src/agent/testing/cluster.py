@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from agent.db import embedded, migrations, setup
 from agent.db.paths import open_as_administrator
 from agent.settings import Settings
 
-_PREFIX = "learning-agent-test-"
+_OURS = re.compile(r"learning-agent-[a-z]+-(\d+)-")
 _MEMORY = Path("/dev/shm")  # noqa: S108  # the server's own folder in it is nobody else's to write to
 _ENOUGH = 4 * 2**30  # bytes, for several servers at once
 _SECRET = "a secret for throw-away databases"  # noqa: S105  # opens nothing but this process's own server
@@ -35,11 +36,12 @@ class Cluster:
 
     def __init__(self) -> None:
         _reap_dead_runs()
-        self.home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_folder()))
+        self.home = throwaway_folder("test")
         self.home.chmod(0o755)  # as root the server runs as another user
         self._admin = embedded.start(self.home, _SECRET)
         self._numbers = itertools.count(1)
         self._templates: dict[tuple[str, str, str], str] = {}
+        self.made: list[str] = []  # every database but the templates that was not dropped yet
         with self._connect("postgres") as conn:
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
                 conn.execute(sql.SQL("alter system set {} = off").format(sql.Identifier(setting)))
@@ -74,6 +76,7 @@ class Cluster:
         """Copy `template` and return settings for the copy, with `overrides`. With `apart` the application is in another copy."""
         name = f"{template}_{next(self._numbers)}"
         self._create(name, template)
+        self.made.append(name)
         settings = self.settings(name, **overrides)
         if not apart:
             return settings
@@ -82,14 +85,23 @@ class Cluster:
     def drop(self, settings: Settings) -> None:
         """Remove the database of `settings`, and close every connection to it."""
         assert settings.database_url is not None  # noqa: S101  # `settings` came from `database`
-        name = settings.database_url.get_secret_value().partition("@/")[2].partition("?")[0]
+        self._drop([settings.database_url.get_secret_value().partition("@/")[2].partition("?")[0]])
+
+    def drop_but(self, kept: Sequence[str]) -> None:
+        """Remove the databases of `made` that are not among the `kept`."""
+        self._drop([name for name in self.made if name not in kept])
+
+    def _drop(self, names: Sequence[str]) -> None:
         with open_as_administrator(make_conninfo(self._admin, dbname="postgres"), autocommit=True) as conn:
-            conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+            for name in names:
+                conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+        self.made = [name for name in self.made if name not in names]
 
     def empty_database(self) -> str:
         """Create an empty database, without the agent's tables, and return the administrator's URL of it."""
         name = f"empty_{next(self._numbers)}"
         self._create(name, None)
+        self.made.append(name)
         return self.url(name)
 
     def settings(self, database: str, **overrides: object) -> Settings:
@@ -120,29 +132,34 @@ class Cluster:
             conn.execute(sql.SQL("create database {}{}").format(sql.Identifier(name), source))
 
 
-def _folder() -> Path:
-    """Memory where there is enough of it: a database is hundreds of files, which take a disk longer than all else."""
+def throwaway_folder(kind: str) -> Path:
+    """An empty folder, in memory where there is room. A `Cluster` removes those of processes that have died.
+
+    A database is hundreds of files, and a disk takes longer to make those than tests take for all else.
+    """
     import psutil
 
     free = min(shutil.disk_usage(_MEMORY).free, psutil.virtual_memory().available) if _MEMORY.is_dir() else 0
-    return _MEMORY if free > _ENOUGH and os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    place = _MEMORY if free > _ENOUGH and os.access(_MEMORY, os.W_OK) else None
+    return Path(tempfile.mkdtemp(prefix=f"learning-agent-{kind}-{os.getpid()}-", dir=place))
 
 
 def _stop(home: Path) -> None:
-    """Stop the server and wait until it has removed its own file: as a process it can be seen for much longer."""
-    running = home / "postgres" / "postmaster.pid"
-    with suppress(OSError, ValueError):
-        os.kill(int(running.read_text().splitlines()[0]), signal.SIGQUIT)  # the data is thrown away
-        deadline = time.monotonic() + 10
-        while running.exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
+    """Stop the servers and wait until they have removed their own files: as processes they can be seen for much longer."""
+    for running in home.rglob("postmaster.pid"):
+        with suppress(OSError, ValueError):
+            os.kill(int(running.read_text().splitlines()[0]), signal.SIGQUIT)  # the data is thrown away
+            deadline = time.monotonic() + 10
+            while running.exists() and time.monotonic() < deadline:
+                time.sleep(0.005)
     shutil.rmtree(home, ignore_errors=True)
 
 
 def _reap_dead_runs() -> None:
     import psutil
 
-    for folder in (home for place in {Path(tempfile.gettempdir()), _MEMORY} for home in place.glob(f"{_PREFIX}*")):
-        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            _stop(folder)
+    for place in {Path(tempfile.gettempdir()), _MEMORY}:
+        for folder in place.glob("learning-agent-*"):
+            owner = _OURS.match(folder.name)
+            if owner and not psutil.pid_exists(int(owner[1])):
+                _stop(folder)

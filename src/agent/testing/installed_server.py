@@ -20,8 +20,8 @@ from psycopg import sql
 
 from agent.db import programs
 from agent.errors import DatabaseUnavailable
+from agent.testing.cluster import throwaway_folder
 
-_PREFIX = "learning-agent-installed-"
 _FOLDERS = (
     "/usr/lib/postgresql/{}/bin",
     "/usr/pgsql-{}/bin",
@@ -56,7 +56,7 @@ class InstalledServer:
                 "No Postgres is installed here: run `apt-get install postgresql postgresql-contrib`, or name its folder."
             )
         self._programs = folder
-        self.home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        self.home = throwaway_folder("installed")
         self._account = programs.account_for(self.home)
         programs.set_owner(self.home, self._account)
         try:
