@@ -38,6 +38,9 @@ def test_every_query_is_used_by_the_code_beside_it(file: Path) -> None:
     queries = load_queries(package, file.name)
     text = code(file.parent)
     assert queries
+    assert [
+        name for name, query in queries.items() if not query
+    ] == []  # a comment that looks like a name cuts a query off
     assert [name for name in queries if f'"{name}"' not in text] == []
     # The second line of a query's comment can look like the header of another query.
     assert [name for name, query in queries.items() if not re.sub(r"--.*", "", query).strip()] == []
