@@ -95,7 +95,7 @@ class People:
         """Return who `name` is, if they may decide. Raises `DecisionRefused` if they may not."""
         who = await self.membership(name, runtime=runtime)
         if who.several and not (who.person and who.person.decides):
-            raise DecisionRefused(f"{who.name!r} does not have the role to decide (`agent people list`).")
+            raise DecisionRefused(f"{who.name!r} does not have the role to decide here (`agent people list`).")
         return who
 
 
