@@ -165,7 +165,7 @@ async def test_describing_a_name_tells_of_its_namesakes(store: Runtime) -> None:
     assert (await describe("orders", runtime=store)).startswith("TABLE public.orders [plain orders means this, not")
     assert (await describe("archive.orders", runtime=store)).startswith("TABLE archive.orders [plain orders means")
     loads = await describe("loads", runtime=store)
-    assert loads.startswith("2 have that name")
+    assert loads.startswith("2 relations have that name")
     assert "archive.loads" in loads
     assert "stage.loads" in loads
 
