@@ -29,11 +29,13 @@ from agent.graph import open_graph
 from agent.graph.checkpoints import Checkpointer
 from agent.graph.rules import clean_question
 from agent.privacy.masking import MASK, masked_arguments, masked_result
-from agent.runtime import Runtime, current_runtime, use_runtime
+from agent.runtime import Cache, Runtime, current_runtime, use_runtime
 from agent.threads import check_thread_id, threads
 from agent.types import CallKey, ToolResult
 
 _log = structlog.get_logger(__name__)
+_GRAPHS: Cache[CompiledStateGraph[Any]] = Cache()
+_UNRELEASED: Cache[dict[str, UUID]] = Cache()
 
 # Checkpoints are pruned at every n-th turn: often enough to stay small, seldom enough to cost nothing.
 _PRUNE_EVERY = 10
@@ -208,11 +210,8 @@ async def _collected(events: AsyncIterator[ChatEvent], thread_id: str) -> ChatAn
 
 
 async def _graph(runtime: Runtime) -> CompiledStateGraph[Any]:
-    key = f"graph of {runtime.tenant_id}"
-    if key not in runtime.made:
-        runtime.made[key] = await open_graph(runtime)
-    graph: CompiledStateGraph[Any] = runtime.made[key]
-    return graph
+    graph = _GRAPHS.get(runtime, runtime.tenant_id)
+    return graph or _GRAPHS.put(runtime, await open_graph(runtime), runtime.tenant_id)
 
 
 def _config(thread_id: str, runtime: Runtime, run_id: UUID) -> RunnableConfig:
@@ -257,8 +256,8 @@ async def _abandon(thread_id: str, run_id: UUID, reason: str, runtime: Runtime) 
 
 def _unreleased(runtime: Runtime) -> dict[str, UUID]:
     """Return the runs that could not free their threads, by thread."""
-    runs: dict[str, UUID] = runtime.made.setdefault(f"unreleased of {runtime.tenant_id}", {})
-    return runs
+    runs = _UNRELEASED.get(runtime, runtime.tenant_id)
+    return _UNRELEASED.put(runtime, {}, runtime.tenant_id) if runs is None else runs
 
 
 async def _run_graph(

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, Generic, LiteralString, TypeVar
 from weakref import WeakKeyDictionary
 
 from agent.db import Connection, Database, embedded, setup
@@ -27,8 +27,7 @@ from agent.types import Embedder, Login, Notifier
 if TYPE_CHECKING:
     from agent.providers.chat.client import ChatClient
 
-
-_CLOSER = "closer"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +37,8 @@ class Runtime:
     `db` holds the agent's tables, and `app` is the application database; they are the same object if both are in one
     database. `model` is None unless the caller gave one; `chat_client()` then creates one from the settings. `claims` are
     those of the Supabase user that the application is read as; the caller sets them, never a model. `notifier` brings
-    reminders of waiting approvals to people; without one they are only stored and logged. `made` keeps objects that upper
-    layers create once for this runtime, such as the compiled graph. `at_close` runs before the connections are closed.
+    reminders of waiting approvals to people; without one they are only stored and logged. `cached` holds the values of
+    every `Cache`, such as the compiled graph. `at_close` runs before the connections are closed.
     """
 
     settings: Settings
@@ -53,7 +52,7 @@ class Runtime:
     model: ChatClient | None = None
     notifier: Notifier | None = None
     claims: Mapping[str, Any] | None = field(default=None, repr=False)
-    made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    cached: dict[tuple[object, str], Any] = field(default_factory=dict, repr=False, compare=False)
     at_close: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -90,11 +89,11 @@ class Runtime:
         """Return this runtime's chat model. Raises `ConfigurationError` if the settings name none that works."""
         if self.model is not None:
             return self.model
-        if "model" not in self.made:
+        client = _MODEL.get(self)
+        if client is None:
             from agent.providers.chat.client import create_chat_client  # start-up: it imports LangChain
 
-            self.made["model"] = create_chat_client(self.settings)
-        client: ChatClient = self.made["model"]
+            client = _MODEL.put(self, create_chat_client(self.settings))
         return client
 
     def for_tenant(self, tenant_id: str, *, user: str | None = None) -> Runtime:
@@ -107,7 +106,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Run what is to be done at the end, then close every connection."""
-        closer: asyncio.Task[None] | None = self.made.pop(_CLOSER, None)
+        closer = _CLOSER.pop(self)
         if closer is not None and closer is not asyncio.current_task():
             closer.cancel()
         for finish in self.at_close:
@@ -119,6 +118,32 @@ class Runtime:
         await self.db.close()
         if not self.shared:
             await self.app.close()
+
+
+class Cache(Generic[T]):
+    """What one module keeps for as long as the connections of a runtime live: one value for each key.
+
+    Runtimes with the same connections share it, also those of other tenants: then the tenant belongs into the key.
+    """
+
+    def get(self, runtime: Runtime, key: str = "") -> T | None:
+        """Return the value, or None."""
+        value: T | None = runtime.cached.get((self, key))
+        return value
+
+    def put(self, runtime: Runtime, value: T, key: str = "") -> T:
+        """Keep a value, and return it."""
+        runtime.cached[self, key] = value
+        return value
+
+    def pop(self, runtime: Runtime, key: str = "") -> T | None:
+        """Forget the value, and return it, or None."""
+        value: T | None = runtime.cached.pop((self, key), None)
+        return value
+
+
+_CLOSER: Cache[asyncio.Task[None]] = Cache()
+_MODEL: Cache[ChatClient] = Cache()
 
 
 async def open_runtime(
@@ -151,7 +176,7 @@ async def open_runtime(
         notifier=notifier,
         claims=settings.claims,
     )
-    runtime.made[_CLOSER] = asyncio.create_task(_close_with_the_loop(runtime))
+    _CLOSER.put(runtime, asyncio.create_task(_close_with_the_loop(runtime)))
     return runtime
 
 
@@ -164,7 +189,7 @@ async def _close_with_the_loop(runtime: Runtime) -> None:
     try:
         await asyncio.get_running_loop().create_future()
     except asyncio.CancelledError:
-        if _CLOSER in runtime.made:
+        if _CLOSER.get(runtime) is not None:
             await runtime.close()
         raise
 
@@ -221,7 +246,7 @@ async def current_runtime() -> Runtime:
 
 
 def _is_open(opened: asyncio.Task[Runtime]) -> bool:
-    return not opened.cancelled() and opened.exception() is None and _CLOSER in opened.result().made
+    return not opened.cancelled() and opened.exception() is None and _CLOSER.get(opened.result()) is not None
 
 
 @contextmanager

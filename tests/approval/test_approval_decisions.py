@@ -215,7 +215,7 @@ async def test_rows_of_the_same_table_that_a_cascade_takes_along_are_more_than_w
 
 
 async def asked_in_thread(runtime: Runtime, question: str, sql: str) -> Approval:
-    scripted = replace(runtime, model=scripted_client([call("execute_sql", sql=sql)]), made={})
+    scripted = replace(runtime, model=scripted_client([call("execute_sql", sql=sql)]), cached={})
     with use_runtime(scripted):
         (approval,) = (await chat.answer(question, thread_id="t")).approvals
     return approval
@@ -289,7 +289,7 @@ async def test_in_a_turn_one_call_is_edited_one_answered_one_rejected_and_none_k
 ) -> None:
     sqls = [ONE.replace("= 1", f"= {number}") for number in (1, 2, 3, 4)]
     calls = [call("execute_sql", sql=sql) for sql in sqls]
-    scripted = replace(demo_runtime, model=scripted_client([calls, "All settled."]), made={})
+    scripted = replace(demo_runtime, model=scripted_client([calls, "All settled."]), cached={})
     with use_runtime(scripted):
         answer = await chat.answer("Note them", thread_id="t")
         first, second, third, fourth = answer.approvals

@@ -51,7 +51,7 @@ class Studio:
 @pytest.fixture
 async def studio(demo_runtime: Runtime) -> AsyncIterator[Studio]:
     model = scripted_client([call("execute_sql", sql=ONE), "All settled."])
-    runtime = replace(demo_runtime, model=model, made={})
+    runtime = replace(demo_runtime, model=model, cached={})
     with use_runtime(runtime):
         yield Studio(await open_graph(runtime), model)
 
@@ -148,7 +148,7 @@ async def test_one_who_asked_cannot_approve_and_a_second_person_elsewhere_can(
 async def test_with_a_quorum_the_first_yes_is_asked_on_and_counts_once(demo_runtime: Runtime) -> None:
     settings = demo_runtime.settings.model_copy(update={"quorum": "LOW=2, MEDIUM=2, HIGH=2, CRITICAL=2"})
     model = scripted_client([call("execute_sql", sql=ONE), "All settled."])
-    asking = replace(demo_runtime, settings=settings, user="asker", model=model, made={})
+    asking = replace(demo_runtime, settings=settings, user="asker", model=model, cached={})
     await people.add("tester", ["admin"])
     await people.add("bo", ["approver"])
     with use_runtime(asking):
@@ -167,7 +167,7 @@ async def test_with_a_quorum_the_first_yes_is_asked_on_and_counts_once(demo_runt
 
 async def test_a_delegation_counts_once_though_its_resume_value_comes_again(demo_runtime: Runtime) -> None:
     model = scripted_client([call("execute_sql", sql=ONE), "All settled."])
-    asking = replace(demo_runtime, user="asker", model=model, made={})
+    asking = replace(demo_runtime, user="asker", model=model, cached={})
     for name in ("tester", "ana", "bo"):
         await people.add(name, ["admin"])
     with use_runtime(asking):
@@ -188,6 +188,6 @@ async def test_personal_values_stay_out_of_an_interrupt_for_who_may_not_see_them
     sql = "UPDATE contacts SET email = 'new.secret@example.com' WHERE id = 1"
     model = scripted_client([call("execute_sql", sql=sql), "All settled."])
     await people.add("tester", ["admin"])
-    with use_runtime(replace(demo_runtime, model=model, made={})) as runtime:
+    with use_runtime(replace(demo_runtime, model=model, cached={})) as runtime:
         (asked,) = await Studio(await open_graph(runtime), model).ask("Set the mail of contact 1")
     assert "new.secret" not in json.dumps(asked)

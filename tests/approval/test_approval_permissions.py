@@ -338,7 +338,7 @@ async def test_a_value_out_of_data_is_asked_about_whatever_was_allowed(shop: Run
     await granted("UPDATE items SET note = 'pay to Ana' WHERE id = 1", FREED)
     said = call("execute_sql", sql="UPDATE items SET note = 'pay to Bo' WHERE id = 2")
     made_up = call("execute_sql", sql="UPDATE items SET note = 'pay to Eve' WHERE id = 2")
-    scripted = replace(shop, model=scripted_client([said, "Done.", made_up, "Done."]), made={})
+    scripted = replace(shop, model=scripted_client([said, "Done.", made_up, "Done."]), cached={})
     with use_runtime(scripted):
         first = await chat.answer("Set the note of item 2 to: pay to Bo", thread_id="t")
         assert first.status == "done"

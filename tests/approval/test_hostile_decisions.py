@@ -191,7 +191,7 @@ RESUMED: list[Any] = [
 
 async def test_no_resume_value_that_is_no_decision_decides(accounts: Runtime) -> None:
     change = call("execute_sql", **setting(1))
-    told = replace(accounts, model=scripted_client([change, "Done."]), made={})
+    told = replace(accounts, model=scripted_client([change, "Done."]), cached={})
     config: Any = {"configurable": {"thread_id": f"{told.tenant_id}/t"}, "recursion_limit": 200}
     with use_runtime(told):
         graph = await open_graph(told)
@@ -212,7 +212,7 @@ async def test_no_resume_value_that_is_no_decision_decides(accounts: Runtime) ->
 
 async def test_a_yes_to_one_call_is_none_to_the_next(accounts: Runtime) -> None:
     first, second = call("execute_sql", **setting(1, 1)), call("execute_sql", **setting(2, 2))
-    told = replace(accounts, model=scripted_client([first, second, "Done."]), made={})
+    told = replace(accounts, model=scripted_client([first, second, "Done."]), cached={})
     config: Any = {"configurable": {"thread_id": f"{told.tenant_id}/t"}}
     with use_runtime(told):
         graph = await open_graph(told)

@@ -296,7 +296,7 @@ async def test_the_agents_own_login_may_neither_change_nor_write_nor_remove_entr
 
 def with_keys(runtime: Runtime, **keys: str | None) -> Runtime:
     values = {name: None if key is None else SecretStr(key) for name, key in keys.items()}
-    return replace(runtime, settings=runtime.settings.model_copy(update=values), made={})
+    return replace(runtime, settings=runtime.settings.model_copy(update=values), cached={})
 
 
 async def switched_and_verified(runtime: Runtime) -> list[tuple[str, int | None]]:
@@ -366,7 +366,7 @@ async def test_an_entry_holds_digests_and_no_data_of_the_application(agent: Runt
 
 
 async def test_the_rules_of_a_process_are_in_the_log_before_what_it_asks_under_them(runtime: Runtime) -> None:
-    lax = replace(runtime, settings=runtime.settings.model_copy(update={"ask_from": "HIGH"}), made={})
+    lax = replace(runtime, settings=runtime.settings.model_copy(update={"ask_from": "HIGH"}), cached={})
     for process in (runtime, runtime, lax, lax):
         await human_approval_queue.request("act", {}, runtime=process)
     entries = [(entry.subject, entry.values) for entry in reversed(await audit_log.recent())]

@@ -125,7 +125,7 @@ async def test_a_program_that_ends_without_closing_the_runtime_seals_too(runtime
 
 async def test_an_agent_without_a_key_works_and_leaves_its_entries_to_one_that_has_it(runtime: Runtime) -> None:
     settings = runtime.settings.model_copy(update={"secret": None})
-    keyless = replace(runtime, settings=settings, made={}, at_close=[])
+    keyless = replace(runtime, settings=settings, cached={}, at_close=[])
     await controls.stop("why", runtime=keyless)
     for finish in keyless.at_close:
         await finish()

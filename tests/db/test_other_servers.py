@@ -71,7 +71,7 @@ def query(url: str, statement: str) -> list[Any]:
 
 
 def scripted(runtime: Runtime, *script: Any, **options: Any) -> Runtime:
-    return replace(runtime, model=scripted_client(list(script), **options), made={})
+    return replace(runtime, model=scripted_client(list(script), **options), cached={})
 
 
 def secrets_of(settings: Settings) -> list[str]:
@@ -107,7 +107,7 @@ async def test_an_application_on_another_server_is_discovered_linked_and_asked(a
     linked = await link_schema("How many customers are there?")
     assert linked.tables == ("public.customers",)
     client = scripted_client([READ, "There are 5."])
-    answer = await chat.answer("How many customers?", runtime=replace(apart, model=client, made={}))
+    answer = await chat.answer("How many customers?", runtime=replace(apart, model=client, cached={}))
     assert (answer.text, answer.sources["statements"][0]["row_count"]) == ("There are 5.", 1)
     assert "TABLE public.customers" in client.requests[0][0].text
 
@@ -184,10 +184,10 @@ async def test_a_read_replica_as_the_application_is_read_after_asking_and_a_chan
                 "So.",
             ]
         )
-        answer = await chat.answer("Try", thread_id="t", runtime=replace(runtime, model=client, made={}))
+        answer = await chat.answer("Try", thread_id="t", runtime=replace(runtime, model=client, cached={}))
         while answer.status == "waiting":
             await human_approval_queue.decide(answer.approvals[0].id, "approve", runtime=runtime)
-            answer = await chat.finish("t", runtime=replace(runtime, model=client, made={}))
+            answer = await chat.finish("t", runtime=replace(runtime, model=client, cached={}))
         assert answer.text == "So."
         assert '"rows": [[1]]' in client.requests[1][-1].text
         assert "read-only" in client.requests[2][-1].text

@@ -322,7 +322,7 @@ async def test_a_conversation_makes_a_tool_uses_it_and_goes_on_after_an_approval
         call("close_account", numbers=[5, 6]),
         lambda messages: f"Done: {messages[-1].text}",
     ]
-    talking = replace(runtime, model=scripted_client(script), made={})
+    talking = replace(runtime, model=scripted_client(script), cached={})
     with use_runtime(talking):
         answer = await chat.answer("Make a tool that closes accounts 5 and 6, then use it.", thread_id="t")
         decided = 0
@@ -331,7 +331,7 @@ async def test_a_conversation_makes_a_tool_uses_it_and_goes_on_after_an_approval
                 await human_approval_queue.decide(approval.id, "approve")
                 decided += 1
             # Each time another process: nothing is left of the one before but the rows.
-            talking = replace(talking, made={})
+            talking = replace(talking, cached={})
             with use_runtime(talking):
                 answer = await chat.finish("t")
     assert (answer.status, decided) == ("done", 3)
@@ -369,7 +369,7 @@ async def test_a_tampered_state_does_not_go_on(change: str, runtime: Runtime, ap
     _, approval = await paused(runtime)
     application(change)
     await human_approval_queue.decide(approval, "approve")
-    finished = replace(runtime, model=scripted_client(["I could not."]), made={})
+    finished = replace(runtime, model=scripted_client(["I could not."]), cached={})
     await chat.finish("t", runtime=finished)
     result = await result_of(application)
     assert result["success"] is False
@@ -386,7 +386,7 @@ async def test_a_state_of_another_call_does_not_go_on_in_this_one(runtime: Runti
         " where t.thread_id = 't' and u.thread_id = 'u'"
     )
     await human_approval_queue.decide(approval, "approve")
-    await chat.finish("t", runtime=replace(runtime, model=scripted_client(["No."]), made={}))
+    await chat.finish("t", runtime=replace(runtime, model=scripted_client(["No."]), cached={}))
     ((result,),) = application("select result from agents.tool_calls where thread_id = 't' and tool = 'close_account'")
     assert "is not what was stored" in result["error"]
 
@@ -425,7 +425,7 @@ async def test_a_disabled_tool_does_not_go_on(runtime: Runtime, application: Que
     _, approval = await paused(runtime)
     await created_tools.disable("close_account")
     await human_approval_queue.decide(approval, "approve")
-    await chat.finish("t", runtime=replace(runtime, model=scripted_client(["No."]), made={}))
+    await chat.finish("t", runtime=replace(runtime, model=scripted_client(["No."]), cached={}))
     assert (await result_of(application))["status"] == "refused"
     assert 8 not in closed(application)
 
@@ -436,7 +436,7 @@ async def test_without_a_sandbox_tools_are_neither_made_nor_run(
     await made(proposal())
     monkeypatch.setattr(process, "plain_command", lambda limits: ["/nonexistent"])
     monkeypatch.setattr(process, "bwrap_command", lambda bwrap, limits: ["/nonexistent"])
-    bare = replace(runtime, made={})
+    bare = replace(runtime, cached={})
     for action, arguments in (("create_new_tool", proposal("another_one")), ("double", {"n": 1})):
         with pytest.raises(SandboxUnavailable, match="does not start"):
             await safe_executor.execute(action, arguments, wait=False, runtime=bare)
@@ -448,7 +448,7 @@ async def test_another_process_finds_the_tool_and_trusts_it_by_the_same_secret(r
     assert (await safe_executor.execute("double", {"n": 5}, runtime=other))["data"] == 10
     await other.close()
     stranger = replace(
-        runtime, settings=runtime.settings.model_copy(update={"secret": None, "home": Path("/nonexistent")}), made={}
+        runtime, settings=runtime.settings.model_copy(update={"secret": None, "home": Path("/nonexistent")}), cached={}
     )
     with pytest.raises(Exception, match="AGENT_SECRET"):
         await safe_executor.execute("double", {"n": 5}, runtime=stranger)

@@ -171,7 +171,7 @@ async def test_no_secret_is_in_what_is_shown_of_a_conversation_or_allowed_for_la
         call("execute_sql", sql="UPDATE users SET password_hash = 'Zq-x' WHERE nope"),
         "Done.",
     ]
-    scripted = replace(shop, model=scripted_client(script), made={})
+    scripted = replace(shop, model=scripted_client(script), cached={})
     with use_runtime(scripted):
         answer = await chat.answer("Set the hash of user 1", thread_id="t")
         assert planted_in([asdict(one) for one in answer.approvals]) == []

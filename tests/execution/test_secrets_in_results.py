@@ -291,7 +291,7 @@ async def test_a_secret_that_a_human_opened_leaves_by_no_argument(app: Runtime, 
         call("execute_sql", sql=f"select id from clients where name = '{cell}'"),
         call("remember", content=f"It is {cell.encode().hex()}"),
     ]
-    asked = replace(app, model=scripted_client([read, *leaks, "Done."]), made={})
+    asked = replace(app, model=scripted_client([read, *leaks, "Done."]), cached={})
     await auto_discovery.discover_app_structure(runtime=asked)
     answer = await chat.answer("What does client 1 have?", thread_id="t", runtime=asked)
     assert answer.status == "waiting"
@@ -319,7 +319,7 @@ async def test_a_lookup_is_for_a_value_that_the_user_said(app: Runtime) -> None:
         ("Whose is xabc-12345?", "waiting"),
     ]
     for question, status in asking:
-        asked = replace(app, model=scripted_client([lookup, "Done."]), made={})
+        asked = replace(app, model=scripted_client([lookup, "Done."]), cached={})
         await auto_discovery.discover_app_structure(runtime=asked)
         answer = await chat.answer(question, runtime=asked)
         assert answer.status == status, question

@@ -33,7 +33,7 @@ MAIL = {
 
 
 def with_settings(runtime: Runtime, **values: Any) -> Runtime:
-    return replace(runtime, settings=runtime.settings.model_copy(update=values), made={})
+    return replace(runtime, settings=runtime.settings.model_copy(update=values), cached={})
 
 
 @pytest.fixture

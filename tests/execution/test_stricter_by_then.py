@@ -48,7 +48,7 @@ def admin(runtime: Runtime) -> psycopg.Connection:
 
 
 def with_settings(runtime: Runtime, **values: Any) -> Runtime:
-    return replace(runtime, settings=runtime.settings.model_copy(update=values), made={})
+    return replace(runtime, settings=runtime.settings.model_copy(update=values), cached={})
 
 
 async def left_by_policy(monkeypatch: pytest.MonkeyPatch, action: str, arguments: dict[str, Any]) -> None:

@@ -106,7 +106,7 @@ async def test_tables_and_columns_of_any_name_are_worked_with(runtime: Runtime, 
         )
         assert everything["rows"] == [[1, "v1"], [2, "v2"], [3, "v3"]]
         client = scripted_client([call("query_data", table=place), "There."])
-        answer = await chat.answer(f"What is in {table}?", runtime=replace(runtime, model=client, made={}))
+        answer = await chat.answer(f"What is in {table}?", runtime=replace(runtime, model=client, cached={}))
         assert (answer.text, answer.sources["statements"][0]["row_count"]) == ("There.", 3)
 
 

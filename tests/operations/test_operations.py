@@ -68,7 +68,7 @@ async def test_a_request_is_shown_masked_with_who_may_decide_it(team: Runtime) -
 
 async def test_the_last_yes_carries_the_action_out_and_the_others_do_not(team: Runtime) -> None:
     settings = team.settings.model_copy(update={"quorum": "LOW=2, MEDIUM=2, HIGH=2, CRITICAL=2"})
-    with use_runtime(replace(team, settings=settings, made={})):
+    with use_runtime(replace(team, settings=settings, cached={})):
         request = await asked("UPDATE clients SET notes = 'x'")
     first = await approvals.decide_and_run(request.id, YES, via="test")
     assert (first.approval.status, first.result) == ("pending", None)
@@ -86,7 +86,9 @@ async def test_the_last_yes_carries_the_action_out_and_the_others_do_not(team: R
 
 async def test_what_is_approved_runs_after_what_was_asked_before_it_in_its_round(team: Runtime) -> None:
     changes = [call("execute_sql", sql=f"UPDATE clients SET notes = 'x' WHERE id IN ({n}, 9)") for n in (1, 2)]
-    asker = replace(team.for_tenant(team.tenant_id, user="tester"), model=scripted_client([changes, "Done."]), made={})
+    asker = replace(
+        team.for_tenant(team.tenant_id, user="tester"), model=scripted_client([changes, "Done."]), cached={}
+    )
     first, second = (await chat.answer("Note both", thread_id="t", runtime=asker)).approvals
     decided = await approvals.decide(first.id, YES, via="test")
     assert (decided.approval.status, decided.result) == ("approved", None)

@@ -44,7 +44,7 @@ async def office(demo_runtime: Runtime, tmp_path: Path) -> AsyncIterator[Runtime
         update={"email_outbox": tmp_path / "out", "smtp_from": "bot@host.example"}
     )
     script = [call("execute_sql", sql=CHANGE), f"Anna Smith now has {NEW}."]
-    asker = replace(demo_runtime, settings=settings, model=scripted_client(script), made={})
+    asker = replace(demo_runtime, settings=settings, model=scripted_client(script), cached={})
     with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as conn:
         conn.execute("update contacts set email = %s where id = 1", [OLD])
     ann = asker.for_tenant(asker.tenant_id, user="ann")
@@ -150,10 +150,10 @@ async def test_who_goes_on_with_anothers_conversation_hears_that_it_goes_on_and_
     scripted = replace(
         office,
         model=scripted_client([call("execute_sql", sql=CHANGE.replace(NEW, f"x{OLD}")), f"Done for {NEW}."]),
-        made={},
+        cached={},
     )
     asked = await chat.answer(QUESTION, thread_id="u", runtime=scripted)
-    bo = replace(scripted, user="bo", made={})
+    bo = replace(scripted, user="bo", cached={})
     await safe_executor.decide(asked.approvals[0].id, "approve", runtime=bo)
     with use_runtime(bo):
         conversation = [event async for event in chat.resume("u", runtime=bo)]

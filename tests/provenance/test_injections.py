@@ -75,7 +75,7 @@ def outside(runtime: Runtime) -> list[object]:
 
 async def played(case: Injection | Benign, thread: str, runtime: Runtime, *, decision: str) -> int:
     """Play a case to its end, deciding each request the same way; how many there were."""
-    runtime = replace(runtime, model=scripted_client([*case.script, "Done."], repeat_last=True), made={})
+    runtime = replace(runtime, model=scripted_client([*case.script, "Done."], repeat_last=True), cached={})
     answer, asked = await chat.answer(case.question, thread_id=thread, runtime=runtime), 0
     while answer.status == "waiting":
         asked += len(answer.approvals)

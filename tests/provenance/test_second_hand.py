@@ -46,7 +46,7 @@ async def application(runtime: Runtime) -> Callable[..., list[tuple[Any, ...]]]:
 
 def client_of(runtime: Runtime, *script: Any) -> tuple[Runtime, ScriptedClient]:
     client = scripted_client(script)
-    return replace(runtime, model=client, made={}), client
+    return replace(runtime, model=client, cached={}), client
 
 
 async def remembered(runtime: Runtime, content: str, question: str, *before: Any, kind: str = "skill") -> Memory:
@@ -234,7 +234,7 @@ async def test_a_secret_that_was_read_long_ago_still_makes_a_mail_a_question(
 async def test_somebody_elses_agent_is_asked_what_nobody_is_known_to_have_said(
     runtime: Runtime, application: Any
 ) -> None:
-    few = replace(runtime, settings=runtime.settings.model_copy(update={"ask_from": "MEDIUM"}), made={})
+    few = replace(runtime, settings=runtime.settings.model_copy(update={"ask_from": "MEDIUM"}), cached={})
     sql = {"sql": "update public.tickets set status = 'closed' where id = 1"}
     by_model = await safe_executor.execute("execute_sql", sql, by_model=True, wait=False, runtime=few)
     assert by_model["status"] == "waiting"

@@ -62,7 +62,7 @@ async def test_json_with_escapes_that_no_text_can_hold_is_read_with_them(escapes
     client = scripted_client(
         [call("execute_sql", sql="select id, j, t, j::text as raw from nul order by id"), "There."]
     )
-    answer = await chat.answer("What is in nul?", thread_id="t", runtime=replace(escapes, model=client, made={}))
+    answer = await chat.answer("What is in nul?", thread_id="t", runtime=replace(escapes, model=client, cached={}))
     assert answer.text == "There."
     found = await safe_executor.execute("execute_sql", {"sql": "select id, j, t from nul order by id"}, runtime=escapes)
     assert [row[1] for row in found["rows"]] == [
@@ -203,7 +203,7 @@ async def test_a_database_in_any_encoding_is_learned_read_changed_and_undone(
             assert encoding == "SQL_ASCII" or not odd["success"] or odd["rows"] == []
             assert odd["success"] or "ﷺ" in odd["error"], odd
         client = scripted_client([call("execute_sql", sql="select v from namen where v = 'ﷺ'"), "No."])
-        answer = await chat.answer("Where is ﷺ?", runtime=replace(runtime, model=client, made={}))
+        answer = await chat.answer("Where is ﷺ?", runtime=replace(runtime, model=client, cached={}))
         assert answer.text == "No."
     cluster.drop(settings)
 

@@ -16,7 +16,7 @@ from agent.audit.chain import BEFORE_THE_FIRST, Entry, KeyRing, key_id, seal
 from agent.db import Connection, embedded, load_queries, locks
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable
-from agent.runtime import Runtime
+from agent.runtime import Cache, Runtime
 from agent.settings import Settings
 
 _QUERIES = load_queries(__package__)
@@ -99,10 +99,9 @@ async def _store(entries: list[Entry], keys: KeyRing, conn: Connection, runtime:
 
 def seal_soon(runtime: Runtime) -> None:
     """Start sealing in the background: it takes place within about a second, at the latest when the runtime closes."""
-    key = f"sealer of {runtime.tenant_id}"
-    sealer = runtime.made.get(key)
+    sealer = _SEALERS.get(runtime, runtime.tenant_id)
     if sealer is None:
-        sealer = runtime.made[key] = _Sealer(runtime)
+        sealer = _SEALERS.put(runtime, _Sealer(runtime), runtime.tenant_id)
         runtime.at_close.append(sealer.close)
     sealer.wake()
 
@@ -147,3 +146,6 @@ class _Sealer:
             raise
         except (AgentError, psycopg.Error, TimeoutError) as error:  # no entry is lost; the next process seals them
             _log.info("audit_not_sealed", error=str(error))
+
+
+_SEALERS: Cache[_Sealer] = Cache()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg.types.json import Jsonb
 
 from agent.db import load_queries
-from agent.runtime import Runtime
+from agent.runtime import Cache, Runtime
 
 _QUERIES = load_queries(__package__)
 
@@ -14,13 +14,13 @@ POLICY_SETTINGS = (
     "ask_from", "refuse", "deny", "secret_columns", "open_columns", "read_secrets", "many_rows", "quorum", "approval_timeout",
     "approval_timeouts", "actor_rights", "reader_bypass_rls", "mask_personal", "trusted_sources", "email_domains", "email_refuse_others",
 )  # fmt: skip
+_STORED: Cache[dict[str, object]] = Cache()
 
 
 async def record_policy(runtime: Runtime) -> None:
     """Store the rules of this process before its first request, unless they are stored already."""
     rules = {name: getattr(runtime.settings, name) for name in POLICY_SETTINGS}
-    key = f"policy of {runtime.tenant_id}"
-    if runtime.made.get(key) == rules:
+    if _STORED.get(runtime, runtime.tenant_id) == rules:
         return
     await runtime.execute(_QUERIES["record_policy"], settings=Jsonb(rules), user=runtime.user)
-    runtime.made[key] = rules
+    _STORED.put(runtime, rules, runtime.tenant_id)

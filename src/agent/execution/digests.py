@@ -7,16 +7,16 @@ import hashlib
 import hmac
 
 from agent.db import embedded
-from agent.runtime import Runtime
+from agent.runtime import Cache, Runtime
 from agent.settings import Settings
 
-_KEY = "key of digests"
+_KEY: Cache[bytes] = Cache()
 
 
 async def load_key(runtime: Runtime) -> None:
     """Read the key off the event loop, because it may be in a file. Call this before `keyed`."""
-    if _KEY not in runtime.made:
-        runtime.made[_KEY] = await asyncio.to_thread(_key, runtime.settings)
+    if _KEY.get(runtime) is None:
+        _KEY.put(runtime, await asyncio.to_thread(_key, runtime.settings))
 
 
 def keyed(value: str, *, purpose: str, runtime: Runtime) -> str:
@@ -24,7 +24,9 @@ def keyed(value: str, *, purpose: str, runtime: Runtime) -> str:
     if not value:
         return ""
     message = "\0".join((purpose, runtime.tenant_id, runtime.database_id, value))
-    return hmac.new(runtime.made[_KEY], message.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+    key = _KEY.get(runtime)
+    assert key is not None  # noqa: S101  # `load_key` was called
+    return hmac.new(key, message.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
 
 
 def _key(settings: Settings) -> bytes:

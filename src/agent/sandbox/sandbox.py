@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeAlias
 import structlog
 
 from agent.errors import SandboxUnavailable
-from agent.runtime import Runtime
+from agent.runtime import Cache, Runtime
 from agent.sandbox import process
 from agent.sandbox.process import GRACE_SECONDS, MAX_RUNS, Limits, Worker, WorkerEnded
 from agent.settings import Settings
@@ -232,12 +232,14 @@ class Sandbox:
             await oldest.end()
 
 
+_SANDBOX: Cache[Sandbox] = Cache()
+
+
 def sandbox_of(runtime: Runtime) -> Sandbox:
     """Return the sandbox of a runtime; it is created at first use and closed with the runtime."""
-    sandbox: Sandbox | None = runtime.made.get("sandbox")
+    sandbox = _SANDBOX.get(runtime)
     if sandbox is None:
-        sandbox = Sandbox.of(runtime.settings)
-        runtime.made["sandbox"] = sandbox
+        sandbox = _SANDBOX.put(runtime, Sandbox.of(runtime.settings))
         runtime.at_close.append(sandbox.close)
     return sandbox
 

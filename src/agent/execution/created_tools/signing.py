@@ -10,7 +10,10 @@ from typing import Any
 
 from agent.db import embedded
 from agent.errors import ConfigurationError
-from agent.runtime import Runtime
+from agent.runtime import Cache, Runtime
+
+_SECRET: Cache[bytes] = Cache()
+_KEYS: Cache[bytes] = Cache()
 
 
 def sign(purpose: str, *parts: Any, runtime: Runtime) -> str:
@@ -28,17 +31,18 @@ def is_signed(signature: str | None, purpose: str, *parts: Any, runtime: Runtime
 
 async def load_secret(runtime: Runtime) -> None:
     """Read the secret off the event loop before it is needed, because it may be in a file. Raises `ConfigurationError`."""
-    if "signing secret" not in runtime.made:
-        runtime.made["signing secret"] = await asyncio.to_thread(_secret, runtime)
+    if _SECRET.get(runtime) is None:
+        _SECRET.put(runtime, await asyncio.to_thread(_secret, runtime))
 
 
 def _key(purpose: str, runtime: Runtime) -> bytes:
-    keys: dict[str, bytes] = runtime.made.setdefault("signing keys", {})
-    if purpose not in keys:
-        keys[purpose] = hmac.new(
-            runtime.made.get("signing secret") or _secret(runtime), f"learning-agent {purpose}".encode(), hashlib.sha256
-        ).digest()
-    return keys[purpose]
+    key = _KEYS.get(runtime, purpose)
+    if key is None:
+        secret = _SECRET.get(runtime) or _secret(runtime)
+        key = _KEYS.put(
+            runtime, hmac.new(secret, f"learning-agent {purpose}".encode(), hashlib.sha256).digest(), purpose
+        )
+    return key
 
 
 def _secret(runtime: Runtime) -> bytes:
