@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
-from agent.approval.records import fingerprint
+from agent.approval.preview import Preview, signed
 from agent.approval.requests import NewRequest
 from agent.db.statement_failures import failure
 from agent.errors import ActionRefused, InvalidArguments, InvalidInput
@@ -98,27 +98,27 @@ async def with_origins_assessed(
     return replace(plan, assessment=assessment, origins=origins)
 
 
-async def preview_for_approver(plan: Action, runtime: Runtime) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
+async def preview_for_approver(plan: Action, runtime: Runtime) -> tuple[Preview, RiskLevel, tuple[str, ...]]:
     """What the approver is shown, the risk that it has then, and the codes of what raised it.
 
     Raises `ActionRefused` where the operator refuses what only the trial has shown.
     """
     if plan.proposal is not None:
-        shown = _with_origins(plan.proposal.preview, plan.origins)
-        return {**shown, "fingerprint": fingerprint(shown)}, plan.assessment.risk, ()
+        proposed = plan.proposal.preview
+        shown = signed(replace(proposed, origins=(*proposed.origins, *plan.origins)))
+        return shown, plan.assessment.risk, ()
     assert plan.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
     tried = await preview(plan.statement, plan.assessment, of_kept_rows=plan.tool.from_kept_rows, runtime=runtime)
     risk, raised = risk_as_tried(plan.assessment.risk, tried, many_rows=runtime.settings.many_rows)
     if is_refused(raised, runtime.settings.refuse):
         raise ActionRefused(
-            f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(raised)}). {tried['sentence']}"
+            f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(raised)}). {tried.sentence}"
         )
-    shown = _with_remarks(_with_origins(tried, plan.origins), plan)
-    return {**shown, "fingerprint": fingerprint(shown)}, risk, raised
+    return signed(replace(tried, origins=plan.origins, remarks=_remarks(plan))), risk, raised
 
 
-def _with_remarks(shown: Mapping[str, Any], plan: Action) -> Mapping[str, Any]:
-    """With the remark that its rows are not all that there are; the outcome carries it too."""
+def _remarks(plan: Action) -> tuple[str, ...] | None:
+    """The remark that its rows are not all that there are; the outcome carries it too."""
     writes = plan.statement is not None and plan.statement.kind in {
         "InsertStmt",
         "UpdateStmt",
@@ -126,11 +126,7 @@ def _with_remarks(shown: Mapping[str, Any], plan: Action) -> Mapping[str, Any]:
         "MergeStmt",
     }
     remark = beginning(plan.assessment.hidden, writes=writes)
-    return {**shown, "remarks": [remark]} if remark else shown
-
-
-def _with_origins(shown: Mapping[str, Any], origins: Sequence[str]) -> Mapping[str, Any]:
-    return {**shown, "origins": [*shown.get("origins", ()), *origins]} if origins else shown
+    return (remark,) if remark else None
 
 
 async def new_request_for(
@@ -151,7 +147,7 @@ async def new_request_for(
     shown, risk, raised = await preview_for_approver(plan, runtime)
     return NewRequest(
         action=action, arguments=arguments, risk_level=risk, reasons=(*plan.assessment.reasons, *raised),
-        summary=shown["sentence"], preview=shown, policy_version=plan.assessment.policy_version,
+        summary=shown.sentence or "", preview=shown, policy_version=plan.assessment.policy_version,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from agent.approval.decisions import DecisionRequest
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.approval.people import people
 from agent.approval.permissions import Grant
-from agent.approval.records import fingerprint
+from agent.approval.preview import StatementPreview, as_statement, signed
 from agent.approval.requests import NewRequest, json_copy
 from agent.errors import DecisionRefused, InvalidInput, ModelError
 from agent.execution.action import new_request_for
@@ -82,31 +82,31 @@ def beyond(seen: Approval, new: NewRequest) -> tuple[str, ...]:
     found = []
     if RISK_LEVELS.index(new.risk_level) > RISK_LEVELS.index(seen.risk_level):
         found.append(f"its risk is {new.risk_level}, and was {seen.risk_level}")
-    shown, before = new.preview or {}, seen.preview or {}
+    shown, before = new.preview, seen.preview
     if rows_of(shown) is None or rows_of(before) is None:
         found.append("its rows are not counted")
     else:
-        found += _more_rows(shown, before)
+        found += _more_rows(as_statement(shown), as_statement(before))
     if other := sorted(set(tables_of(shown)) - set(tables_of(before))):
         found.append(f"it also changes {', '.join(other)}")
     return tuple(found)
 
 
-def _more_rows(shown: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+def _more_rows(shown: StatementPreview, before: StatementPreview) -> Iterator[str]:
     """Where more rows change than were shown: those that the statement counts, then table by table what comes with them."""
-    rows, rows_before = shown.get("row_count", 0), before.get("row_count", 0)
+    rows, rows_before = shown.row_count or 0, before.row_count or 0
     if rows > rows_before:
         yield f"it changes {rows} row{'' if rows == 1 else 's'}, and {_were(rows_before)} shown"
-    earlier = {table["table"]: changed_in(table) for table in before.get("tables", ())}
-    for table in shown.get("tables", ()):
+    earlier = {table["table"]: changed_in(table) for table in before.tables}
+    for table in shown.tables:
         name, now = table["table"], changed_in(table)
         if now > earlier.get(name, now) and not (now == rows and _is_own(name, shown)):
             yield f"{now} rows of {name} change with it, and {_were(earlier[name])} shown"
 
 
-def _is_own(table: str, shown: Mapping[str, Any]) -> bool:
+def _is_own(table: str, shown: StatementPreview) -> bool:
     """Whether it is the table that the statement itself names as what it changes."""
-    relation = getattr(parse(shown["sql"], most_characters=None).node, "relation", None)
+    relation = getattr(parse(shown.sql, most_characters=None).node, "relation", None)
     return table.rpartition(".")[2] == getattr(relation, "relname", "")
 
 
@@ -116,15 +116,13 @@ def _were(count: int) -> str:
 
 def _warned(seen: Approval, new: NewRequest) -> NewRequest:
     """An edited request with the warnings of the one that it replaces: who changed one value need not know the others."""
-    origins = (seen.preview or {}).get("origins")
-    if not origins:
+    if not seen.preview or not seen.preview.origins or not new.preview:
         return new
-    shown = {**(new.preview or {}), "origins": list(origins)}
     return replace(
         new,
         risk_level=max(new.risk_level, "HIGH", key=RISK_LEVELS.index),
         reasons=(*new.reasons, *(reason for reason in seen.reasons if reason.startswith(("origin:", "secret")))),
-        preview={**shown, "fingerprint": fingerprint(shown)},
+        preview=signed(replace(new.preview, origins=seen.preview.origins)),
     )
 
 

@@ -23,6 +23,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.human_approval import Approval
+from agent.approval.preview import StatementPreview, as_statement
 from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
 from agent.db.failures import in_a_log, statement_failure
@@ -249,12 +250,11 @@ async def _transaction_outcome(number: Mapping[str, Any], *, runtime: Runtime) -
 
 
 async def _record_found(claim: _Claim, happened: Happened, row: Mapping[str, Any] | None) -> None:
-    shown = claim.approval.preview or {}
     number = row["id"] if row else 0
     values = {
         **claim.key, "elapsed_ms": None, "result": Jsonb({"sql": sql_for_model(claim.approval)}),
         "status": "succeeded" if happened == "done" else "unknown",
-        "row_count": shown.get("row_count") if happened == "done" else None,
+        "row_count": as_statement(claim.approval.preview).row_count if happened == "done" else None,
         "error": None if happened == "done" else f"The process died while it was being done. {_LOOK} {number}",
     }  # fmt: skip
     await _write("record_outcome", values, runtime=claim.runtime)
@@ -385,11 +385,11 @@ def _keeping(images: dict[str, Any], claim: _Claim) -> tuple[LiteralString, dict
 
 
 def _watches(approval: Approval) -> bool:
-    return bool(_watched(approval.preview or {}))
+    return bool(_watched(as_statement(approval.preview)))
 
 
-def _watched(shown: Mapping[str, Any]) -> list[str]:
-    return [table["table"] for table in shown.get("others") or () if table["effect"] is not None]
+def _watched(shown: StatementPreview) -> list[str]:
+    return [table["table"] for table in shown.others if table["effect"] is not None]
 
 
 async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[Outcome, dict[str, Any] | None]:
@@ -397,7 +397,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
     settings = claim.runtime.settings
     version = (await claim.runtime.app.facts("agent_actor")).version
     await load_key(claim.runtime)
-    shown = claim.approval.preview or {}
+    shown = as_statement(claim.approval.preview)
     await check_code(shown, statement, runtime=claim.runtime)
     run = await run_and_observe(
         conn,
@@ -406,10 +406,10 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
         most_rows=settings.max_rows,
         most_kept=most_kept(statement, claim.runtime),
         others=_watched(shown),
-        volatile=shown.get("volatile") or (),
-        by_rows=shown.get("effect") is not None or not shown.get("tried"),
+        volatile=shown.volatile,
+        by_rows=shown.effect is not None or not shown.tried,
     )
-    other = difference(shown, run, key_of_effects(claim.runtime)) if shown.get("tried") else ""
+    other = difference(shown, run, key_of_effects(claim.runtime)) if shown.tried else ""
     if other:
         raise RowsChanged(f"Not executed: {other}.")
     await check_code(shown, statement, runtime=claim.runtime)  # it may have been replaced meanwhile

@@ -20,6 +20,7 @@ from agent.approval.decisions import DecisionRequest
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
 from agent.approval.people import people
 from agent.approval.permissions import Permission, permissions
+from agent.approval.preview import Preview
 from agent.approval.requests import binding_of
 from agent.approval.views import result_for_viewer
 from agent.concurrency import gather_or_cancel
@@ -275,7 +276,7 @@ class SafeExecutor:
         shown, risk, raised = await preview_for_approver(plan, runtime)
         asks = is_asked(risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
-            raise _needs_approval(shown["sentence"])
+            raise _needs_approval(shown.sentence or "")
         covered = asks and not needs_a_human(plan.assessment.reasons)
         reasons = (*plan.assessment.reasons, *raised)
         allowed = (
@@ -288,7 +289,7 @@ class SafeExecutor:
             request.arguments,
             risk_level=risk,
             reasons=reasons,
-            summary=shown["sentence"],
+            summary=shown.sentence or "",
             preview=shown,
             policy_version=plan.assessment.policy_version,
             requested_by=request.actor,
@@ -420,7 +421,7 @@ async def _permission(
     plan: Action,
     request: _Request,
     *,
-    shown: Mapping[str, Any],
+    shown: Preview,
     risk: RiskLevel,
     reasons: Sequence[str],
     runtime: Runtime,

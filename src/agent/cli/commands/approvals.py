@@ -54,7 +54,7 @@ def list_approvals(
     rows = [
         (
             one.id, one.risk_level, _state(one),
-            one.requested_by, ago(one.created_at), one_line((one.preview or {}).get("sql") or one.summary, 200),
+            one.requested_by, ago(one.created_at), one_line(one.title, 200),
         )
         for one in found
     ]  # fmt: skip

@@ -55,7 +55,7 @@ def resume(*, as_json: JsonOption = False) -> None:
     for one in held:
         say(
             stdout(),
-            f"approval {one.id}: {one_line((one.preview or {}).get('sql') or one.summary, 200)}",
+            f"approval {one.id}: {one_line(one.title, 200)}",
             indent=INDENT,
         )
 

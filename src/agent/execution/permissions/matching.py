@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 from agent.approval.eligibility import Membership
 from agent.approval.permissions import Grant, Permission, check_life, masked_sentence, permissions, sentence_of_call
+from agent.approval.preview import Preview, as_statement
 from agent.approval.records import Approval
 from agent.approval.views import arguments_for_everybody
 from agent.db import load_queries
@@ -59,8 +60,7 @@ class Allowance(TypedDict):
 async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> Grant:
     """What approving this request would always allow. Raises `DecisionRefused` or `InvalidInput`."""
     check_life(always.seconds)
-    shown = approval.preview or {}
-    rows = rows_of(shown)
+    shown, rows = as_statement(approval.preview), rows_of(approval.preview)
     if approval.risk_level == "CRITICAL":
         raise DecisionRefused(f"Approval {approval.id} is of risk CRITICAL, which is asked every time.")
     if code := next((reason for reason in approval.reasons if reason.startswith(_CODE)), None):
@@ -79,10 +79,10 @@ async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> 
         raise InvalidInput(f"{always.most_rows} rows do not even cover what was shown, which is {rows}.")
     pattern, sentence = await _pattern(approval, always, runtime)
     pattern |= {"reasons": sorted(approval.reasons), "rows": bounds_of(shown, always.most_rows)}
-    if shown.get("sql"):  # of any tool that makes a statement
-        pattern["code"] = await code_reached(parse(shown["sql"], most_characters=None), runtime=runtime)
+    if shown.sql:  # of any tool that makes a statement
+        pattern["code"] = await code_reached(parse(shown.sql, most_characters=None), runtime=runtime)
     return Grant(
-        pattern=pattern, sentence=sentence, tables=tables_of(shown), most_rows=always.most_rows or rows,
+        pattern=pattern, sentence=sentence, tables=tables_of(approval.preview), most_rows=always.most_rows or rows,
         seconds=always.seconds,
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ async def allowance_of(approval: Approval, always: Always, who: Membership, *, r
     if not who.sees_personal:
         sentence = masked_sentence(approval.action, grant.pattern, sentence)
     if approval.action == _BY_STATEMENT:
-        constants = constants_of(parse((approval.preview or {})["sql"]))
+        constants = constants_of(parse(as_statement(approval.preview).sql))
         choices = {str(one.number): one.words for one in constants if one.how}
     else:
         choices = {name: f"any {name}" for name in approval.arguments}
@@ -106,15 +106,15 @@ async def allowance_of(approval: Approval, always: Always, who: Membership, *, r
 
 async def _pattern(approval: Approval, always: Always, runtime: Runtime) -> tuple[dict[str, Any], str]:
     """What is allowed, as it is compared and in words."""
-    key, shown, policy = await _key(runtime), approval.preview or {}, approval.policy_version
+    key, shown, policy = await _key(runtime), as_statement(approval.preview), approval.policy_version
     if approval.action != _BY_STATEMENT:
         pattern = pattern_of_arguments(approval.arguments, policy=policy, always=always, key=key)
-        arguments = arguments_for_everybody(approval.arguments, shown)
+        arguments = arguments_for_everybody(approval.arguments, approval.preview)
         return pattern, sentence_of_call(approval.action, pattern, arguments)
-    statement = parse(shown["sql"])
+    statement = parse(shown.sql)
     objects = await _objects(statement, runtime)
     pattern = pattern_of_statement(statement, objects, policy=policy, always=always, key=key)
-    pattern["sql"] = shown.get("shown_sql") or shown["sql"]
+    pattern["sql"] = shown.sql_for_everybody
     return pattern, sentence_of_statement(pattern["sql"], pattern)
 
 
@@ -128,7 +128,7 @@ async def permission_for(
     arguments: Mapping[str, Any],
     *,
     statement: Statement | None,
-    shown: Mapping[str, Any],
+    shown: Preview,
     risk: RiskLevel,
     reasons: Sequence[str],
     policy: str,

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from agent.approval.permissions import Permission
-from agent.approval.records import digest
+from agent.approval.preview import Preview, StatementPreview, TableEffect, as_statement, digest
 from agent.errors import InvalidInput
 from agent.statements.parser import POSITIONS, Message, Statement, kind_of, walk
 from agent.types import RISK_LEVELS, RiskLevel
@@ -115,51 +115,50 @@ def sentence_of_statement(shown_sql: str, pattern: Mapping[str, Any]) -> str:
     return f"{shown_sql}{f'; but {_and(freed)}' if freed else ''}"
 
 
-def bounds_of(shown: Mapping[str, Any], most_rows: int | None) -> dict[str, int]:
+def bounds_of(shown: StatementPreview, most_rows: int | None) -> dict[str, int]:
     """How many rows a permission covers: of each table as many as were shown, or `most_rows` in all."""
     if most_rows is not None:
         return {"": most_rows}
-    rows = {table["table"]: changed_in(table) for table in shown.get("tables", ())}
-    return {**rows, "": int(shown.get("row_count", 0) or 0)}
+    rows = {table["table"]: changed_in(table) for table in shown.tables}
+    return {**rows, "": shown.row_count or 0}
 
 
-def within(permission: Permission, *, risk: RiskLevel, reasons: Sequence[str], shown: Mapping[str, Any]) -> bool:
+def within(permission: Permission, *, risk: RiskLevel, reasons: Sequence[str], shown: Preview) -> bool:
     """Whether what was tried stays inside what was allowed: its risk, its reasons, its number of rows, its tables.
 
     A value that neither the user nor a trusted place gave is never allowed in advance, and nothing by a permission that does
     not say how many rows it covers.
     """
-    rows, bounds = rows_of(shown), permission.pattern.get("rows")
+    rows, bounds, statement = rows_of(shown), permission.pattern.get("rows"), as_statement(shown)
     return (
         risk != "CRITICAL"
         and isinstance(bounds, dict)
-        and not shown.get("origins")
+        and not shown.origins
         and set(reasons) <= set(permission.pattern.get("reasons", ()))
         and RISK_LEVELS.index(risk) <= RISK_LEVELS.index(permission.risk_ceiling)
         and rows is not None
         and rows <= permission.most_rows
-        and int(shown.get("row_count", 0)) <= bounds.get("", 0)
-        and all(changed_in(table) <= bounds.get(table["table"], rows) for table in shown.get("tables", ()))
+        and (statement.row_count or 0) <= bounds.get("", 0)
+        and all(changed_in(table) <= bounds.get(table["table"], rows) for table in statement.tables)
         and set(tables_of(shown)) <= set(permission.tables)
     )
 
 
-def rows_of(shown: Mapping[str, Any]) -> int | None:
+def rows_of(shown: Preview | None) -> int | None:
     """How many rows a preview found to change, triggers and cascades included; None where they were not counted."""
-    if shown.get("row_count", 0) is None:
-        return None
-    tables = sum(changed_in(table) for table in shown.get("tables", ()))
-    return max(tables, int(shown.get("row_count", 0)))
+    if not isinstance(shown, StatementPreview):
+        return 0
+    return None if shown.row_count is None else max(sum(map(changed_in, shown.tables)), shown.row_count)
 
 
-def changed_in(table: Mapping[str, Any]) -> int:
+def changed_in(table: TableEffect) -> int:
     """How many rows of one table a preview found to change."""
-    return int(table["inserted"] + table["updated"] + table["deleted"])
+    return table["inserted"] + table["updated"] + table["deleted"]
 
 
-def tables_of(shown: Mapping[str, Any]) -> tuple[str, ...]:
+def tables_of(shown: Preview | None) -> tuple[str, ...]:
     """The tables that a preview found to change."""
-    return tuple(sorted(table["table"] for table in shown.get("tables", ())))
+    return tuple(sorted(table["table"] for table in as_statement(shown).tables))
 
 
 def _freed(constants: Sequence[Constant], free: Sequence[str]) -> list[Constant]:
