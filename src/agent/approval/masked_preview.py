@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.approval.preview import MailPreview, OtherTable, Preview, RowChange, StatementPreview, ToolPreview
+from agent.approval.preview import (
+    MailPreview,
+    OtherTable,
+    Preview,
+    RowChange,
+    StatementPreview,
+    ToolPreview,
+    as_statement,
+)
 from agent.privacy.masking import (
     MASK,
     Values,
@@ -22,15 +30,14 @@ from agent.privacy.sensitive import looks_sensitive, looks_sensitive_value
 
 def masked_preview(preview: Preview, action: str = "", arguments: Mapping[str, Any] | None = None) -> Preview:
     """Return a preview as an approver sees it who may not see personal values."""
+    values = _personal_values(as_statement(preview))
     shown = replace(
-        preview,
-        sentence=masked_summary(preview.sentence or "", action, preview),
-        origins=tuple(map(_without_quoted, preview.origins)),
+        preview, masked=True, sentence=masked_summary(preview.sentence or "", action, preview),
+        origins=tuple(map(_without_quoted, preview.origins)), not_previewed=_in_words(preview.not_previewed, values),
         fingerprint=cut_words(preview.fingerprint),
-        masked=True,
-    )
+    )  # fmt: skip
     if isinstance(shown, StatementPreview):
-        return _masked_statement(shown, _personal_values(shown))
+        return _masked_statement(shown, values)
     text = _as_lines(masked_arguments(arguments or {}, action))
     return _masked_mail(shown, text) if isinstance(shown, MailPreview) else _masked_tool(shown, text)
 
@@ -45,42 +52,33 @@ def masked_summary(text: str, action: str, preview: Preview | None) -> str:
 
 
 def _masked_statement(preview: StatementPreview, values: Values) -> StatementPreview:
-    known = frozenset(name for rows, _ in _places(preview) for row in rows for name in _cells_of(row))
+    cells = (side for rows, _ in _places(preview) for row in rows for side in (row["before"], row["after"]))
+    known = frozenset(name for side in cells for name in side or ())
     words = {
-        name: _in_words(getattr(preview, name), values)
-        for name in ("goes", "lock", "volatile", "personal", "secret", "not_previewed")
+        name: _in_words(getattr(preview, name), values) for name in ("goes", "lock", "volatile", "personal", "secret")
     }
     return replace(
         preview, **words, sql=masked_sql(preview.sql, known=known), shown_sql=None, signature=None, code=MASK, effect=None,
         columns=tuple(masked_name(str(name), known) for name in preview.columns),
-        rows=tuple(_masked_rows(preview.rows, preview.personal, values)),
-        others=tuple(_masked_table(other, values) for other in preview.others), notices=_only_counted(preview.notices),
-        remarks=_hidden(preview.remarks),
+        rows=tuple(_masked_rows(preview.rows, preview.personal, values)), notices=_only_counted(preview.notices),
+        others=tuple(_masked_table(other, values) for other in preview.others), remarks=(MASK,) * len(preview.remarks),
     )  # fmt: skip
 
 
 def _masked_mail(preview: MailPreview, text: str) -> MailPreview:
-    return replace(
-        preview, masked_sentence=None, text=text, links=_hidden(preview.links) or (), place=MASK, sender=MASK,
-        not_previewed=_in_words(preview.not_previewed, Values()),
-    )  # fmt: skip
+    links = (MASK,) * len(preview.links)
+    return replace(preview, masked_sentence=None, text=text, links=links, place=MASK, from_=MASK)
 
 
 def _masked_tool(preview: ToolPreview, text: str) -> ToolPreview:
-    words = {name: _in_words(getattr(preview, name), Values()) for name in ("capabilities", "hosts", "not_previewed")}
-    return replace(
-        preview, **words, masked_sentence=None, content_hash=None, tests=_hidden(preview.tests),
-        text=text if preview.text is not None else None,
-    )  # fmt: skip
+    words = {name: _in_words(getattr(preview, name), Values()) for name in ("capabilities", "hosts")}
+    text_if_any, tests = preview.text and text, preview.tests and (MASK,) * len(preview.tests)
+    return replace(preview, **words, masked_sentence=None, content_hash=None, text=text_if_any, tests=tests)
 
 
 def _masked_table(other: OtherTable, values: Values) -> OtherTable:
     words = {name: _in_words(value, values) for name, value in other.items()}
     return {**words, "rows": _masked_rows(other["rows"], other["personal"], values), "effect": None}  # type: ignore[typeddict-item]  # the names are its own
-
-
-def _hidden(texts: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if texts is None else (MASK,) * len(texts)
 
 
 def _places(preview: StatementPreview) -> Iterator[tuple[Sequence[RowChange], Sequence[str]]]:
@@ -92,10 +90,6 @@ def _places(preview: StatementPreview) -> Iterator[tuple[Sequence[RowChange], Se
 
 def _personal_values(preview: StatementPreview) -> Values:
     return Values.of(value for rows, personal in _places(preview) for value in _personal_cells(rows, personal))
-
-
-def _cells_of(row: RowChange) -> dict[str, Any]:
-    return {**(row["before"] or {}), **(row["after"] or {})}
 
 
 def _personal_cells(rows: Sequence[RowChange], personal: Sequence[str]) -> Iterator[str]:

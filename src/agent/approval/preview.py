@@ -67,7 +67,7 @@ class _Shown:
     """
 
     # Not in the JSON where they are empty.
-    _left_out: ClassVar[frozenset[str]] = frozenset({"origins", "masked", "fingerprint"})
+    _left_out: ClassVar[frozenset[str]] = frozenset({"origins", "remarks", "masked", "fingerprint"})
 
     sentence: str | None = None
     origins: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class _Shown:
         nulls = {"row_count"} if self.masked else {"row_count", "effect"}
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {
-            _KEYS.get(name, name): list(value) if isinstance(value, tuple) else value
+            name.rstrip("_"): list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
             if (value or name not in self._left_out) and (value is not None or name in nulls)
         }
@@ -120,7 +120,7 @@ class StatementPreview(_Shown):
     personal: tuple[str, ...] = ()
     secret: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
-    remarks: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def sql_for_everybody(self) -> str:
@@ -130,7 +130,7 @@ class StatementPreview(_Shown):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailPreview(_Shown):
-    """A mail: its `text` as its recipients read it, and its `links`. It goes `via` the outbox or SMTP at `place`, from `sender`."""
+    """A mail: its `text` as its recipients read it, and its `links`. It goes `via` the outbox or SMTP at `place`, `from_` an address."""
 
     _left_out: ClassVar[frozenset[str]] = frozenset({"masked", "fingerprint"})
 
@@ -139,7 +139,7 @@ class MailPreview(_Shown):
     links: tuple[str, ...] = ()
     via: str = ""
     place: str = ""
-    sender: str = ""
+    from_: str = ""
     not_previewed: tuple[str, ...] = ()
 
 
@@ -158,9 +158,6 @@ class ToolPreview(_Shown):
 
 Preview = StatementPreview | MailPreview | ToolPreview
 
-# Of a field whose key is a word of Python.
-_KEYS, _FIELDS = {"sender": "from"}, {"from": "sender"}
-
 CHANGED = ToolPreview(
     not_previewed=("This request was changed after it was asked. It is not executed, whatever is decided.",),
     fingerprint="changed",
@@ -172,11 +169,9 @@ def preview_from_json(value: Any) -> Preview | None:
     if not isinstance(value, Mapping):
         return None
     kind = StatementPreview if "sql" in value else MailPreview if "via" in value else ToolPreview
-    known = {one.name for one in fields(kind)}
-    given: dict[str, Any] = {
-        _FIELDS.get(str(key), str(key)): tuple(part) if isinstance(part, list) else part for key, part in value.items()
-    }
-    return kind(**{name: part for name, part in given.items() if name in known})
+    given = {one.name: value[key] for one in fields(kind) if (key := one.name.rstrip("_")) in value}
+    values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in given.items()}
+    return kind(**values)
 
 
 def as_statement(preview: Preview | None) -> StatementPreview:

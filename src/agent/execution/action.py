@@ -117,7 +117,7 @@ async def preview_for_approver(plan: Action, runtime: Runtime) -> tuple[Preview,
     return signed(replace(tried, origins=plan.origins, remarks=_remarks(plan))), risk, raised
 
 
-def _remarks(plan: Action) -> tuple[str, ...] | None:
+def _remarks(plan: Action) -> tuple[str, ...]:
     """The remark that its rows are not all that there are; the outcome carries it too."""
     writes = plan.statement is not None and plan.statement.kind in {
         "InsertStmt",
@@ -126,7 +126,7 @@ def _remarks(plan: Action) -> tuple[str, ...] | None:
         "MergeStmt",
     }
     remark = beginning(plan.assessment.hidden, writes=writes)
-    return (remark,) if remark else None
+    return (remark,) if remark else ()
 
 
 async def new_request_for(

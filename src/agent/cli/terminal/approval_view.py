@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.approval.human_approval import Approval
-from agent.approval.preview import Preview, StatementPreview, as_statement
+from agent.approval.preview import Preview, RowChange, StatementPreview, as_statement
 from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment
 from agent.cli.terminal.render import GAP, INDENT, facts, say, show, small_table
 
@@ -66,8 +66,6 @@ def _headline(console: Console, approval: Approval, indent: str, *, exact: bool)
 
 
 def _changes(console: Console, approval: Approval, preview: StatementPreview, indent: str, *, whole: bool) -> None:
-    from rich.padding import Padding
-
     if not preview.rows:
         return
     rows = preview.rows[: _ALL_ROWS if whole else _FEW_ROWS]
@@ -75,16 +73,8 @@ def _changes(console: Console, approval: Approval, preview: StatementPreview, in
         name for name in _changed(rows) if all(_is_now(row["after"] or {}, name, approval.created_at) for row in rows)
     }
     columns = columns_to_show(rows, without=now)
-    columns = columns[
-        : fit_columns([_width(name, rows) for name in columns], room=console.width - len(indent), gap=GAP)
-    ]
-    table = small_table()
-    for name in columns:
-        table.add_column(Text(cell(name, _MOST_CELL)), no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(_difference(row, name) for name in columns))
     console.print()
-    show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
+    _show_rows(console, rows, columns, indent)
     hidden = (preview.row_count or len(rows)) - len(rows)
     if hidden > 0:
         say(console, f"and {count(hidden, 'more row')}", "dim", indent=indent)
@@ -98,23 +88,28 @@ def _changes(console: Console, approval: Approval, preview: StatementPreview, in
 
 def _others(console: Console, preview: StatementPreview, indent: str, *, whole: bool) -> None:
     """Rows of other tables that go or change with these."""
-    from rich.padding import Padding
-
     for other in preview.others:
         rows = other["rows"][: _ALL_ROWS if whole else _FEW_ROWS]
         if not rows or other["rows"] == list(preview.rows):
             continue
         columns = [name for name in columns_to_show(rows, without=set()) if name not in other["volatile"]]
-        room = console.width - len(indent)
-        columns = columns[: fit_columns([_width(name, rows) for name in columns], room=room, gap=GAP)]
-        table = small_table()
-        for name in columns:
-            table.add_column(Text(cell(name, _MOST_CELL)), no_wrap=True, overflow="ellipsis")
-        for row in rows:
-            table.add_row(*(_difference(row, name) for name in columns))
         console.print()
         say(console, f"this also changes {cell(other['table'], _MOST_CELL)}:", indent=indent)
-        show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
+        _show_rows(console, rows, columns, indent)
+
+
+def _show_rows(console: Console, rows: Sequence[RowChange], columns: Sequence[str], indent: str) -> None:
+    """Show rows as a table of differences, with as many of the columns as fit."""
+    from rich.padding import Padding
+
+    room = console.width - len(indent)
+    columns = columns[: fit_columns([_width(name, rows) for name in columns], room=room, gap=GAP)]
+    table = small_table()
+    for name in columns:
+        table.add_column(Text(cell(name, _MOST_CELL)), no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*(_difference(row, name) for name in columns))
+    show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
 
 
 def columns_to_show(rows: Sequence[Mapping[str, Any]], *, without: set[str]) -> list[str]:
@@ -168,7 +163,7 @@ def _effects(console: Console, preview: Preview, indent: str) -> None:
     if len(notes) > 1:  # one table is what the sentence says already
         console.print()
         say(console, f"in all: {'; '.join(notes)}", "dim", indent=indent)
-    for text in statement.remarks or ():
+    for text in statement.remarks:
         say(console, f"{text}.", "yellow", indent=indent)
     for text in preview.origins:
         say(console, f"! {text}", "red", indent=indent)

@@ -210,14 +210,9 @@ def _missing(statement: Statement, found: DryRun) -> list[str]:
 
 
 def _preview(
-    statement: Statement,
-    assessment: Assessment,
-    found: DryRun | None,
-    *,
-    missing: list[str],
-    secrets: SecretColumns,
+    statement: Statement, assessment: Assessment, found: DryRun | None, *, missing: list[str], secrets: SecretColumns,
     key: Callable[[str], str],
-) -> StatementPreview:
+) -> StatementPreview:  # fmt: skip
     tried_at_all = found is not None
     found = found or DryRun(run=StatementRun(outcome=Outcome(row_count=None)))
     hider = Hider.of(_changes_by_table(found, statement), secrets, reads=reads_secrets(statement, secrets))

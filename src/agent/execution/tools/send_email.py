@@ -51,7 +51,7 @@ async def propose(arguments: SendEmail, *, call: CallKey | None, runtime: Runtim
     )
     preview = MailPreview(
         sentence=sentence, masked_sentence=_masked_sentence(mail, route), text=_rendered(mail), links=tuple(mail.links), via=route.kind,
-        place=route.place, sender=mail.sender, origins=(*_warnings(unlisted), *(origin.sentence for origin in origins)),
+        place=route.place, from_=mail.sender, origins=(*_warnings(unlisted), *(origin.sentence for origin in origins)),
         not_previewed=("A mail cannot be taken back.",) if route.kind == "smtp" else (),
     )  # fmt: skip
     return Proposal(assessment=assessment, preview=preview)
@@ -61,7 +61,7 @@ async def carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolRe
     """Send an approved mail. Raises `OutcomeUnknown`; with any other error nothing was sent."""
     shown, route = approval.preview, route_of(runtime.settings)
     assert isinstance(shown, MailPreview)  # noqa: S101  # only what `propose` has shown is carried out
-    if route is None or (route.kind, route.place, route.sender) != (shown.via, shown.place, shown.sender):
+    if route is None or (route.kind, route.place, route.sender) != (shown.via, shown.place, shown.from_):
         raise ActionRefused("Not sent: mail is set up in another way than when this was approved. Ask again.")
     mail = _letter(approval.arguments, route.sender)
     if _rendered(mail) != shown.text:
@@ -82,7 +82,7 @@ async def look(approval: Approval, *, key: str, runtime: Runtime) -> Happened:
     shown = approval.preview
     if not isinstance(shown, MailPreview) or shown.via != "outbox":
         return "unknown"
-    file = in_outbox(message_id(key, shown.sender), Path(shown.place))
+    file = in_outbox(message_id(key, shown.from_), Path(shown.place))
     return "done" if await asyncio.to_thread(file.exists) else "not-done"
 
 
