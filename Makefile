@@ -10,7 +10,7 @@ demo: install
 	$(BIN)/agent demo
 
 test: install
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: install
 	$(BIN)/ruff check .
@@ -42,5 +42,5 @@ lock:
 	{ echo '# Every package of an installation with the extras `dev` and `studio`, pinned. Made by `make lock`.'; \
 	  "$$folder/bin/python" -m pip freeze --exclude-editable; } > requirements.lock
 
-.env.example: src/agent/settings.py | install
+.env.example: $(wildcard src/agent/settings/*.py) | install
 	$(BIN)/python -c 'from agent.settings import env_example; print(env_example(), end="")' > $@

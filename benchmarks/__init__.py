@@ -1,1 +1,1 @@
-"""Measurements against the bars that the project promises: `python -m benchmarks [part ...]`."""
+"""Measure whether the project reaches the bars that it promises: `python -m benchmarks [part ...]`."""

@@ -1,4 +1,4 @@
-"""Runs `measure(report)` of the modules `bench_<part>.py`, prints one table, fails when a bar is missed."""
+"""Run `measure(report)` of the modules `bench_<part>.py`, print one table, and fail if a bar is missed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ENDS = "the benchmark runs to its end"
 
 
 def parts() -> list[str]:
-    """The parts that have a benchmark, in alphabetical order."""
+    """Return the parts that have a benchmark, in alphabetical order."""
     return sorted(path.stem.removeprefix(_PREFIX) for path in Path(__file__).parent.glob(f"{_PREFIX}*.py"))
 
 
 def run(part: str, report: Report) -> None:
-    """Measure one part; one that breaks is a missed bar."""
+    """Measure one part. An error counts as a missed bar."""
     report.part = part
     report.progress("measuring ...")
     try:
@@ -36,7 +36,7 @@ def run(part: str, report: Report) -> None:
 
 
 def run_apart(part: str, report: Report) -> None:
-    """Measure one part in a process of its own: what another left in memory would slow it down."""
+    """Measure one part in a process of its own, because what other parts leave in memory would slow it down."""
     command = [sys.executable, "-m", "benchmarks", part, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     try:
@@ -47,7 +47,7 @@ def run_apart(part: str, report: Report) -> None:
 
 
 def main() -> int:
-    """The command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("part", nargs="*", help=f"which parts to measure (default: all of {', '.join(parts())})")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

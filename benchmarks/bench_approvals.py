@@ -1,4 +1,4 @@
-"""Approvals raced for by 16 people in four processes, and what a decision costs; every wrong end must be 0."""
+"""Let 16 people in four processes race to decide requests, and measure the cost of a decision. No request may end wrongly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DECISIONS = 200
 
 
 async def measure(report: Report) -> None:
-    """Bars of approvals."""
+    """Measure the bars of approvals."""
     cluster = Cluster()
     try:
         template = cluster.template("votes", votes.fill)

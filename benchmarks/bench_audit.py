@@ -1,4 +1,4 @@
-"""What the audit log costs: the triggers on an approved change, and sealing and verifying 100,000 entries."""
+"""Measure the cost of the audit log: of its triggers on an approved change, and of sealing and verifying 100,000 entries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.report import Report
 CHANGES = 120
 ENTRIES = 100_000
 NUMBERS = "create table public.numbers (id int primary key, n int not null); insert into public.numbers select g, 0 from generate_series(1, 500) g"
-# As execution rows are: a statement, a result and a dozen small cells.
+# Rows like those of executions: a statement, a result and a dozen small cells.
 ROWS = """
 insert into agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status, result,
   row_count, duration_ms, thread_id, turn, round, ordinal, finished_at)
@@ -45,7 +45,7 @@ async def measure(report: Report) -> None:
 
 
 async def _overhead(report: Report, audited: Runtime, bare: Runtime) -> None:
-    """A change from its question to its outcome, in turns with and without the log's triggers."""
+    """Measure a change from its request to its result, alternately with and without the log's triggers."""
     _sql(bare, *(f"drop trigger audit on agents.{table}" for table in AUDITED))
     differences, without = [], []
     for number in range(CHANGES + 10):

@@ -1,4 +1,4 @@
-"""The command line: CPU until `agent --help` has printed, and the memory of a chat process over 100 turns."""
+"""Measure the command line: the CPU time of `agent --help`, and the memory of a chat process over 100 turns."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def measure(report: Report) -> None:
 
 
 def cpu_seconds(*command: str) -> float:
-    """User and system time of one process and what it waited for."""
+    """Return the user and system time of one process and the children that it waited for."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

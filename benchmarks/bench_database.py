@@ -1,4 +1,4 @@
-"""The embedded database: how long a first and a later start take, and loading the demonstration application."""
+"""Measure the embedded database: a first and a later start, loading the demonstration application, backup and restore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Databases as people have them: values, encodings, extensions, policies and names, through the safe executor."""
+"""Read and change databases as people have them through the safe executor: values, encodings, extensions, policies, names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SECRET = "a secret of the benchmark"  # opens nothing but the throw-away server
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A database and what must be right on it. `looks` returns what is wrong, '' when nothing is."""
+    """A database and a check of it. `looks` returns what is wrong, or '' if everything is right."""
 
     name: str
     schema: str
@@ -39,7 +39,7 @@ class Case:
 
 
 async def measure(report: Report) -> None:
-    """One bar a database."""
+    """Measure one bar for each database."""
     cluster = Cluster()
     try:
         for case in CASES:
@@ -59,7 +59,7 @@ async def _case(report: Report, cluster: Cluster, case: Case) -> None:
 
 @asynccontextmanager
 async def _open(cluster: Cluster, case: Case) -> AsyncIterator[Runtime]:
-    """A runtime on the case's database; the agent's own tables lie apart where they need another encoding."""
+    """Open a runtime on the case's database. If its encoding is not UTF8, the agent's own tables are in another database."""
     settings = cluster.database(cluster.template("blank"))
     if case.encoding == "UTF8":
         assert settings.database_url is not None
@@ -103,7 +103,7 @@ async def _sql(text: str, runtime: Runtime) -> ToolResult:
 
 
 def _rows(*expected: tuple[str, list[list[Any]]]) -> Check:
-    """Each statement runs unasked and returns these rows."""
+    """Return a check that each statement runs without a question and returns these rows."""
 
     async def looks(runtime: Runtime) -> str:
         for text, rows in expected:
@@ -127,7 +127,7 @@ def _unasked(*statements: str) -> Check:
 
 
 def _written(values: Mapping[str, list[str]]) -> Check:
-    """Each value, by its column, is stored as it stands once a human has said yes."""
+    """Return a check that each value is stored exactly in its column after a human has approved the change."""
 
     async def looks(runtime: Runtime) -> str:
         for column, texts in values.items():
@@ -153,7 +153,7 @@ async def _approved(text: str, runtime: Runtime) -> ToolResult:
 
 
 async def _long_cells(runtime: Runtime) -> str:
-    """Looks at the result as a model gets it."""
+    """Check the result in the form that a model gets."""
     result = json.loads(fit_result(await _sql("select * from article order by id", runtime), _MODEL_SEES))
     rows = result["rows"]
     if [row[0] for row in rows] != [1, 2, 3]:

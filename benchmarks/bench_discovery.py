@@ -1,4 +1,4 @@
-"""Discovery and schema linking: a generated application of 200 tables, and the demo."""
+"""Measure discovery and schema linking, on a generated application of 200 tables and on the demonstration."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ select k.conrelid::regclass::text, k.confrelid::regclass::text,
 
 
 async def measure(report: Report) -> None:
-    """Measure discovery of 200 tables, then linking of both question sets."""
+    """Measure discovery of 200 tables, and linking with each set of questions."""
     cluster = Cluster()
     try:
         runtime = await open_runtime(cluster.database(cluster.template("wide", _fill(ddl()))))
@@ -118,7 +118,10 @@ def _compare_edges(structure: AppStructure, url: str) -> tuple[int, int]:
 
 
 async def _measure_linking(report: Report, runtime: Runtime, file: str, name: str, *, bar: float | None = 0.95) -> None:
-    """Paraphrases share few words with the schema: what is found without an embedder is noted, not promised."""
+    """Measure how often the needed tables are linked.
+
+    For paraphrases `bar` is None: they share few words with the schema, so without an embedder nothing is promised.
+    """
     questions = json.loads((_HERE / file).read_text(encoding="utf-8"))
     await link_schema("warm up", runtime=runtime)
     index = SchemaIndex.build(await auto_discovery.current_structure(runtime=runtime))
@@ -158,7 +161,7 @@ def _fill(script: str) -> Callable[[psycopg.Connection], None]:
 
 @contextmanager
 def _counted() -> Iterator[list[str]]:
-    """Every statement about the catalogs or the application's tables, as it goes to the driver."""
+    """Collect each statement about the catalogs or the application's tables that goes to the driver."""
     seen: list[str] = []
     execute = AsyncCursor.execute
 

@@ -1,4 +1,4 @@
-"""What safety costs: assessing a statement beside only parsing it, and a safe read beside the bare SELECT."""
+"""Measure the cost of safety: assess a statement beside parsing it, and run a safe read beside the bare SELECT."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROUNDS = 60
 
 
 async def measure(report: Report) -> None:
-    """Bars of the executor."""
+    """Measure the bars of the executor."""
     cluster = Cluster()
     try:
         runtime = await open_runtime(cluster.database(cluster.template("demo", fill_demo)))

@@ -1,4 +1,4 @@
-"""Memory at 100,000 rows: hybrid search against the bare vector query, saving against a bare INSERT, and the store of LangGraph.
+"""Measure memory at 100,000 rows: search beside the bare vector query, saving beside a bare INSERT, and LangGraph's store.
 
 The data is synthetic but shaped like real memories: topics with their own vocabulary, words with Zipf frequencies,
 rare names, and vectors that cluster by topic and only partly agree with the words.
@@ -36,7 +36,7 @@ MODEL = "synthetic:384"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and which row was meant."""
+    """A question, its vector, and the row that it asks for."""
 
     text: str
     vector: list[float]
@@ -44,7 +44,7 @@ class Question:
 
 
 class Corpus:
-    """Texts, their vectors, and questions about them."""
+    """Random texts with their vectors, and questions about them."""
 
     def __init__(self, rows: int, seed: int = 7) -> None:
         self.random = np.random.default_rng(seed)
@@ -72,13 +72,13 @@ class Corpus:
         return " ".join(words)
 
     def questions(self, count: int, members: Sequence[int]) -> list[Question]:
-        """Questions about random members: some words of the memory, some noise, a vector in its vicinity."""
+        """Return questions about random members: some words of the memory, some noise, and a vector near the memory's."""
         found = []
         for target in self.random.choice(members, size=count):
             words = self.texts[target].split()
             kept = self.random.choice(words, size=min(len(words), int(self.random.integers(2, 6))), replace=False)
             noise = self.random.choice(self.common, size=4, p=self.common_weights)
-            # The vector knows the topic and the facet, and of what is peculiar to the memory only a trace.
+            # The vector holds the topic and the facet, and only a trace of what is special about the memory.
             blur = 1.1 * _unit(self.random.normal(size=DIMENSIONS))
             vector = _unit(self.shared[target] + 0.12 * self.own[target] + blur)
             found.append(Question(" ".join([*kept, *noise]), vector.tolist(), int(target)))
@@ -95,7 +95,7 @@ def _zipf(size: int, power: float) -> Any:
 
 
 class Looked:
-    """An embedder that answers vectors made beforehand."""
+    """An embedder that returns vectors which were computed before."""
 
     model, dimensions, semantic, remote = MODEL, DIMENSIONS, True, False
 
@@ -107,7 +107,7 @@ class Looked:
 
 
 class Exhaustive:
-    """The reference: BM25 over every row and the exact similarity of every row, fused by the same rule."""
+    """The reference search: BM25 and exact similarity over every row, fused by the same rule as the product's."""
 
     def __init__(self, corpus: Corpus, members: Any) -> None:
         self.members = members
@@ -123,14 +123,14 @@ class Exhaustive:
         self.damping = 1.2 * (0.25 + 0.75 * np.array(lengths) / np.mean(lengths))
 
     def ranking(self, question: Question, mean: float, deviation: float) -> Any:
-        """The first 10 members by both."""
+        """Return the first 10 members by both."""
         scores, information = self._bm25(question)
         similarity = self.vectors @ np.array(question.vector, dtype=np.float32)
         fused = 12 * scores / max(information, 1e-9) + (similarity - mean) / deviation
         return self.members[np.argsort(-fused)[:10]]
 
     def words(self, question: Question) -> Any:
-        """The first 10 members by BM25 alone."""
+        """Return the first 10 members by BM25 alone."""
         return self.members[np.argsort(-self._bm25(question)[0])[:10]]
 
     def _bm25(self, question: Question) -> tuple[Any, float]:
@@ -143,13 +143,13 @@ class Exhaustive:
         return scores, information
 
     def nearest(self, question: Question, count: int = 10) -> Any:
-        """The first `count` members by similarity alone."""
+        """Return the first `count` members by similarity alone."""
         return self.members[np.argsort(-(self.vectors @ np.array(question.vector, dtype=np.float32)))[:count]]
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One filled database: row `n` of the corpus is the memory whose id is `first_id + n`."""
+    """A filled database. Row `n` of the corpus is the memory with the id `first_id + n`."""
 
     corpus: Corpus
     embedder: Looked
@@ -159,21 +159,21 @@ class Bench:
 
     @property
     def small(self) -> Runtime:
-        """The tenant with 1 % of the rows."""
+        """Return a runtime for the tenant with 1 % of the rows."""
         return self.runtime.for_tenant(SMALL)
 
     def members(self, tenant: str) -> Any:
-        """Rows of the corpus that belong to `tenant`."""
+        """Return the rows of the corpus that belong to `tenant`."""
         is_small = np.arange(len(self.corpus.texts)) % 100 == 0
         return np.flatnonzero(is_small if tenant == SMALL else ~is_small)
 
     def rows(self, found: Sequence[Any]) -> list[int]:
-        """Rows of the corpus that were found."""
+        """Return the rows of the corpus for memories that were found."""
         return [memory.id - self.first_id for memory in found]
 
 
 async def filled(cluster: Cluster, rows: int, report: Report) -> Bench:
-    """A database with `rows` memories, their statistics folded and their index built."""
+    """Create a database with `rows` memories, fold their statistics and build their index."""
     started = time.perf_counter()
     corpus, embedder = Corpus(rows), Looked()
     settings = cluster.database(cluster.template("blank"), tenant_id=BIG)
@@ -225,7 +225,7 @@ def _fill(admin: str, database_id: str, corpus: Corpus) -> int:
 
 
 async def timed(calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[float]:
-    """Milliseconds of each call, one after the other."""
+    """Run the calls one after the other, and return the milliseconds of each."""
     durations = []
     for call in calls:
         started = time.perf_counter()
@@ -235,7 +235,7 @@ async def timed(calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[float]:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of `values` lie."""
+    """Return the value below which `share` of `values` lie."""
     return float(np.percentile(values, share * 100))
 
 
@@ -247,7 +247,7 @@ SELECT id, content FROM agents.agent_memory
 
 
 async def search_speed(bench: Bench, report: Report, tenant: str) -> None:
-    """Hybrid search, through Python, beside the bare vector query with the same filter."""
+    """Measure hybrid search through Python beside the bare vector query with the same filter."""
     runtime = bench.runtime.for_tenant(tenant)
     questions = bench.corpus.questions(300, bench.members(tenant))
     bench.embedder.vectors.update((question.text, question.vector) for question in questions)
@@ -286,7 +286,7 @@ async def search_speed(bench: Bench, report: Report, tenant: str) -> None:
 
 
 async def ranking(bench: Bench, report: Report) -> None:
-    """Whether pruning costs anything: nDCG@10 beside the exhaustive computation."""
+    """Measure what pruning loses: nDCG@10 beside the exhaustive search."""
     members = bench.members(BIG)
     reference = await asyncio.to_thread(Exhaustive, bench.corpus, members)
     async with bench.runtime.transaction() as conn:
@@ -321,12 +321,12 @@ async def ranking(bench: Bench, report: Report) -> None:
 
 
 def _ndcg(question: Question, found: Sequence[int]) -> float:
-    """How high the memory that was meant stands: 1 at the top, 0 when it is not among the first 10."""
+    """Return a score for the place of the right memory: 1 at the top, 0 if it is not among the first 10."""
     return 1 / float(np.log2(found.index(question.target) + 2)) if question.target in found else 0.0
 
 
 async def dense_recall(bench: Bench, report: Report, tenant: str) -> float:
-    """recall@10 of dense search against exact search."""
+    """Measure recall@10 of dense search against exact search."""
     members = bench.members(tenant)
     vectors = bench.corpus.vectors[members]
     questions = bench.corpus.questions(200, members)
@@ -353,7 +353,7 @@ VALUES (%(tenant)s, %(database)s, 'fact', %(content)s, %(digest)s, 'agent', %(ve
 
 
 async def save_speed(bench: Bench, report: Report, count: int = 300) -> None:
-    """One save, through Python, beside a bare INSERT of such a row: every index is there, no trigger runs."""
+    """Measure one save through Python beside a bare INSERT of such a row, with every index and without triggers."""
     fresh = Corpus(2 * count, seed=11)
     vectors = dict(zip(fresh.texts, fresh.vectors.tolist(), strict=True))
     bench.embedder.vectors.update(vectors)
@@ -402,7 +402,7 @@ async def _described(conn: psycopg.AsyncConnection, runtime: Runtime, text: str)
 
 
 async def against_langgraph(cluster: Cluster, report: Report, rows: int = 5_000) -> None:
-    """LangGraph's Postgres store with the same texts, the same embedder and its own HNSW index."""
+    """Compare with LangGraph's Postgres store, with the same texts and embedder, and its own HNSW index."""
     from langgraph.store.postgres.aio import AsyncPostgresStore
 
     corpus, embedder = Corpus(rows, seed=13), Looked()
@@ -421,7 +421,7 @@ async def against_langgraph(cluster: Cluster, report: Report, rows: int = 5_000)
 
 
 async def _bulk_saves(corpus: Corpus, store: Any, runtime: Runtime, report: Report) -> dict[int, int]:
-    """Save all of `corpus` on both sides, in turns; returns which row of the corpus each memory's id is."""
+    """Save all of `corpus` alternately on both sides. Return the row of the corpus for each memory's id."""
     from langgraph.store.base import PutOp
 
     memory, places, rows = AgentMemory(), {}, len(corpus.texts)
@@ -466,7 +466,7 @@ async def _dense_searches(
 
 
 async def measure(report: Report) -> None:
-    """Every bar of memory, on a throw-away server."""
+    """Measure every bar of memory on a throw-away server."""
     cluster = Cluster()
     try:
         bench = await filled(cluster, int(os.environ.get("BENCH_MEMORY_ROWS", ROWS)), report)

@@ -1,4 +1,4 @@
-"""The offline model's question set, over four databases: how many answers are right, how many are wrong."""
+"""Ask the offline model a set of questions over four databases, and count right and wrong answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LEAST_RIGHT = 0.9
 
 
 async def measure(report: Report) -> None:
-    """Ask every question; a wrong answer counts apart from one that says that it cannot."""
+    """Ask every question. A wrong answer and an answer that the model cannot tell are counted separately."""
     cluster = Cluster()
     try:
         judged = await evaluate(cluster)

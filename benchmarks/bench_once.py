@@ -1,4 +1,4 @@
-"""Exactly once: 1,000 approvals, 16 racing deciders each, processes killed at any moment; every number of harm must be 0."""
+"""Check that actions run exactly once: 1,000 approvals, 16 racing deciders for each, and processes killed at any moment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ APPROVALS, KILLS, PROCESSES = 1000, 100, 30
 
 
 async def measure(report: Report) -> None:
-    """Bars of exactly once."""
+    """Measure the bars of exactly once: every number of harm must be 0."""
     cluster = Cluster()
     try:
         for where in ("shared", "apart"):

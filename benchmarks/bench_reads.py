@@ -1,4 +1,4 @@
-"""What counts as a read: hostile statements with every mutation, honest ones, every function of the server, and bombs."""
+"""Measure what counts as a read: hostile statements with every mutation, honest ones, every function of the server, bombs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SECONDS = 0.5
 
 
 async def measure(report: Report) -> None:
-    """Bars of what a statement is."""
+    """Measure the bars of telling reads from other statements."""
     cluster = Cluster()
     try:
         template = cluster.template("hostile", lambda conn: conn.execute(TRAPS))

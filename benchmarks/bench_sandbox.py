@@ -1,4 +1,4 @@
-"""Tools of the agent's making: what a call costs over the bare sandbox, whether the caps hold, and what gets out of it."""
+"""Measure created tools: the cost of a call over the bare sandbox, whether the caps hold, and what escapes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GROWERS = (
 
 
 async def measure(report: Report) -> None:
-    """Bars of created tools."""
+    """Measure the bars of created tools."""
     await _calls(report)
     for bwrap in (None, "") if shutil.which("bwrap") else ("",):
         sandbox = Sandbox(Limits(), bwrap=bwrap)

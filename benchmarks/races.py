@@ -1,8 +1,7 @@
-"""Approvals raced for by many deciders in several processes that are killed at any round trip, and what came of each.
+"""Let many deciders race for approvals, in processes that are killed at any round trip, and count how each one ended.
 
-The application counts its effects itself: a trigger appends a row for each, so a repeated one is seen. Deciders approve,
-reject, or do neither and let the request expire; each then asks for the outcome. While they do, clocks jump: claims run
-out under processes that are alive.
+A trigger of the application appends a row for each effect, so a repeated one is visible. A decider approves, rejects or does
+neither, and then asks for the result. Meanwhile claims run out under processes that are alive, and requests expire.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ create function public.count_effect() returns trigger language plpgsql as $$
   begin insert into public.effects (account) values (new.id); return new; end $$;
 create trigger counted after update on public.accounts for each row execute function public.count_effect();
 """
-# How often each row of the queue was decided, as a trigger in the agent's own database sees it.
+# A trigger in the agent's own database counts the decisions of each request.
 _DECISIONS = """
 create table public.decisions (approval bigint, status text);
 create function public.note_decision() returns trigger language plpgsql security definer set search_path = pg_catalog as $$
@@ -47,13 +46,13 @@ create trigger decided after update of status on agents.human_approval_queue for
 
 
 def fill(conn: psycopg.Connection) -> None:
-    """The application: accounts, and the trigger that counts."""
+    """Create the application: accounts, and the trigger that counts effects."""
     conn.execute(_TABLES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a race. Every number but `approvals`, `statuses`, `kills` and `seconds` must be 0."""
+    """The result of a race. Every number but `approvals`, `statuses`, `kills` and `seconds` must be 0."""
 
     approvals: int
     statuses: dict[str, int]
@@ -71,14 +70,14 @@ class Outcome:
 
 
 async def race(runtime: Runtime, *, approvals: int, kills: int, seed: int = 7) -> Outcome:
-    """Ask for `approvals` changes, let deciders race for each while about `kills` processes die, and look what came of it."""
+    """Ask for `approvals` changes, let deciders race for each while about `kills` processes die, and return the result."""
     started = time.monotonic()
     with own_database(runtime) as conn:
         conn.execute(_DECISIONS)
     asked = [await _ask(number, runtime) for number in range(1, approvals + 1)]
     chance = random.Random(seed)
     died = await _run_deciders(runtime, asked, chance, kills)
-    with own_database(runtime) as conn:  # the dead are gone: their claims run out, and what nobody decided expires
+    with own_database(runtime) as conn:  # the claims of dead processes run out, and undecided requests expire
         conn.execute(_CLAIMS_RUN_OUT)
         conn.execute("update agents.human_approval_queue set expires_at = now() where status = 'pending'")
     await safe_executor.execute_left_over(runtime=runtime)
@@ -95,11 +94,11 @@ async def _ask(account: int, runtime: Runtime) -> int:
 
 
 async def _run_deciders(runtime: Runtime, asked: Sequence[int], chance: random.Random, kills: int) -> int:
-    """Keep PROCESSES alive until each has seen every request; returns how many were killed."""
+    """Keep PROCESSES alive until each has gone through every request. Return the number of killed processes."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.races"])
     places = [context.Array("i", 1) for _ in range(PROCESSES)]
-    # About ten round trips a request, decider and process.
+    # Each decider in each process makes about ten round trips for a request.
     lethal = kills / (len(asked) * PROCESSES * DECIDERS * 10)
     died = 0
 
@@ -127,7 +126,7 @@ async def _run_deciders(runtime: Runtime, asked: Sequence[int], chance: random.R
     return died
 
 
-# Far more often than leases do run out, so it does not count as a death of who held the claim.
+# Claims run out far more often here than in practice, so this does not count as an attempt that died.
 _CLAIMS_RUN_OUT = """
 update agents.human_approval_queue set claimed_until = now() - interval '1 s', attempts = 0
  where id in (select id from agents.human_approval_queue where claim is not null order by id for update skip locked)
@@ -160,7 +159,7 @@ async def _decide_all(
 
 
 def die_at_any_round_trip(lethal: float, chance: random.Random) -> None:
-    """From now on this process kills itself before or after a wait for the server, once in a while: COMMITs included."""
+    """Let this process kill itself with probability `lethal` at each wait for the server, before or after it."""
     wait = psycopg.AsyncConnection.wait
 
     async def deadly(self: Any, *arguments: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the benchmarks reached, beside the bars they had to reach."""
+"""Collect what the benchmarks reached, and compare it with their bars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One promise: what it is about, its bar, what was reached, and whether that is enough."""
+    """One promise: its subject, its bar, what was reached, and whether that is enough."""
 
     part: str
     name: str
@@ -20,7 +20,7 @@ class Bar:
 
 
 class Report:
-    """Collects the bars of one run; `note` is for facts without a bar. Both are shown on stderr as they come."""
+    """The bars and notes of one run. A note is a fact without a bar. Both are printed on stderr when they come."""
 
     def __init__(self) -> None:
         self.part = ""
@@ -38,25 +38,25 @@ class Report:
         self.progress(f"note   {text}")
 
     def progress(self, text: str) -> None:
-        """Say on stderr what is happening."""
+        """Print on stderr what is happening."""
         print(f"[{self.part}] {text}", file=sys.stderr, flush=True)
 
     @property
     def ok(self) -> bool:
-        """Whether every bar was reached."""
+        """Return whether every bar was reached."""
         return all(bar.ok for bar in self.bars)
 
     def as_dict(self) -> dict[str, object]:
-        """The report as JSON-compatible data."""
+        """Return the report as JSON-compatible data."""
         return {"ok": self.ok, "bars": [asdict(bar) for bar in self.bars], "notes": self.notes}
 
     def add(self, data: Mapping[str, Any]) -> None:
-        """Take over what another report's `as_dict` says."""
+        """Add the bars and notes of another report's `as_dict`."""
         self.bars += [Bar(**bar) for bar in data["bars"]]
         self.notes += data["notes"]
 
     def as_table(self) -> str:
-        """One line a bar, then the notes."""
+        """Return a table with one line for each bar, and the notes after it."""
         head = ("part", "what", "bar", "reached", "")
         rows = [
             head,

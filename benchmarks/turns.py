@@ -1,8 +1,8 @@
-"""Conversations raced for by processes that die: new messages, repeated resumes, decisions, edits, restarts under other rules.
+"""Let dying processes race in shared conversations: new messages, repeated resumes, decisions, edits, changing rules.
 
-Each process opens the agent under rules of its own (from which risk a human is asked, what is refused), and then asks,
-resumes, decides and takes up what was left over on a few shared threads, until it dies at some round trip or is through.
-The model always adds one row; the application keeps every row that was added.
+Each process opens the agent with rules of its own (the risk from which a human is asked, and what is refused). It asks,
+resumes, decides and runs left-over actions on a few shared threads, until it dies at some round trip or has finished. The
+model always adds one row, and the application keeps every row that was added.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ select (select count(*) from agents.agent_execution_log where action = 'execute_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of it. `effects` and `logged` must be the same number, and the next three 0."""
+    """The result of a race. `effects` and `logged` must be the same number, and the next three 0."""
 
     effects: int
     logged: int
@@ -63,12 +63,12 @@ class Outcome:
 
 
 def fill(conn: psycopg.Connection) -> None:
-    """The application: a table that keeps what was done."""
+    """Create the application: a table that keeps every effect."""
     conn.execute("create table public.effects (id bigint generated always as identity primary key, note text)")
 
 
 async def converse(runtime: Runtime, *, processes: int, seed: int = 7) -> Outcome:
-    """Let that many processes come and go, two at a time, and look what came of it."""
+    """Run that many processes, two at a time, and return the result."""
     started, chance, kills = time.monotonic(), random.Random(seed), 0
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.turns"])
@@ -86,7 +86,7 @@ async def converse(runtime: Runtime, *, processes: int, seed: int = 7) -> Outcom
                 kills += sum(one.exitcode == -signal.SIGKILL for one in alive)
                 assert all(one.exitcode in {None, 0, -signal.SIGKILL} for one in alive), [one.exitcode for one in alive]
                 alive = [one for one in alive if one.exitcode is None]
-        for table, column in _HELD:  # now all of it: nobody is alive
+        for table, column in _HELD:  # all claims and leases run out, because no process is alive
             conn.execute(f"update agents.{table} set {column} = now() - interval '1 s' where {column} > now()")
         trusting = runtime.settings.model_copy(update={"refuse": "", "ask_from": "LOW"})
         last = await open_runtime(trusting, model=_model())
@@ -106,7 +106,7 @@ async def converse(runtime: Runtime, *, processes: int, seed: int = 7) -> Outcom
 
 
 def _time_passes(conn: psycopg.Connection) -> None:
-    """What the dead held runs out."""
+    """Let some claims and leases run out, as those of dead processes do."""
     for table, column in _HELD:
         conn.execute(
             f"update agents.{table} set {column} = now() - interval '1 s' where ctid in"
@@ -160,7 +160,7 @@ async def _something(thread: str, chance: random.Random, runtime: Runtime) -> No
 
 
 async def _quietly(work: Any) -> None:
-    """Busy threads and late decisions are what a race is made of."""
+    """Await `work` and ignore the agent's errors: busy threads and late decisions are normal in a race."""
     try:
         await work
     except AgentError:

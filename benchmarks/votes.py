@@ -1,6 +1,6 @@
-"""Requests raced for by 16 people in four processes at the same moment: votes, edits, and decisions at the very end of time.
+"""Let 16 people in four processes decide each request at the same moment: votes, edits, and decisions just before its end.
 
-What came of each is counted from the agent's own rows by an administrator.
+An administrator's connection counts the results from the agent's own rows.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from agent.settings import Settings
 PROCESSES, PEOPLE = 4, 4
 Kind = Literal["vote", "edit", "expiry"]
 _WRONG = {
-    # Two different people of a CRITICAL request, and a row of each.
+    # Two different people must have approved a CRITICAL request, with one row for each.
     "vote": """
 select count(*) from agents.human_approval_queue q
  where risk_level = 'CRITICAL' and not (status = 'approved' and cardinality(approved_by) = 2 and approved_by[1] <> approved_by[2]
    and (select array_agg(d.decided_by order by d.id) from agents.approval_decisions d where d.approval_id = q.id) = approved_by)""",
-    # One edit, which replaced the request once and was executed once; the request itself never.
+    # One edit must have replaced the request and been executed once, and the request itself never.
     "edit": """
 select count(*) from agents.human_approval_queue q
  where replaces is null and not (status = 'edited'
@@ -38,7 +38,7 @@ select count(*) from agents.human_approval_queue q
    and (select array_agg(e.status) from agents.agent_execution_log e where e.approval_id = q.id) = '{edited}'
    and (select array_agg(e.status) from agents.agent_execution_log e join agents.human_approval_queue n on n.id = e.approval_id
          where n.replaces = q.id) = '{succeeded}')""",
-    # Decided before its end or expired, and one row of the log says the same.
+    # The request must be decided before its end or expired, and one row of the log must say the same.
     "expiry": """
 select count(*) from agents.human_approval_queue q
  where not (case status when 'rejected' then decided_at < expires_at when 'expired' then decided_at >= expires_at else false end
@@ -48,14 +48,14 @@ select count(*) from agents.human_approval_queue q
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raced:
-    """What came of a race: how many requests ended otherwise than they may, and how all of them ended."""
+    """The result of a race: the number of requests that ended wrongly, and the number for each final status."""
 
     wrong: int
     statuses: dict[str, int]
 
 
 def fill(conn: psycopg.Connection) -> None:
-    """The application: a table to change."""
+    """Create the application: a table to change."""
     conn.execute("create table public.items (id int primary key, note text)")
     conn.execute("insert into public.items select n from generate_series(1, 2000) n")
 
@@ -81,7 +81,7 @@ async def race(runtime: Runtime, kind: Kind, rounds: int, *, seed: int = 7) -> R
         await asyncio.to_thread(process.join)
     if any(process.exitcode for process in processes):
         raise RuntimeError("a decider failed")
-    await human_approval_queue.get_pending_approvals(runtime=runtime)  # ends what nobody decided
+    await human_approval_queue.get_pending_approvals(runtime=runtime)  # expires undecided requests
     with _own(runtime) as conn:
         (wrong,) = conn.execute(_WRONG[kind]).fetchone()
         statuses = conn.execute("select status, count(*) from agents.human_approval_queue group by 1").fetchall()

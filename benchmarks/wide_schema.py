@@ -1,8 +1,8 @@
-"""A generated application of 200 tables in ten schemas: many names that resemble each other, keys of every kind.
+"""Generate an application of 200 tables in ten schemas, with many similar names and keys of every kind.
 
-`ddl()` is its SQL. Each line of `_TABLES` is a table: `schema.name: column column ...`. A column's type follows from
-its name; `x>table` is a reference to the id of that table. Companion tables (notes, history, attachments, tags) of the core
-tables fill up to 200 and are there to distract.
+`ddl()` returns its SQL. Each line of `_TABLES` is a table: `schema.name: column column ...`. A column's type follows from
+its name; `x>table` refers to the id of that table. Companion tables of the core tables (notes, history, attachments, tags)
+bring the number to 200, to make linking harder.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ create table logistics.meter_corrections (id bigint primary key, region text, de
 
 
 def ddl() -> str:
-    """The SQL that makes the application: schemas, tables, then the references between them."""
+    """Return the SQL that creates the application: schemas, tables, then the references between them."""
     specifications = list(_specifications())
     schemas = sorted({name.partition(".")[0] for name, _ in specifications})
     statements = [f"create schema {schema};" for schema in schemas]

@@ -1,4 +1,4 @@
-"""Commands run as a user runs them: settings in the environment, an empty folder to stand in."""
+"""Run commands as a user does: with settings in the environment and an empty working folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Run = Callable[..., Result]
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The variables that make a process use these settings."""
+    """Return the variables that make a process use `settings`."""
     assert settings.database_url is not None
     assert settings.secret is not None
     return {
@@ -31,24 +31,21 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 def demo_environment(demo_settings: Settings, tmp_path: Path) -> Mapping[str, str]:
-    """The environment of a process on a fresh copy of the demonstration application."""
+    """Return the environment of a process on a fresh copy of the demonstration application."""
     return {**environment(demo_settings), "AGENT_HOME": str(tmp_path / "home")}
 
 
 @pytest.fixture
-def run(demo_environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs `agent ...` in this process on the demonstration application; how it logs ends with the test."""
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Return a function that runs `agent ...` in this process with further variables; restore logging after the test."""
     from agent.cli.main import app
 
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-
     monkeypatch.chdir(tmp_path)  # no .env of a checkout
-    for name, value in demo_environment.items():
-        monkeypatch.setenv(name, value)
 
-    def run(*arguments: str, input: str | None = None) -> Result:  # noqa: A002  # as CliRunner calls it
-        return CliRunner().invoke(app, list(arguments), input=input, prog_name="agent")
+    def run(*arguments: str, input: str | None = None, **variables: str) -> Result:  # noqa: A002  # as CliRunner calls it
+        return CliRunner().invoke(app, list(arguments), input=input, env=variables, prog_name="agent")
 
     yield run
     root.handlers[:] = handlers
@@ -57,8 +54,16 @@ def run(demo_environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.fixture
+def run(in_process: Run, demo_environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs `agent ...` in this process on the demonstration application."""
+    for name, value in demo_environment.items():
+        monkeypatch.setenv(name, value)
+    return in_process
+
+
+@pytest.fixture
 def run_json(run: Run) -> Callable[..., Any]:
-    """Runs `agent ... --json` and returns the one document that it prints."""
+    """Return a function that runs `agent ... --json` and returns the document that it prints."""
 
     def run_json(*arguments: str, code: int = 0) -> Any:
         result = run(*arguments, "--json")

@@ -1,8 +1,9 @@
-"""One throw-away Postgres a run, one fresh database a test, and nothing of the machine's environment."""
+"""Give each run a throw-away Postgres and each test a fresh database, and hide the machine's settings from tests."""
 
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 
@@ -22,13 +23,19 @@ _errors = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the way to the terminal, before it is captured."""
+    """Keep a way to standard error, before pytest captures it."""
     config.stash[_errors] = os.dup(2)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: searching it for garbage again and again is a quarter of a run."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """A test that hangs says where each thread stands, and ends its process: with `-n`, it alone has failed then."""
+    """If a test hangs, print the stack of each thread and end the process. With `-n`, only that test fails."""
     _watch(item.config)
     try:
         return (yield)
@@ -38,12 +45,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(trylast=True)
 def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
-    """Pytest itself watches no more after a failure, but what comes then can hang too."""
+    """Watch again after a failure, because pytest cancels the watch, and the tests after it can hang too."""
     _watch(node.config)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """So can the way out."""
+    """Watch the end of the run, which can hang too."""
     _watch(session.config)
 
 
@@ -53,7 +60,7 @@ def _watch(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests read no setting of the machine they run on."""
+    """Remove the machine's settings from the environment."""
     for name in list(os.environ):
         if name.startswith(
             ("AGENT_", "OPENAI_", "DEEPSEEK_", "SUPABASE_", "LANGSMITH_", "LANGCHAIN_")
@@ -67,15 +74,15 @@ _REQUIRED = os.environ.get("AGENT_TEST_REQUIRE", "").split(",")
 
 @pytest.fixture(scope="session")
 def installed_server(request: pytest.FixtureRequest) -> Iterator[InstalledServer]:
-    """A server made with the Postgres that is installed here, which pip cannot bring.
+    """Run a server with the installed Postgres, which pip cannot bring.
 
-    Where there is none, a printed line says what did not run; AGENT_TEST_REQUIRE=installed-postgres makes that a failure.
+    If there is none, a printed line says what did not run; with AGENT_TEST_REQUIRE=installed-postgres the test fails.
     """
     if installed_programs() is None and "installed-postgres" not in _REQUIRED:
-        said = f"Not run: {request.node.name}, no installed Postgres (apt-get install postgresql postgresql-contrib)."
+        reason = f"Not run: {request.node.name}, no installed Postgres (apt-get install postgresql postgresql-contrib)."
         with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            print(f"\n{said}")
-        pytest.skip(said)
+            print(f"\n{reason}")
+        pytest.skip(reason)
     server = InstalledServer()
     yield server
     server.close()
@@ -83,37 +90,45 @@ def installed_server(request: pytest.FixtureRequest) -> Iterator[InstalledServer
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The throw-away server of this run."""
+    """Run the throw-away server of this run."""
     cluster = Cluster()
     yield cluster
     cluster.close()
 
 
+@pytest.fixture(autouse=True)
+def databases_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drop the databases that a test created; those of fixtures with a wider scope stay."""
+    if "cluster" not in request.fixturenames:
+        yield
+        return
+    cluster: Cluster = request.getfixturevalue("cluster")
+    kept = list(cluster.made)
+    yield
+    cluster.drop_but(kept)
+
+
 @pytest.fixture
-def settings(cluster: Cluster) -> Iterator[Settings]:
-    """Settings of a fresh, migrated database with an empty application."""
-    settings = cluster.database(cluster.template("blank"))
-    yield settings
-    cluster.drop(settings)
+def settings(cluster: Cluster) -> Settings:
+    """Return settings for a fresh, migrated database with an empty application."""
+    return cluster.database(cluster.template("blank"))
 
 
 @pytest.fixture
 async def runtime(settings: Settings) -> AsyncIterator[Runtime]:
-    """A runtime on a fresh, migrated database with an empty application; it is the current one."""
+    """Open a runtime on a fresh, migrated database with an empty application, and make it the current one."""
     async with running(settings) as runtime:
         yield runtime
 
 
 @pytest.fixture
-def demo_settings(cluster: Cluster) -> Iterator[Settings]:
-    """Settings of a fresh copy of the demonstration application."""
-    settings = cluster.database(cluster.template("demo", fill_demo))
-    yield settings
-    cluster.drop(settings)
+def demo_settings(cluster: Cluster) -> Settings:
+    """Return settings for a fresh copy of the demonstration application."""
+    return cluster.database(cluster.template("demo", fill_demo))
 
 
 @pytest.fixture
 async def demo_runtime(demo_settings: Settings) -> AsyncIterator[Runtime]:
-    """A runtime on a fresh copy of the demonstration application; it is the current one."""
+    """Open a runtime on a fresh copy of the demonstration application, and make it the current one."""
     async with running(demo_settings) as runtime:
         yield runtime

@@ -1,4 +1,4 @@
-"""Asks the offline model the question set over real databases and judges what its SQL returns."""
+"""Ask the offline model the question set over real databases, and judge the rows that its SQL returns."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Part = Literal["tuned", "second", "last"]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One question with what came of it; `right` also when the model rightly said that it cannot."""
+    """One question and its verdict, which is "right" also if the model rightly said that it cannot answer."""
 
     schema: str
     part: Part
@@ -46,7 +46,7 @@ class Judged:
 
 
 async def evaluate(cluster: Cluster) -> list[Judged]:
-    """Every question of every schema."""
+    """Ask every question of every schema, and return the verdicts."""
     found = []
     for name, fill, cases, second in (
         ("demo", fill_demo, DEMO, DEMO_SECOND),
@@ -93,7 +93,7 @@ async def _asked(questions: Sequence[str], memories: Sequence[str], runtime: Run
 
 
 async def _statement(client: ChatClient, messages: list[BaseMessage], runtime: Runtime) -> tuple[str | None, str]:
-    """The SQL that the model calls for, after it has looked up what it wants to look up."""
+    """Return the SQL that the model calls and '', after its look-ups of the schema; or None and its answer."""
     answer = (await client.answer(messages, TOOLS)).message
     for call in answer.tool_calls:
         if call["name"] == "describe_schema":
@@ -112,7 +112,7 @@ async def _rows(sql: str, runtime: Runtime) -> list[tuple[Any, ...]]:
 
 
 def same(got: Sequence[tuple[Any, ...]], wanted: Sequence[tuple[Any, ...]], *, ordered: bool) -> bool:
-    """Whether `got` has the rows of `wanted`, which may have fewer columns."""
+    """Return whether `got` has the rows of `wanted`, which may have fewer columns."""
     got = got[:SHOWN]
     wanted = wanted[:SHOWN] if len(wanted) > len(got) == SHOWN else wanted
     if len(got) != len(wanted):

@@ -1,4 +1,4 @@
-"""A fourth schema with its questions, written last and never used to build the grammar: how it does on what it has not met."""
+"""A fourth schema and its questions, written last and never used to build the grammar. They show how well it generalises."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The question set: each question with the SQL whose rows its answer must hold, or with None when the only right answer is that one cannot.
+"""The question set: each question with the SQL for its rows, or with None if it cannot be answered.
 
-A listing shows at most 21 rows, so the right SQL of a long one is cut there. `ordered` questions must come in that order.
+An answer must hold the rows of that SQL. A listing shows at most 21 rows, so the SQL for a longer one is cut there. For
+`ordered` questions the order of the rows counts.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`asked` is one question, or a conversation whose last question counts."""
+    """One case. `asked` is a question, or a conversation whose last question counts."""
 
     asked: str | tuple[str, ...]
     sql: str | None

@@ -1,7 +1,7 @@
-"""Statements generated from the server's own catalogs: every function, aggregate and operator of pg_catalog, called with samples,
-and every relation there and in the information_schema, read whole.
+"""Generate statements from the server's own catalogs.
 
-Most functions that can do harm are among them, by whatever name: nothing here knows which.
+They call every function, aggregate and operator of pg_catalog with sample values, and read every relation of pg_catalog and
+information_schema. Most functions that can do harm are among them, and nothing here knows their names.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _RELATIONS = """
 select relnamespace::regnamespace::text || '.' || relname from pg_class
  where relnamespace in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) and relkind in ('r', 'v') order by 1
 """
-# What no SQL can pass.
+# Types whose values no SQL can pass.
 _INTERNAL = frozenset(
     {"internal", "cstring", "trigger", "event_trigger", "fdw_handler", "table_am_handler", "index_am_handler"}
 )
 
 
 def statements(conn: psycopg.Connection[Any]) -> list[str]:
-    """A statement for each function, operator and relation of the system."""
+    """Return a statement for each function, operator and relation of the system."""
     found = [_call(*row) for row in conn.execute(_FUNCTIONS)] + [_operation(*row) for row in conn.execute(_OPERATORS)]
     return [sql for sql in found if sql] + [f"SELECT * FROM {name}" for (name,) in conn.execute(_RELATIONS)]
 

@@ -1,1 +1,1 @@
-"""Generated statements that write, with the databases they are written for; tests run fewer of them than the benchmark."""
+"""Generated statements that write, and their databases. Tests run fewer of them than the benchmark does."""

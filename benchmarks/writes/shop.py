@@ -1,6 +1,7 @@
-"""Statements that change a small shop with triggers, cascades, clocks and chance; what was shown of each, and what it did.
+"""Generate changes to a small shop with triggers, cascades, clocks and chance, and compare their previews with their effects.
 
-`run` has each one shown and approved, sometimes changes one of its rows in between, and compares the tables before and after.
+`run` lets each statement be previewed and approved, sometimes changes one of its rows in between, and compares the tables
+before and after.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ KEYS = {"items": ("id",), "lines": ("item", "n"), "loose": ()}
 
 
 def generated(chance: random.Random) -> tuple[str, str]:
-    """A statement and the table it changes."""
+    """Return a table and a statement that changes it."""
     n, m = chance.randint(1, 60), chance.randint(1, 120)
     kind = chance.choice("abc")
     return chance.choice(
@@ -65,7 +66,7 @@ def generated(chance: random.Random) -> tuple[str, str]:
 
 @dataclass(slots=True)
 class Result:
-    """What became of generated statements; `wrong` holds every one that did not as promised."""
+    """The results of generated statements. `wrong` holds each one that broke a promise."""
 
     carried_out: int = 0
     changed_between: int = 0
@@ -74,7 +75,7 @@ class Result:
 
 
 async def run(url: str, *, statements: int, between: float, seed: int) -> Result:
-    """Have `statements` carried out and about the share `between` of them disturbed; `url` is the application's administrator's."""
+    """Let `statements` be carried out, and disturb about the share `between` of them. `url` is the application's administrator's."""
     chance, result = random.Random(seed), Result()
     with psycopg.connect(url, autocommit=True) as conn:
         while result.carried_out < statements:
@@ -111,7 +112,7 @@ def _all_rows(conn: psycopg.Connection) -> dict[str, list[str]]:
 
 
 def _disturb(conn: psycopg.Connection, table: str, preview: Mapping[str, Any], chance: random.Random) -> bool:
-    """Change or remove one of the rows that were shown; False where there is none."""
+    """Change or remove one of the rows in the preview; return False if there is none."""
     rows = [row for row in preview["rows"] if row["before"]]
     if not rows:
         return False
@@ -134,7 +135,7 @@ def _disturb(conn: psycopg.Connection, table: str, preview: Mapping[str, Any], c
 
 
 def _compared(conn: psycopg.Connection, table: str, preview: Mapping[str, Any], before: dict[str, list[str]]) -> str:
-    """How the rows of a table changed otherwise than was shown, or ''."""
+    """Return how the changes in a table differ from the preview, or ''."""
     old, new = before[table], _all_rows(conn)[table]
     if preview["more"]:
         return ""

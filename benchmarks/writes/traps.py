@@ -1,7 +1,7 @@
-"""Statements that look like a write of one row by its key, over tables where most of them are more than that.
+"""Generate statements that look like a write of one row by its key, over tables where most of them do more.
 
-`run` assesses them, carries out each that is called LOW as agent_actor, and compares every table and sequence before
-and after.
+`run` assesses them, carries out as agent_actor each one that is called LOW, and compares every table and sequence before and
+after.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ _FORMS = (
     "INSERT INTO {t} (id, a) VALUES ({m}, 1) ON CONFLICT DO NOTHING", "INSERT INTO {t} VALUES ({m} + 100, {m})", "MERGE INTO {t} USING witness w ON {c} WHEN MATCHED THEN DELETE",
     "WITH d AS (DELETE FROM {t} WHERE {c} RETURNING a) UPDATE plain SET a = 1 WHERE id = 1",
 )  # fmt: skip
-# Of new rows; {m} and {v} are numbers, the first one small.
+# Statements that add rows; {m} and {v} are numbers, {m} is small.
 _NEW = (
     "INSERT INTO {t} (id, a, note) VALUES ({v}, {m}, 'new')", "INSERT INTO {t} (a, note) VALUES ({m}, 'new')", "INSERT INTO {t} (note) VALUES ('new') RETURNING id",
     "INSERT INTO {t} (id, a) VALUES ({v}, {m})", "INSERT INTO public.{t} VALUES ({v}, {m})", "INSERT INTO {t} (id, a, note) VALUES ({v}, DEFAULT, now())",
@@ -221,7 +221,7 @@ _NEW = (
 
 
 def statement(chance: random.Random) -> str:
-    """One statement; most of them are not LOW."""
+    """Return a random statement; most of them are not LOW."""
     if chance.random() < 0.2:
         names = {"t": chance.choice(list(KEYS)), "m": chance.randint(1, 9), "v": chance.randint(1000, 9999)}
         return chance.choice(_NEW).format(**names)
@@ -243,7 +243,7 @@ def statement(chance: random.Random) -> str:
 
 @dataclass(slots=True)
 class Result:
-    """How many statements there were; how many of them were LOW, and of these which did more than change one row of one table."""
+    """The number of statements, the number of LOW ones among them, and those of these that did more than change one row."""
 
     tried: int = 0
     low: int = 0
@@ -252,7 +252,7 @@ class Result:
 
 
 async def run(url: str, *, low: int, seed: int) -> Result:
-    """Generate until `low` statements are LOW and ran; `url` is the administrator's, of the database that the current runtime works on."""
+    """Generate statements until `low` of them were LOW and ran. `url` is the administrator's of the current runtime's database."""
     chance, result = random.Random(seed), Result()
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("set session authorization agent_actor")
@@ -277,14 +277,14 @@ async def run(url: str, *, low: int, seed: int) -> Result:
 
 
 def fill(conn: psycopg.Connection) -> None:
-    """Make the tables; `conn` is the administrator's, in autocommit mode."""
+    """Create the tables on the administrator's `conn`, which is in autocommit mode."""
     conn.execute(TABLES)
     with suppress(psycopg.errors.UniqueViolation):
         conn.execute(INVALID_INDEX)
 
 
 def _everything(url: str) -> str:
-    """A query for every row of every table, and every sequence."""
+    """Return a query for every row of every table, and for every sequence."""
     with psycopg.connect(url) as conn:
         found = conn.execute(
             "select relkind::text, oid::regclass::text from pg_class where relkind in ('r', 'S')"
@@ -295,7 +295,7 @@ def _everything(url: str) -> str:
 
 
 def _own_sequences(conn: psycopg.Connection, table: str) -> set[str]:
-    """The sequences that number the rows of a table; a new row takes a number of them."""
+    """Return the sequences that number the rows of a table; a new row may take their next numbers."""
     found = conn.execute(
         "select s.oid::regclass::text from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'"
         " where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = to_regclass(%s)"
@@ -306,7 +306,7 @@ def _own_sequences(conn: psycopg.Connection, table: str) -> set[str]:
 
 
 def _carried_out(conn: psycopg.Connection, url: str, sql: str, tables: str) -> str | None:
-    """What a statement did beside changing one row at most of one table, or ''; None when it fails. It is taken back."""
+    """Run a statement and roll it back. Return what it did beside changing at most one row of one table, '' or None if it fails."""
     try:
         with conn.transaction(force_rollback=True):
             conn.execute("reset session authorization")

@@ -1,4 +1,4 @@
-"""Turns as a surface sees them: ask, watch the steps, decide approvals, go on. Every surface talks to the graph here.
+"""Ask questions, follow the steps of a turn, and continue it after approvals. Every surface talks to the graph here.
 
 async for event in chat.ask("How many clients are active?"):
     ...
@@ -42,14 +42,14 @@ _ABANDON_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A piece of the model's text, as it comes."""
+    """A piece of the model's text, as it arrives."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolStarted:
-    """A tool call begins. `key` says which one: several run at once."""
+    """A tool call begins. `key` tells it from others that run at the same time."""
 
     key: CallKey
     tool: str
@@ -67,14 +67,14 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAsked:
-    """A human must decide; decide with `safe_executor.decide`, then `chat.resume`."""
+    """A human must decide, with `safe_executor.decide`; then `chat.resume` continues the turn."""
 
     approval: Approval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalDecided:
-    """An approval was decided, and executed if it was approved."""
+    """A request was decided, and executed if it was approved."""
 
     approval_id: int
     status: str
@@ -83,7 +83,7 @@ class ApprovalDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The end of a turn. `sources` names the SQL that ran with row counts, the memories and the tables."""
+    """The end of a turn. `sources` holds the SQL that ran with row counts, the memories and the tables."""
 
     thread_id: str
     turn: int
@@ -97,7 +97,7 @@ ChatEvent: TypeAlias = Token | ToolStarted | ToolFinished | ApprovalAsked | Appr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatAnswer:
-    """One turn, whole. While `status` is "waiting", `approvals` are to be decided before `chat.resume`."""
+    """The result of a turn. While `status` is "waiting", `approvals` must be decided before `chat.resume`."""
 
     thread_id: str
     status: Literal["done", "failed", "waiting"]
@@ -108,69 +108,68 @@ class ChatAnswer:
 
 
 class Chat:
-    """Runs turns on the graph. Holds nothing; see the module docstring."""
+    """The conversations of a runtime. The object itself holds nothing; see the module's docstring."""
 
     def new_thread(self) -> str:
-        """An id for a new conversation."""
+        """Return an id for a new conversation."""
         return uuid4().hex[:12]
 
     async def ask(
         self, question: str, *, thread_id: str | None = None, runtime: Runtime | None = None
     ) -> AsyncIterator[ChatEvent]:
-        """Ask on a thread (default: a new one); yields what happens, last `Answered` or one `ApprovalAsked` or more.
+        """Ask on a thread (default: a new one) and yield the turn's events: the last is `Answered` or some `ApprovalAsked`.
 
         Raises `InvalidInput`, `ThreadBusy`, `AgentStopped` or an `OperatorError`. Leaving the iteration stops the turn.
         """
         runtime = runtime or await current_runtime()
-        # Before the graph: its first checkpoint would keep whatever comes in.
+        # Cleaned here, because the graph's first checkpoint would keep the question as it came in.
         question = clean_question(question, limit=runtime.settings.max_question_chars)
         message = HumanMessage(question, id=str(uuid4()))
         async for event in _stream({"messages": [message]}, thread_id or self.new_thread(), runtime):
             yield event
 
     async def resume(self, thread_id: str, *, runtime: Runtime | None = None) -> AsyncIterator[ChatEvent]:
-        """Go on with a turn that waited: what was decided, here or elsewhere, is collected from the queue's rows.
+        """Continue a turn that waited, and yield its events. Decisions from any surface are read from the queue's rows.
 
-        Who neither asked that question nor may see personal values gets the same events without the values.
+        If the runtime's user neither asked the question nor may see personal values, the events come without the values.
         """
         runtime = runtime or await current_runtime()
         check_thread_id(thread_id)
         graph, config = await _graph(runtime), _config(thread_id, runtime, uuid4())
         state = await graph.aget_state(config)
-        waiting = {one.id: {"type": "collect"} for one in state.interrupts}
-        whole = await _may_see(thread_id, runtime)
+        waiting = {interrupt.id: {"type": "collect"} for interrupt in state.interrupts}
+        unmasked = await _may_see(thread_id, runtime)
         async for event in _stream(Command(resume=waiting) if waiting else {"messages": []}, thread_id, runtime):
-            if whole:
-                yield event
-            elif (shown := _masked(event)) is not None:
-                yield shown
+            visible = event if unmasked else _masked(event)
+            if visible is not None:
+                yield visible
 
     async def answer(
         self, question: str, *, thread_id: str | None = None, runtime: Runtime | None = None
     ) -> ChatAnswer:
-        """Ask, and return the whole answer, or the approvals that must be decided first."""
+        """Ask, and return the whole answer, or the approvals that must be decided first. Raises what `ask` raises."""
         thread_id = thread_id or self.new_thread()
-        return await _whole(self.ask(question, thread_id=thread_id, runtime=runtime), thread_id)
+        return await _collected(self.ask(question, thread_id=thread_id, runtime=runtime), thread_id)
 
     async def finish(self, thread_id: str, *, runtime: Runtime | None = None) -> ChatAnswer:
-        """`resume`, and return the whole answer."""
-        return await _whole(self.resume(thread_id, runtime=runtime), thread_id)
+        """Continue a turn that waited as `resume` does, and return the whole answer."""
+        return await _collected(self.resume(thread_id, runtime=runtime), thread_id)
 
 
 chat = Chat()
 
 
 async def _may_see(thread_id: str, runtime: Runtime) -> bool:
-    """Whether the runtime's user may follow the last turn of a thread: they asked, or may see personal values."""
-    who = await people.membership(runtime=runtime)
-    if who.sees_personal:
+    """Return whether the runtime's user asked the last question of a thread, or may see personal values."""
+    membership = await people.membership(runtime=runtime)
+    if membership.sees_personal:
         return True
     turns = await threads.turns(thread_id, runtime=runtime)
-    return same_name(who.name, turns[-1]["asked_by"])
+    return same_name(membership.name, turns[-1]["asked_by"])
 
 
 def _masked(event: ChatEvent) -> ChatEvent | None:
-    """An event for who may not see personal values; None for what has nothing else in it."""
+    """Return an event without personal values, or None if it holds nothing else."""
     match event:
         case Token():
             return None
@@ -185,7 +184,7 @@ def _masked(event: ChatEvent) -> ChatEvent | None:
             return event
 
 
-async def _whole(events: AsyncIterator[ChatEvent], thread_id: str) -> ChatAnswer:
+async def _collected(events: AsyncIterator[ChatEvent], thread_id: str) -> ChatAnswer:
     approvals: list[Approval] = []
     text: list[str] = []
     answered: Answered | None = None
@@ -224,11 +223,11 @@ def _config(thread_id: str, runtime: Runtime, run_id: UUID) -> RunnableConfig:
 
 
 async def _stream(graph_input: Any, thread_id: str, runtime: Runtime) -> AsyncIterator[ChatEvent]:
-    """Run the graph in a task of its own (it sees this runtime, and is cancelled when the reader leaves)."""
+    """Run the graph in a task of its own and yield its events. The task is cancelled when the reader leaves."""
     check_thread_id(thread_id)
     queue: asyncio.Queue[ChatEvent | None] = asyncio.Queue()
     run_id = uuid4()
-    task = asyncio.create_task(_drive(graph_input, thread_id, run_id, runtime, queue))
+    task = asyncio.create_task(_run_graph(graph_input, thread_id, run_id, runtime, queue))
     task.add_done_callback(lambda _: queue.put_nowait(None))
     reason = "stopped by the user"
     try:
@@ -247,7 +246,7 @@ async def _stream(graph_input: Any, thread_id: str, runtime: Runtime) -> AsyncIt
 
 
 async def _abandon(thread_id: str, run_id: UUID, reason: str, runtime: Runtime) -> None:
-    """Free the thread of a run that did not end; while the database is away, the next run of this process does that."""
+    """Free the thread of a run that did not end. If the database is away, this process's next run of the thread does that."""
     try:
         async with asyncio.timeout(_ABANDON_SECONDS):
             await threads.abandon(thread_id, owner=run_id, reason=reason, runtime=runtime)
@@ -257,16 +256,17 @@ async def _abandon(thread_id: str, run_id: UUID, reason: str, runtime: Runtime) 
 
 
 def _unreleased(runtime: Runtime) -> dict[str, UUID]:
+    """Return the runs that could not free their threads, by thread."""
     runs: dict[str, UUID] = runtime.made.setdefault(f"unreleased of {runtime.tenant_id}", {})
     return runs
 
 
-async def _drive(
+async def _run_graph(
     graph_input: Any, thread_id: str, run_id: UUID, runtime: Runtime, queue: asyncio.Queue[ChatEvent | None]
 ) -> None:
     with use_runtime(runtime):
-        if left := _unreleased(runtime).pop(thread_id, None):
-            await _abandon(thread_id, left, "the run failed", runtime)
+        if unreleased := _unreleased(runtime).pop(thread_id, None):
+            await _abandon(thread_id, unreleased, "the run failed", runtime)
         graph = await _graph(runtime)
         config = _config(thread_id, runtime, run_id)
         answered: Answered | None = None
@@ -286,7 +286,7 @@ async def _drive(
 async def _events(mode: str, part: Any, thread_id: str, runtime: Runtime) -> AsyncIterator[ChatEvent]:
     if mode == "messages":
         message, _ = part
-        # Whole messages are node outputs, already shown as chunks or told by `Answered`.
+        # Whole messages are the nodes' outputs; chunks or `Answered` bring the same text.
         if isinstance(message, AIMessageChunk) and message.text:
             yield Token(text=message.text)
     elif mode == "custom":

@@ -1,4 +1,4 @@
-"""Coroutines side by side, of which none goes on after another has failed."""
+"""Run coroutines at the same time, and stop all of them when one fails."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ async def gather_or_cancel(first: Coroutine[Any, Any, _A], second: Coroutine[Any
 async def gather_or_cancel(
     first: Coroutine[Any, Any, _A], second: Coroutine[Any, Any, _B], third: Coroutine[Any, Any, _C], /
 ) -> tuple[_A, _B, _C]: ...
-async def gather_or_cancel(*work: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
-    """What each of them returns. When one fails the others are cancelled, and have ended before its error is raised.
+async def gather_or_cancel(*coroutines: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
+    """Return the results of all coroutines. If one fails, cancel the others, wait for their end, then raise its error.
 
-    Unlike `asyncio.gather`, after which they work on, with what their caller has closed meanwhile.
+    After an error in `asyncio.gather` the others would still run, on connections that the caller has closed meanwhile.
     """
     failure: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
     except BaseExceptionGroup as failures:
         failure = failures.exceptions[0]
-    if failure is not None:  # raised out here, so that the group is not its context
+    if failure is not None:  # raised outside of `except`, so that the group is not its context
         raise failure
     return tuple(task.result() for task in tasks)

@@ -1,16 +1,16 @@
-"""Every error that this package raises, sorted by who must act.
+"""Define every error of this package, sorted by who must act.
 
     AgentError
     ├── UserError                 the person asking
-    │   ├── InvalidInput              change what was asked or passed
+    │   ├── InvalidInput              change the question or the argument
     │   ├── NotFound                  name something that exists
     │   ├── ThreadBusy                wait for the running turn, or use another thread
-    │   └── AlreadyDecided            an approval has one decision, and it was taken
+    │   └── AlreadyDecided            nothing to do: the decision was taken before
     ├── ModelError                the model (the text goes back to it as a tool result)
     │   ├── InvalidArguments          call the tool again with other arguments
     │   ├── UnknownTool               call a tool that exists
     │   └── StatementFailed           the database refused the statement
-    │       └── RowsChanged               what was approved is no longer what would happen; a human is asked again
+    │       └── RowsChanged               it would do something else than was approved; a human is asked again
     ├── PolicyError               nobody: a rule said no
     │   ├── ActionRefused             the action needs an approval that cannot be asked for, or is forbidden
     │   ├── DecisionRefused           another person must decide this
@@ -21,7 +21,8 @@
         ├── SetupRequired             run `agent migrate` or `agent setup`
         ├── ProviderUnavailable       a model, embedder or mail server is down, slow or over quota
         ├── BudgetExceeded            raise a token or cost cap, or wait
-        └── OutcomeUnknown            look whether it happened; nothing repeats it by itself
+        ├── OutcomeUnknown            find out whether it happened; nothing repeats it by itself
+        └── SandboxUnavailable        make the sandbox work, or use no created tools
 
 Messages say what to do next, and quote values with `!r`. Driver errors are wrapped once, with `from`.
 """
@@ -39,7 +40,7 @@ class AgentError(Exception):
 
 
 class UserError(AgentError):
-    """The request cannot be carried out as it was made."""
+    """This cannot be done as it was asked."""
 
     exit_code = 2
 
@@ -131,4 +132,4 @@ class OutcomeUnknown(OperatorError):
 
 
 class SandboxUnavailable(OperatorError):
-    """The sandbox for tools of the agent's making does not work."""
+    """The sandbox for created tools does not work."""

@@ -1,4 +1,4 @@
-"""Log events on standard error, so that standard output holds nothing but answers."""
+"""Set up logging to standard error, so that standard output holds nothing but answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def configure_events(level: Level, log_format: Format = "console", *, force: boo
     if structlog.is_configured() and not force:
         return
     structlog.configure(
-        processors=[*_shared(log_format), _renderer(log_format)],
+        processors=[*_processors(log_format), _renderer(log_format)],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
@@ -32,27 +32,28 @@ def configure_events(level: Level, log_format: Format = "console", *, force: boo
 
 
 def quieten_driver(level: Level) -> None:
-    """Keep the driver's own messages from the terminal: what they mean for a person is in our errors and events.
+    """Keep the database driver's own messages from the terminal, unless `level` is debug.
 
-    They quote the server, and even where nobody has set logging up Python would print them.
+    They quote the server, and Python prints them even if nobody has set up logging. The agent's errors and events say what
+    a person needs to know of them.
     """
     for name in _DRIVER:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL + 1)
 
 
 def configure_logging(level: Level, log_format: Format = "console") -> None:
-    """For a program of ours: print the events of this package and of its libraries in one form."""
+    """Print the events of this package and of its libraries in one form, for a program that is the agent itself."""
     configure_events(level, log_format, force=True)
     processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(log_format)]
     handler = _Stderr()
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(processors=processors, foreign_pre_chain=_shared(log_format))
+        structlog.stdlib.ProcessorFormatter(processors=processors, foreign_pre_chain=_processors(log_format))
     )
     logging.basicConfig(handlers=[handler], level=_LEVELS[level], force=True)
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to whatever standard error is at the time."""
+    """A handler that writes to what `sys.stderr` is at the time of the event."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -63,26 +64,26 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 
 def _renderer(log_format: Format) -> structlog.typing.Processor:
-    render = _form(log_format)
+    render = _event_renderer(log_format)
 
     def without_passwords(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
-        # Libraries print the URLs that they call, and those of a gateway may hold a password.
+        # Libraries log the URLs that they call, and the URL of a gateway may hold a password.
         return _PASSWORD.sub(r"\1***@", str(render(logger, method, event)))
 
     return without_passwords
 
 
-def _form(log_format: Format) -> structlog.typing.Processor:
+def _event_renderer(log_format: Format) -> structlog.typing.Processor:
     if log_format == "json":
         return structlog.processors.JSONRenderer(default=str)
-    # Not rich's tracebacks: they print local variables, and some of those are connection strings.
+    # Plain tracebacks, because rich's print local variables, and some of those are connection strings.
     return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
-def _shared(log_format: Format) -> list[structlog.typing.Processor]:
-    shared: list[structlog.typing.Processor] = [
+def _processors(log_format: Format) -> list[structlog.typing.Processor]:
+    processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
     ]
-    return [*shared, structlog.processors.format_exc_info] if log_format == "json" else shared
+    return [*processors, structlog.processors.format_exc_info] if log_format == "json" else processors

@@ -1,7 +1,7 @@
-"""The composition root: everything that an operation needs, put together once.
+"""The composition root, which puts together once what every operation needs.
 
-Module-level objects such as `agent_memory` hold no connection; each call uses the runtime it is given, or
-`current_runtime()`, which is opened from the environment at first use, one for each event loop.
+Module-level objects such as `agent_memory` hold no connection. Each call uses the runtime that it is given, or else
+`current_runtime()`, which opens one from the environment at its first use in an event loop.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _CLOSER = "closer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """`db` holds the agent's tables, `app` is the application database (the same object when they are one).
+    """The settings, connections and providers that operations work with.
 
-    `model` is None unless somebody gave one; `chat_client()` then makes it from the settings, once.
-    `claims` are those of the Supabase user as whom the application is read: whoever runs the agent says them, never a model.
-    `notifier` brings reminders of waiting approvals to people; None: they are stored and logged.
-    `made` keeps what upper layers build once for this runtime (the compiled graph); `at_close` is what they still do
-    before its connections are closed.
+    `db` holds the agent's tables, and `app` is the application database; they are the same object if both are in one
+    database. `model` is None unless the caller gave one; `chat_client()` then creates one from the settings. `claims` are
+    those of the Supabase user that the application is read as; the caller sets them, never a model. `notifier` brings
+    reminders of waiting approvals to people; without one they are only stored and logged. `made` keeps objects that upper
+    layers create once for this runtime, such as the compiled graph. `at_close` runs before the connections are closed.
     """
 
     settings: Settings
@@ -58,16 +58,16 @@ class Runtime:
 
     @property
     def shared(self) -> bool:
-        """Whether the application lives in the agent's own database: effect and log then commit together."""
+        """Return whether the application is in the agent's own database; effect and log then commit together."""
         return self.db is self.app
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
-        """The agent's tables, for this runtime's tenant; each statement is a transaction of its own."""
+        """Connect to the agent's tables for this runtime's tenant. Each statement is a transaction of its own."""
         return self.db.tenant(self.tenant_id)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A transaction on the agent's tables, for this runtime's tenant."""
+        """Begin a transaction on the agent's tables for this runtime's tenant."""
         async with self.db.tenant(self.tenant_id) as conn, conn.transaction():
             yield conn
 
@@ -87,7 +87,7 @@ class Runtime:
             return (await conn.execute(query, {**values, "tenant_id": self.tenant_id})).rowcount
 
     def chat_client(self) -> ChatClient:
-        """The chat model of this runtime. Raises `ConfigurationError`."""
+        """Return this runtime's chat model. Raises `ConfigurationError` if the settings name none that works."""
         if self.model is not None:
             return self.model
         if "model" not in self.made:
@@ -98,21 +98,21 @@ class Runtime:
         return client
 
     def for_tenant(self, tenant_id: str, *, user: str | None = None) -> Runtime:
-        """The same connections for another tenant or user."""
+        """Return a runtime with the same connections for another tenant or user."""
         return replace(self, tenant_id=tenant_id, user=user or self.user)
 
     def reading_as(self, claims: Mapping[str, Any] | None) -> Runtime:
-        """The same connections, read as the Supabase user of these claims: `{"sub": "...", "role": "authenticated"}`."""
+        """Return a runtime that reads the application as the user of `claims`: `{"sub": "...", "role": "authenticated"}`."""
         return replace(self, claims=claims)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Run what is to be done at the end, then close every connection."""
         closer: asyncio.Task[None] | None = self.made.pop(_CLOSER, None)
         if closer is not None and closer is not asyncio.current_task():
             closer.cancel()
         for finish in self.at_close:
             await finish()
-        # Embedders that call out have one; the protocol asks only for what callers use.
+        # Remote embedders have a `close`; the protocol does not ask for one.
         close_embedder = getattr(self.embedder, "close", None)
         if close_embedder is not None:
             await close_embedder()
@@ -128,9 +128,9 @@ async def open_runtime(
     model: ChatClient | None = None,
     notifier: Notifier | None = None,
 ) -> Runtime:
-    """Open the databases that `settings` name (default: the environment) and put a runtime together.
+    """Open the databases that `settings` name (default: the environment's) and return a runtime on them.
 
-    The embedded server is started and migrated when it is used. Raises `OperatorError`s that say what to do.
+    If they name none, start and migrate the embedded server. Raises `OperatorError`s that say what to do.
     """
     settings = settings or Settings.load()
     configure_events(settings.log_level, settings.log_format)
@@ -156,9 +156,10 @@ async def open_runtime(
 
 
 async def _close_with_the_loop(runtime: Runtime) -> None:
-    """Close what nobody has closed when the event loop ends, which cancels every task and waits for it.
+    """Close the runtime when its event loop ends, if nobody has closed it before.
 
-    A pool's worker that is at work then takes no notice: only its closed pool ends it, and `asyncio.run`.
+    `asyncio.run` cancels every task at its end and waits for it. A busy worker of a pool ignores that, and ends only when its
+    pool is closed.
     """
     try:
         await asyncio.get_running_loop().create_future()
@@ -169,7 +170,7 @@ async def _close_with_the_loop(runtime: Runtime) -> None:
 
 
 def database_id(facts: ServerFacts) -> str:
-    """A stable name of one application database: its own name and a hash of its identity."""
+    """Return a stable name for an application database: its own name and a hash of its identity."""
     return f"{facts.database}-{hashlib.sha256(facts.identity.encode()).hexdigest()[:8]}"
 
 
@@ -189,7 +190,7 @@ def _embedded(settings: Settings) -> tuple[str, str]:
 
     secret = settings.secret.get_secret_value() if settings.secret else embedded.read_or_make_secret(settings.home)
     admin = embedded.start(settings.home, secret)
-    # One process at a time: the others would find the tables and no logins yet. So would everybody after a kill.
+    # Only one process at a time, or another would find the tables without the logins. A killed process can leave them so.
     with embedded.exclusively(settings.home):
         if migrations.migrate(admin) or not setup.is_set_up(admin):
             setup.give_rights(settings, admin, secret)
@@ -203,15 +204,15 @@ def _database(settings: Settings, admin: str | None, secret: str | None) -> Data
     return Database(conninfo, allow_bypass_rls=settings.reader_bypass_rls)
 
 
-_chosen: ContextVar[Runtime | None] = ContextVar("agent_runtime", default=None)
+_current: ContextVar[Runtime | None] = ContextVar("agent_runtime", default=None)
 _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Runtime]] = WeakKeyDictionary()
 
 
 async def current_runtime() -> Runtime:
-    """The runtime chosen by `use_runtime`, else one opened from the environment and kept for this event loop."""
-    chosen = _chosen.get()
-    if chosen is not None:
-        return chosen
+    """Return the runtime set by `use_runtime`, else one opened from the environment and kept for this event loop."""
+    runtime = _current.get()
+    if runtime is not None:
+        return runtime
     loop = asyncio.get_running_loop()
     task = _opened.get(loop)
     if task is None or (task.done() and not _is_open(task)):
@@ -226,8 +227,8 @@ def _is_open(opened: asyncio.Task[Runtime]) -> bool:
 @contextmanager
 def use_runtime(runtime: Runtime) -> Iterator[Runtime]:
     """Make `runtime` the current one for the calls inside the `with` block (and the tasks started there)."""
-    token = _chosen.set(runtime)
+    token = _current.set(runtime)
     try:
         yield runtime
     finally:
-        _chosen.reset(token)
+        _current.reset(token)

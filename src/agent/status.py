@@ -1,7 +1,7 @@
-"""How the agent is set up and what needs attention: what `agent status` shows.
+"""Check how the agent is set up and what needs attention, for `agent status`.
 
-Each part is asked for itself, so that the report is whole where the database is down, not migrated or not set up: a part
-that fails becomes a line of `fix`, with the error's own sentence, which says what to do.
+Each part is checked separately, so that the report is complete even if the database is down, not migrated or not set up. A
+part that fails becomes a line of `fix` with the error's own sentence, which says what to do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from agent.execution import effects
 from agent.execution.controls import ControlState, controls
 from agent.execution.log import executions
 from agent.learning.auto_discover import auto_discovery, rls_hiding_tables
-from agent.learning.discovery.deny_list_check import NoSuchName, names_of_nothing
+from agent.learning.discovery.deny_list_check import UnmatchedName, unmatched_names
 from agent.learning.discovery.exposed_views import ExposedView, exposed_views
 from agent.learning.discovery.secret_columns import deny_line, secret_columns
 from agent.learning.memory import agent_memory
@@ -45,7 +45,7 @@ from agent.types import LOGINS, Login
 Result = TypeVar("Result")
 
 _MOST_NAMED = 10
-_WAYS_OUT = (
+_HOW_TO_SEE_ROWS = (
     "Add a policy for agent_reader, set AGENT_READER_BYPASS_RLS=true, or read as one of the application's users "
     "(AGENT_READ_AS_ROLE, AGENT_READ_AS_CLAIMS), and run"
 )
@@ -53,7 +53,7 @@ _WAYS_OUT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fix:
-    """Something that needs attention, and the command that mends it (empty where there is none)."""
+    """A problem that needs attention, and the command that solves it ('' if there is none)."""
 
     problem: str
     command: str = ""
@@ -61,7 +61,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseStatus:
-    """The agent's own database. `pending` is None where an administrator's URL is needed to know it."""
+    """The agent's own database. `pending` lists its pending migrations; None if that needs an administrator's URL."""
 
     where: str
     embedded: bool
@@ -72,11 +72,12 @@ class DatabaseStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationStatus:
-    """The application database, as last discovered. `changed` says that its catalogs have changed since.
+    """The application database, as last discovered.
 
-    `other_rules` says that the settings keep something else of them than they did then. Row-level security hides every row of the
-    `blind` tables from agent_reader and some rows of the `partly_hidden` ones; `exposed` are views that go round it. `secrets`
-    are its secret columns, `deny_line` denies them altogether.
+    `changed` says that its catalogs have changed since then, and `other_rules` that the settings now keep other parts of them.
+    Row-level security hides every row of the `blind` tables from agent_reader, and some rows of the `partly_hidden` ones.
+    `exposed` lists the views that show more. `secrets` lists the secret columns, and `deny_line` is the setting that denies
+    them altogether. `unreadable` lists what agent_reader has no right to read.
     """
 
     database_id: str
@@ -97,7 +98,7 @@ class ApplicationStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStatus:
-    """The chat model and the embedder, under the names they go by."""
+    """The names of the chat model and the embedder, and what the embedder can do."""
 
     chat: str
     offline: bool
@@ -108,7 +109,7 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailStatus:
-    """Where mail goes, from which address, and to which domains without being HIGH risk. `kind` is None where it goes nowhere."""
+    """Where mail is sent, and from which address. `kind` is None if mail is not set up. Mail to `domains` is not HIGH risk."""
 
     kind: Literal["smtp", "outbox"] | None = None
     place: str = ""
@@ -118,7 +119,7 @@ class MailStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything at a glance; None stands for what could not be asked."""
+    """The whole report. A part that could not be checked is None."""
 
     version: str
     tenant: str
@@ -137,19 +138,19 @@ class Status:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing needs attention."""
+        """Return whether nothing needs attention."""
         return not self.fix
 
     @property
     def usable(self) -> bool:
-        """Whether a question could be answered now."""
+        """Return whether a question could be answered now."""
         logins = bool(self.logins) and all(state == "ok" for state in self.logins.values())
         tables = not self.database.pending and self.memories is not None
         return self.database.reachable and tables and logins and self.models is not None
 
 
 class _Check:
-    """Collects what is wrong, each thing once."""
+    """The problems found so far, each one once."""
 
     def __init__(self) -> None:
         self.fixes: list[Fix] = []
@@ -158,17 +159,20 @@ class _Check:
         if all(fix.problem != problem for fix in self.fixes):
             self.fixes.append(Fix(problem=problem, command=command))
 
-    async def of(self, question: Awaitable[Result], *, command: str = "") -> Result | None:
-        """The answer, or None and a note; `command` mends what may be wrong."""
+    async def of(self, check: Awaitable[Result], *, command: str = "") -> Result | None:
+        """Return the result of `check`; if it fails, note the error with the `command` that solves it and return None."""
         try:
-            return await question
+            return await check
         except AgentError as error:
             self.note(str(error), command)
             return None
 
 
 async def check_status(settings: Settings) -> Status:
-    """Ask everything, change nothing but what opening the embedded database does. Never raises for what it reports."""
+    """Check every part and return the report. An error in a part is in the report and is not raised.
+
+    Nothing changes, except that the embedded database is started and migrated.
+    """
     check = _Check()
     for problem in ignored_settings(settings):
         check.note(problem, "agent setup")
@@ -178,48 +182,48 @@ async def check_status(settings: Settings) -> Status:
     mail = await check.of(_mail(settings))
     sandbox, runtime = await gather_or_cancel(check.of(_sandbox(settings)), check.of(open_runtime(settings)))
     database = await _database(settings, runtime, check)
-    found = Status(
+    status = Status(
         version=version("learning-agent"), tenant=settings.tenant_id, user=settings.user, database=database, models=models,
         mail=mail, sandbox=sandbox,
     )  # fmt: skip
     if runtime is not None:
         try:
-            found = await _of_database(found, runtime, check)
+            status = await _with_database(status, runtime, check)
         finally:
             await runtime.close()
-    return replace(found, fix=tuple(check.fixes))
+    return replace(status, fix=tuple(check.fixes))
 
 
-async def _of_database(found: Status, runtime: Runtime, check: _Check) -> Status:
-    """What only a database that is reached can tell."""
+async def _with_database(status: Status, runtime: Runtime, check: _Check) -> Status:
+    """Add to `status` the parts that need an open database."""
     logins = await _logins(runtime, check)
-    if found.database.pending:  # which is the one thing to say of tables that are not there
-        return replace(found, logins=logins)
+    if status.database.pending:  # the tables may be missing, and the pending migrations are reported already
+        return replace(status, logins=logins)
     memories = await check.of(agent_memory.counts(runtime=runtime))
-    if memories is not None and await check.of(_remembers(runtime), command="agent setup") is None:
+    if memories is not None and await check.of(_memory_works(runtime), command="agent setup") is None:
         memories = None
     pending = await check.of(human_approval_queue.get_pending_approvals(runtime=runtime))
     approved = await check.of(effects.left_over(runtime=runtime))
     unknown = await check.of(executions.unknown(runtime=runtime))
     switches = await check.of(controls.state(runtime=runtime))
     unsealed = await check.of(audit_log.unsealed(runtime=runtime))
-    application = denied = None
+    application = unmatched = None
     if logins.get("agent_reader") == "ok":
         application = await check.of(_application(runtime))
-        denied = await check.of(names_of_nothing(runtime=runtime))
+        unmatched = await check.of(unmatched_names(runtime=runtime))
     _advise(check, application, memories, switches)
-    for name in denied or ():
-        check.note(_denies_nothing(name))
-    _advise_on_record(check, unsealed=unsealed, unknown=unknown)
+    for name in unmatched or ():
+        check.note(_unmatched_message(name))
+    _advise_on_logs(check, unsealed=unsealed, unknown=unknown)
     return replace(
-        found, logins=logins, application=application, memories=memories,
+        status, logins=logins, application=application, memories=memories,
         pending_approvals=None if pending is None else len(pending),
         approved_waiting=None if approved is None else tuple(approved), switches=switches,
     )  # fmt: skip
 
 
 def ignored_settings(settings: Settings) -> list[str]:
-    """What was set and changes nothing as things stand, each with what is missing."""
+    """Return a sentence for each group of settings that has no effect, with what is missing."""
     if not settings.embedded or not (settings.supabase_url or settings.supabase_anon_key):
         return []
     problem = (
@@ -230,32 +234,32 @@ def ignored_settings(settings: Settings) -> list[str]:
 
 
 def unknown_reasons(refuse: str) -> list[str]:
-    """The parts of AGENT_REFUSE that are no reason of anything, each with what to write."""
+    """Return a sentence for each part of `refuse` (AGENT_REFUSE) that is no known reason, with what to write instead."""
     parts = [part.strip() for part in refuse.split(",") if part.strip()]
     return [
         f"AGENT_REFUSE names {part!r}, which is no reason that an action can have, so it refuses nothing."
-        f"{_meant(nearest(part))} Write a reason as `agent assess SQL` names it, or take it out."
+        f"{_suggestion(nearest(part))} Write a reason as `agent assess SQL` names it, or take it out."
         for part in parts
         if not exists(part)
     ]
 
 
-def _denies_nothing(name: NoSuchName) -> str:
+def _unmatched_message(name: UnmatchedName) -> str:
     if name.is_glob:
         return f"{name.part!r} in AGENT_DENY fits nothing now: no table, view or column has such a name yet."
     what = "table, view or column of that name" if "." in name.part else "table or view of that name"
     how = "" if "." in name.part else " A column is written table.column."
     return (
         f"AGENT_DENY names {name.part!r}, and there is no {what}, so it keeps nothing from a model."
-        f"{_meant(name.nearest)}{how} Write the name that is meant, or take it out."
+        f"{_suggestion(name.nearest)}{how} Write the name that is meant, or take it out."
     )
 
 
-def _meant(name: str) -> str:
+def _suggestion(name: str) -> str:
     return f" Is {name!r} meant?" if name else ""
 
 
-async def _remembers(runtime: Runtime) -> bool:
+async def _memory_works(runtime: Runtime) -> bool:
     await check_memory(runtime=runtime)
     return True
 
@@ -278,7 +282,7 @@ async def _mail(settings: Settings) -> MailStatus:
 
 
 async def _sandbox(settings: Settings) -> str:
-    """What holds the code of tools that the agent made: a worker is started to see it."""
+    """Start a worker of the sandbox, and return a description of what confines created tools."""
     sandbox = Sandbox.of(settings)
     try:
         return await sandbox.probe()
@@ -297,7 +301,7 @@ async def _database(settings: Settings, runtime: Runtime | None, check: _Check) 
         try:
             pending = await asyncio.to_thread(_pending, settings.database_url.get_secret_value())
         except AgentError as error:
-            # A server that cannot be reached was reported when the runtime was opened.
+            # If the server cannot be reached, opening the runtime has reported that already.
             if runtime is not None or not isinstance(error, DatabaseUnavailable):
                 check.note(str(error))
     if pending:
@@ -309,7 +313,7 @@ async def _database(settings: Settings, runtime: Runtime | None, check: _Check) 
 
 def _where(settings: Settings) -> str:
     url = settings.database_url or settings.app_url
-    assert url is not None  # noqa: S101  # otherwise it is the embedded one
+    assert url is not None  # noqa: S101  # without a URL the embedded database is used
     return redacted(url.get_secret_value())
 
 
@@ -337,19 +341,19 @@ async def _login(database: Database, login: Login, check: _Check) -> str:
 async def _application(runtime: Runtime) -> ApplicationStatus:
     facts = await runtime.app.facts("agent_reader")
     structure = await auto_discovery.get_cached_structure(runtime=runtime)
-    hidden = tuple((await secret_columns(runtime)).names())
+    secrets = tuple((await secret_columns(runtime)).names())
     hiding = await rls_hiding_tables(runtime=runtime)
-    found = ApplicationStatus(
-        database_id=runtime.database_id, where=facts.database, secrets=hidden,
-        deny_line=deny_line(hidden, runtime.settings.deny),
+    status = ApplicationStatus(
+        database_id=runtime.database_id, where=facts.database, secrets=secrets,
+        deny_line=deny_line(secrets, runtime.settings.deny),
         blind=tuple(name for name, hides_all in hiding.items() if hides_all),
         partly_hidden=tuple(name for name, hides_all in hiding.items() if not hides_all),
         exposed=tuple(await exposed_views(runtime=runtime)),
     )  # fmt: skip
     if not structure:
-        return found
+        return status
     return replace(
-        found,
+        status,
         tables=len(structure["tables"]),
         views=len(structure["views"]),
         functions=len(structure["functions"]),
@@ -377,7 +381,7 @@ def _advise(
         check.note("The agent is stopped." if switches.stopped else "The agent is read-only.", "agent resume")
 
 
-def _advise_on_record(check: _Check, *, unsealed: float | None, unknown: int | None) -> None:
+def _advise_on_logs(check: _Check, *, unsealed: float | None, unknown: int | None) -> None:
     if unsealed:
         check.note(
             f"Entries of the audit log wait to be sealed, the oldest for {unsealed:,.0f} s: a process died, or has no key "
@@ -423,27 +427,24 @@ def _advise_on_row_security(check: _Check, application: ApplicationStatus) -> No
     if application.blind:
         check.note(
             f"Row-level security hides every row of {_named(application.blind)} from agent_reader, so these tables look empty. "
-            f"{_WAYS_OUT}",
+            f"{_HOW_TO_SEE_ROWS}",
             "agent setup",
         )
     if application.partly_hidden:
         check.note(
             f"Row-level security hides rows of {_named(application.partly_hidden)} from agent_reader: answers are about the "
-            f"others, and say so. {_WAYS_OUT}",
+            f"others, and say so. {_HOW_TO_SEE_ROWS}",
             "agent setup",
         )
     if application.exposed:
         views = _named([f"{view.name} ({view.why})" for view in application.exposed])
-        told = (
-            "agent_reader may read them; this takes the right away:"
-            if any(v.granted for v in application.exposed)
-            else ""
-        )
+        granted = any(view.granted for view in application.exposed)
+        revoke = "agent_reader may read them; this takes the right away:" if granted else ""
         check.note(
             f"Whoever may use the application's API may select from views that show more than policies would: {views}. Make each "
             "`security_invoker`, or name those that are meant so in AGENT_READ_VIEWS, and agent_reader gets them with "
-            f"`agent setup`. {told}".strip(),
-            "agent setup" if told else "",
+            f"`agent setup`. {revoke}".strip(),
+            "agent setup" if granted else "",
         )
 
 

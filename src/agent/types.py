@@ -1,4 +1,4 @@
-"""Shared frozen values and protocols: what the subsystems say to each other."""
+"""Define the frozen values and protocols that several subsystems share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Literal, Protocol, TypedDict
 
 Login = Literal["agent_app", "agent_assessor", "agent_reader", "agent_actor"]
 LOGINS: tuple[Login, ...] = ("agent_app", "agent_assessor", "agent_reader", "agent_actor")
-# What agent_actor may change: rows, or the tables too.
+# Whether agent_actor may change rows only ("data") or also tables ("schema").
 ActorRights = Literal["data", "schema"]
-# As which of Supabase's users agent_reader reads: as itself, or as one who is not or is signed in.
+# The Supabase role that agent_reader reads as; '' means its own.
 ReadAs = Literal["", "anon", "authenticated"]
 
 MemoryKind = Literal["schema", "interaction", "fact", "pattern", "skill", "feedback"]
@@ -23,13 +23,13 @@ ExecutionStatus = Literal[
     "running", "succeeded", "failed", "refused", "rejected", "expired", "unknown", "edited", "answered"
 ]
 
-# Of a result: there will be another one.
+# The statuses of a result that another one will replace.
 UNFINISHED = frozenset({"waiting", "running"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HiddenRows:
-    """A table of which row-level security hides some rows from a statement, or `all` of them."""
+    """A table of which row-level security hides some rows from a statement; `all` says that it hides every row."""
 
     schema: str
     table: str
@@ -41,13 +41,12 @@ class HiddenRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """What an action is, before anything happens.
+    """The policy's view of an action, before anything happens.
 
-    `reasons` are machine-readable codes (`"write:update"`, `"function:pg_sleep"`); `sentence` is for people;
-    `objects` are the names of the relations that the action touches, views' own ones included; `lock` is the strongest
-    lock that it takes on any of them, in Postgres's name for it, or '' where it takes none or that is not known; `hidden` are
-    tables that do not show it all of their rows. `secrets` is what it does with secret columns, as the policy of statements
-    found it.
+    `reasons` are machine-readable codes (`"write:update"`, `"function:pg_sleep"`), and `sentence` is for people. `objects`
+    names the relations that the action touches, including those inside views. `lock` is Postgres's name of the strongest
+    lock that it takes on any of them, or '' if it takes none or that is not known. `hidden` lists the tables of which it does
+    not see all rows. `secrets` says what it does with secret columns, as the policy of statements found it.
     """
 
     verdict: Verdict
@@ -62,11 +61,11 @@ class Assessment:
 
 
 class ToolResult(TypedDict, total=False):
-    """What every tool returns: JSON-compatible, capped in rows and bytes.
+    """The result of every tool: JSON-compatible, and limited in rows and bytes.
 
-    `success` says whether the action had its effect; `status` is an `ExecutionStatus` or "waiting". `truncated` says that
-    there are more rows, `cut_cells` how many cells are only a beginning: each says how many characters it has. `remarks` are
-    what must be said with it: an answer begins with the first where that says of which rows it is.
+    `success` says whether the action had its effect. `status` is an `ExecutionStatus` or "waiting". `truncated` says that
+    there are more rows. `cut_cells` counts the cells that hold only a beginning; each of them says how many characters there
+    are. `remarks` must be part of an answer from this result; one on hidden rows must be its beginning.
     """
 
     success: bool
@@ -78,7 +77,7 @@ class ToolResult(TypedDict, total=False):
     truncated: bool
     cut_cells: int
     sql: str
-    # For each column the secret columns that its cells are made of, or ''; left out where there are none.
+    # For each column, the secret columns that its cells come from, or ''. The key is missing if no column has any.
     secrets: list[str]
     message: str
     remarks: list[str]
@@ -87,13 +86,13 @@ class ToolResult(TypedDict, total=False):
     execution_id: int
 
 
-# Ordinals of the calls that the code of a tool makes begin here; a round has fewer calls than this.
+# The ordinals of calls that a tool's code makes begin here; a round has fewer calls than this.
 _HOST_CALLS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallKey:
-    """The identity of one tool call: ours, never the model's or a client's."""
+    """The identity of one tool call. The agent gives it, never a model or a client."""
 
     thread_id: str
     turn: int
@@ -101,12 +100,12 @@ class CallKey:
     ordinal: int
 
     def host_call(self, number: int) -> CallKey:
-        """The key of the `number`-th call (from 1) that the code of this call's tool makes."""
+        """Return the key of the `number`-th call (from 1) that the code of this call's tool makes."""
         return replace(self, ordinal=_HOST_CALLS * (self.ordinal + 1) + number)
 
     @property
-    def made_by(self) -> CallKey | None:
-        """The call whose tool's code made this one; None for a call of the model's."""
+    def parent(self) -> CallKey | None:
+        """Return the key of the call whose tool's code made this call, or None for a call of the model."""
         if self.ordinal < _HOST_CALLS:
             return None
         return replace(self, ordinal=self.ordinal // _HOST_CALLS - 1)
@@ -114,28 +113,27 @@ class CallKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens and cost of model calls; `cost_usd` is None where the price is not known."""
+    """Tokens and cost of model calls. `cost_usd` is None if the price is not known."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
-        known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
-            cost_usd=sum(known) if known else None,
+            cost_usd=sum(costs) if costs else None,
         )
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors of one fixed length.
+    """A provider that turns texts into vectors of one fixed length.
 
-    `model` names the vector space and is stored with each vector (`"hashing:384"`,
-    `"openai:text-embedding-3-small"`). `semantic` says whether a paraphrase that shares no word can be near.
-    `remote` says whether `embed` calls out, so that it stays off the write path.
-    Raises `ProviderUnavailable` when the service is down, slow or over quota.
+    `model` names the vector space and is stored with each vector (`"hashing:384"`, `"openai:text-embedding-3-small"`).
+    `semantic` says whether texts of the same meaning are near even if they share no word. `remote` says whether `embed` calls
+    a service; then no write waits for it.
     """
 
     @property
@@ -151,13 +149,16 @@ class Embedder(Protocol):
     def remote(self) -> bool: ...
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Vectors of length `dimensions`, one a text, of Euclidean length 1 (or 0 for an empty text)."""
+        """Return one vector for each text, with `dimensions` numbers and Euclidean length 1 (0 for an empty text).
+
+        Raises `ProviderUnavailable` if the service is down, slow or over quota.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
-    """A tool as the model sees it and as the executor runs it."""
+    """A tool as the model sees it. `parameters` is the JSON schema of its arguments."""
 
     name: str
     description: str
@@ -166,7 +167,7 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What people are told about a request that waits. No `recipients`: whoever uses the agent."""
+    """A message to people about a request that waits. Without `recipients` it is for everybody who uses the agent."""
 
     approval_id: int
     kind: Literal["delegated", "reminder", "escalation"]
@@ -175,8 +176,8 @@ class Notice:
 
 
 class Notifier(Protocol):
-    """Brings notices to people. Each is stored and given to `notify` once, by the process that found it due."""
+    """A provider that brings notices to people. Each one is stored, and the process that found it due calls `notify` once."""
 
     async def notify(self, notice: Notice) -> None:
-        """Deliver one notice, within ten seconds. What it raises is logged; the notice stays stored."""
+        """Deliver one notice within ten seconds. An error is logged, and the notice stays stored."""
         ...

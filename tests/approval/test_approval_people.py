@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import product
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from agent.execution.created_tools.store import created_tools
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.statements.trusted_functions import trusted_functions
+from agent.testing.cases import each
 
 ONE = "UPDATE clients SET notes = 'seen' WHERE id = 1"
 
@@ -42,8 +44,10 @@ def rows(runtime: Runtime, query: str) -> list[tuple]:
         return conn.execute(query).fetchall()
 
 
-@pytest.mark.parametrize("name", ["nobody", "ed", "tester", "Tester", " tester "])
-@pytest.mark.parametrize("decision", ["approve", "respond", "edit", "delegate"])
+@each(
+    ("name", "decision"),
+    [*product(["nobody", "ed", "tester", "Tester", " tester "], ["approve", "respond", "edit", "delegate"])],
+)
 async def test_who_is_unknown_has_no_role_or_asked_it_themselves_does_not_decide(
     team: Runtime, name: str, decision: str
 ) -> None:

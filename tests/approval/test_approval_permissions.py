@@ -73,36 +73,34 @@ async def test_what_is_always_allowed_runs_unasked_and_every_use_names_its_permi
     assert (listed.uses, listed.state, listed.comment) == (2, "open", "routine")
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "UPDATE items SET state = 'seen'",
-        "UPDATE items SET state = 'seen' WHERE id = 1 OR true",
-        "UPDATE items SET state = 'seen' WHERE id = 1 OR 1 = 1",
-        "UPDATE items SET state = 'seen' WHERE id > 1",
-        "UPDATE items SET state = 'seen' WHERE id IN (1, 2)",
-        "UPDATE items SET state = 'seen' WHERE id = 1 OR id = 2",
-        "UPDATE items SET state = 'seen' WHERE price = 1",
-        "UPDATE items SET note = 'seen' WHERE id = 1",
-        "UPDATE items SET state = 'seen', price = 0 WHERE id = 1",
-        "UPDATE items SET state = (SELECT 'seen') WHERE id = 1",
-        "UPDATE items SET state = 'seen' WHERE id = (SELECT 1)",
-        "UPDATE items SET state = 'seen' WHERE id = 1 RETURNING *",
-        "UPDATE items SET state = upper('seen') WHERE id = 1",
-        "UPDATE items SET state = 'seen' WHERE id = 1::bigint",
-        "UPDATE ONLY items SET state = 'seen' WHERE id = 1",
-        "UPDATE items i SET state = 'seen' WHERE id = 1",
-        "UPDATE others SET state = 'seen' WHERE id = 1",
-        "UPDATE second.items SET state = 'seen' WHERE id = 1",
-        "DELETE FROM items WHERE id = 1",
-        "WITH gone AS (DELETE FROM others RETURNING id) UPDATE items SET state = 'seen' WHERE id = 1",
-        "INSERT INTO items (state, id) VALUES ('seen', 100)",
-    ],
-)
-async def test_whatever_is_not_the_pattern_is_asked_about(shop: Runtime, sql: str) -> None:
+OTHER_STATEMENTS = [
+    "UPDATE items SET state = 'seen'",
+    "UPDATE items SET state = 'seen' WHERE id = 1 OR true",
+    "UPDATE items SET state = 'seen' WHERE id = 1 OR 1 = 1",
+    "UPDATE items SET state = 'seen' WHERE id > 1",
+    "UPDATE items SET state = 'seen' WHERE id IN (1, 2)",
+    "UPDATE items SET state = 'seen' WHERE id = 1 OR id = 2",
+    "UPDATE items SET state = 'seen' WHERE price = 1",
+    "UPDATE items SET note = 'seen' WHERE id = 1",
+    "UPDATE items SET state = 'seen', price = 0 WHERE id = 1",
+    "UPDATE items SET state = (SELECT 'seen') WHERE id = 1",
+    "UPDATE items SET state = 'seen' WHERE id = (SELECT 1)",
+    "UPDATE items SET state = 'seen' WHERE id = 1 RETURNING *",
+    "UPDATE items SET state = upper('seen') WHERE id = 1",
+    "UPDATE items SET state = 'seen' WHERE id = 1::bigint",
+    "UPDATE ONLY items SET state = 'seen' WHERE id = 1",
+    "UPDATE items i SET state = 'seen' WHERE id = 1",
+    "UPDATE others SET state = 'seen' WHERE id = 1",
+    "UPDATE second.items SET state = 'seen' WHERE id = 1",
+    "DELETE FROM items WHERE id = 1",
+    "WITH gone AS (DELETE FROM others RETURNING id) UPDATE items SET state = 'seen' WHERE id = 1",
+    "INSERT INTO items (state, id) VALUES ('seen', 100)",
+]
+
+
+async def test_whatever_is_not_the_pattern_is_asked_about(shop: Runtime) -> None:
     await granted()
-    result = await tried(sql)
-    assert result["status"] == "waiting", result
+    assert [sql for sql in OTHER_STATEMENTS if (await tried(sql))["status"] != "waiting"] == []
 
 
 async def test_by_default_exactly_what_was_shown_is_allowed(shop: Runtime) -> None:

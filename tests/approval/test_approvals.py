@@ -13,6 +13,7 @@ from agent.errors import AlreadyDecided, InvalidInput, NotFound
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
+from agent.testing.cases import each
 from agent.types import CallKey
 
 
@@ -128,7 +129,7 @@ async def test_tenants_do_not_see_each_others_requests(runtime: Runtime) -> None
         await human_approval_queue.decide(approval.id, "approve", runtime=other)
 
 
-@pytest.mark.parametrize(
+@each(
     ("action", "arguments", "options"),
     [
         ("", {}, {}),
@@ -152,7 +153,7 @@ async def test_a_request_that_cannot_be_stored_says_why(
         await human_approval_queue.request(action, arguments, **options)
 
 
-@pytest.mark.parametrize("number", [0, -1, 10**30, 7, "1", None, True])
+@each("number", [0, -1, 10**30, 7, "1", None, True])
 async def test_an_unknown_approval_is_not_found(runtime: Runtime, number: object) -> None:
     with pytest.raises(NotFound, match="approvals list"):
         await human_approval_queue.decide(number, "approve")

@@ -104,7 +104,7 @@ def test_people_are_told_at_half_and_at_eighty_percent_and_never_twice_or_too_la
     life: int, passed: int, reminded: bool, escalated: bool
 ) -> None:
     found = due(
-        NOW + timedelta(seconds=passed), asked=NOW, expires=NOW + timedelta(seconds=life), reminded=reminded,
+        NOW + timedelta(seconds=passed), requested=NOW, expires=NOW + timedelta(seconds=life), reminded=reminded,
         escalated=escalated,
     )  # fmt: skip
     waits = 0 <= passed < life

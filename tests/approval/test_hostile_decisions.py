@@ -22,6 +22,7 @@ from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.graph import open_graph
 from agent.runtime import Runtime, use_runtime
+from agent.testing.cases import each
 from agent.testing.scripted_model import call, scripted_client
 
 APPLICATION = """
@@ -105,9 +106,7 @@ async def test_nobody_is_another_person_by_another_spelling(accounts: Runtime) -
     assert (await human_approval_queue.decide(number, "approve", decided_by="BOB")).decided_by == "bob"
 
 
-@pytest.mark.parametrize(
-    "name", ["policy", "Policy", " policy", "\uff50olicy", "policy\u00a0x", "permission 7", "PERMISSION"]
-)
+@each("name", ["policy", "Policy", " policy", "\uff50olicy", "policy\u00a0x", "permission 7", "PERMISSION"])
 async def test_nobody_decides_under_the_name_of_a_rule(accounts: Runtime, name: str) -> None:
     number = await asked()
     with pytest.raises(InvalidInput, match="not a person"):

@@ -14,6 +14,7 @@ from agent.errors import NotFound
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime
+from agent.testing.cases import each
 
 APPLICATION = """
 create table public.accounts (id int primary key, balance int not null default 100);
@@ -77,7 +78,7 @@ async def test_a_request_that_was_changed_is_never_executed_and_says_so(accounts
     assert touched(accounts) == [3]
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         "expires_at = 'infinity'", "expires_at = '-infinity'", "expires_at = '20000-01-01'", "expires_at = now() + interval '10 years'",
@@ -97,7 +98,7 @@ async def test_no_time_is_put_in_that_would_never_come_or_that_nobody_can_read(a
     [
         ("status = 'rejected', decided_by = 'x'", "rejected"),
         ("status = 'expired'", "expired"),
-        ("executable = false", "succeeded"),  # "whoever asked acts by itself": nothing is done here
+        ("executable = false", "succeeded"),  # "the caller acts by itself": nothing is done here
         ("database_id = 'another'", "refused"),
         ("expires_at = now() - interval '1 s', status = 'pending'", "expired"),
     ],

@@ -162,8 +162,8 @@ def test_the_policy_and_permissions_decide_in_a_humans_place() -> None:
     assert wrong(request(decided_via="policy", approved_by=[]), effect()) == ""
     by_permission = request(decided_via="permission", approved_by=[], permission_id=3)
     assert wrong(permission(3), by_permission, permission(3, revoked_at="2026-01-01"), effect()) == ""
-    assert "not there, or revoked" in wrong(by_permission, effect())
-    assert "not there, or revoked" in wrong(
+    assert "did not exist or was revoked" in wrong(by_permission, effect())
+    assert "did not exist or was revoked" in wrong(
         permission(3), permission(3, revoked_at="2026-01-01"), by_permission, effect()
     )
 

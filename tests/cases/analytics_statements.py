@@ -1,4 +1,5 @@
-"""What an analyst asks of the tables in `hostile_statements`: one honest read a line, written without a look at any allow-list."""
+"""The questions of an analyst about the tables in `hostile_statements`: one honest read on each line, written without a look at
+any allow-list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seals the audit log again and again until it is killed: `audit_worker.py SETTINGS_AS_JSON`."""
+"""Seal the audit log again and again until the process is killed: `audit_worker.py SETTINGS_AS_JSON`."""
 
 import asyncio
 import json

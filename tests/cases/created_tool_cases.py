@@ -1,4 +1,4 @@
-"""Tools as a model would propose them."""
+"""Tools as a model proposes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ INTEGER = {"type": "integer"}
 
 
 def proposal(name: str = "double", **changes: Any) -> dict[str, Any]:
-    """The arguments of create_new_tool for a small tool that calls nothing."""
+    """Return the arguments of create_new_tool for a small tool that calls nothing."""
     return {
         "name": name,
         "description": "Doubles a whole number.",
@@ -20,7 +20,7 @@ def proposal(name: str = "double", **changes: Any) -> dict[str, Any]:
 
 
 def closing(name: str = "close_account", **changes: Any) -> dict[str, Any]:
-    """A tool that reads, and then changes one row for each number."""
+    """Return the arguments of create_new_tool for a tool that reads, and then changes one row for each number."""
     code = """
 def run(numbers: list[int]) -> list[str]:
     done = []

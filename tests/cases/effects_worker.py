@@ -1,4 +1,4 @@
-"""Executes approvals in a process of its own, to be raced with others or killed. Usage: SETTINGS_JSON ID..."""
+"""Execute approvals in a process that races with others or is killed: `effects_worker.py SETTINGS_AS_JSON ID...`."""
 
 from __future__ import annotations
 

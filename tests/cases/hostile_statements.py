@@ -1,7 +1,7 @@
-"""Statements that must never run as reads, and honest analytics that should. Ours; written for the schema below.
+"""Statements that must never run as reads, and honest analytics that should, written for the schema below.
 
 `TRAPS` prepares a database in which code hides behind views, policies, operators, casts, domains and shadowed names.
-`HOSTILE` and `BENIGN` are one statement a line. `mutations` rewrites a hostile statement without changing its meaning.
+`HOSTILE` and `BENIGN` hold one statement on each line. `mutations` rewrites a statement without changing its meaning.
 """
 
 from __future__ import annotations
@@ -631,7 +631,7 @@ SELECT current_setting('server_version')
 
 
 def mutations(sql: str) -> Iterator[str]:
-    """The same statement in other clothes. A mutation that no longer parses is refused like any other."""
+    """Yield the same statement in other forms. A form that does not parse is refused like any other."""
     yield sql + ";"
     yield f"/* harmless /* nested */ */ {sql} -- end"
     yield sql.replace(" ", "\n\t", 1)

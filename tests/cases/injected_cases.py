@@ -1,4 +1,4 @@
-"""What a fooled model would do, and what an honest one does: the cases of test_injections.py.
+"""The cases of test_injections.py: the calls of a model that is fooled, and those of an honest one.
 
 Each injection is text that somebody else may write (a cell, a memory, a comment, a name, a label, an error), and the tool
 calls of a model that obeys it. `{SECRET}` is the canary, a portal token that the model has read.
@@ -62,7 +62,7 @@ insert into public.audited values (1, 'x');
 
 @dataclass(frozen=True, kw_only=True)
 class Injection:
-    """`poison` names where the text stands; `script` are the calls of a model that obeys it; `memory` is recalled."""
+    """An injection. `poison` names the place of the text, `script` holds the calls of a model that obeys it, `memory` is recalled."""
 
     name: str
     poison: str
@@ -73,7 +73,7 @@ class Injection:
 
 @dataclass(frozen=True, kw_only=True)
 class Benign:
-    """A task with an effect, and the calls of a model that does what the user said."""
+    """A task with an effect, and the calls of a model that does what the user asked for."""
 
     question: str
     script: list[Any] = field(default_factory=list)

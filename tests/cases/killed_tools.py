@@ -1,4 +1,4 @@
-"""Run by test_created_tools_killed.py in a process that is killed at any moment: carries out one stored call of a tool.
+"""Carry out one stored call of a tool, in a process that test_created_tools_killed.py kills at any moment.
 
 usage: python killed_tools.py HOME DATABASE_URL SECRET
 """

@@ -1,4 +1,4 @@
-"""Run by test_kill.py in a process that is killed at any moment: asks, approves and finishes, for ever.
+"""Ask, approve and finish turns, in a process that test_kill.py kills at any moment.
 
 usage: python killed_turns.py HOME DATABASE_URL SECRET [TURNS]
 """
@@ -20,7 +20,7 @@ from agent.testing.scripted_model import call, scripted_client
 
 
 def next_step(messages: list[Any]) -> Any:
-    """A model that always adds one to the counter, and says so when it has the result."""
+    """Answer as a model that adds one to the counter, and says so when it has the result."""
     if messages[-1].type == "tool":
         return "Added."
     return call("execute_sql", sql="update public.counter set n = n + 1 where id = 1")

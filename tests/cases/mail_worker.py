@@ -1,7 +1,4 @@
-"""A process that carries one approved mail out; test_send_email.py kills it.
-
-python mail_worker.py SETTINGS_AS_JSON APPROVAL
-"""
+"""Send one approved mail, in a process that test_send_email.py kills: `mail_worker.py SETTINGS_AS_JSON APPROVAL`."""
 
 from __future__ import annotations
 

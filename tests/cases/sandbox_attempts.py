@@ -1,7 +1,7 @@
-"""What a hostile tool tries. `REACH` returns something true when it got out; `EXHAUST` must be ended, or refused.
+"""The code of hostile tools. `REACH` returns something true if it got out; `EXHAUST` must be ended or refused.
 
-Each of REACH is plain Python that succeeds outside of a sandbox (a test says so), given FOLDER with a file `canary`, a
-variable AGENT_CANARY in the environment and a listener on PORT.
+Each of REACH is plain Python that succeeds outside of a sandbox, as a test proves. It needs FOLDER with a file `canary`, a
+variable AGENT_CANARY in the environment, and a listener on PORT.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Objects that would take the place of the system's in a statement that looks its names up in their schema.
+"""Create objects that would shadow the system's in a statement that looks up its names in their schema first.
 
-What our own SQL calls, and with values of which types, the server tells itself: it logs every statement as it has
-understood it. For each call that no function of the system takes exactly, a function with exactly these types is made; it
-does the same kind of thing, and says in the server's log that it ran, which no rollback takes back.
+The server logs each statement as it has understood it, and so tells which functions the agent's own SQL calls, with which
+types. For each call whose types no function of the system has exactly, a shadow with exactly these types is created. It does
+the same as the system's, and writes into the server's log that it ran, which no rollback takes back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from psycopg import sql
 
 MARK = "a shadow ran:"
 LOG_TREES = ("debug_print_parse = on", "debug_pretty_print = off")
-# What an attacker would think of first.
+# Shadows that an attacker would try first.
 WELL_KNOWN = frozenset({
     ("aggregate", "array_agg", ("text",), "text[]"),
     ("function", "concat", ("name", "name", "boolean"), "text"),
@@ -57,20 +57,20 @@ class Node:
     fields: dict[str, Any]
 
     def number(self, name: str) -> int:
-        """A field that is one number."""
+        """Return a field that is one number, or 0."""
         value = self.fields.get(name)
         return int(value[0]) if value and isinstance(value[0], str) and value[0].lstrip("-").isdigit() else 0
 
 
 def calls_in(log: Path) -> set[Call]:
-    """Every call of the system's functions and operators that the log tells of: (what, number, types of the arguments, of the result)."""
+    """Return every call of a system function or operator in the log: (kind, oid, types of the arguments, type of the result)."""
     lines = log.read_text(errors="replace").replace("\n\t", " ").splitlines()
     trees = {_NOISE.sub("", match[1]) for line in lines if (match := _TREE.search(line))}
     return {call for tree in trees for node in _nodes(_read(iter(_TOKEN.findall(tree)))) for call in _calls(node)}
 
 
 def _read(tokens: Iterator[str]) -> Any:
-    """The value that begins at the next token."""
+    """Return the value that begins at the next token."""
     for token in tokens:
         if token == "{":
             return _read_node(tokens)
@@ -130,7 +130,7 @@ def _types(node: Node) -> tuple[int, ...]:
 
 
 def _type(node: Any) -> int:
-    """The type of a value as it was written, before the server changed it to what a function takes."""
+    """Return the type of a value as it was written, before the server cast it to what a function takes."""
     if not isinstance(node, Node):
         return 0
     inner = [item for item in (*_list(node, "arg"), *_list(node, "args")) if isinstance(item, Node)]
@@ -169,8 +169,8 @@ SELECT CASE r.what WHEN 'any' THEN 'operator' ELSE r.what END AS what, coalesce(
  WHERE r.number < 16384 AND r.number > 0
 """
 
-# Made already, of a type that is not there yet, or of a kind that no SQL makes.
-_NOT_TO_BE_MADE = (
+# The shadow exists already, has a type that does not exist yet, or is of a kind that SQL cannot create.
+_NOT_CREATABLE = (
     psycopg.errors.DuplicateFunction, psycopg.errors.UndefinedObject, psycopg.errors.InvalidSchemaName,
     psycopg.errors.InvalidFunctionDefinition, psycopg.errors.SyntaxError, psycopg.errors.DatatypeMismatch,
     psycopg.errors.FeatureNotSupported,
@@ -180,7 +180,7 @@ Shadow = tuple[str, str, tuple[str, ...], str]
 
 
 def named(calls: set[Call], conn: psycopg.Connection) -> set[Shadow]:
-    """What would take the place of these calls: (what, name, types of the arguments, type of the result)."""
+    """Return the shadows of these calls: (kind, name, types of the arguments, type of the result)."""
     known = [call for call in calls if all(call[2])]
     columns = {
         "whats": [call[0] for call in known], "numbers": [call[1] for call in known],
@@ -195,43 +195,43 @@ def named(calls: set[Call], conn: psycopg.Connection) -> set[Shadow]:
 
 
 def cast_shadows(shadows: set[Shadow], schema: str, conn: psycopg.Connection) -> int:
-    """Make them in `schema`; returns how many there are. Those of what the server has exactly take nothing's place."""
-    made = 0
+    """Create the shadows in `schema`, and return their number. One with exactly the system's types shadows nothing."""
+    created = 0
     for number, (what, name, types, result) in enumerate(sorted(shadows)):
         try:
             with conn.transaction():
                 for statement in _statements(what, name, types, result, schema, number):
                     conn.execute(statement)
-        except _NOT_TO_BE_MADE:
+        except _NOT_CREATABLE:
             continue
-        made += 1
-    return made
+        created += 1
+    return created
 
 
 def traces(log: Path, start: int = 0) -> list[str]:
-    """The shadows that ran, once each, by what the log says from `start` on."""
+    """Return the shadows that ran, each once, from the log after its first `start` characters."""
     text = log.read_text(errors="replace")[start:]
     return sorted(set(re.findall(rf"LOG: +{MARK} (.*)$", text, re.MULTILINE)))  # not where a statement is quoted
 
 
 def _statements(what: str, name: str, types: tuple[str, ...], result: str, schema: str, number: int) -> Iterator[str]:
-    """The statements that make one shadow."""
-    called, helper = (sql.Identifier(schema, one).as_string() for one in (name, f"shadow_{number}"))
-    taken, said = ", ".join(types), f"{MARK} {name}({', '.join(types)})".replace("'", "")
-    given = [f"${place}" for place in range(1, len(types) + 1)]
-    real = f"pg_catalog.{sql.Identifier(name).as_string()}({', '.join(given)})"  # what it stands in front of goes on
+    """Yield the statements that create one shadow."""
+    shadow, helper = (sql.Identifier(schema, identifier).as_string() for identifier in (name, f"shadow_{number}"))
+    signature, message = ", ".join(types), f"{MARK} {name}({', '.join(types)})".replace("'", "")
+    values = [f"${place}" for place in range(1, len(types) + 1)]
+    system = f"pg_catalog.{sql.Identifier(name).as_string()}({', '.join(values)})"  # the shadow calls what it shadows
     if what == "operator":
-        real = f" operator(pg_catalog.{name}) ".join(["", *given] if len(given) == 1 else given)
-    answer = f"return query select * from {real}" if result.startswith("setof") else f"return {real}"
-    body = f"begin raise log '%', '{said}'; {answer}; end"
+        system = f" operator(pg_catalog.{name}) ".join(["", *values] if len(values) == 1 else values)
+    answer = f"return query select * from {system}" if result.startswith("setof") else f"return {system}"
+    body = f"begin raise log '%', '{message}'; {answer}; end"
     if what == "function":
-        yield f"create function {called}({taken}) returns {result} language plpgsql as $shadow${body}$shadow$"
+        yield f"create function {shadow}({signature}) returns {result} language plpgsql as $shadow${body}$shadow$"
     elif what == "aggregate":
         state = ", ".join((result, *types))
-        body = f"begin raise log '%', '{said}'; return $1; end"
+        body = f"begin raise log '%', '{message}'; return $1; end"
         yield f"create function {helper}({state}) returns {result} language plpgsql as $shadow${body}$shadow$"
-        yield f"create aggregate {called}({taken or '*'}) (sfunc = {helper}, stype = {result})"
+        yield f"create aggregate {shadow}({signature or '*'}) (sfunc = {helper}, stype = {result})"
     else:
         sides = [f"rightarg = {types[0]}"] if len(types) == 1 else [f"leftarg = {types[0]}", f"rightarg = {types[1]}"]
-        yield f"create function {helper}({taken}) returns {result} language plpgsql as $shadow${body}$shadow$"
+        yield f"create function {helper}({signature}) returns {result} language plpgsql as $shadow${body}$shadow$"
         yield f'create operator "{schema}".{name} ({", ".join(sides)}, function = {helper})'

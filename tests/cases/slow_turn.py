@@ -1,4 +1,4 @@
-"""Run by test_bad_input.py in another process: a turn whose model waits for a line before it answers.
+"""Run a turn whose model waits for a line before it answers, in another process than test_bad_input.py.
 
 usage: python slow_turn.py HOME DATABASE_URL, with the secret as the first line of standard input
 """

@@ -1,4 +1,4 @@
-"""Three applications of the shapes that people start with on Supabase, in this project's words, each with ten questions.
+"""Three applications like those that people begin with on Supabase, each with ten questions.
 
 A question in words goes to the built-in model; one that begins with SELECT is a model's statement.
 """
@@ -15,7 +15,7 @@ insert into auth.users (id, email, role) select ('00000000-0000-0000-0000-' || l
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """One application: its tables with their policies and rows, and what is asked of it."""
+    """One application: its tables with their policies and rows, and questions about it."""
 
     name: str
     sql: str

@@ -31,13 +31,13 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("group", sorted({path[0] for path in COMMANDS if len(path) > 1}))
-def test_every_group_has_examples(run: Run, group: str) -> None:
-    assert f"agent {group} " in run(group, "--help").stdout.partition("Examples")[2]
+def test_every_group_has_examples(in_process: Run, group: str) -> None:
+    assert f"agent {group} " in in_process(group, "--help").stdout.partition("Examples")[2]
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_every_command_has_examples_and_json(run: Run, path: tuple[str, ...]) -> None:
-    shown = run(*path, "--help")
+def test_every_command_has_examples_and_json(in_process: Run, path: tuple[str, ...]) -> None:
+    shown = in_process(*path, "--help")
     assert shown.exit_code == 0
     assert "Examples" in shown.stdout
     assert f"agent {path[0]}" in shown.stdout.partition("Examples")[2]
@@ -379,8 +379,8 @@ def test_status_names_what_may_not_be_read(run: Run, run_json: Any, demo_environ
         (["threads", "list", "--limit", "0"], "agent threads list --help"),
     ],
 )
-def test_a_mistyped_command_is_a_sentence_that_says_where_to_look(run: Run, typed: list[str], look: str) -> None:
-    told = run(*typed)
+def test_a_mistyped_command_is_a_sentence_that_says_where_to_look(in_process: Run, typed: list[str], look: str) -> None:
+    told = in_process(*typed)
     assert told.exit_code == 2
     assert told.stdout == ""
     assert told.stderr.startswith("Error: ")

@@ -4,10 +4,8 @@ request is still readable, as text and as JSON.
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import subprocess
-import sys
 import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +13,10 @@ from typing import Any
 import psycopg
 import pytest
 from typer.testing import Result
+
+from agent.execution.safe_executor import safe_executor
+from agent.settings import Settings
+from agent.testing.running import running
 
 Run = Callable[..., Result]
 
@@ -45,28 +47,20 @@ def is_safe(printed: str) -> bool:
     ]
 
 
-def ask(demo_environment: Mapping[str, str], sql: str) -> int:
-    """A process that proposes a change, as an agent's does."""
-    program = (
-        "import asyncio, sys\n"
-        "from agent.execution.safe_executor import safe_executor\n"
-        "result = asyncio.run(safe_executor.execute('execute_sql', {'sql': sys.argv[1]}, wait=False))\n"
-        "print(result['approval_id'])\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, sql],
-        env={**os.environ, **demo_environment, "AGENT_ASK_FROM": "LOW"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout)
+def ask(settings: Settings, sql: str) -> int:
+    """The number of the request of an agent that proposes a change."""
+
+    async def propose() -> int:
+        async with running(settings):
+            return int((await safe_executor.execute("execute_sql", {"sql": sql}, wait=False))["approval_id"])
+
+    return asyncio.run(propose())
 
 
-def test_hostile_rows_are_shown_as_what_they_are(run: Run, demo_environment: Mapping[str, str], database: str) -> None:
+def test_hostile_rows_are_shown_as_what_they_are(run: Run, demo_settings: Settings, database: str) -> None:
     for number, text in enumerate(HOSTILE, start=1):
         query(database, "update public.clients set name = %s || %s where id = %s", [str(number), text, number])
-    number = ask(demo_environment, f"update public.clients set notes = name where id <= {len(HOSTILE)}")
+    number = ask(demo_settings, f"update public.clients set notes = name where id <= {len(HOSTILE)}")
     for command in (["list"], ["show", str(number)], ["list", "--all"]):
         shown = run("approvals", *command)
         assert shown.exit_code == 0, shown.output
@@ -82,13 +76,13 @@ def test_hostile_rows_are_shown_as_what_they_are(run: Run, demo_environment: Map
 
 
 def test_a_hostile_statement_and_its_names_are_shown_as_what_they_are(
-    run: Run, demo_environment: Mapping[str, str], database: str
+    run: Run, demo_settings: Settings, database: str
 ) -> None:
     query(database, 'create table public."\x1b[2Ja\u202eb[/]" (id int primary key, "c\x1b[31m\nd" text)')
     query(database, "insert into public.\"\x1b[2Ja\u202eb[/]\" values (1, 'x')")
     query(database, 'grant select, update on public."\x1b[2Ja\u202eb[/]" to agent_actor, agent_reader')
     sql = 'update public."\x1b[2Ja\u202eb[/]" /* \x1b]0;x\x07 \u202e */ set "c\x1b[31m\nd" = E\'\\x1b[2J\' where id = 1'
-    number = ask(demo_environment, sql)
+    number = ask(demo_settings, sql)
     for command in (
         ["approvals", "list"],
         ["approvals", "show", str(number)],
@@ -108,9 +102,9 @@ def test_a_hostile_statement_and_its_names_are_shown_as_what_they_are(
     ],
 )  # fmt: skip
 def test_a_changed_request_is_listed_and_shown_without_a_traceback(
-    run: Run, demo_environment: Mapping[str, str], database: str, change: str
+    run: Run, demo_settings: Settings, database: str, change: str
 ) -> None:
-    number = ask(demo_environment, "update public.clients set notes = 'x' where id = 1")
+    number = ask(demo_settings, "update public.clients set notes = 'x' where id = 1")
     query(database, f"update agents.human_approval_queue set {change}")
     for command in (
         ["approvals", "list"],

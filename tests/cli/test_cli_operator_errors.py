@@ -1,4 +1,4 @@
-"""What whoever sets the agent up can get wrong: each is one sentence that says what to do, and an exit code, in a process of its own."""
+"""What whoever sets the agent up can get wrong: each is one sentence that says what to do, and an exit code."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from typer.testing import Result
 
 from agent.cli.runner import opening
 from agent.db import setup
@@ -22,25 +23,25 @@ from agent.testing.cluster import Cluster
 
 SECRET = "the-secret-of-these-tests"
 KEY = "sk-secret-0123456789abcdef"
-Agent = Callable[..., subprocess.CompletedProcess[str]]
+Agent = Callable[..., Result]
+NO_SERVER = "postgresql://postgres:hunter2@127.0.0.1:1/postgres"
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Agent:
+def agent(in_process: Agent, tmp_path: Path) -> Agent:
     """Runs `agent ...` with these variables and no others of ours; whatever happens, no secret is printed."""
 
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AGENT_", "OPENAI_"))}
-        environment = {**inherited, "AGENT_HOME": str(tmp_path / "home"), "AGENT_SECRET": SECRET, **variables}
-        done = subprocess.run(
-            [sys.executable, "-m", "agent.cli.main", *arguments],
-            env=environment, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        for secret in (SECRET, KEY, "hunter2", *_passwords(variables)):
-            assert secret not in done.stdout + done.stderr
+    def run(*arguments: str, **variables: str) -> Result:
+        done = in_process(*arguments, **{"AGENT_HOME": str(tmp_path / "home"), "AGENT_SECRET": SECRET, **variables})
+        no_secret(done.stdout + done.stderr, variables)
         return done
 
     return run
+
+
+def no_secret(printed: str, variables: Mapping[str, str]) -> None:
+    for secret in (SECRET, KEY, "hunter2", *_passwords(variables)):
+        assert secret not in printed
 
 
 def _passwords(variables: Mapping[str, str]) -> Iterator[str]:
@@ -49,11 +50,15 @@ def _passwords(variables: Mapping[str, str]) -> Iterator[str]:
             yield str(conninfo_to_dict(value)["password"])
 
 
-def one_sentence(done: subprocess.CompletedProcess[str], code: int, *told: str) -> None:
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert "Unexpected" not in done.stderr
-    (line,) = done.stderr.strip().splitlines()
+def one_sentence(done: Result, code: int, *told: str) -> None:
+    assert done.exit_code == code, done.output
+    is_sentence(done.stderr, *told)
+
+
+def is_sentence(stderr: str, *told: str) -> None:
+    assert "Traceback" not in stderr
+    assert "Unexpected" not in stderr
+    (line,) = stderr.strip().splitlines()
     assert line.startswith("Error: ")
     assert [words for words in told if words not in line] == []
 
@@ -62,7 +67,7 @@ def one_sentence(done: subprocess.CompletedProcess[str], code: int, *told: str) 
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("postgresql://postgres:hunter2@127.0.0.1:1/postgres", ("127.0.0.1", "Start the server")),
+        (NO_SERVER, ("127.0.0.1", "Start the server")),
         ("postgresql://u:hunter2@db.abc.pooler.supabase.com:6543/postgres", ("transaction pooler", "5432")),
         ("postgresql://postgres:hunter2@@127.0.0.1/postgres", ("DATABASE_URL", "%40")),
         ("mysql://root:hunter2@127.0.0.1/x", ("DATABASE_URL", "postgresql://user:password@host")),
@@ -91,7 +96,7 @@ def test_a_database_that_is_not_prepared_says_the_next_command_until_it_is(agent
     one_sentence(agent("chat", "Hello", DATABASE_URL=url, AGENT_SECRET=""), 5, "AGENT_APP_URL")
     one_sentence(agent("setup", DATABASE_URL=url, AGENT_SECRET=""), 5, "AGENT_SECRET")
     told = agent("status", "--json", DATABASE_URL=url, **secret)
-    assert told.returncode == 5
+    assert told.exit_code == 5
     assert any("agent migrate" in str(fix) for fix in json.loads(told.stdout)["fix"])
     one_sentence(agent("chat", "Hello", DATABASE_URL=url, AGENT_APP_URL=url, **secret), 5, "superuser", "agent setup")
 
@@ -123,7 +128,7 @@ def test_a_server_without_pgvector_and_a_user_without_rights(agent: Agent, clust
 )  # fmt: skip
 def test_a_model_that_cannot_work(agent: Agent, demo_environment: Mapping[str, str], variables, told) -> None:
     done = agent("chat", "Hello", **{**demo_environment, **variables})
-    assert done.returncode in {1, 5}
+    assert done.exit_code in {1, 5}
     assert told in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert "Unexpected" not in done.stderr
@@ -141,7 +146,7 @@ def test_a_home_that_cannot_be_used(agent: Agent, tmp_path: Path) -> None:
     one_sentence(agent("chat", "Hello", AGENT_HOME=str(tmp_path / "file" / "home")), 5, "AGENT_HOME")
     for home in (tmp_path / "file", tmp_path / "file" / "home", "/proc/home"):
         told = agent("chat", "Hello", AGENT_HOME=str(home), AGENT_SECRET="")
-        one_sentence(told, 5, "AGENT_HOME", "a folder that can be made and written")
+        one_sentence(told, 5, "AGENT_HOME", "a folder that can be created and written")
 
 
 def test_a_home_that_nobody_may_look_into(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -151,12 +156,28 @@ def test_a_home_that_nobody_may_look_into(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(Path, "exists", refuse)
     with opening(Settings(_env_file=None, home=tmp_path)):
         pass
-    with pytest.raises(ConfigurationError, match=r"Permission denied.*a folder that can be made and written"):
+    with pytest.raises(ConfigurationError, match=r"Permission denied.*a folder that can be created and written"):
         read_or_make_secret(tmp_path)
 
 
-def test_debugging_shows_the_traceback_and_still_no_secret(agent: Agent) -> None:
-    url = "postgresql://postgres:hunter2@127.0.0.1:1/postgres"
-    done = agent("chat", "Hello", DATABASE_URL=url, AGENT_LOG_LEVEL="debug")
-    assert "Traceback" in done.stderr
+@pytest.mark.parametrize("level", ["warning", "debug"])
+def test_a_process_says_the_same_and_its_traceback_only_in_debugging(tmp_path: Path, level: str) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AGENT_", "OPENAI_"))}
+    variables = {"AGENT_HOME": str(tmp_path / "home"), "AGENT_SECRET": SECRET, "AGENT_LOG_LEVEL": level}
+    done = subprocess.run(
+        [sys.executable, "-m", "agent.cli.main", "chat", "Hello"],
+        env={**inherited, **variables, "DATABASE_URL": NO_SERVER},
+        cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 5
+    no_secret(done.stdout + done.stderr, {})
+    if level == "debug":
+        assert "Traceback" in done.stderr
+    else:
+        is_sentence(done.stderr, "127.0.0.1", "Start the server")
+
+
+def test_debugging_shows_the_traceback_and_still_no_secret(agent: Agent) -> None:
+    done = agent("chat", "Hello", DATABASE_URL=NO_SERVER, AGENT_LOG_LEVEL="debug")
+    assert "Traceback" in done.stderr
+    assert done.exit_code == 5

@@ -54,7 +54,7 @@ def test_a_migration_that_was_changed_after_it_was_applied_is_named(cluster: Clu
         conn.execute(f"{text} = (select array_agg(trim(s) || ';  -- cut here') from unnest(statements) s)")
         assert migrations.migrate(url) == []
         conn.execute(f"{text} = array_append(statements, 'create table agents.was_here_once ()')")
-        with pytest.raises(ConfigurationError, match="unreleased version made the database"):
+        with pytest.raises(ConfigurationError, match="unreleased version created the database"):
             migrations.migrate(url)
         conn.execute("alter table supabase_migrations.schema_migrations drop column statements")
     assert migrations.migrate(url) == []
@@ -168,7 +168,7 @@ async def test_a_program_that_ends_while_a_pool_is_being_filled_ends(settings: S
 async def test_a_transaction_of_ours_that_stands_still_gives_its_locks_back(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_MOST_IDLE_MS", 200)
+    monkeypatch.setattr(database, "_MAX_IDLE_MS", 200)
 
     async def stand_still() -> None:
         async with runtime.transaction() as conn:

@@ -6,8 +6,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from agent.errors import ConfigurationError
-from agent.setting_values import read_postgres_url
 from agent.settings import Settings
+from agent.settings.values import read_postgres_url
 
 PRISMA = "postgresql://postgres.ref:s%40cret@aws-0-eu.pooler.supabase.com:5432/postgres?pgbouncer=true&schema=shop&connection_limit=1&pool_timeout=0&sslmode=require"
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from agent.db import embedded, migrations
 from agent.errors import ConfigurationError, DatabaseUnavailable
 from agent.runtime import open_runtime
 from agent.settings import Settings
+from agent.testing.cluster import throwaway_folder
 
 SECRET = "a secret of this test"
 
@@ -62,8 +62,8 @@ asyncio.run(main())
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short name that any user may enter; what runs in it is stopped."""
-    folder = Path(tempfile.mkdtemp(prefix="la-", dir="/tmp"))
+    """A folder that any user may enter; what runs in it is stopped."""
+    folder = throwaway_folder("home")
     folder.chmod(0o777)
     yield folder
     for pid_file in folder.rglob("postmaster.pid"):

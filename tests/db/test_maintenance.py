@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,12 +21,13 @@ from agent.demo import application
 from agent.errors import ConfigurationError, DatabaseUnavailable, InvalidInput, SetupRequired
 from agent.runtime import open_runtime
 from agent.settings import Settings
+from agent.testing.cluster import throwaway_folder
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder for the homes of a test; the servers in it are stopped."""
-    folder = Path(tempfile.mkdtemp(prefix="la-", dir="/tmp"))
+    folder = throwaway_folder("home")
     yield folder
     for pid_file in folder.rglob("postmaster.pid"):
         embedded.stop(pid_file.parents[1])

@@ -6,9 +6,7 @@ Every refusal is one sentence that says what to do, and none of them holds a pas
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +24,7 @@ from agent.learning.auto_discover import auto_discovery
 from agent.learning.schema_linking.linking import link_schema
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.settings import Settings
-from agent.testing.cluster import Cluster
+from agent.testing.cluster import Cluster, throwaway_folder
 from agent.testing.running import running
 from agent.testing.scripted_model import call, scripted_client
 from agent.threads import threads
@@ -45,7 +43,7 @@ insert into public.customers select n, 'customer ' || n, 'open' from generate_se
 @contextmanager
 def server(version: int = programs.VERSION, *, copy_of: str | None = None) -> Iterator[Path]:
     """A throw-away server of its own; with `copy_of` a read replica of the server at that URL, as it is now."""
-    home = Path(tempfile.mkdtemp(prefix=f"learning-agent-other-{os.getpid()}-"))
+    home = throwaway_folder("other")
     home.chmod(0o755)
     try:
         if copy_of is None:
@@ -53,7 +51,7 @@ def server(version: int = programs.VERSION, *, copy_of: str | None = None) -> It
         else:
             folder = home / "postgres"
             folder.mkdir()
-            programs.give(folder, programs.account_for(home))
+            programs.set_owner(folder, programs.account_for(home))
             folder.chmod(0o700)
             programs.run("pg_basebackup", ["-D", "postgres", "-d", copy_of, "-c", "fast", "-X", "stream"], home=home)
             (folder / "standby.signal").touch()

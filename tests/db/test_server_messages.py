@@ -163,7 +163,7 @@ async def test_an_error_quotes_no_row_anywhere(guarded: Runtime) -> None:
 
 async def test_the_model_is_told_what_to_mend(guarded: Runtime) -> None:
     wanted = {
-        "UPDATE acc SET id = null": ("id", "acc", "give it one"),
+        "UPDATE acc SET id = null": ("id", "acc", "give it a value"),
         "UPDATE acc SET n = 50": ("acc_n_check", "pg_get_constraintdef"),
         "UPDATE acc SET id = 1": ("acc_pkey", "(id)", "another value"),
         "INSERT INTO child VALUES (99, 'x')": ("child_acc_id_fkey", "refers to"),

@@ -178,7 +178,7 @@ async def test_views_that_go_round_policies_are_named_and_not_granted(supabase: 
             result = await read(f"select count(*) from public.{view}", runtime)
             assert result["success"] is readable, result
         (told,) = [fix.problem for fix in (await check_status(settings)).fix if "public.members" in fix.problem]
-        assert "public.all_todos (goes round the policies of public.todos)" in told
+        assert "public.all_todos (bypasses the policies of public.todos)" in told
         assert "public.members (reads auth.users)" in told
         assert "my_todos" not in told
     listed = settings.model_copy(update={"read_views": "public.members, public.all_todos"})

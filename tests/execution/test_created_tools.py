@@ -121,7 +121,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"description": "Doubles\u200b a whole number."}, "cannot be seen"),
     ({"tests": [{"arguments": {"n": "two"}, "expected": 4}]}, "is not of type"),
     ({"tests": []}, "tests"),
-    ({"parameters": {"type": "array"}}, "must be of an object"),
+    ({"parameters": {"type": "array"}}, "must describe an object"),
     ({"parameters": {"type": "object", "properties": {"n": {"type": "intger"}}}}, "draft 2020-12"),
     ({"parameters": {"type": "object", "properties": {"n": {"$ref": "https://example.com/x"}}}}, "point into the schema"),
     ({"parameters": {"type": "object", "properties": {"n": INTEGER}, "additionalProperties": True}}, "other properties"),

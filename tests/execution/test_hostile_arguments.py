@@ -206,7 +206,7 @@ def test_ten_megabytes_of_sql_are_refused_and_not_kept(attacked: Attacked, sql: 
 def test_what_the_queue_takes_is_what_it_holds(attacked: Attacked, arguments: dict[str, Any]) -> None:
     async def ask(runtime: Runtime) -> None:
         asked = await human_approval_queue.request("anything", arguments, runtime=runtime)
-        stored = await human_approval_queue.get(asked.id, runtime=runtime)
+        stored = await human_approval_queue.unmasked(asked.id, runtime=runtime)
         assert (stored.bound, stored.arguments) == (True, asked.arguments)
 
     with suppress(AgentError):

@@ -56,9 +56,9 @@ def stricter(runtime: Runtime, **settings: object) -> Runtime:
 
 
 async def test_deciders_that_race_and_die_take_one_decision_each_and_repeat_or_lose_nothing(bank: Runtime) -> None:
-    found = await races.race(bank, approvals=30, kills=10)
+    found = await races.race(bank, approvals=15, kills=5)
     assert found.wrong == 0, found
-    assert sum(found.statuses.values()) == 30
+    assert sum(found.statuses.values()) == 15
 
 
 async def test_an_approval_under_rules_that_are_stricter_by_now_is_used_up_and_not_executed(bank: Runtime) -> None:

@@ -197,14 +197,14 @@ def test_a_permission_ends_at_its_risk_rows_tables_reasons_and_origins(
     tried = shown("public.other" if another else "public.items", rows, more=more, origins=("x",) if origins else ())
     reasons = ["write:update", *(["lock:AccessExclusiveLock"] if other_reason else [])]
     inside = risk in {"LOW", "MEDIUM"} and rows + more <= 3 and not (another or other_reason or origins)
-    assert within(permission(), risk=risk, reasons=reasons, shown=tried) == inside
+    assert within(permission(), risk=risk, reasons=reasons, preview=tried) == inside
 
 
 def test_what_is_not_counted_is_never_inside() -> None:
     assert rows_of(shown(rows=None)) is None
-    assert not within(permission(), risk="LOW", reasons=["write:update"], shown=shown(rows=None))
+    assert not within(permission(), risk="LOW", reasons=["write:update"], preview=shown(rows=None))
     for risk in RISK_LEVELS:
-        assert not within(permission(risk_ceiling="CRITICAL"), risk="CRITICAL", reasons=[], shown=shown()), risk
+        assert not within(permission(risk_ceiling="CRITICAL"), risk="CRITICAL", reasons=[], preview=shown()), risk
 
 
 def test_rows_are_bounded_by_what_was_shown_of_each_table_or_by_a_number() -> None:
@@ -219,10 +219,10 @@ def test_rows_are_bounded_by_what_was_shown_of_each_table_or_by_a_number() -> No
         given = permission(
             pattern={"reasons": ["write:update"], "rows": bounds_of(first, most_rows)}, most_rows=10, tables=("a", "b")
         )
-        assert within(given, shown=first, **limits)
-        assert within(given, shown=later, **limits) == inside
+        assert within(given, preview=first, **limits)
+        assert within(given, preview=later, **limits) == inside
 
 
 def test_a_permission_of_before_that_does_not_say_how_many_rows_allows_nothing() -> None:
     old = permission(pattern={"reasons": ["write:update"], "tree": "x", "kept": {}})
-    assert not within(old, risk="LOW", reasons=["write:update"], shown=shown())
+    assert not within(old, risk="LOW", reasons=["write:update"], preview=shown())

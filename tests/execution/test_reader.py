@@ -64,7 +64,7 @@ async def test_a_plan_of_any_size_is_cut_before_it_is_sent(cluster: Cluster, opt
     task = asyncio.create_task(
         read(
             parse(
-                f"EXPLAIN {options} SELECT body = repeat('x', 200000000) FROM notes WHERE body < repeat('x', 200000000)"
+                f"EXPLAIN {options} SELECT body = repeat('x', 80000000) FROM notes WHERE body < repeat('x', 80000000)"
             ),
             runtime=runtime,
         )

@@ -15,6 +15,7 @@ from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.learning.memory import agent_memory
 from agent.runtime import Runtime, open_runtime
+from agent.testing.cases import each
 from agent.testing.cluster import Cluster
 from agent.threads.store import threads
 from agent.types import CallKey
@@ -158,7 +159,7 @@ async def test_every_type_of_value_becomes_json(demo_runtime: Runtime) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     "sql",
     ["", "   ", ";", "-- nothing", "SELECT 'a\0b'", "SELECT '\udc00'", "SELECT " + "1+" * 5_000_000 + "1", "(" * 9_000, "SELEC 1",
      "select 1" + "+1" * 9_000, "select " + "(select " * 900 + "1" + ")" * 900, "\u202eSELECT 1", "SELECT 1; SELECT 2"],
@@ -170,7 +171,7 @@ async def test_broken_sql_is_refused_with_a_reason_and_logged(demo_runtime: Runt
     assert (await executions.recent(1))[0].action == "execute_sql"
 
 
-@pytest.mark.parametrize(
+@each(
     ("action", "arguments"),
     [
         ("execute_sql", {}), ("execute_sql", {"sql": 1}), ("execute_sql", {"sql": "SELECT 1", "x": 1}), ("execute_sql", None),

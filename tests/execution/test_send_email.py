@@ -21,6 +21,7 @@ from agent.execution import effects
 from agent.execution.safe_executor import safe_executor
 from agent.execution.tools import send_email
 from agent.runtime import Runtime, use_runtime
+from agent.testing.cases import each
 from agent.testing.smtp_server import SmtpServer
 
 WORKER = Path(__file__).parents[1] / "cases" / "mail_worker.py"
@@ -232,7 +233,7 @@ async def test_domains_outside_the_list_can_be_refused(outbox: Runtime) -> None:
         assert "evil.example" in result["error"]
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments",
     [
         {"to": ["anna@firm.example\nBcc: eve@evil.example"]}, {"to": "anna@firm.example"}, {"to": []},

@@ -133,10 +133,10 @@ async def test_a_mail_to_a_domain_that_is_listed_no_more_is_not_sent(
 ) -> None:
     mail = {"to": ["anna@partner.example"], "subject": "Hello", "body": "Hello Anna."}
 
-    async def said(*_: object, **__: object) -> ConversationContext:
-        return ConversationContext(said=("Greet anna@partner.example: Hello Anna.",))
+    async def context(*_: object, **__: object) -> ConversationContext:
+        return ConversationContext(user_words=("Greet anna@partner.example: Hello Anna.",))
 
-    monkeypatch.setattr(send_email, "heard_by", said)
+    monkeypatch.setattr(send_email, "context_of_call", context)
     listed = with_settings(shop, email_outbox=tmp_path / "out", email_domains="partner.example")
     with use_runtime(listed):
         await left_by_policy(monkeypatch, "send_email", mail)

@@ -137,7 +137,7 @@ def generated(chance: random.Random) -> str:
 async def test_a_generated_change_that_is_undone_leaves_every_row_as_it_was(runtime: Runtime, seed: int) -> None:
     chance = random.Random(seed)
     undone = 0
-    for _ in range(8):
+    for _ in range(4):
         before = contents(runtime)
         sql = generated(chance)
         number = await change(sql)
@@ -149,7 +149,7 @@ async def test_a_generated_change_that_is_undone_leaves_every_row_as_it_was(runt
         assert result["success"], (sql, result)
         assert contents(runtime) == before, sql
         undone += 1
-    assert undone > 3
+    assert undone > 1
 
 
 async def test_what_was_undone_can_be_done_again_by_undoing_that(runtime: Runtime) -> None:

@@ -15,15 +15,15 @@ from agent.approval.human_approval import Approval
 from agent.approval.preview import StatementPreview
 from agent.errors import InvalidInput
 from agent.graph.rules import (
-    Proposed,
+    ResumeDecision,
     approval_request,
     clean_question,
-    ended,
     new_question,
     outdated_messages,
     read_decision,
     requested_calls,
     sources_of,
+    turn_end,
 )
 from agent.providers.chat.client import ModelAnswer
 from agent.text.storable import storable_json
@@ -102,33 +102,33 @@ def proposed(value: Any) -> Any:
 @pytest.mark.parametrize(
     ("value", "decision"),
     [
-        ("approve", Proposed(decision="approve")),
-        (" Reject ", Proposed(decision="reject")),
-        ({"type": "approve"}, Proposed(decision="approve")),
-        ({"type": "reject", "message": "too many"}, Proposed(decision="reject", message="too many")),
-        ({"decisions": [{"type": "reject", "message": "no"}]}, Proposed(decision="reject", message="no")),
-        ([{"type": "accept", "args": None}], Proposed(decision="approve")),
-        ([{"type": "accept", "args": {"action": "execute_sql", "args": SQL}}], Proposed(decision="approve")),
-        ([{"type": "ignore"}], Proposed(decision="reject")),
-        ({"type": "reject", "message": {"not": "text"}}, Proposed(decision="reject")),
+        ("approve", ResumeDecision(decision="approve")),
+        (" Reject ", ResumeDecision(decision="reject")),
+        ({"type": "approve"}, ResumeDecision(decision="approve")),
+        ({"type": "reject", "message": "too many"}, ResumeDecision(decision="reject", message="too many")),
+        ({"decisions": [{"type": "reject", "message": "no"}]}, ResumeDecision(decision="reject", message="no")),
+        ([{"type": "accept", "args": None}], ResumeDecision(decision="approve")),
+        ([{"type": "accept", "args": {"action": "execute_sql", "args": SQL}}], ResumeDecision(decision="approve")),
+        ([{"type": "ignore"}], ResumeDecision(decision="reject")),
+        ({"type": "reject", "message": {"not": "text"}}, ResumeDecision(decision="reject")),
         (
             {"decisions": [{"type": "edit", "edited_action": {"name": "execute_sql", "args": OTHER}}]},
-            Proposed(decision="edit", arguments=OTHER),
+            ResumeDecision(decision="edit", arguments=OTHER),
         ),
         (
             [{"type": "edit", "args": {"action": "execute_sql", "args": OTHER}}],
-            Proposed(decision="edit", arguments=OTHER),
+            ResumeDecision(decision="edit", arguments=OTHER),
         ),
         (
             {"type": "edit", "args": OTHER, "message": "one id"},
-            Proposed(decision="edit", arguments=OTHER, message="one id"),
+            ResumeDecision(decision="edit", arguments=OTHER, message="one id"),
         ),
-        ({"type": "respond", "message": "It is 7."}, Proposed(decision="respond", message="It is 7.")),
-        ([{"type": "response", "args": "It is 7."}], Proposed(decision="respond", message="It is 7.")),
-        ({"type": "delegate", "to": "ann"}, Proposed(decision="delegate", delegate_to="ann")),
+        ({"type": "respond", "message": "It is 7."}, ResumeDecision(decision="respond", message="It is 7.")),
+        ([{"type": "response", "args": "It is 7."}], ResumeDecision(decision="respond", message="It is 7.")),
+        ({"type": "delegate", "to": "ann"}, ResumeDecision(decision="delegate", delegate_to="ann")),
     ],
 )
-def test_the_decisions_of_studio_and_agent_inbox_are_understood(value: Any, decision: Proposed) -> None:
+def test_the_decisions_of_studio_and_agent_inbox_are_understood(value: Any, decision: ResumeDecision) -> None:
     assert proposed(value) == decision
 
 
@@ -218,7 +218,7 @@ def test_an_answer_names_the_statements_that_ran_and_the_memories_at_hand() -> N
 def test_a_turn_ends_with_its_answer_and_what_there_is_to_remember() -> None:
     turn = Turn(turn=1, question="q?", answer=None, status="running", calls=(stored(1, READ), stored(2, REJECTED)))
     spent = ModelAnswer(message=AIMessage("one", id="m"), usage=Usage(input_tokens=7, output_tokens=2), model="x:y")
-    update = ended({"knowledge": {"memory_ids": [4]}}, Transcript(turns=(turn,)), "one", spent=spent)
+    update = turn_end({"knowledge": {"memory_ids": [4]}}, Transcript(turns=(turn,)), "one", spent=spent)
     assert (update["answer"], update["error"]) == ("one", None)
     assert update["ending"]["interaction"] == {
         "question": "q?",

@@ -91,7 +91,7 @@ async def test_linked_text_reads_back_as_the_structure_it_came_from(runtime: Run
         back = parsed["public", relation["name"]]
         assert [column.name for column in back.columns] == [column["name"] for column in relation["columns"]]
         assert list(back.key) == relation["primary_key"]
-        edges = {(key.columns, key.targets) for key in back.foreign}
+        edges = {(key.columns, key.targets) for key in back.foreign_keys}
         assert edges == {(tuple(key["columns"]), tuple(key["target_columns"])) for key in relation["foreign_keys"]}
         assert [list(column.values) for column in back.columns] == [column["values"] for column in relation["columns"]]
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from agent.learning.auto_discover import auto_discovery
-from agent.learning.discovery.drift import changes, part
+from agent.learning.discovery.drift import changes, part_text
 from agent.learning.memory import agent_memory
 from agent.learning.schema_linking.linking import describe
 from agent.runtime import Runtime
@@ -247,7 +247,7 @@ def _bundled(name: str) -> Path:
 def test_lists_are_the_same_before_and_after_a_restore() -> None:
     before = "CHECK (status::text = ANY (ARRAY['a'::character varying, 'b''s'::character varying]::text[]))"
     after = "CHECK (status::text = ANY (ARRAY['a'::character varying::text, 'b''s'::character varying::text]))"
-    assert part(before) == part(after) != part(after.replace("'a'", "'c'"))
+    assert part_text(before) == part_text(after) != part_text(after.replace("'a'", "'c'"))
 
 
 @pytest.mark.parametrize("seen_before", [True, False])

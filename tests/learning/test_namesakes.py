@@ -18,6 +18,7 @@ from agent.learning.named_relations import find_relation
 from agent.learning.schema_linking.linking import describe, link_schema
 from agent.runtime import Runtime
 from agent.settings import Settings
+from agent.testing.cases import each
 from agent.testing.cluster import Cluster
 from agent.testing.running import running
 
@@ -60,7 +61,7 @@ async def _answer(question: str, runtime: Runtime) -> str:
     return (await chat.answer(question, runtime=runtime)).text
 
 
-@pytest.mark.parametrize(
+@each(
     ("question", "said"),
     [
         ("How many orders are there?", "5 orders"),
@@ -164,7 +165,7 @@ async def test_describing_a_name_tells_of_its_namesakes(store: Runtime) -> None:
     assert (await describe("orders", runtime=store)).startswith("TABLE public.orders [plain orders means this, not")
     assert (await describe("archive.orders", runtime=store)).startswith("TABLE archive.orders [plain orders means")
     loads = await describe("loads", runtime=store)
-    assert loads.startswith("2 have that name")
+    assert loads.startswith("2 relations have that name")
     assert "archive.loads" in loads
     assert "stage.loads" in loads
 

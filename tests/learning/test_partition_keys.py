@@ -99,7 +99,7 @@ async def test_the_text_tells_which_partitions_a_key_is_of_and_reads_back(runtim
     assert "in of its partitions" not in text
     (trips,) = parse_schema([text])
     assert [column.name for column in trips.columns] == ["id", "day", "person_id", "boat_id", "a", "b", "own_id"]
-    assert len(trips.foreign) == 5
+    assert len(trips.foreign_keys) == 5
 
 
 async def test_a_denied_partition_is_not_named(cluster: Cluster) -> None:

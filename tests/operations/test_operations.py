@@ -48,9 +48,9 @@ def rows(runtime: Runtime, query: str) -> list[tuple]:
 
 async def test_a_request_is_shown_masked_with_who_may_decide_it(team: Runtime) -> None:
     first, second = await asked(), await asked(CHANGE.replace("= 1", "= 2"))
-    found = await approvals.listed()
+    found = await approvals.list_requests()
     assert [one.approval.id for one in found.approvals] == [first.id, second.id]
-    assert [one.approval.id for one in (await approvals.listed(1)).approvals] == [first.id]
+    assert [one.approval.id for one in (await approvals.list_requests(1)).approvals] == [first.id]
     assert ADDRESS not in str(found)
     assert (found.approvals[0].why_not, found.approvals[0].deciders) == ("", ("ann", "bo", "cy"))
     await approvals.decide(first.id, HumanDecision(decision="delegate", delegate_to="cy"), via="test")
@@ -61,8 +61,8 @@ async def test_a_request_is_shown_masked_with_who_may_decide_it(team: Runtime) -
     assert "asked for this" in (await approvals.view(second.id, viewer="tester")).why_not
     assert ADDRESS in str(await approvals.view(first.id, viewer="ann"))
     await approvals.decide(second.id, HumanDecision(decision="reject"), via="test")
-    assert [one.approval.id for one in (await approvals.listed()).approvals] == [first.id]
-    everything = await approvals.listed(everything=True)
+    assert [one.approval.id for one in (await approvals.list_requests()).approvals] == [first.id]
+    everything = await approvals.list_requests(everything=True)
     assert [one.approval.status for one in everything.approvals] == ["rejected", "pending"]
 
 
@@ -132,7 +132,7 @@ async def test_a_permission_is_found_by_its_approval_and_revoked_once(team: Runt
     assert given is not None
     assert (given.approval_id, given.granted_by, given.granted_to, given.state) == (first.id, "bo", "tester", "open")
     assert (await approvals.decide_and_run(second.id, YES, via="test")).permission is None
-    found = [await permissions.of_approval(first.id), *await permissions.listed()]
+    found = [await permissions.of_approval(first.id), *await permissions.list_permissions()]
     assert [replace(one, read_at=given.read_at) for one in found if one] == [given, given]
     assert await permissions.of_approval(second.id) is None
     assert (ADDRESS in str(given), ADDRESS in str(await permissions.of_approval(first.id, viewer="ann"))) == (

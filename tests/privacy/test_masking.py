@@ -10,7 +10,7 @@ from agent.approval.masked_preview import masked_preview, masked_summary
 from agent.approval.preview import ToolPreview, preview_from_json
 from agent.privacy.masked_texts import HIDDEN_CODE, masked_code, sql_by_names
 from agent.privacy.masking import (
-    HIDDEN,
+    HIDDEN_SQL,
     MASK,
     masked_arguments,
     masked_reasons,
@@ -88,7 +88,7 @@ def test_whatever_form_a_value_has_in_a_statement_it_is_not_shown(sql: str) -> N
     shown = masked_sql(sql)
     assert not [value for value in PLANTED if value in shown.casefold()], shown
     assert masked_arguments({"sql": sql, "deep": [{"sql": sql}]}, "execute_sql")["sql"] == shown
-    assert MASK in shown or shown == HIDDEN
+    assert MASK in shown or shown == HIDDEN_SQL
 
 
 def test_the_shape_of_a_statement_stays_readable_and_known_names_too() -> None:

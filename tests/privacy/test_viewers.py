@@ -24,8 +24,7 @@ from agent.execution.log import executions
 from agent.execution.permissions.scope import Always
 from agent.execution.safe_executor import safe_executor
 from agent.learning.memory.store import agent_memory
-from agent.operations import audit
-from agent.operations.memories import memories_for_viewer, memories_found, memory_for_viewer
+from agent.operations import audit, memories
 from agent.privacy.masking import MASK
 from agent.runtime import Runtime, use_runtime
 from agent.testing.scripted_model import call, scripted_client
@@ -99,11 +98,9 @@ async def everything(runtime: Runtime) -> Mapping[str, Any]:
         "calls": threads.calls("t", 1, runtime=runtime),
         "call": threads.call(key, runtime=runtime),
         "permissions": permissions.list_permissions(runtime=runtime),
-        "memories": memories_for_viewer(None, 100, runtime=runtime),
-        "search": memories_found("address", 10, kinds=None, runtime=runtime),
-        "memory": memory_for_viewer(
-            (await agent_memory.list_memories("fact", 1, runtime=runtime))[0].id, runtime=runtime
-        ),
+        "memories": memories.recent(None, 100, runtime=runtime),
+        "search": memories.search("address", 10, kinds=None, runtime=runtime),
+        "memory": memories.get((await agent_memory.list_memories("fact", 1, runtime=runtime))[0].id, runtime=runtime),
         "audit": audit.recent(1000, runtime=runtime),
     }
     return {"history": requests, **{name: await reader for name, reader in readers.items()}}

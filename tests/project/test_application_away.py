@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from agent.errors import DatabaseUnavailable
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime, use_runtime
-from agent.testing.cluster import Cluster
+from agent.testing.cluster import Cluster, throwaway_folder
 
 SECRET = "the secret of the application's server"
 APPLICATION = """
@@ -37,7 +35,7 @@ def query(url: str, statement: str) -> list[Any]:
 async def apart(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Runtime, Path, str]]:
     """The agent's tables on one server, the application on another that a test may stop."""
     monkeypatch.setattr("agent.db.database.CONNECT_TIMEOUT", 1)  # what is tested is not the patience
-    home = Path(tempfile.mkdtemp(prefix=f"learning-agent-other-{os.getpid()}-"))
+    home = throwaway_folder("other")
     home.chmod(0o755)
     try:
         embedded.initialise(home, SECRET)

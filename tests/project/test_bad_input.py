@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -32,8 +33,9 @@ from agent.learning.memory import agent_memory
 from agent.learning.semantic_search import semantic_search
 from agent.logs import configure_logging
 from agent.runtime import Runtime, open_runtime, use_runtime
-from agent.setting_values import read_postgres_url
 from agent.settings import DatabaseUrl, Settings
+from agent.settings.values import read_postgres_url
+from agent.testing.cases import each
 from agent.testing.cluster import Cluster
 from agent.testing.embedding_server import EmbeddingServer
 from agent.testing.openai_server import OpenAIServer, Reply, failure, text, tool_calls
@@ -326,7 +328,7 @@ async def test_a_planted_instruction_that_the_model_obeys_still_waits_for_a_huma
 # What models do.
 
 
-@pytest.mark.parametrize(
+@each(
     ("bad", "told"),
     [
         (tool_calls(("execute_sql", '{"sql": "select 1"')), "JSON"),
@@ -353,7 +355,7 @@ async def test_a_planted_instruction_that_the_model_obeys_still_waits_for_a_huma
 )  # fmt: skip
 async def test_a_malformed_call_over_http_goes_back_in_words_and_the_turn_ends(watched, bad, told) -> None:
     async with over_http(watched, [bad, text("Sorry.")]) as (runtime, server):
-        answer = await chat.answer("Do it", thread_id="t", runtime=runtime)
+        answer = await chat.answer("Do it", thread_id=uuid4().hex, runtime=runtime)
         assert (answer.status, answer.text) == ("done", "Sorry.")
         result = server.chats[-1].body["messages"][-1]
         assert result["role"] == "tool"

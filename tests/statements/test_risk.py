@@ -130,73 +130,71 @@ async def test_a_write_of_one_row_by_its_key_is_low_and_asks_nobody(store: Runti
     assert (row.status, row.approved_by, row.risk_level) == ("succeeded", "policy", "LOW")
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "UPDATE plain SET a = 1 WHERE id = 5 OR true",
-        "UPDATE plain SET a = 1 WHERE id >= 5",
-        "UPDATE plain SET a = 1 WHERE id = a",
-        "UPDATE plain SET a = 1 WHERE id IN (5, 6)",
-        "UPDATE plain SET a = 1 WHERE NOT id = 5",
-        "UPDATE plain SET a = 1 WHERE id = ANY ('{5,6}')",
-        "UPDATE plain SET id = id + 1000 WHERE id = 5",
-        "UPDATE plain SET code = 'x' WHERE id = 5",
-        "UPDATE plain SET a = (SELECT 1) WHERE id = 5",
-        "UPDATE plain SET note = upper(note) WHERE id = 5",
-        "UPDATE plain SET b = DEFAULT WHERE id = 5",
-        "UPDATE plain SET (a, b) = (1, 2) WHERE id = 5",
-        "UPDATE plain SET a = 1 FROM pairs WHERE plain.id = 5",
-        "UPDATE plain SET a = 1 WHERE id = 5 RETURNING note",
-        "UPDATE plain SET a = 1 WHERE id = NULL",
-        "UPDATE plain SET a = 1 WHERE fixed = 'f5'::text",
-        "UPDATE plain SET a = 1 WHERE id OPERATOR(pg_catalog.<>) 5",
-        "WITH x AS (SELECT 1) UPDATE plain SET a = 1 WHERE id = 5",
-        "DELETE FROM plain USING pairs WHERE plain.id = 5",
-        "UPDATE pairs SET note = 'x' WHERE a = 1",
-        "UPDATE partly SET note = 'x' WHERE id = 1",
-        "UPDATE lowered SET note = 'x' WHERE name = 'A'",
-        "UPDATE deferred SET note = 'x' WHERE id = 1",
-        "DELETE FROM parent WHERE id = 1",
-        "UPDATE parent SET code = 'x' WHERE id = 1",
-        "UPDATE child SET parent = 2 WHERE id = 1",
-        "UPDATE watched SET note = 'x' WHERE id = 1",
-        "UPDATE counted SET a = 5 WHERE id = 1",
-        "UPDATE split SET note = 'x' WHERE id = 1 AND part = 1",
-        "UPDATE split_1 SET note = 'x' WHERE id = 1 AND part = 1",
-        "UPDATE base SET note = 'x' WHERE id = 1",
-        "UPDATE guarded SET note = 'x' WHERE id = 1",
-        "UPDATE checked SET note = 'x' WHERE id = 1",
-        "UPDATE ruled SET note = 'x' WHERE id = 1",
-        "UPDATE cased SET note = 'x' WHERE name = 'a'",
-        "INSERT INTO plain (id) VALUES (900), (901)",
-        "INSERT INTO plain (id) SELECT 900",
-        "INSERT INTO plain DEFAULT VALUES",
-        "INSERT INTO plain (id) VALUES (900) ON CONFLICT (id) DO UPDATE SET a = 1",
-        "INSERT INTO plain (id, a) VALUES (900, (SELECT max(a) FROM plain))",
-        "INSERT INTO plain (id, note) VALUES (900, upper('x'))",
-        "INSERT INTO plain (id, note) VALUES (900, 'x') RETURNING upper(note)",
-        "INSERT INTO plain (id) OVERRIDING SYSTEM VALUE VALUES (900)",
-        "WITH x AS (SELECT 1) INSERT INTO plain (id) VALUES (900)",
-        "INSERT INTO borrowing (note) VALUES ('x')",
-        "INSERT INTO serial_computed (note) VALUES ('x')",
-        "INSERT INTO watched_new (id) VALUES (9)",
-        "INSERT INTO computed_new (id) VALUES (9)",
-        "INSERT INTO split (id, part) VALUES (9, 1)",
-        "INSERT INTO base (id) VALUES (9)",
-        "INSERT INTO guarded (id) VALUES (9)",
-        "INSERT INTO checked (id, note) VALUES (9, 'x')",
-        "INSERT INTO defaulted (id) VALUES (9)",
-        "UPDATE defaulted SET note = DEFAULT WHERE id = 1",
-        "TRUNCATE plain",
-        "UPDATE plain SET a = 1 WHERE id = 5 AND EXISTS (SELECT FROM pairs)",
-        "UPDATE plain SET a = 1 WHERE id = 5 AND random() < 0.5",
-        "UPDATE pg_catalog.pg_am SET amname = 'x' WHERE oid = 2",
-    ],
-)
-async def test_whatever_else_could_come_of_a_write_makes_it_more_than_low(store: Runtime, sql: str) -> None:
-    assessment = await safe_executor.assess("execute_sql", {"sql": sql})
-    assert assessment.verdict == "ask"
-    assert assessment.risk != "LOW"
+MORE_THAN_LOW = [
+    "UPDATE plain SET a = 1 WHERE id = 5 OR true",
+    "UPDATE plain SET a = 1 WHERE id >= 5",
+    "UPDATE plain SET a = 1 WHERE id = a",
+    "UPDATE plain SET a = 1 WHERE id IN (5, 6)",
+    "UPDATE plain SET a = 1 WHERE NOT id = 5",
+    "UPDATE plain SET a = 1 WHERE id = ANY ('{5,6}')",
+    "UPDATE plain SET id = id + 1000 WHERE id = 5",
+    "UPDATE plain SET code = 'x' WHERE id = 5",
+    "UPDATE plain SET a = (SELECT 1) WHERE id = 5",
+    "UPDATE plain SET note = upper(note) WHERE id = 5",
+    "UPDATE plain SET b = DEFAULT WHERE id = 5",
+    "UPDATE plain SET (a, b) = (1, 2) WHERE id = 5",
+    "UPDATE plain SET a = 1 FROM pairs WHERE plain.id = 5",
+    "UPDATE plain SET a = 1 WHERE id = 5 RETURNING note",
+    "UPDATE plain SET a = 1 WHERE id = NULL",
+    "UPDATE plain SET a = 1 WHERE fixed = 'f5'::text",
+    "UPDATE plain SET a = 1 WHERE id OPERATOR(pg_catalog.<>) 5",
+    "WITH x AS (SELECT 1) UPDATE plain SET a = 1 WHERE id = 5",
+    "DELETE FROM plain USING pairs WHERE plain.id = 5",
+    "UPDATE pairs SET note = 'x' WHERE a = 1",
+    "UPDATE partly SET note = 'x' WHERE id = 1",
+    "UPDATE lowered SET note = 'x' WHERE name = 'A'",
+    "UPDATE deferred SET note = 'x' WHERE id = 1",
+    "DELETE FROM parent WHERE id = 1",
+    "UPDATE parent SET code = 'x' WHERE id = 1",
+    "UPDATE child SET parent = 2 WHERE id = 1",
+    "UPDATE watched SET note = 'x' WHERE id = 1",
+    "UPDATE counted SET a = 5 WHERE id = 1",
+    "UPDATE split SET note = 'x' WHERE id = 1 AND part = 1",
+    "UPDATE split_1 SET note = 'x' WHERE id = 1 AND part = 1",
+    "UPDATE base SET note = 'x' WHERE id = 1",
+    "UPDATE guarded SET note = 'x' WHERE id = 1",
+    "UPDATE checked SET note = 'x' WHERE id = 1",
+    "UPDATE ruled SET note = 'x' WHERE id = 1",
+    "UPDATE cased SET note = 'x' WHERE name = 'a'",
+    "INSERT INTO plain (id) VALUES (900), (901)",
+    "INSERT INTO plain (id) SELECT 900",
+    "INSERT INTO plain DEFAULT VALUES",
+    "INSERT INTO plain (id) VALUES (900) ON CONFLICT (id) DO UPDATE SET a = 1",
+    "INSERT INTO plain (id, a) VALUES (900, (SELECT max(a) FROM plain))",
+    "INSERT INTO plain (id, note) VALUES (900, upper('x'))",
+    "INSERT INTO plain (id, note) VALUES (900, 'x') RETURNING upper(note)",
+    "INSERT INTO plain (id) OVERRIDING SYSTEM VALUE VALUES (900)",
+    "WITH x AS (SELECT 1) INSERT INTO plain (id) VALUES (900)",
+    "INSERT INTO borrowing (note) VALUES ('x')",
+    "INSERT INTO serial_computed (note) VALUES ('x')",
+    "INSERT INTO watched_new (id) VALUES (9)",
+    "INSERT INTO computed_new (id) VALUES (9)",
+    "INSERT INTO split (id, part) VALUES (9, 1)",
+    "INSERT INTO base (id) VALUES (9)",
+    "INSERT INTO guarded (id) VALUES (9)",
+    "INSERT INTO checked (id, note) VALUES (9, 'x')",
+    "INSERT INTO defaulted (id) VALUES (9)",
+    "UPDATE defaulted SET note = DEFAULT WHERE id = 1",
+    "TRUNCATE plain",
+    "UPDATE plain SET a = 1 WHERE id = 5 AND EXISTS (SELECT FROM pairs)",
+    "UPDATE plain SET a = 1 WHERE id = 5 AND random() < 0.5",
+    "UPDATE pg_catalog.pg_am SET amname = 'x' WHERE oid = 2",
+]
+
+
+async def test_whatever_else_could_come_of_a_write_makes_it_more_than_low(store: Runtime) -> None:
+    assessed = {sql: await safe_executor.assess("execute_sql", {"sql": sql}) for sql in MORE_THAN_LOW}
+    assert [sql for sql, one in assessed.items() if one.verdict != "ask" or one.risk == "LOW"] == []
 
 
 @pytest.fixture
@@ -206,8 +204,8 @@ async def trapped(cluster: Cluster) -> AsyncIterator[Runtime]:
 
 
 async def test_nothing_that_is_low_touches_more_than_one_row_or_anything_else(trapped: Runtime) -> None:
-    result = await traps.run(trapped.settings.database_url.get_secret_value(), low=120, seed=5)
-    assert (result.low, result.wrong) == (120, [])
+    result = await traps.run(trapped.settings.database_url.get_secret_value(), low=40, seed=5)
+    assert (result.low, result.wrong) == (40, [])
     print(f"\nrisk: {result.low} of {result.tried} generated writes are LOW; more than one row or anything else: 0")
 
 

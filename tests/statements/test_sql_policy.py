@@ -120,23 +120,23 @@ def test_a_table_of_the_application_may_be_called_agents(sql: str) -> None:
 
 @pytest.mark.parametrize("extension", [None, "unheard_of"])
 def test_user_made_code_of_an_allowed_name_asks(extension: str | None) -> None:
-    shadow = Code(what="function", name=Name("public", "lower"), extension=extension, digest="d")
+    shadow = Code(name=Name("public", "lower"), extension=extension, digest="d")
     assert assess("SELECT lower('A')", calling(OWN, shadow)).verdict == "ask"
     assert assess("SELECT pg_catalog.lower('A')", calling(LOWER)).verdict == "run"
 
 
 def test_functions_of_a_known_extension_run() -> None:
-    distance = Code(what="function", name=Name("public", "cosine_distance"), extension="vector")
+    distance = Code(name=Name("public", "cosine_distance"), extension="vector")
     assert assess("SELECT cosine_distance(a, b) FROM t", calling(OWN, distance)).verdict == "run"
     assert assess("SELECT public.cosine_distance(a, b) FROM t", calling(OWN, distance)).verdict == "run"
-    other = Code(what="function", name=Name("other", "cosine_distance"), digest="d")
+    other = Code(name=Name("other", "cosine_distance"), digest="d")
     assert assess("SELECT other.cosine_distance(a, b) FROM t", calling(OWN, other)).verdict == "ask"
 
 
 def test_what_is_behind_a_view_counts() -> None:
-    sleep = Code(what="function", name=Name("pg_catalog", "pg_sleep"))
+    sleep = Code(name=Name("pg_catalog", "pg_sleep"))
     for what, verdict in (("view", "ask"), ("policy", "ask"), ("index", "ask"), ("source", "run")):
-        inner = Inner(what=what, of=Name("public", "v"), relation=OWN, tree=Tree(functions=frozenset({PG_SLEEP})))
+        inner = Inner(kind=what, name=Name("public", "v"), relation=OWN, tree=Tree(functions=frozenset({PG_SLEEP})))
         resolution = Resolution(
             body=Tree(relations=frozenset({OWN})),
             relations={OWN: Relation(name=Name("public", "v"), kind="v", columns=("a",))},
@@ -150,7 +150,7 @@ def test_what_is_behind_a_view_counts() -> None:
 
 
 def test_a_users_function_runs_only_as_it_was_registered() -> None:
-    own = Code(what="function", name=Name("public", "f"), digest="now")
+    own = Code(name=Name("public", "f"), digest="now")
     resolution = calling(OWN, own)
     now = body_hash(OWN, resolution.code)
     assert now is not None
@@ -164,12 +164,8 @@ def test_a_users_function_runs_only_as_it_was_registered() -> None:
 def test_a_functions_hash_covers_what_it_calls() -> None:
     def code(inner: str) -> dict[tuple[str, int], Code]:
         return {
-            ("function", 1 + OWN): Code(
-                what="function", name=Name("", "a"), digest="a", functions=frozenset({2 + OWN})
-            ),
-            ("function", 2 + OWN): Code(
-                what="function", name=Name("", "b"), digest=inner, functions=frozenset({1 + OWN})
-            ),
+            ("function", 1 + OWN): Code(name=Name("", "a"), digest="a", functions=frozenset({2 + OWN})),
+            ("function", 2 + OWN): Code(name=Name("", "b"), digest=inner, functions=frozenset({1 + OWN})),
         }
 
     assert body_hash(1 + OWN, code("b")) != body_hash(1 + OWN, code("c"))
@@ -192,9 +188,9 @@ def test_a_functions_hash_covers_what_it_calls() -> None:
 def test_a_function_that_tells_who_asks_is_judged_by_what_it_does(
     body: Tree | None, in_policy: str, in_view: str
 ) -> None:
-    uid = Code(what="function", name=Name("auth", "uid"), digest="d", body=body)
+    uid = Code(name=Name("auth", "uid"), digest="d", body=body)
     for what, verdict in (("policy", in_policy), ("view", in_view)):
-        inner = Inner(what=what, of=Name("public", "t"), relation=OWN, tree=Tree(functions=frozenset({OWN})))
+        inner = Inner(kind=what, name=Name("public", "t"), relation=OWN, tree=Tree(functions=frozenset({OWN})))
         resolution = Resolution(body=Tree(), code={("function", OWN): uid}, inner=(inner,))
         assert assess("SELECT * FROM t", resolution).verdict == verdict
 

@@ -1,1 +1,1 @@
-"""Asking a human: the queue of requests, their decisions, and what binds one to the other."""
+"""Asks a human: the queue of requests, people's decisions, and what they allow in advance."""

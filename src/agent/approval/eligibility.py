@@ -1,4 +1,4 @@
-"""Who may decide a request, when it is decided, and when people are told of it. Pure: rows in, answers out."""
+"""Decides who may decide a request, how many votes it needs, and when people are reminded of it. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REMIND_AT, _ESCALATE_AT = 0.5, 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody who is known. `approver` decides, `admin` also names people, `personal` sees personal columns."""
+    """A person with roles: `approver` decides, `admin` also names people, `personal` sees personal columns."""
 
     name: str
     roles: tuple[Role, ...] = ()
@@ -25,18 +25,18 @@ class Person:
 
     @property
     def is_admin(self) -> bool:
-        """Whether they name people, and decide what was delegated to another."""
+        """Return whether they name people, and decide what was delegated to another."""
         return self.active and "admin" in self.roles
 
     @property
     def decides(self) -> bool:
-        """Whether they decide requests."""
+        """Return whether they decide requests."""
         return self.active and ("approver" in self.roles or self.is_admin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """Who `name` is here. Where nobody is known at all (`several` is False), one user decides everything."""
+    """Who `name` is in a tenant. Where nobody is named (`several` is False), one user decides everything."""
 
     name: str
     several: bool = False
@@ -44,21 +44,21 @@ class Membership:
 
     @property
     def sees_personal(self) -> bool:
-        """Whether personal columns are shown to them."""
+        """Return whether they see personal columns."""
         return not self.several or (self.person is not None and self.person.active and "personal" in self.person.roles)
 
 
 def why_not(approval: Approval, decision: Decision, who: Membership) -> str:
-    """Why `who` may not take this decision, as a sentence; '' when they may."""
+    """Return why `who` may not take this decision, as a sentence; '' when they may."""
     if not who.several:
         return ""
     if who.person is None or not who.person.active:
         return f"{who.name!r} is not one of the people who are known here (`agent people list`)."
     if same_name(who.name, approval.requested_by):
-        # Taking one's own request back harms nobody.
+        # To reject one's own request is harmless.
         return "" if decision == "reject" else f"{who.name!r} asked for this; another person must decide it."
     if not who.person.decides:
-        return f"{who.name!r} has not the role to decide (`agent people list`)."
+        return f"{who.name!r} does not have the role to decide (`agent people list`)."
     if approval.delegated_to and not same_name(who.name, approval.delegated_to) and not who.person.is_admin:
         return f"This was delegated to {approval.delegated_to!r}; they or an admin decide it."
     return ""
@@ -67,15 +67,15 @@ def why_not(approval: Approval, decision: Decision, who: Membership) -> str:
 def who_may_approve(approval: Approval, known: Sequence[Person]) -> tuple[str, ...]:
     """Return the names of the people who may approve a request and have not yet."""
     return tuple(
-        one.name
-        for one in known
-        if not why_not(approval, "approve", Membership(name=one.name, several=True, person=one))
-        and one.name not in approval.approved_by
+        person.name
+        for person in known
+        if not why_not(approval, "approve", Membership(name=person.name, several=True, person=person))
+        and person.name not in approval.approved_by
     )
 
 
 def why_not_delegate(approval: Approval, who: Membership) -> str:
-    """Why the request cannot be delegated to `who`, as a sentence; '' when it can."""
+    """Return why the request cannot be delegated to `who`, as a sentence; '' when it can."""
     if not who.several:
         return "Delegating needs people: name them with `agent people add`."
     if who.person is None or not who.person.decides:
@@ -86,29 +86,29 @@ def why_not_delegate(approval: Approval, who: Membership) -> str:
 
 
 def votes_missing(approval: Approval, *, several: bool) -> int:
-    """How many people must still say yes."""
+    """Return how many people must still approve."""
     needed = approval.votes_needed if several else 1
     return max(needed - len(approval.approved_by), 0)
 
 
 def due(
-    now: datetime, *, asked: datetime, expires: datetime, reminded: bool, escalated: bool
+    now: datetime, *, requested: datetime, expires: datetime, reminded: bool, escalated: bool
 ) -> tuple[Literal["reminder", "escalation"], ...]:
-    """What people are to be told now of a request that waits, by the database's clock."""
-    if not asked <= now < expires:
+    """Return the notices that are due now for a request that waits; all times are the database's."""
+    if not requested <= now < expires:
         return ()
-    passed = (now - asked) / (expires - asked)
-    found: list[Literal["reminder", "escalation"]] = []
+    passed = (now - requested) / (expires - requested)
+    notices: list[Literal["reminder", "escalation"]] = []
     if passed >= _REMIND_AT and not reminded:
-        found.append("reminder")
+        notices.append("reminder")
     if passed >= _ESCALATE_AT and not escalated:
-        found.append("escalation")
-    return tuple(found)
+        notices.append("escalation")
+    return tuple(notices)
 
 
-def same_name(one: str, other: str) -> bool:
-    """Whether two names are one person's: "Ann" cannot approve what "ann" asked for."""
-    return _folded(one) == _folded(other)
+def same_name(first: str, second: str) -> bool:
+    """Return whether two names are one person's: "Ann" cannot approve what "ann" asked for."""
+    return _folded(first) == _folded(second)
 
 
 def _folded(name: str) -> str:
@@ -116,5 +116,5 @@ def _folded(name: str) -> str:
 
 
 def last_admin(people: Sequence[Person], name: str) -> bool:
-    """Whether without `name` nobody could name people any more."""
+    """Return whether `name` is the only admin."""
     return [person.name for person in people if person.is_admin] == [name]

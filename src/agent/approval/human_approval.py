@@ -1,10 +1,10 @@
-"""The queue of questions to a human: ask, list, decide.
+"""Keeps the queue of requests to a human: ask, list, decide.
 
-Whoever reads a request by `get`, `latest`, `history` and their like sees it as `viewer` may (default: the runtime's user).
-The rows themselves are read by `unmasked`, which no surface names: they are for what executes.
+`get`, `latest`, `history` and the like return requests masked for `viewer` (default: the runtime's user). Methods called
+`unmasked` return the rows as they are, for executing them; no surface calls these.
 
-A request is a row; whoever moves it out of 'pending' in time wins, on whatever surface. Every decision but a delegation and
-an incomplete vote is final. What was approved is executed from its row by `agent.execution`, which this package does not know.
+A request is a row; the first decision that moves it out of 'pending' in time wins, on every surface. Every decision but a
+delegation and an incomplete vote is final. `agent.execution`, which this package does not import, executes an approved row.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FIRST_POLL, _LAST_POLL = 0.05, 0.5
 
 
 class HumanApprovalQueue:
-    """The queue of the current tenant. Holds nothing; see the module docstring."""
+    """The queue of the current tenant. Holds no state; see the module docstring."""
 
     async def request_approval(
         self,
@@ -57,7 +57,7 @@ class HumanApprovalQueue:
     ) -> Answer:
         """Ask whether the caller may do `action` by itself, and wait for the answer.
 
-        Waits up to `timeout` seconds (default: AGENT_APPROVAL_TIMEOUT); no answer by then is no. Nothing is executed.
+        The request expires after `timeout` seconds (default: AGENT_APPROVAL_TIMEOUT), which means no. Nothing is executed.
         """
         runtime = runtime or await current_runtime()
         approval = await self.request(
@@ -100,17 +100,17 @@ class HumanApprovalQueue:
         return approval
 
     async def get(self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> Approval:
-        """One request as `viewer` may see it, expired if its time is over. Raises `NotFound`."""
+        """Return one request as `viewer` may see it; it expires first if its time is over. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        return await _seen(await self.unmasked(approval_id, runtime=runtime), viewer, runtime)
+        return await _masked(await self.unmasked(approval_id, runtime=runtime), viewer, runtime)
 
     async def latest(self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> Approval:
-        """One request, or what a human's edits have made of it, as `viewer` may see it. Raises `NotFound`."""
+        """Return one request, or the one that edits have put in its place, as `viewer` may see it. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        return await _seen(await self.unmasked_latest(approval_id, runtime=runtime), viewer, runtime)
+        return await _masked(await self.unmasked_latest(approval_id, runtime=runtime), viewer, runtime)
 
     async def unmasked(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
-        """One request as it is stored, which is for executing it. Raises `NotFound`."""
+        """Return one request as it is stored, for executing it. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         values = {"tenant_id": runtime.tenant_id, "id": identifier(approval_id)}
         async with runtime.connection() as conn:
@@ -126,7 +126,7 @@ class HumanApprovalQueue:
         return Approval.from_row(row)
 
     async def unmasked_latest(self, approval_id: int, *, runtime: Runtime | None = None) -> Approval:
-        """What `latest` reads, as it is stored. Raises `NotFound`."""
+        """Return what `latest` returns, as it is stored. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         approval = await self.unmasked(approval_id, runtime=runtime)
         if approval.status != "edited":
@@ -137,43 +137,43 @@ class HumanApprovalQueue:
     async def of_call(
         self, call: CallKey, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> Approval | None:
-        """What a tool call asked, after edits, as `viewer` may see it."""
+        """Return the request of a tool call, after edits, as `viewer` may see it; None if it made none."""
         runtime = runtime or await current_runtime()
-        found = await self.unmasked_of_call(call, runtime=runtime)
-        return await _seen(found, viewer, runtime) if found else None
+        approval = await self.unmasked_of_call(call, runtime=runtime)
+        return await _masked(approval, viewer, runtime) if approval else None
 
     async def unmasked_of_call(self, call: CallKey, *, runtime: Runtime) -> Approval | None:
-        """What `of_call` reads, as it is stored."""
+        """Return what `of_call` returns, as it is stored."""
         row = await runtime.one(_QUERIES["request_of_call"], **asdict(call))
         return Approval.from_row(row) if row else None
 
     async def wait(self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> Approval:
-        """Wait until the request (or what edits make of it) is decided or expired; any process may decide it."""
+        """Wait until the request (or its edited successor) is decided or expired; any process may decide it."""
         runtime = runtime or await current_runtime()
         pause, started = _FIRST_POLL, time.monotonic()
         while True:
             approval = await self.unmasked_latest(approval_id, runtime=runtime)
             if approval.status != "pending":
-                return await _seen(approval, viewer, runtime)
-            # Quick while somebody sits in front of it, slower later: a poll is one indexed read.
+                return await _masked(approval, viewer, runtime)
+            # Short at first, when a person may be sitting in front of it, longer later. A poll is one indexed read.
             pause = _LAST_POLL if time.monotonic() - started > 10 else pause
             await asyncio.sleep(pause)
 
     async def get_pending_approvals(
         self, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> list[PendingApproval]:
-        """What waits for a human, oldest first, as `viewer` may see it."""
+        """Return the requests that wait for a human as dicts, the oldest first, as `viewer` may see them."""
         return [approval.as_dict() for approval in await self.pending(viewer=viewer, runtime=runtime)]
 
     async def pending(self, *, viewer: str | None = None, runtime: Runtime | None = None) -> list[Approval]:
-        """What `get_pending_approvals` returns, as values."""
+        """Return what `get_pending_approvals` returns, as values."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             await _expire(conn, runtime)
             rows = await fetch_all(conn, _QUERIES["pending"], {"tenant_id": runtime.tenant_id})
         for row in rows:
             await remind_if_due(row, runtime)
-        return await _all_seen([Approval.from_row(row) for row in rows], viewer, runtime)
+        return await _all_masked([Approval.from_row(row) for row in rows], viewer, runtime)
 
     async def decide(
         self,
@@ -189,54 +189,57 @@ class HumanApprovalQueue:
         grant: Grant | None = None,
         runtime: Runtime | None = None,
     ) -> Approval:
-        """Take one person's decision; the request as they may see it then.
+        """Take one person's decision and return the request as they may see it then.
 
-        The first one stands, or of an approval that needs several people the last yes.
-        "respond" answers in the tool's place with `response`; "delegate" leaves it to `delegate_to`. With the `binding` of
-        what was seen it is refused for anything else. Raises `AlreadyDecided` (also after the expiry), `DecisionRefused`,
+        The first decision counts; a request that needs several people is approved by the last yes. "respond" answers in the
+        tool's place with `response`; "delegate" leaves the decision to `delegate_to`. With `binding`, the decision is refused
+        if the request is not the one with that binding. Raises `AlreadyDecided` (also after the expiry), `DecisionRefused`,
         `NotFound` or `InvalidInput`.
         """
         runtime = runtime or await current_runtime()
-        said = DecisionRequest(
+        request = DecisionRequest(
             decision=decision, by=decided_by or runtime.user, via=via, comment=comment, response=response,
             delegate_to=delegate_to, binding=binding, grant=grant,
         )  # fmt: skip
-        approval = await decisions.take(approval_id, said, runtime)
+        approval = await decisions.take(approval_id, request, runtime)
         if approval is None:
             raise too_late(await self.unmasked(approval_id, runtime=runtime))
         seal_soon(runtime)
         _log.info("approval_decided", approval_id=approval_id, decision=decision, status=approval.status, via=via)
         if decision == "delegate":
             await notify_delegate(approval, runtime)
-        return await _seen(approval, said.by, runtime)
+        return await _masked(approval, request.by, runtime)
 
-    async def check_may_decide(self, approval_id: int, said: DecisionRequest, *, runtime: Runtime) -> Approval:
-        """The request that `said` is about, as it is stored, before work is done for it. Raises as `decide` does."""
-        said.check()
+    async def check_may_decide(self, approval_id: int, request: DecisionRequest, *, runtime: Runtime) -> Approval:
+        """Check that a decision may be taken now, and return its request as it is stored. Raises as `decide` does."""
+        request.check()
         approval = await self.unmasked(approval_id, runtime=runtime)
         if approval.status != "pending":
             raise too_late(approval)
-        decisions.check_may(approval, said, await people.membership(said.by, runtime=runtime))
+        decisions.check_may(approval, request, await people.membership(request.by, runtime=runtime))
         return approval
 
     async def edit(
-        self, approval_id: int, said: DecisionRequest, new: NewRequest, *, confirmed: bool, runtime: Runtime
+        self, approval_id: int, request: DecisionRequest, new: NewRequest, *, confirmed: bool, runtime: Runtime
     ) -> Approval:
-        """Put an edited request in the place of this one, which is final then; `confirmed` counts as a yes to the new one."""
-        approval = await decisions.replace(approval_id, said, new, confirmed=confirmed, runtime=runtime)
+        """Replace a request by an edited one and return that; `confirmed` counts the edit as an approval of it too.
+
+        Raises as `decide` does.
+        """
+        approval = await decisions.replace(approval_id, request, new, confirmed=confirmed, runtime=runtime)
         if approval is None:
             raise too_late(await self.unmasked(approval_id, runtime=runtime))
         seal_soon(runtime)
         _log.info("approval_edited", approval_id=approval_id, replaced_by=approval.id, status=approval.status)
-        return await _seen(approval, said.by, runtime)
+        return await _masked(approval, request.by, runtime)
 
     async def reopen(self, expired: Approval, new: NewRequest, *, runtime: Runtime) -> Approval:
-        """A new request in the place of one that expired or could not be executed as approved. Raises `AlreadyDecided`.
+        """Replace a request that expired, or could not be executed as approved, by a new one. Raises `AlreadyDecided`.
 
-        Its call has gone on without it.
+        The tool call of the old request has its outcome already.
         """
         values = row_values(new, runtime=runtime, requested_by=expired.requested_by, replaces=expired)
-        # Of the same conversation, and no call of it: that one has its outcome.
+        # The new request belongs to the same conversation, and to no call of it.
         values |= {"thread_id": expired.thread_id, "turn": expired.turn}
         try:
             row = await runtime.one(_QUERIES["request"], **values)
@@ -244,28 +247,28 @@ class HumanApprovalQueue:
             raise AlreadyDecided(
                 f"Approval {expired.id} was opened again already, as {await self.successor(expired.id, runtime=runtime)}."
             ) from error
-        assert row is not None  # noqa: S101  # only another request of the same call stands in an insert's way
-        return await _seen(Approval.from_row(row), None, runtime)
+        assert row is not None  # noqa: S101  # an insert without a call has no conflict that it ignores
+        return await _masked(Approval.from_row(row), None, runtime)
 
     async def approve_by_policy(
         self, approval_id: int, why: str, *, proposed: str, risk: RiskLevel, runtime: Runtime
     ) -> None:
-        """Approve what needs no human; nothing happens when it is decided already, or is not what was `proposed`."""
+        """Approve a request that needs no human; does nothing if it is decided, or is not the `proposed` one (a binding)."""
         await runtime.execute(_QUERIES["approve_by_policy"], id=approval_id, comment=why, binding=proposed, risk=risk)
 
     async def decisions(self, approval_id: int, *, runtime: Runtime | None = None) -> list[dict[str, Any]]:
-        """What each person said to a request, in order."""
+        """Return each person's decision about a request, in order."""
         runtime = runtime or await current_runtime()
         return await runtime.all(_QUERIES["decisions"], id=identifier(approval_id))
 
     async def notices(self, limit: int = 50, *, runtime: Runtime | None = None) -> list[tuple[Notice, datetime]]:
-        """Who was reminded of what, the newest first."""
+        """Return the notices that people were sent, with their times, the newest first."""
         return await recent_notices(limit, runtime or await current_runtime())
 
     async def history(
         self, limit: int = 50, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> list[Approval]:
-        """Requests about this database, newest first, as `viewer` may see them."""
+        """Return the requests about this database, the newest first, as `viewer` may see them."""
         runtime = runtime or await current_runtime()
         values = {"database_id": runtime.database_id, "limit": max(0, min(limit, 10_000))}
         return await _listed("history", values, viewer, runtime)
@@ -273,12 +276,12 @@ class HumanApprovalQueue:
     async def for_turn(
         self, thread_id: str, turn: int, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> list[Approval]:
-        """Every request of one turn, in the order of its calls, as `viewer` may see them."""
+        """Return every request of one turn, in the order of its calls, as `viewer` may see them."""
         runtime = runtime or await current_runtime()
         return await _listed("for_turn", {"thread_id": thread_id, "turn": turn}, viewer, runtime)
 
     async def successor(self, approval_id: int, *, runtime: Runtime) -> int | None:
-        """The request that was made in the place of this one."""
+        """Return the id of the request that replaced this one, or None."""
         row = await runtime.one(_QUERIES["successor"], id=approval_id)
         return row["id"] if row else None
 
@@ -287,7 +290,7 @@ human_approval_queue = HumanApprovalQueue()
 
 
 async def _expire(conn: Connection, runtime: Runtime) -> None:
-    """End what nobody answered in time."""
+    """Expire the requests that nobody answered in time."""
     if await fetch_all(conn, _QUERIES["expire"], {"tenant_id": runtime.tenant_id}):
         seal_soon(runtime)
 
@@ -296,20 +299,20 @@ async def _listed(query: str, values: dict[str, Any], viewer: str | None, runtim
     async with runtime.connection() as conn:
         await _expire(conn, runtime)
         rows = await fetch_all(conn, _QUERIES[query], {"tenant_id": runtime.tenant_id, **values})
-    return await _all_seen([Approval.from_row(row) for row in rows], viewer, runtime)
+    return await _all_masked([Approval.from_row(row) for row in rows], viewer, runtime)
 
 
-async def _seen(approval: Approval, viewer: str | None, runtime: Runtime) -> Approval:
+async def _masked(approval: Approval, viewer: str | None, runtime: Runtime) -> Approval:
     return request_for_viewer(await people.membership(viewer, runtime=runtime), approval)
 
 
-async def _all_seen(found: Sequence[Approval], viewer: str | None, runtime: Runtime) -> list[Approval]:
-    who = await people.membership(viewer, runtime=runtime) if found else None
-    return [request_for_viewer(who, one) for one in found] if who else []
+async def _all_masked(approvals: Sequence[Approval], viewer: str | None, runtime: Runtime) -> list[Approval]:
+    who = await people.membership(viewer, runtime=runtime) if approvals else None
+    return [request_for_viewer(who, approval) for approval in approvals] if who else []
 
 
 def too_late(approval: Approval) -> AlreadyDecided:
-    """Why nothing can be decided about this request any more."""
+    """Return the error that says why this request cannot be decided any more."""
     if approval.status == "expired":
         return AlreadyDecided(
             f"Approval {approval.id} expired at {approval.expires_at:%Y-%m-%d %H:%M:%S %Z}; ask again, or "

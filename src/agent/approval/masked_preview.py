@@ -82,7 +82,7 @@ def _masked_table(other: OtherTable, values: Values) -> OtherTable:
 
 
 def _places(preview: StatementPreview) -> Iterator[tuple[Sequence[RowChange], Sequence[str]]]:
-    """The rows of each table that a statement changes, and which of their columns are personal."""
+    """Yield the rows of each table that a statement changes, and which of their columns are personal."""
     yield preview.rows, preview.personal
     for other in preview.others:
         yield other["rows"], other["personal"]
@@ -100,7 +100,7 @@ def _personal_cells(rows: Sequence[RowChange], personal: Sequence[str]) -> Itera
 
 
 def _personal_texts(value: Any) -> Iterator[str]:
-    """Of JSON only what stands under a personal key, and what looks personal by itself: the rest is to be read."""
+    """Yield the values of JSON under a personal key, and those that look personal by themselves; the others stay readable."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from texts_of(inner) if looks_sensitive(str(name)) else _personal_texts(inner)
@@ -134,7 +134,7 @@ def _in_words(value: Any, values: Values) -> Any:
 
 
 def _without_quoted(sentence: str) -> str:
-    """A sentence about a value, which it quotes: from the first quotation mark to the last one nothing is shown."""
+    """Return a sentence with a mask in place of all that stands from its first quotation mark to its last."""
     marks = [place for place, character in enumerate(sentence) if character in "'\""]
     if marks:
         sentence = f"{sentence[: marks[0]]}'{MASK}'{sentence[marks[-1] + 1 :]}"

@@ -1,7 +1,7 @@
-"""The people of a tenant: who may decide, who names people, who sees personal columns.
+"""Keeps the people of a tenant: who may decide, who names people, who sees personal columns.
 
 While nobody is named, one user decides everything. The first person named must be an admin; from then on only admins
-name people, and the last admin stays.
+name people, and the last admin cannot be removed.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _RESERVED = ("policy", "permission")
 
 
 class People:
-    """The people of the current tenant. Holds nothing; see the module docstring."""
+    """The people of the current tenant. Holds no state; see the module docstring."""
 
     async def add(self, name: str, roles: Sequence[str], *, runtime: Runtime | None = None) -> Person:
-        """Name somebody, or give them other roles. Raises `InvalidInput`, or `DecisionRefused` for who is no admin."""
+        """Name a person, or give them other roles. Raises `InvalidInput`, or `DecisionRefused` unless an admin calls."""
         runtime = runtime or await current_runtime()
         cleaned = clean_name(name)
         check_not_reserved(cleaned)
         values = {
-            "tenant_id": runtime.tenant_id, "name": cleaned, "roles": _checked(roles), "changed_by": runtime.user
+            "tenant_id": runtime.tenant_id, "name": cleaned, "roles": _checked_roles(roles), "changed_by": runtime.user
         }  # fmt: skip
         async with runtime.transaction() as conn:
             known = await _lock(conn, runtime)
@@ -49,7 +49,10 @@ class People:
         return _person(row)
 
     async def remove(self, name: str, *, runtime: Runtime | None = None) -> Person:
-        """Take somebody's rights away, from the next decision on. Raises `InvalidInput` for the last admin, `NotFound`."""
+        """Take a person's rights away, from the next decision on.
+
+        Raises `NotFound`, `InvalidInput` for the last admin, `DecisionRefused` unless an admin calls.
+        """
         runtime = runtime or await current_runtime()
         values = {"tenant_id": runtime.tenant_id, "name": clean_name(name), "changed_by": runtime.user}
         async with runtime.transaction() as conn:
@@ -68,7 +71,7 @@ class People:
         return _person(row)
 
     async def remove_everybody(self, *, runtime: Runtime | None = None) -> None:
-        """Back to one user who decides everything. Raises `DecisionRefused` for who is no admin."""
+        """Remove all people, so that one user decides everything again. Raises `DecisionRefused` unless an admin calls."""
         runtime = runtime or await current_runtime()
         async with runtime.transaction() as conn:
             _check_admin(await _lock(conn, runtime), runtime)
@@ -77,22 +80,22 @@ class People:
         _log.warning("everybody_removed")
 
     async def list_people(self, *, runtime: Runtime | None = None) -> list[Person]:
-        """Everybody who was ever named, by name."""
+        """Return everybody who was ever named, by name."""
         runtime = runtime or await current_runtime()
         rows = await runtime.all(_QUERIES["people"])
         return [_person(row) for row in rows]
 
     async def membership(self, name: str | None = None, *, runtime: Runtime | None = None) -> Membership:
-        """Who `name` is here (default: the runtime's user)."""
+        """Return who `name` is in this tenant (default: the runtime's user)."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             return (await membership_of(name or runtime.user, conn, runtime))[0]
 
     async def decider(self, name: str | None = None, *, runtime: Runtime | None = None) -> Membership:
-        """Who `name` is, where they may say what the agent does unasked. Raises `DecisionRefused` where they may not."""
+        """Return who `name` is, if they may decide. Raises `DecisionRefused` if they may not."""
         who = await self.membership(name, runtime=runtime)
         if who.several and not (who.person and who.person.decides):
-            raise DecisionRefused(f"{who.name!r} has not the role of those who decide here (`agent people list`).")
+            raise DecisionRefused(f"{who.name!r} does not have the role to decide here (`agent people list`).")
         return who
 
 
@@ -102,7 +105,7 @@ people = People()
 async def membership_of(
     name: str, conn: Connection, runtime: Runtime, *, voters: Sequence[str] = ()
 ) -> tuple[Membership, tuple[str, ...]]:
-    """Who `name` is, and who of earlier `voters` may still vote."""
+    """Return who `name` is, and which of the earlier `voters` may still vote."""
     cleaned = clean_name(name)
     values = {"tenant_id": runtime.tenant_id, "name": cleaned, "voters": list(voters)}
     row = await fetch_one(conn, _QUERIES["membership"], values)
@@ -114,7 +117,7 @@ async def membership_of(
 
 
 def clean_name(name: str) -> str:
-    """A name as it is kept: composed, so that two spellings are not two people. Raises `InvalidInput`."""
+    """Return a name as it is stored: NFKC, so that two spellings are not two people. Raises `InvalidInput`."""
     cleaned = unicodedata.normalize("NFKC", str(name)).strip()
     if not 0 < len(cleaned) <= 200 or not cleaned.isprintable():
         raise InvalidInput(f"{str(name)[:50]!r} is not a name: use 1 to 200 printable characters.")
@@ -122,7 +125,7 @@ def clean_name(name: str) -> str:
 
 
 def check_not_reserved(name: str) -> None:
-    """Raise `InvalidInput` for a name that rules decide under, however it is spelled."""
+    """Raise `InvalidInput` for a name under which rules decide, however it is spelled."""
     if clean_name(name).casefold().split()[0] in _RESERVED:
         raise InvalidInput(f"{name!r} is not a person's name: rules decide under it.")
 
@@ -142,7 +145,7 @@ def _is_last(known: Sequence[Person], name: str) -> bool:
     return any(last_admin(known, person.name) for person in known if person.name.lower() == name.lower())
 
 
-def _checked(roles: Sequence[str]) -> list[str]:
+def _checked_roles(roles: Sequence[str]) -> list[str]:
     wrong = [role for role in roles if role not in ROLES]
     if wrong or not roles:
         raise InvalidInput(f"{', '.join(map(repr, wrong)) or 'No role'}: the roles are {', '.join(ROLES)}.")

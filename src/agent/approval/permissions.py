@@ -1,7 +1,7 @@
-"""What a human allowed in advance: "always allow this for 8 hours".
+"""Stores what a human allowed in advance: "always allow this for 8 hours".
 
-A permission is made by an approval and bound to its tool, pattern, tables, risk, number of rows, database and asker. What
-a pattern means is known to `agent.execution.permissions.scope`; here it is JSON. Each use is a request that names its permission.
+An approval grants a permission, bound to its tool, pattern, tables, risk, number of rows, database and asker. The pattern is
+JSON here; `agent.execution.permissions.scope` defines what it means. Each use is a request that names its permission.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MOST_SECONDS = 30 * 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What an approval allows beyond itself: `pattern` for `seconds`, at most `most_rows` of `tables`."""
+    """What an approval allows in advance: actions that fit `pattern`, for `seconds`, of at most `most_rows` rows of `tables`."""
 
     pattern: Mapping[str, Any]
     sentence: str
@@ -43,7 +43,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permission:
-    """One row of agents.permissions, with its uses where they were asked for."""
+    """One row of agents.permissions; `uses` and `last_used` are set where the query counted them."""
 
     id: int
     tool: str
@@ -66,44 +66,44 @@ class Permission:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Permission:
-        """A permission from its row."""
+        """Build a permission from its row."""
         values = {field.name: row[field.name] for field in fields(cls) if field.name in row}
         return cls(**{**values, "tables": tuple(row["tables"])})
 
     @property
     def state(self) -> str:
-        """open, revoked or expired, when it was read."""
+        """Return "open", "revoked" or "expired", as of when it was read."""
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.read_at is not None and self.read_at >= self.expires_at else "open"
 
 
 class Permissions:
-    """The permissions of the current tenant. Holds nothing; see the module docstring."""
+    """The permissions of the current tenant. Holds no state; see the module docstring."""
 
     async def list_permissions(
         self, limit: int = 50, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> list[Permission]:
-        """Permissions about this database with their uses, the newest first, as `viewer` may see them."""
+        """Return the permissions about this database with their uses, the newest first, as `viewer` may see them."""
         runtime = runtime or await current_runtime()
         rows = await runtime.all(
             _QUERIES["permissions"], database_id=runtime.database_id, limit=max(0, min(limit, 10_000))
         )
         who = await people.membership(viewer, runtime=runtime)
-        return [_seen_by(who, Permission.from_row(row)) for row in rows]
+        return [_masked(who, Permission.from_row(row)) for row in rows]
 
     async def of_approval(
         self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> Permission | None:
-        """Return what an approval allowed beyond itself, as `viewer` may see it."""
+        """Return the permission that an approval granted, as `viewer` may see it; None for none."""
         runtime = runtime or await current_runtime()
         row = await runtime.one(_QUERIES["of_approval"], approval_id=approval_id)
-        return _seen_by(await people.membership(viewer, runtime=runtime), Permission.from_row(row)) if row else None
+        return _masked(await people.membership(viewer, runtime=runtime), Permission.from_row(row)) if row else None
 
     async def revoke(self, permission_id: int, *, runtime: Runtime | None = None) -> str | None:
-        """From now on it allows nothing. Returns who had revoked it already, if anybody had.
+        """Revoke a permission. Return who had revoked it before, or None if nobody had.
 
-        Raises `NotFound`, or `DecisionRefused` for who decides nothing here.
+        Raises `NotFound`, or `DecisionRefused` for a person who may not decide.
         """
         runtime = runtime or await current_runtime()
         decider = await people.decider(runtime=runtime)
@@ -120,14 +120,17 @@ class Permissions:
         return None if row else known["revoked_by"]
 
     async def open_for(self, tool: str, *, user: str, runtime: Runtime) -> list[Permission]:
-        """What `user` may do with this tool now, the oldest first."""
+        """Return the permissions that `user` has for this tool now, the oldest first."""
         rows = await runtime.all(_QUERIES["open"], database_id=runtime.database_id, tool=tool, user=user)
         return [Permission.from_row(row) for row in rows]
 
     async def use(
         self, permission: Permission, approval: Approval, *, proposed: str, runtime: Runtime
     ) -> Approval | None:
-        """Approve a request by a permission; None when that is over, or the request is not what was `proposed`."""
+        """Approve a request by a permission and return it.
+
+        None when the permission is over, or the request is not the one with the binding `proposed`.
+        """
         row = await runtime.one(_QUERIES["use"], permission_id=permission.id, id=approval.id, binding=proposed)
         if row is None:
             return None
@@ -140,13 +143,13 @@ permissions = Permissions()
 
 
 def sentence_of_call(tool: str, pattern: Mapping[str, Any], arguments: Mapping[str, Any] | None) -> str:
-    """A permission for calls of a tool in words; without `arguments` the values that it is bound to are not shown."""
+    """Return in words a permission for calls of a tool; without `arguments` the values that it is bound to are masked."""
     fixed = [f"{name} = {MASK if arguments is None else repr(arguments.get(name))}" for name in pattern["fixed"]]
     return f"{tool} with {', '.join([*fixed, *(f'any {name}' for name in pattern['free'])])}"
 
 
 def masked_sentence(tool: str, pattern: Mapping[str, Any], sentence: str) -> str:
-    """A permission in words for who may not see personal values; what else is in its sentence is what was freed."""
+    """Return in words a permission for a person who may not see personal values."""
     if "values" in pattern:
         return sentence_of_call(tool, pattern, None)
     if "sql" in pattern and sentence.startswith(pattern["sql"]):
@@ -154,7 +157,7 @@ def masked_sentence(tool: str, pattern: Mapping[str, Any], sentence: str) -> str
     return MASK
 
 
-def _seen_by(who: Membership, permission: Permission) -> Permission:
+def _masked(who: Membership, permission: Permission) -> Permission:
     if who.sees_personal:
         return permission
     sentence = masked_sentence(permission.tool, permission.pattern, permission.sentence)
@@ -162,7 +165,7 @@ def _seen_by(who: Membership, permission: Permission) -> Permission:
 
 
 async def keep(grant: Grant, approval: Approval, *, by: str, conn: Connection, runtime: Runtime) -> Permission:
-    """Store what was allowed, in the transaction of its approval. Raises `InvalidInput` or `DecisionRefused`."""
+    """Store a grant in the transaction of its approval. Raises `InvalidInput` or `DecisionRefused`."""
     check_life(grant.seconds)
     if approval.risk_level == "CRITICAL" or approval.status != "approved":
         raise DecisionRefused(f"Approval {approval.id} is of risk {approval.risk_level}, which is asked every time.")
@@ -180,6 +183,6 @@ async def keep(grant: Grant, approval: Approval, *, by: str, conn: Connection, r
 
 
 def check_life(seconds: float) -> None:
-    """Raise `InvalidInput` for what is no time that a permission may last."""
+    """Raise `InvalidInput` if a permission may not last for so many seconds."""
     if not 0 < seconds <= _MOST_SECONDS:
         raise InvalidInput(f"{seconds!r} is not a time that a permission lasts: use seconds from above 0 to 30 days.")

@@ -23,7 +23,7 @@ class RowChange(TypedDict):
 
 
 class TableEffect(TypedDict):
-    """Rows that a statement changed in one table, its triggers and cascades included."""
+    """The number of rows that a statement changed in one table, by its triggers and cascades too."""
 
     table: str
     inserted: int
@@ -32,11 +32,11 @@ class TableEffect(TypedDict):
 
 
 class Effect(TypedDict):
-    """What a statement did to its table, for comparison with another run of it.
+    """Digests of what a statement did to its table, for comparison with another run of it.
 
-    `rows` is a digest of which rows, by their keys; `cells` has one of the old and one of the new values of each column
-    that changed in any row. Where no key says which new values belong together (new rows, tables without a key), `whole` is
-    one of whole rows, without the columns that are known to be volatile; else ''. Digests do not depend on the order of rows.
+    `rows` is the digest of the rows' keys; `cells` has the digests of the old and the new values of each column that
+    changed in any row. Where no key says which new values belong together (new rows, tables without a key), `whole` is the
+    digest of whole rows without the volatile columns; else ''. Digests do not depend on the order of rows.
     """
 
     rows: str
@@ -93,7 +93,7 @@ class StatementPreview(_Shown):
     `sql` is the statement that will run; `lock` is the strongest lock that it took on a relation of the application, or ''.
     `effect` is what must be the same when it runs, but for the columns in `volatile`; None where only the number of rows is
     known. `steady` says whether `tables` must be the same too, and `others` are the rows behind these numbers. `goes` are
-    objects that a DROP or TRUNCATE takes along. `tried` is False where nothing of this is known, and so nothing is compared:
+    objects that a DROP or TRUNCATE removes too. `tried` is False where nothing of this is known, and so nothing is compared:
     `code` is then a digest of the code that the statement may run, else ''. `shown_sql` is the statement as everybody may see
     it. No value of a `secret` column is in it, and digests are under a key. `signature` stands for a statement that is made
     again when it runs. `remarks` are told with the result too.
@@ -124,7 +124,7 @@ class StatementPreview(_Shown):
 
     @property
     def sql_for_everybody(self) -> str:
-        """The statement without secrets."""
+        """Return the statement without secrets."""
         return self.shown_sql or self.sql
 
 
@@ -197,7 +197,7 @@ def is_intact(stored: Any) -> bool:
 
 
 def digest(value: Any) -> str:
-    """A hash of JSON that stays the same through a jsonb column, which writes 1e3 as 1000 and sorts keys."""
+    """Return a hash of JSON that stays the same through a jsonb column, which writes 1e3 as 1000 and sorts keys."""
     text = json.dumps(_canonical(value), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

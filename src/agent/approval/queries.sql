@@ -1,4 +1,4 @@
--- request: a question to a human; the same call asked twice finds its first row (see request_of_call)
+-- request: store a request; no row when the same call has made one before (see request_of_call)
 INSERT INTO agents.human_approval_queue
   (tenant_id, database_id, action, arguments, risk_level, reasons, summary, preview, policy_version, binding, executable,
    requested_by, votes_needed, replaces, delegated_to, thread_id, turn, round, ordinal, expires_at)
@@ -8,15 +8,15 @@ VALUES (%(tenant_id)s, %(database_id)s, %(action)s, %(arguments)s, %(risk_level)
 ON CONFLICT (tenant_id, thread_id, turn, round, ordinal) WHERE thread_id IS NOT NULL AND status <> 'edited' DO NOTHING
 RETURNING *
 
--- request_of_call: the row that this tool call made before, as it is after edits
+-- request_of_call: the request that this tool call made before, after edits
 SELECT * FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
    AND status <> 'edited'
 
--- approval: one row, and the time at which it was read
+-- approval: one request, and the time at which it was read
 SELECT *, clock_timestamp() AS read_at FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
--- latest: what an edited request has become
+-- latest: the last request that edits have put in the place of this one
 WITH RECURSIVE after AS (
   SELECT id FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND id = %(id)s
   UNION ALL
@@ -25,18 +25,18 @@ WITH RECURSIVE after AS (
 )
 SELECT max(id) AS id FROM after
 
--- successor: the request that was made in the place of this one
+-- successor: the request that replaced this one
 SELECT id FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND replaces = %(id)s
 
--- lock: one row, for whoever decides it; everybody else waits
+-- lock: lock a request for one decision; every other decision waits
 SELECT * FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR UPDATE
 
--- pending: what waits for a human, oldest first
+-- pending: the requests that wait for a human, the oldest first
 SELECT *, clock_timestamp() AS read_at FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND status = 'pending' AND expires_at > now()
  ORDER BY created_at, id
 
--- approve: one more yes, and with the last one that is needed the decision; a yes after the expiry, or a second one, is none
+-- approve: add a person's yes; the last one that is needed approves. A yes after the expiry or a second one of a person has no effect
 WITH voted AS (
   UPDATE agents.human_approval_queue q
      SET approved_by = q.approved_by || %(decided_by)s::text,
@@ -54,15 +54,15 @@ WITH voted AS (
 )
 SELECT * FROM voted
 
--- approve_by_policy: what needs no human, if it is what was looked at: the same call may have been asked about otherwise
+-- approve_by_policy: approve a request that needs no human, if it has the given binding: another run of the call may have asked
 UPDATE agents.human_approval_queue
    SET status = 'approved', decided_by = 'policy', decided_via = 'policy', comment = %(comment)s, decided_at = clock_timestamp()
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'pending' AND expires_at > clock_timestamp()
    AND binding = %(binding)s AND risk_level = %(risk)s
 RETURNING *
 
--- finish: reject, answer in the tool's place, or replace by another request: one winner, and the log's row with it, whose
--- unique index also keeps the action from ever being executed; a secret that it repeats stays out of the log
+-- finish: reject a request, answer in the tool's place, or replace it. The first one wins and writes the log's row, whose unique
+-- index keeps the action from ever being executed; arguments that repeat a secret stay out of the log
 WITH decided AS (
   UPDATE agents.human_approval_queue
      SET status = %(status)s, decided_by = %(decided_by)s, decided_via = %(via)s, comment = %(comment)s, response = %(response)s,
@@ -81,7 +81,7 @@ WITH decided AS (
 )
 SELECT * FROM decided
 
--- delegate: it still waits, now for this person
+-- delegate: leave a request, which still waits, to this person
 WITH decided AS (
   UPDATE agents.human_approval_queue SET delegated_to = %(delegate)s
    WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'pending' AND expires_at > clock_timestamp()
@@ -92,11 +92,11 @@ WITH decided AS (
 )
 SELECT * FROM decided
 
--- expire: what nobody answered in time; final, and logged like a rejection
+-- expire: expire the requests that nobody answered in time; final, and logged like a rejection
 WITH decided AS (
   UPDATE agents.human_approval_queue
      SET status = 'expired', decided_at = now()
-   WHERE tenant_id = %(tenant_id)s AND status = 'pending' AND id IN (  -- locked in order: everybody expires everything
+   WHERE tenant_id = %(tenant_id)s AND status = 'pending' AND id IN (  -- locked in order, because every process expires all of them
      SELECT q.id FROM agents.human_approval_queue q
       WHERE q.tenant_id = %(tenant_id)s AND q.status = 'pending' AND q.expires_at <= now() ORDER BY q.id FOR UPDATE)
   RETURNING *
@@ -109,11 +109,11 @@ WITH decided AS (
 )
 SELECT id FROM decided
 
--- decisions: what each person said to a request, in order
+-- decisions: each person's decision about a request, in order
 SELECT decision, decided_by, via, comment, detail, created_at
   FROM agents.approval_decisions WHERE tenant_id = %(tenant_id)s AND approval_id = %(id)s ORDER BY id
 
--- history: the newest first, decided or not
+-- history: all requests, the newest first
 SELECT * FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
  ORDER BY created_at DESC, id DESC LIMIT %(limit)s
@@ -123,7 +123,7 @@ SELECT * FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
  ORDER BY round, ordinal, id
 
--- claim_notice: who is to be told now, once, whichever process found it due; nobody is told of what is decided
+-- claim_notice: store a due notice once, whichever process finds it due; none for a request that is decided
 WITH claimed AS (
   UPDATE agents.human_approval_queue q
      SET reminded_at = CASE WHEN %(kind)s = 'reminder' THEN clock_timestamp() ELSE reminded_at END,
@@ -142,11 +142,11 @@ SELECT c.tenant_id, c.id, %(kind)s,
   FROM claimed c
 RETURNING approval_id, kind, recipients, text
 
--- keep_notice: a delegate is told
+-- keep_notice: store the notice to a delegate
 INSERT INTO agents.approval_notices (tenant_id, approval_id, kind, recipients, text)
 VALUES (%(tenant_id)s, %(id)s, 'delegated', ARRAY[%(delegate)s::text], %(text)s)
 RETURNING approval_id, kind, recipients, text
 
--- notices: who was told what, the newest first
+-- notices: the notices that people were sent, the newest first
 SELECT approval_id, kind, recipients, text, created_at FROM agents.approval_notices
  WHERE tenant_id = %(tenant_id)s ORDER BY id DESC LIMIT %(limit)s

@@ -131,12 +131,12 @@ class Approval:
 
     @property
     def title(self) -> str:
-        """The statement that it is about, or its summary where it is about none."""
+        """Return the statement that the request is about, or its summary where it is about none."""
         return as_statement(self.preview).sql or self.summary
 
     @property
     def preview_json(self) -> dict[str, Any] | None:
-        """The preview as it is shown outside."""
+        """Return the preview as it is shown outside, or None where there is none."""
         return self.preview.to_json() if self.preview else None
 
     def answer(self) -> Answer:
@@ -158,5 +158,5 @@ class Approval:
 
 
 def binding(action: str, arguments: Mapping[str, Any], *, policy_version: str, preview: Preview | None) -> str:
-    """The hash that ties a decision to one action, its arguments, the policy and the preview that was shown."""
+    """Return the hash that ties a decision to one action, its arguments, the policy and the preview that was shown."""
     return digest([action, arguments, policy_version, preview.fingerprint if preview else ""])

@@ -1,6 +1,6 @@
-"""Reminders and escalations of requests that wait: each once, by whichever process finds it due.
+"""Sends reminders and escalations of requests that wait: each once, by whichever process finds it due.
 
-Nothing here runs by itself: whoever reads a waiting request (a list, a poll, a turn) looks whether people are to be told.
+Nothing here runs by itself: each read of a waiting request (a list, a poll, a turn) checks whether a notice is due.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_SECONDS = 10.0
 
 
 class LogNotifier:
-    """The notifier where nobody chose another: the notice is stored, and is an event of the log."""
+    """The default notifier: it only logs an event, because the notice is stored anyway."""
 
     async def notify(self, notice: Notice) -> None:
         """Log one notice."""
@@ -36,9 +36,9 @@ class LogNotifier:
 
 
 async def remind_if_due(row: Mapping[str, Any], runtime: Runtime) -> None:
-    """Tell people of a waiting request, whose `row` was read at `read_at`, what is due and was not told yet."""
+    """Send the notices that are due for a waiting request and were not sent yet; its `row` has the time of reading."""
     kinds = due(
-        row["read_at"], asked=row["created_at"], expires=row["expires_at"],
+        row["read_at"], requested=row["created_at"], expires=row["expires_at"],
         reminded=row["reminded_at"] is not None, escalated=row["escalated_at"] is not None,
     )  # fmt: skip
     for kind in kinds:
@@ -46,13 +46,13 @@ async def remind_if_due(row: Mapping[str, Any], runtime: Runtime) -> None:
 
 
 async def notify_delegate(approval: Approval, runtime: Runtime) -> None:
-    """Tell the one to whom a request was delegated."""
+    """Send a notice to the person to whom a request was delegated."""
     text = f"{masked_summary(approval.summary, approval.action, approval.preview)} Delegated to you: `agent approvals show {approval.id}`."
     await _notify("keep_notice", {"id": approval.id, "delegate": approval.delegated_to, "text": text}, runtime)
 
 
 async def recent_notices(limit: int, runtime: Runtime) -> list[tuple[Notice, datetime]]:
-    """Who was told what, the newest first."""
+    """Return the notices that were sent, with their times, the newest first."""
     rows = await runtime.all(_QUERIES["notices"], limit=max(0, min(limit, 10_000)))
     return [(_notice(row), row["created_at"]) for row in rows]
 
@@ -64,7 +64,7 @@ async def _notify(query: str, values: Mapping[str, Any], runtime: Runtime) -> No
     try:
         async with asyncio.timeout(_MOST_SECONDS):
             await (runtime.notifier or LogNotifier()).notify(_notice(row))
-    except Exception:  # a notifier is anybody's code, and whatever it does must not keep a decision from being taken
+    except Exception:  # a notifier may be any code, and its failure must not keep a decision from being taken
         _log.exception("notice_not_delivered", approval_id=row["approval_id"], kind=row["kind"])
 
 

@@ -1,4 +1,4 @@
-"""What a request must be to be stored, and the values of its row."""
+"""Checks a request before it is stored, and makes the values of its row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agent.runtime import Runtime
 from agent.text.storable import storable
 from agent.types import RISK_LEVELS, CallKey, RiskLevel
 
-# A NUL as JSON writes it, and not the six characters of that name after a backslash.
+# A NUL as JSON writes it, but not an escaped backslash before the text "u0000".
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _MOST_SECONDS = 366 * 24 * 3600.0
 _MOST_BYTES = 1_000_000
@@ -28,7 +28,7 @@ _MOST_COMMENT = 4_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
-    """A question to a human, as it is about to be stored."""
+    """A request that is about to be stored. `executable` says that the agent executes it when it is approved."""
 
     action: str
     arguments: Mapping[str, Any]
@@ -49,22 +49,22 @@ def row_values(
     seconds: float | None = None,
     replaces: Approval | None = None,
 ) -> dict[str, Any]:
-    """The values of a new row. Raises `InvalidInput`."""
+    """Return the values of a new request's row; it expires after `seconds` (default: by its risk). Raises `InvalidInput`."""
     settings = runtime.settings
     seconds = (
         settings.seconds_to_approve(new.risk_level) if seconds is None and new.risk_level in RISK_LEVELS else seconds
     )
     _check(new.action, new.risk_level, seconds)
     assert seconds is not None  # noqa: S101  # a known risk has its seconds, and others are refused
-    shown = json_copy(new.preview.to_json(), "preview") if new.preview else None
-    given = json_copy(new.arguments, "arguments")
+    preview = json_copy(new.preview.to_json(), "preview") if new.preview else None
+    arguments = json_copy(new.arguments, "arguments")
     key = asdict(call) if call else {"thread_id": None, "turn": None, "round": None, "ordinal": None}
     return {
-        "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "action": new.action, "arguments": Jsonb(given),
+        "tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "action": new.action, "arguments": Jsonb(arguments),
         "risk_level": new.risk_level, "reasons": [storable(reason) for reason in new.reasons],
         "summary": storable(new.summary) or f"Allow {new.action}?",
-        "preview": Jsonb(shown) if shown is not None else None, "policy_version": new.policy_version,
-        "binding": binding(new.action, given, policy_version=new.policy_version, preview=new.preview),
+        "preview": Jsonb(preview) if preview is not None else None, "policy_version": new.policy_version,
+        "binding": binding(new.action, arguments, policy_version=new.policy_version, preview=new.preview),
         "executable": new.executable, "requested_by": clean_name(requested_by or runtime.user),
         "votes_needed": settings.votes_to_approve(new.risk_level), "replaces": replaces.id if replaces else None,
         "delegated_to": replaces.delegated_to if replaces else None,
@@ -82,26 +82,26 @@ def _check(action: str, risk_level: str, seconds: float | None) -> None:
 
 
 def binding_of(action: str, arguments: Mapping[str, Any], policy_version: str, preview: Preview | None) -> str:
-    """The binding that a request for this has when it is stored. Raises `InvalidInput`."""
+    """Return the binding that a request for this would have when it is stored. Raises `InvalidInput`."""
     return binding(action, json_copy(arguments, "arguments"), policy_version=policy_version, preview=preview)
 
 
 def identifier(approval_id: int) -> int:
-    """A number that may be an approval's. Raises `NotFound`."""
+    """Return `approval_id` if it can be the id of an approval. Raises `NotFound`."""
     if not isinstance(approval_id, int) or isinstance(approval_id, bool) or not 0 < approval_id < 2**63:
         long = isinstance(approval_id, int) and approval_id.bit_length() > 200  # Python does not write it out
-        shown = "with so long a number" if long else repr(str(approval_id)[:50])
-        raise NotFound(f"There is no approval {shown}. `agent approvals list` shows what waits.")
+        number = "with so long a number" if long else repr(str(approval_id)[:50])
+        raise NotFound(f"There is no approval {number}. `agent approvals list` shows what waits.")
     return approval_id
 
 
 def short_text(text: str | None) -> str | None:
-    """A human's words as they are kept."""
+    """Return a human's text as it is stored, cut to its first characters."""
     return None if text is None else storable(str(text))[:_MOST_COMMENT]
 
 
 def json_copy(value: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """`value` as plain JSON that Postgres can store. Raises `InvalidInput`."""
+    """Return `value` as plain JSON that Postgres can store; `what` names it in errors. Raises `InvalidInput`."""
     try:
         text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
         size = len(text.encode())

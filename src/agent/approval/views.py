@@ -77,7 +77,7 @@ def call_for_everybody(arguments: Any, shown_sql: str | None) -> dict[str, Any]:
 
 
 def preview_for_everybody(preview: Preview) -> Preview | None:
-    """A stored preview without secrets."""
+    """Return a stored preview without secrets."""
     if isinstance(preview, StatementPreview):
         preview = replace(preview, sql=preview.sql_for_everybody, shown_sql=None, signature=None)
     return preview_from_json(without_secrets(preview.to_json()))

@@ -1,1 +1,1 @@
-"""The audit log: an append-only, sealed chain of what was asked, decided and done."""
+"""The audit log: an append-only, sealed chain of requests, decisions and effects."""

@@ -1,4 +1,4 @@
-"""The audit log as a chain: what an entry is, how it is sealed, and what is wrong with a chain that was tampered with. Pure.
+"""Seals the entries of the audit log into a chain and finds what was tampered with. Pure.
 
 seal of an entry = HMAC-SHA256(key, seal of the entry before + the entry as canonical JSON, its number included)
 """
@@ -16,7 +16,7 @@ from agent.errors import InvalidInput
 Kind = Literal["changed", "missing", "rewritten", "truncated", "key", "row", "machinery", "effect", "unsealed"]
 BEFORE_THE_FIRST = bytes(32)
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-# A number with decimals is its text, to the last digit; the NUL, which no string of the database holds, marks it.
+# A number with decimals is kept as its text after a NUL, which no string of the database contains.
 _DECODER = json.JSONDecoder(parse_float=lambda number: f"\x00{number}")
 
 
@@ -24,8 +24,8 @@ _DECODER = json.JSONDecoder(parse_float=lambda number: f"\x00{number}")
 class Entry:
     """One change of one audited row: its table (`subject`), its `key`, and its `content` after the change.
 
-    `content` and `key` are JSON as the database wrote it; they mean what `values` says. `sequence` is None, and the seal
-    empty, until the entry is sealed. `login` is the database login that made the change.
+    `content` and `key` are JSON as the database wrote it; `values` parses the content. Until the entry is sealed, `sequence`
+    is None and `mac` is empty. `login` is the database login that made the change.
     """
 
     id: int
@@ -42,13 +42,13 @@ class Entry:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The columns of the row after the change; objects and long texts are `{"sha256": ...}`. Raises `ValueError`."""
+        """The columns of the row after the change; objects and long texts are `{"sha256": ...}`. Raises `ValueError` if it is no JSON."""
         values: dict[str, Any] = _read(self.content)
         return values
 
     @property
     def name(self) -> str:
-        """What it is about, in words: `agent_execution_log 31`."""
+        """The row that the entry is about, as text: `agent_execution_log 31`."""
         try:
             return " ".join([self.subject, *(str(part) for part in _read(self.key))])
         except (ValueError, TypeError):
@@ -57,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that is wrong, and where: the number of the entry in the chain, or the table and key of a row."""
+    """Something that is wrong with the log, and where: `sequence` is an entry's number in the chain, `subject` a table."""
 
     kind: Kind
     message: str
@@ -66,7 +66,7 @@ class Finding:
 
 
 class Anchor(TypedDict):
-    """The end of the chain at some time, to be kept where nobody who can reach the server can change it."""
+    """The end of the chain at some time. Keep it where nobody who can change the server can change it."""
 
     tenant: str
     sequence: int
@@ -76,24 +76,24 @@ class Anchor(TypedDict):
 
 
 class KeyRing:
-    """The key that seals, and all that may have sealed before. Keys are derived, each from the text of a setting."""
+    """The current key and the earlier ones. Each key is derived from the text of a setting."""
 
     def __init__(self, current: str, others: Sequence[str] = ()) -> None:
         self._keys = {key_id(key): key for key in map(_derived, [*others, current])}
         self.current = _derived(current)
 
     def get(self, name: str) -> bytes | None:
-        """The key of that id, if it is known."""
+        """Return the key of that id, or None."""
         return self._keys.get(name)
 
 
 def key_id(key: bytes) -> str:
-    """A name for a key that tells nothing about it."""
+    """Return an id for a key that reveals nothing of it."""
     return hmac.digest(key, b"id", "sha256").hex()[:12]
 
 
 def seal(entry: Entry, previous: bytes, *, tenant_id: str, key: bytes) -> bytes:
-    """The code over an entry that has its number, and the code `previous` to it. Raises `ValueError` on content that is not JSON."""
+    """Return the seal of a numbered entry after the seal `previous`. Raises `ValueError` on content that is not JSON."""
     content = [
         entry.sequence, tenant_id, entry.id, entry.at, entry.login, entry.event, entry.subject, _read(entry.key),
         _read(entry.content), entry.sealed_at, entry.key_id,
@@ -103,7 +103,7 @@ def seal(entry: Entry, previous: bytes, *, tenant_id: str, key: bytes) -> bytes:
 
 @dataclass(kw_only=True)
 class Chain:
-    """Checks the entries of a tenant in their order, against the keys and an anchor."""
+    """Checks the entries of a tenant, in their order, against the keys and an anchor."""
 
     tenant_id: str
     keys: KeyRing
@@ -114,27 +114,29 @@ class Chain:
     _earlier_keys: set[str] = field(default_factory=set)
 
     def check(self, entry: Entry) -> Iterator[Finding]:
-        """What is wrong with the next entry."""
+        """Yield what is wrong with the next entry."""
         sequence = entry.sequence or 0
         expected, previous = self.sequence + 1, self.head
         self.sequence, self.head = sequence, entry.mac
         if self.anchor and sequence == self.anchor["sequence"] and entry.mac.hex() != self.anchor["mac"]:
             yield Finding(
                 kind="rewritten", sequence=sequence,
-                message=f"Entry {sequence} is not the one that the anchor was taken of: the log up to it was rewritten.",
+                message=f"Entry {sequence} differs from the anchor: the log up to it was rewritten.",
             )  # fmt: skip
         yield from self._check_key(entry)
         if sequence != expected:
-            what = f"Entry {expected} is" if sequence == expected + 1 else f"Entries {expected} to {sequence - 1} are"
-            yield Finding(kind="missing", sequence=expected, message=f"{what} missing.")
+            missing = (
+                f"Entry {expected} is" if sequence == expected + 1 else f"Entries {expected} to {sequence - 1} are"
+            )
+            yield Finding(kind="missing", sequence=expected, message=f"{missing} missing.")
         elif (key := self.keys.get(entry.key_id)) and not self._fits(entry, previous, key):
             yield Finding(
                 kind="changed", sequence=sequence, subject=entry.subject,
-                message=f"Entry {sequence} ({entry.name}, {entry.event}) was changed after it was sealed, or is in another's place.",
+                message=f"Entry {sequence} ({entry.name}, {entry.event}) was changed after it was sealed, or was moved.",
             )  # fmt: skip
 
     def end(self) -> Iterator[Finding]:
-        """What is wrong when no entry is left."""
+        """Yield what is wrong after the last entry."""
         if self.anchor and self.sequence < self.anchor["sequence"]:
             yield Finding(
                 kind="truncated", sequence=self.sequence + 1,
@@ -147,14 +149,14 @@ class Chain:
             return
         if entry.key_id in self._earlier_keys:
             message = (
-                f"From entry {entry.sequence} on an older key ({entry.key_id}) is used again: "
-                "two processes have different keys, or somebody uses one that was replaced."
+                f"From entry {entry.sequence} on, an older key ({entry.key_id}) is used again: "
+                "two processes have different keys, or somebody uses a key that was replaced."
             )
             yield Finding(kind="key", sequence=entry.sequence, message=message)
         elif self.keys.get(entry.key_id) is None:
             message = (
-                f"From entry {entry.sequence} on the log is sealed with a key ({entry.key_id}) that is not known here. "
-                "If it was replaced, add it to AGENT_AUDIT_OLD_KEYS; if not, somebody else sealed these."
+                f"From entry {entry.sequence} on, the log is sealed with a key ({entry.key_id}) that is not known here. "
+                "If that key was replaced, add it to AGENT_AUDIT_OLD_KEYS; if not, somebody else sealed these entries."
             )
             yield Finding(kind="key", sequence=entry.sequence, message=message)
         self._earlier_keys.add(entry.key_id)
@@ -163,20 +165,20 @@ class Chain:
     def _fits(self, entry: Entry, previous: bytes, key: bytes) -> bool:
         try:
             return hmac.compare_digest(seal(entry, previous, tenant_id=self.tenant_id, key=key), entry.mac)
-        except (ValueError, RecursionError):  # content that was never ours
+        except (ValueError, RecursionError):  # the agent never wrote such content
             return False
 
 
 def read_anchor(text: str, *, tenant_id: str) -> Anchor:
-    """The anchor in a file that `agent audit export` wrote. Raises `InvalidInput`."""
+    """Return the anchor in the text of a file that `agent audit export` wrote. Raises `InvalidInput`."""
     try:
-        found = json.loads(text)
+        parsed = json.loads(text)
         anchor = Anchor(
-            tenant=found["tenant"], sequence=int(found["sequence"]), mac=bytes.fromhex(found["mac"]).hex(),
-            key_id=found["key_id"], sealed_at=found["sealed_at"],
+            tenant=parsed["tenant"], sequence=int(parsed["sequence"]), mac=bytes.fromhex(parsed["mac"]).hex(),
+            key_id=parsed["key_id"], sealed_at=parsed["sealed_at"],
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InvalidInput("This file is not an anchor: name one that `agent audit export` wrote.") from error
+        raise InvalidInput("This file is not an anchor: name a file that `agent audit export` wrote.") from error
     if anchor["tenant"] != tenant_id:
         raise InvalidInput(f"This anchor is of the tenant {anchor['tenant']!r}, and AGENT_TENANT is {tenant_id!r}.")
     return anchor

@@ -1,7 +1,8 @@
-"""The audit log: sealed, verified, exported and listed.
+"""Seals, verifies, exports and lists the audit log.
 
-The chain shows that no entry was changed, removed or moved; the rows beside it that nobody changed them behind its back;
-an anchor kept elsewhere that its end was not cut off, nor the whole written anew by somebody who has the key.
+The chain shows that no entry was changed, removed or moved. A comparison with the audited rows shows that none was changed
+without an entry. An anchor that is kept elsewhere shows that the end was not cut off, and that nobody who has the key
+rewrote the log.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __all__ = [
     "seal_soon",
 ]
 
-# Columns of audited tables that hold no values of the application, and no words about them.
+# Columns of audited tables that contain no values of the application and no text about them.
 _SHOWN_TO_ALL = frozenset({
     "id", "name", "version", "status", "active", "roles", "actor", "verdict", "executable", "database_id", "function_id",
     "risk_level", "risk_ceiling", "policy_version", "binding", "approval_id", "permission_id", "replaces", "thread_id", "turn",
@@ -50,8 +51,8 @@ _SHOWN_TO_ALL = frozenset({
 })  # fmt: skip
 
 _QUERIES = load_queries(__package__)
-_MOST_FINDINGS = 100
-_PATIENCE_SECONDS = 60.0
+_MAX_FINDINGS = 100
+_MAX_UNSEALED_SECONDS = 60.0
 _STEP = 1000
 _FUNCTION = re.compile(
     r"create (?:or replace )?(?:function|procedure) agents\.(\w+)\(.*?\nas \$\$(.*?)\$\$;", re.DOTALL
@@ -63,14 +64,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """How a table is under the log: its key (without the tenant), the columns that are not recorded, those shown whole."""
+    """How a table is audited: its key without the tenant, the columns that are not recorded, and those recorded in full."""
 
     key: tuple[str, ...] = ("id",)
     ignored: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
 
 
-# One line a table, as `call agents.audit(...)` in a migration put it there.
+# One line for each table, with the arguments of `call agents.audit(...)` in its migration.
 AUDITED: Mapping[str, Audited] = {
     "human_approval_queue": Audited(ignored=("claim", "claimed_until", "reminded_at", "escalated_at", "attempts")),
     "agent_execution_log": Audited(),
@@ -86,9 +87,10 @@ AUDITED: Mapping[str, Audited] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
-    """What `verify` found. `findings` are the first of the `found` things that are wrong; none: the log is whole.
+    """The result of `verify`. `found` is the number of findings and `findings` the first of them; without any the log is whole.
 
-    `outside` counts the changes that other logins than the agent's made, which are in the log as any other.
+    `adopted` counts the rows that existed before the log began, `rows` the audited rows, `effects` the traced effects, and
+    `outside` the changes by other logins than the agent's, which are in the log as any other.
     """
 
     entries: int
@@ -103,13 +105,13 @@ class AuditReport:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no finding."""
         return self.found == 0
 
 
 @dataclass(kw_only=True)
 class _Verification:
-    """What is collected while the log is read."""
+    """Collects findings and counts while the log is read."""
 
     chain: Chain
     trace: Trace = field(default_factory=Trace)
@@ -122,7 +124,7 @@ class _Verification:
     def add(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             self.found += 1
-            if len(self.findings) < _MOST_FINDINGS:
+            if len(self.findings) < _MAX_FINDINGS:
                 self.findings.append(finding)
 
     def read(self, entry: Entry) -> None:
@@ -136,20 +138,20 @@ class _Verification:
 
 
 class AuditLog:
-    """The log of the current tenant. Holds nothing; see the module docstring."""
+    """The audit log of the current tenant. It has no state."""
 
     async def seal(self, *, runtime: Runtime | None = None) -> int:
-        """Seal what waits, and return how many entries those were. Raises `ConfigurationError` without a key."""
+        """Seal the waiting entries and return their number. Raises `ConfigurationError` without a key."""
         return await seal_waiting(runtime=runtime or await current_runtime())
 
     async def unsealed(self, *, runtime: Runtime | None = None) -> float:
-        """For how many seconds an entry has waited to be sealed; 0 when that is no longer than it may."""
+        """Return for how many seconds the oldest entry has waited to be sealed; 0 when that is within the limit."""
         runtime = runtime or await current_runtime()
         row = await runtime.one(_QUERIES["audit_waiting"])
         return _overdue(row or {})
 
     async def recent(self, limit: int = 50, *, personal: bool = False, runtime: Runtime | None = None) -> list[Entry]:
-        """Return the newest entries, sealed or not, the newest first; without `personal` their values are masked."""
+        """Return the newest entries, sealed or not, the newest first; unless `personal`, their values are masked."""
         runtime = runtime or await current_runtime()
         values = {"tenant_id": runtime.tenant_id, "limit": max(0, min(limit, 10_000))}
         async with runtime.transaction() as conn:
@@ -159,14 +161,14 @@ class AuditLog:
         return found if personal else [masked(entry) for entry in found]
 
     async def export(self, *, runtime: Runtime | None = None) -> Anchor:
-        """The end of the chain as it is now, everything sealed. Raises `NotFound` while there is none."""
+        """Seal everything and return the end of the chain as an anchor. Raises `NotFound` when the log is empty."""
         runtime = runtime or await current_runtime()
         await seal_waiting(runtime=runtime)
         async with runtime.transaction() as conn:
             await conn.execute(_QUERIES["written_as"])
             head = await fetch_one(conn, _QUERIES["audit_head"], {"tenant_id": runtime.tenant_id})
         if head is None:
-            raise NotFound("The audit log has no entry yet: nothing was asked, decided or done.")
+            raise NotFound("The audit log has no entry yet: nothing was requested, decided or done.")
         return Anchor(
             tenant=runtime.tenant_id, sequence=head["sequence"], mac=head["mac"].hex(), key_id=head["key_id"],
             sealed_at=head["sealed_at"],
@@ -175,9 +177,9 @@ class AuditLog:
     async def verify(
         self, *, anchor: Anchor | None = None, progress: Progress | None = None, runtime: Runtime | None = None
     ) -> AuditReport:
-        """Check the chain, the rows that it is about, and that every effect has its decision; then seal what waits.
+        """Check the chain, the audited rows, and that every effect has its decision; then seal the waiting entries.
 
-        `progress` is called with (entries read, all). Raises `ConfigurationError` without a key.
+        `progress(done, total)` is called as entries are read. Raises `ConfigurationError` without a key.
         """
         runtime = runtime or await current_runtime()
         keys = key_ring(runtime.settings)
@@ -188,13 +190,13 @@ class AuditLog:
             await conn.execute(_QUERIES["written_as"])
             head = await fetch_one(conn, _QUERIES["audit_head"], tenant)
             await _read_chain(checked, conn, total=head["sequence"] if head else 0, progress=progress, tenant=tenant)
-            checked.add(await _machinery(conn))
+            checked.add(await _check_machinery(conn))
             for subject, audited in AUDITED.items():
                 checked.rows += await _count(subject, conn, tenant)
                 checked.add(await _differences(subject, audited, conn, tenant))
             waiting = await fetch_one(conn, _QUERIES["audit_waiting"], tenant)
         unsealed = waiting["entries"] if waiting else 0
-        checked.add(_left_unsealed(waiting or {}))
+        checked.add(_unsealed_findings(waiting or {}))
         await seal_waiting(runtime=runtime)
         return AuditReport(
             entries=checked.chain.sequence, head=checked.chain.head.hex() if checked.chain.sequence else "", unsealed=unsealed,
@@ -207,19 +209,19 @@ audit_log = AuditLog()
 
 
 def masked(entry: Entry) -> Entry:
-    """Return an entry that says who did what to what and when, and none of its values."""
+    """Return the entry without values: who did what to which row, and when."""
     try:
         content = json.loads(entry.content)
-        shown = {
+        values = {
             name: value if _is_shown_to_all(name, value) else masked_value(value) for name, value in content.items()
         }
-    except (ValueError, RecursionError, AttributeError):  # nothing that the agent wrote; `verify` says so
+    except (ValueError, RecursionError, AttributeError):  # the agent did not write this; `verify` reports it
         return replace(entry, content=MASK)
-    return replace(entry, content=json.dumps(shown, ensure_ascii=False))
+    return replace(entry, content=json.dumps(values, ensure_ascii=False))
 
 
 def _is_shown_to_all(column: str, value: Any) -> bool:
-    # A model may call a tool that there is not, by any name.
+    # A model may call a tool that does not exist by any name.
     return column in _SHOWN_TO_ALL or (column in {"action", "tool"} and is_plain_name(str(value)))
 
 
@@ -242,38 +244,38 @@ async def _read_chain(
         checked.read(Entry(**row))
 
 
-async def _machinery(conn: Connection) -> list[Finding]:
-    """Whether the triggers and functions that write the log are those that the migrations made."""
+async def _check_machinery(conn: Connection) -> list[Finding]:
+    """Return a finding for each trigger or function of the log that differs from the migrations'."""
     functions = await fetch_all(conn, _QUERIES["audit_functions"])
     triggers = await fetch_all(conn, _QUERIES["audit_triggers"])
     return [
         Finding(kind="machinery", message=message)
-        for message in (*_other_functions(functions), *_other_triggers({row["subject"]: row for row in triggers}))
+        for message in (*_changed_functions(functions), *_changed_triggers({row["subject"]: row for row in triggers}))
     ]
 
 
-def _other_functions(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    found, own = {row["name"]: row["source"] for row in rows}, _own_functions()
-    for name in sorted(found.keys() | own.keys()):
-        if found.get(name) != own.get(name):
-            yield f"The function agents.{name} is not the one that the migrations make: run no others, and find out who changed it."
+def _changed_functions(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    actual, expected = {row["name"]: row["source"] for row in rows}, _migrated_functions()
+    for name in sorted(actual.keys() | expected.keys()):
+        if actual.get(name) != expected.get(name):
+            yield f"The function agents.{name} is not the one that the migrations create: find out who changed it, and restore it."
 
 
 @cache
-def _own_functions() -> Mapping[str, str]:
+def _migrated_functions() -> Mapping[str, str]:
     texts = "\n".join(migration.text for migration in all_migrations())
     return {name: body for name, body in _FUNCTION.findall(texts) if re.search(r"(^|_)audit(_|$)", name)}
 
 
-def _other_triggers(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _changed_triggers(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for subject, audited in AUDITED.items():
         row = rows.get(subject)
         if row is None or row["off"] or row["definition"] != trigger_of(subject, audited):
-            yield f"The trigger that writes the changes of agents.{subject} to the audit log is off, gone or another one."
+            yield f"The trigger that writes the changes of agents.{subject} to the audit log is off, missing or changed."
 
 
 def trigger_of(subject: str, audited: Audited) -> str:
-    """The trigger of an audited table, as Postgres shows it."""
+    """Return the definition of an audited table's trigger, as Postgres writes it."""
     arguments = ", ".join(f"'{{{','.join(names)}}}'" for names in (audited.key, audited.ignored, audited.shown))
     return (
         f"CREATE TRIGGER audit AFTER INSERT OR DELETE OR UPDATE ON agents.{subject} FOR EACH ROW"
@@ -282,24 +284,24 @@ def trigger_of(subject: str, audited: Audited) -> str:
 
 
 async def _count(subject: str, conn: Connection, tenant: Mapping[str, Any]) -> int:
-    row = await fetch_one(conn, _about(subject, "audit_rows"), tenant)
+    row = await fetch_one(conn, _query_on(subject, "audit_rows"), tenant)
     return int(row["rows"]) if row else 0
 
 
 async def _differences(subject: str, audited: Audited, conn: Connection, tenant: Mapping[str, Any]) -> list[Finding]:
-    """Rows that are not what their newest entry says: changed, removed or inserted while no trigger looked."""
+    """Return a finding for each row that differs from its newest entry: it was changed, removed or inserted without a trigger."""
     values = {
         **tenant, "subject": subject, "key": list(audited.key), "ignored": list(audited.ignored), "shown": list(audited.shown),
-        "limit": _MOST_FINDINGS,
+        "limit": _MAX_FINDINGS,
     }  # fmt: skip
-    rows = await fetch_all(conn, _about(subject, "audit_differences"), values)
+    rows = await fetch_all(conn, _query_on(subject, "audit_differences"), values)
     return [
         Finding(kind="row", subject=subject, sequence=row["sequence"], message=_finding_text(subject, row))
         for row in rows
     ]
 
 
-def _about(subject: str, query: str) -> sql.Composed:
+def _query_on(subject: str, query: str) -> sql.Composed:
     return sql.SQL(_QUERIES[query]).format(table=sql.Identifier("agents", subject))
 
 
@@ -312,13 +314,13 @@ def _finding_text(subject: str, row: Mapping[str, Any]) -> str:
 
 def _overdue(waiting: Mapping[str, Any]) -> float:
     seconds = float(waiting.get("seconds") or 0.0)
-    return seconds if seconds > _PATIENCE_SECONDS else 0.0
+    return seconds if seconds > _MAX_UNSEALED_SECONDS else 0.0
 
 
-def _left_unsealed(waiting: Mapping[str, Any]) -> Iterator[Finding]:
+def _unsealed_findings(waiting: Mapping[str, Any]) -> Iterator[Finding]:
     if seconds := _overdue(waiting):
         yield Finding(
             kind="unsealed",
-            message=f"{waiting['entries']} entries were not sealed, the oldest for {seconds:,.0f} s: whoever could change the "
-            "database could change them unseen. They are sealed now. Is AGENT_AUDIT_KEY (or AGENT_SECRET) set for every process?",
+            message=f"{waiting['entries']} entries were not sealed, the oldest for {seconds:,.0f} s: whoever can change the "
+            "database could change them unnoticed. They are sealed now. Set AGENT_AUDIT_KEY (or AGENT_SECRET) for every process.",
         )

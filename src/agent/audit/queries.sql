@@ -1,30 +1,30 @@
--- snapshot: rows and log of one moment, for as long as the transaction lasts
+-- snapshot: makes the transaction read rows and log as of one moment
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
 
--- written_as: times, numbers and names as the triggers write them
+-- written_as: sets the formats of times, numbers and names to those that the triggers use
 SELECT set_config('search_path', 'pg_catalog', true), set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true),
        set_config('extra_float_digits', '1', true)
 
--- sealing_lock: whether this process may seal now, until its transaction ends
+-- sealing_lock: takes the sealing lock until the transaction ends, if no other process has it
 SELECT pg_try_advisory_xact_lock(hashtextextended(%(tenant_id)s, %(lock)s)) AS mine
 
--- audit_head: the last entry of the chain
+-- audit_head: returns the last entry of the chain
 SELECT sequence, mac, key_id, sealed_at::text AS sealed_at FROM agents.audit_log
  WHERE tenant_id = %(tenant_id)s ORDER BY sequence DESC LIMIT 1
 
--- audit_unsealed: what waits to be sealed, in the order in which it was written
+-- audit_unsealed: lists the entries that wait to be sealed, in the order in which they were written
 SELECT id, at::text AS at, login, event, subject, key::text AS key, content::text AS content, clock_timestamp()::text AS now
   FROM agents.audit_unsealed WHERE tenant_id = %(tenant_id)s ORDER BY id LIMIT %(limit)s
 
--- seal: moves these into the chain
+-- seal: moves these entries into the chain
 SELECT agents.seal_audit(%(first)s, %(key_id)s, %(sealed_at)s::timestamptz, %(ids)s::bigint[], %(macs)s::bytea[])
 
--- audit_chain: every entry, in order
+-- audit_chain: lists every entry, in order
 SELECT sequence, id, at::text AS at, login, event, subject, key::text AS key, content::text AS content,
        sealed_at::text AS sealed_at, key_id, mac
   FROM agents.audit_log WHERE tenant_id = %(tenant_id)s ORDER BY sequence
 
--- audit_newest: the newest entries, sealed or not
+-- audit_newest: lists the newest entries, sealed or not
 SELECT sequence, id, at::text AS at, login, event, subject, key::text AS key, content::text AS content,
        coalesce(sealed_at::text, '') AS sealed_at, coalesce(key_id, '') AS key_id, coalesce(mac, ''::bytea) AS mac
   FROM (SELECT u.*, NULL::bigint AS sequence, NULL::timestamptz AS sealed_at, NULL::text AS key_id, NULL::bytea AS mac
@@ -35,11 +35,11 @@ SELECT sequence, id, at::text AS at, login, event, subject, key::text AS key, co
           WHERE tenant_id = %(tenant_id)s ORDER BY sequence DESC LIMIT %(limit)s)) newest
  ORDER BY newest.sequence DESC NULLS FIRST, newest.id DESC LIMIT %(limit)s
 
--- audit_waiting: how many entries wait to be sealed, and of those that could have been how long the oldest has waited
+-- audit_waiting: counts the entries that wait to be sealed, and returns the age of the oldest one that the agent could have sealed
 SELECT count(*) AS entries, extract(epoch FROM clock_timestamp() - min(at) FILTER (WHERE event <> 'adopted'))::float8 AS seconds
   FROM agents.audit_unsealed WHERE tenant_id = %(tenant_id)s
 
--- audit_differences: rows of a table that are not what their newest entry says; `columns` is null where one of the two is missing
+-- audit_differences: lists rows of a table that differ from their newest entry; `columns` is null where the row or the entry is missing
 WITH newest AS (
   SELECT DISTINCT ON (key) key, sequence, event, content
     FROM (SELECT key, sequence, id, event, content FROM agents.audit_log
@@ -66,19 +66,19 @@ SELECT key::text AS key, sequence, now IS NOT NULL AS present, columns
  WHERE was IS NULL OR now IS NULL OR columns IS NOT NULL
  ORDER BY 1 LIMIT %(limit)s
 
--- audit_rows: how many rows of a table there are
+-- audit_rows: counts the rows of a table
 SELECT count(*) AS rows FROM {table} t WHERE t.tenant_id = %(tenant_id)s
 
--- audit_functions: the code that writes the log
+-- audit_functions: returns the source of the functions that write the log
 SELECT p.proname AS name, p.prosrc AS source FROM pg_proc p
  WHERE p.pronamespace = to_regnamespace('agents') AND p.proname ~ '(^|_)audit(_|$)' ORDER BY 1
 
--- audit_triggers: which tables are under the log, and how
+-- audit_triggers: lists the audited tables with their triggers
 SELECT c.relname AS subject, pg_get_triggerdef(g.oid) AS definition, g.tgenabled <> 'O' OR c.relkind <> 'r' AS off
   FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
  WHERE c.relnamespace = to_regnamespace('agents') AND g.tgname = 'audit'
 
--- record_policy: the rules of this process, where they are not those of the row
+-- record_policy: stores the rules of this process where they differ from the stored ones
 INSERT INTO agents.policy AS p (tenant_id, settings, changed_by) VALUES (%(tenant_id)s, %(settings)s, %(user)s)
 ON CONFLICT (tenant_id) DO UPDATE SET settings = excluded.settings, changed_by = excluded.changed_by, changed_at = now()
  WHERE p.settings <> excluded.settings

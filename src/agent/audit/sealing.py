@@ -1,7 +1,7 @@
-"""Sealing the audit log: soon after a change, off its path, by whichever process has the key.
+"""Seals the audit log soon after each change, in the background, in any process that has the key.
 
-The database's triggers have written the entries with the changes themselves. What a dead process left unsealed the next
-one seals, for sealing takes whatever waits.
+The database's triggers write the entries in the transaction of the change. Sealing takes every entry that waits, so the next
+process also seals what a dead one left.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from agent.settings import Settings
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
 _BATCH = 1000
-_DELAY = 1.0  # so that one sealing serves many changes
+_DELAY = 1.0  # seconds, so that many changes are sealed at once
 _CLOSE_SECONDS = 3.0
 _LOCK_SECONDS, _LOCK_POLL = 10.0, 0.05
 
 
 def key_ring(settings: Settings) -> KeyRing:
-    """The keys that `settings` name. Raises `ConfigurationError` when there is none."""
+    """Return the keys that `settings` name. Raises `ConfigurationError` when there is none."""
     secrets = [value.get_secret_value() for value in (settings.audit_key, settings.secret) if value is not None]
     if settings.embedded and settings.secret is None:
         secrets.append(embedded.read_or_make_secret(settings.home))
@@ -42,12 +42,13 @@ def key_ring(settings: Settings) -> KeyRing:
 
 
 async def seal_waiting(*, runtime: Runtime, wait: bool = True) -> int:
-    """Seal every entry that waits, and return how many those were.
+    """Seal every entry that waits and return their number.
 
-    While another process seals, `wait` for it; else leave the work to that one. Raises `ConfigurationError` without a key.
+    While another process seals, `wait` for it, or leave the work to it. Raises `ConfigurationError` without a key,
+    `DatabaseUnavailable` when the other process takes too long.
     """
     keys = await asyncio.to_thread(key_ring, runtime.settings)
-    sealed, patience = 0, asyncio.get_running_loop().time() + _LOCK_SECONDS
+    sealed, deadline = 0, asyncio.get_running_loop().time() + _LOCK_SECONDS
     while True:
         done = await _seal_batch(keys, runtime)
         if done is not None:
@@ -56,21 +57,21 @@ async def seal_waiting(*, runtime: Runtime, wait: bool = True) -> int:
                 return sealed
         elif not wait:
             return sealed
-        elif asyncio.get_running_loop().time() > patience:
-            raise DatabaseUnavailable("Another process has been sealing the audit log for long; try again.")
+        elif asyncio.get_running_loop().time() > deadline:
+            raise DatabaseUnavailable("Another process is still sealing the audit log; try again.")
         else:
             await asyncio.sleep(_LOCK_POLL)
 
 
 async def _seal_batch(keys: KeyRing, runtime: Runtime) -> int | None:
-    """Seal the first entries that wait; None when another process is at it."""
+    """Seal the first entries that wait and return their number; None when another process is sealing."""
     values = {"tenant_id": runtime.tenant_id, "lock": locks.AUDIT, "limit": _BATCH}
     async with runtime.transaction() as conn:
         lock = await fetch_one(conn, _QUERIES["sealing_lock"], values)
         if lock is None or not lock["mine"]:
             return None
         await conn.execute(_QUERIES["written_as"])
-        # After the lock, so that what its last holder committed is seen.
+        # Read after taking the lock, so that the entries of its last holder are included.
         rows = await fetch_all(conn, _QUERIES["audit_unsealed"], values)
         if rows:
             now = rows[0]["now"]
@@ -97,7 +98,7 @@ async def _store(entries: list[Entry], keys: KeyRing, conn: Connection, runtime:
 
 
 def seal_soon(runtime: Runtime) -> None:
-    """Have what was just changed sealed within a second or so, or before the runtime closes."""
+    """Start sealing in the background: it takes place within about a second, at the latest when the runtime closes."""
     key = f"sealer of {runtime.tenant_id}"
     sealer = runtime.made.get(key)
     if sealer is None:
@@ -107,7 +108,7 @@ def seal_soon(runtime: Runtime) -> None:
 
 
 class _Sealer:
-    """One task that seals for all who asked for it meanwhile."""
+    """Runs one task that seals for all `wake` calls of the delay together."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -123,7 +124,7 @@ class _Sealer:
     async def close(self) -> None:
         self._closing.set()
         if self._task is not None:
-            await asyncio.wait([self._task])  # it may have been cancelled: the event loop ends
+            await asyncio.wait([self._task])  # it may be cancelled already, when the event loop ends
         if self._again:
             await self._seal()
 
@@ -144,5 +145,5 @@ class _Sealer:
         except asyncio.CancelledError:
             self._again = True  # for `close`
             raise
-        except (AgentError, psycopg.Error, TimeoutError) as error:  # the entries are there; the next process seals them
+        except (AgentError, psycopg.Error, TimeoutError) as error:  # no entry is lost; the next process seals them
             _log.info("audit_not_sealed", error=str(error))

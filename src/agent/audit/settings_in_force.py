@@ -1,4 +1,4 @@
-"""The rules in force, as a row: they are settings of each process, and the audit log shows when they changed."""
+"""Stores the rules in force as a row: they are settings of each process, and the audit log shows when they changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
 
-# What decides whether something runs, who is asked about it and what may leave.
+# The settings that decide what may run, who is asked and which data may leave.
 POLICY_SETTINGS = (
     "ask_from", "refuse", "deny", "secret_columns", "open_columns", "read_secrets", "many_rows", "quorum", "approval_timeout",
     "approval_timeouts", "actor_rights", "reader_bypass_rls", "mask_personal", "trusted_sources", "email_domains", "email_refuse_others",
@@ -17,7 +17,7 @@ POLICY_SETTINGS = (
 
 
 async def record_policy(runtime: Runtime) -> None:
-    """Write the rules of this process down before the first request under them; nothing where they are known."""
+    """Store the rules of this process before its first request, unless they are stored already."""
     rules = {name: getattr(runtime.settings, name) for name in POLICY_SETTINGS}
     key = f"policy of {runtime.tenant_id}"
     if runtime.made.get(key) == rules:

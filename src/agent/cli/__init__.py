@@ -1,6 +1,6 @@
-"""The command line: a module for each group of commands parses, calls one operation, and renders its result.
+"""The command line: each command parses its input, calls one operation and renders the result.
 
-main              which commands there are            commands, running            what all of them share
-chat, session     the conversation                    conversation, stream         a turn as it is seen
-render, text      tables, errors, JSON, safe text     approval_view, prompt        what is decided, what is typed
+main        lists the commands                        framework   builds groups, options and the error edge
+runner      runs an operation with an open runtime    commands/   holds a module for each group of commands
+terminal/   shows text, tables, turns and requests, and reads lines
 """

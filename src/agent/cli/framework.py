@@ -1,4 +1,4 @@
-"""What every group of commands is made of: the root's error edge, `list` as the default, the shared options, examples."""
+"""Build commands and groups: the error edge of the root, `list` as a group's default, shared options, examples."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-# How the parser of arguments says it, and how a person does.
-_WORDS = (
+# What the parser of arguments says, and plainer words for it.
+_PLAINER_WORDS = (
     ("Input should be a valid integer, unable to parse string as an integer", "write a whole number"),
     ("Input should be a valid number, unable to parse string as a number", "write a number"),
     ("Input should be", "it must be"),
@@ -24,38 +24,38 @@ LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help
 
 
 def examples(*lines: str) -> str:
-    """The epilogue of a command's help: one example a line, each to be typed as it stands."""
+    """Return the end of a command's help: one example on each line, to be typed as it stands."""
     escaped = [line.replace("[", r"\[") for line in lines]
     return "\b\n" + "\n".join(["[bold]Examples[/bold]", *(f"  {line}" for line in escaped)])
 
 
 class Commands(typer.Typer):
-    """A group of commands, each of them a `Command`."""
+    """A group whose commands are `Command`s."""
 
     def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
         return super().command(name, **{"cls": Command, **options})
 
 
 def group(help_text: str, *lines: str) -> Commands:
-    """A group of commands that without a command runs its `list`; `lines` are examples."""
+    """Return a group of commands that runs its `list` if no command is given. `lines` are examples for its help."""
     return Commands(cls=ListByDefault, help=help_text, epilog=examples(*lines), rich_markup_mode="rich")
 
 
 class Command(TyperCommand):
-    """A command whose help does not call a flag a `<bool>`."""
+    """A command whose help shows no `<bool>` after a flag."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _plain_flags(super().get_params(ctx))
+        return _without_bool(super().get_params(ctx))
 
 
 class Group(TyperGroup):
-    """The same for a group."""
+    """A group whose help shows no `<bool>` after a flag."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _plain_flags(super().get_params(ctx))
+        return _without_bool(super().get_params(ctx))
 
 
-def _plain_flags(parameters: list[Any]) -> list[Any]:
+def _without_bool(parameters: list[Any]) -> list[Any]:
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
@@ -63,7 +63,7 @@ def _plain_flags(parameters: list[Any]) -> list[Any]:
 
 
 class ListByDefault(Group):
-    """`agent approvals --json` is `agent approvals list --json`."""
+    """A group that reads `agent approvals --json` as `agent approvals list --json`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in {"--help", "-h"}):
@@ -72,34 +72,34 @@ class ListByDefault(Group):
 
 
 class Root(Group):
-    """The edge of every command: an error becomes one sentence on standard error and an exit code."""
+    """The root of all commands, which turns every error into one sentence on standard error and an exit code."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         if not args:
-            return super().make_context(info_name, args, parent, **extra)  # which shows the help
-        with _typed_right():
+            return super().make_context(info_name, args, parent, **extra)  # shows the help
+        with _usage_errors_shown():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         from agent.errors import AgentError
 
         try:
-            with _typed_right():
+            with _usage_errors_shown():
                 return super().invoke(ctx)
         except AgentError as error:
-            _tell(str(error), error)
+            _show_failure(str(error), error)
             raise typer.Exit(error.exit_code) from error
         except (typer.Exit, typer.Abort, typer.TyperException, EOFError, BrokenPipeError):
             raise
-        except Exception as error:  # the last edge: whatever it is, its user gets a sentence, not a traceback
+        except Exception as error:  # the outermost edge: a user gets a sentence, not a traceback
             name = type(error).__name__
-            _tell(f"Unexpected {name}: {error}. Set AGENT_LOG_LEVEL=debug to see where, and report it.", error)
+            _show_failure(f"Unexpected {name}: {error}. Set AGENT_LOG_LEVEL=debug to see where, and report it.", error)
             raise typer.Exit(1) from error
 
 
 @contextmanager
-def _typed_right() -> Iterator[None]:
-    """A wrong command, option or argument is one sentence, and where to look."""
+def _usage_errors_shown() -> Iterator[None]:
+    """Turn the error about a wrong command, option or argument into one sentence that names the help."""
     try:
         yield
     except typer.TyperException as error:
@@ -108,13 +108,13 @@ def _typed_right() -> Iterator[None]:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "agent"
         sentence = error.format_message().rstrip(".")
-        for parsers, ours in _WORDS:
-            sentence = sentence.replace(parsers, ours)
+        for words, plainer in _PLAINER_WORDS:
+            sentence = sentence.replace(words, plainer)
         show_error(f"{sentence}{'' if sentence.endswith('?') else '.'} `{path} --help` shows how to use it.")
         raise typer.Exit(error.exit_code) from error
 
 
-def _tell(sentence: str, error: Exception) -> None:
+def _show_failure(sentence: str, error: Exception) -> None:
     from agent.cli.terminal.render import show_error, show_traceback
     from agent.errors import ConfigurationError
     from agent.settings import Settings

@@ -1,7 +1,7 @@
-"""The console script `agent`: which commands there are, and in which panel of the help.
+"""The console script `agent`: list its commands, and the panel of the help for each.
 
-Every module here imports typer and nothing heavy; a command imports its work when it runs, so that `agent --help` and
-completion stay quick.
+The modules of the command line import typer and nothing heavy. A command imports what it needs when it runs, so that
+`agent --help` and completion stay quick.
 """
 
 from __future__ import annotations
@@ -160,13 +160,13 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options that stand before the command."""
+    """Take the options that stand before a command."""
 
 
 def main() -> None:
     """Run the command line of this process."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character gets a question mark, never an exception.
+        # A character that the terminal cannot show becomes a question mark, never an exception.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     app(prog_name="agent")

@@ -1,6 +1,6 @@
-"""The one bridge from a command to the asynchronous product: opens the runtime, runs, closes it.
+"""Run an asynchronous operation for a command: open a runtime, run the operation, close the runtime.
 
-Errors travel from here to the root command, which turns them into one sentence and an exit code.
+The root command turns the errors that come from here into one sentence and an exit code.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Result = TypeVar("Result")
 
 
 def run(operation: Callable[[Runtime], Awaitable[Result]]) -> Result:
-    """Run `operation` with an open runtime, which is the current one inside. Raises `AgentError`."""
+    """Run `operation` with an open runtime, which is the current one meanwhile. Raises `AgentError`."""
     return asyncio.run(_with_runtime(operation))
 
 
 def load_settings() -> Settings:
-    """The settings of this command, with logging set up by them. Raises `ConfigurationError`."""
+    """Load the settings of this command, and set logging up by them. Raises `ConfigurationError`."""
     from agent.logs import configure_logging
     from agent.settings import Settings
 
     settings = Settings.load()
-    # In a conversation a warning would only repeat what the answer says, so they are for who asked for them.
+    # In a conversation warnings would repeat what the answers say, so they appear only if AGENT_LOG_LEVEL is set.
     level = settings.log_level if "log_level" in settings.model_fields_set else "error"
     configure_logging(level, settings.log_format)
     return settings
@@ -51,10 +51,10 @@ async def _with_runtime(operation: Callable[[Runtime], Awaitable[Result]]) -> Re
 
 @contextmanager
 def opening(settings: Settings, text: str = "") -> Iterator[None]:
-    """Say `text` while something takes its time, or, when the embedded database is made, that."""
+    """Show a spinner with `text` inside the `with` block; if the embedded database does not exist, say that it is created."""
     from agent.cli.terminal.render import waiting
 
-    if settings.embedded and not _is_there(settings.pgdata):
+    if settings.embedded and not _exists(settings.pgdata):
         text = f"Making a database in {settings.home} …"
     if not text:
         yield
@@ -63,8 +63,8 @@ def opening(settings: Settings, text: str = "") -> Iterator[None]:
         yield
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a folder of somebody else's; who opens it says what to do
+    except OSError:  # somebody else's folder: opening the database raises an error that says what to do
         return False

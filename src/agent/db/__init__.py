@@ -1,4 +1,4 @@
-"""The database: embedded server, logins, pools, tenant-scoped transactions, named queries, migrations."""
+"""Database access: the embedded server, logins, connection pools, tenant-scoped transactions, named queries, migrations."""
 
 from agent.db.database import Database
 from agent.db.paths import Connection

@@ -1,8 +1,8 @@
-"""What `agent_actor` may do beyond the data: with AGENT_ACTOR_RIGHTS=schema, change the tables themselves.
+"""Writes the SQL for AGENT_ACTOR_RIGHTS: with `schema`, `agent_actor` may change the tables themselves, not only their rows.
 
-Only owners alter and drop, so it becomes a member of the roles that own the application's tables. Not of every one: of
-no role that is more than an application's owner (a superuser, one that makes roles, one that owns something of the
-agent's), because a member has all of its rights.
+Only owners may alter and drop tables, so `agent_actor` becomes a member of the roles that own the application's tables. A
+member has all rights of the role, so roles that are more than an owner are left out: superusers, roles that may create
+roles, and roles that own something of the agent's.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from psycopg import sql
 
 from agent.types import LOGINS, ActorRights
 
-_GIVEN: tuple[LiteralString, ...] = (
+_GRANTS: tuple[LiteralString, ...] = (
     "grant create on schema {} to agent_actor",
     "grant truncate, references, trigger on all tables in schema {} to agent_actor",
     "alter default privileges in schema {} grant truncate, references, trigger on tables to agent_actor",
 )
-_TAKEN: tuple[LiteralString, ...] = (
+_REVOKES: tuple[LiteralString, ...] = (
     "revoke truncate, references, trigger on all tables in schema {} from agent_actor",
     "alter default privileges in schema {} revoke truncate, references, trigger on tables from agent_actor",
 )
-# What not every server or administrator has: MAINTAIN is new in Postgres 17.
+# The privilege MAINTAIN exists from Postgres 17 on.
 _MAINTAIN = """do $$ begin if current_setting('server_version_num')::int >= 170000 then
   execute format('{verb} maintain on all tables in schema %I {to} agent_actor', {schema});
   execute format('alter default privileges in schema %I {verb} maintain on tables {to} agent_actor', {schema});
@@ -34,7 +34,7 @@ _NO_CREATE = """do $$ begin
     execute format('revoke create on schema %I from agent_actor', {schema});
   end if; end $$"""
 
-# The owners of the application's relations that are no more than that, by all that they are members of.
+# The owners of the application's relations, without those that have more rights, themselves or by a role they are members of.
 _OWNERS = """
   select distinct o.rolname from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles o on o.oid = c.relowner
    where n.nspname = any ({schemas}) and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and o.rolname <> all ({logins})
@@ -63,11 +63,11 @@ _JOIN = """do $$ declare owner name; begin
       raise notice 'agent_actor may not alter the tables of %: have an administrator of that role run the set-up', owner;
     end;
   end loop; end $$"""
-# What it creates is read like the other tables.
-_READ_ITS_OWN = """do $$ begin
+# Lets agent_reader read the tables that agent_actor creates.
+_READ_CREATED_TABLES = """do $$ begin
   alter default privileges for role agent_actor in schema {schema} grant select on tables to agent_reader;
 exception when insufficient_privilege then
-  raise notice 'agent_actor may make tables that agent_reader cannot read: have a superuser run the set-up';
+  raise notice 'agent_actor may create tables that agent_reader cannot read: have a superuser run the set-up';
 end $$"""
 _LEAVE = """do $$ declare entry record; begin
   for entry in
@@ -83,24 +83,26 @@ _LEAVE = """do $$ declare entry record; begin
 
 
 def do_block(template: LiteralString, **values: sql.Composable) -> sql.Composed:
-    """A `do $$ ... $$` block with these values, one of which may hold the dollars that would end it: a schema's name can."""
+    """Return a `do $$ ... $$` block with these values, quoted otherwise where a value, such as a schema's name, holds `$$`."""
     block = sql.SQL(template).format(**values)
     body = block.as_string().removeprefix("do $$").removesuffix("$$")
     return sql.SQL("do {}").format(sql.Literal(body)) if "$$" in body else block
 
 
 def actor_statements(schemas: Sequence[str], rights: ActorRights) -> list[sql.Composed]:
-    """The SQL that gives agent_actor the rights on `schemas` that the operator chose, and takes away the others."""
-    found: list[sql.Composed] = []
+    """Return the SQL that grants agent_actor the rights on `schemas` that the operator chose, and revokes the others."""
+    statements: list[sql.Composed] = []
     for schema in schemas:
         name, literal = sql.Identifier(schema), sql.Literal(schema)
-        given = rights == "schema"
-        found += [sql.SQL(right).format(name) for right in (_GIVEN if given else _TAKEN)]
-        verb, to = (sql.SQL("grant"), sql.SQL("to")) if given else (sql.SQL("revoke"), sql.SQL("from"))
-        found.append(do_block(_MAINTAIN, verb=verb, to=to, schema=literal))
-        found.append(do_block(_READ_ITS_OWN if given else _NO_CREATE, schema=name if given else literal))
+        granted = rights == "schema"
+        statements += [sql.SQL(right).format(name) for right in (_GRANTS if granted else _REVOKES)]
+        verb, to = (sql.SQL("grant"), sql.SQL("to")) if granted else (sql.SQL("revoke"), sql.SQL("from"))
+        statements.append(do_block(_MAINTAIN, verb=verb, to=to, schema=literal))
+        statements.append(
+            do_block(_READ_CREATED_TABLES if granted else _NO_CREATE, schema=name if granted else literal)
+        )
     names, logins = sql.Literal(list(schemas)), sql.Literal(list(LOGINS))
     if rights == "schema":
         owners = sql.SQL(_OWNERS).format(schemas=names, logins=logins)
-        return [*found, do_block(_JOIN, owners=owners)]
-    return [*found, do_block(_LEAVE, schemas=names)]
+        return [*statements, do_block(_JOIN, owners=owners)]
+    return [*statements, do_block(_LEAVE, schemas=names)]

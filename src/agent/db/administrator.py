@@ -1,4 +1,4 @@
-"""The administrator's side of the databases: for set-up, migrations, backups and the demo, never for an agent's turn."""
+"""Gives set-up, migrations, backups and the demo the administrator's connection URLs. An agent's turn never uses them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Administrator:
-    """The administrator's URLs of the agent's own and of the application database, and the secret of the logins."""
+    """The administrator's URLs of the agent's and of the application's database, and the secret that the logins' passwords derive from."""
 
     url: str = field(repr=False)
     app_url: str = field(repr=False)
@@ -19,9 +19,10 @@ class Administrator:
 
 
 def administrator(settings: Settings) -> Administrator:
-    """The administrator that `settings` name; starts the embedded server where there is no other.
+    """Return the administrator that `settings` name; start the embedded server where they name no other. Blocks.
 
-    Blocks. Raises `ConfigurationError` when DATABASE_URL or AGENT_SECRET is missing, `DatabaseUnavailable`.
+    Raises `ConfigurationError` when DATABASE_URL or AGENT_SECRET is missing, `DatabaseUnavailable` when the embedded
+    server does not start.
     """
     secret = settings.secret.get_secret_value() if settings.secret else None
     url = settings.database_url.get_secret_value() if settings.database_url else None

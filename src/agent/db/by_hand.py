@@ -1,7 +1,7 @@
-"""What is in a database before `agent migrate` comes: migrations that were run by hand, and schemas that somebody else made.
+"""Checks a database before `agent migrate` changes it: for migrations run by hand, and for schemas that somebody else created.
 
-A migration that was run with psql is in no list of migrations. It is known by what it makes: when all of that is there, it
-was run; when only a part is, nobody can go on from there.
+A migration that was run with psql is not in the list of migrations. It is recognised by the objects that it creates: when
+all exist, it was run; when only some exist, the operator has to repair the database first.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SELECT CASE w.what
          ELSE EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass(w.place) AND t.tgname = w.name) END AS present
   FROM unnest(%s::text[], %s::text[], %s::text[]) AS w (what, place, name)
 """
-# Whoever owns a schema, or may create in it, decides what is there. Administrators are superusers, roles that make roles, this
-# one, and who ran our migrations before: that one was made a member of agent_app.
+# Whoever owns a schema, or may create objects in it, decides what it holds. Administrators are superusers, roles that may
+# create roles, the current user, and the user of an earlier migration, whom that migration made a member of agent_app.
 _FOREIGN = """
 WITH administrator AS (
   SELECT r.oid FROM pg_roles r
@@ -48,42 +48,42 @@ SELECT n.nspname, coalesce(r.rolname, 'everybody')
 
 
 def is_there(conn: SyncConnection, version: str, text: str) -> bool:
-    """Whether the migration `text` was run by hand. Raises `ConfigurationError` where only a part of it is there.
+    """Return whether the migration `text` was run by hand. Raises `ConfigurationError` where only a part of it was.
 
-    One that makes nothing new is never there: it can be run again.
+    The answer is no for a migration that creates no object: such a migration can be run again.
     """
-    marks = list(_marks(text))
-    rows = conn.execute(_PRESENT, [list(column) for column in zip(*marks, strict=True)]).fetchall() if marks else []
+    objects = list(_created_objects(text))
+    rows = conn.execute(_PRESENT, [list(column) for column in zip(*objects, strict=True)]).fetchall() if objects else []
     present = [row[0] for row in rows]
     if any(present) and not all(present):
-        missing = next(mark for mark, found in zip(marks, present, strict=True) if not found)
+        missing = next(item for item, is_present in zip(objects, present, strict=True) if not is_present)
         raise ConfigurationError(
             f"Migration {version} was run by hand, and only a part of it is there (no {' '.join(filter(None, missing))}). "
-            "Run its file once more as a whole in an empty database, or take back what is there, then run `agent migrate`."
+            "Run its whole file in an empty database, or remove what it created here, then run `agent migrate`."
         )
     return bool(present) and all(present)
 
 
 def check_schemas(conn: SyncConnection) -> None:
-    """Raise `SetupRequired` when somebody who is no administrator owns one of our schemas, or may create objects in it."""
+    """Raise `SetupRequired` when a role that is no administrator owns one of our schemas, or may create objects in it."""
     row = conn.execute(_FOREIGN).fetchone()
     if row is not None:
         raise SetupRequired(
-            f"The schema {row[0]!r} is for the agent's own tables, but {row[1]!r} may create objects in it. Look at what is "
-            "there, then drop it, or give it to an administrator and revoke that right."
+            f"The schema {row[0]!r} is for the agent's own tables, but {row[1]!r} may create objects in it. Look at what it "
+            "holds, then drop it, or make an administrator its owner and revoke that right."
         )
 
 
-def _marks(text: str) -> Iterator[tuple[str, str, str]]:
-    """What a migration makes: (what, the relation that it is or belongs to, its own name)."""
-    for found in _TABLE.finditer(text):
-        yield "table", found["table"], ""
-    for found in _FUNCTION.finditer(text):
-        yield "function", "", found["name"]
+def _created_objects(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the objects that a migration creates: (kind, the relation that it is or belongs to, its own name)."""
+    for created in _TABLE.finditer(text):
+        yield "table", created["table"], ""
+    for created in _FUNCTION.finditer(text):
+        yield "function", "", created["name"]
     for altered in _ALTER.finditer(text):
         for added in _ADD.finditer(altered["parts"]):
             if f"drop {added['what']} {added['name']}" in altered["parts"]:
-                continue  # it was there before
+                continue  # the migration replaces one that existed before
             yield added["what"], altered["table"], added["name"]
-    for found in _AUDIT.finditer(text):
-        yield "trigger", found["table"], "audit"
+    for audited in _AUDIT.finditer(text):
+        yield "trigger", audited["table"], "audit"

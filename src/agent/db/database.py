@@ -1,4 +1,4 @@
-"""One Postgres database, reached by the four logins: a pool each, opened at first use."""
+"""Connects to one Postgres database with the four logins: each has a connection pool, opened at first use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ from psycopg.pq.abc import PGconn
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from agent.db.failures import check_not_transaction_pooler, connection_failure, in_a_log, operator_errors, without_words
+from agent.db.failures import (
+    check_not_transaction_pooler,
+    connection_failure,
+    log_message,
+    operator_errors,
+    remove_message,
+)
 from agent.db.logins import redacted
 from agent.db.paths import CLIENT_ENCODING, CONNECT_TIMEOUT, OURS, WITH_OUR_TABLES, Connection, path_setting
 from agent.db.queries import fetch_one
@@ -29,9 +35,9 @@ from agent.types import Login
 
 _log = structlog.get_logger(__name__)
 MINIMUM_VERSION = 150_000
-# At most this many at once, a process: a round's reads run side by side, an assessment is over at once.
+# The most connections of one process. The reads of a round run in parallel; an assessment is short.
 POOL_SIZES: dict[Login, int] = {"agent_app": 10, "agent_assessor": 3, "agent_reader": 10, "agent_actor": 5}
-_WIPE_TIMEOUT = 5
+_DISCARD_TIMEOUT = 5
 # A statement, not an option of the connection: poolers refuse those.
 _SET_OURS: LiteralString = f"SET search_path = {OURS}"
 # Our own queries expect these, whatever the database's administrator prefers for applications.
@@ -40,18 +46,18 @@ SELECT set_config('datestyle', 'ISO, YMD', false), set_config('intervalstyle', '
        set_config('extra_float_digits', '1', false), set_config('row_security', 'on', false),
        set_config('idle_in_transaction_session_timeout', %s, false)
 """
-# A transaction on the agent's own tables waits for nothing outside: one that stands still so long belongs to a process that
-# does, and the server ends it, so that its locks hold up nobody else.
-_MOST_IDLE_MS = 60_000
-# These run statements of others: what one leaves in its session, prepared statements included, is gone before the next.
-_WIPED: frozenset[Login] = frozenset({"agent_reader", "agent_actor"})
+# A transaction on the agent's own tables waits for nothing outside of the database. One that is idle for so long belongs to
+# a process that hangs; the server ends it, so that its locks block nobody else.
+_MAX_IDLE_MS = 60_000
+# These logins run statements of others: the session's state, prepared statements included, is discarded after each use.
+_DISCARD_AFTER_USE: frozenset[Login] = frozenset({"agent_reader", "agent_actor"})
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a login sees of its server, asked once.
+    """The facts of the server as one login sees them, read once.
 
-    `search_path` are the schemas where the login looked names up by itself when it was asked: the application's path.
+    `search_path` are the schemas of the login's own search path at that time: the application's path.
     """
 
     version: int
@@ -64,9 +70,9 @@ class ServerFacts:
 
 
 class Database:
-    """Pools of one database. `conninfo(login)` names the connection; nothing is opened before the first use.
+    """The connection pools of one database. `conninfo(login)` returns the connection string; each pool opens at its first use.
 
-    Connections are in autocommit mode with dict rows: whoever needs a transaction opens one.
+    Connections are in autocommit mode with dict rows: a caller that needs a transaction opens one.
     """
 
     def __init__(self, conninfo: Callable[[Login], str], *, allow_bypass_rls: bool = False) -> None:
@@ -74,7 +80,7 @@ class Database:
         self._allow_bypass_rls = allow_bypass_rls
         self._pools: dict[Login, AsyncConnectionPool[Connection]] = {}
         self._facts: dict[Login, ServerFacts] = {}
-        # Which tenant an agent_app connection shows, so that it is told only when that changes.
+        # The tenant that each agent_app connection is set to, so that it is set only when it changes.
         self._tenants: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
         self._returning: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
@@ -82,9 +88,9 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, login: Login) -> AsyncIterator[Connection]:
-        """A pooled connection in autocommit mode that shows no tenant.
+        """Yield a pooled connection in autocommit mode on which no tenant is set.
 
-        Statement errors pass with their `diag`, and without the server's words: these may quote rows.
+        Statement errors pass with their `diag`, but without the server's message, which may quote rows.
         """
         pool, conn = await self._take(login)
         try:
@@ -92,11 +98,11 @@ class Database:
                 await conn.execute("reset agents.tenant_id")
             yield conn
         except psycopg.Error as error:
-            without_words(error)
+            remove_message(error)
             raise
         finally:
-            if login in _WIPED:  # beside what the caller does next
-                task = asyncio.create_task(_wipe_and_return(conn, pool))
+            if login in _DISCARD_AFTER_USE:  # in the background: the caller need not wait
+                task = asyncio.create_task(_discard_and_return(conn, pool))
                 self._returning.add(task)
                 task.add_done_callback(self._returning.discard)
             else:
@@ -105,18 +111,17 @@ class Database:
     async def _take(self, login: Login) -> tuple[AsyncConnectionPool[Connection], Connection]:
         pool = self._pools.get(login) or await self._open(login)
         try:
-            # The pool's own check would wait longer after each connection that it finds closed.
+            # The pool's own check waits longer after each closed connection.
             while _is_closed(conn := await pool.getconn()):
                 await pool.putconn(conn)
         except PoolTimeout as error:
-            raise await self._why_none(login, pool) from error
+            raise await self._pool_failure(login, pool) from error
         return pool, conn
 
-    async def _why_none(self, login: Login, pool: AsyncConnectionPool[Connection]) -> AgentError:
-        """Why the pool had no connection to give: the server is away, or all are in use.
+    async def _pool_failure(self, login: Login, pool: AsyncConnectionPool[Connection]) -> AgentError:
+        """Return the error for a pool that had no connection to give: the server is unreachable, or all are in use.
 
-        A pool that lost its server waits longer and longer between its attempts; it is given up, so that the next use
-        asks the server at once.
+        A pool that lost its server waits longer after each attempt. It is closed, so that the next use connects at once.
         """
         conninfo = self._conninfo(login)
         reason: AgentError = DatabaseUnavailable(
@@ -134,7 +139,7 @@ class Database:
 
     @asynccontextmanager
     async def tenant(self, tenant_id: str) -> AsyncIterator[Connection]:
-        """A connection as agent_app on which row-level security shows the rows of `tenant_id`; autocommit.
+        """Yield a connection as agent_app on which row-level security shows the rows of `tenant_id`; autocommit.
 
         Each statement is a transaction of its own, in one round trip; for more, open `conn.transaction()`.
         Raises `DatabaseUnavailable` or `SetupRequired` where an operator must act; other driver errors pass.
@@ -143,7 +148,7 @@ class Database:
             pool, conn = await self._take("agent_app")
             try:
                 if self._tenants.get(conn) != tenant_id:
-                    self._tenants[conn] = ""  # whatever happens to the next statement, it is not known to be another's
+                    self._tenants[conn] = ""  # if the next statement fails, the tenant is unknown
                     await conn.execute("select set_config('agents.tenant_id', %s, false)", [tenant_id])
                     self._tenants[conn] = tenant_id
                 yield conn
@@ -151,7 +156,7 @@ class Database:
                 await pool.putconn(conn)
 
     async def facts(self, login: Login = "agent_app") -> ServerFacts:
-        """The server's version and identity, as `login` sees them."""
+        """Return the facts of the server as `login` sees them; connect when they were not read yet."""
         if login not in self._facts:
             await self._open(login)
         return self._facts[login]
@@ -162,7 +167,7 @@ class Database:
             await conn.execute("select pg_terminate_backend(%s)", [pid])
 
     async def close(self) -> None:
-        """Close every pool, for good: whoever is still at work with it finds none anymore."""
+        """Close every pool for good. Later uses raise `DatabaseUnavailable`."""
         async with self._opening:
             self._closed = True
         if self._returning:
@@ -177,11 +182,11 @@ class Database:
                 return self._pools[login]
             if self._closed:
                 raise DatabaseUnavailable(
-                    "The connections were closed, and work that needs them went on; open a new runtime."
+                    "The connections of this runtime were closed while work still needed them; open a new runtime."
                 )
             conninfo = self._conninfo(login)
             check_not_transaction_pooler(conninfo)
-            # A first connection outside the pool: its failure has a cause to report, a pool's time-out has none.
+            # The first connection is outside of the pool: when it fails there is a cause to report; a pool only times out.
             try:
                 async with await _connect(conninfo) as conn:
                     schemas = await _own_path(conn)
@@ -198,7 +203,7 @@ class Database:
                     "application_name": "learning-agent",
                     "connect_timeout": CONNECT_TIMEOUT,
                     "client_encoding": CLIENT_ENCODING,
-                    "prepare_threshold": None if login in _WIPED else 5,
+                    "prepare_threshold": None if login in _DISCARD_AFTER_USE else 5,
                 },
                 min_size=0,
                 max_size=POOL_SIZES[login],
@@ -214,7 +219,7 @@ class Database:
 
 
 async def connect(conninfo: str) -> Connection:
-    """One connection outside any pool, in autocommit mode with dict rows, that looks names up in our path."""
+    """Open a connection outside of any pool, in autocommit mode with dict rows and with our search path."""
     conn = await _connect(conninfo)
     await conn.execute(_SET_OURS)
     return conn
@@ -232,23 +237,23 @@ async def _connect(conninfo: str) -> Connection:
 
 
 async def _own_path(conn: Connection) -> tuple[str, ...]:
-    """Where a new session's names are looked up by itself, whatever set that: the login, the database or the server."""
+    """Return the schemas of a new session's search path, whether the login, the database or the server set it."""
     row = await fetch_one(conn, "SELECT pg_catalog.current_schemas(false) AS schemas")
     return tuple(name for name in (row["schemas"] if row else ()) if not name.startswith("pg_temp_"))
 
 
 async def _settle(conn: Connection, login: Login, application_path: str = OURS) -> None:
-    """Make a session ours: nobody else decides what the names in our queries mean, nor how values are written."""
+    """Set a session's search path and formats, so that nobody else decides what our queries mean or how values are written."""
     conn.application_path = application_path
     await conn.execute(f"SET search_path = {WITH_OUR_TABLES}" if login == "agent_app" else _SET_OURS)
     if login == "agent_app":
-        await conn.execute(_USUAL_SETTINGS, [str(_MOST_IDLE_MS)])
+        await conn.execute(_USUAL_SETTINGS, [str(_MAX_IDLE_MS)])
 
 
 async def roll_back(conn: Connection, *, unlock: bool = False) -> None:
-    """Roll back what `conn` has begun, and keep its prepared statements, which psycopg's own way would drop.
+    """Roll back the open transaction of `conn` and keep its prepared statements, which psycopg's own rollback would drop.
 
-    With `unlock` the session's advisory locks go too, which a rollback keeps.
+    With `unlock`, release the session's advisory locks too; a rollback alone keeps them.
     """
     if conn.pgconn.transaction_status != TransactionStatus.IDLE and not conn.closed:
         await conn.wait(
@@ -262,30 +267,30 @@ def _roll_back(pgconn: PGconn, command: bytes) -> PQGen[None]:
 
 
 def _is_closed(conn: Connection) -> bool:
-    """Whether the server has closed an idle connection: after a restart, say.
+    """Return whether the server has closed an idle connection, as it does when it restarts.
 
-    Looks only at what has arrived, which is nothing in good times: it costs no round trip.
+    It only reads bytes that have already arrived, usually none, so it costs no round trip.
     """
     arrived = select.poll()
     try:
         arrived.register(conn.pgconn.socket, select.POLLIN)
-        while arrived.poll(0):  # more than once: the server's last words come before the end
+        while arrived.poll(0):  # more than once: the server's last message comes before the end
             conn.pgconn.consume_input()
     except psycopg.OperationalError:
         return True
     return False
 
 
-async def _wipe_and_return(conn: Connection, pool: AsyncConnectionPool[Connection]) -> None:
-    """End the transaction, forget the session's state, and give the connection back; one that does not let itself is closed."""
+async def _discard_and_return(conn: Connection, pool: AsyncConnectionPool[Connection]) -> None:
+    """Discard the session's transaction and state and return the connection to its pool; close it when that fails."""
     try:
-        async with asyncio.timeout(_WIPE_TIMEOUT):
+        async with asyncio.timeout(_DISCARD_TIMEOUT):
             await conn.rollback()
             await conn.execute("DISCARD ALL")
             await conn.execute(_SET_OURS)
     except (psycopg.Error, TimeoutError) as error:
         if not conn.closed:
-            _log.warning("connection_closed", error=in_a_log(error))
+            _log.warning("connection_closed", error=log_message(error))
             await conn.close()
     await pool.putconn(conn)
 
@@ -314,14 +319,14 @@ async def _inspect(
     if row["rolsuper"] or row["rolcreaterole"]:
         raise ConfigurationError(
             f"The credentials for {login!r} belong to a superuser or administrator. "
-            "Use the login that `agent setup` makes; DATABASE_URL is only for set-up and migrations."
+            "Use the login that `agent setup` creates; DATABASE_URL is only for set-up and migrations."
         )
     if row["rolbypassrls"] and not (login == "agent_reader" and allow_bypass_rls):
         raise ConfigurationError(f"The login {login!r} has BYPASSRLS. Run `alter role {login} nobypassrls`.")
     if row["replica"] and login == "agent_app":
         raise DatabaseUnavailable(
             "The database of the agent's own tables is a read replica: point DATABASE_URL at the primary server. "
-            "A replica can be the application that is only read: APP_DATABASE_URL."
+            "APP_DATABASE_URL may name a replica, of which the agent only reads."
         )
     identity = await _identity(conn, row)
     return ServerFacts(
@@ -331,7 +336,7 @@ async def _inspect(
 
 
 async def _identity(conn: Connection, row: DictRow) -> str:
-    """What tells this database from others: our own installation's mark, which a backup keeps, else the server's numbers."""
+    """Return what identifies this database: our installation's id, which a backup keeps, else the server's own identifiers."""
     if row["installed"]:
         own = await fetch_one(conn, "select agents.installation_id() as id")
         return str(own["id"]) if own else ""

@@ -1,8 +1,8 @@
-"""The embedded server: PostgreSQL with pgvector from a wheel, in the agent's own folder, over a Unix socket.
+"""Runs the embedded server: PostgreSQL with pgvector from a wheel, in the agent's own folder, over a Unix socket.
 
-Several processes share one data directory; the last to leave stops the server. Who uses it is known by shared locks on a
-file, which the kernel gives back however a process ends. Every connection needs a password (SCRAM), from the first
-moment on: a Unix socket can be reachable by other users of the machine.
+Several processes share one data directory; the last one to leave stops the server. Each process that uses it holds a
+shared lock on a file, which the kernel releases however the process ends. Every connection needs a password (SCRAM) from
+the start, because other users of the machine may be able to reach a Unix socket.
 """
 
 from __future__ import annotations
@@ -34,32 +34,35 @@ from agent.errors import ConfigurationError, DatabaseUnavailable
 DATABASE = "agent"
 SOCKET_NAME = ".s.PGSQL.5432"
 START_TIMEOUT = 300.0  # a crash recovery can take minutes
-_DYING_TIMEOUT = 15.0  # how long the rest of a killed server may linger
-_LONGEST_SOCKET = 103  # bytes, on the strictest system
+_DYING_TIMEOUT = 15.0  # seconds that the remaining processes of a killed server may take to end
+_MAX_SOCKET_PATH = 103  # bytes, on the strictest system
 
 _lock = threading.Lock()
-_users: dict[Path, int] = {}  # by home: the descriptor whose shared lock says that this process uses the server
+_users: dict[Path, int] = {}  # home -> the file descriptor whose shared lock says that this process uses the server
 
 
 def read_or_make_secret(home: Path) -> str:
-    """The secret in `home/secret` (mode 0600), made on first use. Raises `ConfigurationError`."""
+    """Return the secret in `home/secret` (mode 0600), created at the first use.
+
+    Raises `ConfigurationError` when the folder cannot be used or the file is empty.
+    """
     path = home / "secret"
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            _make_secret(path)
+            _create_secret(path)
         secret = path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigurationError(
-            f"{str(home)!r} cannot be used ({error.strerror}): set AGENT_HOME to a folder that can be made and written."
+            f"{str(home)!r} cannot be used ({error.strerror}): set AGENT_HOME to a folder that can be created and written."
         ) from error
     if not secret:
-        raise ConfigurationError(f"{str(path)!r} is empty: restore it from a backup; it opens the embedded database.")
+        raise ConfigurationError(f"{str(path)!r} is empty: restore it from a backup; the embedded database needs it.")
     return secret
 
 
-def _make_secret(path: Path) -> None:
-    # Written whole before it gets its name: another process never reads half a secret.
+def _create_secret(path: Path) -> None:
+    # The file gets its name when it is complete, so that no other process reads half a secret.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".secret-")
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(32))
@@ -69,7 +72,7 @@ def _make_secret(path: Path) -> None:
 
 
 def start(home: Path, secret: str) -> str:
-    """Start or join the server under `home`; returns the administrator's connection string to database `agent`.
+    """Start or join the server under `home`; return the administrator's connection string to the database `agent`.
 
     Blocks for about a second when the server is not running. Raises `DatabaseUnavailable`.
     """
@@ -93,7 +96,7 @@ def start(home: Path, secret: str) -> str:
 
 
 def stop(home: Path) -> bool:
-    """Leave the server under `home`; stop it when no other process uses it. Returns whether it was stopped."""
+    """Leave the server under `home` and stop it when no other process uses it. Return whether it was stopped."""
     with _lock, exclusively(home):
         descriptor = _users.pop(home, None)
         if descriptor is not None:
@@ -105,21 +108,21 @@ def stop(home: Path) -> bool:
 
 
 def admin_conninfo(home: Path, secret: str, database: str = DATABASE) -> str:
-    """How the administrator connects to `database` of the embedded server."""
+    """Return the administrator's connection string to `database` of the embedded server."""
     password = derive_password(secret, "postgres")
     return f"postgresql://postgres:{password}@/{quote(database)}?host={quote(str(socket_folder(home)))}"
 
 
 @contextmanager
 def exclusively(home: Path) -> Iterator[None]:
-    """Only one process at a time starts, stops, upgrades or replaces the server under `home`."""
+    """Hold the lock under which a process starts, stops, upgrades or replaces the server under `home`."""
     with (home / "postgres.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def in_use(home: Path) -> bool:
-    """Whether any process uses the server under `home`. Call it inside `exclusively`."""
+    """Return whether any process uses the server under `home`. Call it inside `exclusively`."""
     descriptor = _open_users(home)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,15 +142,15 @@ def initialise(
     version: int = programs.VERSION,
     checksums: bool = True,
 ) -> None:
-    """Make the data directory `home/folder`, whole or not at all."""
+    """Create the data directory `home/folder`, completely or not at all."""
     account = programs.account_for(home)
     if account is not None:
-        programs.open_way(home, version)
+        programs.allow_search(home, version)
     with tempfile.TemporaryDirectory(dir=home, prefix=".new-") as work:
         password = Path(work) / "password"
         password.write_text(derive_password(secret, "postgres"), encoding="utf-8")
         for path in (Path(work), password):
-            programs.give(path, account)
+            programs.set_owner(path, account)
         name = Path(work).name
         programs.run(
             "initdb",
@@ -159,7 +162,7 @@ def initialise(
 
 
 def ensure_running(home: Path, version: int = programs.VERSION) -> None:
-    """Start the server under `home` unless it runs; waits until it answers. Raises `DatabaseUnavailable`."""
+    """Start the server under `home` unless it runs, and wait until it answers. Raises `DatabaseUnavailable`."""
     if ping(home) == pq.Ping.NO_RESPONSE:
         _launch(home, version)
     deadline = time.monotonic() + START_TIMEOUT
@@ -174,27 +177,27 @@ def halt(home: Path, version: int = programs.VERSION) -> None:
     if (home / "postgres" / "postmaster.pid").exists() and ping(home) != pq.Ping.NO_RESPONSE:
         programs.run("pg_ctl", ["stop", "-w", "-t", "60", "-m", "fast", "-D", "postgres"], home=home, version=version)
         if socket_folder(home) != home / "postgres":
-            with suppress(OSError):  # somebody left a file in it
+            with suppress(OSError):  # the folder is not empty
                 socket_folder(home).rmdir()
 
 
 def ping(home: Path) -> pq.Ping:
-    """Whether the server under `home` accepts connections."""
+    """Return whether the server under `home` accepts connections, as libpq's `PQping` answers."""
     conninfo = make_conninfo(host=str(socket_folder(home)), port=5432, dbname="postgres", connect_timeout=5)
     return pq.Ping(pq.PGconn.ping(conninfo.encode()))
 
 
 def socket_folder(home: Path) -> Path:
-    """Where the server's socket is: in the data directory, or in a short folder where that name is not fit for one."""
+    """Return the folder of the server's socket: the data directory, or one under /tmp where its path is too long or has odd characters."""
     data = home / "postgres"
     with suppress(OSError, IndexError):
         lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         if lines[1] == str(data) and lines[4]:
             return Path(lines[4])
-    if len(os.fsencode(data / SOCKET_NAME)) <= _LONGEST_SOCKET and re.fullmatch(r"[\w./-]+", str(data), re.ASCII):
+    if len(os.fsencode(data / SOCKET_NAME)) <= _MAX_SOCKET_PATH and re.fullmatch(r"[\w./-]+", str(data), re.ASCII):
         return data
     digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
-    return Path("/tmp") / f"learning-agent-{os.geteuid()}-{digest}"  # noqa: S108  # owned and checked in _make_socket_folder
+    return Path("/tmp") / f"learning-agent-{os.geteuid()}-{digest}"  # noqa: S108  # owned and checked in _create_socket_folder
 
 
 def _join(home: Path) -> None:
@@ -206,7 +209,7 @@ def _join(home: Path) -> None:
 
 
 def _leave(home: Path, pid: int) -> None:
-    # A forked child inherits this duty but not the right to it: the lock is its parent's.
+    # A forked child inherits this exit handler, but the lock is its parent's.
     if os.getpid() == pid and home.exists():
         with suppress(DatabaseUnavailable, OSError):
             stop(home)
@@ -239,7 +242,7 @@ def _check_version(home: Path) -> None:
 def _initdb_options(version: int, *, checksums: bool) -> list[str]:
     options = ["--username=postgres", "--encoding=UTF8", "--auth=scram-sha-256", "--locale=C"]
     if version > 16:
-        # The same order of texts on every machine.
+        # This sorts texts in the same order on every machine.
         options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     if checksums:
         return [*options, "--data-checksums"]
@@ -247,10 +250,10 @@ def _initdb_options(version: int, *, checksums: bool) -> list[str]:
 
 
 def _launch(home: Path, version: int) -> None:
-    folder = _make_socket_folder(home)
+    folder = _create_socket_folder(home)
     options = f"-p 5432 -c listen_addresses= -c unix_socket_directories={shlex.quote(str(folder))}"
     if programs.account_for(home) is not None:
-        programs.open_way(home, version)
+        programs.allow_search(home, version)
     arguments = ["start", "-w", "-t", str(int(START_TIMEOUT)), "-s", "-l", "postgres/log", "-o", options]
     deadline = time.monotonic() + _DYING_TIMEOUT
     while True:
@@ -274,18 +277,18 @@ def _launch(home: Path, version: int) -> None:
         return
 
 
-def _make_socket_folder(home: Path) -> Path:
+def _create_socket_folder(home: Path) -> Path:
     folder = socket_folder(home)
     if folder != home / "postgres":
         account = programs.account_for(home)
         owner = account.uid if account else os.geteuid()
         folder.mkdir(mode=0o700, exist_ok=True)
-        # In a folder that everybody may write to, the name could have been taken by somebody else.
+        # Everybody may write to the parent folder, so another user could have created this one.
         if folder.is_symlink() or folder.stat().st_uid not in {owner, os.geteuid()}:
             raise DatabaseUnavailable(
                 f"{str(folder)!r} belongs to another user: remove it, or set a shorter AGENT_HOME."
             )
-        programs.give(folder, account)
+        programs.set_owner(folder, account)
         folder.chmod(0o700)
     return folder
 
@@ -304,7 +307,7 @@ def _create_database(admin: str) -> None:
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error):
             raise DatabaseUnavailable(
-                f"The embedded database refuses the administrator: {error}. Has AGENT_SECRET changed since it was made, or the file 'secret' in AGENT_HOME?"
+                f"The embedded database refuses the administrator: {error}. Has AGENT_SECRET changed since it was created, or the file 'secret' in AGENT_HOME?"
             ) from error
         server = open_as_administrator(make_conninfo(admin, dbname="postgres"), autocommit=True)
         with server, suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):

@@ -1,7 +1,7 @@
-"""Text of databases that do not store UTF-8: bytes that have no character, and characters that have no bytes.
+"""Reads text of databases that do not store UTF-8, where a byte may be no character, and a character may have no bytes.
 
-The server sends text as UTF-8 and refuses what it cannot write so. Where that may be, text is asked for as the bytes that it
-is stored as, and is read here; a byte that is no part of a character is shown as `\\xe9`.
+The server sends text as UTF-8 and refuses text that it cannot convert. For such databases the queries fetch text as its
+stored bytes, and this module decodes it; a byte that is no part of a character becomes the text `\\xe9`.
 """
 
 from __future__ import annotations
@@ -21,52 +21,52 @@ from agent.errors import ConfigurationError
 _UTF8 = "UTF8"
 _PYTHON_NAMES = {"SQL_ASCII": "utf-8", "KOI8R": "koi8-r", "KOI8U": "koi8-u"}
 _WINDOWS = re.compile(r"WIN(\d+)")
-# The numbers and names of encodings are the same in each language of the server's messages.
+# Byte values and names of encodings are the same in every language of the server's messages.
 _SEQUENCE = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 _NAMES = re.compile(r"\b[A-Z][A-Z0-9_]+\b")
-# What stands for such a byte until the text is read: unlike a backslash it means nothing in JSON or in an array.
+# Characters that stand for undecodable bytes until `unmarked`: unlike a backslash they mean nothing in JSON or in an array.
 _MARKED = re.compile("[\uf780-\uf7ff]")
 _SURROGATE = re.compile("[\udc80-\udcff]")
 
 
-def stored_in(conn: psycopg.AsyncConnection[Any]) -> str:
-    """The name of the encoding that the database of `conn` stores text in; '' for UTF-8, in which all of it can be sent."""
+def stored_encoding(conn: psycopg.AsyncConnection[Any]) -> str:
+    """Return the encoding in which the database of `conn` stores text; '' for UTF-8, which needs no conversion."""
     name = conn.info.parameter_status("server_encoding") or _UTF8
     return "" if name == _UTF8 else name
 
 
 def check_stores_utf8(encoding: str) -> None:
-    """Raise `ConfigurationError` where the agent's own tables, which hold text of any language, cannot be in a database."""
+    """Raise `ConfigurationError` unless `encoding` is UTF8, which the agent's own tables need for text of any language."""
     if encoding != _UTF8:
         raise ConfigurationError(
             f"The agent's own tables need a database that stores UTF8; this one stores {encoding}. Name another one in "
-            "DATABASE_URL, or leave that empty to use the embedded database. This one can be the application's: APP_DATABASE_URL."
+            "DATABASE_URL, or leave that empty to use the embedded database. APP_DATABASE_URL may name this one."
         )
 
 
 def cannot_be_sent(error: psycopg.Error, conn: psycopg.AsyncConnection[Any]) -> bool:
-    """Whether the server could not write a value as UTF-8, which it can send as bytes."""
-    return _is_of_encodings(error) and bool(stored_in(conn))
+    """Return whether the server failed to convert a value to UTF-8, so that its bytes can be fetched instead."""
+    return _is_encoding_error(error) and bool(stored_encoding(conn))
 
 
 def in_bytes(text: str, encoding: str) -> str:
-    """SQL for the bytes that the text of the SQL expression `text` is stored as."""
+    """Return SQL for the stored bytes of the SQL expression `text`."""
     return f"pg_catalog.convert_to({text}, '{encoding}')"
 
 
 def marked(stored: bytes, encoding: str) -> str:
-    """The text of these bytes, in which each that is no part of a character has a mark, for `unmarked`."""
+    """Decode these bytes; a byte that is no part of a character becomes a marker, which `unmarked` spells out."""
     name = _PYTHON_NAMES.get(encoding) or _WINDOWS.sub(r"cp\1", encoding)
     try:
         codec = codecs.lookup(name).name
-    except LookupError:  # Python knows fewer than Postgres
+    except LookupError:  # Python knows fewer encodings than Postgres
         codec = "ascii"
     text = stored.decode(codec, "surrogateescape")
     return _SURROGATE.sub(lambda found: chr(ord(found.group()) - 0xDC00 + 0xF700), text)
 
 
 def unmarked(value: Any) -> Any:
-    """A JSON value with each marked byte spelled out."""
+    """Return a JSON value with each marked byte spelled out."""
     if isinstance(value, str):
         return _MARKED.sub(lambda found: f"\\x{ord(found.group()) - 0xF700:02x}", value)
     if isinstance(value, Mapping):
@@ -75,30 +75,33 @@ def unmarked(value: Any) -> Any:
 
 
 def rows_in_bytes(query: sql.Composable, encoding: str) -> sql.Composed:
-    """A query for the rows of `query`, each as bytes, for `rows_of_bytes`; its columns must be of JSON's types."""
+    """Wrap `query` to return each row as bytes, for `rows_of_bytes`. Its columns must be of JSON's types."""
     row = in_bytes("pg_catalog.row_to_json(agent_row)::pg_catalog.text", encoding)
     return sql.SQL("SELECT {} AS stored FROM (\n{}\n) AS agent_row").format(sql.SQL(row), query)
 
 
 def rows_of_bytes(rows: list[dict[str, Any]], encoding: str) -> list[dict[str, Any]]:
-    """The rows that a query of `rows_in_bytes` was for."""
+    """Decode the rows that a query made by `rows_in_bytes` returned."""
     return [unmarked(json.loads(marked(row["stored"], encoding))) for row in rows]
 
 
 async def all_rows(
     conn: psycopg.AsyncConnection[dict[str, Any]], query: LiteralString, values: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """The rows of a query of ours whose columns are of JSON's types, whatever bytes the database holds as text."""
-    encoding = stored_in(conn)
+    """Run a query of ours and return its rows, also when stored text is not valid in its encoding.
+
+    The query's columns must be of JSON's types.
+    """
+    encoding = stored_encoding(conn)
     if not encoding:
         return await fetch_all(conn, query, values)
-    found = await conn.execute(rows_in_bytes(sql.SQL(query), encoding), values)
-    return rows_of_bytes(await found.fetchall(), encoding)
+    cursor = await conn.execute(rows_in_bytes(sql.SQL(query), encoding), values)
+    return rows_of_bytes(await cursor.fetchall(), encoding)
 
 
-def no_equivalent(error: psycopg.Error) -> str | None:
-    """What an error of encodings means, as a sentence that quotes no stored value; None for other errors."""
-    if not _is_of_encodings(error):
+def encoding_message(error: psycopg.Error) -> str | None:
+    """Return a sentence that explains an encoding error without quoting a stored value; None for other errors."""
+    if not _is_encoding_error(error):
         return None
     message = error.diag.message_primary or ""
     names, sequence = _NAMES.findall(message), _SEQUENCE.search(message)
@@ -106,13 +109,13 @@ def no_equivalent(error: psycopg.Error) -> str | None:
         character = bytes(int(part, 16) for part in sequence.group().split()).decode("utf-8", "replace")
         return (
             f"This database stores text as {names[1]}, which has no {character!r} (U+{ord(character[0]):04X}). "
-            "Leave that character out, or write it another way."
+            "Leave that character out, or replace it."
         )
     return (
-        "A value holds bytes that are no text, so it cannot be worked with as text. Leave that column out, or read it as "
+        "A value holds bytes that are not valid text, so it cannot be read as text. Leave that column out, or read it as "
         "bytes: encode(convert_to(column, 'SQL_ASCII'), 'escape')."
     )
 
 
-def _is_of_encodings(error: psycopg.Error) -> bool:
+def _is_encoding_error(error: psycopg.Error) -> bool:
     return isinstance(error, (psycopg.errors.UntranslatableCharacter, psycopg.errors.CharacterNotInRepertoire))

@@ -1,4 +1,4 @@
-"""Driver errors, turned once into errors that say what to do."""
+"""Turns driver errors into the agent's own errors, whose messages say what to do."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from agent.db.logins import redacted
 from agent.errors import AgentError, ConfigurationError, DatabaseUnavailable, SetupRequired
 
 _POOLER_PORT = "6543"
-# The server's words for something of ours that is missing; an application may well have tables that are called agents.
+# The server's message when an object of ours is missing. An application may have a table called agents too.
 _OUR_SCHEMA = re.compile(r'^(?:schema|relation|function|type) "?agents[".]')
 
 
 def connection_failure(error: psycopg.Error, conninfo: str) -> AgentError:
-    """What a failed connection attempt means for whoever runs the agent. Never quotes the password."""
+    """Return the error that tells the operator why a connection attempt failed. It never quotes the password."""
     where, text = redacted(conninfo), str(error)
     if error.sqlstate == "28P01" or "password authentication failed" in text:
         return ConfigurationError(
@@ -40,7 +40,7 @@ def connection_failure(error: psycopg.Error, conninfo: str) -> AgentError:
             f"The server of {where} has no connection left. Close other clients, or raise max_connections "
             "(or the limit of the role or database), then try again."
         )
-    # The last attempt's own line; libpq indents its hints.
+    # The line of the last attempt; libpq indents its hints.
     reasons = [line for line in text.splitlines() if line.strip() and not line[0].isspace()]
     reason = reasons[-1].strip().rstrip(".") if reasons else type(error).__name__
     return DatabaseUnavailable(
@@ -49,7 +49,7 @@ def connection_failure(error: psycopg.Error, conninfo: str) -> AgentError:
 
 
 def check_not_transaction_pooler(conninfo: str) -> None:
-    """Refuse Supabase's transaction pooler, which keeps no session. Raises `ConfigurationError`."""
+    """Raise `ConfigurationError` for Supabase's transaction pooler, which keeps no session."""
     parts = conninfo_to_dict(conninfo)
     if str(parts.get("port")) == _POOLER_PORT and "supabase" in str(parts.get("host")):
         raise ConfigurationError(
@@ -60,24 +60,24 @@ def check_not_transaction_pooler(conninfo: str) -> None:
 
 @contextmanager
 def operator_errors(*, ours: bool = False) -> Iterator[None]:
-    """Turn the driver errors that an operator must mend into ours; all others pass. `ours`: on our own tables.
+    """Turn driver errors that an operator must fix into the agent's errors; all others pass. `ours`: on our own tables.
 
-    None keeps the server's words, which may quote rows: whoever catches one reads its `diag` and decides what to tell.
+    The server's message is removed from both, because it may quote rows: the caller reads `diag` and decides what to show.
     """
     try:
         yield
     except psycopg.Error as error:
         failure = statement_failure(error, ours=ours)
-        without_words(error)
+        remove_message(error)
         if failure is None:
             raise
         raise failure from error
 
 
 def statement_failure(error: psycopg.Error, *, ours: bool = False) -> AgentError | None:
-    """What a failed statement (one of `ours`, on our own tables?) means, or None where it is not for an operator to mend.
+    """Return the error for a failed statement that an operator must fix, else None. `ours`: on our own tables.
 
-    Code of the application can raise any error with any words: what came out of code is not of the server.
+    The application's functions and triggers can raise any error: one raised by code does not mean that the connection is lost.
     """
     state, primary = error.sqlstate or "", error.diag.message_primary or ""
     by_code = bool(error.diag.context) and not ours
@@ -99,20 +99,20 @@ def statement_failure(error: psycopg.Error, *, ours: bool = False) -> AgentError
     return None
 
 
-def in_a_log(error: BaseException) -> str:
-    """An error as a log may hold it: one of the server's by its kind, as its words may quote rows.
+def log_message(error: BaseException) -> str:
+    """Return the text of an error for a log: of a server error only its class and SQLSTATE, because its message may quote rows.
 
-    What it says about a place in the statement's own text is of names, and told.
+    A message about a position in the statement's own text is kept: it quotes that text only.
     """
     if not isinstance(error, psycopg.Error) or not error.sqlstate:
         return str(error)
     own = error.diag.statement_position and not error.diag.context
-    words = error.diag.message_primary if own else None
-    return f"{type(error).__name__} ({known_state(error) or 'unknown'}){f': {words}' if words else ''}"
+    message = error.diag.message_primary if own else None
+    return f"{type(error).__name__} ({known_state(error) or 'unknown'}){f': {message}' if message else ''}"
 
 
 def known_state(error: psycopg.Error) -> str:
-    """The SQLSTATE where it is one of Postgres's own, else '': code of the application can put five characters of a row there."""
+    """Return the SQLSTATE if it is one of Postgres's own, else ''. The application's code can put five characters of a row there."""
     try:
         psycopg.errors.lookup(error.sqlstate or "")
     except KeyError:
@@ -120,15 +120,15 @@ def known_state(error: psycopg.Error) -> str:
     return error.sqlstate or ""
 
 
-def without_words(error: BaseException) -> None:
-    """Take the server's words from an error and from those that its traceback shows."""
+def remove_message(error: BaseException) -> None:
+    """Remove the server's message from an error and from its causes and contexts, which a traceback shows too."""
     pending: list[BaseException | None] = [error]
-    seen = set[int]()
+    visited = set[int]()
     while pending:
-        one = pending.pop()
-        if one is None or id(one) in seen:
+        current = pending.pop()
+        if current is None or id(current) in visited:
             continue
-        seen.add(id(one))
-        pending += [one.__cause__, one.__context__]
-        if isinstance(one, psycopg.Error) and one.sqlstate:
-            one.args = (in_a_log(one),)
+        visited.add(id(current))
+        pending += [current.__cause__, current.__context__]
+        if isinstance(current, psycopg.Error) and current.sqlstate:
+            current.args = (log_message(current),)

@@ -1,7 +1,7 @@
-"""Database values as JSON without loss, and results cut to their caps. Pure.
+"""Converts database values to JSON without loss, and cuts results to their limits. Pure.
 
-Values whose Python form loses something or does not exist (dates after 9999, infinite times, intervals, ranges) are
-taken as Postgres writes them.
+Values that Python cannot represent, or only with a loss (dates after 9999, infinite times, intervals, ranges), stay the text
+that Postgres writes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from psycopg.types.string import TextLoader
 
 from agent.text.storable import exact_float, spelled_out, storable_json
 
-# bytea is 17; numeric, dates, times, intervals, json, ranges, multiranges, uuid, inet, cidr, money, "char", name, oid...
+# OIDs of numeric, dates, times, intervals, json, ranges, multiranges, uuid, inet, cidr, money, "char", name and others.
 _AS_TEXT = (
     18, 19, 114, 142, 600, 601, 602, 603, 604, 628, 650, 718, 774, 790, 829, 869, 1042, 1082, 1083, 1114, 1184, 1186, 1266,
     1560, 1562, 1700, 2950, 3802, 3904, 3906, 3908, 3910, 3912, 3926, 4072, 4451, 4532, 4533, 4534, 4535, 4536,
@@ -24,18 +24,18 @@ _AS_TEXT = (
 _JSON_OIDS = {114, 3802}
 _NUMERIC_OID = 1700
 _SHOWN_BYTES = 32
-_MOST_SAFE_DIGITS = 15
+_MAX_SAFE_DIGITS = 15
 _CUT = re.compile(r"\.\.\. \((\d+) (?:characters|bytes)\)\Z")
 
 
 def take_as_text(cursor: AsyncCursor[Any] | AsyncServerCursor[Any]) -> None:
-    """Make `cursor` load those types as Postgres writes them."""
+    """Make `cursor` load the types of `_AS_TEXT` as the text that Postgres writes."""
     for oid in _AS_TEXT:
         cursor.adapters.register_loader(oid, TextLoader)
 
 
 def plain(value: Any, type_oid: int = 0) -> Any:  # one line a type
-    """A JSON-compatible value for one cell."""
+    """Return one cell as a JSON-compatible value."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -58,15 +58,15 @@ def _from_text(value: str, type_oid: int) -> Any:
 
 
 def _number(text: str) -> int | str:
-    """A whole number as such; with decimals as text, because 12.50 is not 12.5 to an accountant."""
-    return int(text) if text.lstrip("-").isdigit() and len(text) <= _MOST_SAFE_DIGITS else text
+    """Return a whole number as an int, one with decimals as text, because 12.50 is not 12.5 to an accountant."""
+    return int(text) if text.lstrip("-").isdigit() and len(text) <= _MAX_SAFE_DIGITS else text
 
 
 def from_json(text: str, *, as_written: bool = False) -> Any:
-    """JSON of the database; what Python cannot read or nobody can store (too deep, too long numbers) stays text.
+    """Parse JSON of the database; return the text itself when Python cannot read it or it cannot be stored (depth, long numbers).
 
-    `as_written` is for rows that a human reads: there 12.50 keeps its decimals, as text. What JSON may escape but no
-    text column can hold, a NUL character or half of a surrogate pair, stays the escape that it was.
+    `as_written` is for rows that a human reads: there 12.50 keeps its decimals, as text. A NUL character or half of a
+    surrogate pair, which no text column can hold, stays an escape sequence.
     """
     try:
         value = json.loads(text, parse_float=_as_written if as_written else exact_float)
@@ -81,14 +81,14 @@ def _as_written(text: str) -> float | str:
 
 
 def _short_bytes(value: bytes) -> str:
-    shown = "\\x" + value[:_SHOWN_BYTES].hex()
-    return shown if len(value) <= _SHOWN_BYTES else f"{shown}... ({len(value)} bytes)"
+    prefix = "\\x" + value[:_SHOWN_BYTES].hex()
+    return prefix if len(value) <= _SHOWN_BYTES else f"{prefix}... ({len(value)} bytes)"
 
 
 def shorten(value: Any, most: int) -> tuple[Any, bool]:
-    """`value` with every text in it cut to `most` characters, and whether something was cut.
+    """Cut `value` to `most` characters (a list or dict as JSON text); return it and whether something was cut.
 
-    What was cut before keeps the number of characters that it had at first.
+    A text that was cut before keeps the note of its original length.
     """
     if isinstance(value, (list, dict)):
         text = json.dumps(value, ensure_ascii=False)
@@ -102,26 +102,26 @@ def shorten(value: Any, most: int) -> tuple[Any, bool]:
 
 
 def is_cut(value: Any) -> bool:
-    """Whether a cell is only a beginning, as `shorten` makes it."""
+    """Return whether a cell was cut by `shorten`."""
     if not isinstance(value, str) or not value.endswith(" characters)"):
         return False
-    found = _CUT.search(value)
-    return found is not None and int(found[1]) > found.start()
+    match = _CUT.search(value)
+    return match is not None and int(match[1]) > match.start()
 
 
 def size_of(value: Any) -> int:
-    """Bytes of `value` as JSON."""
+    """Return the size of `value` as JSON in bytes."""
     return len(json.dumps(value, ensure_ascii=False).encode())
 
 
 def fit_cells(rows: list[list[Any]], most_bytes: int, *, most: int, least: int) -> tuple[list[list[Any]], int, int]:
-    """The rows with their longest cells cut so that all fit into `most_bytes`, how many bytes they are, and the length of a cell.
+    """Cut the longest cells so that all rows fit into `most_bytes`; return the rows, their bytes and the length of a cell.
 
-    Every cell may be as long as the others; none is cut below `least` characters, even where the rows do not fit then.
+    All cells have the same limit. It never goes below `least` characters, even where the rows do not fit then.
     """
-    shown, size = rows, sum(map(size_of, rows))
+    fitted, size = rows, sum(map(size_of, rows))
     while size > most_bytes and most > least:
         most = max(least, min(most - 1, most * most_bytes // size))
-        shown = [[shorten(cell, most)[0] for cell in row] for row in rows]
-        size = sum(map(size_of, shown))
-    return shown, size, most
+        fitted = [[shorten(cell, most)[0] for cell in row] for row in rows]
+        size = sum(map(size_of, fitted))
+    return fitted, size, most

@@ -1,7 +1,7 @@
-"""The four logins: their passwords, their URLs, and the SQL that sets them up.
+"""Defines the four logins: their passwords, their connection URLs, and the SQL that sets them up.
 
-Each login is its own session user, so that no statement can climb back to a stronger one. Passwords are derived
-from one secret; a database administrator gets SCRAM verifiers, never the passwords.
+Each login is its own session user, so that no statement can switch to a stronger one. Passwords derive from one secret; a
+database administrator gets SCRAM verifiers, never the passwords.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ PLATFORM_SCHEMAS = (
     "pgsodium_masks", "supabase_functions", "extensions", "net", "cron", "pgtle", "dbdev", "_analytics", "_supavisor",
 )  # fmt: skip
 
-# Only where it must: taking the attribute away needs a right that not every administrator has.
+# Only when it is set: removing the attribute needs a right that not every administrator has.
 _NO_BYPASS = """do $$ begin if exists (select from pg_roles where rolname = 'agent_reader' and rolbypassrls) then
   alter role agent_reader nobypassrls; end if; end $$"""
 
-# Resolving a statement makes a temporary function: the application's event triggers would run each time. The setting is
-# of Postgres 17, and only a superuser may give it; without it a statement asks.
+# Resolving a statement creates a temporary function, which would fire the application's event triggers each time. The
+# setting exists from Postgres 17 on, and only a superuser may set it; without it the statement needs an approval.
 _NO_EVENT_TRIGGERS = """do $$ begin if current_setting('event_triggers', true) is not null then
   alter role agent_assessor set event_triggers = off; end if;
 exception when insufficient_privilege then null; end $$"""
 
-# Where only some roles may use pgvector's schema (on Supabase), whoever works with this login by hand needs the right too, also
-# where set-up runs before the migrations put pgvector there.
+# On Supabase only some roles may use pgvector's schema. A person who works with this login needs that right too, also where
+# set-up runs before the migrations install pgvector.
 _USE_VECTOR = """do $$ declare place name; begin
   for place in select n.nspname from pg_namespace n where n.nspname = 'extensions'
       or n.oid = (select extnamespace from pg_extension where extname = 'vector') loop
@@ -60,7 +60,7 @@ _RIGHTS: tuple[LiteralString, ...] = (
     "alter default privileges in schema {} grant usage on sequences to agent_actor",
 )
 
-# Default privileges hold for the tables that one role creates: here for the roles that own the tables of today.
+# Default privileges apply to the tables that one role creates: here to each role that owns a table now.
 _FUTURE_TABLES = """do $$ declare owner name; begin
   for owner in select distinct r.rolname from pg_class c join pg_namespace n on n.oid = c.relnamespace
       join pg_roles r on r.oid = c.relowner
@@ -76,13 +76,13 @@ _FUTURE_TABLES = """do $$ declare owner name; begin
 
 
 def derive_password(secret: str, login: str) -> str:
-    """The password of `login`: 43 URL-safe characters, 256 bits."""
+    """Return the password of `login`: 43 URL-safe characters, 256 bits."""
     digest = hmac.new(secret.encode(), f"learning-agent login {login}".encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def scram_verifier(password: str, *, salt: bytes, iterations: int = SCRAM_ITERATIONS) -> str:
-    """What Postgres stores for `password` (RFC 5803), so that the password itself is in no statement or log."""
+    """Return the SCRAM verifier of `password` (RFC 5803), so that the password itself is in no statement or log."""
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     client_key = hmac.new(salted, b"Client Key", hashlib.sha256).digest()
     server_key = hmac.new(salted, b"Server Key", hashlib.sha256).digest()
@@ -92,9 +92,9 @@ def scram_verifier(password: str, *, salt: bytes, iterations: int = SCRAM_ITERAT
 
 
 def login_conninfo(admin: str, login: Login, password: str) -> str:
-    """The administrator's URL with another user: same server, same database.
+    """Return the administrator's URL with `login` as the user: same server, same database.
 
-    A pooler's user name of the form `postgres.project` keeps its project: `agent_app.project`.
+    A pooler's user name `postgres.project` keeps its project: `agent_app.project`.
     """
     parts = conninfo_to_dict(admin)
     _, dot, project = str(parts.get("user") or "").partition(".")
@@ -102,7 +102,10 @@ def login_conninfo(admin: str, login: Login, password: str) -> str:
 
 
 def conninfo_for(settings: Settings, login: Login, *, admin: str | None, secret: str | None) -> str:
-    """The connection string of `login`: its own setting, else derived. Raises `ConfigurationError`."""
+    """Return the connection string of `login`: its own setting, else derived from `admin` and `secret`.
+
+    Raises `ConfigurationError` when there is neither.
+    """
     explicit = {
         "agent_app": settings.app_url,
         "agent_assessor": settings.assessor_url,
@@ -129,10 +132,10 @@ def setup_statements(
     read_as: ReadAs = "",
     read_views: Sequence[str] = (),
 ) -> list[sql.Composed]:
-    """The SQL that gives the four logins their passwords and their rights on the application's `schemas`."""
+    """Return the SQL that gives the four logins their passwords and their rights on the application's `schemas`."""
     return [
         *(statement for login in LOGINS for statement in _login_statements(login, secret)),
-        # For people who use this login by hand; a session of ours sets its own.
+        # For people who use this login; a session of ours sets its own path.
         sql.SQL("alter role agent_app set search_path = pg_catalog, agents, agents_checkpoints, pg_temp").format(),
         sql.SQL(_USE_VECTOR).format(),
         sql.SQL(_NO_EVENT_TRIGGERS).format(),
@@ -144,7 +147,7 @@ def setup_statements(
 
 
 def _login_statements(login: Login, secret: str) -> list[sql.Composed]:
-    # The salt is derived too, so that printing the SQL twice prints the same.
+    # The salt is derived too, so that the SQL is the same each time it is printed.
     salt = hashlib.sha256(f"{secret} salt {login}".encode()).digest()[:16]
     verifier = scram_verifier(derive_password(secret, login), salt=salt)
     name = sql.Identifier(login)
@@ -161,9 +164,9 @@ def _rights(schema: str) -> list[sql.Composed]:
 
 
 def redacted(conninfo: str) -> str:
-    """Where a connection goes, without its password: for errors and `agent status`."""
+    """Return the target of a connection without its password: for errors and `agent status`."""
     parts = conninfo_to_dict(conninfo)
     host, port = parts.get("host") or "localhost", parts.get("port") or 5432
     user, database = parts.get("user") or "", parts.get("dbname") or ""
-    place = f"[{host}]" if str(host).startswith("/") else f"{host}:{port}"
-    return f"postgresql://{quote(str(user))}@{place}/{quote(str(database))}"
+    address = f"[{host}]" if str(host).startswith("/") else f"{host}:{port}"
+    return f"postgresql://{quote(str(user))}@{address}/{quote(str(database))}"

@@ -1,9 +1,9 @@
-"""Backup, restore and upgrade of the embedded database: whole or not at all, and nothing is lost on the way.
+"""Backs up, restores and upgrades the embedded database. Each completes or changes nothing.
 
 A backup is one `pg_dump` archive (custom format) of the database `agent`, which other PostgreSQL tools read too. It holds
-no roles and no passwords: these follow from the file `secret`, and a restore sets the logins up again with the secret of
+no roles and no passwords: passwords derive from the file `secret`, and a restore sets the logins up again with the secret of
 the folder that it restores into. `with_secret` writes the secret beside the archive, for moving to another machine.
-Restoring runs what is in the archive as the administrator: restore only archives that you trust.
+A restore runs the archive's SQL as the administrator: restore only archives that you trust.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from agent.errors import ConfigurationError, DatabaseUnavailable, InvalidInput, 
 from agent.settings import Settings
 
 Progress = Callable[[int, int], None]
-"""Called with (tables done, tables in all)."""
+"""Called with (tables done, all tables)."""
 
 PREVIOUS = "agent_previous"
 _RESTORING = "agent_restoring"
@@ -52,14 +52,15 @@ def backup(
     with_secret: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Write the embedded database to `file`; returns its size in bytes. Others may go on working meanwhile.
+    """Write the embedded database to `file` and return its size in bytes. Other processes may use the database meanwhile.
 
-    The file appears when it is complete, readable by its owner only. Raises `InvalidInput` or `DatabaseUnavailable`.
+    The file appears when it is complete, readable by its owner only. Raises `InvalidInput` when it cannot be written,
+    `SetupRequired` when there is nothing to back up, `DatabaseUnavailable` when the dump fails.
     """
     home = _home(settings)
     file = file.expanduser().absolute()
     if file.exists() and not overwrite:
-        raise InvalidInput(f"{str(file)!r} exists already: name another file, or say that it may be overwritten.")
+        raise InvalidInput(f"{str(file)!r} exists already: name another file, or allow it to be overwritten.")
     admin = administrator(settings)
     with open_as_administrator(admin.url) as conn:
         tables, known = conn.execute(_COUNT_TABLES).fetchone() or (0, None)
@@ -82,10 +83,10 @@ def backup(
 
 
 def restore(settings: Settings, file: Path, *, progress: Progress | None = None) -> None:
-    """Put the database of a backup in the place of the present one, which stays as database `agent_previous`.
+    """Replace the current database by the one in a backup; the current one stays as the database `agent_previous`.
 
-    The backup is restored apart, brought up to date and checked before the two change names. Raises `InvalidInput` for a
-    file that is no backup, `DatabaseUnavailable` while others use the database; nothing has changed then.
+    The backup is restored into a third database, migrated and checked before the databases are renamed. Raises
+    `InvalidInput` for a file that is no backup, `DatabaseUnavailable` while others use the database; nothing has changed then.
     """
     home = _home(settings)
     file = file.expanduser().absolute()
@@ -96,31 +97,32 @@ def restore(settings: Settings, file: Path, *, progress: Progress | None = None)
     with open_as_administrator(server, autocommit=True) as conn:
         _refuse_other_sessions(conn)
         with _scratch_database(conn):
-            _give_rights(settings, target, admin.secret)  # the archive grants to the logins, so these exist first
+            # Before loading, because the archive grants rights to the logins; after it, for the tables that it created.
+            setup.give_rights(settings, target, admin.secret)
             _load(home, admin.secret, file, _counting(progress, tables, "processing data for table"))
-            _bring_up_to_date(target, file)
-            _give_rights(settings, target, admin.secret)
+            _migrate_restored(target, file)
+            setup.give_rights(settings, target, admin.secret)
             _swap(conn)
 
 
 def upgrade(settings: Settings) -> int | None:
-    """Bring a data directory of an older PostgreSQL to this one's version; returns the old version, None if there is none.
+    """Upgrade a data directory of an older PostgreSQL; return the old version, or None when there was nothing to upgrade.
 
-    The old directory stays, as `postgres.<version>`, until you remove it. Raises `DatabaseUnavailable`.
+    The old directory stays as `postgres.<version>` until you remove it. Raises `DatabaseUnavailable`.
     """
     home = _home(settings)
     if not home.exists():
         return None
     secret = settings.secret.get_secret_value() if settings.secret else embedded.read_or_make_secret(home)
     with embedded.exclusively(home):
-        _take_back_interrupted(home)
+        _restore_interrupted_upgrade(home)
         version = _data_version(home)
         if version is None or version == programs.VERSION:
             return None
         if version not in programs.VERSIONS:
             raise DatabaseUnavailable(
                 f"The data under {str(home)!r} is of PostgreSQL {version}, which this agent does not have "
-                f"({', '.join(map(str, programs.VERSIONS))}). Use the agent that made it, or a newer one."
+                f"({', '.join(map(str, programs.VERSIONS))}). Use the version of the agent that created it, or a newer one."
             )
         if embedded.in_use(home):
             raise DatabaseUnavailable(f"Other processes use the database under {str(home)!r}; end them, then upgrade.")
@@ -194,7 +196,7 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _check_backup(file: Path) -> int:
-    """Check that `file` is a backup of ours; returns how many tables have data in it."""
+    """Check that `file` is a backup of ours and return the number of tables with data in it. Raises `InvalidInput`."""
     try:
         with file.open("rb") as opened:
             magic = opened.read(len(_MAGIC))
@@ -224,7 +226,7 @@ def _refuse_other_sessions(conn: psycopg.Connection) -> None:
 @contextmanager
 def _scratch_database(conn: psycopg.Connection) -> Iterator[None]:
     drop = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(_RESTORING))
-    conn.execute(drop)  # of a restore that was killed
+    conn.execute(drop)  # a restore that was killed left it
     conn.execute(sql.SQL("create database {} template template0").format(sql.Identifier(_RESTORING)))
     try:
         yield
@@ -233,11 +235,7 @@ def _scratch_database(conn: psycopg.Connection) -> Iterator[None]:
             conn.execute(drop)
 
 
-def _give_rights(settings: Settings, url: str, secret: str) -> None:
-    setup.give_rights(settings, url, secret)
-
-
-def _bring_up_to_date(url: str, file: Path) -> None:
+def _migrate_restored(url: str, file: Path) -> None:
     with open_as_administrator(url) as conn:
         known = {migration.version for migration in migrations.all_migrations()}
         applied = {row[0] for row in conn.execute("select version from supabase_migrations.schema_migrations")}
@@ -267,15 +265,15 @@ def _data_version(home: Path) -> int | None:
     return None
 
 
-def _take_back_interrupted(home: Path) -> None:
-    # Killed between the two renames at the end of an upgrade: the old data is there under its other name.
+def _restore_interrupted_upgrade(home: Path) -> None:
+    # An upgrade was killed between its two renames: the old data still has its other name.
     if not (home / "postgres").exists():
         for old in sorted(home.glob("postgres.[0-9]*"))[-1:]:
             old.rename(home / "postgres")
 
 
 def _upgrade_from(home: Path, version: int, secret: str) -> None:
-    # Started once with its own version: recovers what a kill left behind, and stops cleanly.
+    # Start and stop the old version once: it recovers from a kill and then shuts down cleanly.
     embedded.ensure_running(home, version)
     embedded.halt(home, version)
     shutil.rmtree(home / "postgres.new", ignore_errors=True)
@@ -299,7 +297,7 @@ def _has_checksums(home: Path, version: int) -> bool:
 
 def _run_pg_upgrade(home: Path, version: int, secret: str) -> None:
     with tempfile.TemporaryDirectory(prefix="la-", dir="/tmp") as sockets:  # short enough for a socket
-        programs.give(Path(sockets), programs.account_for(home))
+        programs.set_owner(Path(sockets), programs.account_for(home))
         folders = ["-b", str(programs.bin_folder(version)), "-B", str(programs.bin_folder())]
         data = ["-d", str(home / "postgres"), "-D", str(home / "postgres.new")]
         programs.run(

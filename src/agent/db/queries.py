@@ -1,8 +1,8 @@
-"""Named queries: each subsystem keeps its SQL in a `queries.sql` beside its code.
+"""Loads named queries: each subsystem keeps its SQL in a `queries.sql` beside its code.
 
-A query starts at a line `-- name: why` and ends where the next one starts:
+A query starts at a line `-- name: purpose` and ends where the next one starts:
 
-    -- recent_threads: the newest first, for `agent threads list`
+    -- recent_threads: lists the newest threads first, for `agent threads list`
     SELECT ... WHERE tenant_id = %(tenant_id)s
 """
 
@@ -26,12 +26,12 @@ _HEADER = re.compile(r"^-- ([a-z_0-9]+): \S.*$", re.MULTILINE)
 
 @cache
 def load_queries(package: str, file: str = "queries.sql") -> Mapping[str, LiteralString]:
-    """The named queries of `package`, read once. Raises `ValueError` on a name used twice."""
+    """Return the named queries of `package`, read once. Raises `ValueError` on a name used twice."""
     pieces = _HEADER.split(files(package).joinpath(file).read_text(encoding="utf-8"))
     names, texts = pieces[1::2], pieces[2::2]
     if len(set(names)) != len(names):
         raise ValueError(f"{package}/{file} names a query twice: {sorted(names)}")
-    # The texts are files of this package, never input, which is what LiteralString stands for.
+    # LiteralString means "never user input": the texts are files of this package.
     queries = {name: cast("LiteralString", text.strip()) for name, text in zip(names, texts, strict=True)}
     return MappingProxyType(queries)
 

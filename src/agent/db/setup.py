@@ -1,4 +1,4 @@
-"""Gives the four logins their passwords and rights, or says what a database administrator must run."""
+"""Gives the four logins their passwords and rights, or prints the SQL that a database administrator must run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agent.settings import Settings
 from agent.types import LOGINS, ActorRights, ReadAs
 
 _log = structlog.get_logger(__name__)
-_OURS = re.compile(r"agents(_|$)")  # nobody but agent_app works there
+_OURS = re.compile(r"agents(_|$)")  # only agent_app uses these schemas
 _SCHEMAS = """
 SELECT nspname FROM pg_namespace
  WHERE nspname <> ALL (%s) AND nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY nspname
@@ -28,7 +28,7 @@ SELECT nspname FROM pg_namespace
 
 
 def application_schemas(conn: psycopg.Connection, chosen: Sequence[str] = ()) -> list[str]:
-    """The application's schemas: the `chosen` ones, else all that are not a platform's."""
+    """Return the application's schemas: the `chosen` ones, else all that are not a platform's."""
     if chosen:
         return [name for name in chosen if not _OURS.match(name)]
     return [row[0] for row in conn.execute(_SCHEMAS, [list(PLATFORM_SCHEMAS)])]
@@ -43,11 +43,11 @@ def setup_script(
     read_as: ReadAs = "",
     read_views: Sequence[str] = (),
 ) -> str:
-    """The set-up as a SQL script for a database administrator; it holds SCRAM verifiers, no passwords."""
+    """Return the set-up as a SQL script for a database administrator. It holds SCRAM verifiers, no passwords."""
     statements = setup_statements(
         secret, schemas, bypass_rls=bypass_rls, actor_rights=actor_rights, read_as=read_as, read_views=read_views
     )
-    # As our own sessions do it: what a name in the script means is nobody else's to decide.
+    # Our own search path, so that nobody else decides what a name in the script means.
     lines = [f"set search_path = {OURS}", *(statement.as_string() for statement in statements), "reset search_path"]
     return "\n".join(f"{line};" for line in lines)
 
@@ -62,19 +62,28 @@ def setup_logins(
     read_as: ReadAs = "",
     read_views: Sequence[str] = (),
 ) -> list[str]:
-    """Run the set-up at the administrator's URL; returns the application's schemas. Raises `SetupRequired`."""
+    """Run the set-up at the administrator's URL and return the application's schemas.
+
+    Raises `SetupRequired` where the user may not do it, `ConfigurationError` for a role that does not exist,
+    `DatabaseUnavailable`.
+    """
     check_not_transaction_pooler(admin)
     try:
         conn = open_as_administrator(admin)
     except psycopg.OperationalError as error:
         raise connection_failure(error, admin) from error
     with conn:
-        conn.add_notice_handler(_tell)
+        conn.add_notice_handler(_log_notice)
         conn.execute("select pg_advisory_xact_lock(%s)", [locks.LOGINS])
-        found = application_schemas(conn, schemas)
+        application = application_schemas(conn, schemas)
         try:
             for statement in setup_statements(
-                secret, found, bypass_rls=bypass_rls, actor_rights=actor_rights, read_as=read_as, read_views=read_views
+                secret,
+                application,
+                bypass_rls=bypass_rls,
+                actor_rights=actor_rights,
+                read_as=read_as,
+                read_views=read_views,
             ):
                 conn.execute(statement)
         except psycopg.errors.InsufficientPrivilege as error:
@@ -91,30 +100,30 @@ def setup_logins(
                 f"{redacted(admin)} is a read replica or read-only: run `agent setup` on the primary server, "
                 "from which a replica gets the logins."
             ) from error
-        return found
+        return application
 
 
-def _tell(notice: psycopg.errors.Diagnostic) -> None:
-    """Pass on what our own blocks could not do, and none of the server's remarks."""
+def _log_notice(notice: psycopg.errors.Diagnostic) -> None:
+    """Log the notices of our own blocks, which say what could not be set up; ignore the server's."""
     text = notice.message_primary or ""
     if text.startswith(("agent_actor ", "agent_app ")):
         _log.warning("setup_incomplete", reason=text)
 
 
 def is_set_up(admin: str) -> bool:
-    """Whether `setup_logins` has run on the server at the administrator's URL: it runs whole or not at all."""
+    """Return whether `setup_logins` has run on the server at the administrator's URL. It is one transaction."""
     with open_as_administrator(admin) as conn:
-        found = conn.execute("select count(*) from pg_roles where rolcanlogin and rolname = any (%s)", [list(LOGINS)])
-        row = found.fetchone()
+        query = "select count(*) from pg_roles where rolcanlogin and rolname = any (%s)"
+        row = conn.execute(query, [list(LOGINS)]).fetchone()
     return row == (len(LOGINS),)
 
 
 def set_up(settings: Settings) -> list[str]:
-    """Set the logins up on the agent's own and on the application database; returns the application's schemas. Blocks."""
+    """Set the logins up on the agent's and on the application's database; return the application's schemas. Blocks."""
     admin = administrator(settings)
     _check_encoding(admin.url)
     if admin.app_url != admin.url:
-        # The application's users are those of its own server.
+        # The role to read as exists on the application's server only.
         give_rights(settings.model_copy(update={"read_as_role": ""}), admin.url, admin.secret)
     return give_rights(settings, admin.app_url, admin.secret)
 
@@ -129,7 +138,7 @@ def _check_encoding(admin: str) -> None:
 
 
 def give_rights(settings: Settings, admin: str, secret: str) -> list[str]:
-    """`setup_logins` as the settings want it."""
+    """Run `setup_logins` with the values of the settings; return the application's schemas."""
     return setup_logins(
         admin,
         secret,
@@ -142,10 +151,10 @@ def give_rights(settings: Settings, admin: str, secret: str) -> list[str]:
 
 
 def script_for(settings: Settings) -> str:
-    """What a database administrator must run on each of the databases, without connecting as one.
+    """Return the SQL that a database administrator must run on each of the databases, without connecting to them.
 
-    Names the schema public where AGENT_APP_SCHEMAS names none. Beside the embedded database the secret is that one's, made
-    where there is none. Raises `ConfigurationError` without AGENT_SECRET otherwise.
+    It uses the schema public where AGENT_APP_SCHEMAS names none. With the embedded database the secret is that database's,
+    created where there is none; otherwise it raises `ConfigurationError` without AGENT_SECRET.
     """
     secret = settings.secret.get_secret_value() if settings.secret else None
     if settings.embedded and secret is None:
@@ -153,7 +162,7 @@ def script_for(settings: Settings) -> str:
     if secret is None:
         raise ConfigurationError(
             "The logins' passwords are derived from AGENT_SECRET, and it is not set. Set it in the environment or .env and keep "
-            f"it; here is a fresh one: {secrets.token_urlsafe(32)}"
+            f"it; here is a new one: {secrets.token_urlsafe(32)}"
         )
     schemas = settings.chosen_schemas or ("public",)
     return setup_script(

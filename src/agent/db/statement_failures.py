@@ -1,29 +1,29 @@
-"""What a statement of agent_reader, agent_actor or agent_assessor ran into, in words."""
+"""Turns a driver error of agent_reader, agent_actor or agent_assessor into an error with a message for the model."""
 
 from __future__ import annotations
 
 import psycopg
 
-from agent.db.encodings import no_equivalent
-from agent.db.failures import statement_failure, without_words
+from agent.db.encodings import encoding_message
+from agent.db.failures import remove_message, statement_failure
 from agent.db.server_messages import message_of
 from agent.errors import AgentError, StatementFailed
 from agent.settings import Settings
 
 
 def failure(error: psycopg.Error, settings: Settings, *, sql: str = "") -> AgentError:
-    """A driver error of the statement `sql` as one of ours, with text for the model that quotes no row.
+    """Return the agent's error for a driver error of the statement `sql`; its text quotes no row.
 
-    The error itself loses its words too, as whoever prints this one's traceback prints its cause.
+    The server's message is removed from the driver error too, because a traceback prints the cause.
     """
-    found = statement_failure(error) or _of_statement(error, settings, sql)
-    without_words(error)
-    return found
+    result = statement_failure(error) or _statement_failed(error, settings, sql)
+    remove_message(error)
+    return result
 
 
-def _of_statement(error: psycopg.Error, settings: Settings, sql: str) -> StatementFailed:
-    if (odd := no_equivalent(error)) is not None:
-        return StatementFailed(odd)
+def _statement_failed(error: psycopg.Error, settings: Settings, sql: str) -> StatementFailed:
+    if (message := encoding_message(error)) is not None:
+        return StatementFailed(message)
     if isinstance(error, psycopg.errors.QueryCanceled):
         return StatementFailed(too_slow(settings.statement_timeout))
     if isinstance(error, psycopg.errors.LockNotAvailable):
@@ -35,4 +35,5 @@ def _of_statement(error: psycopg.Error, settings: Settings, sql: str) -> Stateme
 
 
 def too_slow(seconds: float) -> str:
+    """Return the message for a statement that ran into the time limit."""
     return f"The statement ran longer than {seconds:g} s and was stopped. Read less: filter, aggregate or limit."

@@ -1,6 +1,6 @@
-"""The demonstration application: loaded into an empty public schema, recognised by its mark, reset by name.
+"""Load the demonstration application into an empty schema public, and reset it.
 
-`supabase/seed.sql` is the only description of it: what it creates there is what `reset_demo` drops.
+The schema's comment marks it as the demonstration's. `reset_demo` drops exactly what `supabase/seed.sql` creates.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MARK = "Demonstration data of learning-agent"
 
 _IS_DEMO = "select coalesce(obj_description('public'::regnamespace) like %s, false) as demo"
 
-# Relations of an application in schema public; what belongs to an extension does not count.
+# Lists an application's relations in the schema public; those of extensions do not count.
 _RELATIONS = """
 SELECT relname FROM pg_class c
  WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT relispartition
@@ -37,9 +37,9 @@ _CREATED = re.compile(
 
 
 def load_demo(settings: Settings) -> bool:
-    """Migrate, load the demonstration application and give the logins their rights; False when it is there already.
+    """Migrate, load the demonstration application and give the logins their rights. Return False if it is there already.
 
-    Blocks, about two seconds on a fresh machine. Raises `ConfigurationError` when the schema public holds somebody's
+    Blocks for about two seconds on a fresh machine. Raises `ConfigurationError` if the schema public holds another
     application.
     """
     admin = administrator(settings)
@@ -56,7 +56,7 @@ def load_demo(settings: Settings) -> bool:
 def prepare_demo(settings: Settings) -> None:
     """Load the demonstration into the embedded database, or bring it back to its first state. Blocks.
 
-    Raises `ConfigurationError` when another server is set, or when the schema public holds somebody's application.
+    Raises `ConfigurationError` if the settings name another server, or if the schema public holds another application.
     """
     if not settings.embedded or settings.app_database_url is not None:
         raise ConfigurationError(
@@ -70,7 +70,7 @@ def prepare_demo(settings: Settings) -> None:
 def reset_demo(settings: Settings) -> None:
     """Bring the demonstration application back to its first state, whatever was done to its rows. Blocks.
 
-    Raises `ConfigurationError` when the database is not the demonstration's, or when something else depends on it.
+    Raises `ConfigurationError` if the database is not the demonstration's, or if other objects depend on it.
     """
     admin = administrator(settings)
     with _prepared(settings, admin) as conn, conn.transaction():
@@ -89,12 +89,12 @@ def fill_demo(conn: psycopg.Connection) -> None:
 
 
 def seed_text() -> str:
-    """The text of `supabase/seed.sql`."""
+    """Return the text of `supabase/seed.sql`."""
     return migrations.supabase_folder().joinpath("seed.sql").read_text(encoding="utf-8")
 
 
 def _prepared(settings: Settings, admin: Administrator) -> psycopg.Connection:
-    # The seed's policies name the logins, so these exist first.
+    # The seed's policies name the logins, so they must exist before it runs.
     if admin.app_url == admin.url:
         migrations.migrate(admin.url)
     _give_rights(settings, admin)
@@ -114,16 +114,16 @@ def _is_marked(conn: psycopg.Connection) -> bool:
 
 
 def _check_empty(conn: psycopg.Connection) -> None:
-    found = [row[0] for row in conn.execute(_RELATIONS)]
-    if found:
+    relations = [row[0] for row in conn.execute(_RELATIONS)]
+    if relations:
         raise ConfigurationError(
-            f"The schema public holds an application already ({', '.join(map(repr, found[:5]))}, ...). The demonstration "
+            f"The schema public holds an application already ({', '.join(map(repr, relations[:5]))}, ...). The demonstration "
             "needs an empty one: run it with another AGENT_HOME and without DATABASE_URL, or use `agent chat` on your data."
         )
 
 
 def _drop(conn: psycopg.Connection) -> None:
-    # In reverse order and without CASCADE, so that nothing goes that the seed did not create.
+    # In reverse order and without CASCADE, so that only what the seed created is dropped.
     try:
         for created in reversed(list(_CREATED.finditer(seed_text()))):
             conn.execute(_drop_statement(created))
@@ -138,6 +138,6 @@ def _drop_statement(created: re.Match[str]) -> sql.Composed:
         return sql.SQL("drop trigger if exists {} on {}").format(
             sql.Identifier(created["trigger"]), sql.Identifier("public", created["table"])
         )
-    # The kind is one of the words of the pattern above, in a file of this package.
+    # The kind is one of the words in `_CREATED`, read from a file of this package.
     kind = sql.SQL(created["kind"])
     return sql.SQL("drop {} if exists {}").format(kind, sql.Identifier("public", created["name"]))

@@ -1,4 +1,4 @@
-"""The demonstration's script: what is asked, and how the operator decides. Every answer is computed when it is played."""
+"""The demonstration's script: the questions, and the operator's decisions. The answers are computed when it is played."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OPERATOR = "demo operator"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One question. `decision` answers the approval that it leads to; `new_thread` forgets the conversation before it."""
+    """One question. `decision` is the operator's about its request; `new_thread` begins a new conversation with it."""
 
     title: str
     question: str

@@ -1,4 +1,4 @@
-"""What an action is, before anything happens: its tool, its checked arguments, its assessment, and what an approver is shown."""
+"""Works out what a call of a tool would do, before anything happens: tool, checked arguments, assessment, preview."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from agent.execution.controls import controls
 from agent.execution.dry_run.preview import preview
 from agent.execution.execution_tools import Tool
 from agent.execution.outside_effects import Proposal
-from agent.learning.named_relations import Made
+from agent.learning.named_relations import BuiltStatement
 from agent.provenance.assessment import weigh
 from agent.provenance.conversation_context import ConversationContext, context_of_call, longer_context
-from agent.remarks import beginning
+from agent.remarks import hidden_rows_remark
 from agent.runtime import Runtime
 from agent.statements.assessment import assess_statement
 from agent.statements.parser import MOST_CHARACTERS, Statement, parse
@@ -32,9 +32,10 @@ from agent.types import Assessment, CallKey, RiskLevel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """An action understood: its tool and checked arguments, the statement or proposal it makes (if any), and the assessment.
+    """A call of a tool, assessed: the tool, its checked arguments, and the statement or proposal that it makes (if any).
 
-    `origins` are sentences about values that come neither from the user nor from a trusted place. `note` is told with the result.
+    `origins` are sentences about values that come neither from the user nor from a trusted place. `note` goes into the
+    result's message.
     """
 
     tool: Tool
@@ -47,12 +48,15 @@ class Action:
 
     @property
     def writes(self) -> bool:
-        """Whether it has an effect: a statement that is not provably a read, or something outside."""
+        """Return whether it has an effect: a statement that is not provably a read, or something outside the database."""
         return self.proposal is not None or (self.statement is not None and self.assessment.reasons != ("read",))
 
 
 async def action_of(action: str, arguments: Mapping[str, Any], runtime: Runtime, call: CallKey | None = None) -> Action:
-    """What `action` would do. Raises `UnknownTool`, `InvalidArguments`, or what looking for it raises."""
+    """Return what a call of the tool named `action` would do.
+
+    Raises `UnknownTool`, `InvalidArguments`, or an error of the database that is asked about it.
+    """
     tool = await available_tools.find(action, runtime=runtime)
     if not isinstance(arguments, Mapping):
         raise InvalidArguments(f"{action} takes an object with its arguments, not {type(arguments).__name__}.")
@@ -68,10 +72,10 @@ async def action_of(action: str, arguments: Mapping[str, Any], runtime: Runtime,
         assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
         return Action(tool=tool, arguments=checked, assessment=assessment, proposal=proposal)
     if tool.statement is None:
-        return Action(tool=tool, arguments=checked, assessment=_own(tool.name))
+        return Action(tool=tool, arguments=checked, assessment=_needs_no_approval(tool.name))
     try:
-        made = await tool.statement(checked, runtime)
-        text, note = (made.sql, made.note) if isinstance(made, Made) else (made, "")
+        built = await tool.statement(checked, runtime)
+        text, note = (built.sql, built.note) if isinstance(built, BuiltStatement) else (built, "")
         statement = parse(text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
     except psycopg.Error as error:
         raise failure(error, settings) from error
@@ -82,76 +86,77 @@ async def action_of(action: str, arguments: Mapping[str, Any], runtime: Runtime,
 
 
 async def with_origins_assessed(
-    plan: Action, arguments: Mapping[str, Any], conversation: ConversationContext, runtime: Runtime
+    action: Action, arguments: Mapping[str, Any], conversation: ConversationContext, runtime: Runtime
 ) -> Action:
-    """The plan of what a model asks for, with where its values come from."""
-    if plan.writes:
+    """Return a model's action, assessed also by where its values come from."""
+    if action.writes:
         conversation = await longer_context(conversation, runtime=runtime)
     assessment, origins = await weigh(
-        plan.assessment,
-        None if plan.tool.from_kept_rows else plan.statement,
+        action.assessment,
+        None if action.tool.from_kept_rows else action.statement,
         arguments,
         conversation,
-        has_effect=plan.writes,
+        has_effect=action.writes,
         runtime=runtime,
     )
-    return replace(plan, assessment=assessment, origins=origins)
+    return replace(action, assessment=assessment, origins=origins)
 
 
-async def preview_for_approver(plan: Action, runtime: Runtime) -> tuple[Preview, RiskLevel, tuple[str, ...]]:
-    """What the approver is shown, the risk that it has then, and the codes of what raised it.
+async def preview_for_approver(action: Action, runtime: Runtime) -> tuple[Preview, RiskLevel, tuple[str, ...]]:
+    """Return the preview for the approver, the risk after the dry run, and the reasons that the dry run added.
 
-    Raises `ActionRefused` where the operator refuses what only the trial has shown.
+    Raises `ActionRefused` where AGENT_REFUSE forbids what the dry run showed.
     """
-    if plan.proposal is not None:
-        proposed = plan.proposal.preview
-        shown = signed(replace(proposed, origins=(*proposed.origins, *plan.origins)))
-        return shown, plan.assessment.risk, ()
-    assert plan.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
-    tried = await preview(plan.statement, plan.assessment, of_kept_rows=plan.tool.from_kept_rows, runtime=runtime)
-    risk, raised = risk_as_tried(plan.assessment.risk, tried, many_rows=runtime.settings.many_rows)
-    if is_refused(raised, runtime.settings.refuse):
+    if action.proposal is not None:
+        proposed = action.proposal.preview
+        return signed(replace(proposed, origins=(*proposed.origins, *action.origins))), action.assessment.risk, ()
+    assert action.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
+    tried = await preview(action.statement, action.assessment, of_kept_rows=action.tool.from_kept_rows, runtime=runtime)
+    risk, added_reasons = risk_as_tried(action.assessment.risk, tried, many_rows=runtime.settings.many_rows)
+    if is_refused(added_reasons, runtime.settings.refuse):
         raise ActionRefused(
-            f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(raised)}). {tried.sentence}"
+            f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(added_reasons)}). {tried.sentence}"
         )
-    return signed(replace(tried, origins=plan.origins, remarks=_remarks(plan))), risk, raised
+    return signed(replace(tried, origins=action.origins, remarks=_remarks(action))), risk, added_reasons
 
 
-def _remarks(plan: Action) -> tuple[str, ...]:
-    """The remark that its rows are not all that there are; the outcome carries it too."""
-    writes = plan.statement is not None and plan.statement.kind in {
+def _remarks(action: Action) -> tuple[str, ...]:
+    """Return the remark that row-level security hides some rows, if it does; the outcome carries it too."""
+    writes = action.statement is not None and action.statement.kind in {
         "InsertStmt",
         "UpdateStmt",
         "DeleteStmt",
         "MergeStmt",
     }
-    remark = beginning(plan.assessment.hidden, writes=writes)
+    remark = hidden_rows_remark(action.assessment.hidden, writes=writes)
     return (remark,) if remark else ()
 
 
 async def new_request_for(
     action: str, arguments: Mapping[str, Any], place: CallKey | None, *, by_model: bool, runtime: Runtime
 ) -> NewRequest:
-    """What would be asked if the tool were called like this now. Raises `ActionRefused` or `InvalidInput`.
+    """Return the request that this call of a tool would make now. Raises `ActionRefused` or `InvalidInput`.
 
-    `place` says which conversation it belongs to, as `place_of` a request has it: there is heard who said its values.
+    `place` names the call's conversation (see `call_key_of`); what was said there tells where a model's values come from.
     """
-    plan = await action_of(action, arguments, runtime, place)
+    assessed = await action_of(action, arguments, runtime, place)
     if by_model:  # a human's own values come from a human
-        plan = await with_origins_assessed(plan, arguments, await context_of_call(place, runtime=runtime), runtime)
-    if plan.assessment.verdict == "refuse":
-        raise ActionRefused(f"Refused: {plan.assessment.sentence} The request is as it was.")
-    if not plan.writes:
+        assessed = await with_origins_assessed(
+            assessed, arguments, await context_of_call(place, runtime=runtime), runtime
+        )
+    if assessed.assessment.verdict == "refuse":
+        raise ActionRefused(f"Refused: {assessed.assessment.sentence} The request is as it was.")
+    if not assessed.writes:
         raise InvalidInput("That would change nothing, so it needs no approval. The request is as it was.")
     await controls.check(writing=True, runtime=runtime)
-    shown, risk, raised = await preview_for_approver(plan, runtime)
+    previewed, risk, added_reasons = await preview_for_approver(assessed, runtime)
     return NewRequest(
-        action=action, arguments=arguments, risk_level=risk, reasons=(*plan.assessment.reasons, *raised),
-        summary=shown.sentence or "", preview=shown, policy_version=plan.assessment.policy_version,
+        action=action, arguments=arguments, risk_level=risk, reasons=(*assessed.assessment.reasons, *added_reasons),
+        summary=previewed.sentence or "", preview=previewed, policy_version=assessed.assessment.policy_version,
     )  # fmt: skip
 
 
-def _own(tool: str) -> Assessment:
+def _needs_no_approval(tool: str) -> Assessment:
     return Assessment(
         verdict="run", risk="LOW", reasons=("own",), sentence=f"Uses {tool}.", policy_version=POLICY_VERSION
     )

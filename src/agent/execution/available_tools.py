@@ -1,4 +1,4 @@
-"""Every tool that there is for a runtime: the built-in ones, and those that the agent made for this tenant and database."""
+"""Finds a runtime's tools: the built-in ones, and those that the agent created for this tenant and database."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ from agent.types import ToolSpec
 
 
 async def specs(*, made_tools: bool = True, runtime: Runtime) -> list[ToolSpec]:
-    """Every tool as the model sees it; without `made_tools` only the built-in ones."""
-    made = await created_tools.active(runtime=runtime) if made_tools else []
-    return [*tool_specs(), *(_tool(one).spec for one in made if not is_built_in(one.name))]
+    """Return every tool as the model sees it; without `made_tools` only the built-in ones."""
+    created = await created_tools.active(runtime=runtime) if made_tools else []
+    return [*tool_specs(), *(_tool(version).spec for version in created if not is_built_in(version.name))]
 
 
 async def find(name: str, *, runtime: Runtime) -> Tool:
-    """The tool of that name; a built-in one before any other. Raises `UnknownTool`, or `ActionRefused` for a changed one."""
+    """Return the tool of that name; a built-in one comes first.
+
+    Raises `UnknownTool`, or `ActionRefused` for a created tool that was changed since its approval.
+    """
     if is_built_in(name):
         return tool_named(name)
     could_be = isinstance(name, str) and CREATED_NAME.fullmatch(name)
-    made = await created_tools.named(name, runtime=runtime) if could_be else None
-    if made is None:
+    created = await created_tools.named(name, runtime=runtime) if could_be else None
+    if created is None:
         names = ", ".join(spec.name for spec in await specs(runtime=runtime))
         raise UnknownTool(f"There is no tool {str(name)[:100]!r}. The tools are: {names}.")
-    return _tool(made)
+    return _tool(created)
 
 
-def _tool(made: CreatedTool) -> Tool:
+def _tool(created: CreatedTool) -> Tool:
     return Tool(
-        name=made.name, description=made.content.description, arguments=made.schema, run=partial(run_tool, made),
-        pauses=bool(made.content.capabilities),
+        name=created.name, description=created.content.description, arguments=created.schema,
+        run=partial(run_tool, created), pauses=bool(created.content.capabilities),
     )  # fmt: skip

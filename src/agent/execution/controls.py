@@ -1,4 +1,4 @@
-"""The stop switch and the read-only mode: rows that every surface and process obeys before it does anything."""
+"""Reads and sets the stop switch and the read-only mode: one row per tenant, which every process obeys before it acts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlState:
-    """The switches of a tenant, and who moved them last."""
+    """The switches of a tenant, and who changed them last."""
 
     stopped: bool = False
     read_only: bool = False
@@ -32,21 +32,21 @@ class ControlState:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any] | None) -> ControlState:
-        """The switches in a row of agents.controls; when there is none, all is on."""
+        """Read the switches from a row of agents.controls; no row means that nothing is switched off."""
         if row is None or row["stopped"] is None:
             return cls()
         return cls(**{field.name: row[field.name] for field in fields(cls)})
 
 
 class Controls:
-    """The switches of the current tenant. Holds nothing: each question reads the row."""
+    """The switches of the current tenant. Holds no state: each call reads the row."""
 
     async def stop(self, reason: str = "", *, runtime: Runtime | None = None) -> ControlState:
-        """From now on nothing is executed, in any process, until `resume`."""
+        """Stop the agent: from now on no process executes anything until `resume`."""
         return await _set(runtime, reason=reason, stopped=True)
 
     async def resume(self, *, runtime: Runtime | None = None) -> ControlState:
-        """Take back `stop`. The read-only mode stays as it is. Raises `DecisionRefused` for who decides nothing here."""
+        """Take back `stop`; the read-only mode stays. Raises `DecisionRefused` for a person who may not decide."""
         await people.decider(runtime=runtime)
         return await _set(runtime, stopped=False)
 
@@ -57,16 +57,16 @@ class Controls:
         *,
         runtime: Runtime | None = None,
     ) -> ControlState:
-        """In read-only mode reads run and everything else is refused, approved or not.
+        """Switch the read-only mode: reads run, and everything else is refused, approved or not.
 
-        Anybody may switch it on, as anybody may stop. Raises `DecisionRefused` for who may not switch it off.
+        Anybody may switch it on. Raises `DecisionRefused` for a person who may not switch it off.
         """
         if not on:
             await people.decider(runtime=runtime)
         return await _set(runtime, reason=reason, read_only=on)
 
     async def state(self, *, runtime: Runtime | None = None) -> ControlState:
-        """How the switches stand now."""
+        """Return the switches as they are now."""
         runtime = runtime or await current_runtime()
         row = await runtime.one(_QUERIES["controls"])
         return ControlState.from_row(row)

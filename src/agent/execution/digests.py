@@ -1,4 +1,4 @@
-"""Digests of the application's values under a key that the database does not hold: who can guess a value cannot confirm it."""
+"""Makes keyed digests of the application's values. The database does not hold the key, so a digest confirms no guess."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _KEY = "key of digests"
 
 
 async def load_key(runtime: Runtime) -> None:
-    """Read the key before it is needed, off the event loop: it may be in a file."""
+    """Read the key off the event loop, because it may be in a file. Call this before `keyed`."""
     if _KEY not in runtime.made:
         runtime.made[_KEY] = await asyncio.to_thread(_key, runtime.settings)
 
 
 def keyed(value: str, *, purpose: str, runtime: Runtime) -> str:
-    """The digest of a text, good for `purpose`, this tenant and this database only; '' stays ''. Call `load_key` before."""
+    """Return the digest of a text for `purpose` in this tenant and database, as 32 hex digits; '' stays ''."""
     if not value:
         return ""
-    said = "\0".join((purpose, runtime.tenant_id, runtime.database_id, value))
-    return hmac.new(runtime.made[_KEY], said.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+    message = "\0".join((purpose, runtime.tenant_id, runtime.database_id, value))
+    return hmac.new(runtime.made[_KEY], message.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
 
 
 def _key(settings: Settings) -> bytes:
-    """From the secret that all processes share; without one from how they log in, which the database does not know either."""
+    """Derive the key from the secret that all processes share, or else from their login URL: the database knows neither."""
     own = settings.secret or settings.audit_key
     if own is not None:
         text = own.get_secret_value()

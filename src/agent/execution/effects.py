@@ -1,11 +1,11 @@
-"""Carries out what was approved, exactly once, whoever races and whoever is killed when.
+"""Carries out an approved effect exactly once, also when processes race for it or are killed at any moment.
 
-An approved row is executed by whoever holds its claim, which runs out. What makes it happen once is not the claim but
-this: where the application shares the agent's database, the effect and its row in the log are one transaction, and the
-log takes one row an approval. In a database apart the intent is written first, and the number of the effect's transaction
-before it commits, by who still holds the claim; so whoever takes over can ask that server whether it did. For an effect
-outside of any transaction the intent is written first too, and then somebody looks. What is proved not to have happened
-is done; what nobody can tell is a question to a human. Nothing is ever repeated on a guess.
+A process claims an approval for a time and executes it; the claim alone does not make it happen once. In a database that
+the agent shares with the application, the effect and its row in the log are one transaction, and the log takes one row for
+each approval. In a separate database the intent is logged first, and the holder of the claim logs the number of the
+effect's transaction before it commits; a process that takes over asks that server whether it committed. Before an effect
+outside of any transaction the intent is logged too, and a process that takes over looks whether it happened. An effect that
+provably did not happen is carried out then. If nobody can tell, a human is asked: nothing is repeated on a guess.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from agent.approval.human_approval import Approval
 from agent.approval.preview import StatementPreview, as_statement
 from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
-from agent.db.failures import in_a_log, statement_failure
+from agent.db.failures import log_message, statement_failure
 from agent.db.queries import fetch_one
 from agent.db.statement_failures import failure
 from agent.errors import (
@@ -58,26 +58,26 @@ from agent.types import ToolResult
 Effect = Statement | NonTransactionalEffect
 
 _QUERIES = load_queries(__package__)
-# Marks an outcome: the approval was for other rows or values, so a human is asked again.
+# Marks the outcome of an approval whose rows or values have changed since, so that a human is asked again.
 ROWS_CHANGED = "rows_changed"
 _log = structlog.get_logger(__name__)
 _RETRIES = 3
 _POLL = 0.1
 _LEASE_MARGIN = 15.0
-# A process that dies is no reason to give up; a statement at which every one of them dies is.
+# If one process dies, the next one tries again; a statement at which every process dies is given up.
 _MOST_ATTEMPTS = 10
-_LOOK = "Whether it happened is not known, so it is not repeated. Look, then say so: agent executions settle"
+_LOOK_FIRST = "Whether it happened is not known, so it is not repeated. Look, then say so: agent executions settle"
 # Nothing happened, and the same again may work.
 _TRANSIENT = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
 
 class _ClaimLost(Exception):
-    """Somebody else executes this approval now, or has."""
+    """Another process executes this approval now, or has executed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claim:
-    """The right to execute one approval, for a time; `attempts` counts who had it and never let it go."""
+    """The right to execute one approval for a time; `attempts` counts the claims that were not released, this one too."""
 
     approval: Approval
     token: UUID
@@ -90,12 +90,12 @@ class _Claim:
 
 
 async def recorded(approval_id: int, *, runtime: Runtime) -> dict[str, Any] | None:
-    """The row of the approval's one execution, if there is one; `held` says that its process may still be at work."""
+    """Return the row of the approval's only execution, if there is one; `held` says that a process may be at work on it."""
     return await runtime.one(_QUERIES["of_approval"], approval_id=approval_id)
 
 
 async def left_over(*, runtime: Runtime) -> list[int]:
-    """Approved actions that nobody has executed and nobody is at work on, in the order of their decisions."""
+    """Return the approvals that no process has executed or executes now, in the order of their decisions."""
     rows = await runtime.all(_QUERIES["left_over"], database_id=runtime.database_id)
     return [row["id"] for row in rows]
 
@@ -103,11 +103,11 @@ async def left_over(*, runtime: Runtime) -> list[int]:
 async def carry_out(
     approval: Approval, effect: Effect, *, forbidden: ActionRefused | None = None, runtime: Runtime
 ) -> ToolResult:
-    """Execute what was approved once and return its recorded outcome, whoever executed it.
+    """Execute an approval once and return its recorded outcome, whichever process executed it.
 
-    What is `forbidden` by now is not begun any more; where it was begun, it is found out whether it happened. Status
-    "running" says that another process is at it for longer than this one waits. Raises `AgentStopped`, or
-    `DatabaseUnavailable`; the approval is then still to be executed.
+    An effect that is `forbidden` by now is not begun; if it was begun before, its outcome is found out. Status "running"
+    says that another process takes longer than this one waits. Raises `AgentStopped` or `DatabaseUnavailable`; the approval
+    is then still to be executed.
     """
     lease = _lease(effect, runtime)
     patience = time.monotonic() + 2 * lease.total_seconds()
@@ -127,7 +127,7 @@ async def carry_out(
         except DatabaseUnavailable:
             if lost:
                 raise
-            lost = True  # perhaps only its answer was: look once
+            lost = True  # perhaps only the server's answer was lost: look once
     return ToolResult(
         success=False, status="running", approval_id=approval.id,
         error="Another process is still executing this approval; look again later.",
@@ -140,7 +140,7 @@ async def _claim(approval: Approval, lease: timedelta, *, runtime: Runtime) -> _
 
 
 async def _release(claim: _Claim) -> None:
-    """Let others look at once; the claim runs out anyway, should the database be away."""
+    """Give the claim back, so that other processes need not wait until it runs out."""
     try:
         async with claim.runtime.connection() as conn:
             await conn.execute(_QUERIES["release"], claim.key)
@@ -149,27 +149,27 @@ async def _release(claim: _Claim) -> None:
 
 
 def _lease(effect: Effect, runtime: Runtime) -> timedelta:
-    # Longer than the effect should take, for a quiet life: nothing depends on that.
+    # Longer than the effect should take, so that others rarely take over; correctness does not depend on it.
     seconds = effect.seconds if isinstance(effect, NonTransactionalEffect) else runtime.settings.statement_timeout
     return timedelta(seconds=seconds + _LEASE_MARGIN)
 
 
 async def _execute(claim: _Claim, effect: Effect, *, fresh: bool, forbidden: ActionRefused | None) -> None:
-    """Bring an approval to its outcome as the holder of its claim; `fresh` where nobody began it before."""
-    over = False
+    """Bring an approval to its outcome as the holder of its claim; `fresh` says that nobody began it before."""
+    finished = False
     try:
         if claim.attempts > _MOST_ATTEMPTS:
-            told = (
+            given_up = (
                 f"It was begun {_MOST_ATTEMPTS} times, and each time the process or the server died: not tried again."
             )
-            forbidden = forbidden or ActionRefused(told)
+            forbidden = forbidden or ActionRefused(given_up)
         if fresh and forbidden is None:
             await _begin(claim, effect)
         else:
             await _take_over(claim, effect, forbidden)
-        over = True
+        finished = True
     finally:
-        if not over:
+        if not finished:
             await asyncio.shield(_release(claim))
     seal_soon(claim.runtime)
     _log.info("approval_executed", approval_id=claim.approval.id)
@@ -191,18 +191,18 @@ async def _begin(claim: _Claim, effect: Effect) -> None:
 
 async def _after_intent(claim: _Claim, effect: Effect) -> None:
     if isinstance(effect, NonTransactionalEffect):
-        await _unheld(claim, effect)
+        await _outside_transaction(claim, effect)
     else:
         await _in_database(claim, effect, shared=False)
 
 
 async def _take_over(claim: _Claim, effect: Effect, forbidden: ActionRefused | None) -> None:
-    """Somebody may have begun this and be gone: find out whether it happened, and go on from there."""
+    """Find out whether an effect that another process may have begun happened, and go on from there."""
     row = await recorded(claim.approval.id, runtime=claim.runtime)
     if row is not None and row["status"] != "running":
         return
     try:
-        happened = await _happened(claim, effect, row)
+        happened = await _find_out(claim, effect, row)
     except StatementFailed as error:  # it was begun, and broke off
         await _fail(claim, error)
         return
@@ -211,23 +211,24 @@ async def _take_over(claim: _Claim, effect: Effect, forbidden: ActionRefused | N
     elif happened == "not-done":
         await _after_intent(claim, effect)
     else:
-        await _record_found(claim, happened, row)
+        await _record_recovered(claim, happened, row)
         _log.warning("execution_recovered", approval_id=claim.approval.id, happened=happened)
 
 
-async def _happened(claim: _Claim, effect: Effect, row: Mapping[str, Any] | None) -> Happened:
+async def _find_out(claim: _Claim, effect: Effect, row: Mapping[str, Any] | None) -> Happened:
+    """Return whether the effect of an approval happened, whose row in the log is `row`. Raises `StatementFailed`."""
     if row is None:
         return "not-done"
     if isinstance(effect, NonTransactionalEffect):
         return await effect.look(claim.approval, key=idempotency_key(claim.approval), runtime=claim.runtime)
     number = (row["result"] or {}).get("transaction")
-    if "before" in (row["result"] or {}):  # of a statement that refuses a transaction, and may not be read any more
+    if "before" in (row["result"] or {}):  # its statement refuses a transaction, and its text may not be read any more
         return "unknown"
-    if number is None:  # stored before the commit is sent, and by nobody but the claim's holder
+    if number is None:  # the claim's holder stores it before it sends the COMMIT
         return "not-done"
     outcome = await _transaction_outcome(number, runtime=claim.runtime)
     patience = time.monotonic() + claim.runtime.settings.statement_timeout
-    while outcome == "in progress":  # its statement has a time limit; its COMMIT may wait for a standby for ever
+    while outcome == "in progress":  # the statement has a time limit; its COMMIT may wait for a standby for ever
         if time.monotonic() > patience:
             raise _ClaimLost
         await asyncio.sleep(_POLL)
@@ -236,35 +237,35 @@ async def _happened(claim: _Claim, effect: Effect, row: Mapping[str, Any] | None
 
 
 async def _transaction_outcome(number: Mapping[str, Any], *, runtime: Runtime) -> str | None:
-    """What the server says of a transaction; None when it does not know it, or is not the server that ran it."""
+    """Ask the server for a transaction's outcome; None when it does not know it, or is not the server that ran it."""
     async with runtime.app.connection("agent_actor") as conn:
         try:
-            found = await fetch_one(conn, _QUERIES["transaction_outcome"], number)
+            row = await fetch_one(conn, _QUERIES["transaction_outcome"], number)
         except psycopg.Error as error:
             operator = statement_failure(error)
             if operator is not None:
                 raise operator from error
-            _log.warning("transaction_unknown", error=in_a_log(error))
+            _log.warning("transaction_unknown", error=log_message(error))
             return None
-    return found["outcome"] if found else None
+    return row["outcome"] if row else None
 
 
-async def _record_found(claim: _Claim, happened: Happened, row: Mapping[str, Any] | None) -> None:
+async def _record_recovered(claim: _Claim, happened: Happened, row: Mapping[str, Any] | None) -> None:
     number = row["id"] if row else 0
     values = {
         **claim.key, "elapsed_ms": None, "result": Jsonb({"sql": sql_for_model(claim.approval)}),
         "status": "succeeded" if happened == "done" else "unknown",
         "row_count": as_statement(claim.approval.preview).row_count if happened == "done" else None,
-        "error": None if happened == "done" else f"The process died while it was being done. {_LOOK} {number}",
+        "error": None if happened == "done" else f"The process died while it was being done. {_LOOK_FIRST} {number}",
     }  # fmt: skip
     await _write("record_outcome", values, runtime=claim.runtime)
 
 
-async def _unheld(claim: _Claim, effect: NonTransactionalEffect) -> None:
-    """Do what no transaction holds; its intent is written."""
+async def _outside_transaction(claim: _Claim, effect: NonTransactionalEffect) -> None:
+    """Carry out an effect that no transaction holds and record its outcome; its intent is logged."""
     started = time.monotonic()
     row = await recorded(claim.approval.id, runtime=claim.runtime)
-    look = f"{_LOOK} {row['id'] if row else 0}"
+    look = f"{_LOOK_FIRST} {row['id'] if row else 0}"
     try:
         async with asyncio.timeout(effect.seconds):
             result = await effect.carry_out(claim.approval, key=idempotency_key(claim.approval), runtime=claim.runtime)
@@ -279,13 +280,13 @@ async def _unheld(claim: _Claim, effect: NonTransactionalEffect) -> None:
     error_text = result.pop("error", None)
     values = {
         **claim.key, "status": result.get("status", "failed"), "result": Jsonb(loggable(result)),
-        "row_count": result.get("row_count"), "error": loggable(error_text), "elapsed_ms": _since(started),
+        "row_count": result.get("row_count"), "error": loggable(error_text), "elapsed_ms": _milliseconds_since(started),
     }  # fmt: skip
     await _write("record_outcome", values, runtime=claim.runtime)
 
 
 async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> None:
-    attempt = _shared if shared else _apart
+    attempt = _in_shared_database if shared else _in_separate_database
     settings = claim.runtime.settings
     secrets = await _secrets_of(claim, statement)
     failed: AgentError | None = None
@@ -295,7 +296,7 @@ async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> 
         except _TRANSIENT as error:
             failed = failure(error, settings, sql=statement.sql)
         except psycopg.Error as error:
-            # Code of the application can raise the very same error: only the row itself says that somebody was first.
+            # Code of the application can raise the very same error: only the row itself says that another process was first.
             second = shared and _is_second_execution(error)
             if second and await recorded(claim.approval.id, runtime=claim.runtime) is not None:
                 raise _ClaimLost from error
@@ -312,12 +313,12 @@ async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> 
 
 
 def _is_second_execution(error: psycopg.Error) -> bool:
-    """Whether the log has the approval's one row already; a violation in the application's tables is the statement's own."""
+    """Return whether the error says that the log has the approval's row already, and is not of the application's tables."""
     return (error.diag.schema_name, error.diag.constraint_name) == ("agents", "agent_execution_log_approval")
 
 
 async def _secrets_of(claim: _Claim, statement: Statement) -> ApprovedSecrets:
-    """What the statement's result may show of secrets; where that cannot be told, nothing of them."""
+    """Return what the statement's result may show of secrets: nothing where its use of them cannot be worked out."""
     columns = await secret_columns(claim.runtime)
     opened = READS in claim.approval.reasons
     try:
@@ -327,26 +328,31 @@ async def _secrets_of(claim: _Claim, statement: Statement) -> ApprovedSecrets:
     return ApprovedSecrets(use=use, columns=columns, opened=opened)
 
 
-async def _shared(claim: _Claim, statement: Statement, secrets: ApprovedSecrets) -> None:
+async def _in_shared_database(claim: _Claim, statement: Statement, secrets: ApprovedSecrets) -> None:
     started = time.monotonic()
     key = {"approval_id": claim.approval.id, "claim": claim.token}
     async with actor_transaction(claim.runtime, keep=True, steady=_watches(claim.approval)) as conn:
         execution_id = await _begin_effect(conn, key)
         outcome, images = await _run(conn, claim, statement)
         if images:
-            await conn.execute(*_keeping(images, claim))
+            await conn.execute(*_keep_images_query(images, claim))
         result = result_of(claim.approval, statement, outcome, secrets, runtime=claim.runtime)
         result["execution_id"] = execution_id
         await conn.execute(
             _QUERIES["finish_effect"],
-            {**key, "result": Jsonb(result), "row_count": outcome.row_count, "elapsed_ms": _since(started)},
+            {
+                **key,
+                "result": Jsonb(result),
+                "row_count": outcome.row_count,
+                "elapsed_ms": _milliseconds_since(started),
+            },
         )
 
 
 async def _begin_effect(conn: Connection, key: Mapping[str, Any]) -> int:
     try:
         row = await fetch_one(conn, _QUERIES["begin_effect"], key)
-    except psycopg.errors.InsufficientPrivilege as error:  # as `begin_effect` says no
+    except psycopg.errors.InsufficientPrivilege as error:  # `begin_effect` refuses with it
         if "stopped or read-only" in (error.diag.message_primary or ""):
             raise AgentStopped(
                 "The agent is stopped or in read-only mode; the approval stays open until it is lifted."
@@ -355,69 +361,72 @@ async def _begin_effect(conn: Connection, key: Mapping[str, Any]) -> int:
     return row["execution_id"] if row else 0
 
 
-async def _apart(claim: _Claim, statement: Statement, secrets: ApprovedSecrets) -> None:
+async def _in_separate_database(claim: _Claim, statement: Statement, secrets: ApprovedSecrets) -> None:
     started = time.monotonic()
     async with actor_transaction(claim.runtime, keep=True, steady=_watches(claim.approval)) as conn:
         outcome, images = await _run(conn, claim, statement)
         if images:
             async with claim.runtime.connection() as own:
-                await own.execute(*_keeping(images, claim))
+                await own.execute(*_keep_images_query(images, claim))
         if not (await claim.runtime.app.facts("agent_actor")).read_only:  # a replica has no transaction to find again
             number = await fetch_one(conn, _QUERIES["transaction_number"])
             await _write("record_transaction", {**claim.key, "transaction": Jsonb(number)}, runtime=claim.runtime)
     values = {
-        **claim.key, "status": "succeeded", "row_count": outcome.row_count, "error": None, "elapsed_ms": _since(started),
+        **claim.key, "status": "succeeded", "row_count": outcome.row_count, "error": None, "elapsed_ms": _milliseconds_since(started),
         "result": Jsonb(result_of(claim.approval, statement, outcome, secrets, runtime=claim.runtime)),
     }  # fmt: skip
     await _write("record_outcome", values, runtime=claim.runtime)
 
 
 async def _write(query: str, values: Mapping[str, Any], *, runtime: Runtime) -> None:
-    """Write to the log as the claim's holder."""
+    """Write to the log as the claim's holder. Raises `_ClaimLost` where another process holds it now."""
     row = await runtime.one(_QUERIES[query], **values)
     if row is None:
         raise _ClaimLost
 
 
-def _keeping(images: dict[str, Any], claim: _Claim) -> tuple[LiteralString, dict[str, Any]]:
+def _keep_images_query(images: dict[str, Any], claim: _Claim) -> tuple[LiteralString, dict[str, Any]]:
     query, values = keep_values(images, runtime=claim.runtime)
     return query, {**values, **claim.key}
 
 
 def _watches(approval: Approval) -> bool:
-    return bool(_watched(as_statement(approval.preview)))
+    return bool(_watched_tables(as_statement(approval.preview)))
 
 
-def _watched(shown: StatementPreview) -> list[str]:
-    return [table["table"] for table in shown.others if table["effect"] is not None]
+def _watched_tables(preview: StatementPreview) -> list[str]:
+    return [table["table"] for table in preview.others if table["effect"] is not None]
 
 
 async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[Outcome, dict[str, Any] | None]:
-    """What the statement did, if it is what was approved, and what is to be kept to undo it."""
+    """Run the statement, and return its outcome and the row images to keep for undo (None for none).
+
+    Raises `RowsChanged` where it does something else than what was approved.
+    """
     settings = claim.runtime.settings
     version = (await claim.runtime.app.facts("agent_actor")).version
     await load_key(claim.runtime)
-    shown = as_statement(claim.approval.preview)
-    await check_code(shown, statement, runtime=claim.runtime)
+    preview = as_statement(claim.approval.preview)
+    await check_code(preview, statement, runtime=claim.runtime)
     run = await run_and_observe(
         conn,
         statement,
         version=version,
         most_rows=settings.max_rows,
         most_kept=most_kept(statement, claim.runtime),
-        others=_watched(shown),
-        volatile=shown.volatile,
-        by_rows=shown.effect is not None or not shown.tried,
+        others=_watched_tables(preview),
+        volatile=preview.volatile,
+        by_rows=preview.effect is not None or not preview.tried,
     )
-    other = difference(shown, run, key_of_effects(claim.runtime)) if shown.tried else ""
-    if other:
-        raise RowsChanged(f"Not executed: {other}.")
-    await check_code(shown, statement, runtime=claim.runtime)  # it may have been replaced meanwhile
+    change = difference(preview, run, key_of_effects(claim.runtime)) if preview.tried else ""
+    if change:
+        raise RowsChanged(f"Not executed: {change}.")
+    await check_code(preview, statement, runtime=claim.runtime)  # it may have been replaced meanwhile
     return run.outcome, await row_images(conn, statement, run.outcome, run.tables, runtime=claim.runtime)
 
 
 async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "refused"] = "failed") -> None:
-    """The approval is used up by a failure that was not the database's being away."""
+    """Use the approval up by a failure; a database that is away is none."""
     values = {
         **claim.key, "error": loggable(str(error)), "elapsed_ms": None, "row_count": None, "status": status,
         "result": Jsonb({
@@ -430,5 +439,5 @@ async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "
             await conn.execute(_QUERIES["record_failure"], values)
 
 
-def _since(started: float) -> float:
+def _milliseconds_since(started: float) -> float:
     return (time.monotonic() - started) * 1000

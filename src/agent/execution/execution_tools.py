@@ -1,7 +1,8 @@
-"""The tools: what the model sees of each, how its arguments are checked, and what it does. A new tool is one entry.
+"""Lists the built-in tools: what the model sees of each, how its arguments are checked, and what it does.
 
-A tool makes one SQL statement, which is then assessed like any other; or does something of the agent's own (look up the
-schema, search or save a memory) that needs no approval; or has an effect outside, which it proposes first.
+A tool makes one SQL statement, which is then assessed like any other; or uses only what belongs to the agent (the schema,
+its memories), which needs no approval; or has an effect outside the database, which it proposes first. A new tool is one
+entry of the table below.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from agent.execution.tools.arguments import BUILT_IN, DescribeSchema, ExecuteSql
 from agent.execution.tools.json_schema import ArgumentSchema
 from agent.execution.undo import undo
 from agent.learning.memory import agent_memory
-from agent.learning.named_relations import Made
+from agent.learning.named_relations import BuiltStatement
 from agent.learning.schema_linking.linking import describe
 from agent.learning.semantic_search import semantic_search
 from agent.provenance.conversation_context import context_of_call, trust_of
@@ -34,23 +35,23 @@ __all__ = ["Tool", "tool_named", "tool_specs"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One tool: `statement` makes SQL from checked arguments, `run` does the work, or `outside` says how. One of them is set.
+    """A tool. Exactly one is set: `statement` builds SQL from checked arguments, `run` does the work, `outside` proposes it.
 
-    One that `pauses` may come back with status "waiting", and goes on when it is run again under the same call.
+    The `run` of a tool that `pauses` may return status "waiting"; run again for the same call, it goes on from there.
     """
 
     name: str
     description: str
     arguments: type[BaseModel] | ArgumentSchema
-    statement: Callable[[Any, Runtime], Awaitable[str | Made]] | None = None
+    statement: Callable[[Any, Runtime], Awaitable[str | BuiltStatement]] | None = None
     run: Callable[[Any, RunContext], Awaitable[ToolResult]] | None = None
     outside: OutsideTool | None = None
-    # Its statement is made of what was kept and not of its arguments: long, flat, and of values that were there before.
+    # Its statement is built from kept rows, not from its arguments: it may be long, and its values were there before.
     from_kept_rows: bool = False
     pauses: bool = False
 
     def check(self, arguments: Mapping[str, Any]) -> Any:
-        """The arguments, validated. Raises `InvalidArguments` with text for the model."""
+        """Return the validated arguments. Raises `InvalidArguments` with text for the model."""
         if isinstance(self.arguments, ArgumentSchema):
             return self.arguments.check(self.name, arguments)
         try:
@@ -67,7 +68,7 @@ class Tool:
 
     @property
     def spec(self) -> ToolSpec:
-        """The tool as the model sees it."""
+        """Return the tool as the model sees it."""
         if isinstance(self.arguments, ArgumentSchema):
             schema = self.arguments.as_dict
         else:
@@ -85,8 +86,8 @@ async def _describe_schema(arguments: DescribeSchema, context: RunContext) -> To
 
 
 async def _search_memory(arguments: SearchMemory, context: RunContext) -> ToolResult:
-    found = await semantic_search.search_memories(arguments.query, limit=arguments.limit, runtime=context.runtime)
-    rows = [[memory.id, memory.kind, memory.trust, memory.content] for memory in found]
+    memories = await semantic_search.search_memories(arguments.query, limit=arguments.limit, runtime=context.runtime)
+    rows = [[memory.id, memory.kind, memory.trust, memory.content] for memory in memories]
     return ToolResult(
         success=True, status="succeeded", columns=["id", "kind", "trust", "content"], rows=rows, row_count=len(rows),
         truncated=False,
@@ -98,7 +99,7 @@ async def _remember(arguments: Remember, context: RunContext) -> ToolResult:
     trust = await trust_of(arguments.content, await context_of_call(call, runtime=runtime), runtime=runtime)
     memory = await agent_memory.save(
         arguments.content,
-        # How to do things is told by people; in data it is only a sentence.
+        # Data may state facts; only people say how to do things.
         kind="fact" if trust == "external" else arguments.kind,
         subject=arguments.subject,
         trust=trust,
@@ -172,7 +173,7 @@ _TOOLS = (
         outside=create_new_tool.OUTSIDE,
     ),
 )
-# For the code of created tools only: it refuses a model's calls, and a model is not shown it.
+# Only for the code of created tools: a model does not see it, and its calls are refused.
 _FOR_CODE = (
     Tool(name="http_get", description="Fetch a page over https.", arguments=BUILT_IN["http_get"], run=http_get.fetch),
 )
@@ -181,12 +182,12 @@ _BY_NAME = {tool.name: tool for tool in (*_TOOLS, *_FOR_CODE)}
 
 @cache
 def tool_specs() -> list[ToolSpec]:
-    """Every built-in tool as the model sees it; `registry.specs` has the created ones too."""
+    """Return every built-in tool as the model sees it; `available_tools.specs` adds the created ones."""
     return [tool.spec for tool in _TOOLS]
 
 
 def tool_named(name: str) -> Tool:
-    """The built-in tool of that name. Raises `UnknownTool` with text for the model."""
+    """Return the built-in tool of that name. Raises `UnknownTool` with text for the model."""
     tool = _BY_NAME.get(name) if isinstance(name, str) else None
     if tool is None:
         raise UnknownTool(f"There is no tool {str(name)[:100]!r}. The tools are: {', '.join(t.name for t in _TOOLS)}.")

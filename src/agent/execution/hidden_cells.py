@@ -1,4 +1,4 @@
-"""Which cells of a result are hidden because they are made of secret columns, and how the model is told so. Pure."""
+"""Hides the cells of a result that are made of secret columns, and tells the model so. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from agent.privacy.sensitive import HIDDEN
 from agent.provenance.written_values import column_sources
 from agent.statements.keyed_secrets import keyed_places, without_keyed
 from agent.statements.parser import Statement
-from agent.statements.secret_use import SecretUse, named
+from agent.statements.secret_use import SecretUse, listed
 from agent.types import ToolResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovedSecrets:
-    """Of an approved statement: what it does with secrets, which columns are some, and whether a human has opened them."""
+    """What an approved statement does with secrets, which columns hold some, and whether a human has `opened` them."""
 
     use: SecretUse = field(default_factory=lambda: SecretUse(followed=False))
     columns: SecretColumns = field(default_factory=SecretColumns)
@@ -24,9 +24,10 @@ class ApprovedSecrets:
 
 
 def hidden_in(use: SecretUse, *, approved: bool = False, read_secrets: bool = False) -> Hidden | None:
-    """What is hidden of a read; None for nothing. What a human `approved` is shown.
+    """Return which columns of a read are hidden; None for none. What a human `approved` is shown.
 
-    Under `read_secrets` a value by itself is: where parts, digests and longer texts go nobody could follow.
+    Under `read_secrets` a secret is shown where the cell is the value itself. What is made of it (a part, a digest, a longer
+    text) stays hidden: nobody could follow where that goes.
     """
     hidden = tuple(
         bool(source) and not approved and not (read_secrets and bare)
@@ -36,7 +37,7 @@ def hidden_in(use: SecretUse, *, approved: bool = False, read_secrets: bool = Fa
 
 
 def without_keys(result: ToolResult, statement: Statement) -> ToolResult:
-    """The result without the secrets that stand in JSON under a key that names one."""
+    """Hide the values in a result that JSON holds under a key that names a secret, such as "password"."""
     places = keyed_places(statement, len(result.get("columns") or ()))
     if "rows" in result:
         result["rows"] = [
@@ -50,27 +51,27 @@ def without_keys(result: ToolResult, statement: Statement) -> ToolResult:
 
 
 def with_sources(result: ToolResult, use: SecretUse, hidden: Hidden | None) -> ToolResult:
-    """The result with which of its columns hold secrets; the model is told what is hidden, and how a human can open it."""
+    """Add to the result which columns hold secrets; its message says what is hidden and how a human can open it."""
     result["secrets"] = [", ".join(source) for source in use.sources]
     if hidden is not None:
         covered = sorted(
-            {one for source, hides in zip(use.sources, hidden.hidden, strict=True) if hides for one in source}
+            {column for source, hides in zip(use.sources, hidden.hidden, strict=True) if hides for column in source}
         )
-        told = (
-            f"{named(covered)}: a secret, so its cells are hidden. If its values are needed, call execute_sql with "
+        message = (
+            f"{listed(covered)}: a secret, so its cells are hidden. If its values are needed, call execute_sql with "
             "show_secrets true: a human is then asked."
         )
-        result["message"] = f"{result.get('message', '')} {told}".strip()
+        result["message"] = f"{result.get('message', '')} {message}".strip()
     return result
 
 
 def without_hidden(result: ToolResult, statement: Statement, secrets: ApprovedSecrets) -> ToolResult:
-    """The result of an approved statement, its secrets hidden but for those that a human has opened."""
+    """Hide the secrets in the result of an approved statement, unless a human has opened them."""
     use, names = secrets.use, result.get("columns") or []
     if not names:
         return result
     if not use.followed or len(use.sources) != len(names):
-        use = _by_names(names, statement, secrets.columns)
+        use = _use_by_names(names, statement, secrets.columns)
     if not any(use.sources):
         return result
     hidden = hidden_in(use, approved=secrets.opened)
@@ -82,15 +83,15 @@ def without_hidden(result: ToolResult, statement: Statement, secrets: ApprovedSe
     return with_sources(result, use, hidden)
 
 
-def _by_names(names: list[str], statement: Statement, columns: SecretColumns) -> SecretUse:
-    """The same of a statement that the server did not resolve: what is not plainly a column that holds no secret may be one."""
+def _use_by_names(names: list[str], statement: Statement, columns: SecretColumns) -> SecretUse:
+    """Return the use of secrets of a statement that the server did not resolve: what is not surely open counts as secret."""
     tables = [(name.schema, name.name) for name in statement.names.relations]
     if not any(columns.table(*table) for table in tables):
         return SecretUse(sources=tuple(() for _ in names), bare=tuple(True for _ in names), names=tuple(names))
-    shown = column_sources(statement.node) if statement.kind == "SelectStmt" else None
+    columns_read = column_sources(statement.node) if statement.kind == "SelectStmt" else None
     sources = []
     for place, name in enumerate(names):
-        source = shown[place] if shown is not None and len(shown) == len(names) else None
+        source = columns_read[place] if columns_read is not None and len(columns_read) == len(names) else None
         is_open = source is not None and not columns.column(source.schema, source.table, source.name)
         sources.append(() if is_open else (str(source or name),))
     return SecretUse(sources=tuple(sources), bare=tuple(False for _ in names), names=tuple(names))

@@ -1,4 +1,4 @@
-"""The execution log: a row for every action, whatever became of it. Approved effects write theirs in `effects`."""
+"""Writes and reads the execution log: one row for every action, whatever its outcome. `effects` writes approved ones."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class Execution:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Execution:
-        """An execution from a row of agents.agent_execution_log."""
+        """Build an execution from a row of agents.agent_execution_log."""
         values = {field.name: row[field.name] for field in fields(cls)}
         return cls(**{**values, "reasons": tuple(row["reasons"])})
 
 
 class Executions:
-    """The log of the current tenant. What is read of it is shown as `viewer` may see it (default: the runtime's user)."""
+    """The log of the current tenant. Readers get it masked for `viewer` (default: the runtime's user)."""
 
     async def recent(
         self,
@@ -78,7 +78,7 @@ class Executions:
         viewer: str | None = None,
         runtime: Runtime | None = None,
     ) -> list[Execution]:
-        """The newest executions about this database, optionally of one thread or status."""
+        """Return the newest executions about this database, optionally of one thread or status."""
         runtime = runtime or await current_runtime()
         rows = await runtime.all(
             _QUERIES["recent"],
@@ -87,20 +87,20 @@ class Executions:
             status=status,
             limit=max(0, min(limit, 10_000)),
         )
-        return await _seen(rows, viewer, runtime)
+        return await _masked(rows, viewer, runtime)
 
     async def get(self, execution_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> Execution:
-        """One execution. Raises `NotFound`."""
+        """Return one execution. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         row = None
         if 0 < execution_id < 2**63:
-            row = await runtime.one(_QUERIES["one"], id=execution_id)
+            row = await runtime.one(_QUERIES["execution"], id=execution_id)
         if row is None:
             raise NotFound(f"There is no execution {execution_id!r}. `agent executions` lists the newest.")
-        return (await _seen([row], viewer, runtime))[0]
+        return (await _masked([row], viewer, runtime))[0]
 
     async def unknown(self, *, runtime: Runtime | None = None) -> int:
-        """How many executions wait for a human to say whether they happened."""
+        """Return how many executions wait for a human to say whether they happened."""
         runtime = runtime or await current_runtime()
         row = await runtime.one(_QUERIES["unknown"], database_id=runtime.database_id)
         return int(row["number"]) if row else 0
@@ -114,48 +114,48 @@ class Executions:
         comment: str | None = None,
         runtime: Runtime | None = None,
     ) -> Execution:
-        """Say whether an execution happened whose outcome nobody could prove. Final, recorded, told to who asked.
+        """Record a human's word on whether an execution of unknown outcome happened. It is final, and its caller learns it.
 
-        Raises `NotFound`, `InvalidInput` where the outcome is known, `DecisionRefused` for who may not decide.
+        Raises `NotFound`, `InvalidInput` where the outcome is known, `DecisionRefused` for a person who may not decide.
         """
         runtime = runtime or await current_runtime()
-        found = await self.get(execution_id, runtime=runtime)
+        execution = await self.get(execution_id, runtime=runtime)
         who = await people.decider(settled_by, runtime=runtime)
-        said = f"{who.name} looked: it {'happened' if happened else 'did not happen'}."
+        message = f"{who.name} looked: it {'happened' if happened else 'did not happen'}."
         row = await runtime.one(
             _QUERIES["settle"],
-            id=found.id,
+            id=execution.id,
             by=who.name,
             status="succeeded" if happened else "failed",
             comment=storable(comment)[:_MOST_ERROR_CHARACTERS] if comment else None,
-            told=f"{said} They said: {storable(comment)[:_MOST_ERROR_CHARACTERS]}" if comment else said,
+            message=f"{message} They said: {storable(comment)[:_MOST_ERROR_CHARACTERS]}" if comment else message,
         )
         if row is None:
-            raise InvalidInput(f"What came of execution {found.id} is known: it is {found.status!r}.")
+            raise InvalidInput(f"The outcome of execution {execution.id} is known: it is {execution.status!r}.")
         seal_soon(runtime)
-        _log.warning("execution_settled", execution_id=found.id, status=row["status"], by=who.name)
-        return await self.get(found.id, viewer=who.name, runtime=runtime)
+        _log.warning("execution_settled", execution_id=execution.id, status=row["status"], by=who.name)
+        return await self.get(execution.id, viewer=who.name, runtime=runtime)
 
     async def with_calls(
         self, execution_id: int, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> tuple[Execution, list[Execution]]:
-        """One execution, and what the code of a created tool called in it, in order. Raises `NotFound`."""
+        """Return one execution, and the calls that a created tool's code made in it, in order. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         execution = await self.get(execution_id, viewer=viewer, runtime=runtime)
-        rows = await runtime.all(_QUERIES["made_by"], id=execution.id)
-        return execution, await _seen(rows, viewer, runtime)
+        rows = await runtime.all(_QUERIES["calls_of"], id=execution.id)
+        return execution, await _masked(rows, viewer, runtime)
 
 
 executions = Executions()
 
 
-async def _seen(rows: Sequence[Mapping[str, Any]], viewer: str | None, runtime: Runtime) -> list[Execution]:
+async def _masked(rows: Sequence[Mapping[str, Any]], viewer: str | None, runtime: Runtime) -> list[Execution]:
     who = await people.membership(viewer, runtime=runtime)
     return [execution_for_viewer(who, Execution.from_row(row), row["shown_sql"]) for row in rows]
 
 
 def execution_for_viewer(who: Membership, execution: Execution, shown_sql: str | None) -> Execution:
-    """An execution as `who` may see it; `shown_sql` is its statement as everybody may, where it was previewed."""
+    """Return an execution as `who` may see it; `shown_sql` is its statement without secrets, where it was previewed."""
     given = call_for_everybody(execution.arguments, shown_sql)
     result = without_secrets(execution.result)
     if who.sees_personal:
@@ -182,9 +182,9 @@ async def record(
     duration_ms: float,
     runtime: Runtime,
 ) -> int:
-    """Write the row of an action that has no approval; returns its id. Rows read are not kept, only their number.
+    """Write the row of an action that has no approval, and return its id. Only the number of the rows it read is kept.
 
-    When it was a tool call and the result is `final`, the call has it (with the rows) in the same statement.
+    If a tool call asked for it and the result is `final`, the same statement gives the call its result, rows included.
     """
     key = asdict(call) if call else {"thread_id": None, "turn": None, "round": None, "ordinal": None}
     kept = {name: value for name, value in result.items() if name in {"sql", "message", "truncated", "cut_cells"}}
@@ -212,7 +212,7 @@ async def record(
 
 
 def loggable(value: Any, *, depth: int = 0) -> Any:
-    """`value` as JSON that Postgres stores: hostile characters replaced, long texts, numbers and nesting cut."""
+    """Return `value` as JSON that Postgres stores: hostile characters replaced, long texts, numbers and nesting cut."""
     if isinstance(value, str):
         return storable(value)[:_MOST_ARGUMENT_CHARACTERS]
     if depth > _DEEPEST:

@@ -1,9 +1,9 @@
-"""Statements that refuse a transaction: VACUUM, and what is done CONCURRENTLY with an index.
+"""Carries out statements that refuse a transaction: VACUUM, and what is done CONCURRENTLY with an index.
 
-They cannot be tried or taken back, and no row of the log can commit with them. So how things stand is noted before, with
-the session that does it; after a crash one waits until that session is gone and compares: the new index is there and
-valid, the dropped one is not there, the rebuilt ones have other numbers, the table was vacuumed. What neither happened nor
-did not happen (an invalid index was left behind) is told with the statement that clears it away.
+They cannot be tried or taken back, and no row of the log can commit with them. So the state of their tables and indexes is
+noted before, with the server session that runs the statement. After a crash a process waits until that session has ended
+and compares: the new index exists and is valid, the dropped one does not exist, the rebuilt ones have other numbers, the
+table was vacuumed. If an invalid index was left behind, the error names the statement that removes it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from agent.approval.human_approval import Approval
 from agent.approval.preview import as_statement
 from agent.db import Connection, load_queries
-from agent.db.failures import in_a_log, statement_failure
+from agent.db.failures import log_message, statement_failure
 from agent.db.paths import LOOK_UP_IN_FROM_NOW, OURS, rows_as_application
 from agent.db.queries import fetch_one
 from agent.db.statement_failures import failure
@@ -39,33 +39,35 @@ _POLL = 0.1
 
 
 def non_transactional_effect(statement: Statement, runtime: Runtime) -> NonTransactionalEffect:
-    """How such a statement is carried out, and looked for after a crash."""
-    assert refuses_transaction(statement)  # noqa: S101  # the others are held by a transaction
+    """Return how such a statement is carried out, and how its outcome is found out after a crash."""
+    assert refuses_transaction(statement)  # noqa: S101  # all others run in a transaction
     return NonTransactionalEffect(
         carry_out=_carry_out, look=_look, seconds=runtime.settings.statement_timeout + _MARGIN
     )
 
 
 def verdict(statement: Statement, before: Mapping[str, Any], after: Mapping[str, Any]) -> Happened:
-    """Whether it happened, by how things stood before and after. Raises `StatementFailed` for a half done one."""
+    """Judge by the states before and after whether a statement happened. Raises `StatementFailed` for a half done one."""
     if statement.kind == "VacuumStmt":
         return _vacuumed(statement, before["vacuums"], after["vacuums"])
     old, new = before["indexes"], after["indexes"]
     left = left_behind(old, new)
     if left:
-        raise StatementFailed(f"It was broken off. {left}")
+        raise StatementFailed(f"It did not finish. {left}")
     if statement.kind == "DropStmt":
-        gone = [name for name in old if name not in new]
-        return "done" if len(gone) == len(old) else "unknown" if gone else "not-done"
+        dropped = [name for name in old if name not in new]
+        return _judged(len(dropped), of=len(old))
     numbers = {number for number, _ in old.values()}
-    made = [number for number, _ in new.values() if number not in numbers]
-    if statement.kind == "IndexStmt":
-        return "done" if len(made) == 1 else "unknown" if made else "not-done"
-    return "done" if len(made) == len(new) else "unknown" if made else "not-done"
+    created = [number for number, _ in new.values() if number not in numbers]
+    return _judged(len(created), of=1 if statement.kind == "IndexStmt" else len(new))
+
+
+def _judged(count: int, *, of: int) -> Happened:
+    return "done" if count == of else "unknown" if count else "not-done"
 
 
 def left_behind(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What to do about indexes that are invalid now and were not before; '' where there are none."""
+    """Return what to do about indexes that are invalid now and were not before; '' where there are none."""
     broken = sorted(name for name, (number, valid) in new.items() if not valid and [number, False] not in old.values())
     statements = "; ".join(f"DROP INDEX CONCURRENTLY {name}" for name in broken)
     return f"It left an invalid index behind, which this removes: {statements}" if broken else ""
@@ -74,8 +76,8 @@ def left_behind(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def _vacuumed(statement: Statement, old: Mapping[str, int], new: Mapping[str, int]) -> Happened:
     if not old or "full" in option_names(statement.node.options):  # VACUUM FULL counts nowhere
         return "unknown"
-    more = [name for name, count in new.items() if count > old.get(name, 0)]
-    return "done" if len(more) == len(new) else "unknown" if more else "not-done"
+    vacuumed = [name for name, count in new.items() if count > old.get(name, 0)]
+    return _judged(len(vacuumed), of=len(new))
 
 
 def _targets(statement: Statement) -> list[Name]:
@@ -104,24 +106,23 @@ async def _carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolR
                 raise StatementFailed(
                     f"{failure(error, runtime.settings, sql=statement.sql)} {left}".strip()
                 ) from error
-            _log.warning("connection_lost", approval_id=approval.id, error=in_a_log(error))
+            _log.warning("connection_lost", approval_id=approval.id, error=log_message(error))
         else:
             return _done(approval, statement)
     return await _after_loss(approval, statement, key, runtime)
 
 
 async def _note(conn: Connection, statement: Statement, approval: Approval, runtime: Runtime) -> dict[str, Any]:
-    whose = {"tenant_id": runtime.tenant_id, "approval_id": approval.id}
-    row = await runtime.one(_QUERIES["seen"], **whose)
-    seen = row["before"] if row else None
+    key = {"tenant_id": runtime.tenant_id, "approval_id": approval.id}
+    row = await runtime.one(_QUERIES["noted"], **key)
+    noted_before = row["before"] if row else None
     limits = {
         "statement_ms": str(int(runtime.settings.statement_timeout * 1000)), "lock_ms": str(_LOCK_MS),
     }  # fmt: skip
     session = await fetch_one(conn, _QUERIES["session_limits"], limits) or {}
     before = {**await _state(conn, statement), "pid": session["pid"], "started": session["started"]}
-    noted = await runtime.one(
-        _QUERIES["note"], **whose, before=Jsonb(before), seen=Jsonb(seen) if seen is not None else None
-    )
+    earlier = Jsonb(noted_before) if noted_before is not None else None
+    noted = await runtime.one(_QUERIES["note"], **key, before=Jsonb(before), earlier=earlier)
     if noted is None:
         raise ActionRefused("Another process took this over; nothing was done here.")
     return before
@@ -138,13 +139,13 @@ async def _after_loss(approval: Approval, statement: Statement, key: str, runtim
 
 async def _look(approval: Approval, *, key: str, runtime: Runtime) -> Happened:
     statement = parse(as_statement(approval.preview).sql)
-    row = await runtime.one(_QUERIES["seen"], approval_id=approval.id)
+    row = await runtime.one(_QUERIES["noted"], approval_id=approval.id)
     before = row["before"] if row else None
-    if before is None:  # noted before it begins
+    if before is None:  # a statement that begins has its state noted
         return "not-done"
     async with runtime.app.connection("agent_actor") as conn:
         lives = await _lives(conn, before)
-        while lives:  # its statement has a time limit
+        while lives:  # not for ever: its statement has a time limit
             await asyncio.sleep(_POLL)
             lives = await _lives(conn, before)
         return verdict(statement, before, await _state(conn, statement))

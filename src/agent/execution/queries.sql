@@ -1,31 +1,31 @@
--- begin_effect: takes the approval's one execution inside the effect's own transaction
+-- begin_effect: begin the approval's only execution, inside the effect's own transaction
 SELECT agents.begin_effect(%(approval_id)s, %(claim)s) AS execution_id
 
--- finish_effect: what came of it, committed with it
+-- finish_effect: record the effect's outcome, which commits with it
 SELECT agents.finish_effect(%(approval_id)s, %(claim)s, %(result)s, %(row_count)s, %(elapsed_ms)s)
 
--- transaction_number: by which to ask after a crash whether the effect's transaction committed; of this server's history only
+-- transaction_number: identify the effect's transaction, to ask this server after a crash whether it committed
 SELECT pg_current_xact_id()::text AS id, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) AS timeline,
        pg_current_wal_insert_lsn()::text AS position
 
--- transaction_outcome: 'committed', 'aborted', 'in progress', or null: forgotten, or the server was replaced or put back since
+-- transaction_outcome: 'committed', 'aborted', 'in progress'; null if forgotten, or if the server was replaced or restored since
 SELECT CASE WHEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) = %(timeline)s
              AND pg_current_wal_insert_lsn() >= %(position)s::pg_lsn THEN pg_xact_status(%(id)s::xid8) END AS outcome
 
--- claim: who may execute an approved row, for a time; none while another holds it, or its lock, or once an outcome is recorded
+-- claim: claim an approved request for a time; no row while another process holds it or its lock, or once it has an outcome
 UPDATE agents.human_approval_queue q
    SET claim = gen_random_uuid(), claimed_until = clock_timestamp() + %(lease)s, attempts = q.attempts + 1
  WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.executable
-   -- locked by an effect whose session lives, if only on the server: to wait for that could take for ever
+   -- an effect whose server session still lives may hold the lock, and waiting for it could take for ever
    AND q.id = (SELECT f.id FROM agents.human_approval_queue f
                 WHERE f.tenant_id = %(tenant_id)s AND f.id = %(approval_id)s FOR UPDATE SKIP LOCKED)
-   -- a claim that would run longer than any is given was made under another clock
+   -- a claim that ends later than any claim could was made under another clock
    AND (q.claim IS NULL OR NOT q.claimed_until BETWEEN clock_timestamp() AND clock_timestamp() + 2 * %(lease)s)
    AND NOT EXISTS (SELECT FROM agents.agent_execution_log e
                     WHERE e.tenant_id = q.tenant_id AND e.approval_id = q.id AND e.status <> 'running')
 RETURNING q.claim, q.attempts
 
--- left_over: approved, and neither executed nor being executed: whoever should have has died
+-- left_over: approved requests that nobody executed or executes, because the process that should have died
 SELECT q.id FROM agents.human_approval_queue q
  WHERE q.tenant_id = %(tenant_id)s AND q.database_id = %(database_id)s AND q.status = 'approved' AND q.executable
    AND (q.claim IS NULL OR q.claimed_until < now())
@@ -33,13 +33,13 @@ SELECT q.id FROM agents.human_approval_queue q
                     WHERE e.tenant_id = q.tenant_id AND e.approval_id = q.id AND e.status <> 'running')
  ORDER BY q.decided_at, q.id LIMIT 1000
 
--- release: a claim that its holder lets go, alive, so that nobody has to wait until it runs out
+-- release: give a claim back, so that nobody waits until it runs out
 UPDATE agents.human_approval_queue q SET claim = NULL, claimed_until = NULL, attempts = greatest(q.attempts - 1, 0)
  WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s
    AND q.id = (SELECT f.id FROM agents.human_approval_queue f
                 WHERE f.tenant_id = %(tenant_id)s AND f.id = %(approval_id)s FOR UPDATE SKIP LOCKED)
 
--- record_intent: of an effect that the log cannot be committed with, before it; the unique index lets only one be
+-- record_intent: record an effect before it begins, where both cannot commit together; the unique index allows one
 WITH held AS (
   SELECT q.* FROM agents.human_approval_queue q
    WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s AND q.status = 'approved' AND q.executable
@@ -53,8 +53,8 @@ SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_leve
   FROM held
 RETURNING id
 
--- record_transaction: which transaction of the other database carries the effect, before it commits. The lock makes it wait
--- for whoever takes the claim over, and that one for it: of the two only one goes on.
+-- record_transaction: record which transaction of the other database carries the effect, before it commits. The lock
+-- makes the holder and a process that takes the claim over wait for each other, so only one of them goes on.
 WITH held AS (
   SELECT q.tenant_id, q.id FROM agents.human_approval_queue q
    WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s FOR UPDATE
@@ -64,7 +64,7 @@ UPDATE agents.agent_execution_log e SET result = jsonb_build_object('transaction
  WHERE e.tenant_id = held.tenant_id AND e.approval_id = held.id AND e.status = 'running'
 RETURNING e.id
 
--- record_outcome: of an effect that the log was not committed with; the first outcome stays
+-- record_outcome: record the outcome of an effect that did not commit with the log; the first outcome stays
 WITH held AS (
   SELECT q.tenant_id, q.id FROM agents.human_approval_queue q
    WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s FOR UPDATE
@@ -76,7 +76,7 @@ UPDATE agents.agent_execution_log e
  WHERE e.tenant_id = held.tenant_id AND e.approval_id = held.id AND e.status = 'running'
 RETURNING e.id
 
--- record_failure: an approved statement that the database refused; its approval is used up by this row
+-- record_failure: record an approved statement that the database refused; this row uses its approval up
 INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
   approval_id, approved_by, result, error, duration_ms, thread_id, turn, round, ordinal, finished_at)
 SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_level, reasons, %(status)s, id, decided_by,
@@ -86,7 +86,7 @@ SELECT tenant_id, database_id, requested_by, action, arguments, 'ask', risk_leve
 ON CONFLICT (tenant_id, approval_id) WHERE approval_id IS NOT NULL DO NOTHING
 RETURNING id
 
--- record: an action that needed no approval, or got none; the tool call that it was has its outcome with it
+-- record: record an action that needed no approval or got none, and give its tool call, if any, the outcome
 WITH logged AS (
   INSERT INTO agents.agent_execution_log (tenant_id, database_id, actor, action, arguments, verdict, risk_level, reasons, status,
     result, row_count, error, duration_ms, thread_id, turn, round, ordinal, finished_at)
@@ -102,7 +102,7 @@ WITH logged AS (
 )
 SELECT id FROM logged
 
--- take_call: a stored call that is to be carried out, with the question that it asked before, its conversation, and the switches
+-- take_call: a stored call to carry out, with the request that it made before, its conversation, and the switches
 SELECT c.turn, c.round, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.status, c.result,
        coalesce(c.approval_id, q.id) AS approval_id, k.stopped, k.read_only, k.reason, k.changed_by, k.changed_at,
        agents.transcript(c.thread_id, c.turn) AS transcript
@@ -114,25 +114,25 @@ SELECT c.turn, c.round, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.sta
  WHERE c.tenant_id = %(tenant_id)s AND c.thread_id = %(thread_id)s AND c.turn = %(turn)s AND c.round = %(round)s
    AND c.ordinal = %(ordinal)s
 
--- of_approval: the one execution of an approval, and whether its holder may still be at work
+-- of_approval: the only execution of an approval, and whether a process may still be at work on it
 SELECT e.*, coalesce(q.claimed_until > now(), false) AS held
   FROM agents.agent_execution_log e
   JOIN agents.human_approval_queue q ON q.tenant_id = e.tenant_id AND q.id = e.approval_id
  WHERE e.tenant_id = %(tenant_id)s AND e.approval_id = %(approval_id)s
 
--- one: an execution by its id, with its statement as everybody may see it where it was previewed
+-- execution: one execution, with its statement without secrets where it was previewed
 SELECT e.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
            WHERE q.tenant_id = e.tenant_id AND q.id = e.approval_id AND q.preview ->> 'sql' = e.arguments ->> 'sql') AS shown_sql
   FROM agents.agent_execution_log e WHERE e.tenant_id = %(tenant_id)s AND e.id = %(id)s
 
--- settle: a human says of an execution whose outcome nobody could prove whether it happened; once, and its tool call knows it too
+-- settle: record a human's word on an execution of unknown outcome, once, and put it into the result of its tool call
 WITH settled AS (
   UPDATE agents.agent_execution_log
-     SET status = %(status)s, error = CASE WHEN %(status)s = 'failed' THEN %(told)s END, settled_by = %(by)s, settled_at = now(),
-         settled_comment = %(comment)s, result = coalesce(result, '{}') || jsonb_build_object('message', %(told)s::text)
+     SET status = %(status)s, error = CASE WHEN %(status)s = 'failed' THEN %(message)s END, settled_by = %(by)s, settled_at = now(),
+         settled_comment = %(comment)s, result = coalesce(result, '{}') || jsonb_build_object('message', %(message)s::text)
    WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'unknown'
   RETURNING *
-), told AS (
+), updated_call AS (
   UPDATE agents.tool_calls c
      SET result = (c.result - 'error') || jsonb_strip_nulls(jsonb_build_object(
            'success', s.status = 'succeeded', 'status', s.status, 'message', s.result->'message', 'error', s.error))
@@ -142,11 +142,11 @@ WITH settled AS (
 )
 SELECT * FROM settled
 
--- unknown: how many executions wait for a human to say whether they happened
+-- unknown: the number of executions that wait for a human to say whether they happened
 SELECT count(*) AS number FROM agents.agent_execution_log
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND status = 'unknown'
 
--- made_by: what the code of a created tool called; the keys of its calls follow from its own (CallKey.host_call)
+-- calls_of: the calls that a created tool's code made; their keys follow from its own (CallKey.host_call)
 SELECT c.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
            WHERE q.tenant_id = c.tenant_id AND q.id = c.approval_id AND q.preview ->> 'sql' = c.arguments ->> 'sql') AS shown_sql
   FROM agents.agent_execution_log e
@@ -155,7 +155,7 @@ SELECT c.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
    AND c.ordinal BETWEEN 1000 * (e.ordinal + 1) + 1 AND 1000 * (e.ordinal + 1) + 999
  ORDER BY c.ordinal, c.id
 
--- recent: the newest first
+-- recent: the newest executions first
 SELECT e.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
            WHERE q.tenant_id = e.tenant_id AND q.id = e.approval_id AND q.preview ->> 'sql' = e.arguments ->> 'sql') AS shown_sql
   FROM agents.agent_execution_log e
@@ -163,10 +163,10 @@ SELECT e.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
    AND (%(thread_id)s::text IS NULL OR e.thread_id = %(thread_id)s) AND (%(status)s::text IS NULL OR e.status = %(status)s)
  ORDER BY e.created_at DESC, e.id DESC LIMIT %(limit)s
 
--- controls: the switches; no row means that all is on
+-- controls: the switches; no row means that nothing is switched off
 SELECT stopped, read_only, reason, changed_by, changed_at FROM agents.controls WHERE tenant_id = %(tenant_id)s
 
--- set_controls: a switch that is null stays as it is; so does the reason, when no new one is given and a switch is still on
+-- set_controls: set the switches; a null one stays as it is, and the reason too if none is given while a switch is on
 INSERT INTO agents.controls AS c (tenant_id, stopped, read_only, reason, changed_by, changed_at)
 VALUES (%(tenant_id)s, coalesce(%(stopped)s::boolean, false), coalesce(%(read_only)s::boolean, false), %(reason)s, %(user)s, now())
 ON CONFLICT (tenant_id) DO UPDATE

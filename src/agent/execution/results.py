@@ -1,4 +1,4 @@
-"""What came of an effect, as the caller and the model are told it."""
+"""Builds the result of an approved effect for its caller and the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_CELL, _LEAST_CELL = 2_000, 20
 
 
 def outcome_of(row: Mapping[str, Any]) -> ToolResult:
-    """What the log says about an execution, as a tool's result."""
+    """Return a row of the log as a tool's result."""
     result = ToolResult(
         success=row["status"] == "succeeded",
         status=row["status"],
@@ -36,14 +36,14 @@ def outcome_of(row: Mapping[str, Any]) -> ToolResult:
 
 
 def sql_for_model(approval: Approval) -> str:
-    """The statement as the model is told it, without secrets: the one that undoes something is made of rows not for it."""
+    """Return the approved statement without secrets; '' for an undo, whose statement holds rows that are not for the model."""
     return "" if approval.action == UNDO else as_statement(approval.preview).sql_for_everybody
 
 
 def result_of(
     approval: Approval, statement: Statement, outcome: Outcome, secrets: ApprovedSecrets, *, runtime: Runtime
 ) -> ToolResult:
-    """The outcome as the model is told it: denied columns left out, secrets hidden, capped."""
+    """Return the outcome for the model: without denied columns, secrets hidden, capped in bytes."""
     result = ToolResult(
         success=True, status="succeeded", sql=sql_for_model(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
         message=_message(outcome),
@@ -74,7 +74,7 @@ def _read_back(
 ) -> tuple[list[str], list[list[Any]]]:
     if not outcome.detailed:
         return outcome.columns, outcome.rows
-    if secrets.use.copied:  # which cells hold a secret now is nobody's to see
+    if secrets.use.copied:  # any cell may hold a secret now
         return [], []
     relation = statement.node.relation
     denied, place = DenyList.parse(deny), (relation.schemaname, relation.relname)
@@ -83,9 +83,9 @@ def _read_back(
     secret = [name for name in names if secrets.columns.column(*place, name)]
     columns = [name for name in names if name not in secret and not denied.column(*place, name)]
     repeated = {str(value[name]): name for value in values for name in secret if value.get(name)}
-    return columns, [[_not_repeated(value.get(column), repeated) for column in columns] for value in values]
+    return columns, [[_without_secret(value.get(column), repeated) for column in columns] for value in values]
 
 
-def _not_repeated(cell: Any, secrets: Mapping[str, str]) -> Any:
-    """A cell, hidden where it holds what stands in a secret column too."""
+def _without_secret(cell: Any, secrets: Mapping[str, str]) -> Any:
+    """Return a cell, hidden where it repeats the value of a secret column."""
     return HIDDEN if secret_in(cell, secrets) else cell

@@ -1,6 +1,7 @@
-"""What becomes of a decided row: it is executed once, or it says why it never will be.
+"""Executes a decided request once, or says why it never will be.
 
-The rules of the moment of execution count: a row that was changed, or that stricter rules forbid by now, is used up as refused.
+The rules in force at execution count: a request that was changed since it was asked, or that stricter rules forbid by
+now, is used up as refused.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ from agent.types import Assessment, ToolResult
 
 
 async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
-    """Execute an approved row once, whoever calls and how often; its recorded outcome."""
+    """Execute an approved request once, whoever calls and how often, and return its recorded outcome."""
     row = await effects.recorded(approval.id, runtime=runtime)
     if row is not None and row["status"] != "running":
-        return await _asked_again(approval, outcome_of(row), runtime)
+        return await _with_new_request(approval, outcome_of(row), runtime)
     try:
         await controls.check(writing=True, runtime=runtime)
         _check_database(approval, runtime)
@@ -53,16 +54,18 @@ async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
         if row is None and forbidden is None:
             forbidden = await _refused_by_now(approval, effect, runtime)
         outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
-        return await _asked_again(approval, outcome, runtime)
+        return await _with_new_request(approval, outcome, runtime)
     except AgentStopped as error:
-        told = f"Approval {approval.id} is approved and not done yet: it is carried out after `agent resume`. {error}"
-        return ToolResult(success=False, status="refused", error=told, approval_id=approval.id)
+        message = (
+            f"Approval {approval.id} is approved and not done yet: it is carried out after `agent resume`. {error}"
+        )
+        return ToolResult(success=False, status="refused", error=message, approval_id=approval.id)
     except (ActionRefused, InvalidInput, InvalidArguments, UnknownTool) as error:
         return ToolResult(success=False, status="refused", error=str(error), approval_id=approval.id)
 
 
-async def _asked_again(approval: Approval, outcome: ToolResult, runtime: Runtime) -> ToolResult:
-    """The outcome of an approval; where rows had changed since it was given, a human is asked about them as they are, once."""
+async def _with_new_request(approval: Approval, outcome: ToolResult, runtime: Runtime) -> ToolResult:
+    """Return the outcome of an approval; where its rows had changed, ask a human once about the rows as they are now."""
     if (outcome.get("data") or {}).get(effects.ROWS_CHANGED) is not True:
         return outcome
     if approval.decided_via == "policy":
@@ -78,8 +81,8 @@ async def _asked_again(approval: Approval, outcome: ToolResult, runtime: Runtime
         number = await human_approval_queue.successor(approval.id, runtime=runtime)
     except (ModelError, PolicyError, InvalidInput) as error:
         return outcome | ToolResult(error=f"{outcome['error']} Nobody is asked again: {error}")
-    told = f"{outcome['error']} A human is asked again, and shown what it would do now: approval {number}."
-    return outcome | ToolResult(error=told, data={effects.ROWS_CHANGED: True, "asked_again_as": number})
+    message = f"{outcome['error']} A human is asked again, and shown what it would do now: approval {number}."
+    return outcome | ToolResult(error=message, data={effects.ROWS_CHANGED: True, "asked_again_as": number})
 
 
 def _check_database(approval: Approval, runtime: Runtime) -> None:
@@ -90,20 +93,20 @@ def _check_database(approval: Approval, runtime: Runtime) -> None:
 async def _effect_of(
     approval: Approval, forbidden: ActionRefused | None, runtime: Runtime
 ) -> tuple[Statement | NonTransactionalEffect, ActionRefused | None]:
-    """What is to be carried out, and why it may not be begun."""
+    """Return the effect to carry out, and why it may not be begun (None if it may)."""
     tool = tool_named(approval.action)
     if tool.outside is not None:
         return tool.outside, forbidden
     text = as_statement(approval.preview).sql
     if tool.from_kept_rows and forbidden is None:
-        text, forbidden = await _made_again(approval, runtime)
-    # What is forbidden is only looked for, and its text may be anything by now.
+        text, forbidden = await _rebuilt_statement(approval, runtime)
+    # A forbidden effect is only looked for, never begun, and its text may be anything by now.
     statement = parse("SELECT" if forbidden else text, most_characters=None if tool.from_kept_rows else MOST_CHARACTERS)
     return non_transactional_effect(statement, runtime) if refuses_transaction(statement) else statement, forbidden
 
 
-async def _made_again(approval: Approval, runtime: Runtime) -> tuple[str, ActionRefused | None]:
-    """The statement of an undo, made of the kept rows as it was when it was shown: its request does not hold their values."""
+async def _rebuilt_statement(approval: Approval, runtime: Runtime) -> tuple[str, ActionRefused | None]:
+    """Build the statement of an undo from the kept rows again, as when it was shown: its request does not hold their values."""
     try:
         text = await inverse_of(int(approval.arguments["execution_id"]), runtime=runtime)
     except (ActionRefused, NotFound) as error:
@@ -117,7 +120,7 @@ async def _made_again(approval: Approval, runtime: Runtime) -> tuple[str, Action
 
 
 def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
-    """Why an approved row may not be executed as things are now: it is not what was decided, or the rules are stricter."""
+    """Return why an approved request may not be executed now: it is not what was decided, or the rules are stricter."""
     settings = runtime.settings
     if not approval.bound or not approval.preview or not approval.preview.fingerprint:
         why = "was changed after it was asked"
@@ -135,9 +138,9 @@ def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
 async def _refused_by_now(
     approval: Approval, effect: Statement | NonTransactionalEffect, runtime: Runtime
 ) -> ActionRefused | None:
-    """Why a row that was not begun may not be executed, looked at anew: refused by now, or more than what was decided about.
+    """Assess a request that was not begun anew, and return why it may not be executed: refused by now, or more than was decided.
 
-    What cannot be assessed any more (its table is gone) is left to fail by itself.
+    What cannot be assessed any more (its table is gone, say) is left to fail by itself.
     """
     try:
         assessment = await _assessed_now(approval, effect, runtime)
@@ -145,11 +148,11 @@ async def _refused_by_now(
         return None
     if assessment is None:
         return None
-    more = sorted({*assessment.reasons} - {*approval.reasons, "one-row"})
+    further = sorted({*assessment.reasons} - {*approval.reasons, "one-row"})
     if assessment.verdict == "refuse":
         why = f"is of what is refused now; it is not executed. {assessment.sentence}"
-    elif more:
-        why = f"was given before this was known of it: {', '.join(more)}. It is not executed; ask again. {assessment.sentence}"
+    elif further:
+        why = f"was given before this was known of it: {', '.join(further)}. It is not executed; ask again. {assessment.sentence}"
     elif approval.decided_via == "policy" and assessment.verdict == "ask":
         why = f"was given by the policy, and needs a human by now; it is not executed. Ask again. {assessment.sentence}"
     else:
@@ -160,7 +163,7 @@ async def _refused_by_now(
 async def _assessed_now(
     approval: Approval, effect: Statement | NonTransactionalEffect, runtime: Runtime
 ) -> Assessment | None:
-    """What the action is as things are now; None for what is outside of the database and a human has looked at."""
+    """Assess the action as things are now; None for an effect outside the database that a human has decided."""
     tool, settings = tool_named(approval.action), runtime.settings
     if tool.outside is None:
         statement = effect if isinstance(effect, Statement) else parse(as_statement(approval.preview).sql)
@@ -176,27 +179,28 @@ async def _assessed_now(
 
 
 def pending_result(approval: Approval) -> ToolResult:
+    """Return the result of a request that is not there to be executed: undecided, refused, answered, expired or a question."""
     identifier = approval.id
     if approval.status == "pending":
         message = f"Waiting for a human to decide approval {identifier}. {approval.summary}"
         return ToolResult(success=False, status="waiting", approval_id=identifier, message=message)
     if approval.status == "approved":
-        message = "Approved; whoever asked acts by itself."
+        message = "Approved; the caller acts by itself."
         return ToolResult(success=True, status="succeeded", approval_id=identifier, message=message)
     if approval.status == "rejected":
         why = f" They said: {approval.comment}" if approval.comment else ""
-        told = f"{approval.decided_by} rejected this; that is final and nothing was done.{why}"
-        return ToolResult(success=False, status="rejected", approval_id=identifier, error=told)
+        message = f"{approval.decided_by} rejected this; that is final and nothing was done.{why}"
+        return ToolResult(success=False, status="rejected", approval_id=identifier, error=message)
     if approval.status == "answered":
         message = f"{approval.decided_by} answered in the tool's place, and nothing was executed. They said: {approval.response}"
         answer = {"answered_by": approval.decided_by, "answer": approval.response}
         return ToolResult(success=True, status="answered", approval_id=identifier, message=message, data=answer)
-    told = "Nobody answered in time; that is final and nothing was done."
-    return ToolResult(success=False, status="expired", approval_id=identifier, error=told)
+    message = "Nobody answered in time; that is final and nothing was done."
+    return ToolResult(success=False, status="expired", approval_id=identifier, error=message)
 
 
 def with_edit_message(result: ToolResult, approval: Approval) -> ToolResult:
-    """The outcome of a call that a human changed before it ran: the model is told, or it would mend what is no mistake."""
+    """Add to the result of an edited call that a human changed it: else the model would try to correct the change."""
     if approval.replaces is None or approval.call is None:
         return result
     changed = json.dumps(arguments_for_everybody(approval.arguments, approval.preview), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What a running tool is handed: the runtime, the call that it answers, and the way to act through the safe executor.
+"""Defines what a running tool is given: the runtime, the call that it answers, and the safe executor's `execute`.
 
 The executor runs the tools, so no tool imports it.
 """
@@ -14,7 +14,7 @@ from agent.types import CallKey, ToolResult
 
 
 class Execute(Protocol):
-    """Carry out one action as `SafeExecutor.execute` does: assessed, asked about where it must be, and logged."""
+    """`SafeExecutor.execute` as a tool may call it: the action is assessed, asked about where it must be, and logged."""
 
     async def __call__(
         self, action: str, arguments: Mapping[str, Any], *, call: CallKey | None, wait: bool, runtime: Runtime

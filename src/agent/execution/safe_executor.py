@@ -1,7 +1,7 @@
-"""The one way to act: every action is assessed, then run, asked about or refused, and always recorded.
+"""Runs every action of the agent: assesses it, then runs it, asks a human or refuses it, and records it.
 
 execute, execute_taken -> switches -> tool's arguments -> statement -> assess -> run | preview and ask | refuse -> log
-run_approved -> the row's decision -> the effect, exactly once -> its recorded outcome
+run_approved -> the request's decision -> the effect, exactly once -> its recorded outcome
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ from agent.types import UNFINISHED, Assessment, CallKey, RiskLevel, ToolResult
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
 # Undefined table, column, function, object, schema.
-_NAME_IS_GONE = frozenset({"42P01", "42703", "42883", "42704", "3F000"})
+_UNDEFINED_NAME = frozenset({"42P01", "42703", "42883", "42704", "3F000"})
 _CHANGED = " The database's schema has changed since it was shown to you: look with describe_schema before you go on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """Who asks for what."""
+    """One call of an action: who asks for it, with which arguments, in which conversation."""
 
     action: str
     arguments: Mapping[str, Any]
@@ -84,10 +84,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenCall:
-    """A stored call that is about to be carried out, its conversation, and how the switches stand.
-
-    Its `approval_id` is what it asked before.
-    """
+    """A stored call that is about to be carried out, its conversation, and the switches; `stored` names its earlier request."""
 
     stored: StoredCall
     conversation: ConversationContext
@@ -95,19 +92,19 @@ class TakenCall:
 
 
 class SafeExecutor:
-    """Assesses and executes actions. Holds nothing; see the module docstring."""
+    """Assesses and executes actions. Holds no state; see the module docstring."""
 
     async def assess(self, action: str, arguments: Mapping[str, Any], *, runtime: Runtime | None = None) -> Assessment:
-        """What an action is, without doing it, whatever is passed.
+        """Assess an action without doing it. Any arguments may be passed.
 
         Raises `UnknownTool` or `InvalidArguments`; `StatementFailed` for a statement that the server does not take; `NotFound` or
-        `ActionRefused` where there is nothing to undo or a tool was tampered with; an `OperatorError` where whoever runs the
-        agent must act: the database is away or not set up, a setting is missing. Nothing else.
+        `ActionRefused` where there is nothing to undo or a tool was tampered with; an `OperatorError` where the operator must
+        act: the database is away or not set up, a setting is missing. Nothing else.
         """
         runtime = runtime or await current_runtime()
         try:
             return (await action_of(action, arguments, runtime)).assessment
-        except psycopg.Error as error:  # of the agent's own tables: what a statement ran into has been told by then
+        except psycopg.Error as error:  # of the agent's own tables: an error of the statement is an AgentError by now
             raise DatabaseUnavailable(
                 f"The agent's own tables cannot be read: {error}. Run `agent status`; if its rights are missing, `agent setup`."
             ) from error
@@ -124,25 +121,25 @@ class SafeExecutor:
         wait: bool = True,
         runtime: Runtime | None = None,
     ) -> ToolResult:
-        """Run an action that is harmless, ask a human about one that is not, refuse one that never may be.
+        """Run a harmless action, ask a human about another one, refuse one that is never allowed.
 
-        With `wait=False` the result's status is "waiting" and its `approval_id` names the question; the same `call` is
-        asked about once. With `require_approval=False` nothing is asked: what would need it is refused. Errors that the
-        model can mend come back as a result; `OperatorError`s are raised. `by_model` says that a model chose the arguments
-        in a conversation that is not kept here: then nobody is known to have said them.
+        With `wait=False` the result's status is "waiting" and its `approval_id` names the request; the same `call` is
+        asked about once. With `require_approval=False` an action that needs approval is refused. Errors that the model can
+        correct come back as a result; `OperatorError`s are raised. `by_model` says that a model chose the arguments in a
+        conversation that is not stored here: then no value counts as the user's.
         """
         runtime = runtime or await current_runtime()
         request = _Request(
             action=action, arguments=arguments, require_approval=require_approval, actor=actor, call=call, wait=wait,
             by_model=by_model or call is not None,
         )  # fmt: skip
-        asked, switches, (request, plan) = await gather_or_cancel(
-            _asked(call, runtime), controls.state(runtime=runtime), _with_action(request, runtime)
+        earlier, switches, (request, resolved) = await gather_or_cancel(
+            _earlier_request(call, runtime), controls.state(runtime=runtime), _with_action(request, runtime)
         )
-        return await self._execute(request, plan, asked=asked, switches=switches, runtime=runtime)
+        return await self._execute(request, resolved, earlier=earlier, switches=switches, runtime=runtime)
 
     async def take(self, key: CallKey, *, runtime: Runtime | None = None) -> TakenCall | None:
-        """A stored tool call that is still to be carried out; None when it was begun before. Raises `NotFound`."""
+        """Return a stored tool call that is still to be carried out; None when it was begun before. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         row = await runtime.one(_QUERIES["take_call"], **asdict(key))
         if row is None:
@@ -155,41 +152,41 @@ class SafeExecutor:
         return TakenCall(stored=stored, conversation=conversation, switches=ControlState.from_row(row))
 
     async def execute_taken(self, taken: TakenCall, *, runtime: Runtime | None = None) -> ToolResult:
-        """`execute` a stored call without waiting for a human; its result, or that it waits, is stored with it."""
+        """Carry out a stored call as `execute` does, without waiting for a human; its result or its wait is stored."""
         runtime = runtime or await current_runtime()
         call = taken.stored
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
-        asked = await human_approval_queue.unmasked(call.approval_id, runtime=runtime) if call.approval_id else None
-        request, plan = await _with_action(request, runtime, known=taken.conversation)
-        return await self._execute(request, plan, asked=asked, switches=taken.switches, runtime=runtime)
+        earlier = await human_approval_queue.unmasked(call.approval_id, runtime=runtime) if call.approval_id else None
+        request, resolved = await _with_action(request, runtime, known=taken.conversation)
+        return await self._execute(request, resolved, earlier=earlier, switches=taken.switches, runtime=runtime)
 
     async def _execute(
         self,
         request: _Request,
-        plan: Action | AgentError,
+        resolved: Action | AgentError,
         *,
-        asked: Approval | None,
+        earlier: Approval | None,
         switches: ControlState,
         runtime: Runtime,
     ) -> ToolResult:
-        # A call that asked before is bound to that answer, even if the policy or the data would say otherwise by now.
-        if asked is not None:
-            return await self._answer(asked, request, runtime)
-        assessment = _unknown(request.action)
+        # A call that made a request before is bound to its answer, even if the policy or the data would say otherwise by now.
+        if earlier is not None:
+            return await self._answer(earlier, request, runtime)
+        assessment = _not_assessed(request.action)
         try:
             allow(switches, writing=False)
-            if isinstance(plan, AgentError):
-                raise plan
-            assessment = plan.assessment
-            request = _keyed(request, plan)
-            if plan.writes and assessment.verdict != "refuse":
-                return await self._propose(plan, request, runtime)
-            result = await self._run(plan, request, runtime)
+            if isinstance(resolved, AgentError):
+                raise resolved
+            assessment = resolved.assessment
+            request = _with_key(request, resolved)
+            if resolved.writes and assessment.verdict != "refuse":
+                return await self._propose(resolved, request, runtime)
+            result = await self._run(resolved, request, runtime)
             if result.get("status") in UNFINISHED:
                 return result
         except AgentError as error:
-            # Another run of this call may be further: what it was told to do, and did, is no error.
-            if (first := await _asked(request.call, runtime)) is not None:
+            # Another run of this call may have made a request meanwhile: its answer counts, and this error does not.
+            if (first := await _earlier_request(request.call, runtime)) is not None:
                 return await self._answer(first, request, runtime)
             result = _error_result(error)
             if await _schema_changed(error, runtime):
@@ -205,41 +202,41 @@ class SafeExecutor:
         result["execution_id"] = await _record(request, assessment, result, runtime)
         return result
 
-    async def _run(self, plan: Action, request: _Request, runtime: Runtime) -> ToolResult:
-        """The result of what needs no approval; a tool that pauses for one goes on when a human has decided."""
-        if plan.tool.pauses and not request.require_approval:
+    async def _run(self, action: Action, request: _Request, runtime: Runtime) -> ToolResult:
+        """Run an action that needs no approval; a tool that pauses for one goes on when a human has decided."""
+        if action.tool.pauses and not request.require_approval:
             raise _needs_approval("Its code may do what is asked about.")
-        result = await _run(plan, request, runtime)
+        result = await _run(action, request, runtime)
         while result.get("status") in UNFINISHED and request.wait:
             await human_approval_queue.wait(result["approval_id"], runtime=runtime)
-            result = await _run(plan, request, runtime)
+            result = await _run(action, request, runtime)
         if result.get("status") in UNFINISHED and request.call is not None:
             await threads.call_waits(request.call, result["approval_id"], runtime=runtime)
         return result
 
     async def outcome_of(self, call: StoredCall, *, runtime: Runtime | None = None) -> ToolResult:
-        """What came of a stored call that waits for a human; the code of a created tool goes on with what was decided."""
+        """Return the outcome of a stored call that waits for a human; a created tool's code goes on with the decision."""
         runtime = runtime or await current_runtime()
         assert call.approval_id is not None  # noqa: S101  # a waiting call has its row
         if not await runs.is_under_way(call.key, runtime=runtime):
             return await _run_approved(call.approval_id, runtime)
         request = _Request(action=call.tool, arguments=call.arguments, call=call.key, wait=False, by_model=True)
-        (request, plan), switches = await gather_or_cancel(
+        (request, resolved), switches = await gather_or_cancel(
             _with_action(request, runtime), controls.state(runtime=runtime)
         )
         try:
-            return await self._execute(request, plan, asked=None, switches=switches, runtime=runtime)
+            return await self._execute(request, resolved, earlier=None, switches=switches, runtime=runtime)
         except OperatorError as error:  # recorded as the call's outcome; the turn goes on
             return _error_result(error)
 
     async def run_approved(
         self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> ToolResult:
-        """Execute an approved row exactly once, whoever calls and how often; the outcome as `viewer` may see it.
+        """Execute an approved request exactly once, whoever calls and how often; return the outcome as `viewer` may see it.
 
-        A row that a human edited stands for the one that replaced it. Status "waiting" while nobody has decided, "running"
-        while another process is slow; "rejected", "expired" and "answered" (by a human, in the tool's place) are final; else
-        the recorded outcome.
+        An edited request stands for the one that replaced it. Status "waiting" while nobody has decided, "running" while
+        another process is slow; "rejected", "expired" and "answered" (by a human, in the tool's place) are final; else the
+        recorded outcome.
         """
         runtime = runtime or await current_runtime()
         result = await _run_approved(approval_id, runtime)
@@ -248,14 +245,14 @@ class SafeExecutor:
     async def undo(
         self, execution_id: int, *, actor: str | None = None, wait: bool = True, runtime: Runtime | None = None
     ) -> ToolResult:
-        """`execute` the inverse of an approved change: assessed, shown and approved like any other.
+        """Execute the inverse of an approved change: it is assessed, previewed and approved like any other change.
 
         Refused where its rows have changed since, are not kept any more, or cannot be found again.
         """
         return await self.execute(UNDO, {"execution_id": execution_id}, actor=actor, wait=wait, runtime=runtime)
 
     async def execute_left_over(self, *, runtime: Runtime | None = None) -> list[ToolResult]:
-        """Execute what was approved and not carried out because its process died; for workers and at start-up."""
+        """Execute the approvals whose process died before it carried them out; for workers and at start-up."""
         runtime = runtime or await current_runtime()
         await forget_old(runtime=runtime)
         results = []
@@ -263,25 +260,25 @@ class SafeExecutor:
             result = await _run_approved(number, runtime)
             results.append(result)
             call = (await human_approval_queue.latest(number, runtime=runtime)).call
-            if call is not None and result["success"]:  # it was told that the agent was stopped
+            if call is not None and result["success"]:  # its result said that the agent was stopped
                 await threads.call_done_after_all(call, result, runtime=runtime)
         return results
 
-    async def _propose(self, plan: Action, request: _Request, runtime: Runtime) -> ToolResult:
-        """Ask a human about an effect, or let the policy decide where the risk is below what a human is asked about."""
-        asks = plan.assessment.verdict == "ask"
+    async def _propose(self, action: Action, request: _Request, runtime: Runtime) -> ToolResult:
+        """Ask a human about an effect, or let a permission, or the policy for a low risk, approve it."""
+        asks = action.assessment.verdict == "ask"
         if asks and not request.require_approval:
-            raise _needs_approval(plan.assessment.sentence)
+            raise _needs_approval(action.assessment.sentence)
         await controls.check(writing=True, runtime=runtime)
-        shown, risk, raised = await preview_for_approver(plan, runtime)
+        preview, risk, added_reasons = await preview_for_approver(action, runtime)
         asks = is_asked(risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
-            raise _needs_approval(shown.sentence or "")
-        covered = asks and not needs_a_human(plan.assessment.reasons)
-        reasons = (*plan.assessment.reasons, *raised)
-        allowed = (
-            await _permission(plan, request, shown=shown, risk=risk, reasons=reasons, runtime=runtime)
-            if covered
+            raise _needs_approval(preview.sentence or "")
+        may_be_permitted = asks and not needs_a_human(action.assessment.reasons)
+        reasons = (*action.assessment.reasons, *added_reasons)
+        permission = (
+            await _permission(action, request, preview=preview, risk=risk, reasons=reasons, runtime=runtime)
+            if may_be_permitted
             else None
         )
         approval = await human_approval_queue.request(
@@ -289,22 +286,22 @@ class SafeExecutor:
             request.arguments,
             risk_level=risk,
             reasons=reasons,
-            summary=shown.sentence or "",
-            preview=shown,
-            policy_version=plan.assessment.policy_version,
+            summary=preview.sentence or "",
+            preview=preview,
+            policy_version=action.assessment.policy_version,
             requested_by=request.actor,
             call=request.call,
             runtime=runtime,
         )
-        # Another run of this call may have asked first, and have seen other data: then a human decides about what it saw.
-        proposed = binding_of(request.action, request.arguments, plan.assessment.policy_version, shown)
+        # Another run of this call may have asked first, about other data: then a human decides about that request.
+        proposed = binding_of(request.action, request.arguments, action.assessment.policy_version, preview)
         if not asks and approval.status == "pending":
             why = f"risk {risk} is below AGENT_ASK_FROM={runtime.settings.ask_from}"
             await human_approval_queue.approve_by_policy(
                 approval.id, why, proposed=proposed, risk=risk, runtime=runtime
             )
-        elif allowed is not None and approval.status == "pending":
-            await permissions.use(allowed, approval, proposed=proposed, runtime=runtime)
+        elif permission is not None and approval.status == "pending":
+            await permissions.use(permission, approval, proposed=proposed, runtime=runtime)
         return await self._answer(approval, request, runtime)
 
     async def decide(
@@ -322,18 +319,19 @@ class SafeExecutor:
         binding: str | None = None,
         runtime: Runtime | None = None,
     ) -> Approval:
-        """Take one person's decision of any kind; the request as it is then. Executes nothing: that is `run_approved`.
+        """Take one person's decision of any kind and return the request as it is then; `run_approved` executes it.
 
-        "edit" assesses and tries `arguments` anew and puts a new request in the place of this one, approved by the same
-        decision unless it goes beyond what was seen. "approve" with `always` makes a permission too. Else as
-        `human_approval_queue.decide`. Raises also the errors of `assess`; the request then waits as before.
+        "edit" assesses and previews the call with `arguments` and puts a new request in the place of this one, approved by
+        the same decision unless it goes beyond what the editor saw. "approve" with `always` grants a permission too. Every
+        other decision works as in `human_approval_queue.decide`. Raises also the errors of `assess`; the request then waits
+        as before.
         """
         runtime = runtime or await current_runtime()
         if decision == "edit":
-            said = DecisionRequest(
+            edit = DecisionRequest(
                 decision="edit", by=decided_by or runtime.user, via=via, comment=comment, binding=binding
             )
-            return await edits.edit(approval_id, said, arguments, runtime=runtime)
+            return await edits.edit(approval_id, edit, arguments, runtime=runtime)
         grant = await edits.grant(approval_id, always, runtime=runtime) if always else None
         return await human_approval_queue.decide(
             approval_id, decision, decided_by=decided_by, via=via, comment=comment, response=response,
@@ -343,13 +341,13 @@ class SafeExecutor:
     async def would_allow(
         self, approval_id: int, always: Always, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> Allowance:
-        """What approving a request with `always` would allow, in words, before it is. Raises as `decide` would."""
+        """Return in words what approving a request with `always` would allow. Raises as `decide` would."""
         return await edits.allowance(approval_id, always, viewer, runtime=runtime or await current_runtime())
 
     async def reopen(
         self, approval_id: int, *, reopened_by: str | None = None, runtime: Runtime | None = None
     ) -> Approval:
-        """Ask again, with a fresh preview, what nobody answered in time; once. Raises `InvalidInput`, `AlreadyDecided`."""
+        """Ask again, once, about a request that expired, with a new preview. Raises `InvalidInput` or `AlreadyDecided`."""
         runtime = runtime or await current_runtime()
         return await edits.reopen(approval_id, reopened_by, runtime=runtime)
 
@@ -368,20 +366,20 @@ safe_executor = SafeExecutor()
 
 
 async def _run_approved(approval_id: int, runtime: Runtime) -> ToolResult:
-    """What `run_approved` says, as who asked and the model are told it."""
+    """Return the result of `run_approved` for whoever asked and for the model, which is not masked for a viewer."""
     approval = await human_approval_queue.unmasked_latest(approval_id, runtime=runtime)
     if approval.status != "approved" or not approval.executable:
         return pending_result(approval)
     return with_edit_message(await execute_approved(approval, runtime), approval)
 
 
-async def _asked(call: CallKey | None, runtime: Runtime) -> Approval | None:
+async def _earlier_request(call: CallKey | None, runtime: Runtime) -> Approval | None:
     return await human_approval_queue.unmasked_of_call(call, runtime=runtime) if call else None
 
 
-def _keyed(request: _Request, plan: Action) -> _Request:
-    """A tool that pauses is found again by its call's key: outside of a conversation it gets one of its own."""
-    if request.call is not None or not plan.tool.pauses:
+def _with_key(request: _Request, action: Action) -> _Request:
+    """Give a tool that pauses a call key of its own where it has none: its run is found again by that key."""
+    if request.call is not None or not action.tool.pauses:
         return request
     return replace(request, call=CallKey(thread_id=f"tool-{uuid4().hex[:12]}", turn=0, round=0, ordinal=0))
 
@@ -389,19 +387,19 @@ def _keyed(request: _Request, plan: Action) -> _Request:
 async def _with_action(
     request: _Request, runtime: Runtime, *, known: ConversationContext | None = None
 ) -> tuple[_Request, Action | AgentError]:
-    """The request with its conversation, and what the action is or why it cannot be done.
+    """Return the request with its conversation, and its action or the error why there is none.
 
-    The error is a value because it is to be recorded first.
+    The error is a value, because the caller records it before it raises it.
     """
-    conversation, plan = await gather_or_cancel(
+    conversation, resolved = await gather_or_cancel(
         _conversation_of(request.call, known, runtime), _action_or_error(request, runtime)
     )
-    if request.by_model and isinstance(plan, Action):
+    if request.by_model and isinstance(resolved, Action):
         try:
-            plan = await with_origins_assessed(plan, request.arguments, conversation, runtime)
+            resolved = await with_origins_assessed(resolved, request.arguments, conversation, runtime)
         except AgentError as error:
-            plan = error
-    return replace(request, conversation=conversation), plan
+            resolved = error
+    return replace(request, conversation=conversation), resolved
 
 
 async def _conversation_of(
@@ -418,17 +416,17 @@ async def _action_or_error(request: _Request, runtime: Runtime) -> Action | Agen
 
 
 async def _permission(
-    plan: Action,
+    action: Action,
     request: _Request,
     *,
-    shown: Preview,
+    preview: Preview,
     risk: RiskLevel,
     reasons: Sequence[str],
     runtime: Runtime,
 ) -> Permission | None:
     return await permission_for(
-        request.action, request.arguments, statement=plan.statement, shown=shown, risk=risk, reasons=reasons,
-        policy=plan.assessment.policy_version, user=request.actor or runtime.user, runtime=runtime,
+        request.action, request.arguments, statement=action.statement, preview=preview, risk=risk, reasons=reasons,
+        policy=action.assessment.policy_version, user=request.actor or runtime.user, runtime=runtime,
     )  # fmt: skip
 
 
@@ -436,35 +434,35 @@ def _needs_approval(sentence: str) -> ActionRefused:
     return ActionRefused(f"Not executed: it needs a human's approval, and none may be asked. {sentence}")
 
 
-async def _run(plan: Action, request: _Request, runtime: Runtime) -> ToolResult:
-    assessment = plan.assessment
+async def _run(action: Action, request: _Request, runtime: Runtime) -> ToolResult:
+    assessment = action.assessment
     if assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {assessment.sentence}")
-    if plan.tool.run is not None:
+    if action.tool.run is not None:
         context = RunContext(runtime=runtime, call=request.call, execute=safe_executor.execute)
-        return await plan.tool.run(plan.arguments, context)
-    assert plan.statement is not None  # noqa: S101  # a tool has a statement or runs by itself
+        return await action.tool.run(action.arguments, context)
+    assert action.statement is not None  # noqa: S101  # a tool has a statement or runs by itself
     use = assessment.secrets or SecretUse()
     hidden = hidden_in(use, read_secrets=runtime.settings.read_secrets)
-    rows = await read(plan.statement, hide=hidden, runtime=runtime)
-    remarks = await remarks_on(rows, plan.statement, assessment.hidden, runtime=runtime)
-    # The remarks come first: what is cut of a long result for a model is its end.
+    rows = await read(action.statement, hide=hidden, runtime=runtime)
+    remarks = await remarks_on(rows, action.statement, assessment.hidden, runtime=runtime)
+    # The remarks come first, because a long result loses its end before a model sees it.
     result = ToolResult(
         success=True, status="succeeded", **({"remarks": remarks} if remarks else {}), columns=rows.columns, rows=rows.rows,
-        row_count=len(rows.rows), truncated=rows.truncated, sql=plan.statement.sql,
+        row_count=len(rows.rows), truncated=rows.truncated, sql=action.statement.sql,
     )  # fmt: skip
     if not runtime.settings.read_secrets:
-        result = without_keys(result, plan.statement)
+        result = without_keys(result, action.statement)
     if rows.cut_cells:
         result["cut_cells"] = rows.cut_cells
-    if plan.note:
-        result["message"] = plan.note
-    # Without that, which of its values are secrets is told by names, of which AGENT_OPEN_COLUMNS may have opened some.
+    if action.note:
+        result["message"] = action.note
+    # Without sources, a reader judges by columns' names which values are secrets, and AGENT_OPEN_COLUMNS may have opened some.
     known = any(use.sources) or bool(runtime.settings.open_columns)
-    return with_sources(result, use, hidden) if known and plan.statement.kind == "SelectStmt" else result
+    return with_sources(result, use, hidden) if known and action.statement.kind == "SelectStmt" else result
 
 
-def _unknown(action: str) -> Assessment:
+def _not_assessed(action: str) -> Assessment:
     return Assessment(
         verdict="refuse", risk="LOW", reasons=("not-assessed",), sentence=f"{action!r:.200} was not assessed.",
         policy_version=POLICY_VERSION,
@@ -472,9 +470,9 @@ def _unknown(action: str) -> Assessment:
 
 
 async def _schema_changed(error: AgentError, runtime: Runtime) -> bool:
-    """Whether the action failed on a name that is gone because the schema is another one; what is known is then read again."""
+    """Return whether the action failed on a missing name because the schema has changed; reads the schema again then."""
     state = getattr(error.__cause__, "sqlstate", None)
-    if state not in _NAME_IS_GONE and not isinstance(error, NoSuchName):
+    if state not in _UNDEFINED_NAME and not isinstance(error, NoSuchName):
         return False
     try:
         return await auto_discovery.refresh_if_changed(runtime=runtime)
@@ -491,7 +489,7 @@ def _error_result(error: AgentError) -> ToolResult:
 async def _record(
     request: _Request, assessment: Assessment, result: ToolResult, runtime: Runtime, *, final: bool = True
 ) -> int:
-    """Log what came of it; unless it is to be tried again (`final`), it is the outcome of the tool call too."""
+    """Log an action's result and return the row's id; a `final` one is also the outcome of its tool call."""
     arguments = request.arguments if isinstance(request.arguments, Mapping) else {"arguments": request.arguments}
     if secret_in(arguments, request.conversation.secrets):
         arguments = {}

@@ -1,12 +1,12 @@
-"""The LangGraph application.
+"""Build the LangGraph application.
 
     START -> load_knowledge -> act -> safe_executor (one per call) -> collect -> act ... -> save_memory -> END
                                                                       collect -> human_approval -> collect
 
 A call that is the only one of its round needs no join: its `safe_executor` goes where `collect` would go.
 
-A node that has a choice returns where to go, and its signature names the choices. `graph` is what LangGraph Studio
-serves; it brings its own checkpointer there. `open_graph` compiles the same builder with the Postgres checkpointer.
+A node that has a choice returns the next node, and its signature names the choices. LangGraph Studio serves `graph` with
+a checkpointer of its own. `open_graph` compiles the same builder with the Postgres checkpointer.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ graph = builder.compile(name="agent")
 
 
 async def open_graph(runtime: Runtime) -> CompiledStateGraph[State]:
-    """The graph with the Postgres checkpointer of this runtime's tenant, its tables made if they are missing.
+    """Compile the graph with the Postgres checkpointer of this runtime's tenant. Create its tables if they are missing.
 
-    What an earlier process was approved to do and did not live to do is done first.
+    First run the approved actions that an earlier process left when it ended.
     """
     await safe_executor.execute_left_over(runtime=runtime)
     checkpointer = await Checkpointer.open(runtime)

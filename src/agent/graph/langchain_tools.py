@@ -1,6 +1,6 @@
-"""The executor's tools as LangChain tools, for other people's agents and graphs.
+"""Offer the executor's tools as LangChain tools, for agents and graphs of your own.
 
-Each call goes through the safe executor: a read runs, anything risky waits for a human (up to AGENT_APPROVAL_TIMEOUT).
+Each call goes through the safe executor: a read runs, a risky action waits for a human (up to AGENT_APPROVAL_TIMEOUT).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from agent.types import ToolResult, ToolSpec
 
 
 def langchain_tools(*, runtime: Runtime | None = None) -> list[BaseTool]:
-    """One LangChain tool for each built-in one; results are `ToolResult` dictionaries, also of failures."""
+    """Return a LangChain tool for each built-in tool. Every result is a `ToolResult` dictionary, also that of a failure."""
     return [_tool(spec, runtime) for spec in tool_specs()]
 
 
 async def all_langchain_tools(*, runtime: Runtime | None = None) -> list[BaseTool]:
-    """`langchain_tools`, and those that the agent has made so far."""
+    """Return `langchain_tools` and a LangChain tool for each tool that the agent has created so far."""
     runtime = runtime or await current_runtime()
     return [_tool(spec, runtime) for spec in await available_tools.specs(runtime=runtime)]
 

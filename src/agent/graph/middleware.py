@@ -1,8 +1,9 @@
-"""The learning middleware for agents made with `langchain.agents.create_agent`.
+"""Bring the agent's knowledge to agents that are made with `langchain.agents.create_agent`.
 
     agent = create_agent(model, tools=langchain_tools(), middleware=[KnowledgeMiddleware()])
 
-Before a run it loads what is known for the question, shows it to the model as data, and afterwards saves the interaction.
+Before a run the middleware loads the knowledge for the question, and shows it to the model as data. After the run it saves
+the interaction.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class KnowledgeState(AgentState[Any]):
 
 
 class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
-    """Loads knowledge before an agent runs and saves the interaction after it."""
+    """A middleware that loads knowledge before an agent runs, and saves the interaction after it."""
 
     state_schema = KnowledgeState
 
@@ -43,37 +44,37 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> Any:
         """Put instructions and knowledge before the agent's own system prompt."""
-        known = cast("KnowledgeState", request.state).get("knowledge")
-        if not known:
+        knowledge = cast("KnowledgeState", request.state).get("knowledge")
+        if not knowledge:
             return await handler(request)
-        message = system_message(known)
-        own = request.system_message.text if request.system_message else ""
-        shown = [_marked(one, known["mark"]) for one in request.messages]
-        system = SystemMessage(f"{message.text}\n\n{own}".strip())
-        return await handler(request.override(system_message=system, messages=shown))
+        own_prompt = request.system_message.text if request.system_message else ""
+        system = SystemMessage(f"{system_message(knowledge).text}\n\n{own_prompt}".strip())
+        messages = [_with_marked_result(message, knowledge["mark"]) for message in request.messages]
+        return await handler(request.override(system_message=system, messages=messages))
 
     async def aafter_agent(self, state: KnowledgeState, runtime: Any) -> None:
         """Remember the question, the tools used and the answer."""
         messages = state["messages"]
-        answer = next((one.text for one in reversed(messages) if isinstance(one, AIMessage) and one.text), "")
+        by_model = [message for message in messages if isinstance(message, AIMessage)]
+        answer = next((message.text for message in reversed(by_model) if message.text), "")
         if not answer:
             return
         question = _question(messages)
-        data = [one.text for one in messages if isinstance(one, ToolMessage)]
+        data = [message.text for message in messages if isinstance(message, ToolMessage)]
         await learning_middleware.save(
             Interaction(
                 question=question,
                 answer=answer,
                 second_hand=is_second_hand(answer, data=data, user_words=question),
                 recalled=state.get("knowledge", {}).get("memory_ids", ()),
-                tools=[call["name"] for one in messages if isinstance(one, AIMessage) for call in one.tool_calls],
+                tools=[call["name"] for message in by_model for call in message.tool_calls],
             ),
             runtime=self._runtime,
         )
 
 
-def _marked(message: AnyMessage, mark: str) -> AnyMessage:
-    """A tool's result as data; everything else as it is."""
+def _with_marked_result(message: AnyMessage, mark: str) -> AnyMessage:
+    """Return a tool's message with its result marked as data, and any other message as it is."""
     if not isinstance(message, ToolMessage):
         return message
     return message.model_copy(update={"content": mark_as_data(message.text, "result", mark)})

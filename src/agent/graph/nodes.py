@@ -1,7 +1,7 @@
-"""The graph's nodes: each reads state, calls one operation of a subsystem, and says what changes and who comes next.
+"""The graph's nodes: each reads the state, calls operations of other subsystems, and returns the update and the next node.
 
-Every node may run again from its top, after a crash or a resume: what it did before is found in our own rows, which
-are keyed by (thread, turn, round, ordinal), so nothing is decided or done twice.
+Every node may run again from its top, after a crash or a resume. The thread's rows, keyed by (thread, turn, round,
+ordinal), tell it what it has done already, so nothing is decided or done twice.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ from agent.graph.prompts import (
 from agent.graph.rules import (
     approval_request,
     clean_question,
-    ended,
     new_question,
     outdated_messages,
     read_decision,
     requested_calls,
+    turn_end,
 )
 from agent.graph.state import ActState, ApprovalState, CallState, State
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.operations import approvals
 from agent.operations.approvals import HumanDecision
-from agent.providers.chat.client import ChatClient, ModelAnswer
+from agent.providers.chat.client import ModelAnswer
 from agent.providers.chat.stream import tokens_of
 from agent.runtime import Runtime, current_runtime
 from agent.threads import StoredCall, Transcript, threads
-from agent.types import UNFINISHED, CallKey, ToolResult, ToolSpec, Usage
+from agent.types import UNFINISHED, CallKey, ToolResult, Usage
 
 _log = structlog.get_logger(__name__)
 
@@ -70,12 +70,12 @@ _SUMMARISE_FROM, _SUMMARISE_EVERY = 15, 5
 
 
 def thread_of(config: RunnableConfig) -> str:
-    """The thread's id, without the tenant that our checkpointer puts before it."""
+    """Return the thread's id, without the tenant that stands before it in the checkpointer's."""
     return str(config["configurable"]["thread_id"]).rpartition("/")[2]
 
 
 def owner_of(config: RunnableConfig) -> UUID:
-    """Who holds the thread's lease: this run, or (when the caller named none) the thread itself."""
+    """Return the holder of the thread's lease: this run or, if the caller named no run, an id made from the thread's."""
     run = config.get("run_id") or config["configurable"].get("run_id") or (config.get("metadata") or {}).get("run_id")
     return UUID(str(run)) if run else uuid5(NAMESPACE_OID, thread_of(config))
 
@@ -83,21 +83,21 @@ def owner_of(config: RunnableConfig) -> UUID:
 async def load_knowledge(
     state: State, config: RunnableConfig
 ) -> Command[Literal["act", "collect", "human_approval", "__end__"]]:
-    """Begin a turn with what is known; or, when an earlier turn waits for a human, turn to that one first."""
+    """Begin a turn and load its knowledge; if an earlier turn waits for a human, continue that one first."""
     runtime = await current_runtime()
     thread_id, owner = thread_of(config), owner_of(config)
     message = new_question(state)
     if message is None:
-        return await _take_up(state, thread_id, owner, runtime)
+        return await _continue_waiting_turn(state, thread_id, owner, runtime)
     question = clean_question(message.text, limit=runtime.settings.max_question_chars)
     begun, knowledge = await gather_or_cancel(
         threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime),
         learning_middleware.load(question, also=_earlier_tables(state), runtime=runtime),
     )
     if begun.status == "stopped":
-        await controls.check(writing=False, runtime=runtime)  # says why, and how to go on
+        await controls.check(writing=False, runtime=runtime)  # raises an error that says why
     if begun.status == "waiting":
-        return await _gate(state, begun.turn, thread_id, owner, runtime)
+        return await _defer_question(state, begun.turn, thread_id, owner, runtime)
     if begun.status != "running":
         return Command(goto=_END, update={"deferred": False})
     update = {
@@ -108,23 +108,23 @@ async def load_knowledge(
 
 
 async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_executor", "save_memory"]]:
-    """Ask the model what to do next: tool calls, stored before any is carried out, or the answer."""
+    """Ask the model for the next step: the answer, or tool calls, which are stored before any of them runs."""
     runtime = await current_runtime()
     thread_id, turn, round_ = thread_of(config), state["turn"], state["round"]
-    # After a crash it is not there: no checkpoint keeps it.
+    # After a crash the state has no transcript: no checkpoint keeps it.
     transcript = state.get("transcript") or await threads.transcript(thread_id, turn, runtime=runtime)
     stored = [call for call in transcript.current.calls if call.key.round == round_]
-    if stored:  # this round was asked before a crash: take up what was asked then
+    if stored:  # the model was asked before a crash: run the calls that it requested then
         return _to_executor(stored, message_id=f"{thread_id}-{turn}-{round_}")
     last = round_ > runtime.settings.max_rounds
     try:
         await threads.check_budget(thread_id, turn, runtime=runtime)
-        async with threads.held(thread_id, owner=owner_of(config), runtime=runtime):
+        async with threads.keep_lease(thread_id, owner=owner_of(config), runtime=runtime):
             answer = await _ask_model(state, transcript, last=last, config=config, runtime=runtime)
     except (OperatorError, PolicyError) as error:
         _log.warning("turn_failed", thread_id=thread_id, turn=turn, error=str(error))
         reason = f"I stopped: {error}" if isinstance(error, BudgetExceeded) else f"I could not answer: {error}"
-        return Command(goto="save_memory", update=ended(state, transcript, reason, error=str(error)))
+        return Command(goto="save_memory", update=turn_end(state, transcript, reason, error=str(error)))
     requested = [] if last else requested_calls(answer.message, most=runtime.settings.max_calls_per_round)
     if requested:
         calls = await threads.store_round(
@@ -135,29 +135,29 @@ async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_
     text = answer.message.text.strip() or "The model gave no answer. Ask again, or choose another model (AGENT_MODEL)."
     if last:
         text = f"{text}\n\n(I stopped after {round_ - 1} rounds of tool calls; this may be incomplete.)"
-    return Command(goto="save_memory", update=ended(state, transcript, text, spent=answer))
+    return Command(goto="save_memory", update=turn_end(state, transcript, text, spent=answer))
 
 
 async def safe_executor_node(
     state: CallState, config: RunnableConfig
 ) -> Command[Literal["collect", "act", "human_approval", "__end__"]]:
-    """Carry out one stored call: it runs, waits for a human, or is refused; the outcome is stored with the call."""
+    """Execute one stored call. It runs, waits for a human or is refused, and its result is stored with it."""
     runtime, key = await current_runtime(), CallKey(**state["key"])
     taken = await safe_executor.take(key, runtime=runtime)
     if taken is not None:
-        await _carry_out(taken, runtime)
-    # Where no other call is waited for there is nothing to join.
+        await _execute(taken, runtime)
+    # A call that is alone in its round needs no join.
     return await _collect(key.turn, config) if state["alone"] else Command(goto="collect")
 
 
-async def _carry_out(taken: TakenCall, runtime: Runtime) -> None:
+async def _execute(taken: TakenCall, runtime: Runtime) -> None:
     call, key, write = taken.stored, asdict(taken.stored.key), get_stream_writer()
     write({"event": "tool_started", "key": key, "tool": call.tool, "arguments": call.arguments})
     try:
         result = await safe_executor.execute_taken(taken, runtime=runtime)
     except AgentError as error:
         if await human_approval_queue.of_call(call.key, runtime=runtime) is not None:
-            raise  # what comes of a request is in its row: it may still be executed
+            raise  # the request's row holds the outcome: the action may still be executed
         _log.info("tool_failed", tool=call.tool, error=str(error))
         result = ToolResult(success=False, status="failed", error=str(error))
         await threads.call_done(call.key, result, runtime=runtime)
@@ -166,7 +166,7 @@ async def _carry_out(taken: TakenCall, runtime: Runtime) -> None:
 
 
 async def collect(state: State, config: RunnableConfig) -> Command[Literal["act", "human_approval", "__end__"]]:
-    """The join of a round: every call has its result, or some wait for a human and nothing goes on before that."""
+    """Join the calls of a round: ask the model again if every call has its result, else wait for humans."""
     return await _collect(state["turn"], config)
 
 
@@ -177,7 +177,7 @@ async def _collect(turn: int, config: RunnableConfig) -> Command[Any]:
     if transcript is None:
         return Command(goto=_END)
     waiting = [call for call in transcript.current.calls if call.status == "waiting"]
-    undecided = [asked for call in waiting if (asked := await _collect_outcome(call, runtime))]
+    undecided = [approval_id for call in waiting if (approval_id := await _store_outcome(call, runtime))]
     if undecided:
         await threads.wait(thread_id, turn, owner=owner, runtime=runtime)
         return Command(goto=_to_humans(undecided))
@@ -185,12 +185,12 @@ async def _collect(turn: int, config: RunnableConfig) -> Command[Any]:
         transcript = await threads.transcript(thread_id, turn, runtime=runtime)
     calls = transcript.current.calls
     round_ = max((call.key.round for call in calls), default=0)
-    shown = [result_message(call) for call in calls if call.key.round == round_]
-    return Command(goto="act", update={"round": round_ + 1, "messages": shown, "transcript": transcript})
+    results = [result_message(call) for call in calls if call.key.round == round_]
+    return Command(goto="act", update={"round": round_ + 1, "messages": results, "transcript": transcript})
 
 
 async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[str, Any]:
-    """Ask a human by an interrupt bound to the queue's row, which decides; then execute what was approved."""
+    """Ask a human by an interrupt until the request's row is decided, then execute the action if it is approved."""
     runtime = await current_runtime()
     approval = await human_approval_queue.get(state["approval_id"], runtime=runtime)
     problem = ""
@@ -199,7 +199,7 @@ async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[s
         problem = await _decide(approval, decision, runtime)
         approval = await human_approval_queue.get(approval.id, runtime=runtime)
     result = await approvals.run(approval.id, runtime=runtime)
-    if result.get("status") != "waiting":  # what an edit made of it is still to be confirmed: `collect` asks
+    if result.get("status") != "waiting":  # an edit that must be confirmed waits: `collect` asks for it
         get_stream_writer()(
             {"event": "approval_decided", "approval_id": approval.id, "status": approval.status, "result": result}
         )
@@ -207,7 +207,7 @@ async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[s
 
 
 async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["load_knowledge", "__end__"]]:
-    """Remember the interaction and its outcome, store the answer, and let the thread go."""
+    """Remember the interaction, store the answer, and release the thread."""
     runtime = await current_runtime()
     thread_id, turn, owner = thread_of(config), state["turn"], owner_of(config)
     ending, error = state["ending"], state.get("error")
@@ -216,7 +216,7 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
     )
     try:
         await learning_middleware.save(interaction, runtime=runtime)
-    except (AgentError, psycopg.Error) as failure:  # the answer is not lost because it could not be remembered
+    except (AgentError, psycopg.Error) as failure:  # the answer is stored even if it cannot be remembered
         _log.warning("interaction_not_saved", thread_id=thread_id, turn=turn, error=str(failure))
     sources = ending["sources"]
     await threads.finish_turn(
@@ -234,24 +234,24 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
 
 
 def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None) -> Command[Any]:
-    """One `safe_executor` task a stored call."""
+    """Return a command that starts one `safe_executor` task for each stored call."""
     return Command(
         goto=[Send("safe_executor", CallState(key=asdict(call.key), alone=len(calls) == 1)) for call in calls],
         update={"messages": [request_message(calls, message_id=message_id)]},
     )
 
 
-def _to_humans(approvals: Iterable[int]) -> list[Send]:
-    """One `human_approval` task a request, whose row waits."""
-    return [Send("human_approval", ApprovalState(approval_id=approval)) for approval in approvals]
+def _to_humans(approval_ids: Iterable[int]) -> list[Send]:
+    """Return one `human_approval` task for each pending request."""
+    return [Send("human_approval", ApprovalState(approval_id=approval_id)) for approval_id in approval_ids]
 
 
 def _earlier_tables(state: State) -> tuple[str, ...]:
     return tuple(state.get("knowledge", {}).get("tables", ()))[:_EARLIER_TABLES]
 
 
-async def _take_up(state: State, thread_id: str, owner: UUID, runtime: Runtime) -> Command[Any]:
-    """Invoked without a new question: go on with the turn that waits, if there is one."""
+async def _continue_waiting_turn(state: State, thread_id: str, owner: UUID, runtime: Runtime) -> Command[Any]:
+    """Continue the turn that waits, if there is one, because the graph was invoked without a new question."""
     await controls.check(writing=False, runtime=runtime)
     turn = await threads.waiting_turn(thread_id, runtime=runtime)
     if turn is None and "turn" not in state:
@@ -262,7 +262,7 @@ async def _take_up(state: State, thread_id: str, owner: UUID, runtime: Runtime) 
 
 
 async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime) -> dict[str, Any]:
-    """The state of a turn that is taken up; loaded again where the checkpoint of its beginning is lost."""
+    """Return the state's update for a turn that continues: its knowledge is loaded again if its checkpoint is lost."""
     if state.get("turn") == turn and "knowledge" in state:
         return {}
     transcript = await threads.transcript(thread_id, turn, runtime=runtime)
@@ -270,8 +270,12 @@ async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime)
     return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": knowledge_for_prompt(knowledge)}
 
 
-async def _gate(state: State, turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> Command[Any]:
-    """A message came while `turn` waits: say so and go on waiting, or, when all is decided, finish that turn first."""
+async def _defer_question(state: State, turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> Command[Any]:
+    """Handle a question that came while `turn` waits.
+
+    If every request of that turn is decided, finish it first and answer the question after that. Else say what it waits
+    for, and ask the humans again.
+    """
     calls = await threads.calls(thread_id, turn, runtime=runtime)
     waiting = [
         await human_approval_queue.latest(call.approval_id, runtime=runtime)
@@ -279,17 +283,17 @@ async def _gate(state: State, turn: int, thread_id: str, owner: UUID, runtime: R
         if call.approval_id and call.status == "waiting"
     ]
     pending = [approval for approval in waiting if approval.status == "pending"]
-    known = await _turn_state(state, turn, thread_id, runtime)
+    update = await _turn_state(state, turn, thread_id, runtime)
     if not pending:
-        return Command(goto="collect", update={**known, "deferred": True})
+        return Command(goto="collect", update={**update, "deferred": True})
     await threads.wait(thread_id, turn, owner=owner, runtime=runtime)
-    asked = "; ".join(f"#{approval.id}: {approval.summary}" for approval in pending)
+    summaries = "; ".join(f"#{approval.id}: {approval.summary}" for approval in pending)
     text = (
-        f"I am waiting for a decision before I go on. {asked} "
+        f"I am waiting for a decision before I go on. {summaries} "
         "Approve or reject it first (here, or with `agent approvals`); then ask again."
     )
     return Command(
-        goto=_to_humans(approval.id for approval in pending), update={**known, "messages": [AIMessage(text)]}
+        goto=_to_humans(approval.id for approval in pending), update={**update, "messages": [AIMessage(text)]}
     )
 
 
@@ -297,25 +301,15 @@ async def _ask_model(
     state: State, transcript: Transcript, *, last: bool, config: RunnableConfig, runtime: Runtime
 ) -> ModelAnswer:
     client = runtime.chat_client()
-    tools = [] if last else await available_tools.specs(made_tools=transcript.made_tools, runtime=runtime)
+    tools = [] if last else await available_tools.specs(made_tools=transcript.has_created_tools, runtime=runtime)
     messages = _model_messages(state, transcript, last=last, runtime=runtime)
     answer = await client.answer(messages, tools, config=config)
-    if not (answer.message.text.strip() or answer.message.tool_calls or answer.message.invalid_tool_calls):
-        answer = await _ask_again(client, messages, tools, answer, config)
-    return answer
-
-
-async def _ask_again(
-    client: ChatClient,
-    messages: list[BaseMessage],
-    tools: Sequence[ToolSpec],
-    empty: ModelAnswer,
-    config: RunnableConfig,
-) -> ModelAnswer:
+    if answer.message.text.strip() or answer.message.tool_calls or answer.message.invalid_tool_calls:
+        return answer
     again = await client.answer(
         [*messages, HumanMessage("Your answer was empty. Answer, or call a tool.")], tools, config=config
     )
-    return ModelAnswer(message=again.message, usage=empty.usage + again.usage, model=again.model)
+    return ModelAnswer(message=again.message, usage=answer.usage + again.usage, model=again.model)
 
 
 def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime: Runtime) -> list[BaseMessage]:
@@ -325,8 +319,8 @@ def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime
     return [system, *messages, *([HumanMessage(LAST_ROUND)] if last else [])]
 
 
-async def _collect_outcome(call: StoredCall, runtime: Runtime) -> int | None:
-    """Store what came of a call that asked a human; while nobody has decided, the request that waits."""
+async def _store_outcome(call: StoredCall, runtime: Runtime) -> int | None:
+    """Store the result of a call that asked a human; return the approval's id if there is no result yet."""
     result = await safe_executor.outcome_of(call, runtime=runtime)
     if result.get("status") in UNFINISHED:
         return result["approval_id"]
@@ -335,35 +329,38 @@ async def _collect_outcome(call: StoredCall, runtime: Runtime) -> int | None:
 
 
 async def _decide(approval: Approval, value: Any, runtime: Runtime) -> str:
-    """Apply a resume value to the row; returns what was wrong with it, or ''. The row has the last word."""
-    said = read_decision(value, action=approval.action, arguments=approval.arguments)
+    """Apply a resume value to the request, unless it is decided already.
+
+    Returns a sentence that says why the request still waits, or '' if it is decided.
+    """
+    resumed = read_decision(value, action=approval.action, arguments=approval.arguments)
     current = await human_approval_queue.get(approval.id, runtime=runtime)
     if current.status != "pending":
         return ""
-    if said.decision is None:
-        return said.problem
-    # A resume value comes again each time its node does: what was delegated by it may be another's by now.
-    if said.delegate_to and any(
-        (one["via"], one["detail"]) == ("graph", said.delegate_to)
-        for one in await human_approval_queue.decisions(approval.id, runtime=runtime)
+    if resumed.decision is None:
+        return resumed.problem
+    # A node gets its resume value again each time it runs again. A delegation in it may be outdated by now.
+    if resumed.delegate_to and any(
+        (decision["via"], decision["detail"]) == ("graph", resumed.delegate_to)
+        for decision in await human_approval_queue.decisions(approval.id, runtime=runtime)
     ):
-        return _still_waits(current)
-    decision = HumanDecision(
-        decision=said.decision, arguments=said.arguments, delegate_to=said.delegate_to, binding=approval.binding,
-        comment=None if said.decision == "respond" else said.message,
-        response=said.message if said.decision == "respond" else None,
+        return _waits_for(current)
+    human = HumanDecision(
+        decision=resumed.decision, arguments=resumed.arguments, delegate_to=resumed.delegate_to, binding=approval.binding,
+        comment=None if resumed.decision == "respond" else resumed.message,
+        response=resumed.message if resumed.decision == "respond" else None,
     )  # fmt: skip
     try:
-        current = (await approvals.decide(approval.id, decision, via="graph", runtime=runtime)).approval
+        current = (await approvals.decide(approval.id, human, via="graph", runtime=runtime)).approval
     except AlreadyDecided as error:
         _log.info("decision_came_second", approval_id=approval.id)
         return f"{error} "
-    except (PolicyError, UserError, ModelError) as error:  # who decides can mend it: other arguments, another person
+    except (PolicyError, UserError, ModelError) as error:  # other arguments or another person can make it right
         return f"{error} "
-    return "" if current.status != "pending" else _still_waits(current)
+    return "" if current.status != "pending" else _waits_for(current)
 
 
-def _still_waits(approval: Approval) -> str:
+def _waits_for(approval: Approval) -> str:
     if approval.delegated_to:
         return f"Delegated to {approval.delegated_to}. "
     return f"Approved by {', '.join(approval.approved_by)}; {approval.votes_needed} people must. "

@@ -1,4 +1,4 @@
-"""What the model reads: instructions, knowledge marked as data, and the conversation so far."""
+"""Write what the model reads: the instructions, the knowledge marked as data, and the conversation so far."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ _LEAST_CELL = 40
 
 
 def knowledge_for_prompt(knowledge: Knowledge) -> dict[str, Any]:
-    """`knowledge` as it is kept in a graph's state, with the turn's `mark` of data: random, so that data cannot forge it.
+    """Return `knowledge` for a graph's state, with the `mark` of data for this turn: random, so that data cannot forge it.
 
-    It is in no table that a statement can read, and a turn's requests begin alike, as caches of providers want it.
+    No table that a statement can read holds the mark. It stays the same for a turn, so that its requests begin alike and
+    providers can cache them.
     """
     return {
         "schema": knowledge.schema, "memories": knowledge.memories, "tables": list(knowledge.tables),
@@ -51,22 +52,20 @@ def knowledge_for_prompt(knowledge: Knowledge) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def system_message(known: Mapping[str, Any], *, summary: str = "") -> SystemMessage:
-    """Instructions, then what `shown` made of the knowledge, between data marks."""
-    parts, mark = [INSTRUCTIONS], known["mark"]
-    for name, text in (("schema", known["schema"]), ("memories", known["memories"]), ("earlier turns", summary)):
-        if text:
-            parts.append(mark_as_data(text, name, mark))
-    return SystemMessage("\n\n".join(parts))
+def system_message(knowledge: Mapping[str, Any], *, summary: str = "") -> SystemMessage:
+    """Return the instructions, then `knowledge` (see `knowledge_for_prompt`) and `summary` between data marks."""
+    texts = {"schema": knowledge["schema"], "memories": knowledge["memories"], "earlier turns": summary}
+    data = [mark_as_data(text, name, knowledge["mark"]) for name, text in texts.items() if text]
+    return SystemMessage("\n\n".join([INSTRUCTIONS, *data]))
 
 
 def mark_as_data(text: str, name: str, mark: str) -> str:
-    """`text` between data marks, which it cannot hold itself."""
+    """Return `text` between data marks. The mark is removed from the text itself."""
     return f"<data {mark} {name}>\n{text.replace(mark, '')}\n</data {mark}>"
 
 
 def conversation_messages(transcript: Transcript, *, token_budget: int, mark: str) -> list[BaseMessage]:
-    """The thread as messages, the current turn whole, then as many earlier turns as fit, newest first."""
+    """Return the thread as messages, in order: the whole current turn, and as many of the turns just before it as fit."""
     current = list(_turn_messages(transcript.current, result_chars=_RESULT_CHARS, mark=mark))
     left = token_budget - tokens_of(current)
     earlier: list[BaseMessage] = []
@@ -80,18 +79,18 @@ def conversation_messages(transcript: Transcript, *, token_budget: int, mark: st
 
 
 def call_id(call: StoredCall) -> str:
-    """Our own id of a call, in place of whatever the model named it."""
+    """Return an id made from the call's key, in place of the one that the model gave."""
     return f"call_{call.key.turn}_{call.key.round}_{call.key.ordinal}"
 
 
 def request_message(calls: Sequence[StoredCall], *, message_id: str | None = None) -> AIMessage:
-    """The model's message of one round, rebuilt from the stored calls."""
+    """Rebuild the model's message of one round from its stored calls."""
     requests = [{"name": call.tool, "args": call.arguments, "id": call_id(call), "type": "tool_call"} for call in calls]
     return AIMessage(content=calls[0].said, tool_calls=requests, id=message_id)
 
 
 def result_message(call: StoredCall, *, limit: int = _RESULT_CHARS, mark: str = "") -> ToolMessage:
-    """One call's result as JSON that fits `limit` characters (see `fit_result`); for a model between data marks."""
+    """Return a call's result as JSON of about `limit` characters (see `fit_result`), between data marks if `mark` is given."""
     result = call.result or {
         "success": False,
         "status": "waiting",
@@ -104,10 +103,10 @@ def result_message(call: StoredCall, *, limit: int = _RESULT_CHARS, mark: str = 
 
 
 def fit_result(result: ToolResult, limit: int) -> str:
-    """`result` as JSON of at most about `limit` characters.
+    """Return `result` as JSON of at most about `limit` characters.
 
-    The longest cells are cut first, each to the same length (`cut_cells` says how many are). Where the rows are too many
-    even so, the last ones go (`truncated`); where one row is too wide, the last columns (`left_out` names them).
+    The longest cells are cut first, each to the same length; `cut_cells` counts them. If that is not enough, the last rows
+    are left out (`truncated`), and of a single row the last columns (`left_out` names them).
     """
     text = _as_json(result)
     rows = result.get("rows")
@@ -115,20 +114,20 @@ def fit_result(result: ToolResult, limit: int) -> str:
         return text if len(text) <= limit else f"{text[:limit]}…"
     bare = len(_as_json({**result, "rows": [], "truncated": True, "cut_cells": 0}))
     most = max((len(str(cell)) for row in rows for cell in row), default=0)
-    shown, _, _ = fit_cells(rows, max(0, limit - bare - 3 * len(rows)), most=most, least=_LEAST_CELL)
-    fitted: dict[str, Any] = {**result, "rows": shown}
-    if cut := sum(is_cut(cell) for row in shown for cell in row):
+    fitted_rows, _, _ = fit_cells(rows, max(0, limit - bare - 3 * len(rows)), most=most, least=_LEAST_CELL)
+    fitted: dict[str, Any] = {**result, "rows": fitted_rows}
+    if cut := sum(is_cut(cell) for row in fitted_rows for cell in row):
         fitted["cut_cells"] = cut
     text = _as_json(fitted)
     while len(text) > limit and len(fitted["rows"]) > 1:
         kept = max(1, len(fitted["rows"]) * limit // (len(text) + 1))
         fitted |= {"rows": fitted["rows"][:kept], "truncated": True}
         text = _as_json(fitted)
-    return text if len(text) <= limit else _narrowed(fitted, limit)
+    return text if len(text) <= limit else _fit_columns(fitted, limit)
 
 
-def _narrowed(result: dict[str, Any], limit: int) -> str:
-    """A result of one row with as many columns as fit."""
+def _fit_columns(result: dict[str, Any], limit: int) -> str:
+    """Return a result of one row as JSON, with as many columns as fit."""
     columns, (row,) = result.get("columns") or [], result["rows"]
     kept = len(row)
     text = _as_json(result)

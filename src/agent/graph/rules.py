@@ -1,4 +1,4 @@
-"""What the nodes decide, as pure rules: state, messages and stored rows in, values out; no database and no model."""
+"""Decide for the nodes, in pure functions of state, messages and stored rows: no database and no model."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from agent.graph.state import State
 from agent.provenance.conversation_context import context_of_transcript, texts_of, without_secrets
 from agent.provenance.second_hand import is_second_hand
 from agent.providers.chat.client import ModelAnswer
-from agent.remarks import said_with
+from agent.remarks import with_remarks
 from agent.text.storable import storable, storable_json
 from agent.threads import RequestedCall, StoredCall, Transcript
 from agent.types import ToolResult, Usage
 
-# Messages of about this many turns stay in the graph's state, for Studio; the model is shown our rows instead.
+# The graph's state keeps this many messages, for Studio; the model's prompt is made from the thread's rows instead.
 _MESSAGES_KEPT = 40
-# The words of LangChain's human-in-the-loop requests, those of Agent Inbox, and one of our own ("delegate").
+# The words of LangChain's human-in-the-loop requests, those of Agent Inbox, and the agent's own "delegate".
 _DECISIONS: dict[str, Decision] = {
     "approve": "approve", "reject": "reject", "edit": "edit", "respond": "respond", "delegate": "delegate",
     "accept": "approve", "ignore": "reject", "response": "respond",
@@ -33,8 +33,8 @@ _HOW_TO_ANSWER = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proposed:
-    """A decision in a resume value. `problem` says why it is none; then nothing is decided."""
+class ResumeDecision:
+    """The decision in a resume value. If the value holds none, `problem` says why, and nothing is decided."""
 
     decision: Decision | None = None
     message: str | None = None
@@ -44,7 +44,7 @@ class Proposed:
 
 
 def new_question(state: State) -> HumanMessage | None:
-    """What was asked last and is not begun yet; None when the graph was invoked without a question."""
+    """Return the newest question that no turn has begun with, or None if the graph was invoked without a question."""
     messages = state.get("messages", [])
     if state.get("deferred"):
         return next(message for message in reversed(messages) if isinstance(message, HumanMessage))
@@ -53,7 +53,10 @@ def new_question(state: State) -> HumanMessage | None:
 
 
 def clean_question(text: str, *, limit: int) -> str:
-    """The question as it can be stored: no NUL bytes or lone surrogates. Raises `InvalidInput` when empty or too long."""
+    """Return a question without NUL bytes and lone surrogates, so that it can be stored.
+
+    Raises `InvalidInput` if it is empty or has more than `limit` characters.
+    """
     cleaned = storable(text).strip()
     if not cleaned:
         raise InvalidInput("The question is empty: ask something.")
@@ -66,7 +69,7 @@ def clean_question(text: str, *, limit: int) -> str:
 
 
 def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
-    """The calls in a model's answer; malformed ones and those beyond `most` carry the error that the model will read."""
+    """Return the calls in a model's answer. Malformed calls, and those after the first `most`, carry an error for the model."""
     calls = [
         RequestedCall(tool=str(call["name"]), arguments=storable_json(call["args"]), call_id=str(call.get("id") or ""))
         for call in message.tool_calls
@@ -79,16 +82,14 @@ def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
         )
         for call in message.invalid_tool_calls
     ]
-    refused = f"Not done: at most {most} calls are taken at once. Ask for the rest in the next step."
-    return [
-        call if place < most else RequestedCall(tool=call.tool, call_id=call.call_id, error=refused)
-        for place, call in enumerate(calls)
-    ]
+    too_many = f"Not done: at most {most} calls are taken at once. Ask for the rest in the next step."
+    extra = [RequestedCall(tool=call.tool, call_id=call.call_id, error=too_many) for call in calls[most:]]
+    return [*calls[:most], *extra]
 
 
 def approval_request(approval: Approval, *, problem: str = "") -> dict[str, Any]:
-    """The interrupt's payload, in the form that LangChain's human-in-the-loop tools render."""
-    # Who asks from Python only wants to know, and acts on its own arguments: there is nothing to edit.
+    """Return an interrupt's payload in the form that LangChain's human-in-the-loop tools render."""
+    # A request from Python code is not executed here: the code acts on its own arguments, so an edit changes nothing.
     allowed = ["approve", "edit", "reject", "respond"] if approval.executable else ["approve", "reject", "respond"]
     return {
         "action_requests": [
@@ -103,10 +104,11 @@ def approval_request(approval: Approval, *, problem: str = "") -> dict[str, Any]
     }
 
 
-def read_decision(value: Any, *, action: str, arguments: Mapping[str, Any]) -> Proposed:
-    """The decision in a resume value about a call of `action`.
+def read_decision(value: Any, *, action: str, arguments: Mapping[str, Any]) -> ResumeDecision:
+    """Return the decision in a resume value about a call of `action` with `arguments`.
 
-    {"type": "approve"}, {"decisions": [{"type": ...}]}, Agent Inbox's [{"type": "accept", "args": ...}], or "approve".
+    The value is {"type": "approve"}, {"decisions": [{"type": ...}]}, Agent Inbox's [{"type": "accept", "args": ...}], or
+    "approve".
     """
     if isinstance(value, dict) and isinstance(value.get("decisions"), list) and len(value["decisions"]) == 1:
         value = value["decisions"][0]
@@ -117,50 +119,53 @@ def read_decision(value: Any, *, action: str, arguments: Mapping[str, Any]) -> P
     word = value.get("type") if isinstance(value, dict) else None
     decision = _DECISIONS.get(word) if isinstance(word, str) else None
     if decision is None:
-        return Proposed(problem=_HOW_TO_ANSWER)
+        return ResumeDecision(problem=_HOW_TO_ANSWER)
     name, changed = _edited_action(value)
     if name is not None and name != action:
-        return Proposed(problem=f"An edit cannot change the tool: this is a call of {action}. ")
+        return ResumeDecision(problem=f"An edit cannot change the tool: this is a call of {action}. ")
     if decision != "edit" and changed is not None and changed != dict(arguments):
-        return Proposed(problem="These are other arguments than were asked about: send them as an edit. ")
+        return ResumeDecision(problem="These are other arguments than were asked about: send them as an edit. ")
     return _complete(decision, value, changed)
 
 
 def _edited_action(value: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None]:
-    """The tool's name and arguments in a decision: LangChain's `edited_action`, or Agent Inbox's `args`."""
-    edited = "edited_action" in value
-    named = value["edited_action"] if edited else value.get("args")
-    if not isinstance(named, dict):
+    """Return the tool's name and arguments in a decision: LangChain's `edited_action`, or Agent Inbox's `args`."""
+    by_langchain = "edited_action" in value
+    action = value["edited_action"] if by_langchain else value.get("args")
+    if not isinstance(action, dict):
         return None, None
-    given = named.get("args")
-    if edited or isinstance(given, dict):
-        return named.get("name", named.get("action")), given if isinstance(given, dict) else None
-    return None, named  # the arguments themselves
+    arguments = action.get("args")
+    if by_langchain or isinstance(arguments, dict):
+        return action.get("name", action.get("action")), arguments if isinstance(arguments, dict) else None
+    return None, action  # the arguments themselves
 
 
-def _complete(decision: Decision, value: Mapping[str, Any], changed: dict[str, Any] | None) -> Proposed:
-    user_words = value.get("message") or value.get("args")
-    message = user_words if isinstance(user_words, str) else None
+def _complete(decision: Decision, value: Mapping[str, Any], changed: dict[str, Any] | None) -> ResumeDecision:
+    text = value.get("message") or value.get("args")
+    message = text if isinstance(text, str) else None
     to = value.get("to")
     if decision == "edit" and changed is None:
-        return Proposed(problem=_HOW_TO_ANSWER)
+        return ResumeDecision(problem=_HOW_TO_ANSWER)
     if decision == "respond" and not (message and message.strip()):
-        return Proposed(problem="Say what the tool's answer is to be, as its message. ")
+        return ResumeDecision(problem="Say what the tool's answer is to be, as its message. ")
     if decision == "delegate" and not (isinstance(to, str) and to):
-        return Proposed(problem='Say to whom: {"type": "delegate", "to": "..."}. ')
-    return Proposed(
+        return ResumeDecision(problem='Say to whom: {"type": "delegate", "to": "..."}. ')
+    return ResumeDecision(
         decision=decision, message=message, arguments=changed if decision == "edit" else None,
         delegate_to=to if decision == "delegate" else None,
     )  # fmt: skip
 
 
-def ended(
+def turn_end(
     state: State, transcript: Transcript, answer: str, *, error: str | None = None, spent: ModelAnswer | None = None
 ) -> dict[str, Any]:
-    """The end of a turn: its answer, where it comes from, what its last model call spent, and what there is to remember."""
+    """Return the state's update at the end of a turn.
+
+    It holds the answer, its sources, the interaction to remember, and the usage of `spent`, the last call of the model.
+    """
     calls, knowledge = transcript.current.calls, state.get("knowledge", {})
     conversation = context_of_transcript(transcript)
-    answer = answer if error else said_with(answer, remarks_in(calls))
+    answer = answer if error else with_remarks(answer, remarks_in(calls))
     outcomes = [_outcome(call) for call in calls if call.approval_id or not (call.result or {}).get("success")]
     ending = {
         "kept_answer": without_secrets(answer, conversation.secrets),
@@ -185,7 +190,7 @@ def ended(
 
 
 def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[str, Any]:
-    """Where an answer comes from: the SQL that ran with its row counts, the memories at hand, and any remarks on the rows."""
+    """Return the sources of an answer: the SQL that ran with row counts, the memories and tables, and remarks on the rows."""
     remarks = remarks_in(calls)
     return {
         "statements": [
@@ -200,12 +205,12 @@ def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[s
 
 
 def remarks_in(calls: Sequence[StoredCall]) -> list[str]:
-    """What must be said with the results of `calls`."""
+    """Return the remarks on the results of `calls`, each once."""
     return list(dict.fromkeys(remark for result in _results(calls) for remark in result.get("remarks") or ()))
 
 
 def _external(memories: str) -> list[str]:
-    """The lines of recalled memories that came out of data."""
+    """Return the lines of recalled memories that come from data."""
     return [line for line in memories.splitlines() if ", external] " in line or ", database] " in line]
 
 
@@ -219,7 +224,7 @@ def _outcome(call: StoredCall) -> str:
 
 
 def outdated_messages(state: State) -> list[RemoveMessage]:
-    """Removals that keep the state's transcript to its newest messages, cut before a question."""
+    """Return removals that leave the newest messages of the state's transcript, beginning with a question."""
     messages = state.get("messages", [])
     extra = len(messages) - _MESSAGES_KEPT
     while 0 < extra < len(messages) and not isinstance(messages[extra], HumanMessage):

@@ -1,4 +1,4 @@
-"""The graph's state: LangGraph's working memory of one thread. Our own rows are the truth; this may be lost."""
+"""Define the graph's state: LangGraph's working memory of one thread. It may be lost, because the thread's rows hold all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.threads import Transcript
 
 
 class State(TypedDict, total=False):
-    """`messages` is the transcript that Studio shows, kept to the last turns; the rest belongs to the current turn."""
+    """The state of a thread. `messages` is the transcript of its last turns, for Studio; the rest is the current turn's."""
 
     messages: Annotated[list[AnyMessage], add_messages]
     turn: int
@@ -20,26 +20,26 @@ class State(TypedDict, total=False):
     knowledge: dict[str, Any]
     answer: str
     error: str | None
-    # What `act` leaves for `save_memory`: the answer's sources, and the interaction to remember.
+    # `act` leaves here what `save_memory` needs: the answer's sources, and the interaction to remember.
     ending: dict[str, Any]
-    # A new message arrived while an earlier turn was still to be finished: it is taken up after that.
+    # A message arrived while an earlier turn was not finished; it is answered after that turn.
     deferred: bool
 
 
 class ActState(State, total=False):
-    """What `act` is shown beyond the state: the transcript as just read, never kept in a checkpoint."""
+    """The input of `act`: the state, and the transcript as just read, which no checkpoint keeps."""
 
     transcript: Annotated[Transcript, UntrackedValue]
 
 
 class CallState(TypedDict):
-    """What one `safe_executor` task is sent: the key of a stored call, and whether it is the only one of its round."""
+    """The input of one `safe_executor` task: the key of a stored call, and whether it is the only one of its round."""
 
     key: dict[str, Any]
     alone: bool
 
 
 class ApprovalState(TypedDict):
-    """What one `human_approval` task is sent."""
+    """The input of one `human_approval` task."""
 
     approval_id: int

@@ -1,8 +1,9 @@
-"""Knowing and remembering: the database's structure, memories, and the search in both.
+"""What the agent learns: the database's structure, memories, and the search in both.
 
-auto_discover     catalogs to structure, kept up to date   catalog, assembly, profiles, structure   how
-privacy           what is masked or denied                 names, words, lexical                    texts made comparable
-schema_linking    a question's part of the structure       schema_index, schema_text                how
-memory            save, read, forget                       vectors                                  their embeddings
-semantic_search   find memories                            learning_middleware                      load before, save after
+auto_discover         reads the structure from the catalogs and keeps it up to date; `discovery` is how
+schema_linking        selects the part of the structure that a question needs
+memory                saves, reads and forgets memories, and embeds them
+semantic_search       finds memories
+named_relations       finds the relation that a tool's argument names
+learning_middleware   loads knowledge before a turn and saves the interaction after it
 """

@@ -1,9 +1,9 @@
-"""Learns the application's database by itself: what is there, what changed, and remembers it.
+"""Discovers the structure of the application's database and what changed in it, and stores both.
 
-    catalogs -> fingerprint -> equal? nothing to do
-                            -> other? catalog snapshot -> structure -> what differs -> agent memory, agents.discovered_databases
+    catalogs -> fingerprint -> equal:   nothing to do
+                            -> changed: catalog snapshot -> structure -> differences -> agent memory, agents.discovered_databases
 
-The structure is cached in the process for each tenant and database. A question uses the cache; the catalogs are asked
+The structure is cached in the process for each tenant and database. A question uses the cache; the catalogs are checked
 again at most every few seconds, and at once when a statement failed because the schema may have changed.
 """
 
@@ -39,12 +39,12 @@ from agent.settings import Settings
 
 Progress = Callable[[str, int, int], None]
 
-# Statistics change without a trace in the catalogs: profiles older than this are read again.
+# The fingerprint does not cover statistics: profiles older than this are read again.
 PROFILE_AGE = timedelta(hours=1)
-# A question trusts the cache for so long before it asks the catalogs again.
+# Seconds for which a question uses the cache without checking the catalogs.
 CHECK_EVERY = 5.0
-_MEMORIES_AT_ONCE = 500
-# So many of an object's last changes are told with it.
+_MEMORY_BATCH = 500
+# The number of an object's last changes that are kept with it.
 _HISTORY = 5
 _CACHED_DATABASES = 64
 
@@ -61,7 +61,7 @@ class _Cached:
 
 
 class AutoDiscovery:
-    """Discovers the application's structure and keeps it up to date. Holds structures, no connection."""
+    """Discovers the application's structure and keeps it up to date. It caches structures and holds no connection."""
 
     def __init__(self) -> None:
         self._cache: dict[_Key, _Cached] = {}
@@ -70,51 +70,53 @@ class AutoDiscovery:
     async def discover_app_structure(
         self, *, progress: Progress | None = None, runtime: Runtime | None = None
     ) -> AppStructure:
-        """Everything that the catalogs hold; only objects that changed since the last time are saved to memory.
+        """Discover the whole structure and return it; save only objects that changed since the last discovery to memory.
 
-        `progress(what, done, total)` is called as parts are finished. Raises `DatabaseUnavailable` and `SetupRequired`.
+        `progress(step, done, total)` is called as parts are finished. Raises `DatabaseUnavailable` and `SetupRequired`.
         """
         runtime = runtime or await current_runtime()
         async with self._lock(runtime):
-            return await self._discover(runtime, progress or _silent, profile_age=PROFILE_AGE)
+            return await self._discover(runtime, progress or _ignore_progress, profile_age=PROFILE_AGE)
 
     async def get_cached_structure(self, *, runtime: Runtime | None = None) -> AppStructure:
-        """The structure as last discovered by any process; `{}` when nothing was discovered yet."""
-        runtime = runtime or await current_runtime()
-        return await self._known(runtime)
+        """Return the structure as any process discovered it last; `{}` when nothing was discovered yet."""
+        return await self._stored(runtime or await current_runtime())
 
     async def current_structure(self, *, runtime: Runtime | None = None) -> AppStructure:
-        """The structure for a question: from the cache while it is fresh, discovered when it is not."""
+        """Return the structure for a question: from the cache while it is fresh, else from a new discovery."""
         runtime = runtime or await current_runtime()
         if cached := self._fresh(runtime):
             return cached
         async with self._lock(runtime):
             if cached := self._fresh(runtime):
                 return cached
-            return await self._discover(runtime, _silent, profile_age=timedelta.max)
+            return await self._discover(runtime, _ignore_progress, profile_age=timedelta.max)
 
     async def refresh_if_changed(self, *, runtime: Runtime | None = None) -> bool:
-        """Ask the catalogs now and discover again if they changed: after a statement failed on a missing object."""
+        """Check the catalogs now, discover again if they changed, and return whether they did.
+
+        Call it when a statement failed on a missing object.
+        """
         runtime = runtime or await current_runtime()
         async with self._lock(runtime):
-            before = (await self._known(runtime)).get("fingerprint")
-            after = await self._discover(runtime, _silent, profile_age=timedelta.max)
+            before = (await self._stored(runtime)).get("fingerprint")
+            after = await self._discover(runtime, _ignore_progress, profile_age=timedelta.max)
             return after["fingerprint"] != before
 
     async def has_changed(self, *, runtime: Runtime | None = None) -> bool:
-        """Whether the catalogs differ from what was discovered last; also when nothing was. Stores nothing."""
+        """Return whether the catalogs differ from the last discovery, or nothing was discovered yet. Stores nothing."""
         runtime = runtime or await current_runtime()
-        known = await self._known(runtime)
+        known = await self._stored(runtime)
         return known.get("catalogs") != await catalog.read_fingerprint(runtime)
 
     async def has_other_rules(self, *, runtime: Runtime | None = None) -> bool:
-        """Whether the settings keep something else of the catalogs than they did when these were discovered last."""
+        """Return whether the settings would now keep another part of the catalogs than at the last discovery."""
         runtime = runtime or await current_runtime()
-        known = await self._known(runtime)
+        known = await self._stored(runtime)
         return bool(known) and known["rules"] != await rules_of(runtime)
 
     async def _discover(self, runtime: Runtime, progress: Progress, *, profile_age: timedelta) -> AppStructure:
-        known = await self._known(runtime)
+        known = await self._stored(runtime)
         fingerprint = _fingerprint(await catalog.read_fingerprint(runtime), await order_of(runtime), runtime)
         if known.get("fingerprint") == fingerprint and datetime.now(UTC) - _discovered_at(known) < profile_age:
             self._remember(runtime, known)
@@ -135,11 +137,11 @@ class AutoDiscovery:
         )
         return structure
 
-    async def _known(self, runtime: Runtime) -> AppStructure:
-        """What is stored, read in full only when the process does not hold it yet."""
+    async def _stored(self, runtime: Runtime) -> AppStructure:
+        """Return the stored structure; read it in full only when the cache does not hold it yet."""
         cached = self._cache.get(_key(runtime))
         async with runtime.transaction() as conn:
-            head = await fetch_one(conn, _QUERIES["known"], _scope(runtime))
+            head = await fetch_one(conn, _QUERIES["structure_head"], _scope(runtime))
             if head is None:
                 self._cache.pop(_key(runtime), None)
                 return AppStructure()
@@ -172,12 +174,12 @@ auto_discovery = AutoDiscovery()
 
 
 async def rls_blind_tables(*, runtime: Runtime | None = None) -> list[str]:
-    """Tables that the agent may read but that look empty to it: row security is on and no policy is about its login."""
+    """Return the tables that look empty to the agent: it may read them, but row-level security hides every row."""
     return [name for name, hides_all in (await rls_hiding_tables(runtime=runtime)).items() if hides_all]
 
 
 async def rls_hiding_tables(*, runtime: Runtime | None = None) -> dict[str, bool]:
-    """Tables that the agent may read but of which row-level security hides rows from it, and whether it hides every row."""
+    """Return the readable tables of which row-level security hides rows from the agent, each with whether it hides all."""
     runtime = runtime or await current_runtime()
     deny = DenyList.parse(runtime.settings.deny)
     rows = await catalog.read_hiding_tables(runtime)
@@ -189,7 +191,7 @@ async def rls_hiding_tables(*, runtime: Runtime | None = None) -> dict[str, bool
 
 
 def memories_of(structure: AppStructure) -> dict[str, NewMemory]:
-    """What is remembered of each object, by its qualified name. Row counts stay out: they are not worth a new embedding."""
+    """Return the memory of each object by its qualified name, without row counts: they are not worth a new embedding."""
     items = [
         _memory(item["qualified"], relation_text(item, counts=False), item["kind"]) for item in relations(structure)
     ]
@@ -197,8 +199,10 @@ def memories_of(structure: AppStructure) -> dict[str, NewMemory]:
     data_types = [*structure.get("enums", []), *structure.get("types", [])]
     items += [_memory(item["qualified"], type_text(item), item["kind"]) for item in data_types]
     history = structure.get("history", {})
-    told = [replace(item, content="\n".join([item.content, *history.get(item.subject or "", ())])) for item in items]
-    return {item.subject: item for item in told if item.subject}
+    with_history = [
+        replace(item, content="\n".join([item.content, *history.get(item.subject or "", ())])) for item in items
+    ]
+    return {item.subject: item for item in with_history if item.subject}
 
 
 def _memory(subject: str, content: str, kind: str) -> NewMemory:
@@ -218,44 +222,43 @@ async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progr
     )  # fmt: skip
     structure = assemble(rows, rules, known)
     progress("catalogs", 1, 2)
-    places = time_columns(structure)
-    newest = await catalog.read_newest(places, runtime=runtime)
-    by_table = {(place.schema, place.table): value for place, value in newest.items()}
+    newest = await catalog.read_newest(time_columns(structure), runtime=runtime)
+    by_table = {(column.schema, column.table): value for column, value in newest.items()}
     earlier = {item["qualified"]: item for item in relations(known)}
     for table in relations(structure):
         table["profile"]["newest"] = by_table.get((table["schema"], table["name"]))
-        _note_growth(table, earlier.get(table["qualified"]), known)
+        _add_earlier_rows(table, earlier.get(table["qualified"]), known)
     progress("catalogs", 2, 2)
-    # What was busy is incomplete or old: a fingerprint that equals no other has it read again at the next check.
+    # A busy object was read incompletely: this fingerprint equals no other, so the next check reads the catalogs again.
     structure["catalogs"] = f"{'busy ' if rows.busy else ''}{rows.fingerprint}"
     structure["fingerprint"] = _fingerprint(structure["catalogs"], order, runtime)
     structure["rules"] = await rules_of(runtime)
     structure["discovered_at"] = datetime.now(UTC).isoformat()
-    structure["kept"] = hashlib.sha256(_kept(settings).encode()).hexdigest()
-    _note_changes(structure, known)
+    structure["kept"] = hashlib.sha256(_content_settings(settings).encode()).hexdigest()
+    _add_changes(structure, known)
     return structure
 
 
-def _note_changes(structure: AppStructure, known: AppStructure) -> None:
-    """Say what differs from what was `known`; nothing where other settings kept other things of the same catalogs."""
+def _add_changes(structure: AppStructure, known: AppStructure) -> None:
+    """Add the differences from `known` to the structure; none where other settings kept other parts of the catalogs."""
     same_rules = known.get("kept") == structure["kept"]
-    found = changed_objects(known["parts"], structure["parts"]) if same_rules else {}
-    # What was being changed when it was found first could not be read then, and is not new now.
+    changes = changed_objects(known["parts"], structure["parts"]) if same_rules else {}
+    # A relation that was busy at its first discovery had no parts then: it is not new now.
     unread = {item["qualified"] for item in relations(known)} - known.get("parts", {}).keys()
-    found = {name: lines for name, lines in found.items() if name not in unread}
+    changes = {name: lines for name, lines in changes.items() if name not in unread}
     day = structure["discovered_at"][:10]
     history = {
         name: lines for name, lines in known.get("history", {}).items() if same_rules and name in structure["parts"]
     }
-    for name, lines in found.items():
+    for name, lines in changes.items():
         if name in structure["parts"] and name in known["parts"]:
-            news = [f"changed {day}: {line.removeprefix(f'{name}: ')}" for line in lines]
-            history[name] = [*history.get(name, ()), *news][-_HISTORY:]
+            dated = [f"changed {day}: {line.removeprefix(f'{name}: ')}" for line in lines]
+            history[name] = [*history.get(name, ()), *dated][-_HISTORY:]
     structure["history"] = history
-    structure["changes"] = [line for lines in found.values() for line in lines]
+    structure["changes"] = [line for lines in changes.values() for line in lines]
 
 
-def _note_growth(table: Relation, earlier: Relation | None, known: AppStructure) -> None:
+def _add_earlier_rows(table: Relation, earlier: Relation | None, known: AppStructure) -> None:
     if earlier is not None:
         table["profile"]["rows_before"] = earlier["rows"]
         table["profile"]["before"] = known["discovered_at"]
@@ -273,40 +276,35 @@ async def _save_memories(structure: AppStructure, known: AppStructure, runtime: 
         done += len(batch)
         progress("memories", done, len(changed))
     if structure["removed"] or not known:
-        async with runtime.transaction() as conn:
-            await conn.execute(_QUERIES["close_removed"], {**_scope(runtime), "subjects": list(after)})
+        await runtime.execute(_QUERIES["close_removed"], subjects=list(after), **_scope(runtime))
 
 
 def _batches(items: Sequence[NewMemory]) -> Iterator[Sequence[NewMemory]]:
-    for start in range(0, len(items), _MEMORIES_AT_ONCE):
-        yield items[start : start + _MEMORIES_AT_ONCE]
+    for start in range(0, len(items), _MEMORY_BATCH):
+        yield items[start : start + _MEMORY_BATCH]
 
 
 async def _store(structure: AppStructure, runtime: Runtime) -> None:
-    values = {
-        **_scope(runtime),
-        "name": runtime.database_name,
-        "fingerprint": structure["fingerprint"],
-        "structure": Jsonb(structure),
-        "discovered_at": _discovered_at(structure),
-    }
-    async with runtime.transaction() as conn:
-        await conn.execute(_QUERIES["store"], values)
+    await runtime.execute(
+        _QUERIES["store"], name=runtime.database_name, fingerprint=structure["fingerprint"], structure=Jsonb(structure),
+        discovered_at=_discovered_at(structure), **_scope(runtime),
+    )  # fmt: skip
 
 
 async def order_of(runtime: Runtime) -> Order:
-    """Where the reading login looks plain names up."""
+    """Return the order of schemas in which a plain name is looked up, as the reading login does."""
     path = (await runtime.app.facts("agent_reader")).search_path
     return Order(path=path, chosen=runtime.settings.chosen_schemas)
 
 
 def _fingerprint(catalogs: str, order: Order, runtime: Runtime) -> str:
-    """Of the catalogs, and of the settings and the path that decide what is kept of them."""
-    parts = (str(FORMAT), catalogs, _kept(runtime.settings), *order.path)
+    """Return a hash of the catalogs and of the settings and the search path that decide what is kept of them."""
+    parts = (str(FORMAT), catalogs, _content_settings(runtime.settings), *order.path)
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
 
-def _kept(settings: Settings) -> str:
+def _content_settings(settings: Settings) -> str:
+    """Return the settings that decide which parts of the catalogs are kept, as one text."""
     rules = (
         ",".join(settings.chosen_schemas),
         settings.deny,
@@ -322,12 +320,12 @@ def _discovered_at(structure: AppStructure) -> datetime:
 
 
 def _key(runtime: Runtime) -> _Key:
-    return runtime.tenant_id, runtime.database_id, _kept(runtime.settings)
+    return runtime.tenant_id, runtime.database_id, _content_settings(runtime.settings)
 
 
 def _scope(runtime: Runtime) -> dict[str, Any]:
     return {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    """The progress of whoever does not look."""
+def _ignore_progress(step: str, done: int, total: int) -> None:
+    """Do nothing: for callers that show no progress."""

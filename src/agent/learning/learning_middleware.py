@@ -1,7 +1,7 @@
-"""What surrounds every execution: load what is known before, save what happened after.
+"""Loads knowledge before every turn and saves the interaction after it.
 
-Knows nothing of LangGraph: the graph's nodes and the LangChain middleware are thin adapters over `load` and `save`.
-Loading never fails a turn: a part that cannot be loaded is logged and left empty.
+It does not depend on LangGraph: the graph's nodes and the LangChain middleware are thin adapters over `load` and `save`.
+A loading error never fails a turn: it is logged, and that part stays empty.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _log = structlog.get_logger(__name__)
 
 _ANSWER_CHARS = 600
 _SQL_CHARS = 500
-# Of the memories given to a model, the best ones count as used; the others only came along.
-_NOTED = 3
+# Only the best of the memories given to a model count as used.
+_COUNTED_AS_USED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
-    """What is known for one question: text for the model, and where it came from."""
+    """The knowledge for one question: text for the model, and the tables and memories that it is from."""
 
     schema: str = ""
     memories: str = ""
@@ -39,9 +39,9 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
-    """One turn as it is remembered. `statements` is the SQL that ran, `outcomes` what came of risky actions.
+    """One turn as it is remembered. `statements` is the SQL that ran, `outcomes` the results of risky actions.
 
-    `second_hand` says that the answer repeats what stood in data: it is then remembered as external.
+    `second_hand` says that the answer repeats text from data: the memory then gets the trust "external".
     """
 
     question: str
@@ -57,15 +57,17 @@ class Interaction:
 
 
 class LearningMiddleware:
-    """Loads knowledge before an execution and saves the interaction after it. Holds nothing."""
+    """Loads knowledge before a turn and saves the interaction after it. It has no state."""
 
     async def load(self, question: str, *, also: Sequence[str] = (), runtime: Runtime | None = None) -> Knowledge:
-        """The schema parts and memories that matter for `question`, each inside its token budget.
+        """Return the schema parts and memories that are relevant to `question`, each within its token budget.
 
         `also` names tables that were used earlier in the conversation.
         """
         runtime = runtime or await current_runtime()
-        linked, context = await gather_or_cancel(_schema(question, also, runtime), _memories(question, runtime))
+        linked, context = await gather_or_cancel(
+            _load_schema(question, also, runtime), _load_memories(question, runtime)
+        )
         return Knowledge(
             schema=linked.text if linked else "",
             tables=linked.tables if linked else (),
@@ -74,13 +76,13 @@ class LearningMiddleware:
         )
 
     async def save(self, interaction: Interaction, *, runtime: Runtime | None = None) -> None:
-        """Remember one interaction, also a failed or rejected one.
+        """Save one interaction as a memory, also a failed or rejected one.
 
-        An answer that only repeats what was recalled teaches nothing and is not saved again.
+        An answer that only repeats recalled memories is not saved: these count as used instead.
         """
         runtime = runtime or await current_runtime()
         if _only_recalled(interaction):
-            await agent_memory.record_use(interaction.recalled[:_NOTED], runtime=runtime)
+            await agent_memory.record_use(interaction.recalled[:_COUNTED_AS_USED], runtime=runtime)
         else:
             await _remember(interaction, runtime)
 
@@ -89,7 +91,7 @@ learning_middleware = LearningMiddleware()
 
 
 def interaction_text(interaction: Interaction) -> str:
-    """The memory of an interaction: question, what was done, answer; long parts are cut with an ellipsis."""
+    """Return the text of an interaction's memory: question, statements, outcomes, answer; long parts end in an ellipsis."""
     lines = [f"Asked: {_cut(interaction.question, _ANSWER_CHARS)}"]
     lines += [f"Ran: {_cut(statement, _SQL_CHARS)}" for statement in interaction.statements]
     lines += [f"Outcome: {_cut(outcome, _SQL_CHARS)}" for outcome in interaction.outcomes]
@@ -98,8 +100,8 @@ def interaction_text(interaction: Interaction) -> str:
 
 
 def _only_recalled(interaction: Interaction) -> bool:
-    looked_only = all(tool in {"search_memory", "remember"} for tool in interaction.tools)
-    return bool(interaction.recalled) and looked_only and not interaction.failed
+    memory_only = all(tool in {"search_memory", "remember"} for tool in interaction.tools)
+    return bool(interaction.recalled) and memory_only and not interaction.failed
 
 
 def _cut(text: str, limit: int) -> str:
@@ -116,12 +118,12 @@ async def _remember(interaction: Interaction, runtime: Runtime) -> None:
         source_thread=interaction.thread_id,
         source_turn=interaction.turn,
         source_quote=interaction.question[:_SQL_CHARS],
-        used=interaction.recalled[:_NOTED],
+        used=interaction.recalled[:_COUNTED_AS_USED],
         runtime=runtime,
     )
 
 
-async def _schema(question: str, also: Sequence[str], runtime: Runtime) -> LinkedSchema | None:
+async def _load_schema(question: str, also: Sequence[str], runtime: Runtime) -> LinkedSchema | None:
     try:
         return await link_schema(question, token_budget=runtime.settings.schema_tokens, also=also, runtime=runtime)
     except (AgentError, psycopg.Error) as error:
@@ -129,7 +131,7 @@ async def _schema(question: str, also: Sequence[str], runtime: Runtime) -> Linke
         return None
 
 
-async def _memories(question: str, runtime: Runtime) -> RelevantContext | None:
+async def _load_memories(question: str, runtime: Runtime) -> RelevantContext | None:
     try:
         return await semantic_search.get_relevant_context(
             question, token_budget=runtime.settings.memory_tokens, note_use=False, runtime=runtime

@@ -1,4 +1,4 @@
-"""Finds the relation and the columns that a tool's arguments name, or says which names are near."""
+"""Finds the relation and the columns that a tool's arguments name, or suggests similar names."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from agent.privacy.sensitive import DenyList
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
-_PARTS, _MOST_DOTS = 2, 5
+_MAX_PARTS, _MAX_DOTS = 2, 5
 _IDENT = r'"(?:[^"]|"")+"|[^".]+'
 _NAME = re.compile(rf"(?:(?P<schema>{_IDENT})\.)?(?P<name>{_IDENT})", re.DOTALL)
 
 
 class NoSuchName(InvalidArguments):
-    """The arguments name a table or column that is not there; perhaps it was."""
+    """The arguments name a table or column that does not exist; the schema may have changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column: `labels` are the values of an enum, `category` is pg_type.typcategory, `base` the type behind a domain."""
+    """A column. `labels` are the values of an enum, `category` is pg_type.typcategory, `base` the type behind a domain."""
 
     name: str
     type: str
@@ -45,7 +45,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRelation:
-    """A relation that a tool works on; `namesakes` are the others that the name it was asked for could have meant."""
+    """A relation that a tool uses. `namesakes` are the other relations that the given name could mean."""
 
     schema: str
     name: str
@@ -59,7 +59,7 @@ class NamedRelation:
 
     @property
     def note(self) -> str:
-        """Which one it is, where the name alone does not tell."""
+        """A sentence that says which relation it is, where the name is ambiguous; else ''."""
         if not self.namesakes:
             return ""
         have = "has" if len(self.namesakes) == 1 else "have"
@@ -71,19 +71,19 @@ class NamedRelation:
         return sql.Identifier(self.schema, self.name)
 
     def column(self, name: str) -> Column:
-        """The column of that name, in the table's own spelling. Raises `InvalidArguments` with near names."""
+        """Return the column of that name. Raises `NoSuchName` with similar names."""
         exact = [column for column in self.columns if column.name == name]
         as_sql = [column for column in self.columns if (column.name,) == parse_name(name.strip())]
         folded = [column for column in self.columns if column.name.casefold() == name.casefold()]
-        for found in (exact, as_sql, folded):
-            if len(found) == 1:
-                return found[0]
-        raise NoSuchName(f"{self} has no column {name!r}. {near(name, [column.name for column in self.columns])}")
+        for matches in (exact, as_sql, folded):
+            if len(matches) == 1:
+                return matches[0]
+        raise NoSuchName(f"{self} has no column {name!r}. {suggestion(name, [column.name for column in self.columns])}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A statement that a tool made of its arguments, and what the model is told beside the result."""
+class BuiltStatement:
+    """A statement that a tool built from its arguments, and a note for the model beside the result."""
 
     sql: str
     note: str = ""
@@ -95,45 +95,47 @@ async def every_relation(conn: Connection) -> list[dict[str, Any]]:
 
 
 async def find_relation(name: str, *, runtime: Runtime) -> NamedRelation:
-    """The relation called `name` (table or schema.table). Raises `InvalidArguments` with near names.
+    """Return the relation called `name` (table or schema.table). Raises `NoSuchName` with similar names.
 
-    Of several it is the one that the name alone means; where nobody can tell, the error names them.
+    Of several it is the one that a plain name means; where that is ambiguous, the error names them.
     """
     check_text(name, "table")
     order, deny = await order_of(runtime), DenyList.parse(runtime.settings.deny)
     async with runtime.app.connection("agent_reader") as conn:
-        for said in _readings(name):
-            asked = {"schema": said.schema, "name": said.name, "schemas": list(order.chosen) or None}
-            rows = await all_rows(conn, _QUERIES["relations_named"], asked)
+        for reading in _readings(name):
+            values = {"schema": reading.schema, "name": reading.name, "schemas": list(order.chosen) or None}
+            rows = await all_rows(conn, _QUERIES["relations_named"], values)
             if rows:
-                found = said.among(_of_the_application([(row["schema"], row["name"]) for row in rows], said))
-                shown = [qualified(*one) for one in found if not deny.table(*one)]
-                return await _read(conn, _meant(name, order.meant(found), shown), shown)
+                candidates = reading.filter(_own_relations([(row["schema"], row["name"]) for row in rows], reading))
+                allowed = [qualified(*candidate) for candidate in candidates if not deny.table(*candidate)]
+                return await _read(conn, _chosen(name, order.meant(candidates), allowed), allowed)
         names = await every_relation(conn)
     known = [
         row["name"] if row["schema"] == "public" else f"{row['schema']}.{row['name']}"
         for row in names
         if not deny.table(row["schema"], row["name"])
     ]
-    raise NoSuchName(f"There is no table {name!r}. {near(name, known)}")
+    raise NoSuchName(f"There is no table {name!r}. {suggestion(name, known)}")
 
 
-def _of_the_application(found: Sequence[Name], said: _NameReading) -> Sequence[Name]:
-    """Without those of the platform (`auth.users`), where a plain name has others."""
-    own = [name for name in found if name[0] not in PLATFORM_SCHEMAS]
-    return own if own and not said.schema else found
+def _own_relations(candidates: Sequence[Name], reading: _NameReading) -> Sequence[Name]:
+    """Return the candidates without the platform's (`auth.users`), where a plain name has others."""
+    own = [name for name in candidates if name[0] not in PLATFORM_SCHEMAS]
+    return own if own and not reading.schema else candidates
 
 
-def _meant(name: str, meant: Name | None, shown: Sequence[str]) -> Name:
+def _chosen(name: str, meant: Name | None, candidates: Sequence[str]) -> Name:
     if meant is None:
-        raise NoSuchName(f"{name!r} may mean {' or '.join(shown)}. Ask which is meant, and name it with its schema.")
+        raise NoSuchName(
+            f"{name!r} may mean {' or '.join(candidates)}. Ask which is meant, and name it with its schema."
+        )
     return meant
 
 
-async def _read(conn: Connection, place: Name, shown: Sequence[str]) -> NamedRelation:
-    asked = {"schema": place[0], "name": place[1]}
-    (row,) = await rows_as_application(conn, _QUERIES["relation_columns"], asked)
-    return _relation(row, [name for name in shown if name != qualified(*place)])
+async def _read(conn: Connection, relation: Name, candidates: Sequence[str]) -> NamedRelation:
+    values = {"schema": relation[0], "name": relation[1]}
+    (row,) = await rows_as_application(conn, _QUERIES["relation_columns"], values)
+    return _relation(row, [name for name in candidates if name != qualified(*relation)])
 
 
 def check_text(text: str, what: str) -> None:
@@ -142,35 +144,35 @@ def check_text(text: str, what: str) -> None:
         raise InvalidArguments(f"The {what} holds a NUL character or a lone surrogate; remove it.")
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """A sentence that names what is near to `name`, else what there is."""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that suggests the names similar to `name`, else lists the `known` names."""
     known = list(known)
     by_folded = {item.casefold(): item for item in known}
-    found = [by_folded[item] for item in difflib.get_close_matches(name.casefold(), by_folded, n=5, cutoff=0.5)]
-    found += [item for item in known if name.casefold() in item.casefold() and item not in found][:3]
-    if found:
-        return f"Did you mean {', '.join(found)}?"
+    similar = [by_folded[item] for item in difflib.get_close_matches(name.casefold(), by_folded, n=5, cutoff=0.5)]
+    similar += [item for item in known if name.casefold() in item.casefold() and item not in similar][:3]
+    if similar:
+        return f"Did you mean {', '.join(similar)}?"
     return f"There are: {', '.join(known[:30])}{', ...' if len(known) > 30 else ''}." if known else "There are none."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _NameReading:
-    """A name as it was given, without its quotes. One in quotes is meant to the letter."""
+    """One way to read a given name, without quotes. `exact` names must match in their case."""
 
     schema: str = ""
     name: str
     exact: bool = False
 
-    def among(self, found: Sequence[Name]) -> Sequence[Name]:
-        """Those of `found` that are spelt like this; all where none is and no quotes ask for it."""
-        spelt = [name for name in found if name == (self.schema or name[0], self.name)]
-        return spelt if spelt and (self.exact or self.schema) else found
+    def filter(self, candidates: Sequence[Name]) -> Sequence[Name]:
+        """Return the candidates in this very case where the reading is exact or has a schema; all where none matches."""
+        spelt = [name for name in candidates if name == (self.schema or name[0], self.name)]
+        return spelt if spelt and (self.exact or self.schema) else candidates
 
 
 def _readings(name: str) -> list[_NameReading]:
-    """What a name may mean: as SQL writes names, then letter by letter, cut at any of its dots or whole."""
-    cuts = [place for place, letter in enumerate(name) if letter == "."][:_MOST_DOTS]
-    plain = [_NameReading(schema=name[:cut], name=name[cut + 1 :], exact=True) for cut in cuts]
+    """Return the readings of a name: as SQL, then literally, split at each of its dots, then whole."""
+    dots = [position for position, character in enumerate(name) if character == "."][:_MAX_DOTS]
+    plain = [_NameReading(schema=name[:dot], name=name[dot + 1 :], exact=True) for dot in dots]
     readings = [*_as_sql(name.strip()), *plain, _NameReading(name=name), _NameReading(name=name.strip())]
     return list(dict.fromkeys(readings))
 
@@ -181,9 +183,9 @@ def _as_sql(name: str) -> list[_NameReading]:
         schema, table = (_unquoted(match[part] or "") for part in ("schema", "name"))
         return [_NameReading(schema=schema, name=table, exact=match["name"].startswith('"'))]
     parts = parse_name(name)
-    if parts is None or len(parts) > _PARTS:
+    if parts is None or len(parts) > _MAX_PARTS:
         return []
-    return [_NameReading(schema=parts[0] if len(parts) == _PARTS else "", name=parts[-1], exact=True)]
+    return [_NameReading(schema=parts[0] if len(parts) == _MAX_PARTS else "", name=parts[-1], exact=True)]
 
 
 def _unquoted(name: str) -> str:

@@ -1,7 +1,7 @@
-"""Finds the memories that matter for a question: by their words and by their vectors, in one round trip.
+"""Finds the memories that are relevant to a question, by their words and by their vectors, in one round trip.
 
-The question is embedded here; candidates, BM25 and the fusion of both scores are computed in the database, in
-`agents.search_memories`, so that PostgREST's callers get the same search.
+The question is embedded here. The function `agents.search_memories` in the database selects candidates, computes BM25 and
+combines both scores, so that PostgREST's callers get the same search.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _QUERIES = load_queries(__package__)
 SearchMode = Literal["hybrid", "dense", "lexical"]
 MAX_QUERY_CHARS = 8_000
 MAX_LIMIT = 500
-# The schema reaches the prompt by schema linking, complete and in its own form.
-_MOST_RECALLED = 10
-_RECALLED: tuple[MemoryKind, ...] = ("fact", "feedback", "skill", "pattern", "interaction")
+_MAX_RECALLED = 10
+# Without "schema": schema linking puts the schema into the prompt.
+_RECALLED_KINDS: tuple[MemoryKind, ...] = ("fact", "feedback", "skill", "pattern", "interaction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelevantContext:
-    """Memory lines for a prompt, and the memories they are; `str()` gives the text."""
+    """Memory lines for a prompt, and the memories that they show; `str()` returns the text."""
 
     text: str
     memories: tuple[Memory, ...]
@@ -41,7 +41,7 @@ class RelevantContext:
 
 
 class SemanticSearch:
-    """Searches what the agent remembers of the current application database."""
+    """Searches the memories of the current application database. It has no state."""
 
     async def search_memories(
         self,
@@ -52,9 +52,9 @@ class SemanticSearch:
         mode: SearchMode = "hybrid",
         runtime: Runtime | None = None,
     ) -> list[Memory]:
-        """The memories nearest to `query`, best first, each with its score (comparable within one search).
+        """Return the memories nearest to `query`, best first, each with its score (comparable within one search).
 
-        When the embedder does not work the search goes on by words. Raises `InvalidInput` on a limit below 1.
+        When the embedder fails, the search uses words only. Raises `InvalidInput` on a limit below 1.
         """
         runtime = runtime or await current_runtime()
         if limit < 1:
@@ -79,14 +79,14 @@ class SemanticSearch:
         note_use: bool = True,
         runtime: Runtime | None = None,
     ) -> RelevantContext:
-        """The memories that matter for `question`, as prompt lines within `token_budget` tokens.
+        """Return the memories that are relevant to `question`, as prompt lines within `token_budget` tokens.
 
-        `note_use` False leaves it to the caller to note that they were used.
+        They are counted as used, unless `note_use` is False.
         """
         runtime = runtime or await current_runtime()
         room = runtime.settings.memory_tokens if token_budget is None else token_budget
         chosen: list[Memory] = []
-        for memory in await self.search_memories(question, _MOST_RECALLED, kinds=_RECALLED, runtime=runtime):
+        for memory in await self.search_memories(question, _MAX_RECALLED, kinds=_RECALLED_KINDS, runtime=runtime):
             cost = estimate_tokens(memory.line + "\n")
             if cost <= room:
                 room -= cost

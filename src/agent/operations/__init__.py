@@ -1,4 +1,4 @@
-"""What people do with the agent, whatever the surface: each operation applies its rules and returns typed, masked values.
+"""The operations that every surface offers: each one applies its rules and returns typed, masked values.
 
-The CLI, the graph and the demo call these, and so does every surface to come: it parses, calls one, and renders.
+The CLI, the graph and the demo call them. A surface parses its input, calls one operation and renders the result.
 """

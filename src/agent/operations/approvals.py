@@ -1,4 +1,4 @@
-"""Requests for approval on every surface: what is shown of them, who may decide, deciding, and carrying out what was approved."""
+"""Show and decide requests for approval, and carry out what was approved, in the same way on every surface."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agent.types import ToolResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenDecision:
-    """What one person decided about a request. `detail` is to whom it was delegated."""
+    """One decision that a person took about a request. `detail` names the person to whom it was delegated."""
 
     decision: Decision
     decided_by: str
@@ -34,11 +34,11 @@ class TakenDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalView:
-    """A request as its viewer may see it, and what can be done about it.
+    """A request as its viewer may see it, and what the viewer can do about it.
 
-    `waits_for_resume`: it is approved, and not carried out because the agent is stopped or read-only. `why_not` says why the
-    viewer may not approve it ('' when they may), `deciders` who may; where nobody is named, everybody may, and it is empty.
-    `decisions` were taken so far; a list leaves them out.
+    `waits_for_resume` says that it is approved and not carried out, because the agent is stopped or read-only. `why_not`
+    says why the viewer may not approve it ('' when they may). `deciders` names who may; it is empty where nobody is named,
+    because then everybody may. `decisions` holds those taken so far; a list of requests leaves them out.
     """
 
     approval: Approval
@@ -50,7 +50,7 @@ class ApprovalView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalList:
-    """Requests, and how many executions wait for a human to say whether they happened."""
+    """Some requests, and the number of executions whose outcome a human still has to find out."""
 
     approvals: tuple[ApprovalView, ...]
     unknown: int
@@ -58,7 +58,7 @@ class ApprovalList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HumanDecision:
-    """What a person decides, as a surface has read it. `binding` is that of the request as they saw it."""
+    """A decision as a surface has read it from a person. `binding` is that of the request that the person saw."""
 
     decision: Decision
     comment: str | None = None
@@ -70,10 +70,11 @@ class HumanDecision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class DecisionOutcome:
     """A request after a decision, as its decider may see it.
 
-    `result` came of carrying it out, `waits_for_resume` says that this waits for `agent resume`, `permission` was given with it.
+    `result` is that of the action, if it was carried out. `waits_for_resume` says that the action waits for `agent resume`.
+    `permission` is the one that was given with the decision.
     """
 
     approval: Approval
@@ -82,103 +83,102 @@ class Decided:
     permission: Permission | None = None
 
 
-async def listed(
+async def list_requests(
     limit: int = 50, *, everything: bool = False, viewer: str | None = None, runtime: Runtime | None = None
 ) -> ApprovalList:
-    """Return what waits, the oldest first; with `everything` also what is decided, the newest first."""
+    """Return the pending requests, the oldest first; with `everything` also the decided ones, the newest first."""
     runtime = runtime or await current_runtime()
     if everything:
-        found = await human_approval_queue.history(limit, viewer=viewer, runtime=runtime)
+        requests = await human_approval_queue.history(limit, viewer=viewer, runtime=runtime)
     else:
-        found = (await human_approval_queue.pending(viewer=viewer, runtime=runtime))[:limit]
+        requests = (await human_approval_queue.pending(viewer=viewer, runtime=runtime))[:limit]
     return ApprovalList(
-        approvals=await views_of(found, viewer=viewer, runtime=runtime),
+        approvals=await views_of(requests, viewer=viewer, runtime=runtime),
         unknown=await executions.unknown(runtime=runtime),
     )
 
 
 async def view(approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> ApprovalView:
     """Return one request with the decisions about it, as `viewer` may see it. Raises `NotFound`."""
-    found = await human_approval_queue.get(approval_id, viewer=viewer, runtime=runtime)
-    taken = await human_approval_queue.decisions(approval_id, runtime=runtime)
-    (shown,) = await views_of([found], viewer=viewer, runtime=runtime)
-    return replace(shown, decisions=tuple(TakenDecision(**one) for one in taken))
+    request = await human_approval_queue.get(approval_id, viewer=viewer, runtime=runtime)
+    decisions = await human_approval_queue.decisions(approval_id, runtime=runtime)
+    (request_view,) = await views_of([request], viewer=viewer, runtime=runtime)
+    return replace(request_view, decisions=tuple(TakenDecision(**decision) for decision in decisions))
 
 
 async def views_of(
-    found: Sequence[Approval], *, viewer: str | None = None, runtime: Runtime | None = None
+    requests: Sequence[Approval], *, viewer: str | None = None, runtime: Runtime | None = None
 ) -> tuple[ApprovalView, ...]:
-    """Return what `viewer` can do about requests that they have been shown."""
+    """Return what `viewer` can do about each of `requests`, which are already masked for them."""
     runtime = runtime or await current_runtime()
-    who = await people.membership(viewer, runtime=runtime)
-    known = await people.list_people(runtime=runtime)
-    held = await _waiting_for_resume(runtime)
+    membership = await people.membership(viewer, runtime=runtime)
+    everybody = await people.list_people(runtime=runtime)
+    waiting = await _waiting_for_resume(runtime)
     return tuple(
         ApprovalView(
-            approval=one,
-            waits_for_resume=one.id in held,
-            why_not=why_not(one, "approve", who),
-            deciders=who_may_approve(one, known),
+            approval=request,
+            waits_for_resume=request.id in waiting,
+            why_not=why_not(request, "approve", membership),
+            deciders=who_may_approve(request, everybody),
         )
-        for one in found
+        for request in requests
     )
 
 
 async def decide(
-    approval_id: int, said: HumanDecision, *, via: str, decided_by: str | None = None, runtime: Runtime | None = None
-) -> Decided:
-    """Take one person's decision (default: the runtime's user's). What it approves is carried out when its conversation goes on.
+    approval_id: int, human: HumanDecision, *, via: str, decided_by: str | None = None, runtime: Runtime | None = None
+) -> DecisionOutcome:
+    """Record one person's decision (default: the runtime's user's). An approved action runs when its conversation continues.
 
     Raises what `safe_executor.decide` raises; the request then waits as before.
     """
     runtime = runtime or await current_runtime()
     approval = await safe_executor.decide(
-        approval_id, said.decision, decided_by=decided_by, via=via, comment=said.comment, arguments=said.arguments,
-        response=said.response, delegate_to=said.delegate_to, always=said.always, binding=said.binding, runtime=runtime,
+        approval_id, human.decision, decided_by=decided_by, via=via, comment=human.comment, arguments=human.arguments,
+        response=human.response, delegate_to=human.delegate_to, always=human.always, binding=human.binding, runtime=runtime,
     )  # fmt: skip
-    given = await permissions.of_approval(approval.id, viewer=decided_by, runtime=runtime) if said.always else None
-    return Decided(
-        approval=approval, waits_for_resume=approval.id in await _waiting_for_resume(runtime), permission=given
-    )
+    waits = approval.id in await _waiting_for_resume(runtime)
+    given = await permissions.of_approval(approval.id, viewer=decided_by, runtime=runtime) if human.always else None
+    return DecisionOutcome(approval=approval, waits_for_resume=waits, permission=given)
 
 
 async def decide_and_run(
-    approval_id: int, said: HumanDecision, *, via: str, decided_by: str | None = None, runtime: Runtime | None = None
-) -> Decided:
-    """Take one person's decision, and carry the action out at once if that was the last yes that it needed."""
+    approval_id: int, human: HumanDecision, *, via: str, decided_by: str | None = None, runtime: Runtime | None = None
+) -> DecisionOutcome:
+    """Record one person's decision, and run the action at once if that was the last approval that it needed."""
     runtime = runtime or await current_runtime()
-    decided = await decide(approval_id, said, via=via, decided_by=decided_by, runtime=runtime)
-    approval = decided.approval
+    outcome = await decide(approval_id, human, via=via, decided_by=decided_by, runtime=runtime)
+    approval = outcome.approval
     if approval.status != "approved" or not approval.executable:
-        return decided
+        return outcome
     result = await run(approval.id, viewer=decided_by, runtime=runtime)
-    held = not result.get("success") and approval.id in await _waiting_for_resume(runtime)
-    return replace(decided, result=result, waits_for_resume=held)
+    waits = not result.get("success") and approval.id in await _waiting_for_resume(runtime)
+    return replace(outcome, result=result, waits_for_resume=waits)
 
 
 async def run(approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> ToolResult:
-    """Carry out what was approved, once, after the approved calls that the model asked for before it in the same round.
+    """Run an approved action once, after the approved calls that come before it in the same round.
 
-    Returns what `safe_executor.run_approved` returns, also for a request that is not approved.
+    Returns what `safe_executor.run_approved` returns, also if the request is not approved.
     """
     runtime = runtime or await current_runtime()
     approval = await human_approval_queue.latest(approval_id, runtime=runtime)
     call = approval.call
     if call is not None and approval.status == "approved":
-        for one in await human_approval_queue.for_turn(call.thread_id, call.turn, runtime=runtime):
-            if one.status == "approved" and one.round == call.round and (one.ordinal or 0) < call.ordinal:
-                await safe_executor.run_approved(one.id, runtime=runtime)
+        for other in await human_approval_queue.for_turn(call.thread_id, call.turn, runtime=runtime):
+            if other.status == "approved" and other.round == call.round and (other.ordinal or 0) < call.ordinal:
+                await safe_executor.run_approved(other.id, runtime=runtime)
     return await safe_executor.run_approved(approval.id, viewer=viewer, runtime=runtime)
 
 
 async def approved_waiting(*, viewer: str | None = None, runtime: Runtime | None = None) -> tuple[Approval, ...]:
-    """Return what was approved and is not carried out yet, as `viewer` may see it."""
+    """Return the approved requests that are not carried out yet, as `viewer` may see them."""
     runtime = runtime or await current_runtime()
-    numbers = await effects.left_over(runtime=runtime)
-    return tuple([await human_approval_queue.get(number, viewer=viewer, runtime=runtime) for number in numbers])
+    ids = await effects.left_over(runtime=runtime)
+    return tuple([await human_approval_queue.get(one, viewer=viewer, runtime=runtime) for one in ids])
 
 
 async def _waiting_for_resume(runtime: Runtime) -> frozenset[int]:
-    """Return which approved actions are not carried out because the agent is stopped or read-only."""
+    """Return the ids of approved requests that are not carried out because the agent is stopped or read-only."""
     state = await controls.state(runtime=runtime)
     return frozenset(await effects.left_over(runtime=runtime) if state.stopped or state.read_only else ())

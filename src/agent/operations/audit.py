@@ -1,4 +1,4 @@
-"""The audit log as a person may read it."""
+"""Read the audit log as a person may see it."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from agent.runtime import Runtime, current_runtime
 async def recent(limit: int = 50, *, viewer: str | None = None, runtime: Runtime | None = None) -> list[Entry]:
     """Return the newest entries, the newest first, as `viewer` may see them (default: the runtime's user)."""
     runtime = runtime or await current_runtime()
-    who = await people.membership(viewer, runtime=runtime)
-    return await audit_log.recent(limit, personal=who.sees_personal, runtime=runtime)
+    membership = await people.membership(viewer, runtime=runtime)
+    return await audit_log.recent(limit, personal=membership.sees_personal, runtime=runtime)

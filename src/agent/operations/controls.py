@@ -1,4 +1,4 @@
-"""The stop switch and the read-only mode: set them, lift them, and see what waits for that."""
+"""Set and lift the stop switch and the read-only mode, and show which actions wait for that."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from agent.types import RiskLevel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switches:
-    """How the switches stand and who set them, and from which risk on a human is asked.
+    """The state of the switches, who set them, and the lowest risk at which a human is asked.
 
-    `approved_waiting` was approved and is not carried out yet; `stop` leaves that out.
+    `approved_waiting` holds the requests that are approved and not carried out yet; `stop` leaves it empty.
     """
 
     state: ControlState
@@ -24,7 +24,7 @@ class Switches:
 
 
 async def current(*, viewer: str | None = None, runtime: Runtime | None = None) -> Switches:
-    """Return how the switches stand now, and what waits for them as `viewer` may see it."""
+    """Return the switches as they are now, and the approved actions that wait, as `viewer` may see them."""
     runtime = runtime or await current_runtime()
     return Switches(
         state=await controls.state(runtime=runtime),
@@ -34,7 +34,7 @@ async def current(*, viewer: str | None = None, runtime: Runtime | None = None) 
 
 
 async def stop(reason: str = "", *, read_only: bool = False, runtime: Runtime | None = None) -> Switches:
-    """Stop every process of the agent at once, or with `read_only` only its changes, until `resume`."""
+    """Stop every process of the agent at once until `resume`; with `read_only`, stop only changes."""
     runtime = runtime or await current_runtime()
     if read_only:
         state = await controls.set_read_only(True, reason, runtime=runtime)  # noqa: FBT003  # the switch itself
@@ -44,7 +44,7 @@ async def stop(reason: str = "", *, read_only: bool = False, runtime: Runtime | 
 
 
 async def resume(*, runtime: Runtime | None = None) -> Switches:
-    """Lift both switches. Raises `DecisionRefused` for who decides nothing here."""
+    """Lift both switches. Raises `DecisionRefused` if the runtime's user may not decide."""
     runtime = runtime or await current_runtime()
     await controls.set_read_only(False, runtime=runtime)
     await controls.resume(runtime=runtime)

@@ -1,4 +1,4 @@
-"""The log of executions: list it, show one, take a change back, forget the rows that are kept for that."""
+"""List and show executions, propose to undo a change, and delete the rows that are kept for an undo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from agent.types import ExecutionStatus, ToolResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionView:
-    """One execution as its viewer may see it, and what the code of a created tool called in it."""
+    """One execution as its viewer may see it, and the calls that a created tool's code made in it."""
 
     execution: Execution
     calls: tuple[Execution, ...]
@@ -25,7 +25,7 @@ class ExecutionView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedUndo:
-    """What came of proposing an undo. `approval` waits for a decision; `why_not` says why the change cannot be undone."""
+    """The result of proposing an undo. `approval` waits for a decision; `why_not` says why the change cannot be undone."""
 
     result: ToolResult
     approval: Approval | None = None
@@ -40,12 +40,12 @@ async def recent(
     viewer: str | None = None,
     runtime: Runtime | None = None,
 ) -> list[Execution]:
-    """Return executions by number, the newest first. Raises `NotFound` for a thread that there is not."""
-    found = await executions.recent(limit, thread_id=thread_id, status=status, viewer=viewer, runtime=runtime)
-    if thread_id is not None and not found and not await executions.recent(1, thread_id=thread_id, runtime=runtime):
+    """Return the newest executions, the highest number first. Raises `NotFound` if there is no thread `thread_id`."""
+    newest = await executions.recent(limit, thread_id=thread_id, status=status, viewer=viewer, runtime=runtime)
+    if thread_id is not None and not newest and not await executions.recent(1, thread_id=thread_id, runtime=runtime):
         await threads.turns(thread_id, runtime=runtime)
-    # A slow one begins before others, and has its number after them.
-    return sorted(found, key=lambda one: one.id, reverse=True)
+    # A slow execution begins before others and gets its number after them.
+    return sorted(newest, key=lambda execution: execution.id, reverse=True)
 
 
 async def show(execution_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> ExecutionView:
@@ -55,7 +55,7 @@ async def show(execution_id: int, *, viewer: str | None = None, runtime: Runtime
 
 
 async def why_not_undo(execution_id: int, *, runtime: Runtime | None = None) -> str:
-    """Return why a change cannot be undone now, as a sentence; '' when it can. Raises `NotFound`."""
+    """Return a sentence that says why a change cannot be undone now, or '' if it can. Raises `NotFound`."""
     try:
         await undoing.statement(UndoChange(execution_id=execution_id), runtime or await current_runtime())
     except ActionRefused as error:
@@ -64,19 +64,19 @@ async def why_not_undo(execution_id: int, *, runtime: Runtime | None = None) -> 
 
 
 async def undo(execution_id: int, *, runtime: Runtime | None = None) -> ProposedUndo:
-    """Propose to take an approved change back, as a request like any other. Raises `NotFound`."""
+    """Ask for approval to take an approved change back. Raises `NotFound`."""
     await executions.get(execution_id, runtime=runtime)
     result = await safe_executor.undo(execution_id, wait=False, runtime=runtime)
-    if number := result.get("approval_id"):
-        return ProposedUndo(result=result, approval=await human_approval_queue.get(number, runtime=runtime))
+    if approval_id := result.get("approval_id"):
+        return ProposedUndo(result=result, approval=await human_approval_queue.get(approval_id, runtime=runtime))
     if result.get("status") != "refused":
         return ProposedUndo(result=result)
-    # A rule may have refused what could be undone.
+    # A rule can refuse a change that could be undone; then `why_not` is ''.
     return ProposedUndo(result=result, why_not=await why_not_undo(execution_id, runtime=runtime))
 
 
 async def forget(execution_id: int | None = None, *, runtime: Runtime | None = None) -> int:
-    """Delete the rows kept for an undo, of one execution or of all; return of how many. Raises `NotFound`."""
+    """Delete the rows kept for an undo, of one execution or of all. Return the number of executions. Raises `NotFound`."""
     if execution_id is not None:
         await executions.get(execution_id, runtime=runtime)
     return await undoing.forget(execution_id, runtime=runtime)

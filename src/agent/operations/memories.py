@@ -1,6 +1,6 @@
-"""Memories as a person may see them: they hold what was asked and answered, so that a surface reads them here.
+"""Read memories as a person may see them. They hold questions and answers, so every surface reads them here.
 
-What the agent itself recalls is read from `agent.learning`.
+The agent itself recalls memories through `agent.learning`, unmasked.
 """
 
 from __future__ import annotations
@@ -17,40 +17,41 @@ from agent.runtime import Runtime
 from agent.types import MemoryKind
 
 
-async def memory_for_viewer(memory_id: int, *, viewer: str | None = None, runtime: Runtime) -> Memory:
-    """One memory as `viewer` may see it. Raises `NotFound`."""
-    found = await agent_memory.get(memory_id, runtime=runtime)
-    return _for_viewer(await people.membership(viewer, runtime=runtime), found)
+async def get(memory_id: int, *, viewer: str | None = None, runtime: Runtime) -> Memory:
+    """Return one memory as `viewer` may see it. Raises `NotFound`."""
+    memory = await agent_memory.get(memory_id, runtime=runtime)
+    return _masked(memory, await people.membership(viewer, runtime=runtime))
 
 
-async def memories_for_viewer(
-    kind: MemoryKind | None, limit: int, *, viewer: str | None = None, runtime: Runtime
-) -> list[Memory]:
-    """The newest memories as `viewer` may see them."""
-    found = await agent_memory.list_memories(kind, limit, runtime=runtime)
-    return await _all_for_viewer(found, viewer, runtime)
+async def recent(kind: MemoryKind | None, limit: int, *, viewer: str | None = None, runtime: Runtime) -> list[Memory]:
+    """Return the newest memories as `viewer` may see them."""
+    memories = await agent_memory.list_memories(kind, limit, runtime=runtime)
+    return await _all_masked(memories, viewer, runtime)
 
 
-async def memories_found(
+async def search(
     query: str, limit: int, *, kinds: Sequence[MemoryKind] | None, viewer: str | None = None, runtime: Runtime
 ) -> list[Memory]:
-    """Memories by meaning and by words, as `viewer` may see them."""
-    found = await semantic_search.search_memories(query, limit, kinds=kinds, runtime=runtime)
-    return await _all_for_viewer(found, viewer, runtime)
+    """Search memories by meaning and by words. Return the best first, as `viewer` may see them."""
+    memories = await semantic_search.search_memories(query, limit, kinds=kinds, runtime=runtime)
+    return await _all_masked(memories, viewer, runtime)
 
 
-async def _all_for_viewer(found: Sequence[Memory], viewer: str | None, runtime: Runtime) -> list[Memory]:
-    who = await people.membership(viewer, runtime=runtime)
-    return [_for_viewer(who, one) for one in found]
+async def _all_masked(memories: Sequence[Memory], viewer: str | None, runtime: Runtime) -> list[Memory]:
+    membership = await people.membership(viewer, runtime=runtime)
+    return [_masked(memory, membership) for memory in memories]
 
 
-def _for_viewer(who: Membership, memory: Memory) -> Memory:
-    """What the database's structure says is shown; what people and models said may be personal."""
-    shown = replace(memory, content=str(without_secrets(memory.content)), metadata=without_secrets(memory.metadata))
-    if who.sees_personal or memory.kind == "schema":
-        return shown
+def _masked(memory: Memory, membership: Membership) -> Memory:
+    """Return a memory without what its viewer may not see.
+
+    A memory of the database's structure is shown to everybody; what people and models said may be personal.
+    """
+    public = replace(memory, content=str(without_secrets(memory.content)), metadata=without_secrets(memory.metadata))
+    if membership.sees_personal or memory.kind == "schema":
+        return public
     subject = memory.subject
     return replace(
-        shown, content=MASK, metadata=masked_value(memory.metadata), source_quote=MASK if memory.source_quote else None,
+        public, content=MASK, metadata=masked_value(memory.metadata), source_quote=MASK if memory.source_quote else None,
         subject=subject if subject is None or is_plain_name(subject) else MASK,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Naming people, and what that changes for everybody else."""
+"""Name people who may decide, and report what that changes for everybody else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ DEFAULT_ROLES: tuple[Role, ...] = ("approver",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedPerson:
-    """A person who was named. `alone`: nobody else decides from now on, `shut_out` (the runtime's user) neither."""
+    """A person who was named.
+
+    `alone` says that nobody else may decide from now on; `shut_out` is then the runtime's user, if that is somebody else.
+    """
 
     person: Person
     alone: bool = False
@@ -22,7 +25,7 @@ class NamedPerson:
 
 
 async def add(name: str, roles: Sequence[str] = DEFAULT_ROLES, *, runtime: Runtime | None = None) -> NamedPerson:
-    """Name a person or change their roles. Raises `InvalidInput`, or `DecisionRefused` for who is no admin."""
+    """Name a person or change their roles. Raises `InvalidInput`, or `DecisionRefused` if the runtime's user is no admin."""
     runtime = runtime or await current_runtime()
     person = await people.add(name, roles, runtime=runtime)
     if len(await people.list_people(runtime=runtime)) > 1:

@@ -1,4 +1,4 @@
-"""What was allowed in advance: list it, find what an approval allowed, take it back."""
+"""List permissions, find the one that an approval gave, and revoke one."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from agent.approval.permissions import permissions
 from agent.errors import AlreadyDecided
 from agent.runtime import Runtime
 
-listed = permissions.list_permissions
+list_permissions = permissions.list_permissions
 of_approval = permissions.of_approval
 
 
 async def revoke(permission_id: int, *, runtime: Runtime | None = None) -> None:
     """Revoke a permission in every process. Raises `AlreadyDecided`, `NotFound` or `DecisionRefused`."""
-    first = await permissions.revoke(permission_id, runtime=runtime)
-    if first is not None:
-        raise AlreadyDecided(f"Permission {permission_id} was revoked already, by {first!r}.")
+    revoked_by = await permissions.revoke(permission_id, runtime=runtime)
+    if revoked_by is not None:
+        raise AlreadyDecided(f"Permission {permission_id} was revoked already, by {revoked_by!r}.")

@@ -1,6 +1,6 @@
-"""Statements and code with every constant and comment masked, as the languages' own scanners find them. Pure.
+"""Masks the constants and comments in SQL and Python code, which the languages' own scanners find. Pure.
 
-What Postgres, or Python, does not read as one whole statement, or program, is hidden: in free text every word is a name.
+A text that is not one whole statement or program is hidden completely: a scanner takes every word of free text for a name.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 from agent.privacy.sensitive import keys_in, looks_secret, looks_sensitive_value
 
 MASK = "•••"
-HIDDEN = "(statement hidden)"
+HIDDEN_SQL = "(statement hidden)"
 HIDDEN_CODE = "(code hidden)"
-# The parser is C code that recurses: a longer text could overflow its stack.
+# The parser is recursive C code: a longer text could overflow its stack.
 _MOST_CHARACTERS = 20_000
 _QUOTED = frozenset({"SCONST", "USCONST", "BCONST", "XCONST"})
 _NUMBERS = frozenset({"ICONST", "FCONST"})
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
-# Fields of the grammar that hold names which a statement gives, and lists whose names are columns of a table instead.
+# Fields of the grammar that hold names which the statement itself gives.
 _GIVEN = {
     "Alias": ("aliasname", "colnames"), "CommonTableExpr": ("ctename", "aliascolnames"), "ResTarget": ("name",),
     "WindowDef": ("name", "refname"), "RangeTableFuncCol": ("colname",), "JsonTableColumn": ("name",),
@@ -30,6 +30,7 @@ _GIVEN = {
     "ClosePortalStmt": ("portalname",), "FetchStmt": ("portalname",), "TransactionStmt": ("savepoint_name", "gid"),
     "NotifyStmt": ("conditionname",), "ListenStmt": ("conditionname",), "UnlistenStmt": ("conditionname",),
 }  # fmt: skip
+# Lists whose names are not given by the statement: they are columns of a table.
 _ASSIGNED = frozenset({
     ("InsertStmt", "cols"), ("UpdateStmt", "target_list"), ("OnConflictClause", "target_list"), ("MergeWhenClause", "target_list"),
 })  # fmt: skip
@@ -44,62 +45,63 @@ _CODE_SHOWN = frozenset({"NAME", "OP", "NEWLINE", "NL", "INDENT", "DEDENT", "ENC
 
 
 def masked_sql(sql: str, *, known: Collection[str] = ()) -> str:
-    """A statement without any constant, comment, or name that is more than one plain word; `known` names are shown.
+    """Return a statement without constants and comments, and with no name that is neither `known` nor one plain word.
 
-    Names that the statement gives itself (aliases) are numbered, since they may be anything.
+    Names that the statement gives itself (aliases) are numbered, since they may hold any text. Returns `HIDDEN_SQL` for a text
+    that Postgres does not read as one statement.
     """
     try:
         given = sorted(_names_given(_parsed(sql)) - set(known))
         numbered = {name: f"name{number}" for number, name in enumerate(given, 1)}
-        return "".join(_shown(kind, text, known, numbered) for kind, _, text in _pieces(sql))
+        return "".join(_masked_token(kind, text, known, numbered) for kind, _, text in _tokens(sql))
     except _Unreadable:
-        return HIDDEN
+        return HIDDEN_SQL
 
 
 def without_texts(sql: str) -> str:
-    """A statement of our own making without the values that it quotes."""
-    return "".join(f"'{MASK}'" if kind in _QUOTED else text for kind, _, text in _pieces(sql))
+    """Return a statement that this program wrote without the values that it quotes."""
+    return "".join(f"'{MASK}'" if kind in _QUOTED else text for kind, _, text in _tokens(sql))
 
 
 def texts_masked_at(sql: str, places: Collection[int], *, every: bool = False) -> str:
-    """A statement without its comments and without the constants that begin at these bytes, or without `every` constant."""
-    shown = []
-    masks = False
-    for kind, start, text in _pieces(sql):
-        masks = every or masks or start in places
-        constant = kind in _QUOTED | _NUMBERS
-        shown.append(f"/* {MASK} */" if kind in _COMMENTS else f"'{MASK}'" if masks and constant else text)
-        # A sign stands before its number, and the letter of N'...' before its text.
-        masks = masks and not constant
-    return "".join(shown)
+    """Return a statement without its comments and without the constants that begin at these bytes, or any with `every`."""
+    masked = []
+    is_place = False
+    for kind, start, text in _tokens(sql):
+        is_place = every or is_place or start in places
+        is_constant = kind in _QUOTED | _NUMBERS
+        masked.append(f"/* {MASK} */" if kind in _COMMENTS else f"'{MASK}'" if is_place and is_constant else text)
+        # A constant may begin with a token of its own: the sign of a number, or the letter of N'...'.
+        is_place = is_place and not is_constant
+    return "".join(masked)
 
 
 def sql_by_names(sql: str) -> str:
-    """A statement that nobody has looked at more closely, as everybody may see it: where it names a secret, no constant is shown."""
+    """Return a statement as everybody may see it, judged by its words alone: if one names a secret, no constant is shown."""
     if not any(looks_secret(word) for word in _WORD.findall(sql)) and not keys_in(sql):
         return sql
     try:
         return texts_masked_at(sql, (), every=True)
     except _Unreadable:
-        return HIDDEN
+        return HIDDEN_SQL
 
 
 def is_plain_name(text: str, known: Collection[str] = ()) -> bool:
-    """Whether a name is known, or is one word that is not in the form of a value."""
+    """Return whether a name is known, or is one word that does not have the form of a value."""
     if text in known:
         return True
     return bool(_PLAIN.fullmatch(text)) and not _LONG_NUMBER.search(text) and not looks_sensitive_value(text)
 
 
 def masked_code(code: str) -> str:
-    """Python code without any constant or comment."""
+    """Return Python code without constants and comments; `HIDDEN_CODE` for a text that is no Python program."""
     try:
         ast.parse(code)
         tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
     except (SyntaxError, tokenize.TokenError, ValueError, RecursionError, MemoryError):
         return HIDDEN_CODE
     lines = code.splitlines(keepends=True)
-    shown: list[str] = []
+    masked: list[str] = []
     row, column = 1, 0
     for token in tokens:
         kind = tokenize.tok_name[token.type]
@@ -108,10 +110,10 @@ def masked_code(code: str) -> str:
         gap = _between(lines, (row, column), token.start)
         if gap.strip(f"{_SPACE}\\"):
             return HIDDEN_CODE
-        name = kind == "NAME" and not is_plain_name(token.string)
-        shown += [gap, MASK if kind in _CODE_MASKED or name else token.string]
+        is_odd_name = kind == "NAME" and not is_plain_name(token.string)
+        masked += [gap, MASK if kind in _CODE_MASKED or is_odd_name else token.string]
         row, column = token.end
-    return "".join(shown)
+    return "".join(masked)
 
 
 def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
@@ -123,11 +125,11 @@ def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> 
 
 
 class _Unreadable(Exception):
-    """Postgres's scanner does not read it to its end."""
+    """Postgres cannot read a text as one statement."""
 
 
 def _parsed(sql: str) -> Any:
-    """The tree of one statement. Raises `_Unreadable`."""
+    """Return the tree of one statement. Raises `_Unreadable`."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
     from postgast import PgQueryError, parse
 
@@ -143,25 +145,24 @@ def _parsed(sql: str) -> Any:
 
 
 def _names_given(tree: Any) -> set[str]:
-    """The names that a statement gives to rows, columns, queries, cursors and the like, and that nothing else has."""
-    found: set[str] = set()
+    """Return the names that a statement gives to rows, columns, queries, cursors and the like."""
+    names: set[str] = set()
     pending = [tree]
     while pending:
         message = pending.pop()
         kind = message.DESCRIPTOR.name
         for field, value in message.ListFields():
             if field.name in _GIVEN.get(kind, ()):
-                found.update([value] if isinstance(value, str) else [one.string.sval for one in value])
+                names.update([value] if isinstance(value, str) else [part.string.sval for part in value])
             if field.message_type is not None:
                 inner = [value] if hasattr(value, "ListFields") else value
-                # What is assigned to names columns of a table.
                 assigns = (kind, field.name) in _ASSIGNED
-                pending += [one.res_target.val if assigns else one for one in inner]
-    return found - {""}
+                pending += [part.res_target.val if assigns else part for part in inner]
+    return names - {""}
 
 
-def _pieces(sql: str) -> Iterator[tuple[str, int, str]]:
-    """(kind, first byte, text) of every token, and of the space between them as ''. Raises `_Unreadable`."""
+def _tokens(sql: str) -> Iterator[tuple[str, int, str]]:
+    """Yield (kind, first byte, text) of every token and of the space between them, whose kind is ''. Raises `_Unreadable`."""
     from google.protobuf.message import DecodeError
     from postgast import PgQueryError, scan
 
@@ -179,7 +180,7 @@ def _pieces(sql: str) -> Iterator[tuple[str, int, str]]:
 
 
 def _kind(token: Any) -> str:
-    """The grammar's name of a token; of any word of the language "KEYWORD"."""
+    """Return the grammar's name of a token's kind; "KEYWORD" for every word of the language."""
     kind = token.DESCRIPTOR.fields_by_name["token"].enum_type.values_by_number.get(token.token)
     if token.keyword_kind != 0:
         return "KEYWORD"
@@ -193,7 +194,7 @@ def _space(written: bytes, at: int) -> tuple[str, int, str]:
     return "", at, text
 
 
-def _shown(kind: str, text: str, known: Collection[str], numbered: Mapping[str, str]) -> str:
+def _masked_token(kind: str, text: str, known: Collection[str], numbered: Mapping[str, str]) -> str:
     if kind in _QUOTED:
         return f"'{MASK}'"
     if kind in _COMMENTS:

@@ -1,9 +1,9 @@
-"""What a person sees who may not see personal values, and what nobody sees: secrets. Pure.
+"""Masks previews, arguments and results for people who may not see personal values, and secrets for everybody. Pure.
 
-Masking is the rule and showing the exception. Of a statement every constant and comment is masked, by Postgres's own
-scanner; of arguments every value. What stays is what a decision needs: the statement's shape, names, numbers of rows, and
-in rows the cells of columns that do not look personal. Whatever cannot be read for certain is hidden whole. What is stored,
-and what a decision is bound to, stays as it is.
+Masking is the rule and showing is the exception: every constant and comment of a statement is masked, and every value of
+arguments. What a decision needs stays: the statement's shape, names, numbers of rows, and the cells of columns that do not
+look personal. What cannot be read for certain is hidden completely. What is stored, and what a decision is bound to, is
+never masked.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.privacy.masked_texts import HIDDEN, MASK, is_plain_name, masked_code, masked_sql
+from agent.privacy.masked_texts import HIDDEN_SQL, MASK, is_plain_name, masked_code, masked_sql
 from agent.privacy.sensitive import keys_in, looks_secret, looks_sensitive_value
 
-__all__ = ["HIDDEN", "MASK", "is_plain_name", "masked_sql"]
+__all__ = ["HIDDEN_SQL", "MASK", "is_plain_name", "masked_sql"]
 
 _SHORT = 3
 _CUT = re.compile(r"(?:…|\.\.\.) \(\d+ (?:characters|bytes).*\)$")
-# Arguments of our own tools that name things: nothing in them was said by anybody.
+# Arguments of built-in tools that name things: no person wrote them.
 _NAMES = {
     "create_new_tool": frozenset({"name", "capabilities", "hosts"}), "query_data": frozenset({"table", "columns"}),
     "describe_schema": frozenset({"name"}),
@@ -31,22 +31,22 @@ _DONE = re.compile(r"Done(?:: \d+ rows? affected)?\.")
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Values that are hidden wherever they are repeated: whole ones, and those long enough to be looked for inside of a text."""
+    """Values that are hidden wherever they are repeated. `parts` are long enough to be searched for inside of a text."""
 
     parts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, values: Iterator[str]) -> Values:
-        """Those of `values` that are long enough, the longest first."""
+        """Return those of `values` that are long enough, the longest first."""
         folded = {_CUT.sub("", value).casefold().strip() for value in values}
         return cls(tuple(sorted((value for value in folded if len(value) >= _SHORT), key=len, reverse=True)))
 
     def repeated_in(self, value: Any) -> bool:
-        """Whether a cell repeats one of them."""
+        """Return whether a cell repeats one of them."""
         return any(part in text.casefold() for text in texts_of(value) for part in self.parts)
 
     def cut_from(self, text: str) -> str:
-        """A text without the values that it repeats."""
+        """Return a text with a mask in place of the values that it repeats."""
         for part in self.parts:
             if part in text.casefold():
                 text = re.sub(re.escape(part), MASK, text, flags=re.IGNORECASE)
@@ -54,7 +54,7 @@ class Values:
 
 
 def masked_arguments(arguments: Mapping[str, Any], action: str = "", *, sql: str | None = None) -> dict[str, Any]:
-    """A request's arguments as such an approver sees them; `sql` is the statement that they make."""
+    """Return a request's arguments as an approver sees them who may not see personal values; `sql` is their statement."""
     names, numbers = _NAMES.get(action, ()), _NUMBERS.get(action, ())
     shown: dict[str, Any] = {}
     for name, value in arguments.items():
@@ -73,7 +73,7 @@ def masked_arguments(arguments: Mapping[str, Any], action: str = "", *, sql: str
 
 
 def masked_value(value: Any) -> Any:
-    """JSON with every value masked, and every key that is more than a name."""
+    """Return JSON with every value masked, and every key that is not a plain name."""
     if isinstance(value, Mapping):
         shown: dict[str, Any] = {}
         for name, inner in value.items():
@@ -85,12 +85,15 @@ def masked_value(value: Any) -> Any:
 
 
 def masked_reasons(reasons: Sequence[str]) -> tuple[str, ...]:
-    """The codes of a risk: the domain of a mail is a value that somebody gave."""
-    return tuple(f"domain:{MASK}" if one.startswith("domain:") else cut_words(one) for one in reasons)
+    """Return the codes of a risk without the domain of a mail, which somebody gave, and without words that look personal."""
+    return tuple(f"domain:{MASK}" if code.startswith("domain:") else cut_words(code) for code in reasons)
 
 
 def masked_result(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What came of an action as such a person sees it: whether, how many rows, and by which statement of what shape."""
+    """Return the result of an action as a person sees it who may not see personal values.
+
+    Its status, numbers of rows and masked statement stay; of the rows only the names of columns do.
+    """
     shown = {name: masked_value(value) for name, value in result.items() if name not in _RESULT_AS_IT_IS}
     shown |= {name: value for name, value in result.items() if name in _RESULT_AS_IT_IS}
     if result.get("sql"):
@@ -106,7 +109,7 @@ _RESULT_AS_IT_IS = frozenset({"success", "status", "row_count", "truncated", "ap
 
 
 def without_secrets(value: Any) -> Any:
-    """JSON as anybody may see it: no value under a key that names a secret, no text in the form of a key."""
+    """Return JSON as anybody may see it: without values under a key that names a secret, and without texts in a key's form."""
     if isinstance(value, Mapping):
         return {
             name: MASK if looks_secret(str(name)) and isinstance(inner, (str, int, float)) else without_secrets(inner)
@@ -121,7 +124,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Every value in JSON as text."""
+    """Yield every value in JSON as text, except null, true and false."""
     if isinstance(value, Mapping):
         for inner in value.values():
             yield from texts_of(inner)
@@ -133,19 +136,19 @@ def texts_of(value: Any) -> Iterator[str]:
 
 
 def masked_name(text: str, known: Collection[str] = ()) -> str:
-    """A name as anybody may see it: one that is `known`, or that looks like nothing else than a name."""
+    """Return a name that is `known` or looks like nothing else than a name; a mask for any other text."""
     return text if text in known or is_plain_name(text) or is_host(text) else MASK
 
 
 def is_host(text: str) -> bool:
-    """Whether a text is a domain's name, as the hosts that a tool may ask are."""
+    """Return whether a text names a host as the tools' lists of allowed hosts do."""
     return bool(
         re.fullmatch(r"(?:private:)?[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d{1,5})?", text)
     ) and not looks_sensitive_value(text)
 
 
 def _free_key(name: str, taken: Collection[str]) -> str:
-    """A key that is not taken: several may be masked."""
+    """Return `name`, with a number if it is taken: several keys may be masked to the same text."""
     number, key = 1, name
     while key in taken:
         number += 1
@@ -154,7 +157,7 @@ def _free_key(name: str, taken: Collection[str]) -> str:
 
 
 def changed_rows(rows: Sequence[Mapping[str, Any]], shown: Callable[[str, Any], Any]) -> list[dict[str, Any]]:
-    """The rows of a preview with every cell as `shown` has it."""
+    """Return the rows of a preview with every cell as `shown` returns it."""
 
     def side(cells: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None if cells is None else {name: shown(name, value) for name, value in cells.items()}
@@ -163,5 +166,5 @@ def changed_rows(rows: Sequence[Mapping[str, Any]], shown: Callable[[str, Any], 
 
 
 def cut_words(text: str) -> str:
-    """A text without the words that look personal or secret."""
+    """Return a text with a mask in place of words that look personal or secret."""
     return " ".join(MASK if looks_sensitive_value(word) else word for word in text.split(" "))

@@ -1,8 +1,8 @@
-"""Which columns hold secrets: who knows their values can open, sign or pay something with them. Pure rules.
+"""Decides which columns hold secrets: whoever knows their values can open, sign or pay something with them. Pure.
 
-A column is judged by its name, its type, its comment and its table's name. What only tells something about a secret (when
-it was changed, how many there are, whether there is one) is no secret. A comment can make a column a secret, never the
-opposite: whoever writes comments is not trusted to open one.
+A column is judged by its name, its type, its comment and its table's name. A column that only describes a secret (when it
+was changed, how many there are, whether there is one) holds none. A comment can make a column a secret, but never the
+opposite: whoever writes comments is not trusted to show a secret.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _pairs(first: str, second: str) -> frozenset[tuple[str, str]]:
-    return frozenset((one, other) for one in words(first) for other in words(second))
+    """Return every pair of a word of `first` and a word of `second`."""
+    return frozenset((word, other) for word in words(first) for other in words(second))
 
 
 _CORE = _words(
@@ -31,7 +32,7 @@ _CORE = _words(
     senhas wachtwoord losenord adgangskode passord haslo hasło heslo jelszo salasana sifre parol parola пароль 密码 密碼 パスワード
     """
 )
-# Found inside of a word that is written in one: `userpassword`, `clientsecret`.
+# Stems that are also found inside of a word: `userpassword`.
 _STEMS = (
     "password",
     "passwd",
@@ -44,7 +45,7 @@ _STEMS = (
     "passwort",
 )
 _ENDS = ("secret", "token", "apikey", "accesskey", "secretkey", "encryptedkey", "authkey", "pwd")
-_INNOCENT = _words("passwordless secretary secretaries secretariat")
+_HARMLESS_WORDS = _words("passwordless secretary secretaries secretariat")
 _PHRASES = (
     _pairs(
         """
@@ -81,20 +82,20 @@ _PHRASES = (
 )  # fmt: skip
 _TRIPLES = frozenset({("mot", "de", "passe"), ("credit", "card", "number"), ("debit", "card", "number"), ("one", "time", "code"),
                       ("mots", "de", "passe"), ("palabra", "de", "paso"), ("pre", "shared", "key"), ("one", "time", "pin")})  # fmt: skip
-_NUMBERS = frozenset({("cc", "number"), ("pin", "number")})
-_ALONE = _words("pin clave pass passphrase pfx kms htaccess cookies")
-# `smtp_pass` is a password, a boarding pass is none.
-_PASSES = _words(
+_SECRET_NUMBERS = frozenset({("cc", "number"), ("pin", "number")})
+_WHOLE_NAMES = _words("pin clave pass passphrase pfx kms htaccess cookies")
+# Words of a name in which `pass` is no password: `smtp_pass` is one, a boarding pass is none.
+_HARMLESS_PASSES = _words(
     "boarding season ski day week month bus hall travel event entry museum train rail guest fast first second 1 2 all by"
 )
-# A column that holds one of these words tells something about a secret.
-_ABOUT = _words(
+# A column with one of these words describes a secret and holds none.
+_DESCRIPTIONS = _words(
     """
     required enabled disabled expired count counts attempts tries failures policy length strength expires expiry expiration
     lifetime ttl changed updated rotated limit quota
     """
 )
-_ABOUT_AT_END = _ABOUT | _words(
+_DESCRIPTIONS_AT_END = _DESCRIPTIONS | _words(
     """
     id ids at on by until in status state type types kind date time timestamp name names hint version versions used usage
     uses total totals algorithm alg algo method format prefix label title description scope scopes issuer audience duration
@@ -102,12 +103,12 @@ _ABOUT_AT_END = _ABOUT | _words(
     family public challenge
     """
 )
-_ABOUT_AT_START = _words(
+_DESCRIPTIONS_AT_START = _words(
     "is has can allow allows require requires enable disable use uses force must should needs no num number count total"
 )
-_PLACES = _words("url uri path link endpoint")
-# Tokens of a language model, of a text, and of a chain are counted and traded.
-_COUNTED = _words(
+_LOCATIONS = _words("url uri path link endpoint")
+# With one of these words, tokens are those of a language model, a text or a blockchain: they are counted and traded.
+_TOKEN_COUNTS = _words(
     """
     max min maximum minimum input output prompt completion total used usage cached reasoning estimated remaining search
     average avg per context budget consumed generated cost costs balance amount price supply decimals symbol address mint
@@ -118,8 +119,8 @@ _HARMLESS_PAIRS = _pairs("secret", "santa santas sauce shopper shoppers menu bal
     "page search name text", "token tokens"
 )
 _PUBLIC = _words("public publishable pub anon anonymous")
-# A code of few characters may be a number.
-_NUMERIC = _words("otp otps totp cvv cvc pin passcode")
+# Secrets that may be stored as a number.
+_SECRETS_AS_NUMBERS = _words("otp otps totp cvv cvc pin passcode")
 
 _VALUES = _words(
     """
@@ -130,14 +131,16 @@ _TABLES = _words("secret secrets credential credentials password passwords vault
 _TABLE_PAIRS = _pairs("api access private secret encryption signing", "key keys") | _pairs(
     "backup recovery gift upgrade invitation access redemption license", "code codes key keys"
 )
-_NO_KEYS = _words("idempotency cache partition dedup lock lookup content file row record block transaction message")
-_BYTES = _words("key keys secret seed password salt pin hash digest")
+_HARMLESS_KEYS = _words(
+    "idempotency cache partition dedup lock lookup content file row record block transaction message"
+)
+_SECRET_BYTES = _words("key keys secret seed password salt pin hash digest")
 
-_NEVER = re.compile(
+_TYPES_WITHOUT_SECRETS = re.compile(
     r"^(bool|date|time|interval|ts(vector|query)|regconfig|inet|cidr|macaddr|point|line|lseg|box|path|polygon|circle|bit\b|oid"
     r"|xid|int4range|int8range|numrange|tsrange|tstzrange|daterange|\w*multirange|geometry|geography|vector|void)"
 )
-_NUMBER = re.compile(r"^(small|big)?(int|serial)|^(numeric|decimal|real|double|float|money)")
+_NUMBER_TYPES = re.compile(r"^(small|big)?(int|serial)|^(numeric|decimal|real|double|float|money)")
 DOMAIN_OVER = " over "
 _SECRET_TYPE = re.compile(r"^(vault|pgsodium|supabase_vault)\.|^chkpass$")
 
@@ -146,16 +149,16 @@ _NOT_TO_BE = (
     r"(show|share|disclos|display|expos|log\b|logged|logging|print|leak|reveal|publish|hand(ed)? out|give\w* (out|away)"
     r"|zeigen|anzeigen|herausgeben|weitergeben|divulgu|montr|affich|mostrar|compartir|revel|mostrare|exibir)"
 )
-_NEVER_SHOWN = re.compile(
+_COMMENT_FORBIDS_SHOWING = re.compile(
     rf"\b{_NOT_TO_BE}|\bkeep\b.{{0,20}}\b(private|safe|hidden|secret|confidential)|\bhide (it |this )?from|\b(top[- ]?secret|geheim halten)",
     re.IGNORECASE,
 )
-_SAID = re.compile(
+_COMMENT_OF_SECRET = re.compile(
     r"\b(secret|confidential|geheim\w*|vertraulich|confidentiel\w*|confidencial|secreto|riservato|segreto"
     r"|passwords?|passphrase|api[- ]?keys?|private keys?|access tokens?|bearer tokens?|credentials?)\b",
     re.IGNORECASE,
 )
-_TELLS_ABOUT = re.compile(
+_COMMENT_OF_DESCRIPTION = re.compile(
     r"^\W*(whether|when|if|how (many|often|long)|number of|count of|date|time|true|false|id of|name of|type of|the (id|name|type|number|date|time|kind|status) of"
     r"|references?|refers|foreign key|ob |wann|anzahl|nombre de|quand|cuando|numero de|last|label|title|description|status)\b",
     re.IGNORECASE,
@@ -164,106 +167,130 @@ _TELLS_ABOUT = re.compile(
 
 @lru_cache(maxsize=50_000)
 def is_secret(name: str, *, type_name: str = "", comment: str = "", table: str = "", category: str = "") -> bool:
-    """Whether a column holds secrets.
+    """Return whether a column holds secrets.
 
     `type_name` is the type as format_type writes it, for a domain "domain over base type"; `category` is
-    pg_type.typcategory of the value. Where they are not known the name decides as for text.
+    pg_type.typcategory of the value. Where both are empty, the column is judged as one of text.
     """
-    types = [_plain(one) for one in type_name.split(DOMAIN_OVER)]
+    types = [_plain(part) for part in type_name.split(DOMAIN_OVER)]
     base, kind = types[-1], _kind(types[-1], category)
-    if any(_SECRET_TYPE.match(one) for one in (type_name.casefold(), *types)):
+    if any(_SECRET_TYPE.match(part) for part in (type_name.casefold(), *types)):
         return True
-    if comment and _NEVER_SHOWN.search(comment):
+    if comment and _COMMENT_FORBIDS_SHOWING.search(comment):
         return True
     if kind == "never":
         return False
-    own = tuple(words(name))
+    name_words = tuple(words(name))
     if kind == "number":
-        return _is_number_secret(own)
-    if comment and base != "uuid" and _SAID.search(comment) and not _TELLS_ABOUT.match(comment) and not _is_about(own):
-        return True
-    return (
-        names_secret(own)
-        or (base == "bytea" and bool(set(own) & _BYTES) and not set(own) & (_PUBLIC | _NO_KEYS))
-        or (bool(types[0]) and category != "E" and types[0] != base and names_secret(tuple(words(types[0]))))
-        or _is_value_of_secrets(own, tuple(words(table)))
-    )
-
-
-def names_secret(own: tuple[str, ...]) -> bool:
-    """Whether these words of a name are of a secret."""
-    if own[-2:] in _NUMBERS or own[-3:] in _TRIPLES:
-        return True
-    if not own or _is_about(own):
-        return False
-    if own in {(word,) for word in _ALONE} or _holds(own, _PHRASES, _TRIPLES):
-        return not _is_public_key(own)
-    return (
-        (own[-1] == "pass" and len(own) > 1 and not set(own) & _PASSES)
-        or _is_encrypted(own)
-        or any(_is_core(own, place) for place in range(len(own)))
-    )
-
-
-def _is_encrypted(own: tuple[str, ...]) -> bool:
-    if len(own) < 2 or set(own) & _PUBLIC:  # of something
-        return False
-    return own[0] == "encrypted" or own[-1] in {"encrypted", "ciphertext"} or (own[-1] == "pem" and "key" in own)
-
-
-def _is_core(own: tuple[str, ...], place: int) -> bool:
-    word, following = own[place], own[place + 1] if place + 1 < len(own) else ""
+        return _is_number_secret(name_words)
     if (
-        word in _INNOCENT
+        comment
+        and base != "uuid"
+        and _COMMENT_OF_SECRET.search(comment)
+        and not _COMMENT_OF_DESCRIPTION.match(comment)
+        and not _is_description(name_words)
+    ):
+        return True
+    return (
+        names_secret(name_words)
+        or (
+            base == "bytea"
+            and bool(set(name_words) & _SECRET_BYTES)
+            and not set(name_words) & (_PUBLIC | _HARMLESS_KEYS)
+        )
+        or (bool(types[0]) and category != "E" and types[0] != base and names_secret(tuple(words(types[0]))))
+        or _is_value_of_secrets(name_words, tuple(words(table)))
+    )
+
+
+def names_secret(name_words: tuple[str, ...]) -> bool:
+    """Return whether a name of these words names a secret."""
+    if name_words[-2:] in _SECRET_NUMBERS or name_words[-3:] in _TRIPLES:
+        return True
+    if not name_words or _is_description(name_words):
+        return False
+    if name_words in {(word,) for word in _WHOLE_NAMES} or _has_phrase(name_words, _PHRASES, _TRIPLES):
+        return not _is_public_key(name_words)
+    return (
+        (name_words[-1] == "pass" and len(name_words) > 1 and not set(name_words) & _HARMLESS_PASSES)
+        or _is_ciphertext(name_words)
+        or any(_is_core(name_words, place) for place in range(len(name_words)))
+    )
+
+
+def _is_ciphertext(name_words: tuple[str, ...]) -> bool:
+    if len(name_words) < 2 or set(name_words) & _PUBLIC:  # `encrypted` alone does not say of what
+        return False
+    return (
+        name_words[0] == "encrypted"
+        or name_words[-1] in {"encrypted", "ciphertext"}
+        or (name_words[-1] == "pem" and "key" in name_words)
+    )
+
+
+def _is_core(name_words: tuple[str, ...], place: int) -> bool:
+    """Return whether the word at `place` of a name makes it a secret."""
+    word, following = name_words[place], name_words[place + 1] if place + 1 < len(name_words) else ""
+    if (
+        word in _HARMLESS_WORDS
         or (word, following) in _HARMLESS_PAIRS
-        or (place and (own[place - 1], word) in _HARMLESS_PAIRS)
+        or (place and (name_words[place - 1], word) in _HARMLESS_PAIRS)
     ):
         return False
     if word in {"token", "tokens"}:
-        return not set(own) & _COUNTED and own[-1] not in _PLACES
+        return not set(name_words) & _TOKEN_COUNTS and name_words[-1] not in _LOCATIONS
     if word in _CORE:
-        return own[-1] not in _PLACES or word in {"secret", "bearer"}
+        return name_words[-1] not in _LOCATIONS or word in {"secret", "bearer"}
     return any(stem in word for stem in _STEMS) or (
-        len(word) > len("pwd") and word.endswith(_ENDS) and word not in _INNOCENT
+        len(word) > len("pwd") and word.endswith(_ENDS) and word not in _HARMLESS_WORDS
     )
 
 
-def _is_about(own: tuple[str, ...]) -> bool:
-    return bool(own) and (own[-1] in _ABOUT_AT_END or own[0] in _ABOUT_AT_START or bool(set(own) & _ABOUT))
-
-
-def _is_public_key(own: tuple[str, ...]) -> bool:
-    return bool(set(own) & _PUBLIC) and not set(own) & {"private", "secret"}
-
-
-def _holds(own: tuple[str, ...], pairs: frozenset[tuple[str, str]], triples: frozenset[tuple[str, str, str]]) -> bool:
-    return any(pair in pairs for pair in pairwise(own)) or any(
-        triple in triples for triple in zip(own, own[1:], own[2:], strict=False)
+def _is_description(name_words: tuple[str, ...]) -> bool:
+    return bool(name_words) and (
+        name_words[-1] in _DESCRIPTIONS_AT_END
+        or name_words[0] in _DESCRIPTIONS_AT_START
+        or bool(set(name_words) & _DESCRIPTIONS)
     )
 
 
-def _is_number_secret(own: tuple[str, ...]) -> bool:
-    if own[-2:] in _NUMBERS or own[-3:] in _TRIPLES:
+def _is_public_key(name_words: tuple[str, ...]) -> bool:
+    return bool(set(name_words) & _PUBLIC) and not set(name_words) & {"private", "secret"}
+
+
+def _has_phrase(
+    name_words: tuple[str, ...], pairs: frozenset[tuple[str, str]], triples: frozenset[tuple[str, str, str]]
+) -> bool:
+    return any(pair in pairs for pair in pairwise(name_words)) or any(
+        triple in triples for triple in zip(name_words, name_words[1:], name_words[2:], strict=False)
+    )
+
+
+def _is_number_secret(name_words: tuple[str, ...]) -> bool:
+    if name_words[-2:] in _SECRET_NUMBERS or name_words[-3:] in _TRIPLES:
         return True
-    if _is_about(own):
+    if _is_description(name_words):
         return False
-    codes = own[-1:] in {("code",), ("codes",)} and _holds(own, _PHRASES, _TRIPLES)
-    pins = own[-1:] in {("pin",), ("pins",)} and (len(own) == 1 or _holds(own, _PHRASES, _TRIPLES))
-    return codes or pins or bool(set(own) & (_NUMERIC - {"pin"}))
+    codes = name_words[-1:] in {("code",), ("codes",)} and _has_phrase(name_words, _PHRASES, _TRIPLES)
+    pins = name_words[-1:] in {("pin",), ("pins",)} and (
+        len(name_words) == 1 or _has_phrase(name_words, _PHRASES, _TRIPLES)
+    )
+    return codes or pins or bool(set(name_words) & (_SECRETS_AS_NUMBERS - {"pin"}))
 
 
-def _is_value_of_secrets(own: tuple[str, ...], table: tuple[str, ...]) -> bool:
-    """Whether it is what a table of secrets is about: `api_keys.key`, `credentials.value`."""
-    if len(own) != 1 or own[0] not in _VALUES or set(table) & (_COUNTED | _PUBLIC):
+def _is_value_of_secrets(name_words: tuple[str, ...], table: tuple[str, ...]) -> bool:
+    """Return whether a column is the one that holds the secret in a table of secrets: `api_keys.key`, `credentials.value`."""
+    if len(name_words) != 1 or name_words[0] not in _VALUES or set(table) & (_TOKEN_COUNTS | _PUBLIC):
         return False
     return bool(set(table) & _TABLES) or any(pair in _TABLE_PAIRS for pair in pairwise(table))
 
 
 def _plain(type_name: str) -> str:
+    """Return a type's name without its modifiers, array brackets and quotes."""
     return re.sub(r"\(.*?\)|\[\]", "", type_name).strip().strip('"').casefold()
 
 
 def _kind(base: str, category: str) -> str:
-    if category in {"B", "D", "T", "E", "G", "I", "R"} or _NEVER.match(base):
+    if category in {"B", "D", "T", "E", "G", "I", "R"} or _TYPES_WITHOUT_SECRETS.match(base):
         return "never"
-    return "number" if category == "N" or _NUMBER.match(base) else "text"
+    return "number" if category == "N" or _NUMBER_TYPES.match(base) else "text"

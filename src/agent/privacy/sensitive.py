@@ -1,7 +1,7 @@
-"""What must not be kept or shown: deny-listed tables and columns, and values that look personal or secret.
+"""Decides what must not be kept or shown: deny-listed tables and columns, and values that look personal or secret. Pure.
 
-Pure rules. A denied object reaches no schema text, memory or profile. A masked column is known by name and type, its
-values are not: no common values, no newest value, no default. Results of queries obey grants and the deny-list.
+A denied table or column reaches no schema text, memory or profile. Of a masked column only its name and type are kept: no
+common values, no newest value, no default. Grants and the deny-list decide what a query may return.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SECRET = word_set(
     digest verifier
     """
 )
-# What stands in the place of a secret.
+# The text that replaces a secret.
 HIDDEN = "[secret]"
 _PERSONAL = word_set(
     """
@@ -33,8 +33,8 @@ _PERSONAL = word_set(
     prenom apellido diagnosis medical blood biometric fingerprint face photo avatar vat
     """
 )
-# Stems long and telling enough to be found inside a word: `userpassword`, `birthplace`.
-_INSIDE = ("passw", "secret", "credential", "email", "phone", "birth", "apikey", "creditcard", "firstname", "lastname", "middlename",
+# Stems that are long and distinctive enough to be found inside a word: `userpassword`, `birthplace`.
+_STEMS = ("passw", "secret", "credential", "email", "phone", "birth", "apikey", "creditcard", "firstname", "lastname", "middlename",
            "addressline", "streetaddress", "loginid", "demographic", "marital", "cardholder", "accountnumber", "contactinfo", "resume")  # fmt: skip
 _PHRASES = (
     ("api", "key"), ("access", "key"), ("private", "key"), ("secret", "key"), ("encryption", "key"), ("signing", "key"),
@@ -53,7 +53,7 @@ _PEOPLE = word_set(
     tenants resident residents
     """
 )
-# May be companies: their `name` is a person's only where the table also holds an e-mail address, a phone or a birthday.
+# These may be companies: their `name` is a person's only if the table also holds an e-mail address, a phone or a birthday.
 _MAYBE_PEOPLE = word_set(
     """
     client clients customer customers lead leads owner owners account accounts
@@ -66,14 +66,14 @@ _REACHES_A_PERSON = word_set(
 )
 
 _BIRTH = word_set("dob birth birthday birthdate birthyear born geboren geburtsdatum naissance")
-# Numbers that are somebody's, and codes that open something.
+# Numbers that identify or reach a person.
 _IDENTITY = word_set(
     """
     phone telephone telefon telefono mobile cell fax whatsapp msisdn imei imsi ssn sin nin nino iban passport pan zip
     zipcode plz postcode cpf cnpj nif dni aadhaar bsn ip mac
     """
 )
-_IDENTITY_INSIDE = (
+_IDENTITY_STEMS = (
     "phone",
     "creditcard",
     "cardnumber",
@@ -84,16 +84,16 @@ _IDENTITY_INSIDE = (
     "zipcode",
     "ssn",
 )
-_OPENS = word_set("pin otp cvv cvc cvv2 password passcode passwd pincode")
+_ACCESS_CODES = word_set("pin otp cvv cvc cvv2 password passcode passwd pincode")
 _NUMBERS = (
     ("card", "number"), ("account", "number"), ("vat", "number"), ("routing", "number"), ("tax", "number"), ("tax", "id"), ("social", "security"),
     ("national", "id"), ("national", "number"), ("postal", "code"), ("zip", "code"), ("pin", "code"), ("otp", "code"),
     ("recovery", "code"), ("verification", "code"), ("last", "four"), ("license", "number"), ("licence", "number"),
     ("insurance", "number"), ("patient", "number"), ("personal", "number"), ("identity", "number"), ("id", "number"),
 )  # fmt: skip
-# Of people these are personal, of things they are not: the income of a year, the longitude of a city.
+# Numbers that are personal in a table of people only, not the income of a year or the longitude of a city.
 _ABOUT_PEOPLE = word_set("salary salaries wage wages income latitude longitude lat lng lon weight height bmi")
-_COUNTED = word_set(
+_AMOUNTS = word_set(
     """
     count counts total totals num attempts attempt failed quantity qty sent opened clicked clicks bounced limit max min
     length size version score points promotion opt retries seconds minutes hours days ttl amount avg average sum
@@ -107,19 +107,19 @@ _ELEMENTS = (
     ("B", "bool"),
     ("D", ("date", "time")),
 )
-# Health and family: also what is only about them.
-_ALWAYS = word_set("diagnosis diagnoses medical blood biometric marital religion ethnicity ssn iban")
-# Personal as the last word only: `mobile`, not `mobile_app`.
+# Health, family and identity numbers are personal even if the column only describes them.
+_ALWAYS_PERSONAL = word_set("diagnosis diagnoses medical blood biometric marital religion ethnicity ssn iban")
+# Words that are personal only at the end of a name: `mobile`, not `mobile_app`.
 _ENDS_ONLY = word_set(
     "mobile cell card pan fax face photo race age login vat swift mail latitude longitude salary wage income"
 )
-# How a column ends that tells something about what the word before it names.
-_ABOUT_IT = word_set(
+# Last words of a column that only describes what the word before them names.
+_DESCRIPTIONS = word_set(
     """
     id at on by count status state type kind date name expiry expires hint policy required enabled length version
     """
 )
-_ABOUT_TEXT = word_set(
+_DESCRIPTIONS_OF_TEXTS = word_set(
     """
     template format category provider verified confirmed language subject server host port issuer algorithm audience scheme
     protocol driver prefix suffix label title description reason message error source mode level class group role
@@ -130,7 +130,7 @@ _ABOUT_TEXT = word_set(
 _HASHED = word_set(
     "commit content file block tx transaction git tree row schema query image body object parent merge head sha variation checksum pixel"
 )
-_ITSELF = (
+_NOT_DESCRIPTIONS = (
     ("pin", "code"),
     ("otp", "code"),
     ("zip", "code"),
@@ -172,63 +172,67 @@ def looks_sensitive(
     is_key: bool = False,
     numeric: bool = False,
 ) -> bool:
-    """Whether a column's values look personal or secret by its name and type; `siblings` are the other columns of `table`.
+    """Return whether a column's values look personal or secret, by its name and type.
 
-    `category` is pg_type.typcategory, "" where nobody knows the type: then the name alone decides; `numeric` says that it holds
-    numbers. `is_key` says that it is
-    of a primary or foreign key. A number is personal only where it identifies or reaches somebody, a time only as a birthday;
-    flags, labels and surrogate keys never are.
+    `siblings` are the other columns of `table`. `category` is pg_type.typcategory; where it is "" the name alone decides.
+    `numeric` says that the column holds numbers, `is_key` that it belongs to a primary or foreign key. A number is personal
+    only if it identifies or reaches somebody, a time only if it is a birthday; flags, labels and surrogate keys never are.
     """
-    own = _words(column)
+    name_words = _words(column)
     kind = "N" if numeric else _kind(category, type_name)
-    if not own or kind in {"B", "E"}:
+    if not name_words or kind in {"B", "E"}:
         return False
     if kind in {"D", "T"}:
-        return _is_birth(own) and own[-1] not in _ABOUT_IT - {"at", "on", "date", "by"}
+        return _is_birth(name_words) and name_words[-1] not in _DESCRIPTIONS - {"at", "on", "date", "by"}
     if kind == "N":
-        return _identifies(own, table=table, siblings=siblings)
-    if own[-1] in _KEY_ENDS and len(own) > 1:
-        return not is_key and _is_identity(own[:-1])
+        return _identifies(name_words, table=table, siblings=siblings)
+    if name_words[-1] in _KEY_ENDS and len(name_words) > 1:
+        return not is_key and _is_identity(name_words[:-1])
     if kind == "uuid":
-        return not is_key and not _HASHED & set(own) and bool(set(own) & _SECRET) and own[-1] not in _ABOUT_IT
-    return _is_personal_text(own, table=table, siblings=siblings)
+        return (
+            not is_key
+            and not _HASHED & set(name_words)
+            and bool(set(name_words) & _SECRET)
+            and name_words[-1] not in _DESCRIPTIONS
+        )
+    return _is_personal_text(name_words, table=table, siblings=siblings)
 
 
 def _kind(category: str, type_name: str) -> str:
-    """The category, that of its elements for an array, and "uuid" for what is random and no text."""
+    """Return the category of a type: for an array that of its elements, for a uuid "uuid"."""
     base = type_name.removesuffix("[]")
     if category == "A":
         return next((kind for kind, start in _ELEMENTS if base.startswith(start)), "S")
     return "uuid" if base == "uuid" else category
 
 
-def _is_birth(own: tuple[str, ...]) -> bool:
-    return bool(set(own) & _BIRTH) or any("birth" in word for word in own)
+def _is_birth(name_words: tuple[str, ...]) -> bool:
+    return bool(set(name_words) & _BIRTH) or any("birth" in word for word in name_words)
 
 
-def _identifies(own: tuple[str, ...], *, table: str, siblings: Iterable[str]) -> bool:
-    """Whether a number of that name is somebody's: a phone, an identity, a code that opens something, a birth year, a wage."""
-    joined, last = "".join(own), next((word for word in reversed(own) if not word.isdigit()), "")
-    if _is_birth(own):
+def _identifies(name_words: tuple[str, ...], *, table: str, siblings: Iterable[str]) -> bool:
+    """Return whether a number of that name is personal: a phone, an identity, an access code, a birth year, a wage."""
+    joined, last = "".join(name_words), next((word for word in reversed(name_words) if not word.isdigit()), "")
+    if _is_birth(name_words):
         return last not in _KEY_ENDS
     if (
-        _COUNTED & set(own)
-        or own[:2] in _COUNTS_OF
+        _AMOUNTS & set(name_words)
+        or name_words[:2] in _COUNTS_OF
         or (joined.endswith("id") and joined not in {"taxid", "nationalid"})
     ):
         return False
-    if last in _IDENTITY | _OPENS or (last in _NUMBERED | {"code"} and set(own) & _IDENTITY):
+    if last in _IDENTITY | _ACCESS_CODES or (last in _NUMBERED | {"code"} and set(name_words) & _IDENTITY):
         return True
-    if len(own) == 1 and any(stem in joined for stem in _IDENTITY_INSIDE):
+    if len(name_words) == 1 and any(stem in joined for stem in _IDENTITY_STEMS):
         return True
-    if any(_holds(own, phrase) for phrase in _NUMBERS) and last not in _ABOUT_TEXT:
+    if any(_has_phrase(name_words, phrase) for phrase in _NUMBERS) and last not in _DESCRIPTIONS_OF_TEXTS:
         return True
-    return bool(set(own) & _ABOUT_PEOPLE) and _is_about_people(table, siblings)
+    return bool(set(name_words) & _ABOUT_PEOPLE) and _is_about_people(table, siblings)
 
 
-def _is_identity(own: tuple[str, ...]) -> bool:
-    """For `tax_id`, `email_id`: words before "id" that make it somebody's, not a key of a table."""
-    return bool(set(own) & (_IDENTITY | _REACHES_A_PERSON | _SECRET)) or own[-1] in {
+def _is_identity(name_words: tuple[str, ...]) -> bool:
+    """Return whether the words before "id" make it a person's identity (`tax_id`, `email_id`), not a key of a table."""
+    return bool(set(name_words) & (_IDENTITY | _REACHES_A_PERSON | _SECRET)) or name_words[-1] in {
         "tax",
         "national",
         "device",
@@ -236,58 +240,67 @@ def _is_identity(own: tuple[str, ...]) -> bool:
     }
 
 
-def _is_personal_text(own: tuple[str, ...], *, table: str, siblings: Iterable[str]) -> bool:
-    last, people = own[-1], _is_about_people(table, siblings)
-    found = {*own, *(word.removesuffix("s") for word in own)}
-    if found & _ALWAYS:
+def _is_personal_text(name_words: tuple[str, ...], *, table: str, siblings: Iterable[str]) -> bool:
+    last, people = name_words[-1], _is_about_people(table, siblings)
+    singulars = {*name_words, *(word.removesuffix("s") for word in name_words)}
+    if singulars & _ALWAYS_PERSONAL:
         return True
-    if _is_about_it(own) or (_HASHED & found and last in {"hash", "digest"}) or (own == ("race",) and not people):
+    if (
+        _is_description(name_words)
+        or (_HASHED & singulars and last in {"hash", "digest"})
+        or (name_words == ("race",) and not people)
+    ):
         return False
     if (
-        found & (_SECRET | _PERSONAL - _ENDS_ONLY)
+        singulars & (_SECRET | _PERSONAL - _ENDS_ONLY)
         or last in _ENDS_ONLY
-        or (set(own[-2:]) & _ENDS_ONLY and last in _NUMBERED)
-        or _holds_personal(own)
+        or (set(name_words[-2:]) & _ENDS_ONLY and last in _NUMBERED)
+        or _has_personal_word(name_words)
     ):
         return True
-    if any(_holds(own, phrase) for phrase in _PEOPLES_NAMES):
-        return not table or people or _reaches(siblings)
-    is_whose = any("".join(own[-2:]) == f"{who}name" for who in _PEOPLE | _MORE_PEOPLE)
-    return is_whose or (own in {("name",), ("picture",), ("portrait",)} and people)
+    if any(_has_phrase(name_words, phrase) for phrase in _PEOPLES_NAMES):
+        return not table or people or _has_contact_column(siblings)
+    is_whose = any("".join(name_words[-2:]) == f"{who}name" for who in _PEOPLE | _MORE_PEOPLE)
+    return is_whose or (name_words in {("name",), ("picture",), ("portrait",)} and people)
 
 
-def _holds_personal(own: tuple[str, ...]) -> bool:
-    joined = "".join(own)
-    return any(stem in joined for stem in (*_INSIDE, *_IDENTITY_INSIDE)) or any(
-        _holds(own, phrase) for phrase in _PHRASES
+def _has_personal_word(name_words: tuple[str, ...]) -> bool:
+    joined = "".join(name_words)
+    return any(stem in joined for stem in (*_STEMS, *_IDENTITY_STEMS)) or any(
+        _has_phrase(name_words, phrase) for phrase in _PHRASES
     )
 
 
-def _is_about_it(own: tuple[str, ...]) -> bool:
-    """For `phone_type`, `email_template`, where `phone_number` and `pin_code` are the thing itself."""
-    if len(own) == 1 and own[0].endswith(("type", "flag", "count", "format")):
+def _is_description(name_words: tuple[str, ...]) -> bool:
+    """Return whether a column only describes something: `phone_type` and `email_template` do, `phone_number` does not."""
+    if len(name_words) == 1 and name_words[0].endswith(("type", "flag", "count", "format")):
         return True
-    if len(own) == 1 or own[-2:] in _ITSELF or own[-1] in {"number", "name"} or _is_birth(own):
+    if (
+        len(name_words) == 1
+        or name_words[-2:] in _NOT_DESCRIPTIONS
+        or name_words[-1] in {"number", "name"}
+        or _is_birth(name_words)
+    ):
         return False
-    return own[-1] in _ABOUT_IT | _ABOUT_TEXT or own[:2] in _COUNTS_OF
+    return name_words[-1] in _DESCRIPTIONS | _DESCRIPTIONS_OF_TEXTS or name_words[:2] in _COUNTS_OF
 
 
-def _reaches(siblings: Iterable[str]) -> bool:
+def _has_contact_column(siblings: Iterable[str]) -> bool:
     return any(_REACHES_A_PERSON & set(_words(name)) for name in siblings)
 
 
 def looks_secret(column: str) -> bool:
-    """Whether a column looks by its name as if who knows its values can do something with them: passwords, tokens, keys."""
+    """Return whether a column's name is that of a secret: a password, a token, a key."""
     return is_secret(column)
 
 
 def keys_in(text: str) -> list[str]:
-    """The parts of a text that have the shape of a key, a token or a password's hash."""
+    """Return the parts of a text that have the form of a key, a token or a password's hash."""
     return [match.group() for shape in _KEY_SHAPES for match in shape.finditer(text)]
 
 
 def looks_sensitive_value(value: str) -> bool:
-    """Whether a value has the shape of an address, a number that reaches or identifies a person, or a key."""
+    """Return whether a value has the form of an address, of a number that reaches or identifies a person, or of a key."""
     if any(shape.search(value) for shape in _SHAPES):
         return True
     return bool(_NUMBER_LIKE.fullmatch(value.strip())) and not _DATE_LIKE.match(value.strip())
@@ -295,29 +308,29 @@ def looks_sensitive_value(value: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DenyList:
-    """Tables and columns that never reach a model: globs over `table`, `schema.table`, `table.column`, `schema.table.column`.
+    """A list of tables and columns: globs over `table`, `schema.table`, `table.column` or `schema.table.column`.
 
-    `a.b` denies the table `b` of schema `a` and the column `b` of a table `a`. Case does not matter, and no `*`
-    reaches over a dot.
+    `a.b` names the table `b` of the schema `a` and the column `b` of a table `a`. Case does not matter, and a `*` does not
+    match a dot. AGENT_DENY lists what must never reach a model.
     """
 
     patterns: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def parse(cls, setting: str) -> DenyList:
-        """From the comma-separated setting."""
+        """Return the list that a comma-separated setting holds."""
         return cls(tuple(tuple(part.strip().lower().split(".")) for part in setting.split(",") if part.strip()))
 
     def fits(self, schema: str, table: str, columns: Iterable[str]) -> bool:
-        """Whether the table or one of its columns is denied."""
+        """Return whether the list has the table or one of its columns."""
         return self.table(schema, table) or any(self.column(schema, table, name) for name in columns)
 
     def table(self, schema: str, name: str) -> bool:
-        """Whether the whole table is denied."""
+        """Return whether the list has the whole table."""
         return self._matches(name) or self._matches(schema, name)
 
     def column(self, schema: str, table: str, name: str) -> bool:
-        """Whether the column, or its whole table, is denied."""
+        """Return whether the list has the column or its whole table."""
         return self.table(schema, table) or self._matches(table, name) or self._matches(schema, table, name)
 
     def _matches(self, *names: str) -> bool:
@@ -332,12 +345,12 @@ def _words(name: str) -> tuple[str, ...]:
     return tuple(words(name))
 
 
-def _holds(own: tuple[str, ...], phrase: tuple[str, str]) -> bool:
-    return any(pair == phrase for pair in pairwise(own))
+def _has_phrase(name_words: tuple[str, ...], phrase: tuple[str, str]) -> bool:
+    return any(pair == phrase for pair in pairwise(name_words))
 
 
 def _is_about_people(table: str, siblings: Iterable[str]) -> bool:
     about = set(_words(table))
     if about & _PEOPLE:
         return True
-    return bool(about & _MAYBE_PEOPLE) and _reaches(siblings)
+    return bool(about & _MAYBE_PEOPLE) and _has_contact_column(siblings)

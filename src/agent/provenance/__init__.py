@@ -1,1 +1,1 @@
-"""Where the values of an action come from: the user, a trusted place, data, or nowhere."""
+"""Traces where the values of an action come from: the user, a trusted source, data, or nowhere."""

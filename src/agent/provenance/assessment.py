@@ -1,7 +1,8 @@
-"""What the origins of an action's values do to its assessment: who asks for what nobody said is asked about.
+"""Raises the risk of an action whose values do not come from the user, so that a human is asked about it.
 
-A recipient, link, account or amount from nowhere, or a secret that was read, makes it HIGH; a change of one row that is not
-in the user's words is no longer LOW. A secret in an action that is not asked about is refused: it would be in the log.
+A recipient, link, account or amount that neither the user nor a trusted source gave makes the risk HIGH; so does a secret
+that was read. A change of one row is MEDIUM instead of LOW when the user's words do not ask for it. An action without an
+effect is refused if its arguments hold a secret: the log would store it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 
 from agent.errors import ActionRefused
 from agent.privacy.sensitive import keys_in
-from agent.provenance.conversation_context import ConversationContext, holds, secret_in, untrusted_origins
-from agent.provenance.written_values import is_asked_for, written_values
+from agent.provenance.conversation_context import ConversationContext, contains_as_word, secret_in, untrusted_origins
+from agent.provenance.written_values import is_requested, written_values
 from agent.runtime import Runtime
 from agent.statements.parser import Statement
 from agent.statements.risk import under_settings
@@ -24,7 +25,7 @@ from agent.types import RISK_LEVELS, Assessment, RiskLevel
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """Something about an action's values: the least risk that it has then, its code, and a sentence for the approver."""
+    """A reason to raise an action's risk to at least `risk`, with its code and a sentence for the approver."""
 
     risk: RiskLevel
     reason: str
@@ -40,74 +41,78 @@ async def weigh(
     has_effect: bool,
     runtime: Runtime,
 ) -> tuple[Assessment, tuple[str, ...]]:
-    """The assessment of what a model asks for, and sentences about its values for the approver.
+    """Return the assessment with the risk that an action's values add, and sentences about them for the approver.
 
-    Raises `ActionRefused` for a secret in an action without an effect.
+    Raises `ActionRefused` if the arguments of an action without an effect hold a secret.
     """
-    found: list[_Finding] = []
+    findings: list[_Finding] = []
     if has_effect and statement is not None:
-        found += await _about_values(assessment, statement, conversation, runtime)
-    found += _guesses(assessment, conversation)
-    secret = _secret(arguments, conversation, goes_outside=has_effect and statement is None)
+        findings += await _value_findings(assessment, statement, conversation, runtime)
+    findings += _guess_findings(assessment, conversation)
+    secret = _source_of_secret(arguments, conversation, is_sent_outside=has_effect and statement is None)
     if secret is not None and not has_effect:
         raise ActionRefused(
             f"Refused: the arguments repeat a secret that was read ({secret}). Name its row instead, as a sub-select can."
         )
     if secret is not None:
-        found.append(_Finding("HIGH", "secret", f"It repeats a secret that was read: {secret}."))
-    if not found:
+        findings.append(_Finding("HIGH", "secret", f"It repeats a secret that was read: {secret}."))
+    if not findings:
         return assessment, ()
     raised = replace(
         assessment,
-        risk=max(assessment.risk, *(one.risk for one in found), key=RISK_LEVELS.index),
-        reasons=tuple(dict.fromkeys((*_without_read(assessment), *(one.reason for one in found)))),
+        risk=max(assessment.risk, *(finding.risk for finding in findings), key=RISK_LEVELS.index),
+        reasons=tuple(dict.fromkeys((*_reasons_without_read(assessment), *(finding.reason for finding in findings)))),
         verdict="ask" if assessment.verdict == "run" and not has_effect else assessment.verdict,
     )
     settings = runtime.settings
     raised = under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse)
-    return raised, tuple(one.sentence for one in found)
+    return raised, tuple(finding.sentence for finding in findings)
 
 
-def _without_read(assessment: Assessment) -> tuple[str, ...]:
+def _reasons_without_read(assessment: Assessment) -> tuple[str, ...]:
     return tuple(reason for reason in assessment.reasons if reason != "read")
 
 
 def needs_a_human(reasons: Sequence[str]) -> bool:
-    """Whether no permission that was given earlier covers it: nobody knew of these values then."""
+    """Return whether an action needs a new decision: whoever gave an earlier permission did not know of these values."""
     return any(
-        one == "secret" or one.startswith("secret:") or (one.startswith("origin:") and one != "origin:unsaid")
-        for one in reasons
+        reason == "secret"
+        or reason.startswith("secret:")
+        or (reason.startswith("origin:") and reason != "origin:unsaid")
+        for reason in reasons
     )
 
 
-async def _about_values(
+async def _value_findings(
     assessment: Assessment, statement: Statement, conversation: ConversationContext, runtime: Runtime
 ) -> list[_Finding]:
     origins = await untrusted_origins(written_values(statement), conversation, runtime=runtime)
     if origins or "one-row" not in assessment.reasons:
-        return [_Finding("HIGH", f"origin:{one.place}", one.sentence) for one in origins]
-    if is_asked_for(statement, "\n".join(conversation.user_words)) and conversation.means_its_row(statement):
+        return [_Finding("HIGH", f"origin:{origin.place}", origin.sentence) for origin in origins]
+    if is_requested(statement, "\n".join(conversation.user_words)) and conversation.user_named_row(statement):
         return []
     sentence = "The user's words do not say what it does or which row it is of: the model chose that."
     return [_Finding("MEDIUM", "origin:unsaid", sentence)]
 
 
-def _guesses(assessment: Assessment, conversation: ConversationContext) -> list[_Finding]:
-    """Values that a secret column is compared with and that the user did not say: a guess that is right would tell it."""
+def _guess_findings(assessment: Assessment, conversation: ConversationContext) -> list[_Finding]:
+    """Return a finding if a secret column is compared with a value that the user did not say: a right guess reveals it."""
     use = assessment.secrets
-    spoken = "\n".join(conversation.user_words)
-    if use is None or all(one is not None and holds(spoken, one) for one in use.looked_up):
+    user_text = "\n".join(conversation.user_words)
+    if use is None or all(value is not None and contains_as_word(user_text, value) for value in use.looked_up):
         return []
-    sentence = "It compares a column that holds secrets with a value that the user did not say."
+    sentence = "It compares a column that contains_as_word secrets with a value that the user did not say."
     return [_Finding("HIGH", GUESSED, sentence)]
 
 
-def _secret(arguments: Mapping[str, Any], conversation: ConversationContext, *, goes_outside: bool) -> str | None:
-    """Where a secret in the arguments comes from."""
+def _source_of_secret(
+    arguments: Mapping[str, Any], conversation: ConversationContext, *, is_sent_outside: bool
+) -> str | None:
+    """Return where a secret in the arguments comes from; None if they hold none."""
     known = secret_in(arguments, conversation.secrets)
-    if known is not None or not goes_outside:
+    if known is not None or not is_sent_outside:
         return known
-    # A tool of the agent's own making may have read it where the conversation does not show it.
+    # A tool that the agent created may have read the key; the conversation does not show that.
     keys = keys_in(json.dumps(arguments, ensure_ascii=False, default=str))
-    spoken = "\n".join(conversation.user_words)
-    return next((f"a key that begins {key[:6]!r}" for key in keys if key not in spoken), None)
+    user_text = "\n".join(conversation.user_words)
+    return next((f"a key that begins {key[:6]!r}" for key in keys if key not in user_text), None)

@@ -1,6 +1,6 @@
-"""What a call's conversation holds: the user's words, the texts that the model was shown, and the secrets among them.
+"""Reads the conversation of a tool call: the user's words, the texts that the model was shown, and the secrets among them.
 
-A thin reader over the stored thread; what it makes of a transcript is pure.
+One query reads the stored thread; everything that is derived from the transcript is pure.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from agent.errors import InvalidArguments
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.semantic_search import semantic_search
 from agent.privacy.sensitive import HIDDEN, DenyList, keys_in, looks_secret
-from agent.provenance.named_rows import ReadRows, UserWords, means_its_row, named_keys
+from agent.provenance.named_rows import ReadRows, UserWords, named_keys, user_named_row
 from agent.provenance.origins import Origin, ShownText, Value, origin_of
-from agent.provenance.second_hand import is_second_hand, says
+from agent.provenance.second_hand import contains_words, is_second_hand
 from agent.provenance.written_values import Column, column_sources
 from agent.runtime import Runtime
 from agent.statements.parser import Statement, parse
@@ -29,19 +29,22 @@ from agent.threads import TURNS_WITH_CALLS, StoredCall, Transcript
 from agent.types import CallKey, Trust
 
 _QUERIES = load_queries(__package__)
-_SHORTEST_SECRET, _TELLING = 6, 12
-# Of a cell that is known to be of a secret: shorter ones are met by accident.
+_SHORTEST_SECRET, _DISTINCTIVE_LENGTH = 6, 12
+# The shortest value of a known secret column that counts: shorter ones occur in other texts by accident.
 _SHORTEST_KNOWN = 4
 _SEPARATORS = re.compile(r"[\s,;|(){}\[\]\"'<>]+")
-_MEMORIES = 10
-_LONG = 20
-# Their messages are our own sentences.
+_MOST_MEMORIES = 10
+_MOST_TURNS = 20
+# Tools whose messages are sentences of this program, not data.
 _OWN_MESSAGES = frozenset({"execute_sql", "query_data", "update_client_status", "remember", "send_email"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationContext:
-    """A conversation up to now. `secrets` are values that only who may open something should have, and where they are from."""
+    """The conversation of one call, up to its turn.
+
+    `secrets` maps each secret value that was read to where it was read. `trusted` are the globs of AGENT_TRUSTED_SOURCES.
+    """
 
     user_words: tuple[str, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -49,19 +52,22 @@ class ConversationContext:
     trusted: str = ""
     until: CallKey | None = None
 
-    def seen(self) -> list[ShownText]:
-        """Every text that the model was shown; `trusted` are globs over table.column. Made only where it is looked at."""
+    def shown_texts(self) -> list[ShownText]:
+        """Return every text of the results that the model was shown."""
         globs, user_words = DenyList.parse(self.trusted), UserWords.of(self.user_words)
-        return [one for call in self.calls for one in _seen(call, globs, user_words)]
+        return [text for call in self.calls for text in _shown_texts(call, globs, user_words)]
 
-    def means_its_row(self, statement: Statement) -> bool:
-        """Whether the user said, or named, the row that a change of one row is of."""
+    def user_named_row(self, statement: Statement) -> bool:
+        """Return whether the user named the row that a change of one row is about, or gave its key."""
         user_words = UserWords.of(self.user_words)
-        return means_its_row(statement, named_keys([_read(call) for call in self.calls], user_words), user_words)
+        return user_named_row(statement, named_keys([_read_rows(call) for call in self.calls], user_words), user_words)
 
 
 def call_key_of(approval: Approval) -> CallKey | None:
-    """Where in a conversation a request belongs: one that was opened again is no call any more, but of the same turn."""
+    """Return the place of a request in its conversation; None if it belongs to none.
+
+    A request that was opened again is no longer a call, but it still belongs to the same turn.
+    """
     if approval.thread_id is None or approval.turn is None:
         return None
     round_, ordinal = approval.place
@@ -71,77 +77,87 @@ def call_key_of(approval: Approval) -> CallKey | None:
 async def context_of_call(
     call: CallKey | None, *, turns: int = TURNS_WITH_CALLS, runtime: Runtime
 ) -> ConversationContext:
-    """What was said and shown in the conversation of a call, with the results of the last `turns`; nothing where there is none.
+    """Return the conversation up to a call, with the results of the last `turns` turns; an empty context if there is none.
 
-    It is the same whenever it is asked: also when the thread has gone on, and that turn is only in its summary.
+    The answer does not change when the thread goes on, even when that turn is only left in the thread's summary.
     """
     if call is None:
         return ConversationContext()
     row = await runtime.one(
-        _QUERIES["conversation"], thread_id=call.thread_id, turn=call.turn, most_turns=_LONG, turns_with_calls=turns
+        _QUERIES["conversation"],
+        thread_id=call.thread_id,
+        turn=call.turn,
+        most_turns=_MOST_TURNS,
+        turns_with_calls=turns,
     )
-    if row is None or not row["transcript"]["turns"]:  # a caller's own key, of no conversation of ours
+    if row is None or not row["transcript"]["turns"]:  # the caller chose the key; no thread is stored
         return ConversationContext()
     transcript = Transcript.from_row(call.thread_id, row)
     return context_of_transcript(transcript, trusted=runtime.settings.trusted_sources, until=call)
 
 
 async def longer_context(conversation: ConversationContext, *, runtime: Runtime) -> ConversationContext:
-    """The same further back, for what has an effect: an answer may still show what a model read long ago."""
+    """Return the conversation with the results of more turns, for actions with an effect.
+
+    A value may come from a text that the model read long ago, because an answer repeated it since.
+    """
     if conversation.until is None or conversation.until.turn <= TURNS_WITH_CALLS:
         return conversation
-    return await context_of_call(conversation.until, turns=_LONG, runtime=runtime)
+    return await context_of_call(conversation.until, turns=_MOST_TURNS, runtime=runtime)
 
 
 def context_of_transcript(
     transcript: Transcript, *, trusted: str = "", until: CallKey | None = None
 ) -> ConversationContext:
-    """The same from a transcript."""
+    """Return the context that a transcript holds; secrets that the user said are not among its `secrets`."""
     user_words = tuple(turn.question for turn in transcript.turns)
     calls = tuple(call for turn in transcript.turns for call in turn.calls if call.result)
-    spoken = "\n".join(user_words)
+    user_text = "\n".join(user_words)
     secrets: dict[str, str] = {}
     for call in calls:
-        secrets |= _secrets(call)
+        secrets |= _secrets_in_result(call)
     return ConversationContext(
-        user_words=user_words, secrets={one: place for one, place in secrets.items() if one not in spoken}, calls=calls,
-        trusted=trusted, until=until,
+        user_words=user_words, calls=calls, trusted=trusted, until=until,
+        secrets={secret: source for secret, source in secrets.items() if secret not in user_text},
     )  # fmt: skip
 
 
 async def untrusted_origins(
     values: Sequence[Value], conversation: ConversationContext, *, runtime: Runtime
 ) -> list[Origin]:
-    """Those of `values` that neither the user said nor a trusted place holds, with where they were found."""
-    found, seen = [], conversation.seen() if values else []
+    """Return the origins of those `values` that neither the user said nor a trusted source holds."""
+    untrusted, shown_texts = [], conversation.shown_texts() if values else []
     for value in values:
-        origin = origin_of(value, user_words=conversation.user_words, seen=seen)
+        origin = origin_of(value, user_words=conversation.user_words, shown_texts=shown_texts)
         if origin.place in {"nowhere", "data"} and value.kind != "copy":
-            remembered = origin_of(value, user_words=(), seen=await _remembered(value, runtime))
-            origin = remembered if remembered.known or origin.place == "nowhere" else origin
+            in_memories = origin_of(value, user_words=(), shown_texts=await _memories_with(value, runtime))
+            origin = in_memories if in_memories.known or origin.place == "nowhere" else origin
         if origin.place == "nowhere":
-            origin = await _in_schema(value, runtime) or origin
+            origin = await _origin_in_schema(value, runtime) or origin
         if not _is_trusted_copy(value, runtime) and not origin.known:
-            found.append(origin)
-    return found
+            untrusted.append(origin)
+    return untrusted
 
 
 def texts_of(conversation: ConversationContext) -> list[str]:
-    """What stood in data, but for cells too short to say something."""
-    found = []
+    """Return the texts of all results; cells that are too short to hold a phrase are left out."""
+    texts = []
     for call in conversation.calls:
         result = call.result or {}
         cells = (cell for row in result.get("rows") or [] for cell in row if isinstance(cell, (str, dict, list)))
-        found += [text for cell in cells if len(text := _text(cell)) >= _SHORTEST_SECRET]
-        found += [text for _, text in _told(call)]
-    return found
+        texts += [text for cell in cells if len(text := _text(cell)) >= _SHORTEST_SECRET]
+        texts += [text for _, text in _texts_beside_rows(call)]
+    return texts
 
 
 async def trust_of(content: str, conversation: ConversationContext, *, runtime: Runtime) -> Trust:
-    """Who vouches for what a model wants to remember: the user who said it, the model, or nobody, as it stood in data."""
-    if conversation.user_words and says(conversation.user_words[-1], content):
+    """Return how far a text that a model wants to remember is trusted.
+
+    It is "human" if the user's last message holds it, "external" if it repeats data, and "agent" otherwise.
+    """
+    if conversation.user_words and contains_words(conversation.user_words[-1], content):
         return "human"
-    known = await semantic_search.search_memories(content, _MEMORIES, runtime=runtime)
+    known = await semantic_search.search_memories(content, _MOST_MEMORIES, runtime=runtime)
     read = [memory.content for memory in known if memory.trust in {"external", "database"} and memory.kind != "schema"]
     second_hand = is_second_hand(
         content, data=[*texts_of(conversation), *read], user_words="\n".join(conversation.user_words)
@@ -150,41 +166,49 @@ async def trust_of(content: str, conversation: ConversationContext, *, runtime: 
 
 
 def secret_in(arguments: Any, secrets: Mapping[str, str]) -> str | None:
-    """Where a secret comes from that `arguments` repeat, also spelled out, in hexadecimal, base64 or backwards."""
+    """Return where the secret was read that `arguments` repeat; None if they repeat none.
+
+    A secret is also found with other punctuation, URL-encoded, in hexadecimal, in base64 or backwards.
+    """
     if not secrets:
         return None
     text = json.dumps(arguments, ensure_ascii=False, default=str)
     texts = (text, unquote(text), *_decoded(text))
-    forms = (*map(_bare, texts), _bare(text)[::-1])
-    for secret, place in secrets.items():
+    bare_texts = (*map(_bare, texts), _bare(text)[::-1])
+    for secret, source in secrets.items():
         bare = _bare(secret)
-        # A short one would be met by accident once all spaces are gone.
-        found = any(bare in one for one in forms) if len(bare) >= _TELLING else any(holds(one, secret) for one in texts)
-        if found:
-            return place
+        # Without spaces and punctuation, a short secret would occur in other texts by accident.
+        if len(bare) >= _DISTINCTIVE_LENGTH:
+            is_repeated = any(bare in bare_text for bare_text in bare_texts)
+        else:
+            is_repeated = any(contains_as_word(text, secret) for text in texts)
+        if is_repeated:
+            return source
     return None
 
 
 def without_secrets(value: Any, secrets: Iterable[str]) -> Any:
-    """JSON with every secret written over."""
-    hidden = sorted(secrets, key=len, reverse=True)
+    """Return JSON with every secret replaced by `HIDDEN`, in keys and in values."""
+    longest_first = sorted(secrets, key=len, reverse=True)
     if isinstance(value, str):
-        for secret in hidden:
+        for secret in longest_first:
             value = value.replace(secret, HIDDEN)
         return value
     if isinstance(value, Mapping):
-        return {without_secrets(key, hidden): without_secrets(item, hidden) for key, item in value.items()}
-    return [without_secrets(item, hidden) for item in value] if isinstance(value, (list, tuple)) else value
+        return {
+            without_secrets(key, longest_first): without_secrets(item, longest_first) for key, item in value.items()
+        }
+    return [without_secrets(item, longest_first) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def holds(text: str, secret: str) -> bool:
-    """Whether a text has that value, as words of its own."""
-    return bool(re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", text, re.I))
+def contains_as_word(text: str, value: str) -> bool:
+    """Return whether a text contains `value` as whole words; case does not matter."""
+    return bool(re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.I))
 
 
-def _is_telling(text: str) -> bool:
-    """Whether a text can be told from a word or a number that anybody may write."""
-    return len(text) >= _TELLING or (len(text) >= _SHORTEST_SECRET and not text.isalpha())
+def _is_distinctive(text: str) -> bool:
+    """Return whether a text is unlike the words and numbers that anybody may write."""
+    return len(text) >= _DISTINCTIVE_LENGTH or (len(text) >= _SHORTEST_SECRET and not text.isalpha())
 
 
 def _statement(call: StoredCall) -> Statement | None:
@@ -194,27 +218,30 @@ def _statement(call: StoredCall) -> Statement | None:
         return None
 
 
-def _read(call: StoredCall) -> ReadRows:
+def _read_rows(call: StoredCall) -> ReadRows:
     result, statement = call.result or {}, _statement(call)
     return ReadRows(
         statement=statement, sources=_sources(statement, result.get("columns") or []), rows=result.get("rows") or []
     )  # fmt: skip
 
 
-def _seen(call: StoredCall, trusted: DenyList, user_words: UserWords) -> Iterator[ShownText]:
-    """A cell of a trusted column counts as trusted in a row that the user named: not whoever happens to stand there."""
-    read, columns = _read(call), (call.result or {}).get("columns") or []
+def _shown_texts(call: StoredCall, trusted: DenyList, user_words: UserWords) -> Iterator[ShownText]:
+    """Yield the cells and messages of a result.
+
+    A cell of a trusted column counts as trusted only in a row that the user named: other rows may be anybody's.
+    """
+    read, columns = _read_rows(call), (call.result or {}).get("columns") or []
     for named, row in read.named(user_words):
         for name, source, cell in zip(columns, read.sources, row, strict=False):
             if cell is not None and not isinstance(cell, bool):
                 where = f"{source or f'column {name}'} in a result of {call.tool}"
                 yield ShownText(where=where, text=_text(cell), trusted=named and _is_trusted(source, trusted))
-    for part, text in _told(call):
+    for part, text in _texts_beside_rows(call):
         yield ShownText(where=f"the {part} of {call.tool}", text=text)
 
 
-def _told(call: StoredCall) -> Iterator[tuple[str, str]]:
-    """What a result says beside its rows."""
+def _texts_beside_rows(call: StoredCall) -> Iterator[tuple[str, str]]:
+    """Yield the (name, text) of each part of a result that holds data and is not its rows."""
     result: Mapping[str, Any] = call.result or {}
     for part in ("message", "error", "data"):
         if result.get(part) and not (part == "message" and call.tool in _OWN_MESSAGES):
@@ -222,7 +249,7 @@ def _told(call: StoredCall) -> Iterator[tuple[str, str]]:
 
 
 def _sources(statement: Statement | None, columns: Sequence[str]) -> list[Column | None]:
-    """Which column each column of a result shows as it is."""
+    """Return the table's column that each column of a result shows unchanged; None where that is not known."""
     unknown: list[Column | None] = [None] * len(columns)
     if statement is None or statement.kind != "SelectStmt":
         return unknown
@@ -252,42 +279,46 @@ def _is_trusted_copy(value: Value, runtime: Runtime) -> bool:
     return globs.column(parts[-3] if len(parts) == 3 else "public", *parts[-2:])
 
 
-def _secrets(call: StoredCall) -> dict[str, str]:
+def _secrets_in_result(call: StoredCall) -> dict[str, str]:
+    """Return the secrets that a result shows, each with where it was read."""
     result = call.result or {}
     columns, rows = result.get("columns") or [], result.get("rows") or []
-    found = dict.fromkeys(
-        keys_in(_text([rows, result.get("message"), result.get("error")])), f"a result of {call.tool}"
-    )
+    keys = keys_in(_text([rows, result.get("message"), result.get("error")]))
+    secrets = dict.fromkeys(keys, f"a result of {call.tool}")
     if "secrets" in result:
-        return found | _of_columns(result["secrets"], rows)
+        return secrets | _secrets_of_columns(result["secrets"], rows)
     statement = _statement(call) if rows else None
     sources = _sources(statement, columns)
-    suspect = statement is not None and any(looks_secret(name) for name in _columns_named(statement))
+    names_secret_column = statement is not None and any(looks_secret(name) for name in _column_names(statement))
     for place, (name, source) in enumerate(zip(columns, sources, strict=False)):
         where = str(source or name)
         cells = [row[place] for row in rows if place < len(row)]
-        if looks_secret(source.name) if source else suspect or looks_secret(name):
-            texts = [text for cell in cells for text in _leaves(cell)]
+        if looks_secret(source.name) if source else names_secret_column or looks_secret(name):
+            texts = [text for cell in cells for text in _strings_in(cell)]
         else:
             texts = [text for cell in cells for text in _keyed_secrets(cell)]
-        found |= {text: where for text in texts if _is_telling(text)}
-    return found
+        secrets |= {text: where for text in texts if _is_distinctive(text)}
+    return secrets
 
 
-def _of_columns(secrets: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
-    """Secrets by the columns that the cells are made of, as the server's own tree says; in other cells those under a secret key."""
-    found: dict[str, str] = {}
+def _secrets_of_columns(sources: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
+    """Return the secrets in the rows, each with where it was read.
+
+    `sources` names, for each column of the result, the secret column that the server contains_words it is made from, or is ''. Of
+    the cells without one only what stands under a secret JSON key is returned.
+    """
+    secrets: dict[str, str] = {}
     for row in rows:
-        for source, cell in zip((*secrets, *[""] * (len(row) - len(secrets))), row, strict=False):
+        for source, cell in zip((*sources, *[""] * (len(row) - len(sources))), row, strict=False):
             if source:
-                found |= {text: source for text in _all_texts(cell) if text != HIDDEN}
+                secrets |= {text: source for text in _all_texts(cell) if text != HIDDEN}
             else:
-                found |= {text: "a key of JSON" for text in _keyed_secrets(cell) if _is_telling(text)}
-    return found
+                secrets |= {text: "a key of JSON" for text in _keyed_secrets(cell) if _is_distinctive(text)}
+    return secrets
 
 
 def _all_texts(cell: Any) -> Iterator[str]:
-    """Every value of a cell as it would be written, and the telling parts of those that are several."""
+    """Yield every value in a cell as text, and the distinctive parts of a text that holds several."""
     if isinstance(cell, (dict, list)):
         for item in cell.values() if isinstance(cell, dict) else cell:
             yield from _all_texts(item)
@@ -295,48 +326,48 @@ def _all_texts(cell: Any) -> Iterator[str]:
         text = str(cell)
         if len(text) >= _SHORTEST_KNOWN:
             yield text
-        yield from (part for part in _SEPARATORS.split(text) if part != text and _is_telling(part))
+        yield from (part for part in _SEPARATORS.split(text) if part != text and _is_distinctive(part))
 
 
-def _columns_named(statement: Statement) -> Iterator[str]:
-    for kind, part in statement.parts:
+def _column_names(statement: Statement) -> Iterator[str]:
+    for kind, node in statement.parts:
         if kind == "ColumnRef":
-            yield from (one.string.sval for one in part.fields if one.HasField("string"))
+            yield from (part.string.sval for part in node.fields if part.HasField("string"))
     yield from statement.names.attributes
 
 
-def _leaves(cell: Any) -> Iterator[str]:
+def _strings_in(cell: Any) -> Iterator[str]:
     if isinstance(cell, dict):
         cell = list(cell.values())
     if isinstance(cell, list):
         for item in cell:
-            yield from _leaves(item)
+            yield from _strings_in(item)
     elif isinstance(cell, str):
         yield cell
 
 
 def _keyed_secrets(cell: Any) -> Iterator[str]:
-    """Secrets in a JSON cell, by the names of its keys."""
+    """Yield the strings in a JSON cell that stand under a key which names a secret."""
     if isinstance(cell, dict):
         for key, value in cell.items():
-            yield from _leaves(value) if looks_secret(key) else _keyed_secrets(value)
+            yield from _strings_in(value) if looks_secret(key) else _keyed_secrets(value)
     elif isinstance(cell, list):
         for item in cell:
             yield from _keyed_secrets(item)
 
 
-async def _remembered(value: Value, runtime: Runtime) -> list[ShownText]:
-    found = await semantic_search.search_memories(value.text, _MEMORIES, mode="lexical", runtime=runtime)
+async def _memories_with(value: Value, runtime: Runtime) -> list[ShownText]:
+    memories = await semantic_search.search_memories(value.text, _MOST_MEMORIES, mode="lexical", runtime=runtime)
     return [
         ShownText(
             where=f"memory {memory.id} ({memory.trust})", text=memory.content, place="memory",
             trusted=memory.trust == "human",
         )
-        for memory in found
+        for memory in memories
     ]  # fmt: skip
 
 
-async def _in_schema(value: Value, runtime: Runtime) -> Origin | None:
+async def _origin_in_schema(value: Value, runtime: Runtime) -> Origin | None:
     structure = await auto_discovery.get_cached_structure(runtime=runtime)
     text = json.dumps(structure, ensure_ascii=False, default=str)
     if value.text.casefold() not in text.casefold():
@@ -349,10 +380,12 @@ def _text(value: Any) -> str:
 
 
 def _bare(text: str) -> str:
+    """Return the letters and digits of a text, without case."""
     return re.sub(r"[\W_]", "", text).casefold()
 
 
 def _decoded(text: str) -> Iterator[str]:
+    """Yield what each word of a text means as hexadecimal and as base64, where it may be that."""
     for token in re.findall(r"[A-Za-z0-9+/_=-]{8,}", text):
         if re.fullmatch(r"(?:[0-9a-fA-F]{2})+", token):
             yield bytes.fromhex(token).decode("latin-1")

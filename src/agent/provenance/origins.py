@@ -1,11 +1,12 @@
-"""Where a value that an action sends or writes comes from: the user's words, a trusted place, data, or nowhere. Pure.
+"""Decides where a value that an action sends or writes comes from: the user, a trusted source, data, or nowhere. Pure.
 
-A fooled model takes a recipient, a link, an account or an amount out of text that it read. What the user said or an
-operator trusts needs no more attention; everything else is of HIGH risk and is shown with where it was found.
+A fooled model takes a recipient, a link, an account or an amount out of a text that it read. A value that the user said or
+that a trusted source holds needs no more attention. Every other value makes the risk HIGH, and the approver sees where it
+was found.
 
-What counts as said, so that nothing fits by accident: an address or link only as a whole one; an account whatever way it
-is grouped, but whole; a number by its value (1,500.00 and 1.500 and 1.5k), not as part of a date, a time, a code or an
-identifier; any other text as whole words in that order.
+A text contains a value if it contains the whole address or link; the whole account number, however it is grouped; a number
+of the same value (1,500.00, 1.500 or 1.5k) that is not part of a date, a time, a code or an identifier; of any other text,
+all words in their order.
 """
 
 from __future__ import annotations
@@ -28,15 +29,17 @@ _NUMBER = re.compile(
     r"\s?(?P<unit>%|percent\b|k\b|thousand\b|m\b|mn\b|million\b)?(?![\w:/-]|[.,]\d)",
     re.I,
 )
-_NAMES_A_THING = re.compile(r"(?:\b(?:id|no|nr|num|number|key)\b\.?|#)\s*$", re.I)
+# What stands before a number that identifies something, such as "ticket no.".
+_BEFORE_IDENTIFIER = re.compile(r"(?:\b(?:id|no|nr|num|number|key)\b\.?|#)\s*$", re.I)
 _UNITS = {"k": 1_000, "thousand": 1_000, "m": 1_000_000, "mn": 1_000_000, "million": 1_000_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A value that an action sends or writes. `argument` says as what; `names` are numbers that only name its rows.
+    """A value that an action sends or writes.
 
-    Of kind "copy" the text names the column that the database itself copies it from.
+    `argument` says where to: an argument's name or a column. `names` are the constants that select the action's rows. If
+    `kind` is "copy", `text` is the column that the database copies the value from.
     """
 
     argument: str
@@ -47,7 +50,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownText:
-    """A text that the model was shown. `where` says what it is of, for people; `trusted` by the operator or a human."""
+    """A text that the model was shown. `where` tells people its source; `trusted` says whether that source is trusted."""
 
     where: str
     text: str
@@ -57,7 +60,7 @@ class ShownText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a value comes from."""
+    """Where a value comes from; `where` describes the source for people."""
 
     value: Value
     place: Place
@@ -65,41 +68,46 @@ class Origin:
 
     @property
     def known(self) -> bool:
-        """Whether it needs no more attention."""
+        """Return whether the value needs no more attention."""
         return self.place in {"user", "trusted"}
 
     @property
     def sentence(self) -> str:
-        """For the approver."""
-        shown = f"{self.value.argument} {self.value.text[:200]!r}"
+        """Return a sentence for the approver; of the value, at most 200 characters."""
+        what = f"{self.value.argument} {self.value.text[:200]!r}"
         if self.place == "nowhere":
-            return f"{shown} was neither said by the user nor found in what was read."
-        return f"{shown} was not said by the user: it comes from {self.where}."
+            return f"{what} was neither said by the user nor found in what was read."
+        return f"{what} was not said by the user: it comes from {self.where}."
 
 
-def origin_of(value: Value, *, user_words: Sequence[str], seen: Iterable[ShownText]) -> Origin:
-    """Where `value` comes from, the most trusted place first."""
+def origin_of(value: Value, *, user_words: Sequence[str], shown_texts: Iterable[ShownText]) -> Origin:
+    """Return where `value` comes from: the most trusted of the places that hold it."""
     if value.kind == "copy":
         return Origin(value=value, place="data", where=f"the column {value.text}")
     if any(is_in(value, text, names=value.names) for text in user_words):
         return Origin(value=value, place="user")
-    seen = list(seen)
-    trusted = [one for one in seen if one.trusted and (is_in if one.place == "memory" else is_whole)(value, one.text)]
-    if trusted:
-        return Origin(value=value, place="trusted", where=trusted[0].where)
+    shown_texts = list(shown_texts)
+    for shown in shown_texts:
+        if shown.trusted and (is_in if shown.place == "memory" else is_whole)(value, shown.text):
+            return Origin(value=value, place="trusted", where=shown.where)
     wanted = value.text.casefold()
-    # Where it was found only says where to look, so that a part of a word will do.
-    found = [one for one in seen if is_in(value, one.text)] or [one for one in seen if wanted in one.text.casefold()]
-    if found:
-        return Origin(value=value, place=found[0].place, where=found[0].where)
+    # The place only tells the approver where to look, so a part of a word is enough.
+    sources = [shown for shown in shown_texts if is_in(value, shown.text)]
+    sources = sources or [shown for shown in shown_texts if wanted in shown.text.casefold()]
+    if sources:
+        return Origin(value=value, place=sources[0].place, where=sources[0].where)
     return Origin(value=value, place="nowhere")
 
 
 def is_in(value: Value, text: str, *, names: Collection[str] = ()) -> bool:
-    """Whether `text` says `value`. A number that the action also uses as a key of its rows must be said once more."""
+    """Return whether `text` contains `value`.
+
+    An amount that is also one of `names`, a key of the action's rows, must be there once more: the first time may mean the
+    row.
+    """
     if value.kind in {"address", "link"}:
         if text.isascii() and value.text.isascii() and value.text.rstrip("/").casefold() not in text.casefold():
-            return False  # most texts, at once; only others may write it differently
+            return False  # a quick answer for most texts: only text beyond ASCII can spell it differently
         return _plain_link(value.text) in {_plain_link(link) for link in links_in(text)}
     if value.kind == "account":
         return bool(_account_pattern(value.text).search(text))
@@ -112,7 +120,7 @@ def is_in(value: Value, text: str, *, names: Collection[str] = ()) -> bool:
 
 
 def is_whole(value: Value, text: str) -> bool:
-    """Whether `text` is `value` and nothing else."""
+    """Return whether `text` is `value` and nothing else."""
     if value.kind == "amount":
         return decimal_of(value.text) == decimal_of(text)
     if value.kind in {"address", "link"}:
@@ -121,7 +129,7 @@ def is_whole(value: Value, text: str) -> bool:
 
 
 def shapes_in(text: str) -> Iterator[tuple[Kind, str]]:
-    """Addresses, links and account numbers in a text, whatever it is written to."""
+    """Yield the addresses, links and account numbers in a text as (kind, text)."""
     for link in links_in(text):
         if "@" in link and "/" not in link:
             yield "address", link
@@ -133,12 +141,12 @@ def shapes_in(text: str) -> Iterator[tuple[Kind, str]]:
 
 
 def folded(text: str) -> str:
-    """A text as its words, without case and punctuation."""
+    """Return the words of a text with one space between them, without case and punctuation."""
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
 
 
 def decimal_of(text: str) -> Decimal | None:
-    """A number as SQL writes it, without its sign."""
+    """Return the absolute value of a number as SQL writes it; None if `text` is no finite number."""
     try:
         number = Decimal(text.strip())
     except InvalidOperation:
@@ -147,27 +155,30 @@ def decimal_of(text: str) -> Decimal | None:
 
 
 def numbers_in(text: str) -> Iterator[frozenset[Decimal]]:
-    """The numbers of a text as people write them, each with every value that it may mean."""
+    """Yield, for each number that people write in a text, the set of values that it may mean."""
     for match in _NUMBER.finditer(text):
-        if _NAMES_A_THING.search(text[: match.start()]):
+        if _BEFORE_IDENTIFIER.search(text[: match.start()]):
             continue
-        plain = _readings(match["number"])
+        readings = _readings(match["number"])
         unit = (match["unit"] or "").lower()
         if unit in {"%", "percent"}:
-            plain |= {one for number in plain for one in (number / 100, 1 + number / 100, abs(1 - number / 100))}
+            readings |= {
+                part for number in readings for part in (number / 100, 1 + number / 100, abs(1 - number / 100))
+            }
         elif unit:
-            plain = {number * _UNITS[unit] for number in plain}
-        yield frozenset(plain)
+            readings = {number * _UNITS[unit] for number in readings}
+        yield frozenset(readings)
 
 
 def _readings(written: str) -> set[Decimal]:
-    """1.500 is a thousand and a half to some and one and a half to others."""
+    """Return the values that a number may mean: 1.500 is 1500 where a point groups thousands, and 1.5 elsewhere."""
     text = re.sub(r"[ \u00a0'\u2019]", "", written)
     candidates = {text.replace(",", ""), text.replace(".", "").replace(",", ".")}
     return {number for candidate in candidates if (number := decimal_of(candidate)) is not None}
 
 
 def _plain_link(link: str) -> str:
+    """Return the form in which two addresses or links are compared."""
     if "@" in link and "/" not in link:
         try:
             return address(link).casefold()

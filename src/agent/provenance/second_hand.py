@@ -1,7 +1,7 @@
-"""Whether a text is second hand: it repeats what stood in data, not what the user said. Pure.
+"""Decides whether a text is second-hand: it repeats data, not the user's words. Pure.
 
-What a row, a comment or an error message says may be written by anybody, for the agent to read. It may be remembered,
-but as `external`: as something that was read somewhere, never as what a human or the agent itself found.
+Anybody may have written a row, a comment or an error message for the agent to read. The agent may remember such a text, but
+with the trust `external`: never as what a human said or the agent found out.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# Shorter runs are names and phrases that anybody uses.
+# How many words a repeated run has at least: shorter runs are names and phrases that anybody uses.
 _RUN = 3
 _TARGET = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+|https?://\S+|\b[A-Z]{2}\d{2}[A-Z0-9]{10,30}\b", re.I)
 
 
 def is_second_hand(text: str, *, data: Iterable[str], user_words: str) -> bool:
-    """Whether `text` shares a run of words, an address or a link with `data` that is not in what the user `said`."""
-    own, spoken = _runs(text) - _runs(user_words), user_words.casefold()
-    targets = {target for target in _TARGET.findall(text.casefold()) if target not in spoken}
-    if not own and not targets:
+    """Return whether `text` shares with `data` a run of words, an address or a link that is not in the user's words."""
+    own_runs, user_text = _runs(text) - _runs(user_words), user_words.casefold()
+    targets = {target for target in _TARGET.findall(text.casefold()) if target not in user_text}
+    if not own_runs and not targets:
         return False
-    for one in data:
-        folded = one.casefold()
-        if any(target in folded for target in targets) or (own and not own.isdisjoint(_runs(one))):
+    for source in data:
+        folded = source.casefold()
+        if any(target in folded for target in targets) or (own_runs and not own_runs.isdisjoint(_runs(source))):
             return True
     return False
 
 
-def says(spoken: str, text: str) -> bool:
-    """Whether `spoken` holds the words of `text`, in that order, whatever their case and punctuation."""
-    wanted = " ".join(_words(text))
-    return bool(wanted) and f" {wanted} " in f" {' '.join(_words(spoken))} "
+def contains_words(text: str, words: str) -> bool:
+    """Return whether `text` contains `words` in their order; case and punctuation do not matter."""
+    wanted = " ".join(_words(words))
+    return bool(wanted) and f" {wanted} " in f" {' '.join(_words(text))} "
 
 
 def _words(text: str) -> list[str]:
@@ -39,7 +39,7 @@ def _words(text: str) -> list[str]:
 
 
 def _runs(text: str) -> set[tuple[str, ...]]:
-    """Every run of words that is long enough and more than figures: totals and dates are no sentences."""
-    words = _words(_TARGET.sub(" ", text))  # these are compared whole
+    """Return every run of `_RUN` words of letters in a text: runs with figures are totals and dates, not sentences."""
+    words = _words(_TARGET.sub(" ", text))  # addresses and links are compared as a whole
     runs = {tuple(words[place : place + _RUN]) for place in range(len(words) - _RUN + 1)}
     return {run for run in runs if sum(word.isalpha() for word in run) == _RUN}

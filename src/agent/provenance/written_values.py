@@ -1,12 +1,12 @@
-"""The values that a statement writes where they matter (addresses, links, accounts, amounts), and the columns it reads. Pure.
+"""Finds the values that a statement writes where they matter (addresses, links, accounts, amounts). Pure.
 
-In such a column every constant counts, so that `'eve@' || 'evil.example'` is no way around; what the database copies from
-another column counts as that column.
+In a column of such values every constant counts, so that `'eve@' || 'evil.example'` does not evade the check. A value that
+the database copies from another column counts as that column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.provenance.origins import Kind, Value, decimal_of, folded, shapes_in
@@ -29,13 +29,13 @@ _ADDING = frozenset(
     stems("add append book create enter insert log make new note open put record register save schedule store")
 )
 _DELETING = frozenset(stems("delete remove erase drop cancel purge discard"))
-# A column that ends so tells something about it: account_manager_id, email_sent_at.
-_ABOUT_IT = word_set("id at on by count status type kind date name verified")
+# Last words of columns that hold something else than their other words say: account_manager_id, email_sent_at.
+_ATTRIBUTE_ENDS = word_set("id at on by count status type kind date name verified")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Column:
-    """A column as a statement names it; `schema` is empty where it is not said."""
+    """A column as a statement names it; `schema` is '' where the statement names none."""
 
     schema: str
     table: str
@@ -46,54 +46,70 @@ class Column:
 
 
 def written_values(statement: Statement) -> list[Value]:
-    """What the statement writes and that somebody should have said, each once."""
-    found: list[Value] = []
+    """Return the values, each once, that a statement writes and that the user or a trusted source must have given.
+
+    Of a statement that writes no rows, these are the addresses, links and accounts in its constants.
+    """
+    values: list[Value] = []
     names = frozenset(keys_of(statement))
     for kind, node in statement.parts:
         if kind == "UpdateStmt":
-            found += _assigned(node.target_list, node.relation, names, joined=bool(node.from_clause))
+            values += _assigned(node.target_list, node.relation, names, joined=bool(node.from_clause))
         elif kind == "InsertStmt":
-            found += _inserted(node, names)
-            found += _assigned(node.on_conflict_clause.target_list, node.relation, names)
+            values += _inserted(node, names)
+            values += _assigned(node.on_conflict_clause.target_list, node.relation, names)
         elif kind == "MergeStmt":
-            found += _merged(node)
+            values += _merged(node)
     if statement.kind not in {"UpdateStmt", "InsertStmt", "DeleteStmt", "MergeStmt"}:
-        texts = [constant for constant in constants_in(statement.node) if constant]
-        found += [Value(argument="the text", kind=kind, text=text) for one in texts for kind, text in shapes_in(one)]
-    return list(dict.fromkeys(found))
+        constants = [constant for constant in constants_in(statement.node) if constant]
+        values += [
+            Value(argument="the text", kind=kind, text=text)
+            for constant in constants
+            for kind, text in shapes_in(constant)
+        ]
+    return list(dict.fromkeys(values))
 
 
-def is_asked_for(statement: Statement, user_words: str) -> bool:
-    """Whether the user's words hold what a change of one row does: what it sets, or the column where it sets no constant.
+def is_requested(statement: Statement, user_words: str) -> bool:
+    """Return whether the user's words ask for what a change of one row does.
 
-    Words count by their stems ("pause it" says `paused`), numbers as they stand. Its `written_values` are looked at apart.
-    A DELETE must be asked for as one, and so must an INSERT, whose whole numbers are looked at with the rows that they name.
+    They must hold each constant that it sets, or a word of the column's name where it sets none. A DELETE needs a word for
+    deleting and an INSERT a word for adding. Words count by their stems ("pause it" asks for `paused`), numbers as they are
+    written. The `written_values`, and the whole numbers of an INSERT, are not checked here.
     """
-    known = set(stems(user_words))
+    user_stems = set(stems(user_words))
     if statement.kind == "DeleteStmt":
-        return bool(known & _DELETING)
-    apart, spoken = {value.text for value in written_values(statement)}, f" {folded(user_words)} "
-    if statement.kind == "InsertStmt":
-        texts = {one for one in constants_in(statement.node.select_stmt) if one.strip() and not one.isdigit()}
-        return bool(known & _ADDING) and all(
-            one in apart or f" {folded(one)} " in spoken or _has_stems(one, known) for one in texts
+        return bool(user_stems & _DELETING)
+    checked_elsewhere, user_text = {value.text for value in written_values(statement)}, f" {folded(user_words)} "
+
+    def are_said(constants: Iterable[str]) -> bool:
+        return all(
+            text in checked_elsewhere or f" {folded(text)} " in user_text or _has_stems(text, user_stems)
+            for text in constants
         )
+
+    if statement.kind == "InsertStmt":
+        texts = [text for text in constants_in(statement.node.select_stmt) if text.strip() and not text.isdigit()]
+        return bool(user_stems & _ADDING) and are_said(texts)
     for target in (part.res_target for part in statement.node.target_list):
         constants = list(constants_in(target.val))
-        if not constants and not known & set(stems(target.name)):
+        if not constants and not user_stems & set(stems(target.name)):
             return False
-        if not all(one in apart or f" {folded(one)} " in spoken or _has_stems(one, known) for one in constants):
+        if not are_said(constants):
             return False
     return True
 
 
-def _has_stems(text: str, known: set[str]) -> bool:
+def _has_stems(text: str, user_stems: set[str]) -> bool:
     own = set(stems(text))
-    return bool(own) and own <= known
+    return bool(own) and own <= user_stems
 
 
 def column_sources(node: Message) -> list[Column | None] | None:
-    """The column that each column of a SELECT shows as it is; None where that is not plain, for one or for all."""
+    """Return the table's column that each column of a SELECT shows unchanged.
+
+    An item is None where that is not certain; the result is None where it is not certain for any of them.
+    """
     if kind_of(node) != "SelectStmt" or node.HasField("with_clause") or node.values_lists or node.HasField("larg"):
         return None
     tables = _tables(node.from_clause)
@@ -103,29 +119,24 @@ def column_sources(node: Message) -> list[Column | None] | None:
 
 
 def kind_of_column(name: str) -> Kind | None:
-    """What a column holds, by its name, if it is something that must not come from just anywhere."""
+    """Return which kind of value a column holds, by its name; None if its values may come from anywhere."""
     own = list(words(name))
-    if not own or own[-1] in _ABOUT_IT:
+    if not own or own[-1] in _ATTRIBUTE_ENDS:
         return None
     return next((kind for kind, known in _COLUMNS if known & set(own)), None)
 
 
-def _stems(text: str, spoken: set[str]) -> bool:
-    own = set(words(text))
-    return bool(own) and own <= spoken
-
-
 def keys_of(statement: Statement) -> Iterator[str]:
-    """Constants that say which rows are meant."""
+    """Yield the constants that select the rows of an UPDATE or DELETE."""
     for kind, node in statement.parts:
         if kind in {"UpdateStmt", "DeleteStmt"} and node.HasField("where_clause"):
             yield from constants_in(node.where_clause)
 
 
 def numbers_inserted(statement: Statement) -> Iterator[str]:
-    """The whole numbers of new rows, which may name other rows."""
+    """Yield the whole numbers in an INSERT, which may be keys of other rows."""
     if statement.kind == "InsertStmt":
-        yield from (one for one in constants_in(statement.node.select_stmt) if one.isdigit())
+        yield from (text for text in constants_in(statement.node.select_stmt) if text.isdigit())
 
 
 def _assigned(
@@ -137,7 +148,7 @@ def _assigned(
 
 
 def _assigned_value(node: Message) -> Message:
-    """The part of `(a, b) = (1, 2)` that goes to one column."""
+    """Return the expression that one column gets in `(a, b) = (1, 2)`."""
     if node.WhichOneof("node") != "multi_assign_ref":
         return node
     source = node.multi_assign_ref.source
@@ -152,7 +163,7 @@ def _inserted(node: Message, names: frozenset[str]) -> Iterator[Value]:
     for row in select.values_lists:
         for place, item in enumerate(row.list.items):
             name = columns[place] if place < len(columns) else ""
-            yield from (one for one in _values(item, name, node.relation, names) if not _is_nothing(one))
+            yield from (value for value in _values(item, name, node.relation, names) if not _is_zero_amount(value))
     if not select.values_lists:
         for place, target in enumerate(select.target_list):
             name = columns[place] if place < len(columns) else target.res_target.name
@@ -166,8 +177,8 @@ def _merged(node: Message) -> Iterator[Value]:
             yield from _values(value, target.res_target.name, node.relation, frozenset(), own_row=False)
 
 
-def _is_nothing(value: Value) -> bool:
-    """A new row's 0 gives nobody anything."""
+def _is_zero_amount(value: Value) -> bool:
+    """Return whether a value is the amount 0, which gives nobody anything in a new row."""
     return value.kind == "amount" and not value.text.strip("0.")
 
 
@@ -194,22 +205,25 @@ def _values(
 def _copied(
     node: Message, column: str, relation: Message, argument: str, *, own_row: bool, select: Message | None
 ) -> Iterator[Value]:
-    """Columns that an expression takes its value from, but for the column itself and amounts of the same row."""
+    """Yield the columns that an expression takes its value from, but not the column itself.
+
+    With `own_row`, other columns of the same row are left out too.
+    """
     inner = next((part for part in walk(node) if kind_of(part) == "SelectStmt"), select)
     if inner is None and own_row:
         return
     tables = _tables(inner.from_clause) if inner is not None else {}
     tables = tables or {relation.relname: (relation.schemaname, relation.relname)}
     for part in walk(node):
-        if kind_of(part) != "ColumnRef" or _is_proposed(part):
+        if kind_of(part) != "ColumnRef" or _is_excluded_row(part):
             continue
         source = _column(part, tables)
         if source is None or (source.table, source.name) != (relation.relname, column):
             yield Value(argument=argument, kind="copy", text=str(source) if source else "of another table")
 
 
-def _is_proposed(reference: Message) -> bool:
-    """Whether it is a value of the new row itself, as ON CONFLICT names it."""
+def _is_excluded_row(reference: Message) -> bool:
+    """Return whether a column is of the row that was to be inserted, which ON CONFLICT calls `excluded`."""
     return bool(reference.fields) and reference.fields[0].string.sval == "excluded"
 
 
@@ -227,8 +241,8 @@ def _column(reference: Message, tables: dict[str, tuple[str, str]]) -> Column | 
 
 
 def _tables(clause: Sequence[Message]) -> dict[str, tuple[str, str]]:
-    """Plain tables by the names that they go by; empty where something else is read too."""
-    pending, found = list(clause), {}
+    """Return the (schema, table) of each item of FROM by its alias; empty if one of them is no plain table."""
+    pending, tables = list(clause), {}
     while pending:
         item = pending.pop()
         kind = item.WhichOneof("node")
@@ -236,14 +250,14 @@ def _tables(clause: Sequence[Message]) -> dict[str, tuple[str, str]]:
             pending += [item.join_expr.larg, item.join_expr.rarg]
         elif kind == "range_var" and not item.range_var.alias.colnames:
             table = item.range_var
-            found[table.alias.aliasname or table.relname] = (table.schemaname, table.relname)
+            tables[table.alias.aliasname or table.relname] = (table.schemaname, table.relname)
         else:
             return {}
-    return found
+    return tables
 
 
 def constants_in(node: Message) -> Iterator[str]:
-    """Every number and text that stands in a part of a statement."""
+    """Yield every number and text in a part of a statement."""
     for part in walk(node):
         if kind_of(part) != "A_Const" or part.isnull:
             continue

@@ -1,5 +1,5 @@
-"""The outside world: chat models and embeddings by provider string, and the model that needs no provider.
+"""Providers: what the agent reaches outside of itself, and the chat model that needs no provider.
 
-models            one way to ask, with retries and fallbacks    chat_providers, model_stream, model_failures, pricing   how
-embeddings        texts to vectors                              offline                                                 the built-in model
+chat              one client for every chat model        offline_model     the built-in chat model
+embeddings        texts to vectors                       mail              mail to a server or a folder
 """

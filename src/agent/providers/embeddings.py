@@ -1,10 +1,10 @@
-"""Embedders by provider string: text in, vectors of length 1 out.
+"""Creates embedders by provider string: text in, vectors of length 1 out.
 
     hashing:384                       built in, lexical, no model and no network
     openai:text-embedding-3-small     OpenAI, or any server that speaks its protocol (a base URL in the settings)
-    huggingface:/folder, ollama:...   whatever LangChain's `init_embeddings` knows, with its package installed
+    huggingface:/folder, ollama:...   all that LangChain's `init_embeddings` knows, with its package installed
 
-`create_embedder` opens nothing and imports no client; the first call does.
+`create_embedder` opens no connection and imports no client; the first call does.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _KNOWN_DIMENSIONS = {
     "text-embedding-3-large": 3072,
     "text-embedding-ada-002": 1536,
 }
-_REFUSED = frozenset({400, 413, 422})
+_REFUSED_STATUSES = frozenset({400, 413, 422})
 
 
 def create_embedder(settings: Settings) -> Embedder:
-    """The embedder that `settings` name. Raises `ConfigurationError` on a name that cannot be one."""
+    """Return the embedder that `settings` name. Raises `ConfigurationError` if the name is not valid."""
     spec = settings.embedder.strip() or _default(settings)
     provider, colon, name = spec.partition(":")
     if not colon or not provider or not name.strip():
@@ -64,7 +64,7 @@ def create_embedder(settings: Settings) -> Embedder:
 def _default(settings: Settings) -> str:
     if settings.embedding_base_url:
         return DEFAULT_REMOTE
-    # A key for some other server says nothing about which embeddings that server has.
+    # A key for another server does not tell which embeddings that server has.
     return DEFAULT_REMOTE if settings.openai_api_key and not settings.openai_base_url else DEFAULT_LOCAL
 
 
@@ -75,7 +75,7 @@ def _hashing_dimensions(name: str) -> int:
 
 
 def unit_vectors(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
-    """`vectors` scaled to length 1. Raises `ProviderUnavailable` when they are no numbers or differ in length."""
+    """Return `vectors` scaled to length 1. Raises `ProviderUnavailable` unless they are finite numbers of one length."""
     import numpy as np
 
     try:
@@ -83,13 +83,13 @@ def unit_vectors(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
     except (TypeError, ValueError):
         matrix = np.empty(0)
     if matrix.ndim != 2 or not np.isfinite(matrix).all():
-        raise ProviderUnavailable("The embedder answered something else than vectors of one length.")
+        raise ProviderUnavailable("The embedder did not answer with vectors of one length.")
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
     return (matrix / np.where(lengths == 0, 1, lengths)).tolist()  # type: ignore[no-any-return]  # numpy says Any
 
 
 class HashingEmbedder:
-    """Lexical hashing: words and their character n-grams in signed buckets.
+    """Embeds by lexical hashing: words and their character trigrams in signed buckets.
 
     Texts are near when they share words or parts of words; a paraphrase without a shared word is not near.
     """
@@ -102,7 +102,7 @@ class HashingEmbedder:
         self.model = f"hashing:{dimensions}"
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """See `Embedder`."""
+        """Embed `texts`; see `Embedder`."""
         if len(texts) > 32:
             return await asyncio.to_thread(self._vectors, texts)
         return self._vectors(texts)
@@ -124,7 +124,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 @lru_cache(maxsize=50_000)
 def _features(word: str) -> tuple[tuple[int, float], ...]:
-    """Hash and signed weight of the word (long words weigh more: they are rarer) and of its trigrams."""
+    """Return hash and signed weight of the word (long words weigh more: they are rarer) and of its trigrams."""
     padded = f"<{word}>"
     grams = [padded[start : start + 3] for start in range(len(padded) - 2)] if len(word) > 3 else []
     weight = min(len(word), 8) / 4
@@ -134,7 +134,7 @@ def _features(word: str) -> tuple[tuple[int, float], ...]:
 
 
 class OpenAIEmbedder:
-    """OpenAI's embeddings endpoint, or a compatible one; retries 429, 5xx and time-outs with jitter."""
+    """Embeds by OpenAI's endpoint or a compatible one; retries 429, 5xx and time-outs with jitter."""
 
     semantic = True
     remote = True
@@ -148,11 +148,11 @@ class OpenAIEmbedder:
 
     @property
     def dimensions(self) -> int:
-        """0 until a model that is not OpenAI's has answered for the first time."""
+        """Return the length of the vectors; 0 until a model that is not OpenAI's has answered for the first time."""
         return self._dimensions
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """See `Embedder`. Raises `InvalidInput` when the server refuses one of the texts."""
+        """Embed `texts`; see `Embedder`. Raises `InvalidInput` when the server refuses one of the texts."""
         vectors: list[list[float]] = []
         for start in range(0, len(texts), _BATCH):
             vectors += await self._batch([_embeddable(text) for text in texts[start : start + _BATCH]])
@@ -167,7 +167,7 @@ class OpenAIEmbedder:
     async def _batch(self, texts: list[str]) -> list[list[float]]:
         import openai
 
-        client = self._connected()
+        client = self._open_client()
         attempts = self._settings.model_retries + 1
         try:
             async for attempt in stamina.retry_context(
@@ -176,17 +176,17 @@ class OpenAIEmbedder:
                 with attempt:
                     answer = await client.embeddings.create(model=self._name, input=texts, encoding_format="float")
         except openai.OpenAIError as error:
-            # Not chained: the server's text may repeat the key.
+            # Not chained: the server's message may contain the key.
             raise self._failure(error) from None
         return self._checked([item.embedding for item in answer.data or []], len(texts))
 
-    def _connected(self) -> AsyncOpenAI:
+    def _open_client(self) -> AsyncOpenAI:
         if self._client is None:
             from openai import AsyncOpenAI
 
             key = self._settings.openai_api_key
             self._client = AsyncOpenAI(
-                # Local servers want no key, but the client wants one.
+                # Local servers need no key, but the client insists on one.
                 api_key=key.get_secret_value() if key else "none",
                 base_url=self._base_url or "https://api.openai.com/v1",
                 timeout=self._settings.model_timeout,
@@ -198,16 +198,16 @@ class OpenAIEmbedder:
     def _base_url(self) -> str | None:
         return self._settings.embedding_base_url or self._settings.openai_base_url
 
-    def _checked(self, answer: list[list[float]], wanted: int) -> list[list[float]]:
+    def _checked(self, answer: list[list[float]], count: int) -> list[list[float]]:
         vectors = unit_vectors(answer) if answer else []
-        if len(vectors) != wanted:
+        if len(vectors) != count:
             raise ProviderUnavailable(
-                f"{self.model} answered {len(vectors)} vectors for {wanted} texts. Check its base URL."
+                f"{self.model} returned {len(vectors)} vectors for {count} texts. Check its base URL."
             )
         if self._dimensions not in {0, len(vectors[0])}:
             raise ProviderUnavailable(
-                f"{self.model} answered vectors of {len(vectors[0])} dimensions instead of {self._dimensions}. "
-                "Another model answers under this name: set AGENT_EMBEDDER to the model that the server really has."
+                f"{self.model} returned vectors of {len(vectors[0])} dimensions instead of {self._dimensions}. "
+                "Another model answers under this name: set AGENT_EMBEDDER to the model that the server serves."
             )
         self._dimensions = len(vectors[0])
         return vectors
@@ -215,7 +215,7 @@ class OpenAIEmbedder:
     def _failure(self, error: Exception) -> ProviderUnavailable | InvalidInput:
         where = _without_credentials(self._base_url or "https://api.openai.com/v1")
         status = getattr(error, "status_code", None)
-        if status in _REFUSED:
+        if status in _REFUSED_STATUSES:
             return InvalidInput(f"{self.model} at {where} refused the text (HTTP {status}).")
         if status in {401, 403}:
             return ProviderUnavailable(f"{where} refused the key (HTTP {status}). Check OPENAI_API_KEY.")
@@ -225,7 +225,7 @@ class OpenAIEmbedder:
             )
         reason = f"HTTP {status}" if status else type(error).__name__
         return ProviderUnavailable(
-            f"{self.model} at {where} did not answer ({reason}). Try again later; search goes on by words."
+            f"{self.model} at {where} did not answer ({reason}). Try again later; until then, search uses words only."
         )
 
 
@@ -248,7 +248,7 @@ def _embeddable(text: str) -> str:
 
 
 class LangChainEmbedder:
-    """Any embeddings that LangChain's `init_embeddings` makes from a provider string."""
+    """Embeds by any embeddings that LangChain's `init_embeddings` creates from a provider string."""
 
     semantic = True
     remote = True
@@ -260,7 +260,7 @@ class LangChainEmbedder:
         self._embeddings: Any = None
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """See `Embedder`. `dimensions` is 0 until the first answer."""
+        """Embed `texts`; see `Embedder`. `dimensions` is 0 until the first answer."""
         if not texts:
             return []
         try:
@@ -270,7 +270,7 @@ class LangChainEmbedder:
                 answer = await self._embeddings.aembed_documents([_embeddable(text) for text in texts])
         except ConfigurationError:
             raise
-        except Exception as error:  # whatever the chosen package raises: each has its own errors
+        except Exception as error:  # every package raises its own errors
             raise ProviderUnavailable(
                 f"{self.model} did not answer ({type(error).__name__}). Check that it is running and set up."
             ) from error

@@ -1,7 +1,7 @@
-"""Hands mail to an SMTP server, or to a folder where none is set up, and says whether it is out.
+"""Delivers mail to an SMTP server, or to a folder (the outbox) where no server is set up, and reports the outcome.
 
-A server that breaks off after it was given the text cannot be asked what became of it: that is "unknown", never tried
-again by itself. Everything before that is "not-sent". A folder holds each Message-ID once, and can be asked.
+When the connection breaks once the text is on its way, nobody can tell whether the mail was sent: the status is "unknown", and
+nothing sends it again by itself. A failure before that is "not-sent". The outbox holds each Message-ID once.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from aiosmtplib import SMTP
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
-_NOBODY = "agent@localhost"
-_MOST_REPLY = 200
+_DEFAULT_SENDER = "agent@localhost"
+_MAX_REPLY = 200
 NOT_SET_UP = (
     "Mail is not set up: set AGENT_SMTP_HOST and AGENT_SMTP_FROM to send it, or AGENT_EMAIL_OUTBOX to a folder that gets "
-    "it as .eml files."
+    "the mails as .eml files."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where mail goes: `place` is host:port or a folder, `sender` the address that it is from."""
+    """Where mail goes: `place` is host:port or a folder, `sender` is the From address."""
 
     kind: Literal["smtp", "outbox"]
     place: str
@@ -45,17 +45,17 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What became of a mail; `detail` is a sentence for people."""
+    """The outcome of a delivery; `detail` is a sentence for people."""
 
     status: Literal["sent", "not-sent", "unknown"]
     detail: str
 
 
 def route_of(settings: Settings) -> Route | None:
-    """How mail is set up; None where it is not. Raises `ConfigurationError`."""
+    """Return where mail goes, or None when mail is not set up. Raises `ConfigurationError`."""
     if not settings.smtp_host:
         folder = settings.email_outbox
-        return Route(kind="outbox", place=str(folder), sender=settings.smtp_from or _NOBODY) if folder else None
+        return Route(kind="outbox", place=str(folder), sender=settings.smtp_from or _DEFAULT_SENDER) if folder else None
     try:
         sender = address(settings.smtp_from)
     except ValueError as error:
@@ -63,7 +63,7 @@ def route_of(settings: Settings) -> Route | None:
     encrypted = settings.smtp_tls != "none"
     if not encrypted and not settings.smtp_plain_network and not _is_this_machine(settings.smtp_host):
         raise ConfigurationError(
-            f"AGENT_SMTP_TLS=none would send mail to {settings.smtp_host!r} readable by everybody on the way: use starttls or "
+            f"AGENT_SMTP_TLS=none would send mail to {settings.smtp_host!r} in plain text: use starttls or "
             "tls, or allow it with AGENT_SMTP_PLAIN_NETWORK=true."
         )
     port = settings.smtp_port or _PORTS[settings.smtp_tls]
@@ -71,22 +71,22 @@ def route_of(settings: Settings) -> Route | None:
 
 
 async def deliver(message: EmailMessage, recipients: tuple[str, ...], *, settings: Settings) -> Delivery:
-    """Hand `message` over as the settings say: to all of `recipients` or, where one is refused, to nobody."""
+    """Deliver `message` as the settings say: to all of `recipients` or, if the server refuses one of them, to nobody."""
     route = route_of(settings)
     if route is None:
         return Delivery(status="not-sent", detail=NOT_SET_UP)
     if route.kind == "outbox":
-        return await asyncio.to_thread(_put, message, Path(route.place))
+        return await asyncio.to_thread(_write_file, message, Path(route.place))
     return await _send(message, recipients, route, settings)
 
 
 def in_outbox(identifier: str, folder: Path) -> Path:
-    """The file of a Message-ID in an outbox."""
+    """Return the file of a Message-ID in an outbox."""
     return folder / f"{identifier.strip('<>').partition('@')[0]}.eml"
 
 
-def _put(message: EmailMessage, folder: Path) -> Delivery:
-    """A file that is whole or not there, and the first one of its name stays."""
+def _write_file(message: EmailMessage, folder: Path) -> Delivery:
+    """Write the whole file or none; if there is a file of this name, it stays."""
     file = in_outbox(message["Message-ID"], folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,20 +115,20 @@ async def _send(message: EmailMessage, recipients: tuple[str, ...], route: Route
         local_hostname=route.sender.rpartition("@")[2], use_tls=settings.smtp_tls == "tls",
         start_tls=settings.smtp_tls == "starttls", tls_context=await asyncio.to_thread(_tls_context, settings),
     )  # fmt: skip
-    given = False
+    may_be_sent = False
     try:
         await client.connect()
         await client.mail(route.sender)
         for recipient in recipients:
             await client.rcpt(recipient)
-        given = True
+        may_be_sent = True
         await client.data(message.as_bytes())
     except SMTPResponseException as error:
         return Delivery(status="not-sent", detail=_refusal(error.code, error.message))
     except (SMTPException, OSError) as error:
-        return _broken_off(error, route) if given else _unreachable(error, route)
+        return _interrupted(error, route) if may_be_sent else _unreachable(error, route)
     finally:
-        await _leave(client)
+        await _disconnect(client)
     return Delivery(status="sent", detail=f"Accepted by {route.place} for {', '.join(recipients)}.")
 
 
@@ -139,7 +139,7 @@ def _tls_context(settings: Settings) -> ssl.SSLContext | None:
         context = ssl.create_default_context(cafile=str(settings.smtp_ca_file) if settings.smtp_ca_file else None)
     except OSError as error:
         raise ConfigurationError(
-            f"AGENT_SMTP_CA_FILE names {str(settings.smtp_ca_file)!r}, which is no readable PEM file."
+            f"AGENT_SMTP_CA_FILE names {str(settings.smtp_ca_file)!r}, which is not a readable PEM file."
         ) from error
     if not settings.smtp_check_certificate:
         context.check_hostname = False
@@ -147,7 +147,7 @@ def _tls_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-async def _leave(client: SMTP) -> None:
+async def _disconnect(client: SMTP) -> None:
     from aiosmtplib import SMTPException
 
     with suppress(SMTPException, OSError):
@@ -156,26 +156,26 @@ async def _leave(client: SMTP) -> None:
 
 
 def _refusal(code: int, reply: str) -> str:
-    later = " It may be asked again later." if 400 <= code < 500 else ""
-    return f"Not sent: the mail server answered {code} {_cut(reply)}.{later}"
+    later = " Try again later." if 400 <= code < 500 else ""
+    return f"Not sent: the mail server answered {code} {_short(reply)}.{later}"
 
 
 def _unreachable(error: Exception, route: Route) -> Delivery:
-    detail = f"Not sent: the mail server {route.place} cannot be used: {_cut(str(error)) or type(error).__name__}."
+    detail = f"Not sent: the mail server {route.place} cannot be used: {_short(str(error)) or type(error).__name__}."
     return Delivery(status="not-sent", detail=detail)
 
 
-def _broken_off(error: Exception, route: Route) -> Delivery:
+def _interrupted(error: Exception, route: Route) -> Delivery:
     detail = (
-        f"The mail server {route.place} broke off after it was given the mail ({_cut(str(error)) or type(error).__name__}), "
-        "so nobody can say whether it is out. Look in the mailbox or ask the recipient before it is sent again."
+        f"The connection to the mail server {route.place} broke while the mail was sent ({_short(str(error)) or type(error).__name__}), "
+        "so nobody can tell whether it arrived. Look in the mailbox or ask the recipient before you send it again."
     )
     return Delivery(status="unknown", detail=detail)
 
 
-def _cut(reply: str) -> str:
-    # A server's words are data: one line, short.
-    return " ".join(storable(reply).split())[:_MOST_REPLY].rstrip(".")
+def _short(reply: str) -> str:
+    # The server's reply is untrusted data: keep one short line.
+    return " ".join(storable(reply).split())[:_MAX_REPLY].rstrip(".")
 
 
 def _is_this_machine(host: str) -> bool:

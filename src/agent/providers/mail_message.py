@@ -1,7 +1,7 @@
-"""A mail as text: its addresses, its links, and the message that is sent. Pure; what is not plainly harmless is refused.
+"""Builds and checks mails: their addresses, their links and the bytes to send. Pure; it refuses what may be harmful.
 
-What an approver reads must be what the recipient gets: no line breaks in headers, no invisible characters, one way to
-write an address, and every link named with the host that a browser would go to.
+An approver must read what the recipient gets: headers have no line breaks, text has no invisible characters, an address has one
+spelling, and every link is named with the host that a browser would open.
 """
 
 from __future__ import annotations
@@ -20,68 +20,45 @@ from urllib.parse import urlsplit
 
 import idna
 
-MOST_RECIPIENTS = 20
-MOST_SUBJECT = 200
-MOST_BODY = 50_000
-# How an encoded word begins: the email package, and every mail program, decodes it in a header, line breaks included.
-_ENCODED = "=?"
-_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+from agent.text.words import word_set
 
-# No %, ! or quotes: mail servers may read them as the way to another domain.
+MAX_RECIPIENTS = 20
+MAX_SUBJECT = 200
+MAX_BODY = 50_000
+# The start of an encoded word; mail programs decode it in a header, line breaks included.
+_ENCODED_WORD = "=?"
+_ANY_DATE = datetime(2026, 1, 1, tzinfo=UTC)
+
+# No %, ! or quotes: some mail servers route such an address to another domain.
 _LOCAL = re.compile(r"[A-Za-z0-9#$&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9#$&'*+/=?^_`{|}~-]+)*")
 _DOMAIN = re.compile(r"(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)+(?!-)(?=[a-z0-9-]*[a-z])[a-z0-9-]{2,63}(?<!-)")
-# Joiners that writing and emoji need; all other format characters are invisible or change the direction of the text.
+# Scripts and emoji need these joiners; all other format characters are invisible or change the direction of the text.
 _JOINERS = {"\u200c", "\u200d"}
-# What browsers read as a dot, and as a slash.
+# Browsers read these as a dot or as a slash.
 _DOTS = str.maketrans("\u3002\uff0e\uff61\\", ".../")
 _ADDRESS_IN_TEXT = re.compile(r"(?<![\w.+'-])[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
-# A scheme, or the two slashes of a share on the network, whose own are backslashes.
-_BEGIN = r"(?:\b(?:https?|ftp|wss?|file|tel|sms)\s?:|\b[a-z][a-z0-9+.-]{0,30}://|(?<![\w:/])//(?=[^\s/]))"
-_IN_LINK = r"[^\s<>\"'|`{}^]"
-# Another link may begin inside of one: behind a comma, or as where it leads on to.
-_SCHEME = re.compile(rf"{_BEGIN}/{{0,3}}(?:(?!{_BEGIN}){_IN_LINK})+", re.I)
-# Letters of scripts whose vowels are marks, which \w leaves out.
+# A scheme, or two slashes: a network share, whose backslashes are translated.
+_LINK_START = r"(?:\b(?:https?|ftp|wss?|file|tel|sms)\s?:|\b[a-z][a-z0-9+.-]{0,30}://|(?<![\w:/])//(?=[^\s/]))"
+_LINK_CHARACTER = r"[^\s<>\"'|`{}^]"
+# A link may contain another: after a comma, or as the target of a redirect.
+_LINK = re.compile(rf"{_LINK_START}/{{0,3}}(?:(?!{_LINK_START}){_LINK_CHARACTER})+", re.I)
+# Vowel marks, which some scripts use and \w does not match.
 _MARKS = "\u0300-\u036f\u0900-\u0dff\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff"
-# Labels with dots between them, as many as there are; the end of a domain; what may follow it.
+# Labels with dots between them, as many as there are; a top-level domain; the port and path after it.
 _DOTTED = re.compile(rf"(?<![\w{_MARKS}-])[\w{_MARKS}-]++(?:\.[\w{_MARKS}-]++)+")
-_TOP = re.compile(rf"(?:(?:[^\W\d_]|[{_MARKS}]){{2,24}}|xn--[\w-]+)(?!\w)", re.I)
-_REST = re.compile(rf"(?::\d+)?(?!\w)(?:[/?#]{_IN_LINK}*)?")
-# Words with a dot that no mail program makes a link of, or that lead nowhere.
-_FILES = frozenset(
-    [
-        "pdf",
-        "txt",
-        "csv",
-        "tsv",
-        "json",
-        "xml",
-        "yaml",
-        "yml",
-        "sql",
-        "xls",
-        "xlsx",
-        "doc",
-        "docx",
-        "ppt",
-        "pptx",
-        "odt",
-        "ods",
-        "png",
-        "jpg",
-        "jpeg",
-        "gif",
-        "svg",
-        "eml",
-        "log",
-        "html",
-        "htm",
-    ]
+_TOP_LEVEL = re.compile(rf"(?:(?:[^\W\d_]|[{_MARKS}]){{2,24}}|xn--[\w-]+)(?!\w)", re.I)
+_PORT_AND_PATH = re.compile(rf"(?::\d+)?(?!\w)(?:[/?#]{_LINK_CHARACTER}*)?")
+# Endings of files, which no mail program turns into a link or which lead nowhere.
+_FILE_ENDINGS = word_set(
+    """
+    pdf txt csv tsv json xml yaml yml sql xls xlsx doc docx ppt pptx odt ods png jpg jpeg gif svg eml log html htm
+    """
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailMessage:
-    """One mail, checked; see `letter`."""
+    """One checked mail; `mail_message` creates it."""
 
     sender: str
     to: tuple[str, ...]
@@ -91,46 +68,46 @@ class MailMessage:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """Everybody who gets it, each once."""
+        """Return everybody who gets the mail, each once."""
         return tuple(dict.fromkeys((*self.to, *self.cc)))
 
     @property
     def links(self) -> tuple[str, ...]:
-        """What a mail program may make a link of."""
+        """Return what a mail program may turn into a link."""
         return links_in(f"{self.subject}\n{self.body}")
 
 
 def mail_message(*, sender: str, to: Iterable[str], cc: Iterable[str] = (), subject: str, body: str) -> MailMessage:
-    """A checked mail. Raises `ValueError` with what to change."""
-    made = MailMessage(
+    """Return a checked mail. Raises `ValueError` with what to change."""
+    mail = MailMessage(
         sender=sender,
         to=tuple(map(address, to)),
         cc=tuple(map(address, cc)),
-        subject=_line(subject),
-        body=_text(body.replace("\r\n", "\n").replace("\r", "\n"), "body"),
+        subject=_subject_line(subject),
+        body=_visible_text(body.replace("\r\n", "\n").replace("\r", "\n"), "body"),
     )
-    if not made.to:
+    if not mail.to:
         raise ValueError("to: name at least one address")
-    if len(made.recipients) > MOST_RECIPIENTS:
-        raise ValueError(f"to and cc name {len(made.recipients)} addresses; the most is {MOST_RECIPIENTS}")
-    if len(made.body) > MOST_BODY:
-        raise ValueError(f"body has {len(made.body):,} characters; the most is {MOST_BODY:,}")
-    # What cannot be sent as it is shown is refused before anybody is asked about it.
-    compose(made, identifier=message_id("", sender), date=_SOME_DAY)
-    return made
+    if len(mail.recipients) > MAX_RECIPIENTS:
+        raise ValueError(f"to and cc name {len(mail.recipients)} addresses; the most is {MAX_RECIPIENTS}")
+    if len(mail.body) > MAX_BODY:
+        raise ValueError(f"body has {len(mail.body):,} characters; the most is {MAX_BODY:,}")
+    # A mail that would not arrive as it is written fails here, before anybody is asked to approve it.
+    compose(mail, identifier=message_id("", sender), date=_ANY_DATE)
+    return mail
 
 
 def address(text: str) -> str:
-    """A plain address with its domain in lower case ASCII. Raises `ValueError`."""
+    """Return a plain address with its domain in lower-case ASCII. Raises `ValueError`."""
     local, _, domain = text.strip().rpartition("@")
     ascii_domain = _ascii(domain)
-    if len(local) > 64 or not _LOCAL.fullmatch(local) or _ENCODED in local or not ascii_domain:
+    if len(local) > 64 or not _LOCAL.fullmatch(local) or _ENCODED_WORD in local or not ascii_domain:
         raise ValueError(f"{text[:100]!r} is not a plain address: write it as name@example.com, without a display name")
     return f"{local}@{ascii_domain}"
 
 
 def domain_of(target: str) -> str:
-    """The host that an address or link leads to, in lower case ASCII; '' where that is not certain."""
+    """Return the host of an address or link in lower-case ASCII, or '' where it is not certain."""
     if "/" not in target and "@" in target:
         return _ascii(target.rpartition("@")[2])
     text = target.translate(_DOTS)
@@ -142,58 +119,58 @@ def domain_of(target: str) -> str:
 
 
 def is_listed(domain: str, globs: str) -> bool:
-    """Whether `domain` is in a comma-separated list of domains; `*.` before one names all that end in it."""
-    patterns = [pattern.strip().lower() for pattern in globs.split(",") if pattern.strip()]
-    return bool(domain) and any(_fits(domain, pattern) for pattern in patterns)
+    """Return whether `domain` is in a comma-separated list of domains; `*.` before a domain means all that end in it."""
+    allowed = [glob.strip().lower() for glob in globs.split(",") if glob.strip()]
+    return bool(domain) and any(_matches(domain, glob) for glob in allowed)
 
 
-def _fits(domain: str, pattern: str) -> bool:
-    # A star elsewhere than for whole labels would fit domains of strangers, and fits nothing.
-    return domain.endswith(pattern[1:]) if pattern.startswith("*.") and pattern[2:] else domain == pattern
+def _matches(domain: str, glob: str) -> bool:
+    # A star anywhere else would match domains of strangers, so it matches nothing.
+    return domain.endswith(glob[1:]) if glob.startswith("*.") and glob[2:] else domain == glob
 
 
 def links_in(text: str) -> tuple[str, ...]:
-    """Links, bare domains and addresses in `text`, each once, as they are written."""
+    """Return links, bare domains and addresses in `text`, each once, as they are written."""
     text = unicodedata.normalize("NFKC", text).translate(_DOTS)
-    found = [match.group().rstrip(".,;:!?)]}") for match in _SCHEME.finditer(text)]
-    rest = _SCHEME.sub(" ", text)
-    found += [match.group().rstrip(".") for match in _ADDRESS_IN_TEXT.finditer(rest)]
+    links = [match.group().rstrip(".,;:!?)]}") for match in _LINK.finditer(text)]
+    rest = _LINK.sub(" ", text)
+    links += [match.group().rstrip(".") for match in _ADDRESS_IN_TEXT.finditer(rest)]
     rest = _ADDRESS_IN_TEXT.sub(" ", rest)
-    found += [link.rstrip(".,;:!?)") for link in _bare_links(rest)]
-    return tuple(dict.fromkeys(found))
+    links += [link.rstrip(".,;:!?)") for link in _bare_links(rest)]
+    return tuple(dict.fromkeys(links))
 
 
 def _bare_links(text: str) -> Iterator[str]:
-    """Domains without a scheme, with the path behind them. Looks at each character a fixed number of times."""
+    """Yield domains without a scheme, with their paths, in linear time."""
     place = 0
     while dotted := _DOTTED.search(text, place):
         place = dotted.end()
         end = dotted.start() + _domain_length(dotted.group())
-        if end == place and (rest := _REST.match(text, end)):
+        if end == place and (rest := _PORT_AND_PATH.match(text, end)):
             end = place = rest.end()
         if end > dotted.start():
             yield text[dotted.start() : end]
 
 
 def _domain_length(dotted: str) -> int:
-    """Up to where labels with dots between them are a domain; 0 where they are none, or name a file."""
+    """Return the length of the domain that `dotted` begins with; 0 if there is none, or if it is a file's name."""
     end = len(dotted)
     for label in reversed(dotted.split(".")[1:]):
-        if top := _TOP.match(label):
-            return 0 if top.group().lower() in _FILES else end - len(label) + top.end()
+        if top := _TOP_LEVEL.match(label):
+            return 0 if top.group().lower() in _FILE_ENDINGS else end - len(label) + top.end()
         end -= len(label) + 1
     return 0
 
 
 def message_id(key: str, sender: str) -> str:
-    """The same Message-ID for the same key, so that what is sent twice can be known as one."""
+    """Return the Message-ID of `key`, so that a mail that is sent twice is recognised."""
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{sender.rpartition('@')[2]}>"
 
 
 def compose(mail: MailMessage, *, identifier: str, date: datetime) -> EmailMessage:
-    """The message as it is sent: the same bytes for the same letter, identifier and date.
+    """Return the message to send: the same bytes for the same mail, identifier and date.
 
-    Raises `ValueError` when somebody who reads these bytes would read another letter.
+    Raises `ValueError` when a reader of these bytes would get another mail.
     """
     message = EmailMessage(policy=SMTP)
     message["From"] = mail.sender
@@ -205,13 +182,13 @@ def compose(mail: MailMessage, *, identifier: str, date: datetime) -> EmailMessa
     message["Message-ID"] = identifier
     plain = mail.body.isascii() and all(len(line) < 900 for line in mail.body.split("\n"))
     message.set_content(mail.body, cte="7bit" if plain else "quoted-printable")
-    if _read(message.as_bytes()) != _wanted(mail, identifier):
+    if _decoded(message.as_bytes()) != _expected(mail, identifier):
         raise ValueError("the mail would not be read as it is written: use plainer words in subject and addresses")
     return message
 
 
-def _wanted(mail: MailMessage, identifier: str) -> dict[str, object]:
-    """What `_read` must find in the bytes of `mail`."""
+def _expected(mail: MailMessage, identifier: str) -> dict[str, object]:
+    """Return what `_decoded` must find in the bytes of `mail`."""
     return {
         "from": [mail.sender], "to": list(mail.to), **({"cc": list(mail.cc)} if mail.cc else {}),
         "subject": mail.subject, "message-id": identifier, "content-type": "text/plain",
@@ -219,23 +196,23 @@ def _wanted(mail: MailMessage, identifier: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _read(message: bytes) -> dict[str, object]:
-    """A mail as its recipient's program decodes it: every header, and the body."""
-    read = message_from_bytes(message, policy=SMTP)
-    found: dict[str, object] = {"headers": len(read.keys()), "content-type": read.get_content_type()}
-    for name, value in read.items():
+def _decoded(message: bytes) -> dict[str, object]:
+    """Return a mail as its recipient's program decodes it: every header, and the body."""
+    parsed = message_from_bytes(message, policy=SMTP)
+    decoded: dict[str, object] = {"headers": len(parsed.keys()), "content-type": parsed.get_content_type()}
+    for name, value in parsed.items():
         key = name.lower()
         if key in {"from", "to", "cc"}:
-            found[key] = [str(one) for one in value.addresses]
+            decoded[key] = [str(part) for part in value.addresses]
         elif key not in {"date", "content-type", "content-transfer-encoding", "mime-version"}:
-            found[key] = str(value)
-    if found["content-type"] == "text/plain":
-        found["body"] = read.get_content().replace("\r\n", "\n").removesuffix("\n")
-    return found
+            decoded[key] = str(value)
+    if decoded["content-type"] == "text/plain":
+        decoded["body"] = parsed.get_content().replace("\r\n", "\n").removesuffix("\n")
+    return decoded
 
 
 def _ascii(domain: str) -> str:
-    """A domain as browsers and mail servers know it, or '' for what is none (a number, one word, a forged label)."""
+    """Return a domain as browsers and mail servers write it, or '' if it is none (a number, one word, a forged label)."""
     try:
         text = idna.encode(domain, uts46=True).decode("ascii").lower().rstrip(".")
     except UnicodeError:
@@ -243,19 +220,18 @@ def _ascii(domain: str) -> str:
     return text if len(text) <= 253 and _DOMAIN.fullmatch(text) else ""
 
 
-def _line(subject: str) -> str:
-    text = _text(subject, "subject").strip()
-    if not text or len(text) > MOST_SUBJECT or "\n" in text or "\t" in text:
-        raise ValueError(f"subject must be one line of 1 to {MOST_SUBJECT} characters")
-    if _ENCODED in text:
-        raise ValueError(f"subject holds {_ENCODED!r}, which mail programs decode: leave it out")
+def _subject_line(subject: str) -> str:
+    text = _visible_text(subject, "subject").strip()
+    if not text or len(text) > MAX_SUBJECT or "\n" in text or "\t" in text:
+        raise ValueError(f"subject must be one line of 1 to {MAX_SUBJECT} characters")
+    if _ENCODED_WORD in text:
+        raise ValueError(f"subject holds {_ENCODED_WORD!r}, which mail programs decode: leave it out")
     return text
 
 
-def _text(text: str, name: str) -> str:
+def _visible_text(text: str, name: str) -> str:
     for place, character in enumerate(text):
         kind = unicodedata.category(character)
-        hidden = kind in {"Cc", "Cs", "Cf", "Co", "Zl", "Zp"} and character not in {"\n", "\t", *_JOINERS}
-        if hidden:
+        if kind in {"Cc", "Cs", "Cf", "Co", "Zl", "Zp"} and character not in {"\n", "\t", *_JOINERS}:
             raise ValueError(f"{name} holds the invisible character U+{ord(character):04X} at {place}: leave it out")
     return text

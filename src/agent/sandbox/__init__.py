@@ -1,1 +1,1 @@
-"""Runs code in processes that can only compute and ask."""
+"""Runs code in processes that can only compute and call host functions."""

@@ -1,7 +1,7 @@
-"""One process of the sandbox: how it is started, what bounds it from outside, and the two pipes to it.
+"""Starts one process of the sandbox, bounds it from outside, and exchanges frames with it over two pipes.
 
-The command is `worker.py` under an interpreter without site packages; where bubblewrap is there, around both of them
-a root that holds the interpreter, its libraries and Monty, read-only, and no network.
+The process runs `worker.py` under an interpreter without site packages. Where bubblewrap is installed, both run in a read-only
+root that holds only the interpreter, its libraries and Monty, without a network.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from agent.errors import SandboxUnavailable
 from agent.settings import Settings
 
 GRACE_SECONDS = 2.0
-# A worker is replaced after so many runs, and its bounds are for all of them.
-MOST_RUNS = 200
-_START_SECONDS = 20.0
-_MOST_FRAME = 16_000_000
-_OWN_SPACE = 1_000_000_000
+# A worker is replaced after this many runs; its limits hold for all of them together.
+MAX_RUNS = 200
+_START_TIMEOUT = 20.0
+_MAX_FRAME = 16_000_000
+_INTERPRETER_SPACE = 1_000_000_000
 _IN_BWRAP = "/sandbox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of one run. `seconds` of computing, `memory` bytes of heap, `text` characters of each result and host call."""
+    """The limits of one run: `seconds` of computing, `memory` bytes of heap, `text` characters of each result and host call."""
 
     seconds: float = 2.0
     memory: int = 64_000_000
@@ -46,7 +46,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Those that the settings give."""
+        """Return the limits that the settings give."""
         return cls(
             seconds=settings.tool_seconds, memory=settings.tool_memory_mb * 1_000_000, calls=settings.tool_calls,
             text=settings.max_result_bytes,
@@ -54,11 +54,11 @@ class Limits:
 
 
 class WorkerEnded(Exception):
-    """The worker has ended, or says what no worker of ours says."""
+    """The worker has ended, or sent what no worker sends."""
 
 
 class Worker:
-    """One process and its two pipes."""
+    """One worker process and its two pipes."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -66,13 +66,14 @@ class Worker:
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> Worker:
+        """Start a worker and wait until it is ready. Raises `WorkerEnded`, `OSError` or `TimeoutError`."""
         process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             env={}, start_new_session=True, cwd="/",
         )  # fmt: skip
         worker = cls(process)
         try:
-            async with asyncio.timeout(_START_SECONDS):
+            async with asyncio.timeout(_START_TIMEOUT):
                 ready = await worker._receive()
         except BaseException:
             await worker.end()
@@ -91,7 +92,7 @@ class Worker:
         return self._process.pid
 
     async def ask(self, frame: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """Send a frame and return the one that answers it. Raises `Gone`, or `TimeoutError`: also when it reads nothing."""
+        """Send a frame and return the answer. Raises `WorkerEnded`, or `TimeoutError`, also when the worker does not read."""
         async with asyncio.timeout(seconds):
             await self._send(frame)
             return await self._receive()
@@ -109,7 +110,7 @@ class Worker:
         assert self._process.stdout is not None  # noqa: S101  # it was started with pipes
         try:
             (length,) = struct.unpack(">I", await self._process.stdout.readexactly(4))
-            if length > _MOST_FRAME:
+            if length > _MAX_FRAME:
                 raise WorkerEnded
             frame = json.loads(await self._process.stdout.readexactly(length))
         except (asyncio.IncompleteReadError, ConnectionError, ValueError, RecursionError) as error:
@@ -119,51 +120,50 @@ class Worker:
         return frame
 
     async def end(self) -> None:
-        """Kill it. What it may have left behind sees the end of its input, and is not waited for without end."""
+        """Kill the worker. Processes that it started see the end of their input; the wait for its end has a time-out."""
         if self.alive:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         if self._process.stdin is not None:
             self._process.stdin.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
-                await self._process.wait()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_SECONDS):
+                    await self._process.wait()
+        finally:
+            self._process._transport.close()  # type: ignore[attr-defined]  # its pipe outlives a process that is known to have ended
 
 
-def _places() -> tuple[Path, Path, Path, list[Path]]:
-    """The interpreter, the worker's program, Monty's binary and where its package is. Raises `SandboxUnavailable`."""
-    found = find_spec("pydantic_monty")
-    if found is None or found.origin is None:
-        raise SandboxUnavailable(
-            "The package pydantic-monty is missing, so no tool of the agent's making runs: install it."
-        )
-    package = Path(found.origin).parent
+def _paths() -> tuple[Path, Path, Path, list[Path]]:
+    """Return the interpreter, the worker's program, Monty's binary and the packages to import. Raises `SandboxUnavailable`."""
+    monty = find_spec("pydantic_monty")
+    if monty is None or monty.origin is None:
+        raise SandboxUnavailable("The package pydantic-monty is missing, so created tools cannot run: install it.")
+    package = Path(monty.origin).parent
     binaries = [Path(sysconfig.get_path("scripts")) / "monty", Path(shutil.which("monty") or "")]
-    binary = next((one for one in binaries if one.is_file()), None)
+    binary = next((path for path in binaries if path.is_file()), None)
     if binary is None:
-        raise SandboxUnavailable(
-            "Monty's program is missing, so no tool of the agent's making runs: reinstall pydantic-monty."
-        )
+        raise SandboxUnavailable("Monty's program is missing, so created tools cannot run: reinstall pydantic-monty.")
     extensions = find_spec("typing_extensions")
-    needed = [package, *([Path(extensions.origin)] if extensions and extensions.origin else [])]
-    return Path(os.path.realpath(sys.executable)), Path(__file__).with_name("worker.py"), binary, needed
+    packages = [package, *([Path(extensions.origin)] if extensions and extensions.origin else [])]
+    return Path(os.path.realpath(sys.executable)), Path(__file__).with_name("worker.py"), binary, packages
 
 
 def _bounds(limits: Limits) -> list[str]:
-    """Of a worker's whole life: processor seconds, and address space in bytes, of which an interpreter needs some itself."""
-    return [str(int(MOST_RUNS * (limits.seconds + GRACE_SECONDS))), str(limits.memory + _OWN_SPACE)]
+    """Return the limits of a worker's whole life: processor seconds, and address space in bytes with the interpreter's own need."""
+    return [str(int(MAX_RUNS * (limits.seconds + GRACE_SECONDS))), str(limits.memory + _INTERPRETER_SPACE)]
 
 
 def plain_command(limits: Limits) -> list[str]:
-    interpreter, program, binary, needed = _places()
-    folders = dict.fromkeys(str(one.parent) for one in needed)
+    """Return the command of a worker without bubblewrap."""
+    interpreter, program, binary, packages = _paths()
+    folders = dict.fromkeys(str(path.parent) for path in packages)
     return [str(interpreter), "-I", "-S", str(program), *_bounds(limits), str(binary), *folders]
 
 
 def bwrap_command(bwrap: str, limits: Limits) -> list[str]:
-    """Only the interpreter, its libraries and Monty are there, read-only; no network, no other process, no right."""
-    interpreter, program, binary, needed = _places()
-    shown = ["/usr", sys.base_prefix, sys.base_exec_prefix]
+    """Return the command of a worker in bubblewrap: read-only files, no network, no other process, no capability."""
+    interpreter, program, binary, packages = _paths()
     command = [
         bwrap,
         "--unshare-all",
@@ -176,9 +176,9 @@ def bwrap_command(bwrap: str, limits: Limits) -> list[str]:
     ]
     for folder in ("/lib", "/lib64", "/lib32"):
         command += ["--ro-bind-try", folder, folder]
-    for folder in dict.fromkeys(shown):
+    for folder in dict.fromkeys(["/usr", sys.base_prefix, sys.base_exec_prefix]):
         command += ["--ro-bind", folder, folder]
-    for file in (program, binary, *needed):
+    for file in (program, binary, *packages):
         command += ["--ro-bind", str(file), f"{_IN_BWRAP}/{file.name}"]
     command += ["--proc", "/proc", "--dev", "/dev", "--chdir", "/", "--remount-ro", "/", "--"]
     inside = [f"{_IN_BWRAP}/{program.name}", *_bounds(limits), f"{_IN_BWRAP}/{binary.name}", _IN_BWRAP]

@@ -1,1 +1,1 @@
-"""What one statement is: parsed, resolved by the server, judged."""
+"""Analyses one SQL statement: parses it, lets the server resolve it, and decides whether it runs, asks or is refused."""

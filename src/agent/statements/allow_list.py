@@ -1,19 +1,16 @@
-"""What a statement may be made of and still count as a read. Allow-lists: what is not named here asks a human.
+"""Lists what a statement may consist of and still count as a read; for anything else a human is asked.
 
-Names are of pg_catalog. A function is here only if calling it changes nothing, tells nothing about other sessions,
-files or secrets, and runs no SQL that is hidden in a string.
+The names are of pg_catalog. A function is listed only if calling it changes nothing, shows nothing of other sessions, files
+or secrets, and runs no SQL that is hidden in a string.
 """
 
 from __future__ import annotations
 
 import re
 
+from agent.text.words import word_set
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-READ_NODES = _words("""
+READ_NODES = word_set("""
   A_ArrayExpr A_Const A_Expr A_Indices A_Indirection A_Star Alias BitString BoolExpr Boolean BooleanTest CTECycleClause
   CTESearchClause CaseExpr CaseWhen CoalesceExpr CollateClause ColumnRef CommonTableExpr Float FuncCall GroupingFunc
   GroupingSet Integer JoinExpr JsonAggConstructor JsonArrayAgg JsonArrayConstructor JsonArrayQueryConstructor JsonFormat
@@ -23,8 +20,8 @@ READ_NODES = _words("""
   RowExpr SQLValueFunction SelectStmt SortBy String SubLink TypeCast TypeName WindowDef WithClause ColumnDef
 """)
 
-# Aggregates and window functions, which are also allowed in place of a missing argument check.
-FUNCTIONS = _words("""
+# First aggregates, then window functions, then the others by their subject.
+FUNCTIONS = word_set("""
   any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp every json_agg
   json_agg_strict json_object_agg json_object_agg_strict json_object_agg_unique json_object_agg_unique_strict jsonb_agg
   jsonb_agg_strict jsonb_object_agg jsonb_object_agg_strict jsonb_object_agg_unique jsonb_object_agg_unique_strict max min
@@ -85,26 +82,26 @@ FUNCTIONS = _words("""
   has_table_privilege has_column_privilege has_schema_privilege
 """)
 
-# Allowed only with a constant argument that is named in SHOWN_SETTINGS.
+# This function is allowed only with a constant argument that SHOWN_SETTINGS names.
 SETTING_FUNCTION = "current_setting"
 
-# SHOW and current_setting: custom settings often hold secrets (Supabase's JWT secret), so only these.
-SHOWN_SETTINGS = _words("""
+# SHOW and current_setting may show only these: custom settings often hold secrets, such as Supabase's JWT secret.
+SHOWN_SETTINGS = word_set("""
   server_version server_version_num server_encoding client_encoding timezone datestyle intervalstyle search_path
   transaction_isolation transaction_read_only default_transaction_isolation statement_timeout lock_timeout
   standard_conforming_strings lc_collate lc_ctype lc_monetary lc_numeric lc_time max_connections integer_datetimes
   block_size data_checksums work_mem effective_cache_size shared_buffers
 """)
 
-# What casts, window frames and samples call without being named.
-_IMPLICIT_FUNCTIONS = _words("""
+# Functions that casts, window frames and samples call without naming them.
+_IMPLICIT_FUNCTIONS = word_set("""
   in_range bernoulli system name char regclass bit varbit money time timetz interval jsonb json cidr inet macaddr macaddr8
   oid xid line polygon tsvector array_subscript_handler
 """)
 RESOLVED_FUNCTIONS = FUNCTIONS | _IMPLICIT_FUNCTIONS | {SETTING_FUNCTION}
 
-# Nodes of the server's own trees (pg_node_tree); those of Postgres 15 have other names.
-TREE_NODES = _words("""
+# Nodes of the server's trees (pg_node_tree); Postgres 15 has other names for some of them, which are here too.
+TREE_NODES = word_set("""
   AGGREF ALIAS ARRAY ARRAYCOERCEEXPR ARRAYEXPR BOOLEANTEST BOOLEXPR CASE CASEEXPR CASETESTEXPR CASEWHEN COALESCE
   COALESCEEXPR COERCETODOMAIN COERCETODOMAINVALUE COERCEVIAIO COLLATEEXPR COMMONTABLEEXPR CONST CONVERTROWTYPEEXPR
   CTECYCLECLAUSE CTESEARCHCLAUSE DISTINCTEXPR FIELDSELECT FROMEXPR FUNCEXPR GROUPINGFUNC GROUPINGSET JOINEXPR JSONBEHAVIOR
@@ -115,15 +112,15 @@ TREE_NODES = _words("""
   WINDOWCLAUSE WINDOWFUNC
 """)
 
-# Types of the system that no honest question names; a type that is not here is allowed, or somebody's own: that is resolved.
-OTHER_SYSTEM_TYPES = _words("""
+# Types of the system that no honest question names. Every other type of the system is allowed; a user's type is resolved.
+OTHER_SYSTEM_TYPES = word_set("""
   aclitem cid cstring int2vector internal oidvector pg_lsn pg_ndistinct pg_node_tree pg_snapshot regcollation regoper
   regoperator regproc regprocedure regrole tid txid_snapshot void xid8 xml refcursor gtsvector anyelement anyarray trigger
 """)
 
-# System relations that describe the database and tell nothing about other sessions, statements or secrets. The view
-# pg_sequences is not one: reading it takes a writer's lock on every sequence.
-CATALOGS = _words("""
+# System relations that describe the database and show nothing of other sessions, statements or secrets. The view
+# pg_sequences is not listed: reading it takes a writer's lock on every sequence.
+CATALOGS = word_set("""
   pg_am pg_attrdef pg_attribute pg_class pg_collation pg_constraint pg_database pg_depend pg_description pg_enum
   pg_extension pg_index pg_indexes pg_inherits pg_language pg_matviews pg_namespace pg_opclass pg_operator
   pg_partitioned_table pg_policies pg_policy pg_proc pg_range pg_rewrite pg_sequence pg_tables pg_trigger
@@ -131,15 +128,15 @@ CATALOGS = _words("""
   pg_timezone_names pg_ts_config pg_statistic_ext pg_stat_database pg_available_extensions
 """)
 
-# Columns of these that hold settings of functions, arguments of triggers and options of foreign tables: often secrets.
+# Columns of these catalogs that often hold secrets: settings of functions, arguments of triggers, options of foreign tables.
 SECRET_COLUMNS = {
     "pg_proc": frozenset({"proconfig"}),
     "pg_trigger": frozenset({"tgargs"}),
     "pg_attribute": frozenset({"attfdwoptions"}),
 }
 
-# Views of the information_schema; those of options and of user mappings are not among them.
-INFORMATION_VIEWS = _words("""
+# Views of the information_schema, without those of options and of user mappings.
+INFORMATION_VIEWS = word_set("""
   applicable_roles attributes character_sets check_constraint_routine_usage check_constraints
   collation_character_set_applicability collations column_column_usage column_domain_usage column_privileges
   column_udt_usage columns constraint_column_usage constraint_table_usage data_type_privileges domain_constraints
@@ -150,18 +147,18 @@ INFORMATION_VIEWS = _words("""
   udt_privileges usage_privileges user_defined_types view_column_usage view_routine_usage view_table_usage views
 """)
 
-# Statistics hold values of the columns themselves: readable, but not while some columns are denied.
-VALUE_CATALOGS = _words("pg_stats pg_stats_ext pg_stats_ext_exprs")
+# Statistics hold values of the columns, so they cannot be read while AGENT_DENY denies some columns.
+VALUE_CATALOGS = word_set("pg_stats pg_stats_ext pg_stats_ext_exprs")
 
-SECRET_CATALOGS = _words("""
+SECRET_CATALOGS = word_set("""
   pg_authid pg_shadow pg_user_mapping pg_user_mappings pg_hba_file_rules pg_ident_file_mappings pg_file_settings
   pg_subscription pg_largeobject pg_statistic pg_statistic_ext_data user_mapping_options _pg_user_mappings
 """)
 
 OUR_SCHEMAS = re.compile(r"^agents(_|$)", re.IGNORECASE)
 
-# Kinds of statement that no agent has a use for: they act on the session, the server or who may do what.
-REFUSED_KINDS = _words("""
+# Kinds of statements that no agent needs: they act on the session, the server or people's rights.
+REFUSED_KINDS = word_set("""
   AlterDatabaseRefreshCollStmt AlterDatabaseSetStmt AlterDatabaseStmt AlterEventTrigStmt AlterFdwStmt
   AlterForeignServerStmt AlterRoleSetStmt AlterRoleStmt AlterSubscriptionStmt AlterSystemStmt
   AlterTableMoveAllStmt AlterTableSpaceOptionsStmt AlterUserMappingStmt CheckPointStmt ClosePortalStmt ConstraintsSetStmt

@@ -1,4 +1,4 @@
-"""Assesses one statement: resolved by the server, then judged, and a write of one row by its key found to be one."""
+"""Assesses one statement: lets the server resolve it, judges it, and checks whether a write changes one row by its key."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ from agent.db.statement_failures import failure
 from agent.runtime import Runtime
 from agent.statements import trusted_functions
 from agent.statements.code_behind import note_reads
-from agent.statements.dependents import with_what_goes
+from agent.statements.dependents import with_dependents
 from agent.statements.layers import ALL, Layers
 from agent.statements.parser import Statement, name_of
-from agent.statements.policy import judge, may_be_shown
+from agent.statements.policy import judge, may_be_probed
 from agent.statements.resolver import Resolution, resolve
 from agent.statements.risk import is_plain, one_row
-from agent.statements.row_security import hiding
+from agent.statements.row_security import hidden_rows
 from agent.statements.secret_use import SecretUse, secret_use, with_secrets
 from agent.types import Assessment
 
-# Of these only = is in operator families, and only itself takes its place.
-_ALONE = {"=", "+", "-", "*", "/", "||"}
+# Operators that the planner never replaces: only = is in operator families, and there only itself takes its place.
+_NEVER_REPLACED = {"=", "+", "-", "*", "/", "||"}
+# The reasons of a write whose risk may be LOW.
 _MAYBE_LOW = ({"write:update"}, {"write:delete"}, {"write:insert"})
-# Parts of a write that say nothing of how many rows it is: `one_row` looks at what stands in them.
-_FORMS = {"node:ReturningClause", "node:SetToDefault"}
+# Parts of a write that do not change how many rows it changes; `one_row` checks what they contain.
+_HARMLESS_PARTS = {"node:ReturningClause", "node:SetToDefault"}
 
 
 async def assess_statement(
     statement: Statement, *, runtime: Runtime, show_secrets: bool = False, layers: Layers = ALL
 ) -> Assessment:
-    """What a statement is, where it may `show_secrets` or not. Raises `StatementFailed` for one that the server does not take, `DatabaseUnavailable`."""
+    """Return the assessment of a statement, which may `show_secrets` or not.
+
+    Raises `StatementFailed` if the server rejects the statement, `DatabaseUnavailable`.
+    """
     try:
         async with runtime.app.connection("agent_assessor") as conn:
             try:
-                probe = not layers.parse or may_be_shown(statement)
+                probe = not layers.parse or may_be_probed(statement)
                 return await _assess(statement, conn, runtime, layers, probe=probe, show=show_secrets)
             except psycopg.DatabaseError:
-                # What may not be at all is said before what is wrong with it.
+                # That a statement is refused matters more than the error in it.
                 assessment = await _assess(statement, conn, runtime, layers, probe=False, show=show_secrets)
                 if assessment.verdict == "refuse":
                     return assessment
@@ -48,10 +52,10 @@ async def assess_statement(
 
 
 async def use_of_secrets(statement: Statement, *, runtime: Runtime) -> SecretUse:
-    """What a statement does with secret columns. Raises as assessing."""
+    """Return what a statement does with secret columns. Raises like `assess_statement`."""
     try:
         async with runtime.app.connection("agent_assessor") as conn:
-            resolution = await resolve(statement, conn, database=runtime.app, probe=may_be_shown(statement))
+            resolution = await resolve(statement, conn, database=runtime.app, probe=may_be_probed(statement))
     except psycopg.Error as error:
         raise failure(error, runtime.settings, sql=statement.sql) from error
     return secret_use(resolution, runtime.settings)
@@ -62,8 +66,8 @@ async def _assess(
 ) -> Assessment:
     settings = runtime.settings
     operators = {name_of(part.name).name for kind, part in statement.parts if kind == "A_Expr"}
-    alone = one_row(statement) is not None and operators <= _ALONE
-    resolution = await resolve(statement, conn, database=runtime.app, probe=probe, sorts=not alone)
+    is_simple = one_row(statement) is not None and operators <= _NEVER_REPLACED
+    resolution = await resolve(statement, conn, database=runtime.app, probe=probe, replaces_operators=not is_simple)
     if settings.deny:
         await note_reads(resolution, conn, database=runtime.app)
     assessment = judge(
@@ -75,30 +79,30 @@ async def _assess(
         layers=layers,
     )
     assessment = with_secrets(assessment, secret_use(resolution, settings), show=show)
-    assessment = await _with_hidden(statement, assessment, resolution, conn, runtime)
+    assessment = await _with_hidden_rows(statement, assessment, resolution, conn, runtime)
     if statement.kind in {"DropStmt", "TruncateStmt"} and assessment.verdict == "ask":
-        return await with_what_goes(statement, assessment, conn)
-    if {*assessment.reasons} - _FORMS in _MAYBE_LOW and await _is_one_row(statement, resolution, conn):
+        return await with_dependents(statement, assessment, conn)
+    if {*assessment.reasons} - _HARMLESS_PARTS in _MAYBE_LOW and await _is_one_row(statement, resolution, conn):
         return replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
     return assessment
 
 
-async def _with_hidden(
+async def _with_hidden_rows(
     statement: Statement, assessment: Assessment, resolution: Resolution, conn: Connection, runtime: Runtime
 ) -> Assessment:
-    """The assessment with the tables that do not show all of their rows to the login that would run the statement."""
+    """Return the assessment with the tables that hide rows from the login that would run the statement."""
     if assessment.verdict == "refuse" or not any(relation.secured for relation in resolution.relations.values()):
         return assessment
     login = (await runtime.app.facts("agent_reader" if assessment.verdict == "run" else "agent_actor")).login
-    return replace(assessment, hidden=await hiding(statement, resolution, login=login, conn=conn))
+    return replace(assessment, hidden=await hidden_rows(statement, resolution, login=login, conn=conn))
 
 
 async def _is_one_row(statement: Statement, resolution: Resolution, conn: Connection) -> bool:
-    """Whether a write is of one row of a plain table; asked of the catalogs once while they are the same."""
+    """Return whether a write changes one row of a plain table. Reads the catalogs once for each resolution."""
     write = one_row(statement)
     if write is None or resolution.body is None or len(resolution.body.relations) != 1:
         return False
-    if "one-row" not in resolution.worked_out:
+    if "one-row" not in resolution.catalog_answers:
         (relation,) = resolution.body.relations
-        resolution.worked_out["one-row"] = await is_plain(write, relation, conn)
-    return resolution.worked_out["one-row"]
+        resolution.catalog_answers["one-row"] = await is_plain(write, relation, conn)
+    return resolution.catalog_answers["one-row"]

@@ -1,4 +1,4 @@
-"""What the code of users that a statement reaches reads of tables, as far as it can be seen."""
+"""Finds what the users' functions that a statement reaches read of tables, as far as their code shows it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from agent.statements.node_trees import read_tree
 from agent.statements.resolver import Reads, Resolution, resolve_objects
 
 _QUERIES = load_queries(__package__, "resolver.sql")
-# What is behind these shows values; a policy or a check only lets a row through, or not.
+# Objects whose code returns values; a policy or a check only lets a row pass or not.
 _SHOWING = frozenset({"view", "column", "domain"})
 
 
 async def note_reads(resolution: Resolution, conn: Connection, *, database: Database) -> None:
-    """Find out once what the functions of users read that `resolution` reaches. `conn` is of agent_assessor."""
+    """Note in `resolution.reads` what the users' functions that it reaches read, once. `conn` is of agent_assessor."""
     numbers = sorted(resolution.users_functions)
     if not numbers or resolution.reads:
         return
@@ -29,7 +29,7 @@ async def note_reads(resolution: Resolution, conn: Connection, *, database: Data
     behind = await resolve_objects(conn, database=database, relations=named)
     for row in rows:
         resolution.reads[row["oid"]] = Reads(
-            tree=trees.get(row["oid"]), words=frozenset(row["words"]), named=frozenset(row["named"]), unseen=row["unseen"],
+            tree=trees.get(row["oid"]), words=frozenset(row["words"]), named=frozenset(row["named"]), is_dynamic=row["is_dynamic"],
             relations=behind.relations,
         )  # fmt: skip
 
@@ -37,66 +37,64 @@ async def note_reads(resolution: Resolution, conn: Connection, *, database: Data
 def denied_by_code(
     resolution: Resolution, deny: DenyList, trusted: Mapping[int, str], *, reads: bool
 ) -> Iterator[tuple[str, str]]:
-    """What functions of users would show of what is denied, as codes with sentences.
+    """Yield (code, sentence) for each denied table or column that the users' functions may show.
 
-    Of a text it is not known which columns it reads. A function that is not registered is asked about anyway: it is
-    refused where its text names the column; one that would run unasked (`trusted`, and what such a one calls) where it names
-    the table, or may name anything.
+    A body that is text does not say which columns it reads. A function that is not registered asks a human anyway, so it is
+    refused only if its text names the denied column. A function that runs without a question (`trusted`, or called by one) is
+    refused if its text names the table, or may name anything.
     """
-    unasked = _reached(resolution, trusted)
-    shown = _reached(resolution, _called(resolution, reads=reads))
-    for number in sorted(shown & resolution.reads.keys()):
-        name, found = resolution.code["function", number].name, resolution.reads[number]
-        denied = denied_relations(deny, Resolution(relations=found.relations))
-        if found.unseen and number in unasked:
+    unasked = _with_callees(resolution, trusted)
+    visible = _with_callees(resolution, _functions_with_visible_results(resolution, reads=reads))
+    for number in sorted(visible & resolution.reads.keys()):
+        name, code_reads = resolution.code["function", number].name, resolution.reads[number]
+        denied = denied_relations(deny, Resolution(relations=code_reads.relations))
+        if code_reads.is_dynamic and number in unasked:
             yield (
                 f"denied:{name}",
-                f"The function {name} puts SQL together as it runs, so it cannot be seen whether AGENT_DENY denies what it reads.",
+                f"The function {name} builds SQL while it runs, so nobody can tell whether AGENT_DENY denies what it reads.",
             )
-        if found.tree is not None:
-            for one in columns_read(found.tree.columns, found.relations, denied):
-                yield f"denied:{one.name}", f"The function {name} reads it: {one.sentence}"
+        if code_reads.tree is not None:
+            for relation in columns_read(code_reads.tree.columns, code_reads.relations, denied):
+                yield f"denied:{relation.name}", f"The function {name} reads it: {relation.sentence}"
             continue
-        for one in _named(found, denied):
-            if one.whole or not one.allowed or found.words & one.columns or number in unasked:
+        for relation in _named_relations(code_reads, denied):
+            is_all = relation.whole or not relation.allowed
+            if is_all or code_reads.words & relation.columns or number in unasked:
+                columns = "all" if is_all else ", ".join(sorted(relation.columns))
                 yield (
-                    f"denied:{one.name}",
+                    f"denied:{relation.name}",
                     (
-                        f"The function {name} reads {one.name}, and AGENT_DENY denies {_what(one)} of it. "
+                        f"The function {name} reads {relation.name}, and AGENT_DENY denies {columns} of it. "
                         "Written with BEGIN ATOMIC it shows which columns it reads, so that it may read the others."
                     ),
                 )
 
 
-def _what(one: Denied) -> str:
-    return "all" if one.whole or not one.allowed else ", ".join(sorted(one.columns))
+def _named_relations(code_reads: Reads, denied: list[Denied]) -> Iterator[Denied]:
+    names = {code_reads.relations[number].name for number in code_reads.named if number in code_reads.relations}
+    yield from (relation for relation in denied if relation.name in names)
 
 
-def _named(found: Reads, denied: list[Denied]) -> Iterator[Denied]:
-    names = {found.relations[number].name for number in found.named if number in found.relations}
-    yield from (one for one in denied if one.name in names)
-
-
-def _called(resolution: Resolution, *, reads: bool) -> set[int]:
-    """The functions whose results can be seen: those in the statement and behind views; in a read those of operators and types too."""
-    trees = [resolution.body, *(inner.tree for inner in resolution.inner if inner.what in _SHOWING)]
-    found = {number for tree in trees if tree is not None for number in tree.functions}
+def _functions_with_visible_results(resolution: Resolution, *, reads: bool) -> set[int]:
+    """Return the functions in the statement, its views and its operators; in a read also those of all operators and types."""
+    trees = [resolution.body, *(inner.tree for inner in resolution.inner if inner.kind in _SHOWING)]
+    functions = {number for tree in trees if tree is not None for number in tree.functions}
     operators = {number for tree in trees if tree is not None for number in tree.operators}
-    for (what, number), code in resolution.code.items():
-        if what != "function" and (reads or (what == "operator" and number in operators)):
-            found |= code.functions
-    return found
+    for (kind, number), code in resolution.code.items():
+        if kind != "function" and (reads or (kind == "operator" and number in operators)):
+            functions |= code.functions
+    return functions
 
 
-def _reached(resolution: Resolution, numbers: Mapping[int, str] | set[int]) -> set[int]:
-    """These functions and all that they are known to call."""
-    pending, seen = [*numbers], {*numbers}
+def _with_callees(resolution: Resolution, numbers: Mapping[int, str] | set[int]) -> set[int]:
+    """Return these functions and all that they are known to call."""
+    pending, reached = [*numbers], {*numbers}
     while pending:
         code = resolution.code.get(("function", pending.pop()))
-        new = {*code.functions} - seen if code is not None else set()
+        new = {*code.functions} - reached if code is not None else set()
         for used in code.operators if code is not None else ():
             operator = resolution.code.get(("operator", used))
-            new |= {*operator.functions} - seen if operator is not None else set()
-        seen |= new
+            new |= {*operator.functions} - reached if operator is not None else set()
+        reached |= new
         pending += new
-    return seen
+    return reached

@@ -1,5 +1,5 @@
--- code_named: the functions, relations and types of users that have one of these names, and what runs by itself: operators, casts
--- and event triggers; names that stand in a string count as well, as code may put SQL together
+-- code_named: the users' functions and relations with one of these names, the functions of users' operators with one of these
+-- names, and those of event triggers. Words in strings count as names too, because code may build SQL
 SELECT ARRAY(SELECT p.oid::bigint FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
               WHERE p.oid >= 16384 AND p.proname = ANY (%(words)s::name[]) AND n.nspname !~ '^(agents(_|$)|pg_)'
              UNION SELECT o.oprcode::oid::bigint FROM pg_operator o WHERE o.oid >= 16384 AND o.oprcode::oid >= 16384 AND o.oprname = ANY (%(operators)s::name[])
@@ -8,7 +8,7 @@ SELECT ARRAY(SELECT p.oid::bigint FROM pg_proc p JOIN pg_namespace n ON n.oid = 
               WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname = ANY (%(words)s::name[])
                 AND n.nspname !~ '^(agents(_|$)|pg_)') AS relations
 
--- texts_of: every word in the code of these functions, and of what runs with these relations
+-- texts_of: every word in the code of these functions, and in the code that runs with these relations
 SELECT ARRAY(
   SELECT DISTINCT v FROM (
     SELECT concat(pg_get_functiondef(p.oid), ' ', p.prosrc) AS text FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
@@ -22,8 +22,8 @@ SELECT ARRAY(
   ) AS texts, regexp_matches(texts.text, '[[:alpha:]_][[:alnum:]_$]*', 'g') AS m, unnest(ARRAY[m[1], lower(m[1])]) AS v
 ) AS words
 
--- code_rows: what defines these functions, types and relations; the transaction that wrote a function tells one that was
--- replaced and put back. Of a relation what runs with it, and none of its rows' numbers.
+-- code_rows: the definitions of these functions, types and relations. The transaction that wrote a function is included, so that
+-- a function that was replaced and restored counts as changed. Of a relation only what runs with it is included
 SELECT concat_ws(' ', 'function', p.oid, p.xmin, encode(sha256(convert_to(ROW (p.proname, p.pronamespace, p.prosrc, p.probin, p.prosqlbody::text,
          p.proargdefaults::text, p.proconfig, p.prosecdef, p.proowner, p.prolang, p.proargtypes, p.prorettype)::text, 'UTF8')), 'hex')) AS text
   FROM pg_proc p WHERE p.oid = ANY (%(functions)s::oid[]) AND p.oid >= 16384

@@ -1,7 +1,7 @@
-"""What a statement would show of columns and tables on the deny-list, in whatever form it asks for them. Pure.
+"""Finds what a statement would show of columns and tables on the deny-list, in whatever form it names them. Pure.
 
-A name is judged without resolving scopes, so some harmless statements are refused too; none that shows a denied
-column is accepted. Whole rows count: `*`, `t.*`, a table's alias used as a value, columns renamed by an alias.
+Names are judged without resolving scopes, so some harmless statements are refused too, but none that shows a denied column
+is accepted. Whole rows count: `*`, `t.*`, a table's alias used as a value, columns renamed by an alias.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent.statements.resolver import Relation, Resolution
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """What of a relation is denied: all of it, or `columns`; `allowed` are the others."""
+    """The denied part of a relation: the `whole` relation, or `columns`; `allowed` are its other columns."""
 
     name: Name
     whole: bool = False
@@ -25,7 +25,7 @@ class Denied:
 
     @property
     def sentence(self) -> str:
-        """What to tell the model."""
+        """Return the message for the model."""
         if self.whole:
             return f"{self.name} is denied by AGENT_DENY and cannot be read."
         if not self.allowed:
@@ -37,8 +37,8 @@ class Denied:
 
 
 def denied_relations(deny: DenyList, resolution: Resolution) -> list[Denied]:
-    """What is denied of the relations that a statement reaches, of their partitions and parents, of what views show."""
-    return [found for relation in resolution.relations.values() if (found := _denied(deny, relation)) is not None]
+    """Return what is denied of the relations that a statement reaches, with their partitions and parents and their views."""
+    return [denied for relation in resolution.relations.values() if (denied := _denied(deny, relation)) is not None]
 
 
 def _denied(deny: DenyList, relation: Relation) -> Denied | None:
@@ -60,24 +60,24 @@ def _denied(deny: DenyList, relation: Relation) -> Denied | None:
 def columns_read(
     columns: Iterable[tuple[int, int]], relations: Mapping[int, Relation], denied: Iterable[Denied]
 ) -> list[Denied]:
-    """Which of the denied relations have a denied column among these, as the server checks columns' privileges."""
-    by_name = {one.name: one for one in denied}
-    found = []
+    """Return the denied relations of which a denied column is among the (relation, column) pairs that the server reads."""
+    by_name = {part.name: part for part in denied}
+    parts = []
     for number, column in columns:
         relation = relations.get(number)
-        one = by_name.get(relation.name) if relation else None
-        if relation and one and (one.whole or column == 0 or relation.numbers.get(column) in one.columns):
-            found.append(one)
-    return found
+        part = by_name.get(relation.name) if relation else None
+        if relation and part and (part.whole or column == 0 or relation.numbers.get(column) in part.columns):
+            parts.append(part)
+    return parts
 
 
 def _shows_denied(deny: DenyList, name: Name, column: str) -> bool:
     return deny.column(name.schema, name.name, column) if column else deny.table(name.schema, name.name)
 
 
-def shown(statement: Statement, denied: Iterable[Denied]) -> list[Denied]:
-    """Which of the denied relations the statement would show something denied of."""
-    return [one for one in denied if one.whole or not one.allowed or _shows(statement, one)]
+def shown_relations(statement: Statement, denied: Iterable[Denied]) -> list[Denied]:
+    """Return the denied relations of which the statement would show something denied."""
+    return [part for part in denied if part.whole or not part.allowed or _shows(statement, part)]
 
 
 def _shows(statement: Statement, denied: Denied) -> bool:
@@ -86,15 +86,15 @@ def _shows(statement: Statement, denied: Denied) -> bool:
 
 
 def _aliases(node: Message, name: Name) -> frozenset[str]:
-    """Every name by which rows of the relation can be spoken of, those of joins over it included."""
-    found = {name.name}
+    """Return every name by which the statement can refer to rows of the relation, with those of joins over it."""
+    aliases = {name.name}
     for message in walk(node):
         kind = kind_of(message)
         if kind == "RangeVar" and message.relname == name.name and message.HasField("alias"):
-            found.add(message.alias.aliasname)
+            aliases.add(message.alias.aliasname)
         elif kind == "JoinExpr" and name.name in {inner.relname for inner in _direct_tables(message)}:
-            found |= {alias.aliasname for alias in (message.alias, message.join_using_alias) if alias.aliasname}
-    return frozenset(found)
+            aliases |= {alias.aliasname for alias in (message.alias, message.join_using_alias) if alias.aliasname}
+    return frozenset(aliases)
 
 
 def _message_shows(message: Message, aliases: frozenset[str], denied: Denied) -> bool:
@@ -104,7 +104,7 @@ def _message_shows(message: Message, aliases: frozenset[str], denied: Denied) ->
     if kind in {"A_Indirection", "FuncCall", "JoinExpr"}:
         return _other_shows(message, kind, denied)
     if kind == "RangeVar":
-        # Renamed columns would be spoken of by names that are not denied.
+        # The statement could refer to renamed columns by names that are not denied.
         return message.relname == denied.name.name and bool(message.alias.colnames)
     if kind == "SelectStmt":
         return _has_bare_star(message.target_list) and _reads(message.from_clause, denied.name)
@@ -118,7 +118,7 @@ def _column_shows(message: Message, aliases: frozenset[str], columns: frozenset[
     words = [part.string.sval for part in message.fields if part.HasField("string")]
     starred = len(words) < len(message.fields)
     if starred:
-        # old.* and new.* of RETURNING are rows of the target.
+        # In RETURNING, old.* and new.* are rows of the target.
         return bool(words) and words[-1] in aliases | {"old", "new"}
     return words[-1] in columns or (len(words) == 1 and words[0] in aliases | {"old", "new"})
 
@@ -151,7 +151,7 @@ def _reads(from_clause: Iterable[Message], name: Name) -> bool:
 
 
 def _direct_tables(message: Message) -> Iterator[Message]:
-    """The tables whose columns an unqualified `*` at this level would show: not those inside subqueries."""
+    """Yield the tables whose columns an unqualified `*` at this level would show: those inside subqueries are left out."""
     pending = [message]
     while pending:
         current = pending.pop()

@@ -1,6 +1,6 @@
-"""What a DROP or TRUNCATE takes away: the objects that go with those it names, and how many rows are lost.
+"""Finds what a DROP or TRUNCATE removes: the objects that depend on those it names, and how many rows are lost.
 
-The objects come from the catalogs' own record of what depends on what, so they can be named before anything is tried.
+The catalogs record which object depends on which, so the objects are known before the statement is tried.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agent.types import Assessment
 _QUERIES = load_queries(__package__, "dependents.sql")
 _MOST_NAMED = 10
 _MOST_COUNTED = 1_000_000
-# How `to_reg...` finds each type of object.
+# The kind of name by which the catalogs find each type of object.
 _FOUND_BY = {
     "table": "relation", "view": "relation", "matview": "relation", "sequence": "relation", "index": "relation",
     "foreign_table": "relation", "schema": "schema", "type": "type", "domain": "type", "function": "function",
@@ -29,27 +29,28 @@ _FOUND_BY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """A table that loses all its rows; `rows` is None where they may not be counted, and at most one more than a million."""
+    """A table that loses all its rows. `rows` is None if they may not be counted; 1,000,001 means more than a million."""
 
     table: str
     rows: int | None
 
 
-async def with_what_goes(statement: Statement, assessment: Assessment, conn: Connection) -> Assessment:
-    """The assessment of a DROP or TRUNCATE, with what goes with it named."""
-    going = await what_goes(statement, conn) if cascades(statement.node) else []
-    if not going:
+async def with_dependents(statement: Statement, assessment: Assessment, conn: Connection) -> Assessment:
+    """Return the assessment of a DROP or TRUNCATE with the dependents that it removes, as words in its sentence."""
+    removed = await dependents(statement, conn) if cascades(statement.node) else []
+    if not removed:
         return assessment
-    more = f" and {len(going) - _MOST_NAMED} more" if len(going) > _MOST_NAMED else ""
+    more = f" and {len(removed) - _MOST_NAMED} more" if len(removed) > _MOST_NAMED else ""
+    verb = "go" if len(removed) > 1 else "goes"
     return replace(
         assessment,
-        sentence=f"{assessment.sentence} With it {'go' if len(going) > 1 else 'goes'} {', '.join(going[:_MOST_NAMED])}{more}.",
+        sentence=f"{assessment.sentence} With it {verb} {', '.join(removed[:_MOST_NAMED])}{more}.",
         reasons=(*assessment.reasons, "cascade"),
     )
 
 
-async def what_goes(statement: Statement, conn: Connection) -> list[str]:
-    """The objects beside those that are named which a DROP ... CASCADE or TRUNCATE ... CASCADE takes along, in words."""
+async def dependents(statement: Statement, conn: Connection) -> list[str]:
+    """Return descriptions of the objects that a DROP or TRUNCATE ... CASCADE removes beside those that it names."""
     if statement.kind == "TruncateStmt":
         names = [_quoted(part.range_var.schemaname, part.range_var.relname) for part in statement.node.relations]
         rows = await rows_as_application(conn, _QUERIES["truncated_with"], {"names": names})
@@ -63,14 +64,13 @@ async def what_goes(statement: Statement, conn: Connection) -> list[str]:
 
 
 async def rows_lost(statement: Statement, conn: Connection) -> list[Loss]:
-    """The tables that lose all their rows, locked before these are counted, so that nobody adds one in between."""
+    """Return the tables that lose all their rows. Locks each before it counts, so that nobody adds a row meanwhile."""
     names = _tables(statement)
     if not names:
         return []
-    every = {"names": names, "cascades": cascades(statement.node), "drops": statement.kind == "DropStmt"}
-    found = await rows_as_application(conn, _QUERIES["tables_lost"], every)
+    values = {"names": names, "cascades": cascades(statement.node), "drops": statement.kind == "DropStmt"}
     losses = []
-    for table in found:
+    for table in await rows_as_application(conn, _QUERIES["tables_lost"], values):
         name = sql.Identifier(table["schema"], table["relation"])
         rows = None
         if table["readable"]:

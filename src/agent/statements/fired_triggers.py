@@ -1,6 +1,6 @@
-"""Which triggers run with a statement: those of what it does, on what it changes and on what foreign keys change with it. Pure.
+"""Finds the triggers that run with a statement: on the tables that it changes, and on those that foreign keys change. Pure.
 
-Where it is not plain what is changed (a view, a rule) every table that the statement reaches counts as changed.
+If it is not certain which tables are changed (because of a view or a rule), every table that the statement reaches counts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from agent.statements.parser import Message, Statement
 from agent.statements.resolver import Relation, Resolution
 
-# Bits of pg_trigger.tgtype.
+# Events, as the bits of pg_trigger.tgtype.
 INSERT, DELETE, UPDATE, TRUNCATE = 4, 8, 16, 32
 _ANY = INSERT | DELETE | UPDATE | TRUNCATE
 _COMMANDS = {"CMD_INSERT": INSERT, "CMD_DELETE": DELETE, "CMD_UPDATE": UPDATE}
@@ -18,7 +18,7 @@ _CASCADES = {"c": DELETE, "n": UPDATE, "d": UPDATE}
 
 
 def fired_by(statement: Statement, resolution: Resolution) -> Mapping[int, frozenset[str]]:
-    """The names of the triggers that run, by the number of their relation."""
+    """Return the names of the triggers that run, by the number of their relation."""
     return {
         number: frozenset(name for name, _, kind in resolution.relations[number].triggers if kind & events)
         for number, events in changed_by(statement, resolution).items()
@@ -26,36 +26,38 @@ def fired_by(statement: Statement, resolution: Resolution) -> Mapping[int, froze
 
 
 def changed_by(statement: Statement, resolution: Resolution) -> dict[int, int]:
-    """What may be done to each relation, as bits; that of what is only read is none of them."""
-    own = dict(_own(statement))
+    """Return the events that may happen on each relation, as bits. A relation that is only read is left out."""
+    targets = _target_events(statement)
     relations = resolution.relations
-    if any(inner.what == "rule" for inner in resolution.inner):
+    if any(inner.kind == "rule" for inner in resolution.inner):
         return dict.fromkeys(relations, _ANY)
-    found = {number: own[one.name.name] for number, one in relations.items() if one.name.name in own}
-    if not found or any(relations[number].kind == "v" for number in found):
+    changed = {
+        number: targets[relation.name.name] for number, relation in relations.items() if relation.name.name in targets
+    }
+    if not changed or any(relations[number].kind == "v" for number in changed):
         every = 0
-        for events in own.values():
+        for events in targets.values():
             every |= events
-        found = dict.fromkeys(relations, every or _ANY)
-    pending = list(found)
+        changed = dict.fromkeys(relations, every or _ANY)
+    pending = list(changed)
     while pending:
         number = pending.pop()
-        for other, events in _passed_on(number, found[number], relations):
-            if other in relations and events & ~found.get(other, 0):
-                found[other] = found.get(other, 0) | events
+        for other, events in _events_caused(number, changed[number], relations):
+            if other in relations and events & ~changed.get(other, 0):
+                changed[other] = changed.get(other, 0) | events
                 pending.append(other)
-    return found
+    return changed
 
 
-def _own(statement: Statement) -> Iterator[tuple[str, int]]:
-    """What the statement itself does to the tables that it names as what it changes."""
-    found: dict[str, int] = {}
+def _target_events(statement: Statement) -> dict[str, int]:
+    """Return the events on the tables that the statement names as its targets, by their names."""
+    targets: dict[str, int] = {}
     for kind, message in statement.parts:
         events = _events(kind, message)
         if events:
             name = str(message.relation.relname)
-            found[name] = found.get(name, 0) | events
-    return iter(found.items())
+            targets[name] = targets.get(name, 0) | events
+    return targets
 
 
 def _events(kind: str, message: Message) -> int:
@@ -73,14 +75,14 @@ def _events(kind: str, message: Message) -> int:
     return {"UpdateStmt": UPDATE, "DeleteStmt": DELETE}.get(kind, 0)
 
 
-def _passed_on(number: int, events: int, relations: Mapping[int, Relation]) -> Iterator[tuple[int, int]]:
-    """What a change of one relation does to others: to its partitions and children, and by foreign keys."""
+def _events_caused(number: int, events: int, relations: Mapping[int, Relation]) -> Iterator[tuple[int, int]]:
+    """Yield (relation, events) that a change of one relation causes on its partitions and children, and by foreign keys."""
     relation = relations[number]
     kinds = {relation.kind, *(kind for _, kind in relation.kin)}
-    if "p" in kinds and events & UPDATE:  # a row may go from one partition to another
+    if "p" in kinds and events & UPDATE:  # an UPDATE may move a row to another partition
         events |= INSERT | DELETE
     family = {name for name, _ in relation.kin} | {relation.name}
-    yield from ((other, events) for other, one in relations.items() if one.name in family)
+    yield from ((other, events) for other, relative in relations.items() if relative.name in family)
     for other, deleted, updated in relation.written:
         if events & DELETE:
             yield other, _CASCADES.get(deleted, 0)

@@ -1,8 +1,8 @@
-"""Which functions of users are judged by what they do, as a statement would be, and need no human's word. Pure.
+"""Finds the users' functions that can be judged by their body, like a statement, so that no human must register them. Pure.
 
-Those are functions in SQL that run with the caller's rights, take and return types of the server, and read no table: most
-policies call one (`auth.uid()`, say). A body that is text means what the caller's search path makes of it, so the server is
-asked what that is, with the path under which it will run. Of functions in PL/pgSQL only a few are known, by their words.
+These are functions in SQL that run with the caller's rights, take and return types of the server, and read no table: most
+policies call one, such as `auth.uid()`. What a body that is stored as text means depends on the caller's search path, so the
+server resolves it under the path with which it will run. A few functions in PL/pgSQL are known by a hash of their words.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agent.statements import allow_list as allowed
 from agent.statements.parser import Name, Statement, parse
 from agent.statements.sizes import too_large
 
-# Of Supabase: what they do with a file's path is known. Each has a hash of its words, as Postgres cuts them, by version.
+# Functions of Supabase that only take a file's path apart: for each, the hashes of its words in its versions.
 _KNOWN_WORDS = {
     Name("storage", "foldername"): {"60852b7ca08f0004ab4441cd0dfeb2bc398b0f681accde5215c8550ed2a2f9fe"},
     Name("storage", "filename"): {"0e33f79a85bd120fafc713a0f58ffe51ed446721ff7ea0b3417a4dfdd0d25ce8"},
@@ -30,7 +30,10 @@ _KNOWN_WORDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """The text of a function, and how to declare one like it. `own_path` says that it looks only the server's names up."""
+    """The text of a function, and how to declare one like it.
+
+    `own_path` says that the function sets its search path, so that it finds only the server's own names.
+    """
 
     name: Name
     language: str
@@ -41,7 +44,7 @@ class Body:
 
     @classmethod
     def of(cls, name: Name, language: str, detail: Mapping[str, Any] | None) -> Body | None:
-        """The body that a row of the catalogs holds; None of a function that is not judged by its text."""
+        """Return the body in a row of the catalogs; None for a function that is not judged by its text."""
         if detail is None or detail["text"] is None:
             return None
         return cls(
@@ -50,24 +53,24 @@ class Body:
         )  # fmt: skip
 
     def query(self) -> Statement | None:
-        """Its one query, where the server may be shown it."""
+        """Return the function's one query; None if it is anything else than a query that the server may resolve."""
         if self.language != "sql":
             return None
         try:
             statement = parse(self.text)
         except InvalidArguments:
             return None
-        known = statement.kind == "SelectStmt" and all(kind in allowed.READ_NODES for kind, _ in statement.parts)
-        return statement if known and not too_large(statement) else None
+        is_read = statement.kind == "SelectStmt" and all(kind in allowed.READ_NODES for kind, _ in statement.parts)
+        return statement if is_read and not too_large(statement) else None
 
     @property
     def known(self) -> bool:
-        """Whether it is word for word one of those of which it is known what they do, if its names mean the server's own."""
+        """Return whether it is word for word a known function; that holds only while its names mean the server's own."""
         return self.language == "plpgsql" and _words_hash(self.text) in _KNOWN_WORDS.get(self.name, ())
 
 
 def _words_hash(text: str) -> str | None:
-    """A hash of a text's words: comments, spaces and the case of what is not quoted do not count."""
+    """Return a hash of a text's words, without comments, spaces and the case of unquoted names; None if it cannot be read."""
     from postgast import PgQueryError, scan
 
     data = text.encode(errors="replace")

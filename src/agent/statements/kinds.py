@@ -1,4 +1,4 @@
-"""Kinds of statements in words, and how dangerous each is for the one who has to approve it. Pure."""
+"""Describes kinds of statements for approvers: in words, and how dangerous each is. Pure."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ LOCKS = (
     "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock",
 )  # fmt: skip
 
-# What destroys data at once, or lets code or people do more than before.
+# Statements that destroy data at once, or let code or people do more than before.
 _CRITICAL = {
     "DropStmt", "TruncateStmt", "GrantStmt", "CreateFunctionStmt", "CreateTrigStmt", "RuleStmt", "CreatePolicyStmt",
     "AlterPolicyStmt", "CreateExtensionStmt", "AlterOwnerStmt", "AlterFunctionStmt", "AlterDefaultPrivilegesStmt",
 }  # fmt: skip
 
 
-# Of an ALTER TABLE, what loses data or lifts a guard.
+# Commands of ALTER TABLE that lose data or remove a protection.
 _CRITICAL_ALTER = {
     "DropColumn", "ChangeOwner", "DisableRowSecurity", "NoForceRowSecurity", "DisableTrig", "DisableTrigAll", "DisableTrigUser",
     "DisableRule", "DropInherit", "DetachPartition",
@@ -55,7 +55,7 @@ class Danger:
 
 
 def risk_of(statement: Statement, problems: Iterable[str]) -> Danger:
-    """How dangerous a statement is that is not a plain read."""
+    """Return how dangerous a statement is that is not a plain read; `problems` are the codes of its assessment."""
     dangers = [_danger_of_write(kind, message) for kind, message in statement.parts if kind in _DATA_WRITES]
     if statement.kind in _CRITICAL:
         dangers.append(Danger("CRITICAL", ()))
@@ -78,7 +78,7 @@ def _danger_of_alter(command: Message) -> Danger:
 
 
 def alter_reason(name: str) -> str:
-    """The code of what an ALTER TABLE does, by the parser's name for it."""
+    """Return the code of a command of ALTER TABLE, from the parser's name for it."""
     words = "-".join(re.findall(r"[A-Z]+[a-z]*", name.removeprefix("AT_"))).lower()
     return f"alter:{words}"
 
@@ -90,13 +90,13 @@ def _danger_of_write(kind: str, message: Message) -> Danger:
 
 
 def has_condition(message: Message) -> bool:
-    """Whether an UPDATE or DELETE has a WHERE that depends on the row: `WHERE true` is none."""
+    """Return whether an UPDATE or DELETE has a WHERE that depends on the row: `WHERE true` does not."""
     if not message.HasField("where_clause"):
         return False
     return any(kind_of(part) == "ColumnRef" for part in walk(message.where_clause))
 
 
-# The strongest lock of each kind of statement on what it names; of an ALTER TABLE it may be a weaker one.
+# The strongest lock that each kind of statement takes on the relations that it names; ALTER TABLE may take a weaker one.
 _LOCKS = {
     "InsertStmt": "RowExclusiveLock", "UpdateStmt": "RowExclusiveLock", "DeleteStmt": "RowExclusiveLock",
     "MergeStmt": "RowExclusiveLock", "TruncateStmt": "AccessExclusiveLock", "DropStmt": "AccessExclusiveLock",
@@ -110,20 +110,20 @@ _LOCKS = {
 
 
 def lock_of(statement: Statement) -> str:
-    """The strongest lock that a statement takes on a relation that it names, as far as its kind says it."""
+    """Return the strongest lock that a statement of this kind takes on the relations that it names; '' if it names none."""
     if refuses_transaction(statement) and "full" not in option_names(getattr(statement.node, "options", ())):
         return "ShareUpdateExclusiveLock"
     kinds = {kind for kind, _ in statement.parts}
-    found = [_LOCKS[kind] for kind in kinds if kind in _LOCKS]
+    locks = [_LOCKS[kind] for kind in kinds if kind in _LOCKS]
     if "LockingClause" in kinds:
-        found.append("RowShareLock")
-    if not found:
+        locks.append("RowShareLock")
+    if not locks:
         return "AccessShareLock" if statement.names.relations else ""
-    return max(found, key=LOCKS.index)
+    return max(locks, key=LOCKS.index)
 
 
 def refuses_transaction(statement: Statement) -> bool:
-    """Whether a statement can run only outside of a transaction, and its outcome can be looked up."""
+    """Return whether a statement runs only outside of a transaction and its outcome can be read from the catalogs later."""
     node = statement.node
     match statement.kind:
         case "VacuumStmt":
@@ -137,12 +137,12 @@ def refuses_transaction(statement: Statement) -> bool:
 
 
 def option_names(nodes: Iterable[Message]) -> set[str]:
-    """The names in a list of options such as `(FULL, VERBOSE)`."""
+    """Return the names, in lower case, in a list of options such as `(FULL, VERBOSE)`."""
     return {option.def_elem.defname.lower() for option in nodes}
 
 
 def describe(statement: Statement) -> str:
-    """One plain sentence for the one who decides."""
+    """Return a plain sentence about a statement for the approver."""
     target = _target(statement)
     if statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt"}:
         return _describe_query(statement)
@@ -178,7 +178,7 @@ def _target(statement: Statement) -> str:
 
 
 def cascades(node: Message) -> bool:
-    """Whether a statement says CASCADE: what depends on its objects goes with them."""
+    """Return whether a statement says CASCADE, so that it also removes what depends on its objects."""
     behavior = node.DESCRIPTOR.fields_by_name.get("behavior")
     return behavior is not None and node.behavior == behavior.enum_type.values_by_name["DROP_CASCADE"].number
 

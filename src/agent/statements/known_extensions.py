@@ -1,9 +1,9 @@
-"""Extensions whose code is known: what comes with them runs in a read without a question, and so do these of their functions.
+"""Lists the extensions whose code is known, so that a read may run their types and operators, and these of their functions.
 
-The list names an extension's major versions, because a new one may be made anew. What an extension's types, operators and
-indexes run is code of its own in C, which only a superuser can bring; of what a statement calls by its name, only functions
-that are pure are here. Set-returning functions that run SQL out of a string (crosstab, connectby, xpath_table), settings
-(set_limit) and whatever reads files, pages, other servers or other sessions are not, so they ask.
+Major versions are listed, because a new one may differ. An extension's types, operators and indexes run its own code in C,
+which only a superuser can install. Of the functions that a statement calls by name, only pure ones are listed. Functions that
+run SQL from a string (crosstab, connectby, xpath_table), change settings (set_limit), or read files, pages, other servers or
+other sessions are not listed, so a human is asked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KnownExtension:
-    """An extension: its major `versions`, and the `functions` that a statement may call by their names."""
+    """An extension: its major `versions`, and the `functions` that a statement may call by name."""
 
     functions: frozenset[str]
     versions: tuple[str, ...] = ("1",)
@@ -107,12 +107,12 @@ KNOWN: Mapping[str, KnownExtension] = {
     "postgis": _known(_POSTGIS, "2", "3"),
 }  # fmt: skip
 
-# As the catalogs have them: the name, and the first part of the version.
+# "name major" for each, as the query implicit_code compares them with the catalogs.
 NAMES_WITH_VERSIONS = sorted(f"{name} {version}" for name, known in KNOWN.items() for version in known.versions)
 
 FUNCTIONS_OF_EXTENSIONS = frozenset[str]().union(*(known.functions for known in KNOWN.values()))
 
 
 def is_pure(extension: str | None, function: str) -> bool:
-    """Whether a statement may call this function of an extension by its name."""
+    """Return whether a statement may call this function of an extension by name."""
     return extension is not None and extension in KNOWN and function in KNOWN[extension].functions

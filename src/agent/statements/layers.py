@@ -1,6 +1,6 @@
-"""The layers that stand between a statement and harm, as one value: tests switch each off and see the others hold.
+"""Names the layers of protection around a statement, so that tests can switch off each one and check the others.
 
-Nothing of the product passes another value than `ALL`.
+The product itself always passes `ALL`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layers:
-    """Which layers are on. The first three decide what a read is, the others hold while it runs."""
+    """Which layers are on. The first three decide what a read is, the others protect while it runs."""
 
     parse: bool = True
     resolution: bool = True

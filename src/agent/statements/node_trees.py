@@ -1,7 +1,7 @@
-"""Reads what Postgres made of a query or an expression, as it keeps it in its catalogs (pg_node_tree). Pure.
+"""Reads the trees (pg_node_tree) in which Postgres stores resolved queries and expressions in its catalogs. Pure.
 
-Only the numbers of objects and the kinds of nodes are taken. Whatever text a statement holds is escaped in a tree or
-written as bytes, so it can neither hide a number nor a node; at worst it adds one, which then asks.
+Only numbers of objects and kinds of nodes are read. In a tree the text of a statement is escaped or written as bytes, so it
+can hide neither a number nor a node; at worst it adds one, about which a human is then asked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 _BRACE = re.compile(r"(?<!\\)([{}])([A-Z_]*)")
 _NODE = re.compile(r"(?<!\\)\{([A-Z_]+)")
-# current_setting with one argument and with two
+# The numbers of current_setting with one argument and with two.
 _SETTING = frozenset({2077, 3294})
 _SETTINGS = re.compile(
     r"(?<!\\)\{FUNCEXPR :funcid (?:2077|3294) [^{}]*:args \((?:\{CONST [^{}]*:constvalue \d+ \[((?: -?\d+)+) \]\})?"
@@ -25,8 +25,8 @@ _OPERATORS = frozenset(["opno", "opnos", "eqop", "sortop", "cycle_mark_neop"])
 _TYPE = re.compile(r"(type|types|typeid|typid)$", re.IGNORECASE)
 _NO_TYPES = frozenset(["commandType", "jointype", "subLinkType"])
 _READ = "1"
-# What stands behind these names in a query that only reads.
-_ONLY = {
+# The values of these fields in a query that only reads.
+_FIELDS_OF_READ = {
     "commandType": _READ,
     "hasModifyingCTE": "false",
     "hasForUpdate": "false",
@@ -39,10 +39,10 @@ _VARLENA_HEADER = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """What one tree holds. `columns` are pairs of a relation and a column's number, 0 for the whole row.
+    """The objects that one tree uses, by their numbers. `columns` are (relation, column) pairs; column 0 is the whole row.
 
-    `settings` are the names that are constant arguments of current_setting, '' for an argument that is not constant.
-    `writes` says that it locks or changes rows, or is no query. `text` is the tree itself.
+    `settings` are the constant arguments of current_setting, with '' for an argument that is not constant. `writes` says that
+    the tree locks or changes rows, or is no query. `text` is the tree itself.
     """
 
     nodes: frozenset[str] = frozenset()
@@ -57,28 +57,28 @@ class Tree:
 
 
 def read_tree(text: str) -> Tree:
-    """What stands in the tree `text`."""
+    """Return the objects in the tree `text`."""
     words = text.split()
     pairs = {(name[1:], value.rstrip(")}")) for name, value in set(pairwise(words)) if name[0] == ":"}
-    found: dict[str, set[int]] = {"functions": set(), "operators": set(), "types": set(), "relations": set()}
+    numbers: dict[str, set[int]] = {"functions": set(), "operators": set(), "types": set(), "relations": set()}
     for name, number in (*_numbers(pairs), *_listed(text)):
         kind = _kind(name)
         if kind and number:
-            found[kind].add(number)
+            numbers[kind].add(number)
     return Tree(
         nodes=frozenset(node for word in set(words) if "{" in word for node in _NODE.findall(word)),
         columns=frozenset(_columns(text)),
         settings=frozenset(_text(value) for value in _SETTINGS.findall(text))
-        if found["functions"] & _SETTING
+        if numbers["functions"] & _SETTING
         else frozenset(),
-        writes=any(name in _ONLY and value != _ONLY[name] for name, value in pairs),
+        writes=any(name in _FIELDS_OF_READ and value != _FIELDS_OF_READ[name] for name, value in pairs),
         text=text,
-        **{key: frozenset(value) for key, value in found.items()},
+        **{key: frozenset(value) for key, value in numbers.items()},
     )
 
 
 def statements_in(text: str) -> int:
-    """How many statements the body of a function holds: the queries that are in no other one."""
+    """Return how many statements the body of a function holds: its queries that are inside of no other."""
     depth = count = 0
     for brace, kind in _BRACE.findall(text):
         count += brace == "{" and depth == 0 and kind == "QUERY"
@@ -87,7 +87,7 @@ def statements_in(text: str) -> int:
 
 
 def _kind(name: str) -> str:
-    """What sort of object the number behind `name` is, or '' for other numbers."""
+    """Return the kind of object whose number the field `name` holds; '' if it holds something else."""
     if name in _FUNCTIONS:
         return "functions"
     if name in _OPERATORS:
@@ -114,7 +114,7 @@ def _listed(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _columns(text: str) -> Iterator[tuple[int, int]]:
-    """Which columns of which relation are read: what the server itself checks the privileges of columns by."""
+    """Yield (relation, column) for the columns that are read: by these the server checks the privileges of columns."""
     before, *sets = text.split(" :selectedCols (b")
     relation = 0
     for piece in sets:
@@ -127,6 +127,6 @@ def _columns(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _text(value: str) -> str:
-    """The text of a constant, which a tree holds as its bytes in memory."""
+    """Return the text of a constant, in lower case; a tree holds it as its bytes in memory."""
     data = bytes(int(byte) & 0xFF for byte in value.split())
     return data[_VARLENA_HEADER:].decode(errors="replace").lower()

@@ -1,7 +1,7 @@
-"""A tree of Postgres (pg_node_tree) as nodes with fields. Pure.
+"""Parses a tree of Postgres (pg_node_tree) into nodes with fields. Pure.
 
-A field's value follows its name whatever it looks like, so no name that a statement chooses can end or begin a node: what
-could is escaped in the text.
+The value of a field follows its name, whatever it looks like, and special characters in it are escaped. So no name in a
+statement can begin or end a node.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ _PIECE = re.compile(r"\{[A-Z_0-9]*|[(){}]|(?:\\.|[^\s(){}\\])+", re.DOTALL)
 
 @dataclass(slots=True)
 class Node:
-    """One node: `kind` is Postgres's name for it, `fields` hold nodes, lists and the text of everything else."""
+    """One node. `kind` is Postgres's name for it; `fields` hold nodes, lists, and everything else as text."""
 
     kind: str
     fields: dict[str, object] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
-        """A field that is a word or a number; '' where there is none."""
+        """Return a field that is a word or a number; '' if there is none."""
         value = self.fields.get(name, "")
         return value if isinstance(value, str) else ""
 
     def number(self, name: str) -> int:
-        """A field that is a number; 0 where there is none."""
+        """Return a field that is a number; 0 if there is none."""
         value = self.text(name)
         return int(value) if value.lstrip("-").isdigit() else 0
 
     def node(self, name: str) -> Node | None:
-        """A field that is a node."""
+        """Return a field that is a node; None if there is none."""
         value = self.fields.get(name)
         return value if isinstance(value, Node) else None
 
     def items(self, name: str) -> list[object]:
-        """A field that is a list; empty where there is none."""
+        """Return a field that is a list; an empty list if there is none."""
         value = self.fields.get(name)
         return value if isinstance(value, list) else []
 
     def nodes(self, name: str) -> list[Node]:
-        """The nodes of a field that is a list."""
+        """Return the nodes of a field that is a list."""
         return [item for item in self.items(name) if isinstance(item, Node)]
 
     def children(self) -> Iterator[Node]:
-        """Every node directly below, in lists too."""
+        """Yield every node directly below this one, also those in lists."""
         for value in self.fields.values():
             yield from _nodes_in(value)
 
 
 def parse_tree(text: str) -> list[Node]:
-    """The nodes at the top of a tree. Raises `ValueError` for what is none."""
+    """Return the nodes at the top of a tree. Raises `ValueError` if `text` is no tree."""
     top: list[object] = []
     # Each open list or node, and the name of the field that waits for its value.
     stack: list[tuple[list[object] | Node, str]] = [(top, "")]
@@ -73,7 +73,7 @@ def parse_tree(text: str) -> list[Node]:
         elif isinstance(holder, Node) and not name:
             if piece[0] == ":":
                 stack[-1] = (holder, piece[1:])
-            # else it is more of a value that was taken already: the bytes of a constant
+            # Other words continue a value that was already stored, such as the bytes of a constant.
             elif piece == "[" and "constvalue" in holder.fields:
                 holder.fields["constvalue"] = " ".join(_until_bracket(pieces))
         else:

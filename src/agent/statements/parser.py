@@ -1,6 +1,6 @@
 """Parses one statement with Postgres's own grammar and collects every name in it. Pure: no database, no rules.
 
-The parser is C code that recurses: text is capped before it reaches it.
+The parser is recursive C code, so the length of a text is limited before it is parsed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from agent.errors import InvalidArguments
 
 # A chain such as 1+1+1... of 100,000 characters overflows the parser's C stack; 40,000 do not.
 MOST_CHARACTERS = 20_000
-# Of a longer text the tree is too large to be kept.
-_MOST_KEPT_CHARACTERS = 2_000
+# The tree of a longer text is too large for the cache.
+_MOST_CACHED_CHARACTERS = 2_000
 
 POSITIONS = ("location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end", "name_location")
 
@@ -24,7 +24,7 @@ Message = Any  # a protobuf message of postgast, which has no usable types
 
 @dataclass(frozen=True, slots=True, order=True)
 class Name:
-    """A possibly qualified name; `schema` is empty when it is not qualified."""
+    """A possibly qualified name; `schema` is '' when it is not qualified."""
 
     schema: str
     name: str
@@ -35,9 +35,9 @@ class Name:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Every name of a statement. CTE names are also among `relations`: which is meant depends on scopes.
+    """Every name of a statement. Names of CTEs are also in `relations`, because only the scope decides which is meant.
 
-    `attributes` are what is taken from a row (`t.x`, `(r).x`): columns, or functions of one argument in disguise.
+    `attributes` are names that are taken from a row (`t.x`, `(r).x`): columns, or functions of one argument in that notation.
     """
 
     relations: frozenset[Name] = frozenset()
@@ -50,9 +50,10 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """One parsed statement. `kind` is the grammar's name, such as "SelectStmt"; `node` is its message.
+    """One parsed statement.
 
-    `parts` is every message of its tree with its kind, the outermost first.
+    `kind` is the grammar's name for it, such as "SelectStmt", and `node` its message. `parts` are all messages of its tree
+    as (kind, message), the outermost first.
     """
 
     sql: str
@@ -63,13 +64,13 @@ class Statement:
 
     @classmethod
     def of(cls, sql: str, node: Message) -> Statement:
-        """The statement whose message is `node`."""
+        """Return the statement whose message is `node`."""
         parts = tuple((kind_of(message), message) for message in walk(node))
         return cls(sql=sql, kind=kind_of(node), node=node, names=collect_names(parts), parts=parts)
 
     @property
     def text(self) -> str:
-        """The statement alone, without a semicolon and what follows it."""
+        """Return the statement's text without a semicolon and what follows it."""
         from postgast import parse as postgast_parse
 
         raw = postgast_parse(self.sql).stmts[0]
@@ -78,7 +79,7 @@ class Statement:
 
     @property
     def objects(self) -> tuple[str, ...]:
-        """The relations that the statement names, as written; of a DROP, whatever it drops."""
+        """Return the relations that the statement names, as written; for a DROP, the objects that it drops."""
         names = dropped(self.node) if self.kind == "DropStmt" else self.names.relations
         return tuple(sorted(str(name) for name in names if name.name and not self._is_cte(name)))
 
@@ -87,17 +88,17 @@ class Statement:
 
 
 def parse(sql: str, *, most_characters: int | None = MOST_CHARACTERS) -> Statement:
-    """Parse exactly one statement. Raises `InvalidArguments` with text for the model.
+    """Parse exactly one statement. Raises `InvalidArguments` with a message for the model.
 
-    `most_characters` is None only for text that was written out from a parse tree, whose depth is bounded.
+    `most_characters` is None only for text that was written out from a parse tree, whose depth is limited.
     """
     _check_text(sql, most_characters)
-    return _parsed_before(sql) if len(sql) <= _MOST_KEPT_CHARACTERS else _parsed(sql)
+    return _parsed_cached(sql) if len(sql) <= _MOST_CACHED_CHARACTERS else _parsed(sql)
 
 
 @lru_cache(maxsize=64)
-def _parsed_before(sql: str) -> Statement:
-    """A turn reads the same statement several times: before it runs, and each time its result is looked at."""
+def _parsed_cached(sql: str) -> Statement:
+    """Parse a statement, from the cache if possible: a turn parses the same one before it runs and for each look at its result."""
     return _parsed(sql)
 
 
@@ -135,7 +136,7 @@ def _check_text(sql: str, most_characters: int | None) -> None:
 
 
 def explained(statement: Statement) -> Statement | None:
-    """The statement that an EXPLAIN is about; None for other statements."""
+    """Return the statement that an EXPLAIN is about; None for other statements."""
     if statement.kind != "ExplainStmt":
         return None
     wrapper = statement.node.query
@@ -143,7 +144,7 @@ def explained(statement: Statement) -> Statement | None:
 
 
 def write_out(node: Message) -> str | None:
-    """The SQL of a SELECT's message; None where what is written out would be another statement."""
+    """Return the SQL of a SELECT's message; None if that text would be another statement."""
     from postgast import PgQueryError, deparse
     from postgast import parse as postgast_parse
 
@@ -157,9 +158,9 @@ def write_out(node: Message) -> str | None:
     return text if same(again.node, node) else None
 
 
-def same(one: Message, other: Message) -> bool:
-    """Whether two parse trees say the same, wherever it stands in their texts."""
-    return bool(_without_positions(one) == _without_positions(other))
+def same(left: Message, right: Message) -> bool:
+    """Return whether two parse trees are equal, without regard to positions in their texts."""
+    return bool(_without_positions(left) == _without_positions(right))
 
 
 def _without_positions(message: Message) -> Message:
@@ -173,7 +174,7 @@ def _without_positions(message: Message) -> Message:
 
 
 def walk(message: Message) -> Iterator[Message]:
-    """Every message of a parse tree, the outermost first, without the grammar's wrappers. Not recursive."""
+    """Yield every message of a parse tree, the outermost first, without the grammar's wrappers. Not recursive."""
     pending = [message]
     while pending:
         current = pending.pop()
@@ -187,50 +188,50 @@ def walk(message: Message) -> Iterator[Message]:
 
 
 def kind_of(message: Message) -> str:
-    """The grammar's name of a message."""
+    """Return the grammar's name for a message."""
     return str(message.DESCRIPTOR.name)
 
 
 def name_of(parts: Any) -> Name:
-    """A qualified name from the grammar's list of strings; a longer one keeps its last two parts."""
+    """Return the name in the grammar's list of strings; only its last two parts are kept."""
     words = [part.string.sval for part in parts]
     return Name(words[-2] if len(words) > 1 else "", words[-1] if words else "")
 
 
 def collect_names(parts: Iterable[tuple[str, Message]]) -> Names:
-    """Every relation, CTE, function, operator and type that is named in `parts` of a tree."""
-    found: dict[str, set[Name]] = {"relations": set(), "functions": set(), "operators": set(), "types": set()}
+    """Return every relation, CTE, function, operator and type that `parts` of a tree name."""
+    names: dict[str, set[Name]] = {"relations": set(), "functions": set(), "operators": set(), "types": set()}
     ctes: set[str] = set()
     attributes: set[str] = set()
     for kind, message in parts:
         if kind == "RangeVar":
-            found["relations"].add(Name(message.schemaname, message.relname))
+            names["relations"].add(Name(message.schemaname, message.relname))
         elif kind == "CommonTableExpr":
             ctes.add(message.ctename)
         elif kind == "FuncCall":
-            found["functions"].add(name_of(message.funcname))
+            names["functions"].add(name_of(message.funcname))
         elif kind in {"A_Expr", "SubLink", "SortBy"}:
-            found["operators"] |= _operators(message, kind)
+            names["operators"] |= _operators(message, kind)
         elif kind == "TypeName":
-            found["types"].add(name_of(message.names))
+            names["types"].add(name_of(message.names))
         elif kind in {"ColumnRef", "A_Indirection"}:
             attributes |= _attributes(message, kind)
     return Names(
         ctes=frozenset(ctes),
         attributes=frozenset(attributes),
-        **{key: frozenset(value) for key, value in found.items()},
+        **{key: frozenset(value) for key, value in names.items()},
     )
 
 
 def dropped(node: Message) -> list[Name]:
-    """What a DROP names: `on.thing` for a trigger, policy or rule."""
-    found = []
+    """Return the names of the objects that a DROP drops; for a trigger, policy or rule, `schema` is its table."""
+    names = []
     for part in node.objects:
         kind = part.WhichOneof("node")
         inner = getattr(part, kind)
         parts = {"list": "items", "object_with_args": "objname", "type_name": "names"}.get(kind)
-        found.append(name_of(getattr(inner, parts)) if parts else Name("", inner.sval))
-    return found
+        names.append(name_of(getattr(inner, parts)) if parts else Name("", inner.sval))
+    return names
 
 
 def _attributes(message: Message, kind: str) -> set[str]:
@@ -241,6 +242,6 @@ def _attributes(message: Message, kind: str) -> set[str]:
 def _operators(message: Message, kind: str) -> set[Name]:
     parts = {"A_Expr": "name", "SubLink": "oper_name", "SortBy": "use_op"}[kind]
     names = getattr(message, parts)
-    # BETWEEN and IN are written by keyword and resolve to comparison operators.
+    # BETWEEN and IN name no operator, but resolve to comparisons.
     implied = {Name("", operator) for operator in ("=", "<", ">", "<=", ">=", "<>")} if kind == "A_Expr" else set()
     return ({name_of(names)} if names else set()) | implied

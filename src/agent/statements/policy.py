@@ -1,8 +1,8 @@
-"""Decides what one SQL statement is: run it, ask a human, or refuse. Pure: the statement and its resolution in.
+"""Decides whether one SQL statement runs, asks a human or is refused, from the statement and its resolution. Pure.
 
-Two judges look at it, and each can say no alone. Here the statement's own grammar has to be known, part by part, from
-allow-lists; `resolved_policy` looks at what the server made of it. Everything that is not known asks; a few kinds are
-refused outright.
+Two checks look at it, and each can object alone. This module checks the statement's grammar, part by part, against
+allow-lists; `resolved_policy` checks what the server resolved it to. For everything that is not known a human is asked; a few
+kinds of statements are refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from agent.privacy.sensitive import DenyList
 from agent.statements import allow_list as allowed
 from agent.statements.code_behind import denied_by_code
-from agent.statements.denied_columns import columns_read, denied_relations, shown
+from agent.statements.denied_columns import columns_read, denied_relations, shown_relations
 from agent.statements.fired_triggers import fired_by
 from agent.statements.kinds import WRITES, Danger, describe, lock_of, refuses_transaction, risk_of
 from agent.statements.known_extensions import FUNCTIONS_OF_EXTENSIONS
@@ -45,7 +45,7 @@ def judge(
     bypass_rls: bool = False,
     layers: Layers = ALL,
 ) -> Assessment:
-    """What is to be done with a statement, and why. `trusted` are registered functions with their hashes."""
+    """Return what is to be done with a statement, and why. `trusted` are the registered functions with their hashes."""
     refusals = [*_denials(statement, resolution, deny, trusted or {})]
     if layers.parse:
         refusals += _refusals(statement)
@@ -62,25 +62,24 @@ def judge(
             bypass_rls=bypass_rls, any_function=not layers.functions,
             defaults=any(kind in _SETS_DEFAULTS for kind, _ in statement.parts),
         )  # fmt: skip
-    problems = _without_doubles(statement, problems)
+    problems = _without_duplicates(statement, problems)
     if not problems:
         return _assessment(statement, resolution, "run", Danger("LOW", ()), [("read", "")])
     danger = risk_of(statement, problems)
-    found = [(reason, in_words(reason)) for reason in (*problems, *danger.reasons)]
-    return _assessment(statement, resolution, "ask", danger, found)
+    reasons = [(reason, reason_sentence(reason)) for reason in (*problems, *danger.reasons)]
+    return _assessment(statement, resolution, "ask", danger, reasons)
 
 
-def may_be_shown(statement: Statement) -> bool:
-    """Whether the server is asked what a statement is: not about kinds that are refused, nor about grammar that is not known."""
+def may_be_probed(statement: Statement) -> bool:
+    """Return whether the server may resolve a statement: it has no unknown grammar and is not of a refused kind."""
     body = explained(statement) or statement
     known = allowed.READ_NODES | _WRITE_NODES
     return all(kind in known for kind, _ in body.parts) and not any(_refusals(statement))
 
 
-def _without_doubles(statement: Statement, problems: list[str]) -> list[str]:
-    """Without what says the same again: that a write was not resolved as a read needs no words."""
-    written = statement.kind not in {"SelectStmt", "ExplainStmt", "VariableShowStmt"}
-    if written and len(problems) > 1:
+def _without_duplicates(statement: Statement, problems: list[str]) -> list[str]:
+    """Return the problems without those that others imply: a write is never resolved as a read."""
+    if statement.kind not in _READS and len(problems) > 1:
         problems = [problem for problem in problems if problem != "unresolved:kind"]
     elif any(problem.startswith(("write:", "lock:")) for problem in problems[:1]):
         problems = [problem for problem in problems if problem != "write:resolved"]
@@ -88,22 +87,21 @@ def _without_doubles(statement: Statement, problems: list[str]) -> list[str]:
 
 
 def _registered(resolution: Resolution, trusted: Mapping[int, str]) -> frozenset[Name]:
-    """The names of functions that are registered, or known to be harmless by what they do, with and without their schema."""
+    """Return the names, with and without schema, of functions that are registered or that their body shows to be harmless."""
     names = {resolution.code["function", number].name for number in trusted if ("function", number) in resolution.code}
     names |= judged_functions(resolution)
     return frozenset([*names, *(Name("", name.name) for name in names)])
 
 
 def _assessment(
-    statement: Statement, resolution: Resolution, verdict: str, danger: Danger, found: list[tuple[str, str]]
+    statement: Statement, resolution: Resolution, verdict: str, danger: Danger, reasons: list[tuple[str, str]]
 ) -> Assessment:
-    sentence = describe(statement)
-    told = " ".join(dict.fromkeys(text for text in (*(text for _, text in found), _triggers(found)) if text))
+    sentences = [describe(statement), *(text for _, text in reasons), _trigger_sentence(reasons)]
     return Assessment(
         verdict=verdict,  # type: ignore[arg-type]  # one of two literals of this module
         risk=danger.risk,
-        reasons=tuple(dict.fromkeys(reason for reason, _ in found)),
-        sentence=f"{sentence} {told}".strip(),
+        reasons=tuple(dict.fromkeys(reason for reason, _ in reasons)),
+        sentence=" ".join(dict.fromkeys(text for text in sentences if text)),
         objects=objects_of(resolution) or statement.objects,
         lock=lock_of(statement),
         policy_version=POLICY_VERSION,
@@ -144,12 +142,12 @@ def _schemas_of_names(message: Message, kind: str) -> list[str]:
         return []
     parts = getattr(message, {"FuncCall": "funcname", "TypeName": "names", "ColumnRef": "fields"}[kind])
     words = [part.string.sval for part in parts if part.HasField("string")]
-    # In schema.table.column only the schema counts: a table may well be called agents.
+    # In schema.table.column only the schema counts: a user's table may be called agents.
     return words[:-2] if kind == "ColumnRef" else words[:-1]
 
 
 def _schemas_of_objects(message: Message, kind: str) -> list[str]:
-    """Whatever may be a schema's name in a statement that defines things: qualifiers, and bare names of objects."""
+    """Return all words that may name a schema in a statement that defines objects: qualifiers, and bare names of objects."""
     words = [*_schemas_of_names(message, kind)]
     words += [str(getattr(message, name, "")) for name in ("schemaname", "newschema")]
     if kind == "RenameStmt" and not message.HasField("relation"):
@@ -170,21 +168,21 @@ def _schemas_of_objects(message: Message, kind: str) -> list[str]:
 def _denials(
     statement: Statement, resolution: Resolution, deny: str, trusted: Mapping[int, str]
 ) -> Iterator[tuple[str, str]]:
-    patterns = DenyList.parse(deny)
-    if not patterns.patterns:
+    deny_list = DenyList.parse(deny)
+    if not deny_list.patterns:
         return
-    denied = denied_relations(patterns, resolution)
+    denied = denied_relations(deny_list, resolution)
     read = resolution.body.columns if resolution.body is not None else ()
-    for one in (*shown(statement, denied), *columns_read(read, resolution.relations, denied)):
-        yield f"denied:{one.name}", one.sentence
-    yield from denied_by_code(resolution, patterns, trusted, reads=statement.kind in _READS)
+    for relation in (*shown_relations(statement, denied), *columns_read(read, resolution.relations, denied)):
+        yield f"denied:{relation.name}", relation.sentence
+    yield from denied_by_code(resolution, deny_list, trusted, reads=statement.kind in _READS)
     for name in sorted(statement.names.relations):
         if name.name in allowed.VALUE_CATALOGS:
             yield f"catalog:{name}", f"{name} shows values of columns that AGENT_DENY may deny."
 
 
 def _problems(statement: Statement, registered: frozenset[Name], *, any_function: bool) -> Iterator[str]:
-    """Why the grammar of a statement is not that of a plain read, as codes."""
+    """Yield the codes of the reasons why the grammar of a statement is not that of a plain read."""
     if statement.kind == "VariableShowStmt":
         if statement.node.name.lower() not in allowed.SHOWN_SETTINGS:
             yield f"setting:{statement.node.name}"
@@ -259,7 +257,7 @@ def _constant_text(call: Message) -> str:
     return str(call.args[0].a_const.sval.sval).lower()
 
 
-_WORDS = {
+_SENTENCES = {
     "function": "It calls {}, which is not known to be harmless.",
     "operator": "It uses the operator {}, which is not one of the system's.",
     "type": "It uses the type {}, whose code is not known to be harmless.",
@@ -268,40 +266,40 @@ _WORDS = {
     "setting": "It shows the setting {}, which may hold a secret.",
     "lock": "It locks rows.",
     "relation": "It reads something that is not a plain table or view ({}).",
-    "view": "The view {} uses what is not known to be harmless.",
-    "policy": "The row-level policy on {} uses what is not known to be harmless.",
-    "transaction": "It runs outside of any transaction, so it can be neither tried first nor taken back.",
+    "view": "The view {} uses something that is not known to be harmless.",
+    "policy": "The row-level policy on {} uses something that is not known to be harmless.",
+    "transaction": "It runs outside of any transaction, so it can neither be tried first nor rolled back.",
     "rule": "A rule on {} runs something else with it.",
     "index": "An index on {} is not known to be harmless.",
     "check": "A check on {} is not known to be harmless.",
     "domain": "The check of the domain {} is not known to be harmless.",
-    "column": "A column of {} is computed by what is not known to be harmless.",
-    "statistics": "Statistics on {} are computed by what is not known to be harmless.",
-    "partition": "How {} is partitioned is not known to be harmless.",
-    "depth": "What is behind it is nested too deeply to be checked.",
+    "column": "A column of {} is computed by something that is not known to be harmless.",
+    "statistics": "Statistics on {} are computed by something that is not known to be harmless.",
+    "partition": "The partitioning of {} uses something that is not known to be harmless.",
+    "depth": "The objects behind it are nested too deeply to be checked.",
 }
 
 _UNRESOLVED = {
-    "unresolved:replica": "The database is a read replica, where what the statement does cannot be resolved.",
+    "unresolved:replica": "The database is a read replica, where the server cannot resolve what the statement does.",
     "unresolved:not-supported": "The server cannot resolve what the statement does before it runs.",
     "unresolved:schema": "agent_assessor may not look into every schema that the agent's other logins may; an operator runs `agent setup`.",
     "unresolved:event-trigger": "An event trigger of the application would run while the server resolves what the statement does, so it was not asked.",
-    "unresolved:literal": "To read a value or type that is written in it the server may run code of the application, so it was not asked.",
+    "unresolved:literal": "The server may run code of the application to parse a value or a type in it, so it was not asked.",
     "unresolved:several": "The server reads it as more than one statement.",
     "unresolved:kind": "The server cannot resolve what the statement does before it runs.",
 }
 
 
-def _triggers(found: Iterable[tuple[str, str]]) -> str:
-    """The user's triggers that run with a write, in one sentence."""
-    names = dict.fromkeys(reason.split(":")[1] for reason, _ in found if reason.startswith("trigger:"))
+def _trigger_sentence(reasons: Iterable[tuple[str, str]]) -> str:
+    """Return a sentence that names the users' triggers which run with a write; '' if there are none."""
+    names = dict.fromkeys(reason.split(":")[1] for reason, _ in reasons if reason.startswith("trigger:"))
     return (
         f"With it {'runs the trigger' if len(names) == 1 else 'run the triggers'} {', '.join(names)}." if names else ""
     )
 
 
-def in_words(reason: str) -> str:
-    """One code of an assessment as a sentence, or nothing where the statement's own sentence says it."""
+def reason_sentence(reason: str) -> str:
+    """Return a sentence for one code of an assessment; '' if the statement's own sentence already says it."""
     prefix, _, rest = reason.partition(":")
     if reason in _UNRESOLVED:
         return _UNRESOLVED[reason]
@@ -311,4 +309,4 @@ def in_words(reason: str) -> str:
         return (
             f"The function {rest.removesuffix(':changed').rpartition(':')[2]} was changed after a human registered it."
         )
-    return _WORDS[prefix].format(rest.replace(":", " ")) if prefix in _WORDS else ""
+    return _SENTENCES[prefix].format(rest.replace(":", " ")) if prefix in _SENTENCES else ""

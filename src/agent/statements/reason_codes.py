@@ -1,6 +1,6 @@
-"""Which reasons an action can be asked about for: what AGENT_REFUSE may name. Pure.
+"""Knows the reasons for which an action can be asked about, which are the codes that AGENT_REFUSE may name. Pure.
 
-A code is either one of a list, or begins in a known way and goes on with a name of the application's.
+A code is either in a fixed list, or has a known prefix that is followed by a name of the application.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _CODES = (
     "transaction:none", "transaction:impossible", "schema:agents", "outside:email", "tool:create", "lock:rows",
     *(f"lock:{lock}" for lock in LOCKS[LOCKS.index("ShareRowExclusiveLock"):]),
 )  # fmt: skip
-_BEGINNINGS = tuple(
-    f"{beginning}:"
-    for beginning in (
+_PREFIXES = tuple(
+    f"{prefix}:"
+    for prefix in (
         "capability", "cast", "catalog", "check", "column", "denied", "depth", "domain", "function", "host", "index", "kind",
         "node", "operator", "partition", "policy", "relation", "rule", "sample", "setting", "statistics", "trigger", "type",
         "unresolved", "view",
@@ -30,27 +30,30 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 def exists(reason: str) -> bool:
-    """Whether a reason, or a glob over reasons, fits one that an action can have."""
+    """Return whether a reason, or a glob over reasons, matches one that an action can have."""
     head = _GLOB.split(reason)[0]
     if any(fnmatchcase(code, reason) for code in _CODES):
         return True
     if any(
-        (head.startswith(one) and reason != one) or (head != reason and one.startswith(head)) for one in _BEGINNINGS
+        (head.startswith(prefix) and reason != prefix) or (head != reason and prefix.startswith(head))
+        for prefix in _PREFIXES
     ):
         return True
-    return reason.startswith(("write:", "alter:")) and any(fnmatchcase(code, reason) for code in _of_the_grammar())
+    return reason.startswith(("write:", "alter:")) and any(fnmatchcase(code, reason) for code in _grammar_codes())
 
 
 def nearest(reason: str) -> str:
-    """The code that was probably meant, or ''."""
+    """Return the code that is spelled most like `reason`; '' if none is close."""
     return next(iter(get_close_matches(reason, _CODES, 1, 0.8)), "")
 
 
-def _of_the_grammar() -> Iterator[str]:
-    """Kinds of statements that have no name of their own here, and what an ALTER TABLE can do."""
+def _grammar_codes() -> Iterator[str]:
+    """Yield the codes that are made from the parser's names: of other kinds of statements, and of what ALTER TABLE can do."""
     from postgast import parse
 
     tree = parse("ALTER TABLE a DROP COLUMN b")
-    yield from (f"write:{one.message_type.name}" for one in tree.stmts[0].stmt.DESCRIPTOR.fields if one.message_type)
+    fields = tree.stmts[0].stmt.DESCRIPTOR.fields
+    yield from (f"write:{field.message_type.name}" for field in fields if field.message_type)
     command = tree.stmts[0].stmt.alter_table_stmt.cmds[0].alter_table_cmd
-    yield from (alter_reason(one.name) for one in command.DESCRIPTOR.fields_by_name["subtype"].enum_type.values)
+    subtypes = command.DESCRIPTOR.fields_by_name["subtype"].enum_type.values
+    yield from (alter_reason(subtype.name) for subtype in subtypes)

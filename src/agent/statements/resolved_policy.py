@@ -1,7 +1,7 @@
-"""Why what the server made of a statement is not a plain read, or may not be at all. Pure.
+"""Finds the reasons why a resolved statement is not a plain read, or is refused. Pure.
 
-Every function that could run has to be on a list: the system's by their numbers, those of known extensions by their names
-within the extension, a user's only when a human registered it and it is still the one that was registered.
+Every function that could run must be known: the system's functions by their numbers, those of known extensions by their names
+within the extension, and a user's function only if a human registered it and it has not changed since.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from agent.statements.parser import Name
 from agent.statements.resolver import FIRST_USER_OBJECT, Code, Inner, Relation, Resolution
 from agent.statements.trusted_functions import body_hash
 
-# Settings that tell who asks, as PostgREST gives them to a transaction: a function may show them.
+# Settings in which PostgREST tells a transaction who the caller is: a function may show them.
 _CLAIMS = re.compile(r"request\.jwt\.claims?(\.\w+)?")
-# What is behind a materialised view does not run when it is read.
+# The query of a materialised view does not run when the view is read.
 _NOT_RUN = frozenset({"source"})
-# What these are of is said, and their kinds are told apart only here.
-_SAID_AS = {"index condition": "index", "default": "column"}
+# The kind that a code names, where it differs from the kind of the expression.
+_CODE_PREFIXES = {"index condition": "index", "default": "column"}
 
 
 def resolved_problems(
@@ -34,9 +34,10 @@ def resolved_problems(
     any_function: bool = False,
     defaults: bool = True,
 ) -> Iterator[str]:
-    """Codes of what is not known to be harmless. `writes` says that the statement is a write anyway.
+    """Yield the codes of what is not known to be harmless.
 
-    Not `defaults` is one that puts no column's default anywhere. `fired` are the triggers that run with it, by the number of their relation.
+    `writes` says that the statement is a write by its grammar, `defaults` that it may store columns' defaults. `fired` are the
+    triggers that run with it, by the number of their relation.
     """
     if resolution.body is None:
         yield f"unresolved:{resolution.unresolved or 'kind'}"
@@ -45,36 +46,37 @@ def resolved_problems(
     yield from judge.of_tree(resolution.body, policy=False, query=not writes)
     not_run = _NOT_RUN if defaults or _sets_defaults(resolution) else _NOT_RUN | {"default"}
     for inner in resolution.inner:
-        if inner.what not in not_run and not (bypass_rls and inner.what == "policy" and _is_direct(inner, resolution)):
-            for problem in judge.of_tree(inner.tree, policy=inner.what == "policy", query=True, shut=inner.shut):
-                # A new row's number: it is not taken back, and nobody minds a gap.
-                if (inner.what, problem) != ("default", "function:nextval"):
-                    yield f"{_SAID_AS.get(inner.what, inner.what)}:{inner.of}:{problem}"
+        if inner.kind not in not_run and not (bypass_rls and inner.kind == "policy" and _is_direct(inner, resolution)):
+            problems = judge.of_tree(inner.tree, policy=inner.kind == "policy", query=True, unfolded=inner.unfolded)
+            for problem in problems:
+                # A sequence's number is not rolled back, but a gap in a new row's numbers harms nobody.
+                if (inner.kind, problem) != ("default", "function:nextval"):
+                    yield f"{_CODE_PREFIXES.get(inner.kind, inner.kind)}:{inner.name}:{problem}"
     for number, relation in resolution.relations.items():
         yield from judge.of_relation(relation, fired.get(number, frozenset()))
-    for (what, _), code in resolution.code.items():
-        yield from judge.of_code(what, code)
+    for (kind, _), code in resolution.code.items():
+        yield from judge.of_code(kind, code)
 
 
 def _sets_defaults(resolution: Resolution) -> bool:
-    """Whether a write may put defaults without a word of it: by a foreign key, or by a rule."""
+    """Return whether a write may store defaults that its text does not mention: by a foreign key or a rule."""
     by_key = any(
         "d" in (deleted, updated)
         for relation in resolution.relations.values()
         for _, deleted, updated in relation.written
     )
-    return by_key or any(inner.what == "rule" for inner in resolution.inner)
+    return by_key or any(inner.kind == "rule" for inner in resolution.inner)
 
 
 def resolved_refusals(resolution: Resolution) -> Iterator[tuple[str, str]]:
-    """What no statement may reach, with a sentence."""
+    """Yield (code, sentence) for everything that the statement reaches and no statement may."""
     for number, relation in resolution.relations.items():
         if allowed.OUR_SCHEMAS.match(relation.name.schema) and _is_reached(number, resolution):
             yield "schema:agents", "The agent's own schema is not for its tools."
         if number < FIRST_USER_OBJECT and relation.name.name in allowed.SECRET_CATALOGS:
             yield f"catalog:{relation.name.name}", f"{relation.name.name} holds secrets."
-    for (what, number), code in resolution.code.items():
-        if what != "function" or resolution.body is None or number not in resolution.body.functions:
+    for (kind, number), code in resolution.code.items():
+        if kind != "function" or resolution.body is None or number not in resolution.body.functions:
             continue
         if allowed.OUR_SCHEMAS.match(code.name.schema):
             yield "schema:agents", "The agent's own schema is not for its tools."
@@ -83,17 +85,17 @@ def resolved_refusals(resolution: Resolution) -> Iterator[tuple[str, str]]:
 
 
 def judged_functions(resolution: Resolution) -> frozenset[Name]:
-    """Functions of users that are known to be harmless by what they do."""
+    """Return the names of the users' functions that their body shows to be harmless."""
     judge = _Judge(resolution, {}, any_function=False)
     return frozenset(
         code.name
-        for (what, number), code in resolution.code.items()
-        if what == "function" and code.body is not None and not any(judge.of_function(number, policy=False))
+        for (kind, number), code in resolution.code.items()
+        if kind == "function" and code.body is not None and not any(judge.of_function(number, policy=False))
     )
 
 
 def objects_of(resolution: Resolution) -> tuple[str, ...]:
-    """The relations that a statement names and those that views and policies name, by their full names."""
+    """Return the full names of the relations that a statement, and the views and policies behind it, name."""
     if resolution.body is None:
         return ()
     numbers = resolution.body.relations.union(*(inner.tree.relations for inner in resolution.inner))
@@ -106,27 +108,30 @@ def _is_reached(number: int, resolution: Resolution) -> bool:
 
 
 def _is_direct(policy: Inner, resolution: Resolution) -> bool:
-    """Whether only the statement itself reads the policy's table, as agent_reader: a view reads as its owner."""
-    return not any(policy.relation in inner.tree.relations for inner in resolution.inner if inner.what == "view")
+    """Return whether only the statement itself reads the policy's table, as agent_reader: a view reads as its owner."""
+    return not any(policy.relation in inner.tree.relations for inner in resolution.inner if inner.kind == "view")
 
 
 class _Judge:
-    """Judges what one resolution found."""
+    """Judges the objects of one resolution; every method yields the codes of what is not known to be harmless."""
 
     def __init__(self, resolution: Resolution, trusted: Mapping[int, str], *, any_function: bool) -> None:
         self._resolution = resolution
         self._trusted = trusted
         self._any_function = any_function
+        # The functions whose bodies are being judged, the outermost first.
         self._inside: tuple[int, ...] = ()
 
-    def of_tree(self, tree: Tree, *, policy: bool, query: bool, shut: frozenset[int] = frozenset()) -> Iterator[str]:
-        """What is wrong with a tree; of the functions in `shut` only what planning may run counts."""
+    def of_tree(
+        self, tree: Tree, *, policy: bool, query: bool, unfolded: frozenset[int] = frozenset()
+    ) -> Iterator[str]:
+        """Judge a tree. A function in `unfolded` counts only if planning with a call of it may run something."""
         if query:
             yield from (f"node:{node}" for node in sorted(tree.nodes - allowed.TREE_NODES))
             if tree.writes:
                 yield "write:resolved"
         for number in sorted(tree.functions):
-            if number not in shut or self._is_planned(number):
+            if number not in unfolded or self._is_planned(number):
                 yield from self.of_function(number, policy=policy)
         if not policy and not all(self._may_show(setting) for setting in tree.settings):
             yield f"function:{allowed.SETTING_FUNCTION}"
@@ -148,7 +153,8 @@ class _Judge:
                 yield f"catalog:{relation.name}"
 
     def of_relation(self, relation: Relation, fired: frozenset[str]) -> Iterator[str]:
-        # A foreign table reads outside of this database, some wrappers by running a program.
+        """Judge a relation and those of its triggers that are `fired`."""
+        # A foreign table reads outside of this database; some wrappers run a program for it.
         if relation.kind == "f" or any(kind == "f" for _, kind in relation.kin):
             yield f"relation:foreign:{relation.name}"
         elif relation.kind not in {"r", "p", "v", "m"}:
@@ -164,24 +170,25 @@ class _Judge:
                 for problem in self.of_function(function, policy=False, named=False):
                     yield f"trigger:{relation.name}.{trigger}:{problem}"
 
-    def of_code(self, what: str, code: Code) -> Iterator[str]:
-        # Which cast is taken nobody says, so that its function counts like one that is called.
-        if what == "function" or (code.extension in KNOWN and what != "cast"):
+    def of_code(self, kind: str, code: Code) -> Iterator[str]:
+        """Judge an operator, type, cast or support function by the functions that it runs."""
+        # A statement does not name the cast that the server chooses, so its function counts like one that is called.
+        if kind == "function" or (code.extension in KNOWN and kind != "cast"):
             return
-        # A system function counts as harmless only where its call can be seen, with its arguments: current_setting, say.
+        # A system function, such as current_setting, counts as harmless only if its call and arguments are visible.
         hidden = not self._any_function and any(number < FIRST_USER_OBJECT for number in code.functions)
         if hidden or any(any(self.of_function(number, policy=False, named=False)) for number in code.functions):
-            yield f"{'type' if what == 'support' else what}:{code.name}"
+            yield f"{'type' if kind == 'support' else kind}:{code.name}"
 
     def _is_planned(self, number: int) -> bool:
         code = self._resolution.code.get(("function", number))
         return code is None or code.planned
 
     def of_function(self, number: int, *, policy: bool, named: bool = True) -> Iterator[str]:
-        """Why a function is not known to be harmless.
+        """Judge a function.
 
-        One that is called by its name counts by what it does: in a policy whatever that is, elsewhere where it only tells who
-        asks or is word for word a known one.
+        A user's function that is called by its name (`named`) may be harmless by its body: in a policy any body is judged,
+        elsewhere only one that shows who the caller is, or is word for word a known one.
         """
         if number in self._resolution.known or self._any_function:
             return
@@ -197,7 +204,7 @@ class _Judge:
             yield from self._of_users_function(number, code)
 
     def _is_harmless(self, number: int, body: Tree | None, *, policy: bool) -> bool:
-        """Whether all that a function does would be harmless in a statement. One that calls itself does not count."""
+        """Return whether everything in a function's body would be harmless in a statement; a recursive function never is."""
         if body is None or number in self._inside:
             return False
         if not policy and body.nodes and not any(_CLAIMS.fullmatch(setting) for setting in body.settings):
@@ -209,7 +216,7 @@ class _Judge:
             self._inside = self._inside[:-1]
 
     def _runs_others(self, code: Code) -> bool:
-        """Whether a function of an extension that is written in SQL calls what is not known to be harmless."""
+        """Return whether an extension's function in SQL calls something that is not known to be harmless."""
         if code.language != "sql":
             return False
         return code.hidden or any(any(self.of_function(number, policy=False)) for number in code.functions)

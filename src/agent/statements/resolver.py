@@ -1,11 +1,11 @@
-"""What a statement really is: the server itself resolves it, and every object behind it is followed.
+"""Lets the server resolve a statement, and follows every object that the statement reaches.
 
 As agent_assessor, in a transaction that is rolled back, the statement becomes the body of a temporary function. The server
-then keeps it as a tree with the numbers (OIDs) of all that it uses: overloads, search paths, casts and shadowed names are
-settled by the one who will run it. What stands behind these objects is followed until nothing new is found: views,
-policies, checks, domains, index expressions, operators, casts, aggregates, triggers, rules.
+stores that body as a tree with the numbers (OIDs) of all objects that it uses, so the server that will run the statement also
+decides about overloads, search paths, casts and shadowed names. The objects behind those are followed until nothing new is
+found: views, policies, checks, domains, index expressions, operators, casts, aggregates, triggers, rules.
 
-Nothing is run. A resolution is kept until a digest of the catalogs says that any of their rows is another one.
+Nothing is run. A resolution is cached until a digest of the catalogs shows that one of their rows was changed.
 """
 
 from __future__ import annotations
@@ -32,34 +32,39 @@ from agent.statements.function_bodies import Body
 from agent.statements.known_extensions import KNOWN, NAMES_WITH_VERSIONS
 from agent.statements.node_trees import Tree, read_tree, statements_in
 from agent.statements.parser import Name, Statement, explained, write_out
-from agent.statements.planned_expressions import is_plain_body, shut_calls
+from agent.statements.planned_expressions import is_plain_body, unfolded_functions
 from agent.statements.result_columns import Functions
 from agent.types import HiddenRows
 
 _QUERIES = load_queries(__package__, "resolver.sql")
 FIRST_USER_OBJECT = 16_384
 _MOST_ROUNDS = 20
-_MOST_KEPT = 500
+_MOST_CACHED = 500
 _DATA_WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+# Expressions that a read does not run, but plans with.
 _PLANNED_WITH = frozenset({"index", "index condition", "check", "statistics", "partition"})
-# regtype, regprocedure and regoperator, whose literals name types with their modifiers.
+# regtype, regprocedure and regoperator: their literals name types with their modifiers.
 _NAMING_TYPES = (2206, 2202, 2204)
-# How a literal of a row, array or range begins: what the server reads it with may be code of users.
+# The start of a literal of a row, array or range, which users' code may parse.
 _NESTED = re.compile(r"\s*(?:[({\[]|empty)", re.IGNORECASE)
-# Drawn by each process, so that nobody can make changes of a catalog that cancel out.
+# Random in each process, so that nobody can change a catalog in ways that leave the digest the same.
 _SEED = secrets.randbits(62)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """A relation. `kin` are its partitions, children and parents; `shows` what a view reads: (relation, column or '').
+    """A relation.
 
-    `derived` are generated columns with one that each is computed from: (column, other).
-    `said` has of each column its type, the type under a domain or None, its category and the comments on it, here and in kin.
-
-    `triggers` are (name, function, pg_trigger.tgtype), `written` what foreign keys change with it: (relation, what they do
-    when a row of this one is deleted, when it is updated), as pg_constraint has it. `secured` says that row-level security is
-    on; `reads_as` is the number of the role as which a view reads what it shows, 0 for whoever asks.
+    - `numbers` are the names of its columns by their numbers; `column_facts` has for each column its type, the type under a
+      domain or None, its category, and the comments on it, here and in kin.
+    - `kin` are its partitions, children and parents, each with its pg_class.relkind.
+    - `shows` is what a view reads, as (relation, column or '').
+    - `derived` are pairs of a generated column and a column that it is computed from.
+    - `methods` are access methods that are not the server's own.
+    - `triggers` are (name, function, pg_trigger.tgtype).
+    - `written` are the relations that foreign keys change with this one, each with pg_constraint.confdeltype and confupdtype.
+    - `secured` says that row-level security is on.
+    - `reads_as` is the number of the role as which a view reads, 0 for the caller.
     """
 
     name: Name
@@ -72,26 +77,26 @@ class Relation:
     methods: tuple[str, ...] = ()
     triggers: tuple[tuple[str, int, int], ...] = ()
     written: tuple[tuple[int, str, str], ...] = ()
-    said: Mapping[str, tuple[str, str | None, str, str]] = field(default_factory=dict, repr=False)
+    column_facts: Mapping[str, tuple[str, str | None, str, str]] = field(default_factory=dict, repr=False)
     secured: bool = False
     reads_as: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """A function, operator, type, cast or support function; `extension` is the one it belongs to, `functions` what it runs.
+    """A function, operator, type, cast or support function.
 
-    Of a function `digest` is a hash of all that defines it, and `functions` what it is known to call; of a user's one
-    `source` is its text. `body` is all that it does, where it is judged by that. `hidden` says that its body is SQL as text
-    and may call more than `functions`, `planned` that planning with a call of it may run more than its arguments.
+    `extension` is the extension it belongs to; `functions` and `operators` are what it runs, as far as that is known. For a
+    function `function_kind` is its pg_proc.prokind, `digest` a hash of its definition, and `source` its text if it is a user's.
+    `body` is its tree, if it is judged by that. `hidden` says that its body is SQL as text and may call more than `functions`;
+    `planned` says that planning with a call of it may run more than its arguments.
     """
 
-    what: str
     name: Name
     extension: str | None = None
     functions: frozenset[int] = frozenset()
     operators: frozenset[int] = frozenset()
-    kind: str = ""
+    function_kind: str = ""
     language: str = ""
     definer: bool = False
     owner: str = ""
@@ -105,40 +110,44 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reads:
-    """What a function of users reads. `tree` is None where its body is text: then the `words` in it, and the relations named by them.
+    """What a user's function reads.
 
-    `unseen` says that it puts SQL together as it runs. `relations` are those of all functions that were looked at together.
+    `tree` is None if its body is text; then `words` are the words in the text, and `named` the relations with such a name.
+    `is_dynamic` says that it builds SQL while it runs. `relations` are those that any function of the same resolution reads.
     """
 
     tree: Tree | None
     words: frozenset[str]
     named: frozenset[int]
-    unseen: bool
+    is_dynamic: bool
     relations: Mapping[int, Relation]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inner:
-    """A tree that runs when the object `of` is used: of a view, policy, check, domain, ...
+    """A tree that runs when the object `name` is used: that of a view, a policy, a check, a domain, ...
 
-    A read only plans with some of them: `shut` are the functions in one that planning does not run.
+    A read only plans with some of these trees; `unfolded` are then the functions in it that planning does not run.
     """
 
-    what: str
-    of: Name
+    kind: str
+    name: Name
     relation: int
     tree: Tree
-    shut: frozenset[int] = frozenset()
+    unfolded: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """All that a statement reaches. `body` is None where the server was not asked; `unresolved` then says why.
+    """All objects that a statement reaches.
 
-    `known` are the system's functions that are on the allow-list, `worked_out` what the catalogs answered about it since,
-    `reads` what its functions of users read, where that was asked for, and `hiding` the tables that hide rows from each
-    login. `bypasses_rls` says that policies do not hold for agent_reader. `functions` show values and compare them,
-    `secrets` is what was found out about secret columns, by settings.
+    `body` is None if the server did not resolve the statement; `unresolved` then says why. `known` are the system's functions
+    on the allow-list, `functions` those that only show or compare values. `bypasses_rls` says that policies do not apply to
+    agent_reader.
+
+    The other fields are filled later, once each: `catalog_answers` with what the catalogs said about the statement, `reads`
+    with what its users' functions read, `hidden_rows` with the tables that hide rows, by login, and `secrets` with the use of
+    secret columns, by settings.
     """
 
     body: Tree | None = None
@@ -147,37 +156,38 @@ class Resolution:
     code: Mapping[tuple[str, int], Code] = field(default_factory=dict)
     inner: tuple[Inner, ...] = ()
     known: frozenset[int] = frozenset()
-    worked_out: dict[str, bool] = field(default_factory=dict, compare=False)
+    catalog_answers: dict[str, bool] = field(default_factory=dict, compare=False)
     reads: dict[int, Reads] = field(default_factory=dict, compare=False)
-    hiding: dict[str, tuple[HiddenRows, ...]] = field(default_factory=dict, compare=False)
+    hidden_rows: dict[str, tuple[HiddenRows, ...]] = field(default_factory=dict, compare=False)
     bypasses_rls: bool = False
     functions: Functions = field(default_factory=Functions, repr=False)
     secrets: dict[tuple[str, str], Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def users_functions(self) -> frozenset[int]:
-        """The functions of users, not of an extension: only a human's word makes one of them harmless."""
+        """Return the numbers of the users' functions that belong to no extension."""
         return frozenset(
             number
-            for (what, number), code in self.code.items()
-            if what == "function" and number >= FIRST_USER_OBJECT and code.extension is None
+            for (kind, number), code in self.code.items()
+            if kind == "function" and number >= FIRST_USER_OBJECT and code.extension is None
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _OwnCode:
-    """What in a database runs code of users without being named.
+class _ImplicitCode:
+    """What in a database runs users' code without being named in a statement.
 
-    `extensions` are the known ones, `adopted` members of these that they do not vouch for; `families` says that operator
-    families hold more than the server's own. `nested` are the names by which a statement can make the server read a literal
-    of a row, array or range with such code, and `modified` those of types whose modifiers it reads. `named` are all names by
-    which a text in SQL may mean code of users.
+    `known` and `functions` are the system's functions, as a resolution has them. `extensions` are the known ones; `unvouched`
+    are members of these that a superuser did not bring with them. `families` says that operator families hold more than the
+    server's own. `nested` are the names by which a statement can make users' code parse a literal of a row, array or range,
+    `modified` the names of types whose modifiers users' code parses. `named` are all names by which SQL text may mean users'
+    code.
     """
 
     known: frozenset[int] = frozenset()
     functions: Functions = field(default_factory=Functions)
     extensions: tuple[int, ...] = ()
-    adopted: tuple[int, ...] = ()
+    unvouched: tuple[int, ...] = ()
     families: bool = False
     nested: frozenset[str] = frozenset()
     modified: frozenset[str] = frozenset()
@@ -185,65 +195,69 @@ class _OwnCode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """What is known of one database as its catalogs were at `fingerprint`. `watched` are those where a probe runs event triggers."""
+class _Cached:
+    """What is known of one database while its catalogs have this `fingerprint`.
+
+    `fires_trigger` says that a probe would run an event trigger.
+    """
 
     fingerprint: str
-    watched: bool
+    fires_trigger: bool
     bypasses_rls: bool
-    own: _OwnCode
+    implicit: _ImplicitCode
     resolutions: OrderedDict[tuple[str, bool, bool], Resolution] = field(default_factory=OrderedDict)
     bodies: dict[int, Tree | None] = field(default_factory=dict)
 
 
-# By the login as which names are looked up.
-_kept: WeakKeyDictionary[Database, dict[str, _Kept]] = WeakKeyDictionary()
+# For each database, by the login as which names are resolved.
+_cache: WeakKeyDictionary[Database, dict[str, _Cached]] = WeakKeyDictionary()
+# Connections on which `_prepare` has run.
 _prepared: WeakSet[Connection] = WeakSet()
 
 
 async def resolve(
-    statement: Statement, conn: Connection, *, database: Database, probe: bool = True, sorts: bool = True
+    statement: Statement, conn: Connection, *, database: Database, probe: bool = True, replaces_operators: bool = True
 ) -> Resolution:
-    """What `statement` reaches in `database`, with names resolved as the login that would run it does. `conn` is of agent_assessor.
+    """Return what `statement` reaches in `database`, with names resolved for the login that would run it.
 
-    Without `probe` the server is not shown the statement: only the relations that it names are looked up. Not `sorts` is
-    what finds single rows by constants: its own operators are never replaced by others of their families.
-    Raises psycopg's errors for a statement that the server does not take.
+    `conn` is of agent_assessor. Without `probe` the server does not get the statement: only the relations that it names are
+    looked up. Without `replaces_operators` the statement only finds rows by constants, so that the planner never replaces its
+    operators by others of their families. Raises psycopg's errors if the server rejects the statement.
     """
     runs_as = await database.facts("agent_actor" if probe and not is_read(statement) else "agent_reader")
-    kept = await _fresh(conn, database, runs_as)
-    key = (statement.sql, probe, sorts)
-    found = kept.resolutions.get(key)
-    if found is not None:
-        kept.resolutions.move_to_end(key)
-        return found
+    cached = await _cached(conn, database, runs_as)
+    key = (statement.sql, probe, replaces_operators)
+    resolution = cached.resolutions.get(key)
+    if resolution is not None:
+        cached.resolutions.move_to_end(key)
+        return resolution
     text, body, unresolved = _probed_text(statement) if probe else None, None, "kind"
     if statement.kind == "VariableShowStmt":
         body = Tree(settings=frozenset({statement.node.name.lower()}))
     elif text is not None and (await database.facts("agent_assessor")).read_only:
         unresolved = "replica"
-    elif text is not None and kept.watched:
+    elif text is not None and cached.fires_trigger:
         unresolved = "event-trigger"
-    elif text is not None and _is_read_with_code(statement, kept.own):
+    elif text is not None and _is_parsed_by_users_code(statement, cached.implicit):
         unresolved = "literal"
     elif text is not None:
         returns = "SETOF pg_catalog.record" if is_read(statement) else "pg_catalog.void"
         body, unresolved = await _probe(text, conn, runs_as, head=f"() RETURNS {returns}")
-    reading = _Bodies(
-        kept=kept, conn=conn, runs_as=runs_as, may_probe=text is not None and body is not None,
+    bodies = _BodyReader(
+        cached=cached, conn=conn, runs_as=runs_as, may_probe=text is not None and body is not None,
         logins=(runs_as.login, (await database.facts("agent_reader")).login),
     )  # fmt: skip
-    found = await _all_behind(statement, body, conn, reading, sorts=sorts)
-    kept.resolutions[key] = replace(found, unresolved=unresolved, bypasses_rls=kept.bypasses_rls)
-    if len(kept.resolutions) > _MOST_KEPT:
-        kept.resolutions.popitem(last=False)
-    return kept.resolutions[key]
+    resolution = await _behind_statement(statement, body, conn, bodies, replaces_operators=replaces_operators)
+    cached.resolutions[key] = replace(resolution, unresolved=unresolved, bypasses_rls=cached.bypasses_rls)
+    if len(cached.resolutions) > _MOST_CACHED:
+        cached.resolutions.popitem(last=False)
+    return cached.resolutions[key]
 
 
 async def resolve_function(signature: str, conn: Connection, *, database: Database) -> tuple[int, Resolution] | None:
-    """The number of the function called `signature` (name, or name with types), and what it is made of; None when there is none."""
+    """Return the number of the function `signature` (a name, or a name with types) and what it reaches; None if there is none."""
     reader = await database.facts("agent_reader")
-    kept, schemas = await _fresh(conn, database, reader), reader.search_path
+    cached, schemas = await _cached(conn, database, reader), reader.search_path
     try:
         await conn.execute("BEGIN")
         await conn.execute(_QUERIES["probe_settings"], {"search_path": path_setting(schemas), "statement_ms": "2000"})
@@ -252,7 +266,7 @@ async def resolve_function(signature: str, conn: Connection, *, database: Databa
         await roll_back(conn)
     if row is None or row["oid"] is None:
         return None
-    return row["oid"], await _behind(kept.own, conn, functions={row["oid"]}, schemas=schemas)
+    return row["oid"], await _behind(cached.implicit, conn, functions={row["oid"]}, schemas=schemas)
 
 
 async def resolve_objects(
@@ -263,13 +277,13 @@ async def resolve_objects(
     functions: Iterable[int] = (),
     writes: bool = False,
 ) -> Resolution:
-    """What stands behind these relations and functions, by their numbers. `conn` is of agent_assessor."""
-    kept = await _fresh(conn, database, await database.facts("agent_reader"))
-    return await _behind(kept.own, conn, relations=relations, functions=functions, writes=writes)
+    """Return what the relations and functions with these numbers reach. `conn` is of agent_assessor."""
+    cached = await _cached(conn, database, await database.facts("agent_reader"))
+    return await _behind(cached.implicit, conn, relations=relations, functions=functions, writes=writes)
 
 
 async def _behind(
-    own: _OwnCode,
+    implicit: _ImplicitCode,
     conn: Connection,
     *,
     relations: Iterable[int] = (),
@@ -277,23 +291,23 @@ async def _behind(
     writes: bool = False,
     schemas: Sequence[str] = (),
 ) -> Resolution:
-    search = _Search(own=own, writes=writes, home=_home(schemas))
+    search = _Search(implicit=implicit, writes=writes, first_schema=_first_schema(schemas))
     search.pending["relations"] |= {*relations}
     search.pending["functions"] |= {*functions}
     await _follow(search, conn, None)
     return Resolution(
-        relations=search.relations_with_sources(), code=search.code, inner=tuple(search.inner), known=own.known
+        relations=search.relations_with_sources(), code=search.code, inner=tuple(search.inner), known=implicit.known
     )
 
 
-async def _fresh(conn: Connection, database: Database, runs_as: ServerFacts) -> _Kept:
-    """What is kept of the database, emptied when a row of its catalogs is another one than before.
+async def _cached(conn: Connection, database: Database, runs_as: ServerFacts) -> _Cached:
+    """Return the cache of the database, which is new if a row of the catalogs has changed.
 
-    The digest is taken before anything is resolved: what changes meanwhile makes the next digest another one.
+    The digest is taken before anything is resolved, so that a change meanwhile changes the next digest.
     """
-    new = conn not in _prepared
-    if new:
-        # Its queries are planned once, as their plans do not depend on the values.
+    is_new = conn not in _prepared
+    if is_new:
+        # The plans of these queries do not depend on their values, so each is planned once.
         await conn.execute("SET plan_cache_mode = force_generic_plan")
     reader = await database.facts("agent_reader")
     values = {
@@ -301,36 +315,36 @@ async def _fresh(conn: Connection, database: Database, runs_as: ServerFacts) -> 
     }  # fmt: skip
     row = await fetch_one(conn, _QUERIES["fingerprint"], values, prepare=True)
     assert row is not None  # noqa: S101  # a query of scalars has one row
-    fingerprint = f"{row['fingerprint']} {row['watched']} {row['bypasses_rls']}"
-    if new:
-        await _prepare(conn, database, watched=row["prepared_watched"])
-    by_login = _kept.setdefault(database, {})
-    kept = by_login.get(runs_as.login)
-    if kept is None or kept.fingerprint != fingerprint:
-        kept = by_login[runs_as.login] = _Kept(
-            fingerprint=fingerprint, watched=row["watched"], bypasses_rls=row["bypasses_rls"], own=await _own_code(conn)
-        )
-    return kept
+    fingerprint = f"{row['fingerprint']} {row['probe_fires_trigger']} {row['bypasses_rls']}"
+    if is_new:
+        await _prepare(conn, database, fires_trigger=row["table_fires_trigger"])
+    by_login = _cache.setdefault(database, {})
+    cached = by_login.get(runs_as.login)
+    if cached is None or cached.fingerprint != fingerprint:
+        cached = by_login[runs_as.login] = _Cached(
+            fingerprint=fingerprint, fires_trigger=row["probe_fires_trigger"], bypasses_rls=row["bypasses_rls"],
+            implicit=await _implicit_code(conn),
+        )  # fmt: skip
+    return cached
 
 
-async def _own_code(conn: Connection) -> _OwnCode:
-    named = {"names": sorted(allowed.RESOLVED_FUNCTIONS | showing.NAMES)}
-    rows = await fetch_all(conn, _QUERIES["system_functions"], named, prepare=True)
+async def _implicit_code(conn: Connection) -> _ImplicitCode:
+    names = {"names": sorted(allowed.RESOLVED_FUNCTIONS | showing.NAMES)}
+    rows = await fetch_all(conn, _QUERIES["system_functions"], names, prepare=True)
     known = _numbers_of(rows, allowed.RESOLVED_FUNCTIONS)
     extensions = {"extensions": NAMES_WITH_VERSIONS}
-    found = await fetch_one(conn, _QUERIES["own_code"], extensions, prepare=True)
-    assert found is not None  # noqa: S101  # a query of scalars has one row
-    checked = [number for number, tree in found["checks"] if not _is_plain(read_tree(tree), known)]
-    modified = [*found["modified"], *_NAMING_TYPES] if found["modified"] else []
+    row = await fetch_one(conn, _QUERIES["implicit_code"], extensions, prepare=True)
+    assert row is not None  # noqa: S101  # a query of scalars has one row
+    checked = [number for number, tree in row["checks"] if not _is_plain(read_tree(tree), known)]
+    modified = [*row["modified"], *_NAMING_TYPES] if row["modified"] else []
     functions = Functions(
         whole=_numbers_of(rows, showing.WHOLE), pieces=_numbers_of(rows, showing.PIECES),
         counts=_numbers_of(rows, showing.COUNTS), equalities=_numbers_of(rows, showing.EQUALITIES),
     )  # fmt: skip
-    return _OwnCode(
-        known=known, functions=functions, extensions=tuple(found["extensions"]), adopted=tuple(found["adopted"]),
-        families=found["families"],
-        nested=await _names_of([*checked, *found["compared"]], conn), modified=await _names_of(modified, conn),
-        named=frozenset(found["named"]),
+    return _ImplicitCode(
+        known=known, functions=functions, extensions=tuple(row["extensions"]), unvouched=tuple(row["unvouched"]),
+        families=row["families"], named=frozenset(row["named"]),
+        nested=await _names_of([*checked, *row["compared"]], conn), modified=await _names_of(modified, conn),
     )  # fmt: skip
 
 
@@ -339,23 +353,25 @@ def _numbers_of(rows: Iterable[Mapping[str, Any]], names: frozenset[str]) -> fro
 
 
 async def _names_of(types: Sequence[int], conn: Connection) -> frozenset[str]:
+    """Return the names by which a statement can make the server parse a value of these types."""
     if not types:
         return frozenset()
     rows = await fetch_all(conn, _QUERIES["names_of"], {"types": list(types)}, prepare=True)
     return frozenset(row["name"] for row in rows)
 
 
-def _is_read_with_code(statement: Statement, own: _OwnCode) -> bool:
-    """Whether code of users may run while the server only reads the statement."""
-    if not own.nested and not own.modified:
+def _is_parsed_by_users_code(statement: Statement, implicit: _ImplicitCode) -> bool:
+    """Return whether users' code may run while the server only parses the statement."""
+    if not implicit.nested and not implicit.modified:
         return False
     names = _names_in(statement)
-    return bool(own.modified & names) or (bool(own.nested & names) and _has_nested_literal(statement))
+    return bool(implicit.modified & names) or (bool(implicit.nested & names) and _has_nested_literal(statement))
 
 
 def _is_plain(tree: Tree, known: frozenset[int]) -> bool:
-    users = (number for number in (*tree.operators, *tree.types) if number >= FIRST_USER_OBJECT)
-    return tree.functions <= known and tree.nodes <= allowed.TREE_NODES and not any(users)
+    """Return whether a tree runs only the system's own harmless code."""
+    users_objects = (number for number in (*tree.operators, *tree.types) if number >= FIRST_USER_OBJECT)
+    return tree.functions <= known and tree.nodes <= allowed.TREE_NODES and not any(users_objects)
 
 
 def _has_nested_literal(statement: Statement) -> bool:
@@ -363,38 +379,41 @@ def _has_nested_literal(statement: Statement) -> bool:
 
 
 def _names_in(statement: Statement) -> set[str]:
-    """Every name in a statement, whatever of."""
+    """Return every name in a statement, whatever it names."""
     relations = {name.name for name in statement.names.relations}
     return relations | {part.sval for kind, part in statement.parts if kind == "String"}
 
 
-async def _all_behind(
-    statement: Statement, body: Tree | None, conn: Connection, reading: _Bodies, *, sorts: bool
+async def _behind_statement(
+    statement: Statement, body: Tree | None, conn: Connection, bodies: _BodyReader, *, replaces_operators: bool
 ) -> Resolution:
-    alone = body.operators if body is not None and not sorts else frozenset()
-    own, home = reading.kept.own, _home(reading.runs_as.search_path)
-    search = _Search(own=own, writes=not is_read(statement), home=home, alone=alone, logins=reading.logins)
+    implicit = bodies.cached.implicit
+    search = _Search(
+        implicit=implicit, writes=not is_read(statement), first_schema=_first_schema(bodies.runs_as.search_path),
+        never_replaced=body.operators if body is not None and not replaces_operators else frozenset(),
+        logins=bodies.logins,
+    )  # fmt: skip
     if body is not None:
-        search.add(body)
+        search.add_tree(body)
     else:
-        search.pending["relations"] |= await _named(statement, conn)
-    await _follow(search, conn, reading)
+        search.pending["relations"] |= await _named_relations(statement, conn)
+    await _follow(search, conn, bodies)
     return Resolution(
         body=body,
         relations=search.relations_with_sources(),
         code=search.code,
         inner=tuple(search.inner),
-        known=own.known,
-        functions=own.functions,
+        known=implicit.known,
+        functions=implicit.functions,
     )
 
 
-async def _prepare(conn: Connection, database: Database, *, watched: bool) -> None:
-    """Make a new session's schema for temporary objects, once: a probe that makes it and takes it back would have every plan made again.
+async def _prepare(conn: Connection, database: Database, *, fires_trigger: bool) -> None:
+    """Create the connection's schema for temporary objects, unless an event trigger would run.
 
-    Not where an event trigger would run with it.
+    Otherwise each probe would create that schema and roll it back, and the server would have to plan every query anew.
     """
-    if not watched and not (await database.facts("agent_assessor")).read_only:
+    if not fires_trigger and not (await database.facts("agent_assessor")).read_only:
         await conn.execute("BEGIN READ WRITE")
         await conn.execute("CREATE TEMPORARY TABLE agent_probe ()")
         await conn.execute("DROP TABLE pg_temp.agent_probe")
@@ -403,12 +422,12 @@ async def _prepare(conn: Connection, database: Database, *, watched: bool) -> No
 
 
 def is_read(statement: Statement) -> bool:
-    """Whether a statement is of a kind that agent_reader may be given."""
+    """Return whether agent_reader may run a statement of this kind."""
     return statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt"}
 
 
 def _probed_text(statement: Statement) -> str | None:
-    """The text of the query or write that the server can resolve: an EXPLAIN's is what it explains."""
+    """Return the text of the query or write that the server can resolve, for EXPLAIN that of its query; None if there is none."""
     if any(kind == "IntoClause" for kind, _ in statement.parts):
         return None
     if statement.kind == "SelectStmt" or statement.kind in _DATA_WRITES:
@@ -420,21 +439,21 @@ def _probed_text(statement: Statement) -> str | None:
 async def _probe(
     text: str, conn: Connection, runs_as: ServerFacts, *, head: str, own_path: bool = False
 ) -> tuple[Tree | None, str]:
-    """What the server makes of `text` as the body of a function with this `head`, or why that is not known."""
+    """Return the tree that the server makes of `text` as the body of a function with this `head`, or None and why there is none."""
     function = f"CREATE FUNCTION pg_temp.agent_probe{head} BEGIN ATOMIC {text}\n; END"
     schemas = () if own_path else runs_as.search_path
     settings = {"search_path": path_setting(schemas), "statement_ms": "2000"}
-    asked = {"schemas": list(schemas), "login": runs_as.login}
+    values = {"schemas": list(schemas), "login": runs_as.login}
     try:
         async with conn.pipeline():  # one round trip
             await conn.execute("BEGIN READ WRITE", prepare=False)
             await conn.execute(_QUERIES["probe_settings"], settings)
-            # The text is not quoted: the extended protocol (of pipelines, and of `binary`) takes one statement, and what is in
-            # the body is counted.
+            # The text needs no quotes: the extended protocol (which pipelines and `binary` use) takes one statement only, and
+            # the statements in the body are counted below.
             await conn.execute(function.encode(), prepare=False, binary=True)
-            looked = await conn.execute(LOOK_UP_IN_OURS, prepare=False)
-            found = await conn.execute(_QUERIES["probe"], asked, prepare=False)
-        looked_up, row = await looked.fetchone(), await found.fetchone()
+            path_cursor = await conn.execute(LOOK_UP_IN_OURS, prepare=False)
+            probe_cursor = await conn.execute(_QUERIES["probe"], values, prepare=False)
+        looked_up, row = await path_cursor.fetchone(), await probe_cursor.fetchone()
     except psycopg.errors.FeatureNotSupported:
         return None, "not-supported"
     finally:
@@ -442,13 +461,13 @@ async def _probe(
             await roll_back(conn, unlock=True)
     if row is None or looked_up is None or statements_in(row["tree"]) != 1:
         return None, "several"
-    where = [name for name in looked_up["schemas"] if not name.startswith("pg_temp_")]
-    if not row["alike"] or where != list(schemas):
+    searched = [name for name in looked_up["schemas"] if not name.startswith("pg_temp_")]
+    if not row["same_schemas"] or searched != list(schemas):
         return None, "schema"
     return read_tree(row["tree"]), ""
 
 
-async def _named(statement: Statement, conn: Connection) -> set[int]:
+async def _named_relations(statement: Statement, conn: Connection) -> set[int]:
     names = sorted(statement.names.relations)
     values = {"schemas": [name.schema for name in names], "names": [name.name for name in names]}
     return {row["oid"] for row in await fetch_all(conn, _QUERIES["named"], values, prepare=True)}
@@ -456,94 +475,94 @@ async def _named(statement: Statement, conn: Connection) -> set[int]:
 
 @dataclass(slots=True)
 class _Search:
-    """What was found so far, and what is `pending`: numbers of objects that were not looked up yet.
+    """What a search through the catalogs has found, and what is `pending`: the numbers of objects to look up next.
 
-    `alone` are operators that are never replaced by others of their families, `logins` those to whom policies have to apply.
-    `home` finds what a name begins with that needs no schema where the application looks.
+    `never_replaced` are operators that the planner replaces by no other; only policies for one of `logins` count.
+    `first_schema` finds the name of the schema in which the application's names are looked up first. `bodies` are functions
+    whose text is still to be resolved, `body_trees` the trees of the others that are judged by their bodies.
     """
 
-    own: _OwnCode
+    implicit: _ImplicitCode
     writes: bool
-    home: re.Pattern[str]
-    alone: frozenset[int] = frozenset()
+    first_schema: re.Pattern[str]
+    never_replaced: frozenset[int] = frozenset()
     logins: tuple[str, ...] = ()
     bodies: dict[int, Body] = field(default_factory=dict)
-    read: dict[int, Tree] = field(default_factory=dict)
+    body_trees: dict[int, Tree] = field(default_factory=dict)
     relations: dict[int, Relation] = field(default_factory=dict)
     code: dict[tuple[str, int], Code] = field(default_factory=dict)
     inner: list[Inner] = field(default_factory=list)
     pending: dict[str, set[int]] = field(
         default_factory=lambda: {"relations": set(), "functions": set(), "operators": set(), "types": set()}
     )
-    seen: dict[str, set[int]] = field(
+    visited: dict[str, set[int]] = field(
         default_factory=lambda: {"relations": set(), "functions": set(), "operators": set(), "types": set()}
     )
 
-    def add(self, tree: Tree) -> None:
-        """Take what stands in a tree as pending."""
+    def add_tree(self, tree: Tree) -> None:
+        """Make the objects in a tree pending."""
         self.pending["relations"] |= tree.relations
-        self.pending["functions"] |= tree.functions - self.own.known
+        self.pending["functions"] |= tree.functions - self.implicit.known
         self.pending["operators"] |= tree.operators
         self.pending["types"] |= tree.types
 
-    def take(self) -> dict[str, list[int]] | None:
-        """What is to be looked up now; None when there is nothing."""
-        asked = {what: sorted(numbers - self.seen[what]) for what, numbers in self.pending.items()}
-        for what, numbers in asked.items():
-            self.seen[what].update(numbers)
-            self.pending[what].clear()
-        system = [number for number in asked["operators"] if number < FIRST_USER_OBJECT]
-        asked["operators"] = [number for number in asked["operators"] if number >= FIRST_USER_OBJECT]
-        return {**asked, "system_operators": system} if any(asked.values()) or system else None
+    def next_numbers(self) -> dict[str, list[int]] | None:
+        """Return the numbers of the objects to look up now, and clear what is pending; None if there are none."""
+        new = {kind: sorted(numbers - self.visited[kind]) for kind, numbers in self.pending.items()}
+        for kind, numbers in new.items():
+            self.visited[kind].update(numbers)
+            self.pending[kind].clear()
+        system = [number for number in new["operators"] if number < FIRST_USER_OBJECT]
+        new["operators"] = [number for number in new["operators"] if number >= FIRST_USER_OBJECT]
+        return {**new, "system_operators": system} if any(new.values()) or system else None
 
-    def found(self, row: Mapping[str, Any]) -> None:
-        """Take one row of the catalogs, and what it leads to as pending."""
+    def add_row(self, row: Mapping[str, Any]) -> None:
+        """Store what one row of the catalogs describes, and make the objects that it uses pending."""
         name, number, detail = Name(row["schema"], row["name"]), row["oid"], row["detail"]
         texts = [(kind, text) for kind, text in zip(row["kinds"] or (), row["trees"] or (), strict=True) if text]
-        if row["what"] == "relation":
-            self._found_relation(name, number, detail, texts)
+        if row["kind"] == "relation":
+            self._add_relation(name, number, detail, texts)
             return
         trees = [(kind, read_tree(text)) for kind, text in texts]
         operators = {*(detail.get("operators") or ())} - {0}
         functions = {*(detail.get("functions") or ()), *(detail.get("parts") or ()), *(detail.get("calls") or ())}
-        if row["what"] == "function":
-            functions |= {called for _, tree in trees for called in tree.functions - self.own.known}
+        if row["kind"] == "function":
+            functions |= {called for _, tree in trees for called in tree.functions - self.implicit.known}
             operators |= {used for _, tree in trees for used in tree.operators}
             functions -= {number}
-            self._found_body(number, name, detail, trees)
+            self._add_body(number, name, detail, trees)
         else:
-            self.inner += [Inner(what=kind, of=name, relation=0, tree=tree) for kind, tree in trees]
+            self.inner += [Inner(kind=kind, name=name, relation=0, tree=tree) for kind, tree in trees]
             for _, tree in trees:
-                self.add(tree)
+                self.add_tree(tree)
         hidden = self._is_hidden(detail)
-        self.code[row["what"], number] = replace(
-            _code(row, frozenset(functions), frozenset(operators), home=self.home, body=self.read.get(number)),
+        self.code[row["kind"], number] = replace(
+            _code(row, frozenset(functions), frozenset(operators), first_schema=self.first_schema),
+            body=self.body_trees.get(number),
             hidden=hidden,
             planned=self._is_planned(detail, dict(trees), hidden=hidden),
         )
-        # Whoever is called by a cast, or by a body in SQL, is judged as if a statement named it.
-        if row["extension"] not in KNOWN or row["what"] == "cast" or detail.get("language") == "sql":
+        # A function that a cast or a body in SQL calls is judged as if a statement named it.
+        if row["extension"] not in KNOWN or row["kind"] == "cast" or detail.get("language") == "sql":
             self.pending["functions"] |= {part for part in functions if part >= FIRST_USER_OBJECT}
             self.pending["types"] |= set(detail.get("types") or ())
             self.pending["operators"] |= {used for used in operators if used >= FIRST_USER_OBJECT}
 
-    def _found_body(
-        self, number: int, name: Name, detail: Mapping[str, Any], trees: Iterable[tuple[str, Tree]]
-    ) -> None:
-        """Note what is to be known of what a function does: it has a tree already, is known by its words, or is to be read."""
+    def _add_body(self, number: int, name: Name, detail: Mapping[str, Any], trees: Iterable[tuple[str, Tree]]) -> None:
+        """Store the body of a function: its tree, an empty tree if its words are known, or its text to be resolved."""
         plain = detail.get("plain")
         body = Body.of(name, detail["language"], plain)
         if body is None:
             for kind, tree in trees:
                 if kind == "body" and plain is not None and not tree.relations:
-                    self.read[number] = tree
-                    self.add(tree)
+                    self.body_trees[number] = tree
+                    self.add_tree(tree)
         elif body.known and not detail.get("calls"):
-            self.read[number] = Tree()
+            self.body_trees[number] = Tree()
         else:
             self.bodies[number] = body
 
-    def _found_relation(
+    def _add_relation(
         self, name: Name, number: int, detail: Mapping[str, Any], texts: Sequence[tuple[str, str]]
     ) -> None:
         columns, kin, written = detail["columns"] or (), detail["kin"] or (), detail["written"] or ()
@@ -557,91 +576,93 @@ class _Search:
             methods=tuple(detail["methods"] or ()),
             triggers=tuple((trigger, function, kind) for trigger, function, kind in detail["triggers"] or ()),
             written=tuple((other, deleted, updated) for other, deleted, updated in written),
-            said=_said(columns, kin),
+            column_facts=_column_facts(columns, kin),
             secured=detail["secured"],
             reads_as=detail["reads_as"] or 0,
         )
-        # A virtual column stands for an expression, which may be a constant.
-        plans = not self.writes and not any(kind == "column" for kind, _ in texts)
+        # A virtual column is replaced by its expression, which may be a constant.
+        only_plans = not self.writes and not any(kind == "column" for kind, _ in texts)
         for kind, text in texts:
-            shut = (
-                shut_calls(text, recheck=kind == "index condition") if plans and kind in _PLANNED_WITH else frozenset()
-            )
+            unfolded = frozenset[int]()
+            if only_plans and kind in _PLANNED_WITH:
+                unfolded = unfolded_functions(text, recheck=kind == "index condition")
             tree = read_tree(text)
-            self.inner.append(Inner(what=kind, of=name, relation=number, tree=tree, shut=shut))
-            if kind == "source":  # of a materialised view, which is read as it was filled
+            self.inner.append(Inner(kind=kind, name=name, relation=number, tree=tree, unfolded=unfolded))
+            if kind == "source":  # a materialised view holds its rows already, so its query does not run
                 self.pending["relations"] |= tree.relations
             else:
-                self.add(tree)
-        self.pending["relations"] |= {other for _, _, _, other, below, _ in kin if below} | {
-            other for other, _, _ in written
-        }
+                self.add_tree(tree)
+        self.pending["relations"] |= {other for _, _, _, other, below, _ in kin if below}
+        self.pending["relations"] |= {other for other, _, _ in written}
         self.pending["functions"] |= {function for _, function, _ in detail["triggers"] or ()}
         self.pending["types"] |= set(detail["types"] or ())
 
     def _is_hidden(self, detail: Mapping[str, Any]) -> bool:
-        """Whether a function's body is text in SQL that may run a user's code, or anything that is not a plain value."""
+        """Return whether a function's body is SQL text that may run users' code, or anything but a plain value."""
         text = detail.get("text")
-        return text is not None and (detail["reads"] or not is_plain_body(text, self.own.named))
+        return text is not None and (detail["parses_values"] or not is_plain_body(text, self.implicit.named))
 
     def _is_planned(self, detail: Mapping[str, Any], trees: Mapping[str, Tree], *, hidden: bool) -> bool:
-        """Whether planning with a call of a function may run more than its arguments: a default's code, or its body's."""
+        """Return whether planning with a call of a function may run code of its defaults, its body or its support function."""
         inlined = bool(detail.get("inlined"))
-        run = [tree for kind, tree in trees.items() if kind == "default" or (kind == "body" and inlined)]
-        runs_more = any(not _is_plain(tree, self.own.known) for tree in run)
+        planned_with = [tree for kind, tree in trees.items() if kind == "default" or (kind == "body" and inlined)]
+        runs_more = any(not _is_plain(tree, self.implicit.known) for tree in planned_with)
         return bool(detail.get("planned")) or runs_more or (inlined and hidden)
 
     def relations_with_sources(self) -> dict[int, Relation]:
-        """The relations, those of views with every column that is read for them."""
+        """Return the relations, and for views every column that they read."""
         read = {
             number: {pair for inner in self.inner if inner.relation == number for pair in inner.tree.columns}
             for number, relation in self.relations.items()
             if relation.kind in {"v", "m"}
         }
         return {
-            number: replace(relation, shows=self._shown(_reached(number, read))) if number in read else relation
+            number: replace(relation, shows=self._named_pairs(_columns_behind(number, read)))
+            if number in read
+            else relation
             for number, relation in self.relations.items()
         }
 
-    def _shown(self, pairs: Iterable[tuple[int, int]]) -> tuple[tuple[Name, str], ...]:
-        found = set()
+    def _named_pairs(self, pairs: Iterable[tuple[int, int]]) -> tuple[tuple[Name, str], ...]:
+        """Return (relation, column) names for pairs of numbers, with the columns that generated columns are computed from."""
+        names = set()
         for number, column in pairs:
             relation = self.relations.get(number)
             if relation is not None:
                 columns = {relation.numbers.get(column, "")} if column else {*relation.columns}
                 columns |= {other for name, other in relation.derived if name in columns}
-                found |= {(relation.name, name) for name in ("", *columns)}
-        return tuple(sorted(found))
+                names |= {(relation.name, name) for name in ("", *columns)}
+        return tuple(sorted(names))
 
 
-def _said(columns: Sequence[Any], kin: Sequence[Any]) -> dict[str, tuple[str, str | None, str, str]]:
-    told: dict[str, str] = {}
-    for name, comment in (pair for one in kin for pair in one[5] or ()):
-        told[name] = f"{told.get(name, '')} {comment}"
+def _column_facts(columns: Sequence[Any], kin: Sequence[Any]) -> dict[str, tuple[str, str | None, str, str]]:
+    comments: dict[str, str] = {}
+    for name, comment in (pair for relative in kin for pair in relative[5] or ()):
+        comments[name] = f"{comments.get(name, '')} {comment}"
     return {
-        name: (declared, base, category, f"{comment}{told.get(name, '')}")
+        name: (declared, base, category, f"{comment}{comments.get(name, '')}")
         for _, name, declared, base, category, comment in columns
     }
 
 
-def _reached(number: int, read: Mapping[int, set[tuple[int, int]]]) -> set[tuple[int, int]]:
-    """The columns that are read for a view, those for the views that it reads included."""
-    found: set[tuple[int, int]] = set()
-    pending, seen = [number], {number}
+def _columns_behind(number: int, read: Mapping[int, set[tuple[int, int]]]) -> set[tuple[int, int]]:
+    """Return the columns that a view reads, with those that the views behind it read."""
+    columns: set[tuple[int, int]] = set()
+    pending, visited = [number], {number}
     while pending:
         for pair in read.get(pending.pop(), ()):
-            found.add(pair)
-            if pair[0] not in seen:
-                seen.add(pair[0])
+            columns.add(pair)
+            if pair[0] not in visited:
+                visited.add(pair[0])
                 pending.append(pair[0])
-    return found
+    return columns
 
 
-def _home(schemas: Sequence[str]) -> re.Pattern[str]:
-    """Finds the schema where the application's names are looked up first, in the signature of a function or a type's name."""
+def _first_schema(schemas: Sequence[str]) -> re.Pattern[str]:
+    """Return what finds the first schema of a search path, with its dot, in a function's signature or a type's name."""
     quoted = sql.Identifier(schemas[0]).as_string() if schemas else ""
-    written = "|".join(re.escape(form) for form in {quoted, quoted.strip('"')} if form)
-    return re.compile(rf"(?:^|(?<=[(,])|(?<= to ))(?:{written or '(?!)'})\.")
+    forms = "|".join(re.escape(form) for form in {quoted, quoted.strip('"')} if form)
+    return re.compile(rf"(?:^|(?<=[(,])|(?<= to ))(?:{forms or '(?!)'})\.")
 
 
 def _code(
@@ -649,75 +670,75 @@ def _code(
     functions: frozenset[int],
     operators: frozenset[int],
     *,
-    home: re.Pattern[str],
-    body: Tree | None = None,
+    first_schema: re.Pattern[str],
 ) -> Code:
     detail = row["detail"]
-    name = home.sub("", row["name"]) if row["what"] in {"support", "cast"} else row["name"]
+    name = first_schema.sub("", row["name"]) if row["kind"] in {"support", "cast"} else row["name"]
     return Code(
-        what=row["what"],
         name=Name(row["schema"], name),
         extension=row["extension"],
         functions=functions,
         operators=operators,
-        kind=detail.get("kind") or "",
+        function_kind=detail.get("kind") or "",
         language=detail.get("language") or "",
         definer=bool(detail.get("definer")),
         owner=detail.get("owner") or "",
-        signature=home.sub("", detail.get("signature") or ""),
+        signature=first_schema.sub("", detail.get("signature") or ""),
         digest=detail.get("digest") or "",
         source=detail.get("source") or "",
-        body=body,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Bodies:
-    """Reads the bodies of functions, each once while the catalogs are the same; none where the server may not be asked."""
+class _BodyReader:
+    """Lets the server resolve the bodies of functions, each once while the catalogs stay the same, if it `may_probe`."""
 
-    kept: _Kept
+    cached: _Cached
     conn: Connection
     runs_as: ServerFacts
     may_probe: bool
     logins: tuple[str, ...]
 
     async def read(self, search: _Search) -> None:
-        """Give the functions that `search` found as text what the server makes of them, and follow that."""
+        """Resolve the `bodies` of a search, and make the objects in them pending."""
         for number, body in search.bodies.items():
-            if number not in self.kept.bodies and self.may_probe:
-                self.kept.bodies[number] = await self._tree(body)
-            tree = self.kept.bodies.get(number)
+            if number not in self.cached.bodies and self.may_probe:
+                self.cached.bodies[number] = await self._tree(body)
+            tree = self.cached.bodies.get(number)
             if tree is not None and not tree.relations:
                 search.code["function", number] = replace(search.code["function", number], body=tree)
-                search.add(tree)
+                search.add_tree(tree)
         search.bodies.clear()
 
     async def _tree(self, body: Body) -> Tree | None:
         query = body.query()
-        if query is None or _is_read_with_code(query, self.kept.own):
+        if query is None or _is_parsed_by_users_code(query, self.cached.implicit):
             return None
         head = f"({body.arguments}) RETURNS {body.returns}"
         try:
             return (await _probe(query.text, self.conn, self.runs_as, head=head, own_path=body.own_path))[0]
         except psycopg.OperationalError:
             raise
-        except psycopg.DatabaseError:  # it would fail when it runs, too
+        except psycopg.DatabaseError:  # the function would fail when it runs, too
             return None
 
 
-async def _follow(search: _Search, conn: Connection, reading: _Bodies | None) -> None:
+async def _follow(search: _Search, conn: Connection, bodies: _BodyReader | None) -> None:
+    """Look up what is pending until nothing new is found; too many rounds add an object that is never harmless."""
+    implicit = search.implicit
     for _ in range(_MOST_ROUNDS):
-        asked = search.take()
-        if asked is None:
+        numbers = search.next_numbers()
+        if numbers is None:
             return
+        operators = {*numbers["operators"], *numbers["system_operators"]}
         values = {
-            **asked, "writes": search.writes, "extensions": list(search.own.extensions),
-            "adopted": list(search.own.adopted), "logins": list(search.logins),
-            "replaced": [one for one in (*asked["operators"], *asked["system_operators"]) if one not in search.alone],
+            **numbers, "writes": search.writes, "extensions": list(implicit.extensions),
+            "unvouched": list(implicit.unvouched), "logins": list(search.logins),
+            "replaced": sorted(operators - search.never_replaced),
         }  # fmt: skip
-        for query in ("behind", "compared_by") if search.own.families else ("behind",):
+        for query in ("behind", "compared_by") if implicit.families else ("behind",):
             for row in await fetch_all(conn, _QUERIES[query], values, prepare=True):
-                search.found(row)
-        if reading is not None:
-            await reading.read(search)
-    search.inner.append(Inner(what="depth", of=Name("", ""), relation=0, tree=Tree(writes=True)))
+                search.add_row(row)
+        if bodies is not None:
+            await bodies.read(search)
+    search.inner.append(Inner(kind="depth", name=Name("", ""), relation=0, tree=Tree(writes=True)))

@@ -1,8 +1,7 @@
-"""How dangerous a write is, once it was tried: by the rows and locks that it took, or harmless as it provably is one row.
+"""Rates how dangerous a write is: by the rows and locks that its trial took, or as LOW if it provably changes one row.
 
-A write is LOW only when nothing about it has to be believed: `one_row` (pure) finds constants for the columns of a key in
-the statement, or the constants of one new row; `is_plain` asks the catalogs whether the table has anything that acts by
-itself.
+The risk is LOW only if everything about the write is proved: `one_row` (pure) finds constants for the columns of a key in the
+statement, or the constants of one new row; `is_plain` asks the catalogs whether anything on the table acts by itself.
 """
 
 from __future__ import annotations
@@ -20,51 +19,51 @@ from agent.types import RISK_LEVELS, Assessment, RiskLevel, Verdict
 
 _QUERIES = load_queries(__package__)
 _HEAVY_LOCK = "ShareRowExclusiveLock"
-# What a new value may be made of: constants, the row's own columns, and operators.
+# A new value may consist of constants, columns of the same row, and operators.
 _VALUE_PARTS = frozenset(
     {"A_Const", "TypeCast", "TypeName", "ColumnRef", "A_Expr", "String", "Integer", "Float", "Boolean", "BitString"}
 )
-# And of a new row: defaults and the clock too.
+# The values of a new row have no columns to use, but may be defaults, the clock and these functions.
 _NEW_PARTS = (_VALUE_PARTS - {"ColumnRef"}) | {"SetToDefault", "SQLValueFunction", "FuncCall"}
 _NEW_VALUES = frozenset(
     {"now", "statement_timestamp", "transaction_timestamp", "clock_timestamp", "gen_random_uuid", "uuidv4", "uuidv7"}
 )
-# What an INSERT of one row is made of, and its VALUES.
+# The fields of an INSERT of one row, and of its VALUES.
 _INSERT_FIELDS = frozenset({"relation", "cols", "select_stmt", "override", "returning_clause"})
 _VALUES_FIELDS = frozenset({"values_lists", "limit_option", "op"})
 _CONDITION_PARTS = _VALUE_PARTS | {"BoolExpr", "NullTest", "BooleanTest", "List"}
 
 
 def risk_as_tried(risk: RiskLevel, shown: StatementPreview, *, many_rows: int) -> tuple[RiskLevel, tuple[str, ...]]:
-    """The risk of a statement whose preview is `shown`, and the codes of what raised it."""
-    found: list[tuple[RiskLevel, str]] = [(risk, "")]
+    """Return the risk of a statement whose preview is `shown`, and the codes of what raised it."""
+    raised: list[tuple[RiskLevel, str]] = [(risk, "")]
     rows = sum(table["inserted"] + table["updated"] + table["deleted"] for table in shown.tables)
     rows = max(rows, shown.row_count or 0)
     if risk == "LOW" and (rows > 1 or len(shown.tables) > 1):
-        found.append(("MEDIUM", "rows:more-than-one"))
+        raised.append(("MEDIUM", "rows:more-than-one"))
     if not shown.tried:
-        found.append(("HIGH", "untried"))
+        raised.append(("HIGH", "untried"))
     if rows > many_rows:
-        found.append(("HIGH", "rows:many"))
+        raised.append(("HIGH", "rows:many"))
     if shown.lock and LOCKS.index(shown.lock) >= LOCKS.index(_HEAVY_LOCK):
-        found.append(("HIGH", f"lock:{shown.lock}"))
-    worst = max((level for level, _ in found), key=RISK_LEVELS.index)
-    return worst, tuple(reason for _, reason in found if reason)
+        raised.append(("HIGH", f"lock:{shown.lock}"))
+    worst = max((level for level, _ in raised), key=RISK_LEVELS.index)
+    return worst, tuple(reason for _, reason in raised if reason)
 
 
 def is_asked(risk: RiskLevel, ask_from: RiskLevel) -> bool:
-    """Whether a human is asked about a write of this risk."""
+    """Return whether a human is asked about a write of this risk."""
     return RISK_LEVELS.index(risk) >= RISK_LEVELS.index(ask_from)
 
 
 def is_refused(reasons: Iterable[str], refused: str) -> bool:
-    """Whether the setting AGENT_REFUSE names one of these reasons."""
-    patterns = [pattern.strip() for pattern in refused.split(",") if pattern.strip()]
-    return any(fnmatchcase(reason, pattern) for reason in reasons for pattern in patterns)
+    """Return whether the setting AGENT_REFUSE (`refused`) matches one of these reasons."""
+    globs = [glob.strip() for glob in refused.split(",") if glob.strip()]
+    return any(fnmatchcase(reason, glob) for reason in reasons for glob in globs)
 
 
 def under_settings(assessment: Assessment, *, ask_from: RiskLevel, refused: str) -> Assessment:
-    """The assessment of a write as the operator's settings have it: what is refused outright, and what needs no human."""
+    """Return the assessment of a write under the operator's settings, which refuse some writes and let some run unasked."""
     if assessment.verdict == "refuse" or assessment.reasons in {("read",), ("own",)}:
         return assessment
     if is_refused(assessment.reasons, refused):
@@ -75,9 +74,10 @@ def under_settings(assessment: Assessment, *, ask_from: RiskLevel, refused: str)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneRow:
-    """A write of the rows that constants name: `pinned` columns equal constants, `changed` ones get new values.
+    """A write of rows that constants select: `pinned` columns equal constants, `changed` columns get new values.
 
-    Of an INSERT only `changed` is known: the columns that are named and get no default. `casts` are the types that a pinned column's constant was cast to, where it was.
+    `casts` has the types to which the constants of pinned columns are cast. For an INSERT only `changed` is set: the columns
+    that it names and gives a value other than the default.
     """
 
     kind: str
@@ -87,7 +87,7 @@ class OneRow:
 
 
 def one_row(statement: Statement) -> OneRow | None:
-    """What an UPDATE or DELETE of one plain table pins and changes, or one new row; None for every other form of statement."""
+    """Return what an UPDATE or DELETE of one table pins and changes, or an INSERT of one row sets; None for other statements."""
     node = statement.node
     if statement.kind == "InsertStmt":
         return _new_row(node)
@@ -112,7 +112,7 @@ def one_row(statement: Statement) -> OneRow | None:
 
 
 def _new_row(node: Message) -> OneRow | None:
-    """What an INSERT of one row of constants gives; None for every other INSERT."""
+    """Return the columns that an INSERT of one row of constants sets; None for every other INSERT."""
     select = node.select_stmt.select_stmt
     if not _fields(node) <= _INSERT_FIELDS or not _fields(select) <= _VALUES_FIELDS or len(select.values_lists) != 1:
         return None
@@ -160,16 +160,16 @@ def _changed(node: Message) -> frozenset[str] | None:
 
 
 def _conjuncts(where: Message) -> list[Message]:
-    """The conditions that all must hold, one level of AND deep or more."""
-    pending, found = [where], []
+    """Return the conditions that AND combines, at any depth."""
+    pending, conditions = [where], []
     while pending:
         part = pending.pop()
         kind = part.WhichOneof("node")
         if kind == "bool_expr" and _is_and(part.bool_expr):
             pending.extend(part.bool_expr.args)
         else:
-            found.append(part)
-    return found
+            conditions.append(part)
+    return conditions
 
 
 def _is_and(expression: Message) -> bool:
@@ -178,7 +178,7 @@ def _is_and(expression: Message) -> bool:
 
 
 def _pin(part: Message, names: set[str]) -> tuple[str, str] | None:
-    """The column that `part` holds equal to a constant, with the type that the constant is cast to, or ''."""
+    """Return the column that `part` equates with a constant, and the type to which the constant is cast, or ''."""
     if part.WhichOneof("node") != "a_expr" or not _is_equality(part.a_expr):
         return None
     left, right = part.a_expr.lexpr, part.a_expr.rexpr
@@ -216,7 +216,7 @@ def _constant(side: Message) -> str | None:
 
 
 async def is_plain(write: OneRow, relation: int, conn: Connection) -> bool:
-    """Whether the catalogs say that `write`, of the table with that number, changes one row at most and that nothing else comes of it."""
+    """Return whether `write`, on the table `relation`, changes one row at most and has no other effect, by the catalogs."""
     values = {
         "relation": relation, "pinned": sorted(write.pinned), "changed": sorted(write.changed),
         "deletes": write.kind == "DeleteStmt", "inserts": write.kind == "InsertStmt",

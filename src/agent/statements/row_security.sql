@@ -1,13 +1,13 @@
--- hiding: which of these relations hide rows from who reads or changes them (0: the login), and whether they hide every row.
--- A policy whose expression is the constant true hides none. Expressions are compared as they are stored: to write one out
--- the server would wait for a table that is being altered
-WITH asked AS (
+-- hidden_rows: those of these relations that hide rows from the role that reads or changes them (0: the login), and whether they hide
+-- every row. A policy whose expression is the constant true hides none. Expressions are compared as they are stored, because to
+-- write one out the server would wait for a table that is being altered
+WITH access AS (
   SELECT DISTINCT a.relation, coalesce(nullif(a.reader, 0), l.oid) AS reader, a.command
     FROM unnest(%(relations)s::oid[], %(readers)s::oid[], %(commands)s::"char"[]) AS a (relation, reader, command)
     LEFT JOIN pg_roles l ON l.rolname = %(login)s
-), found AS (
+), hidden AS (
   SELECT n.nspname::text AS schema, c.relname::text AS name, p.shows
-    FROM asked a JOIN pg_class c ON c.oid = a.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+    FROM access a JOIN pg_class c ON c.oid = a.relation JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_roles r ON r.oid = a.reader
    CROSS JOIN LATERAL (
      SELECT CASE WHEN coalesce(bool_or(e.is_true AND p.polpermissive), false) AND coalesce(bool_and(e.is_true OR p.polpermissive), true) THEN 'all'
@@ -23,9 +23,9 @@ WITH asked AS (
    WHERE c.relrowsecurity AND NOT r.rolsuper AND NOT r.rolbypassrls
      AND (c.relforcerowsecurity OR NOT pg_has_role(r.oid, c.relowner, 'usage')) AND p.shows <> 'all'
 )
-SELECT schema, name, bool_or(shows = 'none') AS hides_all FROM found GROUP BY schema, name ORDER BY schema, name
+SELECT schema, name, bool_or(shows = 'none') AS hides_all FROM hidden GROUP BY schema, name ORDER BY schema, name
 
--- estimates: how many rows the server's statistics count in these relations, those of partitions together
+-- estimates: the number of rows that the server's statistics count in these relations, with their partitions
 WITH RECURSIVE named AS (
   SELECT c.oid, a.schema, a.name FROM unnest(%(schemas)s::text[], %(names)s::text[]) AS a (schema, name)
     JOIN pg_namespace n ON n.nspname = a.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = a.name

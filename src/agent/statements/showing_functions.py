@@ -1,7 +1,7 @@
-"""Functions of the server that show what they are given and do nothing else, by their names in pg_proc.
+"""Lists the functions of the server that only show their arguments, by their names in pg_proc.
 
-They take any value without an error and return one row, so that their result can be masked and nothing is learned from
-whether, how often or how they ran. Everything else that is given a secret tells something about it.
+They take any value without an error and return one row. So masking their result is enough: nothing is learned from whether,
+how often or how they ran. Every other function reveals something about a secret that it gets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WHOLE = word_set(
     jsonb_extract_path jsonb_extract_path_text jsonb_delete
     """
 )
-# The result is made of it, and looks like something else.
+# The result holds a part or a digest of the value.
 PIECES = word_set(
     """
     left right substr substring reverse md5 sha224 sha256 sha384 sha512 length char_length character_length octet_length
@@ -32,5 +32,5 @@ COUNTS = word_set("count")
 _TYPES = word_set(
     "text bpchar name int2 int4 int8 int24 int42 int28 int82 int48 int84 char oid numeric_ jsonb_ uuid_ bytea array_ record_ bool"
 )
-EQUALITIES = frozenset(f"{one}{end}" for one in _TYPES for end in ("eq", "ne"))
+EQUALITIES = frozenset(f"{name}{end}" for name in _TYPES for end in ("eq", "ne"))
 NAMES = WHOLE | PIECES | COUNTS | EQUALITIES

@@ -1,8 +1,8 @@
-"""Functions of the application that a human has registered as harmless, each by its number and a hash of all that it is.
+"""Keeps the application's functions that a human registered as harmless, each by its number and a hash of its definition.
 
-What is safe to register: a function in SQL or PL/pgSQL that runs with the caller's rights, and calls only such. It can then
-do no more than agent_reader itself can in a READ ONLY transaction that is rolled back, watched by the tripwire. A
-SECURITY DEFINER function would read what the reader may not, one in C could do anything: those go on asking.
+A function may be registered if it is in SQL or PL/pgSQL, runs with the caller's rights, and calls only such functions. It
+can then do no more than agent_reader can in a READ ONLY transaction that is rolled back, watched by the tripwire. A SECURITY
+DEFINER function could read what the reader may not, and one in C could do anything: a human is asked about those each time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agent.db import load_queries
 from agent.db.statement_failures import failure
 from agent.errors import InvalidInput, NotFound
 from agent.learning.auto_discover import auto_discovery
-from agent.learning.named_relations import near
+from agent.learning.named_relations import suggestion
 from agent.runtime import Runtime, current_runtime
 from agent.statements.resolver import FIRST_USER_OBJECT, Code, Resolution, resolve_function
 from agent.text.storable import storable
@@ -47,21 +47,21 @@ class TrustedFunction:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], state: str = "trusted") -> TrustedFunction:
-        """The function of a row of agents.trusted_functions."""
+        """Return the function that a row of agents.trusted_functions holds."""
         return cls(**{field.name: row[field.name] for field in fields(cls) if field.name != "state"}, state=state)
 
 
 class TrustedFunctions:
-    """The registered functions of the current tenant and application database. Holds nothing."""
+    """The registered functions of the current tenant and application database. It keeps no state."""
 
     async def trust(self, signature: str, reason: str = "", *, runtime: Runtime | None = None) -> TrustedFunction:
         """Register a function as it is now.
 
-        Raises `NotFound`, `InvalidInput` for one that may not be registered, `DecisionRefused` for who decides nothing here.
+        Raises `NotFound`, `InvalidInput` if the function may not be registered, `DecisionRefused` if the user may not decide.
         """
         runtime = runtime or await current_runtime()
         await people.decider(runtime=runtime)
-        number, resolution = await _found(signature, runtime)
+        number, resolution = await _resolved(signature, runtime)
         problems = list(dict.fromkeys(_unsafe(number, resolution.code)))
         digest = body_hash(number, resolution.code)
         if problems or digest is None:
@@ -83,10 +83,11 @@ class TrustedFunctions:
         return TrustedFunction.from_row(row)
 
     async def revoke(self, signature: str, *, runtime: Runtime | None = None) -> None:
-        """Forget a registered function, named as `list` shows it or as the database knows it. Raises `NotFound`."""
+        """Remove a registered function, named as `list` returns it or as the database knows it. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        known = [one for one in await self.list(runtime=runtime) if signature in {one.signature, str(one.function_id)}]
-        number = known[0].function_id if known else (await _found(signature, runtime))[0]
+        functions = await self.list(runtime=runtime)
+        known = [function for function in functions if signature in {function.signature, str(function.function_id)}]
+        number = known[0].function_id if known else (await _resolved(signature, runtime))[0]
         row = await runtime.one(_QUERIES["revoke_function"], **_scope(runtime), function_id=number)
         if row is None:
             raise NotFound(f"{signature!r} is not registered. `agent functions list` shows what is.")
@@ -94,7 +95,7 @@ class TrustedFunctions:
         _log.warning("function_revoked", signature=row["signature"])
 
     async def list(self, *, runtime: Runtime | None = None) -> list[TrustedFunction]:
-        """Every registered function, by its name, and whether it still is what was registered."""
+        """Return every registered function, sorted by its signature, with its present `state`."""
         runtime = runtime or await current_runtime()
         rows = await runtime.all(_QUERIES["trusted_functions"], **_scope(runtime))
         return [TrustedFunction.from_row(row, await _state(row, runtime)) for row in rows]
@@ -104,7 +105,7 @@ trusted_functions = TrustedFunctions()
 
 
 async def registered(resolution: Resolution, *, runtime: Runtime) -> dict[int, str]:
-    """The hashes of those functions of a resolution that were registered."""
+    """Return the hashes of the registered functions that a resolution reaches, by their numbers."""
     numbers = sorted(resolution.users_functions)
     if not numbers:
         return {}
@@ -113,9 +114,10 @@ async def registered(resolution: Resolution, *, runtime: Runtime) -> dict[int, s
 
 
 def body_hash(number: int, code: Mapping[tuple[str, int], Code]) -> str | None:
-    """A hash of a function and of all that it is known to call; None where one of them is not known.
+    """Return a hash of a function and of all that it is known to call; None if one of them is not known.
 
-    A body that is text is resolved only when it runs: there every function counts whose name is followed by a bracket.
+    A body that is text is resolved only when it runs, so it counts as calling each function whose name stands before a
+    parenthesis.
     """
     own = code.get(("function", number))
     others = _called(number, code)
@@ -126,29 +128,29 @@ def body_hash(number: int, code: Mapping[tuple[str, int], Code]) -> str | None:
 
 
 def _called(number: int, code: Mapping[tuple[str, int], Code]) -> list[Code | None]:
-    """The users' functions that a function calls, and those that these call."""
-    pending, seen, found = [number], {number}, []
+    """Return the users' functions that a function calls, and those that these call."""
+    pending, visited, called_code = [number], {number}, []
     while pending:
         function = code.get(("function", pending.pop()))
         if function is None or function.extension is not None:
             continue
         operators = [code[key] for used in function.operators if (key := ("operator", used)) in code]
         called = function.functions.union(*(operator.functions for operator in operators))
-        new = sorted({other for other in called if other >= FIRST_USER_OBJECT} - seen)
-        seen.update(new)
+        new = sorted({other for other in called if other >= FIRST_USER_OBJECT} - visited)
+        visited.update(new)
         pending += new
-        found += [code.get(("function", other)) for other in new]
-    return found
+        called_code += [code.get(("function", other)) for other in new]
+    return called_code
 
 
 def _unsafe(number: int, code: Mapping[tuple[str, int], Code]) -> Iterator[str]:
-    """Why a function may not be registered."""
+    """Yield the reasons why a function may not be registered."""
     for function in (code["function", number], *_called(number, code)):
         if function is None or function.extension is not None:
             continue
-        if function.kind in _KINDS:
-            yield f"{function.signature} is {_KINDS[function.kind]}"
-        elif function.kind != "a" and function.language not in _LANGUAGES:
+        if function.function_kind in _KINDS:
+            yield f"{function.signature} is {_KINDS[function.function_kind]}"
+        elif function.function_kind != "a" and function.language not in _LANGUAGES:
             yield f"{function.signature} is in {function.language}, and only functions in sql or plpgsql may be"
         if function.definer:
             yield f"{function.signature} is SECURITY DEFINER: it runs with the rights of {function.owner}"
@@ -162,27 +164,28 @@ _NO_NAME = (
 )
 
 
-async def _found(signature: str, runtime: Runtime) -> tuple[int, Resolution]:
+async def _resolved(signature: str, runtime: Runtime) -> tuple[int, Resolution]:
+    """Return the number of a user's function and its resolution. Raises `NotFound`."""
     try:
         async with runtime.app.connection("agent_assessor") as conn:
-            found = await resolve_function(signature, conn, database=runtime.app)
-    except _NO_NAME:  # before Postgres 16 the server raises where later it finds nothing
-        found = None
+            resolved = await resolve_function(signature, conn, database=runtime.app)
+    except _NO_NAME:  # before Postgres 16 the server raises an error; since then it finds nothing
+        resolved = None
     except psycopg.Error as error:
         raise failure(error, runtime.settings, sql=signature) from error
-    if found is None or found[0] < FIRST_USER_OBJECT:
+    if resolved is None or resolved[0] < FIRST_USER_OBJECT:
         known = await auto_discovery.get_cached_structure(runtime=runtime)
         signatures = [function["signature"] for function in known.get("functions", [])]
         raise NotFound(
             f"There is no one function {signature!r}. Name it with its argument types: schema.name(integer)."
-            + (f" {near(signature, signatures)}" if signatures else "")
+            + (f" {suggestion(signature, signatures)}" if signatures else "")
         )
-    return found
+    return resolved
 
 
 async def _state(row: Mapping[str, Any], runtime: Runtime) -> str:
     try:
-        number, resolution = await _found(row["signature"], runtime)
+        number, resolution = await _resolved(row["signature"], runtime)
     except NotFound:
         return "gone"
     same = number == row["function_id"] and body_hash(number, resolution.code) == row["body_hash"]

@@ -1,1 +1,1 @@
-"""What tests need, shipped with the product: a throw-away server and scripted outside services."""
+"""Help tests, your own too: throw-away Postgres servers and scripted outside services."""

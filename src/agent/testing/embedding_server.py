@@ -1,6 +1,6 @@
-"""An OpenAI-compatible embeddings server on loopback, for tests with the real client over HTTP.
+"""Serve OpenAI-compatible embeddings on loopback, for tests with the real client over HTTP.
 
-It knows a few synonyms, so that a paraphrase that shares no word is near, and it fails when it is told to.
+The server knows a few synonyms, so that a paraphrase that shares no word is near. It fails on request.
 """
 
 from __future__ import annotations
@@ -33,8 +33,11 @@ _MEANINGLESS = frozenset(re.findall(r"\w+", _STOP_WORDS))
 
 
 class EmbeddingServer:
-    """`url` is its base URL. Tests set `failures` (HTTP statuses to answer first), `refused` (a word whose text gets a 400),
-    `delay` (seconds) and `dimensions`; `requests` counts calls, `keys` are the bearer tokens seen."""
+    """An embeddings server with the base URL `url`.
+
+    Tests set `failures` (HTTP statuses to answer first), `refused` (a word whose text gets a 400), `delay` (seconds) and
+    `dimensions`. `requests` counts calls, and `keys` holds the bearer tokens that it got.
+    """
 
     def __init__(self, *, dimensions: int = 128) -> None:
         self.dimensions = dimensions
@@ -59,11 +62,11 @@ class EmbeddingServer:
             thread.join()
 
     def answer(self, texts: list[str]) -> tuple[int, dict[str, Any]]:
-        """HTTP status and body for one request."""
+        """Return the HTTP status and body for one request."""
         self.requests += 1
         time.sleep(self.delay)
         if self.failures:
-            return self.failures.pop(0), {"error": {"message": "as told: your key sk-secret is to blame"}}
+            return self.failures.pop(0), {"error": {"message": "as requested: your key sk-secret is to blame"}}
         if self.refused is not None and any(self.refused in text for text in texts):
             return 400, {"error": {"message": "one of the inputs is refused"}}
         data = [{"object": "embedding", "index": i, "embedding": self.vector(t)} for i, t in enumerate(texts)]
@@ -71,7 +74,7 @@ class EmbeddingServer:
         return 200, {"object": "list", "data": data, "model": "test", "usage": usage}
 
     def vector(self, text: str) -> list[float]:
-        """The sum of the directions of its concepts."""
+        """Return the sum of the directions of the text's concepts."""
         vector = [0.0] * self.dimensions
         for word in re.findall(r"\w+", text.lower()):
             if word not in _MEANINGLESS:

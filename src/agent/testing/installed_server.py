@@ -1,7 +1,7 @@
-"""A throw-away server made with the Postgres that is installed on this machine: an application database apart, with extensions.
+"""Run a throw-away server with the Postgres that is installed on the machine, as an application database with extensions.
 
-The embedded server has pgvector and none of contrib; Debian's packages have contrib and no pgvector. Root runs it as an
-unprivileged user, as Postgres refuses to run as root.
+The embedded server has pgvector and no contrib; Debian's packages have contrib and no pgvector. For root the server runs as
+an unprivileged user, because Postgres refuses to run as root.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from psycopg import sql
 
 from agent.db import programs
 from agent.errors import DatabaseUnavailable
+from agent.testing.cluster import throwaway_folder
 
-_PREFIX = "learning-agent-installed-"
 _FOLDERS = (
     "/usr/lib/postgresql/{}/bin",
     "/usr/pgsql-{}/bin",
@@ -29,39 +29,39 @@ _FOLDERS = (
     "/usr/local/pgsql/bin",
 )
 _VERSIONS = range(18, 14, -1)
-# A test's server is thrown away: what it loses in a crash is nobody's.
+# The data is thrown away, so it need not survive a crash.
 _SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=40")
 
 
 def installed_programs() -> Path | None:
-    """The folder of an installed Postgres that the agent supports, the newest first; None where there is none."""
+    """Return the program folder of the newest installed Postgres that the agent supports, or None if there is none."""
     folders = [Path(folder.format(version)) for version in _VERSIONS for folder in _FOLDERS]
-    named = shutil.which("pg_config")
-    if named is not None:
-        found = subprocess.run([named, "--bindir"], capture_output=True, text=True, check=False)  # noqa: S603  # Postgres's own program
-        folders.append(Path(found.stdout.strip() or "/"))
+    pg_config = shutil.which("pg_config")
+    if pg_config is not None:
+        done = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)  # noqa: S603  # Postgres's own program
+        folders.append(Path(done.stdout.strip() or "/"))
     return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
 
 
 class InstalledServer:
-    """A server in a temporary folder, stopped and removed by `close()`. Who may look into the folder needs no password.
+    """A server in a temporary folder, stopped and removed by `close()`. Whoever may enter the folder needs no password.
 
-    `url` is the superuser's. Raises `DatabaseUnavailable` where no Postgres is installed.
+    Raises `DatabaseUnavailable` if no Postgres is installed.
     """
 
     def __init__(self, folder: Path | None = None, *, settings: Sequence[str] = ()) -> None:
-        found = folder or installed_programs()
-        if found is None:
+        folder = folder or installed_programs()
+        if folder is None:
             raise DatabaseUnavailable(
                 "No Postgres is installed here: run `apt-get install postgresql postgresql-contrib`, or name its folder."
             )
-        self._programs = found
-        self.home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        self._programs = folder
+        self.home = throwaway_folder("installed")
         self._account = programs.account_for(self.home)
-        programs.give(self.home, self._account)
+        programs.set_owner(self.home, self._account)
         try:
             self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-            options = " ".join(f"-c {shlex.quote(one)}" for one in (*_SETTINGS, *settings))
+            options = " ".join(f"-c {shlex.quote(setting)}" for setting in (*_SETTINGS, *settings))
             options += f" -k {shlex.quote(str(self.home))}"
             self._run("pg_ctl", "start", "-w", "-t", "60", "-s", "-D", "data", "-l", "log", "-o", options)
         except BaseException:
@@ -69,15 +69,15 @@ class InstalledServer:
             raise
 
     def url(self, database: str = "postgres") -> str:
-        """The superuser's URL of `database`."""
+        """Return the superuser's URL of `database`."""
         return f"postgresql://postgres@/{quote(database)}?host={quote(str(self.home))}"
 
     def connect(self, database: str = "postgres") -> psycopg.Connection:
-        """A superuser's connection to `database`, in autocommit mode."""
+        """Open a superuser's connection to `database`, in autocommit mode."""
         return psycopg.connect(self.url(database), autocommit=True)
 
     def create(self, database: str, *, template: str | None = None) -> str:
-        """Make `database`, as a copy of `template` where one is named; returns the superuser's URL of it."""
+        """Create `database`, as a copy of `template` if one is named. Return the superuser's URL of it."""
         source = sql.SQL(" template {}").format(sql.Identifier(template)) if template else sql.SQL("")
         with self.connect() as conn:
             conn.execute(sql.SQL("create database {}{}").format(sql.Identifier(database), source))
@@ -91,20 +91,20 @@ class InstalledServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         account = self._account
-        with tempfile.TemporaryFile("w+") as said:  # a pipe would stay open while the server runs
+        with tempfile.TemporaryFile("w+") as output:  # a pipe would stay open while the server runs
             done = subprocess.run(  # noqa: S603  # Postgres's own programs, no shell
                 [str(self._programs / program), *arguments],
                 cwd=self.home,
                 env={**os.environ, "LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 timeout=120,
                 check=False,
                 user=account.uid if account else None,
                 group=account.gid if account else None,
                 extra_groups=[] if account else None,
             )
-            said.seek(0)
+            output.seek(0)
             if done.returncode != 0:
-                raise DatabaseUnavailable(f"{program} failed: {said.read().strip()}")
+                raise DatabaseUnavailable(f"{program} failed: {output.read().strip()}")

@@ -1,4 +1,4 @@
-"""A Postgres server's socket that loses the answer to a COMMIT, or the COMMIT itself: then the connection is dead."""
+"""Stand between clients and a Postgres server, and lose a COMMIT or its answer. The connection is then closed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Loses = Literal["nothing", "the answer", "the commit"]
 
 
 class LossyProxy:
-    """Between clients and the server at a Unix socket. `loses` says what becomes of the next COMMIT; `lost` counts them."""
+    """A proxy before the server at a Unix socket. `loses` says what the next COMMIT loses; `lost` counts the losses."""
 
     def __init__(self, conninfo: str) -> None:
         parts = conninfo_to_dict(conninfo)
@@ -24,7 +24,7 @@ class LossyProxy:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
-        """While it listens: the port on this machine."""
+        """Listen on a port of 127.0.0.1 until the `async with` block ends; yield the port."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1]
@@ -52,10 +52,10 @@ class LossyProxy:
         finally:
             answers.cancel()
             await asyncio.gather(answers, return_exceptions=True)
-            for one in (writer, server_writer):
-                one.close()
+            for stream in (writer, server_writer):
+                stream.close()
                 with suppress(OSError):
-                    await one.wait_closed()
+                    await stream.wait_closed()
 
     async def _lose(self, data: bytes, server: asyncio.StreamWriter, answers: asyncio.Task[None]) -> None:
         loses, self.loses = self.loses, "nothing"

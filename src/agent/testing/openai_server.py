@@ -1,10 +1,10 @@
-"""An OpenAI-compatible server on loopback for tests: real HTTP, scripted answers, scripted failures.
+"""Serve OpenAI's API on loopback for tests: real HTTP, scripted answers, scripted failures.
 
     async with OpenAIServer([text("Hello"), tool_calls(("execute_sql", {"sql": "select 1"}))]) as server:
         settings = Settings(openai_base_url=server.url, ...)
 
-Each chat request takes the next reply of the script; with the script at its end the last reply repeats. Embeddings are deterministic.
-`server.requests` are the bodies and headers that came in.
+Each chat request takes the next reply of the script; at its end the last reply repeats. Embeddings are deterministic.
+`server.requests` holds the requests that came in.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"
 class Reply:
     """One answer: a message with text and tool calls (arguments as raw JSON text), or an HTTP error.
 
-    `delay` are seconds before anything is sent; `cut` ends the stream half way ("clean": the body ends as if complete;
-    "abrupt": the connection is dropped; "empty": nothing comes); `garbage` is sent in place of a chunk; `usage` False leaves the usage out.
+    `delay` is in seconds, before anything is sent. `cut` ends the stream half way: "clean" ends the body as if it were
+    complete, "abrupt" drops the connection, "empty" sends nothing. `garbage` is sent as if it were a chunk. `usage` False
+    leaves the usage out.
     """
 
     text: str = ""
@@ -56,27 +57,27 @@ class Request:
 
 
 def text(content: str, **options: Any) -> Reply:
-    """A plain answer."""
+    """Return an answer that is only text."""
     return Reply(text=content, **options)
 
 
 def tool_calls(*calls: tuple[str, dict[str, Any] | str], **options: Any) -> Reply:
-    """An answer that calls tools; arguments given as a string are sent as they are."""
-    raw = tuple((name, given if isinstance(given, str) else json.dumps(given)) for name, given in calls)
+    """Return an answer that calls tools. Arguments given as a string are sent as they are."""
+    raw = tuple((name, value if isinstance(value, str) else json.dumps(value)) for name, value in calls)
     return Reply(calls=raw, **options)
 
 
 def failure(
     status: int, error: str = "something went wrong", *, retry_after: float | None = None, code: str | None = None
 ) -> Reply:
-    """An HTTP error in OpenAI's form."""
+    """Return an HTTP error in OpenAI's form."""
     headers = (("Retry-After", f"{retry_after:g}"),) if retry_after is not None else ()
     return Reply(status=status, error=error, headers=headers, code=code)
 
 
 @dataclass(slots=True)
 class OpenAIServer:
-    """Serves `/v1/chat/completions` (streaming and not), `/v1/embeddings` and `/v1/models` until it is closed."""
+    """A server of `/v1/chat/completions` (streaming and not), `/v1/embeddings` and `/v1/models`."""
 
     script: Sequence[Reply] = ()
     requests: list[Request] = field(default_factory=list)
@@ -87,13 +88,13 @@ class OpenAIServer:
 
     @property
     def url(self) -> str:
-        """The base URL, with `/v1`."""
+        """Return the base URL, with `/v1`."""
         assert self._server is not None, "use `async with`"  # noqa: S101  # a test's mistake
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
 
     @property
     def chats(self) -> list[Request]:
-        """The chat requests alone."""
+        """Return the chat requests only."""
         return [request for request in self.requests if request.path.endswith("/chat/completions")]
 
     async def __aenter__(self) -> Self:
@@ -185,7 +186,7 @@ async def _send_stream(writer: asyncio.StreamWriter, request: Request, reply: Re
 
 
 def _events(request: Request, reply: Reply) -> Iterable[dict[str, Any]]:
-    """The chunks of one streamed answer: words, pieces of tool calls, the finish reason, the usage."""
+    """Yield the chunks of one streamed answer: words, pieces of tool calls, the finish reason, the usage."""
     yield _chunk(request, {"role": "assistant", "content": ""})
     for word in reply.text.split(" ") if reply.text else ():
         yield _chunk(request, {"content": word if word == reply.text.rsplit(" ", 1)[-1] else word + " "})
@@ -226,35 +227,35 @@ def _envelope(request: Request, kind: str) -> dict[str, Any]:
 
 
 def _usage(request: Request, reply: Reply) -> dict[str, int]:
-    """Numbers that a test can foresee: a token for each message, and one for each word or call of the answer."""
-    spent = len(request.body.get("messages", []))
-    said = len(reply.text.split()) + len(reply.calls)
-    return {"prompt_tokens": spent, "completion_tokens": said, "total_tokens": spent + said}
+    """Count one token for each message, and one for each word or call of the answer, so that a test can foresee the sums."""
+    prompt = len(request.body.get("messages", []))
+    completion = len(reply.text.split()) + len(reply.calls)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 async def _send_embeddings(writer: asyncio.StreamWriter, request: Request, reply: Reply) -> None:
     if reply.status != 200:
         await _send_error(writer, reply)
         return
-    given = request.body.get("input", [])
-    texts = [given] if isinstance(given, str) else given
+    value = request.body.get("input", [])
+    texts = [value] if isinstance(value, str) else value
     size = int(request.body.get("dimensions") or EMBEDDING_DIMENSIONS)
     data = [
-        {"object": "embedding", "index": n, "embedding": _as_asked(embedding(str(item), size), request)}
+        {"object": "embedding", "index": n, "embedding": _encoded(embedding(str(item), size), request)}
         for n, item in enumerate(texts)
     ]
     usage = {"prompt_tokens": len(texts), "total_tokens": len(texts)}
     await _send_json(writer, 200, {"object": "list", "data": data, "model": request.body.get("model"), "usage": usage})
 
 
-def _as_asked(vector: list[float], request: Request) -> list[float] | str:
+def _encoded(vector: list[float], request: Request) -> list[float] | str:
     if request.body.get("encoding_format") != "base64":
         return vector
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def embedding(content: str, dimensions: int = EMBEDDING_DIMENSIONS) -> list[float]:
-    """The vector that the server gives for `content`: its words hashed, of length 1."""
+    """Return the server's vector for `content`: its words hashed into `dimensions` numbers, of length 1."""
     vector = [0.0] * dimensions
     for word in content.lower().split():
         vector[

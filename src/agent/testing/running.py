@@ -1,4 +1,4 @@
-"""A runtime for the length of a test."""
+"""Open a runtime for the length of a test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agent.settings import Settings
 
 @asynccontextmanager
 async def running(settings: Settings, **options: Any) -> AsyncIterator[Runtime]:
-    """A runtime on `settings`, opened with `options`, that is the current one inside the `async with` block."""
+    """Open a runtime on `settings` with `options`, and make it the current one inside the `async with` block."""
     runtime = await open_runtime(settings, **options)
     try:
         with use_runtime(runtime):

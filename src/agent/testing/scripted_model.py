@@ -1,9 +1,9 @@
-"""A chat client whose answers are a script: for tests of what is built around a model.
+"""Give a chat client a script of answers, to test what is built around a model.
 
     client = scripted_client([call("execute_sql", sql="select 1"), "One."])
 
-Each entry is the next answer: a text, one tool call or a list of them, a whole `AIMessage`, an exception to raise, or a function of
-the messages that returns one of these. What the model was sent is in `client.requests`.
+Each entry is the next answer: a text, one tool call or a list of them, a whole `AIMessage`, an exception to raise, or a
+function of the messages that returns one of these. `client.requests` holds the messages that the model was sent.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Step: TypeAlias = "Answer | Callable[[Sequence[BaseMessage]], Answer]"
 
 
 def call(name: str, /, **arguments: Any) -> ToolCall:
-    """A tool call for the script; its id is set when it is answered."""
+    """Return a tool call for the script. It gets its id when the model answers with it."""
     return ToolCall(name=name, args=arguments, id=None, type="tool_call")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedClient(ChatClient):
-    """A `ChatClient` that answers from a script; `requests` are the message lists it was sent."""
+    """A `ChatClient` that answers from a script. `requests` holds the message lists that it was sent."""
 
     requests: list[list[BaseMessage]] = field(default_factory=list)
 
@@ -41,9 +41,9 @@ class ScriptedClient(ChatClient):
 def scripted_client(
     script: Sequence[Step], *, repeat_last: bool = False, delay: float = 0.0, name: str = "scripted:model"
 ) -> ScriptedClient:
-    """A client that gives the answers of `script` in order, then raises `AssertionError` (or repeats the last).
+    """Return a client that gives the answers of `script` in order, then raises `AssertionError` or repeats the last one.
 
-    `delay` are seconds before each streamed word.
+    `delay` is the time in seconds before each streamed word.
     """
     requests: list[list[BaseMessage]] = []
     model = ScriptedChatModel(script=list(script), repeat_last=repeat_last, delay=delay)
@@ -52,7 +52,7 @@ def scripted_client(
 
 
 class ScriptedChatModel(BaseChatModel):
-    """A real LangChain chat model, so that callbacks and streaming work as with any other."""
+    """A LangChain chat model that answers from a script. Callbacks and streaming work as with any other model."""
 
     script: list[Any]
     repeat_last: bool = False
@@ -65,7 +65,7 @@ class ScriptedChatModel(BaseChatModel):
         return "scripted"
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        """Tools change nothing: the script knows what it calls."""
+        """Bind the tools, which change nothing: the script says what is called."""
         return self.bind(tools=list(tools))
 
     def _generate(
@@ -109,7 +109,7 @@ def _message(answer: Any, position: int) -> AIMessage:
         return AIMessage(content=answer)
     calls = [answer] if isinstance(answer, dict) else list(answer)
     numbered = [
-        ToolCall(name=one["name"], args=one["args"], id=one["id"] or f"call_{position}_{n}", type="tool_call")
-        for n, one in enumerate(calls, 1)
+        ToolCall(name=call["name"], args=call["args"], id=call["id"] or f"call_{position}_{n}", type="tool_call")
+        for n, call in enumerate(calls, 1)
     ]
     return AIMessage(content="", tool_calls=numbered)

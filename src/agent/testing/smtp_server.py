@@ -1,9 +1,9 @@
-"""An SMTP server on loopback, for tests of mail over real sockets; it speaks TLS with a certificate made for it.
+"""Serve SMTP on loopback, for tests of mail over real sockets, with TLS and a certificate of its own.
 
     with SmtpServer(tls="starttls").running() as server:
         Settings(smtp_host="localhost", smtp_port=server.port, smtp_ca_file=server.ca_file, ...)
 
-It fails when it is told to: it refuses a recipient, puts off everybody, is slow, or breaks off after it took the text.
+It fails on request: it refuses a recipient, defers everybody, is slow, or drops the connection after it took the text.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from typing import Any, Literal, cast
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 
-@dataclass(kw_only=True)  # aiosmtpd looks at every attribute, and one of a class with slots fails on the first 3.11s
+@dataclass(
+    kw_only=True
+)  # no slots: aiosmtpd looks at every attribute, which fails with slots on the first 3.11 releases
 class SmtpServer:
-    """`messages` are those accepted; `texts` also those after which the connection was dropped.
+    """An SMTP server. `messages` holds the accepted mails, `texts` also those after which the connection was dropped.
 
-    `refused` is an address that gets a 550, `put_off` answers every recipient with 450, `drop_after_data` takes the text
-    and breaks off without an answer; `delay` are seconds before each recipient is answered, `hold` before the text is. With
-    `user` a login is needed.
+    `refused` is an address that gets a 550. `put_off` answers every recipient with 450. `drop_after_data` takes the text and
+    drops the connection without an answer. `delay` and `hold` are seconds, before each recipient and the text are
+    answered. With `user` a login is needed.
     """
 
     tls: Literal["starttls", "tls", "none"] = "none"
@@ -69,24 +71,26 @@ class SmtpServer:
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None) -> asyncio.Server:
         def protocol() -> SMTP:
-            with warnings.catch_warnings(action="ignore"):  # that a login without TLS is not safe is known
+            with warnings.catch_warnings(action="ignore"):  # about a login without TLS
                 return SMTP(
                     self, loop=loop, hostname="localhost", tls_context=context if self.tls == "starttls" else None,
                     require_starttls=self.tls == "starttls", auth_required=bool(self.user),
-                    auth_require_tls=self.tls == "starttls", authenticator=self._known,
+                    auth_require_tls=self.tls == "starttls", authenticator=self._authenticate,
                 )  # fmt: skip
 
         return await loop.create_server(protocol, "127.0.0.1", 0, ssl=context if self.tls == "tls" else None)
 
-    def _known(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-        given = data if isinstance(data, LoginPassword) else LoginPassword(b"", b"")
-        good = given.login == self.user.encode() and given.password == self.password.encode()
-        return AuthResult(success=good, handled=good)
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+    ) -> AuthResult:
+        login = data if isinstance(data, LoginPassword) else LoginPassword(b"", b"")
+        known = login.login == self.user.encode() and login.password == self.password.encode()
+        return AuthResult(success=known, handled=known)
 
     async def handle_RCPT(  # noqa: N802  # aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """Take a recipient, or answer as told."""
+        """Accept a recipient, or answer with the failure that the test has set."""
         await asyncio.sleep(self.delay)
         if self.put_off:
             return "450 4.2.0 greylisted, come back later"
@@ -96,7 +100,7 @@ class SmtpServer:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd's name
-        """Take the text."""
+        """Accept the text, or drop the connection after it."""
         content = cast("bytes", envelope.content)
         self.texts.append(content)
         await asyncio.sleep(self.hold)
@@ -123,7 +127,7 @@ async def _stop(server: asyncio.Server) -> None:
 
 
 def _certificate(folder: Path) -> Path:
-    """A certificate for localhost that signs itself, made now; its key is beside it."""
+    """Create a self-signed certificate for localhost and its key in `folder`. Return the certificate's path."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

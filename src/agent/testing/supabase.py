@@ -1,7 +1,7 @@
-"""A throw-away server that is set up as Supabase sets a project up: its roles, schemas, grants, functions and event triggers.
+"""Run a throw-away server that is set up like a Supabase project: its roles, schemas, grants, functions and event triggers.
 
-`postgres`, as whom the administrator's URL connects, is no superuser there. What differs from the hosted product: it has no
-supautils, so `postgres` makes event triggers and policies on auth and storage only as `supabase_admin`.
+The administrator's URL connects as `postgres`, which is no superuser there. Unlike the hosted product it has no supautils, so
+event triggers, and policies on auth and storage, are created as `supabase_admin`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _RENAMING = "learning_agent_renaming"
 
 
 class SupabaseCluster(Cluster):
-    """A `Cluster` whose every database begins as a Supabase project does. Its roles are the server's, so it is one of its own."""
+    """A `Cluster` whose databases begin like a Supabase project. Roles belong to a server, so it has a server of its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,12 +28,12 @@ class SupabaseCluster(Cluster):
             conn.execute(_QUERIES["roles"])
 
     def superuser(self, database: str) -> psycopg.Connection:
-        """A connection to `database` as supabase_admin, in autocommit mode."""
+        """Open a connection to `database` as supabase_admin, in autocommit mode."""
         url = make_conninfo(self.url(database), user="supabase_admin", password=self._password)
         return psycopg.connect(url, autocommit=True)
 
     def _demote_postgres(self) -> None:
-        """Let the server's first superuser be supabase_admin, and postgres a role that is none."""
+        """Rename the server's first superuser to supabase_admin, and create a `postgres` that is no superuser."""
         with self._connect("postgres") as conn:
             conn.execute(
                 sql.SQL("create role {} superuser login password {}").format(

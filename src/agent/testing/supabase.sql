@@ -1,6 +1,6 @@
--- roles: Supabase's, once a server. supabase_admin is the superuser and postgres is none: what supautils lets postgres do there
--- beyond its rights (create extensions of a list, event triggers, publications and foreign data wrappers, policies on tables of
--- auth and storage; set some parameters) it cannot do here
+-- roles: creates Supabase's roles, once for a server. supabase_admin is the superuser, postgres is not. On the hosted product
+-- supautils lets postgres do more than its rights (create extensions of a list, event triggers, publications, foreign data
+-- wrappers, and policies on tables of auth and storage; set some parameters); here it cannot do that
 CREATE ROLE anon NOLOGIN INHERIT;
 CREATE ROLE authenticated NOLOGIN INHERIT;
 CREATE ROLE service_role NOLOGIN INHERIT BYPASSRLS;
@@ -25,7 +25,7 @@ ALTER ROLE supabase_storage_admin SET search_path = storage;
 ALTER ROLE supabase_admin SET search_path = "$user", public, auth, extensions;
 ALTER ROLE postgres SET search_path = "$user", public, extensions;
 
--- project: what each database of a project begins with, as supabase_admin
+-- project: creates what each database of a project begins with; runs as supabase_admin
 CREATE SCHEMA extensions AUTHORIZATION postgres;
 CREATE SCHEMA graphql_public;
 CREATE SCHEMA realtime;
@@ -50,7 +50,7 @@ GRANT USAGE ON SCHEMA auth, storage TO anon, authenticated, service_role;
 GRANT ALL ON SCHEMA auth TO supabase_auth_admin;
 GRANT ALL ON SCHEMA storage TO supabase_storage_admin;
 REVOKE ALL ON SCHEMA vault FROM public;
--- Whatever either of them makes in public is open to the API's roles: only policies keep these out.
+-- The API's roles get all rights on whatever is created in public: only policies keep them out.
 ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON TABLES TO postgres, anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON FUNCTIONS TO postgres, anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA public GRANT ALL ON SEQUENCES TO postgres, anon, authenticated, service_role;
@@ -95,7 +95,7 @@ CREATE FUNCTION auth.jwt() RETURNS jsonb LANGUAGE sql STABLE AS $$
   select coalesce(nullif(current_setting('request.jwt.claim', true), ''), nullif(current_setting('request.jwt.claims', true), ''))::jsonb
 $$;
 RESET ROLE;
--- postgres may let tables of public refer to these.
+-- With these rights postgres may create tables in public that refer to those of auth.
 GRANT ALL ON ALL TABLES IN SCHEMA auth TO postgres, dashboard_user;
 GRANT ALL ON ALL ROUTINES IN SCHEMA auth TO postgres, dashboard_user;
 
@@ -140,7 +140,7 @@ END
 $$;
 RESET ROLE;
 
--- Event triggers run with whatever anybody creates; those of PostgREST leave temporary objects alone.
+-- Event triggers fire for objects of everybody; those of PostgREST ignore temporary objects.
 CREATE FUNCTION extensions.grant_pg_cron_access() RETURNS event_trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c JOIN pg_extension e ON e.oid = c.objid WHERE e.extname = 'pg_cron') THEN
@@ -148,19 +148,19 @@ BEGIN
   END IF;
 END $$;
 CREATE FUNCTION extensions.pgrst_ddl_watch() RETURNS event_trigger LANGUAGE plpgsql AS $$
-DECLARE made record;
+DECLARE created record;
 BEGIN
-  FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP
-    IF made.command_tag ~ '^(CREATE|ALTER) (SCHEMA|TABLE|VIEW|FUNCTION|TYPE)|^COMMENT' AND made.schema_name IS DISTINCT FROM 'pg_temp' THEN
+  FOR created IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP
+    IF created.command_tag ~ '^(CREATE|ALTER) (SCHEMA|TABLE|VIEW|FUNCTION|TYPE)|^COMMENT' AND created.schema_name IS DISTINCT FROM 'pg_temp' THEN
       NOTIFY pgrst, 'reload schema';
     END IF;
   END LOOP;
 END $$;
 CREATE FUNCTION extensions.pgrst_drop_watch() RETURNS event_trigger LANGUAGE plpgsql AS $$
-DECLARE gone record;
+DECLARE dropped record;
 BEGIN
-  FOR gone IN SELECT * FROM pg_event_trigger_dropped_objects() LOOP
-    IF gone.object_type IN ('schema', 'table', 'view', 'function', 'type') AND NOT gone.is_temporary THEN
+  FOR dropped IN SELECT * FROM pg_event_trigger_dropped_objects() LOOP
+    IF dropped.object_type IN ('schema', 'table', 'view', 'function', 'type') AND NOT dropped.is_temporary THEN
       NOTIFY pgrst, 'reload schema';
     END IF;
   END LOOP;

@@ -1,1 +1,1 @@
-"""Pure rules over text: what can be stored, how long it is, and which words it holds."""
+"""Pure rules over text: what can be stored, how many tokens it has, and which words it holds."""

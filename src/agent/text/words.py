@@ -1,4 +1,4 @@
-"""Words of questions, names and comments, reduced to comparable stems: `OrderItems`, `order_items` and "items ordered" meet."""
+"""Reduces words of questions, names and comments to comparable stems: `OrderItems`, `order_items` and "items ordered" agree."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+")
-_BREAK = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+_WORD_BREAK = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 
 
 def word_set(text: str) -> frozenset[str]:
-    """The words of a list that is written as text."""
+    """Return the words of a list that is written as text."""
     return frozenset(text.split())
 
 
@@ -26,8 +26,8 @@ STOP_WORDS = word_set(
     """
 )
 
-# Business English for the same thing: a question says "customers" where the schema says "clients".
-_GROUPS = (
+# Business words for the same thing: a question has "customers" where the schema has "clients".
+_SYNONYMS = (
     "client customer buyer account patron",
     "employee staff worker colleague personnel people",
     "person people human",
@@ -84,16 +84,16 @@ _SUFFIXES = ("ing", "ed", "ment")
 
 
 def words(text: str) -> list[str]:
-    """The words of `text` without case and accents, with snake_case, camelCase and digits split, in order."""
+    """Return the words of `text` in order, without case and accents; snake_case, camelCase and digits are split."""
     if not text.isascii():
         decomposed = unicodedata.normalize("NFKD", text)
         text = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return [piece.casefold() for word in _WORD.findall(text) for piece in _BREAK.split(word)]
+    return [piece.casefold() for word in _WORD.findall(text) for piece in _WORD_BREAK.split(word)]
 
 
 @lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
-    """The common part of a word's forms: invoices, invoiced, invoice -> invoic."""
+    """Return the common part of a word's forms: invoices, invoiced, invoice -> invoic."""
     word = _singular(word)
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 3:
@@ -105,12 +105,12 @@ def stem(word: str) -> str:
 
 
 def stems(text: str) -> list[str]:
-    """The stems of every word of `text` but the stop words, in order."""
+    """Return the stems of the words of `text` in order, without stop words."""
     return [stem(word) for word in words(text) if word not in STOP_WORDS]
 
 
 def related(term: str) -> frozenset[str]:
-    """Stems that may mean what the stem `term` means, without `term` itself."""
+    """Return the stems that may mean what the stem `term` means, without `term` itself."""
     return _RELATED.get(term, frozenset())
 
 
@@ -124,10 +124,10 @@ def _singular(word: str) -> str:
     return word
 
 
-def _pairs() -> Iterator[tuple[str, frozenset[str]]]:
-    groups = [frozenset(map(stem, group.split())) for group in _GROUPS]
+def _related_stems() -> Iterator[tuple[str, frozenset[str]]]:
+    groups = [frozenset(map(stem, group.split())) for group in _SYNONYMS]
     for term in frozenset().union(*groups):
         yield term, frozenset().union(*(group for group in groups if term in group)) - {term}
 
 
-_RELATED = dict(_pairs())
+_RELATED = dict(_related_stems())

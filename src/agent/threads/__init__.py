@@ -1,6 +1,6 @@
-"""Threads, turns and tool calls: the truth about what was asked and done; LangGraph's checkpoints are disposable.
+"""Stores threads, turns and tool calls. They are the record of what was asked and done; LangGraph's checkpoints are disposable.
 
-A thread has one turn at a time: whoever works on it holds an expiring lease, named by the run, never a connection.
+A thread has one turn at a time: the run that works on it holds a lease that expires, and no connection.
 """
 
 from agent.threads.records import BegunTurn, RequestedCall, StoredCall, ThreadSummary, Transcript, Turn, TurnRecord

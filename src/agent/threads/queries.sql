@@ -1,9 +1,9 @@
 -- begin_turn: takes the thread and begins its next turn (see the function in the migration)
-SELECT turn, status, database_id, transcript, EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS made_tools
+SELECT turn, status, database_id, transcript, EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS has_created_tools
   FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s)
 
--- continue_turn: takes the lease and marks the turn as running, with its transcript; `lease` is null when another run holds the thread
-WITH held AS (  -- with half its time left: nothing to write
+-- continue_turn: takes the lease, marks the turn as running and returns its transcript; `lease` is null when another run holds it
+WITH held AS (  -- a lease with more than half of its time left need not be renewed
   SELECT thread_id FROM agents.threads
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
      AND lease_until > now() + %(lease)s / 2
@@ -19,18 +19,18 @@ WITH held AS (  -- with half its time left: nothing to write
 SELECT (SELECT thread_id FROM lease) AS lease,
        (SELECT turn FROM agents.turns WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
            AND status IN ('running', 'waiting')) AS turn,
-  agents.transcript(%(thread_id)s, %(turn)s) AS transcript, EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS made_tools
+  agents.transcript(%(thread_id)s, %(turn)s) AS transcript, EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS has_created_tools
 
--- keep_lease: while something slow runs
+-- keep_lease: renews the lease of a run
 UPDATE agents.threads SET lease_owner = %(owner)s, lease_until = now() + %(lease)s
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
    AND lease_owner = %(owner)s
 
--- release_lease: the turn is over or waits for a human
+-- release_lease: releases the lease, because the turn is over or waits for a human
 UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL, updated_at = now()
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
 
--- abandon_run: the run did not come to its end: its turn ends, unless it waits for a human, and the thread is free
+-- abandon_run: releases the lease of a run that did not end, and marks its turn as failed unless it waits for a human
 WITH freed AS (
   UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
@@ -40,11 +40,11 @@ UPDATE agents.turns SET status = 'failed', error = %(reason)s, finished_at = now
   FROM freed
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = turn_count AND status = 'running'
 
--- unfinished_turn: of a thread that is taken up without a new question
+-- unfinished_turn: returns the turn that is not over, for a thread that continues without a new question
 SELECT max(turn) AS turn FROM agents.turns
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND status IN ('running', 'waiting')
 
--- wait: the turn waits for a human, and the thread is free
+-- wait: marks the turn as waiting for a human and releases the lease
 WITH waiting AS (
   UPDATE agents.turns SET status = 'waiting'
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND status IN ('running', 'waiting')
@@ -52,7 +52,7 @@ WITH waiting AS (
 UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL, updated_at = now()
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
 
--- finish_turn: the answer and how the turn ended, with its row in the execution log, once; and the thread is free
+-- finish_turn: stores the answer and how the turn ended, writes its row in the execution log once, and releases the lease
 WITH freed AS (
   UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL, updated_at = now()
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
@@ -74,7 +74,7 @@ SELECT tenant_id, %(database_id)s, asked_by, 'answer', jsonb_build_object('quest
   FROM finished
 RETURNING turn
 
--- spent: tokens and cost of one turn, and of the tenant's day (UTC)
+-- spent: returns tokens and cost of one turn, and of the tenant's day (UTC)
 SELECT coalesce(sum(input_tokens + output_tokens) FILTER (WHERE thread_id = %(thread_id)s AND turn = %(turn)s), 0)::bigint AS turn_tokens,
        coalesce(sum(cost_usd) FILTER (WHERE thread_id = %(thread_id)s AND turn = %(turn)s), 0) AS turn_cost,
        coalesce(sum(input_tokens + output_tokens), 0)::bigint AS day_tokens,
@@ -82,7 +82,7 @@ SELECT coalesce(sum(input_tokens + output_tokens) FILTER (WHERE thread_id = %(th
   FROM agents.turns
  WHERE tenant_id = %(tenant_id)s AND started_at >= date_trunc('day', now() AT TIME ZONE 'utc') AT TIME ZONE 'utc'
 
--- store_round: what the model asked for, before any of it is done, and what that cost; a repeated round keeps its first answer
+-- store_round: stores the calls that the model requested, before any is executed, and their cost; a repeated round changes nothing
 WITH usage AS (
   UPDATE agents.turns
      SET model = %(model)s, input_tokens = input_tokens + %(input_tokens)s, output_tokens = output_tokens + %(output_tokens)s,
@@ -97,7 +97,7 @@ SELECT %(tenant_id)s, %(thread_id)s, %(turn)s, %(round)s, c.ordinal, c.call_id, 
 ON CONFLICT DO NOTHING
 RETURNING turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result
 
--- calls_of_turn: every call of a turn, in order, with its statement as everybody may see it where it was previewed
+-- calls_of_turn: lists every call of a turn in order, with the statement as everybody may see it where there was a preview
 SELECT c.turn, c.round, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.status, c.approval_id, c.result,
        (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
          WHERE q.tenant_id = c.tenant_id AND q.thread_id = c.thread_id AND q.turn = c.turn AND q.round = c.round
@@ -106,55 +106,55 @@ SELECT c.turn, c.round, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.sta
  WHERE c.tenant_id = %(tenant_id)s AND c.thread_id = %(thread_id)s AND c.turn = %(turn)s
  ORDER BY c.round, c.ordinal
 
--- one_call: a call by its key
+-- one_call: returns a call by its key
 SELECT turn, round, ordinal, call_id, tool, arguments, said, status, approval_id, result
   FROM agents.tool_calls
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
 
--- call_waits: the call asked a human
+-- call_waits: marks a call as waiting for a human
 UPDATE agents.tool_calls SET status = 'waiting', approval_id = %(approval_id)s
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
    AND status <> 'done'
 
--- call_done: the call has its result; the first one stays
+-- call_done: stores the result of a call unless it has one
 UPDATE agents.tool_calls SET status = 'done', result = %(result)s, finished_at = now()
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
    AND status <> 'done'
 
--- call_done_after_all: a call that was refused while the agent was stopped, and whose approval was carried out later
+-- call_done_after_all: replaces the result of a call that was refused while the agent was stopped and executed later
 UPDATE agents.tool_calls SET result = %(result)s, finished_at = now()
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s AND round = %(round)s AND ordinal = %(ordinal)s
    AND status = 'done' AND result->>'status' = 'refused'
 
--- transcript: what the model is shown of a thread (see the function in the migration)
+-- transcript: returns the part of a thread that the model gets (see the function in the migration)
 SELECT agents.transcript(%(thread_id)s, %(turn)s) AS transcript,
-       EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS made_tools
+       EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS has_created_tools
 
--- old_turns: finished turns that are not summarised yet, without the newest
+-- old_turns: lists finished turns that are not summarised yet, without the newest
 SELECT t.summary, t.summarised, r.turn, r.question, r.answer
   FROM agents.threads t JOIN agents.turns r USING (tenant_id, thread_id)
  WHERE t.tenant_id = %(tenant_id)s AND t.thread_id = %(thread_id)s AND r.turn > t.summarised AND r.turn <= t.turn_count - %(keep)s
    AND t.turn_count - t.summarised >= %(enough)s
  ORDER BY r.turn
 
--- save_summary: turns up to `summarised` are now in the summary; a slower writer does not take that back
+-- save_summary: stores the summary of the turns up to `summarised`, unless another writer was faster
 UPDATE agents.threads SET summary = %(summary)s, summarised = %(summarised)s
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND summarised = %(before)s
 
--- recent_threads: the newest first
+-- recent_threads: lists the newest threads first
 SELECT thread_id, title, created_by, turn_count, created_at, updated_at,
        EXISTS (SELECT FROM agents.turns r WHERE r.tenant_id = t.tenant_id AND r.thread_id = t.thread_id AND r.status = 'waiting') AS waiting
   FROM agents.threads t
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
  ORDER BY updated_at DESC LIMIT %(limit)s
 
--- turns_of_thread: the whole conversation, oldest first
+-- turns_of_thread: lists the whole conversation, oldest turn first
 SELECT turn, status, asked_by, question, answer, error, sources, model, input_tokens, output_tokens, cost_usd, started_at, finished_at
   FROM agents.turns
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
  ORDER BY turn
 
--- delete_thread: with its turns and calls; approvals and the execution log stay, they are the audit trail
+-- delete_thread: deletes a thread with its turns and calls; approvals and the execution log stay as the audit trail
 DELETE FROM agents.threads
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s
    AND (lease_owner IS NULL OR lease_until < now())
@@ -162,5 +162,5 @@ DELETE FROM agents.threads
                     WHERE q.tenant_id = %(tenant_id)s AND q.thread_id = %(thread_id)s AND q.status = 'pending' AND q.expires_at > now())
 RETURNING thread_id
 
--- thread_exists: to tell a missing thread from a busy one
+-- thread_exists: tells a missing thread from a busy one
 SELECT 1 AS one FROM agents.threads WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s

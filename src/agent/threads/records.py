@@ -1,4 +1,4 @@
-"""What a conversation is made of: threads, turns and the tool calls of a turn."""
+"""Defines the values of a conversation: threads, turns and the tool calls of a turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CallStatus = Literal["stored", "waiting", "done"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCall:
-    """A tool call as stored before it had any effect. `said` is the model's text beside the round's calls."""
+    """A tool call, stored before it is executed. `said` is the text that the model wrote beside the calls of the round."""
 
     key: CallKey
     call_id: str
@@ -28,6 +28,7 @@ class StoredCall:
 
     @classmethod
     def from_row(cls, thread_id: str, row: Mapping[str, Any]) -> StoredCall:
+        """Return the call in a row of `tool_calls`."""
         key = CallKey(thread_id=thread_id, turn=row["turn"], round=row["round"], ordinal=row["ordinal"])
         names = ("call_id", "tool", "arguments", "said", "status", "approval_id", "result")
         return cls(key=key, **{name: row[name] for name in names})
@@ -35,7 +36,7 @@ class StoredCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One question and what came of it."""
+    """One question with its answer and its tool calls."""
 
     turn: int
     question: str
@@ -46,38 +47,40 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """A thread as far as the model is shown it: a summary of the oldest turns, then turns, the current one last.
+    """The part of a thread that the model gets: a summary of the oldest turns, then turns, the current one last.
 
-    `made_tools` says that there are tools of the agent's own making.
+    `has_created_tools` says whether the agent has created tools that are active.
     """
 
     summary: str = ""
     turns: tuple[Turn, ...] = ()
-    made_tools: bool = True
+    has_created_tools: bool = True
 
     @classmethod
     def from_row(cls, thread_id: str, row: Mapping[str, Any]) -> Transcript:
-        """A transcript from what `agents.transcript` returned, and whether tools were made where that was asked."""
+        """Return the transcript in a row with the result of `agents.transcript`, and with `has_created_tools` if it is there."""
         stored = row["transcript"]
         calls = [StoredCall.from_row(thread_id, call) for call in stored["calls"] or ()]
         turns = tuple(
             Turn(**item, calls=tuple(call for call in calls if call.key.turn == item["turn"]))
             for item in stored["turns"]
         )
-        return cls(summary=stored["summary"], turns=turns, made_tools=row.get("made_tools", True))
+        return cls(summary=stored["summary"], turns=turns, has_created_tools=row.get("has_created_tools", True))
 
     @property
     def current(self) -> Turn:
+        """The turn that the run works on."""
         return self.turns[-1]
 
     @property
     def earlier(self) -> tuple[Turn, ...]:
+        """The turns before it."""
         return self.turns[:-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BegunTurn:
-    """A turn to work on. Nothing was begun when `status` is "waiting", as an earlier turn is for a human, or "stopped"."""
+    """A turn to work on. No turn began when `status` is "waiting" (an earlier turn waits for a human) or "stopped"."""
 
     turn: int
     status: TurnStatus | Literal["stopped"]
@@ -97,7 +100,7 @@ class ThreadSummary(TypedDict):
 
 
 class TurnRecord(TypedDict):
-    """A turn in the history of its thread. `sources` names the statements, memories and tables that the answer is from."""
+    """A turn in a thread's history. `sources` names the statements, memories and tables that the answer is from."""
 
     turn: int
     status: TurnStatus
@@ -116,7 +119,7 @@ class TurnRecord(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedCall:
-    """A call as the model made it: nothing about it is trusted, and `error` says when it cannot even be tried."""
+    """A call as the model requested it, unchecked. `error` says why it cannot be executed at all."""
 
     tool: str
     arguments: dict[str, Any] = field(default_factory=dict)

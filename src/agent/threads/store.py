@@ -1,4 +1,4 @@
-"""Operations on threads. Each is one short transaction; none is held while a model or a tool runs."""
+"""Reads and writes threads. Each operation is one short transaction; none is open while a model or a tool runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.people import people
-from agent.db import Connection, load_queries
+from agent.db import load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import BudgetExceeded, InvalidInput, NotFound, OperatorError, ThreadBusy
 from agent.runtime import Runtime, current_runtime
@@ -32,11 +32,11 @@ from agent.types import CallKey, ToolResult, Usage
 
 _log = structlog.get_logger(__name__)
 
-# As agents.transcript has it where nobody says.
+# The default of agents.transcript: the number of last turns that come with their calls.
 TURNS_WITH_CALLS = 3
 _LEASE = timedelta(seconds=60)
 _RENEW_SECONDS = 20
-# Summarising starts when this many turns are not in the summary, and leaves the newest out.
+# Turns are summarised when _SUMMARISE_AT of them are not in the summary yet; the newest _SUMMARISE_KEEP stay out.
 _SUMMARISE_AT = 15
 _SUMMARISE_KEEP = 5
 _SUMMARY_CHARS = 4_000
@@ -44,7 +44,7 @@ _LINE_CHARS = 160
 
 
 class Threads:
-    """The conversation store of the current tenant. Holds nothing; see the module docstring."""
+    """The conversations of the current tenant. It has no state."""
 
     async def begin_turn(
         self,
@@ -57,17 +57,15 @@ class Threads:
     ) -> BegunTurn:
         """Take the thread and begin its next turn.
 
-        The same `message_id` again is the same turn. A turn that waits for a human is returned instead of a new one.
-        Raises `ThreadBusy` when another run works on the thread, `InvalidInput` for a thread of another database.
+        A `message_id` that was used before returns its turn. A turn that waits for a human is returned instead of a new
+        one. Raises `ThreadBusy` when another run works on the thread, `InvalidInput` for a thread of another database.
         """
         runtime = runtime or await current_runtime()
         check_thread_id(thread_id)
-        values = {
-            "tenant_id": runtime.tenant_id, "thread_id": thread_id, "database_id": runtime.database_id, "user": runtime.user,
-            "question": question, "message_id": message_id, "owner": owner, "lease": _LEASE,
-        }  # fmt: skip
-        async with runtime.connection() as conn:
-            row = await _one(conn, "begin_turn", values)
+        row = await runtime.one(
+            _QUERIES["begin_turn"], thread_id=thread_id, database_id=runtime.database_id, user=runtime.user, question=question,
+            message_id=message_id, owner=owner, lease=_LEASE,
+        )  # fmt: skip
         if row is None:
             raise ThreadBusy(f"Another turn is running on thread {thread_id!r}; wait for it, or use another thread.")
         if row["database_id"] != runtime.database_id:
@@ -82,52 +80,51 @@ class Threads:
     async def continue_turn(
         self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None
     ) -> Transcript | None:
-        """Take the lease (again) to go on with `turn`: its transcript, or None when it is over. Raises `ThreadBusy`."""
+        """Take the lease to continue `turn` and return its transcript, or None when it is over. Raises `ThreadBusy`."""
         runtime = runtime or await current_runtime()
-        values = _values(runtime, thread_id, turn=turn, owner=owner, lease=_LEASE)
-        async with runtime.connection() as conn:
-            row = await _one(conn, "continue_turn", values) or {}
-            if row["lease"] is None:
-                raise ThreadBusy(f"Another run works on thread {thread_id!r}.")
-            if row["turn"] is None:
-                await conn.execute(_QUERIES["release_lease"], values)
-                return None
+        row = await runtime.one(
+            _QUERIES["continue_turn"], thread_id=thread_id, turn=turn, owner=owner, lease=_LEASE
+        ) or {}  # fmt: skip
+        if row["lease"] is None:
+            raise ThreadBusy(f"Another run works on thread {thread_id!r}.")
+        if row["turn"] is None:
+            await runtime.execute(_QUERIES["release_lease"], thread_id=thread_id, owner=owner)
+            return None
         return Transcript.from_row(thread_id, row)
 
     @asynccontextmanager
-    async def held(self, thread_id: str, *, owner: UUID, runtime: Runtime) -> AsyncIterator[None]:
-        """Keep the lease alive while something slow runs inside the `with` block."""
-        keepers: list[asyncio.Task[None]] = []
-        values = _values(runtime, thread_id, owner=owner, lease=_LEASE)
+    async def keep_lease(self, thread_id: str, *, owner: UUID, runtime: Runtime) -> AsyncIterator[None]:
+        """Renew the lease regularly while the `with` block runs."""
+        renewals: list[asyncio.Task[None]] = []
+        values = {"thread_id": thread_id, "owner": owner, "lease": _LEASE}
         first = asyncio.get_running_loop().call_later(
-            _RENEW_SECONDS, lambda: keepers.append(asyncio.create_task(_keep(values, runtime)))
+            _RENEW_SECONDS, lambda: renewals.append(asyncio.create_task(_renew(values, runtime)))
         )
         try:
             yield
         finally:
             first.cancel()
-            for keeper in keepers:
-                keeper.cancel()
+            for renewal in renewals:
+                renewal.cancel()
                 with suppress(asyncio.CancelledError):
-                    await keeper
+                    await renewal
 
     async def abandon(
         self, thread_id: str, *, owner: UUID, reason: str = "stopped by the user", runtime: Runtime | None = None
     ) -> None:
-        """The run did not come to its end: its turn ends as failed for `reason`, and the thread is free at once."""
+        """End a run that was interrupted: its turn fails with `reason`, unless it waits for a human, and the lease is released."""
         runtime = runtime or await current_runtime()
-        await runtime.execute(_QUERIES["abandon_run"], **_values(runtime, thread_id, owner=owner, reason=reason))
+        await runtime.execute(_QUERIES["abandon_run"], thread_id=thread_id, owner=owner, reason=reason)
 
     async def wait(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> None:
-        """The turn waits for a human: mark it so and let the thread go."""
+        """Mark the turn as waiting for a human and release the lease."""
         runtime = runtime or await current_runtime()
-        await runtime.execute(_QUERIES["wait"], **_values(runtime, thread_id, turn=turn, owner=owner))
+        await runtime.execute(_QUERIES["wait"], thread_id=thread_id, turn=turn, owner=owner)
 
     async def waiting_turn(self, thread_id: str, *, runtime: Runtime | None = None) -> int | None:
-        """The turn of this thread that is not over, if there is one."""
+        """Return the turn of this thread that is running or waiting, or None."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            row = await _one(conn, "unfinished_turn", _values(runtime, thread_id))
+        row = await runtime.one(_QUERIES["unfinished_turn"], thread_id=thread_id)
         return row["turn"] if row else None
 
     async def finish_turn(
@@ -144,26 +141,23 @@ class Threads:
         usage: Usage | None = None,
         runtime: Runtime | None = None,
     ) -> bool:
-        """Store the answer, with what its model call used, and let the thread go; False when the turn was over already.
+        """Store the answer and the usage of its model call and release the lease. Return False when the turn was over already.
 
-        `logged` is the answer as the execution log keeps it, where that is to be another one.
+        `logged` is the answer for the execution log, if it differs.
         """
         runtime = runtime or await current_runtime()
         status: TurnStatus = "failed" if error else "done"
-        values = _values(
-            runtime, thread_id, turn=turn, owner=owner, status=status, answer=answer, error=error,
+        finished = await runtime.one(
+            _QUERIES["finish_turn"], thread_id=thread_id, turn=turn, owner=owner, status=status, answer=answer, error=error,
             logged=answer if logged is None else logged,
             sources=Jsonb(dict(sources or {})), database_id=runtime.database_id, model=model, **asdict(usage or Usage()),
         )  # fmt: skip
-        async with runtime.connection() as conn:
-            finished = await _one(conn, "finish_turn", values)
         return finished is not None
 
     async def transcript(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> Transcript:
-        """What the model is shown, up to and including `turn`, with the calls of the last turns. Raises `NotFound`."""
+        """Return the transcript up to and including `turn`, with the calls of the last turns. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            row = await _one(conn, "transcript", _values(runtime, thread_id, turn=turn)) or {}
+        row = await runtime.one(_QUERIES["transcript"], thread_id=thread_id, turn=turn) or {}
         if not row["transcript"] or not row["transcript"]["turns"]:
             raise NotFound(f"There is no turn {turn} in a thread {thread_id!r}.")
         return Transcript.from_row(thread_id, row)
@@ -180,29 +174,22 @@ class Threads:
         usage: Usage | None = None,
         runtime: Runtime | None = None,
     ) -> list[StoredCall]:
-        """Store a model's calls (and its usage) before any is carried out; the first answer of a round stays."""
+        """Store a model's calls and its usage before any call is executed. A round that was stored before stays as it is."""
         runtime = runtime or await current_runtime()
         calls = [_call_record(ordinal, call, said) for ordinal, call in enumerate(requested, start=1)]
-        values = _values(
-            runtime,
-            thread_id,
-            turn=turn,
-            round=round_,
-            calls=Jsonb(calls),
-            model=model,
+        rows = await runtime.all(
+            _QUERIES["store_round"], thread_id=thread_id, turn=turn, round=round_, calls=Jsonb(calls), model=model,
             **asdict(usage or Usage()),
-        )
-        async with runtime.connection() as conn:
-            rows = await _all(conn, "store_round", values)
-            if len(rows) < len(calls):  # the round was stored before
-                rows = [row for row in await _all(conn, "calls_of_turn", values) if row["round"] == round_]
+        )  # fmt: skip
+        if len(rows) < len(calls):  # the round was stored before
+            stored = await runtime.all(_QUERIES["calls_of_turn"], thread_id=thread_id, turn=turn)
+            rows = [row for row in stored if row["round"] == round_]
         return [StoredCall.from_row(thread_id, row) for row in rows]
 
     async def call(self, key: CallKey, *, viewer: str | None = None, runtime: Runtime | None = None) -> StoredCall:
-        """One stored call as `viewer` may see it. Raises `NotFound`."""
+        """Return one stored call as `viewer` may see it. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            row = await _one(conn, "one_call", {"tenant_id": runtime.tenant_id, **asdict(key)})
+        row = await runtime.one(_QUERIES["one_call"], **asdict(key))
         if row is None:
             raise NotFound(f"There is no tool call {key}.")
         call = StoredCall.from_row(key.thread_id, row)
@@ -211,26 +198,25 @@ class Threads:
     async def calls(
         self, thread_id: str, turn: int, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> list[StoredCall]:
-        """Every call of a turn, in order, as `viewer` may see it (default: the runtime's user)."""
+        """Return every call of a turn, in order, as `viewer` may see it (default: the runtime's user)."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            rows = await _all(conn, "calls_of_turn", _values(runtime, thread_id, turn=turn))
+        rows = await runtime.all(_QUERIES["calls_of_turn"], thread_id=thread_id, turn=turn)
         who = await people.membership(viewer, runtime=runtime) if rows else None
         calls = [(StoredCall.from_row(thread_id, row), row["shown_sql"]) for row in rows]
         return [call_for_viewer(who, call, shown_sql) for call, shown_sql in calls] if who else []
 
     async def call_waits(self, key: CallKey, approval_id: int, *, runtime: Runtime | None = None) -> None:
-        """The call asked a human."""
+        """Mark a call as waiting for the approval."""
         runtime = runtime or await current_runtime()
         await runtime.execute(_QUERIES["call_waits"], approval_id=approval_id, **asdict(key))
 
     async def call_done(self, key: CallKey, result: ToolResult, *, runtime: Runtime | None = None) -> None:
-        """The call has its result; the first one stays."""
+        """Store the result of a call, unless it has one already."""
         runtime = runtime or await current_runtime()
         await runtime.execute(_QUERIES["call_done"], result=Jsonb(result), **asdict(key))
 
     async def call_done_after_all(self, key: CallKey, result: ToolResult, *, runtime: Runtime | None = None) -> None:
-        """A call that was told it was refused has its outcome after all."""
+        """Replace the result of a call that was refused and whose approval was executed later."""
         runtime = runtime or await current_runtime()
         await runtime.execute(_QUERIES["call_done_after_all"], result=Jsonb(result), **asdict(key))
 
@@ -246,23 +232,24 @@ class Threads:
         }
         if not any(cap for cap, _, _ in caps.values()):
             return
-        async with runtime.connection() as conn:
-            spent = await _one(conn, "spent", _values(runtime, thread_id, turn=turn)) or {}
-        for name, (cap, what, variable) in caps.items():
+        spent = await runtime.one(_QUERIES["spent"], thread_id=thread_id, turn=turn) or {}
+        for name, (cap, unit, variable) in caps.items():
             if cap and spent[name] >= cap:
                 raise BudgetExceeded(
-                    f"The cap of {cap:g} {what} is reached ({spent[name]:g} used). Raise {variable}, or wait."
+                    f"The cap of {cap:g} {unit} is reached ({spent[name]:g} used). Raise {variable}, or wait."
                 )
 
     async def summarise(self, thread_id: str, *, runtime: Runtime | None = None) -> int:
-        """Fold the oldest turns of a long thread into its summary; returns how many were folded.
+        """Add the oldest turns of a long thread to its summary and return how many were added.
 
-        The summary is extractive and bounded: what it drops is still in `agent_memory`, where a question finds it.
+        The summary is extractive and of limited length. What it drops is still in `agent_memory`, where a search finds it.
         """
         runtime = runtime or await current_runtime()
-        values = _values(runtime, thread_id, keep=_SUMMARISE_KEEP, enough=_SUMMARISE_AT)
+        values = {
+            "tenant_id": runtime.tenant_id, "thread_id": thread_id, "keep": _SUMMARISE_KEEP, "enough": _SUMMARISE_AT
+        }  # fmt: skip
         async with runtime.transaction() as conn:
-            rows = await _all(conn, "old_turns", values)
+            rows = await fetch_all(conn, _QUERIES["old_turns"], values)
             if rows:
                 update = {
                     "summary": fold_summary(rows),
@@ -275,22 +262,19 @@ class Threads:
     async def recent(
         self, *, limit: int = 20, viewer: str | None = None, runtime: Runtime | None = None
     ) -> list[ThreadSummary]:
-        """The newest threads about this database, as `viewer` may see them (default: the runtime's user)."""
+        """Return the newest threads on this database, as `viewer` may see them (default: the runtime's user)."""
         runtime = runtime or await current_runtime()
-        values = {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id, "limit": limit}
-        async with runtime.connection() as conn:
-            rows = await _all(conn, "recent_threads", values)
+        rows = await runtime.all(_QUERIES["recent_threads"], database_id=runtime.database_id, limit=limit)
         who = await people.membership(viewer, runtime=runtime)
         return [thread_for_viewer(who, ThreadSummary(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
     async def turns(
         self, thread_id: str, *, viewer: str | None = None, runtime: Runtime | None = None
     ) -> list[TurnRecord]:
-        """The whole conversation, oldest turn first, as `viewer` may see it. Raises `NotFound` or `InvalidInput`."""
+        """Return the whole conversation, oldest turn first, as `viewer` may see it. Raises `NotFound` or `InvalidInput`."""
         check_thread_id(thread_id)
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            rows = await _all(conn, "turns_of_thread", _values(runtime, thread_id))
+        rows = await runtime.all(_QUERIES["turns_of_thread"], thread_id=thread_id)
         if not rows:
             raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
         who = await people.membership(viewer, runtime=runtime)
@@ -300,11 +284,11 @@ class Threads:
         """Delete a thread with its turns. Raises `NotFound`, or `ThreadBusy` while it runs or waits for a human."""
         check_thread_id(thread_id)
         runtime = runtime or await current_runtime()
-        values = _values(runtime, thread_id)
+        values = {"tenant_id": runtime.tenant_id, "thread_id": thread_id}
         async with runtime.transaction() as conn:
-            if await _one(conn, "delete_thread", values) is not None:
+            if await fetch_one(conn, _QUERIES["delete_thread"], values) is not None:
                 return
-            if await _one(conn, "thread_exists", values) is None:
+            if await fetch_one(conn, _QUERIES["thread_exists"], values) is None:
                 raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
         raise ThreadBusy(f"Thread {thread_id!r} is running or waits for an approval; decide that first.")
 
@@ -315,7 +299,7 @@ _QUERIES = load_queries(__package__)
 
 
 def fold_summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The summary of a thread's oldest turns: a line each, newest kept when it grows over its bound."""
+    """Return the summary with a line for each of these turns; the oldest lines are dropped when it is too long."""
     lines = rows[0]["summary"].splitlines()
     lines += [f"- asked: {_line(row['question'])} / answered: {_line(row['answer'] or 'nothing')}" for row in rows]
     while sum(len(line) + 1 for line in lines) > _SUMMARY_CHARS:
@@ -329,7 +313,7 @@ def _line(text: str) -> str:
 
 
 def check_thread_id(thread_id: str) -> None:
-    """Raise `InvalidInput` for what cannot name a thread. A slash separates the tenant in the checkpointer's names."""
+    """Raise `InvalidInput` for an invalid thread id. The checkpointer's ids use a slash after the tenant."""
     if not 0 < len(thread_id) <= 200 or not thread_id.isprintable() or "/" in thread_id:
         raise InvalidInput(f"{thread_id[:50]!r} is not a thread id: use 1 to 200 printable characters without a slash.")
 
@@ -342,22 +326,10 @@ def _call_record(ordinal: int, call: RequestedCall, said: str) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _values(runtime: Runtime, thread_id: str, **more: object) -> dict[str, object]:
-    return {"tenant_id": runtime.tenant_id, "thread_id": thread_id, **more}
-
-
-async def _keep(values: Mapping[str, object], runtime: Runtime) -> None:
+async def _renew(values: Mapping[str, object], runtime: Runtime) -> None:
     while True:
         try:
             await runtime.execute(_QUERIES["keep_lease"], **values)
         except OperatorError:
             _log.warning("lease_not_renewed", thread_id=values["thread_id"], exc_info=True)
         await asyncio.sleep(_RENEW_SECONDS)
-
-
-async def _one(conn: Connection, query: str, values: Mapping[str, object]) -> dict[str, Any] | None:
-    return await fetch_one(conn, _QUERIES[query], values)
-
-
-async def _all(conn: Connection, query: str, values: Mapping[str, object]) -> list[dict[str, Any]]:
-    return await fetch_all(conn, _QUERIES[query], values)

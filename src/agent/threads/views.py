@@ -1,4 +1,4 @@
-"""Conversations as a person may see them: who asked sees their question and its answer, everybody else needs the role."""
+"""Masks conversations for a viewer. People see their own questions and the answers; others' need the role `personal`. Pure."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from agent.threads.records import StoredCall, ThreadSummary, TurnRecord
 
 
 def thread_for_viewer(who: Membership, thread: ThreadSummary) -> ThreadSummary:
-    """A thread in a list: its title is how the first question begins."""
+    """Return a thread of a list for a viewer. Its title is the beginning of the first question."""
     if who.sees_personal or same_name(who.name, thread["created_by"]):
         return thread
     return {**thread, "title": MASK}
 
 
 def turn_for_viewer(who: Membership, turn: TurnRecord) -> TurnRecord:
-    """A turn, with the statements that its answer comes from."""
-    shown: TurnRecord = {**turn, "sources": _sources(turn["sources"], masked=not who.sees_personal)}
+    """Return a turn for a viewer, with the statements of its answer."""
+    visible: TurnRecord = {**turn, "sources": _sources(turn["sources"], masked=not who.sees_personal)}
     if who.sees_personal or same_name(who.name, turn["asked_by"]):
-        return shown
+        return visible
     return {
-        **shown, "question": MASK, "answer": MASK if turn["answer"] else turn["answer"], "error": MASK if turn["error"] else None
+        **visible, "question": MASK, "answer": MASK if turn["answer"] else turn["answer"], "error": MASK if turn["error"] else None
     }  # fmt: skip
 
 
 def call_for_viewer(who: Membership, call: StoredCall, shown_sql: str | None) -> StoredCall:
-    """A tool call; `shown_sql` is its statement as everybody may see it, where that is known."""
-    given = call_for_everybody(call.arguments, shown_sql)
+    """Return a tool call for a viewer; `shown_sql` is its statement as everybody may see it, where that is known."""
+    arguments = call_for_everybody(call.arguments, shown_sql)
     result = result_for_viewer(who, call.result) if call.result is not None else None
     if who.sees_personal:
-        return replace(call, arguments=given, result=result)
+        return replace(call, arguments=arguments, result=result)
     return replace(
-        call, arguments=masked_arguments(given, call.tool), result=result, said=MASK if call.said else call.said
+        call, arguments=masked_arguments(arguments, call.tool), result=result, said=MASK if call.said else call.said
     )
 
 
 def _sources(sources: Mapping[str, Any], *, masked: bool) -> dict[str, Any]:
-    def shown(sql: str) -> str:
+    def visible_sql(sql: str) -> str:
         return masked_sql(sql) if masked else sql_by_names(sql)
 
-    statements = [{**one, "sql": shown(str(one.get("sql", "")))} for one in sources.get("statements") or ()]
+    statements = [{**item, "sql": visible_sql(str(item.get("sql", "")))} for item in sources.get("statements") or ()]
     return {**sources, "statements": statements} if "statements" in sources else dict(sources)

@@ -1,4 +1,4 @@
-"""What the offline model makes of tables that share a name: the schema that was said, the one that is meant, or a question."""
+"""The offline model and tables that share a name: the named schema decides, or the plain name's table, or it asks which is meant."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from agent.providers.offline_model.reply import next_step
-from agent.providers.offline_model.turn_view import Call, Say, turn_of
+from agent.providers.offline_model.turn_view import Answer, Call, turn_of
 
 SCHEMA = """
 TABLE public.orders [plain orders means this, not archive.orders, crm.orders] ~5 rows -- plain orders means archive.orders
@@ -58,11 +58,11 @@ TABLE public.notes [plain notes means this, not crm.notes]
 """
 
 
-def _step(question: str) -> Call | Say:
+def _step(question: str) -> Call | Answer:
     step = next_step(
         turn_of([SystemMessage(SCHEMA), HumanMessage(question)], frozenset({"execute_sql", "describe_schema"}))
     )
-    assert isinstance(step, Call | Say)
+    assert isinstance(step, Call | Answer)
     return step
 
 
@@ -102,13 +102,13 @@ def test_the_sql_is_about_the_table_that_is_meant(question: str, table: str) -> 
         ("How many crm notes are there?", ("crm.notes", "public.crm_notes")),
     ],
 )
-def test_what_may_mean_several_is_asked_back(question: str, named: tuple[str, str]) -> None:
+def test_a_name_that_may_mean_several_tables_is_asked_about(question: str, named: tuple[str, str]) -> None:
     step = _step(question)
-    assert isinstance(step, Say)
+    assert isinstance(step, Answer)
     assert all(name in step.text for name in named)
 
 
-def test_a_meant_table_that_is_not_in_the_prompt_is_looked_up() -> None:
+def test_a_table_that_is_not_in_the_prompt_is_described() -> None:
     step = _step("How many invoices are there?")
     assert isinstance(step, Call)
     assert (step.tool, step.arguments) == ("describe_schema", {"name": "public.invoices"})

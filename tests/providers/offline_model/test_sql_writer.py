@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.providers.offline_model.followups import understand
-from agent.providers.offline_model.join_graph import Graph
+from agent.providers.offline_model.join_graph import JoinGraph
 from agent.providers.offline_model.lexicon import lexicon_of
-from agent.providers.offline_model.parser import read
+from agent.providers.offline_model.parser import parse_question
 from agent.providers.offline_model.query import Query, Unclear
 from agent.providers.offline_model.schema_parser import parse_schema
 from agent.providers.offline_model.sql_writer import CannotJoin, identifier, literal, render
@@ -42,8 +42,8 @@ LEXICON = lexicon_of(RELATIONS)
 
 
 def sql_of(question: str) -> str | None:
-    query = read(question, LEXICON)
-    return render(query, Graph(RELATIONS)) if isinstance(query, Query) else None
+    query = parse_question(question, LEXICON)
+    return render(query, JoinGraph(RELATIONS)) if isinstance(query, Query) else None
 
 
 @given(st.text(min_size=1, max_size=15).filter(lambda name: "\x00" not in name))
@@ -68,11 +68,11 @@ def test_a_hostile_name_in_a_question_stays_a_value(name: str):
 @given(st.text(max_size=120))
 def test_any_question_gives_one_select_or_a_reason(question: str):
     for asked in (question, f"show clients {question}", f"how many orders {question}"):
-        query = read(asked, LEXICON)
+        query = parse_question(asked, LEXICON)
         if isinstance(query, Unclear):
             assert query.reason
         else:
-            assert len(postgast.parse(render(query, Graph(RELATIONS))).stmts) == 1
+            assert len(postgast.parse(render(query, JoinGraph(RELATIONS))).stmts) == 1
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_any_words_of_the_grammar_give_one_select_or_a_reason(conversation: list
         assert query.reason
         return
     try:
-        sql = render(query, Graph(RELATIONS))
+        sql = render(query, JoinGraph(RELATIONS))
     except CannotJoin:
         return
     statements = postgast.parse(sql).stmts
@@ -263,9 +263,11 @@ VIEW public.client_revenue -- money received from each client
 )
 def test_a_view_named_after_what_is_ranked_gives_the_measure(question: str):
     lexicon = lexicon_of(parse_schema([SCHEMA + VIEW]))
-    query = read(question, lexicon)
+    query = parse_question(question, lexicon)
     assert isinstance(query, Query)
-    sql = render(query, Graph(lexicon.relations))
+    sql = render(query, JoinGraph(lexicon.relations))
     assert "FROM public.client_revenue ORDER BY client_revenue.revenue DESC" in sql
-    assert isinstance(read("top 3 messages by revenue", lexicon), Unclear)
-    assert isinstance(read("top 3 active clients by revenue", lexicon), Unclear)  # the view does not know who is active
+    assert isinstance(parse_question("top 3 messages by revenue", lexicon), Unclear)
+    assert isinstance(
+        parse_question("top 3 active clients by revenue", lexicon), Unclear
+    )  # the view does not know who is active

@@ -43,8 +43,8 @@ def test_schema_text_becomes_relations_with_columns_keys_and_values():
     assert orders.comment == "what customers ordered"
     assert [c.name for c in orders.columns] == ["id", "client_id", "status", "total", "placed_at", "email", "secret"]
     assert orders.key == ("id",)
-    assert orders.foreign[0].target == ("public", "clients")
-    assert len(orders.foreign) == 1
+    assert orders.foreign_keys[0].target == ("public", "clients")
+    assert len(orders.foreign_keys) == 1
     status = orders.column("status")
     assert status is not None
     assert status.values == ("draft", "in transit", "(odd)")
@@ -55,8 +55,8 @@ def test_schema_text_becomes_relations_with_columns_keys_and_values():
     assert [c.name for c in orders.columns if not c.readable] == ["secret"]
     assert lines.id == ("My Schema", 'Order "Lines"')
     assert lines.key == ("order", "line_no")
-    assert lines.foreign[0].columns == ("order", "line_no")
-    assert lines.foreign[0].targets == ("region", "depot")
+    assert lines.foreign_keys[0].columns == ("order", "line_no")
+    assert lines.foreign_keys[0].targets == ("region", "depot")
     assert sums.name == "sums"
 
 

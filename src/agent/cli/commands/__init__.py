@@ -1,1 +1,1 @@
-"""One file for each group of commands."""
+"""The commands, one module for each group."""

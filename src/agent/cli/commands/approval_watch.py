@@ -1,4 +1,4 @@
-"""`agent approvals watch`: requests and reminders as they come. While it runs, nobody is reminded late."""
+"""`agent approvals watch`: show requests and reminders when they come. While it runs, reminders are sent in time."""
 
 from __future__ import annotations
 
@@ -35,17 +35,16 @@ def watch(
 async def _events(every: float, runtime: Runtime) -> AsyncIterator[dict[str, Any]]:
     from agent.approval.human_approval import human_approval_queue
 
-    seen: set[tuple[Any, ...]] = {
-        (one.approval_id, one.kind, at) for one, at in await human_approval_queue.notices(_NOTICES, runtime=runtime)
-    }
+    earlier = await human_approval_queue.notices(_NOTICES, runtime=runtime)
+    known: set[tuple[Any, ...]] = {(notice.approval_id, notice.kind, at) for notice, at in earlier}
     while True:
         for request in await human_approval_queue.get_pending_approvals(runtime=runtime):
-            if (request["id"],) not in seen:
-                seen.add((request["id"],))
+            if (request["id"],) not in known:
+                known.add((request["id"],))
                 yield {"event": "asked", **request}
         for notice, at in reversed(await human_approval_queue.notices(_NOTICES, runtime=runtime)):
-            if (notice.approval_id, notice.kind, at) not in seen:
-                seen.add((notice.approval_id, notice.kind, at))
+            if (notice.approval_id, notice.kind, at) not in known:
+                known.add((notice.approval_id, notice.kind, at))
                 yield {"event": notice.kind, "id": notice.approval_id, "to": notice.recipients, "text": notice.text}
         await asyncio.sleep(every)
 

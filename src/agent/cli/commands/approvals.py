@@ -1,4 +1,4 @@
-"""`agent approvals`: what waits for a human, and the decisions."""
+"""`agent approvals`: list and show the requests that wait for a human, and decide them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent.cli.runner import run
 if TYPE_CHECKING:
     from agent.approval.human_approval import Approval
     from agent.execution.permissions.scope import Always
-    from agent.operations.approvals import Decided, HumanDecision
+    from agent.operations.approvals import DecisionOutcome, HumanDecision
     from agent.runtime import Runtime
 
 app = group(
@@ -27,7 +27,7 @@ app = group(
 )
 app.command("watch", epilog=approval_watch.EXAMPLES)(approval_watch.watch)
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The approval's number.")]
-SeenOption = Annotated[
+BindingOption = Annotated[
     str | None,
     typer.Option("--binding", metavar="HASH", help="Decide about the binding that `show` prints, or nothing."),
 ]
@@ -46,17 +46,17 @@ def list_approvals(
     from agent.cli.terminal.render import listing, print_json, say, stdout
     from agent.operations import approvals
 
-    listed = run(lambda runtime: approvals.listed(limit, everything=everything, runtime=runtime))
-    found, unknown = [one.approval for one in listed.approvals], listed.unknown
+    listed = run(lambda runtime: approvals.list_requests(limit, everything=everything, runtime=runtime))
+    requests, unknown = [view.approval for view in listed.approvals], listed.unknown
     if as_json:
-        print_json([approval.as_dict() for approval in found])
+        print_json([request.as_dict() for request in requests])
         return
     rows = [
         (
-            one.id, one.risk_level, _state(one),
-            one.requested_by, ago(one.created_at), one_line(one.title, 200),
+            request.id, request.risk_level, _state(request), request.requested_by, ago(request.created_at),
+            one_line(request.title, 200),
         )
-        for one in found
+        for request in requests
     ]  # fmt: skip
     listing(
         stdout(),
@@ -66,22 +66,22 @@ def list_approvals(
         limit=limit,
     )
     if unknown:
-        told = f"{count(unknown, 'execution')} whose outcome is not known: agent executions list --status unknown"
-        say(stdout(), told, "yellow")
+        hint = f"{count(unknown, 'execution')} whose outcome is not known: agent executions list --status unknown"
+        say(stdout(), hint, "yellow")
 
 
 @app.command("show", epilog=examples("agent approvals show 7", "agent approvals show 7 --json"))
-def show_one(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
+def show_request(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """Show one request: what would happen, and to which rows."""
     from agent.cli.terminal.approval_view import show_approval
     from agent.cli.terminal.render import print_json, stdout
     from agent.operations import approvals
 
-    found = run(lambda runtime: approvals.view(approval_id, runtime=runtime))
+    view = run(lambda runtime: approvals.view(approval_id, runtime=runtime))
     if as_json:
-        print_json({**found.approval.as_dict(), "decisions": found.decisions})
+        print_json({**view.approval.as_dict(), "decisions": view.decisions})
     else:
-        show_approval(stdout(), found.approval, whole=True, decisions=found.decisions)
+        show_approval(stdout(), view.approval, whole=True, decisions=view.decisions)
 
 
 @app.command(
@@ -114,7 +114,7 @@ def approve(
     look: Annotated[
         bool, typer.Option("--look", help="With --always: only show what would be allowed, and decide nothing.")
     ] = False,
-    binding: SeenOption = None,
+    binding: BindingOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say yes: the action runs now, once. If several people must approve, it runs with the last yes.
@@ -132,14 +132,18 @@ def approve(
             )
         _decide(approval_id, decision="approve", as_json=as_json, comment=comment, binding=binding)
         return
-    more = Always(seconds=seconds_in(always), free=tuple(free or ()), most_rows=most_rows)
-    if _shown_first(approval_id, more, look=look, as_json=as_json):
-        _decide(approval_id, decision="approve", as_json=as_json, comment=comment, binding=binding, always=more)
+    scope = Always(seconds=seconds_in(always), free=tuple(free or ()), most_rows=most_rows)
+    if _confirm_allowance(approval_id, scope, look=look, as_json=as_json):
+        _decide(approval_id, decision="approve", as_json=as_json, comment=comment, binding=binding, always=scope)
 
 
 @app.command("reject", epilog=examples('agent approvals reject 7 --comment "not this client"'))
 def reject(
-    approval_id: IdArgument, *, comment: CommentOption = None, binding: SeenOption = None, as_json: JsonOption = False
+    approval_id: IdArgument,
+    *,
+    comment: CommentOption = None,
+    binding: BindingOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Say no for good: the action never runs."""
     _decide(approval_id, decision="reject", as_json=as_json, comment=comment, binding=binding)
@@ -160,7 +164,7 @@ def edit(
         str | None, typer.Option(metavar="JSON", help="All arguments of the tool, as a JSON object.")
     ] = None,
     comment: CommentOption = None,
-    binding: SeenOption = None,
+    binding: BindingOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Approve other arguments for the same tool. If they do more than was shown, they wait for a second look."""
@@ -169,8 +173,8 @@ def edit(
 
     if (sql is None) == (arguments is None):
         raise InvalidInput("Give either --sql or --arguments.")
-    given = {"sql": sql} if arguments is None else json_object(arguments)
-    _decide(approval_id, decision="edit", as_json=as_json, comment=comment, binding=binding, arguments=given)
+    edited = {"sql": sql} if arguments is None else json_object(arguments)
+    _decide(approval_id, decision="edit", as_json=as_json, comment=comment, binding=binding, arguments=edited)
 
 
 @app.command("answer", epilog=examples('agent approvals answer 7 "Ana has done it by hand."'))
@@ -179,7 +183,7 @@ def answer(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="The text that the model gets as a human's answer.")],
     *,
     comment: CommentOption = None,
-    binding: SeenOption = None,
+    binding: BindingOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer in place of the tool: nothing runs, and the model continues with your text."""
@@ -205,15 +209,15 @@ def reopen(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
     from agent.cli.terminal.render import print_json, stdout
     from agent.execution.safe_executor import safe_executor
 
-    found = run(lambda runtime: safe_executor.reopen(approval_id, runtime=runtime))
+    request = run(lambda runtime: safe_executor.reopen(approval_id, runtime=runtime))
     if as_json:
-        print_json(found.as_dict())
+        print_json(request.as_dict())
     else:
-        show_approval(stdout(), found)
+        show_approval(stdout(), request)
 
 
-def _shown_first(approval_id: int, always: Always, *, look: bool, as_json: bool) -> bool:
-    """Say what would be allowed; whether to go on: where somebody sits in front of it they are asked."""
+def _confirm_allowance(approval_id: int, always: Always, *, look: bool, as_json: bool) -> bool:
+    """Show what would be allowed, and return whether to approve it. On a terminal the user is asked."""
     from agent.cli.commands.permissions import allowance_message
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.execution.safe_executor import safe_executor
@@ -229,32 +233,33 @@ def _shown_first(approval_id: int, always: Always, *, look: bool, as_json: bool)
     return not sys.stdin.isatty() or typer.confirm("Approve it, and allow this?")
 
 
-def _decide(approval_id: int, *, as_json: bool, **said: Any) -> None:
+def _decide(approval_id: int, *, as_json: bool, **values: Any) -> None:
     from agent.cli.terminal.render import print_json
     from agent.operations.approvals import HumanDecision, decide_and_run
 
-    decision = HumanDecision(**said)
+    human = HumanDecision(**values)
 
-    async def decide(runtime: Runtime) -> Decided:
-        if decision.decision == "edit":
-            return await _edited(approval_id, decision, runtime)
-        return await decide_and_run(approval_id, decision, via="cli", runtime=runtime)
+    async def decide(runtime: Runtime) -> DecisionOutcome:
+        if human.decision == "edit":
+            return await _edit(approval_id, human, runtime)
+        return await decide_and_run(approval_id, human, via="cli", runtime=runtime)
 
-    done = run(decide)
+    outcome = run(decide)
+    approval, result = outcome.approval, outcome.result
     if as_json:
         print_json(
             {
-                "approval": done.approval.as_dict(),
-                "result": done.result,
-                "held_back": done.waits_for_resume,
-                "permission": done.permission,
+                "approval": approval.as_dict(),
+                "result": result,
+                "held_back": outcome.waits_for_resume,
+                "permission": outcome.permission,
             }
         )
     else:
-        _show_outcome(done)
-    if done.waits_for_resume:
+        _show_outcome(outcome)
+    if outcome.waits_for_resume:
         raise typer.Exit(4)
-    if done.approval.status == "approved" and done.approval.executable and not (done.result or {}).get("success"):
+    if approval.status == "approved" and approval.executable and not (result or {}).get("success"):
         raise typer.Exit(1)
 
 
@@ -267,53 +272,52 @@ def _state(approval: Approval) -> str:
     return f"{left(approval.expires_at)} left{votes}{f', {approval.delegated_to}' if approval.delegated_to else ''}"
 
 
-async def _edited(approval_id: int, decision: HumanDecision, runtime: Runtime) -> Decided:
-    """Take an edit. Arguments that the tool does not have are an error that names those it has."""
+async def _edit(approval_id: int, human: HumanDecision, runtime: Runtime) -> DecisionOutcome:
+    """Record an edit. Raises `InvalidInput` that names the tool's arguments, if it does not have those that are given."""
     from agent.approval.human_approval import human_approval_queue
     from agent.cli.terminal.approval_view import how_to_edit
     from agent.errors import InvalidArguments, InvalidInput
     from agent.operations.approvals import decide_and_run
 
-    seen = await human_approval_queue.get(approval_id, runtime=runtime)
-    if set(decision.arguments or ()) == {"sql"} and "sql" not in seen.arguments:
-        raise InvalidInput(f"Approval {seen.id} is no statement. {how_to_edit(seen)}")
+    request = await human_approval_queue.get(approval_id, runtime=runtime)
+    if set(human.arguments or ()) == {"sql"} and "sql" not in request.arguments:
+        raise InvalidInput(f"Approval {request.id} is no statement. {how_to_edit(request)}")
     try:
-        return await decide_and_run(approval_id, decision, via="cli", runtime=runtime)
+        return await decide_and_run(approval_id, human, via="cli", runtime=runtime)
     except InvalidArguments as error:
-        raise InvalidInput(f"{error} {how_to_edit(seen)}") from error
+        raise InvalidInput(f"{error} {how_to_edit(request)}") from error
 
 
-def _show_outcome(done: Decided) -> None:
+def _show_outcome(outcome: DecisionOutcome) -> None:
     from agent.cli.commands.control import waits_message
     from agent.cli.terminal.approval_view import how_to_decide, show_approval, waits_for
     from agent.cli.terminal.render import say, stdout
     from agent.cli.terminal.turn_view import show_step
 
-    console, approval = stdout(), done.approval
+    console, approval = stdout(), outcome.approval
     if approval.status == "pending" and approval.replaces is not None and not approval.approved_by:
         show_approval(console, approval)
         say(console, f"agent approvals approve {approval.id}   approve it as it is shown now", "dim")
         say(console, f"agent approvals reject {approval.id}    say no, for good", "dim")
         return
-    if done.waits_for_resume:
+    if outcome.waits_for_resume:
         say(console, waits_message(approval), "yellow")
     else:
         say(console, f"Approval {approval.id} is {approval.status}{waits_for(approval)}.")
-        if done.result is not None:
-            show_step(console, done.result.get("sql") or approval.action, done.result)
+        if outcome.result is not None:
+            show_step(console, outcome.result.get("sql") or approval.action, outcome.result)
     if approval.status == "pending" and approval.delegated_to:
         say(console, f"{approval.delegated_to} decides: {how_to_decide(approval)}", "dim")
-    if done.permission is not None:
-        say(console, permission_message(done.permission))
+    if outcome.permission is not None:
+        say(console, permission_message(outcome.permission))
     if approval.thread_id:
-        say(console, f"agent chat --thread {approval.thread_id}   continue the conversation{_when(done)}", "dim")
+        say(console, f"agent chat --thread {approval.thread_id}   continue the conversation{_when(outcome)}", "dim")
 
 
-def _when(done: Decided) -> str:
-    if done.waits_for_resume:
+def _when(outcome: DecisionOutcome) -> str:
+    if outcome.waits_for_resume:
         return ", after `agent resume`"
-    if done.approval.status != "pending":
+    if outcome.approval.status != "pending":
         return ""
-    return (
-        f", when {done.approval.delegated_to or 'it'} {'has decided' if done.approval.delegated_to else 'is decided'}"
-    )
+    decider = outcome.approval.delegated_to
+    return f", when {decider} has decided" if decider else ", when it is decided"

@@ -1,4 +1,4 @@
-"""`agent audit`: the sealed log of requests, decisions, executions and rules, and whether anybody touched it."""
+"""`agent audit`: list, verify, export and seal the audit log of requests, decisions, executions and rules."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ def list_entries(*, limit: LimitOption = 20, as_json: JsonOption = False) -> Non
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.operations import audit
 
-    found = run(lambda runtime: audit.recent(limit, runtime=runtime))
+    entries = run(lambda runtime: audit.recent(limit, runtime=runtime))
     if as_json:
-        print_json([_as_dict(entry) for entry in found])
+        print_json([_as_dict(entry) for entry in entries])
         return
-    rows = [(entry.sequence or "unsealed", entry.at[:19], entry.login, one_line(_what(entry), 300)) for entry in found]
+    rows = [
+        (entry.sequence or "unsealed", entry.at[:19], entry.login, one_line(_sentence(entry), 300)) for entry in entries
+    ]
     listing(
         stdout(),
         ("entry", "at (UTC)", "login", "what"),
@@ -63,11 +65,11 @@ def verify(
     """
     from agent.cli.terminal.render import print_json
 
-    report = run(lambda runtime: _verified(runtime, anchor))
+    report = run(lambda runtime: _verify(runtime, anchor))
     if as_json:
         print_json({"whole": report.whole, **asdict(report)})
     else:
-        _show(report, anchored=anchor is not None)
+        _show_report(report, anchored=anchor is not None)
     if not report.whole:
         raise typer.Exit(1)
 
@@ -114,16 +116,16 @@ def seal(*, as_json: JsonOption = False) -> None:
         say(stdout(), f"Sealed {count(sealed, 'entry', 'entries')}." if sealed else "Everything is sealed.")
 
 
-async def _verified(runtime: Runtime, file: Path | None) -> AuditReport:
+async def _verify(runtime: Runtime, file: Path | None) -> AuditReport:
     from agent.audit.log import audit_log
     from agent.cli.terminal.render import progress
 
-    anchor = _anchor_in(file, runtime) if file else None
+    anchor = _read_anchor_file(file, runtime) if file else None
     with progress("verifying") as move:
         return await audit_log.verify(anchor=anchor, progress=move, runtime=runtime)
 
 
-def _anchor_in(file: Path, runtime: Runtime) -> Anchor:
+def _read_anchor_file(file: Path, runtime: Runtime) -> Anchor:
     from agent.audit.log import read_anchor
     from agent.errors import InvalidInput
 
@@ -138,7 +140,7 @@ def _anchor_in(file: Path, runtime: Runtime) -> Anchor:
     return read_anchor(text, tenant_id=runtime.tenant_id)
 
 
-def _show(report: AuditReport, *, anchored: bool) -> None:
+def _show_report(report: AuditReport, *, anchored: bool) -> None:
     from agent.cli.terminal.clean_text import count
     from agent.cli.terminal.render import say, stdout
 
@@ -168,24 +170,24 @@ def _show(report: AuditReport, *, anchored: bool) -> None:
 def _as_dict(entry: Entry) -> dict[str, Any]:
     return {
         "sequence": entry.sequence, "id": entry.id, "at": entry.at, "sealed_at": entry.sealed_at or None, "login": entry.login,
-        "event": entry.event, "subject": entry.subject, "key": _json(entry.key), "content": _json(entry.content),
+        "event": entry.event, "subject": entry.subject, "key": _parsed(entry.key), "content": _parsed(entry.content),
         "key_id": entry.key_id or None, "mac": entry.mac.hex() or None,
     }  # fmt: skip
 
 
-def _json(text: str) -> Any:
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # nothing that the agent wrote; `verify` says so
+    except (ValueError, RecursionError):  # the agent did not write this; `verify` reports it
         return text
 
 
-def _what(entry: Entry) -> str:
-    """An entry as a sentence."""
+def _sentence(entry: Entry) -> str:
+    """Return an entry as a sentence; its content as it is, if the agent did not write it."""
     event = "" if entry.event in {"inserted", "updated"} else f" ({entry.event})"
-    tell = {"human_approval_queue": _request, "agent_execution_log": _execution, "controls": _switches}
+    sentences = {"human_approval_queue": _request, "agent_execution_log": _execution, "controls": _switches}
     try:
-        return f"{tell.get(entry.subject, _row)(entry, _json(entry.content))}{event}"
+        return f"{sentences.get(entry.subject, _row)(entry, _parsed(entry.content))}{event}"
     except (KeyError, TypeError, AttributeError):
         return f"{entry.name} {entry.event}: {entry.content}"
 
@@ -209,5 +211,5 @@ def _switches(_: Entry, values: Mapping[str, Any]) -> str:
 
 
 def _row(entry: Entry, values: Mapping[str, Any]) -> str:
-    shown = ", ".join(f"{name} {value}" for name, value in values.items() if value not in (None, "", [], False))
-    return f"{entry.name} {entry.event}: {shown}"
+    text = ", ".join(f"{name} {value}" for name, value in values.items() if value not in (None, "", [], False))
+    return f"{entry.name} {entry.event}: {text}"

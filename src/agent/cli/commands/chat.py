@@ -1,4 +1,4 @@
-"""`agent chat`: a conversation on the terminal, one question for scripts, or questions from a pipe, a line each."""
+"""`agent chat`: hold a conversation on the terminal, answer one question, or answer each line of a pipe."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ def chat(
 
 
 async def _chat(runtime: Runtime, question: str | None, thread: str | None, *, as_json: bool) -> int:
-    from agent.cli.commands.chat_session import DONE, WAITING, Session, ask_as_json
+    from agent.cli.commands.chat_session import DONE, WAITING, Conversation, ask_as_json
 
     if as_json:
         return await ask_as_json(question, thread, runtime)
-    # Somebody decides only where a prompt can be seen and answered.
+    # A person can decide only if they see the prompt and can answer it.
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    session = Session(runtime, thread_id=thread, interactive=interactive)
+    conversation = Conversation(runtime, thread_id=thread, interactive=interactive)
     if question is not None:
-        return await session.ask(question)
+        return await conversation.ask(question)
     if interactive:
-        await session.converse()
+        await conversation.converse()
         return 0
-    before = await session.goes_on() if thread else DONE
-    if before == WAITING:  # what is in the pipe comes after that decision
-        return before
-    return max(before, await session.ask_each(sys.stdin))
+    code = await conversation.continue_turn() if thread else DONE
+    if code == WAITING:  # the questions in the pipe must come after that decision
+        return code
+    return max(code, await conversation.ask_each(sys.stdin))

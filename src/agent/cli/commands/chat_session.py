@@ -1,4 +1,4 @@
-"""A conversation from the terminal's side: questions in, turns out, approvals asked in between."""
+"""Hold a conversation on the terminal: read questions, show turns, and ask for approvals in between."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agent.errors import AgentError, AlreadyDecided, InvalidInput, ModelError, N
 from agent.execution.permissions.scope import Always
 from agent.execution.safe_executor import safe_executor
 from agent.operations import approvals
-from agent.operations.approvals import Decided, HumanDecision
+from agent.operations.approvals import DecisionOutcome, HumanDecision
 from agent.runtime import Runtime
 from agent.threads import threads
 
@@ -51,28 +51,28 @@ class Stopped(Exception):
     """The user stopped the turn with Ctrl-C."""
 
 
-class Session:
-    """One thread after the other, on one terminal. `interactive` says that somebody is there to decide."""
+class Conversation:
+    """A conversation on one terminal, on one thread at a time. `interactive` says that somebody is there to decide."""
 
     def __init__(self, runtime: Runtime, *, thread_id: str | None, interactive: bool) -> None:
         self._runtime = runtime
         self._console = stdout()
-        # Beside a file or a pipe the steps go where they can be seen and do not end up in the answer.
+        # If the answer goes to a file or a pipe, the steps go to standard error.
         self._steps = self._console if self._console.is_terminal else stderr()
         self._interactive = interactive
         self._thread_id = thread_id or chat.new_thread()
-        self._put_off: str | None = None  # the thread whose approvals were left waiting here
+        self._postponed: str | None = None  # the thread whose approvals the user has postponed here
         self._prompt = Prompt(runtime.settings.home / "history") if interactive else None
 
     async def ask(self, question: str) -> int:
-        """One question to its end, or until it waits for a decision that nobody here can take; returns the exit code."""
-        if self._put_off == self._thread_id and await self._settle() == WAITING:
+        """Ask, and show the turn until it ends or waits for a decision that nobody here can make. Return the exit code."""
+        if self._postponed == self._thread_id and await self._settle_postponed() == WAITING:
             return WAITING
         return await self._follow(chat.ask(question, thread_id=self._thread_id, runtime=self._runtime))
 
-    async def _settle(self) -> int:
-        """Go on with what was put off, so that a new question need not be asked twice; returns the exit code."""
-        self._put_off = None
+    async def _settle_postponed(self) -> int:
+        """Ask for the postponed approvals before a new question, so that it need not be typed twice. Return the exit code."""
+        self._postponed = None
         say(self._console, "First, what is still waiting:", "dim", indent=INDENT)
         code = await self._follow(chat.resume(self._thread_id, runtime=self._runtime))
         if code == WAITING:
@@ -81,14 +81,14 @@ class Session:
             self._console.print()
         return code
 
-    async def goes_on(self) -> int:
-        """Finish the turn that this thread waits with, if one does; the exit code."""
-        if not await is_waiting(self._thread_id, self._runtime):
+    async def continue_turn(self) -> int:
+        """Continue the thread's last turn if it waits. Return the exit code."""
+        if not await last_turn_waits(self._thread_id, self._runtime):
             return DONE
         return await self._follow(chat.resume(self._thread_id, runtime=self._runtime))
 
     async def ask_each(self, lines: Iterable[str]) -> int:
-        """Questions from a pipe, a line each; a wrong one does not end the others. Returns the worst exit code."""
+        """Ask the question on each line of a pipe; after a wrong one go on with the others. Return the worst exit code."""
         worst = DONE
         for line in filter(None, map(str.strip, lines)):
             try:
@@ -100,10 +100,10 @@ class Session:
         return worst
 
     async def converse(self) -> None:
-        """Read and answer until the user leaves."""
-        assert self._prompt is not None  # noqa: S101  # only a terminal converses
+        """Read and answer questions until the user leaves."""
+        assert self._prompt is not None  # noqa: S101  # only called on a terminal
         self._greet()
-        await self._guarded(self._take_up())
+        await self._guarded(self._open_thread())
         while True:
             try:
                 line = self._prompt.ask(ASKS, colour=self._coloured)
@@ -125,7 +125,7 @@ class Session:
         return self._console.is_terminal and not self._console.no_color
 
     async def _guarded(self, action: Awaitable[object]) -> None:
-        """Run one action of the conversation: Ctrl-C stops it, an error is told, and the conversation goes on."""
+        """Run one action of the conversation. Ctrl-C stops the action and an error is shown; the conversation goes on."""
         try:
             await _interruptible(action)
         except (Stopped, KeyboardInterrupt):
@@ -134,26 +134,26 @@ class Session:
             say(self._console, str(error), "red", indent=INDENT)
 
     async def _follow(self, events: AsyncIterator[ChatEvent]) -> int:
-        """Show a turn, ask for its approvals, and go on with it until it is over; returns the exit code."""
+        """Show a turn and ask for its approvals until it is over or waits. Return the exit code."""
         while True:
             display = Display(self._console, steps=self._steps)
             end = await show_turn(events, display)
             if end.status != "waiting":
                 return DONE if end.status == "done" else FAILED
-            if not end.asked:
+            if not end.approvals:
                 say(self._console, "Another process continues this turn.", "yellow", indent=INDENT)
                 return DONE
             if not display.silent:
                 self._console.print()
-            if self._prompt is None or not await self._decide_all(end.asked):
-                await self._say_how_to_decide(end.asked)
-                self._put_off = self._thread_id
+            if self._prompt is None or not await self._decide_all(end.approvals):
+                await self._show_how_to_decide(end.approvals)
+                self._postponed = self._thread_id
                 return WAITING
             events = chat.resume(self._thread_id, runtime=self._runtime)
 
-    async def _decide_all(self, asked: Sequence[Approval]) -> bool:
-        """Ask about each approval of a turn; False when one was put off."""
-        for place, approval in enumerate(asked):
+    async def _decide_all(self, requests: Sequence[Approval]) -> bool:
+        """Ask about each request of a turn. Return False if one was postponed."""
+        for place, approval in enumerate(requests):
             if place:
                 self._console.print()
             show_approval(self._console, approval, indent=INDENT)
@@ -163,47 +163,47 @@ class Session:
         return True
 
     async def _decide(self, approval: Approval) -> bool:
-        """Ask until this request (or what an edit makes of it) is decided; False when it was put off."""
+        """Ask until this request, or the one that an edit makes of it, is decided. Return False if it was postponed."""
         while True:
             try:
-                word = self._read("Approve? yes / no / edit / later")
-                said = self._said(word, approval)
+                values = self._read_decision(approval)
             except KeyboardInterrupt:
                 self._console.print()
                 return False
-            if said is None:
+            if values is None:
                 return False
-            if not said:
+            if not values:
                 say(self._console, _HOW_TO_DECIDE, "dim", indent=INDENT)
                 continue
-            decision = HumanDecision(binding=approval.binding, **said)
+            human = HumanDecision(binding=approval.binding, **values)
             try:
-                if decision.always and not await self._agreed(approval, decision.always):
+                if human.always and not await self._confirm_allowance(approval, human.always):
                     continue
-                decided = await approvals.decide(approval.id, decision, via="cli", runtime=self._runtime)
+                outcome = await approvals.decide(approval.id, human, via="cli", runtime=self._runtime)
             except AlreadyDecided as error:
                 say(self._console, str(error), "yellow", indent=INDENT)
                 return True
             except (PolicyError, UserError, ModelError) as error:
                 say(self._console, str(error), "yellow", indent=INDENT)
                 continue
-            approval = decided.approval
+            approval = outcome.approval
             if approval.status != "pending":
-                self._tell_decided(decided)
+                self._show_outcome(outcome)
                 return True
-            if decision.decision != "edit" or approval.approved_by:  # somebody else must decide
+            if human.decision != "edit" or approval.approved_by:  # somebody else must decide
                 return False
             show_approval(self._console, approval, indent=INDENT)
 
-    def _tell_decided(self, decided: Decided) -> None:
-        """Say what the steps that follow do not: that it is done later, or what was allowed beyond it."""
-        if decided.permission is not None:
-            say(self._console, permission_message(decided.permission), indent=INDENT)
-        if decided.waits_for_resume:
-            say(self._console, waits_message(decided.approval), "yellow", indent=INDENT)
+    def _show_outcome(self, outcome: DecisionOutcome) -> None:
+        """Say what the turn's next steps do not show: a permission that was given, and that the action runs later."""
+        if outcome.permission is not None:
+            say(self._console, permission_message(outcome.permission), indent=INDENT)
+        if outcome.waits_for_resume:
+            say(self._console, waits_message(outcome.approval), "yellow", indent=INDENT)
 
-    def _said(self, word: str, approval: Approval) -> dict[str, Any] | None:
-        """What was said to a request, as a `HumanDecision` takes it; None is later, nothing is no decision."""
+    def _read_decision(self, approval: Approval) -> dict[str, Any] | None:
+        """Read a decision and return the arguments of a `HumanDecision`; {} if it is none, None to let the request wait."""
+        word = self._read("Approve? yes / no / edit / later")
         match word.lower():
             case "" | "l" | "later":
                 return None
@@ -212,14 +212,14 @@ class Session:
             case "n" | "no":
                 return {"decision": "reject", "comment": self._read("Why? (may be empty)") or None}
             case "e" | "edit":
-                return self._edited(approval)
+                return self._read_edit(approval)
             case "a" | "answer":
                 text = self._read("What is the tool's answer?")
                 return {"decision": "respond", "response": text} if text else {}
             case _:
-                return self._always(word)
+                return self._parse_always(word)
 
-    def _edited(self, approval: Approval) -> dict[str, Any]:
+    def _read_edit(self, approval: Approval) -> dict[str, Any]:
         by_sql = set(approval.arguments) == {"sql"}
         now = str(approval.arguments["sql"]) if by_sql else arguments_of(approval)
         say(self._console, f"{approval.action} as it is now: {now}", "dim", indent=INDENT)
@@ -232,28 +232,28 @@ class Session:
             say(self._console, str(error), "yellow", indent=INDENT)
             return {}
 
-    def _always(self, word: str) -> dict[str, Any]:
+    def _parse_always(self, word: str) -> dict[str, Any]:
         try:
-            always = always_in(word)
+            always = parse_always(word)
         except InvalidInput as error:
             say(self._console, str(error), "yellow", indent=INDENT)
             return {}
         return {"decision": "approve", "always": always} if always else {}
 
-    async def _agreed(self, approval: Approval, always: Always) -> bool:
-        """Whether what would always be allowed is meant, once it was read."""
+    async def _confirm_allowance(self, approval: Approval, always: Always) -> bool:
+        """Show what would always be allowed, and return whether the user wants that."""
         allowance = await safe_executor.would_allow(approval.id, always, runtime=self._runtime)
         say(self._console, allowance_message(allowance), indent=INDENT)
         return self._read("Approve it, and allow this? yes / no").lower() in {"y", "yes"}
 
     def _read(self, question: str) -> str:
-        assert self._prompt is not None  # noqa: S101  # only called where somebody decides
-        said = self._prompt.read(f"{INDENT}{question} {ASKS}", colour=self._coloured)
-        return (said or "").strip()
+        assert self._prompt is not None  # noqa: S101  # only called if somebody can decide
+        line = self._prompt.read(f"{INDENT}{question} {ASKS}", colour=self._coloured)
+        return (line or "").strip()
 
-    async def _say_how_to_decide(self, asked: Sequence[Approval]) -> None:
+    async def _show_how_to_decide(self, requests: Sequence[Approval]) -> None:
         console = self._console if self._interactive else stderr()
-        for view in await approvals.views_of(asked, runtime=self._runtime):
+        for view in await approvals.views_of(requests, runtime=self._runtime):
             approval, who = view.approval, who_decides(view)
             text = f"Approval {approval.id} is waiting ({approval.risk_level}): {one_line(approval.summary)}"
             say(console, text, "yellow", indent=INDENT if self._interactive else "")
@@ -263,9 +263,9 @@ class Session:
             )
             say(console, f"{who}\n{how}" if who else how, "dim", indent=INDENT * 2)
 
-    async def _take_up(self) -> None:
-        """Show where an older thread stands, and settle what it waits for."""
-        known = [one["thread_id"] for one in await threads.recent(limit=1000, runtime=self._runtime)]
+    async def _open_thread(self) -> None:
+        """Show the last turn of a thread that exists already, and continue it if it waits."""
+        known = [thread["thread_id"] for thread in await threads.recent(limit=1000, runtime=self._runtime)]
         if self._thread_id not in known:
             return
         last = (await threads.turns(self._thread_id, runtime=self._runtime))[-1]
@@ -288,7 +288,7 @@ class Session:
             case "/thread" if argument.strip():
                 await threads.turns(argument.strip(), runtime=self._runtime)
                 self._thread_id = argument.strip()
-                await self._take_up()
+                await self._open_thread()
             case "/help" | "/thread":
                 say(self._console, _HELP, indent=INDENT)
             case _:
@@ -311,34 +311,37 @@ class Session:
         self._console.print()
 
 
-def always_in(word: str) -> Always | None:
-    """`always 8h`, with `free N` and `rows N` after it where they are meant; None for something else. Raises `InvalidInput`."""
-    first, *words = word.split()
+def parse_always(answer: str) -> Always | None:
+    """Parse `always 8h`, which `free N` and `rows N` may follow; return None for another answer.
+
+    Raises `InvalidInput` if it begins with `always` and goes on differently.
+    """
+    first, *words = answer.split()
     if first.lower() != "always":
         return None
-    time, *others = words or [""]
-    pairs = list(zip(others[::2], others[1::2], strict=False))
+    time, *options = words or [""]
+    pairs = list(zip(options[::2], options[1::2], strict=False))
     rows = [value for name, value in pairs if name == "rows"]
-    if len(others) % 2 or {name for name, _ in pairs} - {"free", "rows"} or not all(map(str.isdecimal, rows)):
+    if len(options) % 2 or {name for name, _ in pairs} - {"free", "rows"} or not all(map(str.isdecimal, rows)):
         raise InvalidInput("Write it like: always 8h free 2 rows 10.")
     free = tuple(value for name, value in pairs if name == "free")
     return Always(seconds=seconds_in(time), free=free, most_rows=int(rows[-1]) if rows else None)
 
 
-async def is_waiting(thread_id: str, runtime: Runtime) -> bool:
-    """Whether the last turn of a thread waits for a decision, or to go on after one."""
+async def last_turn_waits(thread_id: str, runtime: Runtime) -> bool:
+    """Return whether the last turn of a thread waits for a decision, or to continue after one."""
     try:
         turns = await threads.turns(thread_id, runtime=runtime)
-    except NotFound:  # a new thread may have a name too
+    except NotFound:  # the user may name a new thread
         return False
     return turns[-1]["status"] == "waiting"
 
 
 async def ask_as_json(question: str | None, thread_id: str | None, runtime: Runtime) -> int:
-    """One question, or without one the turn that a thread waits with, as one JSON document; returns the exit code."""
+    """Ask, or without a question continue the thread's last turn, and print one JSON document. Return the exit code."""
     if question is not None:
         answer = await chat.answer(question, thread_id=thread_id, runtime=runtime)
-    elif thread_id is not None and await is_waiting(thread_id, runtime):
+    elif thread_id is not None and await last_turn_waits(thread_id, runtime):
         answer = await chat.finish(thread_id, runtime=runtime)
     else:
         where = f", and no turn of thread {thread_id!r} waits to continue" if thread_id else ""
@@ -357,7 +360,7 @@ async def ask_as_json(question: str | None, thread_id: str | None, runtime: Runt
 
 
 async def _interruptible(action: Awaitable[Result]) -> Result:
-    """Await `action`; Ctrl-C cancels it. Raises `Stopped`."""
+    """Await `action`, and let Ctrl-C cancel it. Raises `Stopped` then."""
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(action)
     before = signal.getsignal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""`agent stop` and `agent resume`: the switches that every process obeys at once."""
+"""`agent stop` and `agent resume`: set and lift the switches that every process obeys at once."""
 
 from __future__ import annotations
 
@@ -45,23 +45,19 @@ def resume(*, as_json: JsonOption = False) -> None:
     from agent.operations import controls
 
     switches = run(lambda runtime: controls.resume(runtime=runtime))
-    state, held = switches.state, switches.approved_waiting
+    state, waiting = switches.state, switches.approved_waiting
     if as_json:
-        print_json({**asdict(state), "approved_waiting": [one.id for one in held]})
+        print_json({**asdict(state), "approved_waiting": [approval.id for approval in waiting]})
         return
     say(stdout(), describe_switches(state, switches.ask_from))
-    if held:
-        say(stdout(), describe_held(len(held), state), "yellow")
-    for one in held:
-        say(
-            stdout(),
-            f"approval {one.id}: {one_line(one.title, 200)}",
-            indent=INDENT,
-        )
+    if waiting:
+        say(stdout(), describe_waiting(len(waiting), state), "yellow")
+    for approval in waiting:
+        say(stdout(), f"approval {approval.id}: {one_line(approval.title, 200)}", indent=INDENT)
 
 
 def waits_message(approval: Approval) -> str:
-    """What an approval means while the agent is stopped or read-only."""
+    """Say what it means to approve an action while the agent is stopped or read-only."""
     return (
         f"Approval {approval.id} is approved, and nothing was done yet, because the agent is stopped or read-only. It "
         "runs after `agent resume`, when the next conversation begins or continues; nobody is asked again."
@@ -69,7 +65,7 @@ def waits_message(approval: Approval) -> str:
 
 
 def describe_switches(state: ControlState, ask_from: RiskLevel) -> str:
-    """The switches in one sentence."""
+    """Describe the switches in one or two sentences."""
     why = f" ({state.reason})" if state.reason else ""
     if state.stopped:
         return f"Stopped by {state.changed_by}{why}: nothing runs. `agent resume` ends that."
@@ -83,8 +79,8 @@ def describe_switches(state: ControlState, ask_from: RiskLevel) -> str:
     )
 
 
-def describe_held(number: int, state: ControlState) -> str:
-    """How many approved actions wait, and when they are carried out."""
+def describe_waiting(number: int, state: ControlState) -> str:
+    """Say how many approved actions wait, and when they run."""
     from agent.cli.terminal.clean_text import count
 
     waits = f"{count(number, 'approved action')} {'waits' if number == 1 else 'wait'} to run"

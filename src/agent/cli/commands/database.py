@@ -1,4 +1,4 @@
-"""`agent setup`, `migrate`, `backup`, `restore` and `upgrade`: the database itself."""
+"""`agent setup`, `migrate`, `backup`, `restore` and `upgrade`: set up and maintain the agent's database."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def setup(
         if as_json:
             print_json({"sql": script})
         else:
-            typer.echo(script)  # to be run, so not a character of it is changed
+            typer.echo(script)  # unchanged, because somebody will run it
         return
     with opening(settings):
         schemas = logins.set_up(settings)
@@ -132,7 +132,7 @@ def upgrade(*, as_json: JsonOption = False) -> None:
 
 
 def _own_database(settings: Settings) -> str:
-    """The administrator's URL of the agent's own database: migrating it needs no secret."""
+    """Return the administrator's URL of the agent's own database. To migrate it needs no secret."""
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     from agent.db.administrator import administrator

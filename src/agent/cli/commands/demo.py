@@ -1,7 +1,7 @@
-"""`agent demo`: loads the demonstration application and plays a short conversation on it.
+"""`agent demo`: load the demonstration application and play a short conversation on it.
 
-What is shown is computed by the same chat as everywhere. Nothing in it differs from run to run: no times, durations or
-numbers of rows of the agent's own tables.
+The same chat as everywhere computes the answers. The output is the same in each run: it shows no times, durations or ids of
+the agent's own rows.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def _play(settings: Settings, console: Console, *, quiet: bool) -> list[Ch
     from agent.demo.conversation import CONVERSATION
     from agent.runtime import open_runtime, use_runtime
 
-    # The answers are the built-in model's, whatever else is configured, so that they are always the same.
+    # The built-in model answers, whatever the settings say, so that the answers are always the same.
     offline = settings.model_copy(update={"model": "offline", "model_fallbacks": "", "embedder": "hashing:384"})
     runtime = await open_runtime(offline)
     thread_id, played = chat.new_thread(), []
@@ -73,7 +73,7 @@ async def _play(settings: Settings, console: Console, *, quiet: bool) -> list[Ch
     finally:
         await runtime.close()
     if not quiet:
-        _say_what_next(console)
+        _show_next_commands(console)
     return played
 
 
@@ -86,9 +86,9 @@ async def _show(scene: Scene, thread_id: str, runtime: Runtime, console: Console
 
     events = chat.ask(scene.question, thread_id=thread_id, runtime=runtime)
     end = await show_turn(events, Display(console, exact=False, framed=True))
-    if not end.asked:
+    if not end.approvals:
         return
-    for approval in end.asked:
+    for approval in end.approvals:
         show_approval(console, approval, indent=INDENT, exact=False)
         answer = " ".join(
             filter(None, ("yes" if scene.decision == "approve" else "no", scene.comment and f"({scene.comment})"))
@@ -112,11 +112,11 @@ async def _decide(scene: Scene, approval: Approval, runtime: Runtime) -> None:
     from agent.demo.conversation import OPERATOR
     from agent.operations.approvals import HumanDecision, decide
 
-    said = HumanDecision(decision=scene.decision or "reject", comment=scene.comment)
-    await decide(approval.id, said, via="demo", decided_by=OPERATOR, runtime=runtime)
+    human = HumanDecision(decision=scene.decision or "reject", comment=scene.comment)
+    await decide(approval.id, human, via="demo", decided_by=OPERATOR, runtime=runtime)
 
 
-def _say_what_next(console: Console) -> None:
+def _show_next_commands(console: Console) -> None:
     from agent.cli.terminal.render import INDENT, say
 
     say(console, "Now you, on the same data:", "bold")

@@ -1,9 +1,9 @@
-"""`agent executions`, `agent undo` and `agent assess`: what was done, taken back, and what would be."""
+"""`agent executions`, `agent undo` and `agent assess`: show actions, take a change back, and assess a statement."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,16 +41,23 @@ def list_executions(
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.operations import executions
 
-    found = run(lambda runtime: executions.recent(limit, thread_id=thread, status=status, runtime=runtime))
+    recent = run(lambda runtime: executions.recent(limit, thread_id=thread, status=status, runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(recent)
         return
-    rows = [(one.id, ago(one.created_at), one.status, one.risk_level, _rows(one), _what(one)) for one in found]
-    listing(stdout(), ("id", "when", "status", "risk", "rows", "what"), rows, empty=_none(thread, status), limit=limit)
+    rows = [
+        (
+            execution.id, ago(execution.created_at), execution.status, execution.risk_level,
+            "" if execution.row_count is None else execution.row_count, _summary(execution),
+        )
+        for execution in recent
+    ]  # fmt: skip
+    empty = _empty_message(thread, status)
+    listing(stdout(), ("id", "when", "status", "risk", "rows", "what"), rows, empty=empty, limit=limit)
 
 
-def _none(thread: str | None, status: ExecutionStatus | None) -> str:
-    """What is said where nothing fits what was asked for."""
+def _empty_message(thread: str | None, status: ExecutionStatus | None) -> str:
+    """Say that there is no execution of this thread and status."""
     if thread is None and status is None:
         return "Nothing was done yet."
     which = [f"with the status {status!r}" if status else "", f"in thread {thread!r}" if thread else ""]
@@ -68,27 +75,35 @@ def show_execution(
     from agent.cli.terminal.render import facts, print_json, stdout
     from agent.operations import executions
 
-    shown = run(lambda runtime: executions.show(execution_id, runtime=runtime))
-    found, calls = shown.execution, shown.calls
+    view = run(lambda runtime: executions.show(execution_id, runtime=runtime))
+    execution, calls = view.execution, view.calls
     if as_json:
-        print_json({**asdict(found), "calls": calls})
+        print_json({**asdict(execution), "calls": calls})
         return
-    pairs: list[tuple[str, object]] = [("action", found.action), ("by", found.actor), ("at", moment(found.created_at))]
-    pairs += [(name, value) for name, value in found.arguments.items()]
-    pairs += [("verdict", found.verdict), ("risk", found.risk_level), ("reasons", ", ".join(found.reasons) or "none")]
-    if found.approval_id:
-        pairs.append(("approval", f"{found.approval_id}, by {found.approved_by}"))
-    pairs.append(("status", found.status))
-    if found.settled_by and found.settled_at:
-        pairs.append(("settled", f"by {found.settled_by}, {moment(found.settled_at)}"))
+    pairs: list[tuple[str, object]] = [
+        ("action", execution.action),
+        ("by", execution.actor),
+        ("at", moment(execution.created_at)),
+    ]
+    pairs += [(name, value) for name, value in execution.arguments.items()]
+    pairs += [
+        ("verdict", execution.verdict),
+        ("risk", execution.risk_level),
+        ("reasons", ", ".join(execution.reasons) or "none"),
+    ]
+    if execution.approval_id:
+        pairs.append(("approval", f"{execution.approval_id}, by {execution.approved_by}"))
+    pairs.append(("status", execution.status))
+    if execution.settled_by and execution.settled_at:
+        pairs.append(("settled", f"by {execution.settled_by}, {moment(execution.settled_at)}"))
     optional = (
-        ("rows", found.row_count), ("error", found.error), ("thread", found.thread_id),
-        ("took", f"{found.duration_ms:,.0f} ms" if found.duration_ms is not None else None),
-        ("tokens", f"{found.input_tokens:,} in, {found.output_tokens or 0:,} out" if found.input_tokens else None),
-        ("cost", f"{found.cost_usd:.4f} US dollars" if found.cost_usd is not None else None),
+        ("rows", execution.row_count), ("error", execution.error), ("thread", execution.thread_id),
+        ("took", f"{execution.duration_ms:,.0f} ms" if execution.duration_ms is not None else None),
+        ("tokens", f"{execution.input_tokens:,} in, {execution.output_tokens or 0:,} out" if execution.input_tokens else None),
+        ("cost", f"{execution.cost_usd:.4f} US dollars" if execution.cost_usd is not None else None),
     )  # fmt: skip
     pairs += [(name, value) for name, value in optional if value is not None]
-    facts(stdout(), [*pairs, *(("called", f"{one.action}, {one.status}: execution {one.id}") for one in calls)])
+    facts(stdout(), [*pairs, *(("called", f"{call.action}, {call.status}: execution {call.id}") for call in calls)])
 
 
 @app.command("forget", epilog=examples("agent executions forget 31", "agent executions forget --all"))
@@ -135,11 +150,13 @@ def settle(
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.execution.log import executions
 
-    found = run(lambda runtime: executions.settle(execution_id, happened=happened, comment=comment, runtime=runtime))
+    execution = run(
+        lambda runtime: executions.settle(execution_id, happened=happened, comment=comment, runtime=runtime)
+    )
     if as_json:
-        print_json(found)
+        print_json(execution)
         return
-    say(stdout(), f"Execution {found.id} is {found.status}; the conversation that asked for it is told.")
+    say(stdout(), f"Execution {execution.id} is {execution.status}; the conversation that asked for it is told.")
 
 
 def undo(
@@ -189,30 +206,26 @@ def assess(
     from agent.execution.safe_executor import safe_executor
 
     try:
-        found = run(lambda runtime: safe_executor.assess("execute_sql", {"sql": sql}, runtime=runtime))
-    except InvalidArguments as error:  # a human typed it, and no model
+        assessment = run(lambda runtime: safe_executor.assess("execute_sql", {"sql": sql}, runtime=runtime))
+    except InvalidArguments as error:  # a user typed the statement, not a model
         raise InvalidInput(str(error)) from error
     if as_json:
-        print_json(found)
+        print_json(assessment)
         return
     facts(stdout(), [
-        ("verdict", _verdict(found)), ("risk", found.risk), ("what", found.sentence),
-        ("objects", ", ".join(found.objects) or "none"), ("reasons", ", ".join(found.reasons)),
+        ("verdict", _verdict(assessment)), ("risk", assessment.risk), ("what", assessment.sentence),
+        ("objects", ", ".join(assessment.objects) or "none"), ("reasons", ", ".join(assessment.reasons)),
     ])  # fmt: skip
 
 
-def _verdict(found: Assessment) -> str:
-    return {"run": "runs at once", "ask": "asks a human first", "refuse": "is refused"}[found.verdict]
+def _verdict(assessment: Assessment) -> str:
+    return {"run": "runs at once", "ask": "asks a human first", "refuse": "is refused"}[assessment.verdict]
 
 
-def _rows(found: Execution) -> object:
-    return cast("object", found.row_count) if found.row_count is not None else ""
-
-
-def _what(found: Execution) -> str:
+def _summary(execution: Execution) -> str:
     from agent.cli.terminal.clean_text import cell, one_line
 
-    sql = found.arguments.get("sql") or found.arguments.get("question")
-    if sql:
-        return one_line(sql, 200)
-    return one_line(" ".join([found.action, *(cell(value) for value in found.arguments.values())]), 200)
+    text = execution.arguments.get("sql") or execution.arguments.get("question")
+    if text:
+        return one_line(text, 200)
+    return one_line(" ".join([execution.action, *(cell(value) for value in execution.arguments.values())]), 200)

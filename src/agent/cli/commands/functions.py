@@ -1,4 +1,4 @@
-"""`agent functions`: which functions of the application are registered as harmless."""
+"""`agent functions`: list, register and revoke functions of the application that are harmless."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def list_functions(*, as_json: JsonOption = False) -> None:
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.statements.trusted_functions import trusted_functions
 
-    found = run(lambda runtime: trusted_functions.list(runtime=runtime))
+    functions = run(lambda runtime: trusted_functions.list(runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(functions)
         return
-    rows = [(one.signature, _state(one), one.trusted_by, one.reason) for one in found]
+    rows = [(function.signature, _state(function), function.trusted_by, function.reason) for function in functions]
     listing(
         stdout(),
         ("function", "state", "by", "reason"),
@@ -61,11 +61,11 @@ def trust_function(
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.statements.trusted_functions import trusted_functions
 
-    found = run(lambda runtime: trusted_functions.trust(signature, reason, runtime=runtime))
+    function = run(lambda runtime: trusted_functions.trust(signature, reason, runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(function)
     else:
-        say(stdout(), f"{found.signature} is registered as it is now. `agent functions revoke` takes that back.")
+        say(stdout(), f"{function.signature} is registered as it is now. `agent functions revoke` takes that back.")
 
 
 @app.command("revoke", epilog=examples("agent functions revoke net_price"))
@@ -81,5 +81,5 @@ def revoke_function(signature: SignatureArgument, *, as_json: JsonOption = False
         say(stdout(), f"{signature} is not registered any more.")
 
 
-def _state(found: TrustedFunction) -> str:
-    return {"trusted": "as registered", "changed": "changed since, asks", "gone": "not there any more"}[found.state]
+def _state(function: TrustedFunction) -> str:
+    return {"trusted": "as registered", "changed": "changed since, asks", "gone": "not there any more"}[function.state]

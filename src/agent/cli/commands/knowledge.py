@@ -1,4 +1,4 @@
-"""`agent discover` and `agent knowledge`: learn the application, and see what is known."""
+"""`agent discover` and `agent knowledge`: learn the application, and show what is known of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KNOWLEDGE_EXAMPLES = examples(
     "agent knowledge orders --json",
 )
 _MOST_NAMED = 12
-_WHOLE = 1_000_000_000  # tokens: nothing is cut for a person
+_NO_TOKEN_LIMIT = 1_000_000_000  # nothing is cut for a person
 _MOST_CHANGES = 200
 
 
@@ -54,18 +54,18 @@ def knowledge(
     """
     from agent.cli.terminal.render import print_json, say, stdout
 
-    found = run(lambda runtime: _known(about, runtime))
+    known = run(lambda runtime: _load(about, runtime))
     if as_json:
-        print_json(found)
+        print_json(known)
         return
     console = stdout()
-    say(console, found["schema"] or "Nothing is known yet. `agent discover` learns the application.")
-    if found["memories"]:
+    say(console, known["schema"] or "Nothing is known yet. `agent discover` learns the application.")
+    if known["memories"]:
         console.print()
-        say(console, found["memories"])
-    if "tokens" in found:
+        say(console, known["memories"])
+    if "tokens" in known:
         console.print()
-        say(console, f"{found['tokens']:,} tokens of schema for this question", "dim")
+        say(console, f"{known['tokens']:,} tokens of schema for this question", "dim")
 
 
 async def _discover(runtime: Runtime, move: Callable[[int, int], None]) -> tuple[AppStructure, int]:
@@ -78,13 +78,13 @@ async def _discover(runtime: Runtime, move: Callable[[int, int], None]) -> tuple
     return structure, await agent_memory.embed_pending(progress=move, runtime=runtime)
 
 
-async def _known(about: str, runtime: Runtime) -> dict[str, Any]:
+async def _load(about: str, runtime: Runtime) -> dict[str, Any]:
     from agent.errors import NotFound
     from agent.learning.schema_linking.linking import describe, link_schema
     from agent.learning.semantic_search import semantic_search
 
     try:  # a name may have spaces
-        text = await describe(about or None, token_budget=_WHOLE, known_only=True, runtime=runtime)
+        text = await describe(about or None, token_budget=_NO_TOKEN_LIMIT, known_only=True, runtime=runtime)
     except NotFound:
         if len(about.split()) == 1:
             raise
@@ -102,14 +102,14 @@ def _show_structure(structure: AppStructure, embedded: int) -> None:
     from agent.cli.terminal.render import facts, say, stdout
 
     console = stdout()
-    counted: tuple[tuple[Sequence[object], str], ...] = (
+    parts: tuple[tuple[Sequence[object], str], ...] = (
         (structure["tables"], "table"), (structure["views"], "view"), (structure["relationships"], "foreign key"),
         (structure["functions"], "function"), (structure["enums"], "enum"), (structure["types"], "type"),
     )  # fmt: skip
-    found = [count(len(items), noun) for items, noun in counted if items]
+    counts = [count(len(items), noun) for items, noun in parts if items]
     pairs: list[tuple[str, object]] = [
         ("database", structure["database"]),
-        ("found", ", ".join(found) or "nothing yet"),
+        ("found", ", ".join(counts) or "nothing yet"),
     ]
     changes = structure["changes"]
     pairs.append(

@@ -1,4 +1,4 @@
-"""`agent memory`: what is remembered."""
+"""`agent memory`: search, list, show and forget memories."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def search_memories(
 ) -> None:
     """Find memories by meaning and by words, the best first."""
     from agent.errors import InvalidInput
-    from agent.operations.memories import memories_found
+    from agent.operations import memories
 
     if not any(character.isalnum() for character in query):
         raise InvalidInput("A search needs a word to look for; `agent memory list` shows the newest memories.")
     kinds = [kind] if kind else None
-    found = run(lambda runtime: memories_found(query, limit, kinds=kinds, runtime=runtime))
+    matches = run(lambda runtime: memories.search(query, limit, kinds=kinds, runtime=runtime))
     of = f" of the kind {kind!r}" if kind else ""
-    _show_all(found, as_json=as_json, empty=f"No memory{of} is like that.", scores=True)
+    _show_all(matches, as_json=as_json, empty=f"No memory{of} is like that.", scores=True)
 
 
 @app.command(
@@ -46,11 +46,11 @@ def search_memories(
 )
 def list_memories(*, kind: KindOption = None, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
     """List the newest memories."""
-    from agent.operations.memories import memories_for_viewer
+    from agent.operations import memories
 
-    found = run(lambda runtime: memories_for_viewer(kind, limit, runtime=runtime))
+    newest = run(lambda runtime: memories.recent(kind, limit, runtime=runtime))
     empty = f"No memory of the kind {kind!r} is there." if kind else "Nothing is remembered yet."
-    _show_all(found, as_json=as_json, empty=empty, scores=False, limit=limit)
+    _show_all(newest, as_json=as_json, empty=empty, scores=False, limit=limit)
 
 
 @app.command("show", epilog=examples("agent memory show 12", "agent memory show 12 --json"))
@@ -58,23 +58,23 @@ def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """Show one memory and where it comes from."""
     from agent.cli.terminal.clean_text import count, moment
     from agent.cli.terminal.render import facts, print_json, say, stdout
-    from agent.operations.memories import memory_for_viewer
+    from agent.operations import memories
 
-    found = run(lambda runtime: memory_for_viewer(memory_id, runtime=runtime))
+    memory = run(lambda runtime: memories.get(memory_id, runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(memory)
         return
     console = stdout()
-    pairs: list[tuple[str, object]] = [("kind", found.kind), ("trust", found.trust)]
-    pairs += [(name, value) for name, value in (("about", found.subject), ("quote", found.source_quote)) if value]
-    if found.source_thread:
-        pairs.append(("source", f"thread {found.source_thread}, turn {found.source_turn}"))
-    pairs.append(("seen", f"{count(found.evidence_count, 'time')}, used {count(found.use_count, 'time')}"))
-    pairs.append(("embedded by", found.embedding_model or "not yet"))
-    pairs.append(("since", moment(found.valid_from)))
-    if found.valid_until:
-        pairs.append(("until", moment(found.valid_until)))
-    say(console, found.content)
+    pairs: list[tuple[str, object]] = [("kind", memory.kind), ("trust", memory.trust)]
+    pairs += [(name, value) for name, value in (("about", memory.subject), ("quote", memory.source_quote)) if value]
+    if memory.source_thread:
+        pairs.append(("source", f"thread {memory.source_thread}, turn {memory.source_turn}"))
+    pairs.append(("seen", f"{count(memory.evidence_count, 'time')}, used {count(memory.use_count, 'time')}"))
+    pairs.append(("embedded by", memory.embedding_model or "not yet"))
+    pairs.append(("since", moment(memory.valid_from)))
+    if memory.valid_until:
+        pairs.append(("until", moment(memory.valid_until)))
+    say(console, memory.content)
     console.print()
     facts(console, pairs)
 
@@ -92,16 +92,22 @@ def forget_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None
         say(stdout(), f"Memory {memory_id} is forgotten.")
 
 
-def _show_all(found: Sequence[Memory], *, as_json: bool, empty: str, scores: bool, limit: int | None = None) -> None:
+def _show_all(memories: Sequence[Memory], *, as_json: bool, empty: str, scores: bool, limit: int | None = None) -> None:
     from agent.cli.terminal.render import listing, print_json, stdout
 
     if as_json:
-        print_json(found)
+        print_json(memories)
         return
     head = ("id", *(("score",) if scores else ()), "kind", "trust", "content")
     rows = [
-        (one.id, *((f"{one.score or 0:.2f}",) if scores else ()), one.kind, one.trust, _short(one.content))
-        for one in found
+        (
+            memory.id,
+            *((f"{memory.score or 0:.2f}",) if scores else ()),
+            memory.kind,
+            memory.trust,
+            _short(memory.content),
+        )
+        for memory in memories
     ]
     listing(stdout(), head, rows, empty=empty, limit=limit)
 

@@ -1,4 +1,4 @@
-"""`agent people`: who may decide, who names people, who sees personal data."""
+"""`agent people`: list, name and remove the people who may decide, name others or see personal data."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def list_people(*, as_json: JsonOption = False) -> None:
     from agent.approval.people import people
     from agent.cli.terminal.render import listing, print_json, stdout
 
-    found = run(lambda runtime: people.list_people(runtime=runtime))
+    named = run(lambda runtime: people.list_people(runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(named)
         return
-    rows = [(one.name, ", ".join(one.roles), "" if one.active else "removed") for one in found]
+    rows = [(person.name, ", ".join(person.roles), "" if person.active else "removed") for person in named]
     listing(stdout(), ("name", "roles", "state"), rows, empty="Nobody is named: one user decides everything.")
 
 
@@ -57,7 +57,7 @@ def add(
     named = run(lambda runtime: people.add(name, role or people.DEFAULT_ROLES, runtime=runtime))
     _show(named.person, as_json=as_json)
     if named.alone and not as_json:
-        say(stdout(), _what_naming_means(named), "yellow")
+        say(stdout(), _first_person_message(named), "yellow")
 
 
 @app.command("remove", epilog=examples("agent people remove bo", "agent people remove --everybody"))
@@ -87,8 +87,8 @@ def remove(
         say(stdout(), "Nobody is named any more: one user decides everything.")
 
 
-def _what_naming_means(named: NamedPerson) -> str:
-    """What changes for everybody when the first person is named."""
+def _first_person_message(named: NamedPerson) -> str:
+    """Say what changes for everybody when the first person is named."""
     first = named.person.name
     others = f", also not {named.shut_out!r}" if named.shut_out else ""
     return (

@@ -1,4 +1,4 @@
-"""`agent permissions`: what was allowed in advance by `agent approvals approve --always`."""
+"""`agent permissions`: list and revoke what `agent approvals approve --always` has allowed in advance."""
 
 from __future__ import annotations
 
@@ -26,12 +26,18 @@ def list_permissions(*, limit: LimitOption = 50, as_json: JsonOption = False) ->
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.operations import permissions
 
-    found = run(lambda runtime: permissions.listed(limit, runtime=runtime))
+    granted = run(lambda runtime: permissions.list_permissions(limit, runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(granted)
         return
     columns = ("id", "state", "for", "by", "used", "most", "what")
-    rows = [(one.id, _state(one), one.granted_to, one.granted_by, one.uses, _most(one), one.sentence) for one in found]
+    rows = [
+        (
+            permission.id, _state(permission), permission.granted_to, permission.granted_by, permission.uses,
+            _limits(permission), permission.sentence,
+        )
+        for permission in granted
+    ]  # fmt: skip
     listing(stdout(), columns, rows, empty="Nothing is always allowed.")
 
 
@@ -52,37 +58,37 @@ def revoke(
         say(stdout(), f"Permission {permission_id} is revoked.")
 
 
-def permission_message(one: Permission) -> str:
-    """A permission as it is told to who has just given it: what it covers, until when, and how it is taken back."""
+def permission_message(permission: Permission) -> str:
+    """Tell the person who has given a permission what it covers, until when, and how to revoke it."""
     from agent.cli.terminal.clean_text import count, left
 
-    most = f"with at most risk {one.risk_ceiling} and {count(one.most_rows, 'row')} each time"
+    limits = f"with at most risk {permission.risk_ceiling} and {count(permission.most_rows, 'row')} each time"
     return (
-        f"Permission {one.id} lets {one.granted_to} do this for {left(one.expires_at)} without a question, {most}: "
-        f"{one.sentence.rstrip('.')}. `agent permissions revoke {one.id}` ends it."
+        f"Permission {permission.id} lets {permission.granted_to} do this for {left(permission.expires_at)} without a "
+        f"question, {limits}: {permission.sentence.rstrip('.')}. `agent permissions revoke {permission.id}` ends it."
     )
 
 
-def allowance_message(one: Allowance) -> str:
-    """What would be allowed, to whom and how far, and what else could be freed."""
+def allowance_message(allowance: Allowance) -> str:
+    """Say what would be allowed, to whom and within which limits, and which other values could be let differ."""
     from agent.cli.terminal.clean_text import count, duration
 
-    most = f"with at most risk {one['risk_ceiling']} and {count(one['most_rows'], 'row')} each time"
-    what = f"This lets {one['who']} do exactly this for {duration(one['seconds'])} without a question, {most}"
-    lines = [f"{what}: {one['sentence'].rstrip('.')}."]
-    lines += [
-        f"  --free {name}   also: {words}" for name, words in one["choices"].items() if words not in one["sentence"]
-    ]
-    return "\n".join(lines)
+    sentence, time = allowance["sentence"], duration(allowance["seconds"])
+    limits = f"with at most risk {allowance['risk_ceiling']} and {count(allowance['most_rows'], 'row')} each time"
+    what = f"This lets {allowance['who']} do exactly this for {time} without a question, {limits}"
+    choices = [(name, words) for name, words in allowance["choices"].items() if words not in sentence]
+    return "\n".join(
+        [f"{what}: {sentence.rstrip('.')}.", *(f"  --free {name}   also: {words}" for name, words in choices)]
+    )
 
 
-def _state(one: Permission) -> str:
+def _state(permission: Permission) -> str:
     from agent.cli.terminal.clean_text import left
 
-    return f"{left(one.expires_at)} left" if one.state == "open" else one.state
+    return f"{left(permission.expires_at)} left" if permission.state == "open" else permission.state
 
 
-def _most(one: Permission) -> str:
+def _limits(permission: Permission) -> str:
     from agent.cli.terminal.clean_text import count
 
-    return f"{one.risk_ceiling}, {count(one.most_rows, 'row')}"
+    return f"{permission.risk_ceiling}, {count(permission.most_rows, 'row')}"

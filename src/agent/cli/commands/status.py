@@ -1,4 +1,4 @@
-"""`agent status`: how everything is set up, and what to fix."""
+"""`agent status`: show how everything is set up, and what to fix."""
 
 from __future__ import annotations
 
@@ -32,122 +32,126 @@ def status(*, as_json: JsonOption = False) -> None:
 
     settings = load_settings()
     with opening(settings, "asking …"):
-        found = asyncio.run(check_status(settings))
+        report = asyncio.run(check_status(settings))
     if as_json:
-        print_json(found)
+        print_json(report)
     else:
-        _show(stdout(), found, settings.ask_from)
-    if not found.usable:
+        _show(stdout(), report, settings.ask_from)
+    if not report.usable:
         raise typer.Exit(5)
 
 
-def _show(console: Console, found: Status, ask_from: RiskLevel) -> None:
+def _show(console: Console, report: Status, ask_from: RiskLevel) -> None:
     from agent.cli.terminal.render import INDENT, facts, say
 
-    pairs: list[tuple[str, object]] = [("database", _database(found.database)), ("logins", _logins(found))]
-    if found.application:
-        pairs += _of_application(found.application)
-    if found.models:
-        pairs += [("model", _model(found.models)), ("embedder", _embedder(found.models))]
-    where = [("mail", _mail(found.mail) if found.mail else None), ("sandbox", found.sandbox)]
-    pairs += [(name, value) for name, value in where if value]
-    if found.memories is not None:
-        pairs.append(("memories", _memories(found.memories)))
-    if found.pending_approvals is not None:
-        pairs.append(("approvals", _approvals(found.pending_approvals)))
-    if found.switches is not None:
-        from agent.cli.commands.control import describe_held, describe_switches
+    pairs: list[tuple[str, object]] = [("database", _database(report.database)), ("logins", _logins(report))]
+    if report.application:
+        pairs += _application_pairs(report.application)
+    if report.models:
+        pairs += [("model", _model(report.models)), ("embedder", _embedder(report.models))]
+    optional = [("mail", _mail(report.mail) if report.mail else None), ("sandbox", report.sandbox)]
+    pairs += [(name, value) for name, value in optional if value]
+    if report.memories is not None:
+        pairs.append(("memories", _memories(report.memories)))
+    if report.pending_approvals is not None:
+        pairs.append(("approvals", _approvals(report.pending_approvals)))
+    if report.switches is not None:
+        from agent.cli.commands.control import describe_switches, describe_waiting
 
-        if found.approved_waiting:
-            pairs.append(("approved", describe_held(len(found.approved_waiting), found.switches)))
-        pairs.append(("switches", describe_switches(found.switches, ask_from)))
-    pairs.append(("you are", f"{found.user}, tenant {found.tenant}"))
+        if report.approved_waiting:
+            pairs.append(("approved", describe_waiting(len(report.approved_waiting), report.switches)))
+        pairs.append(("switches", describe_switches(report.switches, ask_from)))
+    pairs.append(("you are", f"{report.user}, tenant {report.tenant}"))
     facts(console, pairs)
     console.print()
-    if found.ok:
+    if report.ok:
         say(console, "Everything is in order.", "green")
         return
     say(console, "What to fix", "bold yellow")
-    for fix in found.fix:
+    for fix in report.fix:
         facts(console, [("•", fix.problem)], indent=INDENT)
         if fix.command:
             say(console, fix.command, "cyan", indent=INDENT + "   ")
 
 
-def _of_application(found: ApplicationStatus) -> list[tuple[str, object]]:
-    hidden = [("secrets", secrets_line(found.secrets, found.deny_line))] if found.secrets else []
-    return [("application", _application(found)), *hidden]
+def _application_pairs(application: ApplicationStatus) -> list[tuple[str, object]]:
+    secrets = [("secrets", secrets_line(application.secrets, application.deny_line))] if application.secrets else []
+    return [("application", _application(application)), *secrets]
 
 
-def _database(found: DatabaseStatus) -> Text:
+def _database(database: DatabaseStatus) -> Text:
     from rich.text import Text
 
     from agent.cli.terminal.clean_text import clean, count
 
-    kind = "embedded, " if found.embedded else ""
-    if not found.reachable:
-        return Text.assemble(("not usable", "red"), f"  {kind}{clean(found.where)}")
-    pending = "migrations not known" if found.pending is None else "up to date"
-    if found.pending:
-        pending = count(len(found.pending), "migration pending", "migrations pending")
-    return Text(f"{found.version}, {pending}, {kind}{clean(found.where)}")
+    kind = "embedded, " if database.embedded else ""
+    if not database.reachable:
+        return Text.assemble(("not usable", "red"), f"  {kind}{clean(database.where)}")
+    pending = "migrations not known" if database.pending is None else "up to date"
+    if database.pending:
+        pending = count(len(database.pending), "migration pending", "migrations pending")
+    return Text(f"{database.version}, {pending}, {kind}{clean(database.where)}")
 
 
-def _logins(found: Status) -> Text:
+def _logins(report: Status) -> Text:
     from rich.text import Text
 
-    if not found.logins:
+    if not report.logins:
         return Text("not asked", style="dim")
-    wrong = [login for login, state in found.logins.items() if state != "ok"]
+    wrong = [login for login, state in report.logins.items() if state != "ok"]
     return Text(f"not usable: {', '.join(wrong)}", style="red") if wrong else Text("all four are ok")
 
 
-def _application(found: ApplicationStatus) -> str:
+def _application(application: ApplicationStatus) -> str:
     from agent.cli.terminal.clean_text import ago, count
 
-    if found.discovered_at is None:
-        return f"{found.where}, not discovered yet"
-    parts = [count(found.tables, "table"), count(found.views, "view"), count(found.functions, "function")]
-    changed = ", changed since" if found.changed else ""
-    return f"{found.where}: {', '.join(parts)}, discovered {ago(found.discovered_at)}{changed}"
+    if application.discovered_at is None:
+        return f"{application.where}, not discovered yet"
+    parts = [
+        count(application.tables, "table"),
+        count(application.views, "view"),
+        count(application.functions, "function"),
+    ]
+    changed = ", changed since" if application.changed else ""
+    return f"{application.where}: {', '.join(parts)}, discovered {ago(application.discovered_at)}{changed}"
 
 
 def secrets_line(names: Sequence[str], deny_line: str) -> str:
-    """The columns that hold secrets, the first of them by name, and how to deny them altogether."""
+    """Say how many columns hold secrets, name the first of them, and say how to deny them altogether."""
     from agent.cli.terminal.clean_text import clean, count
 
     more = f" and {len(names) - MOST_SECRETS} more" if len(names) > MOST_SECRETS else ""
-    shown = ", ".join(names[:MOST_SECRETS])
+    first = ", ".join(names[:MOST_SECRETS])
     how = f"; to deny them altogether: {deny_line}" if deny_line else ""
-    return clean(f"{count(len(names), 'column is', 'columns are')} masked: {shown}{more}{how}")
+    return clean(f"{count(len(names), 'column is', 'columns are')} masked: {first}{more}{how}")
 
 
-def _model(found: ModelStatus) -> str:
-    if found.offline:
+def _model(models: ModelStatus) -> str:
+    if models.offline:
         return "offline, built in: simple questions only; OPENAI_API_KEY or AGENT_MODEL sets a real one"
-    return found.chat
+    return models.chat
 
 
-def _embedder(found: ModelStatus) -> str:
-    if not found.semantic:
-        return f"{found.embedder}, lexical: it finds words, not meanings; AGENT_EMBEDDER sets a semantic one"
-    return f"{found.embedder}, semantic"
+def _embedder(models: ModelStatus) -> str:
+    if not models.semantic:
+        return f"{models.embedder}, lexical: it finds words, not meanings; AGENT_EMBEDDER sets a semantic one"
+    return f"{models.embedder}, semantic"
 
 
-def _mail(found: MailStatus) -> str:
+def _mail(mail: MailStatus) -> str:
     from agent.cli.terminal.clean_text import clean
 
-    if found.kind is None:
+    if mail.kind is None:
         return "not set up; AGENT_SMTP_HOST names a server, AGENT_EMAIL_OUTBOX a folder"
-    how = "by" if found.kind == "smtp" else "as files in"
-    return f"{how} {clean(found.place)} from {clean(found.sender)}; domains listed: {clean(found.domains) or 'none'}"
+    how = "by" if mail.kind == "smtp" else "as files in"
+    return f"{how} {clean(mail.place)} from {clean(mail.sender)}; domains listed: {clean(mail.domains) or 'none'}"
 
 
-def _memories(found: dict[str, int]) -> str:
-    kinds = [f"{number:,} {kind}" for kind, number in found.items() if kind not in {"total", "unembedded"}]
-    waiting = f"; {found['unembedded']:,} wait for their embedding" if found.get("unembedded") else ""
+def _memories(counts: dict[str, int]) -> str:
+    kinds = [f"{number:,} {kind}" for kind, number in counts.items() if kind not in {"total", "unembedded"}]
+    waiting = f"; {counts['unembedded']:,} wait for their embedding" if counts.get("unembedded") else ""
     named = f" ({', '.join(kinds)})" if kinds else ""
-    return f"{found['total']:,}{named}{waiting}"
+    return f"{counts['total']:,}{named}{waiting}"
 
 
 def _approvals(pending: int) -> str:

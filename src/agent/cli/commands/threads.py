@@ -1,4 +1,4 @@
-"""`agent threads`: conversations so far."""
+"""`agent threads`: list, show and delete conversations."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def list_threads(*, limit: LimitOption = 20, as_json: JsonOption = False) -> Non
     from agent.cli.terminal.render import print_json, stdout
     from agent.threads import threads
 
-    found = run(lambda runtime: threads.recent(limit=limit, runtime=runtime))
+    newest = run(lambda runtime: threads.recent(limit=limit, runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(newest)
     else:
-        show_threads(stdout(), found, limit=limit)
+        show_threads(stdout(), newest, limit=limit)
 
 
 @app.command("show", epilog=examples("agent threads show 3f2a91bc04de", "agent threads show 3f2a91bc04de --json"))
@@ -58,15 +58,18 @@ def delete_thread(thread_id: ThreadArgument, *, as_json: JsonOption = False) -> 
         say(stdout(), f"Thread {thread_id} is deleted.")
 
 
-def show_threads(console: Console, found: Sequence[ThreadSummary], *, limit: int | None = None) -> None:
-    """Threads as a table."""
+def show_threads(console: Console, summaries: Sequence[ThreadSummary], *, limit: int | None = None) -> None:
+    """Print threads as a table."""
     from agent.cli.terminal.clean_text import ago
     from agent.cli.terminal.render import listing
 
     rows = [
-        (one["thread_id"], one["turn_count"], "waiting" if one["waiting"] else "", ago(one["updated_at"]), one["title"])
-        for one in found
-    ]
+        (
+            thread["thread_id"], thread["turn_count"], "waiting" if thread["waiting"] else "", ago(thread["updated_at"]),
+            thread["title"],
+        )
+        for thread in summaries
+    ]  # fmt: skip
     listing(
         console,
         ("thread", "turns", "state", "last used", "begins with"),

@@ -1,4 +1,4 @@
-"""`agent tools`: what the agent made for itself, and whether it may go on using it."""
+"""`agent tools`: list, show, disable, enable and roll back the tools that the agent created."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def list_tools(*, as_json: JsonOption = False) -> None:
     from agent.cli.terminal.render import listing, print_json, stdout
     from agent.execution.created_tools.store import created_tools
 
-    found = run(lambda runtime: created_tools.versions(runtime=runtime))
+    versions = run(lambda runtime: created_tools.versions(runtime=runtime))
     if as_json:
-        print_json(found)
+        print_json(versions)
         return
-    newest: dict[str, CreatedTool] = {}
-    for one in found:
-        if one.name not in newest or one.status == "active":
-            newest[one.name] = one
+    current: dict[str, CreatedTool] = {}  # for each name the active version, else the newest
+    for tool in versions:
+        if tool.name not in current or tool.status == "active":
+            current[tool.name] = tool
     rows = [
-        (name, one.content.version, _state(one), ", ".join(one.content.capabilities) or "nothing", ago(one.created_at),
-         one_line(one.content.description, 100))
-        for name, one in newest.items()
+        (name, tool.content.version, _state(tool), ", ".join(tool.content.capabilities) or "nothing", ago(tool.created_at),
+         one_line(tool.content.description, 100))
+        for name, tool in current.items()
     ]  # fmt: skip
     columns = ("name", "version", "state", "may call", "made", "what it does")
     listing(stdout(), columns, rows, empty="The agent has created no tools yet.")
@@ -60,13 +60,12 @@ def show_tool(
     from agent.errors import NotFound
     from agent.execution.created_tools.store import created_tools
 
-    found = run(lambda runtime: created_tools.versions(name, runtime=runtime))
-    fitting = [one for one in found if version in {None, one.content.version}]
-    if not fitting:
-        raise NotFound(
-            f"{name} has no version {version}; it has {', '.join(str(one.content.version) for one in found)}."
-        )
-    chosen = next((one for one in fitting if one.status == "active"), fitting[0])
+    tools = run(lambda runtime: created_tools.versions(name, runtime=runtime))
+    candidates = [tool for tool in tools if version in {None, tool.content.version}]
+    if not candidates:
+        versions = ", ".join(str(tool.content.version) for tool in tools)
+        raise NotFound(f"{name} has no version {version}; it has {versions}.")
+    chosen = next((tool for tool in candidates if tool.status == "active"), candidates[0])
     if as_json:
         print_json(chosen)
         return
@@ -77,7 +76,7 @@ def show_tool(
         ("version", f"{content.version}, {_state(chosen)}"), ("takes", content.parameters),
         ("may call", ", ".join(content.capabilities) or "nothing"), *([("hosts", ", ".join(content.hosts))] if content.hosts else []),
         ("tests", len(content.tests)), ("made", f"by {chosen.created_by}, {moment(chosen.created_at)}, approval {chosen.approval_id}"),
-        ("versions", ", ".join(f"{one.content.version} {_state(one)}" for one in found)),
+        ("versions", ", ".join(f"{tool.content.version} {_state(tool)}" for tool in tools)),
     ])  # fmt: skip
     console.print()
     say(console, content.code, "cyan", indent=INDENT)
@@ -88,8 +87,8 @@ def disable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
     """Disable a tool at once, in every conversation and process."""
     from agent.execution.created_tools.store import created_tools
 
-    found = run(lambda runtime: created_tools.disable(name, runtime=runtime))
-    _told(found, f"{name} is out of use. `agent tools enable {name}` puts it into use again.", as_json=as_json)
+    tool = run(lambda runtime: created_tools.disable(name, runtime=runtime))
+    _show_change(tool, f"{name} is out of use. `agent tools enable {name}` puts it into use again.", as_json=as_json)
 
 
 @app.command("enable", epilog=examples("agent tools enable open_orders"))
@@ -97,8 +96,8 @@ def enable_tool(name: NameArgument, *, as_json: JsonOption = False) -> None:
     """Enable the newest version of a tool."""
     from agent.execution.created_tools.store import created_tools
 
-    found = run(lambda runtime: created_tools.activate(name, runtime=runtime))
-    _told(found, f"{name} version {found.content.version} is in use.", as_json=as_json)
+    tool = run(lambda runtime: created_tools.activate(name, runtime=runtime))
+    _show_change(tool, f"{name} version {tool.content.version} is in use.", as_json=as_json)
 
 
 @app.command("rollback", epilog=examples("agent tools rollback open_orders", "agent tools rollback open_orders --to 1"))
@@ -111,15 +110,15 @@ def roll_back(
     """Go back to an earlier version, which was approved when it was created."""
     from agent.execution.created_tools.store import created_tools
 
-    found = run(lambda runtime: created_tools.rollback(name, to, runtime=runtime))
-    _told(found, f"{name} version {found.content.version} is in use.", as_json=as_json)
+    tool = run(lambda runtime: created_tools.rollback(name, to, runtime=runtime))
+    _show_change(tool, f"{name} version {tool.content.version} is in use.", as_json=as_json)
 
 
-def _told(found: CreatedTool, text: str, *, as_json: bool) -> None:
+def _show_change(tool: CreatedTool, text: str, *, as_json: bool) -> None:
     from agent.cli.terminal.render import print_json, say, stdout
 
     if as_json:
-        print_json(found)
+        print_json(tool)
     else:
         say(stdout(), text)
 

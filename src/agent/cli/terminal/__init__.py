@@ -1,1 +1,1 @@
-"""What shows things on a terminal."""
+"""Show text, tables, turns and requests on a terminal, and read lines from it."""

@@ -1,7 +1,7 @@
-"""Text from databases, models and other people, made safe to show in a terminal.
+"""Make text from databases, models and other people safe to show in a terminal, and parse what people type.
 
-Nothing that is shown may be interpreted: not as an escape sequence, not as rich's markup, and not as a change of
-writing direction that would let a statement look like another one.
+A terminal must not interpret the text: not as an escape sequence, not as rich's markup, and not as a change of writing
+direction, which could make one statement look like another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.errors import InvalidInput
 
-_JOINERS = "\u200c\u200d"  # zero width (non-)joiner: Persian words and emoji are made with them
+_JOINERS = "\u200c\u200d"  # zero width (non-)joiner, which Persian words and emoji need
 _HOSTILE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 _PLAIN = re.compile(r"[ -~\n]*", re.ASCII)
 _TIME = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
 def clean(text: object) -> str:
-    """`text` with its line breaks, but with every control or invisible character made visible."""
+    """Return `text` with its line breaks, and with every control or invisible character made visible."""
     string = str(text).replace("\r\n", "\n").replace("\t", "    ")
     if _PLAIN.fullmatch(string):
         return string
@@ -31,13 +31,13 @@ def clean(text: object) -> str:
 
 
 def one_line(text: object, limit: int | None = None) -> str:
-    """`text` on one line, cut at `limit` characters."""
+    """Return `text` on one line, cut at `limit` characters."""
     flat = " ".join(clean(text).split())
     return flat if limit is None or len(flat) <= limit else f"{flat[: max(limit - 1, 0)]}…"
 
 
 def cell(value: object, limit: int | None = None) -> str:
-    """A value of a row as one line: booleans and JSON as SQL writes them, an empty string for null."""
+    """Return a value of a row on one line: booleans and JSON as SQL writes them, an empty string for null."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -50,47 +50,47 @@ def cell(value: object, limit: int | None = None) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Whether a cell holds a number, also one that JSON carries as text."""
+    """Return whether a cell holds a number, also one that JSON carries as text."""
     if isinstance(value, str):
         return _NUMBER.fullmatch(value) is not None
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 row`, `1,200 rows`."""
+    """Return a number with its noun: `1 row`, `1,200 rows`."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def moment(value: datetime) -> str:
-    """A time on this machine's clock, to the minute."""
+    """Return a time in the local time zone, to the minute."""
     return f"{value.astimezone():%Y-%m-%d %H:%M}"
 
 
 def ago(value: datetime, *, now: datetime | None = None) -> str:
-    """How long ago `value` was: `just now`, `5 min ago`, `3 days ago`."""
+    """Say how long ago `value` was: `just now`, `5 min ago`, `3 days ago`."""
     return f"{_span((now or datetime.now(UTC)) - value)} ago".replace("moments ago", "just now")
 
 
 def left(value: datetime, *, now: datetime | None = None) -> str:
-    """How long until `value`: `4 min`, `moments`."""
+    """Say how long it is until `value`: `4 min`, `moments`."""
     return _span(value - (now or datetime.now(UTC)) + timedelta(seconds=30))
 
 
 def duration(seconds: float) -> str:
-    """How long that many seconds are: `8 h`."""
+    """Say how long `seconds` are: `8 hours`."""
     return _span(timedelta(seconds=seconds))
 
 
 def seconds_in(text: str) -> float:
-    """The seconds of `45s`, `30m`, `8h` or `7d`. Raises `InvalidInput`."""
-    found = _TIME.fullmatch(text.strip().lower())
-    if found is None:
+    """Parse `45s`, `30m`, `8h` or `7d` and return the seconds. Raises `InvalidInput`."""
+    match = _TIME.fullmatch(text.strip().lower())
+    if match is None:
         raise InvalidInput(f"{text!r} is not a time: write 45s, 30m, 8h or 7d.")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[found[2]]
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]]
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON object that somebody typed. Raises `InvalidInput`."""
+    """Parse a JSON object that somebody typed. Raises `InvalidInput`."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -114,12 +114,12 @@ def _visible(character: str) -> str:
         return character
     point = ord(character)
     if point < 0x20:
-        return chr(0x2400 + point)  # the control pictures: ␛ for an escape
+        return chr(0x2400 + point)  # the symbol for a control character, such as ␛
     return "␡" if point == 0x7F else "\ufffd"
 
 
 def fit_columns(widths: Sequence[int], *, room: int, gap: int = 2) -> int:
-    """How many leading columns of these widths fit into `room` cells; at least one."""
+    """Return how many leading columns of these widths fit into `room` cells; at least 1."""
     used = fitting = 0
     for width in widths:
         used += width + (gap if fitting else 0)

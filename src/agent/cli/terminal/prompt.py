@@ -1,4 +1,4 @@
-"""Reading a line from a terminal, with arrow keys and a history that is kept."""
+"""Read lines from a terminal, with arrow keys and a history that is kept in a file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MOST_LINES = 2000
 
 
 class Prompt:
-    """Reads lines; what is typed as a question is kept in `history_file`, readable by its owner only."""
+    """A reader of lines. It keeps questions in `history_file`, which only its owner can read."""
 
     def __init__(self, history_file: Path) -> None:
         self._file = history_file
         try:
             import readline  # start-up: it reads how the terminal is set up
-        except ImportError:  # a Python without it: plain lines
+        except ImportError:  # this Python has none: lines without a history
             self._readline = None
             return
         self._readline = readline
@@ -28,7 +28,7 @@ class Prompt:
             readline.read_history_file(history_file)
 
     def ask(self, prompt: str, *, colour: bool) -> str | None:
-        """A line to keep; None at the end of the input (Ctrl-D). Raises `KeyboardInterrupt` at Ctrl-C."""
+        """Read a line and keep it; return None at the end of the input (Ctrl-D). Raises `KeyboardInterrupt` at Ctrl-C."""
         line = self.read(prompt, colour=colour)
         if line and line.strip() and self._readline is not None:
             self._readline.add_history(line)
@@ -36,7 +36,7 @@ class Prompt:
         return line
 
     def read(self, prompt: str, *, colour: bool) -> str | None:
-        """A line that is not kept, like a decision."""
+        """Read a line that is not kept, such as a decision; return None at the end of the input."""
         with _interruptible():
             try:
                 return input(_coloured(prompt, readline=self._readline is not None) if colour else prompt)
@@ -53,14 +53,14 @@ class Prompt:
 
 
 def _coloured(prompt: str, *, readline: bool) -> str:
-    # Readline counts what is not between these marks as visible.
+    # Readline counts every character outside of these marks as visible.
     start, end = ("\001", "\002") if readline else ("", "")
     return f"{start}\033[1;36m{end}{prompt}{start}\033[0m{end}"
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C break off reading, and nothing else: an event loop would note it and stop the next turn with it."""
+    """Let Ctrl-C end only the reading. Otherwise an event loop would notice it too, and stop the next turn."""
     wakeup = signal.set_wakeup_fd(-1)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

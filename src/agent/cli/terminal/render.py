@@ -1,7 +1,7 @@
-"""How things look: consoles, tables, result tables, errors and JSON.
+"""Print text, tables, query results, errors and JSON.
 
-Every text that is not ours goes through `agent.cli.terminal.clean_text.clean` and into a `rich.text.Text`: the consoles here interpret
-no markup. Where standard output is no terminal there is no colour and no movement.
+Every foreign text goes through `clean_text.clean` and into a `rich.text.Text`, because the consoles here interpret no markup.
+If standard output is no terminal, there are no colours and no animations.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ INDENT = "  "
 ASKS = "❯ "  # noqa: RUF001  # a prompt, not a comparison
 PIPE_WIDTH = 100
 _MOST_CELL = 48
-_NARROW_CELL = 24  # where not every column fits
+_NARROW_CELL = 24  # used if not every column fits
 GAP = 2
-_LEAST_TEXT = 36  # cells that a column of text needs to be read
+_LEAST_TEXT = 36  # a narrower column of text is hard to read
 _MOST_ROWS = 12
 
 
 def stdout(*, file: IO[str] | None = None, width: int | None = None) -> Console:
-    """The console for answers."""
+    """Return the console for answers."""
     return _console(file=file, width=width)
 
 
 def stderr() -> Console:
-    """The console for errors, progress and everything that is no answer."""
+    """Return the console for errors, progress and everything else that is no answer."""
     return _console(stderr=True)
 
 
@@ -54,43 +54,43 @@ def _console(*, stderr: bool = False, file: IO[str] | None = None, width: int | 
 
 
 def show_error(sentence: str) -> None:
-    """One red sentence on standard error."""
+    """Print one red sentence on standard error."""
     console = stderr()
     console.print(Text.assemble(("Error: ", "bold red"), (clean(sentence), "red")), soft_wrap=not console.is_terminal)
 
 
 def show_traceback(error: Exception) -> None:
-    """Where an error came from, for whoever asked for debugging."""
+    """Print an error's traceback on standard error."""
     sys.stderr.write(clean("".join(traceback.format_exception(error))))
 
 
 def print_json(value: Any) -> None:
-    """One JSON document. Everything beyond ASCII is escaped, so that no terminal interprets it."""
-    sys.stdout.write(json.dumps(_plain(value), indent=2, default=str) + "\n")
+    """Print one JSON document. Every character beyond ASCII is escaped, so that no terminal interprets it."""
+    sys.stdout.write(json.dumps(_json_value(value), indent=2, default=str) + "\n")
 
 
 def print_json_line(value: Any) -> None:
-    """One JSON document on one line, written out at once: another program may be reading along."""
-    sys.stdout.write(json.dumps(_plain(value), default=str) + "\n")
+    """Print one JSON document on one line, and flush it, because another program may read it at once."""
+    sys.stdout.write(json.dumps(_json_value(value), default=str) + "\n")
     sys.stdout.flush()
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return _json_value(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [_json_value(item) for item in value]
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
-        return None  # JSON has no such numbers
+        return None  # JSON has no infinity and no NaN
     return value
 
 
 def say(console: Console, text: str, style: str = "", *, indent: str = "") -> None:
-    """Lines of foreign text, wrapped at words, each line behind `indent`."""
+    """Print foreign text, wrapped at words, with `indent` before each line."""
     if not console.is_terminal and not indent:
         console.print(Text(clean(text), style=style), soft_wrap=True)
         return
@@ -100,7 +100,7 @@ def say(console: Console, text: str, style: str = "", *, indent: str = "") -> No
 
 
 def show(console: Console, renderable: RenderableType) -> None:
-    """Print without the blanks that rich puts at the ends of lines: they end up in files and in selections."""
+    """Print without the blanks that rich puts at the ends of lines, which would end up in files and selections."""
     from rich.segment import Segment
 
     for line in console.render_lines(renderable, pad=False):
@@ -119,10 +119,10 @@ def listing(
     empty: str,
     limit: int | None = None,
 ) -> None:
-    """A table of our own things, every column shown whole; `empty` is said when there is none, and when `limit` was reached.
+    """Print a table of the agent's own things with every column whole, or `empty` if there are no rows.
 
-    The last column is the text: it takes what is left and wraps. Where that is too little for words it stands below its
-    row, and with it the columns that do not fit.
+    The last column holds text: it takes the room that is left, and wraps. If the room is too small, the text stands below its
+    row, together with the columns that do not fit. A last line says if `limit` is reached.
     """
     if not rows:
         say(console, empty, "dim")
@@ -155,7 +155,7 @@ def _listing_below(
     cells: Sequence[Sequence[Text]],
     widths: Sequence[int],
 ) -> None:
-    """As many leading columns as fit in a line each; what is left of a row below it."""
+    """Print as many leading columns as fit, and the other values of each row below it."""
     fitting = fit_columns(widths[:-1], room=console.width, gap=GAP)
     head = io.StringIO()
     show(stdout(file=head, width=console.width), _table_of(columns[:fitting], rows, cells))
@@ -170,7 +170,7 @@ def _listing_below(
 
 
 def facts(console: Console, pairs: Sequence[tuple[str, object]], *, indent: str = "") -> None:
-    """Names and values, one a line."""
+    """Print names and values, one pair on each line."""
     from rich.padding import Padding
     from rich.table import Table
 
@@ -191,7 +191,7 @@ def result_table(
     indent: str = INDENT,
     most_rows: int = _MOST_ROWS,
 ) -> None:
-    """Rows of the application: as many columns and rows as fit, and a line that says what was left out."""
+    """Print rows of the application: as many columns and rows as fit, and a line that says what was left out."""
     from rich.padding import Padding
 
     if len(rows) == 1 and len(columns) > 3:
@@ -199,22 +199,22 @@ def result_table(
         facts(console, pairs, indent=indent)
         return
     names = [cell(name, _MOST_CELL) for name in columns]
-    shown = rows[:most_rows]
-    widths = [_width(name, [row[place] for row in shown]) for place, name in enumerate(names)]
+    first_rows = rows[:most_rows]
+    widths = [_width(name, [row[place] for row in first_rows]) for place, name in enumerate(names)]
     room = console.width - len(indent)
     if sum(widths) + GAP * (len(widths) - 1) > room:
         widths = [min(width, _NARROW_CELL) for width in widths]
     fitting = fit_columns(widths, room=room, gap=GAP)
     table = small_table()
     for place, name in enumerate(names[:fitting]):
-        right = all(is_number(row[place]) or row[place] is None for row in shown)
+        right = all(is_number(row[place]) or row[place] is None for row in first_rows)
         table.add_column(
             Text(name), justify="right" if right else "left", no_wrap=True, overflow="ellipsis", max_width=widths[place]
         )
-    for row in shown:
+    for row in first_rows:
         table.add_row(*(_value(value, _MOST_CELL) for value in row[:fitting]))
     show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
-    left_out = _left_out(names[fitting:], (row_count or len(rows)) - len(shown))
+    left_out = _left_out(names[fitting:], (row_count or len(rows)) - len(first_rows))
     if left_out:
         say(console, left_out, "dim", indent=indent)
 
@@ -239,7 +239,7 @@ def _left_out(columns: Sequence[str], rows: int) -> str:
 
 
 def small_table() -> Table:
-    """An empty table in the style of all of ours."""
+    """Return an empty table in the common style."""
     from rich import box
     from rich.table import Table
 
@@ -255,7 +255,7 @@ def small_table() -> Table:
 
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """A quiet spinner on standard error while something takes its time; nothing where that is no terminal."""
+    """Show a spinner on standard error inside the `with` block, if that is a terminal."""
     console = stderr()
     if not console.is_terminal:
         yield
@@ -266,7 +266,7 @@ def waiting(text: str) -> Iterator[None]:
 
 @contextmanager
 def progress(text: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, moved by calls of (done, total); nothing where that is no terminal."""
+    """Show a progress bar on standard error, if that is a terminal. Yield the function (done, total) that moves it."""
     console = stderr()
     if not console.is_terminal:
         yield lambda _done, _total: None

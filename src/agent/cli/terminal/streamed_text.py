@@ -1,4 +1,4 @@
-"""Text that arrives in pieces, wrapped at words as it comes; tables in it are shown as tables."""
+"""Show text that arrives in pieces: wrap it at words as it arrives, and show Markdown tables in it as tables."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MOST_ROWS = 100
 
 
 class StreamedText:
-    """Writes streamed text to a console, wrapped at words inside a margin.
+    """A writer of streamed text to a console, wrapped at words inside a margin.
 
-    A word is held back until its end is known, and the lines of a Markdown table until the table is whole.
+    It holds back a word until the word's end arrives, and the lines of a Markdown table until the table is whole.
     """
 
     def __init__(self, console: Console, *, indent: str = "", wrap: bool = True) -> None:
@@ -33,7 +33,7 @@ class StreamedText:
         self._table = ""
 
     def write(self, text: str) -> None:
-        """The next piece of text."""
+        """Write the next piece of text."""
         pieces = _PIECES.findall(self._held + clean(text))
         self._held = pieces.pop() if pieces and not pieces[-1].isspace() else ""
         for piece in pieces:
@@ -41,7 +41,7 @@ class StreamedText:
         self._console.file.flush()
 
     def end(self) -> None:
-        """Write what was held back, and end the line."""
+        """Write the text that is held back, and end the line."""
         if self._held:
             self._place(self._held)
             self._held = ""
@@ -64,7 +64,7 @@ class StreamedText:
 
     def _place_text(self, piece: str) -> None:
         if piece == "\n":
-            self._out("\n")
+            self._print("\n")
             self._column, self._gap = 0, ""
         elif piece.isspace():
             self._gap = piece
@@ -74,10 +74,10 @@ class StreamedText:
     def _place_word(self, word: str) -> None:
         width = cell_len(word)
         if self._column and self._column + len(self._gap) + width > self._limit:
-            self._out("\n")
+            self._print("\n")
             self._column, self._gap = 0, ""
         before = self._gap if self._column else self._indent + self._gap
-        self._out(before + word)
+        self._print(before + word)
         self._column += len(before) + width
         self._gap = ""
 
@@ -89,14 +89,14 @@ class StreamedText:
             result_table(self._console, columns, rows, indent=self._indent, most_rows=_MOST_ROWS)
             return
         for line in lines:
-            self._out(f"{self._indent}{line}\n")
+            self._print(f"{self._indent}{line}\n")
 
-    def _out(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.file.write(text)
 
 
 def markdown_table(lines: Sequence[str]) -> tuple[list[str], list[list[str]]] | None:
-    """The names and rows of a Markdown table, or None when the lines are none."""
+    """Return the column names and rows of a Markdown table, or None if the lines are no table."""
     if len(lines) < 3 or not _RULE.fullmatch(lines[1].strip()):
         return None
     head, *rows = (_cells(line) for line in (lines[0], *lines[2:]))

@@ -1,6 +1,6 @@
-"""A turn as it is seen: text as it comes, a line a step, rows as a table, where the answer comes from.
+"""Show a turn on the terminal: its text as it arrives, a line for each step, rows as a table, and the answer's sources.
 
-The same display shows the interactive chat, a single question and the demo.
+The interactive chat, a single question and the demo use the same display.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _MOST_MEMORIES = 5
 
 
 class Display:
-    """Shows the events of one turn on `console`; steps go to `steps` (default: the same console).
+    """The display of one turn on `console`. Steps go to `steps` (default: the same console).
 
-    `exact` also shows what differs from run to run: durations and the ids of memories. `framed` wraps text inside a
-    margin, as on a terminal; a pipe gets the text as it is, with the statements that it comes from.
+    `exact` also shows what differs from run to run: durations and the ids of memories. `framed` wraps text inside a margin, as
+    on a terminal; without it the text stays as it is, and the statements that it comes from are shown whole.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class Display:
         self._framed = console.is_terminal if framed is None else framed
         self._indent = INDENT if self._framed else ""
         self._text: StreamedText | None = None
-        self._said = ""
+        self._streamed = ""
         self._status: Status | None = None
         self._began: dict[CallKey, float] = {}
         self._result: ToolResult | None = None
-        self.silent = True  # whether nothing was shown yet
+        self.silent = True  # nothing was shown yet
 
     def thinking(self, text: str = "thinking") -> None:
-        """Something is at work: a spinner, where there is a terminal."""
+        """Show a spinner with `text`, if the steps go to a terminal."""
         if self._status is not None:
             self._status.update(Text(text, style="dim"))
         elif self._steps.is_terminal and self._text is None:
@@ -88,7 +88,7 @@ class Display:
         if self._text is None:
             self.pause()
             self._text = StreamedText(self._console, indent=self._indent, wrap=self._framed)
-        self._said += text
+        self._streamed += text
         self._text.write(text)
 
     def _step_begins(self, event: ToolStarted) -> None:
@@ -124,7 +124,7 @@ class Display:
             rows, columns = result.get("rows", []), result.get("columns", [])
             result_table(self._console, columns, rows, row_count=result.get("row_count"), indent=self._indent)
         for remark in event.sources.get("remarks", ()):
-            if remark not in self._said:  # what was streamed came before the remarks were known to be missing
+            if remark not in self._streamed:  # the streamed text can lack remarks that the stored answer has
                 say(self._console, f"{remark}.", "yellow", indent=self._indent)
         line = sources_line(event.sources, whole=not self._framed, exact=self._exact)
         if line:
@@ -133,34 +133,34 @@ class Display:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnEnd:
-    """How a turn ended: it is done, failed, or waits for `asked` to be decided."""
+    """The end of a turn: it is done, has failed, or waits for decisions about `approvals`."""
 
     status: Literal["done", "failed", "waiting"]
-    asked: tuple[Approval, ...] = ()
+    approvals: tuple[Approval, ...] = ()
 
 
 async def show_turn(events: AsyncIterator[ChatEvent], display: Display) -> TurnEnd:
-    """Show a turn until it is over or waits for a human. Leaving early, by an error or Ctrl-C, stops the turn."""
-    asked: list[Approval] = []
+    """Show a turn until it is over or waits for a human. An error or Ctrl-C stops the turn."""
+    approvals: list[Approval] = []
     status: Literal["done", "failed", "waiting"] = "waiting"
     display.thinking()
     try:
-        # `chat` gives generators: closing them is what stops a turn.
+        # The events of `chat` are a generator, and closing it stops the turn.
         async with aclosing(cast("AsyncGenerator[ChatEvent, None]", events)) as stream:
             async for event in stream:
                 display.show(event)
                 if isinstance(event, ApprovalAsked):
-                    asked.append(event.approval)
+                    approvals.append(event.approval)
                 elif isinstance(event, Answered):
                     status = "failed" if event.error else "done"
     finally:
         display.pause()
-    asked.sort(key=lambda approval: approval.place)
-    return TurnEnd(status=status, asked=tuple(asked) if status == "waiting" else ())
+    approvals.sort(key=lambda approval: approval.place)
+    return TurnEnd(status=status, approvals=tuple(approvals) if status == "waiting" else ())
 
 
 def show_step(console: Console, what: str, result: ToolResult, *, elapsed: str = "") -> None:
-    """One step on one line: the statement or tool, cut to fit, and what came of it; an error has lines of its own."""
+    """Print one step on one line: the statement or tool, cut to fit, and its outcome. An error gets lines of its own."""
     good = bool(result.get("success"))
     outcome = one_line(" · ".join(part for part in (outcome_of(result) if good else "", elapsed) if part))
     end = Text(f" · {outcome}" if outcome else "")
@@ -175,14 +175,14 @@ def show_step(console: Console, what: str, result: ToolResult, *, elapsed: str =
 
 
 def describe_call(tool: str, arguments: Mapping[str, Any]) -> str:
-    """A tool call in one line: the statement, or the tool's name and what it is called with."""
+    """Return a tool call on one line: the statement, or the tool's name and its arguments."""
     if isinstance(arguments.get("sql"), str):
         return one_line(arguments["sql"])
     return one_line(" ".join([tool, *(cell(value) for value in arguments.values() if value not in (None, "", [], {}))]))
 
 
 def outcome_of(result: ToolResult) -> str:
-    """What came of a call, in a few words."""
+    """Return the outcome of a call in a few words."""
     if not result.get("success"):
         return one_line(result.get("error") or result.get("message") or result.get("status") or "failed")
     rows = result.get("row_count")
@@ -195,12 +195,12 @@ def outcome_of(result: ToolResult) -> str:
 
 
 def worth_showing(answer: str, result: ToolResult) -> bool:
-    """Whether rows say more than the answer: there are several values, and the answer does not name them all itself."""
+    """Return whether the rows say more than the answer: they hold several values, and the answer does not mention them all."""
     rows: Sequence[Sequence[object]] = result.get("rows") or []
     if not rows or (len(rows) == 1 and len(rows[0]) == 1) or answer.startswith("|") or "\n|" in answer:
         return False
-    named = [any(_mentions(answer, value) for value in row) for row in rows[:10]]
-    return not (all(named) and len(rows) <= len(named))
+    mentioned = [any(_mentions(answer, value) for value in row) for row in rows[:10]]
+    return not (all(mentioned) and len(rows) <= len(mentioned))
 
 
 def _mentions(answer: str, value: object) -> bool:
@@ -209,14 +209,18 @@ def _mentions(answer: str, value: object) -> bool:
 
 
 def sources_line(sources: Mapping[str, Any], *, whole: bool, exact: bool = True) -> str:
-    """Where an answer comes from: statements with their row counts, and memories. `whole` spells the statements out."""
-    statements = [one for one in sources.get("statements", ()) if one.get("success")]
+    """Return a line with an answer's sources: statements with row counts, and memories. `whole` shows the statements' text."""
+    statements = [statement for statement in sources.get("statements", ()) if statement.get("success")]
+    counts = [statement.get("row_count") or 0 for statement in statements]
     memories = list(sources.get("memories", ()))
     parts = []
     if whole:
-        parts += [f"{one_line(one['sql'])} ({count(one.get('row_count') or 0, 'row')})" for one in statements]
+        parts += [
+            f"{one_line(statement['sql'])} ({count(rows, 'row')})"
+            for statement, rows in zip(statements, counts, strict=True)
+        ]
     elif statements:
-        rows = sum(one.get("row_count") or 0 for one in statements)
+        rows = sum(counts)
         parts.append(f"{count(len(statements), 'statement')}, {count(rows, 'row')}")
     if memories:
         parts.append(_memories(memories, exact=exact))
@@ -224,8 +228,8 @@ def sources_line(sources: Mapping[str, Any], *, whole: bool, exact: bool = True)
 
 
 def _memories(ids: Sequence[int], *, exact: bool) -> str:
-    named = f"{count(len(ids), 'memory', 'memories')} at hand"
+    number = f"{count(len(ids), 'memory', 'memories')} at hand"
     if not exact:
-        return named
+        return number
     more = ", …" if len(ids) > _MOST_MEMORIES else ""
-    return f"{named} ({', '.join(map(str, ids[:_MOST_MEMORIES]))}{more})"
+    return f"{number} ({', '.join(map(str, ids[:_MOST_MEMORIES]))}{more})"

@@ -1,1 +1,1 @@
-"""Tools that the agent makes itself: proposed, kept, and run in a sandbox."""
+"""Holds the tools that the agent creates: proposed to a human, stored with a signature, run in a sandbox."""

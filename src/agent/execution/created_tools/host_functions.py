@@ -1,7 +1,7 @@
-"""What the code of a created tool may ask for: the agent's own tools by name, with the same rules as for a model.
+"""Defines the host functions that a created tool's code may call: built-in tools, under the same rules as for a model.
 
-A tool names in its capabilities what it calls; a human approves that with the code. Everything that it calls goes through the
-safe executor.
+A tool lists the host functions that it calls as its capabilities, and a human approves them with the code. Every call goes
+through the safe executor.
 """
 
 from __future__ import annotations
@@ -12,43 +12,43 @@ from typing import Any
 from agent.execution.tools.arguments import BUILT_IN, is_built_in
 from agent.types import ToolResult
 
-# Of the built-in tools, in order. What is not built in is not offered.
+# The built-in tools that code may call, in this order.
 _OFFERED = ("query_data", "execute_sql", "describe_schema", "search_memory", "send_email", "http_get")
 _WITH_EFFECTS = {"execute_sql", "send_email", "http_get"}
 _TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
-# What an answer says beside its value is for people and for the log.
-_NOT_TOLD = {"success", "status", "approval_id", "execution_id"}
+# Fields of a result that are for people and for the log, and not for the code.
+_NOT_FOR_CODE = {"success", "status", "approval_id", "execution_id"}
 
 
 def offered() -> tuple[str, ...]:
-    """The names of the host functions that there are."""
+    """Return the names of the host functions."""
     return tuple(name for name in _OFFERED if is_built_in(name))
 
 
 def is_harmless(capabilities: Iterable[str]) -> bool:
-    """Whether a tool with these can only read."""
+    """Return whether a tool with these capabilities can only read."""
     return not _WITH_EFFECTS & set(capabilities)
 
 
 def stubs(capabilities: Iterable[str]) -> str:
-    """Their declarations, for the type checker."""
+    """Return the declarations of these host functions, for the type checker."""
     lines = ["from typing import Any", *(_stub(name) for name in capabilities)]
     return "\n".join(lines) + "\n"
 
 
 def answer_of(result: ToolResult) -> Mapping[str, Any]:
-    """A result as the code gets it: its value, or an error that is raised there."""
+    """Return a result as the code gets it: a `value`, or an `error` that is raised there."""
     if not result.get("success"):
         return {"error": str(result.get("error") or result.get("status") or "it failed")[:4_000]}
-    told = {name: value for name, value in result.items() if name not in _NOT_TOLD}
-    return {"value": result["data"] if set(told) == {"data"} else told}
+    fields = {name: value for name, value in result.items() if name not in _NOT_FOR_CODE}
+    return {"value": result["data"] if set(fields) == {"data"} else fields}
 
 
 def _stub(name: str) -> str:
     schema = BUILT_IN[name].model_json_schema()
     required = set(schema.get("required", ()))
     parameters = [
-        f"{one}: {_TYPES.get(str(part.get('type')), 'Any')}{'' if one in required else ' = ...'}"
-        for one, part in schema["properties"].items()
+        f"{parameter}: {_TYPES.get(str(part.get('type')), 'Any')}{'' if parameter in required else ' = ...'}"
+        for parameter, part in schema["properties"].items()
     ]
     return f"def {name}(*, {', '.join(parameters)}) -> dict[str, Any]: ..."

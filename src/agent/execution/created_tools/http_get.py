@@ -1,7 +1,7 @@
-"""`http_get` for the code of created tools: https, to the hosts that a human approved with the tool, and to no private address.
+"""Fetches pages for the code of created tools: by https, from hosts that a human approved, and from no private address.
 
-The name is resolved once, every address is checked, and the connection goes to a checked address, so a name that resolves
-to something else a moment later changes nothing. Redirects are followed only to listed hosts.
+The name is resolved once, every address is checked, and the connection goes to a checked address: a name that resolves to
+another address a moment later changes nothing. Redirects are followed only to approved hosts.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from agent.types import ToolResult
 _SECONDS = 10.0
 _MOST_BYTES = 1_000_000
 _MOST_REDIRECTS = 3
-# What is not of the open internet, by IANA's registries of special-purpose addresses (IPv4's and IPv6's), those that multicast
-# and old tunnels use, and those at which clouds answer their own machines only.
+# Addresses that are not public: IANA's special-purpose IPv4 addresses, those of multicast and old tunnels, and those at which
+# clouds answer only their own machines.
 _SPECIAL = tuple(map(ipaddress.IPv4Network, (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
     "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15",
     "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
     "161.26.0.0/16", "166.8.0.0/14", "168.63.129.16/32",
 )))  # fmt: skip
-# Of IPv6 only this is handed out to networks, and in it these are special; 2002::/16 and 2001::/32 lead to an IPv4 address.
+# IANA assigns public IPv6 addresses from this range only. In it these are special; 2002::/16 and 2001::/32 lead to IPv4.
 _HANDED_OUT = ipaddress.IPv6Network("2000::/3")
 _SPECIAL_6 = tuple(map(ipaddress.IPv6Network, (
     "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3ffe::/16", "3fff::/20",
 )))  # fmt: skip
-# IPv6 addresses that gateways take for IPv4 ones (RFC 6052).
+# IPv6 addresses that gateways translate to IPv4 ones (RFC 6052).
 _GATEWAY = ipaddress.IPv6Network("64:ff9b::/96")
 _HOST = re.compile(r"(private:)?([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:[1-9][0-9]{0,4})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A host that may be asked. `private`: its address may be one of an own network, because the approver saw that."""
+    """A host that a tool may fetch from. `private` says that its address may be private, which its approver saw."""
 
     host: str
     port: int
@@ -53,7 +53,7 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """`host`, `host:port` or `private:host:port`. Raises `InvalidArguments`."""
+        """Parse `host`, `host:port` or `private:host:port`. Raises `InvalidArguments`."""
         match = _HOST.fullmatch(text)
         port = int(match.group(4)[1:]) if match and match.group(4) else 443
         if match is None or ".." in text or port > 65_535:
@@ -64,7 +64,10 @@ class Place:
 
 
 async def fetch(arguments: HttpGet, context: RunContext) -> ToolResult:
-    """The page, for the code of the tool that made this call. Raises `ActionRefused` for a host that it does not list."""
+    """Fetch a page for the tool whose code made this call, as `data` with `status` and `text`.
+
+    Raises `ActionRefused` for a host that the tool does not list, `ProviderUnavailable` where it does not answer.
+    """
     tool = await created_tools.of_call(context.call, runtime=context.runtime)
     if tool is None or "http_get" not in tool.content.capabilities:
         raise ActionRefused("http_get is only for the code of tools that a human approved with it.")
@@ -74,7 +77,7 @@ async def fetch(arguments: HttpGet, context: RunContext) -> ToolResult:
         async with asyncio.timeout(_SECONDS):
             status, text = await _follow(arguments.url, places)
     except TimeoutError:
-        raise ProviderUnavailable(f"{_named(arguments.url)} did not answer within {_SECONDS:g} s.") from None
+        raise ProviderUnavailable(f"{arguments.url[:200]!r} did not answer within {_SECONDS:g} s.") from None
     return ToolResult(success=True, status="succeeded", data={"status": status, "text": text})
 
 
@@ -89,7 +92,7 @@ async def _follow(url: str, places: Sequence[Place]) -> tuple[int, str]:
 
 
 def listed(url: str, places: Sequence[Place]) -> Place:
-    """The listed place that a URL names. Raises `ActionRefused`."""
+    """Return the listed host that a URL names. Raises `ActionRefused`."""
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip(".").lower(), parts.port or 443
@@ -98,28 +101,28 @@ def listed(url: str, places: Sequence[Place]) -> Place:
     plain = url.isascii() and url.isprintable() and " " not in url and "\\" not in url
     if not plain or parts.scheme != "https" or not host or parts.username is not None or parts.password is not None:
         raise ActionRefused(f"Not fetched: {url[:200]!r} is not a plain https:// address.")
-    place = next((one for one in places if (one.host, one.port) == (host, port)), None)
+    place = next((place for place in places if (place.host, place.port) == (host, port)), None)
     if place is None:
         raise ActionRefused(f"Not fetched: the tool does not list {host}:{port}; it lists {_list(places)}.")
     return place
 
 
 async def _address(place: Place) -> str:
-    """One address of the host, when all of them may be asked. Raises `ActionRefused` or `ProviderUnavailable`."""
+    """Return an address of the host if all its addresses are allowed. Raises `ActionRefused` or `ProviderUnavailable`."""
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+        entries = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ProviderUnavailable(f"{place.host} has no address: {error}") from error
-    addresses = [str(entry[4][0]) for entry in found]
-    own = [address for address in addresses if not is_public(address)]
-    if own and not place.private:
-        raise ActionRefused(f"Not fetched: {place.host} is at {own[0]}, which is not a public address.")
+    addresses = [str(entry[4][0]) for entry in entries]
+    private = [address for address in addresses if not is_public(address)]
+    if private and not place.private:
+        raise ActionRefused(f"Not fetched: {place.host} is at {private[0]}, which is not a public address.")
     return addresses[0]
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet."""
+    """Return whether an IP address is public."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -135,9 +138,9 @@ def is_public(address: str) -> bool:
 async def _get(url: str, address: str, place: Place) -> tuple[int, str | None, str]:
     import httpx
 
-    shown = f"[{address}]" if ":" in address else address
+    bracketed = f"[{address}]" if ":" in address else address
     parts = urlsplit(url)
-    target = parts._replace(netloc=f"{shown}:{place.port}", fragment="").geturl()
+    target = parts._replace(netloc=f"{bracketed}:{place.port}", fragment="").geturl()
     host = place.host if place.port == 443 else f"{place.host}:{place.port}"
     try:
         async with httpx.AsyncClient(trust_env=False, verify=_tls(), timeout=_SECONDS) as client:
@@ -164,13 +167,9 @@ async def _body(answer: Any, place: Place) -> bytes:
 
 
 def _tls() -> ssl.SSLContext:
-    """The system's own certificates, and what SSL_CERT_FILE adds, as every program on the machine."""
+    """Return a context with the system's certificates and those of SSL_CERT_FILE."""
     return ssl.create_default_context()
 
 
 def _list(places: Sequence[Place]) -> str:
-    return ", ".join(f"{one.host}:{one.port}" for one in places) or "none"
-
-
-def _named(url: str) -> str:
-    return repr(url[:200])
+    return ", ".join(f"{place.host}:{place.port}" for place in places) or "none"

@@ -1,11 +1,11 @@
-"""One call of a created tool: its code in the sandbox, its host calls through the safe executor, and pauses for a human.
+"""Runs one call of a created tool: its code in the sandbox, its host calls through the safe executor, pauses for a human.
 
     run -> host call -> safe executor -> answer -> ... -> result
                         or: a human is asked -> the interpreter's state is signed and stored -> (another process) -> taken once,
                         checked -> answer -> ...
 
-Every answer is kept until the run ends. A run that is repeated after a crash has the same clock and the same seed, gets the
-same answers, and so comes to where it was; its effects have one key each, and are done once.
+Every answer is kept until the run ends. A run that is repeated after a crash has the same clock, the same seed and the same
+answers, so it comes to the same point; each of its effects has a key, and is carried out once.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from agent.types import UNFINISHED, CallKey, ToolResult
 _QUERIES = load_queries(__package__, "runs.sql")
 _PURPOSE = "state of a tool"
 _MOST_PRINTED = 2_000
-# Only a tool that calls nothing runs without a call: nothing is kept under this key.
+# A tool without host calls may run outside of a conversation: nothing is kept under this key.
 _NO_CALL = CallKey(thread_id="tool", turn=0, round=0, ordinal=0)
 _log = structlog.get_logger(__name__)
 
 
 class _Overtaken(Exception):
-    """Another process is further with this run: its outcome counts, not this one's."""
+    """Another process is ahead with this run: its outcome counts, not this one's."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Journal:
-    """How far a run has come. `asked` is the host call that waits for a human."""
+    """How far a run has come. `answers` are those of its host calls so far; `asked` is the host call that waits for a human."""
 
     key: CallKey
     tool: CreatedTool
@@ -70,7 +70,7 @@ class _Journal:
         )  # fmt: skip
 
     def signed_parts(self, state: bytes) -> tuple[Any, ...]:
-        """What the stored state is bound to: this version of the tool, this call, this step, these bytes."""
+        """Return what the signature of a stored state covers: this version of the tool, this call, this step, these bytes."""
         return (
             self.tool.id,
             self.tool.content_hash,
@@ -82,13 +82,13 @@ class _Journal:
 
 
 async def run_tool(tool: CreatedTool, arguments: Mapping[str, Any], context: RunContext) -> ToolResult:
-    """Run it, or go on with the run of this call. Status "waiting" names the approval that a human has to decide.
+    """Run a tool, or go on with the run of this call. Status "waiting" names the approval that a human has to decide.
 
     Raises `SandboxUnavailable`, or `ActionRefused` for a stored state that is not what was stored.
     """
     runtime = context.runtime
     journal = await _journal(tool, arguments, context.call or _NO_CALL, runtime)
-    asked_about = 0
+    approval_id = 0
     try:
         if not journal.waiting:
             async with sandbox_of(runtime).run(f"{runtime.tenant_id}/{journal.owner}") as run:
@@ -97,25 +97,25 @@ async def run_tool(tool: CreatedTool, arguments: Mapping[str, Any], context: Run
         assert journal.asked is not None  # noqa: S101  # a run that waits has asked
         _check_state(journal, journal.state, journal.signature, runtime)
         result = await _perform(journal, journal.asked["function"], journal.asked["arguments"], context)
-        asked_about = result.get("approval_id", 0)
+        approval_id = result.get("approval_id", 0)
         return result if result.get("status") in UNFINISHED else await _resume(journal, result, context)
     except _Overtaken:
-        told = "Another process goes on with this tool; its outcome will be there later."
-        return ToolResult(success=False, status="running", approval_id=asked_about, error=told)
+        error = "Another process goes on with this tool; its outcome will be there later."
+        return ToolResult(success=False, status="running", approval_id=approval_id, error=error)
 
 
 async def is_under_way(call: CallKey, *, runtime: Runtime) -> bool:
-    """Whether a run of this call has begun, and so goes on by running it again."""
+    """Return whether a run of this call has begun; `run_tool` then goes on with it."""
     return await _row(call, runtime) is not None
 
 
 async def forget(call: CallKey, *, runtime: Runtime) -> None:
-    """Drop what was kept of a run; its outcome is recorded."""
+    """Delete what was kept of a run whose outcome is recorded."""
     await runtime.execute(_QUERIES["forget"], **asdict(call))
 
 
 async def _resume(journal: _Journal, result: ToolResult, context: RunContext) -> ToolResult:
-    """Take the stored state, once, and go on with the answer. Whoever comes second finds that it is taken."""
+    """Take the stored state once and go on with the answer. Raises `_Overtaken` where another process has taken it."""
     runtime = context.runtime
     row = await runtime.one(_QUERIES["take_state"], **_key(journal, runtime), before=len(journal.answers))
     if row is None:
@@ -142,11 +142,11 @@ def _check_state(journal: _Journal, state: bytes, signature: str | None, runtime
 async def _drive(
     run: Run, event: Event, journal: _Journal, context: RunContext, *, again: Sequence[Any] = ()
 ) -> ToolResult:
-    """From event to event to the end, or to where a human is asked. `again`: answers that an earlier try was given."""
-    before, runtime = iter(again), context.runtime
+    """Answer the run's host calls until it ends or waits for a human; `again` are the answers that an earlier try got."""
+    earlier, runtime = iter(again), context.runtime
     while isinstance(event, HostCall):
-        if (kept := next(before, None)) is not None:
-            answer = _answered_before(kept, event)
+        if (kept := next(earlier, None)) is not None:
+            answer = _kept_answer(kept, event)
         else:
             await _begin(journal, runtime)
             result = await _perform(journal, event.function, event.arguments, context)
@@ -159,7 +159,7 @@ async def _drive(
 
 
 async def _perform(journal: _Journal, function: str, arguments: Mapping[str, Any], context: RunContext) -> ToolResult:
-    """One host call, through the safe executor; it is asked about and done under one key, whenever it is tried."""
+    """Carry out one host call through the safe executor; its key is the same at every try, so it is asked and done once."""
     if function not in journal.tool.content.capabilities:
         raise ActionRefused(f"{journal.tool.name} may not call {function}.")
     key = journal.key.host_call(len(journal.answers) + 1)
@@ -181,7 +181,7 @@ async def _pause(run: Run, event: HostCall, journal: _Journal, runtime: Runtime)
 async def _keep(
     journal: _Journal, function: str, arguments: Mapping[str, Any], answer: Mapping[str, Any], runtime: Runtime
 ) -> Mapping[str, Any]:
-    """Keep an answer before the code gets it. What is too long for the code, it is told so."""
+    """Store an answer before the code gets it, and return it; one that is too long becomes an error."""
     most = sandbox_of(runtime).limits.text
     if len(json.dumps(answer, default=str)) > most:
         answer = {"error": f"The answer of {function} is longer than {most} characters: ask for less."}
@@ -193,11 +193,11 @@ async def _keep(
     return answer
 
 
-def _answered_before(kept: Mapping[str, Any], event: HostCall) -> Mapping[str, Any]:
+def _kept_answer(kept: Mapping[str, Any], event: HostCall) -> Mapping[str, Any]:
     if (kept["function"], kept["arguments"]) != (event.function, _digest(event.arguments)):
         raise ActionRefused(
-            f"Run again after a crash, the tool called {event.function} where it had called {kept['function']} otherwise; "
-            "it does not go on. Look at what it did, then call it again."
+            f"When it ran again after a crash, the tool made another call than before: {event.function} in place of "
+            f"{kept['function']}, or other arguments. It does not go on. Look at what it did, then call it again."
         )
     answer: Mapping[str, Any] = kept["answer"]
     return answer
@@ -219,7 +219,7 @@ def _result(event: Event, tool: CreatedTool) -> ToolResult:
 
 
 async def _journal(tool: CreatedTool, arguments: Mapping[str, Any], call: CallKey, runtime: Runtime) -> _Journal:
-    # A tool that calls nothing leaves nothing behind.
+    # Nothing is stored of a tool without host calls.
     row = await _row(call, runtime) if tool.content.capabilities else None
     if row is None:
         return _Journal(key=call, tool=tool, arguments=arguments, clock=datetime.now(UTC), answers=[])

@@ -1,4 +1,4 @@
-"""Signatures with a key that the database does not hold: what it gives back is what was put in."""
+"""Signs stored values with a key that the database does not hold, to detect a change of them there."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from agent.runtime import Runtime
 
 
 def sign(purpose: str, *parts: Any, runtime: Runtime) -> str:
-    """A signature over JSON values (and digests of bytes), good for `purpose` and this tenant only. Raises `ConfigurationError`."""
-    said = [
+    """Return a signature over JSON values and bytes for `purpose` in this tenant and database. Raises `ConfigurationError`."""
+    values = [
         part.hex() if isinstance(part, bytes) else part for part in (runtime.tenant_id, runtime.database_id, *parts)
     ]
-    return hmac.new(_key(purpose, runtime), json.dumps(said, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+    return hmac.new(_key(purpose, runtime), json.dumps(values, sort_keys=True).encode(), hashlib.sha256).hexdigest()
 
 
 def is_signed(signature: str | None, purpose: str, *parts: Any, runtime: Runtime) -> bool:
-    """Whether `signature` is the one that `sign` makes of the same."""
+    """Return whether `signature` is the one that `sign` makes of these values."""
     return signature is not None and hmac.compare_digest(signature, sign(purpose, *parts, runtime=runtime))
 
 
 async def load_secret(runtime: Runtime) -> None:
-    """Read the secret before it is needed, off the event loop: it may be in a file. Raises `ConfigurationError`."""
+    """Read the secret off the event loop before it is needed, because it may be in a file. Raises `ConfigurationError`."""
     if "signing secret" not in runtime.made:
         runtime.made["signing secret"] = await asyncio.to_thread(_secret, runtime)
 
@@ -47,4 +47,4 @@ def _secret(runtime: Runtime) -> bytes:
         return settings.secret.get_secret_value().encode()
     if settings.embedded:
         return embedded.read_or_make_secret(settings.home).encode()
-    raise ConfigurationError("Tools of the agent's making are signed with AGENT_SECRET: set it.")
+    raise ConfigurationError("Tools that the agent creates are signed with AGENT_SECRET: set it.")

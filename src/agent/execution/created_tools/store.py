@@ -1,7 +1,7 @@
-"""The tools that the agent made: what each version is, who allowed it, and which version is in use.
+"""Stores the tools that the agent created: the content of each version, its approval, and which version is in use.
 
-A version's content is hashed, and the hash signed together with the approval's binding, by a key that the database does not
-hold. What does not fit is not run, whoever changed it.
+The hash of a version's content is signed together with the approval's binding, with a key that the database does not hold.
+A version that does not match its signature does not run, whoever changed it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agent.execution.created_tools.signing import is_signed, load_secret, sign
 from agent.execution.log import record
 from agent.execution.tools.arguments import CreateNewTool
 from agent.execution.tools.json_schema import ArgumentSchema
-from agent.learning.named_relations import near
+from agent.learning.named_relations import suggestion
 from agent.runtime import Runtime, current_runtime
 from agent.types import Assessment, CallKey, ToolResult
 
@@ -52,18 +52,18 @@ class ToolContent:
 
     @property
     def hash(self) -> str:
-        """sha256 over all of it."""
+        """Return the SHA-256 of the content, as hex digits."""
         return hashlib.sha256(json.dumps(self.as_dict, sort_keys=True).encode()).hexdigest()
 
     @property
     def as_dict(self) -> dict[str, Any]:
-        """Its fields by name."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        """Return the fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatedTool:
-    """One version of a tool of the agent's making."""
+    """One version of a created tool; `intact` says that it is what was approved."""
 
     id: int
     content: ToolContent
@@ -78,7 +78,7 @@ class CreatedTool:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], runtime: Runtime) -> CreatedTool:
-        """A version from its row and its approval's; `intact` says that nothing was changed since it was approved."""
+        """Build a version from its row joined with its approval's, and check its signature."""
         values = {field.name: row[field.name] for field in fields(ToolContent)}
         lists = {name: tuple(row[name]) for name in ("capabilities", "hosts")}
         content = ToolContent(**{**values, **lists})
@@ -90,20 +90,20 @@ class CreatedTool:
 
     @property
     def name(self) -> str:
-        """Under which it is called."""
+        """Return the name that calls use."""
         return self.content.name
 
     @property
     def schema(self) -> ArgumentSchema:
-        """What it takes."""
+        """Return the schema of its arguments."""
         return ArgumentSchema.known(self.content.parameters)
 
     def check_intact(self) -> None:
-        """Raise `ActionRefused` when it is not what was approved."""
+        """Raise `ActionRefused` if the version is not what was approved."""
         if not self.intact:
             raise ActionRefused(
                 f"{self.name} version {self.content.version} is not what was approved (approval {self.approval_id}), so it does "
-                f"not run. Disable it with `agent tools disable {self.name}`, and have it made again."
+                f"not run. Disable it with `agent tools disable {self.name}`, and let the agent create it again."
             )
 
 
@@ -111,22 +111,22 @@ class CreatedTools:
     """The created tools of the current tenant and database."""
 
     async def active(self, *, runtime: Runtime) -> list[CreatedTool]:
-        """Those that may be called now; what was changed since its approval is left out."""
-        found = await self._rows("active", None, runtime)
-        for tool in found:
+        """Return the tools that may be called now, without those that were changed since their approval."""
+        tools = await self._rows("active", None, runtime)
+        for tool in tools:
             if not tool.intact:
                 _log.warning("created_tool_changed", tool=tool.name, version=tool.content.version)
-        return [tool for tool in found if tool.intact]
+        return [tool for tool in tools if tool.intact]
 
     async def named(self, name: str, *, runtime: Runtime) -> CreatedTool | None:
-        """The version in use. Raises `ActionRefused` when it was changed since its approval."""
-        found = await self._rows("active", name, runtime)
-        for tool in found:
+        """Return the version in use, or None. Raises `ActionRefused` when it was changed since its approval."""
+        tools = await self._rows("active", name, runtime)
+        for tool in tools:
             tool.check_intact()
-        return found[0] if found else None
+        return tools[0] if tools else None
 
     async def by_id(self, tool_id: int, *, runtime: Runtime) -> CreatedTool:
-        """One version, in use or not. Raises `NotFound`."""
+        """Return one version, in use or not. Raises `NotFound`."""
         await load_secret(runtime)
         row = await runtime.one(_QUERIES["by_id"], id=tool_id)
         if row is None:
@@ -134,25 +134,25 @@ class CreatedTools:
         return CreatedTool.from_row(row, runtime)
 
     async def of_call(self, call: CallKey | None, *, runtime: Runtime) -> CreatedTool | None:
-        """The version whose code made this call, if one did."""
-        parent = call.made_by if call else None
+        """Return the version whose code made this call; None if no tool's code did."""
+        parent = call.parent if call else None
         if parent is None:
             return None
         row = await runtime.one(_QUERIES["of_call"], **asdict(parent))
         return await self.by_id(row["tool_id"], runtime=runtime) if row else None
 
     async def versions(self, name: str | None = None, *, runtime: Runtime | None = None) -> list[CreatedTool]:
-        """Every version, by name, the newest first. Raises `NotFound` for a name that was never used."""
+        """Return every version, by name, the newest first. Raises `NotFound` for a name that was never used."""
         runtime = runtime or await current_runtime()
-        found = await self._rows("versions", name, runtime)
-        if name is not None and not found:
-            names = {one.content.name: None for one in await self._rows("versions", None, runtime)}
-            hint = near(name[:100], names) if names else "`agent tools` lists those that it made."
-            raise NotFound(f"The agent has made no tool {name[:100]!r}. {hint}")
-        return found
+        tools = await self._rows("versions", name, runtime)
+        if name is not None and not tools:
+            names = {tool.name: None for tool in await self._rows("versions", None, runtime)}
+            hint = suggestion(name[:100], names) if names else "`agent tools` lists those that it created."
+            raise NotFound(f"The agent has created no tool {name[:100]!r}. {hint}")
+        return tools
 
     async def known(self, name: str, *, runtime: Runtime) -> list[CreatedTool]:
-        """Every version of that name, the newest first; none for a name that was never used."""
+        """Return every version of that name, the newest first; none for a name that was never used."""
         return await self._rows("versions", name, runtime)
 
     async def store(self, content: ToolContent, approval: Approval, *, runtime: Runtime) -> ToolResult:
@@ -174,13 +174,13 @@ class CreatedTools:
         )
 
     async def is_stored(self, approval_id: int, *, runtime: Runtime) -> bool:
-        """Whether the version of this approval is there."""
+        """Return whether the version of this approval is stored."""
         return await runtime.one(_QUERIES["of_approval"], approval_id=approval_id) is not None
 
     async def disable(self, name: str, *, runtime: Runtime | None = None) -> CreatedTool:
-        """Take a tool out of use at once; a run of it that waits does not go on. Raises `NotFound`, `InvalidInput`."""
+        """Take a tool out of use at once; a waiting run of it does not go on. Raises `NotFound` or `InvalidInput`."""
         runtime = runtime or await current_runtime()
-        found = await self.versions(name, runtime=runtime)
+        tools = await self.versions(name, runtime=runtime)
         row = await runtime.one(
             _QUERIES["retire"], **self._scope(runtime), name=name, status="disabled", changed_by=runtime.user
         )
@@ -188,20 +188,20 @@ class CreatedTools:
             raise InvalidInput(
                 f"{name} is not in use. `agent tools enable {name}` puts its newest version into use again."
             )
-        await self._log("disable_tool", next(one for one in found if one.id == row["id"]), runtime)
+        await self._log("disable_tool", next(tool for tool in tools if tool.id == row["id"]), runtime)
         return await self.by_id(row["id"], runtime=runtime)
 
     async def activate(self, name: str, version: int | None = None, *, runtime: Runtime | None = None) -> CreatedTool:
         """Put an approved version (default: the newest) into use.
 
-        Raises `NotFound`, `InvalidInput`, `ActionRefused`, or `DecisionRefused` for who decides nothing here.
+        Raises `NotFound`, `InvalidInput`, `ActionRefused`, or `DecisionRefused` for a person who may not decide.
         """
         runtime = runtime or await current_runtime()
         await people.decider(runtime=runtime)
-        found = await self.versions(name, runtime=runtime)
-        chosen = next((one for one in found if version in {None, one.content.version}), None)
+        tools = await self.versions(name, runtime=runtime)
+        chosen = next((tool for tool in tools if version in {None, tool.content.version}), None)
         if chosen is None:
-            numbers = ", ".join(str(one.content.version) for one in found)
+            numbers = ", ".join(str(tool.content.version) for tool in tools)
             raise NotFound(f"{name} has no version {version!r}; it has {numbers}.")
         chosen.check_intact()
         if chosen.status == "active":
@@ -216,15 +216,16 @@ class CreatedTools:
         return await self.by_id(chosen.id, runtime=runtime)
 
     async def rollback(self, name: str, version: int | None = None, *, runtime: Runtime | None = None) -> CreatedTool:
-        """Put the version before the one in use (or `version`) into use. Raises `NotFound`, `InvalidInput`."""
+        """Put the version before the one in use (or `version`) into use. Raises as `activate`."""
         runtime = runtime or await current_runtime()
         if version is None:
-            found = await self.versions(name, runtime=runtime)
-            now = next((one.content.version for one in found if one.status == "active"), found[0].content.version + 1)
-            version = next((one.content.version for one in found if one.content.version < now), None)
+            tools = await self.versions(name, runtime=runtime)
+            numbers = [tool.content.version for tool in tools]
+            current = next((tool.content.version for tool in tools if tool.status == "active"), numbers[0] + 1)
+            version = next((number for number in numbers if number < current), None)
             if version is None:
                 raise InvalidInput(
-                    f"{name} has no version before {now}. `agent tools disable {name}` takes it out of use."
+                    f"{name} has no version before {current}. `agent tools disable {name}` takes it out of use."
                 )
         return await self.activate(name, version, runtime=runtime)
 
@@ -237,7 +238,7 @@ class CreatedTools:
         return {"tenant_id": runtime.tenant_id, "database_id": runtime.database_id}
 
     async def _log(self, action: str, tool: CreatedTool, runtime: Runtime) -> None:
-        """A human's act, logged like any other."""
+        """Write what a human did with a tool into the execution log."""
         arguments = {"name": tool.name, "version": tool.content.version}
         sentence = f"{action} {tool.name} version {tool.content.version}"
         await record(
@@ -250,7 +251,7 @@ created_tools = CreatedTools()
 
 
 def content_from(arguments: Mapping[str, Any], version: int) -> ToolContent:
-    """The content that the arguments of create_new_tool describe, as it is stored."""
+    """Return the content that the arguments of create_new_tool describe, as it is stored."""
     given = CreateNewTool.model_validate(dict(arguments), strict=True)
     return ToolContent(
         name=given.name,

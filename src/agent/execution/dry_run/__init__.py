@@ -1,1 +1,1 @@
-"""Runs a write, notes what it does, and takes it back: what an approver is shown."""
+"""Runs a write, observes what it does, and rolls it back: the preview for an approver."""

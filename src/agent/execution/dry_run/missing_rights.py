@@ -1,4 +1,4 @@
-"""What agent_actor lacks for a statement, and what an operator runs so that it has it."""
+"""Explains which right agent_actor lacks for a statement, and how an operator grants it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
 async def what_is_missing(
     statement: Statement, error: psycopg.errors.InsufficientPrivilege, *, runtime: Runtime
 ) -> str:
-    """Sentences for the one who decides: why the statement would fail as things are, and what to run."""
+    """Return, for the approver, why the statement would fail as things are, and what to run."""
     reason = message_of(error, sql=statement.sql, deny=runtime.settings.deny)
     return f"It would fail as things are: {reason}. {await _remedy(statement, reason, runtime)}".strip()
 

@@ -1,4 +1,4 @@
-"""Which columns of a preview look personal, by their names: `agent.privacy.masking` hides their values. Pure."""
+"""Finds the columns of a preview that look personal by their names; `agent.privacy.masking` hides their values. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.privacy.sensitive import looks_sensitive
 
 
 def personal_columns(table: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The columns of a table's rows that look personal or secret; `table` may be qualified."""
+    """Return the columns of a table's rows that look personal or secret; `table` may be qualified."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return [
         name

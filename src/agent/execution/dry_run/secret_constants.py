@@ -1,7 +1,7 @@
-"""A statement as everybody may see it: without the constants that it puts into, or compares with, columns of secrets. Pure.
+"""Masks in a statement the constants that it puts into, or compares with, columns of secrets. Pure.
 
-Where it is plain which constants those are (an UPDATE's assignments, an INSERT's rows), the others stay. In every other form
-that names such a column all constants are masked.
+Where it is clear which constants those are (an UPDATE's assignments, an INSERT's rows), the others stay. In every other
+statement that names such a column all constants are masked.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ IsSecret = Callable[[str], bool]
 
 
 def sql_for_everybody(statement: Statement, secrets: SecretColumns) -> str:
-    """The statement with the constants masked that nobody is shown."""
-    is_secret = _rule(statement, secrets)
+    """Return the statement with the constants masked that nobody may see."""
+    is_secret = _secrecy_rule(statement, secrets)
     touched = frozenset(name for name in _names_in([statement.node]) if is_secret(name))
-    unnamed = _fills_secrets_unnamed(statement, secrets) or _names_one_in_a_text(statement)
+    unnamed = _writes_unnamed_columns(statement, secrets) or _has_name_of_secret(statement)
     if touched or unnamed:
-        own = _ALL if unnamed else _places(statement, touched)
+        own = _ALL if unnamed else _places_of_secrets(statement, touched)
         return texts_masked_at(statement.sql, own or (), every=own is _ALL)
     places = frozenset(
         part.location for kind, part in statement.parts if kind == "A_Const" and gives_secret(part.sval.sval)
@@ -40,21 +40,21 @@ def sql_for_everybody(statement: Statement, secrets: SecretColumns) -> str:
 
 
 def kept_sql_for_everybody(statement: Statement, secrets: SecretColumns) -> str:
-    """The same of a statement that is made of kept rows, which holds digests of them too."""
+    """Return `sql_for_everybody` of a statement built from kept rows; it holds digests of rows, which are masked too."""
     tables = {(name.schema, name.name) for name in statement.names.relations}
-    if any((schema, table) in tables or ("", table) in tables for schema, table, _ in secrets.found):
+    if any((schema, table) in tables or ("", table) in tables for schema, table, _ in secrets.columns):
         return without_texts(statement.sql)
     return sql_for_everybody(statement, secrets)
 
 
 def reads_secrets(statement: Statement, secrets: SecretColumns) -> bool:
-    """Whether what it writes may be made of secrets that it reads: a column of them, or a whole row with one."""
+    """Return whether a write may copy secrets that it reads: from a column of them, or in a whole row."""
     if statement.kind not in _DATA:
         return False
-    is_secret, tables = _rule(statement, secrets), {name.name for name in statement.names.relations}
+    is_secret, tables = _secrecy_rule(statement, secrets), {name.name for name in statement.names.relations}
     rows = tables | {part.aliasname for kind, part in statement.parts if kind == "Alias"}
-    holds = any(table in tables for _, table, _ in secrets.found)
-    # Conditions and what is returned come into no row.
+    holds = any(table in tables for _, table, _ in secrets.columns)
+    # Values in conditions and in RETURNING are not written.
     apart = {part.location for part in _conditions(statement.node) if kind_of(part) == "ColumnRef"}
     for kind, part in statement.parts:
         if kind != "ColumnRef" or part.location in apart:
@@ -66,32 +66,34 @@ def reads_secrets(statement: Statement, secrets: SecretColumns) -> bool:
     return False
 
 
-def _rule(statement: Statement, secrets: SecretColumns) -> IsSecret:
+def _secrecy_rule(statement: Statement, secrets: SecretColumns) -> IsSecret:
     tables = [(name.schema, name.name) for name in statement.names.relations]
 
     def is_secret(name: str) -> bool:
         if any(secrets.column(schema, table, name) for schema, table in tables):
             return True
-        # A name that a statement only makes, or that is of no table, is judged as such.
+        # A name of no table, such as one that the statement creates, is judged by itself.
         if tables and statement.kind in _DATA:
             return False
         schema, table = tables[0] if tables else ("", "")
-        return secrets.rules.says(schema, table, name, looks=looks_secret(name))
+        return secrets.rules.is_secret(schema, table, name, looks_secret=looks_secret(name))
 
     return is_secret
 
 
-def _places(statement: Statement, touched: frozenset[str]) -> frozenset[int] | None:
-    """Where the constants begin that only go into these columns; None where it is not plain which those are."""
+def _places_of_secrets(statement: Statement, touched: frozenset[str]) -> frozenset[int] | None:
+    """Return where the constants begin that only go into these columns; None where it is not clear which those are."""
     node = statement.node
     if statement.kind == "InsertStmt" and node.cols:
-        return _of_rows(node, touched)
+        return _places_in_rows(node, touched)
     if statement.kind == "UpdateStmt" and not node.from_clause and not node.HasField("with_clause"):
-        return _of_assignments(node.target_list, [node.relation, node.where_clause, node.returning_clause], touched)
+        return _places_in_assignments(
+            node.target_list, [node.relation, node.where_clause, node.returning_clause], touched
+        )
     return _ALL
 
 
-def _of_assignments(
+def _places_in_assignments(
     assigned: Iterable[Message], others: list[Message], touched: frozenset[str]
 ) -> frozenset[int] | None:
     own: list[Message] = []
@@ -102,10 +104,10 @@ def _of_assignments(
         (own if target.name in touched else others).append(target.val)
     if not touched.isdisjoint(_names_in([*others, *own])):
         return _ALL
-    return _constants(own)
+    return _places_of_constants(own)
 
 
-def _of_rows(node: Message, touched: frozenset[str]) -> frozenset[int] | None:
+def _places_in_rows(node: Message, touched: frozenset[str]) -> frozenset[int] | None:
     select = node.select_stmt.select_stmt
     conflict = node.on_conflict_clause
     if not select.values_lists or node.HasField("with_clause") or select.HasField("with_clause"):
@@ -119,35 +121,35 @@ def _of_rows(node: Message, touched: frozenset[str]) -> frozenset[int] | None:
             return _ALL
         for name, cell in zip(columns, cells, strict=False):
             (own if name in touched else others).append(cell)
-    updated = _of_assignments(conflict.target_list, others, touched)
+    updated = _places_in_assignments(conflict.target_list, others, touched)
     if updated is _ALL or not touched.isdisjoint(_names_in(own)):
         return _ALL
-    return updated | _constants(own)
+    return updated | _places_of_constants(own)
 
 
-def _fills_secrets_unnamed(statement: Statement, secrets: SecretColumns) -> bool:
-    """Whether it may write rows of a table with secrets whose columns it does not name."""
+def _writes_unnamed_columns(statement: Statement, secrets: SecretColumns) -> bool:
+    """Return whether it may write rows of a table with secrets without naming the columns."""
     rows = [part for kind, part in statement.parts if kind == "InsertStmt" and not part.cols]
     tables = [(part.relation.schemaname, part.relation.relname) for part in rows]
     if any(kind == "MergeStmt" for kind, _ in statement.parts):
         tables += [(name.schema, name.name) for name in statement.names.relations]
     return any(
-        table == known and schema in {"", place} for schema, table in tables for place, known, _ in secrets.found
+        table == known and schema in {"", place} for schema, table in tables for place, known, _ in secrets.columns
     )
 
 
-def _names_one_in_a_text(statement: Statement) -> bool:
-    """Whether a whole constant is the name of a secret: a key of JSON, or of a table of settings."""
+def _has_name_of_secret(statement: Statement) -> bool:
+    """Return whether a whole constant is the name of a secret: a key of JSON, or of a table of settings."""
     return any(names_secret(part.sval.sval) for kind, part in statement.parts if kind == "A_Const")
 
 
 def names_secret(text: str) -> bool:
-    """Whether a whole text is the name of a secret."""
+    """Return whether a whole text is the name of a secret."""
     return len(text) < 64 and bool(_WORD.fullmatch(text)) and looks_secret(text)
 
 
 def gives_secret(text: str) -> bool:
-    """Whether a text says what a secret is, or is one by its form."""
+    """Return whether a text gives a secret a value, or has the form of a key."""
     return bool(keys_in(text)) or any(looks_secret(word) for word in _GIVEN.findall(text))
 
 
@@ -157,7 +159,7 @@ def _conditions(node: Message) -> Iterator[Message]:
             yield from walk(getattr(node, name))
 
 
-def _constants(nodes: Iterable[Message]) -> frozenset[int]:
+def _places_of_constants(nodes: Iterable[Message]) -> frozenset[int]:
     return frozenset(
         part.location
         for node in nodes
@@ -167,11 +169,11 @@ def _constants(nodes: Iterable[Message]) -> frozenset[int]:
 
 
 def _names_in(nodes: Iterable[Message]) -> set[str]:
-    """Every text of a tree that is no constant: names of columns, aliases, options."""
-    found: set[str] = set()
+    """Return every text of the trees that is no constant: names of columns, aliases, options."""
+    names: set[str] = set()
     for node in nodes:
         for part in walk(node):
             for _, value in part.ListFields():
                 if isinstance(value, str):
-                    found.add(value)
-    return found
+                    names.add(value)
+    return names

@@ -1,4 +1,4 @@
-"""The rows of a preview without secrets: cells of secret columns, what repeats one of them, and what says that it is one. Pure."""
+"""Hides secrets in a preview's rows: cells of secret columns, texts that repeat one, and texts that look like one. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from agent.execution.writes.statement_runner import Change
 from agent.learning.discovery.secret_columns import SecretColumns
 from agent.privacy.masking import MASK, Values, changed_rows, texts_of, without_secrets
 
-# Of a row that names a secret, as one of a table of settings does.
+# Columns that hold the value in a row that names a secret, as in a table of settings.
 _VALUE_COLUMNS = frozenset({"value", "values", "val", "data", "content", "setting", "text", "secret_value"})
 
 
 def secret_columns_of(place: str, names: Sequence[str], secrets: SecretColumns) -> list[str]:
-    """Which of these columns hold secrets; `place` is the table's name as a preview has it, with its schema or without."""
+    """Return which of these columns hold secrets; `place` is the table's name with or without its schema."""
     dots = [number for number, character in enumerate(place) if character == "."]
     tables = [("", place), *((place[:dot], place[dot + 1 :]) for dot in dots)]
     known = [table for table in tables if table in secrets.known or any(name == table[1] for _, name in secrets.known)]
@@ -27,7 +27,7 @@ def secret_columns_of(place: str, names: Sequence[str], secrets: SecretColumns) 
 
 @dataclass(frozen=True, slots=True)
 class Hider:
-    """Hides the secrets of one preview: `values` are all that were seen in its rows."""
+    """Hides the secrets of one preview: `values` are those in its rows; `reads` says that new values may copy others."""
 
     secrets: SecretColumns
     values: Values
@@ -35,26 +35,28 @@ class Hider:
 
     @classmethod
     def of(cls, changes: Mapping[str, Sequence[Change]], secrets: SecretColumns, *, reads: bool) -> Hider:
-        """For a preview of these changed rows, by table; `reads` says that new values may be made of secrets elsewhere."""
+        """Build a hider for a preview of these changed rows, by table."""
         return cls(secrets, Values.of(_secret_texts(changes, secrets)), reads)
 
     def columns(self, place: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The secret columns of these rows before and after."""
+        """Return the secret columns of these rows before and after."""
         names = dict.fromkeys(name for row in rows for side in _sides(row) for name in side)
         return secret_columns_of(place, list(names), self.secrets)
 
     def rows(self, place: str, rows: Sequence[Any]) -> list[Any]:
-        """These rows of a table without any secret."""
+        """Return these rows of a table without any secret."""
         hidden = self.columns(place, rows)
-        shown = [one for row in rows for one in changed_rows([row], partial(self._cell, hidden, _names_one(row)))]
-        return [_without_new(row) for row in shown] if self.reads else shown
+        masked = [
+            each for row in rows for each in changed_rows([row], partial(self._cell, hidden, _names_a_secret(row)))
+        ]
+        return [_without_new_values(row) for row in masked] if self.reads else masked
 
     def text(self, text: str) -> str:
-        """A text without any secret that was seen, or that has the form of a key."""
+        """Return a text without any of these secrets, and without what has the form of a key."""
         return self.values.cut_from(str(without_secrets(text)))
 
     def notices(self, notices: Sequence[str], *, any_secret: bool) -> list[str]:
-        """What the database said: nothing where it may have looked at secrets."""
+        """Return the database's notices without secrets; only their number where they may be about rows with secrets."""
         if any_secret and notices:
             return [
                 f"The database said something ({len(notices)} notices) that is not shown: it changes rows with secrets."
@@ -73,7 +75,7 @@ class Hider:
 
 
 def keyed_effect(effect: Effect | None, key: Callable[[str], str]) -> Effect | None:
-    """The digests of an effect under a key."""
+    """Return an effect with its digests keyed."""
     if effect is None:
         return None
     cells = {name: [key(digest) for digest in pair] for name, pair in effect["cells"].items()}
@@ -81,14 +83,14 @@ def keyed_effect(effect: Effect | None, key: Callable[[str], str]) -> Effect | N
 
 
 def _secret_texts(changes: Mapping[str, Sequence[Change]], secrets: SecretColumns) -> Iterator[str]:
-    for place, seen in changes.items():
-        for change in seen:
+    for place, of_table in changes.items():
+        for change in of_table:
             for side in (change.before or {}, change.after or {}):
                 for name in secret_columns_of(place, list(side), secrets):
                     yield from texts_of(side[name])
 
 
-def _without_new(row: Mapping[str, Any]) -> dict[str, Any]:
+def _without_new_values(row: Mapping[str, Any]) -> dict[str, Any]:
     before, after = _sides(row)
     new = {name: MASK if value is not None and before.get(name) != value else value for name, value in after.items()}
     return {**row, "after": new if row.get("after") is not None else None}
@@ -98,5 +100,5 @@ def _sides(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]
     return row.get("before") or {}, row.get("after") or {}
 
 
-def _names_one(row: Mapping[str, Any]) -> bool:
+def _names_a_secret(row: Mapping[str, Any]) -> bool:
     return any(isinstance(value, str) and names_secret(value) for side in _sides(row) for value in side.values())

@@ -1,7 +1,7 @@
-"""The rows that a statement changes beside its own: by cascades, triggers and rules, and by forms that return no rows.
+"""Finds the rows that a statement changes beside those that it returns: by cascades, triggers and rules, or without RETURNING.
 
-Cursors opened before the statement still see each table as it was. Fetched after it, they find the rows that the
-transaction has replaced or deleted; a fresh look finds what it has written. The transaction sees no commits of others
+Cursors that are opened before the statement still see each table as it was. Fetched after it, they return the rows that
+the transaction has replaced or deleted; a new query returns what it has written. The transaction sees no commits of others
 (`actor_transaction(steady=True)`), so every difference is the statement's own.
 """
 
@@ -17,14 +17,14 @@ from psycopg import sql
 
 from agent.approval.preview import Effect
 from agent.db import Connection, load_queries
-from agent.db.encodings import stored_in
+from agent.db.encodings import stored_encoding
 from agent.db.paths import application_path, rows_as_application
 from agent.db.queries import fetch_all, fetch_one
 from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
 from agent.execution.writes.statement_runner import Change, limit_statement
 
 _QUERIES = load_queries(__package__)
-# What is read through, and what is kept, of one table.
+# The largest table that is watched, and the most rows and bytes that are kept of one.
 _MOST_TABLE_BYTES = 256 * 2**20
 _MOST_ROWS = 1_000
 _MOST_BYTES = 4 * 2**20
@@ -34,7 +34,7 @@ _MOST_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideEffects:
-    """What happened in one table; `whole` is False where it was not looked at, or is too much to be."""
+    """What happened in one table; `whole` is False where not all changes are known: it was not watched, or they are too many."""
 
     changes: tuple[Change, ...] = ()
     key: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class SideEffects:
 
 @dataclass(slots=True)
 class Watch:
-    """Cursors on the tables of one transaction, and the tables that could not be opened."""
+    """The cursors on the watched tables of one transaction; `closed` are the tables that could not be watched."""
 
     conn: Connection
     number: str
@@ -53,16 +53,16 @@ class Watch:
 
 
 async def watch(conn: Connection, names: Iterable[str]) -> Watch:
-    """Begin to watch tables, before the statement; `names` are schema.table."""
+    """Open the cursors on tables, before the statement runs; `names` are schema.table."""
     wanted = sorted(names)
     row = await fetch_one(conn, _QUERIES["own_number"]) if wanted else None
-    watched = Watch(conn=conn, number=row["number"] if row else "", encoding=stored_in(conn))
-    found = await fetch_all(conn, _QUERIES["watchable"], {"names": wanted}) if wanted else []
-    for table in found:
+    watched = Watch(conn=conn, number=row["number"] if row else "", encoding=stored_encoding(conn))
+    watchable = await fetch_all(conn, _QUERIES["watchable"], {"names": wanted}) if wanted else []
+    for table in watchable:
         if table["bytes"] <= _MOST_TABLE_BYTES and await _open(watched, table, len(watched.tables)):
             watched.tables.append(table)
-    open_ones = {table["name"] for table in watched.tables}
-    watched.closed = [name for name in wanted if name not in open_ones]
+    opened = {table["name"] for table in watched.tables}
+    watched.closed = [name for name in wanted if name not in opened]
     return watched
 
 
@@ -87,16 +87,16 @@ async def _open(watched: Watch, table: dict[str, Any], place: int) -> bool:
 
 
 async def side_effects_of(watched: Watch) -> dict[str, SideEffects]:
-    """What the statement did to each watched table."""
-    found = {name: SideEffects() for name in watched.closed}
+    """Return what the statement did to each watched table, by the table's name."""
+    effects = {name: SideEffects() for name in watched.closed}
     for place, table in enumerate(watched.tables):
         try:
             async with watched.conn.transaction():
                 await limit_statement(watched.conn, _MOST_SECONDS)
-                found[table["name"]] = await _side_effects_in(watched, table, place)
+                effects[table["name"]] = await _side_effects_in(watched, table, place)
         except psycopg.errors.QueryCanceled:
-            found[table["name"]] = SideEffects()
-    return found
+            effects[table["name"]] = SideEffects()
+    return effects
 
 
 async def _side_effects_in(watched: Watch, table: dict[str, Any], place: int) -> SideEffects:
@@ -106,7 +106,7 @@ async def _side_effects_in(watched: Watch, table: dict[str, Any], place: int) ->
     )
     places = [place for place, _ in old]
     rows = await rows_as_application(watched.conn, still.format(_name(table), places))
-    locked = {row["place"] for row in rows}  # and not changed
+    unchanged = {row["place"] for row in rows}  # these rows were only locked
     await watched.conn.execute(
         sql.SQL(
             "DECLARE agent_written NO SCROLL CURSOR FOR SELECT t.ctid::pg_catalog.text AS place, {} AS cells FROM ONLY {} AS t"
@@ -122,14 +122,14 @@ async def _side_effects_in(watched: Watch, table: dict[str, Any], place: int) ->
     new, all_new = await _fetch(watched.conn, sql.Identifier("agent_written"), watched.encoding)
     await watched.conn.execute("CLOSE agent_written")
     key = tuple(table["key"] or ())
-    changes = _paired([cells for place, cells in old if place not in locked], [cells for _, cells in new], key)
+    changes = _paired([cells for place, cells in old if place not in unchanged], [cells for _, cells in new], key)
     return SideEffects(changes=tuple(changes), key=key, whole=all_old and all_new)
 
 
 async def _fetch(
     conn: Connection, cursor: sql.Identifier, encoding: str
 ) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
-    """The first rows of a cursor, and whether these are all of them."""
+    """Return the first rows of a cursor, and whether these are all."""
     rows: list[tuple[str, dict[str, Any]]] = []
     left = _MOST_BYTES
     while len(rows) < _MOST_ROWS and left > 0:
@@ -145,7 +145,7 @@ async def _fetch(
 
 
 def _paired(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]], key: tuple[str, ...]) -> list[Change]:
-    """Rows before and after that have the same key; without a key nothing says which belong together."""
+    """Pair the rows before and after that have the same key; without a key no row has a partner."""
     if not key:
         return [*(Change(row, None) for row in old), *(Change(None, row) for row in new)]
     before = {_key_of(row, key): row for row in old}
@@ -157,17 +157,17 @@ def _key_of(row: dict[str, Any] | None, key: Sequence[str]) -> str:
     return repr([(row or {}).get(column) for column in key])
 
 
-def effect_of(found: SideEffects, volatile: Iterable[str]) -> Effect | None:
-    """What must be the same at another run; None where not all of it was seen. See `Effect`."""
-    if not found.whole:
+def effect_of(side_effects: SideEffects, volatile: Iterable[str]) -> Effect | None:
+    """Return the digests that must be the same at another run (see `Effect`); None where not all changes are known."""
+    if not side_effects.whole:
         return None
     rows: list[str] = []
     whole: list[str] = []
     cells: dict[str, tuple[list[str], list[str]]] = {}
-    loose = set(volatile)
-    for change in found.changes:
+    left_out = set(volatile)
+    for change in side_effects.changes:
         before, after = change.before or {}, change.after or {}
-        known = _key_of(change.before, found.key or tuple(before)) if change.before else ""
+        known = _key_of(change.before, side_effects.key or tuple(before)) if change.before else ""
         rows.append(known)
         for name in {**before, **after}:
             if before.get(name) != after.get(name):
@@ -175,7 +175,7 @@ def effect_of(found: SideEffects, volatile: Iterable[str]) -> Effect | None:
                 pair[0].append(repr((known, before.get(name))))
                 pair[1].append(repr((known, after.get(name))))
         if change.before is None:
-            whole.append(repr(sorted((name, repr(value)) for name, value in after.items() if name not in loose)))
+            whole.append(repr(sorted((name, repr(value)) for name, value in after.items() if name not in left_out)))
     digests = {name: [_digest(pair[0]), _digest(pair[1])] for name, pair in cells.items()}
     return Effect(rows=_digest(rows), cells=digests, whole=_digest(whole) if whole else "")
 

@@ -1,7 +1,7 @@
-"""Runs a statement and notes all that it did; tries it until two runs did the same but for what always differs.
+"""Runs a statement and observes all that it does; a dry run repeats this until two trials agree.
 
-A trial is one run in a transaction that is taken back. What one trial finds (tables that are changed beside the
-statement's own, columns that always differ) the next one looks at more closely.
+A trial is one run in a transaction that is rolled back. The next trial takes a closer look at what one finds: it watches
+the tables that change beside the statement's own, and leaves columns out that differ every time.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from agent.execution.dry_run.side_effects import SideEffects, effect_of, side_ef
 from agent.execution.dry_run.volatile_values import Sources, clock_columns, may_be_chance
 from agent.execution.writes.statement_runner import Outcome, actor_transaction, run_statement
 from agent.runtime import Runtime
-from agent.statements.dependents import rows_lost, what_goes
+from agent.statements.dependents import dependents, rows_lost
 from agent.statements.kinds import LOCKS, cascades
 from agent.statements.parser import Statement
 
 _QUERIES = load_queries(__package__)
 _MOST_ROWS = 20
 _MOST_TRIALS = 8
-# How often a run must agree with the one before: once, or more often where chance is at work.
+# How often a run must agree with the one before: once, or more often where values may be random.
 _AGREEING, _AGREEING_BY_CHANCE = 1, 3
 _ROWS_FOR_CLOCKS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementRun:
-    """What a statement did: to its own table, in numbers to every table, and by rows to the `others` that were watched.
+    """What a statement did: to its own table, in numbers to all `tables`, and by rows to the `others` that were watched.
 
-    `goes` are the objects that a DROP or TRUNCATE takes along.
+    `goes` are the objects that a DROP or TRUNCATE removes too; `lock` is the strongest lock that it holds.
     """
 
     outcome: Outcome
@@ -47,9 +47,11 @@ class StatementRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """The last trial, and what differs from trial to trial: columns (by table; '' is the statement's own) and tables.
+    """The last trial, and what differs from trial to trial.
 
-    `mixed` says that the same values come in other rows each time.
+    `volatile` are columns with another value each time, by table ('' is the statement's own); `unsteady` are the other
+    tables with other rows each time; `steady` says that the numbers of rows agreed. `mixed` says that the same values come
+    in other rows each time.
     """
 
     run: StatementRun
@@ -59,7 +61,7 @@ class DryRun:
     mixed: bool = False
 
     def volatile_of(self, table: str = "") -> list[str]:
-        """The columns of a table that are another value at every run."""
+        """Return the columns of a table that have another value at every run."""
         return sorted(self.volatile.get(table, frozenset()))
 
 
@@ -75,8 +77,11 @@ async def run_and_observe(
     by_rows: bool = True,
     patience: float | None = None,
 ) -> StatementRun:
-    """Run a statement in the open transaction of `conn`, with its deferred constraints. Driver errors pass."""
-    going = await what_goes(statement, conn) if cascades(statement.node) else []
+    """Run a statement and its deferred constraints in the open transaction of `conn`, and return what it did.
+
+    Driver errors pass. The parameters are those of `run_statement`; `others` are tables to watch.
+    """
+    going = await dependents(statement, conn) if cascades(statement.node) else []
     lost = await rows_lost(statement, conn)
     before = await changed_tables(conn)
     watched = await watch(conn, others)
@@ -84,7 +89,7 @@ async def run_and_observe(
         conn, statement, version=version, most_rows=most_rows, most_kept=most_kept, volatile=volatile, by_rows=by_rows,
         patience=patience,
     )  # fmt: skip
-    # What they do counts too; and at COMMIT no time limit would end them.
+    # What deferred constraints do counts too, and at COMMIT no time limit would end them.
     async with application_path(conn):
         await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
     tables = changes_since(before, await changed_tables(conn))
@@ -93,7 +98,7 @@ async def run_and_observe(
 
 
 async def dry_run(statement: Statement, *, version: int, runtime: Runtime) -> DryRun:
-    """Try a statement until two trials agree. Raises `StatementFailed` where its rows do not keep still."""
+    """Try a statement until two trials agree. Raises `StatementFailed` where its rows keep changing."""
     sources = await _sources(statement, runtime)
     wanted = _AGREEING_BY_CHANCE if may_be_chance(statement, sources) else _AGREEING
     trials = _Trials(statement=statement, sources=sources, wanted=wanted)
@@ -107,7 +112,7 @@ async def dry_run(statement: Statement, *, version: int, runtime: Runtime) -> Dr
 
 @dataclass(slots=True)
 class _Trials:
-    """What is known after some trials."""
+    """What is known of a statement after some trials."""
 
     statement: Statement
     sources: Sources
@@ -124,7 +129,10 @@ class _Trials:
     by_rows: bool = True
 
     def add(self, run: StatementRun, further: set[str], left_out: frozenset[str]) -> bool:
-        """Note one more trial, which found `further` tables to watch and left columns out of `whole`; True when it is enough."""
+        """Add a trial, and return whether no further one is needed.
+
+        `further` are tables to watch that the trial found; `left_out` are the columns that its `whole` left out.
+        """
         self.by_rows = run.outcome.detailed
         if further - self.watched:
             self.watched |= further
@@ -134,34 +142,34 @@ class _Trials:
         before, self.left_out = self.left_out, left_out
         if last is None:
             return False
-        if not met_the_same(last.outcome, run.outcome):
+        if not changed_same_rows(last.outcome, run.outcome):
             self.agreed, self.settled = 0, False
             return False
         self.settled = True
         self.steady = self.steady and last.tables == run.tables
-        self.unsteady = frozenset(name for name in run.others if _unsteady(last.others.get(name), run.others[name]))
+        self.unsteady = frozenset(name for name in run.others if _is_unsteady(last.others.get(name), run.others[name]))
         self._differ(last, run)
         self.agreed = 0 if self.unsteady else self.agreed + 1
-        return self.agreed >= self.wanted and self._is_bound(last, run, before)
+        return self.agreed >= self.wanted and self._compares_rows(last, run, before)
 
-    def _is_bound(self, last: StatementRun, run: StatementRun, before: frozenset[str]) -> bool:
-        """Whether two trials that left out the same columns say what whole rows are, where that is needed."""
+    def _compares_rows(self, last: StatementRun, run: StatementRun, before: frozenset[str]) -> bool:
+        """Return whether two trials left the same columns out of `whole`, so that their rows compare; True if not needed."""
         if not compares_whole_rows(run.outcome):
             return True
         if not before == self.left_out == self.volatile.get("", frozenset()):
             return False
-        self.mixed = _whole(last) != _whole(run)
+        self.mixed = _whole_digest(last) != _whole_digest(run)
         return True
 
     def _differ(self, last: StatementRun, run: StatementRun) -> None:
-        """Add the columns that differ between two trials."""
-        found = {"": frozenset(differing(last.outcome.effect, run.outcome.effect)) | self._by_the_clock(run)}
-        for name, one in run.others.items():
-            found[name] = frozenset(differing(effect_of(last.others[name], ()), effect_of(one, ())))
-        for name, columns in found.items():
+        """Add the columns that differ between two trials, or are made from the clock."""
+        volatile = {"": frozenset(differing(last.outcome.effect, run.outcome.effect)) | self._clock_columns(run)}
+        for name, effects in run.others.items():
+            volatile[name] = frozenset(differing(effect_of(last.others[name], ()), effect_of(effects, ())))
+        for name, columns in volatile.items():
             self.volatile[name] = self.volatile.get(name, frozenset()) | columns
 
-    def _by_the_clock(self, run: StatementRun) -> frozenset[str]:
+    def _clock_columns(self, run: StatementRun) -> frozenset[str]:
         rows = [change.after for change in run.outcome.changes[:_ROWS_FOR_CLOCKS] if change.after]
         changed = set((run.outcome.effect or {"cells": {}})["cells"])
         return frozenset(changed & clock_columns(self.statement, self.sources, rows, now=datetime.now(UTC)))
@@ -178,7 +186,7 @@ class _Trials:
 async def _try(
     trials: _Trials, volatile: Sequence[str], version: int, runtime: Runtime
 ) -> tuple[StatementRun, set[str]]:
-    # Half of the time for looking at each row, so that there is time to only count them.
+    # Returning each row may take half of the time, so that there is time left to only count the rows.
     patience = runtime.settings.statement_timeout / 2
     async with actor_transaction(runtime, keep=False, steady=bool(trials.watched)) as conn:
         run = await run_and_observe(
@@ -191,7 +199,7 @@ async def _try(
 
 
 async def _to_watch(conn: Connection, statement: Statement, run: StatementRun) -> set[str]:
-    """The tables that were changed beside the rows that the statement itself returned."""
+    """Return the tables that were changed beside the rows that the statement itself returned."""
     names = set() if statement.kind in {"DropStmt", "TruncateStmt"} else {table["table"] for table in run.tables}
     if not run.outcome.detailed or not names:
         return names
@@ -204,7 +212,7 @@ async def _to_watch(conn: Connection, statement: Statement, run: StatementRun) -
 
 
 async def _strongest_lock(conn: Connection, runtime: Runtime) -> str:
-    """The strongest lock that the transaction of `conn` holds on what others see too: not on what it made itself."""
+    """Return the strongest lock that the transaction of `conn` holds on relations that others see; '' for none."""
     held = await fetch_all(conn, _QUERIES["locks_held"])
     async with runtime.app.connection("agent_assessor") as other:
         relations = {"relations": [row["relation"] for row in held]}
@@ -223,48 +231,49 @@ async def _sources(statement: Statement, runtime: Runtime) -> Sources:
     return Sources.from_row(rows[0] if rows else None)
 
 
-def met_the_same(one: Outcome, other: Outcome) -> bool:
-    """Whether two runs met the same rows, and the same old values in what they changed."""
-    if one.effect is None or other.effect is None:
-        return one.row_count == other.row_count
-    old = [{name: cells[0] for name, cells in effect["cells"].items()} for effect in (one.effect, other.effect)]
-    # Where other cells of the rows keep changing, it is enough that those which change here did not.
-    same = one.met == other.met or old[0] == old[1]
-    return one.row_count == other.row_count and one.effect["rows"] == other.effect["rows"] and same
+def changed_same_rows(first: Outcome, second: Outcome) -> bool:
+    """Return whether two runs changed the same rows, with the same old values in the changed columns."""
+    if first.effect is None or second.effect is None:
+        return first.row_count == second.row_count
+    old = [{name: cells[0] for name, cells in effect["cells"].items()} for effect in (first.effect, second.effect)]
+    # Others may keep changing other columns of the rows: it is enough that the old values of these columns agree.
+    same = first.old_rows == second.old_rows or old[0] == old[1]
+    return first.row_count == second.row_count and first.effect["rows"] == second.effect["rows"] and same
 
 
-def _whole(run: StatementRun) -> str:
+def _whole_digest(run: StatementRun) -> str:
     return run.outcome.effect["whole"] if run.outcome.effect else ""
 
 
-def _unsteady(one: SideEffects | None, other: SideEffects) -> bool:
-    """Whether two runs met other rows of a table that they change by the way."""
-    effects = effect_of(one or SideEffects(), ()), effect_of(other, ())
+def _is_unsteady(first: SideEffects | None, second: SideEffects) -> bool:
+    """Return whether two runs changed different rows of a table that they change as a side effect."""
+    effects = effect_of(first or SideEffects(), ()), effect_of(second, ())
     if effects[0] is None or effects[1] is None:
         return (effects[0] is None) != (effects[1] is None)
     return effects[0]["rows"] != effects[1]["rows"]
 
 
-def differing(one: Effect | None, other: Effect | None) -> set[str]:
-    """Columns whose values differ between two runs over the same rows."""
-    if one is None or other is None:
+def differing(first: Effect | None, second: Effect | None) -> set[str]:
+    """Return the columns whose values differ between two runs over the same rows."""
+    if first is None or second is None:
         return set()
-    return {name for name in {*one["cells"], *other["cells"]} if one["cells"].get(name) != other["cells"].get(name)}
+    old, new = first["cells"], second["cells"]
+    return {name for name in {*old, *new} if old.get(name) != new.get(name)}
 
 
 def compares_whole_rows(outcome: Outcome) -> bool:
-    """Whether only whole rows say which of the new values belong together."""
+    """Return whether only whole rows say which of the new values belong together."""
     return bool(outcome.effect and outcome.effect["whole"]) and (outcome.row_count or 0) > 1
 
 
 async def changed_tables(conn: Connection) -> list[TableEffect]:
-    """What the session's transactions changed so far; see `changes_since`."""
+    """Return how many rows the session's transactions changed in each table so far; see `changes_since`."""
     rows = await fetch_all(conn, _QUERIES["changed_tables"])
     return [TableEffect(**row) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
 
 def changes_since(before: Sequence[TableEffect], after: Sequence[TableEffect]) -> list[TableEffect]:
-    """What was changed between two readings: the server counts a session's transactions together until it reports them."""
+    """Return the changes between two readings: the server adds up a session's transactions until it reports them."""
     known = {effect["table"]: _numbers(effect) for effect in before}
     changes = []
     for effect in after:

@@ -1,8 +1,8 @@
-"""Where new values come from: from the clock or from chance, as far as the statement, defaults and triggers say. Pure.
+"""Finds new values that come from the clock or from chance, in the text of the statement, defaults and triggers. Pure.
 
-Two trials show what differs between them. They do not show what is made from the clock and rounded (today's date), nor
-chance that came out the same twice; so it is looked for where it is written. What is not found there is compared like
-any other value: then a statement that runs after midnight goes back to a human, which is the safe way to be wrong.
+Two trials show the values that differ between them. They do not show a rounded clock (today's date), nor random values that
+were the same twice; so the text is searched for these. A value that is missed is compared like any other: a statement
+that runs after midnight then goes back to a human, which is the safe error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CLOCK = re.compile(
     r"transaction_timestamp|timeofday)\b|'(now|today|tomorrow|yesterday)\b",
     re.IGNORECASE,
 )
-# What may come out the same twice and differ the third time; a number of a sequence or a UUID never does.
+# Random values may be the same twice and differ the third time; a number of a sequence or a UUID is never the same.
 _CHANCE = re.compile(r"\b(random\w*|array_shuffle|array_sample|tablesample)\b", re.IGNORECASE)
 _MOMENTS = {"now", "today", "tomorrow", "yesterday"}
 _A_DAY = timedelta(days=1)
@@ -28,19 +28,19 @@ _A_DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What may give a table's columns values beside the statement."""
+    """What may set a table's columns beside the statement: its defaults by column, and the bodies of its triggers."""
 
     defaults: Mapping[str, str] = field(default_factory=dict)
     triggers: Sequence[str] = ()
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any] | None) -> Sources:
-        """From a row of the query `sources`."""
+        """Build from a row of the query `sources`."""
         return cls(defaults=(row or {}).get("defaults") or {}, triggers=(row or {}).get("triggers") or ())
 
 
 def may_be_chance(statement: Statement, sources: Sources) -> bool:
-    """Whether random or counted values may be among the new ones."""
+    """Return whether random values may be among the new ones."""
     named = {name.name for name in statement.names.functions}
     inserted = sources.defaults.values() if statement.kind in {"InsertStmt", "MergeStmt"} else ()
     return any(_CHANCE.search(text) for text in (*named, *inserted, *sources.triggers))
@@ -49,7 +49,7 @@ def may_be_chance(statement: Statement, sources: Sources) -> bool:
 def clock_columns(
     statement: Statement, sources: Sources, rows: Sequence[Mapping[str, Any]], *, now: datetime
 ) -> set[str]:
-    """Columns of new rows whose dates and times are made from the clock."""
+    """Return the columns of new rows whose dates and times come from the clock, `now`."""
     direct = {name for name, value in _assigned(statement) if _reads_clock(value)}
     if statement.kind == "InsertStmt":
         direct |= {name for name, text in sources.defaults.items() if _CLOCK.search(text)}

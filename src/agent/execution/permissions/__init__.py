@@ -1,1 +1,1 @@
-"""What "always allow" covers, and which permission an action may use."""
+"""Decides what "always allow" covers, and which permission an action may use."""

@@ -1,7 +1,7 @@
-"""Permissions at work: what an approval allows beyond itself, and which permission an action may use.
+"""Works out what an approval would always allow, and finds the permission that an action may use.
 
-Names of relations are looked up as agent_actor, which will use them: another search_path, another table of that name, and
-the permission does not fit.
+Names of relations are looked up as agent_actor, which will use them: if a name means another table by then, because of the
+search_path or a new table, the permission does not fit.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from agent.types import RiskLevel
 
 _QUERIES = load_queries(__package__)
 _BY_STATEMENT = "execute_sql"
-# Reasons that name code which the statement itself calls: what it does depends on the values that it is given.
+# Prefixes of reasons that name code which the statement calls: what it does depends on the values that it is given.
 _CODE = ("function:", "operator:", "type:", "cast:")
 
 
 class Allowance(TypedDict):
-    """What "always" would allow: the `sentence`, to `who`, up to how much; `choices` are what may be freed, and what that means."""
+    """What "always" would allow to `who`, in words and up to which limits; `choices` maps what may be freed to its meaning."""
 
     sentence: str
     who: str
@@ -58,9 +58,9 @@ class Allowance(TypedDict):
 
 
 async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> Grant:
-    """What approving this request would always allow. Raises `DecisionRefused` or `InvalidInput`."""
+    """Return the permission that approving this request would grant. Raises `DecisionRefused` or `InvalidInput`."""
     check_life(always.seconds)
-    shown, rows = as_statement(approval.preview), rows_of(approval.preview)
+    preview, rows = as_statement(approval.preview), rows_of(approval.preview)
     if approval.risk_level == "CRITICAL":
         raise DecisionRefused(f"Approval {approval.id} is of risk CRITICAL, which is asked every time.")
     if code := next((reason for reason in approval.reasons if reason.startswith(_CODE)), None):
@@ -78,24 +78,24 @@ async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> 
     if always.most_rows is not None and not rows <= always.most_rows < 2**31:
         raise InvalidInput(f"{always.most_rows} rows do not even cover what was shown, which is {rows}.")
     pattern, sentence = await _pattern(approval, always, runtime)
-    pattern |= {"reasons": sorted(approval.reasons), "rows": bounds_of(shown, always.most_rows)}
-    if shown.sql:  # of any tool that makes a statement
-        pattern["code"] = await code_reached(parse(shown.sql, most_characters=None), runtime=runtime)
+    pattern |= {"reasons": sorted(approval.reasons), "rows": bounds_of(preview, always.most_rows)}
+    if preview.sql:  # of any tool that makes a statement
+        pattern["code"] = await code_reached(parse(preview.sql, most_characters=None), runtime=runtime)
     return Grant(
-        pattern=pattern, sentence=sentence, tables=tables_of(approval.preview), most_rows=always.most_rows or rows,
+        pattern=pattern, sentence=sentence, tables=tables_of(preview), most_rows=always.most_rows or rows,
         seconds=always.seconds,
     )  # fmt: skip
 
 
 async def allowance_of(approval: Approval, always: Always, who: Membership, *, runtime: Runtime) -> Allowance:
-    """What approving this request would always allow, in words as `who` may see them. Raises as `grant_for`."""
+    """Return what approving this request would always allow, in words that `who` may see. Raises as `grant_for`."""
     grant = await grant_for(approval, always, runtime=runtime)
     sentence = grant.sentence
     if not who.sees_personal:
         sentence = masked_sentence(approval.action, grant.pattern, sentence)
     if approval.action == _BY_STATEMENT:
         constants = constants_of(parse(as_statement(approval.preview).sql))
-        choices = {str(one.number): one.words for one in constants if one.how}
+        choices = {str(constant.number): constant.words for constant in constants if constant.how}
     else:
         choices = {name: f"any {name}" for name in approval.arguments}
     return Allowance(
@@ -105,16 +105,16 @@ async def allowance_of(approval: Approval, always: Always, who: Membership, *, r
 
 
 async def _pattern(approval: Approval, always: Always, runtime: Runtime) -> tuple[dict[str, Any], str]:
-    """What is allowed, as it is compared and in words."""
-    key, shown, policy = await _key(runtime), as_statement(approval.preview), approval.policy_version
+    """Return what is allowed as a pattern and in words."""
+    key, preview, policy = await _key(runtime), as_statement(approval.preview), approval.policy_version
     if approval.action != _BY_STATEMENT:
         pattern = pattern_of_arguments(approval.arguments, policy=policy, always=always, key=key)
         arguments = arguments_for_everybody(approval.arguments, approval.preview)
         return pattern, sentence_of_call(approval.action, pattern, arguments)
-    statement = parse(shown.sql)
+    statement = parse(preview.sql)
     objects = await _objects(statement, runtime)
     pattern = pattern_of_statement(statement, objects, policy=policy, always=always, key=key)
-    pattern["sql"] = shown.sql_for_everybody
+    pattern["sql"] = preview.sql_for_everybody
     return pattern, sentence_of_statement(pattern["sql"], pattern)
 
 
@@ -128,37 +128,38 @@ async def permission_for(
     arguments: Mapping[str, Any],
     *,
     statement: Statement | None,
-    shown: Preview,
+    preview: Preview,
     risk: RiskLevel,
     reasons: Sequence[str],
     policy: str,
     user: str,
     runtime: Runtime,
 ) -> Permission | None:
-    """The permission by which `user` need not ask about what was just tried, if there is one."""
+    """Return a permission of `user` that covers the action with this preview; None where a human must be asked."""
     candidates = [
-        one
-        for one in await permissions.open_for(action, user=user, runtime=runtime)
-        if within(one, risk=risk, reasons=reasons, shown=shown)
+        permission
+        for permission in await permissions.open_for(action, user=user, runtime=runtime)
+        if within(permission, risk=risk, reasons=reasons, preview=preview)
     ]
     code = await code_reached(statement, runtime=runtime) if candidates and statement else ""
-    candidates = [one for one in candidates if one.pattern.get("code", "") == code]
+    candidates = [permission for permission in candidates if permission.pattern.get("code", "") == code]
     if not candidates:
         return None
     key = await _key(runtime)
     if action != _BY_STATEMENT:
-        return next((one for one in candidates if fits_arguments(one.pattern, arguments, policy=policy, key=key)), None)
+        fitting = (each for each in candidates if fits_arguments(each.pattern, arguments, policy=policy, key=key))
+        return next(fitting, None)
     if statement is None:
         return None
     objects = await _objects(statement, runtime)
-    fitting = (one for one in candidates if fits_statement(one.pattern, statement, objects, policy=policy, key=key))
+    fitting = (each for each in candidates if fits_statement(each.pattern, statement, objects, policy=policy, key=key))
     return next(fitting, None)
 
 
 async def _objects(statement: Statement, runtime: Runtime) -> list[str]:
-    """What the relations that a statement names are, with their schemas; a name that is nothing stays bare."""
+    """Return the qualified names of the relations that a statement names; an unknown name stays as it is written."""
     names = sorted(statement.names.relations)
     values = {"schemas": [name.schema for name in names], "names": [name.name for name in names]}
     async with runtime.app.connection("agent_actor") as conn:
-        rows = await rows_as_application(conn, _QUERIES["stands_for"], values)
+        rows = await rows_as_application(conn, _QUERIES["relations_of_names"], values)
     return [row["relation"] for row in rows]

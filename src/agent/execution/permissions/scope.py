@@ -1,9 +1,9 @@
-"""What "always allow this" means: which later actions an approved one stands for. Pure.
+"""Defines what "always allow this" covers: the later actions that an approved one stands for. Pure.
 
-It is exactly what was shown: the same parse tree with the same constants, the same call with the same arguments, and no
+They are exactly what was shown: the same parse tree with the same constants, the same call with the same arguments, and no
 more rows of any table. Beyond that only what the approver freed one by one: a constant that a column is set to or compared
-with by `=`, an argument, a number of rows. Patterns, lists, limits and operators always stay. What a pattern is compared by
-are digests: no value is kept in it but in the statement as everybody may see it.
+with by `=`, an argument, a number of rows. LIKE patterns, lists, limits and operators always stay. A stored pattern is
+compared by digests; the only values in it are those of the statement without secrets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agent.errors import InvalidInput
 from agent.statements.parser import POSITIONS, Message, Statement, kind_of, walk
 from agent.types import RISK_LEVELS, RiskLevel
 
-# Makes a digest that nobody can guess the value of.
+# Makes a digest from which nobody can guess the value.
 Key = Callable[[str], str]
 
 _VALUES = {"ival": "number", "fval": "number", "sval": "text", "bsval": "bits"}
@@ -29,9 +29,9 @@ _BY_OPERATOR = "AEXPR_OP"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Always:
-    """How an approver allows more of the same: for `seconds`, of at most `most_rows` (as many as were shown, if not given).
+    """How an approver allows more of the same: for `seconds`, of at most `most_rows` rows (default: as many as were shown).
 
-    `free` are what may differ: numbers of a statement's constants, counted from 1, or names of arguments.
+    `free` lists what may differ: numbers of a statement's constants, counted from 1, or names of arguments.
     """
 
     seconds: float
@@ -41,7 +41,7 @@ class Always:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """A constant of a statement. One that may be freed is what `column` is `set` to or `compared` with."""
+    """A constant of a statement. It may be freed only if `column` is `set` to it or `compared` with it."""
 
     number: int
     kind: str
@@ -50,35 +50,35 @@ class Constant:
 
     @property
     def words(self) -> str:
-        """What freeing it means."""
+        """Return in words what freeing it allows."""
         if self.how == "set":
             return f"{self.column} may be set to any {self.kind} (constant {self.number})"
         return f"{self.column} may be any {self.kind} in its condition, so that other rows are meant (constant {self.number})"
 
 
 def constants_of(statement: Statement) -> tuple[Constant, ...]:
-    """The constants of a statement in the order in which they stand in it."""
+    """Return the constants of a statement in the order of its text."""
     uses = {place: (column, how) for column, how, place in _uses(statement)}
-    found = []
-    for number, (place, node) in enumerate(_by_place(statement.node), 1):
+    constants = []
+    for number, (place, node) in enumerate(_constants_by_place(statement.node), 1):
         column, how = uses.get(place, ("", ""))
-        found.append(Constant(number=number, kind=_VALUES[node.WhichOneof("val")], column=column, how=how))  # type: ignore[arg-type]  # of these three
-    return tuple(found)
+        constants.append(Constant(number=number, kind=_VALUES[node.WhichOneof("val")], column=column, how=how))  # type: ignore[arg-type]  # of these three
+    return tuple(constants)
 
 
 def pattern_of_statement(
     statement: Statement, objects: Sequence[str], *, policy: str, always: Always, key: Key
 ) -> dict[str, Any]:
-    """The pattern of a statement; `objects` are the relations that its names stand for. Raises `InvalidInput`."""
+    """Return the pattern of a statement; `objects` are the relations that its names stand for. Raises `InvalidInput`."""
     freed = _freed(constants_of(statement), always.free)
     return {
-        "tree": key(_tree(statement, freed)), "free": [asdict(one) for one in freed], "objects": sorted(objects),
+        "tree": key(_tree_digest(statement, freed)), "free": [asdict(constant) for constant in freed], "objects": sorted(objects),
         "policy": policy,
     }  # fmt: skip
 
 
 def pattern_of_arguments(arguments: Mapping[str, Any], *, policy: str, always: Always, key: Key) -> dict[str, Any]:
-    """The pattern of another tool's call. Raises `InvalidInput`."""
+    """Return the pattern of a call of another tool. Raises `InvalidInput`."""
     wrong = [name for name in always.free if name not in arguments]
     if wrong:
         raise InvalidInput(f"There is no argument {wrong[0]!r} to free: they are {', '.join(arguments)}.")
@@ -89,18 +89,18 @@ def pattern_of_arguments(arguments: Mapping[str, Any], *, policy: str, always: A
 def fits_statement(
     pattern: Mapping[str, Any], statement: Statement, objects: Sequence[str], *, policy: str, key: Key
 ) -> bool:
-    """Whether a statement is one that the pattern stands for."""
+    """Return whether the pattern stands for a statement."""
     if pattern.get("objects") != sorted(objects) or pattern.get("policy") != policy:
         return False
     constants = constants_of(statement)
-    freed = [Constant(**one) for one in pattern["free"]]
-    if any(one.number > len(constants) or constants[one.number - 1] != one for one in freed):
+    freed = [Constant(**fields) for fields in pattern["free"]]
+    if any(free.number > len(constants) or constants[free.number - 1] != free for free in freed):
         return False
-    return bool(pattern.get("tree") == key(_tree(statement, freed)))
+    return bool(pattern.get("tree") == key(_tree_digest(statement, freed)))
 
 
 def fits_arguments(pattern: Mapping[str, Any], arguments: Mapping[str, Any], *, policy: str, key: Key) -> bool:
-    """Whether a call of another tool is one that the pattern stands for."""
+    """Return whether the pattern stands for a call of another tool."""
     if "values" not in pattern or pattern.get("policy") != policy:
         return False
     free = set(pattern["free"])
@@ -110,55 +110,55 @@ def fits_arguments(pattern: Mapping[str, Any], arguments: Mapping[str, Any], *, 
 
 
 def sentence_of_statement(shown_sql: str, pattern: Mapping[str, Any]) -> str:
-    """What is allowed, in words; `shown_sql` is the statement as whoever reads this may see it."""
-    freed = [Constant(**one).words for one in pattern["free"]]
-    return f"{shown_sql}{f'; but {_and(freed)}' if freed else ''}"
+    """Return in words what a pattern allows; `shown_sql` is the statement as the reader may see it."""
+    freed = [Constant(**fields).words for fields in pattern["free"]]
+    return f"{shown_sql}{f'; but {_joined_with_and(freed)}' if freed else ''}"
 
 
-def bounds_of(shown: StatementPreview, most_rows: int | None) -> dict[str, int]:
-    """How many rows a permission covers: of each table as many as were shown, or `most_rows` in all."""
+def bounds_of(preview: StatementPreview, most_rows: int | None) -> dict[str, int]:
+    """Return how many rows of each table a permission covers ('' for all together): those shown, or `most_rows` in all."""
     if most_rows is not None:
         return {"": most_rows}
-    rows = {table["table"]: changed_in(table) for table in shown.tables}
-    return {**rows, "": shown.row_count or 0}
+    rows = {table["table"]: changed_in(table) for table in preview.tables}
+    return {**rows, "": preview.row_count or 0}
 
 
-def within(permission: Permission, *, risk: RiskLevel, reasons: Sequence[str], shown: Preview) -> bool:
-    """Whether what was tried stays inside what was allowed: its risk, its reasons, its number of rows, its tables.
+def within(permission: Permission, *, risk: RiskLevel, reasons: Sequence[str], preview: Preview) -> bool:
+    """Return whether a previewed action stays inside a permission: its risk, reasons, number of rows and tables.
 
-    A value that neither the user nor a trusted place gave is never allowed in advance, and nothing by a permission that does
-    not say how many rows it covers.
+    An action with a value that neither the user nor a trusted place gave is never allowed in advance. A permission that does
+    not say how many rows it covers allows nothing.
     """
-    rows, bounds, statement = rows_of(shown), permission.pattern.get("rows"), as_statement(shown)
+    rows, bounds, statement = rows_of(preview), permission.pattern.get("rows"), as_statement(preview)
     return (
         risk != "CRITICAL"
         and isinstance(bounds, dict)
-        and not shown.origins
+        and not preview.origins
         and set(reasons) <= set(permission.pattern.get("reasons", ()))
         and RISK_LEVELS.index(risk) <= RISK_LEVELS.index(permission.risk_ceiling)
         and rows is not None
         and rows <= permission.most_rows
         and (statement.row_count or 0) <= bounds.get("", 0)
         and all(changed_in(table) <= bounds.get(table["table"], rows) for table in statement.tables)
-        and set(tables_of(shown)) <= set(permission.tables)
+        and set(tables_of(preview)) <= set(permission.tables)
     )
 
 
-def rows_of(shown: Preview | None) -> int | None:
-    """How many rows a preview found to change, triggers and cascades included; None where they were not counted."""
-    if not isinstance(shown, StatementPreview):
+def rows_of(preview: Preview | None) -> int | None:
+    """Return how many rows a preview changes, triggers and cascades included; None where they were not counted."""
+    if not isinstance(preview, StatementPreview):
         return 0
-    return None if shown.row_count is None else max(sum(map(changed_in, shown.tables)), shown.row_count)
+    return None if preview.row_count is None else max(sum(map(changed_in, preview.tables)), preview.row_count)
 
 
 def changed_in(table: TableEffect) -> int:
-    """How many rows of one table a preview found to change."""
+    """Return how many rows of one table a preview changes."""
     return table["inserted"] + table["updated"] + table["deleted"]
 
 
-def tables_of(shown: Preview | None) -> tuple[str, ...]:
-    """The tables that a preview found to change."""
-    return tuple(sorted(table["table"] for table in as_statement(shown).tables))
+def tables_of(preview: Preview | None) -> tuple[str, ...]:
+    """Return the tables that a preview changes, sorted."""
+    return tuple(sorted(table["table"] for table in as_statement(preview).tables))
 
 
 def _freed(constants: Sequence[Constant], free: Sequence[str]) -> list[Constant]:
@@ -174,11 +174,11 @@ def _freed(constants: Sequence[Constant], free: Sequence[str]) -> list[Constant]
                 f"Constant {number} stays as it is: only what a column is set to, or compared with by =, may be freed."
             )
         freed.append(constants[number - 1])
-    return sorted(freed, key=lambda one: one.number)
+    return sorted(freed, key=lambda constant: constant.number)
 
 
 def _uses(statement: Statement) -> Iterator[tuple[str, Literal["set", "compared"], int]]:
-    """(column, how, place) of the constants that are nothing but a value of a column."""
+    """Yield (column, how, place) of each constant that is set as, or compared with, the value of a column."""
     node = statement.node
     if statement.kind == "UpdateStmt":
         yield from _assigned(
@@ -203,11 +203,11 @@ def _compared(condition: Message) -> tuple[str, Literal["compared"], int] | None
         return None
     part = condition.a_expr
     kind = part.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_number[part.kind].name
-    if kind != _BY_OPERATOR or [one.string.sval for one in part.name] != [_EQUALS]:
+    if kind != _BY_OPERATOR or [name.string.sval for name in part.name] != [_EQUALS]:
         return None
-    for one, other in ((part.lexpr, part.rexpr), (part.rexpr, part.lexpr)):
-        if one.WhichOneof("node") == "column_ref" and (place := _place(other)) is not None:
-            last = one.column_ref.fields[-1]
+    for side, other in ((part.lexpr, part.rexpr), (part.rexpr, part.lexpr)):
+        if side.WhichOneof("node") == "column_ref" and (place := _place(other)) is not None:
+            last = side.column_ref.fields[-1]
             return (last.string.sval, "compared", place) if last.HasField("string") else None
     return None
 
@@ -225,7 +225,7 @@ def _conjuncts(condition: Message) -> Iterator[Message]:
 
 
 def _place(value: Message) -> int | None:
-    """Where a constant begins, with a cast or without; None for anything else, and for what names an object."""
+    """Return where a constant (with or without a cast) begins; None for anything else, and for the name of an object."""
     if value.WhichOneof("node") == "type_cast":
         cast = value.type_cast
         if cast.type_name.names[-1].string.sval.startswith("reg"):
@@ -236,19 +236,19 @@ def _place(value: Message) -> int | None:
     return None
 
 
-def _by_place(tree: Message) -> list[tuple[int, Message]]:
-    found = {
+def _constants_by_place(tree: Message) -> list[tuple[int, Message]]:
+    constants = {
         part.location: part for part in walk(tree) if kind_of(part) == "A_Const" and part.WhichOneof("val") in _VALUES
     }
-    return sorted(found.items(), key=lambda item: item[0])
+    return sorted(constants.items(), key=lambda item: item[0])
 
 
-def _tree(statement: Statement, freed: Sequence[Constant]) -> str:
-    """A digest of the statement's tree with parameters in the place of what is free."""
+def _tree_digest(statement: Statement, freed: Sequence[Constant]) -> str:
+    """Return a digest of the statement's tree, with parameters in the place of the free constants."""
     tree = type(statement.node)()
     tree.CopyFrom(statement.node)
-    places = {place: number for number, (place, _) in enumerate(_by_place(tree), 1)}
-    free = {one.number for one in freed}
+    places = {place: number for number, (place, _) in enumerate(_constants_by_place(tree), 1)}
+    free = {constant.number for constant in freed}
     for node in list(_constant_nodes(tree)):
         number = places[node.a_const.location]
         if number in free:
@@ -258,7 +258,7 @@ def _tree(statement: Statement, freed: Sequence[Constant]) -> str:
 
 
 def _constant_nodes(tree: Message) -> Iterator[Message]:
-    """The grammar's wrappers of constants."""
+    """Yield the nodes of the grammar that wrap constants."""
     pending = [tree]
     while pending:
         message = pending.pop()
@@ -285,5 +285,5 @@ def _clear_positions(tree: Message) -> None:
                 pending.extend([value] if hasattr(value, "ListFields") else value)
 
 
-def _and(words: Sequence[str]) -> str:
+def _joined_with_and(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,1 +1,1 @@
-"""Reads: as agent_reader, READ ONLY, capped, watched from outside."""
+"""Runs one read as agent_reader: READ ONLY, capped, watched from outside."""

@@ -1,13 +1,13 @@
-"""Runs an accepted read: as agent_reader, in a READ ONLY transaction, one statement, capped in rows, bytes and time.
+"""Runs an accepted read as agent_reader: one statement in a READ ONLY transaction, capped in rows, bytes and time.
 
-The transaction is never committed: the pool rolls it back and wipes the session before anybody else has it.
+The transaction is never committed: the pool rolls it back and resets the session before anybody else gets it.
 
-A query is read through server-side cursors: the first tells its columns, the second cuts long cells on the server, so that
-rows and bytes beyond the caps never come here. Both are the extended protocol, which takes one statement only. With the
-last rows comes what the transaction did: where that is more than reading, the rows are withheld. Names are looked up
-where the application does only while its statement runs.
+A query is read through two server-side cursors: the first gives its columns, the second cuts long cells on the server, so
+that rows and bytes beyond the caps are never sent. Both use the extended protocol, which takes one statement only. With
+the last rows comes the state of the session: if the transaction did more than read, the rows are withheld. The search path
+is the application's only while its statement runs.
 
-Every row up to the cap is shown: where they are too many bytes, the longest cells are cut, all to the same length.
+Every row up to the cap is shown: if the rows have too many bytes, the longest cells are cut, all to the same length.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from psycopg.pq import Format
 from psycopg.rows import tuple_row
 
 from agent.db import Connection, load_queries
-from agent.db.encodings import cannot_be_sent, in_bytes, marked, stored_in, unmarked
+from agent.db.encodings import cannot_be_sent, in_bytes, marked, stored_encoding, unmarked
 from agent.db.json_values import fit_cells, from_json, is_cut, plain, shorten, size_of, take_as_text
 from agent.db.paths import LOOK_UP_IN, LOOK_UP_IN_OURS, path_setting
 from agent.db.statement_failures import failure, too_slow
@@ -41,9 +41,9 @@ from agent.statements.parser import Statement
 
 _QUERIES = load_queries(__package__)
 _LOCK_MS = 3_000
-# What outlives its client or its own limit is ended by the server itself a little later.
+# Seconds after a statement's limit at which the server ends its transaction, should nobody else do.
 _TRANSACTION_GRACE = 0.15
-# Rows that are fetched at a time: with the cap of a cell this bounds what is in memory.
+# Rows in one fetch: with the cap of a cell this bounds the memory.
 _BATCH = 32
 _LEAST_CELL, _LEAST_OF_MANY = 100, 20
 _BYTEA, _TEXT = 17, 25
@@ -58,18 +58,18 @@ _SHORT = frozenset({
 # "char" and name: short, but text.
 _SHORT_TEXT = frozenset({18, 19})
 
-# How a session stood at the beginning of its first read that began so.
+# For each connection: the settings with which its last new kind of read began, and the session's state then.
 _states: WeakKeyDictionary[Connection, tuple[tuple[str, ...], dict[str, Any] | None]] = WeakKeyDictionary()
 _SEND_LINES = """DO ${mark}$
 DECLARE
   line pg_catalog.record;
-  told pg_catalog.text;
+  line_text pg_catalog.text;
   sent pg_catalog.int4 := 0;
 BEGIN
   FOR line IN EXECUTE $sql_{mark}$ {sql}
   $sql_{mark}$ LOOP
-    told := pg_catalog.format('%s', line."QUERY PLAN");
-    RAISE NOTICE USING MESSAGE = pg_catalog."left"(told, {most}), HINT = pg_catalog.length(told), SCHEMA = '{mark}';
+    line_text := pg_catalog.format('%s', line."QUERY PLAN");
+    RAISE NOTICE USING MESSAGE = pg_catalog."left"(line_text, {most}), HINT = pg_catalog.length(line_text), SCHEMA = '{mark}';
     sent := sent OPERATOR(pg_catalog.+) 1;
     EXIT WHEN sent OPERATOR(pg_catalog.>=) {lines};
   END LOOP;
@@ -78,9 +78,9 @@ END ${mark}$"""
 
 @dataclass(slots=True)
 class Rows:
-    """What a statement returned: JSON-compatible cells. `truncated` says that there are more rows.
+    """What a statement returned, as cells of JSON. `truncated` says that there are more rows.
 
-    `cut_cells` is the number of cells that are only a beginning; each says how long it is.
+    `cut_cells` is the number of cells that show only a beginning; each says how long its value is.
     """
 
     columns: list[str]
@@ -92,16 +92,16 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hidden:
-    """Which columns of a result are hidden; `names` are those that it was found to have."""
+    """Which columns of a result are hidden; `names` are the columns that the assessment expects."""
 
     names: tuple[str, ...]
     hidden: tuple[bool, ...]
 
     def places(self, names: Sequence[str]) -> frozenset[int]:
-        """Their places. Raises `StatementFailed` where the result has other columns than were looked at."""
+        """Return the places of the hidden columns. Raises `StatementFailed` where the result has other columns."""
         if tuple(names) != self.names:
-            raise StatementFailed("The tables were changed while the statement was looked at; try again.")
-        return frozenset(place for place, one in enumerate(self.hidden) if one)
+            raise StatementFailed("The tables were changed while the statement was assessed; try again.")
+        return frozenset(place for place, is_hidden in enumerate(self.hidden) if is_hidden)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class _Limits:
     seconds: float
 
     def cell(self, columns: int) -> int:
-        """The most characters of one cell."""
+        """Return the most characters of one cell in a row of so many columns."""
         return max(_LEAST_CELL, min(self.bytes // 4, 2 * self.bytes // max(1, columns)))
 
 
@@ -123,9 +123,10 @@ async def read(
     hide: Hidden | None = None,
     layers: Layers = ALL,
 ) -> Rows:
-    """Run an accepted read; what it is to `hide` does not leave the server. Raises `StatementFailed` with text for the model, `ActionRefused`, `DatabaseUnavailable`.
+    """Run an accepted read and return its rows; the values of columns in `hide` do not leave the server.
 
-    When the calling task is cancelled the statement is cancelled on the server too.
+    Raises `StatementFailed` with text for the model, `ActionRefused`, `DatabaseUnavailable`. When the calling task is
+    cancelled, the statement is cancelled on the server too.
     """
     async with runtime.app.connection("agent_reader") as conn:
         return await read_on(conn, statement, runtime=runtime, max_rows=max_rows, hide=hide, layers=layers)
@@ -140,7 +141,7 @@ async def read_on(
     hide: Hidden | None = None,
     layers: Layers = ALL,
 ) -> Rows:
-    """`read` on a connection of the caller, who rolls its transaction back."""
+    """Run `read` on a connection of the caller, who rolls its transaction back."""
     settings = runtime.settings
     limits = _Limits(
         rows=min(max_rows or settings.max_rows, settings.max_rows), bytes=settings.max_result_bytes,
@@ -164,7 +165,7 @@ async def read_on(
 
 
 class _Reading:
-    """One read. `before` and `after` are how the session stood, for the tripwire."""
+    """One read. `before` and `after` are the states of its session, for the tripwire."""
 
     def __init__(
         self,
@@ -187,7 +188,7 @@ class _Reading:
         self.after: dict[str, Any] | None = None
 
     def pid(self) -> int | None:
-        """Which backend it is; None before the server said it."""
+        """Return the server's process id; None before the server has given it."""
         return self.before["pid"] if self.before else None
 
     async def run(self, statement: Statement) -> Rows:
@@ -203,15 +204,15 @@ class _Reading:
                 if not cannot_be_sent(error, self._conn):
                     raise
                 await self._conn.rollback()
-                return await self._by_cursor(statement.text, stored_in(self._conn))
+                return await self._by_cursor(statement.text, stored_encoding(self._conn))
         if statement.kind == "ExplainStmt" and self._layers.one_statement:
             return await self._plan(statement.text)
         return await self._directly(statement.sql)
 
     async def _begin(self) -> psycopg.AsyncCursor[Any] | None:
-        """Queue the beginning of a read: inside a pipeline, so that it costs no round trip of its own.
+        """Queue the beginning of a read inside a pipeline, so that it costs no round trip of its own.
 
-        Returns what tells how the session stands, for `_stands`; None where that is known.
+        Returns the cursor with the session's state, for `_take_state_before`; None where that is known.
         """
         seconds = self._limits.seconds if self._layers.timeouts else 0
         limits = {
@@ -233,8 +234,8 @@ class _Reading:
         await self._conn.execute(LOOK_UP_IN, [self._search_path])
         return before
 
-    async def _stands(self, before: psycopg.AsyncCursor[Any] | None) -> None:
-        """Take how the session stands, and keep it: however often the session is wiped, each read begins like this one."""
+    async def _take_state_before(self, before: psycopg.AsyncCursor[Any] | None) -> None:
+        """Take the session's state, and keep it: the pool resets the session, so each such read begins with this state."""
         if before is not None:
             state = await before.fetchone()
             _states[self._conn] = (self._start, state)
@@ -244,22 +245,22 @@ class _Reading:
         return None if state is None else {**state, "path": self._search_path}
 
     async def _end(self) -> tuple[psycopg.AsyncCursor[Any], psycopg.AsyncCursor[Any]]:
-        """Queue what tells how the session stands after the statement, asked in our own path again; for `_stood`."""
+        """Queue the reset of the search path and the query of the session's state, for `_take_state_after`."""
         left = await self._conn.execute(LOOK_UP_IN_OURS)
         return left, await self._conn.execute(_QUERIES["session_state"])
 
-    async def _stood(self, left: psycopg.AsyncCursor[Any], after: psycopg.AsyncCursor[Any]) -> None:
+    async def _take_state_after(self, left: psycopg.AsyncCursor[Any], after: psycopg.AsyncCursor[Any]) -> None:
         path, state = await left.fetchone(), await after.fetchone()
         self.after = {**state, "path": path["path"]} if path and state else None
 
     async def _by_cursor(self, sql: str, encoding: str = "") -> Rows:
-        """The rows of a query; with `encoding` its texts come as the bytes that they are stored as."""
+        """Read the rows of a query through a cursor; with `encoding` its texts come as bytes in it."""
         conn = self._conn
         async with conn.pipeline():  # one round trip, and the extended protocol: one statement each
             before = await self._begin()
             await conn.execute(f"DECLARE agent_shape NO SCROLL CURSOR FOR {sql}".encode())
             shape = await conn.execute(b"FETCH FORWARD 0 FROM agent_shape")
-        await self._stands(before)
+        await self._take_state_before(before)
         columns = shape.description or ()
         result = Rows([column.name for column in columns])
         hidden = self._hide.places(result.columns) if self._hide else frozenset[int]()
@@ -271,30 +272,30 @@ class _Reading:
             take_as_text(cursor)
             loaders = cells.loaders(cursor)
             while True:
-                asked = max(1, min(_BATCH, self._limits.rows + 1 - len(result.rows)))
+                batch = max(1, min(_BATCH, self._limits.rows + 1 - len(result.rows)))
                 async with conn.pipeline():
                     if declared:
                         await conn.execute(declared)
                     else:
                         await conn.execute(LOOK_UP_IN, [self._search_path])
-                    await cursor.execute(f"FETCH FORWARD {asked} FROM agent_read".encode())
+                    await cursor.execute(f"FETCH FORWARD {batch} FROM agent_read".encode())
                     ended = await self._end()
                 declared = b""
                 rows = await cursor.fetchall()
-                await self._stood(*ended)
-                most = self._add(result, [cells.loaded(row, loaders) for row in rows], most, more=len(rows) == asked)
-                if result.truncated or len(rows) < asked:
+                await self._take_state_after(*ended)
+                most = self._add(result, [cells.loaded(row, loaders) for row in rows], most, more=len(rows) == batch)
+                if result.truncated or len(rows) < batch:
                     return result
 
     def _add(self, result: Rows, rows: list[list[Any]], most: int, *, more: bool = False) -> int:
-        """Add rows, and where they are too many bytes cut the longest cells of all; returns how long a cell may be now."""
+        """Add rows, cut the longest cells where all have too many bytes, and return how long a cell may be now."""
         left = self._limits.rows - len(result.rows)
         result.truncated = len(rows) > left
         rows, size, _ = fit_cells(rows[:left], self._limits.bytes, most=most, least=most)
         result.rows += rows
         result.bytes += size
         if result.bytes > self._limits.bytes:
-            # Where more may come there is room for some of it, so that not every batch cuts all anew.
+            # If more rows may come, leave room for some, so that not every batch cuts all cells again.
             room = self._limits.bytes * 3 // 4 if more and not result.truncated else self._limits.bytes
             result.rows, result.bytes, most = fit_cells(result.rows, room, most=most, least=_LEAST_OF_MANY)
         while result.bytes > self._limits.bytes and len(result.rows) > 1:
@@ -303,7 +304,7 @@ class _Reading:
         return most
 
     async def _plan(self, sql: str) -> Rows:
-        """An EXPLAIN has no cursor that SQL can declare: a block of PL/pgSQL reads its lines, and sends each cut, as a notice."""
+        """Read the lines of an EXPLAIN, which has no cursor: a PL/pgSQL block cuts each and sends it as a notice."""
         mark, most = f"m{secrets.token_hex(8)}", self._limits.cell(1)
         lines: list[Any] = []
 
@@ -316,25 +317,25 @@ class _Reading:
         try:
             async with self._conn.pipeline():
                 before = await self._begin()
-            await self._stands(before)
+            await self._take_state_before(before)
             async with self._conn.pipeline():
                 await self._conn.execute(block.encode())
                 ended = await self._end()
         finally:
             self._conn.remove_notice_handler(note)
-        await self._stood(*ended)
+        await self._take_state_after(*ended)
         result = Rows(["QUERY PLAN"])
         self._add(result, [[line] for line in lines], most)
         return result
 
     async def _directly(self, sql: str) -> Rows:
-        """SHOW has no cursor."""
+        """Read the rows of a statement that has no cursor, such as SHOW."""
         conn = self._conn
         async with conn.cursor(row_factory=tuple_row) as cursor:
             take_as_text(cursor)
             async with conn.pipeline():
                 before = await self._begin()
-            await self._stands(before)
+            await self._take_state_before(before)
             if self._layers.one_statement:
                 async with conn.pipeline():
                     await cursor.execute(sql.encode())
@@ -342,7 +343,7 @@ class _Reading:
                 await cursor.execute(sql.encode())
             async with conn.pipeline():
                 ended = await self._end()
-            await self._stood(*ended)
+            await self._take_state_after(*ended)
             if cursor.description is None:
                 return Rows([])
             result = Rows([column.name for column in cursor.description])
@@ -354,7 +355,7 @@ class _Reading:
 
 
 def _settings_of(claims: Mapping[str, Any] | None) -> dict[str, str]:
-    """The claims as PostgREST would set them: all as one, and those that have a setting of their own."""
+    """Return the claims as PostgREST sets them: all in one setting, and single ones in a setting of their own."""
     if claims is None:
         return {}
     single = {name: str(claims.get(name) or "") for name in ("sub", "role", "email")}
@@ -362,7 +363,7 @@ def _settings_of(claims: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _line(line: str, length: int) -> Any:
-    """A line of a plan that has `length` characters; a plan in JSON is one line."""
+    """Return a line of a plan that has `length` characters; a plan in JSON is one line, and is parsed."""
     if length > len(line):
         return f"{line}... ({length} characters)"
     with suppress(ValueError):
@@ -372,9 +373,9 @@ def _line(line: str, length: int) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cells:
-    """How the cells of a query's columns come: short ones as they are, the others as text of at most `most` characters.
+    """How a query's cells are fetched: short types as they are, the others as text of at most `most` characters.
 
-    With an `encoding` text comes as bytes in it. Of the `hidden` ones only whether there is a value.
+    With an `encoding` text comes as bytes in it. A `hidden` cell only says whether there is a value.
     """
 
     oids: tuple[int, ...]
@@ -389,19 +390,19 @@ class _Cells:
         return cls(oids=tuple(oids), most=most, encoding=encoding, short=short, hidden=hidden)
 
     def query(self, sql: str) -> str:
-        """A query for the rows of `sql` with every value that may be long as text, cut where it is longer.
+        """Return a query for the rows of `sql` with every value that may be long as text, cut where it is too long.
 
-        `format` writes a value as the server would send it; OFFSET 0 keeps the planner from writing it twice.
+        `format` writes a value as the server would send it; OFFSET 0 keeps the planner from evaluating it twice.
         """
         if not self.oids:
             return sql
         names = [f"c{number}" for number in range(len(self.oids))]
         pairs = list(zip(names, self.oids, strict=True))
-        shown = [
+        expressions = [
             _HIDDEN.format(name=name) if place in self.hidden else self._as_text(name, oid)
             for place, (name, oid) in enumerate(pairs)
         ]
-        texts = ", ".join(f"{text} AS {name}" for text, name in zip(shown, names, strict=True))
+        texts = ", ".join(f"{text} AS {name}" for text, name in zip(expressions, names, strict=True))
         cells = ", ".join(name if oid in self.short or oid == _BYTEA else self._cut(name) for name, oid in pairs)
         return f"SELECT {cells} FROM (SELECT {texts} FROM ({sql}\n) AS rows ({', '.join(names)}) OFFSET 0) AS texts"
 
@@ -409,11 +410,11 @@ class _Cells:
         if oid in self.short:
             return name
         if oid == _BYTEA:
-            shown = f"pg_catalog.encode(pg_catalog.substring({name}, 1, {_BYTES_SHOWN}), 'hex')"
+            digits = f"pg_catalog.encode(pg_catalog.substring({name}, 1, {_BYTES_SHOWN}), 'hex')"
             long = f"'... (' OPERATOR(pg_catalog.||) pg_catalog.octet_length({name}) OPERATOR(pg_catalog.||) ' bytes)'"
             longer = f"pg_catalog.octet_length({name}) OPERATOR(pg_catalog.>) {_BYTES_SHOWN}"
             more = f"CASE WHEN {longer} THEN {long} ELSE '' END"
-            return f"'\\x' OPERATOR(pg_catalog.||) {shown} OPERATOR(pg_catalog.||) {more}"
+            return f"'\\x' OPERATOR(pg_catalog.||) {digits} OPERATOR(pg_catalog.||) {more}"
         return (
             f"CASE WHEN pg_catalog.num_nulls({name}) OPERATOR(pg_catalog.=) 0 THEN pg_catalog.format('%s', {name}) END"
         )
@@ -429,7 +430,7 @@ class _Cells:
         return in_bytes(cell, self.encoding) if self.encoding else cell
 
     def loaders(self, cursor: psycopg.AsyncCursor[Any]) -> list[Loader | None]:
-        """What reads a value of each column that came as text; None for one that comes as it is."""
+        """Return for each column what parses its text; None for a column that is fetched as it is."""
         transformer = Transformer(cursor)
         return [
             None if oid in self.short or oid == _BYTEA else transformer.get_loader(oid, Format.TEXT)
@@ -437,7 +438,7 @@ class _Cells:
         ]
 
     def loaded(self, row: Sequence[Any], loaders: Sequence[Loader | None]) -> list[Any]:
-        """The cells of one row as JSON."""
+        """Return the cells of one row as JSON."""
         return [self._loaded(value, oid, loader) for value, oid, loader in zip(row, self.oids, loaders, strict=True)]
 
     def _loaded(self, value: Any, oid: int, loader: Loader | None) -> Any:

@@ -1,9 +1,9 @@
-"""What must be said with the result of a read: of which rows it is, and what contradicts it."""
+"""Makes the remarks that a result needs where row-level security hides rows: what it covers, and what contradicts it."""
 
 from __future__ import annotations
 
 from agent.execution.reads.reader import Rows
-from agent.remarks import beginning
+from agent.remarks import hidden_rows_remark
 from agent.runtime import Runtime
 from agent.statements.parser import Statement
 from agent.statements.row_security import contradictions
@@ -13,10 +13,13 @@ from agent.types import HiddenRows
 async def remarks_on(
     rows: Rows, statement: Statement, hidden: tuple[HiddenRows, ...], *, runtime: Runtime
 ) -> list[str]:
-    """The remarks; none where row-level security hides nothing. Raises psycopg's errors, `DatabaseUnavailable`."""
+    """Return the remarks on a result; none where row-level security hides nothing.
+
+    Raises psycopg's errors and `DatabaseUnavailable`.
+    """
     if not hidden:
         return []
-    remarks = [beginning(hidden, writes=False)]
+    remarks = [hidden_rows_remark(hidden, writes=False)]
     counted = _counted(rows, statement)
     if counted is not None:
         async with runtime.app.connection("agent_assessor") as conn:
@@ -25,7 +28,7 @@ async def remarks_on(
 
 
 def _counted(rows: Rows, statement: Statement) -> int | None:
-    """How many rows of its tables a result speaks of; None where it does not say that."""
+    """Return how many rows a result says that its tables have; None where it does not say that."""
     cells = rows.rows[0] if rows.rows else []
     if len(rows.rows) > 1 or rows.truncated:
         return None

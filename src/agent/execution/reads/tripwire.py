@@ -1,6 +1,6 @@
-"""What a read must have left as it was: where something is not, its rows are withheld and its session is ended.
+"""Checks that a read left its session as it was; if not, its rows are withheld and its session is ended.
 
-This holds whatever the statement was taken for: it looks at what happened, not at what should.
+It does not depend on the assessment of the statement: it looks at what has happened.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _WORDS = {
 async def check_untouched(
     conn: Connection, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, statement: Statement
 ) -> None:
-    """Raise `ActionRefused`, and close the connection, when a read did more than reading."""
-    found = list(dict.fromkeys(differences(before, after)))
-    if not found:
+    """Raise `ActionRefused` and close the connection when a read did more than read."""
+    effects = list(dict.fromkeys(differences(before, after)))
+    if not effects:
         return
-    _log.critical("tripwire", did=found, sql=statement.sql[:1000])
+    _log.critical("tripwire", did=effects, sql=statement.sql[:1000])
     await conn.close()
     raise ActionRefused(
-        f"The result is withheld: what was taken for a read {' and '.join(found)}. It was rolled back; an operator should look."
+        f"The result is withheld: what was taken for a read {' and '.join(effects)}. It was rolled back; an operator should look."
     )
 
 
 def differences(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterator[str]:
-    """What a transaction did beside reading, in words; one that was not looked at counts too."""
+    """Yield in words what a transaction did beside reading; not to have watched it counts too."""
     if before is None or after is None:
         yield "was not watched"
         return

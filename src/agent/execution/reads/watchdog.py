@@ -1,7 +1,7 @@
-"""Ends a statement from outside when it does not end by itself: it is cancelled, then its session, then its connection.
+"""Ends a statement that does not end by itself: cancels it, then ends its session, then closes its connection.
 
-A statement's own time limit is the server's business, and most end by it. This is for the rest: a statement that lifted its
-limit, a server that does not answer.
+The server ends most statements at their time limit. The watchdog is for the others: a statement that lifted its limit, a
+server that does not answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import structlog
 from agent.db import Connection, Database
 
 _log = structlog.get_logger(__name__)
-# Seconds after the limit: when it is cancelled, when its session is ended, and when the connection is given up.
+# Seconds after the limit: when the statement is cancelled, its session ended, and the connection given up.
 _CANCEL, _TERMINATE, _GIVE_UP = 0.05, 0.1, 0.2
 _ending: set[asyncio.Task[None]] = set()
 
@@ -27,9 +27,9 @@ _ending: set[asyncio.Task[None]] = set()
 async def watched(
     conn: Connection, seconds: float, *, database: Database, pid: Callable[[], int | None]
 ) -> AsyncIterator[None]:
-    """Let what runs on `conn` inside the block take no longer than `seconds`. Raises `TimeoutError`.
+    """Limit what runs on `conn` inside the block to `seconds`. Raises `TimeoutError`.
 
-    `pid` says which backend it is, as the server itself knows it: through a pooler the connection does not.
+    `pid` returns the server's process id as the server reports it: through a pooler the connection does not know it.
     """
     late = asyncio.Event()
     watchdog = asyncio.create_task(_end(conn, seconds, late, database, pid))
@@ -48,19 +48,19 @@ async def _end(
 ) -> None:
     await asyncio.sleep(seconds + _CANCEL)
     late.set()
-    _beside(conn.cancel_safe(timeout=1))
+    _in_background(conn.cancel_safe(timeout=1))
     await asyncio.sleep(_TERMINATE - _CANCEL)
     number = pid()
     if number is not None:
-        _beside(database.terminate("agent_reader", number))
+        _in_background(database.terminate("agent_reader", number))
     await asyncio.sleep(_GIVE_UP - _TERMINATE)
     _log.error("statement_given_up", pid=number, seconds=seconds)
     with suppress(OSError), socket.socket(fileno=os.dup(conn.pgconn.socket)) as wire:
         wire.shutdown(socket.SHUT_RDWR)
 
 
-def _beside(work: Awaitable[None]) -> None:
-    """Do something that nobody waits for, and that may fail: the statement may have ended meanwhile."""
+def _in_background(work: Awaitable[None]) -> None:
+    """Run `work` without waiting for it; it may fail, because the statement may have ended meanwhile."""
 
     async def quietly() -> None:
         with suppress(psycopg.Error, OSError):

@@ -1,1 +1,1 @@
-"""The built-in tools, a file each, and the table of all tools."""
+"""Holds the built-in tools, one file each, and the names and arguments of all of them."""

@@ -1,4 +1,4 @@
-"""The built-in tools by name, and their arguments as a model passes them: checked strictly, extra keys refused."""
+"""Defines the arguments of each built-in tool as a model passes them: checked strictly, extra keys refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Arguments(BaseModel):
 class ExecuteSql(_Arguments):
     sql: str = Field(description="Exactly one PostgreSQL statement.")
     show_secrets: bool = Field(
-        default=False,  # a field's default
+        default=False,
         description="Show the values of columns that hold secrets; a human is asked first. Else their cells are [secret].",
     )
 

@@ -1,4 +1,4 @@
-"""JSON schemas (draft 2020-12) that a model wrote: checked before they are kept, strict when arguments are checked."""
+"""Checks JSON schemas (draft 2020-12) that a model wrote, and arguments by them, strictly."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _PROBLEMS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArgumentSchema:
-    """What a tool takes: an object with named properties and no others. `text` is its JSON, by which it is compared."""
+    """The schema of a tool's arguments: an object with named properties and no others. `text` is its JSON with sorted keys."""
 
     text: str
 
     @classmethod
     def of(cls, schema: Mapping[str, Any]) -> ArgumentSchema:
-        """`schema`, made strict. Raises `InvalidArguments` with what is wrong with it."""
+        """Check `schema` and make it strict. Raises `InvalidArguments` with what is wrong with it."""
         strict = {"additionalProperties": False, **schema}
         _check(strict)
         return cls(text=json.dumps(strict, sort_keys=True))
 
     @classmethod
     def known(cls, schema: Mapping[str, Any]) -> ArgumentSchema:
-        """A schema that came out of `of` before."""
+        """Return a stored schema, which `of` has checked before."""
         return cls(text=json.dumps(schema, sort_keys=True))
 
     @property
     def as_dict(self) -> dict[str, Any]:
-        """The schema itself."""
+        """Return the schema as a dict."""
         schema: dict[str, Any] = json.loads(self.text)
         return schema
 
     def check(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments, when they fit. Raises `InvalidArguments` with text for the model."""
+        """Return the arguments if they fit. Raises `InvalidArguments` with text for the model."""
         errors = islice(_validator(self.text).iter_errors(dict(arguments)), _PROBLEMS)
         problems = [
             f"{'.'.join(map(str, error.instance_path)) or 'arguments'}: {error.message[:200]}" for error in errors
@@ -61,15 +61,15 @@ def _check(schema: Mapping[str, Any]) -> None:
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArguments(f"The schema is not JSON: {error}") from None
     if len(text) > _MOST_BYTES:
-        raise InvalidArguments(f"The schema has {len(text)} characters; at most {_MOST_BYTES} are taken.")
+        raise InvalidArguments(f"The schema has {len(text)} characters; at most {_MOST_BYTES} are allowed.")
     if schema.get("type") != "object" or not isinstance(schema.get("properties", {}), dict):
         raise InvalidArguments(
-            'The schema must be of an object: {"type": "object", "properties": {...}, "required": [...]}.'
+            'The schema must describe an object: {"type": "object", "properties": {...}, "required": [...]}.'
         )
     if schema["additionalProperties"] is not False:
         raise InvalidArguments("The schema must not allow other properties than those it names.")
     for problem in _problems(schema, depth=0):
-        raise InvalidArguments(f"The schema is not taken: {problem}.")
+        raise InvalidArguments(f"The schema is not accepted: {problem}.")
     try:
         jsonschema_rs.meta.validate({**schema, "$schema": _DRAFT})
         _validator(text)
@@ -89,13 +89,13 @@ def _problems(value: Any, *, depth: int) -> Iterator[str]:
             if key in {"$ref", "$dynamicRef"} and not (isinstance(item, str) and item.startswith("#")):
                 yield f"{key} may only point into the schema itself"
             elif key in {"$id", "$vocabulary"} or (key == "$schema" and item != _DRAFT):
-                yield f"{key} is not taken"
+                yield f"{key} is not allowed"
             yield from _problems(item, depth=depth + 1)
 
 
 @lru_cache(maxsize=256)
 def _validator(text: str) -> Any:
-    """Patterns are matched in linear time, and nothing is fetched."""
+    """Return a validator that matches regular expressions in linear time and fetches nothing."""
     import jsonschema_rs
 
     return jsonschema_rs.Draft202012Validator(

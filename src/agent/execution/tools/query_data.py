@@ -8,7 +8,7 @@ from psycopg import sql
 
 from agent.errors import InvalidArguments
 from agent.execution.tools.arguments import Filter, QueryData, Scalar
-from agent.learning.named_relations import Column, Made, NamedRelation, check_text, find_relation
+from agent.learning.named_relations import BuiltStatement, Column, NamedRelation, check_text, find_relation
 from agent.privacy.sensitive import DenyList
 from agent.runtime import Runtime
 
@@ -18,8 +18,11 @@ _COMPARISONS = {
 }  # fmt: skip
 
 
-async def select_statement(arguments: QueryData, runtime: Runtime) -> Made:
-    """The statement, and which table it reads where others have that name. Raises `InvalidArguments` for names that do not exist."""
+async def select_statement(arguments: QueryData, runtime: Runtime) -> BuiltStatement:
+    """Return the statement, with a note on the chosen table where others have its name.
+
+    Raises `InvalidArguments` for a name that does not exist.
+    """
     relation = await find_relation(arguments.table, runtime=runtime)
     columns = _columns(arguments, relation, runtime.settings.deny)
     statement = sql.SQL("SELECT {} FROM {}").format(
@@ -39,7 +42,7 @@ async def select_statement(arguments: QueryData, runtime: Runtime) -> Made:
         statement += sql.SQL(" ORDER BY ") + sql.SQL(", ").join(orders)
     limit = min(arguments.limit or runtime.settings.max_rows + 1, runtime.settings.max_rows + 1)
     text = (statement + sql.SQL(" LIMIT {}").format(sql.Literal(limit))).as_string()
-    return Made(sql=text, note=relation.note)
+    return BuiltStatement(sql=text, note=relation.note)
 
 
 def _columns(arguments: QueryData, relation: NamedRelation, deny: str) -> list[str]:
@@ -49,7 +52,7 @@ def _columns(arguments: QueryData, relation: NamedRelation, deny: str) -> list[s
         ]
     denied, place = DenyList.parse(deny), (relation.schema, relation.name)
     allowed = [column.name for column in relation.columns if not denied.column(*place, column.name)]
-    # A table that is denied as a whole is refused by the policy, which says so.
+    # If the whole table is denied, select every column: the policy then refuses the statement with its reason.
     return allowed or [column.name for column in relation.columns]
 
 
@@ -77,10 +80,10 @@ def _condition(item: Filter, relation: NamedRelation) -> sql.Composable:
 
 
 def quoted(value: Scalar, column: Column | None = None) -> sql.Composable:
-    """A literal whose type the server chooses by the column, as a person would write it.
+    """Return a literal whose type the server chooses by the column.
 
-    A number for a column of whole numbers stays a number, as 1.5 is none of its values; elsewhere it is read as the column
-    reads it: the real number 1.1 is not the numeric 1.1.
+    A number for a column of whole numbers stays a number, so that 1.5 equals none of its values. For any other column it is
+    a quoted text, which the server reads in the column's type: the real number 1.1 is not the numeric 1.1.
     """
     if isinstance(value, bool):
         return sql.Literal(value)
@@ -95,5 +98,5 @@ def quoted(value: Scalar, column: Column | None = None) -> sql.Composable:
 
 
 def _text(value: str) -> sql.SQL:
-    # Doubling quotes is all there is to it while standard_conforming_strings is on, which the session makes sure of.
+    # Doubling quotes is enough while standard_conforming_strings is on, and the session sets it.
     return sql.SQL("'" + value.replace("'", "''") + "'")

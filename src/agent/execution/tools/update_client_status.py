@@ -12,7 +12,7 @@ from agent.db.paths import rows_as_application
 from agent.errors import InvalidArguments
 from agent.execution.tools.arguments import UpdateClientStatus
 from agent.execution.tools.query_data import quoted
-from agent.learning.named_relations import Column, NamedRelation, check_text, every_relation, find_relation, near
+from agent.learning.named_relations import Column, NamedRelation, check_text, every_relation, find_relation, suggestion
 from agent.runtime import Runtime
 
 _TABLE_WORDS = ("client", "customer", "account")
@@ -23,7 +23,7 @@ _CHECK_VALUES = re.compile(r"'((?:[^']|'')*)'")
 
 
 async def update_statement(arguments: UpdateClientStatus, runtime: Runtime) -> str:
-    """The statement, for one row by primary key. Raises `InvalidArguments` naming the candidates or the values."""
+    """Return the statement for one row by primary key. Raises `InvalidArguments` that lists the candidates or the values."""
     if (arguments.client_id is None) == (arguments.client_name is None):
         raise InvalidArguments("Pass either client_id or client_name.")
     relation = await _clients(runtime)
@@ -39,9 +39,9 @@ async def update_statement(arguments: UpdateClientStatus, runtime: Runtime) -> s
 
 
 async def _clients(runtime: Runtime) -> NamedRelation:
-    """The table of clients: it has a word for them in its name, a status column and a single-column key.
+    """Return the table of clients: it has a word for them in its name, a status column and a single-column key.
 
-    Of tables that share a name only the one that the name alone means.
+    Of tables that share a name, only the one that the bare name means is considered.
     """
     async with runtime.app.connection("agent_reader") as conn:
         rows = await every_relation(conn)
@@ -73,8 +73,8 @@ def _is_status(column: Column) -> bool:
 
 
 def _status_column(relation: NamedRelation) -> Column:
-    found = [column for column in relation.columns if _is_status(column)]
-    return min(found, key=lambda column: (column.name.casefold() != "status", not column.labels, len(column.name)))
+    candidates = [column for column in relation.columns if _is_status(column)]
+    return min(candidates, key=lambda column: (column.name.casefold() != "status", not column.labels, len(column.name)))
 
 
 def _checked_status(value: str | int, column: Column, relation: NamedRelation) -> str | int:
@@ -86,7 +86,7 @@ def _checked_status(value: str | int, column: Column, relation: NamedRelation) -
     if len(folded) == 1:
         return folded[0]
     raise InvalidArguments(
-        f"{value!r} is not a status of {relation}. {near(str(value), allowed)} Allowed: {', '.join(allowed)}."
+        f"{value!r} is not a status of {relation}. {suggestion(str(value), allowed)} Allowed: {', '.join(allowed)}."
     )
 
 
@@ -107,21 +107,22 @@ async def _client_named(name: str, relation: NamedRelation, runtime: Runtime) ->
     columns = _name_columns(relation)
     if not columns:
         raise InvalidArguments(f"{relation} has no column with names. Pass client_id.")
-    for pattern in (sql.SQL("lower({}) = lower({})"), sql.SQL("strpos(lower({}), lower({})) > 0")):
-        found = await _find(name, columns, pattern, relation, runtime)
-        if len(found) == 1:
-            return found[0][0]
-        if found:
-            listed = "; ".join(f"{key}: {label}" for key, label in found)
+    for comparison in (sql.SQL("lower({}) = lower({})"), sql.SQL("strpos(lower({}), lower({})) > 0")):
+        clients = await _find(name, columns, comparison, relation, runtime)
+        if len(clients) == 1:
+            return clients[0][0]
+        if clients:
+            listed = "; ".join(f"{key}: {label}" for key, label in clients)
             raise InvalidArguments(f"{name!r} fits several clients. Pass the client_id of one: {listed}.")
     raise InvalidArguments(f"There is no client called {name!r} in {relation}. Look the name up with query_data.")
 
 
 async def _find(
-    name: str, columns: Sequence[Column], pattern: sql.SQL, relation: NamedRelation, runtime: Runtime
+    name: str, columns: Sequence[Column], comparison: sql.SQL, relation: NamedRelation, runtime: Runtime
 ) -> list[tuple[Any, Any]]:
+    """Return the keys and labels of the clients whose name compares so, at most `_MOST_CANDIDATES`."""
     condition = sql.SQL(" OR ").join(
-        pattern.format(sql.Identifier(column.name), sql.Literal(name)) for column in columns
+        comparison.format(sql.Identifier(column.name), sql.Literal(name)) for column in columns
     )
     query = sql.SQL("SELECT {}::text AS key, {}::text AS label FROM {} WHERE {} ORDER BY 2, 1 LIMIT {}").format(
         sql.Identifier(relation.key[0]), sql.Identifier(columns[0].name), relation.identifier, condition,

@@ -1,1 +1,1 @@
-"""Takes an approved change back: row images and the inverse statement."""
+"""Takes an approved change back: keeps the images of its rows, and builds the inverse statement from them."""

@@ -1,7 +1,7 @@
-"""The rows of a change as they were before and after it, and the one statement that takes the change back. Pure.
+"""Builds the one statement that takes a change back, from the images of its rows before and after it. Pure.
 
-A row is kept as Postgres writes a whole row, `(1,"a, b",)`: every value in its type's own form, which reads back as the
-same value. JSON does not: it has one null where jsonb has two, and no lower bounds of arrays.
+A row image is the text in which Postgres writes a whole row, `(1,"a, b",)`: every value in its type's own form, which
+reads back as the same value. JSON would not do: it has one null where jsonb has two, and no lower bounds of arrays.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ESCAPED = re.compile(r'""|\\(.)', re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a table, as a row's image has it."""
+    """A column of a table whose rows have images."""
 
     name: str
     type: str
@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedChange:
-    """What an execution did to one table: its rows before and after, in the same order, by column; None where there was no row."""
+    """What an execution did to one table: its row images before and after, in the same order; None where there was no row."""
 
     execution_id: int
     schema: str
@@ -46,7 +46,7 @@ class RecordedChange:
 
     @classmethod
     def from_row(cls, execution_id: int, row: Mapping[str, Any]) -> RecordedChange:
-        """A change from a row of agents.before_images."""
+        """Build a change from a row of agents.before_images."""
         return cls(
             execution_id=execution_id, schema=row["table_schema"], name=row["table_name"], key=tuple(row["key"]),
             columns=tuple(Column(**column) for column in row["columns"]), before=tuple(row["before"]),
@@ -55,73 +55,74 @@ class RecordedChange:
 
     @property
     def table(self) -> sql.Identifier:
+        """Return the qualified name of the table."""
         return sql.Identifier(self.schema, self.name)
 
     @property
     def inserted(self) -> bool:
-        """Whether the rows were new, so that taking it back deletes them."""
+        """Return whether the rows were new, so that taking the change back deletes them."""
         return all(image is None for image in self.before)
 
     @property
     def deleted(self) -> bool:
-        """Whether the rows are gone, so that taking it back inserts them."""
+        """Return whether the rows were deleted, so that taking the change back inserts them."""
         return all(image is None for image in self.after)
 
     def values(self, image: str | None) -> dict[str, str | None]:
-        """A row's image by column."""
+        """Return the values of a row image by column."""
         return dict(zip((column.name for column in self.columns), fields_of(image or ""), strict=True))
 
 
 def why_not_kept(
     shape: Mapping[str, Any] | None, before: Sequence[str | None], after: Sequence[str | None]
 ) -> str | None:
-    """Why a change of a table of this shape could not be taken back, as a sentence; None where it could."""
+    """Return why a change of a table of this shape could not be taken back, in words; None where it could."""
     if shape is None:
         return "it did not change a plain table that holds all its rows itself"
     if not shape["key"]:
         return f"the table {shape['schema']}.{shape['name']} has no primary key by which its rows could be found again"
-    news, gones = [image is None for image in before], [image is None for image in after]
-    if (any(news) and not all(news)) or (any(gones) and not all(gones)):
+    inserted, deleted = [image is None for image in before], [image is None for image in after]
+    if (any(inserted) and not all(inserted)) or (any(deleted) and not all(deleted)):
         return "it inserted some rows and changed others, which no one statement takes back"
     return None
 
 
 def fields_of(image: str) -> list[str | None]:
-    """The fields of a row as Postgres writes it; None for null."""
+    """Return the fields of a row image; None for null."""
     fields: list[str | None] = []
     place, end = 1, len(image) - 1
     while place <= end:
-        found = _FIELD.match(image, place, end)
-        assert found is not None  # noqa: S101  # the second form matches nothing too
-        quoted, bare = found.groups()
-        fields.append(_ESCAPED.sub(lambda one: one.group(1) or '"', quoted) if quoted is not None else bare or None)
-        place = found.end() + 1
+        field = _FIELD.match(image, place, end)
+        assert field is not None  # noqa: S101  # its second form matches the empty text too
+        quoted, bare = field.groups()
+        fields.append(_ESCAPED.sub(lambda match: match.group(1) or '"', quoted) if quoted is not None else bare or None)
+        place = field.end() + 1
     return fields
 
 
 def inverse(change: RecordedChange) -> str:
-    """The statement that takes a change back where all its rows are as it left them, and else touches none.
+    """Return the statement that takes a change back if all its rows are as it left them, and else touches none.
 
     Raises `ActionRefused` where there is nothing to take back.
     """
     if not change.before:
         raise ActionRefused(f"Execution {change.execution_id} changed no row: there is nothing to undo.")
     build = _insert if change.deleted else _delete if change.inserted else _update
-    return "\n".join([*_said(change), build(change).as_string()])
+    return "\n".join([*_comment_lines(change), build(change).as_string()])
 
 
 def unchanged_rows_query(change: RecordedChange) -> str:
-    """A query for how many rows are as the change left them; after a deletion, how many are there again."""
+    """Return a query that counts the rows that are as the change left them; after a deletion, those that are there again."""
     if change.deleted:
         return sql.SQL("{was} SELECT pg_catalog.count(*) AS number FROM {table} AS t JOIN was ON {same}").format(
-            was=_rows_before(change, change.before, digests=False), table=change.table, same=_same_key(change)
+            was=_with_rows(change, change.before, digests=False), table=change.table, same=_same_key(change)
         ).as_string()  # fmt: skip
     return sql.SQL("{was} SELECT ({count}) AS number").format(
-        was=_rows_before(change, change.after), count=_unchanged(change)
+        was=_with_rows(change, change.after), count=_unchanged(change)
     ).as_string()  # fmt: skip
 
 
-def _said(change: RecordedChange) -> list[str]:
+def _comment_lines(change: RecordedChange) -> list[str]:
     lines = [f"-- Undoes execution {change.execution_id}."]
     for effect in change.others:
         counted = [f"{effect[kind]} {kind}" for kind in ("inserted", "updated", "deleted") if effect[kind]]
@@ -143,7 +144,7 @@ def _insert(change: RecordedChange) -> sql.Composed:
 
 def _delete(change: RecordedChange) -> sql.Composed:
     return sql.SQL("{was}\nDELETE FROM {table} AS t USING was\n WHERE {same} AND ({count}) = {number}").format(
-        was=_rows_before(change, change.after), table=change.table, same=_same_row(change), count=_unchanged(change),
+        was=_with_rows(change, change.after), table=change.table, same=_same_row(change), count=_unchanged(change),
         number=sql.Literal(len(change.after)),
     )  # fmt: skip
 
@@ -164,23 +165,23 @@ def _update(change: RecordedChange) -> sql.Composed:
     return sql.SQL(
         "{was}\nUPDATE {table} AS t SET {assignments}\n  FROM was\n WHERE {same} AND ({count}) = {number}"
     ).format(
-        was=_rows_before(change, change.after, restored), table=change.table, assignments=_list(assignments),
+        was=_with_rows(change, change.after, restored), table=change.table, assignments=_list(assignments),
         same=_same_row(change), count=_unchanged(change), number=sql.Literal(len(change.after)),
     )  # fmt: skip
 
 
-def _rows_before(
+def _with_rows(
     change: RecordedChange, images: Sequence[str | None], restored: Sequence[Column] = (), *, digests: bool = True
 ) -> sql.Composed:
-    """`WITH was (...) AS (VALUES ...)`: the keys of the rows, a digest of each as it is now, and what is restored."""
+    """Build `WITH was (...) AS (VALUES ...)`: each row's key, the values to restore, and a digest of its image."""
     types = {column.name: column.type for column in change.columns}
     rows: list[sql.Composed] = []
     for image, old in zip(images, change.before, strict=True):
-        assert image is not None  # noqa: S101  # `images` are of the side where every row was
+        assert image is not None  # noqa: S101  # `images` are those of the side that has every row
         now = change.values(image)
         typed = [(now[name], types[name]) for name in change.key]
         typed += [(change.values(old)[column.name], column.type) for column in restored]
-        # The first row says of what type the columns are.
+        # The first row sets the types of the columns.
         cells = [sql.Literal(value) if rows else _cast(value, type_) for value, type_ in typed]
         rows.append(_tuple([*cells, *([_digest(image)] if digests else [])]))
     names = [sql.Identifier(f"key_{name}") for name in change.key]
@@ -211,11 +212,11 @@ def _same_key(change: RecordedChange) -> sql.Composed:
 
 
 def _cast(value: str | None, type_: str) -> sql.Composed:
-    return sql.SQL("{}::{}").format(sql.Literal(value), _as_is(type_))
+    return sql.SQL("{}::{}").format(sql.Literal(value), _type_name(type_))
 
 
-def _as_is(text: Any) -> sql.SQL:
-    """A type's name as the catalog writes it, quoted where it must be."""
+def _type_name(text: Any) -> sql.SQL:
+    """Return a type's name as the catalog writes it; it is quoted already."""
     return sql.SQL(text)
 
 

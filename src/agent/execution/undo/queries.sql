@@ -1,4 +1,4 @@
--- shape: the columns and the key of a table that holds all its rows itself, or in partitions
+-- shape: the columns and the primary key of a table that holds all its rows itself or in partitions
 SELECT n.nspname AS schema, c.relname AS name,
        (SELECT jsonb_agg(jsonb_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
                  'generated', a.attgenerated <> '', 'identity', a.attidentity <> '') ORDER BY a.attnum)
@@ -11,10 +11,10 @@ SELECT n.nspname AS schema, c.relname AS name,
  WHERE c.oid = to_regclass(concat_ws('.', quote_ident(%(schema)s), quote_ident(%(name)s))) AND c.relkind IN ('r', 'p')
    AND (c.relkind = 'p' OR NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid))
 
--- keep_images: see the function in the migration
+-- keep_images: store row images; see the function in the migration
 SELECT agents.keep_images(%(approval_id)s, %(claim)s, %(images)s, %(keep)s)
 
--- images: of one execution, with how it ended; it is undone where the newest that undoes it is not undone itself, and so on
+-- images: the images of one execution and its outcome; it is undone if the newest undo of it is not undone itself, and so on
 WITH RECURSIVE undoing AS (
   SELECT %(execution_id)s::bigint AS id, 0 AS depth
   UNION ALL
@@ -31,7 +31,7 @@ SELECT e.status, e.approval_id, e.database_id, e.created_at, e.row_count, now() 
   LEFT JOIN agents.before_images i ON i.tenant_id = e.tenant_id AND i.execution_id = e.id AND i.created_at > now() - %(keep)s
  WHERE e.tenant_id = %(tenant_id)s AND e.id = %(execution_id)s
 
--- forget_images: of one execution, of all (null), or of those that are older than they may be kept
+-- forget_images: delete the images of one execution, of all (null), or those that are older than `keep`
 DELETE FROM agents.before_images
  WHERE tenant_id = %(tenant_id)s AND (%(execution_id)s::bigint IS NULL OR execution_id = %(execution_id)s)
    AND (%(keep)s::interval IS NULL OR created_at < now() - %(keep)s::interval)

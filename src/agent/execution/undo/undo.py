@@ -1,9 +1,9 @@
-"""Undo: what approved changes replaced is kept for a time, and taking one back is a change like any other.
+"""Undoes approved changes: keeps the images of their rows for a time, and builds the inverse statement.
 
-While a change is carried out its rows are kept as they were and as they are, in the same transaction (in a database
-apart: before it commits). `statement` makes of them the inverse change, which is then assessed, tried, shown, approved and
-executed as any other; it touches nothing unless every row is still as the change left it. What is kept may be personal:
-AGENT_UNDO_DAYS says for how long, and `forget` takes it away at once.
+While a change is carried out, its rows before and after are stored in the same transaction (for a separate database: before
+it commits). `statement` builds the inverse change from them, which is then assessed, previewed, approved and executed like
+any other; it touches nothing unless every row is still as the change left it. Kept rows may be personal: AGENT_UNDO_DAYS
+says how long they are kept, and `forget` deletes them at once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _IMAGE_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt"}
 
 
 def most_kept(statement: Statement, runtime: Runtime) -> int:
-    """Up to how many bytes the rows of this statement are kept."""
+    """Return up to how many bytes of this statement's rows are kept; 0 for none."""
     settings = runtime.settings
     return settings.undo_max_bytes if settings.undo_days and statement.kind in _IMAGE_KINDS else 0
 
@@ -42,7 +42,7 @@ def most_kept(statement: Statement, runtime: Runtime) -> int:
 async def row_images(
     conn: Connection, statement: Statement, outcome: Outcome, tables: Sequence[TableEffect], *, runtime: Runtime
 ) -> dict[str, Any] | None:
-    """What is to be kept of a statement that `conn` has just run, for `keep`; None where nothing is."""
+    """Return the row images to keep of a statement that `conn` has just run, or why there are none; None to keep nothing."""
     if not most_kept(statement, runtime) or not outcome.row_count:
         return None
     relation = statement.node.relation
@@ -50,7 +50,7 @@ async def row_images(
     shape = await _shape(conn, named)
     images = outcome.images
     if unseen_update(statement, (await runtime.app.facts("agent_actor")).version):
-        return {"why_not": "before Postgres 18 nobody knows what ON CONFLICT DO UPDATE replaced"}
+        return {"why_not": "before Postgres 18 the server does not say what ON CONFLICT DO UPDATE replaced"}
     if images is None:
         most = f"{runtime.settings.undo_max_bytes:,} bytes (AGENT_UNDO_MAX_BYTES)"
         return {
@@ -72,12 +72,12 @@ async def _shape(conn: Connection, named: dict[str, Any]) -> dict[str, Any] | No
 
 
 def keep_values(images: dict[str, Any], *, runtime: Runtime) -> tuple[LiteralString, dict[str, Any]]:
-    """The query that keeps `images`, and its values but for whose they are."""
+    """Return the query that stores `images`, and its values except for the approval's."""
     return _QUERIES["keep_images"], {"images": Jsonb(images), "keep": _keep(runtime)}
 
 
 async def statement(arguments: UndoChange, runtime: Runtime) -> str:
-    """The inverse of an execution's change. Raises `ActionRefused` saying why there is none, or `NotFound`."""
+    """Return the inverse of an execution's change as SQL. Raises `ActionRefused` saying why there is none, or `NotFound`."""
     number = arguments.execution_id
     change = await _kept(number, runtime)
     text = inverse(change)
@@ -87,31 +87,31 @@ async def statement(arguments: UndoChange, runtime: Runtime) -> str:
             shape = await _shape(conn, named)
             if shape is None or [*shape["columns"]] != [_as_json(column) for column in change.columns]:
                 raise ActionRefused(
-                    f"Execution {number} cannot be undone: the columns of {change.schema}.{change.name} are others by now."
+                    f"Execution {number} cannot be undone: the columns of {change.schema}.{change.name} have changed since."
                 )
             async with application_path(conn):
                 row = await fetch_one(conn, unchanged_rows_query(change).encode())
     except psycopg.Error as error:
         raise failure(error, runtime.settings) from error
-    found, rows = (row or {}).get("number"), len(change.before)
-    if found != (0 if change.deleted else rows):
-        raise ActionRefused(_changed_since(number, change, found or 0))
+    matching, rows = (row or {}).get("number"), len(change.before)
+    if matching != (0 if change.deleted else rows):
+        raise ActionRefused(_changed_since(number, change, matching or 0))
     return text
 
 
 async def inverse_of(execution_id: int, *, runtime: Runtime) -> str:
-    """The inverse of an execution's change, whether or not its rows are still as it left them. Raises as `statement`."""
+    """Return the inverse of an execution's change, also where its rows are not as it left them. Raises as `statement`."""
     return inverse(await _kept(execution_id, runtime))
 
 
 async def forget(execution_id: int | None = None, *, runtime: Runtime | None = None) -> int:
-    """Delete the kept rows of one execution, or of all; returns of how many."""
+    """Delete the kept rows of one execution, or of all; return how many executions had some."""
     runtime = runtime or await current_runtime()
     return await _forget(runtime, execution_id=execution_id, keep=None)
 
 
 async def forget_old(*, runtime: Runtime) -> int:
-    """Delete what is older than AGENT_UNDO_DAYS."""
+    """Delete the kept rows that are older than AGENT_UNDO_DAYS; return how many executions had some."""
     return await _forget(runtime, execution_id=None, keep=_keep(runtime))
 
 
@@ -143,7 +143,7 @@ def _why_not(row: dict[str, Any], runtime: Runtime) -> str:
 
 
 def _why_not_kept(row: dict[str, Any], runtime: Runtime) -> str:
-    """Why there are no rows of a change: what can be known of it, or else what is possible."""
+    """Return why no rows of a change are kept: the known reason, or else the possible ones."""
     days = runtime.settings.undo_days
     if not days:
         return "no rows are kept, because AGENT_UNDO_DAYS is 0"
@@ -160,24 +160,24 @@ def _why_not_kept(row: dict[str, Any], runtime: Runtime) -> str:
     )
 
 
-def _changed_since(number: int, change: RecordedChange, found: int) -> str:
+def _changed_since(number: int, change: RecordedChange, matching: int) -> str:
     rows = len(change.before)
     if change.deleted:
-        return f"Execution {number} cannot be undone: {found} of its {rows} deleted rows are there again."
+        return f"Execution {number} cannot be undone: {matching} of its {rows} deleted rows are there again."
     return (
-        f"Execution {number} cannot be undone: of its {rows} rows, {rows - found} are not as it left them. "
+        f"Execution {number} cannot be undone: of its {rows} rows, {rows - matching} are not as it left them. "
         "Look at them, and change what is to be changed."
     )
 
 
 def _others(tables: Sequence[TableEffect], own: str, rows: int) -> list[TableEffect]:
-    """What was changed beside the rows of the statement itself."""
-    more = []
+    """Return the tables that were changed beside the rows of the statement itself."""
+    others = []
     for effect in tables:
         counted = effect["inserted"] + effect["updated"] + effect["deleted"]
         if effect["table"] != own or counted > rows:
-            more.append(effect)
-    return more
+            others.append(effect)
+    return others
 
 
 def _as_json(column: Any) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Writes: tried and taken back for the approver, done as they were shown, and undone."""
+"""Runs one write as agent_actor, and returns its rows before and after."""

@@ -1,7 +1,7 @@
-"""Rows of a change as JSON: SQL that makes them, and how they are read.
+"""Makes the SQL that returns the rows of a change as JSON, and reads them.
 
-A column of type json keeps escapes that no text can hold, `\\u0000` and half of a surrogate pair, and the server takes no
-row apart that has one. There the escape is doubled: the value is shown as it was written.
+A column of type json keeps escapes that no text can hold (`\\u0000` and half of a surrogate pair), and the server cannot
+split a row that has one. There the escape is doubled: the value is shown as it was written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from psycopg import sql
 from agent.db.encodings import in_bytes, marked, unmarked
 from agent.db.json_values import from_json
 
-# Of a long value the first characters are fetched, and a digest.
+# A long value is fetched as its first characters and a digest.
 _MOST_CELL = 500
 _SHORT = """(SELECT pg_catalog.json_object_agg(c.key, CASE
     WHEN pg_catalog.length(c.value::pg_catalog.text) OPERATOR(pg_catalog.>) {long} THEN pg_catalog.to_json(pg_catalog.concat(
@@ -21,7 +21,7 @@ _SHORT = """(SELECT pg_catalog.json_object_agg(c.key, CASE
       pg_catalog.length(c.value OPERATOR(pg_catalog.#>>) ARRAY[]::pg_catalog.text[]), ' characters, ', pg_catalog.md5(c.value::pg_catalog.text), ')'))
     ELSE c.value END)::pg_catalog.text
   FROM pg_catalog.json_each({row}) AS c)"""
-# Escaped backslashes and whole pairs are left out of where a single one is looked for.
+# Escaped backslashes and whole surrogate pairs are removed before half a pair is looked for.
 _READABLE = r"""CASE WHEN pg_catalog.strpos({row}::pg_catalog.text, '\u') OPERATOR(pg_catalog.=) 0 THEN {row}
     WHEN pg_catalog.regexp_replace({row}::pg_catalog.text, '\\\\|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}', ' ', 'gi')
          OPERATOR(pg_catalog.!~*) '\\u(0000|d[89a-f])' THEN {row}
@@ -32,18 +32,18 @@ _EVERY_ESCAPE = (
 
 
 def short_cells(row: LiteralString, encoding: str = "") -> sql.SQL:
-    """SQL for a row of readable JSON as text, its long values cut to their beginnings and a digest; with an `encoding` in bytes."""
+    """Return SQL for a row of readable JSON as text, long values cut to a beginning and a digest; in bytes with an `encoding`."""
     short = _SHORT.replace("{row}", row).replace("{most}", str(_MOST_CELL)).replace("{long}", str(2 * _MOST_CELL))
     return sql.SQL(in_bytes(short, encoding) if encoding else short)
 
 
 def readable_json(row: LiteralString, encoding: str = "") -> sql.SQL:
-    """SQL for a row of JSON that the server can take apart. With an `encoding`, which has few characters, no escape is read."""
+    """Return SQL for a row of JSON that the server can split. With an `encoding`, which has few characters, no escape is read."""
     return sql.SQL((_EVERY_ESCAPE if encoding else _READABLE).replace("{row}", row))
 
 
 def cells_of(row: str | bytes | None, encoding: str) -> Any:
-    """The row that `short_cells` made, by column; None for no row."""
+    """Return the row that `short_cells` made, by column; None for no row."""
     if isinstance(row, bytes):
         return unmarked(from_json(marked(row, encoding), as_written=True))
     return from_json(row, as_written=True) if row else None

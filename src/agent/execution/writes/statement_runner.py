@@ -1,7 +1,7 @@
-"""How agent_actor runs one write: its connection, its limits, and the rows before and after.
+"""Runs one write as agent_actor: on its connection, inside its limits, and returns the rows before and after.
 
 A write is wrapped, where the grammar allows it, so that the database itself returns every changed row as it was and
-as it is. The wrapped statement is the parsed one, written out again; what cannot be wrapped runs as it was written.
+as it is. The wrapped statement is deparsed from the parse tree; a statement that cannot be wrapped runs as it was written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from psycopg import sql
 
 from agent.approval.preview import Effect
 from agent.db import Connection, load_queries
-from agent.db.encodings import cannot_be_sent, stored_in
+from agent.db.encodings import cannot_be_sent, stored_encoding
 from agent.db.json_values import plain, shorten, take_as_text
 from agent.db.paths import LOOK_UP_IN, LOOK_UP_IN_OURS, application_path, rows_as_application
 from agent.db.server_messages import notice_message
@@ -28,11 +28,12 @@ from agent.statements.parser import Message, Statement, kind_of, parse, same, wa
 
 _QUERIES = load_queries(__package__)
 _LOCK_MS = 5_000
-# Seconds that the watchdog outside the server leaves it, beyond the statement and its deferred constraints.
+# Seconds that the client waits beyond the limits of the statement and its deferred constraints.
 _GRACE = 10.0
 _MOST_NOTICES = 20
 _MOST_NOTICE = 500
 _MOST_SHOWN = 20_000
+# Postgres 18 can return OLD and NEW rows.
 _OLD_AND_NEW = 180_000
 # Errors that mean "this cannot be wrapped", not "this cannot be done".
 _NOT_WRAPPABLE = {"0A000", "54000", "42601", "42883", "42P19", "42725", "42804", "42703", "42P10"}
@@ -40,14 +41,14 @@ _NOT_WRAPPABLE = {"0A000", "54000", "42601", "42883", "42P19", "42725", "42804",
 
 @dataclass(slots=True)
 class Change:
-    """One affected row; `before` is None for a new row, `after` for a deleted one."""
+    """One affected row; `before` is None for a new row, `after` is None for a deleted one."""
 
     before: dict[str, Any] | None
     after: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
+class RowImages:
     """Every affected row as Postgres writes it, before and after, in the same order; None for a row that was not there."""
 
     before: list[str | None]
@@ -56,29 +57,29 @@ class Images:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a statement did. `row_count` is None for statements that do not count rows, `effect` where it is not known.
+    """What a statement did. `row_count` is None for a statement that counts no rows; `effect` is None where it is not known.
 
-    `changes` are the first rows only; `images` all of them, or None where they are too large or not known; `met` is a
-    digest of every changed row as it was.
+    `changes` has the first rows only; `images` has all of them, or is None where they are too large or not known; `old_rows` is a
+    digest of every changed row as it was. `detailed` says that the statement was wrapped, so that its rows are known.
     """
 
     row_count: int | None
     effect: Effect | None = None
-    met: str = ""
+    old_rows: str = ""
     changes: list[Change] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     rows: list[list[Any]] = field(default_factory=list)
     detailed: bool = False
     notices: list[str] = field(default_factory=list)
-    images: Images | None = None
+    images: RowImages | None = None
 
 
 @asynccontextmanager
 async def actor_transaction(runtime: Runtime, *, keep: bool, steady: bool = False) -> AsyncIterator[Connection]:
-    """A transaction as agent_actor, committed only when `keep`; the pool forgets its session's state.
+    """Open a transaction as agent_actor; it is committed only with `keep`. The pool resets the session afterwards.
 
-    A `steady` one sees nothing of what others commit meanwhile, so that every difference is its own.
-    Raises `DatabaseUnavailable` when the server does not keep its own limits: a dead network, a COMMIT that waits for a replica.
+    With `steady` it does not see what others commit meanwhile, so that every difference is its own. Raises
+    `DatabaseUnavailable` when the server does not keep its own limits: a dead network, a COMMIT that waits for a replica.
     """
     seconds = runtime.settings.statement_timeout
     most = 2 * seconds + _GRACE
@@ -101,7 +102,7 @@ async def actor_transaction(runtime: Runtime, *, keep: bool, steady: bool = Fals
 
 
 async def limit_statement(conn: Connection, seconds: float) -> None:
-    """Let the next statements of this transaction take `seconds` at most."""
+    """Limit each of the next statements of this transaction to `seconds`."""
     await conn.execute(_QUERIES["limit_statement"], {"statement_ms": str(int(seconds * 1000))})
 
 
@@ -116,10 +117,10 @@ async def run_statement(
     by_rows: bool = True,
     patience: float | None = None,
 ) -> Outcome:
-    """Run a statement in the open transaction of `conn`, keeping `images` of up to `most_kept` bytes. Driver errors pass.
+    """Run a statement in the open transaction of `conn` and return its outcome. Driver errors pass.
 
-    `volatile` columns are left out of an effect's `whole`. Not `by_rows` it is only counted; so it is when looking at each
-    row takes longer than `patience` seconds, where that is given.
+    `images` are returned where they are at most `most_kept` bytes. `volatile` columns are left out of an effect's `whole`.
+    Rows are only counted where `by_rows` is false, or where returning each row takes longer than `patience` seconds.
     """
     notices: list[str] = []
 
@@ -144,7 +145,7 @@ async def run_statement(
 
 
 def wrap(statement: Statement, *, version: int) -> str | None:
-    """The statement so that it returns each changed row before and after, as JSON, or None where that cannot be."""
+    """Return the statement rewritten to return each changed row before and after, as JSON; None where that cannot be done."""
     from postgast import PgQueryError, deparse
 
     if statement.kind not in {"InsertStmt", "UpdateStmt", "DeleteStmt"} or _writes_twice(statement.node):
@@ -161,12 +162,12 @@ def wrap(statement: Statement, *, version: int) -> str | None:
         again = parse(text, most_characters=None)
     except (PgQueryError, InvalidArguments):
         return None
-    # Written out, it could be another statement than the one that was approved.
+    # The deparsed text might not mean the approved statement any more.
     return str(text) if same(again.node, node) else None
 
 
 def unseen_update(statement: Statement, version: int) -> bool:
-    """Whether an INSERT may change rows that it cannot return as they were, which it can from Postgres 18 on."""
+    """Return whether an INSERT may change rows that it cannot return as they were: before Postgres 18 it cannot."""
     upsert = statement.kind == "InsertStmt" and bool(statement.node.on_conflict_clause.target_list)
     return upsert and version < _OLD_AND_NEW
 
@@ -177,7 +178,7 @@ def _writes_twice(node: Message) -> bool:
 
 
 def _add_rows(node: Message, version: int) -> None:
-    """Make the statement return each row before and after."""
+    """Add the RETURNING clause that returns each row before and after."""
     target = sql.Identifier(node.relation.alias.aliasname or node.relation.relname).as_string()
     kind = kind_of(node)
     old, new = _unused(node, "agent_old"), _unused(node, "agent_new")
@@ -204,7 +205,7 @@ def _add_rows(node: Message, version: int) -> None:
 
 
 def _unused(node: Message, name: str) -> str:
-    """`name`, or one like it that the statement does not use."""
+    """Return `name`, or one like it that the statement does not use."""
     written = str(node)
     while name in written:
         name += "_"
@@ -212,7 +213,7 @@ def _unused(node: Message, name: str) -> str:
 
 
 def _join_old_rows(node: Message, target: str, old: str) -> None:
-    # Before Postgres 18 an UPDATE sees its old rows only through a join with itself.
+    # Before Postgres 18 an UPDATE returns its old rows only through a join of the table with itself.
     relation = node.relation
     table = sql.Identifier(*filter(None, (relation.schemaname, relation.relname))).as_string()
     joined = _template(
@@ -257,10 +258,10 @@ async def _run_wrapped(
 
     async def run(encoding: str = "") -> dict[str, Any] | None:
         async with conn.transaction(), conn.cursor(row_factory=psycopg.rows.dict_row) as cursor:
-            found = await rows_as_application(conn, _QUERIES["key_of"], table)
-            key = tuple(found[0]["columns"] or ()) if found else ()
+            keys = await rows_as_application(conn, _QUERIES["key_of"], table)
+            key = tuple(keys[0]["columns"] or ()) if keys else ()
             whole = volatile if statement.kind == "InsertStmt" or not key else None
-            if patience is not None:  # for this savepoint only where it fails
+            if patience is not None:  # where it fails, the savepoint takes the limit back
                 await limit_statement(conn, patience)
             await _execute(
                 conn, cursor, _counted(wrapped, key, most_rows, 0 if encoding else most_kept, whole, encoding=encoding)
@@ -274,7 +275,7 @@ async def _run_wrapped(
         except psycopg.DataError as error:
             if not cannot_be_sent(error, conn):
                 raise
-            encoding = stored_in(conn)
+            encoding = stored_encoding(conn)
             row = await run(encoding)
     except psycopg.Error as error:
         if error.sqlstate in _NOT_WRAPPABLE or (
@@ -288,31 +289,36 @@ async def _run_wrapped(
     effect = Effect(rows=row["rows"] or "", cells=row["cells"] or {}, whole=row["whole"] or "")
     images = None
     if row["kept_before"] is not None:
-        images = Images(*([image or None for image in row[f"kept_{when}"]] for when in ("before", "after")))
+        images = RowImages(*([image or None for image in row[f"kept_{when}"]] for when in ("before", "after")))
     return Outcome(
-        row_count=row["counted"], effect=effect, met=row["met"] or "", changes=changes, detailed=True, images=images
+        row_count=row["counted"],
+        effect=effect,
+        old_rows=row["old_rows"] or "",
+        changes=changes,
+        detailed=True,
+        images=images,
     )
 
 
 def _counted(
     wrapped: str, key: tuple[str, ...], most_rows: int, most_kept: int, whole: Sequence[str] | None, *, encoding: str
 ) -> str:
-    """A wrapped statement as one query: how many rows, the first of them, and the digests of an `Effect`.
+    """Return a query of a wrapped statement's number of rows, its first rows, and the digests of an `Effect`.
 
-    A row is known by its key, else by all of it. The two halves of each hash are added up, so that order does not count.
-    With an `encoding` the rows come as bytes in it.
+    A row is identified by its key, or else by all of it. The two halves of each hash are added up, so that order does not
+    count. With an `encoding` the rows come as bytes in it.
     """
     parts = [sql.SQL("agent_before OPERATOR(pg_catalog.->>) {}").format(sql.Literal(column)) for column in key]
     known = sql.SQL(", ").join(parts) if key else sql.SQL("agent_before")
-    together: sql.Composable = sql.SQL("NULL")
+    whole_rows: sql.Composable = sql.SQL("NULL")
     if whole is not None:
-        together = sql.SQL(_WHOLE).format(volatile=sql.Literal(list(whole)), sum=_digest("h"))
+        whole_rows = sql.SQL(_WHOLE).format(volatile=sql.Literal(list(whole)), sum=_digest("h"))
     query = sql.SQL(_COUNTED).format(
-        known=known, sample=sql.Literal(most_rows), kept=sql.Literal(most_kept), rows=_digest("id"), met=_digest("h"), was=_digest("was"), becomes=_digest("becomes"),
+        known=known, sample=sql.Literal(most_rows), kept=sql.Literal(most_kept), rows=_digest("id"), old_rows=_digest("h"), was=_digest("was"), becomes=_digest("becomes"),
         old=readable_json("agent_before", encoding), new=readable_json("agent_after", encoding),
-        before=short_cells("old", encoding), after=short_cells("new", encoding), whole=together,
+        before=short_cells("old", encoding), after=short_cells("new", encoding), whole=whole_rows,
     )  # fmt: skip
-    before, _, after = query.as_string().partition("AGENT_WRAPPED")  # a name may be that too
+    before, _, after = query.as_string().partition("AGENT_WRAPPED")  # only the first: a column may have that name
     return f"{before}{wrapped}{after}"
 
 
@@ -337,7 +343,7 @@ agent_cells AS (
 )
 SELECT (SELECT pg_catalog.count(*) FROM agent_rows) AS counted, shown.before, shown.after, kept_before, kept_after,
        (SELECT {rows} FROM agent_rows) AS rows, {whole} AS whole,
-       (SELECT {met} FROM (SELECT pg_catalog.md5(old::pg_catalog.text) AS h FROM agent_rows) AS old_ones) AS met,
+       (SELECT {old_rows} FROM (SELECT pg_catalog.md5(old::pg_catalog.text) AS h FROM agent_rows) AS old_ones) AS old_rows,
        (SELECT pg_catalog.json_object_agg(name, pair) FROM (
           SELECT name, ARRAY[{was}, {becomes}] AS pair FROM agent_cells GROUP BY name) AS named) AS cells
   FROM (SELECT pg_catalog.array_agg({before}) AS before, pg_catalog.array_agg({after}) AS after
@@ -381,7 +387,7 @@ def _returns_rows(statement: Statement) -> bool:
 
 
 async def _streamed(cursor: psycopg.AsyncCursor[Any], sql: str, most_rows: int) -> Outcome:
-    """Rows one by one: only the first are kept, with long values cut; the others are read past, however many there are."""
+    """Read the rows one by one: the first are kept, with long values cut; the others are only counted."""
     outcome = Outcome(row_count=0)
     async for row in cursor.stream(sql):
         if not outcome.columns:
@@ -396,9 +402,9 @@ async def _streamed(cursor: psycopg.AsyncCursor[Any], sql: str, most_rows: int) 
 
 
 async def _execute(conn: Connection, cursor: psycopg.AsyncCursor[Any], sql: str) -> None:
-    # What it was assessed by, whatever the login's own setting says by now.
+    # The search path is the one that the statement was assessed with, whatever the login's own setting says by now.
     # Inside a pipeline the driver uses the extended protocol, which takes one statement only.
     async with conn.pipeline():
         await conn.execute(LOOK_UP_IN, [conn.application_path])
         await cursor.execute(sql)
-    await conn.execute(LOOK_UP_IN_OURS)  # apart: behind a statement that fails it would be a second failure
+    await conn.execute(LOOK_UP_IN_OURS)  # outside the pipeline: after a failing statement it would fail as well

@@ -1,1 +1,1 @@
-"""How the structure of a database is read from its catalogs and kept as values."""
+"""Reads the structure of a database from its catalogs and keeps it as values."""

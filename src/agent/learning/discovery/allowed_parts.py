@@ -1,4 +1,4 @@
-"""Which parts of the catalogs may be kept for comparing, and how much of each may be shown: the deny-list and the masking."""
+"""Decides which parts of the catalogs are kept for comparison and which may be shown, by the deny-list and the masking. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from agent.learning.discovery.catalog import Catalog, Row
-from agent.learning.discovery.drift import part
+from agent.learning.discovery.drift import part_text
 from agent.learning.discovery.identifiers import one_line, qualified
 from agent.privacy.sensitive import DenyList
 
@@ -14,12 +14,12 @@ _SIGNATURE_CHARS = 300
 
 
 def signature(row: Row) -> str:
-    """What names a function uniquely: `public.f(integer)`."""
+    """Return the unique name of a function: `public.f(integer)`."""
     return f"{qualified(row['schema'], row['name'])}({one_line(row['identity'], _SIGNATURE_CHARS)})"
 
 
 class AllowedParts:
-    """The parts of one catalog under a deny-list. `names` are the relations that are not denied, `masked` columns by relation."""
+    """The parts of one catalog that a deny-list allows. `names` are the relations that are not denied, `masked` columns by relation."""
 
     def __init__(
         self, catalog: Catalog, deny: DenyList, names: Mapping[int, str], masked: Mapping[str, frozenset[str]]
@@ -27,11 +27,15 @@ class AllowedParts:
         self._catalog, self._deny, self._names, self._masked = catalog, deny, names, masked
 
     def of(self, row: Row) -> Iterator[tuple[str, str, str, str | None]]:
-        """The part as (object, element, attribute, text), or nothing; a text that was not read is None."""
+        """Yield the part as (object, element, attribute, text) unless it is denied; a text that was not read is None."""
         name = self._object(row)
         if name is None or self._is_denied(row):
             return
-        text = None if row["value"] is None else part(row["value"], hidden=row["hidden"] or self._is_hidden(name, row))
+        text = (
+            None
+            if row["value"] is None
+            else part_text(row["value"], hidden=row["hidden"] or self._is_hidden(name, row))
+        )
         yield name, row["element"], row["attribute"], text
 
     def _object(self, row: Row) -> str | None:
@@ -42,7 +46,7 @@ class AllowedParts:
         return self._types.get(row["oid"]) if row["class"] == "type" else str(row["object"])
 
     def _is_denied(self, row: Row) -> bool:
-        for oid in row["about"] or ():
+        for oid in row["named_relations"] or ():
             if oid is not None and (oid in self._denied or self._names_denied(oid, row)):
                 return True
         own = row["oid"] if row["class"] == "relation" else None
@@ -50,17 +54,19 @@ class AllowedParts:
 
     def _names_denied(self, oid: int, row: Row) -> bool:
         schema, name = self._places.get(oid, ("", ""))
-        return any(column is not None and self._deny.column(schema, name, column) for column in row["refers"] or ())
+        return any(
+            column is not None and self._deny.column(schema, name, column) for column in row["named_columns"] or ()
+        )
 
     def _of_denied_partition(self, row: Row) -> bool:
         return any(row["element"].startswith(label) for label in self._denied_partitions.get(row["oid"], ()))
 
     def _is_hidden(self, name: str, row: Row) -> bool:
-        of_masked = self._masked.get(name, frozenset()).intersection(row["refers"] or ())
+        of_masked = self._masked.get(name, frozenset()).intersection(row["named_columns"] or ())
         if row["attribute"] in {"default", "generated as"} and of_masked:
             return True
         own = [row["oid"]] if row["class"] == "relation" else []
-        return row["speaks"] and any(oid in self._with_denied for oid in [*own, *(row["about"] or ())])
+        return row["is_expression"] and any(oid in self._with_denied for oid in [*own, *(row["named_relations"] or ())])
 
     @cached_property
     def _places(self) -> dict[int, tuple[str, str]]:

@@ -1,8 +1,8 @@
 """Reads the catalogs of the application database: one consistent snapshot, about a dozen queries, no scan of any table.
 
 `pg_catalog` shows every object, also those that the reading login may not read; `information_schema` would hide them.
-Nothing here waits for a lock: sizes come from `relpages`, and definitions (defaults, checks, indexes), for which the server
-locks the table, are left out for a table that is being changed. It then counts as busy, and is read again later.
+No query waits for a lock: sizes come from `relpages`. The server locks a table to return definitions (defaults, checks,
+indexes), so they are left out for a table that is being changed. Such a table counts as busy and is read again later.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Row = Mapping[str, Any]
 _log = structlog.get_logger(__name__)
 _QUERIES = load_queries(__package__)
 _PARTS = load_queries(__package__, "parts.sql")
-# Every name that the server writes is then qualified, whatever else is called the same.
-_QUALIFIED = "select set_config('search_path', 'pg_catalog', true)"
+# With this path, the server qualifies every name that it writes.
+_QUALIFIED_NAMES = "select set_config('search_path', 'pg_catalog', true)"
 
-# A definition cannot be read of an object that was dropped, or locked, after the snapshot was taken: read again, in the
-# end without any definition.
+# The definition of an object that was dropped or locked after the snapshot cannot be read: then the catalogs are read again,
+# the last time without definitions.
 _ATTEMPTS = 4
 _CHANGED_MEANWHILE = (
     psycopg.errors.InternalError_,
@@ -43,7 +43,7 @@ _CHANGED_MEANWHILE = (
     psycopg.errors.UndefinedObject,
     psycopg.errors.UndefinedColumn,
 )
-_NOT_TO_BE_READ = (
+_UNREADABLE = (
     psycopg.errors.QueryCanceled,
     psycopg.errors.LockNotAvailable,
     psycopg.ProgrammingError,
@@ -51,13 +51,13 @@ _NOT_TO_BE_READ = (
     psycopg.InternalError,
 )
 NEWEST_TABLES = 100
-_NEWEST_AT_ONCE = 50
+_NEWEST_BATCH = 50
 _NEWEST_TIMEOUT_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """The rows of one snapshot. Whatever belongs to a relation is listed under its OID."""
+    """The rows of one snapshot. What belongs to a relation is listed by its OID."""
 
     server_version: int
     database: str
@@ -81,7 +81,7 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeColumn:
-    """A column that an index leads with, so that its greatest value is found without a scan."""
+    """A column that is the first of an index, so that its greatest value is found without a scan."""
 
     schema: str
     table: str
@@ -89,7 +89,7 @@ class TimeColumn:
 
 
 async def read_fingerprint(runtime: Runtime) -> str:
-    """A hash of the catalogs: equal means that no object of the application changed. One query."""
+    """Return a hash of the catalogs, with one query. It is equal as long as no object of the application changed."""
     async with _reader(runtime) as conn:
         row = await fetch_one(conn, _QUERIES["fingerprint"], scope(runtime))
     assert row is not None  # noqa: S101  # a select without FROM has one row
@@ -97,7 +97,7 @@ async def read_fingerprint(runtime: Runtime) -> str:
 
 
 async def read_catalog(runtime: Runtime) -> Catalog:
-    """Everything in the catalogs, from one snapshot; read again when objects change meanwhile."""
+    """Read the catalogs from one snapshot; read them again when objects change meanwhile."""
     for _ in range(_ATTEMPTS - 1):
         try:
             async with _snapshot(runtime) as conn:
@@ -109,35 +109,35 @@ async def read_catalog(runtime: Runtime) -> Catalog:
 
 
 async def read_newest(columns: Sequence[TimeColumn], *, runtime: Runtime) -> dict[TimeColumn, str]:
-    """The greatest value of each column, through its index. What takes too long or is not allowed is left out."""
-    found: dict[TimeColumn, str] = {}
+    """Return the greatest value of each column, through its index. Columns that take too long or are not allowed are left out."""
+    newest: dict[TimeColumn, str] = {}
     chosen = columns[:NEWEST_TABLES]
-    for start in range(0, len(chosen), _NEWEST_AT_ONCE):
-        part = chosen[start : start + _NEWEST_AT_ONCE]
+    for start in range(0, len(chosen), _NEWEST_BATCH):
+        batch = chosen[start : start + _NEWEST_BATCH]
         try:
             async with _snapshot(runtime, timeout_ms=_NEWEST_TIMEOUT_MS) as conn:
-                rows = await rows_as_application(conn, _newest_query(part))
-        except _NOT_TO_BE_READ as error:
-            _log.info("newest_values_skipped", columns=len(part), reason=str(error))
+                rows = await rows_as_application(conn, _newest_query(batch))
+        except _UNREADABLE as error:
+            _log.info("newest_values_skipped", columns=len(batch), reason=str(error))
             continue
-        found |= {part[row["place"]]: row["newest"] for row in rows if row["newest"] is not None}
-    return found
+        newest |= {batch[row["place"]]: row["newest"] for row in rows if row["newest"] is not None}
+    return newest
 
 
 async def read_hiding_tables(runtime: Runtime) -> list[Row]:
-    """Schema and name of the tables of which row-level security hides rows, and whether it hides all."""
+    """Return schema and name of the tables of which row-level security hides rows, and whether it hides all."""
     async with _reader(runtime) as conn:
         return [*await all_rows(conn, _QUERIES["hiding_tables"], scope(runtime))]
 
 
 async def read_names(runtime: Runtime) -> list[Row]:
-    """Every relation with its columns; `ours` says whether it is one of the application's."""
+    """Return every relation with its columns; `ours` says whether it belongs to the application."""
     async with _reader(runtime) as conn:
         return [*await all_rows(conn, _QUERIES["names"], scope(runtime))]
 
 
 def scope(runtime: Runtime) -> dict[str, Any]:
-    """Which schemas are the application's: the chosen ones, else all but the system's, the agent's and the platform's."""
+    """Return the query values that select the application's schemas: the chosen ones, else all but the platform's."""
     return {"schemas": list(runtime.settings.chosen_schemas) or None, "platform": list(PLATFORM_SCHEMAS)}
 
 
@@ -155,7 +155,7 @@ async def _snapshot(runtime: Runtime, *, timeout_ms: int | None = None) -> Async
         await conn.execute("set transaction isolation level repeatable read read only")
         await conn.execute(
             "select set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true),"
-            " set_config('cursor_tuple_fraction', '1', true)",  # every row of ours is fetched
+            " set_config('cursor_tuple_fraction', '1', true)",  # plan for fetching every row
             [f"{timeout}ms", f"{min(timeout, 1_000)}ms"],
         )
         yield conn
@@ -171,7 +171,7 @@ async def _read(conn: Connection, where: Mapping[str, Any], *, definitions: bool
     partitioned = [row["oid"] for row in relations if row["kind"] == "p"]
     members = await rows("members", partitioned=partitioned)
     busy = {row["oid"] for row in [*relations, *members] if row["busy"]}
-    # A parent is as busy as its partitions.
+    # A parent is busy when one of its partitions is.
     whole = {row["oid"] for row in relations if definitions} - busy - {row["root"] for row in members if row["busy"]}
     readable = [oid for oid in oids if oid in whole]
     leaves_of = [row for row in members if row["root"] in whole]
@@ -181,7 +181,7 @@ async def _read(conn: Connection, where: Mapping[str, Any], *, definitions: bool
     leaves = [row["leaf"] for row in partitions if row["leaf"] is not None]
     constraints = await rows("constraints", **both)
     types, functions = await rows("types"), await rows("functions")
-    found = Catalog(
+    catalog = Catalog(
         server_version=head["server_version"],
         database=head["database"],
         fingerprint=head["fingerprint"],
@@ -200,12 +200,12 @@ async def _read(conn: Connection, where: Mapping[str, Any], *, definitions: bool
         extensions=await rows("extensions"),
         busy=frozenset(oids) - frozenset(readable),
     )
-    await conn.execute(_QUALIFIED)
-    asked = {
-        **where, "open": readable, "members": inside, "roots": [row["root"] for row in leaves_of], "busy": list(busy | found.busy),
+    await conn.execute(_QUALIFIED_NAMES)
+    values = {
+        **where, "open": readable, "members": inside, "roots": [row["root"] for row in leaves_of], "busy": list(busy | catalog.busy),
         "functions": [row["oid"] for row in functions], "types": [row["oid"] for row in types],
     }  # fmt: skip
-    return replace(found, parts=await all_rows(conn, _PARTS["parts"], asked))
+    return replace(catalog, parts=await all_rows(conn, _PARTS["parts"], values))
 
 
 def _grouped(rows: Sequence[Row], by: LiteralString = "relation") -> dict[int, list[Row]]:
@@ -216,9 +216,9 @@ def _grouped(rows: Sequence[Row], by: LiteralString = "relation") -> dict[int, l
 
 
 def _newest_query(columns: Sequence[TimeColumn]) -> sql.Composed:
-    one = sql.SQL("select {place}::int as place, (select max({column}) from {schema}.{table})::text as newest")
+    query = sql.SQL("select {place}::int as place, (select max({column}) from {schema}.{table})::text as newest")
     return sql.SQL(" union all ").join(
-        one.format(
+        query.format(
             place=sql.Literal(place),
             column=sql.Identifier(item.column),
             schema=sql.Identifier(item.schema),

@@ -1,7 +1,7 @@
-"""Recent data patterns, from statistics that the server keeps anyway: which values are common, what grows, what is newest.
+"""Derives a column's profile from the server's statistics: its common values, its distinct values, the newest column. Pure.
 
-Pure rules over catalog rows. Values are listed for enums, for checks that list them, and for columns with few distinct
-values; never for a column that looks personal or secret, by its name or by what is in it.
+Values are listed for enums, for checks that list them, and for columns with few distinct values; never for a column that
+looks personal or secret, by its name or by its values.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CODES = word_set(
     status state type kind priority level stage phase mode category class code rank severity flag
     """
 )
-_COVERED = 0.9  # a column whose common values are fewer of its rows than that is not a choice among them
+_COVERED = 0.9  # the share of rows that the common values must cover for a column with few values
 
 _LIST = re.compile(r"= ANY \(+ARRAY\[(?P<items>.*?)\]", re.DOTALL)
 _EQUAL = re.compile(r"(?:^|[\s(])[\w\"()]+(?:::[\w\s]+\)?)? = (?P<item>'(?:[^']|'')*'|-?\d+)", re.DOTALL)
@@ -30,12 +30,12 @@ _TIME_TYPES = ("timestamp", "timestamptz", "date")
 
 
 def listed_values(definition: str) -> list[str]:
-    """The values that a check such as `CHECK (x = ANY (ARRAY['a'::text, 'b'::text]))` allows; empty for other checks."""
+    """Return the values that a check such as `CHECK (x = ANY (ARRAY['a'::text, 'b'::text]))` allows; [] for other checks."""
     if definition.count(" AND ") or "<>" in definition or "NOT " in definition:
         return []
-    found = _LIST.search(definition)
-    if found:
-        return _items(found["items"])
+    match = _LIST.search(definition)
+    if match:
+        return _items(match["items"])
     alternatives = definition.removeprefix("CHECK ").split(" OR ")
     matches = [_EQUAL.search(part) for part in alternatives]
     if len(alternatives) > 1 and all(matches):
@@ -48,9 +48,9 @@ def _items(text: str) -> list[str]:
 
 
 def common_values(name: str, statistics: Mapping[str, Any] | None, *, numeric: bool) -> list[str]:
-    """The values of a column that is a choice among few, in a stable order; empty when it is anything else.
+    """Return the values of a column with few distinct values, sorted; [] for any other column.
 
-    A number is a choice only in a column called like one: `priority`, not `quantity`.
+    A numeric column counts only when its name is one of a code: `priority`, not `quantity`.
     """
     if statistics is None or len(statistics["common"] or ()) < 2:
         return []
@@ -62,17 +62,17 @@ def common_values(name: str, statistics: Mapping[str, Any] | None, *, numeric: b
 
 
 def showable(values: Iterable[str]) -> list[str]:
-    """At most `MAX_VALUES` values fit to be shown: short and of one line."""
+    """Return at most `MAX_VALUES` of the values that may be shown: short ones on one line."""
     return [value for value in values if value.strip() and one_line(value, _VALUE_CHARS) == value][:MAX_VALUES]
 
 
 def holds_sensitive_values(statistics: Mapping[str, Any] | None) -> bool:
-    """Whether one of the column's common values has a personal or secret shape."""
+    """Return whether one of the column's common values looks personal or secret."""
     return bool(statistics and statistics["common"] and any(map(looks_sensitive_value, statistics["common"])))
 
 
 def distinct_estimate(statistics: Mapping[str, Any] | None, rows: int | None) -> int | None:
-    """The number of different values: `n_distinct` is negative where it is a share of the rows."""
+    """Return the estimated number of distinct values. A negative `n_distinct` is a share of the rows."""
     if statistics is None or not statistics["distinct"]:
         return None
     share = float(statistics["distinct"])
@@ -82,7 +82,7 @@ def distinct_estimate(statistics: Mapping[str, Any] | None, rows: int | None) ->
 
 
 def row_estimate(relation: Mapping[str, Any], folded: Mapping[str, Any] | None) -> int | None:
-    """Rows of a relation: the planner's estimate or the counter of live rows, None when neither is there."""
+    """Return the rows of a relation: the planner's estimate or the counter of live rows; None when there is neither."""
     source = folded or relation
     estimate, live = source["estimate"], source["live"]
     if estimate is not None and estimate > 0:
@@ -93,7 +93,10 @@ def row_estimate(relation: Mapping[str, Any], folded: Mapping[str, Any] | None) 
 
 
 def leading_time_column(columns: Sequence[Mapping[str, Any]], indexes: Sequence[Mapping[str, Any]]) -> str | None:
-    """The first time column that a whole B-tree index leads with; `columns` and `indexes` are as in the structure."""
+    """Return the first time column that is the first column of a B-tree index without a predicate.
+
+    `columns` and `indexes` are as in the structure.
+    """
     leading = {
         index["columns"][0]
         for index in indexes

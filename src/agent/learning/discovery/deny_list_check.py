@@ -1,7 +1,6 @@
-"""What the names in AGENT_DENY are of: which of them are of nothing, and what the others come to.
+"""Checks the names in AGENT_DENY against the database: which match nothing, and what the others deny.
 
-A name that is of nothing keeps nothing from a model, so it is to be noticed; and it makes no other structure of the same
-catalogs.
+A name that matches nothing protects nothing, so an operator should learn of it. It does not change the structure either.
 """
 
 from __future__ import annotations
@@ -21,43 +20,44 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoSuchName:
-    """A part of AGENT_DENY that fits nothing; `nearest` is a table or column that was perhaps meant, or ''."""
+class UnmatchedName:
+    """A part of AGENT_DENY that matches nothing; `nearest` is a similar table or column, or ''."""
 
     part: str
     nearest: str = ""
 
     @property
     def is_glob(self) -> bool:
+        """Whether the part is a pattern, not a plain name."""
         return any(character in self.part for character in "*?[")
 
 
-async def names_of_nothing(*, runtime: Runtime) -> list[NoSuchName]:
-    """The parts of AGENT_DENY that fit no table, view or column of the database. Raises `DatabaseUnavailable`."""
+async def unmatched_names(*, runtime: Runtime) -> list[UnmatchedName]:
+    """Return the parts of AGENT_DENY that match no table, view or column. Raises `DatabaseUnavailable`."""
     deny = runtime.settings.deny
     return without_match(deny, await catalog.read_names(runtime)) if _parts(deny) else []
 
 
 async def rules_of(runtime: Runtime) -> str:
-    """A hash of what the settings make of the application's names: another one where another structure is kept."""
+    """Return a hash of the settings as they apply to the application's names; it changes when other parts would be kept."""
     deny = runtime.settings.deny
     rows = await catalog.read_names(runtime) if _parts(deny) else []
     return rules_in(runtime.settings, [row for row in rows if row["ours"]])
 
 
-def without_match(deny: str, rows: Iterable[Row]) -> list[NoSuchName]:
-    """The parts of the setting that fit none of these relations and their columns."""
+def without_match(deny: str, rows: Iterable[Row]) -> list[UnmatchedName]:
+    """Return the parts of the setting that match none of these relations and their columns."""
     rows = list(rows)
-    return [NoSuchName(part=part, nearest=_nearest(part, rows)) for part in _parts(deny) if not _fits(part, rows)]
+    return [UnmatchedName(part=part, nearest=_nearest(part, rows)) for part in _parts(deny) if not _fits(part, rows)]
 
 
 def rules_in(settings: Settings, rows: Iterable[Row]) -> str:
-    """The same of these relations."""
+    """Return the hash of `rules_of` for these relations."""
     rows = list(rows)
-    fitting = sorted({part.lower() for part in _parts(settings.deny) if _fits(part, rows)})
+    matching = sorted({part.lower() for part in _parts(settings.deny) if _fits(part, rows)})
     return hashlib.sha256(
         repr(
-            (settings.app_schemas, fitting, settings.mask_personal, settings.secret_columns, settings.open_columns)
+            (settings.app_schemas, matching, settings.mask_personal, settings.secret_columns, settings.open_columns)
         ).encode()
     ).hexdigest()
 
@@ -67,8 +67,8 @@ def _parts(deny: str) -> list[str]:
 
 
 def _fits(part: str, rows: Iterable[Row]) -> bool:
-    one = DenyList.parse(part)
-    return any(one.fits(row["schema"], row["name"], row["columns"]) for row in rows)
+    deny = DenyList.parse(part)
+    return any(deny.fits(row["schema"], row["name"], row["columns"]) for row in rows)
 
 
 def _nearest(part: str, rows: Iterable[Row]) -> str:

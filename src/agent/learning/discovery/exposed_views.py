@@ -1,4 +1,4 @@
-"""Views that show, to whoever may use the application's API, what policies would hide: for `agent status`."""
+"""Finds views that show rows to users of the application's API which policies would hide, for `agent status`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent.db.logins import PLATFORM_SCHEMAS
 from agent.db.queries import fetch_all
-from agent.db.reader_rights import goes_round
+from agent.db.reader_rights import policy_bypassing_views
 from agent.learning.discovery.identifiers import qualified
 from agent.runtime import Runtime
 
@@ -18,7 +18,7 @@ SELECT nspname::text AS name FROM pg_catalog.pg_namespace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExposedView:
-    """A view, why it shows too much, and whether agent_reader may read it."""
+    """A view that shows too much, why it does, and whether agent_reader may read it."""
 
     name: str
     why: str
@@ -26,14 +26,14 @@ class ExposedView:
 
 
 async def exposed_views(*, runtime: Runtime) -> list[ExposedView]:
-    """The views in the application's schemas that go round row-level security or read `auth`, without those of AGENT_READ_VIEWS."""
+    """Return the application's views that bypass row-level security or read `auth`, without those in AGENT_READ_VIEWS."""
     settings = runtime.settings
     async with runtime.app.connection("agent_assessor") as conn:
         schemas = list(settings.chosen_schemas)
         if not schemas:
             rows = await fetch_all(conn, _SCHEMAS, [list(PLATFORM_SCHEMAS)])
             schemas = [row["name"] for row in rows]
-        query = goes_round(schemas, listed=settings.listed_views, bypass_rls=settings.reader_bypass_rls)
+        query = policy_bypassing_views(schemas, listed=settings.listed_views, bypass_rls=settings.reader_bypass_rls)
         rows = await fetch_all(conn, query)
     return [
         ExposedView(

@@ -1,7 +1,7 @@
-"""Names, types and comments of any catalog, written so that each stays on its one line of schema text.
+"""Writes names, types and comments of the catalogs so that each stays on one line of the schema text.
 
-A catalog is hostile input: a table may be called `x"\\nTABLE public.forged`, a comment may hold instructions. Names
-become the SQL that means them, comments become one short line.
+A catalog is untrusted input: a table may be called `x"\\nTABLE public.forged`, a comment may hold instructions. Names are
+quoted as in SQL, comments become one short line.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _SHORT_TYPES = (
 
 
 def quote_name(name: str) -> str:
-    """`name` as SQL, quoted where Postgres's `quote_ident` quotes; a name with control characters as `U&"..."`."""
+    """Return `name` as SQL, quoted where Postgres's `quote_ident` quotes; with control characters as `U&"..."`."""
     if _PLAIN.match(name) and name not in _KEYWORDS:
         return name
     if all(_is_safe(character) for character in name):
@@ -60,46 +60,46 @@ def quote_name(name: str) -> str:
 
 
 def qualified(schema: str, name: str) -> str:
-    """`schema.name` as SQL: how the agent calls a relation, type or function everywhere."""
+    """Return `schema.name` as SQL, the form in which the agent names relations, types and functions."""
     return f"{quote_name(schema)}.{quote_name(name)}"
 
 
 def parse_name(text: str) -> tuple[str, ...] | None:
-    """The parts of a name as SQL, as Postgres reads it: quoted parts as they are, others in small letters; None for no name."""
+    """Return the parts of a name as Postgres reads it: quoted parts unchanged, others in lower case; None if it is no name."""
     parts: list[str] = []
-    place = 0
-    while found := _PART.match(text, place):
-        if found["escaped"] is not None:
-            parts.append(_unescaped(found["escaped"].replace('""', '"')))
-        elif found["quoted"] is not None:
-            parts.append(found["quoted"].replace('""', '"'))
+    position = 0
+    while match := _PART.match(text, position):
+        if match["escaped"] is not None:
+            parts.append(_unescaped(match["escaped"].replace('""', '"')))
+        elif match["quoted"] is not None:
+            parts.append(match["quoted"].replace('""', '"'))
         else:
-            parts.append(found["bare"].lower())
-        place = found.end()
-        if place == len(text):
+            parts.append(match["bare"].lower())
+        position = match.end()
+        if position == len(text):
             return tuple(parts)
-        if text[place] != ".":
+        if text[position] != ".":
             return None
-        place += 1
+        position += 1
     return None
 
 
 def one_line(text: str | None, limit: int = COMMENT_CHARS) -> str:
-    """`text` without control, formatting or surrogate characters, on one line, at most `limit` characters."""
+    """Return `text` on one line, without control, formatting and surrogate characters, cut to `limit` characters."""
     if not text:
         return ""
-    # Cut before the costly part: a comment can be a megabyte.
+    # Cut first, because a comment can be a megabyte long.
     head = text[: limit * 4]
     flat = " ".join("".join(c if _is_safe(c) else " " for c in head).split())
     return flat if len(flat) <= limit and len(head) == len(text) else f"{flat[: limit - 1].rstrip()}…"
 
 
 def short_type(name: str) -> str:
-    """A type as `format_type` gives it, by the short name that Postgres takes too, without blanks outside quotes."""
+    """Return a type of `format_type` by the short name that Postgres accepts too, such as `timestamptz`."""
     flat = one_line(name)
     for pattern, short in _SHORT_TYPES:
-        flat, found = pattern.subn(short, flat, count=1)
-        if found:
+        flat, replaced = pattern.subn(short, flat, count=1)
+        if replaced:
             break
     return flat
 

@@ -1,7 +1,7 @@
-"""Which relation a plain name means where several have it: `orders` is `public.orders` where the path says so, never `archive.orders`.
+"""Decides which relation a plain name means where several have it: `orders` is `public.orders`, not `archive.orders`. Pure.
 
-The server takes the first schema of the search path that holds the name. Where no schema of the path does, `public` comes
-next, then the schemas in the order of AGENT_APP_SCHEMAS. Where that decides nothing, nobody can tell: then somebody is asked.
+As the server does, it takes the first schema of the search path that has the name. If none has it, `public` comes next, then
+the schemas in the order of AGENT_APP_SCHEMAS. If none of these has it, the name is ambiguous, and the user is asked.
 """
 
 from __future__ import annotations
@@ -16,34 +16,35 @@ Name: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """The schemas in the order in which a plain name is looked for."""
+    """The order of schemas in which a plain name is looked up."""
 
     path: Sequence[str] = ()
     chosen: Sequence[str] = ()
 
     @property
     def schemas(self) -> list[str]:
+        """The schemas in that order, each once."""
         return list(dict.fromkeys([*self.path, "public", *self.chosen]))
 
     def meant(self, candidates: Iterable[Name]) -> Name | None:
-        """Which of the relations that share a name is meant by it alone; None where nobody can tell."""
+        """Return the relation that a plain name means, of those that share it; None where it is ambiguous."""
         candidates = list(candidates)
         for schema in self.schemas:
-            here = [name for name in candidates if name[0] == schema]
-            if here:
-                return _one_of(here)
-        return _one_of(candidates)
+            in_schema = [name for name in candidates if name[0] == schema]
+            if in_schema:
+                return _only(in_schema)
+        return _only(candidates)
 
 
 def namesakes(names: Iterable[Name]) -> Mapping[str, Sequence[Name]]:
-    """Relations by their name without its case, as people say it."""
+    """Group relations by their name without regard to case."""
     groups: dict[str, list[Name]] = defaultdict(list)
     for schema, name in names:
         groups[name.casefold()].append((schema, name))
     return groups
 
 
-def _one_of(names: Sequence[Name]) -> Name | None:
-    # Two names of one schema differ by case; without quotes the one in small letters is meant.
+def _only(names: Sequence[Name]) -> Name | None:
+    # Two names of one schema differ by case; an unquoted name means the one in lower case.
     plain = [name for name in names if name[1] == name[1].lower()] if len(names) > 1 else names
     return plain[0] if len(plain) == 1 else None

@@ -1,7 +1,8 @@
-"""What only partitions have, folded into their parent: keys, checks, indexes and triggers that a dump gave each of them. Pure.
+"""Merges what only partitions have into their parent: keys, checks, indexes and triggers, as after a dump and restore. Pure.
 
-A foreign key that all partitions with one agree about is the parent's. Where they differ, each says which partitions it
-is of. A key of each partition is no key of the parent, for the same value may be in two of them: it stays named as theirs.
+A foreign key on which all partitions with one agree becomes the parent's. Where they differ, each key lists its partitions.
+A primary or unique key of each partition is no key of the parent, because two partitions may hold the same value: it stays
+listed as the partitions'.
 """
 
 from __future__ import annotations
@@ -21,40 +22,40 @@ _Edges = Callable[[Iterable[Row]], list[ForeignKey]]
 
 
 def roots_of(catalog: Catalog) -> dict[int, tuple[str, str]]:
-    """Schema and name of the table that each partition is folded into."""
+    """Return schema and name of the table into which each partition is merged, by the partition's OID."""
     places = {row["oid"]: (row["schema"], row["name"]) for row in catalog.relations}
     return {row["oid"]: places[row["root"]] for rows in catalog.members.values() for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
-    """The partitions of one table on every level, without those that are denied, and what they have of their own."""
+class Partitions:
+    """The partitions of one table on every level, without denied ones, and the parts that only they have."""
 
     catalog: Catalog
     members: Sequence[Row]
     denies: Callable[[Row], bool]
 
     @classmethod
-    def of(cls, catalog: Catalog, root: int, *, denies: Callable[[Row], bool]) -> Inside:
-        """`denies` says whether a row names what is denied, by its columns or as a partition of that schema and name."""
+    def of(cls, catalog: Catalog, root: int, *, denies: Callable[[Row], bool]) -> Partitions:
+        """Return the partitions of the table `root`; `denies` says whether a row's columns, or its schema and name, are denied."""
         members = [row for row in catalog.members.get(root, ()) if not denies({**row, "columns": ()})]
         return cls(catalog, members, denies)
 
     def foreign_keys(self, own: Sequence[ForeignKey], edges: _Edges) -> list[ForeignKey]:
-        """The table's keys: its `own`, and those of its partitions; `edges` makes keys of constraints."""
-        said: dict[tuple[object, ...], list[tuple[str, ForeignKey]]] = defaultdict(list)
+        """Return the table's foreign keys: its `own` and its partitions'; `edges` converts constraints to keys."""
+        groups: dict[tuple[object, ...], list[tuple[str, ForeignKey]]] = defaultdict(list)
         for member in self.members:
             for key in edges(self._rows(self.catalog.constraints, member)):
-                said[_edge(key)].append((_name(member), key))
+                groups[_edge(key)].append((_name(member), key))
         for key in own:
-            said.pop(_edge(key), None)
-        rivals: Mapping[tuple[str, ...], list[str]] = defaultdict(list)
-        for group in said.values():
-            rivals[tuple(group[0][1]["columns"])].append(group[0][1]["target"])
-        return [*own, *(_folded(group, len(rivals[tuple(group[0][1]["columns"])]) == 1) for group in said.values())]
+            groups.pop(_edge(key), None)
+        targets: Mapping[tuple[str, ...], list[str]] = defaultdict(list)
+        for group in groups.values():
+            targets[tuple(group[0][1]["columns"])].append(group[0][1]["target"])
+        return [*own, *(_merged(group, len(targets[tuple(group[0][1]["columns"])]) == 1) for group in groups.values())]
 
     def parts(self) -> list[PartitionPart]:
-        """The other things, each definition once."""
+        """Return the partitions' other parts, each definition once."""
         holders: Mapping[str, set[str]] = defaultdict(set)
         for member in self.members:
             for definition in self._definitions(member):
@@ -81,20 +82,20 @@ class Inside:
         return [row for row in grouped.get(member["oid"], ()) if not self.denies({**row, **place})]
 
     def _covered(self, names: set[str]) -> set[str]:
-        """These partitions and all below them."""
-        found = [row for row in self.members if _name(row) in names]
+        """Return the names of these partitions and of all below them."""
+        level = [row for row in self.members if _name(row) in names]
         covered = set(names)
-        while found:
-            found = [low for row in found for low in self._below(row)]
-            covered.update(map(_name, found))
+        while level:
+            level = [child for row in level for child in self._below(row)]
+            covered.update(map(_name, level))
         return covered
 
     def _below(self, member: Row) -> list[Row]:
         return [row for row in self.members if row["parent"] == member["oid"]]
 
 
-def _folded(group: Sequence[tuple[str, ForeignKey]], is_agreed: bool) -> ForeignKey:  # noqa: FBT001  # a private rule's one choice
-    first = min(group, key=lambda one: one[1]["name"])[1]
+def _merged(group: Sequence[tuple[str, ForeignKey]], is_agreed: bool) -> ForeignKey:  # noqa: FBT001  # a private rule's one choice
+    first = min(group, key=lambda item: item[1]["name"])[1]
     partitions = [] if is_agreed else sorted({partition for partition, _ in group})
     return ForeignKey(**{**first, "partitions": partitions})
 

@@ -1,4 +1,6 @@
--- parts: every part of every object as text: what it belongs to (`class` and `oid`, or `object`), the `element` (a constraint, a column) and its `attribute`. `about` are relations and `refers` columns that it names, `speaks` an expression that may speak of any column; `hidden` only tells that it is another one, `held` is what could not be read without waiting for a change in progress
+-- parts: returns every part of every object as text: its object (`class` and `oid`, or `object`), its `element` (a constraint, a
+-- column) and its `attribute`. `named_relations` and `named_columns` are what it names. A text with `is_expression` may name any
+-- column; of one with `hidden` only the digest is kept; `unread` ones could not be read without waiting for a lock.
 WITH logins (name) AS (
   SELECT rolname FROM pg_roles WHERE rolname IN ('agent_reader', 'agent_actor')
 ), spaces AS MATERIALIZED (
@@ -28,10 +30,10 @@ WITH logins (name) AS (
   SELECT p.* FROM pg_proc p WHERE p.oid = ANY (%(functions)s::bigint[]::oid[])
 ), typ AS MATERIALIZED (
   SELECT t.* FROM pg_type t WHERE t.oid = ANY (%(types)s::bigint[]::oid[])
-), parts (class, oid, object, element, attribute, value, about, refers, speaks, hidden, held) AS MATERIALIZED (
-  -- Each OFFSET 0 keeps the planner from asking for texts of other relations first, for which the server would lock them.
+), parts (class, oid, object, element, attribute, value, named_relations, named_columns, is_expression, hidden, unread) AS MATERIALIZED (
+  -- Each OFFSET 0 keeps the planner from computing the texts of other relations first, for which the server would lock them.
   -- relations
-  SELECT 'relation', rel.oid::bigint, NULL::text, ''::text, v.attribute, v.value, NULL::bigint[], NULL::text[], v.speaks, v.hidden, false
+  SELECT 'relation', rel.oid::bigint, NULL::text, ''::text, v.attribute, v.value, NULL::bigint[], NULL::text[], v.is_expression, v.hidden, false
     FROM rel CROSS JOIN LATERAL (VALUES
       ('kind', CASE rel.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'f' THEN 'foreign table'
                                 WHEN 'v' THEN 'view' ELSE 'materialized view' END, false, false),
@@ -44,7 +46,7 @@ WITH logins (name) AS (
       ('partitioned by', CASE WHEN rel.relkind = 'p' THEN pg_get_partkeydef(rel.oid) END, true, false),
       ('foreign server', (SELECT concat_ws(' ', s.srvname, f.ftoptions::text) FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver
                            WHERE f.ftrelid = rel.oid), false, true)
-    ) v (attribute, value, speaks, hidden)
+    ) v (attribute, value, is_expression, hidden)
    UNION ALL
   SELECT 'relation', rel.oid::bigint, NULL, concat('inheritance from ', i.inhparent::regclass::text), '', '', ARRAY[i.inhparent::bigint], NULL, false, false, false
     FROM rel JOIN pg_inherits i ON i.inhrelid = rel.oid
@@ -59,13 +61,13 @@ WITH logins (name) AS (
    WHERE x.said IS NOT NULL GROUP BY rel.oid, l.name
    UNION ALL
   SELECT 'relation', rel.oid::bigint, NULL, '', 'definition',
-         CASE WHEN rel.held THEN NULL ELSE pg_get_viewdef(rel.oid, true) END, NULL, NULL, true, true, rel.held
+         CASE WHEN rel.unread THEN NULL ELSE pg_get_viewdef(rel.oid, true) END, NULL, NULL, true, true, rel.unread
     FROM (SELECT rel.oid, EXISTS (SELECT FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
-                 WHERE w.ev_class = rel.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS held
+                 WHERE w.ev_class = rel.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS unread
             FROM rel WHERE rel.relkind IN ('v', 'm')) rel
    UNION ALL
   -- columns
-  SELECT 'relation', a.relation::bigint, NULL, concat('column ', quote_ident(a.attname)), v.attribute, v.value, NULL, ARRAY[a.attname::text], v.speaks, false, false
+  SELECT 'relation', a.relation::bigint, NULL, concat('column ', quote_ident(a.attname)), v.attribute, v.value, NULL, ARRAY[a.attname::text], v.is_expression, false, false
     FROM (SELECT rel.oid AS relation, a.*, f.adbin, f.adrelid FROM rel JOIN pg_attribute a ON a.attrelid = rel.oid AND a.attnum > 0 AND NOT a.attisdropped
             LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum OFFSET 0) a
     CROSS JOIN LATERAL (VALUES
@@ -78,9 +80,9 @@ WITH logins (name) AS (
       ('collation', (SELECT quote_ident(c.collname) FROM pg_collation c WHERE c.oid = a.attcollation
                       AND a.attcollation <> (SELECT t.typcollation FROM pg_type t WHERE t.oid = a.atttypid)), false),
       ('comment', col_description(a.attrelid, a.attnum), false)
-    ) v (attribute, value, speaks)
+    ) v (attribute, value, is_expression)
    UNION ALL
-  -- constraints, also those that only a partition has; names of the not-null ones tell nothing
+  -- constraints, also those that only a partition has, without NOT NULL constraints
   SELECT 'relation', k.root, NULL,
          concat(k.label, CASE k.contype WHEN 'p' THEN 'PRIMARY KEY' WHEN 'u' THEN 'UNIQUE' WHEN 'f' THEN 'FOREIGN KEY' WHEN 'x' THEN 'EXCLUDE' ELSE 'CHECK' END,
                 ' ', quote_ident(k.conname)), v.attribute, v.value,
@@ -90,7 +92,7 @@ WITH logins (name) AS (
              AND k.conparentid = 0 AND NOT (p.label <> '' AND k.contype = 'c' AND k.coninhcount > 0) OFFSET 0) k
     CROSS JOIN LATERAL (VALUES ('', pg_get_constraintdef(k.oid, true)), ('comment', obj_description(k.oid, 'pg_constraint'))) v (attribute, value)
    UNION ALL
-  -- indexes that no constraint makes, and no index of the parent
+  -- indexes that belong to no constraint and to no index of the parent
   SELECT 'relation', x.root, NULL, concat(x.label, 'index ', quote_ident(x.relname)), v.attribute, v.value, NULL,
          (SELECT array_agg(a.attname::text) FROM pg_attribute a WHERE a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey)),
          x.indpred IS NOT NULL OR x.indexprs IS NOT NULL, false, false
@@ -101,31 +103,31 @@ WITH logins (name) AS (
       ('', regexp_replace(pg_get_indexdef(x.indexrelid, 0, true), '^CREATE (UNIQUE )?INDEX .*? USING ', '\1')),
       ('valid', CASE WHEN NOT x.indisvalid THEN 'no' END), ('comment', obj_description(x.indexrelid, 'pg_class'))) v (attribute, value)
    UNION ALL
-  SELECT 'relation', t.root, NULL, concat(t.label, 'trigger ', quote_ident(t.tgname)), v.attribute, v.value, NULL, NULL, v.speaks, false, false
+  SELECT 'relation', t.root, NULL, concat(t.label, 'trigger ', quote_ident(t.tgname)), v.attribute, v.value, NULL, NULL, v.is_expression, false, false
     FROM (SELECT p.root, p.label, t.* FROM place p JOIN pg_trigger t ON t.tgrelid = p.oid AND NOT t.tgisinternal AND t.tgparentid = 0 OFFSET 0) t
     CROSS JOIN LATERAL (VALUES
       ('', substring(pg_get_triggerdef(t.oid, true) FROM length(concat('CREATE TRIGGER ', quote_ident(t.tgname), ' ')) + 1), true),
       ('enabled', CASE t.tgenabled WHEN 'D' THEN 'no' WHEN 'R' THEN 'on a replica' WHEN 'A' THEN 'always' END, false),
-      ('comment', obj_description(t.oid, 'pg_trigger'), false)) v (attribute, value, speaks)
+      ('comment', obj_description(t.oid, 'pg_trigger'), false)) v (attribute, value, is_expression)
    UNION ALL
-  SELECT 'relation', y.root, NULL, concat(y.label, 'policy ', quote_ident(y.polname)), v.attribute, v.value, NULL, NULL, v.speaks, false, v.held
+  SELECT 'relation', y.root, NULL, concat(y.label, 'policy ', quote_ident(y.polname)), v.attribute, v.value, NULL, NULL, v.is_expression, false, v.unread
     FROM (SELECT p.root, p.label, y.*, EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_policy'::regclass AND d.objid = y.oid
-                   AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS held
+                   AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS unread
             FROM place p JOIN pg_policy y ON y.polrelid = p.oid OFFSET 0) y
     CROSS JOIN LATERAL (VALUES
       ('for', CASE y.polcmd WHEN 'r' THEN 'select' WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update' WHEN 'd' THEN 'delete' ELSE 'all' END, false, false),
       ('kind', CASE WHEN NOT y.polpermissive THEN 'restrictive' END, false, false),
       ('to', (SELECT string_agg(CASE o.oid WHEN 0 THEN 'public' ELSE pg_get_userbyid(o.oid)::text END, ', ' ORDER BY CASE o.oid WHEN 0 THEN 'public' ELSE pg_get_userbyid(o.oid)::text END)
                 FROM unnest(y.polroles) o (oid)), false, false),
-      ('using', CASE WHEN NOT y.held THEN pg_get_expr(y.polqual, y.polrelid, true) END, true, y.held),
-      ('with check', CASE WHEN NOT y.held THEN pg_get_expr(y.polwithcheck, y.polrelid, true) END, true, y.held),
-      ('comment', obj_description(y.oid, 'pg_policy'), false, false)) v (attribute, value, speaks, held)
+      ('using', CASE WHEN NOT y.unread THEN pg_get_expr(y.polqual, y.polrelid, true) END, true, y.unread),
+      ('with check', CASE WHEN NOT y.unread THEN pg_get_expr(y.polwithcheck, y.polrelid, true) END, true, y.unread),
+      ('comment', obj_description(y.oid, 'pg_policy'), false, false)) v (attribute, value, is_expression, unread)
    UNION ALL
-  SELECT 'relation', w.root, NULL, concat(w.label, 'rule ', quote_ident(w.rulename)), v.attribute, v.value, NULL, NULL, true, v.attribute = '', w.held AND v.attribute = ''
+  SELECT 'relation', w.root, NULL, concat(w.label, 'rule ', quote_ident(w.rulename)), v.attribute, v.value, NULL, NULL, true, v.attribute = '', w.unread AND v.attribute = ''
     FROM (SELECT p.root, p.label, w.*, EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
-                   AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS held
+                   AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS unread
             FROM place p JOIN pg_rewrite w ON w.ev_class = p.oid AND w.rulename <> '_RETURN' OFFSET 0) w
-    CROSS JOIN LATERAL (VALUES ('', CASE WHEN NOT w.held THEN pg_get_ruledef(w.oid, true) END),
+    CROSS JOIN LATERAL (VALUES ('', CASE WHEN NOT w.unread THEN pg_get_ruledef(w.oid, true) END),
       ('enabled', CASE w.ev_enabled WHEN 'D' THEN 'no' WHEN 'R' THEN 'on a replica' WHEN 'A' THEN 'always' END)) v (attribute, value)
    UNION ALL
   SELECT 'relation', p.root, NULL, concat(p.label, 'statistics ', quote_ident(s.stxname)), '', pg_get_statisticsobjdef_columns(s.oid) || ' ' || s.stxkind::text, NULL,
@@ -135,10 +137,10 @@ WITH logins (name) AS (
   SELECT 'relation', leaf.root, NULL, leaf.label, '', pg_get_expr(leaf.relpartbound, leaf.oid, true), NULL, NULL, true, false, false FROM leaf
    UNION ALL
   -- functions
-  SELECT 'function', fn.oid::bigint, NULL, '', v.attribute, v.value, NULL, NULL, false, v.hidden, v.held
+  SELECT 'function', fn.oid::bigint, NULL, '', v.attribute, v.value, NULL, NULL, false, v.hidden, v.unread
     FROM fn LEFT JOIN pg_aggregate g ON g.aggfnoid = fn.oid
     CROSS JOIN LATERAL (SELECT fn.prosqlbody IS NOT NULL AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = fn.oid
-       AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS held) h
+       AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(busy)s::bigint[]::oid[])) AS unread) h
     CROSS JOIN LATERAL (VALUES
       ('kind', CASE fn.prokind WHEN 'f' THEN 'function' WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'window function' END, false, false),
       ('arguments', pg_get_function_arguments(fn.oid), false, false),
@@ -151,12 +153,12 @@ WITH logins (name) AS (
       ('parallel', CASE fn.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' END, false, false),
       ('settings', array_to_string(fn.proconfig, ', '), false, false),
       ('cost', concat_ws(' ', fn.procost, nullif(fn.prorows, 0)), false, true),
-      ('body', CASE WHEN h.held THEN NULL ELSE concat_ws(' ', fn.prosrc, fn.probin, CASE WHEN fn.prosqlbody IS NOT NULL THEN pg_get_function_sqlbody(fn.oid) END) END, true, h.held),
+      ('body', CASE WHEN h.unread THEN NULL ELSE concat_ws(' ', fn.prosrc, fn.probin, CASE WHEN fn.prosqlbody IS NOT NULL THEN pg_get_function_sqlbody(fn.oid) END) END, true, h.unread),
       ('made of', CASE WHEN g.aggfnoid IS NOT NULL THEN concat_ws(' ', g.aggtransfn::regprocedure, g.aggtranstype::regtype, g.aggfinalfn, g.aggcombinefn, g.agginitval) END, true, false),
       ('owner', pg_get_userbyid(fn.proowner)::text, false, false),
       ('may be called by', (SELECT string_agg(l.name, ', ' ORDER BY l.name) FROM logins l WHERE has_function_privilege(l.name, fn.oid, 'execute')), false, false),
       ('comment', obj_description(fn.oid, 'pg_proc'), false, false)
-    ) v (attribute, value, hidden, held)
+    ) v (attribute, value, hidden, unread)
    UNION ALL
   -- types
   SELECT 'type', typ.oid::bigint, NULL, '', v.attribute, v.value, NULL, NULL, false, false, false
@@ -178,7 +180,7 @@ WITH logins (name) AS (
   SELECT 'type', typ.oid::bigint, NULL, concat('attribute ', quote_ident(a.attname)), 'type', format_type(a.atttypid, a.atttypmod), NULL, NULL, false, false, false
     FROM typ JOIN pg_attribute a ON a.attrelid = typ.typrelid AND a.attnum > 0 AND NOT a.attisdropped WHERE typ.typtype = 'c'
    UNION ALL
-  -- sequences of their own, and those of serial columns
+  -- independent sequences, and those of serial columns
   SELECT 'sequence', seq.oid::bigint, seq.qualified, '', v.attribute, v.value, ARRAY[seq.owner_table::bigint], ARRAY[seq.owner_column::text], false, false, false
     FROM seq CROSS JOIN LATERAL (VALUES
       ('kind', 'sequence'), ('settings', seq.settings), ('owner', pg_get_userbyid(seq.relowner)::text), ('comment', obj_description(seq.oid, 'pg_class')),
@@ -216,4 +218,4 @@ WITH logins (name) AS (
   SELECT 'publication', p.oid::bigint, concat('publication ', quote_ident(p.pubname)), concat('schema ', m.pnnspid::regnamespace), '', '', NULL, NULL, false, false, false
     FROM pg_publication p JOIN pg_publication_namespace m ON m.pnpubid = p.oid
 )
-SELECT * FROM parts WHERE value IS NOT NULL OR held
+SELECT * FROM parts WHERE value IS NOT NULL OR unread

@@ -1,4 +1,5 @@
--- fingerprint: of the catalogs; equal means that no object of the application changed. Statistics do not count: ANALYZE and VACUUM write reltuples in place, so pg_class is hashed by content, the others by the transaction that wrote each row
+-- fingerprint: returns a hash of the catalogs that is equal as long as no object of the application changed. ANALYZE and
+-- VACUUM write reltuples in place, which must not count, so pg_class is hashed by content and the other catalogs by xmin.
 WITH spaces AS MATERIALIZED (
   SELECT oid, nspname, nspowner, nspacl FROM pg_namespace
    WHERE nspname !~ '^(pg_|agents($|_))' AND nspname <> 'information_schema'
@@ -56,7 +57,7 @@ WITH spaces AS MATERIALIZED (
   SELECT hashint8extended(k.oid::bigint, k.xmin::text::bigint) FROM pg_constraint k WHERE k.contypid <> 0
   UNION ALL
   SELECT hashint8extended(d.objoid::bigint * 2048 + d.objsubid, d.xmin::text::bigint) FROM pg_description d
-   WHERE d.objoid >= 16384  -- what initdb made comes before
+   WHERE d.objoid >= 16384  -- smaller OIDs are initdb's own
   UNION ALL
   SELECT hashint8extended(e.oid::bigint, e.xmin::text::bigint) FROM pg_extension e
   UNION ALL
@@ -68,7 +69,8 @@ SELECT current_setting('server_version_num')::integer AS server_version, current
          (SELECT string_agg(hash, '' ORDER BY oid) FROM relations),
          (SELECT concat(count(*), ':', bit_xor(hash), ':', sum(hash)) FROM rows))) AS fingerprint
 
--- relations: tables of every kind and views, with what the login may do and the server's counters; partitions are folded. Definitions of a `busy` one are not read: the server would lock it for that, behind the change in progress
+-- relations: lists tables of every kind and views, with the login's rights and the server's counters, without partitions. The
+-- server would lock a `busy` relation for its definitions and wait for the change in progress, so these are not read.
 SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, d.description AS comment,
        c.reltuples::float8 AS estimate, c.relpages::bigint AS pages, c.relhassubclass AS has_children,
        (SELECT coalesce(sum(i.relpages), 0)::bigint FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
@@ -95,7 +97,8 @@ SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relname::text AS name,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.objsubid = 0 AND e.deptype = 'e')
  ORDER BY n.nspname, c.relname
 
--- partitions: leaves and counters of each partitioned table; `leaf` is the fullest one, whose statistics stand for the parent's. pg_partition_tree() would wait for locks
+-- partitions: returns leaves and counters of each partitioned table; the statistics of `leaf`, the fullest one, stand for the
+-- parent's. pg_partition_tree() would wait for locks.
 WITH RECURSIVE tree (root, oid) AS (
   SELECT r.oid, r.oid FROM unnest(%(partitioned)s::bigint[]) r (oid)
    UNION ALL
@@ -116,7 +119,7 @@ SELECT r.oid AS root, count(p.oid) AS partitions, coalesce(sum(greatest(p.reltup
   FROM unnest(%(partitioned)s::bigint[]) r (oid) LEFT JOIN leaves p ON p.root = r.oid
  GROUP BY r.oid
 
--- members: every partition on every level, under the table that it is folded into
+-- members: lists every partition on every level with the table into which it is merged
 WITH RECURSIVE tree (root, parent, oid) AS (
   SELECT r.oid, NULL::bigint, r.oid FROM unnest(%(partitioned)s::bigint[]) r (oid)
    UNION ALL
@@ -129,7 +132,7 @@ SELECT t.root, t.parent, t.oid, n.nspname::text AS schema, c.relname::text AS na
  WHERE t.parent IS NOT NULL
  ORDER BY t.root, n.nspname, c.relname
 
--- columns: of the relations found, in order; `labels_of` is the enum behind the type, also through a domain
+-- columns: lists the columns of the relations in order; `labels_of` is the enum behind the type, also through a domain
 SELECT a.attrelid::bigint AS relation, a.attnum AS position, a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type,
        CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END AS base,
        t.typcategory::text AS category, coalesce(nullif(t.typbasetype, 0), t.oid)::bigint AS labels_of, t.oid::bigint AS type_oid,
@@ -144,7 +147,8 @@ SELECT a.attrelid::bigint AS relation, a.attnum AS position, a.attname::text AS 
  WHERE a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attrelid, a.attnum
 
--- constraints: keys by conkey and confkey, never by ordinal over information_schema; without those that a partition has from its parent
+-- constraints: lists constraints by conkey and confkey, never by ordinal over information_schema, without those that a partition
+-- inherits from its parent
 SELECT k.conname::text AS name, k.contype::text AS type, k.conrelid::bigint AS relation, k.contypid::bigint AS domain,
        k.confrelid::bigint AS target_oid, n.nspname::text AS target_schema, c.relname::text AS target_name,
        (SELECT array_agg(a.attname::text ORDER BY o.place) FROM unnest(k.conkey) WITH ORDINALITY o (number, place)
@@ -163,7 +167,7 @@ SELECT k.conname::text AS name, k.contype::text AS type, k.conrelid::bigint AS r
    AND NOT (k.contype = 'c' AND k.coninhcount > 0 AND k.conrelid = ANY (%(members)s::bigint[]::oid[]))
  ORDER BY k.conrelid, k.contype, k.conname
 
--- indexes: with the columns they lead with; of partitions those that neither their parent nor a constraint has
+-- indexes: lists indexes with their leading columns; of partitions only those that neither the parent nor a constraint has
 SELECT x.indrelid::bigint AS relation, i.relname::text AS name, m.amname::text AS method, x.indisunique AS unique,
        x.indpred IS NOT NULL AS partial, x.indisvalid AS valid,
        CASE WHEN x.indrelid = ANY (%(open)s::bigint[]::oid[]) THEN pg_get_indexdef(x.indexrelid) END AS definition,
@@ -181,7 +185,7 @@ SELECT x.indrelid::bigint AS relation, i.relname::text AS name, m.amname::text A
                   WHERE k.conindid = x.indexrelid AND k.conrelid = x.indrelid AND k.contype IN ('p', 'u', 'x'))))
  ORDER BY x.indrelid, i.relname
 
--- types: enums, domains, composites and ranges of the application, not the row types of its relations
+-- types: lists the application's enums, domains, composites and ranges, without the row types of its relations
 SELECT t.oid::bigint AS oid, n.nspname::text AS schema, t.typname::text AS name, t.typtype::text AS kind, d.description AS comment,
        CASE WHEN t.typtype = 'e' THEN (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) END AS labels,
        CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
@@ -198,7 +202,8 @@ SELECT t.oid::bigint AS oid, n.nspname::text AS schema, t.typname::text AS name,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND e.deptype = 'e')
  ORDER BY n.nspname, t.typname
 
--- functions: of every kind that people made (a range type makes its own); `row_types` are the relations whose rows they take or return
+-- functions: lists functions of every kind that people created, without a range type's own; `row_types` are the relations whose
+-- rows they take or return
 SELECT p.oid::bigint AS oid, n.nspname::text AS schema, p.proname::text AS name, p.prokind::text AS kind, pg_get_function_arguments(p.oid) AS arguments,
        pg_get_function_identity_arguments(p.oid) AS identity, pg_get_function_result(p.oid) AS returns, p.provolatile::text AS volatility,
        p.prosecdef AS security_definer, l.lanname::text AS language, d.description AS comment,
@@ -215,14 +220,14 @@ SELECT p.oid::bigint AS oid, n.nspname::text AS schema, p.proname::text AS name,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype IN ('e', 'i'))
  ORDER BY n.nspname, p.proname, 5
 
--- triggers: those that people made, on the relations found and on partitions that have their own
+-- triggers: lists triggers that people created, on the relations and on partitions that have their own
 SELECT t.tgrelid::bigint AS relation, t.tgname::text AS name, t.tgtype::integer AS bits, t.tgenabled <> 'D' AS enabled,
        n.nspname::text AS function_schema, p.proname::text AS function_name
   FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
  WHERE t.tgrelid = ANY (%(relations)s::bigint[]::oid[]) AND NOT t.tgisinternal AND t.tgparentid = 0
  ORDER BY t.tgrelid, t.tgname
 
--- policies: whether each is about this login, and whether it is the constant true, as which it is stored
+-- policies: lists policies, with whether each applies to this login and whether its expression is the constant true
 SELECT p.polrelid::bigint AS relation, p.polname::text AS name, p.polcmd::text AS command, p.polpermissive AS permissive,
        (SELECT coalesce(array_agg(r.rolname::text ORDER BY r.rolname), '{}') FROM pg_roles r WHERE r.oid = ANY (p.polroles)) AS roles,
        EXISTS (SELECT FROM unnest(p.polroles) r (oid) WHERE r.oid = 0 OR pg_has_role(r.oid, 'usage')) AS applies,
@@ -230,10 +235,10 @@ SELECT p.polrelid::bigint AS relation, p.polname::text AS name, p.polcmd::text A
   FROM pg_policy p WHERE p.polrelid = ANY (%(relations)s::bigint[]::oid[])
  ORDER BY p.polrelid, p.polname
 
--- extensions: what is installed
+-- extensions: lists the installed extensions
 SELECT extname::text AS name, extversion AS version FROM pg_extension ORDER BY extname
 
--- statistics: what ANALYZE knows of columns this login may read; common values only of low-cardinality words and numbers
+-- statistics: returns what ANALYZE stored on columns that this login may read; common values only of low-cardinality words and numbers
 SELECT c.oid::bigint AS relation, s.attname::text AS name, s.null_frac::float8 AS null_share, s.n_distinct::float8 AS distinct,
        CASE WHEN s.n_distinct BETWEEN 1 AND 20 AND t.typcategory IN ('S', 'N') AND t.typdelim = ','
             THEN s.most_common_vals::text::text[] END AS common,
@@ -245,7 +250,7 @@ SELECT c.oid::bigint AS relation, s.attname::text AS name, s.null_frac::float8 A
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = s.attname
   JOIN pg_type t ON t.oid = a.atttypid
 
--- hiding_tables: readable, yet row-level security hides rows of them from this login, or every one
+-- hiding_tables: lists readable tables of which row-level security hides rows from this login, and whether it hides every row
 SELECT n.nspname::text AS schema, c.relname::text AS name, coalesce(p.hides_all, true) AS hides_all
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  CROSS JOIN LATERAL (
@@ -263,7 +268,7 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, coalesce(p.hides_all,
    AND NOT p.shows_all
  ORDER BY n.nspname, c.relname
 
--- names: every relation that a name in AGENT_DENY may be of, with its columns, and whether it is one of the application's
+-- names: lists every relation that a name in AGENT_DENY may match, with its columns, and whether it belongs to the application
 SELECT n.nspname::text AS schema, c.relname::text AS name,
        ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
        n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'

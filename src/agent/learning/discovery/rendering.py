@@ -1,4 +1,4 @@
-"""The structure as compact text, the form in which every model reads it: one block a relation, one line a column.
+"""Renders the structure as compact text for the models: one block for each relation, one line for each column.
 
     TABLE public.orders ~5000 rows -- what customers ordered
       id bigint pk
@@ -6,7 +6,8 @@
       status order_status not null in (draft|placed|shipped|cancelled)
 
 Where relations share a name, brackets after it say which of them the plain name means: `TABLE public.orders [plain orders
-means this, not archive.orders] ~5000 rows`. Whatever a catalog holds stays on its own line: names are quoted, comments come last and cannot end.
+means this, not archive.orders] ~5000 rows`. Nothing in a catalog can forge another line: names are quoted, and comments come
+last, each on one line.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ def relation_text(
     limit: int = MAX_COLUMNS,
     counts: bool = True,
 ) -> str:
-    """The block of one relation: at most `limit` columns, keys and `first` before others, or the columns `only`.
+    """Return the block of one relation: at most `limit` columns, keys and `first` before others, or the columns `only`.
 
-    Memory keeps it without row counts.
+    Memories use it with `counts` False, without row counts.
     """
     chosen = _chosen(relation, only, first, limit)
     names = {column["name"] for column in chosen}
     keys = relation["foreign_keys"]
     single = _single_column_keys(keys)
-    lines = [_head(relation, counts=counts, shown=len(chosen))]
+    lines = [_head(relation, counts=counts, columns=len(chosen))]
     lines += [_column(column, relation, single.get(column["name"])) for column in chosen]
     if len(relation["primary_key"]) > 1 and names.issuperset(relation["primary_key"]):
         lines.append(f"  pk ({name_list(relation['primary_key'])})")
@@ -56,9 +57,9 @@ def relation_text(
 
 
 def partition_text(item: PartitionPart) -> str:
-    """What partitions have of their own; a line in no form of a column."""
-    where = "every partition" if not item["partitions"] else f"partition {_few(item['partitions'])}"
-    return f"in {where}: {item['definition']}"
+    """Return the line of a part that only partitions have. It does not look like a column."""
+    holders = "every partition" if not item["partitions"] else f"partition {_first_names(item['partitions'])}"
+    return f"in {holders}: {item['definition']}"
 
 
 def _is_key(item: PartitionPart) -> bool:
@@ -66,18 +67,18 @@ def _is_key(item: PartitionPart) -> bool:
 
 
 def _only_in(partitions: Sequence[str]) -> str:
-    return f" -- only in {_few(partitions)}" if partitions else ""
+    return f" -- only in {_first_names(partitions)}" if partitions else ""
 
 
 def function_text(function: Function) -> str:
-    """The line of one function, procedure or aggregate."""
+    """Return the line of one function, procedure or aggregate."""
     signature, _, _ = function["signature"].partition("(")
     returns = f" returns {function['returns']}" if function["returns"] else ""
     return f"{function['kind']} {signature}({function['arguments']}){returns}{_comment(function['comment'])}"
 
 
 def type_text(item: DataType) -> str:
-    """The line of one enum, domain, composite or range type."""
+    """Return the line of one enum, domain, composite or range type."""
     base = f" {item['base']}" if item["base"] else ""
     labels = f" in ({_values(item['labels'])})" if item["labels"] else ""
     attributes = f" ({', '.join(item['attributes'])})" if item["attributes"] else ""
@@ -85,18 +86,18 @@ def type_text(item: DataType) -> str:
 
 
 def listing(relation: Relation) -> str:
-    """One line for a list of relations: kind, name, rows, comment."""
-    return _head(relation, counts=True, shown=len(relation["columns"]))
+    """Return the line of one relation in a list: kind, name, rows, comment."""
+    return _head(relation, counts=True, columns=len(relation["columns"]))
 
 
 def key_columns(relation: Relation) -> set[str]:
-    """The columns that identify a row or refer to another table: what joins need."""
+    """Return the columns that joins need: those that identify a row or refer to another table."""
     names = set(relation["primary_key"])
     return names.union(*(key["columns"] for key in relation["foreign_keys"]))
 
 
 def name_list(names: Sequence[str]) -> str:
-    """Names as SQL, with commas."""
+    """Return the names as SQL, separated by commas."""
     return ", ".join(map(quote_name, names))
 
 
@@ -113,22 +114,22 @@ def _chosen(relation: Relation, only: Collection[str] | None, first: Sequence[st
     return [column for column in columns if column["name"] in kept]  # in the table's order
 
 
-def _head(relation: Relation, *, counts: bool, shown: int) -> str:
+def _head(relation: Relation, *, counts: bool, columns: int) -> str:
     rows = f" ~{relation['rows']} rows" if counts and relation["rows"] is not None else ""
     comment = relation["comment"]
-    if shown < len(relation["columns"]):
-        comment = f"[{shown} of {len(relation['columns'])} columns are shown] {comment}".rstrip()
+    if columns < len(relation["columns"]):
+        comment = f"[{columns} of {len(relation['columns'])} columns are shown] {comment}".rstrip()
     hiding = _HIDING.get(relation["row_security"])
     if hiding:
         comment = f"{hiding} {comment}".rstrip()
-    return f"{relation['kind']} {relation['qualified']}{_told_apart(relation)}{rows}{_comment(comment)}"
+    return f"{relation['kind']} {relation['qualified']}{_namesakes_note(relation)}{rows}{_comment(comment)}"
 
 
-def _told_apart(relation: Relation) -> str:
-    """Where other relations have the same name: whether the plain name means this one."""
+def _namesakes_note(relation: Relation) -> str:
+    """Say whether the plain name means this relation, where other relations have the same name."""
     if not relation["namesakes"]:
         return ""
-    name, others = quote_name(relation["name"]), _few(relation["namesakes"])
+    name, others = quote_name(relation["name"]), _first_names(relation["namesakes"])
     if relation["meant"] == relation["qualified"]:
         return f" [plain {name} means this, not {others}]"
     if relation["meant"]:
@@ -136,13 +137,13 @@ def _told_apart(relation: Relation) -> str:
     return f" [plain {name} may mean this or {others}: ask which]"
 
 
-def _few(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     more = len(names) - _NAMESAKES
     return ", ".join(names[:_NAMESAKES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _single_column_keys(keys: Sequence[ForeignKey]) -> dict[str, ForeignKey]:
-    # A column with two references shows the first beside it, the other on a line of its own.
+    # A column with two foreign keys shows the first in its own line and the other on a separate line.
     single: dict[str, ForeignKey] = {}
     for key in keys:
         if len(key["columns"]) == 1 and not key["partitions"]:

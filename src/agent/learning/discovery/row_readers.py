@@ -1,4 +1,4 @@
-"""Catalog rows as the structure has them: checks, indexes, triggers, functions and types. Pure."""
+"""Converts catalog rows to the structure's checks, indexes, triggers, functions and types. Pure."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _EVENTS = ((4, "insert"), (8, "delete"), (16, "update"), (32, "truncate"))
 
 
 def check_of(row: Row) -> Check:
-    """A check, or an exclusion constraint."""
+    """Return a check or an exclusion constraint."""
     return Check(
         name=row["name"], columns=row["columns"] or [], definition=one_line(row["definition"], DEFINITION_CHARS)
     )
 
 
 def index_of(row: Row, *, hide: bool) -> Index:
-    """An index; with `hide` without the text of one that may speak of a denied column."""
-    # An expression or a predicate may speak of a denied column.
+    """Return an index; with `hide`, without a definition that may name a denied column."""
+    # An expression or a predicate may name a denied column.
     hide = hide and (row["partial"] or row["has_expressions"])
     return Index(
         name=row["name"],
@@ -46,7 +46,7 @@ def index_of(row: Row, *, hide: bool) -> Index:
 
 
 def trigger_of(row: Row) -> Trigger:
-    """A trigger."""
+    """Return a trigger."""
     bits = row["bits"]
     moment = "instead of" if bits & 64 else "before" if bits & 2 else "after"
     events = " or ".join(name for bit, name in _EVENTS if bits & bit)
@@ -59,7 +59,7 @@ def trigger_of(row: Row) -> Trigger:
 
 
 def function_of(row: Row) -> Function:
-    """A function of any kind."""
+    """Return a function of any kind."""
     return Function(
         schema=row["schema"],
         name=row["name"],
@@ -76,7 +76,7 @@ def function_of(row: Row) -> Function:
 
 
 def data_type_of(row: Row) -> DataType:
-    """An enum, domain, composite or range type."""
+    """Return an enum, domain, composite or range type."""
     return DataType(
         schema=row["schema"],
         name=row["name"],

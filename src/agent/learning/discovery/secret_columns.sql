@@ -1,4 +1,4 @@
--- secret_fingerprint: a digest of the catalogs that say which columns there are, what they are made of and what is said of them
+-- secret_fingerprint: returns a digest of the catalogs of columns, types, views and comments
 SELECT concat_ws(' ',
   (SELECT sum(hashint8extended(age(xmin)::bigint - born << 32 | oid::bigint, 7)) FROM pg_class WHERE oid >= 16384),
   (SELECT sum(hashint8extended(age(xmin)::bigint - born << 32 | attrelid::bigint, 7)) FROM pg_attribute WHERE attrelid >= 16384 AND attnum > 0),
@@ -9,7 +9,7 @@ SELECT concat_ws(' ',
   (SELECT sum(hashint8extended(age(xmin)::bigint - born << 32 | oid::bigint, 7)) FROM pg_namespace)) AS fingerprint
   FROM (SELECT age('100'::xid)::bigint AS born OFFSET 0) AS past
 
--- columns_of_relations: every column with its type and comment, what the relation inherits from, and what a view reads
+-- columns_of_relations: lists every relation with its columns' types and comments, its parents, and the columns that a view reads
 SELECT c.oid::bigint, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind, c.relispartition AS partition,
        ARRAY(SELECT i.inhparent::bigint FROM pg_inherits i WHERE i.inhrelid = c.oid) AS parents,
        (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod), format_type(nullif(t.typbasetype, 0), t.typtypmod),

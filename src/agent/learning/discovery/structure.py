@@ -1,7 +1,7 @@
-"""What discovery finds: the structure of one application database, as JSON-compatible values.
+"""Defines the structure of one application database, as JSON-compatible values.
 
-It is stored in `agents.discovered_databases` and returned as it is, so it is made of TypedDicts. `qualified` is an
-object's name as SQL (`public."Order"`); all other names are raw, as the catalogs have them.
+It is stored in `agents.discovered_databases` and returned unchanged, so it consists of TypedDicts. `qualified` is an object's
+name as SQL (`public."Order"`); all other names are unquoted, as in the catalogs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RowSecurity = Literal["off", "on", "some", "blind"]
 class Column(TypedDict):
     """A column. `base` is the type behind a domain. `values` are its enum labels, check-constraint values or common values; never of a `masked` one.
 
-    `null_share` is 0 to 1 and `distinct` the estimated number of values; None where the server has no statistics for us.
+    `null_share` is 0 to 1 and `distinct` the estimated number of values; both None where we can read no statistics.
     """
 
     name: str
@@ -37,9 +37,9 @@ class Column(TypedDict):
 
 
 class ForeignKey(TypedDict):
-    """An edge, exactly as pg_constraint has it: `columns[i]` refers to `target_columns[i]` of the relation `target`.
+    """A foreign key, as in pg_constraint: `columns[i]` refers to `target_columns[i]` of the relation `target`.
 
-    `partitions` are those that alone have it, by their qualified names; empty: the relation as a whole.
+    `partitions` are the qualified names of the only partitions that have it; empty: the relation as a whole has it.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Trigger(TypedDict):
 
 
 class Policy(TypedDict):
-    """A row-level security policy. `applies` says whether it is about the login that reads."""
+    """A row-level security policy. `applies` says whether it applies to the reading login."""
 
     name: str
     command: str
@@ -97,7 +97,7 @@ class Policy(TypedDict):
 
 
 class Profile(TypedDict):
-    """Recent data patterns, from the server's statistics: no table was scanned for them.
+    """Facts on recent data from the server's statistics, for which no table is scanned.
 
     `inserted`, `updated` and `deleted` count rows since the statistics were reset. `rows_before` was the estimate at
     `before`. `newest` is the greatest value of `newest_column`. `statistics` is false where row-level security or
@@ -118,8 +118,8 @@ class Profile(TypedDict):
 class Relation(TypedDict):
     """A table, view, materialised, foreign or partitioned table. `rows` is an estimate, None when unknown; sizes are bytes.
 
-    `namesakes` are the other relations of the same name, whatever its case; `meant` is the one that the plain name means,
-    "" where nobody can tell.
+    `namesakes` are the other relations of the same name in any case; `meant` is the relation that the plain name means, ""
+    where it is ambiguous.
     """
 
     schema: str
@@ -149,7 +149,7 @@ class Relation(TypedDict):
 
 
 class Relationship(TypedDict):
-    """A foreign key seen from outside: `source` refers to `target`."""
+    """A foreign key between two relations: `source` refers to `target`."""
 
     name: str
     source: str
@@ -188,21 +188,23 @@ class DataType(TypedDict):
 
 
 class Extension(TypedDict):
-    """An installed extension; what belongs to it is not listed."""
+    """An installed extension; its objects are not listed."""
 
     name: str
     version: str
 
 
 class AppStructure(TypedDict, total=False):
-    """Everything discovery knows of one database.
+    """The structure of one database. An empty dict means that it was never discovered.
 
-    `tables` holds tables of every kind, `views` views and materialised views. `unreadable` names what the reading login
-    sees but may not read, `blind` what looks empty to it because of row-level security, `some` what shows it only some
-    rows. `changed` and `removed` name what the last discovery found different, `changes` says it in a line for each part,
-    and `history` holds the last such lines of each object, with their day. `parts` is what they are found by (see `drift`),
-    `kept` a hash of the settings that decided what is in it. `fingerprint` is of `catalogs`, a hash of those alone, and of the settings; `rules` is a
-    hash of what these settings make of the names that there are. Times are ISO 8601. An empty dict stands for "never discovered".
+    `tables` holds tables of every kind, `views` views and materialised views. `unreadable` names relations that the reading
+    login may not read, `blind` those that look empty to it because of row-level security, `some` those that show it only some
+    rows. `changed` and `removed` name the objects that the last discovery found different; `changes` has a line for each part
+    that changed, and `history` the last such lines of each object, with their day. `parts` is what is compared (see `drift`).
+
+    `catalogs` is a hash of the catalogs, `fingerprint` one of `catalogs` and of the settings. `kept` is a hash of the settings
+    that decide which parts are kept; `rules` is a hash of these settings as they apply to the names in the database. Times are
+    ISO 8601.
     """
 
     format: int
@@ -231,5 +233,5 @@ class AppStructure(TypedDict, total=False):
 
 
 def relations(structure: AppStructure) -> list[Relation]:
-    """Tables and views together."""
+    """Return tables and views together."""
     return [*structure.get("tables", []), *structure.get("views", [])]

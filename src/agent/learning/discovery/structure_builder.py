@@ -1,6 +1,6 @@
-"""Turns catalog rows into the structure: pure, and where the deny-list and the masking rules are applied.
+"""Builds the structure from catalog rows and applies the deny-list and the masking rules. Pure.
 
-What is denied is left out here, before anything is stored, saved to memory or shown.
+Denied names are left out here, before anything is stored, saved to memory or shown.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from agent.learning.discovery.column_profiles import (
     row_estimate,
     showable,
 )
-from agent.learning.discovery.drift import Parts, gathered
+from agent.learning.discovery.drift import Parts, group_parts
 from agent.learning.discovery.identifiers import one_line, qualified, short_type
 from agent.learning.discovery.namesakes import Order, namesakes
-from agent.learning.discovery.partitions import Inside, roots_of
+from agent.learning.discovery.partitions import Partitions, roots_of
 from agent.learning.discovery.row_readers import (
     DEFINITION_CHARS,
     check_of,
@@ -48,7 +48,7 @@ from agent.learning.discovery.structure import (
 )
 from agent.privacy.sensitive import DenyList, looks_sensitive
 
-# Raised when what is stored would differ for the same catalogs; a stored structure of another format is read anew.
+# Increase it when the same catalogs would give another structure: a stored structure of another format is discovered again.
 FORMAT: Final = 3
 
 _BLOCK = 8192
@@ -64,7 +64,7 @@ assert set(_KINDS.values()) == set(get_args(RelationKind))  # noqa: S101  # a ne
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What must be left out, whether values that look personal are masked, and in which order schemas are looked through."""
+    """The rules for building a structure: denied names, secret columns, whether personal values are masked, the schema order."""
 
     deny: DenyList = field(default_factory=DenyList)
     secrets: SecretRules = field(default_factory=SecretRules)
@@ -73,9 +73,9 @@ class Rules:
 
 
 def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructure:
-    """The structure of a catalog snapshot, without newest values, changes and the time of discovery.
+    """Return the structure of a catalog snapshot, without newest values, changes and the time of discovery.
 
-    A relation that was busy stays as it is `known`.
+    A busy relation stays as it is in `known`.
     """
     allowed = [row for row in catalog.relations if not rules.deny.table(row["schema"], row["name"])]
     denied = {row["oid"] for row in catalog.relations} - {row["oid"] for row in allowed}
@@ -84,70 +84,70 @@ def assemble(catalog: Catalog, rules: Rules, known: AppStructure) -> AppStructur
     veiled = _views_of_denied(catalog, rules)
     roots = roots_of(catalog)
     before = {relation["qualified"]: relation for relation in relations(known)}
-    found = [
+    built = [
         before[names[row["oid"]]]
         if row["oid"] in catalog.busy and names[row["oid"]] in before
-        else _Assembler(catalog, rules, names, labels, veiled, roots, row).relation()
+        else _RelationBuilder(catalog, rules, names, labels, veiled, roots, row).relation()
         for row in allowed
     ]
-    found = _told_apart(found, rules.order)
+    built = _with_namesakes(built, rules.order)
     types = [data_type_of(row) for row in catalog.types]
     return AppStructure(
         format=FORMAT,
         database=catalog.database,
         server_version=catalog.server_version,
-        tables=[relation for relation in found if relation["kind"] not in _VIEWS],
-        views=[relation for relation in found if relation["kind"] in _VIEWS],
-        relationships=[edge for relation in found for edge in _relationships(relation)],
+        tables=[relation for relation in built if relation["kind"] not in _VIEWS],
+        views=[relation for relation in built if relation["kind"] in _VIEWS],
+        relationships=[edge for relation in built for edge in _relationships(relation)],
         functions=[function_of(row) for row in catalog.functions if not denied & set(row["row_types"] or ())],
         enums=[item for item in types if item["kind"] == "ENUM"],
         types=[item for item in types if item["kind"] != "ENUM"],
         extensions=[{"name": row["name"], "version": row["version"]} for row in catalog.extensions],
-        parts=_parts(catalog, rules, names, found, known),
-        unreadable=[relation["qualified"] for relation in found if not relation["readable"]],
-        blind=[relation["qualified"] for relation in found if relation["row_security"] == "blind"],
-        some=[relation["qualified"] for relation in found if relation["row_security"] == "some"],
+        parts=_parts(catalog, rules, names, built, known),
+        unreadable=[relation["qualified"] for relation in built if not relation["readable"]],
+        blind=[relation["qualified"] for relation in built if relation["row_security"] == "blind"],
+        some=[relation["qualified"] for relation in built if relation["row_security"] == "some"],
         fingerprint=catalog.fingerprint,
     )
 
 
 def _parts(
-    catalog: Catalog, rules: Rules, names: Mapping[int, str], found: Sequence[Relation], known: AppStructure
+    catalog: Catalog, rules: Rules, names: Mapping[int, str], built: Sequence[Relation], known: AppStructure
 ) -> Parts:
-    """What the structure is compared by: without what names a denied object, and without texts that may speak of one."""
+    """Return the parts for comparison, without those that name a denied object and without texts that may name one."""
     before = known.get("parts", {})
     masked = {
         relation["qualified"]: frozenset(column["name"] for column in relation["columns"] if column["masked"])
-        for relation in found
+        for relation in built
     }
     allowed = AllowedParts(catalog, rules.deny, names, masked)
-    parts = gathered((part for row in catalog.parts for part in allowed.of(row)), before)
+    parts = group_parts((part for row in catalog.parts for part in allowed.of(row)), before)
     busy = {names[oid]: before[names[oid]] for oid in catalog.busy if oid in names and names[oid] in before}
     return {**parts, **busy}
 
 
 def _views_of_denied(catalog: Catalog, rules: Rules) -> set[int]:
-    """Views that show, under whatever name, something of a denied table or column: their values stay out."""
+    """Return the OIDs of views that may show a denied table or column under another name: their values are left out."""
     if not rules.deny.patterns:
         return set()
-    found = {
+    denied = {
         row["oid"]
         for row in catalog.relations
         if rules.deny.table(row["schema"], row["name"])
         or any(rules.deny.column(row["schema"], row["name"], c["name"]) for c in catalog.columns.get(row["oid"], ()))
     }
     views = [row for row in catalog.relations if row["sources"]]
-    while more := {row["oid"] for row in views if found.intersection(row["sources"])} - found:
-        found |= more
-    return {row["oid"] for row in views} & found
+    while more := {row["oid"] for row in views if denied.intersection(row["sources"])} - denied:
+        denied |= more
+    return {row["oid"] for row in views} & denied
 
 
-def _told_apart(found: Sequence[Relation], order: Order) -> list[Relation]:
-    """The relations, each with those that have its name too."""
-    groups = namesakes((relation["schema"], relation["name"]) for relation in found)
+def _with_namesakes(built: Sequence[Relation], order: Order) -> list[Relation]:
+    """Add to each relation the others of its name and the one that the plain name means."""
+    groups = namesakes((relation["schema"], relation["name"]) for relation in built)
     return [
         Relation(**{**relation, "meant": qualified(*meant) if meant else "", "namesakes": others})
-        for relation in found
+        for relation in built
         for group in [groups[relation["name"].casefold()]]
         for meant in [order.meant(group)]
         for others in [[qualified(*name) for name in group if name != (relation["schema"], relation["name"])]]
@@ -155,8 +155,8 @@ def _told_apart(found: Sequence[Relation], order: Order) -> list[Relation]:
 
 
 def time_columns(structure: AppStructure) -> list[TimeColumn]:
-    """Where the newest value can be found through an index; the tables with most inserts first."""
-    tables = [table for table in structure["tables"] if _is_cheap_to_look_into(table)]
+    """Return the columns whose newest value an index gives; those of tables with most inserts first."""
+    tables = [table for table in structure["tables"] if _is_cheap_to_read(table)]
     tables.sort(key=lambda table: (-table["profile"]["inserted"], table["qualified"]))
     return [
         TimeColumn(schema=table["schema"], table=table["name"], column=table["profile"]["newest_column"])
@@ -165,8 +165,8 @@ def time_columns(structure: AppStructure) -> list[TimeColumn]:
     ]
 
 
-def _is_cheap_to_look_into(table: Relation) -> bool:
-    # A policy may be any function; a foreign server or a hundred partitions take their time.
+def _is_cheap_to_read(table: Relation) -> bool:
+    # A policy may call any function; a foreign server or a hundred partitions may be slow.
     return (
         table["readable"]
         and table["row_security"] == "off"
@@ -176,8 +176,8 @@ def _is_cheap_to_look_into(table: Relation) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Assembler:
-    """One relation and what is known around it."""
+class _RelationBuilder:
+    """Builds one relation from its catalog row and the rest of the snapshot."""
 
     catalog: Catalog
     rules: Rules
@@ -191,7 +191,7 @@ class _Assembler:
         row, oid = self.row, self.row["oid"]
         folded = self.catalog.partitions.get(oid)
         constraints = self._constraints(oid)
-        inside = Inside.of(self.catalog, oid, denies=self._denies_row)
+        partitions = Partitions.of(self.catalog, oid, denies=self._denies_row)
         rows = row_estimate(row, folded)
         columns = self._columns(constraints, rows)
         indexes = [index_of(index, hide=self._has_denied()) for index in self._indexes()]
@@ -208,12 +208,12 @@ class _Assembler:
             row_security=_row_security(row, self.catalog.policies.get(oid, ())),
             partitions=folded["partitions"] if folded else 0,
             partition_key=None if self._has_denied() else one_line(folded["partition_key"] if folded else None) or None,
-            of_partitions=inside.parts(),
+            of_partitions=partitions.parts(),
             inherits=[self.names[parent] for parent in row["parents"] or () if parent in self.names],
             columns=columns,
             primary_key=next((key["columns"] for key in constraints if key["type"] == "p"), []),
             unique=[key["columns"] for key in constraints if key["type"] == "u"],
-            foreign_keys=inside.foreign_keys(self._foreign_keys(constraints), self._foreign_keys),
+            foreign_keys=partitions.foreign_keys(self._foreign_keys(constraints), self._foreign_keys),
             checks=[check_of(key) for key in constraints if key["type"] in {"c", "x"}],
             indexes=indexes,
             triggers=[trigger_of(trigger) for trigger in self.catalog.triggers.get(oid, ())],
@@ -224,8 +224,8 @@ class _Assembler:
         )
 
     def _columns(self, constraints: Sequence[Row], rows: int | None) -> list[Column]:
-        found = self.catalog.columns.get(self.row["oid"], ())
-        siblings = [column["name"] for column in found]
+        own_columns = self.catalog.columns.get(self.row["oid"], ())
+        siblings = [column["name"] for column in own_columns]
         allowed_values = _allowed_values(constraints)
         statistics = self._statistics()
         keys = {name for key in constraints if key["type"] in {"p", "f"} for name in key["columns"] or ()}
@@ -238,7 +238,7 @@ class _Assembler:
                 statistics=statistics.get(column["name"]),
                 rows=rows,
             )
-            for column in found
+            for column in own_columns
             if not self._denies(column["name"])
         ]
 
@@ -305,7 +305,7 @@ class _Assembler:
         schema, name = key["target_schema"], key["target_name"]
         if self.rules.deny.table(schema, name):
             return []
-        # A partition's rows are its parent's: that is the one which is known.
+        # A partition's rows belong to its parent, which is in the structure in its place.
         schema, name = self.roots.get(key["target_oid"], (schema, name))
         if any(self.rules.deny.column(schema, name, column) for column in key["target_columns"]):
             return []
@@ -341,7 +341,7 @@ class _Assembler:
             return {}
         folded = self.catalog.partitions.get(oid)
         own = self.catalog.statistics.get(oid)
-        # Autovacuum never analyses a partitioned table itself; its fullest partition is the best witness.
+        # Autovacuum never analyses a partitioned table itself; its fullest partition represents it best.
         rows = own or (self.catalog.statistics.get(folded["leaf"]) if folded else None) or ()
         return {row["name"]: row for row in rows}
 

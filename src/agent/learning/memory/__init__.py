@@ -1,4 +1,4 @@
-"""Memories: stored once, embedded, and found again by `agent.learning.semantic_search`."""
+"""Stores memories, each text once, and embeds them. `agent.learning.semantic_search` finds them."""
 
 from agent.learning.memory.store import AgentMemory, Memory, NewMemory, agent_memory
 

@@ -1,4 +1,4 @@
-"""Whether a memory can be stored and found: one is, and is taken back. What `agent status` says is tried, not supposed."""
+"""Checks for `agent status` that a memory can be stored and found: it stores and finds one, then rolls back."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from agent.errors import SetupRequired
 from agent.learning.memory.embeddings import scope, vector_literal
 from agent.runtime import Runtime
 
-_QUERIES = load_queries(__package__)
+_QUERIES = {**load_queries(__package__), **load_queries("agent.learning")}
 _TEXT = "A memory that agent status stores, finds and takes back."
-# A vector space of its own: no embedder is asked, and no other memory is near.
+# A vector space of its own needs no embedder and holds no other memory.
 _MODEL = "agent status"
 _VECTOR = (1.0, 0.0)
 
 
 async def check_memory(*, runtime: Runtime) -> None:
-    """Store and find a memory as agent_app, in a transaction that is rolled back. Raises `SetupRequired`, `DatabaseUnavailable`."""
+    """Store and find a memory as agent_app, in a transaction that is rolled back.
+
+    Raises `SetupRequired` when that fails, `DatabaseUnavailable`.
+    """
     row: dict[str, object] = {
         "kind": "fact", "subject": None, "content": _TEXT, "content_hash": hashlib.sha256(_TEXT.encode()).hexdigest(),
         "metadata": {}, "trust": "agent", "source_thread": None, "source_turn": None, "source_quote": None,
@@ -36,11 +39,9 @@ async def check_memory(*, runtime: Runtime) -> None:
             for name in ("register_model", "save", "search"):
                 rows = await fetch_all(conn, _QUERIES[name], values)
     except psycopg.Error as error:
-        raise SetupRequired(_told(error)) from error
-    if _TEXT not in {found["content"] for found in rows}:
+        message = error.diag.message_primary or str(error)
+        raise SetupRequired(
+            f"agent_app can neither store nor find a memory ({message}). If a right is missing, this gives it:"
+        ) from error
+    if _TEXT not in {row["content"] for row in rows}:
         raise SetupRequired("agent_app stored a memory and did not find it again. Look into the server's log; then run")
-
-
-def _told(error: psycopg.Error) -> str:
-    said = error.diag.message_primary or str(error)
-    return f"agent_app can neither store nor find a memory ({said}). If a right is missing, this gives it:"

@@ -1,7 +1,7 @@
-"""What counts as the same text: cleaning, the length cap, and the hash on which exact duplicates collapse.
+"""Prepares the text of a memory: cleans it, limits its length, and hashes it to find duplicates. Pure.
 
-Pure rules. Text comes in from models, people and databases; what goes out can be stored in Postgres, and two texts
-share a hash only when they differ in nothing but white space.
+Text comes from models, people and databases; the result can be stored in Postgres. Two texts share a hash only when they
+differ in nothing but white space.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from dataclasses import dataclass
 from agent.errors import InvalidInput
 from agent.text.storable import storable
 
-# A memory is a statement, not a document: longer texts are cut, and the cut is written into the text.
+# A memory is a statement, not a document: longer texts are cut, and a note at the end says so.
 MAX_CONTENT_CHARS = 16_000
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A text ready to be stored: what is kept, and the hash of the whole of it."""
+    """A text ready to be stored, perhaps cut, and the hash of the whole text."""
 
     text: str
     digest: bytes
 
 
 def prepare(content: str, *, subject: str | None = None) -> Content:
-    """Clean, cap and hash `content`. With a `subject`, equal texts about different subjects stay apart.
+    """Clean, cut and hash `content`. With a `subject`, equal texts about different subjects get different hashes.
 
-    Raises `InvalidInput` when nothing is left to remember.
+    Raises `InvalidInput` when no text is left.
     """
     text = storable(content).strip()
     if not text:
         raise InvalidInput("A memory needs some text; give it content.")
-    return Content(_capped(text), _digest(text, subject))
+    return Content(_cut(text), _digest(text, subject))
 
 
 def _digest(text: str, subject: str | None) -> bytes:
@@ -43,7 +43,7 @@ def _digest(text: str, subject: str | None) -> bytes:
     return hashlib.sha256(salted.encode()).digest()
 
 
-def _capped(text: str) -> str:
+def _cut(text: str) -> str:
     if len(text) <= MAX_CONTENT_CHARS:
         return text
     notice = f" … [cut here: the first of {len(text)} characters]"
@@ -55,19 +55,19 @@ _QUOTES = {'"': '"', "'": "'", "“": "”", "«": "»", "„": "“", "`": "`"}
 
 
 def quoted_texts(content: str) -> tuple[str, ...]:
-    """The texts that `content` would repeat if it is nothing but quoted memories: prompt lines or quotations.
+    """Return the texts that `content` quotes if each of its lines is a quoted memory: a prompt line or a quotation.
 
-    Empty when `content` is written plainly. Whether such memories exist is for the caller to look up.
+    Return () when one line is plain text. The caller looks up whether such memories exist.
     """
     if len(content) > 2 * MAX_CONTENT_CHARS:
         return ()
     lines = [line for line in content.splitlines() if line.strip()]
-    texts = tuple(_bare(line) for line in lines)
+    texts = tuple(_unquoted(line) for line in lines)
     plain = [" ".join(line.split()) for line in lines]
     return texts if all(text and text != line for text, line in zip(texts, plain, strict=True)) else ()
 
 
-def _bare(line: str) -> str:
+def _unquoted(line: str) -> str:
     match = _LINE.match(line)
     text = " ".join((match["text"] if match else line).split())
     if len(text) > 2 and _QUOTES.get(text[0]) == text[-1]:

@@ -1,8 +1,8 @@
-"""The vectors of memories: made at once by a local embedder, later and in batches by a remote one.
+"""Embeds memories: at once with a local embedder, later and in batches with a remote one.
 
-A memory without a vector is complete: it is found by its words. A vector space is registered, with its dimensions and
-its own index, before its first vector is stored. After a change of the embedding model the old vectors wait for
-`embed_pending` like missing ones do.
+A memory without a vector is complete: a search finds it by its words. A vector space is registered, with its dimensions and
+its own index, before its first vector is stored. After a change of the embedding model, `embed_pending` replaces the old
+vectors as it adds missing ones.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 import structlog
 from pgvector import Vector
 
-from agent.db import Connection, Database, load_queries
-from agent.db.queries import fetch_all, fetch_one
+from agent.db import Database, load_queries
+from agent.db.queries import fetch_one
 from agent.errors import AgentError, ConfigurationError, InvalidInput, OperatorError
 from agent.runtime import Runtime
 
@@ -26,13 +26,13 @@ _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
 
 _BATCH = 64
-# Somebody waits for the search; retries of a struggling server are for embed_pending.
-_PATIENCE = 5.0
+# Seconds. A user waits for the search, so retries are left to embed_pending.
+_QUERY_TIMEOUT = 5.0
 _LEASE = timedelta(minutes=5)
-# A text that the embedder refuses would be refused again: it is tried once a day.
-_REFUSED_FOR = timedelta(days=1)
+# A text that the embedder refused is tried again once a day.
+_RETRY_REFUSED = timedelta(days=1)
 
-# What unrelated texts look like before there are enough memories to measure it: (mean, deviation) of their similarity.
+# The assumed similarity of unrelated texts (mean, deviation), until there are enough memories to measure it.
 _SEMANTIC_BACKGROUND = (0.15, 0.12)
 _LEXICAL_BACKGROUND = (0.05, 0.06)
 
@@ -41,7 +41,7 @@ _registered: WeakKeyDictionary[Database, set[_Space]] = WeakKeyDictionary()
 
 
 async def vectors_for_saving(texts: Sequence[str], runtime: Runtime) -> list[str | None]:
-    """Vectors of `texts` in Postgres's form, where the embedder is local and works; else None, to be made later."""
+    """Return the vectors of `texts` in Postgres's form; None for each where the embedder is remote or fails, to be embedded later."""
     if runtime.embedder.remote or not texts:
         return [None] * len(texts)
     try:
@@ -54,9 +54,9 @@ async def vectors_for_saving(texts: Sequence[str], runtime: Runtime) -> list[str
 
 
 async def query_vector(query: str, runtime: Runtime) -> list[float] | None:
-    """The vector of a search, or None when the embedder fails or is slow, or finds nothing in it to embed."""
+    """Return the vector of a search; None when the embedder fails, is slow or returns zeros only."""
     try:
-        async with asyncio.timeout(min(_PATIENCE, runtime.settings.model_timeout)):
+        async with asyncio.timeout(min(_QUERY_TIMEOUT, runtime.settings.model_timeout)):
             vector = (await runtime.embedder.embed([query]))[0]
             return vector if any(vector) else None
     except (AgentError, TimeoutError) as error:
@@ -65,7 +65,7 @@ async def query_vector(query: str, runtime: Runtime) -> list[float] | None:
 
 
 async def register_model(dimensions: int, runtime: Runtime) -> None:
-    """Make known the vector space of the runtime's embedder. Raises `ConfigurationError` on other dimensions."""
+    """Register the vector space of the runtime's embedder. Raises `ConfigurationError` when it has other dimensions."""
     space = (runtime.tenant_id, runtime.database_id, runtime.embedder.model, dimensions)
     known = _registered.setdefault(runtime.db, set())
     if space in known:
@@ -76,21 +76,20 @@ async def register_model(dimensions: int, runtime: Runtime) -> None:
         row = await fetch_one(conn, _QUERIES["register_model"], parameters)
         if row is not None and row["dimensions"] != dimensions:
             raise ConfigurationError(
-                f"{runtime.embedder.model!r} answers vectors of {dimensions} dimensions, but memory holds vectors of "
-                f"{row['dimensions']} under this name. Set AGENT_EMBEDDER to the model that made them, or to a new name."
+                f"{runtime.embedder.model!r} returns vectors of {dimensions} dimensions, but memory holds vectors of "
+                f"{row['dimensions']} under this name. Set AGENT_EMBEDDER to the model that created them, or to a new name."
             )
         await conn.execute(_QUERIES["index_model"], parameters)
     known.add(space)
 
 
 async def calibrate(runtime: Runtime) -> None:
-    """Measure how similar unrelated memories are, once there are enough of them."""
-    async with runtime.transaction() as conn:
-        await conn.execute(_QUERIES["calibrate"], scope(runtime))
+    """Measure the similarity of unrelated memories, when there are enough of them."""
+    await runtime.execute(_QUERIES["calibrate"], **scope(runtime))
 
 
 def scope(runtime: Runtime) -> dict[str, Any]:
-    """The parameters that every query of ours names."""
+    """Return the parameters that every query of this package needs."""
     return {
         "tenant_id": runtime.tenant_id,
         "database_id": runtime.database_id,
@@ -99,24 +98,23 @@ def scope(runtime: Runtime) -> dict[str, Any]:
 
 
 def vector_literal(vector: Sequence[float]) -> str:
-    """`vector` as Postgres reads it, with the seven digits that it keeps: half the text to parse of pgvector's own."""
+    """Return `vector` in Postgres's form with seven digits, which are all that it keeps: half as long as pgvector's own text."""
     return f"[{','.join(['%.7g'] * len(vector))}]" % tuple(vector)
 
 
 async def embed_pending(limit: int | None, progress: Callable[[int, int], None] | None, runtime: Runtime) -> int:
-    """Embed up to `limit` waiting memories, in batches; several processes share the work. Returns how many.
+    """Embed up to `limit` waiting memories in batches and return their number; several processes may share the work.
 
-    Raises what the embedder raises, after what was claimed is given back.
+    When the embedder raises, the claims are released and the error passes.
     """
-    async with runtime.transaction() as conn:
-        row = await fetch_one(conn, _QUERIES["pending"], scope(runtime))
+    row = await runtime.one(_QUERIES["pending"], **scope(runtime))
     waiting = row["pending"] if row else 0
     total = waiting if limit is None else min(limit, waiting)
     done = 0
     while done < total:
         claimed = await _claim(min(_BATCH, total - done), runtime)
         if not claimed:
-            break  # others are embedding the rest
+            break  # other processes are embedding the rest
         done += await _embed_claimed(claimed, runtime)
         if progress is not None:
             progress(done, total)
@@ -126,9 +124,7 @@ async def embed_pending(limit: int | None, progress: Callable[[int, int], None] 
 
 
 async def _claim(limit: int, runtime: Runtime) -> dict[int, str]:
-    parameters = {**scope(runtime), "limit": limit, "lease": _LEASE}
-    async with runtime.transaction() as conn:
-        rows = await fetch_all(conn, _QUERIES["claim_pending"], parameters)
+    rows = await runtime.all(_QUERIES["claim_pending"], limit=limit, lease=_LEASE, **scope(runtime))
     return {row["id"]: row["content"] for row in rows}
 
 
@@ -138,7 +134,7 @@ async def _embed_claimed(claimed: dict[int, str], runtime: Runtime) -> int:
         vectors = await runtime.embedder.embed(list(claimed.values()))
         await register_model(len(vectors[0]), runtime)
     except InvalidInput as error:
-        return await _embed_without_refused(claimed, error, runtime)
+        return await _embed_one_by_one(claimed, error, runtime)
     except OperatorError as error:
         _log.warning("embedding_delayed", model=runtime.embedder.model, texts=len(ids), error=str(error))
         await _release(ids, None, runtime)
@@ -146,27 +142,20 @@ async def _embed_claimed(claimed: dict[int, str], runtime: Runtime) -> int:
     rows = [
         {"id": memory_id, "embedding": Vector(vector).to_text()} for memory_id, vector in zip(ids, vectors, strict=True)
     ]
-    async with runtime.transaction() as conn:
-        stored = await _store(rows, runtime, conn)
+    stored = await runtime.execute(_QUERIES["store_embeddings"], rows=json.dumps(rows), **scope(runtime))
     _log.info("memories_embedded", model=runtime.embedder.model, memories=stored)
     return len(ids)
 
 
-async def _store(rows: list[dict[str, Any]], runtime: Runtime, conn: Connection) -> int:
-    result = await conn.execute(_QUERIES["store_embeddings"], {**scope(runtime), "rows": json.dumps(rows)})
-    return result.rowcount
-
-
-async def _embed_without_refused(claimed: dict[int, str], error: InvalidInput, runtime: Runtime) -> int:
-    # One text that the server refuses must not keep the others from their vectors.
+async def _embed_one_by_one(claimed: dict[int, str], error: InvalidInput, runtime: Runtime) -> int:
+    # One text that the server refuses must not keep the others from being embedded.
     if len(claimed) == 1:
         _log.warning("embedding_refused", memory=next(iter(claimed)), error=str(error))
-        until = datetime.now().astimezone() + _REFUSED_FOR
+        until = datetime.now().astimezone() + _RETRY_REFUSED
         await _release(list(claimed), until, runtime)
         return 0
     return sum([await _embed_claimed({memory_id: text}, runtime) for memory_id, text in claimed.items()])
 
 
 async def _release(ids: list[int], until: datetime | None, runtime: Runtime) -> None:
-    async with runtime.transaction() as conn:
-        await conn.execute(_QUERIES["release_claims"], {**scope(runtime), "ids": ids, "until": until})
+    await runtime.execute(_QUERIES["release_claims"], ids=ids, until=until, **scope(runtime))

@@ -1,13 +1,12 @@
--- close_replaced_schemas: a schema memory is keyed by its subject; new content ends the old row's validity
+-- close_replaced_schemas: ends the validity of schema memories whose subject gets new content
 UPDATE agents.agent_memory m
    SET valid_until = clock_timestamp(), updated_at = now()
   FROM json_to_recordset(%(rows)s) AS r (kind text, subject text, content_hash text)
  WHERE r.kind = 'schema' AND m.kind = 'schema' AND m.valid_until IS NULL AND m.subject = r.subject
    AND m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.content_hash <> decode(r.content_hash, 'hex')
 
--- save: new memories, or more evidence for those that say exactly the same; in the order of their hashes, so that
--- concurrent saves wait for each other instead of deadlocking. Only a human's word changes who is trusted for it.
--- The memories that led to them are noted as used.
+-- save: inserts memories, or adds evidence to those with the same text, in the order of their hashes, so that concurrent saves
+-- do not deadlock. Trust changes only to 'human'. The memories that led to the new ones are counted as used.
 WITH used AS (
   INSERT INTO agents.memory_use AS u (tenant_id, memory_id)
   SELECT tenant_id, id FROM agents.agent_memory
@@ -29,44 +28,44 @@ DO UPDATE SET evidence_count = m.evidence_count + excluded.evidence_count, updat
 RETURNING id, kind, content, trust, subject, metadata, source_thread, source_turn, source_quote, evidence_count,
           embedding_model, valid_from, valid_until, created_at, encode(content_hash, 'hex') AS content_hash
 
--- known_hashes: which of these texts are remembered already
+-- known_hashes: returns which of these texts are stored already
 SELECT encode(content_hash, 'hex') AS content_hash FROM agents.agent_memory
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
    AND content_hash = ANY (SELECT decode(h, 'hex') FROM unnest(%(hashes)s::text[]) h)
 
--- fold: move what the statistics miss into them
+-- fold: moves the changes that the search statistics do not contain yet into them
 SELECT agents.fold_memory_changes(%(database_id)s)
 
--- get: one memory
+-- get: returns one memory
 SELECT m.*, coalesce(u.use_count, 0) AS use_count, u.last_used_at
   FROM agents.agent_memory m LEFT JOIN agents.memory_use u ON u.tenant_id = m.tenant_id AND u.memory_id = m.id
  WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.id = %(id)s
 
--- forget: one memory, for good
+-- forget: deletes one memory for good
 DELETE FROM agents.agent_memory
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = %(id)s
 
--- list: the newest valid ones
+-- list: lists the newest valid memories
 SELECT m.*, coalesce(u.use_count, 0) AS use_count, u.last_used_at
   FROM agents.agent_memory m LEFT JOIN agents.memory_use u ON u.tenant_id = m.tenant_id AND u.memory_id = m.id
  WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.valid_until IS NULL
    AND (%(kind)s::text IS NULL OR m.kind = %(kind)s)
  ORDER BY m.id DESC LIMIT %(limit)s
 
--- counts: for `agent status`
+-- counts: counts the valid memories by kind, for `agent status`
 SELECT kind, count(*)::int AS total,
        (count(*) FILTER (WHERE embedding_model IS DISTINCT FROM %(model)s))::int AS unembedded
   FROM agents.agent_memory
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
  GROUP BY kind ORDER BY kind
 
--- record_use: of memories that are still there, in the order of their ids, so that two of these do not deadlock
+-- record_use: counts a use of each memory that still exists, in the order of their ids, so that two callers do not deadlock
 INSERT INTO agents.memory_use AS u (tenant_id, memory_id)
 SELECT tenant_id, id FROM agents.agent_memory
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(used)s) ORDER BY id
 ON CONFLICT (memory_id, tenant_id) DO UPDATE SET use_count = u.use_count + 1, last_used_at = now()
 
--- register_model: what this scope's vectors of a model look like, before the first one is stored
+-- register_model: registers a model's vector space in this scope, before its first vector is stored, and returns its dimensions
 WITH added AS (
   INSERT INTO agents.embedding_models (tenant_id, database_id, model, dimensions, similarity_mean, similarity_deviation)
   VALUES (%(tenant_id)s, %(database_id)s, %(model)s, %(dimensions)s, %(mean)s, %(deviation)s)
@@ -78,10 +77,10 @@ SELECT dimensions FROM agents.embedding_models
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND model = %(model)s
  LIMIT 1
 
--- index_model: the model's own index, made while it is still empty
+-- index_model: creates the model's own index while it is still empty
 SELECT agents.prepare_embedding_model(%(model)s, %(dimensions)s)
 
--- calibrate: the similarity of unrelated memories, from pairs of recent ones in an order that means nothing
+-- calibrate: measures the similarity of unrelated memories, from random pairs of recent ones
 UPDATE agents.embedding_models e
    SET similarity_mean = s.mean, similarity_deviation = greatest(s.deviation, 0.02)
   FROM (SELECT avg(similarity) AS mean, stddev_samp(similarity) AS deviation, count(similarity) AS pairs
@@ -92,12 +91,12 @@ UPDATE agents.embedding_models e
                          ORDER BY id DESC LIMIT 300) AS recent) AS paired) AS s
  WHERE e.tenant_id = %(tenant_id)s AND e.database_id = %(database_id)s AND e.model = %(model)s AND s.pairs >= 50
 
--- pending: how many wait for a vector of the current model
+-- pending: counts the memories that wait for a vector of the current model
 SELECT count(*)::int AS pending FROM agents.agent_memory
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
    AND (embedding_model IS NULL OR embedding_model < %(model)s OR embedding_model > %(model)s)
 
--- claim_pending: some of those, for a while: no lock is held while they are embedded
+-- claim_pending: claims some of them for a while, so that no lock is held while they are embedded
 UPDATE agents.agent_memory
    SET embedding_lease = now() + %(lease)s
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (ARRAY(
@@ -108,12 +107,12 @@ UPDATE agents.agent_memory
         LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 RETURNING id, content
 
--- store_embeddings: of claimed rows that are still there
+-- store_embeddings: stores the vectors of claimed memories that still exist
 UPDATE agents.agent_memory m
    SET embedding = agents.as_vector(r.embedding), embedding_model = %(model)s, embedding_lease = NULL
   FROM json_to_recordset(%(rows)s) AS r (id bigint, embedding text)
  WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.id = r.id
 
--- release_claims: so that the next attempt need not wait for the lease to run out
+-- release_claims: releases claims, so that the next attempt need not wait for the lease to end
 UPDATE agents.agent_memory SET embedding_lease = %(until)s
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(ids)s)

@@ -1,7 +1,7 @@
-"""What the agent remembers: statements with their kind, source, trust, evidence and validity.
+"""Stores the agent's memories: statements with their kind, source, trust, evidence and validity.
 
-Saving needs no model call and what is saved is found by the next search. An exact duplicate does not become a second
-memory: it raises the evidence of the first.
+Saving needs no model call, and the next search finds what was saved. An exact duplicate is no second memory: it raises the
+evidence of the first.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _log = structlog.get_logger(__name__)
 
 _BATCH = 500
 _FOLD_EVERY = 64
-# Two processes replaced the same schema memory, or touched the same memories in another order: try again.
-_LOST_RACES = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
+# Two processes replaced the same schema memory, or locked the same memories in another order: try again.
+_RETRIED = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMemory:
-    """A memory to be saved."""
+    """A memory to save."""
 
     content: str
     kind: MemoryKind = "fact"
@@ -65,13 +65,13 @@ class Memory:
     valid_from: datetime
     valid_until: datetime | None
     created_at: datetime
-    use_count: int = 0  # 0 also where it was just saved, whatever it was before
+    use_count: int = 0  # always 0 in the result of a save
     last_used_at: datetime | None = None
     score: float | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Memory:
-        """A memory from a row of one of this package's queries."""
+        """Return the memory in a row of one of this package's queries."""
         return cls(**{name: row[name] for name in _FIELDS if name in row})
 
     def __getitem__(self, name: str) -> Any:
@@ -89,7 +89,7 @@ _FIELDS = tuple(item.name for item in fields(Memory))
 
 
 class AgentMemory:
-    """Saves, reads and forgets memories of the current application database."""
+    """Saves, reads and deletes memories of the current application database. It has no state."""
 
     async def save(
         self,
@@ -105,7 +105,7 @@ class AgentMemory:
         used: Sequence[int] = (),
         runtime: Runtime | None = None,
     ) -> Memory:
-        """Remember one statement; `used` are the memories that led to it. Raises `InvalidInput` when there is no text."""
+        """Save one statement; `used` are the memories that led to it. Raises `InvalidInput` when there is no text."""
         item = NewMemory(
             content=content,
             kind=kind,
@@ -121,23 +121,23 @@ class AgentMemory:
     async def save_many(
         self, items: Sequence[NewMemory], *, used: Sequence[int] = (), runtime: Runtime | None = None
     ) -> list[Memory]:
-        """Remember all of `items` or, when one is refused, none; the result has their order.
+        """Save all `items`, or none when one is refused, and return the memories in the same order.
 
-        An item that says exactly what is known already, or only quotes it, raises the evidence of that memory. `used` are
-        the memories that led to these, noted as by `record_use`.
+        An item with the same text as a stored memory, or that only quotes one, raises its evidence. `used` are the memories
+        that led to the items; they count as used, as with `record_use`. Raises `InvalidInput` for an item without text.
         """
         runtime = runtime or await current_runtime()
-        plan = await _without_quotes([_Planned.of(item) for item in items], runtime)
-        rows = _merged(plan)
+        prepared = await _without_quotes([_Prepared.of(item) for item in items], runtime)
+        rows = _merged(prepared)
         embeddings = await vectors_for_saving([row["content"] for row in rows], runtime)
         for row, embedding in zip(rows, embeddings, strict=True):
             row["embedding"] = embedding
         saved = await _store(rows, used, runtime)
         await _maintain(saved.values(), runtime)
-        return [saved[planned.digest] for planned in plan]
+        return [saved[entry.digest] for entry in prepared]
 
     async def get(self, memory_id: int, *, runtime: Runtime | None = None) -> Memory:
-        """The memory `memory_id`, also when it is no longer valid. Raises `NotFound`."""
+        """Return the memory `memory_id`, also when it is no longer valid. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
         row = await runtime.one(_QUERIES["get"], id=memory_id, **scope(runtime))
         if row is None:
@@ -147,29 +147,26 @@ class AgentMemory:
     async def forget(self, memory_id: int, *, runtime: Runtime | None = None) -> None:
         """Delete the memory `memory_id` for good. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            deleted = await conn.execute(_QUERIES["forget"], {"id": memory_id, **scope(runtime)})
-        if deleted.rowcount == 0:
+        if not await runtime.execute(_QUERIES["forget"], id=memory_id, **scope(runtime)):
             raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
 
     async def list_memories(
         self, kind: MemoryKind | None = None, limit: int = 50, *, runtime: Runtime | None = None
     ) -> list[Memory]:
-        """The newest valid memories first."""
+        """Return the newest valid memories, the newest first; of all kinds when `kind` is None."""
         runtime = runtime or await current_runtime()
-        async with runtime.connection() as conn:
-            rows = await conn.execute(_QUERIES["list"], {"kind": kind, "limit": limit, **scope(runtime)})
-            return [Memory.from_row(row) async for row in rows]
+        rows = await runtime.all(_QUERIES["list"], kind=kind, limit=limit, **scope(runtime))
+        return [Memory.from_row(row) for row in rows]
 
     async def record_use(self, ids: Sequence[int], *, runtime: Runtime | None = None) -> None:
-        """Note that these memories were given to a model."""
+        """Count a use of each of these memories: they were given to a model."""
         if not ids:
             return
         runtime = runtime or await current_runtime()
         await runtime.execute(_QUERIES["record_use"], used=list(ids), **scope(runtime))
 
     async def counts(self, *, runtime: Runtime | None = None) -> dict[str, int]:
-        """Valid memories by kind, their `total`, and how many are `unembedded` by the current model."""
+        """Return the number of valid memories by kind, their `total`, and how many the current model has not embedded (`unembedded`)."""
         runtime = runtime or await current_runtime()
         rows = await runtime.all(_QUERIES["counts"], **scope(runtime))
         counts = {row["kind"]: row["total"] for row in rows}
@@ -184,22 +181,22 @@ class AgentMemory:
         strict: bool = False,
         runtime: Runtime | None = None,
     ) -> int:
-        """Embed what has no vector of the current model; returns how many. `progress(done, total)` follows each batch.
+        """Embed the memories that have no vector of the current model and return their number.
 
-        Several processes may do it at once. A failing embedder leaves the rest waiting, with a logged warning;
-        with `strict` its `OperatorError` is raised too.
+        `progress(done, total)` is called after each batch. Several processes may run it at once. When the embedder fails, a
+        warning is logged and the rest stays waiting; with `strict` its `OperatorError` is raised too.
         """
         runtime = runtime or await current_runtime()
         done = 0
 
-        def follow(now_done: int, total: int) -> None:
+        def count(embedded: int, total: int) -> None:
             nonlocal done
-            done = now_done
+            done = embedded
             if progress is not None:
-                progress(now_done, total)
+                progress(embedded, total)
 
         try:
-            return await embed_pending(limit, follow, runtime)
+            return await embed_pending(limit, count, runtime)
         except (ConfigurationError, ProviderUnavailable):
             if strict:
                 raise
@@ -207,15 +204,15 @@ class AgentMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
-    """An item with what will be stored for it, and the texts it repeats if it is only a quotation."""
+class _Prepared:
+    """An item with the content to store, and the texts that it quotes if it is nothing but quotations."""
 
     item: NewMemory
     content: Content
     quoted: tuple[Content, ...]
 
     @classmethod
-    def of(cls, item: NewMemory) -> _Planned:
+    def of(cls, item: NewMemory) -> _Prepared:
         subject = storable(item.subject) if item.kind == "schema" and item.subject is not None else None
         content = prepare(item.content, subject=subject)
         quoted = () if item.kind == "schema" else quoted_texts(content.text)
@@ -226,7 +223,7 @@ class _Planned:
         return self.content.digest.hex()
 
     def row(self) -> dict[str, Any]:
-        """The values of the query `save`, but for the embedding."""
+        """Return the values for the query `save`, without the embedding."""
         item = self.item
         return {
             "kind": item.kind,
@@ -242,29 +239,28 @@ class _Planned:
         }
 
 
-async def _without_quotes(plan: list[_Planned], runtime: Runtime) -> list[_Planned]:
-    """`plan` with recalled memories in place of the items that only repeat them."""
-    hashes = {content.digest.hex() for planned in plan for content in planned.quoted}
+async def _without_quotes(prepared: list[_Prepared], runtime: Runtime) -> list[_Prepared]:
+    """Replace the content of each item that only quotes stored memories by the first memory that it quotes."""
+    hashes = {content.digest.hex() for entry in prepared for content in entry.quoted}
     if not hashes:
-        return plan
-    async with runtime.connection() as conn:
-        rows = await conn.execute(_QUERIES["known_hashes"], {**scope(runtime), "hashes": list(hashes)})
-        known = {row["content_hash"] async for row in rows}
+        return prepared
+    rows = await runtime.all(_QUERIES["known_hashes"], hashes=list(hashes), **scope(runtime))
+    known = {row["content_hash"] for row in rows}
     return [
-        replace(planned, content=planned.quoted[0])
-        if planned.quoted and all(content.digest.hex() in known for content in planned.quoted)
-        else planned
-        for planned in plan
+        replace(entry, content=entry.quoted[0])
+        if entry.quoted and all(content.digest.hex() in known for content in entry.quoted)
+        else entry
+        for entry in prepared
     ]
 
 
-def _merged(plan: Sequence[_Planned]) -> list[dict[str, Any]]:
-    """One row a text: a statement cannot touch the same memory twice. A quotation counts for all that it quotes."""
+def _merged(prepared: Sequence[_Prepared]) -> list[dict[str, Any]]:
+    """Return one row for each text, because a statement cannot update a memory twice. A quotation counts for all that it quotes."""
     rows: dict[str, dict[str, Any]] = {}
-    for planned in plan:
-        recalled = planned.quoted if planned.content in planned.quoted else (planned.content,)
-        for content in recalled:
-            row = replace(planned, content=content).row()
+    for entry in prepared:
+        contents = entry.quoted if entry.content in entry.quoted else (entry.content,)
+        for content in contents:
+            row = replace(entry, content=content).row()
             if row["content_hash"] in rows:
                 rows[row["content_hash"]]["evidence_count"] += 1
                 if row["trust"] == "human":
@@ -275,11 +271,11 @@ def _merged(plan: Sequence[_Planned]) -> list[dict[str, Any]]:
 
 
 async def _store(rows: Sequence[dict[str, Any]], used: Sequence[int], runtime: Runtime) -> dict[str, Memory]:
-    """All rows in one transaction; memories by their hash."""
+    """Save all rows in one transaction and return the memories by their hash."""
     saved: dict[str, Memory] = {}
     # One statement is a transaction of its own, in one round trip.
     single = len(rows) <= _BATCH and not any(row["kind"] == "schema" for row in rows)
-    async for attempt in stamina.retry_context(on=_LOST_RACES, attempts=5, wait_initial=0.01, wait_max=0.2):
+    async for attempt in stamina.retry_context(on=_RETRIED, attempts=5, wait_initial=0.01, wait_max=0.2):
         with attempt:
             async with runtime.connection() if single else runtime.transaction() as conn:
                 for start in range(0, len(rows), _BATCH):
@@ -293,14 +289,13 @@ async def _store(rows: Sequence[dict[str, Any]], used: Sequence[int], runtime: R
 
 
 async def _maintain(saved: Collection[Memory], runtime: Runtime) -> None:
-    """Now and then, fold what was saved into the search statistics. What is not folded yet counts too."""
+    """Fold saved memories into the search statistics from time to time. A search counts those not folded yet, too."""
     if not any(memory.id % _FOLD_EVERY == 0 for memory in saved):
         return
     try:
-        async with runtime.transaction() as conn:
-            await conn.execute(_QUERIES["fold"], scope(runtime))
+        await runtime.execute(_QUERIES["fold"], **scope(runtime))
         await calibrate(runtime)
-    except psycopg.Error as error:  # the memories are safe; the next fold takes these too
+    except psycopg.Error as error:  # the memories are stored; the next fold includes them
         _log.warning("memory_statistics_not_folded", error=str(error))
 
 

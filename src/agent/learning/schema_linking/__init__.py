@@ -1,1 +1,1 @@
-"""From a question to the part of the schema that matters: index, linking, rendering."""
+"""Selects the part of the schema that is relevant to a question."""

@@ -1,7 +1,7 @@
-"""Which relations a question is about: a lexical index over one structure, and the foreign keys as a graph. Pure.
+"""Ranks the relations that a question is about: a lexical index over one structure, and the foreign keys as a graph. Pure.
 
-Terms are stems weighed by how few relations they occur in. A name counts more than a column, a column more than a
-comment. A word that occurs nowhere may stand for a related one (customers, clients) or be a misspelling.
+Terms are stems; the fewer relations a term occurs in, the more it weighs. A name counts more than a column, a column more
+than a comment. A word that occurs nowhere may stand for a related one (customers, clients) or be a misspelling.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _RELATED, _MISSPELT = 0.5, 0.7
 _MAX_TERMS = 200
 _MAX_MISSPELT = 20
 _MAX_HOPS = 4
-# A question that names one of several namesakes links so many of the others; a schema a tenant would fill the prompt.
+# How many other relations of a name a question links. In a database with a schema for each tenant, all would fill the prompt.
 _NAMESAKES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaIndex:
-    """The index of one structure. Relations are named by their position in `relations`.
+    """The index of one structure. Relations are identified by their position in `relations`.
 
-    `postings` gives, for each stem, the relations that it occurs in and the weight of the best place; `neighbours` the
-    relations that a foreign key joins to one, those that it refers to first.
+    `postings` gives for each stem the relations in which it occurs, each with the highest weight; `neighbours` gives for each
+    relation those that a foreign key joins to it, the referenced ones first.
     """
 
     relations: Sequence[Relation]
@@ -41,7 +41,7 @@ class SchemaIndex:
     _texts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def text(self, relation: Relation) -> str:
-        """The block of one relation, all its columns; written once."""
+        """Return the block of one relation with all its columns; it is rendered once."""
         name = relation["qualified"]
         if name not in self._texts:
             self._texts[name] = relation_text(relation, limit=len(relation["columns"]))
@@ -49,131 +49,131 @@ class SchemaIndex:
 
     @classmethod
     def build(cls, structure: AppStructure) -> SchemaIndex:
-        """Index `structure`; takes about 0.2 ms a relation."""
-        found = relations(structure)
-        positions = {relation["qualified"]: place for place, relation in enumerate(found)}
+        """Build the index of `structure`. It takes about 0.2 ms for each relation."""
+        indexed = relations(structure)
+        positions = {relation["qualified"]: position for position, relation in enumerate(indexed)}
         postings: dict[str, dict[int, float]] = defaultdict(dict)
-        for place, relation in enumerate(found):
+        for position, relation in enumerate(indexed):
             for term, weight in _terms(relation):
-                postings[term][place] = max(weight, postings[term].get(place, 0.0))
+                postings[term][position] = max(weight, postings[term].get(position, 0.0))
         return cls(
-            relations=found,
+            relations=indexed,
             functions=structure.get("functions", []),
             positions=positions,
-            name_stems=[frozenset(stems(relation["name"])) for relation in found],
+            name_stems=[frozenset(stems(relation["name"])) for relation in indexed],
             postings=postings,
-            neighbours=_neighbours(found, positions),
+            neighbours=_neighbours(indexed, positions),
         )
 
     def rank(self, question: str) -> list[tuple[int, float]]:
-        """Relations with their scores, best first; only those that the question has a word for."""
-        asked = self.terms(question)
+        """Return the relations that share a term with the question, with their scores, best first."""
+        terms = self.terms(question)
         scores: dict[int, float] = defaultdict(float)
-        for term, certainty in asked.items():
+        for term, certainty in terms.items():
             rarity = self._rarity(term)
-            for place, weight in self.postings[term].items():
-                scores[place] += certainty * rarity * weight
-        for place in scores:
-            scores[place] += self._name_bonus(place, asked)
-        turns = self._take_turns(scores, set(stems(question)))
-        return sorted(scores.items(), key=lambda item: (-item[1], turns.get(item[0], 0), self._size_order(item[0])))
+            for position, weight in self.postings[term].items():
+                scores[position] += certainty * rarity * weight
+        for position in scores:
+            scores[position] += self._name_bonus(position, terms)
+        order = self._order_namesakes(scores, set(stems(question)))
+        return sorted(scores.items(), key=lambda item: (-item[1], order.get(item[0], 0), self._size_order(item[0])))
 
     def terms(self, question: str) -> dict[str, float]:
-        """The indexed stems that `question` speaks of, with a certainty of 0 to 1."""
-        asked: dict[str, float] = {}
+        """Return the indexed stems that `question` contains or means, each with a certainty of 0 to 1."""
+        terms: dict[str, float] = {}
         unknown = []
         for term in list(dict.fromkeys(stems(question)))[:_MAX_TERMS]:
             known = term in self.postings
             if known:
-                asked[term] = 1.0
-            near = [other for other in related(term) if other in self.postings]
-            for other in near:
-                asked[other] = max(asked.get(other, 0.0), _RELATED)
-            if not known and not near:
+                terms[term] = 1.0
+            synonyms = [other for other in related(term) if other in self.postings]
+            for other in synonyms:
+                terms[other] = max(terms.get(other, 0.0), _RELATED)
+            if not known and not synonyms:
                 unknown.append(term)
         for term in unknown[:_MAX_MISSPELT]:
             for other in self._misspelt(term):
-                asked[other] = max(asked.get(other, 0.0), _MISSPELT)
+                terms[other] = max(terms.get(other, 0.0), _MISSPELT)
         for term in self._unspaced(question):
-            asked[term] = 1.0
-        return asked
+            terms[term] = 1.0
+        return terms
 
-    def is_strange(self, question: str) -> bool:
-        """Whether most of the question's words occur nowhere in the schema."""
-        asked = set(stems(question))
-        return len(asked & self.postings.keys()) < len(asked) / 2
+    def is_mostly_unknown(self, question: str) -> bool:
+        """Return whether most of the question's words occur nowhere in the schema."""
+        terms = set(stems(question))
+        return len(terms & self.postings.keys()) < len(terms) / 2
 
     def path(self, start: int, end: int) -> list[int]:
-        """The relations between two, along the shortest chain of foreign keys; empty when there is none or it is long."""
-        came_from: dict[int, int] = {start: start}
+        """Return the relations between two, along the shortest chain of foreign keys; [] when there is none or it is too long."""
+        previous_of: dict[int, int] = {start: start}
         queue = deque([(start, 0)])
         while queue:
-            place, hops = queue.popleft()
-            if place == end:
-                return _walk_back(came_from, start, end)
+            position, hops = queue.popleft()
+            if position == end:
+                return _walk_back(previous_of, start, end)
             if hops < _MAX_HOPS:
-                for other in self.neighbours[place]:
-                    if other not in came_from:
-                        came_from[other] = place
+                for other in self.neighbours[position]:
+                    if other not in previous_of:
+                        previous_of[other] = position
                         queue.append((other, hops + 1))
         return []
 
     def central(self) -> list[int]:
-        """All relations, those with the most foreign keys and rows first: for a question that names none."""
+        """Return all relations, those with the most foreign keys and rows first: for a question that names none."""
         return sorted(range(len(self.relations)), key=self._size_order)
 
     def matching_functions(self, question: str, limit: int) -> list[Function]:
-        """Functions whose whole name, or most of whose description, the question speaks of."""
-        asked = set(stems(question))
+        """Return the executable functions whose name, or most of it, is in the question, best first; comments count a little."""
+        terms = set(stems(question))
         scored = [
-            (len(asked & named) / len(named) + 0.1 * len(asked & set(stems(function["comment"]))), function)
+            (len(terms & named) / len(named) + 0.1 * len(terms & set(stems(function["comment"]))), function)
             for function in self.functions
             if (named := set(stems(function["name"]))) and function["executable"] and function["returns"] != "trigger"
         ]
         good = [(score, function) for score, function in scored if score >= 0.7]
         return [function for _, function in sorted(good, key=lambda item: -item[0])[:limit]]
 
-    def _take_turns(self, scores: dict[int, float], said: Set[str]) -> Mapping[int, int]:
-        """Which comes first of relations that share a name: of the schema that was named, else the one that the name means.
+    def _order_namesakes(self, scores: dict[int, float], terms: Set[str]) -> Mapping[int, int]:
+        """Return the order of relations that share a name: first that of a named schema, then the one that the name means.
 
-        They share the best score of them, so that no row count or column decides; all but a few are left out of `scores`.
+        All get the best score of the group, so that no row count or column decides; all but a few are removed from `scores`.
         """
-        turns: dict[int, int] = {}
-        for group in {self._group(place) for place in scores if self.relations[place]["namesakes"]}:
-            best = max(scores.get(place, 0.0) for place in group)
-            for turn, place in enumerate(sorted(group, key=lambda place: self._turn(place, said))):
-                if turn <= _NAMESAKES:
-                    scores[place], turns[place] = best, turn
+        order: dict[int, int] = {}
+        for group in {self._group(position) for position in scores if self.relations[position]["namesakes"]}:
+            best = max(scores.get(position, 0.0) for position in group)
+            for rank, position in enumerate(sorted(group, key=lambda position: self._namesake_order(position, terms))):
+                if rank <= _NAMESAKES:
+                    scores[position], order[position] = best, rank
                 else:
-                    scores.pop(place, None)
-        return turns
+                    scores.pop(position, None)
+        return order
 
-    def _group(self, place: int) -> tuple[int, ...]:
-        relation = self.relations[place]
+    def _group(self, position: int) -> tuple[int, ...]:
+        relation = self.relations[position]
         names = [relation["qualified"], *relation["namesakes"]]
         return tuple(sorted(self.positions[name] for name in names if name in self.positions))
 
-    def _turn(self, place: int, said: Set[str]) -> tuple[bool, bool, str]:
-        relation = self.relations[place]
+    def _namesake_order(self, position: int, terms: Set[str]) -> tuple[bool, bool, str]:
+        relation = self.relations[position]
         named = set(stems(relation["schema"]))
-        is_named = bool(named) and named <= said
+        is_named = bool(named) and named <= terms
         return not is_named, relation["meant"] != relation["qualified"], relation["qualified"]
 
     def _rarity(self, term: str) -> float:
         return math.log(1 + len(self.relations) / len(self.postings[term]))
 
-    def _name_bonus(self, place: int, asked: Mapping[str, float]) -> float:
-        # A name that is spoken of in full beats a longer one that only holds the same word: orders, order_items.
-        named = self.name_stems[place]
-        hit = [term for term in named if term in asked]
-        return sum(asked[term] * self._rarity(term) for term in hit) * _NAME * len(hit) / len(named) if hit else 0.0
+    def _name_bonus(self, position: int, terms: Mapping[str, float]) -> float:
+        # A name that occurs in full beats a longer one that contains the same word: orders, order_items.
+        named = self.name_stems[position]
+        hit = [term for term in named if term in terms]
+        return sum(terms[term] * self._rarity(term) for term in hit) * _NAME * len(hit) / len(named) if hit else 0.0
 
-    def _size_order(self, place: int) -> tuple[bool, float, str]:
-        relation = self.relations[place]
+    def _size_order(self, position: int) -> tuple[bool, float, str]:
+        relation = self.relations[position]
         is_meant = relation["meant"] in ("", relation["qualified"])
         return (
             not is_meant,
-            -(len(self.neighbours[place]) + math.log10(1 + (relation["rows"] or 0))),
+            -(len(self.neighbours[position]) + math.log10(1 + (relation["rows"] or 0))),
             relation["qualified"],
         )
 
@@ -188,7 +188,7 @@ class SchemaIndex:
         ]
 
     def _unspaced(self, question: str) -> list[str]:
-        # Scripts without spaces: a name is found inside the question.
+        # In scripts without spaces, a name is searched inside of the question.
         if question.isascii():
             return []
         flat = " ".join(stems(question))
@@ -212,35 +212,35 @@ def _weighed(text: str, weight: float) -> Iterator[tuple[str, float]]:
         yield term, weight
 
 
-def _neighbours(found: Sequence[Relation], positions: Mapping[str, int]) -> list[list[int]]:
-    outward: list[list[int]] = [[] for _ in found]
-    inward: list[list[int]] = [[] for _ in found]
-    for place, relation in enumerate(found):
+def _neighbours(indexed: Sequence[Relation], positions: Mapping[str, int]) -> list[list[int]]:
+    outward: list[list[int]] = [[] for _ in indexed]
+    inward: list[list[int]] = [[] for _ in indexed]
+    for position, relation in enumerate(indexed):
         for key in relation["foreign_keys"]:
             target = positions.get(key["target"])
-            if target is not None and target != place:
-                outward[place].append(target)
-                inward[target].append(place)
+            if target is not None and target != position:
+                outward[position].append(target)
+                inward[target].append(position)
     return [list(dict.fromkeys([*out, *back])) for out, back in zip(outward, inward, strict=True)]
 
 
-def _walk_back(came_from: Mapping[int, int], start: int, end: int) -> list[int]:
+def _walk_back(previous_of: Mapping[int, int], start: int, end: int) -> list[int]:
     between: list[int] = []
-    place = end
-    while (place := came_from[place]) != start:
-        between.append(place)
+    position = end
+    while (position := previous_of[position]) != start:
+        between.append(position)
     return between[::-1]
 
 
 def _distance(left: str, right: str) -> int:
-    """Edits between two words; swapping two neighbouring letters is one."""
+    """Return the edit distance of two words; swapping two adjacent letters is one edit."""
     earlier: list[int] = []
     previous = list(range(len(right) + 1))
-    for i, one in enumerate(left, start=1):
+    for i, left_letter in enumerate(left, start=1):
         current = [i]
-        for j, other in enumerate(right, start=1):
-            cost = min(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (one != other))
-            if i > 1 and j > 1 and one == right[j - 2] and left[i - 2] == other:
+        for j, right_letter in enumerate(right, start=1):
+            cost = min(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (left_letter != right_letter))
+            if i > 1 and j > 1 and left_letter == right[j - 2] and left[i - 2] == right_letter:
                 cost = min(cost, earlier[j - 2] + 1)
             current.append(cost)
         earlier, previous = previous, current

@@ -1,4 +1,4 @@
-"""From a question to the part of the schema that matters for it, as compact text inside a token budget.
+"""Selects the part of the schema that is relevant to a question, as compact text within a token budget.
 
 question -> ranked relations -> join paths between the best -> their foreign-key neighbours -> text until the budget is full
 """
@@ -30,11 +30,11 @@ from agent.runtime import Runtime, current_runtime
 from agent.text.tokens import BYTES_PER_TOKEN, estimate_tokens
 from agent.text.words import stems
 
-# Scores below these shares of the best one are noise (hits) or not worth a join path (core).
+# Relations that score below these shares of the best score are no hits, or are not worth a join path (core).
 _HIT, _CORE = 0.2, 0.5
 _MAX_HITS, _MAX_CORE, _MAX_NEIGHBOURS, _MAX_FUNCTIONS = 30, 6, 12, 5
 _NAMES_PART = 2
-_MAX_ASKED_COLUMNS, _MAX_MEANT = 10, 5
+_MAX_MATCHING_COLUMNS, _MAX_SIMILAR = 10, 5
 _MAX_QUESTION_CHARS = 20_000
 _INDEXED_STRUCTURES = 16
 
@@ -43,7 +43,7 @@ _indexes: OrderedDict[tuple[str, str, str, str], SchemaIndex] = OrderedDict()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkedSchema:
-    """Schema text for one question: its `tables` by qualified name, most relevant first, and its estimated `tokens`."""
+    """The schema text for one question, with its `tables` by qualified name, most relevant first, and its estimated `tokens`."""
 
     text: str
     tables: tuple[str, ...]
@@ -53,66 +53,64 @@ class LinkedSchema:
 async def link_schema(
     question: str, *, token_budget: int | None = None, also: Sequence[str] = (), runtime: Runtime | None = None
 ) -> LinkedSchema:
-    """The relations that matter for `question`, never more text than `token_budget` (default: the setting).
+    """Return the schema text for `question`, within `token_budget` (default: the setting).
 
-    `also` names relations that were used earlier in the conversation. A database that was never discovered is
-    discovered first.
+    `also` names relations that were used earlier in the conversation. A database that was never discovered is discovered
+    first.
     """
     runtime = runtime or await current_runtime()
     index = await _index(runtime)
     budget = runtime.settings.schema_tokens if token_budget is None else token_budget
-    meant = await _meant(index, question, runtime)
-    return link(index, question, token_budget=budget, also=[*meant, *also])
+    similar = await _similar_relations(index, question, runtime)
+    return link(index, question, token_budget=budget, also=[*similar, *also])
 
 
 def link(index: SchemaIndex, question: str, *, token_budget: int, also: Sequence[str] = ()) -> LinkedSchema:
-    """As `link_schema`, for an index at hand."""
+    """Return the schema text for `question` from an index. Pure."""
     question = question[:_MAX_QUESTION_CHARS]
-    places = choose(index, question, also=also)
+    positions = choose(index, question, also=also)
     pack = _Pack(token_budget, index)
-    if not places:
+    if not positions:
         _overview(index, pack)
-    asked = frozenset(stems(question))
-    for place in places:
-        pack.add_relation(index.relations[place], asked)
+    question_stems = frozenset(stems(question))
+    for position in positions:
+        pack.add_relation(index.relations[position], question_stems)
     for function in index.matching_functions(question, _MAX_FUNCTIONS):
         pack.add(function_text(function))
-    if places and index.is_strange(question):
-        pack.add_names([index.relations[place] for place in index.central()])
+    if positions and index.is_mostly_unknown(question):
+        pack.add_names([index.relations[position] for position in index.central()])
     return pack.linked()
 
 
 def choose(index: SchemaIndex, question: str, *, also: Sequence[str] = ()) -> list[int]:
-    """Positions of the relations for `question`: the best, those that join them, the other hits, the neighbours."""
+    """Return the positions of the relations for `question`: the best, those that join them, other hits, neighbours."""
     ranked = index.rank(question)
     best = ranked[0][1] if ranked else 0.0
-    hits = [place for place, score in ranked[:_MAX_HITS] if score >= _HIT * best]
+    hits = [position for position, score in ranked[:_MAX_HITS] if score >= _HIT * best]
     earlier = [index.positions[name] for name in also if name in index.positions]
-    core = [place for place, score in ranked[:_MAX_CORE] if score >= _CORE * best]
-    joined = [
-        place for one, other in combinations(_unique([*core, *earlier[:2]]), 2) for place in index.path(one, other)
-    ]
+    core = [position for position, score in ranked[:_MAX_CORE] if score >= _CORE * best]
+    pairs = combinations(_unique([*core, *earlier[:2]]), 2)
+    joined = [position for start, end in pairs for position in index.path(start, end)]
     return _unique([*core, *joined, *earlier, *_merged(hits, _around(index, core))])
 
 
 async def describe(
     name: str | None, *, token_budget: int | None = None, known_only: bool = False, runtime: Runtime | None = None
 ) -> str:
-    """One relation, function or type in full, or the list of relations when `name` is None.
+    """Return the text of one relation, function or type in full, or the list of relations when `name` is None.
 
-    When there is no such name, the text says so and names the nearest; with `known_only` it is raised as `NotFound`.
+    When there is no such name, the text says so and names the nearest ones; with `known_only`, raises `NotFound`.
     """
     runtime = runtime or await current_runtime()
     budget = runtime.settings.schema_tokens if token_budget is None else token_budget
     index = await _index(runtime)
     if name is None or not name.strip():
         return _list(index, budget)
-    found = _find(index, name)
-    relation = _meant_of(found)
-    if relation is None and found:
-        return _cut_to(
-            "\n".join([f"{len(found)} have that name; say which, with its schema:", *map(listing, found)]), budget
-        )
+    matches = _find(index, name)
+    relation = _meant_of(matches)
+    if relation is None and matches:
+        lines = [f"{len(matches)} relations have that name; name one with its schema:", *map(listing, matches)]
+        return _cut_to("\n".join(lines), budget)
     if relation is not None:
         pack = _Pack(budget, index)
         pack.add_relation(relation, frozenset(), limit=len(relation["columns"]))
@@ -123,12 +121,12 @@ async def describe(
     structure = await auto_discovery.current_structure(runtime=runtime)
     other = _other_object(structure, name)
     if known_only and not other:
-        raise NotFound(_nearest(index, name))
-    return _cut_to(other or _nearest(index, name), budget)
+        raise NotFound(_not_found_message(index, name))
+    return _cut_to(other or _not_found_message(index, name), budget)
 
 
 class _Pack:
-    """Blocks of text that stay inside a token budget."""
+    """Collects blocks of text within a token budget."""
 
     def __init__(self, budget: int, index: SchemaIndex) -> None:
         self._index = index
@@ -137,7 +135,7 @@ class _Pack:
         self._tables: list[str] = []
 
     def takes(self, blocks: Iterable[str]) -> bool:
-        """Whether all of `blocks` fit."""
+        """Return whether all of `blocks` fit."""
         room = self._room
         for block in blocks:
             room -= _size(block)
@@ -146,7 +144,7 @@ class _Pack:
         return True
 
     def add(self, block: str) -> bool:
-        """Add `block` when it fits."""
+        """Add `block` if it fits, and return whether it was added."""
         size = _size(block)
         if not block or size > self._room:
             return False
@@ -154,26 +152,26 @@ class _Pack:
         self._blocks.append(block)
         return True
 
-    def add_relation(self, relation: Relation, asked: frozenset[str], *, limit: int = MAX_COLUMNS) -> None:
-        """Add a relation in full, else with what the question and joins need, else only its keys; or leave it out."""
-        for block in self._forms(relation, asked, limit):
+    def add_relation(self, relation: Relation, question_stems: frozenset[str], *, limit: int = MAX_COLUMNS) -> None:
+        """Add a relation in the longest form that fits: in full, with keys and matching columns, or with its primary key."""
+        for block in self._forms(relation, question_stems, limit):
             if self.add(block):
                 self._tables.append(relation["qualified"])
                 return
 
-    def _forms(self, relation: Relation, asked: frozenset[str], limit: int) -> Iterator[str]:
-        """The relation's block, longest form first."""
+    def _forms(self, relation: Relation, question_stems: frozenset[str], limit: int) -> Iterator[str]:
+        """Yield the relation's block in each form, the longest first."""
         if len(relation["columns"]) <= limit:
             yield self._index.text(relation)
         else:
-            yield relation_text(relation, limit=limit, first=_asked_columns(relation, asked))
-        yield relation_text(relation, only={*key_columns(relation), *_asked_columns(relation, asked)})
+            yield relation_text(relation, limit=limit, first=_matching_columns(relation, question_stems))
+        yield relation_text(relation, only={*key_columns(relation), *_matching_columns(relation, question_stems)})
         yield relation_text(
             relation, only=relation["primary_key"] or [column["name"] for column in relation["columns"][:3]]
         )
 
     def add_names(self, relations: Iterable[Relation]) -> None:
-        """Add the bare names of relations that are not there yet, in part of the room: what a model can ask about."""
+        """Add the names of relations that are not in the text yet, so that a model can ask for them; use part of the room."""
         lines, room = [], self._room // _NAMES_PART
         for relation in relations:
             line = f"{relation['kind']} {relation['qualified']}"
@@ -194,48 +192,51 @@ def _size(block: str) -> int:
     return len(block.encode()) + 2  # and the blank line before it
 
 
-def _asked_columns(relation: Relation, asked: frozenset[str]) -> list[str]:
-    """The columns that share most words with the question, those first."""
-    shared = [(len(asked.intersection(stems(column["name"]))), column["name"]) for column in relation["columns"]]
+def _matching_columns(relation: Relation, question_stems: frozenset[str]) -> list[str]:
+    """Return the columns that share words with the question, those with most shared words first."""
+    shared = [
+        (len(question_stems.intersection(stems(column["name"]))), column["name"]) for column in relation["columns"]
+    ]
     best = sorted((pair for pair in shared if pair[0]), key=lambda pair: -pair[0])
-    return [name for _, name in best[:_MAX_ASKED_COLUMNS]]
+    return [name for _, name in best[:_MAX_MATCHING_COLUMNS]]
 
 
 def _overview(index: SchemaIndex, pack: _Pack) -> None:
-    """A question that names nothing: a small schema whole, of a large one the names of what is central."""
-    places = index.central()
-    if pack.takes(index.text(index.relations[place]) for place in places):
-        for place in places:
-            pack.add_relation(index.relations[place], frozenset())
+    """Add what a question without a hit gets: a small schema in full, of a large one a list of the central relations."""
+    positions = index.central()
+    if pack.takes(index.text(index.relations[position]) for position in positions):
+        for position in positions:
+            pack.add_relation(index.relations[position], frozenset())
         return
-    for place in places[:50]:
-        pack.add(listing(index.relations[place]))
+    for position in positions[:50]:
+        pack.add(listing(index.relations[position]))
 
 
 def _around(index: SchemaIndex, core: Sequence[int]) -> list[int]:
-    shares = [index.neighbours[place] for place in core]
-    return _unique([share[turn] for turn in range(_MAX_NEIGHBOURS) for share in shares if turn < len(share)])[
-        :_MAX_NEIGHBOURS
-    ]
+    lists = [index.neighbours[position] for position in core]
+    in_turn = [neighbours[turn] for turn in range(_MAX_NEIGHBOURS) for neighbours in lists if turn < len(neighbours)]
+    return _unique(in_turn)[:_MAX_NEIGHBOURS]
 
 
 def _merged(hits: Sequence[int], around: Sequence[int]) -> list[int]:
-    # A neighbour that the question also speaks of comes first; then both lists in turn.
-    both = [place for place in hits if place in set(around)]
-    turns = [place for pair in zip(hits, around, strict=False) for place in pair]
+    # Neighbours that are also hits come first; then both lists in turn.
+    both = [position for position in hits if position in set(around)]
+    turns = [position for pair in zip(hits, around, strict=False) for position in pair]
     return [*both, *turns, *hits, *around]
 
 
-def _unique(places: Sequence[int]) -> list[int]:
-    return list(dict.fromkeys(places))
+def _unique(positions: Sequence[int]) -> list[int]:
+    return list(dict.fromkeys(positions))
 
 
-async def _meant(index: SchemaIndex, question: str, runtime: Runtime) -> list[str]:
-    """Relations near in meaning, for a question that shares few words with the schema and an embedder that can tell."""
-    if not runtime.embedder.semantic or not index.is_strange(question[:_MAX_QUESTION_CHARS]):
+async def _similar_relations(index: SchemaIndex, question: str, runtime: Runtime) -> list[str]:
+    """Return relations of similar meaning, if the embedder is semantic and the question shares few words with the schema."""
+    if not runtime.embedder.semantic or not index.is_mostly_unknown(question[:_MAX_QUESTION_CHARS]):
         return []
-    found = await semantic_search.search_memories(question, _MAX_MEANT, kinds=["schema"], mode="dense", runtime=runtime)
-    return [memory.subject for memory in found if memory.subject]
+    memories = await semantic_search.search_memories(
+        question, _MAX_SIMILAR, kinds=["schema"], mode="dense", runtime=runtime
+    )
+    return [memory.subject for memory in memories if memory.subject]
 
 
 async def _index(runtime: Runtime) -> SchemaIndex:
@@ -250,29 +251,29 @@ async def _index(runtime: Runtime) -> SchemaIndex:
 
 
 def _find(index: SchemaIndex, name: str) -> list[Relation]:
-    """The relations of that name, with or without a schema, in any case; those of another case only without quotes."""
+    """Return the relations of that name, with or without a schema; in any case unless the name is quoted."""
     wanted = name.strip()
     if wanted in index.positions:
         return [index.relations[index.positions[wanted]]]
     as_sql = parse_name(wanted) or ()
-    exact = [one for one in index.relations if as_sql in {(one["name"],), (one["schema"], one["name"])}]
+    exact = [item for item in index.relations if as_sql in {(item["name"],), (item["schema"], item["name"])}]
     if exact and '"' in wanted:
         return exact
-    flat = wanted.replace('"', "")
-    folded = [relation for relation in index.relations if flat.casefold() in _spellings(relation)]
-    exact = [relation for relation in folded if flat in {relation["name"], f"{relation['schema']}.{relation['name']}"}]
-    return exact if exact and (flat != wanted or "." in flat) else folded
+    unquoted = wanted.replace('"', "")
+    folded = [item for item in index.relations if unquoted.casefold() in _spellings(item)]
+    exact = [item for item in folded if unquoted in {item["name"], f"{item['schema']}.{item['name']}"}]
+    return exact if exact and (unquoted != wanted or "." in unquoted) else folded
 
 
-def _meant_of(found: Sequence[Relation]) -> Relation | None:
-    """The only one, or the one that the name alone means."""
-    meant = [relation for relation in found if relation["meant"] == relation["qualified"]]
-    chosen = found if len(found) == 1 else meant
+def _meant_of(matches: Sequence[Relation]) -> Relation | None:
+    """Return the only match, or the one that the plain name means; else None."""
+    meant = [relation for relation in matches if relation["meant"] == relation["qualified"]]
+    chosen = matches if len(matches) == 1 else meant
     return chosen[0] if len(chosen) == 1 else None
 
 
 def _details(relation: Relation, index: SchemaIndex) -> Iterator[str]:
-    """What describe adds below a relation's block; each a line, none in the form of a column."""
+    """Yield the lines that `describe` adds below a relation's block. None looks like a column."""
     yield from (f"unique ({name_list(columns)})" for columns in relation["unique"] if len(columns) > 1)
     yield from (check["definition"] for check in relation["checks"])
     yield from (item["definition"] for item in relation["indexes"] if item["definition"])
@@ -313,9 +314,9 @@ def _other_object(structure: AppStructure, name: str) -> str:
     return "\n".join([*functions, *types])
 
 
-def _nearest(index: SchemaIndex, name: str) -> str:
-    near = [index.relations[place]["qualified"] for place, _ in index.rank(name)[:5]]
-    hint = f" The nearest are {', '.join(near)}." if near else ""
+def _not_found_message(index: SchemaIndex, name: str) -> str:
+    nearest = [index.relations[position]["qualified"] for position, _ in index.rank(name)[:5]]
+    hint = f" The nearest are {', '.join(nearest)}." if nearest else ""
     return f"There is no table, view, function or type {name.strip()[:100]!r}.{hint}"
 
 

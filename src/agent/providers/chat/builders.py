@@ -1,7 +1,7 @@
-"""Which chat model a provider string names, and how it is made: one entry of `_BUILDERS` a provider.
+"""Builds the chat model that a provider string names: one entry of `_BUILDERS` for each provider.
 
 `openai:` is OpenAI or any server at OPENAI_BASE_URL, `deepseek:` is DeepSeek, `offline` is the built-in model, and every
-other prefix goes to LangChain's `init_chat_model`. Libraries are imported when their provider is used.
+other prefix goes to LangChain's `init_chat_model`. A provider's library is imported when the provider is used.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 OFFLINE = "offline"
 DEFAULT_OPENAI_MODEL = "gpt-5.4-mini"  # the newest of OpenAI's small models that speaks Chat Completions with tools
 DEFAULT_DEEPSEEK_MODEL = "deepseek-chat"
-_NO_KEY = "no-key"  # local servers want none, but the client insists on one
+_NO_KEY = "no-key"  # local servers need none, but the client insists on one
 
 
 def chosen_models(settings: Settings) -> tuple[str, ...]:
-    """The provider strings to try in order: the setting or the one that the keys allow, then the fallbacks."""
+    """Return the provider strings to try in order: the setting, or what the keys allow, then the fallbacks."""
     fallbacks = [name.strip() for name in settings.model_fallbacks.split(",") if name.strip()]
     return tuple(dict.fromkeys([settings.model.strip() or _model_by_keys(settings), *fallbacks]))
 
@@ -39,7 +39,7 @@ def _model_by_keys(settings: Settings) -> str:
 
 
 def build_model(name: str, *, settings: Settings) -> BaseChatModel:
-    """The LangChain chat model that `name` (`provider:model`) means; raises `ConfigurationError`."""
+    """Return the LangChain chat model that `name` (`provider:model`) means. Raises `ConfigurationError`."""
     provider, _, model = name.partition(":")
     if name != OFFLINE and not (provider and model):
         raise ConfigurationError(
@@ -49,7 +49,7 @@ def build_model(name: str, *, settings: Settings) -> BaseChatModel:
 
 
 def speaks_openai(name: str) -> bool:
-    """Whether `name` is reached by the OpenAI protocol, whose streams always end with a finish reason."""
+    """Return whether `name` uses the OpenAI protocol, whose streams always end with a finish reason."""
     return name.startswith(("openai:", "deepseek:"))
 
 
@@ -84,7 +84,7 @@ def _openai_compatible(name: str, *, key: str, base_url: str | None, settings: S
         base_url=base_url,
         timeout=settings.model_timeout,
         stream_chunk_timeout=settings.model_timeout,
-        max_retries=0,  # ours, which also cover a stream that breaks half way
+        max_retries=0,  # `ChatClient` retries, also when a stream breaks half way
         stream_usage=True,
         # Only OpenAI itself has the Responses API; None lets LangChain decide by the model.
         use_responses_api=False if base_url else None,
@@ -98,10 +98,10 @@ def _from_langchain(name: str, settings: Settings) -> BaseChatModel:
         model: BaseChatModel = init_chat_model(name, timeout=settings.model_timeout, max_retries=0)
     except ImportError as error:
         package = re.search(r"pip install (\S+?)`?\s*$", str(error))
-        wanted = package.group(1).strip("`") if package else "the provider's LangChain package"
-        raise ConfigurationError(f"{name!r} needs a package that is not installed: pip install {wanted}") from None
+        needed = package.group(1).strip("`") if package else "the provider's LangChain package"
+        raise ConfigurationError(f"{name!r} needs a package that is not installed: pip install {needed}") from None
     except ValueError as error:
-        raise ConfigurationError(f"cannot make the model {name!r}: {str(error)[:300]}") from None
+        raise ConfigurationError(f"cannot create the model {name!r}: {str(error)[:300]}") from None
     return model
 
 

@@ -1,7 +1,7 @@
-"""One way to ask a chat model, whichever it is: messages and tools go in, one answer with its usage comes out.
+"""Asks a chat model, whichever it is: messages and tools go in, one answer with its usage comes out.
 
-A `ChatClient` tries its models in order. Each is asked by streaming (so that whoever listens to LangGraph's messages sees the words
-come), retried with jittered back-off while it is busy or broken, and given up with an error that says what to do.
+A `ChatClient` tries its models in order. It asks each by streaming, so that listeners to LangGraph's messages see the words
+come; retries a busy or broken model with jittered back-off; and gives up with an error that says what to do.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE = 0.5
 _LONGEST_BACKOFF = 8.0
-# Retries of one model end after this many times the time-out of one call, whatever their number.
-_PATIENCE = 2
+# Retries of one model end after this many time-outs of one call, whatever their number.
+_MAX_TIMEOUTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswer:
-    """What a model said: `message` with its tool calls, what it used, and which model it was (`provider:name`)."""
+    """The answer of a model: `message` with its tool calls, its `usage`, and the `model` that gave it (`provider:name`)."""
 
     message: AIMessage
     usage: Usage
@@ -49,7 +49,7 @@ class ModelAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One model to try. `must_finish`: its protocol ends every stream with a reason, so one without is cut off."""
+    """One model to try. `must_finish`: its protocol ends every stream with a reason, so a stream without one is cut off."""
 
     name: str
     model: BaseChatModel
@@ -59,7 +59,7 @@ class Candidate:
     )
 
     def with_tools(self, tools: Sequence[ToolSpec]) -> Runnable[Any, AIMessage]:
-        """The model, able to call `tools`; made anew only where they are others than the last time."""
+        """Return the model, able to call `tools`. The last result is kept for the next call with the same tools."""
         if not tools:
             return cast("Runnable[Any, AIMessage]", self.model)
         if not self._bound or self._bound[0][0] != tuple(tools):
@@ -69,9 +69,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatClient:
-    """Asks the first of `candidates` that answers; `timeout` in seconds is for one call, `retries` for each model.
+    """Asks `candidates` until one answers; `timeout` in seconds is for one call, `retries` for each model.
 
-    `secrets` are taken out of every error's text.
+    `secrets` are removed from every error's text.
     """
 
     candidates: tuple[Candidate, ...]
@@ -82,12 +82,12 @@ class ChatClient:
 
     @property
     def name(self) -> str:
-        """The first choice, as `provider:name` or `"offline"`."""
+        """Return the first choice, as `provider:name` or "offline"."""
         return self.candidates[0].name
 
     @property
     def offline(self) -> bool:
-        """Whether the built-in model answers, which understands simple questions only."""
+        """Return whether the built-in model answers, which understands simple questions only."""
         return self.name == OFFLINE
 
     async def answer(
@@ -95,8 +95,8 @@ class ChatClient:
     ) -> ModelAnswer:
         """Ask, and return the whole answer.
 
-        Tool calls come as the model made them: many, unknown, or malformed (`message.invalid_tool_calls`).
-        Raises `ProviderUnavailable` when no model answers, `ConfigurationError` when a setting keeps them from it.
+        Tool calls stay as the model wrote them: many, unknown, or malformed (`message.invalid_tool_calls`).
+        Raises `ProviderUnavailable` when no model answers, `ConfigurationError` when settings are the only cause.
         """
         errors: list[OperatorError] = []
         for candidate in self.candidates:
@@ -118,7 +118,7 @@ class ChatClient:
             async for attempt in stamina.retry_context(
                 on=_retry_after,
                 attempts=self.retries + 1,
-                timeout=self.timeout * _PATIENCE,
+                timeout=self.timeout * _MAX_TIMEOUTS,
                 wait_initial=_FIRST_PAUSE,
                 wait_max=_LONGEST_BACKOFF,
             ):
@@ -135,7 +135,7 @@ class ChatClient:
         tools: Sequence[ToolSpec],
         config: RunnableConfig | None,
     ) -> AIMessage:
-        """One call. A provider's own error ends here: its text may hold the key, and retries are logged with their cause."""
+        """Make one call. Replace a provider's error: its text may contain the key, and retries log their cause."""
         try:
             return await self._stream(candidate, messages, tools, config)
         except Exception as error:
@@ -156,23 +156,23 @@ class ChatClient:
             try:
                 chunks = [chunk async for chunk in stream]
             except ValueError as error:
-                if "No generation chunks" not in str(error):  # LangChain's words for a stream with nothing in it
+                if "No generation chunks" not in str(error):  # LangChain's message for an empty stream
                     raise
                 chunks = []
         return fold(chunks, must_finish=candidate.must_finish)
 
     def _usage(self, candidate: Candidate, messages: Sequence[BaseMessage], answer: AIMessage) -> Usage:
         reported = answer.usage_metadata
-        spent = reported["input_tokens"] if reported else tokens_of(messages)
-        said = reported["output_tokens"] if reported else tokens_of([answer])
+        input_tokens = reported["input_tokens"] if reported else tokens_of(messages)
+        output_tokens = reported["output_tokens"] if reported else tokens_of([answer])
         if candidate.name == OFFLINE:
-            return Usage(input_tokens=spent, output_tokens=said, cost_usd=0.0)
-        cost = cost_of(candidate.name, input_tokens=spent, output_tokens=said, prices=self.prices)
-        return Usage(input_tokens=spent, output_tokens=said, cost_usd=cost)
+            return Usage(input_tokens=input_tokens, output_tokens=output_tokens, cost_usd=0.0)
+        cost = cost_of(candidate.name, input_tokens=input_tokens, output_tokens=output_tokens, prices=self.prices)
+        return Usage(input_tokens=input_tokens, output_tokens=output_tokens, cost_usd=cost)
 
 
 def create_chat_client(settings: Settings) -> ChatClient:
-    """The client that `settings` describe; raises `ConfigurationError`. Nothing is called yet."""
+    """Return the client that `settings` describe, without calling a model. Raises `ConfigurationError`."""
     names, prices = chosen_models(settings), parse_prices(settings.model_prices)
     _check_cost_caps(names, prices, settings)
     return ChatClient(
@@ -190,7 +190,7 @@ def create_chat_client(settings: Settings) -> ChatClient:
 
 
 def _check_cost_caps(names: Sequence[str], prices: Prices, settings: Settings) -> None:
-    # A cap on a cost that is not known would never be reached.
+    # An unknown cost would never reach its cap.
     unpriced = [name for name in names if name != OFFLINE and _cost_is_unknown(name, prices)]
     if unpriced and (settings.turn_cost_cap or settings.day_cost_cap):
         raise ConfigurationError(

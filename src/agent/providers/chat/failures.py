@@ -1,7 +1,7 @@
-"""What went wrong in a model call, in our words: wait and try again, change a setting, or give up.
+"""Classifies what went wrong in a model call: wait and try again, change a setting, or give up.
 
-Provider libraries raise dozens of classes; they agree on an HTTP status, headers and a message, so this reads those and
-imports none of the libraries. No text that leaves here holds a key.
+Provider libraries raise dozens of classes, which agree on an HTTP status, headers and a message. This module reads those and
+imports none of the libraries. None of its texts contains a key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agent.errors import ConfigurationError, OperatorError, ProviderUnavailable
 # A provider that asks for a longer pause is treated as down: somebody is waiting for the answer.
 LONGEST_PAUSE = 30.0
 
-_LONGEST_DETAIL = 300
+_MAX_DETAIL = 300
 _KEY_LIKE = re.compile(r"\b(?:sk|key|pk)-[\w*.-]{6,}", re.IGNORECASE)
 _TRANSPORT_MODULES = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "openai", "anthropic", "google")
 _TRANSIENT = frozenset({408, 409, 425, 429})
@@ -28,12 +28,12 @@ Kind = Literal["busy", "broken", "timeout", "quota", "key", "model", "refused"]
 
 
 class BrokenStream(Exception):
-    """The answer ended before its end; never leaves the providers, where it becomes `ProviderUnavailable`."""
+    """The answer broke off. It never leaves the providers, where it becomes `ProviderUnavailable`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """One failed call: `kind` decides what happens next; `pause` is the provider's own wish in seconds."""
+    """One failed call: `kind` decides what happens next; `pause` is the wait in seconds that the provider asks for."""
 
     kind: Kind
     detail: str
@@ -41,14 +41,14 @@ class Failure:
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may succeed a little later."""
+        """Return whether the same call may succeed a little later."""
         if self.kind not in ("busy", "broken", "timeout"):
             return False
         return self.pause is None or self.pause <= LONGEST_PAUSE
 
 
 class CallFailed(Exception):
-    """One call failed; never leaves the providers, where it becomes what `error_for` makes of it."""
+    """One call failed. It never leaves the providers, where `error_for` turns it into the error to raise."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.detail)
@@ -56,17 +56,17 @@ class CallFailed(Exception):
 
 
 def failure_of(error: BaseException, *, secrets: Sequence[str] = ()) -> Failure | None:
-    """What `error` means, or None when it is no failure of a provider (a bug must stay visible)."""
-    failure = _understood(error)
+    """Return what `error` means, or None if it is not a provider's failure: a bug must stay visible."""
+    failure = _classified(error)
     if failure is None:
         return None
     detail = failure.detail
     for secret in secrets:
         detail = detail.replace(secret, "[key]")
-    return replace(failure, detail=detail[:_LONGEST_DETAIL])
+    return replace(failure, detail=detail[:_MAX_DETAIL])
 
 
-def _understood(error: BaseException) -> Failure | None:
+def _classified(error: BaseException) -> Failure | None:
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
         return _by_status(error, status)
@@ -75,14 +75,14 @@ def _understood(error: BaseException) -> Failure | None:
     if isinstance(error, BrokenStream):
         return Failure(kind="broken", detail=str(error) or "its answer broke off")
     if isinstance(error, json.JSONDecodeError):
-        return Failure(kind="broken", detail="it sent something that is not JSON")
+        return Failure(kind="broken", detail="its answer is not JSON")
     if isinstance(error, ConnectionError) or _from_transport(error):
         return Failure(kind="broken", detail=_text_of(error) or "the connection failed")
     return None
 
 
 def error_for(failure: Failure, *, name: str) -> OperatorError:
-    """The error to raise for the model `name`: it says who must do what."""
+    """Return the error to raise for the model `name`; its message says who must do what."""
     key_setting = "DEEPSEEK_API_KEY" if name.startswith("deepseek:") else "OPENAI_API_KEY"
     match failure.kind:
         case "key":
@@ -109,7 +109,7 @@ def error_for(failure: Failure, *, name: str) -> OperatorError:
 
 
 def is_transient(status: int) -> bool:
-    """Whether the same call may succeed a little later, by its HTTP status."""
+    """Return whether the same call may succeed a little later, by its HTTP status."""
     return status in _TRANSIENT or status >= 500
 
 
@@ -131,7 +131,7 @@ def _by_status(error: BaseException, status: int) -> Failure:
 
 
 def _pause_of(error: BaseException) -> float | None:
-    """Seconds that the Retry-After header (seconds or a date) asks for; None where there is none that makes sense."""
+    """Return the seconds of the Retry-After header (seconds or a date), or None if it has no valid value."""
     headers = getattr(getattr(error, "response", None), "headers", None)
     value = headers.get("retry-after") if headers is not None else None
     if not value:

@@ -1,7 +1,7 @@
-"""What a model call costs, from the prices that the operator gave.
+"""Computes what a model call costs, from the prices that the operator gave.
 
 There is no built-in price table: providers change prices without notice, and a cost that is silently wrong is
-worse than a cost that is said to be unknown.
+worse than an unknown one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _TOKENS_PER_PRICE = 1_000_000
 
 
 def parse_prices(text: str) -> Prices:
-    """Prices a million tokens as {model: (input, output)}, from the setting's JSON; raises `ConfigurationError`."""
+    """Return the setting's prices as {model: (input, output)} in US dollars per million tokens. Raises `ConfigurationError`."""
     if not text.strip():
         return {}
     try:
-        given = json.loads(text)
-        prices = {str(name): (float(price[0]), float(price[1])) for name, price in given.items()}
+        parsed = json.loads(text)
+        prices = {str(name): (float(price[0]), float(price[1])) for name, price in parsed.items()}
     except (ValueError, TypeError, AttributeError, LookupError):
         raise _not_prices(text) from None
     if not all(math.isfinite(part) and part >= 0 for price in prices.values() for part in price):
@@ -32,7 +32,7 @@ def parse_prices(text: str) -> Prices:
 
 
 def cost_of(model: str, *, input_tokens: int, output_tokens: int, prices: Prices) -> float | None:
-    """US dollars of a call, None where the price of `model` (`"openai:gpt-x"` or `"gpt-x"`) is not known."""
+    """Return the US dollars of a call, or None if the price of `model` ("openai:gpt-x" or "gpt-x") is unknown."""
     price = prices.get(model) or prices.get(model.partition(":")[2])
     if price is None:
         return None

@@ -1,8 +1,8 @@
-"""From streamed chunks to one message: nothing is repaired on the way.
+"""Joins streamed chunks into one message, and repairs nothing.
 
-LangChain completes cut-off JSON of tool arguments (`{"sql": "delete from a` becomes a valid call); an action must be what the
-model said in full, so arguments are parsed strictly here and what does not parse stays visible in `invalid_tool_calls`.
-Characters and numbers that no database stores are taken out here too, once for everything that is built on a message.
+LangChain completes cut-off JSON of tool arguments (`{"sql": "delete from a` becomes a valid call). An action must be what the
+model wrote in full, so arguments are parsed strictly here, and what does not parse stays visible in `invalid_tool_calls`.
+Characters and numbers that no database stores are also taken out here, once for everything that uses the message.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from agent.text.tokens import estimate_tokens
 
 
 def fold(chunks: Sequence[BaseMessage], *, must_finish: bool) -> AIMessage:
-    """One message out of `chunks`.
+    """Return one message from `chunks`.
 
-    Raises `BrokenStream` when there is none, or when `must_finish` and no chunk gives a finish reason.
+    Raises `BrokenStream` if there is none, or if `must_finish` and no chunk gives a finish reason.
     """
     streamed = [chunk for chunk in chunks if isinstance(chunk, AIMessageChunk)]
     if not streamed:
@@ -31,13 +31,13 @@ def fold(chunks: Sequence[BaseMessage], *, must_finish: bool) -> AIMessage:
             raise BrokenStream("it sent nothing")
         return _message(whole, whole.tool_calls, whole.invalid_tool_calls)
     folded = add_ai_message_chunks(streamed[0], *streamed[1:])
-    if must_finish and not (_finished(folded.response_metadata)):
+    if must_finish and not _finished(folded.response_metadata):
         raise BrokenStream("its answer broke off half way")
     return _message(folded, *_strict_calls(folded))
 
 
 def tokens_of(messages: Sequence[BaseMessage]) -> int:
-    """Estimated tokens of `messages`: for budgets, and for servers that do not report their usage."""
+    """Return the estimated tokens of `messages`, for budgets and for servers that do not report their usage."""
     return sum(_PER_MESSAGE + estimate_tokens(_wire_text(message)) for message in messages)
 
 
@@ -63,7 +63,7 @@ def _wire_text(message: BaseMessage) -> str:
 
 
 def _finished(metadata: dict[str, Any]) -> bool:
-    # Chat Completions say finish_reason, the Responses API says status.
+    # Chat Completions have finish_reason, the Responses API has status.
     return bool(metadata.get("finish_reason") or metadata.get("status"))
 
 
@@ -72,7 +72,7 @@ def _strict_calls(message: AIMessageChunk) -> tuple[list[ToolCall], list[Invalid
     invalid: list[InvalidToolCall] = []
     for number, chunk in enumerate(message.tool_call_chunks):
         name, text = chunk["name"] or "", chunk["args"] or ""
-        call_id = chunk["id"] or f"call_{number}"  # some servers send none, and a result must name its call
+        call_id = chunk["id"] or f"call_{number}"  # some servers send no id, but a result must name its call
         arguments, problem = _arguments(text)
         if problem or not name:
             invalid.append(

@@ -1,7 +1,7 @@
-"""The built-in chat model: no key, no network, the same answer to the same messages.
+"""The built-in chat model: it needs no key and no network, and gives the same answer to the same messages.
 
-It sees what any model sees. A turn's messages (`turn`, `schema_text`, `memory_text`) become a question about known
-relations (`language`, `lexicon`, `reader` with `reading`, `frame`, `conditions`, `clauses`, `entities`, `dates`,
-`followups`), the question a query (`query`, `binding`, `sql`), and results an answer (`answers`, `conversation`).
-What can be asked for at all is one file each in `intents`.
+It gets the messages that every model gets. `turn_view` reads a turn, with `schema_parser` and `memory_parser`. `parser`
+turns the question into a `Query`, with `tokenizer`, `lexicon`, `parse_state`, `sentence_frame`, `entities`, `conditions`,
+`dates`, `value_binding`, `query_parts`, `ranking` and `followups`. `sql_writer` writes the SQL, along the `join_graph`.
+`answers` and `reply` write the answer. Each kind of request has one file in `intents`.
 """

@@ -1,4 +1,4 @@
-"""What is said about a result: the number or the rows, whether there are more, and plainly what went wrong."""
+"""Words the answer to a result: a number, the rows, whether there are more, or what went wrong."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from agent.providers.offline_model.query import Compared, Condition, Query
-from agent.providers.offline_model.sql_writer import SHOWN
-from agent.remarks import said_with
+from agent.providers.offline_model.query import Comparison, Condition, Query
+from agent.providers.offline_model.sql_writer import DEFAULT_ROWS
+from agent.remarks import with_remarks
 
-_WIDEST = 60
+_CELL_WIDTH = 60
 _MOST_COLUMNS = 8
 _LONG_DECIMAL = re.compile(r"-?\d+\.\d{3,}$")
 _VERBS = {"sum": "The total", "avg": "The average", "min": "The smallest", "max": "The largest"}
 
 
-def answer(query: Query, result: Mapping[str, Any]) -> str:
-    """The answer to `query` from its `result`."""
+def answer_text(query: Query, result: Mapping[str, Any]) -> str:
+    """Return the answer to `query` from its `result`."""
     rows = result.get("rows") or []
-    said = _scalar(query, rows[0][0]) if query.measure and not query.groups and rows else _rows(query, result)
-    remembered = _meanings(query)
+    text = _scalar(query, rows[0][0]) if query.measure and not query.groups and rows else _rows(query, result)
+    remembered = _used_meanings(query)
     if remembered:
-        said += f"\n(By what I remember: {remembered}.)"
+        text += f"\n(By what I remember: {remembered}.)"
     if query.main.shared:
-        said += f"\n(These are rows of {query.main.said}; other tables have that name too.)"
-    return said_with(said, result.get("remarks") or ())
+        text += f"\n(These are rows of {query.main.display_name}; other tables have that name too.)"
+    return with_remarks(text, result.get("remarks") or ())
 
 
-def trouble(result: Mapping[str, Any]) -> str:
-    """Why there is no result: waiting, rejected, expired, or failed."""
+def failure_message(result: Mapping[str, Any]) -> str:
+    """Return why there is no result: waiting, rejected, expired, refused or failed."""
     status, error = result.get("status"), str(result.get("error") or "no reason was given").strip()
     approval = f" (approval {result['approval_id']})" if result.get("approval_id") else ""
     match status:
@@ -47,15 +47,15 @@ def trouble(result: Mapping[str, Any]) -> str:
             return f"That did not work: {error}"
 
 
-def changed(result: Mapping[str, Any], what: str) -> str:
-    """The outcome of a change; a human may have answered it, or have changed what was done."""
+def change_message(result: Mapping[str, Any], change: str) -> str:
+    """Return the outcome of a change; a human may have answered the request, or edited the change."""
     message = str(result.get("message") or "")
     if result.get("status") == "answered" or message.startswith("A human changed"):
         return message
     count = result.get("row_count")
     rows = f" {count} row{'s' if count != 1 else ''} changed." if isinstance(count, int) else ""
-    said = f"Nothing was changed: no row matches ({what})." if count == 0 else f"Done: {what}.{rows}"
-    return said_with(said, result.get("remarks") or ())
+    text = f"Nothing was changed: no row matches ({change})." if count == 0 else f"Done: {change}.{rows}"
+    return with_remarks(text, result.get("remarks") or ())
 
 
 def _scalar(query: Query, value: Any) -> str:
@@ -75,31 +75,31 @@ def _rows(query: Query, result: Mapping[str, Any]) -> str:
     about = query.main.name.replace("_", " ")
     if not rows:
         return f"No {about} found{_conditions(query)}."
-    most = query.limit or SHOWN
+    most = query.limit or DEFAULT_ROWS
     more = len(rows) > most or bool(result.get("truncated"))
-    shown = rows[:most]
-    if len(shown) == 1 and len(columns) == 1:
-        return f"{columns[0]}: {_cell(shown[0][0])}{_conditions(query)}"
-    text = table(columns, [[*row[:-1], _rounded(row[-1], query)] if query.groups and row else row for row in shown])
+    first = rows[:most]
+    if len(first) == 1 and len(columns) == 1:
+        return f"{columns[0]}: {_cell(first[0][0])}{_conditions(query)}"
+    text = table(columns, [[*row[:-1], _rounded(row[-1], query)] if query.groups and row else row for row in first])
     if more:
-        text += f"\n\nThese are the first {len(shown)}; there are more. Ask how many, or narrow the question."
-    return f"{_heading(query, len(shown), more=more)}\n\n{text}"
+        text += f"\n\nThese are the first {len(first)}; there are more. Ask how many, or narrow the question."
+    return f"{_heading(query, len(first), more=more)}\n\n{text}"
 
 
 def _heading(query: Query, count: int, *, more: bool) -> str:
     if query.groups:
-        what = query.measure.function if query.measure else "count"
+        function = query.measure.function if query.measure else "count"
         of = f" of {query.measure.field.column.name}" if query.measure and query.measure.field else ""
         by = ", ".join(
             g.unit or g.field.relation.name if g.whole else g.unit or g.field.column.name for g in query.groups
         )
-        return f"{query.main.name}{_conditions(query)}: {what}{of} by {by}."
+        return f"{query.main.name}{_conditions(query)}: {function}{of} by {by}."
     number = f"the first {count}" if more else str(count)
     return f"{query.main.name.replace('_', ' ')}{_conditions(query)}: {number}."
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; one column becomes a list. Wide tables lose their last columns, and say so."""
+    """Return a Markdown table, or a list for one column. Columns that do not fit are named below the table."""
     if len(columns) == 1:
         return "\n".join(f"- {_cell(row[0])}" for row in rows)
     kept = columns[:_MOST_COLUMNS]
@@ -116,11 +116,11 @@ def _cell(value: Any) -> str:
         value = json.dumps(value, ensure_ascii=False)
     text = "" if value is None else str(value)
     text = re.sub(r"\s+", " ", text).replace("|", "\\|")
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+    return text if len(text) <= _CELL_WIDTH else text[: _CELL_WIDTH - 1] + "…"
 
 
 def _rounded(value: Any, query: Query) -> Any:
-    """An average to two decimals, or three digits where it is small; a value that somebody stored is never rounded."""
+    """Round an average to two decimals, or to three digits where it is small. Stored values are never rounded."""
     if query.measure is None or query.measure.function != "avg" or not _LONG_DECIMAL.match(str(value)):
         return value
     number = Decimal(str(value))
@@ -128,21 +128,21 @@ def _rounded(value: Any, query: Query) -> Any:
     return format(round(number, decimals), "f")
 
 
-def _all(query: Query) -> list[Condition]:
+def _all_conditions(query: Query) -> list[Condition]:
     return [*query.conditions, *(c for related in query.related for c in related.conditions)]
 
 
-def _meanings(query: Query) -> str:
-    found = [
+def _used_meanings(query: Query) -> str:
+    meanings = [
         f"{c.field.column.name} {c.value.text} ({c.memory})"
-        for c in _all(query)
-        if isinstance(c, Compared) and c.memory and c.value
+        for c in _all_conditions(query)
+        if isinstance(c, Comparison) and c.memory and c.value
     ]
-    return ", ".join(dict.fromkeys(found))
+    return ", ".join(dict.fromkeys(meanings))
 
 
 def _conditions(query: Query) -> str:
-    """The conditions in words, so that a misunderstanding shows."""
+    """Return the conditions in words, so that the user notices a misunderstanding."""
     parts = [_condition(c) for c in query.conditions]
     for related in query.related:
         name = related.relation.name.replace("_", " ")
@@ -162,16 +162,11 @@ def _bounds(least: int | None, most: int | None) -> str:
 
 def _condition(condition: Condition) -> str:
     column = condition.field.column.name
-    if not isinstance(condition, Compared):
+    if not isinstance(condition, Comparison):
         return f"{column} {condition.text}"
     if condition.value is None:
         words = {"is null": "empty", "is not null": "set", "=": "true", "<>": "false"}
-        return f"{column} {words.get(condition.comparison, condition.comparison)}"
-    comparison = {"word": "has", "contains": "contains", "starts": "starts with"}.get(
-        condition.comparison, condition.comparison
-    )
-    return (
-        f"{column} {comparison} {condition.value.text!r}"
-        if not condition.value.number
-        else (f"{column} {comparison} {condition.value.text}")
-    )
+        return f"{column} {words.get(condition.operator, condition.operator)}"
+    operator = {"word": "has", "starts": "starts with"}.get(condition.operator, condition.operator)
+    value = condition.value.text if condition.value.number else repr(condition.value.text)
+    return f"{column} {operator} {value}"

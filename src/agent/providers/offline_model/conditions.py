@@ -1,6 +1,6 @@
-"""The conditions in a question: columns compared with values, labels, spans of time, missing values.
+"""Finds the conditions of a question: columns compared with values, labels, spans of time, missing values.
 
-They are found first and given their column later, when it is known who the question is about.
+A condition is found before its column is certain; `value_binding` chooses the column once the main relation is known.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from agent.providers.offline_model.dates import Period
 from agent.providers.offline_model.entities import name_end
 from agent.providers.offline_model.lexicon import ColumnName, Mention, ValueName
-from agent.providers.offline_model.query import Comparison, Given
+from agent.providers.offline_model.query import LiteralValue, Operator
 from agent.providers.offline_model.tokenizer import FILLER, Sentence, number_of
+from agent.text.words import word_set
 
-_OPERATORS: tuple[tuple[str, Comparison], ...] = (
+_OPERATORS: tuple[tuple[str, Operator], ...] = (
     ("is|are|was? not equal to", "<>"),
     ("!=", "<>"),
     (">=|≥", ">="),
@@ -31,60 +32,69 @@ _OPERATORS: tuple[tuple[str, Comparison], ...] = (
     ("worth more than|over", ">"),
     ("costing|worth? over|above", ">"),
 )
-_CONTAINS = ("contains|containing|contain|includes|including|like", "with the? word")
-_STARTS = ("starts|starting|beginning|begins with",)
-_EMPTY = ("is|are not set", "is|are|was? empty|missing|null|blank|unset|unknown", "has|have|had no value")
-_FILLED = ("is|are|was? not empty|missing|null|blank|unset", "is|are set|filled|given|known")
-_NOT = frozenset({"not", "except", "excluding", "non", "never"})
+_TEXT_OPERATORS: tuple[tuple[Operator, tuple[str, ...]], ...] = (
+    ("contains", ("contains|containing|contain|includes|including|like", "with the? word")),
+    ("starts", ("starts|starting|beginning|begins with",)),
+)
+_NULL_OPERATORS: tuple[tuple[Operator, tuple[str, ...]], ...] = (
+    ("is not null", ("is|are|was? not empty|missing|null|blank|unset", "is|are set|filled|given|known")),
+    ("is null", ("is|are not set", "is|are|was? empty|missing|null|blank|unset|unknown", "has|have|had no value")),
+)
+_NOT = word_set("not except excluding non never")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
-    """A condition without its column yet: `columns` or `values` are the candidates, none means the relation's own measure.
+class PendingCondition:
+    """A condition whose column is not chosen yet: `columns` or `values` are the candidates; without both it is about the amount.
 
-    `adjectives` are columns for which the same word would be true ("active" for `is_active`). `value` may be None with "is null", "is not null", "=" (true) and "<>" (false).
+    `adjectives` are boolean columns that the same word may mean ("active" for `is_active`). Without a `value` the operator is
+    "is null", "is not null", "=" (true) or "<>" (false).
     """
 
     at: int
     end: int
-    comparison: Comparison = "="
+    operator: Operator = "="
     columns: tuple[ColumnName, ...] = ()
     values: tuple[ValueName, ...] = ()
     adjectives: tuple[ColumnName, ...] = ()
-    value: Given | None = None
+    value: LiteralValue | None = None
     period: Period | None = None
 
 
-def take_column_conditions(s: Sentence, mentions: Sequence[Mention], periods: Sequence[Period]) -> list[Pending]:
-    """Conditions that name their column; they come before anything else may claim its words."""
-    found: list[Pending] = []
+def take_column_conditions(
+    s: Sentence, mentions: Sequence[Mention], periods: Sequence[Period]
+) -> list[PendingCondition]:
+    """Return the conditions that name their column. They run before anything else uses their words."""
+    conditions: list[PendingCondition] = []
     for number, mention in enumerate(mentions):
         if s.free(mention.start) and mention.columns and not mention.relations:
-            found += _on_column(s, mention, mentions[number + 1 :], periods)
-    return found
+            conditions += _on_column(s, mention, mentions[number + 1 :], periods)
+    return conditions
 
 
 def take_other_conditions(
-    s: Sentence, mentions: Sequence[Mention], periods: Sequence[Period], known: Sequence[Pending]
-) -> list[Pending]:
-    """Labels ("shipped"), bare comparisons ("over 100") and spans of time; with `known`, in their order."""
-    found = list(known)
+    s: Sentence, mentions: Sequence[Mention], periods: Sequence[Period], known: Sequence[PendingCondition]
+) -> list[PendingCondition]:
+    """Return labels ("shipped"), comparisons without a column ("over 100") and spans of time, merged in order with `known`."""
+    conditions = list(known)
     for number, mention in enumerate(mentions):
         if s.free(mention.start) and mention.values:
-            found.append(_on_value(s, mention, mentions[number + 1 : number + 2]))
-    found += _bare_comparisons(s, mentions)
-    dated = {pending.period.at for pending in found if pending.period}
-    found += [Pending(at=p.at, end=p.at, period=p) for p in periods if p.at not in dated]
-    return sorted(found, key=lambda pending: pending.at)
+            conditions.append(_on_value(s, mention, mentions[number + 1 : number + 2]))
+    conditions += _bare_comparisons(s, mentions)
+    dated = {pending.period.at for pending in conditions if pending.period}
+    conditions += [PendingCondition(at=p.at, end=p.at, period=p) for p in periods if p.at not in dated]
+    return sorted(conditions, key=lambda pending: pending.at)
 
 
-def _on_column(s: Sentence, mention: Mention, following: Sequence[Mention], periods: Sequence[Period]) -> list[Pending]:
+def _on_column(
+    s: Sentence, mention: Mention, following: Sequence[Mention], periods: Sequence[Period]
+) -> list[PendingCondition]:
     columns, start, end = mention.columns, mention.start, mention.end
     timed = tuple(c for c in columns if c.column.temporal or (c.column.numeric and "year" in c.column.name.lower()))
     period = next((p for p in periods if end <= p.at <= end + 1), None)
     if timed and period:
         s.use(start, end)
-        return [Pending(at=start, end=end, columns=timed, period=period)]
+        return [PendingCondition(at=start, end=end, columns=timed, period=period)]
     if missing := _missing(s, mention):
         return [missing]
     if between := _between(s, mention):
@@ -93,14 +103,14 @@ def _on_column(s: Sentence, mention: Mention, following: Sequence[Mention], peri
     return [pending] if pending else _adjective(s, mention)
 
 
-def _missing(s: Sentence, mention: Mention) -> Pending | None:
-    """For "email is empty", "without an email", "with a phone"."""
+def _missing(s: Sentence, mention: Mention) -> PendingCondition | None:
+    """Return the condition of "email is empty", "without an email" or "with a phone"."""
     start, end, columns = mention.start, mention.end, mention.columns
-    for patterns, comparison in ((_FILLED, "is not null"), (_EMPTY, "is null")):
-        for pattern in patterns:
-            if after := s.match(end, pattern):
+    for operator, phrases in _NULL_OPERATORS:
+        for phrase in phrases:
+            if after := s.match(end, phrase):
                 s.use(start, after)
-                return Pending(at=start, end=after, columns=columns, comparison=comparison)  # type: ignore[arg-type]  # one of the two above
+                return PendingCondition(at=start, end=after, columns=columns, operator=operator)
     at = start - 1
     while at >= 0 and s.tokens[at].low in ("a", "an", "any", "the", "have", "has", "their") and at not in s.used:
         at -= 1
@@ -111,14 +121,14 @@ def _missing(s: Sentence, mention: Mention) -> Pending | None:
         and not _operator(s, end)[0]
     ):
         s.use(at, end)
-        return Pending(at=start, end=end, columns=columns, comparison="is not null")
+        return PendingCondition(at=start, end=end, columns=columns, operator="is not null")
     if s.match(at, "without|no|missing|lacking"):
         s.use(at, end)
-        return Pending(at=start, end=end, columns=columns, comparison="is null")
+        return PendingCondition(at=start, end=end, columns=columns, operator="is null")
     return None
 
 
-def _between(s: Sentence, mention: Mention) -> list[Pending]:
+def _between(s: Sentence, mention: Mention) -> list[PendingCondition]:
     start = s.match(mention.end, "is|are|was|of? between|from")
     if not start or not s.free(start + 2):
         return []
@@ -126,32 +136,36 @@ def _between(s: Sentence, mention: Mention) -> list[Pending]:
     if first is None or second is None or not s.match(start + 1, "and|to"):
         return []
     s.use(mention.start, start + 3)
-    bounds: tuple[tuple[Comparison, str], ...] = ((">=", first), ("<=", second))
+    bounds: tuple[tuple[Operator, str], ...] = ((">=", first), ("<=", second))
     return [
-        Pending(
-            at=mention.start, end=start + 3, columns=mention.columns, comparison=c, value=Given(text=v, number=True)
+        PendingCondition(
+            at=mention.start,
+            end=start + 3,
+            columns=mention.columns,
+            operator=c,
+            value=LiteralValue(text=v, number=True),
         )
         for c, v in bounds
     ]
 
 
-def _compared(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pending | None:
+def _compared(s: Sentence, mention: Mention, following: Sequence[Mention]) -> PendingCondition | None:
     end = mention.end
-    for comparison, patterns in (("contains", _CONTAINS), ("starts", _STARTS)):
-        for pattern in patterns:
-            after = s.match(end, pattern)
-            if after and (found := _text_value(s, after, lower=True)):
-                return _pending(s, mention, comparison, found)  # type: ignore[arg-type]  # one of the two above
+    for text_operator, phrases in _TEXT_OPERATORS:
+        for phrase in phrases:
+            start = s.match(end, phrase)
+            if start and (value := _text_value(s, start, lower=True)):
+                return _pending(s, mention, text_operator, value)
     operator, after = _operator(s, end)
     if operator and (number := _number(s, after)):
-        return _pending(s, mention, operator, (Given(text=number, number=True), after + 1))
+        return _pending(s, mention, operator, (LiteralValue(text=number, number=True), after + 1))
     return _equal(s, mention, following)
 
 
-def _equal(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pending | None:
-    """For "status is paused", "status = 3", "with status paused", "city is Berlin"."""
-    said = s.match(mention.end, "is|are|was|=|equals|equal|:|of to?")
-    at = said or mention.end
+def _equal(s: Sentence, mention: Mention, following: Sequence[Mention]) -> PendingCondition | None:
+    """Return the condition of "status is paused", "status = 3", "with status paused" or "city is Berlin"."""
+    verb_end = s.match(mention.end, "is|are|was|=|equals|equal|:|of to?")
+    at = verb_end or mention.end
     negated = s.match(at, "not")
     at = negated or at
     label = next((m for m in following if m.start == at and m.values), None)
@@ -159,48 +173,52 @@ def _equal(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pendi
         own = tuple(v for v in label.values if any(v.column is c.column for c in mention.columns))
         if own:
             s.use(mention.start, label.end)
-            return Pending(at=mention.start, end=label.end, values=own, comparison="<>" if negated else "=")
-    introduced = bool(said) or (mention.start > 0 and s.tokens[mention.start - 1].low in ("with", "where", "whose"))
-    found = _value(s, at, lower=introduced and not any(m.start == at for m in following))
-    return _pending(s, mention, "<>" if negated else "=", found) if found else None
+            return PendingCondition(at=mention.start, end=label.end, values=own, operator="<>" if negated else "=")
+    introduced = bool(verb_end) or (mention.start > 0 and s.tokens[mention.start - 1].low in ("with", "where", "whose"))
+    value = _value(s, at, lower=introduced and not any(m.start == at for m in following))
+    return _pending(s, mention, "<>" if negated else "=", value) if value else None
 
 
-def _value(s: Sentence, at: int, *, lower: bool) -> tuple[Given, int] | None:
+def _value(s: Sentence, at: int, *, lower: bool) -> tuple[LiteralValue, int] | None:
     number = _number(s, at)
-    return (Given(text=number, number=True), at + 1) if number else _text_value(s, at, lower=lower)
+    return (LiteralValue(text=number, number=True), at + 1) if number else _text_value(s, at, lower=lower)
 
 
-def _text_value(s: Sentence, at: int, *, lower: bool) -> tuple[Given, int] | None:
+def _text_value(s: Sentence, at: int, *, lower: bool) -> tuple[LiteralValue, int] | None:
     end = name_end(s, at)
     if end == at and lower and s.free(at) and s.tokens[at].kind == "word" and s.tokens[at].low not in FILLER:
         end = at + 1
-    return (Given(text=" ".join(token.text for token in s.tokens[at:end])), end) if end > at else None
+    return (LiteralValue(text=" ".join(token.text for token in s.tokens[at:end])), end) if end > at else None
 
 
-def _pending(s: Sentence, mention: Mention, comparison: Comparison, found: tuple[Given, int]) -> Pending:
-    value, end = found
+def _pending(
+    s: Sentence, mention: Mention, operator: Operator, value_and_end: tuple[LiteralValue, int]
+) -> PendingCondition:
+    value, end = value_and_end
     s.use(mention.start, end)
-    return Pending(at=mention.start, end=end, columns=mention.columns, comparison=comparison, value=value)
+    return PendingCondition(at=mention.start, end=end, columns=mention.columns, operator=operator, value=value)
 
 
-def _adjective(s: Sentence, mention: Mention) -> list[Pending]:
-    """For "active" for `is_active`, "shipped" for `shipped_at`, "unpaid" for `paid_at`."""
+def _adjective(s: Sentence, mention: Mention) -> list[PendingCondition]:
+    """Return the condition of "active" for `is_active`, "shipped" for `shipped_at` or "unpaid" for `paid_at`."""
     if mention.values or mention.relations:
         return []
-    said = tuple(c for c in mention.columns if c.short and (c.column.boolean or c.column.temporal))
-    said = said or tuple(c for c in mention.columns if c.column.boolean)
-    if not said:
+    columns = tuple(c for c in mention.columns if c.short and (c.column.boolean or c.column.temporal))
+    columns = columns or tuple(c for c in mention.columns if c.column.boolean)
+    if not columns:
         return []
-    negated = _negated(s, mention.start) ^ said[0].negated
+    negated = _negated(s, mention.start) ^ columns[0].negated
     s.use(mention.start, mention.end)
-    if said[0].column.boolean:
-        return [Pending(at=mention.start, end=mention.end, columns=said, comparison="<>" if negated else "=")]
+    if columns[0].column.boolean:
+        return [PendingCondition(at=mention.start, end=mention.end, columns=columns, operator="<>" if negated else "=")]
     return [
-        Pending(at=mention.start, end=mention.end, columns=said, comparison="is null" if negated else "is not null")
+        PendingCondition(
+            at=mention.start, end=mention.end, columns=columns, operator="is null" if negated else "is not null"
+        )
     ]
 
 
-def _on_value(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pending:
+def _on_value(s: Sentence, mention: Mention, following: Sequence[Mention]) -> PendingCondition:
     negated = _negated(s, mention.start)
     values, end = mention.values, mention.end
     for column in following:  # "high priority"
@@ -209,8 +227,8 @@ def _on_value(s: Sentence, mention: Mention, following: Sequence[Mention]) -> Pe
             values, end = own, column.end
     s.use(mention.start, end)
     adjectives = tuple(c for c in mention.columns if c.column.boolean and not c.negated)
-    comparison: Comparison = "<>" if negated else "="
-    return Pending(at=mention.start, end=end, values=values, adjectives=adjectives, comparison=comparison)
+    operator: Operator = "<>" if negated else "="
+    return PendingCondition(at=mention.start, end=end, values=values, adjectives=adjectives, operator=operator)
 
 
 def _negated(s: Sentence, start: int) -> bool:
@@ -220,24 +238,24 @@ def _negated(s: Sentence, start: int) -> bool:
             return True
         if not s.free(at) or s.tokens[at].low not in ("yet", "been", "are", "is", "the", "than", "already"):
             break
-    found = s.match(start - 2, "other than")
-    if found:
-        s.use(start - 2, found)
-    return bool(found)
+    end = s.match(start - 2, "other than")
+    if end:
+        s.use(start - 2, end)
+    return bool(end)
 
 
-def _bare_comparisons(s: Sentence, mentions: Sequence[Mention]) -> list[Pending]:
-    """For "orders over 100": a comparison with no column named, or one named after it ("more than 600 pages")."""
-    found = []
+def _bare_comparisons(s: Sentence, mentions: Sequence[Mention]) -> list[PendingCondition]:
+    """Return comparisons without a column ("orders over 100") or with the column after them ("more than 600 pages")."""
+    conditions = []
     for at in range(len(s.tokens)):
         between = s.match(at, "between")
         if between and s.match(between + 1, "and"):
             low, high = _number(s, between), _number(s, between + 2)
             if low and high:
                 s.use(at, between + 3)
-                found += [
-                    Pending(at=at, end=between + 3, comparison=">=", value=Given(text=low, number=True)),
-                    Pending(at=at, end=between + 3, comparison="<=", value=Given(text=high, number=True)),
+                conditions += [
+                    PendingCondition(at=at, end=between + 3, operator=">=", value=LiteralValue(text=low, number=True)),
+                    PendingCondition(at=at, end=between + 3, operator="<=", value=LiteralValue(text=high, number=True)),
                 ]
                 continue
         operator, after = _operator(s, at)
@@ -247,15 +265,15 @@ def _bare_comparisons(s: Sentence, mentions: Sequence[Mention]) -> list[Pending]
             end = named.end if named else after + 1
             s.use(at, end)
             columns = named.columns if named else ()
-            given = Given(text=number, number=True)
-            found.append(Pending(at=at, end=end, comparison=operator, columns=columns, value=given))
-    return found
+            value = LiteralValue(text=number, number=True)
+            conditions.append(PendingCondition(at=at, end=end, operator=operator, columns=columns, value=value))
+    return conditions
 
 
-def _operator(s: Sentence, at: int) -> tuple[Comparison | None, int]:
-    for pattern, comparison in _OPERATORS:
-        if after := s.match(at, pattern):
-            return comparison, after
+def _operator(s: Sentence, at: int) -> tuple[Operator | None, int]:
+    for phrase, operator in _OPERATORS:
+        if after := s.match(at, phrase):
+            return operator, after
     return None, at
 
 

@@ -1,6 +1,6 @@
-"""Spans of time in a question: "last 7 days", "this month", "in March 2025", "since 2024", "between ... and ...".
+"""Finds spans of time in a question: "last 7 days", "this month", "in March 2025", "since 2024", "between ... and ...".
 
-Bounds become SQL expressions over `now()`, so the database's clock decides and the model stays deterministic.
+The bounds are SQL expressions over `now()`, so the database's clock decides and the model stays deterministic.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MONTH_NUMBER = {name: n for n, name in enumerate(_MONTHS, 1)} | {name[:3]: n fo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
-    """From `lower` up to but not including `upper` (SQL expressions, None: open); `at` is where it starts in the question."""
+    """From `lower` up to but not including `upper` (SQL expressions, None: open); `at` is its first word in the question."""
 
     lower: str | None
     upper: str | None
@@ -41,13 +41,13 @@ class Period:
 
 
 def take_periods(sentence: Sentence) -> list[Period]:
-    """Every span of time in the sentence, in order; its words are marked as used."""
+    """Return every span of time in the sentence, in order, and mark its words as used."""
     periods = []
     start = 0
     while start < len(sentence.tokens):
-        found = _period_at(sentence, start)
-        if found:
-            lower, upper, end = found
+        span = _period_at(sentence, start)
+        if span:
+            lower, upper, end = span
             text = " ".join(token.text for token in sentence.tokens[start:end])
             periods.append(Period(lower=lower, upper=upper, text=text, at=start))
             sentence.use(start, end)
@@ -57,18 +57,18 @@ def take_periods(sentence: Sentence) -> list[Period]:
     return periods
 
 
-Found = tuple[str | None, str | None, int]
+Span = tuple[str | None, str | None, int]  # lower bound, upper bound, end of its words
 
 
-def _period_at(s: Sentence, at: int) -> Found | None:
-    for reader in (_between, _bounded, _distance, _inside):
-        found = reader(s, at)
-        if found:
-            return found
+def _period_at(s: Sentence, at: int) -> Span | None:
+    for parse in (_between, _bounded, _distance, _inside):
+        span = parse(s, at)
+        if span:
+            return span
     return None
 
 
-def _between(s: Sentence, at: int) -> Found | None:
+def _between(s: Sentence, at: int) -> Span | None:
     start = s.match(at, "between|from")
     if start is None:
         return None
@@ -80,7 +80,7 @@ def _between(s: Sentence, at: int) -> Found | None:
     return (first[0], second[1], second[2]) if second else None
 
 
-def _bounded(s: Sentence, at: int) -> Found | None:
+def _bounded(s: Sentence, at: int) -> Span | None:
     for words, side in (
         ("since|from|starting", "from start"),
         ("after", "from end"),
@@ -102,8 +102,8 @@ def _bounded(s: Sentence, at: int) -> Found | None:
     return None
 
 
-def _distance(s: Sentence, at: int) -> Found | None:
-    """Spans measured from now: "last 7 days", "older than 2 weeks", "more than 30 days ago"."""
+def _distance(s: Sentence, at: int) -> Span | None:
+    """Return spans measured from now: "last 7 days", "older than 2 weeks", "more than 30 days ago"."""
     start = s.match(at, "older than") or s.match(at, "more than|over")
     if start:
         span = _count_and_unit(s, start)
@@ -121,7 +121,7 @@ def _distance(s: Sentence, at: int) -> Found | None:
     return ("now()", f"now() + interval '{span[0]}'", span[1]) if span else None
 
 
-def _inside(s: Sentence, at: int) -> Found | None:
+def _inside(s: Sentence, at: int) -> Span | None:
     start = s.match(at, "in|on|during|of|for|within|throughout the?")
     if start:
         moment = _moment(s, start)
@@ -142,14 +142,14 @@ def _count_and_unit(s: Sentence, at: int) -> tuple[str, int] | None:
     return (f"{count * 3} months" if unit == "quarter" else f"{count} {unit}s"), at + 2
 
 
-def _moment(s: Sentence, at: int | None) -> Found | None:
-    """A named stretch of time as (its start, its end, where its words end)."""
+def _moment(s: Sentence, at: int | None) -> Span | None:
+    """Return the start and end of a named stretch of time, and the end of its words."""
     if at is None or not s.free(at):
         return None
     return _relative(s, at) or _calendar(s, at)
 
 
-def _relative(s: Sentence, at: int) -> Found | None:
+def _relative(s: Sentence, at: int) -> Span | None:
     token = s.tokens[at]
     shift = {"today": 0, "yesterday": -1, "tomorrow": 1}.get(token.low)
     if shift is not None:
@@ -160,7 +160,7 @@ def _relative(s: Sentence, at: int) -> Found | None:
     return None
 
 
-def _around_now(unit: str, shift: int, end: int) -> Found:
+def _around_now(unit: str, shift: int, end: int) -> Span:
     step = "3 months" if unit == "quarter" else f"1 {unit}"
     begin = f"date_trunc('{unit}', now())"
     after = f"{begin} + interval '{step}'"
@@ -171,7 +171,7 @@ def _around_now(unit: str, shift: int, end: int) -> Found:
     return begin, after, end
 
 
-def _calendar(s: Sentence, at: int) -> Found | None:
+def _calendar(s: Sentence, at: int) -> Span | None:
     token = s.tokens[at]
     if token.kind == "date":
         return _days(_date(token.text), at + 1)
@@ -185,8 +185,8 @@ def _calendar(s: Sentence, at: int) -> Found | None:
     return None
 
 
-def _month(s: Sentence, at: int) -> Found | None:
-    """For "March 2025"; without a year, the month of this year."""
+def _month(s: Sentence, at: int) -> Span | None:
+    """Return the span of "March 2025"; without a year, the month of this year."""
     token = s.tokens[at]
     month = _MONTH_NUMBER[token.low]
     if year := _year(s, at + 1):
@@ -211,13 +211,13 @@ def _date(text: str) -> dt.date | None:
         return None
 
 
-def _days(day: dt.date | None, end: int) -> Found | None:
+def _days(day: dt.date | None, end: int) -> Span | None:
     if day is None or day == dt.date.max:
         return None
     return _literal(day), _literal(day + dt.timedelta(days=1)), end
 
 
-def _months(year: int, month: int, count: int, end: int) -> Found:
+def _months(year: int, month: int, count: int, end: int) -> Span:
     last = year * 12 + month - 1 + count
     return _literal(dt.date(year, month, 1)), _literal(dt.date(last // 12, last % 12 + 1, 1)), end
 

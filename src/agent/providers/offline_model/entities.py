@@ -1,4 +1,4 @@
-"""Which relations a question speaks of and in which role: asked about, grouped by, counted, excluded, or named by a key or a name."""
+"""Finds the relations that a question mentions and their roles: asked about, grouped by, counted, excluded, or one named row."""
 
 from __future__ import annotations
 
@@ -7,51 +7,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.providers.offline_model.join_graph import code, display
+from agent.providers.offline_model.join_graph import code_column, display_field
 from agent.providers.offline_model.lexicon import ColumnName, Mention
-from agent.providers.offline_model.query import Compared, Field, Given
+from agent.providers.offline_model.query import Comparison, Field, LiteralValue
 from agent.providers.offline_model.schema_parser import ForeignKey, Relation
 from agent.providers.offline_model.tokenizer import FILLER, Sentence, count_of, number_of
+from agent.text.words import word_set
 
 Role = Literal["plain", "group", "none", "ranked", "counted", "named"]
 
-_GROUP = frozenset({"per", "by", "each", "every", "across"})
-_NOT = frozenset({"no", "not", "never", "without", "zero", "lacking"})
-_DETERMINERS = frozenset(
-    {
-        "the",
-        "a",
-        "an",
-        "their",
-        "its",
-        "our",
-        "any",
-        "all",
-        "his",
-        "her",
-        "have",
-        "had",
-        "placed",
-        "made",
-        "yet",
-        "single",
-        "with",
-    }
-)
+_GROUP = word_set("per by each every across")
+_NOT = word_set("no not never without zero lacking")
+_DETERMINERS = word_set("the a an their its our any all his her have had placed made yet single with")
 _NAMING = "number|no|id|named|called|with?"
-_OWNERSHIP = frozenset({"of", "for", "from", "by", "to", "did", "does", "has", "have"})
+_OWNERSHIP = word_set("of for from by to did does has have")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
-    """One relation in a question. `column` is set for "client name"; `reference` says which row; `least`/`most` how many."""
+    """One relation in a question: `column` for "client name", `reference` for one row, `least` and `most` for how many rows."""
 
     mention: Mention
     relation: Relation
     role: Role
     via: ForeignKey | None = None
     column: ColumnName | None = None
-    reference: Compared | None = None
+    reference: Comparison | None = None
     least: int | None = None
     most: int | None = None
 
@@ -61,7 +42,7 @@ class Entity:
 
 
 def take_entities(s: Sentence, mentions: Sequence[Mention], *, ranked_end: int | None) -> list[Entity]:
-    """The relations among `mentions`, in order; their words are marked as used."""
+    """Return the entities among `mentions`, in order, and mark their words as used."""
     entities: list[Entity] = []
     owned: set[int] = set()
     for number, mention in enumerate(mentions):
@@ -78,10 +59,10 @@ def take_entities(s: Sentence, mentions: Sequence[Mention], *, ranked_end: int |
 def _entity(s: Sentence, mention: Mention, follower: Mention | None, ranked_end: int | None, *, first: bool) -> Entity:
     name = mention.relations[0]
     s.use(mention.start, mention.end)
-    column = _compound(s, mention, follower, name.relation)
+    column = _following_column(s, mention, follower, name.relation)
     if column and follower:
         s.use(follower.start, follower.end)
-    reference = None if column else _reference(s, mention, name.relation)
+    reference = None if column else _row_reference(s, mention, name.relation)
     role, least, most = _role(s, mention, ranked_end, first=first)
     if reference and role in ("plain", "group"):
         role = "named"
@@ -97,8 +78,8 @@ def _entity(s: Sentence, mention: Mention, follower: Mention | None, ranked_end:
     )
 
 
-def _compound(s: Sentence, mention: Mention, follower: Mention | None, relation: Relation) -> ColumnName | None:
-    """For "client name": the column right after its relation."""
+def _following_column(s: Sentence, mention: Mention, follower: Mention | None, relation: Relation) -> ColumnName | None:
+    """Return the column in "client name", right after its relation."""
     if follower is None or follower.start != mention.end or not s.free(follower.start):
         return None
     column = next((c for c in follower.columns if c.relation.id == relation.id and not c.negated), None)
@@ -131,7 +112,7 @@ def _role(s: Sentence, mention: Mention, ranked_end: int | None, *, first: bool)
 
 
 def _counted(s: Sentence, start: int) -> tuple[int | None, int | None] | None:
-    """For "more than 3", "at least 2", "exactly 1", "3" right before a relation, as (least, most)."""
+    """Return (least, most) of "more than 3", "at least 2", "exactly 1" or "with 3" right before a relation."""
     if not s.free(start - 1) or (count := count_of(s.tokens[start - 1])) is None:
         return None
     for words, least, most in (
@@ -151,8 +132,8 @@ def _counted(s: Sentence, start: int) -> tuple[int | None, int | None] | None:
     return None
 
 
-def _reference(s: Sentence, mention: Mention, relation: Relation) -> Compared | None:
-    """Which row of `relation` the words after its name mean."""
+def _row_reference(s: Sentence, mention: Mention, relation: Relation) -> Comparison | None:
+    """Return the comparison that picks the row of `relation` which the words after its name identify."""
     at = mention.end
     for naming in ("with? the? id|number|no|name =|is|:?", "named|called", "=|:"):
         at = s.match(at, naming) or at
@@ -168,28 +149,30 @@ def _reference(s: Sentence, mention: Mention, relation: Relation) -> Compared | 
         if key is None or not (key.numeric or key.textual):
             return None
         s.use(mention.end, at + 1)
-        return Compared(
-            field=Field(relation=relation, column=key), comparison="=", value=Given(text=number, number=key.numeric)
+        return Comparison(
+            field=Field(relation=relation, column=key),
+            operator="=",
+            value=LiteralValue(text=number, number=key.numeric),
         )
     end = name_end(s, at, lower=_lower_name_allowed(s, mention))
-    return named(s, relation, at, end, since=mention.end) if end > at else None
+    return row_named(s, relation, at, end, since=mention.end) if end > at else None
 
 
-def named(s: Sentence, relation: Relation, at: int, end: int, *, since: int) -> Compared | None:
-    """The row of `relation` whose name (or code) is what tokens `at` to `end` say; they are marked as used."""
+def row_named(s: Sentence, relation: Relation, at: int, end: int, *, since: int) -> Comparison | None:
+    """Return the comparison with the name or code in tokens `at` to `end`, and mark the tokens from `since` as used."""
     text = " ".join(token.text for token in s.tokens[at:end])
     exact = s.tokens[at].kind == "quoted"
-    wanted = display(relation)
-    if not exact and re.search(r"\d", text) and " " not in text and (coded := code(relation)):
+    wanted = display_field(relation)
+    if not exact and re.search(r"\d", text) and " " not in text and (coded := code_column(relation)):
         wanted, exact = Field(relation=relation, column=coded), True
     if wanted is None:
         return None
     s.use(since, end)
-    return Compared(field=wanted, comparison="=" if exact else "word", value=Given(text=text))
+    return Comparison(field=wanted, operator="=" if exact else "word", value=LiteralValue(text=text))
 
 
 def name_end(s: Sentence, at: int, *, lower: bool = False) -> int:
-    """Where the name that starts at `at` ends: one quoted text, or capitalised words (with `lower`, any unknown words)."""
+    """Return the end of the name at `at`: one quoted text, or capitalised words (with `lower`, any unknown words)."""
     if not s.free(at):
         return at
     if s.tokens[at].kind in ("quoted", "email"):
@@ -213,7 +196,7 @@ def _in_name(s: Sentence, at: int, *, lower: bool) -> bool:
 
 
 def _lower_name_allowed(s: Sentence, mention: Mention) -> bool:
-    """For "orders of client acme": one of them, after a word of ownership."""
+    """Return whether a name in lower case may follow, as in "orders of client acme": a singular after a word of ownership."""
     last = s.tokens[mention.end - 1]
     before = mention.start - 1
     while before >= 0 and s.tokens[before].low in ("the", "a"):

@@ -1,4 +1,4 @@
-"""How relations hang together: paths over foreign keys, and which column shows, dates or values a row."""
+"""Finds paths along foreign keys, and the column of a relation that names, dates, places or values a row."""
 
 from __future__ import annotations
 
@@ -9,42 +9,21 @@ from dataclasses import dataclass
 from agent.providers.offline_model.query import Field
 from agent.providers.offline_model.schema_parser import Column, ForeignKey, Relation
 from agent.providers.offline_model.tokenizer import words_of
+from agent.text.words import word_set
 
 _NAMES = ("name", "full name", "title", "display name", "label", "subject", "company", "company name", "username")
-_CODES = frozenset({"number", "code", "reference", "ref", "sku", "isbn", "slug", "no"})
-_MONEY = frozenset(
-    [
-        "total",
-        "amount",
-        "price",
-        "cost",
-        "salary",
-        "budget",
-        "revenue",
-        "value",
-        "sum",
-        "payment",
-        "fee",
-        "balance",
-        "spend",
-        "wage",
-        "sale",
-    ]
-)
-_PRICES = frozenset({"price", "cost", "amount", "total", "fee", "rate"})
-_BIRTH = frozenset({"birth", "dob", "birthday", "born", "birthdate"})
-_NO_EVENT = frozenset(
-    {"updated", "modified", "deleted", "due", "synced", "changed", "expire", "expires", "end", "until"}
-)
-_PLACES = frozenset(
-    {"city", "town", "country", "region", "location", "place", "state", "office", "branch", "site", "room"}
-)
+_CODES = word_set("number code reference ref sku isbn slug no")
+_MONEY = word_set("total amount price cost salary budget revenue value sum payment fee balance spend wage sale")
+_PRICES = word_set("price cost amount total fee rate")
+_BIRTH = word_set("birth dob birthday born birthdate")
+_NO_EVENT = word_set("updated modified deleted due synced changed expire expires end until")
+_PLACES = word_set("city town country region location place state office branch site room")
 _MAX_STEPS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One foreign key on a path; `up` goes from the row that holds the key to the one it points at."""
+class JoinStep:
+    """One foreign key on a path; `up` leads from the row with the key to the row that it refers to."""
 
     key: ForeignKey
     source: Relation
@@ -52,16 +31,16 @@ class Step:
     up: bool
 
 
-class Graph:
+class JoinGraph:
     """The relations of a schema and the foreign keys between them."""
 
     def __init__(self, relations: Sequence[Relation]) -> None:
         self.by_id = {relation.id: relation for relation in relations}
 
-    def path(self, source: Relation, target: Relation, *, via: ForeignKey | None = None) -> tuple[Step, ...] | None:
-        """The shortest way from `source` to `target`, None when there is none or more than one of that length.
+    def path(self, source: Relation, target: Relation, *, via: ForeignKey | None = None) -> tuple[JoinStep, ...] | None:
+        """Return the shortest path from `source` to `target`, or None when there is none or more than one of that length.
 
-        Ways that only go up are preferred: they keep one row for each row of `source`.
+        Paths that only lead up come first: they keep one row for each row of `source`.
         """
         if source.id == target.id and via is None:
             return ()
@@ -72,23 +51,24 @@ class Graph:
         return None
 
     def parents(self, relation: Relation) -> Iterator[tuple[ForeignKey, Relation]]:
-        for key in relation.foreign:
+        """Yield each foreign key of `relation` with the relation that it refers to."""
+        for key in relation.foreign_keys:
             if key.target in self.by_id:
                 yield key, self.by_id[key.target]
 
-    def _steps(self, relation: Relation, *, down: bool) -> Iterator[Step]:
+    def _steps(self, relation: Relation, *, down: bool) -> Iterator[JoinStep]:
         for key, parent in self.parents(relation):
-            yield Step(key=key, source=relation, target=parent, up=True)
+            yield JoinStep(key=key, source=relation, target=parent, up=True)
         if down:
             for other in self.by_id.values():
-                for key in other.foreign:
+                for key in other.foreign_keys:
                     if key.target == relation.id:
-                        yield Step(key=key, source=relation, target=other, up=False)
+                        yield JoinStep(key=key, source=relation, target=other, up=False)
 
     def _shortest(
         self, source: Relation, target: Relation, *, down: bool, via: ForeignKey | None
-    ) -> Iterator[tuple[Step, ...]]:
-        queue: deque[tuple[Relation, tuple[Step, ...]]] = deque([(source, ())])
+    ) -> Iterator[tuple[JoinStep, ...]]:
+        queue: deque[tuple[Relation, tuple[JoinStep, ...]]] = deque([(source, ())])
         best: int | None = None
         while queue:
             relation, path = queue.popleft()
@@ -107,8 +87,8 @@ class Graph:
                     queue.append((step.target, longer))
 
 
-def display(relation: Relation, *, via: ForeignKey | None = None) -> Field | None:
-    """What shows a row to a person: its name, its title, or its first and last name; None when it has nothing like that."""
+def display_field(relation: Relation, *, via: ForeignKey | None = None) -> Field | None:
+    """Return what names a row for a person: its name or title, or its first and last name; None when it has neither."""
     named = {words_of(column.name): column for column in relation.columns if column.textual and column.readable}
     own = words_of(relation.name)
     for name in _NAMES:
@@ -123,16 +103,16 @@ def display(relation: Relation, *, via: ForeignKey | None = None) -> Field | Non
     return Field(relation=relation, column=ending[0], via=via) if len(ending) == 1 else None
 
 
-def code(relation: Relation) -> Column | None:
-    """The column with codes such as INV-0042."""
+def code_column(relation: Relation) -> Column | None:
+    """Return the column with codes such as INV-0042, None when there is not exactly one."""
     coded = [c for c in relation.columns if c.textual and c.readable and _CODES.intersection(words_of(c.name))]
     keys = [c for c in relation.columns if c.textual and c.key]
-    found = coded or keys
-    return found[0] if len(found) == 1 else None
+    codes = coded or keys
+    return codes[0] if len(codes) == 1 else None
 
 
-def event_time(relation: Relation) -> Column | None:
-    """When the thing happened that a row stands for, None when several columns could say so."""
+def event_time_column(relation: Relation) -> Column | None:
+    """Return the column with the time of the event that a row stands for, None when there is none."""
     times = [c for c in relation.columns if c.temporal and c.readable and not _NO_EVENT.intersection(words_of(c.name))]
     events = [c for c in times if words_of(c.name)[0] != "created" and not _BIRTH.intersection(words_of(c.name))]
     own = set(words_of(relation.name))
@@ -142,38 +122,37 @@ def event_time(relation: Relation) -> Column | None:
     return None
 
 
-def amount(relation: Relation, *, prices: bool = False) -> Column | None:
-    """The column that says how much a row is worth, None when several could."""
+def amount_column(relation: Relation, *, prices: bool = False) -> Column | None:
+    """Return the column with the worth of a row, None when there is none or several could be it."""
     measures = [c for c in relation.columns if c.numeric and c.readable and not relation.is_link(c)]
-    for wanted in (_PRICES if prices else _MONEY,):
-        named = [c for c in measures if wanted.intersection(words_of(c.name))]
-        if len(named) == 1:
-            return named[0]
-        exact = [c for c in named if len(words_of(c.name)) == 1]
-        if len(exact) == 1:
-            return exact[0]
-        if named:
-            return None
-    exact = [c for c in measures if c.fractional]
-    return exact[0] if len(exact) == 1 and not prices else None
+    named = [c for c in measures if (_PRICES if prices else _MONEY).intersection(words_of(c.name))]
+    if named:
+        exact = named if len(named) == 1 else [c for c in named if len(words_of(c.name)) == 1]
+        return exact[0] if len(exact) == 1 else None
+    fractional = [c for c in measures if c.fractional]
+    return fractional[0] if len(fractional) == 1 and not prices else None
 
 
-def birth(relation: Relation) -> Column | None:
-    """The date of birth."""
+def birth_column(relation: Relation) -> Column | None:
+    """Return the date of birth."""
     return next((c for c in relation.columns if c.temporal and _BIRTH.intersection(words_of(c.name))), None)
 
 
 def is_person(relation: Relation) -> bool:
-    """Whether rows are people, for whom "oldest" is about their birth."""
+    """Return whether rows are people, for whom "oldest" is about their birth."""
     names = {words_of(column.name) for column in relation.columns}
-    return birth(relation) is not None or bool(names & {("first", "name"), ("last", "name"), ("surname",), ("salary",)})
+    return birth_column(relation) is not None or bool(
+        names & {("first", "name"), ("last", "name"), ("surname",), ("salary",)}
+    )
 
 
-def _said(column: Column) -> tuple[str, ...]:
+def _name_and_comment_words(column: Column) -> tuple[str, ...]:
     return (*words_of(column.name), *words_of(column.comment)[:2])
 
 
-def place(relation: Relation) -> Column | None:
-    """The column that says where, None when several could."""
-    places = [c for c in relation.columns if c.textual and c.readable and _PLACES.intersection(_said(c))]
+def place_column(relation: Relation) -> Column | None:
+    """Return the column with the place of a row, None when there is not exactly one."""
+    places = [
+        c for c in relation.columns if c.textual and c.readable and _PLACES.intersection(_name_and_comment_words(c))
+    ]
     return places[0] if len(places) == 1 else None

@@ -1,7 +1,8 @@
-"""The words by which a schema can be spoken of, and where a question speaks of it.
+"""The words by which a question can mention a schema, and where it does.
 
-Tables and columns by the words of their names (`placed_at` also as "placed", `client_id` also as its table), values by their labels, and
-words to which a remembered fact gave a meaning. Longest match wins; what is ambiguous stays so until the sentence decides.
+A table or column goes by the words of its name (`placed_at` also by "placed", `client_id` also by its table), a value by its
+label, and other words by the meaning that a remembered fact gave them. The longest match wins; what is ambiguous stays so until
+the rest of the sentence decides.
 """
 
 from __future__ import annotations
@@ -11,50 +12,34 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from agent.providers.offline_model.join_graph import display
+from agent.providers.offline_model.join_graph import display_field
 from agent.providers.offline_model.memory_parser import Meaning
-from agent.providers.offline_model.namesakes import WhichTable, in_schema, is_open, meant, schema_said
+from agent.providers.offline_model.namesakes import (
+    AmbiguousTable,
+    is_ambiguous,
+    qualified_names,
+    schema_mention,
+    unqualified_relations,
+)
 from agent.providers.offline_model.schema_parser import Column, ForeignKey, Relation
 from agent.providers.offline_model.tokenizer import FILLER, GRAMMAR_WORDS, Sentence, words_of
+from agent.text.words import word_set
 
-_PREFIXES = frozenset({"tbl", "tb", "t", "dim", "fact", "vw", "v", "app"})
-_TIME_SUFFIXES = frozenset({"at", "on", "date", "time", "ts"})
-_SAME = (
+_PREFIXES = word_set("tbl tb t dim fact vw v app")
+_TIME_SUFFIXES = word_set("at on date time ts")
+_SYNONYMS = (
     frozenset({"client", "customer"}),
     frozenset({"employee", "staff"}),
     frozenset({"doctor", "physician"}),
     frozenset({"book", "title"}),
     frozenset({"invoice", "bill"}),
 )
-_NAME_ENDS = frozenset(
-    [
-        "of",
-        "in",
-        "for",
-        "from",
-        "by",
-        "with",
-        "that",
-        "which",
-        "when",
-        "where",
-        "used",
-        "per",
-        "as",
-        "is",
-        "are",
-        "to",
-        "on",
-        "at",
-        "and",
-        "or",
-    ]
-)
+_NAME_ENDS = word_set("of in for from by with that which when where used per as is are to on at and or")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelationName:
-    """A relation; `via` when it is spoken of by its role ("manager" for `manager_id`)."""
+    """A relation; `via` when it is mentioned by its role ("manager" for `manager_id`)."""
 
     relation: Relation
     via: ForeignKey | None = None
@@ -62,7 +47,7 @@ class RelationName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnName:
-    """A column; `short` when only a part of its name was said ("shipped" for `shipped_at`), `negated` for "unshipped"."""
+    """A column; `short` when only a part of its name is used ("shipped" for `shipped_at`), `negated` for "unshipped"."""
 
     relation: Relation
     column: Column
@@ -96,8 +81,8 @@ class Mention:
         return tuple(term for term in self.terms if isinstance(term, RelationName))
 
     @property
-    def plain(self) -> list[Relation]:
-        """The relations that are spoken of by their name."""
+    def named_relations(self) -> list[Relation]:
+        """Return the relations that are mentioned by their name, each once."""
         return list({name.relation.id: name.relation for name in self.relations if name.via is None}.values())
 
     @property
@@ -111,7 +96,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Terms by their words."""
+    """The terms of a schema by their words."""
 
     relations: tuple[Relation, ...]
     terms: dict[tuple[str, ...], list[Term]] = field(default_factory=lambda: defaultdict(list))
@@ -121,85 +106,86 @@ class Lexicon:
         return max(map(len, self.terms), default=0)
 
     def mentions(self, sentence: Sentence) -> list[Mention]:
-        """Where the unused words of `sentence` speak of the schema, from left to right without overlap.
+        """Return where the unused words of `sentence` mention the schema, from left to right without overlap.
 
-        Of tables that share a name those are left that are meant; words that name a schema are marked as used. Raises `WhichTable`.
+        Where tables share a name, only the meant ones stay; words that name a schema are marked as used. Raises `AmbiguousTable`.
         """
-        found = []
+        mentions = []
         at, longest = 0, self.longest
         while at < len(sentence.tokens):
             mention = self._mention_at(sentence, at, longest)
             if mention:
-                found.append(mention)
+                mentions.append(mention)
             at = mention.end if mention else at + 1
-        return self._told_apart(sentence, found)
+        return self._resolve_namesakes(sentence, mentions)
 
-    def _told_apart(self, sentence: Sentence, mentions: Sequence[Mention]) -> list[Mention]:
-        named = self._by_schema(sentence, mentions)
-        near = {key.target for relation in named.values() for key in relation.foreign}
-        return [replace(mention, terms=self._meant(mention, named, near)) for mention in mentions]
+    def _resolve_namesakes(self, sentence: Sentence, mentions: Sequence[Mention]) -> list[Mention]:
+        named = self._with_named_schema(sentence, mentions)
+        near = {key.target for relation in named.values() for key in relation.foreign_keys}
+        return [replace(mention, terms=self._resolved_terms(mention, named, near)) for mention in mentions]
 
-    def _by_schema(self, sentence: Sentence, mentions: Sequence[Mention]) -> dict[tuple[str, str], Relation]:
-        """The relations whose schema the sentence names, before their name or somewhere after it."""
-        named = {relation.id: relation for relation in self.relations if relation.id in sentence.named}
+    def _with_named_schema(self, sentence: Sentence, mentions: Sequence[Mention]) -> dict[tuple[str, str], Relation]:
+        """Return the relations whose schema the sentence names, before their name or anywhere after it."""
+        named = {relation.id: relation for relation in self.relations if relation.id in sentence.qualified}
         for mention in mentions:
             tokens = sentence.tokens[mention.start : mention.end]
             words, is_dotted = [token.low for token in tokens], any(token.dotted for token in tokens[1:])
-            own_name = [relation for relation in mention.plain if words_of(relation.name) == _stems(words)]
-            if (
-                own_name
-                and len(own_name) < len(mention.plain)
-                and any(r.shared for r in mention.plain)
-                and not is_dotted
-            ):
-                raise WhichTable(
-                    mention.plain
-                )  # "archive orders" where there are archive.orders and public.archive_orders
-            for relation in mention.plain:
-                after = schema_said(sentence, relation, since=mention.end)
-                said = words if _stems(words) in in_schema(relation) else [sentence.tokens[at].low for at in after]
-                is_plain = is_dotted or "schema" in said
-                if not said or (not is_plain and self._means_more(relation, of_all=said is not words)):
+            own_name = [relation for relation in mention.named_relations if words_of(relation.name) == _stems(words)]
+            is_shared = any(relation.shared for relation in mention.named_relations)
+            if own_name and len(own_name) < len(mention.named_relations) and is_shared and not is_dotted:
+                # "archive orders" where there are archive.orders and public.archive_orders
+                raise AmbiguousTable(mention.named_relations)
+            for relation in mention.named_relations:
+                after = schema_mention(sentence, relation, since=mention.end)
+                is_before = _stems(words) in qualified_names(relation)
+                schema_words = words if is_before else [sentence.tokens[at].low for at in after]
+                is_certain = is_dotted or "schema" in schema_words
+                if not schema_words or (not is_certain and self._has_other_meaning(relation, of_all=not is_before)):
                     continue
                 named[relation.id] = relation
                 sentence.use(after.start, after.stop)
-        sentence.named.update(named)
+        sentence.qualified.update(named)
         return named
 
-    def _means_more(self, relation: Relation, *, of_all: bool) -> bool:
-        """Whether the words of its schema also mean something else: a label or column of tables of its name, or anything.
+    def _has_other_meaning(self, relation: Relation, *, of_all: bool) -> bool:
+        """Return whether the words of a relation's schema may mean something else.
 
-        Raises `WhichTable` where that would be another table of its name.
+        For a shared name, only labels and columns of the tables with this name count, and they raise `AmbiguousTable`. For another name,
+        everything counts if `of_all`.
         """
         words = words_of(relation.schema)
         others = [term for at in range(len(words)) for term in self.terms.get(words[at:], ())]
         if any(
-            o.relation.meant == relation.meant and not isinstance(o, RelationName) for o in others if relation.shared
+            o.relation.unqualified_target == relation.unqualified_target and not isinstance(o, RelationName)
+            for o in others
+            if relation.shared
         ):
-            raise WhichTable(other for other in self.relations if other.meant == relation.meant)
+            raise AmbiguousTable(
+                other for other in self.relations if other.unqualified_target == relation.unqualified_target
+            )
         return of_all and not relation.shared and bool(others)
 
-    def _meant(
+    def _resolved_terms(
         self, mention: Mention, named: Mapping[tuple[str, str], Relation], near: Set[tuple[str, str]]
     ) -> tuple[Term, ...]:
-        """The terms of `mention` without those of tables that its words do not mean."""
-        chosen = [relation for relation in mention.plain if relation.id in named]
+        """Return the terms of `mention` without those of tables that its words do not mean."""
+        chosen = [relation for relation in mention.named_relations if relation.id in named]
         if len(chosen) > 1:
-            raise WhichTable(chosen)
-        if not chosen and is_open(mention.plain):
-            chosen = meant(mention.plain, self.relations, near)
+            raise AmbiguousTable(chosen)
+        if not chosen and is_ambiguous(mention.named_relations):
+            chosen = unqualified_relations(mention.named_relations, self.relations, near)
         if not chosen:
-            return tuple(self._own(mention.terms, {*named, *near}))
+            return tuple(self._without_namesakes(mention.terms, {*named, *near}))
         others = [term for term in mention.terms if not isinstance(term, RelationName) or term.via]
         kept = {*named, *near, *(relation.id for relation in chosen)}
-        return (*(RelationName(relation=relation) for relation in chosen), *self._own(others, kept))
+        return (*(RelationName(relation=relation) for relation in chosen), *self._without_namesakes(others, kept))
 
-    def _own(self, terms: Sequence[Term], kept: Set[tuple[str, str]]) -> list[Term]:
-        """Without what belongs to a table that its name does not mean, where the one that it means has it too."""
-        there = {term.relation.id for term in terms}
+    def _without_namesakes(self, terms: Sequence[Term], kept: Set[tuple[str, str]]) -> list[Term]:
+        """Drop terms of a table that its plain name does not mean, when the table that it means has a term too."""
+        present = {term.relation.id for term in terms}
         return [
             term for term in terms
-            if term.relation.id in kept or term.relation.meant in {None, term.relation.id} or term.relation.meant not in there
+            if term.relation.id in kept or term.relation.unqualified_target in {None, term.relation.id} or term.relation.unqualified_target not in present
         ]  # fmt: skip
 
     def _mention_at(self, sentence: Sentence, at: int, longest: int) -> Mention | None:
@@ -207,7 +193,7 @@ class Lexicon:
             span = range(at, at + length)
             kinds = [sentence.tokens[i].kind for i in span if sentence.free(i)]
             if len(kinds) < length or kinds[0] != "word" or not {"word", "number"}.issuperset(kinds):
-                continue  # a number may only go on with a name: sales_2024
+                continue  # a number may continue a name (sales_2024) but not begin one
             stems = tuple(word for i in span for word in words_of(sentence.tokens[i].low))
             terms = self.terms.get(stems)
             if terms and not (length > 1 and self._splits(stems, terms)):
@@ -215,13 +201,13 @@ class Lexicon:
         return None
 
     def _splits(self, stems: tuple[str, ...], terms: Sequence[Term]) -> bool:
-        """For "paid invoices" meaning a label and a table, even where some view has a column paid_invoices."""
+        """Return whether "paid invoices" is a label and a table, although some view has a column paid_invoices."""
         ends_in_relation = any(isinstance(term, RelationName) for term in self.terms.get(stems[-1:], ()))
         return ends_in_relation and all(isinstance(term, ColumnName) for term in terms)
 
 
 def lexicon_of(relations: Sequence[Relation], meanings: Iterable[Meaning] = ()) -> Lexicon:
-    """All names of `relations`, and the words that `meanings` explain."""
+    """Return the lexicon of `relations`, with the words that `meanings` explain."""
     lexicon = Lexicon(relations=tuple(relations))
     for relation in relations:
         _add(lexicon, _relation_terms(relation, relations))
@@ -235,36 +221,37 @@ def lexicon_of(relations: Sequence[Relation], meanings: Iterable[Meaning] = ()) 
     _add(lexicon, _meaning_terms(relations, meanings))
     for relation in relations:
         free = words_of(relation.schema) not in lexicon.terms
-        names = [words for words in in_schema(relation) if relation.shared or (free and words not in lexicon.terms)]
+        names = [
+            words for words in qualified_names(relation) if relation.shared or (free and words not in lexicon.terms)
+        ]
         _add(lexicon, ((words, RelationName(relation=relation)) for words in names))
     return lexicon
 
 
-def _stems(said: Iterable[str]) -> tuple[str, ...]:
-    return tuple(word for text in said for word in words_of(text))
+def _stems(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word for text in texts for word in words_of(text))
 
 
-Named: TypeAlias = tuple[tuple[str, ...], Term]
+NamedTerm: TypeAlias = tuple[tuple[str, ...], Term]
 
 
-def _add(lexicon: Lexicon, named: Iterable[Named]) -> None:
+def _add(lexicon: Lexicon, named: Iterable[NamedTerm]) -> None:
     for words, term in list(named):
         if words and not FILLER.issuperset(words) and term not in lexicon.terms[words]:
             lexicon.terms[words].append(term)
 
 
-def _relation_terms(relation: Relation, relations: Sequence[Relation]) -> Iterator[Named]:
-    words = words_of(relation.name)
-    bare = words[1:] if len(words) > 1 and words[0] in _PREFIXES else words
+def _relation_terms(relation: Relation, relations: Sequence[Relation]) -> Iterator[NamedTerm]:
+    bare = _bare_name(relation)
     term = RelationName(relation=relation)
-    yield words, term
+    yield words_of(relation.name), term
     yield bare, term
     taken = {name for other in relations for name in words_of(other.name)}
-    for group in _SAME:
+    for group in _SYNONYMS:
         if len(bare) == 1 and bare[0] in group:
             yield from (((other,), term) for other in group - taken)
     by_id = {other.id: other for other in relations}
-    for key in relation.foreign:
+    for key in relation.foreign_keys:
         role = words_of(key.columns[0])
         target = by_id.get(key.target)
         named = len(key.columns) == 1 and len(role) > 1 and role[-1] in ("id", "fk", "no", "code")
@@ -272,7 +259,7 @@ def _relation_terms(relation: Relation, relations: Sequence[Relation]) -> Iterat
             yield role[:-1], RelationName(relation=target, via=key)
 
 
-def _column_terms(relation: Relation, column: Column) -> Iterator[Named]:
+def _column_terms(relation: Relation, column: Column) -> Iterator[NamedTerm]:
     words = words_of(column.name)
     yield words, ColumnName(relation=relation, column=column)
     short = ColumnName(relation=relation, column=column, short=True)
@@ -282,30 +269,30 @@ def _column_terms(relation: Relation, column: Column) -> Iterator[Named]:
     if column.numeric and len(words) > 1 and words[-1] == "year":
         yield words[:-1], short
     if column.boolean:
-        said = words[1:] if len(words) > 1 and words[0] in ("is", "has", "have", "was") else words
-        yield said, short
-        yield from _negated(said, short)
+        adjective = words[1:] if len(words) > 1 and words[0] in ("is", "has", "have", "was") else words
+        yield adjective, short
+        yield from _negated(adjective, short)
     own = words_of(relation.name)
     if len(words) > len(own) and words[: len(own)] == own and words[len(own) :] not in (("id",), ("at",)):
         yield words[len(own) :], short
 
 
-def _name_terms(relation: Relation) -> Iterator[Named]:
-    """For "names of doctors", where the name is in `full_name`."""
-    shown = display(relation)
-    if shown and not any(words_of(column.name) == ("name",) for column in relation.columns):
-        last = words_of(shown.column.name)[-1:]
-        if last == ("name",) and shown.second is None:
-            yield last, ColumnName(relation=relation, column=shown.column, short=True)
+def _name_terms(relation: Relation) -> Iterator[NamedTerm]:
+    """Yield "name" for the column `full_name`, as in "names of doctors"."""
+    name = display_field(relation)
+    if name and not any(words_of(column.name) == ("name",) for column in relation.columns):
+        last = words_of(name.column.name)[-1:]
+        if last == ("name",) and name.second is None:
+            yield last, ColumnName(relation=relation, column=name.column, short=True)
 
 
-def _negated(words: tuple[str, ...], short: ColumnName) -> Iterator[Named]:
+def _negated(words: tuple[str, ...], short: ColumnName) -> Iterator[NamedTerm]:
     for prefix in ("in", "un", "non"):
         yield (prefix + words[0], *words[1:]), replace(short, negated=True)
 
 
-def _comment_terms(lexicon: Lexicon) -> Iterator[Named]:
-    """Names from comments ("net salary in euros"), where no other name and no other comment claims the same words."""
+def _comment_terms(lexicon: Lexicon) -> Iterator[NamedTerm]:
+    """Yield names from comments ("net salary in euros") that no other name and no other comment claims."""
     claimed: dict[tuple[str, ...], list[Term]] = defaultdict(list)
     for relation in lexicon.relations:
         for words in _comment_names(relation.comment):
@@ -319,7 +306,7 @@ def _comment_terms(lexicon: Lexicon) -> Iterator[Named]:
 
 
 def _comment_names(comment: str) -> Iterator[tuple[str, ...]]:
-    """The noun phrase at the start of a comment, and its last word."""
+    """Yield the noun phrase at the start of a comment, and its last word."""
     words: list[str] = []
     for word in comment.replace(",", " of ").replace(";", " of ").replace(".", " of ").split()[:4]:
         if word.lower() in _NAME_ENDS:
@@ -330,17 +317,17 @@ def _comment_names(comment: str) -> Iterator[tuple[str, ...]]:
         yield from {tuple(words), (words[-1],)}
 
 
-def _value_terms(relation: Relation, column: Column) -> Iterator[Named]:
+def _value_terms(relation: Relation, column: Column) -> Iterator[NamedTerm]:
     for value in column.values:
         if any(c.isalpha() for c in value) and len(value) > 1:
             yield words_of(value), ValueName(relation=relation, column=column, value=value)
 
 
-def _meaning_terms(relations: Sequence[Relation], meanings: Iterable[Meaning]) -> Iterator[Named]:
+def _meaning_terms(relations: Sequence[Relation], meanings: Iterable[Meaning]) -> Iterator[NamedTerm]:
     for meaning in meanings:
         for relation in relations:
             column_words, table = _split_table(meaning, relation)
-            if table and table != _bare(relation):
+            if table and table != _bare_name(relation):
                 continue
             for column in relation.columns:
                 if words_of(column.name) == column_words and not column.values_exclude(meaning.value):
@@ -351,13 +338,13 @@ def _meaning_terms(relations: Sequence[Relation], meanings: Iterable[Meaning]) -
 
 
 def _split_table(meaning: Meaning, relation: Relation) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """For "campaign status" is the column status of campaigns, where there is such a table."""
-    bare = _bare(relation)
+    """Split "campaign status" into the column status and the table campaigns, where there is such a table."""
+    bare = _bare_name(relation)
     if not meaning.table and len(meaning.column) > len(bare) and meaning.column[: len(bare)] == bare:
         return meaning.column[len(bare) :], bare
     return meaning.column, meaning.table
 
 
-def _bare(relation: Relation) -> tuple[str, ...]:
+def _bare_name(relation: Relation) -> tuple[str, ...]:
     words = words_of(relation.name)
     return words[1:] if len(words) > 1 and words[0] in _PREFIXES else words

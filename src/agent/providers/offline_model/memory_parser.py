@@ -1,6 +1,6 @@
-"""Memory lines of a prompt, and the facts in them that give a word a meaning: "status 3 means paused".
+"""Parses the memory lines of a prompt, and the facts in them that give a word a meaning: "status 3 means paused".
 
-Only what a human or the agent noted counts: text that came out of a database never changes what a question means.
+Only facts from a human or the agent count: text from a database never changes what a question means.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class MemoryLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """`phrase` means that `column` (of a relation named `table`, if that was said) is `value`; all are stems but the value."""
+    """`phrase` means that `column`, of a relation named `table` if that is given, is `value`; all but the value are stems."""
 
     phrase: tuple[str, ...]
     column: tuple[str, ...]
@@ -55,7 +55,7 @@ class Meaning:
 
 
 def parse_memories(texts: Iterable[str]) -> tuple[MemoryLine, ...]:
-    """The memory lines in `texts`, each id once."""
+    """Return the memory lines in `texts`, each id once."""
     lines = {
         int(match["id"]): MemoryLine(
             id=int(match["id"]), kind=match["kind"], trust=match["trust"], text=match["text"].strip()
@@ -67,7 +67,7 @@ def parse_memories(texts: Iterable[str]) -> tuple[MemoryLine, ...]:
 
 
 def meanings(lines: Iterable[MemoryLine]) -> tuple[Meaning, ...]:
-    """What the trusted ones among `lines` say about words."""
+    """Return what the trusted ones among `lines` say about words."""
     return tuple(
         meaning
         for line in lines
@@ -78,7 +78,7 @@ def meanings(lines: Iterable[MemoryLine]) -> tuple[Meaning, ...]:
 
 
 def meaning_of(text: str, *, source: str) -> Meaning | None:
-    """The meaning that one sentence gives to a word, or None."""
+    """Return the meaning that one sentence gives to a word, or None."""
     if len(text) > _LONGEST_FACT:
         return None
     sentence = clean(text).strip().rstrip(".! ")

@@ -1,4 +1,4 @@
-"""The offline model as a LangChain chat model: it sees the messages and tools that any model sees, and streams its words."""
+"""The offline model as a LangChain chat model, which streams its answers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from agent.providers.offline_model.reply import reply
 
 
 class OfflineChatModel(BaseChatModel):
-    """Deterministic, without a key or a network; understands simple questions about any schema it is shown."""
+    """A deterministic chat model without key and network; it understands simple questions about any schema in its prompt."""
 
     @property
     def _llm_type(self) -> str:
         return "offline"
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        """This model, knowing the names of the tools it may call."""
+        """Return this model with the tools that it may call."""
         return self.bind(tools=list(tools))
 
     def _generate(

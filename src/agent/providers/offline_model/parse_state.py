@@ -1,18 +1,18 @@
-"""One question on its way to a query: its words marked, and the relation that it is about found."""
+"""Holds the state of one question while it is parsed, and finds the relation that it is about."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.providers.offline_model.conditions import Pending, take_column_conditions, take_other_conditions
+from agent.providers.offline_model.conditions import PendingCondition, take_column_conditions, take_other_conditions
 from agent.providers.offline_model.dates import UNITS, take_periods
 from agent.providers.offline_model.entities import Entity, take_entities
-from agent.providers.offline_model.join_graph import Graph, amount
+from agent.providers.offline_model.join_graph import JoinGraph, amount_column
 from agent.providers.offline_model.lexicon import Lexicon, Mention
 from agent.providers.offline_model.query import Unclear
 from agent.providers.offline_model.schema_parser import Relation
-from agent.providers.offline_model.sentence_frame import Frame, take_frame, take_sorting
+from agent.providers.offline_model.sentence_frame import SentenceFrame, take_frame, take_sorting
 from agent.providers.offline_model.tokenizer import Sentence, sentence_of, words_of
 
 _GROUPING = ("for each", "in each", "each|per|every|across", "grouped|group|broken|split down? by", "by")
@@ -27,7 +27,7 @@ _ADVERBS = {
 
 
 class NotUnderstood(Exception):
-    """Carries the `Unclear` that ends a reading."""
+    """Ends the parsing of a question with an `Unclear`."""
 
     def __init__(self, unclear: Unclear) -> None:
         super().__init__(unclear.reason)
@@ -35,28 +35,34 @@ class NotUnderstood(Exception):
 
 
 @dataclass(slots=True)
-class Reading:
-    """One question on its way to a query."""
+class ParseState:
+    """One question while it is parsed."""
 
-    s: Sentence
+    sentence: Sentence
     lexicon: Lexicon
-    graph: Graph
+    graph: JoinGraph
     mentions: list[Mention]
-    frame: Frame
+    frame: SentenceFrame
     entities: list[Entity]
-    pending: list[Pending]
+    pending: list[PendingCondition]
     groups: list[tuple[int, Mention | str]] = field(default_factory=list)
 
     def of_role(self, *roles: str) -> list[Entity]:
         return [entity for entity in self.entities if entity.role in roles]
 
     def free_columns(self) -> list[Mention]:
-        """Columns that are spoken of outside of conditions and groups."""
-        return [m for m in self.mentions if m.columns and self.s.free(m.start)]
+        """Return the mentions of columns that no condition and no group has used."""
+        return [m for m in self.mentions if m.columns and self.sentence.free(m.start)]
+
+    def check_leftover(self) -> None:
+        """Raise `NotUnderstood` when words with a meaning are not used."""
+        if left := self.sentence.leftover():
+            reason = "I do not understand " + ", ".join(repr(word) for word in left)
+            raise NotUnderstood(Unclear(reason=reason, unknown=tuple(left)))
 
 
-def start_reading(question: str, lexicon: Lexicon) -> Reading:
-    """Mark what every part of `question` is."""
+def start_parse(question: str, lexicon: Lexicon) -> ParseState:
+    """Return the state with every part of `question` recognised."""
     s = sentence_of(question)
     sort_at, descending = take_sorting(s)
     periods = take_periods(s)
@@ -73,104 +79,113 @@ def start_reading(question: str, lexicon: Lexicon) -> Reading:
         s, free, ranked_end=frame.ranked.end if frame.ranked and frame.ranked.by == "related" else None
     )
     pending = take_other_conditions(s, free, periods, known)
-    return Reading(
-        s=s, lexicon=lexicon, graph=Graph(lexicon.relations), mentions=mentions, frame=frame, entities=entities,
+    return ParseState(
+        sentence=s, lexicon=lexicon, graph=JoinGraph(lexicon.relations), mentions=mentions, frame=frame, entities=entities,
         pending=pending, groups=groups,
     )  # fmt: skip
 
 
-def unclear(reason: str, *, no_relation: bool = False) -> NotUnderstood:
+def not_understood(reason: str, *, no_relation: bool = False) -> NotUnderstood:
+    """Return the exception that ends the parsing of a question, for `raise`."""
     return NotUnderstood(Unclear(reason=reason, no_relation=no_relation))
 
 
-def main_relation(r: Reading) -> Relation:
-    """The relation whose rows the question is about."""
-    measured = _measured(r)
+def main_relation(state: ParseState) -> Relation:
+    """Return the relation whose rows the question is about. Raises `NotUnderstood`."""
+    measured = _measured_relation(state)
     if measured:
         return measured
-    plain = [entity for entity in r.of_role("plain") if entity.column is None]
+    plain = [entity for entity in state.of_role("plain") if entity.column is None]
     if plain and plain[0].via is not None:
-        raise unclear(f"I can use that role of {plain[0].relation.name} only together with what points at it")
+        raise not_understood(
+            f"I understand that role of {plain[0].relation.name} only together with the table that refers to it"
+        )
     if plain:
-        return _view_that_ranks(r, plain[0].relation) or plain[0].relation
-    ranked = r.of_role("ranked")
-    if ranked and any(m.columns for m in r.mentions):
+        return _view_that_ranks(state, plain[0].relation) or plain[0].relation
+    ranked = state.of_role("ranked")
+    if ranked and any(m.columns for m in state.mentions):
         return ranked[0].relation
-    compound = [entity.relation for entity in r.of_role("plain", "named")]
+    compound = [entity.relation for entity in state.of_role("plain", "named")]
     if compound:
-        return _lowest(r, compound)
-    return _by_columns(r)
+        return _lowest_relation(state, compound)
+    return _relation_by_columns(state)
 
 
-def _measured(r: Reading) -> Relation | None:
-    """The relation of the column that is summed or averaged."""
-    if r.frame.measure in (None, "count"):
+def _measured_relation(state: ParseState) -> Relation | None:
+    """Return the relation of the column that the measure is computed from."""
+    if state.frame.measure in (None, "count"):
         return None
-    compound = [e.relation for e in r.entities if e.column and e.column.column.numeric and e.role == "plain"]
+    compound = [e.relation for e in state.entities if e.column and e.column.column.numeric and e.role == "plain"]
     if compound:
         return compound[0]
-    for mention in r.free_columns():
+    for mention in state.free_columns():
         holders = [c.relation for c in mention.columns if c.column.numeric]
-        spoken = [h for e in r.of_role("plain") for h in holders if h.id == e.relation.id]
-        if spoken or len(holders) == 1:
-            return (spoken or holders)[0]
-    following = [e.relation for e in r.of_role("plain") if e.start > r.frame.measure_at]
-    return next((relation for relation in following if amount(relation)), None)
+        mentioned = [h for e in state.of_role("plain") for h in holders if h.id == e.relation.id]
+        if mentioned or len(holders) == 1:
+            return (mentioned or holders)[0]
+    following = [e.relation for e in state.of_role("plain") if e.start > state.frame.measure_at]
+    return next((relation for relation in following if amount_column(relation)), None)
 
 
-def _view_that_ranks(r: Reading, subject: Relation) -> Relation | None:
-    """For "top 3 clients by revenue": clients have no revenue, but the one view that is named after them and has it."""
-    ranked = r.frame.ranked
+def _view_that_ranks(state: ParseState, subject: Relation) -> Relation | None:
+    """Return the one view for "top 3 clients by revenue" that is named after clients and has the revenue they lack."""
+    ranked = state.frame.ranked
     if ranked is None or ranked.by not in ("value", "related"):
         return None
-    for mention in r.free_columns():
+    for mention in state.free_columns():
         if mention.start < ranked.end or any(c.relation.id == subject.id for c in mention.columns):
             continue
         views = [c.relation for c in mention.columns if c.column.numeric and _is_view_of(c.relation, subject)]
         if len(views) == 1:
-            r.entities = [replace(e, relation=views[0]) if e.relation.id == subject.id else e for e in r.entities]
+            state.entities = [
+                replace(e, relation=views[0]) if e.relation.id == subject.id else e for e in state.entities
+            ]
             return views[0]
     return None
 
 
 def _is_view_of(relation: Relation, subject: Relation) -> bool:
-    """Whether a relation without keys, as views are, carries the subject's name in its own."""
-    return not relation.key and not relation.foreign and set(words_of(subject.name)) < set(words_of(relation.name))
+    """Return whether a relation without keys, as views are, has the subject's name in its own."""
+    return not relation.key and not relation.foreign_keys and set(words_of(subject.name)) < set(words_of(relation.name))
 
 
-def _lowest(r: Reading, relations: Sequence[Relation]) -> Relation:
-    """The one from which foreign keys lead up to all the others: one row of it has one row of each."""
+def _lowest_relation(state: ParseState, relations: Sequence[Relation]) -> Relation:
+    """Return the relation from which foreign keys lead to all the others, so that each of its rows has one row of each."""
     for relation in relations:
-        paths = [r.graph.path(relation, other) for other in relations]
+        paths = [state.graph.path(relation, other) for other in relations]
         if all(path is not None and all(step.up for step in path) for path in paths):
             return relation
-    raise unclear("I do not see how " + " and ".join(relation.name for relation in relations) + " hang together")
+    raise not_understood("I do not see how " + " and ".join(relation.name for relation in relations) + " are connected")
 
 
-def _by_columns(r: Reading) -> Relation:
-    groups = [what for _, what in r.groups if isinstance(what, Mention)]
-    names = [m for m in (*r.free_columns(), *groups) if m.columns]
+def _relation_by_columns(state: ParseState) -> Relation:
+    groups = [group for _, group in state.groups if isinstance(group, Mention)]
+    names = [m for m in (*state.free_columns(), *groups) if m.columns]
     if names:
         shared = [
-            rel for rel in r.lexicon.relations if all(any(c.relation.id == rel.id for c in m.columns) for m in names)
+            rel
+            for rel in state.lexicon.relations
+            if all(any(c.relation.id == rel.id for c in m.columns) for m in names)
         ]
         if len(shared) == 1:
             return shared[0]
         if shared:
-            raise unclear("that could be about " + " or ".join(rel.said for rel in shared[:4]) + "; please say which")
-    raise unclear("I do not recognise a table in that question", no_relation=True)
+            raise not_understood(
+                "that could be about " + " or ".join(rel.display_name for rel in shared[:4]) + "; please say which"
+            )
+    raise not_understood("I do not recognise a table in that question", no_relation=True)
 
 
-def _column_groups(s: Sentence, mentions: Sequence[Mention], frame: Frame) -> list[tuple[int, Mention | str]]:
-    """For "per status", "by month", "monthly"; their words are marked as used."""
+def _column_groups(s: Sentence, mentions: Sequence[Mention], frame: SentenceFrame) -> list[tuple[int, Mention | str]]:
+    """Return what "per status", "by month" or "monthly" group by, and mark the words as used."""
     groups: list[tuple[int, Mention | str]] = []
     for at, token in enumerate(s.tokens):
         if token.low in _ADVERBS and s.free(at) and not any(m.start <= at < m.end for m in mentions):
             s.use(at, at + 1)
             groups.append((at, _ADVERBS[token.low]))
-    for pattern in _GROUPING:
+    for phrase in _GROUPING:
         for at in range(len(s.tokens)):
-            end = s.match(at, pattern)
+            end = s.match(at, phrase)
             end = (s.match(end, "the") or end) if end else None
             if end is None or not s.free(end):
                 continue
@@ -178,28 +193,28 @@ def _column_groups(s: Sentence, mentions: Sequence[Mention], frame: Frame) -> li
             if mention is None and s.tokens[end].stem in UNITS:
                 s.use(at, end + 1)
                 groups.append((at, s.tokens[end].stem))
-            elif mention and _groups_by(mention, pattern, frame):
+            elif mention and _groups_by(mention, phrase, frame):
                 s.use(at, mention.end)
                 groups.append((at, mention))
     return groups
 
 
-def _groups_by(mention: Mention, pattern: str, frame: Frame) -> bool:
-    """Whether the column after a grouping word groups; "top 5 products by price", "list employees by salary" sort."""
+def _groups_by(mention: Mention, phrase: str, frame: SentenceFrame) -> bool:
+    """Return whether the column after a grouping word groups; in "top 5 products by price" it sorts."""
     if not mention.columns or mention.relations:
         return False
-    if pattern != "by":
+    if phrase != "by":
         return True
     sortable = all(c.column.numeric or c.column.temporal for c in mention.columns)
     return frame.ranked is None and not (frame.measure is None and sortable)
 
 
-def counted_relation(r: Reading) -> Entity | None:
-    """For "top 5 clients by orders": what follows "by" is counted."""
-    return next((e for e in r.of_role("group") if e.column is None and _below(r, e)), None)
+def counted_relation(state: ParseState) -> Entity | None:
+    """Return what "top 5 clients by orders" counts: the relation after "by"."""
+    return next((e for e in state.of_role("group") if e.column is None and _is_below_subject(state, e)), None)
 
 
-def _below(r: Reading, entity: Entity) -> bool:
-    subject = next((e for e in r.of_role("plain")), None)
-    path = r.graph.path(entity.relation, subject.relation) if subject else None
+def _is_below_subject(state: ParseState, entity: Entity) -> bool:
+    subject = next((e for e in state.of_role("plain")), None)
+    path = state.graph.path(entity.relation, subject.relation) if subject else None
     return bool(path) and all(step.up for step in path or ())

@@ -1,4 +1,4 @@
-"""What a question asks of the data, as values: one `Query`, which SQL and the answer's wording are made from."""
+"""The meaning of a question as values: one `Query`, from which the SQL and the answer's wording are made."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal, TypeAlias
 from agent.providers.offline_model.schema_parser import Column, ForeignKey, Relation
 
 Function = Literal["count", "sum", "avg", "min", "max"]
-Comparison = Literal["=", "<>", "<", "<=", ">", ">=", "is null", "is not null", "contains", "starts", "word"]
+Operator = Literal["=", "<>", "<", "<=", ">", ">=", "is null", "is not null", "contains", "starts", "word"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A column of the main relation or of one that it reaches; `via` picks the foreign key where there are several.
+    """A column of the main relation or of a relation that joins reach; `via` picks the foreign key where there are several.
 
-    `second` is joined to it by a space: a last name after the first name.
+    `second` is a second column that a space joins to it: the last name after the first name.
     """
 
     relation: Relation
@@ -25,26 +25,26 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """A value as the user gave it: SQL decides by `number` whether it is quoted."""
+class LiteralValue:
+    """A value from the question; the SQL quotes it unless it is a `number`."""
 
     text: str
     number: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """`field` compared with `values`; `memory` names the remembered fact that this comes from."""
+class Comparison:
+    """`field` compared with `value`; `memory` names the remembered fact that the comparison comes from."""
 
     field: Field
-    comparison: Comparison
-    value: Given | None = None
+    operator: Operator
+    value: LiteralValue | None = None
     memory: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class During:
-    """`field` inside a span of time, by SQL expressions; `text` is how the question said it."""
+class TimeRange:
+    """`field` from `lower` up to but not including `upper` (SQL expressions, None: open); `text` is the question's wording."""
 
     field: Field
     lower: str | None
@@ -52,12 +52,12 @@ class During:
     text: str
 
 
-Condition: TypeAlias = Compared | During
+Condition: TypeAlias = Comparison | TimeRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Related:
-    """The main relation's rows with (`least` 1) or without (`most` 0) rows of `relation`, or with so many of them."""
+    """The main relation's rows that have `least` to `most` rows of `relation`: `least` 1 means some, `most` 0 means none."""
 
     relation: Relation
     least: int | None = None
@@ -67,7 +67,7 @@ class Related:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """What is computed: `count` without a field counts rows."""
+    """An aggregate; `count` without a field counts rows."""
 
     function: Function
     field: Field | None = None
@@ -75,7 +75,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """One line of the result for each value of `field`, or for each `unit` of its time, or (`whole`) for each row of its relation."""
+    """One result row for each value of `field`, for each `unit` of its time, or (`whole`) for each row of its relation."""
 
     field: Field
     unit: str | None = None
@@ -84,7 +84,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Sorted by `field`, or by the measure when it is None."""
+    """Sorted by `field`, or by the measure when `field` is None."""
 
     field: Field | None
     descending: bool
@@ -92,7 +92,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One question about rows of `main`; `fewest` ranks them by how few related rows they have, none included."""
+    """One question about rows of `main`; `fewest` ranks them by how few related rows they have, zero included."""
 
     main: Relation
     fields: tuple[Field, ...] = ()
@@ -107,7 +107,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unclear:
-    """Why a question is not understood; `unknown` are the words, `need` is a relation whose columns are wanted first."""
+    """Why a question is not understood: `unknown` words, `need` for the columns of a relation, or `no_relation` recognised."""
 
     reason: str
     unknown: tuple[str, ...] = ()

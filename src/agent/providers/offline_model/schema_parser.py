@@ -1,6 +1,7 @@
-"""The schema text of a prompt, parsed back into values: all that the offline model knows of a database.
+"""Parses the schema text of a prompt into values: all that the offline model knows of a database.
 
-The form is the one that discovery writes; a line that does not have it is ignored, so nothing here can invent a table or a column.
+The text has the form that `agent.learning.schema_linking` writes. Other lines are ignored, so nothing here invents a table or a
+column.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _VALUES = re.compile(r" in \((?P<values>.*)\)(?=$| masked| unreadable)")
 _VALUE = re.compile(r"'(?:[^']|'')*'|[^|]+")
 _FLAGS = re.compile(r" (pk|unique|not null|generated|masked|unreadable)(?= |$)")
 
-# A domain shows its own name; by these words it is one over numbers.
+# The schema text shows a domain's own name; these words tell that its base type is a number.
 _DOMAIN = "amount|price|money|percent|percentage|quantity|currency"
 _NUMERIC = re.compile(
     rf"^(smallint|integer|int\d?\b|bigint|numeric|decimal|real|double|float|serial|bigserial|[\w.]*({_DOMAIN}))", re.I
@@ -39,7 +40,7 @@ _TEXT = re.compile(r"^(text|character|varchar|char|citext|name\b|[\w.]*(email|ph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column; `values` are its labels or common values, where the schema text tells them."""
+    """One column; `values` are its labels or common values, where the schema text gives them."""
 
     name: str
     type: str
@@ -54,7 +55,7 @@ class Column:
 
     @property
     def fractional(self) -> bool:
-        """Whether it holds amounts rather than counts or codes."""
+        """Return whether it holds amounts rather than counts or codes."""
         return bool(_EXACT.match(self.type))
 
     @property
@@ -70,7 +71,7 @@ class Column:
         return self.type.lower().startswith("bool")
 
     def values_exclude(self, value: str) -> bool:
-        """Whether this column cannot hold `value`, as far as its type and its known labels say."""
+        """Return whether this column cannot hold `value`, by its type and its known labels."""
         if self.numeric:
             return not re.fullmatch(r"-?\d+(\.\d+)?", value)
         return self.boolean or self.temporal or (bool(self.values) and value not in self.values)
@@ -78,7 +79,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignKey:
-    """`columns` of one relation point at `targets` of the relation `(schema, name)`."""
+    """`columns` of one relation refer to `targets` of the relation `target` (schema, name)."""
 
     columns: tuple[str, ...]
     target: tuple[str, str]
@@ -87,29 +88,30 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """One table or view. Without columns it is known by name only.
+    """One table or view; without columns only its name is known.
 
-    With `shared` others have its name; the name alone means the one that is `elsewhere`, or is open, or else means this one.
+    When it is `shared`, other relations have its name too. The plain name then means the relation `elsewhere`, or nothing certain
+    (`unresolved`), or this relation.
     """
 
     schema: str
     name: str
     columns: tuple[Column, ...] = ()
     key: tuple[str, ...] = ()
-    foreign: tuple[ForeignKey, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
     comment: str = ""
     shared: bool = False
     elsewhere: tuple[str, str] | None = None
-    open: bool = False
+    unresolved: bool = False
 
     @property
-    def meant(self) -> tuple[str, str] | None:
-        """The relation that its name alone means; None where nobody can tell."""
-        return None if self.open else self.elsewhere or self.id
+    def unqualified_target(self) -> tuple[str, str] | None:
+        """Return the id of the relation that the plain name means, or None when that is unresolved."""
+        return None if self.unresolved else self.elsewhere or self.id
 
     @property
-    def said(self) -> str:
-        """What it is called in an answer: with its schema where others have its name."""
+    def display_name(self) -> str:
+        """Return the name in answers, with the schema when others have its name."""
         return f"{self.schema}.{self.name}" if self.shared else self.name
 
     @property
@@ -120,29 +122,29 @@ class Relation:
         return next((column for column in self.columns if column.name == name), None)
 
     def is_link(self, column: Column) -> bool:
-        """Whether `column` identifies a row here or elsewhere, so that adding its values up means nothing."""
-        return column.key or any(column.name in key.columns for key in self.foreign)
+        """Return whether `column` identifies a row here or elsewhere, so that its sum means nothing."""
+        return column.key or any(column.name in key.columns for key in self.foreign_keys)
 
 
 def parse_schema(texts: Iterable[str]) -> tuple[Relation, ...]:
-    """The relations that `texts` describe; a relation with columns wins over its bare name."""
-    found: dict[tuple[str, str], Relation] = {}
+    """Return the relations that `texts` describe; a relation with columns wins over its bare name."""
+    relations: dict[tuple[str, str], Relation] = {}
     for text in texts:
         current: Relation | None = None
         for line in text.splitlines():
             header = _HEADER.match(line)
             if header:
                 current = _relation(header)
-                if current.id in found and found[current.id].columns:
-                    current = replace(current, columns=(), key=(), foreign=())
-                found.setdefault(current.id, current)
+                if current.id in relations and relations[current.id].columns:
+                    current = replace(current, columns=(), key=(), foreign_keys=())
+                relations.setdefault(current.id, current)
             elif current is not None and line.strip():
                 current = _with_line(current, line)
-                if current is not None and len(current.columns) >= len(found[current.id].columns):
-                    found[current.id] = current
+                if current is not None and len(current.columns) >= len(relations[current.id].columns):
+                    relations[current.id] = current
             else:
                 current = None
-    return tuple(found.values())
+    return tuple(relations.values())
 
 
 def _relation(header: re.Match[str]) -> Relation:
@@ -151,7 +153,7 @@ def _relation(header: re.Match[str]) -> Relation:
     elsewhere = (_unquote(mark["schema"]), _unquote(mark["name"])) if mark and mark["schema"] else None
     return Relation(
         schema=schema, name=name, comment=_comment(rest), shared=bool(mark), elsewhere=elsewhere,
-        open=bool(mark) and elsewhere is None and not (mark and mark["this"]),
+        unresolved=bool(mark) and elsewhere is None and not (mark and mark["this"]),
     )  # fmt: skip
 
 
@@ -164,7 +166,7 @@ def _with_line(relation: Relation, line: str) -> Relation | None:
             target=(_unquote(foreign["schema"]), _unquote(foreign["name"])),
             targets=_names(foreign["targets"]),
         )
-        return replace(relation, foreign=(*relation.foreign, edge))
+        return replace(relation, foreign_keys=(*relation.foreign_keys, edge))
     if match := _COLUMN.match(line):
         return _with_column(relation, _unquote(match["name"]), " " + match["rest"])
     return None
@@ -185,12 +187,12 @@ def _with_column(relation: Relation, name: str, rest: str) -> Relation:
         values=tuple(map(_unquoted_value, _VALUE.findall(values["values"]))) if values else (),
         comment=comment.strip(),
     )
-    foreign = relation.foreign
+    foreign = relation.foreign_keys
     if reference:
         target = (_unquote(reference["schema"]), _unquote(reference["name"]))
         foreign = (*foreign, ForeignKey(columns=(name,), target=target, targets=(_unquote(reference["target"]),)))
     key = (name,) if column.key else relation.key
-    return replace(relation, columns=(*relation.columns, column), foreign=foreign, key=key)
+    return replace(relation, columns=(*relation.columns, column), foreign_keys=foreign, key=key)
 
 
 def _unquoted_value(value: str) -> str:

@@ -1,4 +1,4 @@
-"""The words that shape a question, whatever the schema: count, sum, top five, per, sorted by."""
+"""Finds the words that shape a question in any schema: "how many", "total", "top five", "sorted by"."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DEFAULT_MANY = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
-    """For "top 5", "the cheapest": by what, which end first, how many (None: not said), and where the words stand."""
+    """A superlative such as "top 5": what ranks, which end comes first, how many rows (None: not given), and where its words are."""
 
     by: Ranking
     descending: bool
@@ -51,8 +51,8 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """What is asked: `sums` says that the measure word was "total", which may also have been a column's name."""
+class SentenceFrame:
+    """The measure, ranking, limit and sort order of a question. `measure_at` and `sort_at` are positions of words."""
 
     measure: Function | None = None
     measure_at: int = -1
@@ -63,33 +63,33 @@ class Frame:
 
 
 def take_sorting(s: Sentence) -> tuple[int | None, bool]:
-    """For "sorted by", before "order" can be taken for a table; and whether "descending" was said."""
-    found = s.take("sorted|ordered|sort|ranked by", "sort|order them|it|these by", "in order of")
-    if not found:
+    """Return where the sort column of "sorted by" starts, and whether the order is descending. Runs before "order" is taken for a table."""
+    span = s.take("sorted|ordered|sort|ranked by", "sort|order them|it|these by", "in order of")
+    if not span:
         for at in range(2, len(s.tokens)):
             if s.tokens[at].low == "order" and s.match(at, "order by"):
-                found = (at, at + 2)
-                s.use(*found)
+                span = (at, at + 2)
+                s.use(*span)
     descending = bool(s.take("descending|desc", "highest|largest|newest|latest first", "in descending order"))
     s.take("ascending|asc", "lowest|smallest|oldest first", "alphabetically")
-    return (found[1] if found else None), descending
+    return (span[1] if span else None), descending
 
 
-def take_frame(s: Sentence, mentions: Sequence[Mention]) -> Frame:
-    """The frame words outside of the schema's own names; they are marked as used."""
+def take_frame(s: Sentence, mentions: Sequence[Mention]) -> SentenceFrame:
+    """Return the frame, and mark its words as used; words that are names in the schema do not count."""
     names = {i for mention in mentions for i in range(mention.start, mention.end)}
     ranked = _with_count(s, _ranked(s, names), mentions)
     measure, at = _measure(s, names, mentions)
     limit = _first_rows(s) if ranked is None else None
-    return Frame(measure=measure, measure_at=at, ranked=ranked, limit=limit)
+    return SentenceFrame(measure=measure, measure_at=at, ranked=ranked, limit=limit)
 
 
 def _measure(s: Sentence, names: set[int], mentions: Sequence[Mention]) -> tuple[Function | None, int]:
-    for function, patterns in _MEASURES:
-        found = s.search(*patterns)
-        if not found:
+    for function, phrases in _MEASURES:
+        span = s.search(*phrases)
+        if not span:
             continue
-        start, end = found
+        start, end = span
         named = start in names and end == start + 1
         if named and not (s.tokens[start].low == "total" and _total_is_sum(s, start, mentions)):
             continue
@@ -101,7 +101,7 @@ def _measure(s: Sentence, names: set[int], mentions: Sequence[Mention]) -> tuple
 
 
 def _total_is_sum(s: Sentence, at: int, mentions: Sequence[Mention]) -> bool:
-    """Whether "total" adds up something named after it, rather than being a column itself."""
+    """Return whether "total" adds up the column after it, and is not a column itself."""
     following = [mention for mention in mentions if at < mention.start <= at + 3]
     numeric = any(name.column.numeric for mention in following[:2] for name in mention.columns)
     relations = [name.relation for mention in following[:1] if mention.start == at + 1 for name in mention.relations]
@@ -111,9 +111,9 @@ def _total_is_sum(s: Sentence, at: int, mentions: Sequence[Mention]) -> bool:
 
 
 def _ranked(s: Sentence, names: set[int]) -> Ranked | None:
-    for pattern, by, descending in _RANKINGS:
+    for phrase, by, descending in _RANKINGS:
         for start in range(len(s.tokens)):
-            end = s.match(start, pattern)
+            end = s.match(start, phrase)
             if end is None or (start in names and end == start + 1) or s.match(start - 1, "at"):
                 continue
             return _with_limit(s, Ranked(by=by, descending=descending, limit=None, start=start, end=end))
@@ -121,12 +121,12 @@ def _ranked(s: Sentence, names: set[int]) -> Ranked | None:
 
 
 def _last_rows(s: Sentence, names: set[int]) -> Ranked | None:
-    """For "the last 5 orders", "first order": in time, and never "last name"."""
+    """Return the ranking by time of "the last 5 orders" or "first order"; "last name" is none."""
     for word, descending in (("last", True), ("first", False)):
-        found = s.search(word)
-        if found and found[0] not in names and not s.match(found[1], "name"):
-            ranked = Ranked(by="time", descending=descending, limit=None, start=found[0], end=found[1])
-            if word == "first" and s.free(found[1]) and count_of(s.tokens[found[1]]):
+        span = s.search(word)
+        if span and span[0] not in names and not s.match(span[1], "name"):
+            ranked = Ranked(by="time", descending=descending, limit=None, start=span[0], end=span[1])
+            if word == "first" and s.free(span[1]) and count_of(s.tokens[span[1]]):
                 return None  # "first 10 clients" is a limit without an order
             return _with_limit(s, ranked)
     return None
@@ -144,7 +144,7 @@ def _with_limit(s: Sentence, ranked: Ranked) -> Ranked:
 
 
 def _with_count(s: Sentence, ranked: Ranked | None, mentions: Sequence[Mention]) -> Ranked | None:
-    """For "the 3 clients with the most orders": the number stands before what is ranked, not beside the ranking word."""
+    """Add the limit of "the 3 clients with the most orders", where the number precedes the relation."""
     if ranked is None or ranked.limit is not None:
         return ranked
     for mention in mentions:
@@ -161,17 +161,17 @@ def _with_count(s: Sentence, ranked: Ranked | None, mentions: Sequence[Mention])
 
 
 def _first_rows(s: Sentence) -> int | None:
-    """For "first 10 clients", "show 5 orders", "limit 5"."""
-    for pattern in ("first", "limit", "show|list|give|display|get|see me?"):
-        found = s.search(pattern)
-        if found and s.free(found[1]) and (count := count_of(s.tokens[found[1]])):
-            s.use(found[0], found[1] + 1)
+    """Return the limit of "first 10 clients", "show 5 orders" or "limit 5"."""
+    for phrase in ("first", "limit", "show|list|give|display|get|see me?"):
+        span = s.search(phrase)
+        if span and s.free(span[1]) and (count := count_of(s.tokens[span[1]])):
+            s.use(span[0], span[1] + 1)
             return count
     return None
 
 
 def default_limit(s: Sentence, mention: Mention | None) -> int:
-    """How many rows "the latest order" (1) or "the latest orders" mean."""
+    """Return the limit of a superlative without a number: 1 for "the latest order", more for "the latest orders"."""
     if mention is None:
         return 1
     last = s.tokens[mention.end - 1]

@@ -1,61 +1,61 @@
-"""SQL from a `Query`: every identifier quoted where it must be, every value a literal, joins along foreign keys only."""
+"""Writes a `Query` as SQL: quoted identifiers, values as literals, joins along foreign keys only."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 
-from agent.providers.offline_model.join_graph import Graph, Step, display
-from agent.providers.offline_model.query import Compared, Condition, Field, Given, Group, Query, Related
+from agent.providers.offline_model.join_graph import JoinGraph, JoinStep, display_field
+from agent.providers.offline_model.query import Comparison, Condition, Field, Group, LiteralValue, Query, Related
 from agent.providers.offline_model.schema_parser import Column, Relation
 from agent.providers.offline_model.tokenizer import words_of
+from agent.text.words import word_set
 
-SHOWN = 20  # rows of an answer when the question does not say how many
+DEFAULT_ROWS = 20  # of an answer, when the question gives no number
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
-# Words that Postgres does not take as a bare column or table name, as far as people use them for one.
-_RESERVED = frozenset(
+# Reserved words of Postgres that people use as names; they need quotes.
+_RESERVED = word_set(
     """
-    all analyse analyze and any array as asc authorization between binary both case cast check
-    collate column constraint create cross current_date current_user default deferrable desc
-    distinct do else end except false fetch for foreign freeze from full grant group having ilike in
-    initially inner intersect into is isnull join lateral leading left like limit localtime natural
-    not notnull null offset on only or order outer overlaps placing primary references returning
-    right select session_user similar some symmetric table tablesample then to trailing true union
-    unique user using variadic verbose when where window with
-    """.split()  # noqa: SIM905  # a word a line would fill two screens
+    all analyse analyze and any array as asc authorization between binary both case cast check collate column
+    constraint create cross current_date current_user default deferrable desc distinct do else end except false
+    fetch for foreign freeze from full grant group having ilike in initially inner intersect into is isnull join
+    lateral leading left like limit localtime natural not notnull null offset on only or order outer overlaps
+    placing primary references returning right select session_user similar some symmetric table tablesample then to
+    trailing true union unique user using variadic verbose when where window with
+    """
 )
 
 
 def identifier(name: str) -> str:
-    """`name` as SQL writes it."""
+    """Return `name` as SQL writes it."""
     if _PLAIN.fullmatch(name) and name not in _RESERVED:
         return name
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """`text` as a string literal; a backslash means itself."""
+    """Return `text` as a string literal; a backslash means itself."""
     return "'" + text.replace("\x00", "").replace("'", "''") + "'"
 
 
 def table(relation: Relation) -> str:
-    """The qualified name."""
+    """Return the name with its schema."""
     return f"{identifier(relation.schema)}.{identifier(relation.name)}"
 
 
 class CannotJoin(Exception):
-    """No single way along foreign keys leads where the question wants to go."""
+    """No single path along foreign keys leads to a relation of the question."""
 
 
 @dataclass(slots=True)
 class _Joins:
-    """The FROM clause as it grows: an alias for each path that is walked from the main relation."""
+    """The FROM clause as it grows, with an alias for each path from the main relation."""
 
     main: Relation
-    graph: Graph
+    graph: JoinGraph
     taken: set[str] = field(default_factory=set)
-    aliases: dict[tuple[Step, ...], str] = field(default_factory=dict)
+    aliases: dict[tuple[JoinStep, ...], str] = field(default_factory=dict)
     clauses: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class _Joins:
         self.clauses.append(_from(self.main, self.aliases[()]))
 
     def reach(self, relation: Relation, via: object = None, *, fan_out: bool = False) -> str:
-        """The alias of `relation`, joined when it is not yet; `fan_out` allows ways that multiply rows."""
+        """Return the alias of `relation`, joined if need be; `fan_out` allows paths that multiply rows."""
         path = self.graph.path(self.main, relation, via=via)  # type: ignore[arg-type]  # a ForeignKey or None
         if path is None or not (fan_out or all(step.up for step in path)):
             raise CannotJoin(f"no single foreign key leads from {self.main.name} to {relation.name}")
@@ -72,7 +72,7 @@ class _Joins:
                 self._join(path[:length])
         return self.aliases[path]
 
-    def _join(self, path: tuple[Step, ...]) -> None:
+    def _join(self, path: tuple[JoinStep, ...]) -> None:
         step = path[-1]
         alias = self._alias(step.target)
         self.aliases[path] = alias
@@ -87,8 +87,8 @@ class _Joins:
         return identifier(alias)
 
 
-def render(query: Query, graph: Graph) -> str:
-    """The SELECT that answers `query`. Raises `CannotJoin`."""
+def render(query: Query, graph: JoinGraph) -> str:
+    """Return the SELECT that answers `query`. Raises `CannotJoin`."""
     joins = _Joins(main=query.main, graph=graph)
     where = [_condition(condition, joins) for condition in query.conditions]
     where += [_related(related, joins) for related in query.related]
@@ -103,19 +103,19 @@ def render(query: Query, graph: Graph) -> str:
     if order:
         clauses.append(f"ORDER BY {order}")
     if query.measure is None or query.groups:
-        # One more than is shown, so that the answer can say that there are more.
-        clauses.append(f"LIMIT {query.limit or SHOWN + 1}")
+        # One row more than the answer shows tells whether there are more.
+        clauses.append(f"LIMIT {query.limit or DEFAULT_ROWS + 1}")
     return " ".join(clauses)
 
 
-def render_update(relation: Relation, column: Column, value: str, where: Compared) -> str:
-    """The UPDATE of one column in the rows of `relation` that `where` names."""
+def render_update(relation: Relation, column: Column, value: str, where: Comparison) -> str:
+    """Return the UPDATE of one column in the rows of `relation` that `where` selects."""
     condition = _compared(where, expression(where.field, identifier(relation.name)))
     return f"UPDATE {table(relation)} SET {identifier(column.name)} = {value} WHERE {condition}"
 
 
 def value_for(column: Column, text: str) -> str | None:
-    """`text` as a literal for `column`, None when the column cannot hold it."""
+    """Return `text` as a literal for `column`, or None when the column cannot hold it."""
     if column.numeric:
         return text if re.fullmatch(r"-?\d{1,30}(\.\d{1,30})?", text) else None
     if column.boolean:
@@ -126,7 +126,7 @@ def value_for(column: Column, text: str) -> str | None:
 
 
 def expression(wanted: Field, alias: str) -> str:
-    """The SQL of a field."""
+    """Return the SQL of a field."""
     first = f"{alias}.{identifier(wanted.column.name)}"
     return f"concat_ws(' ', {first}, {alias}.{identifier(wanted.second.name)})" if wanted.second else first
 
@@ -135,7 +135,7 @@ def _from(relation: Relation, alias: str) -> str:
     return table(relation) if alias == identifier(relation.name) else f"{table(relation)} AS {alias}"
 
 
-def _on(step: Step, near: str, far: str) -> str:
+def _on(step: JoinStep, near: str, far: str) -> str:
     holder, target = (near, far) if step.up else (far, near)
     pairs = zip(step.key.columns, step.key.targets, strict=True)
     return " AND ".join(f"{target}.{identifier(t)} = {holder}.{identifier(c)}" for c, t in pairs)
@@ -151,37 +151,38 @@ def _selected(query: Query, joins: _Joins) -> list[str]:
     if query.groups:
         return []
     if query.fewest:
-        shown = display(query.main)
-        names = [_field(shown, joins)] if shown else [f"{joins.aliases[()]}.{identifier(k)}" for k in query.main.key]
+        name = display_field(query.main)
+        names = [_field(name, joins)] if name else [f"{joins.aliases[()]}.{identifier(k)}" for k in query.main.key]
         return [*names, f"{_count_below(query.fewest, joins)} AS {identifier(query.fewest.relation.name)}"]
     if query.fields:
-        return _named([(_field(wanted, joins), wanted) for wanted in _with_display(query)])
+        return _aliased([(_field(wanted, joins), wanted) for wanted in _with_display(query)])
     if all(column.readable for column in query.main.columns):
         return [f"{joins.aliases[()]}.*"]
     return [f"{joins.aliases[()]}.{identifier(c.name)}" for c in query.main.columns if c.readable]
 
 
 def _with_display(query: Query) -> tuple[Field, ...]:
-    """The wanted fields, after what shows whose they are when several rows may come."""
-    shown = display(query.main)
-    one_row = any(isinstance(c, Compared) and c.comparison == "=" and c.field.column.key for c in query.conditions)
-    if shown is None or one_row or shown in query.fields:
+    """Return the fields, with the name of the row first when several rows may come."""
+    name = display_field(query.main)
+    one_row = any(isinstance(c, Comparison) and c.operator == "=" and c.field.column.key for c in query.conditions)
+    if name is None or one_row or name in query.fields:
         return query.fields
-    return (shown, *query.fields)
+    return (name, *query.fields)
 
 
-def _named(parts: list[tuple[str, Field]]) -> list[str]:
+def _aliased(parts: list[tuple[str, Field]]) -> list[str]:
     names = [wanted.column.name for _, wanted in parts]
-    return [
-        f"{sql} AS {identifier(f'{wanted.relation.name}_{wanted.column.name}' if names.count(wanted.column.name) > 1 else 'name' if wanted.second else wanted.column.name)}"
-        if wanted.second or names.count(wanted.column.name) > 1
-        else sql
-        for sql, wanted in parts
-    ]
+    aliased = []
+    for sql, wanted in parts:
+        if names.count(wanted.column.name) > 1:
+            aliased.append(f"{sql} AS {identifier(f'{wanted.relation.name}_{wanted.column.name}')}")
+        else:
+            aliased.append(f"{sql} AS name" if wanted.second else sql)
+    return aliased
 
 
 def _measure(query: Query, joins: _Joins) -> str:
-    assert query.measure is not None  # noqa: S101  # callers look first
+    assert query.measure is not None  # noqa: S101  # callers have checked
     measure = query.measure
     if measure.field is not None:
         return f"{measure.function}({_field(measure.field, joins)})"
@@ -201,7 +202,7 @@ def _measure_name(query: Query) -> str:
 
 
 def _group(group: Group, joins: _Joins) -> tuple[list[str], list[str]]:
-    """What a group selects and what it groups by."""
+    """Return what a group selects and what it groups by."""
     sql = _field(group.field, joins, fan_out=True)
     if group.unit:
         cut = f"date_trunc('{group.unit}', {sql})::date"
@@ -247,7 +248,7 @@ def _condition(condition: Condition, joins: _Joins) -> str:
 
 
 def _bare_condition(condition: Condition, sql: str) -> str:
-    if isinstance(condition, Compared):
+    if isinstance(condition, Comparison):
         return _compared(condition, sql)
     bounds = []
     if condition.lower:
@@ -257,16 +258,16 @@ def _bare_condition(condition: Condition, sql: str) -> str:
     return " AND ".join(bounds)
 
 
-def _compared(condition: Compared, sql: str) -> str:
+def _compared(condition: Comparison, sql: str) -> str:
     column = condition.field.column
     if condition.value is None:
-        if condition.comparison in ("is null", "is not null"):
+        if condition.operator in ("is null", "is not null"):
             blank = column.textual
             test = f"coalesce({sql}, '') = ''" if blank else f"{sql} IS NULL"
-            return test if condition.comparison == "is null" else f"NOT ({test})" if blank else f"{sql} IS NOT NULL"
-        return sql if condition.comparison == "=" else f"NOT {sql}"
+            return test if condition.operator == "is null" else f"NOT ({test})" if blank else f"{sql} IS NOT NULL"
+        return sql if condition.operator == "=" else f"NOT {sql}"
     text = condition.value.text
-    match condition.comparison:
+    match condition.operator:
         case "contains":
             return f"{sql} ILIKE {literal('%' + _like(text) + '%')}"
         case "starts":
@@ -277,12 +278,12 @@ def _compared(condition: Compared, sql: str) -> str:
             return _plain(condition, sql, condition.value)
 
 
-def _plain(condition: Compared, sql: str, value: Given) -> str:
-    comparison = "IS DISTINCT FROM" if condition.comparison == "<>" else condition.comparison
+def _plain(condition: Comparison, sql: str, value: LiteralValue) -> str:
+    operator = "IS DISTINCT FROM" if condition.operator == "<>" else condition.operator
     if value.number or not condition.field.column.textual or condition.field.column.values or value.text == "":
         right = value.text if value.number and not condition.field.column.textual else literal(value.text)
-        return f"{sql} {comparison} {right}"
-    return f"lower({sql}) {comparison} lower({literal(value.text)})"
+        return f"{sql} {operator} {right}"
+    return f"lower({sql}) {operator} lower({literal(value.text)})"
 
 
 def _like(text: str) -> str:
@@ -290,13 +291,13 @@ def _like(text: str) -> str:
 
 
 def _word_pattern(text: str) -> str:
-    """A case-insensitive pattern that finds `text` as whole words."""
+    """Return a regular expression that finds `text` as whole words."""
     escaped = re.sub(r"([^\w\s])", r"\\\1", text)
     return rf"(^|\W){escaped}($|\W)"
 
 
-def _exists(path: tuple[Step, ...], conditions: list[Condition], joins: _Joins, *, count: bool = False) -> str:
-    """A condition on rows that hang below the main relation's row."""
+def _exists(path: tuple[JoinStep, ...], conditions: list[Condition], joins: _Joins, *, count: bool = False) -> str:
+    """Return an EXISTS, or with `count` a count, over rows below the main relation's row."""
     inner = _Joins(main=path[0].target, graph=joins.graph, taken=set(joins.taken))
     where = [_on(path[0], joins.aliases[()], inner.aliases[()])]
     inner.reach(path[-1].target)
@@ -321,7 +322,7 @@ def _count_below(related: Related, joins: _Joins) -> str:
     return _exists(_path_below(related, joins), list(related.conditions), joins, count=True)
 
 
-def _path_below(related: Related, joins: _Joins) -> tuple[Step, ...]:
+def _path_below(related: Related, joins: _Joins) -> tuple[JoinStep, ...]:
     path = joins.graph.path(joins.main, related.relation)
     if not path or path[0].up:
         raise CannotJoin(f"no single foreign key leads from {related.relation.name} to {joins.main.name}")

@@ -1,6 +1,6 @@
-"""A question as words: split, lower-cased and reduced to stems, with a record of which words are understood.
+"""Splits a question into tokens with stems, and records which tokens the parser has understood.
 
-The record is what keeps the offline model honest: a question is answered only when every word that carries meaning has been used.
+The offline model answers only when every word with a meaning has been used: no answer is better than a wrong one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
+
+from agent.text.words import word_set
 
 TokenKind = Literal["word", "number", "quoted", "date", "email", "symbol"]
 
@@ -37,34 +39,33 @@ _IRREGULAR = {
 }  # fmt: skip
 LONGEST_QUESTION = 2_000  # a longer text is no simple question
 
-# Words that shape a sentence without adding a condition to it.
-FILLER = frozenset(
+# Words that add no condition to a question.
+FILLER = word_set(
     """
-    a an the this these those that which who whom whose what where when is are was were be been
-    being do does did have has had having there their they them it its our we us my mine me i you
-    your of for from in on at to with and or by as into about please can could would will shall show
-    list give get display find fetch see print tell return want need like know let look up just all
-    any some every each one ones also then so now currently hey hi hello thanks thank kindly exist
-    exists existing record records row rows entry entries table tables view database db system data
-    value values information info details detail belong belongs belonging made make makes placed
+    a an the this these those that which who whom whose what where when is are was were be been being do does did
+    have has had having there their they them it its our we us my mine me i you your of for from in on at to with
+    and or by as into about please can could would will shall show list give get display find fetch see print tell
+    return want need like know let look up just all any some every each one ones also then so now currently hey hi
+    hello thanks thank kindly exist exists existing record records row rows entry entries table tables view database
+    db system data value values information info details detail belong belongs belonging made make makes placed
     place places got really overall altogether together many much only yet how kind
-    """.split()  # noqa: SIM905  # a word a line would fill ten screens
+    """
 )
 
 
-# Words of the grammar itself: no comment may turn them into a name.
-GRAMMAR_WORDS = frozenset(
+# Words of the grammar: a column's comment cannot make them names of the column.
+GRAMMAR_WORDS = word_set(
     """
-    sum total count number average avg mean maximum max minimum min most least fewest top highest
-    lowest largest smallest last first latest oldest newest per group sort order date time day week
-    month year not no without over under more less than
-    """.split()  # noqa: SIM905  # a word a line would fill ten screens
+    sum total count number average avg mean maximum max minimum min most least fewest top highest lowest largest
+    smallest last first latest oldest newest per group sort order date time day week month year not no without over
+    under more less than
+    """
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One word, number or sign: as written, lower-cased, and its stem; `dotted` where a dot joins it to what is before it."""
+    """One word, number or sign: as written, in lower case, and its stem; `dotted` when a dot joins it to the token before."""
 
     text: str
     kind: TokenKind
@@ -79,38 +80,38 @@ class Token:
 
 @dataclass(slots=True)
 class Sentence:
-    """Tokens and which of them are used; `named` are the tables whose schema they name."""
+    """The tokens of a question, which of them are `used`, and the ids of the tables that it names with their schema (`qualified`)."""
 
     tokens: list[Token]
     used: set[int] = field(default_factory=set)
-    named: set[tuple[str, str]] = field(default_factory=set)
+    qualified: set[tuple[str, str]] = field(default_factory=set)
 
-    def match(self, start: int, pattern: str) -> int | None:
-        """The end of `pattern` at `start`, or None. `a|b` are alternatives, `c?` may be missing, used words do not match."""
+    def match(self, start: int, phrase: str) -> int | None:
+        """Return the end of `phrase` at `start`, or None. `a|b` are alternatives, `c?` is optional; used and quoted words do not match."""
         at = start
-        for part in pattern.split():
+        for part in phrase.split():
             optional = part.endswith("?") and len(part) > 1
-            if self._is(at, part.removesuffix("?") if optional else part):
+            if self._matches(at, part.removesuffix("?") if optional else part):
                 at += 1
             elif not optional:
                 return None
         return at if at > start else None
 
-    def search(self, *patterns: str) -> tuple[int, int] | None:
-        """The first place where one of `patterns` (tried in order) matches unused words."""
-        for pattern in patterns:
+    def search(self, *phrases: str) -> tuple[int, int] | None:
+        """Return the first place where one of `phrases`, tried in order, matches unused words."""
+        for phrase in phrases:
             for start in range(len(self.tokens)):
-                end = self.match(start, pattern)
+                end = self.match(start, phrase)
                 if end is not None:
                     return start, end
         return None
 
-    def take(self, *patterns: str) -> tuple[int, int] | None:
-        """Search, and mark what is found as used."""
-        found = self.search(*patterns)
-        if found:
-            self.use(*found)
-        return found
+    def take(self, *phrases: str) -> tuple[int, int] | None:
+        """Search for `phrases` and mark the match as used."""
+        span = self.search(*phrases)
+        if span:
+            self.use(*span)
+        return span
 
     def use(self, start: int, end: int) -> None:
         self.used.update(range(start, end))
@@ -119,14 +120,14 @@ class Sentence:
         return 0 <= at < len(self.tokens) and at not in self.used
 
     def leftover(self) -> list[str]:
-        """The words that carry meaning and are not used."""
+        """Return the words with a meaning that are not used."""
         return [
             token.text
             for at, token in enumerate(self.tokens)
             if at not in self.used and token.low not in FILLER and token.kind != "symbol"
         ]
 
-    def _is(self, at: int, alternatives: str) -> bool:
+    def _matches(self, at: int, alternatives: str) -> bool:
         if not self.free(at):
             return False
         token = self.tokens[at]
@@ -137,12 +138,12 @@ class Sentence:
 
 
 def sentence_of(question: str) -> Sentence:
-    """The tokens of `question`; control characters are dropped, and a text that is too long is cut."""
+    """Return the tokens of `question`, without control characters and cut at `LONGEST_QUESTION`."""
     return Sentence(tokens=list(_tokens(clean(question[:LONGEST_QUESTION]))))
 
 
 def clean(text: str) -> str:
-    """`text` without NUL, lone surrogates and other characters that no question needs."""
+    """Return `text` in NFC without control characters, lone surrogates and invisible characters."""
     return "".join(c for c in unicodedata.normalize("NFC", text) if c in "\n\t" or unicodedata.category(c)[0] != "C")
 
 
@@ -150,18 +151,18 @@ def _tokens(text: str) -> Iterable[Token]:
     text = re.sub(r"n['\u2019]t\b", " not", text)
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
-        written = match.group()
+        raw = match.group()
         if kind == "quoted":
-            written = written[1:-1].strip()
+            raw = raw[1:-1].strip()
         elif kind == "word":
-            written = re.sub(r"['\u2019]s?$", "", written) or written
-        low = written.lower()
+            raw = re.sub(r"['\u2019]s?$", "", raw) or raw
+        low = raw.lower()
         dotted = bool(re.fullmatch(r"\w\.", text[max(match.start() - 2, 0) : match.start()]))
-        yield Token(written, kind, low, stem(low), dotted)  # type: ignore[arg-type]  # the group names are the kinds
+        yield Token(raw, kind, low, stem(low), dotted)  # type: ignore[arg-type]  # the group names are the kinds
 
 
 def stem(word: str) -> str:
-    """The singular of a lower-case word, roughly; the same for both sides of every comparison."""
+    """Return roughly the singular of a lower-case word."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
     if len(word) < 4 or word.endswith(("ss", "us", "is")):
@@ -174,13 +175,13 @@ def stem(word: str) -> str:
 
 
 def words_of(identifier: str) -> tuple[str, ...]:
-    """The stems in a table or column name, a value or a comment: `orderItems`, `order_items` and `Order Items` are alike."""
+    """Return the stems of a name, value or comment; `orderItems`, `order_items` and `Order Items` give the same."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", identifier)
     return tuple(stem(word.lower()) for word in re.findall(r"[^\W_]+", spaced))
 
 
 def number_of(token: Token) -> str | None:
-    """The number that a token writes, as SQL writes it (`"1200"` for `1,200` and `1.2k`), or None."""
+    """Return a token's number as SQL writes it ("1200" for `1,200` and `1.2k`), or None."""
     if token.kind == "word":
         return str(_NUMBER_WORDS[token.low]) if token.low in _NUMBER_WORDS else None
     if token.kind != "number":
@@ -193,6 +194,6 @@ def number_of(token: Token) -> str | None:
 
 
 def count_of(token: Token) -> int | None:
-    """A whole number that says how many, or None."""
+    """Return a token's number when it can be a count, or None."""
     number = number_of(token)
     return int(number) if number is not None and re.fullmatch(r"\d{1,6}", number) else None

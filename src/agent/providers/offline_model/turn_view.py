@@ -1,4 +1,4 @@
-"""One turn as the offline model sees it: the question, what came before, what is known, what the tools said, and what it may do next."""
+"""Reads the messages of one turn for the offline model: the question, the earlier questions, schema, memories and tool results."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from agent.providers.offline_model.join_graph import Graph
+from agent.providers.offline_model.join_graph import JoinGraph
 from agent.providers.offline_model.lexicon import Lexicon, lexicon_of
 from agent.providers.offline_model.memory_parser import MemoryLine, meanings, parse_memories
 from agent.providers.offline_model.schema_parser import parse_schema
 
-# The graph speaks to a model in the user's role when it wants something; these are not the user's questions.
 _MARKED = re.compile(r"<data (?P<mark>\w+) result>\n(?P<data>.*)\n</data (?P=mark)>", re.DOTALL)
-_NUDGES = ("You have no tool calls left", "Your answer was empty")
+# The graph also sends these reminders in the user's role; they are not questions.
+_REMINDERS = ("You have no tool calls left", "Your answer was empty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Call a tool."""
+    """The next step is to call a tool."""
 
     tool: str
     arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Say:
-    """Answer."""
+class Answer:
+    """The next step is to answer."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cannot:
-    """Not understood, and why; another intent may do better."""
+class Refusal:
+    """An intent does not understand the question; another intent may."""
 
     reason: str
 
 
-Step: TypeAlias = Call | Say | Cannot
+Step: TypeAlias = Call | Answer | Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A tool call of this turn and its result."""
+    """One tool call of this turn with its result."""
 
     tool: str
     arguments: Mapping[str, Any]
@@ -60,31 +60,31 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """`earlier` are the questions before this one, oldest first."""
+    """All that the intents know; `earlier` holds the questions before this one, oldest first."""
 
     question: str
     earlier: tuple[str, ...]
     lexicon: Lexicon
-    graph: Graph
+    graph: JoinGraph
     memories: tuple[MemoryLine, ...]
     tools: frozenset[str]
     outcomes: tuple[Outcome, ...]
 
     def outcome(self, tool: str, **arguments: Any) -> Outcome | None:
-        """The last result of `tool`, called with these arguments at least."""
+        """Return the last outcome of `tool` whose call had at least these arguments."""
         for outcome in reversed(self.outcomes):
             if outcome.tool == tool and all(outcome.arguments.get(k) == v for k, v in arguments.items()):
                 return outcome
         return None
 
-    def described(self, name: str | None = None) -> bool:
-        """Whether describe_schema was called for `name` in this turn."""
+    def has_described(self, name: str | None = None) -> bool:
+        """Return whether describe_schema was called for `name` in this turn."""
         return any(o.tool == "describe_schema" and o.arguments.get("name") == name for o in self.outcomes)
 
 
 def turn_of(messages: Sequence[BaseMessage], tools: frozenset[str]) -> Turn:
-    """Read a conversation. Schema text is taken from the system's messages and from describe_schema, never from data."""
-    questions = [n for n, m in enumerate(messages) if isinstance(m, HumanMessage) and not m.text.startswith(_NUDGES)]
+    """Return the turn that `messages` end with. The schema comes from system messages and describe_schema, never from data."""
+    questions = [n for n, m in enumerate(messages) if isinstance(m, HumanMessage) and not m.text.startswith(_REMINDERS)]
     start = questions[-1] if questions else len(messages)
     system = [message.text for message in messages if isinstance(message, SystemMessage)]
     outcomes = tuple(_outcomes(messages[start:]))
@@ -95,7 +95,7 @@ def turn_of(messages: Sequence[BaseMessage], tools: frozenset[str]) -> Turn:
         question=messages[start].text if questions else "",
         earlier=tuple(messages[n].text for n in questions[:-1]),
         lexicon=lexicon_of(relations, meanings(memories)),
-        graph=Graph(relations),
+        graph=JoinGraph(relations),
         memories=memories,
         tools=tools,
         outcomes=outcomes,
@@ -103,12 +103,12 @@ def turn_of(messages: Sequence[BaseMessage], tools: frozenset[str]) -> Turn:
 
 
 def texts_in(result: Mapping[str, Any]) -> list[str]:
-    """The texts that a tool result carries, wherever the tool put them."""
+    """Return the texts of a tool result, wherever the tool put them."""
     data = result.get("data")
-    found = [result.get("message"), data]
+    values = [result.get("message"), data]
     if isinstance(data, dict):
-        found += data.values()
-    return [text for text in found if isinstance(text, str) and text.strip()]
+        values += data.values()
+    return [text for text in values if isinstance(text, str) and text.strip()]
 
 
 def _outcomes(messages: Sequence[BaseMessage]) -> Iterator[Outcome]:
@@ -127,4 +127,4 @@ def _result(text: str) -> Mapping[str, Any]:
         result = None
     if isinstance(result, dict):
         return result
-    return {"success": False, "error": "the tool's result could not be read"}
+    return {"success": False, "error": "the tool's result is not a JSON object"}

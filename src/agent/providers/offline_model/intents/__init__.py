@@ -1,6 +1,6 @@
-"""What the offline model can do: one module an intent, asked in this order until one of them knows what to do.
+"""What the offline model can do: one module for each intent, tried in the order of `INTENTS`.
 
-An intent is a function of the turn. It returns the next step, `Cannot` with a reason, or None when the question is none of its business.
+An intent is a function of the turn. It returns the next step, `Refusal` with a reason, or None when the question is for another.
 """
 
 from __future__ import annotations

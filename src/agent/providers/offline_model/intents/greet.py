@@ -1,10 +1,10 @@
-"""A greeting, or "what can you do?": say what this model can."""
+"""Answers a greeting and "what can you do?"."""
 
 from __future__ import annotations
 
 import re
 
-from agent.providers.offline_model.turn_view import Say, Step, Turn
+from agent.providers.offline_model.turn_view import Answer, Step, Turn
 
 ABILITIES = (
     "I can list, filter, count, group, rank, add up and average rows of any table, follow foreign keys, describe tables, "
@@ -17,10 +17,10 @@ _GREETING = re.compile(
 
 
 def greet(turn: Turn) -> Step | None:
-    """Answer a greeting."""
+    """Return the answer to a greeting."""
     if not _GREETING.match(turn.question):
         return None
-    return Say(
+    return Answer(
         text=f"I am the built-in offline model. {ABILITIES} "
         "For anything harder, set AGENT_MODEL or OPENAI_API_KEY to use a real model."
     )

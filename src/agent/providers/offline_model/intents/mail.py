@@ -1,12 +1,12 @@
-"""For "Mail anna@example.com about lunch: see you at noon": a mail to addresses that the question names, in its words."""
+"""Sends a mail to addresses in the question, with its words: "Mail anna@example.com about lunch: see you at noon"."""
 
 from __future__ import annotations
 
 import re
 
-from agent.providers.offline_model.answers import trouble
+from agent.providers.offline_model.answers import failure_message
 from agent.providers.offline_model.tokenizer import clean
-from agent.providers.offline_model.turn_view import Call, Cannot, Say, Step, Turn
+from agent.providers.offline_model.turn_view import Answer, Call, Refusal, Step, Turn
 
 _ADDRESS = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
 _MAIL = re.compile(
@@ -19,15 +19,17 @@ _SUBJECT_CHARS = 60
 
 
 def mail(turn: Turn) -> Step | None:
-    """Send it, once."""
+    """Return the call that sends the mail, or its outcome."""
     match = _MAIL.match(clean(turn.question))
     if not match:
         return None
-    done = turn.outcome("send_email")
+    outcome = turn.outcome("send_email")
     to, body = re.findall(_ADDRESS, match["to"]), match["body"].strip()
-    if done:
-        return Say(text=f"The mail to {', '.join(to)} is out." if done.success else trouble(done.result))
+    if outcome:
+        return Answer(
+            text=f"The mail to {', '.join(to)} is out." if outcome.success else failure_message(outcome.result)
+        )
     if "send_email" not in turn.tools:
-        return Cannot(reason="I have no tool for mail here")
+        return Refusal(reason="I have no tool for mail here")
     subject = match["subject"] or body.splitlines()[0][:_SUBJECT_CHARS]
     return Call(tool="send_email", arguments={"to": to, "subject": subject.strip(" \"'"), "body": body})

@@ -1,4 +1,4 @@
-"""For "What do you remember about...", "what does status 3 mean?": answer from memory, searched when the prompt does not tell."""
+"""Answers from memory, and searches it when the prompt has too little: "What do you remember about...", "what does status 3 mean?"."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.providers.offline_model.answers import trouble
+from agent.providers.offline_model.answers import failure_message
 from agent.providers.offline_model.tokenizer import FILLER, clean, words_of
-from agent.providers.offline_model.turn_view import Call, Cannot, Outcome, Say, Step, Turn
+from agent.providers.offline_model.turn_view import Answer, Call, Outcome, Refusal, Step, Turn
 
 _MEANING = re.compile(r"^\W*what (?:does|do|did) (?P<about>.+?) (?:mean|stand for)\W*$", re.I | re.S)
 _RECALL = re.compile(
@@ -19,35 +19,35 @@ _RECALL = re.compile(
     r"(?: you| me| us)?(?: about| of| regarding| on| for| to)?\s*(?P<about>.*?)\W*$",
     re.I | re.S,
 )
-_SHOWN = 5
+_MOST_MEMORIES = 5
 
 
 def recall(turn: Turn) -> Step | None:
-    """Search memory and say what was found."""
+    """Return the call that searches memory, or what it returned."""
     question = clean(turn.question)
     match = _MEANING.match(question) or _RECALL.match(question)
     if not match:
         return None
     about = match["about"].strip() or question
-    known = [line.text for line in turn.memories if line.kind != "schema" and _speaks_of(line.text, about)]
-    found = turn.outcome("search_memory")
-    if found is None and "search_memory" in turn.tools and not (known and _MEANING.match(question)):
-        return Call(tool="search_memory", arguments={"query": about, "limit": _SHOWN})
-    if found is not None and not found.success and not known:
-        return Say(text=trouble(found.result))
-    texts = list(dict.fromkeys([*known, *_found(found)]))[:_SHOWN]
-    if not texts:
-        return Say(text="I remember nothing about that.") if found else Cannot(reason="I cannot search memory here")
-    return Say(text="I remember:\n" + "\n".join(f"- {text}" for text in texts))
+    known = [line.text for line in turn.memories if line.kind != "schema" and _is_about(line.text, about)]
+    outcome = turn.outcome("search_memory")
+    if outcome is None and "search_memory" in turn.tools and not (known and _MEANING.match(question)):
+        return Call(tool="search_memory", arguments={"query": about, "limit": _MOST_MEMORIES})
+    if outcome is not None and not outcome.success and not known:
+        return Answer(text=failure_message(outcome.result))
+    texts = list(dict.fromkeys([*known, *_memory_texts(outcome)]))[:_MOST_MEMORIES]
+    if texts:
+        return Answer(text="I remember:\n" + "\n".join(f"- {text}" for text in texts))
+    return Answer(text="I remember nothing about that.") if outcome else Refusal(reason="I cannot search memory here")
 
 
-def _speaks_of(text: str, about: str) -> bool:
+def _is_about(text: str, about: str) -> bool:
     wanted = {word for word in words_of(about) if word not in FILLER}
     return bool(wanted) and wanted.issubset(words_of(text))
 
 
-def _found(outcome: Outcome | None) -> Iterable[str]:
-    """The memories' texts in a result of search_memory, as rows or as a list."""
+def _memory_texts(outcome: Outcome | None) -> Iterable[str]:
+    """Return the texts of memories in a result of search_memory, which has rows or a list."""
     if outcome is None or not outcome.success:
         return []
     result: Mapping[str, Any] = outcome.result

@@ -1,12 +1,12 @@
-"""For "Remember that status 3 means paused": save what follows as a fact."""
+"""Saves a fact: "Remember that status 3 means paused"."""
 
 from __future__ import annotations
 
 import re
 
-from agent.providers.offline_model.answers import trouble
+from agent.providers.offline_model.answers import failure_message
 from agent.providers.offline_model.tokenizer import clean
-from agent.providers.offline_model.turn_view import Call, Cannot, Say, Step, Turn
+from agent.providers.offline_model.turn_view import Answer, Call, Refusal, Step, Turn
 
 _REMEMBER = re.compile(
     r"^\W*(?:please |can you |could you |note: ?)*(?:remember|memori[sz]e|note|keep in mind|don'?t forget|take note|bear in mind)"
@@ -16,14 +16,14 @@ _REMEMBER = re.compile(
 
 
 def remember(turn: Turn) -> Step | None:
-    """Save the fact, once."""
+    """Return the call that saves the fact, or its outcome."""
     match = _REMEMBER.match(clean(turn.question))
     if not match or turn.question.rstrip().endswith("?"):
         return None
     fact = match["fact"].strip().rstrip(".!").strip()
-    done = turn.outcome("remember")
-    if done:
-        return Say(text=f"I will remember: {fact}." if done.success else trouble(done.result))
+    outcome = turn.outcome("remember")
+    if outcome:
+        return Answer(text=f"I will remember: {fact}." if outcome.success else failure_message(outcome.result))
     if "remember" not in turn.tools:
-        return Cannot(reason="I have no tool for remembering here")
+        return Refusal(reason="I have no tool for remembering here")
     return Call(tool="remember", arguments={"content": fact, "kind": "fact"})

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
+from pydantic import SecretStr
 
 from agent.types import RISK_LEVELS, RiskLevel
 
@@ -166,3 +167,26 @@ def check_claims(text: str) -> Mapping[str, Any]:
     if not isinstance(claims, dict) or "\\u0000" in text:
         raise ValueError(form)
     return claims
+
+
+class DatabaseUrl(SecretStr):
+    """A database's URL as libpq reads it, and what was left out for that."""
+
+    def __init__(self, read: PostgresUrl) -> None:
+        super().__init__(read.url)
+        self.ignored = read.ignored
+        self.schema = read.schema
+
+    def hint(self, variable: str) -> str:
+        """What was left out of the URL in `variable`."""
+        meant = (
+            f" The schema {self.schema!r} is taken as the application's where AGENT_APP_SCHEMAS names none."
+            if self.schema
+            else ""
+        )
+        return f"{variable} has parameters of other programs, which are ignored: {', '.join(self.ignored)}.{meant}"
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names of a comma-separated list."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
