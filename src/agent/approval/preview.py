@@ -78,7 +78,7 @@ class _Shown:
     def to_json(self) -> dict[str, Any]:
         """Return the preview as it is stored, and shown outside."""
         nulls = {"row_count"} if self.masked else {"row_count", "effect"}
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             name.rstrip("_"): list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
@@ -169,8 +169,8 @@ def preview_from_json(value: Any) -> Preview | None:
     if not isinstance(value, Mapping):
         return None
     kind = StatementPreview if "sql" in value else MailPreview if "via" in value else ToolPreview
-    given = {one.name: value[key] for one in fields(kind) if (key := one.name.rstrip("_")) in value}
-    values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in given.items()}
+    given = {field.name: value[key] for field in fields(kind) if (key := field.name.rstrip("_")) in value}
+    values: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in given.items()}
     return kind(**values)
 
 

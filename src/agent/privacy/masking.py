@@ -63,7 +63,7 @@ def masked_arguments(arguments: Mapping[str, Any], action: str = "", *, sql: str
         elif isinstance(value, str) and (action, name) == ("create_new_tool", "code"):
             masked = masked_code(value)
         elif name in names and isinstance(value, (str, list)):
-            masked = masked_name(value) if isinstance(value, str) else [masked_name(str(one)) for one in value]
+            masked = masked_name(value) if isinstance(value, str) else [masked_name(str(item)) for item in value]
         elif name in numbers and isinstance(value, int):
             masked = value
         else:
