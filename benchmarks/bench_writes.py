@@ -118,7 +118,7 @@ async def _one(report: Report, runtime: Runtime, text: str) -> None:
     seconds, grown = time.monotonic() - started, _most_memory() - before
     told = asked.get("error", "")
     if asked["status"] == "waiting":
-        preview = (await human_approval_queue.get(asked["approval_id"])).preview
+        preview = (await human_approval_queue.get(asked["approval_id"])).preview_json
         told = f"{preview['row_count']} rows, {len(preview['rows'])} shown, {'compared' if preview['effect'] else 'only counted'}"
     report.bar(
         f"memory of this process for the preview of {text}",

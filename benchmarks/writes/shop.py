@@ -87,7 +87,7 @@ async def run(url: str, *, statements: int, between: float, seed: int) -> Result
             if asked["status"] != "waiting":
                 result.not_valid += 1
                 continue
-            preview = (await human_approval_queue.get(asked["approval_id"])).preview
+            preview = (await human_approval_queue.get(asked["approval_id"])).preview_json
             disturbed = chance.random() < between and _disturb(conn, table, preview, chance)
             before = _all_rows(conn)
             await human_approval_queue.decide(asked["approval_id"], "approve")

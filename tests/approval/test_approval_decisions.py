@@ -40,7 +40,7 @@ async def test_an_edit_within_what_was_seen_is_approved_by_the_same_decision(dem
         seen.id, "edit", arguments={"sql": ONE.replace("= 1", "= 2")}, comment="the other one", binding=seen.binding
     )
     assert (edited.replaces, edited.status, edited.risk_level) == (seen.id, "approved", seen.risk_level)
-    assert edited.preview["rows"][0]["after"]["id"] == 2
+    assert edited.preview_json["rows"][0]["after"]["id"] == 2
     old = await human_approval_queue.get(seen.id)
     assert (old.status, old.comment) == ("edited", "the other one")
     assert (await safe_executor.run_approved(edited.id))["success"]
@@ -66,7 +66,7 @@ async def test_an_edit_beyond_what_was_seen_waits_for_a_second_look(demo_runtime
     edited = await safe_executor.decide(seen.id, "edit", arguments={"sql": sql})
     assert edited.status == "pending"
     assert why in edited.summary
-    assert edited.preview["sql"] == sql
+    assert edited.preview_json["sql"] == sql
     assert (await safe_executor.run_approved(seen.id))["status"] == "waiting"
     with pytest.raises(AlreadyDecided, match="edited"):
         await human_approval_queue.decide(seen.id, "approve")
@@ -181,7 +181,7 @@ async def test_what_expired_is_opened_again_once_with_a_fresh_preview(demo_runti
     assert len(again) == 1
     assert all(isinstance(one, AlreadyDecided) and str(again[0].id) in str(one) for one in tries if one != again[0])
     assert (again[0].status, again[0].replaces, again[0].thread_id) == ("pending", seen.id, "t")
-    assert again[0].preview["rows"][0]["before"]["name"] == "Renamed"
+    assert again[0].preview_json["rows"][0]["before"]["name"] == "Renamed"
     # The call has its outcome, and keeps it.
     assert (await safe_executor.execute("execute_sql", {"sql": ONE}, call=key))["status"] == "expired"
     await human_approval_queue.decide(again[0].id, "approve")
@@ -200,7 +200,7 @@ async def test_an_edit_counts_the_statements_own_rows_and_says_apart_what_comes_
         "Edited, and it changes 2 rows, and 1 was shown; 2 rows of public.audit_log change with it, and 1 was shown. "
     )
     assert edited.summary.endswith(" 2 rows affected.")
-    assert edited.preview["row_count"] == 2
+    assert edited.preview_json["row_count"] == 2
 
 
 async def test_rows_of_the_same_table_that_a_cascade_takes_along_are_more_than_were_shown(runtime: Runtime) -> None:
@@ -236,7 +236,7 @@ async def test_what_is_opened_again_twice_still_has_its_values_from_the_users_wo
     await agent_memory.save("The monthly budget is to be 77.", trust="external")
     again = await opened_again(await opened_again(seen, demo_runtime), demo_runtime)
     assert (again.thread_id, again.turn, again.call) == ("t", 1, None)
-    assert again.preview.get("origins", []) == []
+    assert again.preview_json.get("origins", []) == []
     assert (again.risk_level, again.reasons) == (seen.risk_level, seen.reasons)
 
 
@@ -253,7 +253,7 @@ async def test_what_is_asked_again_as_its_row_had_changed_still_has_its_values_f
         conn.execute("update clients set notes = 'changed meanwhile' where id = 3")
     done = await safe_executor.run_approved(again.id)
     asked_again = await human_approval_queue.get(done["data"]["asked_again_as"])
-    assert asked_again.preview.get("origins", []) == []
+    assert asked_again.preview_json.get("origins", []) == []
     assert (asked_again.risk_level, asked_again.reasons) == (seen.risk_level, seen.reasons)
 
 
@@ -269,7 +269,7 @@ async def test_words_that_are_only_in_a_threads_summary_by_now_were_said_all_the
     with psycopg.connect(demo_runtime.settings.database_url.get_secret_value()) as conn:
         conn.execute("update agents.threads set summarised = 1, summary = '- asked: something' where thread_id = 't'")
     again = await opened_again(seen, demo_runtime)
-    assert again.preview.get("origins", []) == []
+    assert again.preview_json.get("origins", []) == []
     assert again.risk_level == seen.risk_level
 
 

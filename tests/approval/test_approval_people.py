@@ -207,7 +207,7 @@ async def test_personal_values_are_shown_to_who_may_see_them_and_to_nobody_else(
     (old,) = rows(team, "select email from contacts where id = 1")
     for name, seen in (("ann", True), ("ed", True), ("bo", False), ("tester", False), ("nobody", False)):
         shown = await human_approval_queue.get(number, viewer=name)
-        text = f"{shown.preview} {shown.arguments} {shown.summary}"
+        text = f"{shown.preview_json} {shown.arguments} {shown.summary}"
         assert ("new.secret@example.com" in text, old[0] in text) == (seen, seen), name
     listed = [str(one) for one in await human_approval_queue.get_pending_approvals(runtime=bo)]
     listed += [str(one) for one in await human_approval_queue.history(runtime=bo)]

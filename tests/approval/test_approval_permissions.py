@@ -160,7 +160,7 @@ async def test_another_search_path_is_another_table(shop: Runtime) -> None:
     with use_runtime(moved):
         result = await tried(UPDATE)
         assert result["status"] == "waiting"
-        shown = (await human_approval_queue.get(result["approval_id"])).preview
+        shown = (await human_approval_queue.get(result["approval_id"])).preview_json
         assert shown["tables"][0]["table"] == "second.items"
     await moved.close()
 
@@ -173,7 +173,7 @@ async def test_a_write_is_done_where_it_was_assessed_whatever_the_login_is_set_t
             "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'agent_actor' and datname = current_database()"
         )
         waiting = await tried(UPDATE)
-        shown = (await human_approval_queue.get(waiting["approval_id"])).preview
+        shown = (await human_approval_queue.get(waiting["approval_id"])).preview_json
         assert shown["tables"][0]["table"] == "public.items"
         await safe_executor.decide(waiting["approval_id"], "approve")
         assert (await safe_executor.run_approved(waiting["approval_id"]))["status"] == "succeeded"
@@ -344,7 +344,7 @@ async def test_a_value_out_of_data_is_asked_about_whatever_was_allowed(shop: Run
         assert first.status == "done"
         second = await chat.answer("And what else is there to do?", thread_id="t")
         assert second.status == "waiting"
-        assert second.approvals[0].preview["origins"]
+        assert second.approvals[0].preview_json["origins"]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ async def shop(own_cluster: Cluster) -> AsyncIterator[Shop]:
 async def preview_of(sql: str, runtime: Runtime | None = None) -> dict:
     result = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False, runtime=runtime)
     assert result["status"] == "waiting", result
-    return {**(await human_approval_queue.get(result["approval_id"])).preview, "id": result["approval_id"]}
+    return {**(await human_approval_queue.get(result["approval_id"])).preview_json, "id": result["approval_id"]}
 
 
 async def test_tables_are_changed_when_the_operator_chose_so_and_not_after(shop: Shop) -> None:

@@ -78,8 +78,8 @@ async def test_a_tool_is_usable_when_a_human_has_agreed_and_not_before(runtime: 
     approval = await asked(proposal())
     assert (await run("double", n=4))["status"] == "refused"
     assert approval.risk_level == "CRITICAL"
-    assert "def run(n: int) -> int:" in approval.preview["text"]
-    assert "run(n=2) is 4" in approval.preview["text"]
+    assert "def run(n: int) -> int:" in approval.preview_json["text"]
+    assert "run(n=2) is 4" in approval.preview_json["text"]
     await human_approval_queue.decide(approval.id, "approve")
     stored = await safe_executor.run_approved(approval.id)
     assert stored["success"], stored
@@ -164,7 +164,7 @@ async def test_a_new_version_is_shown_as_a_difference_and_takes_the_place_of_the
     await made(proposal())
     changed = proposal(code="def run(n: int) -> int:\n    return n + n\n", description="Adds a number to itself.")
     approval = await asked(changed)
-    text = approval.preview["text"]
+    text = approval.preview_json["text"]
     assert "-    return 2 * n" in text
     assert "+    return n + n" in text
     assert "changed   description" in text

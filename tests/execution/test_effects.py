@@ -208,7 +208,7 @@ async def test_the_preview_shows_rows_triggers_and_leaves_nothing(bank: Runtime)
         "execute_sql", {"sql": "UPDATE accounts SET balance = balance * 2 WHERE id IN (3, 4)"}, wait=False
     )
     approval = await human_approval_queue.get(result["approval_id"])
-    preview = approval.preview
+    preview = approval.preview_json
     assert preview["row_count"] == 2
     assert preview["columns"] == ["id", "name", "balance"]
     assert [(row["before"]["balance"], row["after"]["balance"], row["changed"]) for row in preview["rows"]] == [
@@ -230,8 +230,8 @@ async def test_inserts_and_deletes_are_previewed_as_new_and_gone(bank: Runtime) 
     deleted = await safe_executor.execute(
         "execute_sql", {"sql": "DELETE FROM accounts AS a WHERE a.id = 2"}, wait=False
     )
-    new = (await human_approval_queue.get(inserted["approval_id"])).preview["rows"]
-    gone = (await human_approval_queue.get(deleted["approval_id"])).preview["rows"]
+    new = (await human_approval_queue.get(inserted["approval_id"])).preview_json["rows"]
+    gone = (await human_approval_queue.get(deleted["approval_id"])).preview_json["rows"]
     assert [(row["before"], row["after"]["name"]) for row in new] == [(None, "x")]
     assert [(row["before"]["id"], row["after"]) for row in gone] == [(2, None)]
 

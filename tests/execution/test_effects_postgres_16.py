@@ -61,7 +61,7 @@ async def old(cluster: Cluster, old_server: str) -> AsyncIterator[Runtime]:
 async def previewed(sql: str) -> dict:
     result = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False)
     assert result["status"] == "waiting", result
-    return {**(await human_approval_queue.get(result["approval_id"])).preview, "id": result["approval_id"]}
+    return {**(await human_approval_queue.get(result["approval_id"])).preview_json, "id": result["approval_id"]}
 
 
 def cells(preview: dict, column: str) -> list[tuple]:

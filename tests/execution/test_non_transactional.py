@@ -67,7 +67,7 @@ async def approved(sql: str) -> int:
     assert result["status"] == "waiting", result
     approval = await human_approval_queue.get(result["approval_id"])
     assert approval.risk_level in {"HIGH", "CRITICAL"}
-    assert "not tried" in approval.preview["not_previewed"][0]
+    assert "not tried" in approval.preview_json["not_previewed"][0]
     await human_approval_queue.decide(approval.id, "approve")
     return approval.id
 

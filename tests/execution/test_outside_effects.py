@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from agent.approval.human_approval import Approval, human_approval_queue
+from agent.approval.preview import ToolPreview
 from agent.errors import OutcomeUnknown, ProviderUnavailable
 from agent.execution import effects
 from agent.execution.outside_effects import Happened, OutsideTool, Proposal
@@ -46,7 +47,9 @@ class Horn:
 
 
 async def approved() -> Approval:
-    asked = await human_approval_queue.request("sound_horn", {"times": 1}, preview={"sentence": "Sounds the horn."})
+    asked = await human_approval_queue.request(
+        "sound_horn", {"times": 1}, preview=ToolPreview(sentence="Sounds the horn.")
+    )
     return await human_approval_queue.decide(asked.id, "approve")
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.approval.permissions import Permission
+from agent.approval.preview import StatementPreview, TableEffect
 from agent.errors import InvalidInput
 from agent.execution.permissions.scope import (
     Always,
@@ -182,16 +183,18 @@ def permission(**values: Any) -> Permission:
     return Permission(**{**given, **values})
 
 
-def shown(table: str = "public.items", rows: int | None = 1, *, more: int = 0, **others: Any) -> dict[str, Any]:
-    tables = [{"table": table, "inserted": 0, "updated": (rows or 0) + more, "deleted": 0}]
-    return {"row_count": rows, "tables": tables, **others}
+def shown(
+    table: str = "public.items", rows: int | None = 1, *, more: int = 0, origins: tuple[str, ...] = ()
+) -> StatementPreview:
+    table_effect = TableEffect(table=table, inserted=0, updated=(rows or 0) + more, deleted=0)
+    return StatementPreview(row_count=rows, tables=(table_effect,), origins=origins)
 
 
 @given(st.sampled_from(RISK_LEVELS), st.integers(0, 6), st.integers(0, 3), st.booleans(), st.booleans(), st.booleans())
 def test_a_permission_ends_at_its_risk_rows_tables_reasons_and_origins(
     risk: Any, rows: int, more: int, another: bool, other_reason: bool, origins: bool
 ) -> None:
-    tried = shown("public.other" if another else "public.items", rows, more=more, origins=["x"] if origins else [])
+    tried = shown("public.other" if another else "public.items", rows, more=more, origins=("x",) if origins else ())
     reasons = ["write:update", *(["lock:AccessExclusiveLock"] if other_reason else [])]
     inside = risk in {"LOW", "MEDIUM"} and rows + more <= 3 and not (another or other_reason or origins)
     assert within(permission(), risk=risk, reasons=reasons, preview=tried) == inside
@@ -205,10 +208,12 @@ def test_what_is_not_counted_is_never_inside() -> None:
 
 
 def test_rows_are_bounded_by_what_was_shown_of_each_table_or_by_a_number() -> None:
-    first = {"row_count": 1, "tables": [
-        {"table": "a", "inserted": 0, "updated": 1, "deleted": 0}, {"table": "b", "inserted": 9, "updated": 0, "deleted": 0},
-    ]}  # fmt: skip
-    later = {"row_count": 5, "tables": [{"table": "a", "inserted": 0, "updated": 5, "deleted": 0}]}
+    one, nine = (
+        TableEffect(table="a", inserted=0, updated=1, deleted=0),
+        TableEffect(table="b", inserted=9, updated=0, deleted=0),
+    )
+    first = StatementPreview(row_count=1, tables=(one, nine))
+    later = StatementPreview(row_count=5, tables=({**one, "updated": 5},))
     limits = {"risk": "LOW", "reasons": ["write:update"]}
     for most_rows, inside in ((None, False), (10, True)):
         given = permission(

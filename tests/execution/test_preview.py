@@ -52,10 +52,10 @@ async def test_what_is_shown_is_what_happens_on_generated_statements(store: Runt
 
 async def test_what_is_always_different_is_named_and_does_not_stand_in_the_way(store: Runtime) -> None:
     number = await asked("UPDATE items SET amount = 1, code = gen_random_uuid(), day = current_date WHERE id = 5")
-    preview = (await human_approval_queue.get(number)).preview
+    preview = (await human_approval_queue.get(number)).preview_json
     assert preview["volatile"] == ["code", "touched"]  # the day was this one already
     number = await asked("INSERT INTO items (kind) VALUES ('x')")
-    assert (await human_approval_queue.get(number)).preview["volatile"] == ["code", "day", "id", "touched"]
+    assert (await human_approval_queue.get(number)).preview_json["volatile"] == ["code", "day", "id", "touched"]
     assert preview["lock"] == "RowExclusiveLock"
 
 
@@ -116,7 +116,7 @@ async def test_a_change_in_between_comes_back_to_a_human_once_and_the_old_approv
     (pending,) = await human_approval_queue.get_pending_approvals()
     new = await human_approval_queue.get(pending["id"])
     assert new.replaces == number
-    assert new.preview["rows"][0]["before"]["amount"] == "4.00"
+    assert new.preview_json["rows"][0]["before"]["amount"] == "4.00"
     assert "the values of amount" in results[0]["error"]
     await human_approval_queue.decide(new.id, "approve")
     assert (await safe_executor.run_approved(new.id))["success"]

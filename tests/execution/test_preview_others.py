@@ -58,7 +58,7 @@ def admin(runtime: Runtime) -> psycopg.Connection:
 async def previewed(sql: str) -> dict:
     result = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False)
     assert result["status"] == "waiting", result
-    return {**(await human_approval_queue.get(result["approval_id"])).preview, "id": result["approval_id"]}
+    return {**(await human_approval_queue.get(result["approval_id"])).preview_json, "id": result["approval_id"]}
 
 
 async def carried_out(preview: dict) -> dict:

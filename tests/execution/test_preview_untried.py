@@ -77,7 +77,7 @@ async def test_nothing_that_stays_is_done_before_anybody_decides(store: Runtime,
     before = numbers(store)
     approval = await asked(sql)
     assert numbers(store) == before
-    preview = approval.preview
+    preview = approval.preview_json
     assert preview is not None
     assert not preview["tried"]
     assert preview["not_previewed"][0].startswith("It was not tried")
@@ -102,13 +102,13 @@ async def test_what_was_not_tried_is_done_once_it_is_approved(store: Runtime, sq
     ],
 )
 async def test_what_is_known_and_takes_few_numbers_is_tried(store: Runtime, sql: str) -> None:
-    preview = (await asked(sql)).preview
+    preview = (await asked(sql)).preview_json
     assert preview is not None
     assert preview["tried"]
 
 
 async def test_a_preview_says_that_the_applications_code_ran(store: Runtime) -> None:
-    preview = (await asked("UPDATE watched SET a = 2 WHERE id = 1")).preview
+    preview = (await asked("UPDATE watched SET a = 2 WHERE id = 1")).preview_json
     assert preview is not None
     assert preview["tried"]
     assert any("Code of the application's own ran" in told for told in preview["not_previewed"])

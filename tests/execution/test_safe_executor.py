@@ -43,8 +43,8 @@ async def test_a_write_waits_for_a_human_and_happens_once_approved(demo_runtime:
     assert waiting["status"] == "waiting", waiting
     approval = await human_approval_queue.get(waiting["approval_id"])
     assert approval.risk_level == "MEDIUM"
-    assert approval.preview["row_count"] == 1
-    assert approval.preview["rows"][0]["changed"][:1] == ["status"]
+    assert approval.preview_json["row_count"] == 1
+    assert approval.preview_json["rows"][0]["changed"][:1] == ["status"]
     with admin(demo_runtime) as conn:
         assert conn.execute("select status::text from clients where id = 3").fetchone() != ("paused",)
     await human_approval_queue.decide(approval.id, "approve")
@@ -238,8 +238,8 @@ async def test_update_client_status_asks_with_a_preview_of_one_row(demo_runtime:
         "update_client_status", {"client_name": "cedar foods", "status": "PAUSED"}, wait=False
     )
     approval = await human_approval_queue.get(asked["approval_id"])
-    assert approval.preview["row_count"] == 1
-    assert approval.preview["rows"][0]["after"]["status"] == "paused"
+    assert approval.preview_json["row_count"] == 1
+    assert approval.preview_json["rows"][0]["after"]["status"] == "paused"
     await human_approval_queue.decide(approval.id, "approve")
     done = await safe_executor.run_approved(approval.id)
     assert done["rows"][0][done["columns"].index("status")] == "paused"
@@ -250,7 +250,7 @@ async def test_a_preview_counts_its_own_changes_only(demo_runtime: Runtime) -> N
         asked = await safe_executor.execute(
             "execute_sql", {"sql": "UPDATE clients SET notes = 'x' WHERE id = 5"}, wait=False
         )
-        preview = (await human_approval_queue.get(asked["approval_id"])).preview
+        preview = (await human_approval_queue.get(asked["approval_id"])).preview_json
         assert {effect["table"]: effect["updated"] + effect["inserted"] for effect in preview["tables"]} == {
             "public.audit_log": 1,
             "public.clients": 1,
@@ -294,7 +294,7 @@ async def test_a_preview_of_very_wide_rows_is_cut_and_still_asks(demo_runtime: R
         conn.execute("insert into wide select generate_series(1, 30)")
         conn.execute("grant select, update on wide to agent_actor")
     asked = await safe_executor.execute("execute_sql", {"sql": "UPDATE wide SET c1 = 'y' WHERE id > 0"}, wait=False)
-    preview = (await human_approval_queue.get(asked["approval_id"])).preview
+    preview = (await human_approval_queue.get(asked["approval_id"])).preview_json
     assert preview["row_count"] == 30
     assert preview["more"]
     assert preview["rows"][0]["changed"] == ["c1"]

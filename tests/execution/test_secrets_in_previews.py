@@ -92,18 +92,18 @@ async def test_no_secret_is_in_what_an_approver_sees_nor_in_what_is_stored_of_th
     # Of the rows nothing is stored at all; the statement itself is, as what will run.
     ((stored,),) = rows(shop, f"select preview - 'sql' from agents.human_approval_queue where id = {number}")
     assert planted_in(stored) == []
-    assert approval.preview["row_count"] is None or approval.preview["tables"]
+    assert approval.preview_json["row_count"] is None or approval.preview_json["tables"]
 
 
 async def test_an_approver_sees_that_a_secret_is_set_and_everything_else(shop: Runtime) -> None:
     seen = await human_approval_queue.get(await asked(CHANGES[2]))
     assert seen.arguments["sql"] == f"UPDATE users SET password_hash = '{MASK}', name = 'other' WHERE id = 1"
-    assert seen.preview["sql"] == seen.arguments["sql"]
-    (row,) = seen.preview["rows"]
+    assert seen.preview_json["sql"] == seen.arguments["sql"]
+    (row,) = seen.preview_json["rows"]
     assert set(row["changed"]) == {"password_hash", "name"}
     assert (row["before"]["name"], row["after"]["name"], row["after"]["password_hash"]) == ("user 1", "other", MASK)
     assert row["after"]["prefs"] == {"theme": "dark", "api_key": MASK}
-    assert seen.preview["secret"] == ["password_hash", "portal_pass", "pin"]
+    assert seen.preview_json["secret"] == ["password_hash", "portal_pass", "pin"]
 
 
 async def test_what_is_approved_is_done_with_the_value_and_told_without_it(shop: Runtime) -> None:
@@ -126,9 +126,9 @@ async def test_another_value_of_a_secret_than_was_looked_at_is_noticed(shop: Run
 
 async def test_digests_of_the_rows_are_under_a_key(shop: Runtime) -> None:
     """The same change of the same data in another tenant has other digests: nobody can compute them from a guess."""
-    first = (await human_approval_queue.get(await asked(CHANGES[0]))).preview
+    first = (await human_approval_queue.get(await asked(CHANGES[0]))).preview_json
     with use_runtime(shop.for_tenant("other")):
-        second = (await human_approval_queue.get(await asked(CHANGES[0]))).preview
+        second = (await human_approval_queue.get(await asked(CHANGES[0]))).preview_json
     assert first["rows"] == second["rows"]
     assert first["effect"]["rows"] != second["effect"]["rows"]
     assert not set(first["effect"]["cells"]["name"]) & set(second["effect"]["cells"]["name"])

@@ -77,11 +77,11 @@ async def test_without_mail_set_up_it_says_so_and_offers_the_outbox(runtime: Run
 
 async def test_a_mail_is_shown_as_its_recipient_will_read_it_and_sent_so(online: Runtime, server: SmtpServer) -> None:
     approval = await asked(cc=["ben@firm.example"])
-    assert approval.preview["text"] == (
+    assert approval.preview_json["text"] == (
         "From: agent@firm.example\nTo: anna@firm.example\nCc: ben@firm.example\nSubject: Overdue\n\n"
         "Three invoices are overdue.\nhttps://firm.example/i"
     )
-    assert approval.preview["links"] == ["https://firm.example/i"]
+    assert approval.preview_json["links"] == ["https://firm.example/i"]
     assert approval.risk_level == "HIGH"
     assert "domain:firm.example" in approval.reasons
     assert server.texts == []

@@ -193,7 +193,7 @@ async def test_the_statement_itself_changes_all_of_the_rows_or_none(runtime: Run
 async def test_what_cascades_did_is_said_and_not_undone(runtime: Runtime) -> None:
     number = await change("DELETE FROM parents WHERE id = 1")
     result = await safe_executor.undo(number, wait=False)
-    shown = (await human_approval_queue.get(result["approval_id"])).preview["sql"]
+    shown = (await human_approval_queue.get(result["approval_id"])).preview_json["sql"]
     assert "-- Not undone: public.children 3 deleted" in shown
     assert (await approve(result))["success"]
     assert query(runtime, "select count(*) from public.parents where id = 1") == [(1,)]

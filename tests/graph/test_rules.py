@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 
 from agent.approval.human_approval import Approval
+from agent.approval.preview import StatementPreview
 from agent.errors import InvalidInput
 from agent.graph.rules import (
     ResumeDecision,
@@ -190,7 +191,7 @@ def test_an_interrupt_has_the_form_of_langchains_human_in_the_loop() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     approval = Approval(
         id=7, database_id="d", action="execute_sql", arguments={"sql": "delete from t"}, risk_level="HIGH", reasons=(),
-        summary="Deletes rows.", preview={"row_count": 3}, policy_version="1", binding="b", executable=True,
+        summary="Deletes rows.", preview=StatementPreview(row_count=3), policy_version="1", binding="b", executable=True,
         status="pending", requested_by="me", decided_by=None, decided_via=None, comment=None, thread_id=None, turn=None,
         round=None, ordinal=None, created_at=now, expires_at=now, decided_at=None,
     )  # fmt: skip
@@ -199,7 +200,7 @@ def test_an_interrupt_has_the_form_of_langchains_human_in_the_loop() -> None:
         {"name": "execute_sql", "args": {"sql": "delete from t"}, "description": "Say yes or no. Deletes rows."}
     ]
     assert payload["review_configs"][0]["allowed_decisions"] == ["approve", "edit", "reject", "respond"]
-    assert (payload["approval_id"], payload["preview"]) == (7, {"row_count": 3})
+    assert (payload["approval_id"], payload["preview"]) == (7, StatementPreview(row_count=3).to_json())
     assert payload["binding"] == "b"
     assert json.dumps(payload)
 

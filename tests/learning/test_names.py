@@ -52,7 +52,7 @@ async def approved(runtime: Runtime, asked: dict) -> dict:
     await human_approval_queue.decide(approval.id, "approve", decided_by="boss", runtime=runtime)
     result = await safe_executor.run_approved(approval.id, runtime=runtime)
     assert result["success"], result
-    return {**result, "preview": approval.preview}
+    return {**result, "preview": approval.preview_json}
 
 
 @pytest.mark.parametrize("seed", range(4))

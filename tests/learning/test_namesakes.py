@@ -117,7 +117,7 @@ async def test_where_no_schema_comes_first_the_question_is_asked_back(store: Run
 async def test_a_change_names_the_schema_to_the_human(store: Runtime, wish: str, table: str) -> None:
     await chat.answer(wish, runtime=store)
     (asked,) = await human_approval_queue.history(runtime=store)
-    shown = re.sub('"', "", str(asked.preview["sql"]))
+    shown = re.sub('"', "", str(asked.preview_json["sql"]))
     assert shown.startswith(f"UPDATE {table} ")
 
 
@@ -148,7 +148,7 @@ async def test_tools_take_the_table_of_the_path_and_say_so(store: Runtime) -> No
         "update_client_status", {"client_id": 1, "status": "x"}, wait=False, runtime=store
     )
     (asked,) = await human_approval_queue.history(runtime=store)
-    assert (asked.id, '"public"."clients"' in asked.preview["sql"]) == (status["approval_id"], True)
+    assert (asked.id, '"public"."clients"' in asked.preview_json["sql"]) == (status["approval_id"], True)
 
 
 async def test_a_name_that_may_mean_several_is_asked_back_by_tools(store: Runtime) -> None:

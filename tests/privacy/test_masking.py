@@ -6,16 +6,16 @@ import json
 
 import pytest
 
+from agent.approval.masked_preview import masked_preview, masked_summary
+from agent.approval.preview import ToolPreview, preview_from_json
 from agent.privacy.masked_texts import HIDDEN_CODE, masked_code, sql_by_names
 from agent.privacy.masking import (
     HIDDEN_SQL,
     MASK,
     masked_arguments,
-    masked_preview,
     masked_reasons,
     masked_result,
     masked_sql,
-    masked_summary,
     without_secrets,
 )
 
@@ -38,7 +38,7 @@ PLANTED = ("anna", "smith", "firm.example", "4917", "q77xya", "neill")
 
 
 def test_no_personal_value_is_left_anywhere_in_the_preview() -> None:
-    shown = masked_preview(PREVIEW)
+    shown = masked_preview(preview_from_json(PREVIEW)).to_json()
     text = json.dumps(shown, ensure_ascii=False).casefold()
     assert not [value for value in PRIVATE if value in text]
     assert shown["sql"] == (
@@ -52,8 +52,8 @@ def test_no_personal_value_is_left_anywhere_in_the_preview() -> None:
 
 def test_masking_changes_nothing_of_what_is_stored() -> None:
     before = json.dumps(PREVIEW)
-    masked_preview(PREVIEW)
-    masked_arguments({"sql": SQL}, "execute_sql", PREVIEW)
+    masked_preview(preview_from_json(PREVIEW))
+    masked_arguments({"sql": SQL}, "execute_sql", sql=SQL)
     assert json.dumps(PREVIEW) == before
 
 
@@ -140,11 +140,17 @@ def test_what_is_no_statement_is_shown_by_its_masked_arguments_only() -> None:
     arguments = {"to": ["anna@firm.example"], "subject": "Hello Anna", "body": "Dear Anna"}
     preview = {
         "sentence": "Sends a mail to anna@firm.example.", "masked_sentence": "Sends a mail to 1 recipient.", "text": "To: anna@firm.example",
-        "links": ["https://anna.example"], "from": "bot@firm.example", "content_hash": "aa", "origins": ["to 'anna@firm.example' leads to 'firm.example'."],
+        "links": ["https://anna.example"], "via": "smtp", "place": "mail.firm.example:25", "from": "bot@firm.example", "origins": ["to 'anna@firm.example' leads to 'firm.example'."],
     }  # fmt: skip
-    shown = masked_preview(preview, "send_email", arguments)
+    shown = masked_preview(preview_from_json(preview), "send_email", arguments).to_json()
     assert not [value for value in PLANTED if value in json.dumps(shown).casefold()]
-    assert (shown["sentence"], "content_hash" in shown) == ("Sends a mail to 1 recipient.", False)
+    assert (shown["sentence"], shown["links"], shown["via"]) == ("Sends a mail to 1 recipient.", [MASK], "smtp")
+    proposed = ToolPreview(
+        sentence="Makes the tool anna@firm.example.", text="Anna", version=2, content_hash="aa", tests=("anna",)
+    )
+    made = masked_preview(proposed, "create_new_tool", {"description": "Mails Anna"}).to_json()
+    assert not [value for value in PLANTED if value in json.dumps(made).casefold()]
+    assert (made["version"], made["tests"], "content_hash" in made) == (2, [MASK], False)
     assert masked_summary("Mail Anna", "send_email", None) == "Allow send_email?"
     assert masked_reasons(["outside:email", "domain:firm.example"]) == ("outside:email", f"domain:{MASK}")
 

@@ -127,7 +127,7 @@ async def test_no_injection_has_an_effect_that_nobody_approved_and_what_is_asked
 
 async def check_origins() -> None:
     """Each rejected request said where its value was found."""
-    shown = {approval.thread_id: approval.preview or {} for approval in await human_approval_queue.history(1_000)}
+    shown = {approval.thread_id: approval.preview_json or {} for approval in await human_approval_queue.history(1_000)}
     threads = {case.name: f"t{number}" for number, case in enumerate(INJECTIONS)}
     for name, place in ORIGINS.items():
         assert place in " ".join(shown[threads[name]]["origins"]), name

@@ -151,7 +151,7 @@ async def test_no_setting_of_our_logins_changes_what_a_statement_says(noted: Set
             [1.2345678, "-1 days -02:03:04", "\\", "-1 days +02:00:00", "\\xdead", [None, "null"]]
         ], read
         changed = await run(r"update measures set amount = 2.3456789, took = '-1 2:00:00' where took < '-1 0:00:00'")
-        preview = (await human_approval_queue.get(changed["approval_id"])).preview
+        preview = (await human_approval_queue.get(changed["approval_id"])).preview_json
         assert preview is not None
         assert preview["notices"] == []
         assert (await decided(changed))["rows"] == [[1, 2.3456789, "-1 days +02:00:00"]]

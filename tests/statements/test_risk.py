@@ -12,6 +12,7 @@ import pytest
 from benchmarks.writes import traps
 
 from agent.approval.human_approval import human_approval_queue
+from agent.approval.preview import StatementPreview
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime
@@ -231,9 +232,9 @@ async def test_many_rows_and_heavy_locks_are_high(store: Runtime, cluster: Clust
         "execute_sql", {"sql": "CREATE INDEX watched_note ON watched (note)"}, wait=False
     )
     approval = await human_approval_queue.get(asked["approval_id"])
-    assert approval.preview["not_previewed"]  # agent_actor owns nothing: it would fail as things are
-    assert risk_as_tried("LOW", {"row_count": 11, "tables": [], "lock": ""}, many_rows=10)[0] == "HIGH"
-    heavy = {"row_count": None, "tables": [], "lock": "AccessExclusiveLock"}
+    assert approval.preview_json["not_previewed"]  # agent_actor owns nothing: it would fail as things are
+    assert risk_as_tried("LOW", StatementPreview(row_count=11, tried=True), many_rows=10)[0] == "HIGH"
+    heavy = StatementPreview(lock="AccessExclusiveLock", tried=True)
     assert risk_as_tried("MEDIUM", heavy, many_rows=10) == ("HIGH", ("lock:AccessExclusiveLock",))
     assert risk_as_tried("CRITICAL", heavy, many_rows=10)[0] == "CRITICAL"
 

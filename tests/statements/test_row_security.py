@@ -177,7 +177,7 @@ async def test_a_write_says_it_before_it_is_decided_and_after(
     assert asked["status"] == "waiting", asked
     approval = await human_approval_queue.decide(asked["approval_id"], "approve", runtime=runtime)
     assert approval.preview is not None
-    assert approval.preview.get("remarks", []) == ([begins] if begins else [])
+    assert approval.preview_json.get("remarks", []) == ([begins] if begins else [])
     done = await safe_executor.run_approved(approval.id, runtime=runtime)
     assert done["success"]
     assert done.get("remarks", []) == ([begins] if begins else [])

@@ -41,7 +41,7 @@ async def done(sql: str, runtime: Runtime, number: int | None = None) -> dict[st
     approval = await human_approval_queue.get(asked["approval_id"], runtime=runtime)
     await human_approval_queue.decide(approval.id, "approve", decided_by="boss", runtime=runtime)
     result = await safe_executor.run_approved(approval.id, runtime=runtime)
-    return {"result": result, "preview": approval.preview}
+    return {"result": result, "preview": approval.preview_json}
 
 
 JSON_TABLES = r"""

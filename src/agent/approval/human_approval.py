@@ -23,6 +23,7 @@ from agent.approval import decisions
 from agent.approval.decisions import DecisionRequest
 from agent.approval.people import people
 from agent.approval.permissions import Grant
+from agent.approval.preview import Preview
 from agent.approval.records import Answer, Approval, Decision, PendingApproval, binding
 from agent.approval.reminders import notify_delegate, recent_notices, remind_if_due
 from agent.approval.requests import NewRequest, identifier, row_values
@@ -72,7 +73,7 @@ class HumanApprovalQueue:
         risk_level: RiskLevel = "MEDIUM",
         reasons: Sequence[str] = (),
         summary: str = "",
-        preview: Mapping[str, Any] | None = None,
+        preview: Preview | None = None,
         policy_version: str = "1",
         requested_by: str | None = None,
         call: CallKey | None = None,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
+from agent.approval.preview import CHANGED, Preview, as_statement, digest, is_intact, preview_from_json
 from agent.types import ApprovalStatus, CallKey, RiskLevel
 
 Decision = Literal["approve", "reject", "edit", "respond", "delegate"]
@@ -76,7 +74,7 @@ class Approval:
     risk_level: RiskLevel
     reasons: tuple[str, ...]
     summary: str
-    preview: dict[str, Any] | None
+    preview: Preview | None
     policy_version: str
     binding: str
     executable: bool
@@ -105,11 +103,12 @@ class Approval:
     def from_row(cls, row: Mapping[str, Any]) -> Approval:
         """An approval from a row of agents.human_approval_queue. A row that was changed since it was asked says so in its preview."""
         values = {field.name: row[field.name] for field in fields(cls)}
-        approval = cls(**{**values, "reasons": tuple(row["reasons"]), "approved_by": tuple(row["approved_by"])})
-        if approval.bound and _intact(approval.preview):
+        lists = {"reasons": tuple(row["reasons"]), "approved_by": tuple(row["approved_by"])}
+        approval = cls(**{**values, **lists, "preview": preview_from_json(row["preview"])})
+        if approval.bound and is_intact(row["preview"]):
             return approval
         arguments = approval.arguments if isinstance(approval.arguments, dict) else {}
-        return replace(approval, arguments=arguments, preview=dict(_CHANGED))
+        return replace(approval, arguments=arguments, preview=CHANGED)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -130,6 +129,16 @@ class Approval:
             return None
         return CallKey(thread_id=self.thread_id, turn=self.turn, round=self.round, ordinal=self.ordinal)
 
+    @property
+    def title(self) -> str:
+        """Return the statement that the request is about, or its summary where it is about none."""
+        return as_statement(self.preview).sql or self.summary
+
+    @property
+    def preview_json(self) -> dict[str, Any] | None:
+        """Return the preview as it is shown outside, or None where there is none."""
+        return self.preview.to_json() if self.preview else None
+
     def answer(self) -> Answer:
         """The decision as `request_approval` returns it."""
         return Answer(
@@ -145,48 +154,9 @@ class Approval:
         """The request as a dict, for lists and JSON."""
         values = {name: getattr(self, name) for name in PendingApproval.__annotations__}
         lists = {"reasons": list(self.reasons), "approved_by": list(self.approved_by)}
-        return PendingApproval(**{**values, **lists})  # type: ignore[typeddict-item]  # the names are its own
+        return PendingApproval(**{**values, **lists, "preview": self.preview_json})  # type: ignore[typeddict-item]  # the names are its own
 
 
-def binding(
-    action: str, arguments: Mapping[str, Any], *, policy_version: str, preview: Mapping[str, Any] | None
-) -> str:
-    """The hash that ties a decision to one action, its arguments, the policy and the preview that was shown."""
-    shown = preview.get("fingerprint", "") if isinstance(preview, Mapping) else ""
-    return digest([action, arguments, policy_version, shown])
-
-
-_CHANGED = {
-    "not_previewed": ["This request was changed after it was asked. It is not executed, whatever is decided."],
-    "fingerprint": "changed",
-}
-
-
-def fingerprint(shown: Mapping[str, Any]) -> str:
-    """A hash of what was shown."""
-    return digest({name: value for name, value in shown.items() if name != "fingerprint"})
-
-
-def untouched(shown: Mapping[str, Any]) -> bool:
-    """Whether a stored preview is still what was shown."""
-    return bool(shown.get("fingerprint") == fingerprint(shown))
-
-
-def _intact(preview: Any) -> bool:
-    """Whether this may be shown as a preview: what Python code asked with may have no fingerprint."""
-    return preview is None or (isinstance(preview, dict) and ("fingerprint" not in preview or untouched(preview)))
-
-
-def digest(value: Any) -> str:
-    """A hash of JSON that stays the same through a jsonb column, which writes 1e3 as 1000 and sorts keys."""
-    text = json.dumps(_canonical(value), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _canonical(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_canonical(item) for item in value]
-    # By its digits, as jsonb reads it: the float 1e23 itself is a little less than 10 to the 23rd.
-    return int(Decimal(repr(value))) if isinstance(value, float) and value.is_integer() else value
+def binding(action: str, arguments: Mapping[str, Any], *, policy_version: str, preview: Preview | None) -> str:
+    """Return the hash that ties a decision to one action, its arguments, the policy and the preview that was shown."""
+    return digest([action, arguments, policy_version, preview.fingerprint if preview else ""])

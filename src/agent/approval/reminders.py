@@ -13,9 +13,10 @@ from typing import Any
 import structlog
 
 from agent.approval.eligibility import due
+from agent.approval.masked_preview import masked_summary
+from agent.approval.preview import preview_from_json
 from agent.approval.records import Approval
 from agent.db import load_queries
-from agent.privacy.masking import masked_summary
 from agent.runtime import Runtime
 from agent.types import Notice
 
@@ -75,6 +76,6 @@ def _notice(row: Mapping[str, Any]) -> Notice:
 
 def _text(row: Mapping[str, Any]) -> str:
     return (
-        f"{masked_summary(row['summary'], row['action'], row['preview'])} Asked by {row['requested_by']!r}, risk {row['risk_level']}; "
+        f"{masked_summary(row['summary'], row['action'], preview_from_json(row['preview']))} Asked by {row['requested_by']!r}, risk {row['risk_level']}; "
         f"it expires at {row['expires_at']:%H:%M:%S %Z}: `agent approvals show {row['id']}`."
     )

@@ -12,6 +12,7 @@ from typing import Any, cast
 from psycopg.types.json import Jsonb
 
 from agent.approval.people import clean_name
+from agent.approval.preview import Preview
 from agent.approval.records import Approval, binding
 from agent.errors import InvalidInput, NotFound
 from agent.runtime import Runtime
@@ -34,7 +35,7 @@ class NewRequest:
     risk_level: RiskLevel
     reasons: Sequence[str] = ()
     summary: str = ""
-    preview: Mapping[str, Any] | None = None
+    preview: Preview | None = None
     policy_version: str = "1"
     executable: bool = True
 
@@ -55,7 +56,7 @@ def row_values(
     )
     _check(new.action, new.risk_level, seconds)
     assert seconds is not None  # noqa: S101  # a known risk has its seconds, and others are refused
-    preview = json_copy(new.preview, "preview") if new.preview is not None else None
+    preview = json_copy(new.preview.to_json(), "preview") if new.preview else None
     arguments = json_copy(new.arguments, "arguments")
     key = asdict(call) if call else {"thread_id": None, "turn": None, "round": None, "ordinal": None}
     return {
@@ -63,7 +64,7 @@ def row_values(
         "risk_level": new.risk_level, "reasons": [storable(reason) for reason in new.reasons],
         "summary": storable(new.summary) or f"Allow {new.action}?",
         "preview": Jsonb(preview) if preview is not None else None, "policy_version": new.policy_version,
-        "binding": binding(new.action, arguments, policy_version=new.policy_version, preview=preview),
+        "binding": binding(new.action, arguments, policy_version=new.policy_version, preview=new.preview),
         "executable": new.executable, "requested_by": clean_name(requested_by or runtime.user),
         "votes_needed": settings.votes_to_approve(new.risk_level), "replaces": replaces.id if replaces else None,
         "delegated_to": replaces.delegated_to if replaces else None,
@@ -80,9 +81,7 @@ def _check(action: str, risk_level: str, seconds: float | None) -> None:
         raise InvalidInput(f"{seconds!r} is not a time to wait: use seconds from above 0 to a year.")
 
 
-def binding_of(
-    action: str, arguments: Mapping[str, Any], policy_version: str, preview: Mapping[str, Any] | None
-) -> str:
+def binding_of(action: str, arguments: Mapping[str, Any], policy_version: str, preview: Preview | None) -> str:
     """Return the binding that a request for this would have when it is stored. Raises `InvalidInput`."""
     return binding(action, json_copy(arguments, "arguments"), policy_version=policy_version, preview=preview)
 

@@ -7,20 +7,18 @@ from dataclasses import replace
 from typing import Any, cast
 
 from agent.approval.eligibility import Membership, same_name
+from agent.approval.masked_preview import masked_preview, masked_summary
+from agent.approval.preview import Preview, StatementPreview, as_statement, preview_from_json
 from agent.approval.records import Approval
 from agent.privacy.masked_texts import sql_by_names
 from agent.privacy.masking import (
     MASK,
     masked_arguments,
-    masked_preview,
     masked_reasons,
     masked_result,
-    masked_summary,
     without_secrets,
 )
 from agent.types import ToolResult
-
-_NOT_SHOWN = frozenset({"shown_sql", "signature"})
 
 
 def request_for_viewer(who: Membership, approval: Approval) -> Approval:
@@ -32,8 +30,8 @@ def request_for_viewer(who: Membership, approval: Approval) -> Approval:
     return replace(
         shown,
         summary=masked_summary(shown.summary, shown.action, shown.preview),
-        arguments=masked_arguments(shown.arguments, shown.action, shown.preview),
-        preview=masked_preview(shown.preview, shown.action, shown.arguments) if shown.preview is not None else None,
+        arguments=masked_arguments(shown.arguments, shown.action, sql=as_statement(shown.preview).sql or None),
+        preview=masked_preview(shown.preview, shown.action, shown.arguments) if shown.preview else None,
         reasons=masked_reasons(shown.reasons),
         response=shown.response if own or not shown.response else MASK,
     )
@@ -52,14 +50,16 @@ def seen_by_everybody(approval: Approval) -> Approval:
         approval,
         summary=str(without_secrets(approval.summary)),
         arguments=arguments_for_everybody(approval.arguments, preview),
-        preview=preview_for_everybody(preview) if preview is not None else None,
+        preview=preview_for_everybody(preview) if preview else None,
     )
 
 
-def arguments_for_everybody(arguments: Mapping[str, Any], preview: Mapping[str, Any] | None) -> dict[str, Any]:
+def arguments_for_everybody(arguments: Mapping[str, Any], preview: Preview | None) -> dict[str, Any]:
     """Arguments without secrets: the statement as the preview shows it to everybody."""
-    sql, shown = (preview or {}).get("sql"), (preview or {}).get("shown_sql")
-    given = {name: shown if shown and value == sql else value for name, value in arguments.items()}
+    statement = as_statement(preview)
+    given = {
+        name: statement.sql_for_everybody if value == statement.sql else value for name, value in arguments.items()
+    }
     return dict(without_secrets(given))
 
 
@@ -76,9 +76,8 @@ def call_for_everybody(arguments: Any, shown_sql: str | None) -> dict[str, Any]:
     return given
 
 
-def preview_for_everybody(preview: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored preview without secrets."""
-    shown = {name: value for name, value in preview.items() if name not in _NOT_SHOWN}
-    if preview.get("shown_sql"):
-        shown["sql"] = preview["shown_sql"]
-    return dict(without_secrets(shown))
+def preview_for_everybody(preview: Preview) -> Preview | None:
+    """Return a stored preview without secrets."""
+    if isinstance(preview, StatementPreview):
+        preview = replace(preview, sql=preview.sql_for_everybody, shown_sql=None, signature=None)
+    return preview_from_json(without_secrets(preview.to_json()))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
-from agent.approval.records import fingerprint
+from agent.approval.preview import Preview, signed
 from agent.approval.requests import NewRequest
 from agent.db.statement_failures import failure
 from agent.errors import ActionRefused, InvalidArguments, InvalidInput
@@ -102,29 +102,26 @@ async def with_origins_assessed(
     return replace(action, assessment=assessment, origins=origins)
 
 
-async def preview_for_approver(
-    action: Action, runtime: Runtime
-) -> tuple[Mapping[str, Any], RiskLevel, tuple[str, ...]]:
+async def preview_for_approver(action: Action, runtime: Runtime) -> tuple[Preview, RiskLevel, tuple[str, ...]]:
     """Return the preview for the approver, the risk after the dry run, and the reasons that the dry run added.
 
     Raises `ActionRefused` where AGENT_REFUSE forbids what the dry run showed.
     """
     if action.proposal is not None:
-        fields = _with_origins(action.proposal.preview, action.origins)
-        return {**fields, "fingerprint": fingerprint(fields)}, action.assessment.risk, ()
+        proposed = action.proposal.preview
+        return signed(replace(proposed, origins=(*proposed.origins, *action.origins))), action.assessment.risk, ()
     assert action.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
     tried = await preview(action.statement, action.assessment, of_kept_rows=action.tool.from_kept_rows, runtime=runtime)
     risk, added_reasons = risk_as_tried(action.assessment.risk, tried, many_rows=runtime.settings.many_rows)
     if is_refused(added_reasons, runtime.settings.refuse):
         raise ActionRefused(
-            f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(added_reasons)}). {tried['sentence']}"
+            f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(added_reasons)}). {tried.sentence}"
         )
-    fields = _with_remarks(_with_origins(tried, action.origins), action)
-    return {**fields, "fingerprint": fingerprint(fields)}, risk, added_reasons
+    return signed(replace(tried, origins=action.origins, remarks=_remarks(action))), risk, added_reasons
 
 
-def _with_remarks(preview_fields: Mapping[str, Any], action: Action) -> Mapping[str, Any]:
-    """Add the remark that row-level security hides some rows, if it does; the outcome carries it too."""
+def _remarks(action: Action) -> tuple[str, ...]:
+    """Return the remark that row-level security hides some rows, if it does; the outcome carries it too."""
     writes = action.statement is not None and action.statement.kind in {
         "InsertStmt",
         "UpdateStmt",
@@ -132,13 +129,7 @@ def _with_remarks(preview_fields: Mapping[str, Any], action: Action) -> Mapping[
         "MergeStmt",
     }
     remark = hidden_rows_remark(action.assessment.hidden, writes=writes)
-    return {**preview_fields, "remarks": [remark]} if remark else preview_fields
-
-
-def _with_origins(preview_fields: Mapping[str, Any], origins: Sequence[str]) -> Mapping[str, Any]:
-    if not origins:
-        return preview_fields
-    return {**preview_fields, "origins": [*preview_fields.get("origins", ()), *origins]}
+    return (remark,) if remark else ()
 
 
 async def new_request_for(
@@ -158,10 +149,10 @@ async def new_request_for(
     if not assessed.writes:
         raise InvalidInput("That would change nothing, so it needs no approval. The request is as it was.")
     await controls.check(writing=True, runtime=runtime)
-    preview_fields, risk, added_reasons = await preview_for_approver(assessed, runtime)
+    previewed, risk, added_reasons = await preview_for_approver(assessed, runtime)
     return NewRequest(
         action=action, arguments=arguments, risk_level=risk, reasons=(*assessed.assessment.reasons, *added_reasons),
-        summary=preview_fields["sentence"], preview=preview_fields, policy_version=assessed.assessment.policy_version,
+        summary=previewed.sentence or "", preview=previewed, policy_version=assessed.assessment.policy_version,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from agent.approval.decisions import DecisionRequest
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.approval.people import people
 from agent.approval.permissions import Grant
-from agent.approval.records import fingerprint
+from agent.approval.preview import StatementPreview, as_statement, signed
 from agent.approval.requests import NewRequest, json_copy
 from agent.errors import DecisionRefused, InvalidInput, ModelError
 from agent.execution.action import new_request_for
@@ -87,31 +87,31 @@ def beyond(original: Approval, new: NewRequest) -> tuple[str, ...]:
     differences = []
     if RISK_LEVELS.index(new.risk_level) > RISK_LEVELS.index(original.risk_level):
         differences.append(f"its risk is {new.risk_level}, and was {original.risk_level}")
-    after, before = new.preview or {}, original.preview or {}
+    after, before = new.preview, original.preview
     if rows_of(after) is None or rows_of(before) is None:
         differences.append("its rows are not counted")
     else:
-        differences += _more_rows(after, before)
+        differences += _more_rows(as_statement(after), as_statement(before))
     if other := sorted(set(tables_of(after)) - set(tables_of(before))):
         differences.append(f"it also changes {', '.join(other)}")
     return tuple(differences)
 
 
-def _more_rows(after: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+def _more_rows(after: StatementPreview, before: StatementPreview) -> Iterator[str]:
     """Yield, in words, where more rows change than before: of the statement itself, then in each table that it also changes."""
-    rows, rows_before = after.get("row_count", 0), before.get("row_count", 0)
+    rows, rows_before = after.row_count or 0, before.row_count or 0
     if rows > rows_before:
         yield f"it changes {rows} row{'' if rows == 1 else 's'}, and {_were(rows_before)} shown"
-    earlier = {table["table"]: changed_in(table) for table in before.get("tables", ())}
-    for table in after.get("tables", ()):
+    earlier = {table["table"]: changed_in(table) for table in before.tables}
+    for table in after.tables:
         name, now = table["table"], changed_in(table)
         if now > earlier.get(name, now) and not (now == rows and _is_target(name, after)):
             yield f"{now} rows of {name} change with it, and {_were(earlier[name])} shown"
 
 
-def _is_target(table: str, preview: Mapping[str, Any]) -> bool:
+def _is_target(table: str, preview: StatementPreview) -> bool:
     """Return whether it is the table that the previewed statement itself names as what it changes."""
-    relation = getattr(parse(preview["sql"], most_characters=None).node, "relation", None)
+    relation = getattr(parse(preview.sql, most_characters=None).node, "relation", None)
     return table.rpartition(".")[2] == getattr(relation, "relname", "")
 
 
@@ -121,15 +121,13 @@ def _were(count: int) -> str:
 
 def _with_warnings(original: Approval, new: NewRequest) -> NewRequest:
     """Return an edited request with the warnings of the original: who changed one value need not know the others."""
-    origins = (original.preview or {}).get("origins")
-    if not origins:
+    if not original.preview or not original.preview.origins or not new.preview:
         return new
-    preview = {**(new.preview or {}), "origins": list(origins)}
     return replace(
         new,
         risk_level=max(new.risk_level, "HIGH", key=RISK_LEVELS.index),
         reasons=(*new.reasons, *(reason for reason in original.reasons if reason.startswith(("origin:", "secret")))),
-        preview={**preview, "fingerprint": fingerprint(preview)},
+        preview=signed(replace(new.preview, origins=original.preview.origins)),
     )
 
 

@@ -23,6 +23,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.human_approval import Approval
+from agent.approval.preview import StatementPreview, as_statement
 from agent.audit.sealing import seal_soon
 from agent.db import Connection, load_queries
 from agent.db.failures import log_message, statement_failure
@@ -250,12 +251,11 @@ async def _transaction_outcome(number: Mapping[str, Any], *, runtime: Runtime) -
 
 
 async def _record_recovered(claim: _Claim, happened: Happened, row: Mapping[str, Any] | None) -> None:
-    preview = claim.approval.preview or {}
     number = row["id"] if row else 0
     values = {
         **claim.key, "elapsed_ms": None, "result": Jsonb({"sql": sql_for_model(claim.approval)}),
         "status": "succeeded" if happened == "done" else "unknown",
-        "row_count": preview.get("row_count") if happened == "done" else None,
+        "row_count": as_statement(claim.approval.preview).row_count if happened == "done" else None,
         "error": None if happened == "done" else f"The process died while it was being done. {_LOOK_FIRST} {number}",
     }  # fmt: skip
     await _write("record_outcome", values, runtime=claim.runtime)
@@ -391,11 +391,11 @@ def _keep_images_query(images: dict[str, Any], claim: _Claim) -> tuple[LiteralSt
 
 
 def _watches(approval: Approval) -> bool:
-    return bool(_watched_tables(approval.preview or {}))
+    return bool(_watched_tables(as_statement(approval.preview)))
 
 
-def _watched_tables(preview: Mapping[str, Any]) -> list[str]:
-    return [table["table"] for table in preview.get("others") or () if table["effect"] is not None]
+def _watched_tables(preview: StatementPreview) -> list[str]:
+    return [table["table"] for table in preview.others if table["effect"] is not None]
 
 
 async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[Outcome, dict[str, Any] | None]:
@@ -406,7 +406,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
     settings = claim.runtime.settings
     version = (await claim.runtime.app.facts("agent_actor")).version
     await load_key(claim.runtime)
-    preview = claim.approval.preview or {}
+    preview = as_statement(claim.approval.preview)
     await check_code(preview, statement, runtime=claim.runtime)
     run = await run_and_observe(
         conn,
@@ -415,10 +415,10 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
         most_rows=settings.max_rows,
         most_kept=most_kept(statement, claim.runtime),
         others=_watched_tables(preview),
-        volatile=preview.get("volatile") or (),
-        by_rows=preview.get("effect") is not None or not preview.get("tried"),
+        volatile=preview.volatile,
+        by_rows=preview.effect is not None or not preview.tried,
     )
-    change = difference(preview, run, key_of_effects(claim.runtime)) if preview.get("tried") else ""
+    change = difference(preview, run, key_of_effects(claim.runtime)) if preview.tried else ""
     if change:
         raise RowsChanged(f"Not executed: {change}.")
     await check_code(preview, statement, runtime=claim.runtime)  # it may have been replaced meanwhile

@@ -17,6 +17,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.human_approval import Approval
+from agent.approval.preview import as_statement
 from agent.db import Connection, load_queries
 from agent.db.failures import log_message, statement_failure
 from agent.db.paths import LOOK_UP_IN_FROM_NOW, OURS, rows_as_application
@@ -86,8 +87,9 @@ def _targets(statement: Statement) -> list[Name]:
 
 
 async def _carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:
-    statement = parse((approval.preview or {})["sql"])
-    await check_code(approval.preview or {}, statement, runtime=runtime)
+    shown = as_statement(approval.preview)
+    statement = parse(shown.sql)
+    await check_code(shown, statement, runtime=runtime)
     async with runtime.app.connection("agent_actor") as conn:
         before = await _note(conn, statement, approval, runtime)
         try:
@@ -136,7 +138,7 @@ async def _after_loss(approval: Approval, statement: Statement, key: str, runtim
 
 
 async def _look(approval: Approval, *, key: str, runtime: Runtime) -> Happened:
-    statement = parse((approval.preview or {})["sql"])
+    statement = parse(as_statement(approval.preview).sql)
     row = await runtime.one(_QUERIES["noted"], approval_id=approval.id)
     before = row["before"] if row else None
     if before is None:  # a statement that begins has its state noted

@@ -6,11 +6,11 @@ The database cannot take such an effect back, so nothing here is tried for a pre
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from agent.approval.human_approval import Approval
+from agent.approval.preview import Preview
 from agent.runtime import Runtime
 from agent.types import Assessment, CallKey, ToolResult
 
@@ -19,13 +19,13 @@ Happened = Literal["done", "not-done", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What would be done. `preview` is JSON for the approver: `sentence`, `text` (as it will look), `not_previewed`.
+    """What would be done. `preview` is for the approver: its `text` is how it will look.
 
     With verdict "refuse" it is never done; else its risk says whether a human is asked (AGENT_ASK_FROM), CRITICAL always.
     """
 
     assessment: Assessment
-    preview: Mapping[str, Any]
+    preview: Preview
 
 
 class Propose(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.approval.human_approval import Approval
+from agent.approval.preview import as_statement
 from agent.db.json_values import fit_cells, is_cut
 from agent.execution.hidden_cells import ApprovedSecrets, without_hidden, without_keys
 from agent.execution.undo.undo import UNDO
@@ -36,8 +37,7 @@ def outcome_of(row: Mapping[str, Any]) -> ToolResult:
 
 def sql_for_model(approval: Approval) -> str:
     """Return the approved statement without secrets; '' for an undo, whose statement holds rows that are not for the model."""
-    preview = approval.preview or {}
-    return "" if approval.action == UNDO else str(preview.get("shown_sql") or preview.get("sql", ""))
+    return "" if approval.action == UNDO else as_statement(approval.preview).sql_for_everybody
 
 
 def result_of(
@@ -48,8 +48,8 @@ def result_of(
         success=True, status="succeeded", sql=sql_for_model(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
         message=_message(outcome),
     )  # fmt: skip
-    if remarks := (approval.preview or {}).get("remarks"):
-        result["remarks"] = [str(remark) for remark in remarks]
+    if remarks := as_statement(approval.preview).remarks:
+        result["remarks"] = list(remarks)
         if not outcome.row_count:
             result["message"] += " Rows that row-level security hides were not looked at."
     columns, rows = _read_back(statement, outcome, secrets, runtime.settings.deny)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from agent.approval.human_approval import Approval, human_approval_queue
-from agent.approval.records import untouched
+from agent.approval.preview import as_statement
 from agent.approval.views import arguments_for_everybody
 from agent.errors import (
     ActionRefused,
@@ -97,7 +97,7 @@ async def _effect_of(
     tool = tool_named(approval.action)
     if tool.outside is not None:
         return tool.outside, forbidden
-    text = (approval.preview or {}).get("sql", "")
+    text = as_statement(approval.preview).sql
     if tool.from_kept_rows and forbidden is None:
         text, forbidden = await _rebuilt_statement(approval, runtime)
     # A forbidden effect is only looked for, never begun, and its text may be anything by now.
@@ -112,7 +112,7 @@ async def _rebuilt_statement(approval: Approval, runtime: Runtime) -> tuple[str,
     except (ActionRefused, NotFound) as error:
         return "", ActionRefused(str(error))
     await load_key(runtime)
-    if keyed(text, purpose="statement", runtime=runtime) != (approval.preview or {}).get("signature"):
+    if keyed(text, purpose="statement", runtime=runtime) != as_statement(approval.preview).signature:
         return "", ActionRefused(
             f"Approval {approval.id} is not what would be done now; it is not executed. Ask again."
         )
@@ -122,7 +122,7 @@ async def _rebuilt_statement(approval: Approval, runtime: Runtime) -> tuple[str,
 def _forbidden(approval: Approval, runtime: Runtime) -> ActionRefused | None:
     """Return why an approved request may not be executed now: it is not what was decided, or the rules are stricter."""
     settings = runtime.settings
-    if not approval.bound or not approval.preview or not untouched(approval.preview):
+    if not approval.bound or not approval.preview or not approval.preview.fingerprint:
         why = "was changed after it was asked"
     elif approval.policy_version != POLICY_VERSION:
         why = "was given under an older policy"
@@ -166,8 +166,7 @@ async def _assessed_now(
     """Assess the action as things are now; None for an effect outside the database that a human has decided."""
     tool, settings = tool_named(approval.action), runtime.settings
     if tool.outside is None:
-        text = str((approval.preview or {}).get("sql", ""))
-        statement = effect if isinstance(effect, Statement) else parse(text)
+        statement = effect if isinstance(effect, Statement) else parse(as_statement(approval.preview).sql)
         show = bool(approval.arguments.get("show_secrets"))
         assessment = await assess_statement(statement, show_secrets=show, runtime=runtime)
     elif approval.decided_via in {"policy", "permission"}:

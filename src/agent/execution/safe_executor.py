@@ -20,6 +20,7 @@ from agent.approval.decisions import DecisionRequest
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
 from agent.approval.people import people
 from agent.approval.permissions import Permission, permissions
+from agent.approval.preview import Preview
 from agent.approval.requests import binding_of
 from agent.approval.views import result_for_viewer
 from agent.concurrency import gather_or_cancel
@@ -272,7 +273,7 @@ class SafeExecutor:
         preview, risk, added_reasons = await preview_for_approver(action, runtime)
         asks = is_asked(risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
-            raise _needs_approval(preview["sentence"])
+            raise _needs_approval(preview.sentence or "")
         may_be_permitted = asks and not needs_a_human(action.assessment.reasons)
         reasons = (*action.assessment.reasons, *added_reasons)
         permission = (
@@ -285,7 +286,7 @@ class SafeExecutor:
             request.arguments,
             risk_level=risk,
             reasons=reasons,
-            summary=preview["sentence"],
+            summary=preview.sentence or "",
             preview=preview,
             policy_version=action.assessment.policy_version,
             requested_by=request.actor,
@@ -418,7 +419,7 @@ async def _permission(
     action: Action,
     request: _Request,
     *,
-    preview: Mapping[str, Any],
+    preview: Preview,
     risk: RiskLevel,
     reasons: Sequence[str],
     runtime: Runtime,

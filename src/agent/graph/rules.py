@@ -99,7 +99,7 @@ def approval_request(approval: Approval, *, problem: str = "") -> dict[str, Any]
         "approval_id": approval.id,
         "binding": approval.binding,
         "risk_level": approval.risk_level,
-        "preview": approval.preview,
+        "preview": approval.preview_json,
         "expires_at": approval.expires_at.isoformat(),
     }
 

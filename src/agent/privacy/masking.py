@@ -14,24 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.privacy.masked_texts import HIDDEN_SQL, MASK, is_plain_name, masked_code, masked_sql
-from agent.privacy.sensitive import keys_in, looks_secret, looks_sensitive, looks_sensitive_value
+from agent.privacy.sensitive import keys_in, looks_secret, looks_sensitive_value
 
 __all__ = ["HIDDEN_SQL", "MASK", "is_plain_name", "masked_sql"]
 
 _SHORT = 3
 _CUT = re.compile(r"(?:…|\.\.\.) \(\d+ (?:characters|bytes).*\)$")
-# Arguments of built-in tools that name things, and the parts of a preview that are always shown: no person wrote them.
+# Arguments of built-in tools that name things: no person wrote them.
 _NAMES = {
     "create_new_tool": frozenset({"name", "capabilities", "hosts"}), "query_data": frozenset({"table", "columns"}),
     "describe_schema": frozenset({"name"}),
 }  # fmt: skip
 _NUMBERS = {"undo_change": frozenset({"execution_id"})}
-_AS_IT_IS = frozenset({
-    "row_count", "more", "tables", "goes", "tried", "lock", "volatile", "steady", "personal", "secret", "not_previewed",
-    "fingerprint", "capabilities", "hosts", "version", "via",
-})  # fmt: skip
-# Digests of what is masked: short values could be guessed from them.
-_LEFT_OUT = frozenset({"effect", "personal_literals", "signature", "content_hash", "shown_sql", "masked_sentence"})
 _DONE = re.compile(r"Done(?:: \d+ rows? affected)?\.")
 
 
@@ -59,32 +53,9 @@ class Values:
         return text
 
 
-def masked_preview(
-    preview: Mapping[str, Any], action: str = "", arguments: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """A stored preview as such an approver sees it."""
-    places = (preview, *(preview.get("others") or ()))
-    known = frozenset(name for place in places for row in place.get("rows") or () for name in _cells_of(row))
-    values = Values.of(value for place in places for value in _personal_cells(place))
-    ways: dict[str, Callable[[Any], Any]] = {
-        "rows": lambda _: _masked_rows(preview, values),
-        "others": lambda others: [_masked_place(other, values) for other in others or ()],
-        "sql": lambda sql: masked_sql(str(sql), known=known),
-        "columns": lambda columns: [_name(str(name), known) for name in columns or ()],
-        "text": lambda _: _as_lines(masked_arguments(arguments or {}, action)),
-        "origins": lambda origins: [_without_quoted(str(one)) for one in origins or ()],
-        "notices": lambda notices: _only_counted(notices or ()),
-        **dict.fromkeys(_AS_IT_IS, lambda value: _in_words(value, values)),
-    }
-    shown = {name: ways.get(name, masked_value)(value) for name, value in preview.items() if name not in _LEFT_OUT}
-    return {**shown, "sentence": masked_summary(str(preview.get("sentence", "")), action, preview), "masked": True}
-
-
-def masked_arguments(
-    arguments: Mapping[str, Any], action: str = "", preview: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """A request's arguments as such an approver sees them."""
-    sql, names, numbers = (preview or {}).get("sql"), _NAMES.get(action, ()), _NUMBERS.get(action, ())
+def masked_arguments(arguments: Mapping[str, Any], action: str = "", *, sql: str | None = None) -> dict[str, Any]:
+    """Return a request's arguments as an approver sees them who may not see personal values; `sql` is their statement."""
+    names, numbers = _NAMES.get(action, ()), _NUMBERS.get(action, ())
     shown: dict[str, Any] = {}
     for name, value in arguments.items():
         if isinstance(value, str) and (name == "sql" or value == sql):
@@ -92,12 +63,12 @@ def masked_arguments(
         elif isinstance(value, str) and (action, name) == ("create_new_tool", "code"):
             masked = masked_code(value)
         elif name in names and isinstance(value, (str, list)):
-            masked = _name(value) if isinstance(value, str) else [_name(str(one)) for one in value]
+            masked = masked_name(value) if isinstance(value, str) else [masked_name(str(item)) for item in value]
         elif name in numbers and isinstance(value, int):
             masked = value
         else:
             masked = masked_value(value)
-        shown[_free_key(_name(str(name)), shown)] = masked
+        shown[_free_key(masked_name(str(name)), shown)] = masked
     return shown
 
 
@@ -106,28 +77,16 @@ def masked_value(value: Any) -> Any:
     if isinstance(value, Mapping):
         shown: dict[str, Any] = {}
         for name, inner in value.items():
-            shown[_free_key(_name(str(name)), shown)] = masked_value(inner)
+            shown[_free_key(masked_name(str(name)), shown)] = masked_value(inner)
         return shown
     if isinstance(value, (list, tuple)):
         return [masked_value(inner) for inner in value]
     return value if value is None or isinstance(value, bool) else MASK
 
 
-def masked_summary(text: str, action: str, preview: Mapping[str, Any] | None) -> str:
-    """The sentence about a request: that of a statement names objects and numbers only; any other is not shown."""
-    if preview is not None and "masked_sentence" in preview:
-        return str(preview["masked_sentence"])
-    if preview is not None and "sql" in preview:
-        values = Values.of(
-            value for place in (preview, *(preview.get("others") or ())) for value in _personal_cells(place)
-        )
-        return _cut_words(values.cut_from(text))
-    return f"Allow {_name(action)}?"
-
-
 def masked_reasons(reasons: Sequence[str]) -> tuple[str, ...]:
     """Return the codes of a risk without the domain of a mail, which somebody gave, and without words that look personal."""
-    return tuple(f"domain:{MASK}" if code.startswith("domain:") else _cut_words(code) for code in reasons)
+    return tuple(f"domain:{MASK}" if code.startswith("domain:") else cut_words(code) for code in reasons)
 
 
 def masked_result(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +99,7 @@ def masked_result(result: Mapping[str, Any]) -> dict[str, Any]:
     if result.get("sql"):
         shown["sql"] = masked_sql(str(result["sql"]))
     if "columns" in result:
-        shown["columns"] = [_name(str(name)) for name in result["columns"] or ()]
+        shown["columns"] = [masked_name(str(name)) for name in result["columns"] or ()]
     if _DONE.fullmatch(str(result.get("message", ""))):
         shown["message"] = result["message"]
     return shown
@@ -176,7 +135,8 @@ def texts_of(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def _name(text: str, known: Collection[str] = ()) -> str:
+def masked_name(text: str, known: Collection[str] = ()) -> str:
+    """Return a name that is `known` or looks like nothing else than a name; a mask for any other text."""
     return text if text in known or is_plain_name(text) or is_host(text) else MASK
 
 
@@ -196,50 +156,8 @@ def _free_key(name: str, taken: Collection[str]) -> str:
     return key
 
 
-def _cells_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**(row.get("before") or {}), **(row.get("after") or {})}
-
-
-def _personal_cells(place: Mapping[str, Any]) -> Iterator[str]:
-    personal = place.get("personal") or ()
-    for row in place.get("rows") or ():
-        for side in (row.get("before") or {}, row.get("after") or {}):
-            for name, value in side.items():
-                yield from texts_of(value) if name in personal else _personal_texts(value)
-
-
-def _personal_texts(value: Any) -> Iterator[str]:
-    """Of JSON only what stands under a personal key, and what looks personal by itself: the rest is to be read."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from texts_of(inner) if looks_sensitive(str(name)) else _personal_texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _personal_texts(inner)
-    elif isinstance(value, str) and looks_sensitive_value(value):
-        yield value
-
-
-def _looks_personal(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(looks_sensitive(str(name)) or _looks_personal(inner) for name, inner in value.items())
-    if isinstance(value, list):
-        return any(_looks_personal(inner) for inner in value)
-    return isinstance(value, str) and looks_sensitive_value(value)
-
-
-def _masked_rows(place: Mapping[str, Any], values: Values) -> list[dict[str, Any]]:
-    personal = place.get("personal") or ()
-
-    def shown(name: str, value: Any) -> Any:
-        hidden = value is not None and (name in personal or _looks_personal(value) or values.repeated_in(value))
-        return MASK if hidden else value
-
-    return changed_rows(place.get("rows") or (), shown)
-
-
 def changed_rows(rows: Sequence[Mapping[str, Any]], shown: Callable[[str, Any], Any]) -> list[dict[str, Any]]:
-    """The rows of a preview with every cell as `shown` has it."""
+    """Return the rows of a preview with every cell as `shown` returns it."""
 
     def side(cells: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None if cells is None else {name: shown(name, value) for name, value in cells.items()}
@@ -247,39 +165,6 @@ def changed_rows(rows: Sequence[Mapping[str, Any]], shown: Callable[[str, Any], 
     return [{**row, "before": side(row.get("before")), "after": side(row.get("after"))} for row in rows]
 
 
-def _masked_place(other: Mapping[str, Any], values: Values) -> dict[str, Any]:
-    named = {name: _in_words(value, values) for name, value in other.items() if name in _AS_IT_IS | {"table"}}
-    return {**named, "rows": _masked_rows(other, values), "effect": None}
-
-
-def _in_words(value: Any, values: Values) -> Any:
-    if isinstance(value, str):
-        return _cut_words(values.cut_from(value))
-    return [_in_words(item, values) for item in value] if isinstance(value, list) else value
-
-
-def _cut_words(text: str) -> str:
+def cut_words(text: str) -> str:
+    """Return a text with a mask in place of words that look personal or secret."""
     return " ".join(MASK if looks_sensitive_value(word) else word for word in text.split(" "))
-
-
-def _without_quoted(sentence: str) -> str:
-    """A sentence about a value, which it quotes: from the first quotation mark to the last one nothing is shown."""
-    marks = [place for place, character in enumerate(sentence) if character in "'\""]
-    if marks:
-        sentence = f"{sentence[: marks[0]]}'{MASK}'{sentence[marks[-1] + 1 :]}"
-    return _cut_words(sentence)
-
-
-def _only_counted(notices: Sequence[str]) -> list[str]:
-    number = len(notices)
-    return [f"{number} notice{'' if number == 1 else 's'} of the database that you may not see."] if number else []
-
-
-def _as_lines(arguments: Mapping[str, Any]) -> str:
-    lines = []
-    for name, value in arguments.items():
-        text = (
-            value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        )
-        lines.append(f"{name}:\n{text}" if "\n" in text else f"{name}: {text}")
-    return "\n".join(lines)

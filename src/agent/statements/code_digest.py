@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from agent.approval.records import digest
+from agent.approval.preview import digest
 from agent.db import Connection, load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.db.statement_failures import failure

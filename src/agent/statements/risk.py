@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
 
+from agent.approval.preview import StatementPreview
 from agent.db import Connection, load_queries
 from agent.db.queries import fetch_one
 from agent.statements.kinds import LOCKS
@@ -34,19 +34,19 @@ _VALUES_FIELDS = frozenset({"values_lists", "limit_option", "op"})
 _CONDITION_PARTS = _VALUE_PARTS | {"BoolExpr", "NullTest", "BooleanTest", "List"}
 
 
-def risk_as_tried(risk: RiskLevel, shown: Mapping[str, Any], *, many_rows: int) -> tuple[RiskLevel, tuple[str, ...]]:
+def risk_as_tried(risk: RiskLevel, shown: StatementPreview, *, many_rows: int) -> tuple[RiskLevel, tuple[str, ...]]:
     """Return the risk of a statement whose preview is `shown`, and the codes of what raised it."""
     raised: list[tuple[RiskLevel, str]] = [(risk, "")]
-    rows = sum(table["inserted"] + table["updated"] + table["deleted"] for table in shown["tables"])
-    rows = max(rows, shown["row_count"] or 0)
-    if risk == "LOW" and (rows > 1 or len(shown["tables"]) > 1):
+    rows = sum(table["inserted"] + table["updated"] + table["deleted"] for table in shown.tables)
+    rows = max(rows, shown.row_count or 0)
+    if risk == "LOW" and (rows > 1 or len(shown.tables) > 1):
         raised.append(("MEDIUM", "rows:more-than-one"))
-    if not shown.get("tried", True):
+    if not shown.tried:
         raised.append(("HIGH", "untried"))
     if rows > many_rows:
         raised.append(("HIGH", "rows:many"))
-    if shown["lock"] and LOCKS.index(shown["lock"]) >= LOCKS.index(_HEAVY_LOCK):
-        raised.append(("HIGH", f"lock:{shown['lock']}"))
+    if shown.lock and LOCKS.index(shown.lock) >= LOCKS.index(_HEAVY_LOCK):
+        raised.append(("HIGH", f"lock:{shown.lock}"))
     worst = max((level for level, _ in raised), key=RISK_LEVELS.index)
     return worst, tuple(reason for _, reason in raised if reason)
 

@@ -54,7 +54,7 @@ def list_approvals(
     rows = [
         (
             request.id, request.risk_level, _state(request), request.requested_by, ago(request.created_at),
-            one_line((request.preview or {}).get("sql") or request.summary, 200),
+            one_line(request.title, 200),
         )
         for request in requests
     ]  # fmt: skip

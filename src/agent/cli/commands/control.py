@@ -53,8 +53,7 @@ def resume(*, as_json: JsonOption = False) -> None:
     if waiting:
         say(stdout(), describe_waiting(len(waiting), state), "yellow")
     for approval in waiting:
-        what = one_line((approval.preview or {}).get("sql") or approval.summary, 200)
-        say(stdout(), f"approval {approval.id}: {what}", indent=INDENT)
+        say(stdout(), f"approval {approval.id}: {one_line(approval.title, 200)}", indent=INDENT)
 
 
 def waits_message(approval: Approval) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.approval.human_approval import Approval
+from agent.approval.preview import Preview, RowChange, StatementPreview, as_statement
 from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment
 from agent.cli.terminal.render import GAP, INDENT, facts, say, show, small_table
 
@@ -43,11 +44,11 @@ def show_approval(
         facts(console, list(approval.arguments.items()), indent=indent + INDENT)
     else:
         console.print()
-        for text in (preview.get("sql"), preview.get("text")):
-            if text:
-                say(console, str(text), "cyan", indent=indent + INDENT)
-        _changes(console, approval, preview, indent + INDENT, whole=whole)
-        _others(console, preview, indent + INDENT, whole=whole)
+        statement = as_statement(preview)
+        if text := statement.sql if isinstance(preview, StatementPreview) else preview.text:
+            say(console, text, "cyan", indent=indent + INDENT)
+        _changes(console, approval, statement, indent + INDENT, whole=whole)
+        _others(console, statement, indent + INDENT, whole=whole)
         _effects(console, preview, indent + INDENT)
     if whole:
         console.print()
@@ -64,56 +65,51 @@ def _headline(console: Console, approval: Approval, indent: str, *, exact: bool)
     console.print(Text.assemble(indent, Text(" · ").join(parts)), soft_wrap=True)
 
 
-def _changes(console: Console, approval: Approval, preview: Mapping[str, Any], indent: str, *, whole: bool) -> None:
-    from rich.padding import Padding
-
-    rows: Sequence[Mapping[str, Any]] = preview.get("rows") or []
-    if not rows:
+def _changes(console: Console, approval: Approval, preview: StatementPreview, indent: str, *, whole: bool) -> None:
+    if not preview.rows:
         return
-    rows = rows[: _ALL_ROWS if whole else _FEW_ROWS]
-    now = {name for name in _changed(rows) if all(_is_now(row["after"], name, approval.created_at) for row in rows)}
+    rows = preview.rows[: _ALL_ROWS if whole else _FEW_ROWS]
+    now = {
+        name for name in _changed(rows) if all(_is_now(row["after"] or {}, name, approval.created_at) for row in rows)
+    }
     columns = columns_to_show(rows, without=now)
-    columns = columns[
-        : fit_columns([_width(name, rows) for name in columns], room=console.width - len(indent), gap=GAP)
-    ]
-    table = small_table()
-    for name in columns:
-        table.add_column(Text(cell(name, _MOST_CELL)), no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*(_difference(row, name) for name in columns))
     console.print()
-    show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
-    hidden = (preview.get("row_count") or len(rows)) - len(rows)
+    _show_rows(console, rows, columns, indent)
+    hidden = (preview.row_count or len(rows)) - len(rows)
     if hidden > 0:
         say(console, f"and {count(hidden, 'more row')}", "dim", indent=indent)
     if not _changed(rows) - now and all(row["before"] and row["after"] for row in rows):
         say(console, "no value changes: the rows have these values already", "yellow", indent=indent)
     if now:
         say(console, f"set to the present time: {', '.join(sorted(now))}", "dim", indent=indent)
-    if others := sorted(set(preview.get("volatile") or ()) - now):
+    if others := sorted(set(preview.volatile) - now):
         say(console, f"gets another value when it runs: {', '.join(others)}", "dim", indent=indent)
 
 
-def _others(console: Console, preview: Mapping[str, Any], indent: str, *, whole: bool) -> None:
+def _others(console: Console, preview: StatementPreview, indent: str, *, whole: bool) -> None:
     """Rows of other tables that go or change with these."""
-    from rich.padding import Padding
-
-    shown = preview.get("rows") or []
-    for other in preview.get("others") or []:
+    for other in preview.others:
         rows = other["rows"][: _ALL_ROWS if whole else _FEW_ROWS]
-        if not rows or other["rows"] == shown:
+        if not rows or other["rows"] == list(preview.rows):
             continue
         columns = [name for name in columns_to_show(rows, without=set()) if name not in other["volatile"]]
-        room = console.width - len(indent)
-        columns = columns[: fit_columns([_width(name, rows) for name in columns], room=room, gap=GAP)]
-        table = small_table()
-        for name in columns:
-            table.add_column(Text(cell(name, _MOST_CELL)), no_wrap=True, overflow="ellipsis")
-        for row in rows:
-            table.add_row(*(_difference(row, name) for name in columns))
         console.print()
         say(console, f"this also changes {cell(other['table'], _MOST_CELL)}:", indent=indent)
-        show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
+        _show_rows(console, rows, columns, indent)
+
+
+def _show_rows(console: Console, rows: Sequence[RowChange], columns: Sequence[str], indent: str) -> None:
+    """Show rows as a table of differences, with as many of the columns as fit."""
+    from rich.padding import Padding
+
+    room = console.width - len(indent)
+    columns = columns[: fit_columns([_width(name, rows) for name in columns], room=room, gap=GAP)]
+    table = small_table()
+    for name in columns:
+        table.add_column(Text(cell(name, _MOST_CELL)), no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*(_difference(row, name) for name in columns))
+    show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
 
 
 def columns_to_show(rows: Sequence[Mapping[str, Any]], *, without: set[str]) -> list[str]:
@@ -161,16 +157,17 @@ def _shown(value: object) -> str:
     return "null" if value is None else cell(value, _MOST_CELL)
 
 
-def _effects(console: Console, preview: Mapping[str, Any], indent: str) -> None:
-    notes = [_effect(table) for table in preview.get("tables") or []]
+def _effects(console: Console, preview: Preview, indent: str) -> None:
+    statement = as_statement(preview)
+    notes = [_effect(table) for table in statement.tables]
     if len(notes) > 1:  # one table is what the sentence says already
         console.print()
         say(console, f"in all: {'; '.join(notes)}", "dim", indent=indent)
-    for text in preview.get("remarks") or []:
+    for text in statement.remarks:
         say(console, f"{text}.", "yellow", indent=indent)
-    for text in preview.get("origins") or []:
+    for text in preview.origins:
         say(console, f"! {text}", "red", indent=indent)
-    for text in (*(preview.get("notices") or []), *(preview.get("not_previewed") or [])):
+    for text in (*statement.notices, *(preview.not_previewed or ())):
         say(console, f"! {text}", "yellow", indent=indent)
 
 
@@ -249,8 +246,8 @@ def _details(approval: Approval) -> list[tuple[str, object]]:
     if approval.permission_id:
         pairs.append(("permission", approval.permission_id))
     pairs.append(("binding", approval.binding))
-    if approval.preview and approval.preview.get("lock"):
-        pairs.append(("strongest lock", approval.preview["lock"]))
+    if lock := as_statement(approval.preview).lock:
+        pairs.append(("strongest lock", lock))
     if approval.thread_id:
         pairs.append(("thread", approval.thread_id))
     pairs.append(("reasons", ", ".join(map(clean, approval.reasons)) or "none"))

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.approval.human_approval import Approval
+from agent.approval.preview import ToolPreview
 from agent.errors import ActionRefused, InvalidArguments
 from agent.execution.created_tools.host_functions import is_harmless, offered, stubs
 from agent.execution.created_tools.http_get import Place
@@ -43,10 +44,10 @@ async def propose(arguments: CreateNewTool, *, call: CallKey | None, runtime: Ru
     tested = [await _tested(number, test, content, runtime) for number, test in enumerate(arguments.tests, 1)]
     now = next((one for one in earlier if one.status == "active"), None)
     sentence = _sentence(content, now)
-    preview = {
-        "sentence": sentence, "masked_sentence": sentence, "text": _text(content, now, tested), "version": content.version, "content_hash": content.hash,
-        "capabilities": list(content.capabilities), "hosts": list(content.hosts), "tests": tested,
-    }  # fmt: skip
+    preview = ToolPreview(
+        sentence=sentence, masked_sentence=sentence, text=_text(content, now, tested), version=content.version,
+        content_hash=content.hash, capabilities=tuple(content.capabilities), hosts=tuple(content.hosts), tests=tuple(tested),
+    )  # fmt: skip
     reasons = (
         "tool:create",
         *(f"capability:{name}" for name in content.capabilities),
@@ -59,9 +60,10 @@ async def propose(arguments: CreateNewTool, *, call: CallKey | None, runtime: Ru
 
 async def carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:
     """Store what was approved and put it into use. Raises `ActionRefused`; then nothing was stored."""
-    preview = approval.preview or {}
-    content = content_from(approval.arguments, preview["version"])
-    if content.hash != preview["content_hash"]:
+    shown = approval.preview
+    assert isinstance(shown, ToolPreview)  # noqa: S101  # only what `propose` has shown is carried out
+    content = content_from(approval.arguments, shown.version or 0)
+    if content.hash != shown.content_hash:
         raise ActionRefused(f"{content.name} is not what was shown to the approver: propose it again.")
     return await created_tools.store(content, approval, runtime=runtime)
 

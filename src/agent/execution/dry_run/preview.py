@@ -7,13 +7,14 @@ The preview also holds the SQL that will run; a hash of all of it is part of wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import psycopg
 
-from agent.approval.records import fingerprint
+from agent.approval.preview import Effect, OtherTable, RowChange, StatementPreview
 from agent.db.json_values import shorten, size_of
 from agent.db.statement_failures import failure
 from agent.errors import RowsChanged
@@ -24,8 +25,8 @@ from agent.execution.dry_run.secret_constants import kept_sql_for_everybody, rea
 from agent.execution.dry_run.secret_rows import Hider, keyed_effect
 from agent.execution.dry_run.sequences import takes_many_numbers
 from agent.execution.dry_run.side_effects import SideEffects, effect_of
-from agent.execution.dry_run.trials import DryRun, StatementRun, TableEffect, compares_whole_rows, dry_run
-from agent.execution.writes.statement_runner import Change, Effect, Outcome
+from agent.execution.dry_run.trials import DryRun, StatementRun, compares_whole_rows, dry_run
+from agent.execution.writes.statement_runner import Change, Outcome
 from agent.learning.discovery.secret_columns import SecretColumns, secret_columns
 from agent.runtime import Runtime
 from agent.statements.code_digest import code_reached
@@ -57,68 +58,9 @@ _CODE_OF_TABLES = ("trigger:", "rule:", "check:", "policy:", "index:", "column:"
 _DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
 
 
-class RowChange(TypedDict):
-    """One affected row; `changed` names the columns that differ. `before` is None for a new row, `after` for a deleted one."""
-
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    changed: list[str]
-
-
-class OtherTable(TypedDict):
-    """Rows that were changed beside the statement's own: by cascades, triggers and rules, or by a form that returns none.
-
-    `effect` is what must be the same when it runs, but for the columns in `volatile`; None where not all of it is known.
-    """
-
-    table: str
-    rows: list[RowChange]
-    more: bool
-    personal: list[str]
-    secret: list[str]
-    effect: Effect | None
-    volatile: list[str]
-
-
-class Preview(TypedDict):
-    """What would happen. `row_count` is None where nothing was counted; `more` says that not all rows are shown.
-
-    `sql` is the statement that will run; `not_previewed` are sentences; `lock` is the strongest lock that it took on a
-    relation of the application, or ''. `effect` is what must be the same when it runs, but for the columns in `volatile`;
-    None where only the number of rows is known. `steady` says whether `tables` must be the same too, and `others` are the
-    rows behind these numbers. `goes` are objects that a DROP or TRUNCATE takes along. `tried` is False where nothing of this
-    is known, and so nothing is compared: `code` is then a digest of the code that the statement may run, else ''.
-    `shown_sql` is the statement as everybody may see it. No value of a `secret` column is in it, and digests are under a
-    key. `personal` is for `approval.masking`. `fingerprint` is a hash of all the rest.
-    """
-
-    sql: str
-    shown_sql: str
-    signature: NotRequired[str]
-    sentence: str
-    row_count: int | None
-    columns: list[str]
-    rows: list[RowChange]
-    more: bool
-    tables: list[TableEffect]
-    others: list[OtherTable]
-    goes: list[str]
-    tried: bool
-    code: str
-    lock: str
-    effect: Effect | None
-    volatile: list[str]
-    steady: bool
-    personal: list[str]
-    secret: list[str]
-    notices: list[str]
-    not_previewed: list[str]
-    fingerprint: str
-
-
 async def preview(
     statement: Statement, assessment: Assessment, *, of_kept_rows: bool = False, runtime: Runtime
-) -> Preview:
+) -> StatementPreview:
     """Try a statement and take it back. Raises `StatementFailed` when it would fail, which no approval can mend.
 
     One that is made `of_kept_rows` is made again when it runs: of a table with secrets the preview does not hold it.
@@ -126,19 +68,15 @@ async def preview(
     found, missing = await _looked_at(statement, assessment, runtime)
     await load_key(runtime)
     secrets = await secret_columns(runtime)
-    shown = _preview(statement, assessment, found, missing=missing, secrets=secrets)
+    shown = _preview(statement, assessment, found, missing=missing, secrets=secrets, key=key_of_effects(runtime))
     if (
         found is None
     ):  # nothing of it can be compared when it runs, so it is bound to the code that it was approved with
-        shown["code"] = await code_reached(statement, runtime=runtime)
+        shown = replace(shown, code=await code_reached(statement, runtime=runtime))
     if of_kept_rows:
-        shown["signature"] = keyed(statement.sql, purpose="statement", runtime=runtime)
-        shown["sql"] = shown["shown_sql"] = kept_sql_for_everybody(statement, secrets)
-    key = key_of_effects(runtime)
-    shown["effect"] = keyed_effect(shown["effect"], key)
-    for other in shown["others"]:
-        other["effect"] = keyed_effect(other["effect"], key)
-    shown["fingerprint"] = fingerprint(shown)
+        kept = kept_sql_for_everybody(statement, secrets)
+        signature = keyed(statement.sql, purpose="statement", runtime=runtime)
+        shown = replace(shown, sql=kept, shown_sql=kept, signature=signature)
     return shown
 
 
@@ -171,9 +109,9 @@ async def _looked_at(statement: Statement, assessment: Assessment, runtime: Runt
     return found, missing
 
 
-async def check_code(shown: Mapping[str, Any], statement: Statement, *, runtime: Runtime) -> None:
+async def check_code(shown: StatementPreview, statement: Statement, *, runtime: Runtime) -> None:
     """Raise `RowsChanged` where a statement that was not tried would run other code than when it was `shown`."""
-    if shown.get("tried") or shown.get("code") == await code_reached(statement, runtime=runtime):
+    if shown.tried or shown.code == await code_reached(statement, runtime=runtime):
         return
     raise RowsChanged(
         "Not executed: code that it may run (a function, trigger, view, rule, policy or type) is no longer what was approved."
@@ -190,28 +128,28 @@ def runs_unknown_code(statement: Statement, assessment: Assessment) -> bool:
     return any(reason.startswith(_OWN_CODE) for reason in assessment.reasons)
 
 
-def difference(shown: Mapping[str, Any], run: StatementRun, key: Callable[[str], str]) -> str:
+def difference(shown: StatementPreview, run: StatementRun, key: Callable[[str], str]) -> str:
     """What an approved statement did otherwise than was `shown`, as a sentence; '' when it did the same. See `key_of_effects`."""
     outcome = run.outcome
-    expected, effect = shown.get("effect"), keyed_effect(outcome.effect, key)
-    if shown.get("row_count") is not None and outcome.row_count != shown["row_count"]:
-        return f"it would now affect {outcome.row_count} rows, and {shown['row_count']} were approved"
+    expected, effect = shown.effect, keyed_effect(outcome.effect, key)
+    if shown.row_count is not None and outcome.row_count != shown.row_count:
+        return f"it would now affect {outcome.row_count} rows, and {shown.row_count} were approved"
     if (expected is None) != (effect is None):
         return "its rows could be compared when it was approved, and now they cannot"
-    other = _other_effect(expected, effect, shown.get("volatile") or ())
+    other = _other_effect(expected, effect, shown.volatile)
     if other:
         return other
     return _other_by_the_way(shown, run, key)
 
 
-def _other_by_the_way(shown: Mapping[str, Any], run: StatementRun, key: Callable[[str], str]) -> str:
-    for table in shown.get("others") or ():
+def _other_by_the_way(shown: StatementPreview, run: StatementRun, key: Callable[[str], str]) -> str:
+    for table in shown.others:
         effect = keyed_effect(effect_of(run.others.get(table["table"], SideEffects()), table["volatile"]), key)
         if table["effect"] is not None and (other := _other_effect(table["effect"], effect, table["volatile"])):
             return f"in {table['table']}, which it changes too, {other}"
-    if shown.get("goes", []) != list(run.goes):
+    if shown.goes != run.goes:
         return "something else would go with it than was approved"
-    if shown["steady"] and shown["tables"] != list(run.tables):
+    if shown.steady and list(shown.tables) != run.tables:
         return "it would now change other tables, or other numbers of their rows, than were approved"
     return ""
 
@@ -230,7 +168,7 @@ def _other_effect(expected: Effect | None, effect: Effect | None, volatile: Sequ
     return ""
 
 
-def _others(found: DryRun, hider: Hider) -> list[OtherTable]:
+def _others(found: DryRun, hider: Hider, key: Callable[[str], str]) -> list[OtherTable]:
     left = _MOST_BYTES
     others: list[OtherTable] = []
     for name, one in sorted(found.run.others.items()):
@@ -243,7 +181,7 @@ def _others(found: DryRun, hider: Hider) -> list[OtherTable]:
         cells = [row["after"] or row["before"] or {} for row in rows]
         others.append(
             OtherTable(
-                table=name, rows=hider.rows(name, rows), more=len(rows) < len(one.changes) or not one.whole, effect=effect,
+                table=name, rows=hider.rows(name, rows), more=len(rows) < len(one.changes) or not one.whole, effect=keyed_effect(effect, key),
                 personal=personal_columns(name, cells), secret=hider.columns(name, rows), volatile=volatile,
             )
         )  # fmt: skip
@@ -272,12 +210,13 @@ def _missing(statement: Statement, found: DryRun) -> list[str]:
 
 
 def _preview(
-    statement: Statement, assessment: Assessment, found: DryRun | None, *, missing: list[str], secrets: SecretColumns
-) -> Preview:
+    statement: Statement, assessment: Assessment, found: DryRun | None, *, missing: list[str], secrets: SecretColumns,
+    key: Callable[[str], str],
+) -> StatementPreview:  # fmt: skip
     tried_at_all = found is not None
     found = found or DryRun(run=StatementRun(outcome=Outcome(row_count=None)))
     hider = Hider.of(_changes_by_table(found, statement), secrets, reads=reads_secrets(statement, secrets))
-    outcome, others = found.run.outcome, _others(found, hider)
+    outcome, others = found.run.outcome, _others(found, hider, key)
     own = [other for other in others if other["table"].rpartition(".")[2] == _target(statement)] or others
     if not outcome.detailed and len(own) == 1:  # the rows of a form that returns none of its own
         rows, table = own[0]["rows"], own[0]["table"]
@@ -285,28 +224,28 @@ def _preview(
         rows, table = _shown_rows(outcome.changes, _MOST_BYTES), _place(statement)
     cells = [row["after"] or row["before"] or {} for row in rows]
     secret = hider.columns(table, rows)
-    return Preview(
+    return StatementPreview(
         sql=statement.sql,
         shown_sql=sql_for_everybody(statement, secrets),
         sentence=sentence_of(assessment.sentence, outcome.row_count),
         row_count=outcome.row_count,
-        columns=list(cells[0]) if cells else outcome.columns,
-        rows=hider.rows(table, rows),
+        columns=tuple(cells[0] if cells else outcome.columns),
+        rows=tuple(hider.rows(table, rows)),
         more=(outcome.row_count or 0) > len(rows),
-        tables=found.run.tables,
-        others=others,
-        goes=list(found.run.goes),
+        tables=tuple(found.run.tables),
+        others=tuple(others),
+        goes=found.run.goes,
         tried=tried_at_all,
-        code="",
         lock=found.run.lock,
-        effect=_compared(found),
-        volatile=found.volatile_of() if outcome.detailed or len(own) != 1 else own[0]["volatile"],
+        effect=keyed_effect(_compared(found), key),
+        volatile=tuple(found.volatile_of() if outcome.detailed or len(own) != 1 else own[0]["volatile"]),
         steady=found.steady,
-        personal=personal_columns(table, cells),
-        secret=secret,
-        notices=hider.notices(outcome.notices, any_secret=bool(secret) or any(other["secret"] for other in others)),
-        not_previewed=missing,
-        fingerprint="",
+        personal=tuple(personal_columns(table, cells)),
+        secret=tuple(secret),
+        notices=tuple(
+            hider.notices(outcome.notices, any_secret=bool(secret) or any(other["secret"] for other in others))
+        ),
+        not_previewed=tuple(missing),
     )
 
 

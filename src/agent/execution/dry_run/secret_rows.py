@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from agent.approval.preview import Effect
 from agent.execution.dry_run.secret_constants import gives_secret, names_secret
-from agent.execution.writes.statement_runner import Change, Effect
+from agent.execution.writes.statement_runner import Change
 from agent.learning.discovery.secret_columns import SecretColumns
 from agent.privacy.masking import MASK, Values, changed_rows, texts_of, without_secrets
 

@@ -15,12 +15,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from agent.approval.preview import Effect
 from agent.db import Connection, load_queries
 from agent.db.encodings import stored_encoding
 from agent.db.paths import application_path, rows_as_application
 from agent.db.queries import fetch_all, fetch_one
 from agent.execution.writes.rows_as_json import cells_of, readable_json, short_cells
-from agent.execution.writes.statement_runner import Change, Effect, limit_statement
+from agent.execution.writes.statement_runner import Change, limit_statement
 
 _QUERIES = load_queries(__package__)
 # The largest table that is watched, and the most rows and bytes that are kept of one.

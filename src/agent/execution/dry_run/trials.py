@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TypedDict
 
+from agent.approval.preview import Effect, TableEffect
 from agent.db import Connection, load_queries
 from agent.db.paths import application_path, rows_as_application
 from agent.db.queries import fetch_all
 from agent.errors import StatementFailed
 from agent.execution.dry_run.side_effects import SideEffects, effect_of, side_effects_of, watch
 from agent.execution.dry_run.volatile_values import Sources, clock_columns, may_be_chance
-from agent.execution.writes.statement_runner import Effect, Outcome, actor_transaction, run_statement
+from agent.execution.writes.statement_runner import Outcome, actor_transaction, run_statement
 from agent.runtime import Runtime
 from agent.statements.dependents import dependents, rows_lost
 from agent.statements.kinds import LOCKS, cascades
@@ -29,15 +29,6 @@ _MOST_TRIALS = 8
 # How often a run must agree with the one before: once, or more often where values may be random.
 _AGREEING, _AGREEING_BY_CHANCE = 1, 3
 _ROWS_FOR_CLOCKS = 20
-
-
-class TableEffect(TypedDict):
-    """The number of rows that a statement changed in one table, by its triggers and cascades too."""
-
-    table: str
-    inserted: int
-    updated: int
-    deleted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 from agent.approval.eligibility import Membership
 from agent.approval.permissions import Grant, Permission, check_life, masked_sentence, permissions, sentence_of_call
+from agent.approval.preview import Preview, as_statement
 from agent.approval.records import Approval
 from agent.approval.views import arguments_for_everybody
 from agent.db import load_queries
@@ -59,8 +60,7 @@ class Allowance(TypedDict):
 async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> Grant:
     """Return the permission that approving this request would grant. Raises `DecisionRefused` or `InvalidInput`."""
     check_life(always.seconds)
-    preview = approval.preview or {}
-    rows = rows_of(preview)
+    preview, rows = as_statement(approval.preview), rows_of(approval.preview)
     if approval.risk_level == "CRITICAL":
         raise DecisionRefused(f"Approval {approval.id} is of risk CRITICAL, which is asked every time.")
     if code := next((reason for reason in approval.reasons if reason.startswith(_CODE)), None):
@@ -79,8 +79,8 @@ async def grant_for(approval: Approval, always: Always, *, runtime: Runtime) -> 
         raise InvalidInput(f"{always.most_rows} rows do not even cover what was shown, which is {rows}.")
     pattern, sentence = await _pattern(approval, always, runtime)
     pattern |= {"reasons": sorted(approval.reasons), "rows": bounds_of(preview, always.most_rows)}
-    if preview.get("sql"):  # of any tool that makes a statement
-        pattern["code"] = await code_reached(parse(preview["sql"], most_characters=None), runtime=runtime)
+    if preview.sql:  # of any tool that makes a statement
+        pattern["code"] = await code_reached(parse(preview.sql, most_characters=None), runtime=runtime)
     return Grant(
         pattern=pattern, sentence=sentence, tables=tables_of(preview), most_rows=always.most_rows or rows,
         seconds=always.seconds,
@@ -94,7 +94,7 @@ async def allowance_of(approval: Approval, always: Always, who: Membership, *, r
     if not who.sees_personal:
         sentence = masked_sentence(approval.action, grant.pattern, sentence)
     if approval.action == _BY_STATEMENT:
-        constants = constants_of(parse((approval.preview or {})["sql"]))
+        constants = constants_of(parse(as_statement(approval.preview).sql))
         choices = {str(constant.number): constant.words for constant in constants if constant.how}
     else:
         choices = {name: f"any {name}" for name in approval.arguments}
@@ -106,15 +106,15 @@ async def allowance_of(approval: Approval, always: Always, who: Membership, *, r
 
 async def _pattern(approval: Approval, always: Always, runtime: Runtime) -> tuple[dict[str, Any], str]:
     """Return what is allowed as a pattern and in words."""
-    key, preview, policy = await _key(runtime), approval.preview or {}, approval.policy_version
+    key, preview, policy = await _key(runtime), as_statement(approval.preview), approval.policy_version
     if approval.action != _BY_STATEMENT:
         pattern = pattern_of_arguments(approval.arguments, policy=policy, always=always, key=key)
-        arguments = arguments_for_everybody(approval.arguments, preview)
+        arguments = arguments_for_everybody(approval.arguments, approval.preview)
         return pattern, sentence_of_call(approval.action, pattern, arguments)
-    statement = parse(preview["sql"])
+    statement = parse(preview.sql)
     objects = await _objects(statement, runtime)
     pattern = pattern_of_statement(statement, objects, policy=policy, always=always, key=key)
-    pattern["sql"] = preview.get("shown_sql") or preview["sql"]
+    pattern["sql"] = preview.sql_for_everybody
     return pattern, sentence_of_statement(pattern["sql"], pattern)
 
 
@@ -128,7 +128,7 @@ async def permission_for(
     arguments: Mapping[str, Any],
     *,
     statement: Statement | None,
-    preview: Mapping[str, Any],
+    preview: Preview,
     risk: RiskLevel,
     reasons: Sequence[str],
     policy: str,

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from agent.approval.permissions import Permission
-from agent.approval.records import digest
+from agent.approval.preview import Preview, StatementPreview, TableEffect, as_statement, digest
 from agent.errors import InvalidInput
 from agent.statements.parser import POSITIONS, Message, Statement, kind_of, walk
 from agent.types import RISK_LEVELS, RiskLevel
@@ -115,51 +115,50 @@ def sentence_of_statement(shown_sql: str, pattern: Mapping[str, Any]) -> str:
     return f"{shown_sql}{f'; but {_joined_with_and(freed)}' if freed else ''}"
 
 
-def bounds_of(preview: Mapping[str, Any], most_rows: int | None) -> dict[str, int]:
+def bounds_of(preview: StatementPreview, most_rows: int | None) -> dict[str, int]:
     """Return how many rows of each table a permission covers ('' for all together): those shown, or `most_rows` in all."""
     if most_rows is not None:
         return {"": most_rows}
-    rows = {table["table"]: changed_in(table) for table in preview.get("tables", ())}
-    return {**rows, "": int(preview.get("row_count", 0) or 0)}
+    rows = {table["table"]: changed_in(table) for table in preview.tables}
+    return {**rows, "": preview.row_count or 0}
 
 
-def within(permission: Permission, *, risk: RiskLevel, reasons: Sequence[str], preview: Mapping[str, Any]) -> bool:
+def within(permission: Permission, *, risk: RiskLevel, reasons: Sequence[str], preview: Preview) -> bool:
     """Return whether a previewed action stays inside a permission: its risk, reasons, number of rows and tables.
 
     An action with a value that neither the user nor a trusted place gave is never allowed in advance. A permission that does
     not say how many rows it covers allows nothing.
     """
-    rows, bounds = rows_of(preview), permission.pattern.get("rows")
+    rows, bounds, statement = rows_of(preview), permission.pattern.get("rows"), as_statement(preview)
     return (
         risk != "CRITICAL"
         and isinstance(bounds, dict)
-        and not preview.get("origins")
+        and not preview.origins
         and set(reasons) <= set(permission.pattern.get("reasons", ()))
         and RISK_LEVELS.index(risk) <= RISK_LEVELS.index(permission.risk_ceiling)
         and rows is not None
         and rows <= permission.most_rows
-        and int(preview.get("row_count", 0)) <= bounds.get("", 0)
-        and all(changed_in(table) <= bounds.get(table["table"], rows) for table in preview.get("tables", ()))
+        and (statement.row_count or 0) <= bounds.get("", 0)
+        and all(changed_in(table) <= bounds.get(table["table"], rows) for table in statement.tables)
         and set(tables_of(preview)) <= set(permission.tables)
     )
 
 
-def rows_of(preview: Mapping[str, Any]) -> int | None:
+def rows_of(preview: Preview | None) -> int | None:
     """Return how many rows a preview changes, triggers and cascades included; None where they were not counted."""
-    if preview.get("row_count", 0) is None:
-        return None
-    tables = sum(changed_in(table) for table in preview.get("tables", ()))
-    return max(tables, int(preview.get("row_count", 0)))
+    if not isinstance(preview, StatementPreview):
+        return 0
+    return None if preview.row_count is None else max(sum(map(changed_in, preview.tables)), preview.row_count)
 
 
-def changed_in(table: Mapping[str, Any]) -> int:
+def changed_in(table: TableEffect) -> int:
     """Return how many rows of one table a preview changes."""
-    return int(table["inserted"] + table["updated"] + table["deleted"])
+    return table["inserted"] + table["updated"] + table["deleted"]
 
 
-def tables_of(preview: Mapping[str, Any]) -> tuple[str, ...]:
+def tables_of(preview: Preview | None) -> tuple[str, ...]:
     """Return the tables that a preview changes, sorted."""
-    return tuple(sorted(table["table"] for table in preview.get("tables", ())))
+    return tuple(sorted(table["table"] for table in as_statement(preview).tables))
 
 
 def _freed(constants: Sequence[Constant], free: Sequence[str]) -> list[Constant]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.approval.human_approval import Approval
+from agent.approval.preview import MailPreview
 from agent.errors import ActionRefused, ConfigurationError, InvalidArguments, OutcomeUnknown, ProviderUnavailable
 from agent.execution.outside_effects import Happened, OutsideTool, Proposal
 from agent.execution.tools.arguments import SendEmail
@@ -48,22 +49,22 @@ async def propose(arguments: SendEmail, *, call: CallKey | None, runtime: Runtim
     assessment = Assessment(
         verdict="refuse" if refused else "run", risk=risk, reasons=tuple(dict.fromkeys(reasons)), sentence=sentence
     )
-    preview = {
-        "sentence": sentence, "masked_sentence": _masked_sentence(mail, route), "text": _rendered(mail), "links": list(mail.links), "via": route.kind, "place": route.place,
-        "from": mail.sender, "origins": [*_warnings(unlisted), *(origin.sentence for origin in origins)],
-        "not_previewed": ["A mail cannot be taken back."] if route.kind == "smtp" else [],
-    }  # fmt: skip
+    preview = MailPreview(
+        sentence=sentence, masked_sentence=_masked_sentence(mail, route), text=_rendered(mail), links=tuple(mail.links), via=route.kind,
+        place=route.place, from_=mail.sender, origins=(*_warnings(unlisted), *(origin.sentence for origin in origins)),
+        not_previewed=("A mail cannot be taken back.",) if route.kind == "smtp" else (),
+    )  # fmt: skip
     return Proposal(assessment=assessment, preview=preview)
 
 
 async def carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:
     """Send an approved mail. Raises `OutcomeUnknown`; with any other error nothing was sent."""
-    shown = approval.preview or {}
-    route = route_of(runtime.settings)
-    if route is None or (route.kind, route.place, route.sender) != (shown["via"], shown["place"], shown["from"]):
+    shown, route = approval.preview, route_of(runtime.settings)
+    assert isinstance(shown, MailPreview)  # noqa: S101  # only what `propose` has shown is carried out
+    if route is None or (route.kind, route.place, route.sender) != (shown.via, shown.place, shown.from_):
         raise ActionRefused("Not sent: mail is set up in another way than when this was approved. Ask again.")
     mail = _letter(approval.arguments, route.sender)
-    if _rendered(mail) != shown["text"]:
+    if _rendered(mail) != shown.text:
         raise ActionRefused("Not sent: the mail would be another one than was approved. Ask again.")
     _check_still_allowed(mail, runtime)
     identifier = message_id(key, mail.sender)
@@ -78,10 +79,10 @@ async def carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolRe
 
 async def look(approval: Approval, *, key: str, runtime: Runtime) -> Happened:
     """An outbox shows its files; a mail server cannot be asked."""
-    shown = approval.preview or {}
-    if shown.get("via") != "outbox":
+    shown = approval.preview
+    if not isinstance(shown, MailPreview) or shown.via != "outbox":
         return "unknown"
-    file = in_outbox(message_id(key, shown["from"]), Path(shown["place"]))
+    file = in_outbox(message_id(key, shown.from_), Path(shown.place))
     return "done" if await asyncio.to_thread(file.exists) else "not-done"
 
 

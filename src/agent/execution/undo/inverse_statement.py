@@ -14,8 +14,8 @@ from typing import Any
 
 from psycopg import sql
 
+from agent.approval.preview import TableEffect
 from agent.errors import ActionRefused
-from agent.execution.dry_run.trials import TableEffect
 
 _FIELD = re.compile(r'"((?:[^"\\]|""|\\.)*)"|([^",()]*)', re.DOTALL)
 _ESCAPED = re.compile(r'""|\\(.)', re.DOTALL)

@@ -16,12 +16,12 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.types.json import Jsonb
 
+from agent.approval.preview import TableEffect
 from agent.db import Connection, load_queries
 from agent.db.paths import application_path, rows_as_application
 from agent.db.queries import fetch_one
 from agent.db.statement_failures import failure
 from agent.errors import ActionRefused, NotFound
-from agent.execution.dry_run.trials import TableEffect
 from agent.execution.tools.arguments import UndoChange
 from agent.execution.undo.inverse_statement import RecordedChange, inverse, unchanged_rows_query, why_not_kept
 from agent.execution.writes.statement_runner import Outcome, actor_transaction, unseen_update

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, LiteralString, TypedDict
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
+from agent.approval.preview import Effect
 from agent.db import Connection, load_queries
 from agent.db.encodings import cannot_be_sent, stored_encoding
 from agent.db.json_values import plain, shorten, take_as_text
@@ -44,19 +45,6 @@ class Change:
 
     before: dict[str, Any] | None
     after: dict[str, Any] | None
-
-
-class Effect(TypedDict):
-    """Digests of what a statement did to its table, for comparison with another run of it.
-
-    `rows` is the digest of the rows' keys; `cells` has the digests of the old and the new values of each column that
-    changed in any row. Where no key says which new values belong together (new rows, tables without a key), `whole` is the
-    digest of whole rows without the volatile columns; else ''. Digests do not depend on the order of rows.
-    """
-
-    rows: str
-    cells: dict[str, list[str]]
-    whole: str
 
 
 @dataclass(frozen=True, slots=True)
