@@ -213,13 +213,13 @@ async def test_fallbacks_answer_in_order_and_the_answer_names_the_model():
         client = client_of(
             down,
             model_retries=0,
-            model_fallbacks="deepseek:deepseek-chat,offline",
+            model_fallbacks="deepseek:deepseek-v4-flash,offline",
             deepseek_api_key="sk-deep-0123456789",
             deepseek_base_url=up.url,
         )
         answer = await client.answer(QUESTION)
     assert answer.message.text == "From the second."
-    assert answer.model == "deepseek:deepseek-chat"
+    assert answer.model == "deepseek:deepseek-v4-flash"
     assert client.name == "openai:test-model"
 
 
@@ -235,10 +235,10 @@ async def test_deepseek_is_reached_at_its_own_url_with_its_own_key():
         settings = Settings(_env_file=None, deepseek_api_key="sk-deep-0123456789", deepseek_base_url=server.url)
         client = create_chat_client(settings)
         answer = await client.answer(QUESTION, [SQL_TOOL])
-    assert client.name == "deepseek:deepseek-chat"
+    assert client.name == "deepseek:deepseek-v4-flash"
     assert answer.message.tool_calls[0]["args"] == {"sql": "select 1"}
     assert server.chats[0].headers["authorization"] == "Bearer sk-deep-0123456789"
-    assert server.chats[0].body["model"] == "deepseek-chat"
+    assert server.chats[0].body["model"] == "deepseek-v4-flash"
 
 
 async def test_langgraph_sees_the_words_as_they_come():

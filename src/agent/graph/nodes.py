@@ -129,7 +129,7 @@ async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_
     if requested:
         calls = await threads.store_round(
             thread_id, turn, round_, requested,
-            said=answer.message.text, model=answer.model, usage=answer.usage, runtime=runtime,
+            said=answer.message.text, provider_message=answer.own_form, model=answer.model, usage=answer.usage, runtime=runtime,
         )  # fmt: skip
         return _to_executor(calls, message_id=answer.message.id)
     text = answer.message.text.strip() or "The model gave no answer. Ask again, or choose another model (AGENT_MODEL)."

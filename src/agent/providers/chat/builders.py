@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 OFFLINE = "offline"
 DEFAULT_OPENAI_MODEL = "gpt-5.4-mini"  # the newest of OpenAI's small models that speaks Chat Completions with tools
-DEFAULT_DEEPSEEK_MODEL = "deepseek-chat"
+DEFAULT_DEEPSEEK_MODEL = "deepseek-v4-flash"
 _NO_KEY = "no-key"  # local servers need none, but the client insists on one
+# DeepSeek's thinking models refuse a tool call without its reasoning, and an empty one too.
+_NO_REASONING = {"reasoning_content": "(The reasoning of this step is not known.)"}
+# Google names this value for calls that another model made.
+_NO_SIGNATURE = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
 
 
 def chosen_models(settings: Settings) -> tuple[str, ...]:
@@ -76,10 +80,11 @@ def _deepseek(name: str, settings: Settings) -> BaseChatModel:
 
 
 def _openai_compatible(name: str, *, key: str, base_url: str | None, settings: Settings) -> BaseChatModel:
-    from langchain_openai import ChatOpenAI
+    from agent.providers.chat.compatible import CompatibleChat  # start-up: it imports langchain_openai
 
-    return ChatOpenAI(
-        model=name.partition(":")[2],
+    provider, _, model = name.partition(":")
+    return CompatibleChat(
+        model=model,
         api_key=SecretStr(key),
         base_url=base_url,
         timeout=settings.model_timeout,
@@ -88,6 +93,8 @@ def _openai_compatible(name: str, *, key: str, base_url: str | None, settings: S
         stream_usage=True,
         # Only OpenAI itself has the Responses API; None lets LangChain decide by the model.
         use_responses_api=False if base_url else None,
+        foreign_message=_NO_REASONING if provider == "deepseek" else {},
+        foreign_call=_NO_SIGNATURE if "gemini" in model.lower() else {},
     )
 
 

@@ -19,6 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from agent.errors import ConfigurationError, OperatorError, ProviderUnavailable
 from agent.providers.chat.builders import OFFLINE, build_model, chosen_models, speaks_openai
 from agent.providers.chat.failures import CallFailed, error_for, failure_of
+from agent.providers.chat.own_messages import for_model, own_form
 from agent.providers.chat.pricing import Prices, cost_of, parse_prices
 from agent.providers.chat.stream import fold, tokens_of
 from agent.settings import Settings
@@ -45,6 +46,11 @@ class ModelAnswer:
     message: AIMessage
     usage: Usage
     model: str
+
+    @property
+    def own_form(self) -> dict[str, Any] | None:
+        """Return what to store beside the calls of this answer, so that its model gets them back as it wrote them."""
+        return own_form(self.message, model=self.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +157,10 @@ class ChatClient:
         tools: Sequence[ToolSpec],
         config: RunnableConfig | None,
     ) -> AIMessage:
-        stream = cast("AsyncGenerator[AIMessage]", candidate.with_tools(tools).astream(list(messages), config))
+        stream = cast(
+            "AsyncGenerator[AIMessage]",
+            candidate.with_tools(tools).astream(for_model(messages, candidate.name), config),
+        )
         async with asyncio.timeout(self.timeout), aclosing(stream):
             try:
                 chunks = [chunk async for chunk in stream]

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Inva
 from langchain_core.messages.ai import add_ai_message_chunks
 
 from agent.providers.chat.failures import BrokenStream
+from agent.providers.chat.thinking_text import without_thinking
 from agent.text.storable import exact_float, storable_json
 from agent.text.tokens import estimate_tokens
 
@@ -46,7 +47,7 @@ _PER_MESSAGE = 4  # role and separators
 
 def _message(source: AIMessage, calls: Sequence[ToolCall], invalid: Sequence[InvalidToolCall]) -> AIMessage:
     return AIMessage(
-        content=storable_json(source.content),
+        content=storable_json(_content(source)),
         additional_kwargs=source.additional_kwargs,
         response_metadata=source.response_metadata,
         usage_metadata=source.usage_metadata,
@@ -56,10 +57,15 @@ def _message(source: AIMessage, calls: Sequence[ToolCall], invalid: Sequence[Inv
     )
 
 
+def _content(source: AIMessage) -> str | list[Any]:
+    return without_thinking(source.content) if isinstance(source.content, str) else source.content
+
+
 def _wire_text(message: BaseMessage) -> str:
     content = message.content if isinstance(message.content, str) else json.dumps(message.content, default=str)
     calls = message.tool_calls if isinstance(message, AIMessage) else []
-    return content + "".join(call["name"] + json.dumps(call["args"], default=str) for call in calls)
+    own = json.dumps(message.additional_kwargs, default=str) if message.additional_kwargs else ""
+    return content + own + "".join(call["name"] + json.dumps(call["args"], default=str) for call in calls)
 
 
 def _finished(metadata: dict[str, Any]) -> bool:
