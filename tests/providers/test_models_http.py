@@ -275,3 +275,37 @@ async def test_the_offline_model_needs_no_openai_library(tmp_path: Path):
     )
     said, _ = await process.communicate()
     assert said.decode().strip() == "[]"
+
+
+async def test_options_go_to_the_first_model_and_to_no_fallback():
+    options = '{"temperature": 0.5, "reasoning_effort": "high", "thinking": false, "extra_body": {"top_k": 3}}'
+    async with OpenAIServer([failure(500)]) as first, OpenAIServer([text("Yes.")]) as second:
+        client = client_of(
+            first, model_options=options, model_retries=0, model_fallbacks="deepseek:deepseek-v4-pro",
+            deepseek_api_key=KEY, deepseek_base_url=second.url,
+        )  # fmt: skip
+        await client.answer(QUESTION, [SQL_TOOL])
+    sent, plain = first.chats[0].body, second.chats[0].body
+    assert (sent["temperature"], sent["reasoning_effort"], sent["top_k"]) == (0.5, "high", 3)
+    assert sent["thinking"] == {"type": "disabled"}
+    assert not {"temperature", "reasoning_effort", "thinking", "top_k"} & plain.keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("secret-value", "must be a JSON object"),
+        ("[]", "must be a JSON object"),
+        ('{"top_p": 1}', "must be a JSON object with temperature"),
+        ('{"temperature": "secret-value"}', "temperature: "),
+        ('{"temperature": 3}', "temperature: "),
+        ('{"temperature": NaN}', "must be a JSON object"),
+        ('{"reasoning_effort": "secret value!"}', "reasoning_effort: "),
+        ('{"thinking": 1}', "thinking: "),
+        ('{"extra_body": {"messages": []}}', "messages: the agent sets these"),
+    ],
+)
+def test_wrong_options_are_named_and_not_quoted(options: str, says: str):
+    with pytest.raises(ConfigurationError, match=f"AGENT_MODEL_OPTIONS.*{says}") as caught:
+        Settings.load(_env_file=None, model_options=options)
+    assert "secret" not in str(caught.value)
