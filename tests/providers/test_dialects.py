@@ -136,3 +136,18 @@ def test_thinking_is_taken_out_however_the_text_is_cut(written: str, shown: str)
         pieces = "".join(thinking.feed(written[at : at + size]) for at in range(0, len(written), size)) + thinking.end()
         if written != "a</think>Yes.":  # nothing says that it is thinking before its end
             assert pieces == shown
+
+
+async def test_an_answer_that_ends_at_the_length_limit_says_so_to_whom_it_concerns(runtime: Runtime) -> None:
+    script = [
+        tool_calls(("execute_sql", '{"sql": "select count(*) from'), finish="length"),
+        text("There are many, namely", finish="length"),
+        text("", reasoning="I think for too long.", finish="length"),
+    ]
+    async with served(runtime, script, DEEPSEEK) as (asking, server):
+        first = await chat.answer("How many?", thread_id="t", runtime=asking)
+        second = await chat.answer("Well?", thread_id="t", runtime=asking)
+    told = [message["content"] for message in server.chats[1].body["messages"] if message["role"] == "tool"]
+    assert "your answer reached its length limit" in told[0]
+    assert first.text.startswith("There are many, namely\n\n(The model reached its length limit")
+    assert second.text.startswith("There is no answer. The model reached its length limit")

@@ -309,3 +309,45 @@ def test_wrong_options_are_named_and_not_quoted(options: str, says: str):
     with pytest.raises(ConfigurationError, match=f"AGENT_MODEL_OPTIONS.*{says}") as caught:
         Settings.load(_env_file=None, model_options=options)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("says", "error", "advice"),
+    [
+        ("This model's maximum context length is 8192 tokens", ConfigurationError, "AGENT_CONTEXT_TOKENS"),
+        ("The `reasoning_content` in the thinking mode must be passed back", ConfigurationError, "begin a new thread"),
+        ("Function call is missing a thought_signature", ConfigurationError, "begin a new thread"),
+        ("Unsupported value: 'temperature' does not support 0", ConfigurationError, "AGENT_MODEL_OPTIONS"),
+        ("Unrecognized request argument supplied: top_k", ConfigurationError, "AGENT_MODEL_OPTIONS"),
+        ("registry.ollama.ai/library/tiny does not support tools", ConfigurationError, "can call tools"),
+        ("Model Not Exist", ConfigurationError, "does not exist at its server"),
+        ("API key not valid. Please pass a valid one.", ConfigurationError, "check OPENAI_API_KEY"),
+        ("Your credit balance is too low", ProviderUnavailable, "add credit"),
+        ("Something nobody has seen\x00", ConfigurationError, "Something nobody has seen"),
+    ],
+)
+async def test_a_refusal_says_what_the_provider_said_with_advice_that_fits(
+    says: str, error: type[Exception], advice: str
+):
+    hidden = f"Bearer abcdef0123456789, AIzaSyA1234567890abc, {KEY}"
+    async with OpenAIServer([failure(400, f"{says}. {hidden}")]) as server:
+        with pytest.raises(error) as caught:
+            await client_of(server).answer(QUESTION)
+    told = str(caught.value)
+    assert advice in told
+    assert says.strip("\x00") in told or "API key" in says
+    assert not {"abcdef0123456789", "AIzaSyA1234567890abc", KEY, "\x00"} & set(told.replace(",", "").split())
+    assert "AIza" not in told
+    assert "\x00" not in told
+    assert len(server.chats) == 1
+
+
+async def test_a_slow_answer_comes_whole_and_a_silent_or_endless_one_is_given_up():
+    words = " ".join(f"word{n}" for n in range(12))
+    async with OpenAIServer([text(words, pause=0.1)]) as server:
+        answer = await client_of(server, model_timeout=0.8).answer(QUESTION)
+        with pytest.raises(ProviderUnavailable, match="AGENT_MODEL_TIMEOUT"):
+            await client_of(server, model_timeout=0.05, model_retries=0).answer(QUESTION)
+        with pytest.raises(ProviderUnavailable, match="AGENT_MODEL_TOTAL_TIMEOUT"):
+            await client_of(server, model_total_timeout=0.4, model_retries=0).answer(QUESTION)
+    assert answer.message.text == words

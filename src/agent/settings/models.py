@@ -49,7 +49,10 @@ class ModelSettings(BaseModel):
         repr=False,
         description="OpenAI-compatible server for embeddings, when it is another one than OPENAI_BASE_URL.",
     )
-    model_timeout: float = Field(60.0, gt=0, description="Seconds to wait for one model call.")
+    model_timeout: float = Field(
+        60.0, gt=0, description="Seconds to wait for the first and for each next part of a model's answer."
+    )
+    model_total_timeout: float = Field(900.0, gt=0, description="Seconds that one answer of a model may take in all.")
     model_retries: int = Field(3, ge=0, le=10, description="Retries on 429, 5xx and time-outs, with jittered back-off.")
     model_prices: str = Field(
         "", description='Prices in USD per million tokens, as JSON: {"openai:gpt-x": [input, output]}.'

@@ -37,11 +37,21 @@ def fold(chunks: Sequence[BaseMessage], *, must_finish: bool) -> AIMessage:
     return _message(folded, *_strict_calls(folded))
 
 
+def was_cut_off(message: AIMessage) -> bool:
+    """Return whether `message` ends at the model's length limit, in the words of any provider."""
+    metadata = message.response_metadata
+    reasons = {
+        str(metadata.get(name, "")).lower() for name in ("finish_reason", "stop_reason", "done_reason", "status")
+    }
+    return bool(reasons & _CUT_OFF)
+
+
 def tokens_of(messages: Sequence[BaseMessage]) -> int:
     """Return the estimated tokens of `messages`, for budgets and for servers that do not report their usage."""
     return sum(_PER_MESSAGE + estimate_tokens(_wire_text(message)) for message in messages)
 
 
+_CUT_OFF = {"length", "max_tokens", "incomplete"}
 _PER_MESSAGE = 4  # role and separators
 
 
