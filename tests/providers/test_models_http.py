@@ -213,13 +213,13 @@ async def test_fallbacks_answer_in_order_and_the_answer_names_the_model():
         client = client_of(
             down,
             model_retries=0,
-            model_fallbacks="deepseek:deepseek-chat,offline",
+            model_fallbacks="deepseek:deepseek-v4-flash,offline",
             deepseek_api_key="sk-deep-0123456789",
             deepseek_base_url=up.url,
         )
         answer = await client.answer(QUESTION)
     assert answer.message.text == "From the second."
-    assert answer.model == "deepseek:deepseek-chat"
+    assert answer.model == "deepseek:deepseek-v4-flash"
     assert client.name == "openai:test-model"
 
 
@@ -235,10 +235,10 @@ async def test_deepseek_is_reached_at_its_own_url_with_its_own_key():
         settings = Settings(_env_file=None, deepseek_api_key="sk-deep-0123456789", deepseek_base_url=server.url)
         client = create_chat_client(settings)
         answer = await client.answer(QUESTION, [SQL_TOOL])
-    assert client.name == "deepseek:deepseek-chat"
+    assert client.name == "deepseek:deepseek-v4-flash"
     assert answer.message.tool_calls[0]["args"] == {"sql": "select 1"}
     assert server.chats[0].headers["authorization"] == "Bearer sk-deep-0123456789"
-    assert server.chats[0].body["model"] == "deepseek-chat"
+    assert server.chats[0].body["model"] == "deepseek-v4-flash"
 
 
 async def test_langgraph_sees_the_words_as_they_come():
@@ -275,3 +275,79 @@ async def test_the_offline_model_needs_no_openai_library(tmp_path: Path):
     )
     said, _ = await process.communicate()
     assert said.decode().strip() == "[]"
+
+
+async def test_options_go_to_the_first_model_and_to_no_fallback():
+    options = '{"temperature": 0.5, "reasoning_effort": "high", "thinking": false, "extra_body": {"top_k": 3}}'
+    async with OpenAIServer([failure(500)]) as first, OpenAIServer([text("Yes.")]) as second:
+        client = client_of(
+            first, model_options=options, model_retries=0, model_fallbacks="deepseek:deepseek-v4-pro",
+            deepseek_api_key=KEY, deepseek_base_url=second.url,
+        )  # fmt: skip
+        await client.answer(QUESTION, [SQL_TOOL])
+    sent, plain = first.chats[0].body, second.chats[0].body
+    assert (sent["temperature"], sent["reasoning_effort"], sent["top_k"]) == (0.5, "high", 3)
+    assert sent["thinking"] == {"type": "disabled"}
+    assert not {"temperature", "reasoning_effort", "thinking", "top_k"} & plain.keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("secret-value", "must be a JSON object"),
+        ("[]", "must be a JSON object"),
+        ('{"top_p": 1}', "must be a JSON object with temperature"),
+        ('{"temperature": "secret-value"}', "temperature: "),
+        ('{"temperature": 3}', "temperature: "),
+        ('{"temperature": NaN}', "must be a JSON object"),
+        ('{"reasoning_effort": "secret value!"}', "reasoning_effort: "),
+        ('{"thinking": 1}', "thinking: "),
+        ('{"extra_body": {"messages": []}}', "messages: the agent sets these"),
+    ],
+)
+def test_wrong_options_are_named_and_not_quoted(options: str, says: str):
+    with pytest.raises(ConfigurationError, match=f"AGENT_MODEL_OPTIONS.*{says}") as caught:
+        Settings.load(_env_file=None, model_options=options)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("says", "error", "advice"),
+    [
+        ("This model's maximum context length is 8192 tokens", ConfigurationError, "AGENT_CONTEXT_TOKENS"),
+        ("The `reasoning_content` in the thinking mode must be passed back", ConfigurationError, "begin a new thread"),
+        ("Function call is missing a thought_signature", ConfigurationError, "begin a new thread"),
+        ("Unsupported value: 'temperature' does not support 0", ConfigurationError, "AGENT_MODEL_OPTIONS"),
+        ("Unrecognized request argument supplied: top_k", ConfigurationError, "AGENT_MODEL_OPTIONS"),
+        ("registry.ollama.ai/library/tiny does not support tools", ConfigurationError, "can call tools"),
+        ("Model Not Exist", ConfigurationError, "does not exist at its server"),
+        ("API key not valid. Please pass a valid one.", ConfigurationError, "check OPENAI_API_KEY"),
+        ("Your credit balance is too low", ProviderUnavailable, "add credit"),
+        ("Something nobody has seen\x00", ConfigurationError, "Something nobody has seen"),
+    ],
+)
+async def test_a_refusal_says_what_the_provider_said_with_advice_that_fits(
+    says: str, error: type[Exception], advice: str
+):
+    hidden = f"Bearer abcdef0123456789, AIzaSyA1234567890abc, {KEY}"
+    async with OpenAIServer([failure(400, f"{says}. {hidden}")]) as server:
+        with pytest.raises(error) as caught:
+            await client_of(server).answer(QUESTION)
+    told = str(caught.value)
+    assert advice in told
+    assert says.strip("\x00") in told or "API key" in says
+    assert not {"abcdef0123456789", "AIzaSyA1234567890abc", KEY, "\x00"} & set(told.replace(",", "").split())
+    assert "AIza" not in told
+    assert "\x00" not in told
+    assert len(server.chats) == 1
+
+
+async def test_a_slow_answer_comes_whole_and_a_silent_or_endless_one_is_given_up():
+    words = " ".join(f"word{n}" for n in range(12))
+    async with OpenAIServer([text(words, pause=0.1)]) as server:
+        answer = await client_of(server, model_timeout=0.8).answer(QUESTION)
+        with pytest.raises(ProviderUnavailable, match="AGENT_MODEL_TIMEOUT"):
+            await client_of(server, model_timeout=0.05, model_retries=0).answer(QUESTION)
+        with pytest.raises(ProviderUnavailable, match="AGENT_MODEL_TOTAL_TIMEOUT"):
+            await client_of(server, model_total_timeout=0.4, model_retries=0).answer(QUESTION)
+    assert answer.message.text == words

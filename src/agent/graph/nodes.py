@@ -43,6 +43,7 @@ from agent.graph.prompts import (
     system_message,
 )
 from agent.graph.rules import (
+    answer_text,
     approval_request,
     clean_question,
     new_question,
@@ -129,12 +130,10 @@ async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_
     if requested:
         calls = await threads.store_round(
             thread_id, turn, round_, requested,
-            said=answer.message.text, model=answer.model, usage=answer.usage, runtime=runtime,
+            said=answer.message.text, provider_message=answer.own_form, model=answer.model, usage=answer.usage, runtime=runtime,
         )  # fmt: skip
         return _to_executor(calls, message_id=answer.message.id)
-    text = answer.message.text.strip() or "The model gave no answer. Ask again, or choose another model (AGENT_MODEL)."
-    if last:
-        text = f"{text}\n\n(I stopped after {round_ - 1} rounds of tool calls; this may be incomplete.)"
+    text = answer_text(answer, stopped_after=round_ - 1 if last else None)
     return Command(goto="save_memory", update=turn_end(state, transcript, text, spent=answer))
 
 

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from agent.db.json_values import fit_cells, is_cut
 from agent.learning.learning_middleware import Knowledge
+from agent.providers.chat.own_messages import attach
 from agent.providers.chat.stream import tokens_of
 from agent.threads import StoredCall, Transcript, Turn
 from agent.types import ToolResult
@@ -147,7 +148,7 @@ def _turn_messages(turn: Turn, *, result_chars: int, mark: str) -> Iterator[Base
     yield HumanMessage(turn.question)
     for round_ in sorted({call.key.round for call in turn.calls}):
         calls = [call for call in turn.calls if call.key.round == round_]
-        yield request_message(calls)
+        yield attach(request_message(calls), calls[0].provider_message, call_ids=[call.call_id for call in calls])
         for call in calls:
             yield result_message(call, limit=result_chars, mark=mark)
     if turn.answer is not None:

@@ -14,6 +14,7 @@ from agent.graph.state import State
 from agent.provenance.conversation_context import context_of_transcript, texts_of, without_secrets
 from agent.provenance.second_hand import is_second_hand
 from agent.providers.chat.client import ModelAnswer
+from agent.providers.chat.stream import was_cut_off
 from agent.remarks import with_remarks
 from agent.text.storable import storable, storable_json
 from agent.threads import RequestedCall, StoredCall, Transcript
@@ -26,6 +27,8 @@ _DECISIONS: dict[str, Decision] = {
     "approve": "approve", "reject": "reject", "edit": "edit", "respond": "respond", "delegate": "delegate",
     "accept": "approve", "ignore": "reject", "response": "respond",
 }  # fmt: skip
+_CUT_OFF_TEXT = "The model reached its length limit before the end of its answer: ask for less, or raise the limit in AGENT_MODEL_OPTIONS."
+_CALL_CUT_OFF = "Not done: your answer reached its length limit before the arguments were complete. Call the tool again with less text."
 _HOW_TO_ANSWER = (
     'Answer with {"type": "approve"}, {"type": "reject", "message": "why"}, {"type": "edit", "edited_action": '
     '{"name": "...", "args": {...}}} or {"type": "respond", "message": "..."}. '
@@ -70,6 +73,7 @@ def clean_question(text: str, *, limit: int) -> str:
 
 def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
     """Return the calls in a model's answer. Malformed calls, and those after the first `most`, carry an error for the model."""
+    cut = was_cut_off(message)
     calls = [
         RequestedCall(tool=str(call["name"]), arguments=storable_json(call["args"]), call_id=str(call.get("id") or ""))
         for call in message.tool_calls
@@ -78,13 +82,26 @@ def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
         RequestedCall(
             tool=str(call.get("name") or "unknown"),
             call_id=str(call.get("id") or ""),
-            error=f"The arguments are not a JSON object: {str(call.get('args'))[:200]!r}. Call the tool again.",
+            error=_CALL_CUT_OFF
+            if cut
+            else f"The arguments are not a JSON object: {str(call.get('args'))[:200]!r}. Call the tool again.",
         )
         for call in message.invalid_tool_calls
     ]
     too_many = f"Not done: at most {most} calls are taken at once. Ask for the rest in the next step."
     extra = [RequestedCall(tool=call.tool, call_id=call.call_id, error=too_many) for call in calls[most:]]
     return [*calls[:most], *extra]
+
+
+def answer_text(answer: ModelAnswer, *, stopped_after: int | None) -> str:
+    """Return the text of a turn's last answer, and say when a limit ended it (`stopped_after` rounds of calls, or its length)."""
+    text = answer.message.text.strip()
+    if answer.cut_off:
+        text = f"{text}\n\n({_CUT_OFF_TEXT})" if text else f"There is no answer. {_CUT_OFF_TEXT}"
+    text = text or "The model gave no answer. Ask again, or choose another model (AGENT_MODEL)."
+    if stopped_after is None:
+        return text
+    return f"{text}\n\n(I stopped after {stopped_after} rounds of tool calls; this may be incomplete.)"
 
 
 def approval_request(approval: Approval, *, problem: str = "") -> dict[str, Any]:

@@ -4,7 +4,7 @@
         settings = Settings(openai_base_url=server.url, ...)
 
 Each chat request takes the next reply of the script; at its end the last reply repeats. Embeddings are deterministic.
-`server.requests` holds the requests that came in.
+`server.requests` holds the requests that came in. `dialect=` makes it behave like another provider (see `dialects`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from agent.testing.dialects import OPENAI, Dialect
+
 EMBEDDING_DIMENSIONS = 64
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
@@ -29,9 +31,9 @@ _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"
 class Reply:
     """One answer: a message with text and tool calls (arguments as raw JSON text), or an HTTP error.
 
-    `delay` is in seconds, before anything is sent. `cut` ends the stream half way: "clean" ends the body as if it were
+    `delay` is in seconds, before anything is sent, and `pause` before each chunk. `cut` ends the stream half way: "clean" ends the body as if it were
     complete, "abrupt" drops the connection, "empty" sends nothing. `garbage` is sent as if it were a chunk. `usage` False
-    leaves the usage out.
+    leaves the usage out. `reasoning` is sent as the server's dialect has it.
     """
 
     text: str = ""
@@ -41,10 +43,12 @@ class Reply:
     error: str = "something went wrong"
     code: str | None = None
     delay: float = 0.0
+    pause: float = 0.0
     cut: Literal["", "clean", "abrupt", "empty"] = ""
     garbage: str = ""
     usage: bool = True
     finish: str | None = None
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,7 @@ class OpenAIServer:
     script: Sequence[Reply] = ()
     requests: list[Request] = field(default_factory=list)
     embedding_failures: list[Reply] = field(default_factory=list)
+    dialect: Dialect = OPENAI
     _position: int = 0
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
@@ -130,9 +135,10 @@ class OpenAIServer:
             await asyncio.sleep(reply.delay)
             await _send_embeddings(writer, request, reply)
         elif request.path.endswith("/chat/completions"):
-            reply = self._next()
+            refusal = self.dialect.refusal(request.body["messages"])
+            reply = failure(400, refusal, code="invalid_request_error") if refusal else self._next()
             await asyncio.sleep(reply.delay)
-            await _send_chat(writer, request, reply)
+            await _send_chat(writer, request, reply, self.dialect)
         else:
             await _send_json(writer, 404, {"error": {"message": f"no such path: {request.path}"}})
 
@@ -151,11 +157,11 @@ async def _read_request(reader: asyncio.StreamReader) -> Request:
     return Request(path=head[0].split(" ")[1], headers=headers, body=json.loads(body) if body else {})
 
 
-async def _send_chat(writer: asyncio.StreamWriter, request: Request, reply: Reply) -> None:
+async def _send_chat(writer: asyncio.StreamWriter, request: Request, reply: Reply, dialect: Dialect) -> None:
     if reply.status != 200:
         await _send_error(writer, reply)
     elif request.body.get("stream"):
-        await _send_stream(writer, request, reply)
+        await _send_stream(writer, request, reply, dialect)
     elif reply.garbage:
         await _send(writer, 200, reply.garbage.encode(), headers=reply.headers)
     else:
@@ -167,14 +173,15 @@ async def _send_error(writer: asyncio.StreamWriter, reply: Reply) -> None:
     await _send_json(writer, reply.status, {"error": error}, headers=reply.headers)
 
 
-async def _send_stream(writer: asyncio.StreamWriter, request: Request, reply: Reply) -> None:
+async def _send_stream(writer: asyncio.StreamWriter, request: Request, reply: Reply, dialect: Dialect) -> None:
     writer.write(_head(200, (("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked"), *reply.headers)))
-    events = [json.dumps(event) for event in _events(request, reply)]
+    events = [json.dumps(event) for event in _events(request, reply, dialect)]
     if reply.cut:
         events = [] if reply.cut == "empty" else events[: max(1, len(events) // 2)]
     if reply.garbage:
         events.insert(1, reply.garbage)
     for event in [*events, *(() if reply.cut else ("[DONE]",))]:
+        await asyncio.sleep(reply.pause)
         data = f"data: {event}\n\n".encode()
         writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         await writer.drain()
@@ -185,9 +192,12 @@ async def _send_stream(writer: asyncio.StreamWriter, request: Request, reply: Re
     await writer.drain()
 
 
-def _events(request: Request, reply: Reply) -> Iterable[dict[str, Any]]:
+def _events(request: Request, reply: Reply, dialect: Dialect) -> Iterable[dict[str, Any]]:
     """Yield the chunks of one streamed answer: words, pieces of tool calls, the finish reason, the usage."""
     yield _chunk(request, {"role": "assistant", "content": ""})
+    for name, thought in (dialect.thought(reply.reasoning) if reply.reasoning else {}).items():
+        for at in range(0, len(thought), 5):
+            yield _chunk(request, {name: thought[at : at + 5]})
     for word in reply.text.split(" ") if reply.text else ():
         yield _chunk(request, {"content": word if word == reply.text.rsplit(" ", 1)[-1] else word + " "})
     for number, (name, arguments) in enumerate(reply.calls):
@@ -196,6 +206,7 @@ def _events(request: Request, reply: Reply) -> Iterable[dict[str, Any]]:
             "id": f"call_{number}",
             "type": "function",
             "function": {"name": name, "arguments": ""},
+            **(dialect.signed(arguments) if number == 0 else {}),
         }
         yield _chunk(request, {"tool_calls": [first]})
         for at in range(0, len(arguments), 16):

@@ -89,9 +89,10 @@ WITH usage AS (
          cost_usd = CASE WHEN %(cost_usd)s::float8 IS NULL THEN cost_usd ELSE coalesce(cost_usd, 0) + %(cost_usd)s END
    WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
 )
-INSERT INTO agents.tool_calls (tenant_id, thread_id, turn, round, ordinal, call_id, tool, arguments, said, status, result, finished_at)
+INSERT INTO agents.tool_calls (tenant_id, thread_id, turn, round, ordinal, call_id, tool, arguments, said, status, result, finished_at,
+       provider_message)
 SELECT %(tenant_id)s, %(thread_id)s, %(turn)s, %(round)s, c.ordinal, c.call_id, c.tool, c.arguments, c.said, c.status, c.result,
-       CASE WHEN c.status = 'done' THEN now() END
+       CASE WHEN c.status = 'done' THEN now() END, CASE WHEN c.ordinal = 1 THEN %(provider_message)s::jsonb END
   FROM jsonb_to_recordset(%(calls)s)
        AS c (ordinal int, call_id text, tool text, arguments jsonb, said text, status text, result jsonb)
 ON CONFLICT DO NOTHING

@@ -15,7 +15,10 @@ CallStatus = Literal["stored", "waiting", "done"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCall:
-    """A tool call, stored before it is executed. `said` is the text that the model wrote beside the calls of the round."""
+    """A tool call, stored before it is executed. `said` is the text that the model wrote beside the calls of the round.
+
+    `provider_message` is the provider's own form of the round's message. Only a transcript has it.
+    """
 
     key: CallKey
     call_id: str
@@ -25,13 +28,14 @@ class StoredCall:
     status: CallStatus = "stored"
     approval_id: int | None = None
     result: ToolResult | None = None
+    provider_message: dict[str, Any] | None = field(default=None, repr=False)
 
     @classmethod
     def from_row(cls, thread_id: str, row: Mapping[str, Any]) -> StoredCall:
         """Return the call in a row of `tool_calls`."""
         key = CallKey(thread_id=thread_id, turn=row["turn"], round=row["round"], ordinal=row["ordinal"])
         names = ("call_id", "tool", "arguments", "said", "status", "approval_id", "result")
-        return cls(key=key, **{name: row[name] for name in names})
+        return cls(key=key, provider_message=row.get("provider_message"), **{name: row[name] for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

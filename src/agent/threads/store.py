@@ -170,15 +170,20 @@ class Threads:
         requested: Sequence[RequestedCall],
         *,
         said: str = "",
+        provider_message: Mapping[str, Any] | None = None,
         model: str = "",
         usage: Usage | None = None,
         runtime: Runtime | None = None,
     ) -> list[StoredCall]:
-        """Store a model's calls and its usage before any call is executed. A round that was stored before stays as it is."""
+        """Store a model's calls and its usage before any call is executed. A round that was stored before stays as it is.
+
+        `provider_message` is the provider's own form of the message with these calls.
+        """
         runtime = runtime or await current_runtime()
         calls = [_call_record(ordinal, call, said) for ordinal, call in enumerate(requested, start=1)]
         rows = await runtime.all(
             _QUERIES["store_round"], thread_id=thread_id, turn=turn, round=round_, calls=Jsonb(calls), model=model,
+            provider_message=Jsonb(dict(provider_message)) if provider_message else None,
             **asdict(usage or Usage()),
         )  # fmt: skip
         if len(rows) < len(calls):  # the round was stored before

@@ -10,18 +10,23 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings
+from agent.settings.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 OFFLINE = "offline"
 DEFAULT_OPENAI_MODEL = "gpt-5.4-mini"  # the newest of OpenAI's small models that speaks Chat Completions with tools
-DEFAULT_DEEPSEEK_MODEL = "deepseek-chat"
+DEFAULT_DEEPSEEK_MODEL = "deepseek-v4-flash"
 _NO_KEY = "no-key"  # local servers need none, but the client insists on one
+# DeepSeek's thinking models refuse a tool call without its reasoning, and an empty one too.
+_NO_REASONING = {"reasoning_content": "(The reasoning of this step is not known.)"}
+# Google names this value for calls that another model made.
+_NO_SIGNATURE = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
 
 
 def chosen_models(settings: Settings) -> tuple[str, ...]:
@@ -46,6 +51,11 @@ def build_model(name: str, *, settings: Settings) -> BaseChatModel:
             f"AGENT_MODEL must be provider:name, such as openai:{DEFAULT_OPENAI_MODEL}, or {OFFLINE!r}, not {name!r}"
         )
     return _BUILDERS.get(provider, _from_langchain)(name, settings)
+
+
+def _options(name: str, settings: Settings) -> ModelOptions:
+    """Return the options of `name`: a fallback has none, for they would mean something else to another provider."""
+    return settings.options if name == chosen_models(settings)[0] else ModelOptions()
 
 
 def speaks_openai(name: str) -> bool:
@@ -76,30 +86,44 @@ def _deepseek(name: str, settings: Settings) -> BaseChatModel:
 
 
 def _openai_compatible(name: str, *, key: str, base_url: str | None, settings: Settings) -> BaseChatModel:
-    from langchain_openai import ChatOpenAI
+    from agent.providers.chat.compatible import CompatibleChat  # start-up: it imports langchain_openai
 
-    return ChatOpenAI(
-        model=name.partition(":")[2],
+    provider, _, model = name.partition(":")
+    options = _options(name, settings)
+    body = {**options.extra_body, **({"thinking": options.thinks} if options.thinks else {})}
+    thinks = provider == "deepseek" and options.thinking is not False
+    return CompatibleChat(
+        model=model,
         api_key=SecretStr(key),
         base_url=base_url,
+        temperature=options.temperature,
+        reasoning_effort=options.reasoning_effort,
+        extra_body=body or None,
         timeout=settings.model_timeout,
         stream_chunk_timeout=settings.model_timeout,
         max_retries=0,  # `ChatClient` retries, also when a stream breaks half way
         stream_usage=True,
         # Only OpenAI itself has the Responses API; None lets LangChain decide by the model.
         use_responses_api=False if base_url else None,
+        foreign_message=_NO_REASONING if thinks else {},
+        foreign_call=_NO_SIGNATURE if "gemini" in model.lower() else {},
     )
 
 
 def _from_langchain(name: str, settings: Settings) -> BaseChatModel:
     from langchain.chat_models import init_chat_model
 
+    options = _options(name, settings)
+    given = {**options.model_dump(exclude_defaults=True), **({"thinking": options.thinks} if options.thinks else {})}
     try:
-        model: BaseChatModel = init_chat_model(name, timeout=settings.model_timeout, max_retries=0)
+        model: BaseChatModel = init_chat_model(name, timeout=settings.model_timeout, max_retries=0, **given)
     except ImportError as error:
         package = re.search(r"pip install (\S+?)`?\s*$", str(error))
         needed = package.group(1).strip("`") if package else "the provider's LangChain package"
         raise ConfigurationError(f"{name!r} needs a package that is not installed: pip install {needed}") from None
+    except ValidationError as error:  # its text quotes values
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigurationError(f"cannot create the model {name!r}: {wrong[:300]}") from None
     except ValueError as error:
         raise ConfigurationError(f"cannot create the model {name!r}: {str(error)[:300]}") from None
     return model

@@ -19,8 +19,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 from agent.errors import ConfigurationError, OperatorError, ProviderUnavailable
 from agent.providers.chat.builders import OFFLINE, build_model, chosen_models, speaks_openai
 from agent.providers.chat.failures import CallFailed, error_for, failure_of
+from agent.providers.chat.own_messages import for_model, own_form
 from agent.providers.chat.pricing import Prices, cost_of, parse_prices
-from agent.providers.chat.stream import fold, tokens_of
+from agent.providers.chat.stream import fold, tokens_of, was_cut_off
 from agent.settings import Settings
 from agent.types import ToolSpec, Usage
 
@@ -46,6 +47,16 @@ class ModelAnswer:
     usage: Usage
     model: str
 
+    @property
+    def cut_off(self) -> bool:
+        """Return whether the answer ends at the model's length limit and not at its own end."""
+        return was_cut_off(self.message)
+
+    @property
+    def own_form(self) -> dict[str, Any] | None:
+        """Return what to store beside the calls of this answer, so that its model gets them back as it wrote them."""
+        return own_form(self.message, model=self.model)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -69,13 +80,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatClient:
-    """Asks `candidates` until one answers; `timeout` in seconds is for one call, `retries` for each model.
+    """Asks `candidates` until one answers, with `retries` for each model.
+
+    `timeout` is the longest silence in seconds, before the first part of an answer and between two; `total_timeout` is for all.
 
     `secrets` are removed from every error's text.
     """
 
     candidates: tuple[Candidate, ...]
     timeout: float = 60.0
+    total_timeout: float = 900.0
     retries: int = 3
     prices: Prices
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -151,14 +165,19 @@ class ChatClient:
         tools: Sequence[ToolSpec],
         config: RunnableConfig | None,
     ) -> AIMessage:
-        stream = cast("AsyncGenerator[AIMessage]", candidate.with_tools(tools).astream(list(messages), config))
-        async with asyncio.timeout(self.timeout), aclosing(stream):
+        stream = cast(
+            "AsyncGenerator[AIMessage]",
+            candidate.with_tools(tools).astream(for_model(messages, candidate.name), config),
+        )
+        chunks: list[AIMessage] = []
+        async with asyncio.timeout(self.total_timeout), asyncio.timeout(self.timeout) as silence, aclosing(stream):
             try:
-                chunks = [chunk async for chunk in stream]
+                async for chunk in stream:
+                    silence.reschedule(asyncio.get_running_loop().time() + self.timeout)
+                    chunks.append(chunk)
             except ValueError as error:
                 if "No generation chunks" not in str(error):  # LangChain's message for an empty stream
                     raise
-                chunks = []
         return fold(chunks, must_finish=candidate.must_finish)
 
     def _usage(self, candidate: Candidate, messages: Sequence[BaseMessage], answer: AIMessage) -> Usage:
@@ -181,6 +200,7 @@ def create_chat_client(settings: Settings) -> ChatClient:
             for name in names
         ),
         timeout=settings.model_timeout,
+        total_timeout=settings.model_total_timeout,
         retries=settings.model_retries,
         prices=prices,
         secrets=tuple(

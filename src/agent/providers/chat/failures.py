@@ -12,17 +12,52 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from agent.errors import ConfigurationError, OperatorError, ProviderUnavailable
+from agent.text.storable import storable
 
 # A provider that asks for a longer pause is treated as down: somebody is waiting for the answer.
 LONGEST_PAUSE = 30.0
 
 _MAX_DETAIL = 300
-_KEY_LIKE = re.compile(r"\b(?:sk|key|pk)-[\w*.-]{6,}", re.IGNORECASE)
+_KEY_LIKE = re.compile(r"\b(?:(?:sk|key|pk|gsk|rk)[-_][\w*.-]{6,}|AIza[\w*-]{10,}|(?<=Bearer )\S{6,})", re.IGNORECASE)
 _TRANSPORT_MODULES = ("httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "openai", "anthropic", "google")
 _TRANSIENT = frozenset({408, 409, 425, 429})
+
+# Some providers send 400 for what has a status of its own.
+_KINDS_OF_400: tuple[tuple[re.Pattern[str], Kind], ...] = (
+    (re.compile(r"api[_ ]key", re.IGNORECASE), "key"),
+    (re.compile(r"credit balance|insufficient balance|billing", re.IGNORECASE), "quota"),
+    (
+        re.compile(r"model.{0,60}(not exist|not found|not a valid|unknown)|(invalid|unknown) model", re.IGNORECASE),
+        "model",
+    ),
+)
+# What to do about a refused request, by the provider's words; the first that fits.
+_ADVICE: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"reasoning_content|signature|thinking.{0,20}block", re.IGNORECASE),
+        (
+            "it wants its own thinking back, which this thread does not have: begin a new thread, or turn thinking off "
+            'with AGENT_MODEL_OPTIONS={"thinking": false}'
+        ),
+    ),
+    (
+        re.compile(r"context|too long|too large|token limit|(maximum|exceed).{0,40}tokens", re.IGNORECASE),
+        "lower AGENT_CONTEXT_TOKENS, or choose an AGENT_MODEL with a longer context",
+    ),
+    (
+        re.compile(
+            r"temperature|reasoning|thinking|(unsupported|unknown|unrecognized|extra).{0,20}(param|arg|input|field|value)",
+            re.IGNORECASE,
+        ),
+        "it does not take an option of the request: correct AGENT_MODEL_OPTIONS",
+    ),
+    (re.compile(r"tool|function", re.IGNORECASE), "set AGENT_MODEL to a model that can call tools"),
+    (re.compile(r"content.{0,20}(filter|policy)|safety|moderation|risk", re.IGNORECASE), "ask in other words"),
+)
+_OTHER_ADVICE = "set AGENT_MODEL to another model, or correct AGENT_MODEL_OPTIONS"
 
 Kind = Literal["busy", "broken", "timeout", "quota", "key", "model", "refused"]
 
@@ -83,19 +118,20 @@ def _classified(error: BaseException) -> Failure | None:
 
 def error_for(failure: Failure, *, name: str) -> OperatorError:
     """Return the error to raise for the model `name`; its message says who must do what."""
-    key_setting = "DEEPSEEK_API_KEY" if name.startswith("deepseek:") else "OPENAI_API_KEY"
     match failure.kind:
         case "key":
-            return ConfigurationError(f"{name} refused the key (or has no access): check {key_setting}")
+            return ConfigurationError(f"{name} refused the key (or has no access): check {_key_of(name)}")
         case "model":
             return ConfigurationError(
                 f"{name} does not exist at its server: set AGENT_MODEL to provider:name of a model that it serves"
                 f" ({failure.detail})"
             )
         case "refused":
-            return ConfigurationError(
-                f"{name} refused the request; lower AGENT_CONTEXT_TOKENS or choose another AGENT_MODEL"
-                f" ({failure.detail})"
+            return ConfigurationError(f"{name} refused the request ({failure.detail}): {_advice(failure.detail)}")
+        case "timeout":
+            return ProviderUnavailable(
+                f"{name} did not answer ({failure.detail}): try again later, raise AGENT_MODEL_TIMEOUT (seconds of silence) "
+                "or AGENT_MODEL_TOTAL_TIMEOUT, or set AGENT_MODEL_FALLBACKS"
             )
         case "quota":
             return ProviderUnavailable(
@@ -106,6 +142,16 @@ def error_for(failure: Failure, *, name: str) -> OperatorError:
             return ProviderUnavailable(
                 f"{name} did not answer ({failure.detail}{wait}): try again later, or set AGENT_MODEL_FALLBACKS"
             )
+
+
+def _advice(detail: str) -> str:
+    return next((advice for words, advice in _ADVICE if words.search(detail)), _OTHER_ADVICE)
+
+
+def _key_of(name: str) -> str:
+    provider = name.partition(":")[0]
+    keys = {"deepseek": "DEEPSEEK_API_KEY", "openai": "OPENAI_API_KEY"}
+    return keys.get(provider, f"the key of {provider} in the environment")
 
 
 def is_transient(status: int) -> bool:
@@ -127,7 +173,8 @@ def _by_status(error: BaseException, status: int) -> Failure:
         return Failure(kind="quota", detail=detail)
     if is_transient(status):
         return Failure(kind="busy", detail=detail, pause=_pause_of(error))
-    return Failure(kind="refused", detail=detail)
+    kinds = (kind for words, kind in _KINDS_OF_400 if status == 400 and words.search(detail))
+    return Failure(kind=next(kinds, "refused"), detail=detail)
 
 
 def _pause_of(error: BaseException) -> float | None:
@@ -144,7 +191,15 @@ def _pause_of(error: BaseException) -> float | None:
 
 
 def _text_of(error: BaseException) -> str:
-    body = getattr(error, "body", None)
-    message = body.get("message") if isinstance(body, dict) else None
-    text = " ".join(str(message or error).split())
+    text = " ".join(storable(_said(getattr(error, "body", None)) or str(error)).split())
     return _KEY_LIKE.sub("[key]", text)
+
+
+def _said(body: Any, *, depth: int = 4) -> str:
+    """Return the message in an error's body: servers have it as `message`, `error` or `detail`, in an object or a list."""
+    if isinstance(body, dict) and depth:
+        inner = (_said(body.get(name), depth=depth - 1) for name in ("message", "error", "detail", "msg"))
+        return next(filter(None, inner), "")
+    if isinstance(body, list) and body and depth:
+        return _said(body[0], depth=depth - 1)
+    return body if isinstance(body, str) else ""

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Inva
 from langchain_core.messages.ai import add_ai_message_chunks
 
 from agent.providers.chat.failures import BrokenStream
+from agent.providers.chat.thinking_text import without_thinking
 from agent.text.storable import exact_float, storable_json
 from agent.text.tokens import estimate_tokens
 
@@ -36,17 +37,27 @@ def fold(chunks: Sequence[BaseMessage], *, must_finish: bool) -> AIMessage:
     return _message(folded, *_strict_calls(folded))
 
 
+def was_cut_off(message: AIMessage) -> bool:
+    """Return whether `message` ends at the model's length limit, in the words of any provider."""
+    metadata = message.response_metadata
+    reasons = {
+        str(metadata.get(name, "")).lower() for name in ("finish_reason", "stop_reason", "done_reason", "status")
+    }
+    return bool(reasons & _CUT_OFF)
+
+
 def tokens_of(messages: Sequence[BaseMessage]) -> int:
     """Return the estimated tokens of `messages`, for budgets and for servers that do not report their usage."""
     return sum(_PER_MESSAGE + estimate_tokens(_wire_text(message)) for message in messages)
 
 
+_CUT_OFF = {"length", "max_tokens", "incomplete"}
 _PER_MESSAGE = 4  # role and separators
 
 
 def _message(source: AIMessage, calls: Sequence[ToolCall], invalid: Sequence[InvalidToolCall]) -> AIMessage:
     return AIMessage(
-        content=storable_json(source.content),
+        content=storable_json(_content(source)),
         additional_kwargs=source.additional_kwargs,
         response_metadata=source.response_metadata,
         usage_metadata=source.usage_metadata,
@@ -56,10 +67,15 @@ def _message(source: AIMessage, calls: Sequence[ToolCall], invalid: Sequence[Inv
     )
 
 
+def _content(source: AIMessage) -> str | list[Any]:
+    return without_thinking(source.content) if isinstance(source.content, str) else source.content
+
+
 def _wire_text(message: BaseMessage) -> str:
     content = message.content if isinstance(message.content, str) else json.dumps(message.content, default=str)
     calls = message.tool_calls if isinstance(message, AIMessage) else []
-    return content + "".join(call["name"] + json.dumps(call["args"], default=str) for call in calls)
+    own = json.dumps(message.additional_kwargs, default=str) if message.additional_kwargs else ""
+    return content + own + "".join(call["name"] + json.dumps(call["args"], default=str) for call in calls)
 
 
 def _finished(metadata: dict[str, Any]) -> bool:

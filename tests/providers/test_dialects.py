@@ -1,0 +1,153 @@
+"""Turns with tools against servers that have providers' own rules: what they add comes back, and no thinking is shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from agent.chat import Answered, Token, chat
+from agent.providers.chat.client import create_chat_client
+from agent.providers.chat.thinking_text import ThinkingFilter, without_thinking
+from agent.runtime import Runtime
+from agent.settings import Settings
+from agent.testing.dialects import DEEPSEEK, GEMINI, OLLAMA, SKIPPED_SIGNATURE, Dialect, signature_of
+from agent.testing.openai_server import OpenAIServer, Reply, failure, text, tool_calls
+
+COUNT = ("execute_sql", {"sql": "select 40 + 2 as n"})
+AGAIN = ("execute_sql", {"sql": "select 6 * 7 as n"})
+KEY = "sk-test-0123456789"
+
+
+@asynccontextmanager
+async def served(
+    runtime: Runtime, script: list[Reply], dialect: Dialect, **overrides: Any
+) -> AsyncIterator[tuple[Runtime, OpenAIServer]]:
+    """The runtime with a model at a server of this dialect."""
+    async with OpenAIServer(script, dialect=dialect) as server:
+        values = {"model": "deepseek:deepseek-v4-flash", "deepseek_api_key": KEY, "deepseek_base_url": server.url,
+                  "openai_api_key": KEY, "openai_base_url": server.url, "model_retries": 0, **overrides}  # fmt: skip
+        settings = Settings(_env_file=None, **{**runtime.settings.model_dump(), **values})
+        yield replace(runtime, settings=settings, model=create_chat_client(settings), made={}), server
+
+
+def assistants(server: OpenAIServer, request: int) -> list[dict[str, Any]]:
+    messages = server.chats[request].body["messages"]
+    return [message for message in messages if message["role"] == "assistant" and message.get("tool_calls")]
+
+
+async def test_deepseeks_reasoning_goes_back_within_the_turn_and_in_the_next_ones(runtime: Runtime) -> None:
+    script = [
+        tool_calls(COUNT, reasoning="I count the first way."),
+        tool_calls(AGAIN, COUNT, reasoning="And the second way."),
+        text("It is 42.", reasoning="Both say so."),
+        text("As I said, 42.", reasoning="I know that."),
+    ]
+    async with served(runtime, script, DEEPSEEK) as (asking, server):
+        first = await chat.answer("How many?", thread_id="t", runtime=asking)
+        # Another process: what it gives back comes from the database.
+        later = replace(asking, model=create_chat_client(asking.settings), made={})
+        second = await chat.answer("Sure?", thread_id="t", runtime=later)
+    assert (first.text, second.text) == ("It is 42.", "As I said, 42.")
+    reasons = ["I count the first way.", "And the second way."]
+    assert [message["reasoning_content"] for message in assistants(server, 2)] == reasons
+    assert [message["reasoning_content"] for message in assistants(server, 3)] == reasons
+    for request in server.chats:
+        messages = request.body["messages"]
+        asked = [call["id"] for message in messages for call in message.get("tool_calls") or ()]
+        assert asked == [message["tool_call_id"] for message in messages if message["role"] == "tool"]
+
+
+async def test_geminis_signatures_go_back_on_their_calls(runtime: Runtime) -> None:
+    script = [tool_calls(COUNT, AGAIN), tool_calls(AGAIN), text("42.")]
+    async with served(runtime, script, GEMINI, model="openai:gemini-3-flash") as (asking, server):
+        answered = await chat.answer("How many?", thread_id="t", runtime=asking)
+    assert answered.text == "42."
+    first, second = assistants(server, 2)
+    for message in (first, second):
+        call = message["tool_calls"][0]
+        assert call["extra_content"]["google"]["thought_signature"] == signature_of(call["function"]["arguments"])
+    assert "extra_content" not in first["tool_calls"][1]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "model"), [(DEEPSEEK, "deepseek:deepseek-v4-pro"), (GEMINI, "openai:gemini-3-pro")]
+)
+async def test_a_fallback_gets_nothing_of_the_other_providers_own_and_can_go_on(
+    runtime: Runtime, dialect: Dialect, model: str
+) -> None:
+    script = [tool_calls(COUNT, reasoning="My own secret thought."), failure(500)]
+    async with OpenAIServer([text("42.")], dialect=dialect) as second:
+        to_openai = model.startswith("openai:")
+        overrides = {
+            "model": "deepseek:deepseek-v4-flash" if to_openai else "openai:local",
+            "model_fallbacks": model,
+            "openai_base_url" if to_openai else "deepseek_base_url": second.url,
+        }
+        async with served(runtime, script, DEEPSEEK, **overrides) as (asking, _):
+            answered = await chat.answer("How many?", thread_id="t", runtime=asking)
+        assert answered.text == "42."
+        assert "secret thought" not in str(second.chats[0].body)
+        (asked,) = assistants(second, 0)
+        if dialect is GEMINI:
+            assert asked["tool_calls"][0]["extra_content"]["google"]["thought_signature"] == SKIPPED_SIGNATURE
+
+
+async def test_thinking_in_the_text_is_never_shown_stored_or_answered(runtime: Runtime) -> None:
+    script = [
+        tool_calls(COUNT, reasoning="The user wants SECRETIVE things.", text="I count."),
+        text("It is 42.", reasoning="SECRETIVE again."),
+    ]
+    async with served(runtime, script, OLLAMA, model="openai:qwen3") as (asking, server):
+        events = [event async for event in chat.ask("How many?", thread_id="t", runtime=asking)]
+    shown = "".join(event.text for event in events if isinstance(event, Token))
+    answered = next(event for event in events if isinstance(event, Answered))
+    assert answered.text == "It is 42."
+    assert shown.replace("\n", "").startswith("I count.")
+    assert "SECRETIVE" not in shown + str(server.chats[1].body)
+    with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
+        for table in ("turns", "tool_calls", "agent_memory", "agent_execution_log"):
+            assert not conn.execute(f"select 1 from agents.{table} t where t::text like '%SECRETIVE%'").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("plain\ntext", "plain\ntext"),
+        ("<think>a\nb</think>\nYes.", "Yes."),
+        ("  <THINK>a</Think> Yes.", "Yes."),
+        ("<think>a</think><think>b</think>Yes.", "Yes."),
+        ("Well.\n<think>a</think>\nYes.", "Well.\nYes."),
+        ("<think>never closed", ""),
+        ("a</think>Yes.", "Yes."),
+        ("<thinly sliced>", "<thinly sliced>"),
+        ("The name is <think> in row 3.", "The name is <think> in row 3."),
+        ("<thi", "<thi"),
+    ],
+)
+def test_thinking_is_taken_out_however_the_text_is_cut(written: str, shown: str) -> None:
+    assert without_thinking(written) == shown
+    for size in (1, 2, 3, 7):
+        thinking = ThinkingFilter()
+        pieces = "".join(thinking.feed(written[at : at + size]) for at in range(0, len(written), size)) + thinking.end()
+        if written != "a</think>Yes.":  # nothing says that it is thinking before its end
+            assert pieces == shown
+
+
+async def test_an_answer_that_ends_at_the_length_limit_says_so_to_whom_it_concerns(runtime: Runtime) -> None:
+    script = [
+        tool_calls(("execute_sql", '{"sql": "select count(*) from'), finish="length"),
+        text("There are many, namely", finish="length"),
+        text("", reasoning="I think for too long.", finish="length"),
+    ]
+    async with served(runtime, script, DEEPSEEK) as (asking, server):
+        first = await chat.answer("How many?", thread_id="t", runtime=asking)
+        second = await chat.answer("Well?", thread_id="t", runtime=asking)
+    told = [message["content"] for message in server.chats[1].body["messages"] if message["role"] == "tool"]
+    assert "your answer reached its length limit" in told[0]
+    assert first.text.startswith("There are many, namely\n\n(The model reached its length limit")
+    assert second.text.startswith("There is no answer. The model reached its length limit")
