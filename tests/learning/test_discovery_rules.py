@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.learning.discovery.column_profiles import MAX_VALUES, common_values, listed_values, showable
 from agent.learning.discovery.identifiers import one_line, qualified, quote_name, short_type
 from agent.learning.discovery.rendering import relation_text
-from agent.learning.discovery.structure import AppStructure, Column, Relation
+from agent.learning.discovery.structure import AppStructure, Column, ForeignKey, Relation
 from agent.learning.schema_linking.index import SchemaIndex
 from agent.learning.schema_linking.linking import link
 from agent.privacy.sensitive import DenyList, looks_sensitive, looks_sensitive_value
@@ -312,6 +312,25 @@ def test_tables_after_the_first_are_compact_and_become_full_when_there_is_room()
     assert 0 < compact <= 14
     columns = [len(relation.columns) for relation in parse_schema([tight.text])]
     assert columns == [22] * (20 - compact) + [2] * compact
+
+
+@pytest.mark.parametrize(
+    ("question", "table"),
+    [("commits per repo", "repository"), ("the config", "configuration"), ("organization", "org")],
+)
+def test_a_word_of_three_letters_counts_as_one_that_is_three_letters_longer(question: str, table: str) -> None:
+    tables = [make_relation(name, make_column()) for name in ("repository", "configuration", "org", "other")]
+    index = SchemaIndex.build(AppStructure(tables=tables, views=[], functions=[]))
+    assert [index.relations[position]["name"] for position, _ in index.rank(question)] == [table]
+
+
+def test_neighbours_are_ordered_by_their_references_and_not_by_their_names() -> None:
+    to_users = {"columns": ["user_id"], "target": "public.users", "target_columns": ["id"], "partitions": []}
+    keys = [ForeignKey(name="f", on_delete="no action", on_update="no action", **to_users)]
+    small = [make_relation(f"a{number}", make_column("user_id"), foreign_keys=keys) for number in range(15)]
+    orders = make_relation("zorders", make_column("user_id"), foreign_keys=keys, rows=50_000)
+    index = SchemaIndex.build(AppStructure(tables=[make_relation("users", make_column()), *small, orders], views=[]))
+    assert index.relations[index.neighbours[0][0]]["name"] == "zorders"
 
 
 def test_tables_used_earlier_in_the_thread_are_linked_too() -> None:
