@@ -160,6 +160,13 @@ def ddl() -> str:
     return "\n".join([*statements, keys])
 
 
+def tables_ddl(text: str) -> str:
+    """Return the SQL that creates the tables of `text`, one a line as in `_TABLES`, then the references between them."""
+    split = [(name, columns.split()) for name, _, columns in (line.partition(": ") for line in text.splitlines())]
+    references = [reference for name, columns in split for reference in _references(name, columns)]
+    return "\n".join([*(_table(name, columns) for name, columns in split), *references])
+
+
 def _specifications() -> Iterator[tuple[str, list[str]]]:
     count = 3  # those with composite keys
     for line in _TABLES.splitlines():

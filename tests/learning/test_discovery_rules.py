@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from agent.learning.discovery.column_profiles import MAX_VALUES, common_values, listed_values, showable
 from agent.learning.discovery.identifiers import one_line, qualified, quote_name, short_type
 from agent.learning.discovery.rendering import relation_text
-from agent.learning.discovery.structure import AppStructure, Column, Relation
+from agent.learning.discovery.structure import AppStructure, Column, ForeignKey, Relation
 from agent.learning.schema_linking.index import SchemaIndex
 from agent.learning.schema_linking.linking import link
 from agent.privacy.sensitive import DenyList, looks_sensitive, looks_sensitive_value
+from agent.providers.offline_model.schema_parser import parse_schema
 from agent.text.words import related, stem, stems, words
 
 anything = st.text(max_size=60)
@@ -276,12 +277,60 @@ def test_tables_that_join_two_hits_are_linked_too() -> None:
     }  # fmt: skip
 
 
-def test_a_question_that_shares_few_words_gets_the_other_names_too() -> None:
+def test_a_schema_that_fits_is_given_whole_and_in_the_same_order_for_every_question() -> None:
     index = SchemaIndex.build(_example())
     linked = link(index, "flabbergasting unheard products", token_budget=4_000)
-    assert "public.logs" not in linked.tables
-    assert "\nTABLE public.logs" in linked.text
-    assert "public.logs" not in link(index, "newest products", token_budget=4_000).text
+    assert linked.text.startswith("7 of 7 tables shown.\n\nTABLE public.orders\n")
+    assert set(linked.tables) == set(index.positions)
+    assert linked.tables[0] == "public.products"
+    assert "public.logs" not in linked.chosen
+    assert link(index, "newest order", token_budget=4_000).text == linked.text
+
+
+def _orchard() -> SchemaIndex:
+    columns = [make_column(name) for name in ("id", "score", *(f"remark{number}" for number in range(20)))]
+    tables = [make_relation(f"apple_{letter}", *columns, primary_key=["id"]) for letter in "abcdefghijklmnopqrst"]
+    return SchemaIndex.build(AppStructure(tables=tables, views=[], functions=[]))
+
+
+def test_of_a_schema_that_does_not_fit_the_rest_is_named_with_its_columns() -> None:
+    linked = link(_orchard(), "pears", token_budget=1_500)
+    assert linked.tables == ()
+    assert linked.text.startswith("0 of 20 tables shown, ")
+    names = re.findall(r"^TABLE public\.apple_\w \(id, score, remark0, .*, remark19\)$", linked.text, re.MULTILINE)
+    assert f", {len(names)} more only as a name with columns; describe_schema" in linked.text
+    assert [relation.columns for relation in parse_schema([linked.text])] == [()] * len(names)
+
+
+def test_tables_after_the_first_are_compact_and_become_full_when_there_is_room() -> None:
+    index = _orchard()
+    whole = link(index, "score of the apples", token_budget=4_000)
+    assert whole.text.startswith("20 of 20 tables shown.")
+    tight = link(index, "score of the apples", token_budget=whole.tokens - 350)
+    assert len(tight.tables) == 20
+    compact = tight.text.count("\n  score text\n  (also remark0, ")
+    assert 0 < compact <= 14
+    columns = [len(relation.columns) for relation in parse_schema([tight.text])]
+    assert columns == [22] * (20 - compact) + [2] * compact
+
+
+@pytest.mark.parametrize(
+    ("question", "table"),
+    [("commits per repo", "repository"), ("the config", "configuration"), ("organization", "org")],
+)
+def test_a_word_of_three_letters_counts_as_one_that_is_three_letters_longer(question: str, table: str) -> None:
+    tables = [make_relation(name, make_column()) for name in ("repository", "configuration", "org", "other")]
+    index = SchemaIndex.build(AppStructure(tables=tables, views=[], functions=[]))
+    assert [index.relations[position]["name"] for position, _ in index.rank(question)] == [table]
+
+
+def test_neighbours_are_ordered_by_their_references_and_not_by_their_names() -> None:
+    to_users = {"columns": ["user_id"], "target": "public.users", "target_columns": ["id"], "partitions": []}
+    keys = [ForeignKey(name="f", on_delete="no action", on_update="no action", **to_users)]
+    small = [make_relation(f"a{number}", make_column("user_id"), foreign_keys=keys) for number in range(15)]
+    orders = make_relation("zorders", make_column("user_id"), foreign_keys=keys, rows=50_000)
+    index = SchemaIndex.build(AppStructure(tables=[make_relation("users", make_column()), *small, orders], views=[]))
+    assert index.relations[index.neighbours[0][0]]["name"] == "zorders"
 
 
 def test_tables_used_earlier_in_the_thread_are_linked_too() -> None:

@@ -15,7 +15,8 @@ import structlog
 from agent.concurrency import gather_or_cancel
 from agent.errors import AgentError
 from agent.learning.memory import agent_memory
-from agent.learning.schema_linking.linking import LinkedSchema, link_schema
+from agent.learning.schema_linking.linking import link_schema
+from agent.learning.schema_linking.packing import LinkedSchema
 from agent.learning.semantic_search import RelevantContext, semantic_search
 from agent.runtime import Runtime, current_runtime
 
@@ -70,7 +71,7 @@ class LearningMiddleware:
         )
         return Knowledge(
             schema=linked.text if linked else "",
-            tables=linked.tables if linked else (),
+            tables=linked.chosen if linked else (),
             memories=context.text if context else "",
             memory_ids=tuple(memory.id for memory in context.memories) if context else (),
         )

@@ -34,16 +34,18 @@ def relation_text(
     first: Sequence[str] = (),
     limit: int = MAX_COLUMNS,
     counts: bool = True,
+    others: bool = False,
 ) -> str:
     """Return the block of one relation: at most `limit` columns, keys and `first` before others, or the columns `only`.
 
-    Memories use it with `counts` False, without row counts.
+    With `others`, a last line names the other columns. Memories use it with `counts` False, without row counts.
     """
     chosen = _chosen(relation, only, first, limit)
     names = {column["name"] for column in chosen}
     keys = relation["foreign_keys"]
     single = _single_column_keys(keys)
-    lines = [_head(relation, counts=counts, columns=len(chosen))]
+    missing = [column["name"] for column in relation["columns"] if column["name"] not in names] if others else []
+    lines = [_head(relation, counts=counts, columns=len(chosen) + len(missing))]
     lines += [_column(column, relation, single.get(column["name"])) for column in chosen]
     if len(relation["primary_key"]) > 1 and names.issuperset(relation["primary_key"]):
         lines.append(f"  pk ({name_list(relation['primary_key'])})")
@@ -52,6 +54,7 @@ def relation_text(
         for key in keys
         if key not in single.values() and names.issuperset(key["columns"])
     ]
+    lines += [f"  (also {_first_columns(missing)})"] if missing else []
     lines += [partition_text(item) for item in relation["of_partitions"] if _is_key(item)]
     return "\n".join(lines)
 
@@ -83,6 +86,19 @@ def type_text(item: DataType) -> str:
     labels = f" in ({_values(item['labels'])})" if item["labels"] else ""
     attributes = f" ({', '.join(item['attributes'])})" if item["attributes"] else ""
     return f"{item['kind']} {item['qualified']}{base}{labels}{attributes}{_comment(item['comment'])}"
+
+
+def brief_text(relation: Relation) -> str:
+    """Return one line with the relation's name, rows and the names of its columns."""
+    head = _head(
+        Relation(**{**relation, "comment": "", "row_security": "off"}), counts=True, columns=len(relation["columns"])
+    )
+    return f"{head} ({_first_columns([column['name'] for column in relation['columns']])})"
+
+
+def _first_columns(names: Sequence[str]) -> str:
+    more = len(names) - MAX_COLUMNS
+    return name_list(names[:MAX_COLUMNS]) + (f" and {more} more" if more > 0 else "")
 
 
 def listing(relation: Relation) -> str:

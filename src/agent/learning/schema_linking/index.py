@@ -1,22 +1,27 @@
 """Ranks the relations that a question is about: a lexical index over one structure, and the foreign keys as a graph. Pure.
 
 Terms are stems; the fewer relations a term occurs in, the more it weighs. A name counts more than a column, a column more
-than a comment. A word that occurs nowhere may stand for a related one (customers, clients) or be a misspelling.
+than a comment. A word may stand for a related one (customers, clients) or a longer one (repo, repository); one that occurs
+nowhere may be a misspelling.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from agent.learning.discovery.rendering import relation_text
 from agent.learning.discovery.structure import AppStructure, Function, Relation, relations
 from agent.text.words import related, stems
 
 _NAME, _COLUMN, _VALUE, _COMMENT, _COLUMN_COMMENT, _SCHEMA = 4.0, 1.6, 1.6, 1.4, 0.8, 0.6
-_RELATED, _MISSPELT = 0.5, 0.7
+_RELATED, _MISSPELT, _PREFIX = 0.5, 0.7, 0.5
+# A word counts as a longer one that begins with it: repo, repository.
+_LEAST_PREFIX, _LEAST_LONGER = 3, 3
 _MAX_TERMS = 200
 _MAX_MISSPELT = 20
 _MAX_HOPS = 4
@@ -38,6 +43,7 @@ class SchemaIndex:
     name_stems: Sequence[frozenset[str]]
     postings: Mapping[str, Mapping[int, float]]
     neighbours: Sequence[Sequence[int]]
+    _sorted_stems: Sequence[str] = ()
     _texts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def text(self, relation: Relation) -> str:
@@ -63,6 +69,7 @@ class SchemaIndex:
             name_stems=[frozenset(stems(relation["name"])) for relation in indexed],
             postings=postings,
             neighbours=_neighbours(indexed, positions),
+            _sorted_stems=sorted(postings),
         )
 
     def rank(self, question: str) -> list[tuple[int, float]]:
@@ -89,7 +96,10 @@ class SchemaIndex:
             synonyms = [other for other in related(term) if other in self.postings]
             for other in synonyms:
                 terms[other] = max(terms.get(other, 0.0), _RELATED)
-            if not known and not synonyms:
+            longer_or_shorter = self._sharing_a_prefix(term)
+            for other in longer_or_shorter:
+                terms[other] = max(terms.get(other, 0.0), _PREFIX)
+            if not (known or synonyms or longer_or_shorter):
                 unknown.append(term)
         for term in unknown[:_MAX_MISSPELT]:
             for other in self._misspelt(term):
@@ -177,6 +187,19 @@ class SchemaIndex:
             relation["qualified"],
         )
 
+    def _sharing_a_prefix(self, term: str) -> list[str]:
+        """Return the stems that begin with `term`, and those with which it begins."""
+        if not term.isalpha():
+            return []
+        shorter = [
+            term[:end] for end in range(_LEAST_PREFIX, len(term) - _LEAST_LONGER + 1) if term[:end] in self.postings
+        ]
+        if len(term) < _LEAST_PREFIX:
+            return shorter
+        start = bisect_left(self._sorted_stems, term)
+        longer = takewhile(lambda stem: stem.startswith(term), self._sorted_stems[start:])
+        return [*shorter, *(stem for stem in longer if len(stem) >= len(term) + _LEAST_LONGER)]
+
     def _misspelt(self, term: str) -> list[str]:
         if len(term) < 4 or not term.isalpha():
             return []
@@ -221,7 +244,14 @@ def _neighbours(indexed: Sequence[Relation], positions: Mapping[str, int]) -> li
             if target is not None and target != position:
                 outward[position].append(target)
                 inward[target].append(position)
-    return [list(dict.fromkeys([*out, *back])) for out, back in zip(outward, inward, strict=True)]
+    degree = [len(out) + len(back) for out, back in zip(outward, inward, strict=True)]
+
+    def by_weight(position: int) -> float:
+        return -(degree[position] + math.log10(1 + (indexed[position]["rows"] or 0)))
+
+    return [
+        list(dict.fromkeys([*out, *sorted(back, key=by_weight)])) for out, back in zip(outward, inward, strict=True)
+    ]
 
 
 def _walk_back(previous_of: Mapping[int, int], start: int, end: int) -> list[int]:

@@ -1,53 +1,41 @@
 """Selects the part of the schema that is relevant to a question, as compact text within a token budget.
 
-question -> ranked relations -> join paths between the best -> their foreign-key neighbours -> text until the budget is full
+question -> ranked relations -> join paths between the best -> their foreign-key neighbours -> text until the budget is used
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from agent.errors import NotFound
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.discovery.identifiers import parse_name, quote_name
 from agent.learning.discovery.rendering import (
-    MAX_COLUMNS,
     function_text,
-    key_columns,
     listing,
     name_list,
     partition_text,
-    relation_text,
     type_text,
 )
 from agent.learning.discovery.structure import AppStructure, DataType, Function, Relation
 from agent.learning.schema_linking.index import SchemaIndex
+from agent.learning.schema_linking.packing import LinkedSchema, Pack
 from agent.learning.semantic_search import semantic_search
 from agent.runtime import Runtime, current_runtime
 from agent.text.tokens import BYTES_PER_TOKEN, estimate_tokens
-from agent.text.words import stems
 
 # Relations that score below these shares of the best score are no hits, or are not worth a join path (core).
 _HIT, _CORE = 0.2, 0.5
 _MAX_HITS, _MAX_CORE, _MAX_NEIGHBOURS, _MAX_FUNCTIONS = 30, 6, 12, 5
-_NAMES_PART = 2
-_MAX_MATCHING_COLUMNS, _MAX_SIMILAR = 10, 5
+# How many of the chosen relations bring their neighbours, when there is room.
+_FIRST = 12
+_MAX_SIMILAR = 5
 _MAX_QUESTION_CHARS = 20_000
 _INDEXED_STRUCTURES = 16
 
 _indexes: OrderedDict[tuple[str, str, str, str], SchemaIndex] = OrderedDict()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkedSchema:
-    """The schema text for one question, with its `tables` by qualified name, most relevant first, and its estimated `tokens`."""
-
-    text: str
-    tables: tuple[str, ...]
-    tokens: int
 
 
 async def link_schema(
@@ -66,20 +54,21 @@ async def link_schema(
 
 
 def link(index: SchemaIndex, question: str, *, token_budget: int, also: Sequence[str] = ()) -> LinkedSchema:
-    """Return the schema text for `question` from an index. Pure."""
+    """Return the schema text for `question` from an index: the whole schema when it fits, in a fixed order. Pure."""
     question = question[:_MAX_QUESTION_CHARS]
-    positions = choose(index, question, also=also)
-    pack = _Pack(token_budget, index)
-    if not positions:
-        _overview(index, pack)
-    question_stems = frozenset(stems(question))
-    for position in positions:
-        pack.add_relation(index.relations[position], question_stems)
+    chosen = choose(index, question, also=also)
+    pack = Pack(token_budget, index, frozenset(index.terms(question)))
+    pack.add_note_room()
+    whole = pack.add_whole(chosen)
+    near = [*chosen, *near_to(index, chosen)] if chosen else []
+    if not whole:
+        pack.add_relations(near)
     for function in index.matching_functions(question, _MAX_FUNCTIONS):
         pack.add(function_text(function))
-    if positions and index.is_mostly_unknown(question):
-        pack.add_names([index.relations[position] for position in index.central()])
-    return pack.linked()
+    if not whole:
+        pack.add_brief(_unique([*near, *near_to(index, near), *index.central()]))
+        pack.complete()
+    return pack.linked(chosen, note=True)
 
 
 def choose(index: SchemaIndex, question: str, *, also: Sequence[str] = ()) -> list[int]:
@@ -91,7 +80,7 @@ def choose(index: SchemaIndex, question: str, *, also: Sequence[str] = ()) -> li
     core = [position for position, score in ranked[:_MAX_CORE] if score >= _CORE * best]
     pairs = combinations(_unique([*core, *earlier[:2]]), 2)
     joined = [position for start, end in pairs for position in index.path(start, end)]
-    return _unique([*core, *joined, *earlier, *_merged(hits, _around(index, core))])
+    return _unique([*core, *joined, *earlier, *_merged(hits, _around(index, core)[:_MAX_NEIGHBOURS])])
 
 
 async def describe(
@@ -112,8 +101,8 @@ async def describe(
         lines = [f"{len(matches)} relations have that name; name one with its schema:", *map(listing, matches)]
         return _cut_to("\n".join(lines), budget)
     if relation is not None:
-        pack = _Pack(budget, index)
-        pack.add_relation(relation, frozenset(), limit=len(relation["columns"]))
+        pack = Pack(budget, index)
+        pack.add_relation(relation, limit=len(relation["columns"]))
         structure = await auto_discovery.current_structure(runtime=runtime)
         details = [*_details(relation, index), *structure.get("history", {}).get(relation["qualified"], ())]
         pack.add(_cut_to("\n".join(details), pack.tokens_left))
@@ -125,97 +114,16 @@ async def describe(
     return _cut_to(other or _not_found_message(index, name), budget)
 
 
-class _Pack:
-    """Collects blocks of text within a token budget."""
-
-    def __init__(self, budget: int, index: SchemaIndex) -> None:
-        self._index = index
-        self._room = budget * BYTES_PER_TOKEN
-        self._blocks: list[str] = []
-        self._tables: list[str] = []
-
-    def takes(self, blocks: Iterable[str]) -> bool:
-        """Return whether all of `blocks` fit."""
-        room = self._room
-        for block in blocks:
-            room -= _size(block)
-            if room < 0:
-                return False
-        return True
-
-    def add(self, block: str) -> bool:
-        """Add `block` if it fits, and return whether it was added."""
-        size = _size(block)
-        if not block or size > self._room:
-            return False
-        self._room -= size
-        self._blocks.append(block)
-        return True
-
-    def add_relation(self, relation: Relation, question_stems: frozenset[str], *, limit: int = MAX_COLUMNS) -> None:
-        """Add a relation in the longest form that fits: in full, with keys and matching columns, or with its primary key."""
-        for block in self._forms(relation, question_stems, limit):
-            if self.add(block):
-                self._tables.append(relation["qualified"])
-                return
-
-    def _forms(self, relation: Relation, question_stems: frozenset[str], limit: int) -> Iterator[str]:
-        """Yield the relation's block in each form, the longest first."""
-        if len(relation["columns"]) <= limit:
-            yield self._index.text(relation)
-        else:
-            yield relation_text(relation, limit=limit, first=_matching_columns(relation, question_stems))
-        yield relation_text(relation, only={*key_columns(relation), *_matching_columns(relation, question_stems)})
-        yield relation_text(
-            relation, only=relation["primary_key"] or [column["name"] for column in relation["columns"][:3]]
-        )
-
-    def add_names(self, relations: Iterable[Relation]) -> None:
-        """Add the names of relations that are not in the text yet, so that a model can ask for them; use part of the room."""
-        lines, room = [], self._room // _NAMES_PART
-        for relation in relations:
-            line = f"{relation['kind']} {relation['qualified']}"
-            if relation["qualified"] not in self._tables and (room := room - _size(line)) > 0:
-                lines.append(line)
-        self.add("\n".join(lines))
-
-    @property
-    def tokens_left(self) -> int:
-        return self._room // BYTES_PER_TOKEN
-
-    def linked(self) -> LinkedSchema:
-        text = "\n\n".join(self._blocks)
-        return LinkedSchema(text=text, tables=tuple(self._tables), tokens=estimate_tokens(text))
-
-
-def _size(block: str) -> int:
-    return len(block.encode()) + 2  # and the blank line before it
-
-
-def _matching_columns(relation: Relation, question_stems: frozenset[str]) -> list[str]:
-    """Return the columns that share words with the question, those with most shared words first."""
-    shared = [
-        (len(question_stems.intersection(stems(column["name"]))), column["name"]) for column in relation["columns"]
-    ]
-    best = sorted((pair for pair in shared if pair[0]), key=lambda pair: -pair[0])
-    return [name for _, name in best[:_MAX_MATCHING_COLUMNS]]
-
-
-def _overview(index: SchemaIndex, pack: _Pack) -> None:
-    """Add what a question without a hit gets: a small schema in full, of a large one a list of the central relations."""
-    positions = index.central()
-    if pack.takes(index.text(index.relations[position]) for position in positions):
-        for position in positions:
-            pack.add_relation(index.relations[position], frozenset())
-        return
-    for position in positions[:50]:
-        pack.add(listing(index.relations[position]))
+def near_to(index: SchemaIndex, chosen: Sequence[int]) -> list[int]:
+    """Return the foreign-key neighbours of the first relations of `chosen` that are not in it."""
+    return [position for position in _around(index, chosen[:_FIRST]) if position not in set(chosen)]
 
 
 def _around(index: SchemaIndex, core: Sequence[int]) -> list[int]:
+    """Return the neighbours of `core`: the first of each, then the second of each, and so on."""
     lists = [index.neighbours[position] for position in core]
-    in_turn = [neighbours[turn] for turn in range(_MAX_NEIGHBOURS) for neighbours in lists if turn < len(neighbours)]
-    return _unique(in_turn)[:_MAX_NEIGHBOURS]
+    longest = max(map(len, lists), default=0)
+    return _unique([neighbours[turn] for turn in range(longest) for neighbours in lists if turn < len(neighbours)])
 
 
 def _merged(hits: Sequence[int], around: Sequence[int]) -> list[int]:

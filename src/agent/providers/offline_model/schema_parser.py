@@ -23,6 +23,7 @@ _KEY = re.compile(r"^\s+pk \((?P<columns>.*)\)\s*$")
 _FOREIGN = re.compile(
     rf"^\s+fk \((?P<columns>.*)\) -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<targets>.*?)\)(?: -- .*)?\s*$"
 )
+_MORE = re.compile(r"^  \(also (?P<columns>.*)\)$")
 _REFERENCE = re.compile(rf" -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<target>{_IDENT})\)")
 _VALUES = re.compile(r" in \((?P<values>.*)\)(?=$| masked| unreadable)")
 _VALUE = re.compile(r"'(?:[^']|'')*'|[^|]+")
@@ -88,7 +89,7 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """One table or view; without columns only its name is known.
+    """One table or view; without columns only its name is known. Of `more_columns` only the names are known.
 
     When it is `shared`, other relations have its name too. The plain name then means the relation `elsewhere`, or nothing certain
     (`unresolved`), or this relation.
@@ -99,6 +100,7 @@ class Relation:
     columns: tuple[Column, ...] = ()
     key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
+    more_columns: tuple[str, ...] = ()
     comment: str = ""
     shared: bool = False
     elsewhere: tuple[str, str] | None = None
@@ -167,6 +169,8 @@ def _with_line(relation: Relation, line: str) -> Relation | None:
             targets=_names(foreign["targets"]),
         )
         return replace(relation, foreign_keys=(*relation.foreign_keys, edge))
+    if more := _MORE.match(line):
+        return replace(relation, more_columns=_names(more["columns"]))
     if match := _COLUMN.match(line):
         return _with_column(relation, _unquote(match["name"]), " " + match["rest"])
     return None

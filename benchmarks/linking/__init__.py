@@ -1,0 +1,1 @@
+"""Schemas and questions that measure schema linking."""

@@ -1,0 +1,164 @@
+"""Packs relations into text within a token budget: all of them in full when they fit, else each in the best form that fits.
+
+8 of 23 tables shown, 15 more only as a name with columns; describe_schema shows each in full.
+
+TABLE public.orders ~5000 rows               in full: what the question is about
+  id bigint pk
+  ...
+
+TABLE public.clients ~120 rows               compact: keys and asked columns, the others by name
+  id bigint pk
+  (also name, city)
+
+TABLE public.offices ~4 rows (id, city)      brief: all the rest, until the budget is used
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from agent.learning.discovery.rendering import MAX_COLUMNS, brief_text, key_columns, relation_text
+from agent.learning.discovery.structure import Relation
+from agent.learning.schema_linking.index import SchemaIndex
+from agent.text.tokens import BYTES_PER_TOKEN, estimate_tokens
+from agent.text.words import stems
+
+# How many relations are shown in full before the others of the question get room.
+_IN_FULL = 6
+_MAX_MATCHING_COLUMNS = 10
+_NOTE_BYTES = 120
+_LEAST_LINE = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedSchema:
+    """The schema text for one question, with its estimated `tokens`.
+
+    `tables` are the relations in it with their columns and keys, most relevant first; `chosen` are those of them that the
+    question is about.
+    """
+
+    text: str
+    tables: tuple[str, ...]
+    tokens: int
+    chosen: tuple[str, ...] = ()
+
+
+class Pack:
+    """Collects blocks of text within a token budget; `asked` are the stems that the question contains or means."""
+
+    def __init__(self, budget: int, index: SchemaIndex, asked: frozenset[str] = frozenset()) -> None:
+        self._index = index
+        self._asked = asked
+        self._room = budget * BYTES_PER_TOKEN
+        self._blocks: dict[str, str] = {}
+        self._tables: list[str] = []
+        self._brief: list[str] = []
+        self._others: list[str] = []
+
+    @property
+    def tokens_left(self) -> int:
+        """Return the room that is left."""
+        return self._room // BYTES_PER_TOKEN
+
+    def add(self, block: str) -> bool:
+        """Add a block that is no relation if it fits, and return whether it was added."""
+        if not block or not self._takes(block):
+            return False
+        self._others.append(block)
+        return True
+
+    def add_note_room(self) -> None:
+        """Keep room for the line that says how many tables are shown."""
+        self._room -= _NOTE_BYTES
+
+    def add_whole(self, order: Sequence[int]) -> bool:
+        """Add every relation in full, in the order of the index, if all fit; `order` names the most relevant first."""
+        texts = {relation["qualified"]: self._index.text(relation) for relation in self._index.relations}
+        size = sum(map(_size, texts.values()))
+        if size > self._room:
+            return False
+        self._room -= size
+        self._blocks = texts
+        first = [self._index.relations[position]["qualified"] for position in order]
+        self._tables = list(dict.fromkeys([*first, *texts]))
+        return True
+
+    def add_relation(self, relation: Relation, *, compact: bool = False, limit: int = MAX_COLUMNS) -> bool:
+        """Add a relation in the longest form that fits: in full unless `compact`, or by keys and asked columns."""
+        for block in self._forms(relation, compact=compact, limit=limit):
+            if self._takes(block):
+                self._blocks[relation["qualified"]] = block
+                self._tables.append(relation["qualified"])
+                return True
+        return False
+
+    def add_relations(self, positions: Sequence[int]) -> None:
+        """Add relations, the first in full and the others compact."""
+        for rank, position in enumerate(positions):
+            self.add_relation(self._index.relations[position], compact=rank >= _IN_FULL)
+
+    def add_brief(self, positions: Sequence[int]) -> None:
+        """Add the relations that are not in the text yet, each as one line with the names of its columns."""
+        for position in positions:
+            relation = self._index.relations[position]
+            if self._room < _LEAST_LINE:
+                return
+            if relation["qualified"] not in self._blocks and self._takes(line := brief_text(relation)):
+                self._brief.append(line)
+
+    def complete(self) -> None:
+        """Use the room that is left: show compact relations in full, the most relevant first."""
+        for name in self._tables:
+            relation = self._index.relations[self._index.positions[name]]
+            full, compact = next(self._forms(relation)), self._blocks[name]
+            if 0 < _size(full) - _size(compact) <= self._room:
+                self._room -= _size(full) - _size(compact)
+                self._blocks[name] = full
+
+    def linked(self, chosen: Sequence[int] = (), *, note: bool = False) -> LinkedSchema:
+        """Return the text; with `note`, its first line says how many tables are shown."""
+        blocks = [*self._blocks.values(), *(["\n".join(self._brief)] if self._brief else []), *self._others]
+        text = "\n\n".join([*([self._note()] if note and blocks else []), *blocks])
+        about = [self._index.relations[position]["qualified"] for position in chosen]
+        return LinkedSchema(
+            text=text, tables=tuple(self._tables), tokens=estimate_tokens(text),
+            chosen=tuple(name for name in about if name in self._blocks),
+        )  # fmt: skip
+
+    def _note(self) -> str:
+        shown, all_of_them, brief = len(self._blocks), len(self._index.relations), len(self._brief)
+        more = f", {brief} more only as a name with columns" if brief else ""
+        hint = "" if shown == all_of_them else "; describe_schema shows each in full"
+        return f"{shown} of {all_of_them} tables shown{more}{hint}."
+
+    def _takes(self, block: str) -> bool:
+        size = _size(block)
+        if size > self._room:
+            return False
+        self._room -= size
+        return True
+
+    def _forms(self, relation: Relation, *, compact: bool = False, limit: int = MAX_COLUMNS) -> Iterator[str]:
+        """Yield the relation's block in each form, the longest first."""
+        matching = _matching_columns(relation, self._asked)
+        if not compact and len(relation["columns"]) <= limit:
+            yield self._index.text(relation)
+        elif not compact:
+            yield relation_text(relation, limit=limit, first=matching)
+        yield relation_text(relation, only={*key_columns(relation), *matching}, others=True)
+        if not self._blocks:  # a tiny budget
+            keys = relation["primary_key"]
+            yield relation_text(relation, only=keys or [column["name"] for column in relation["columns"][:3]])
+
+
+def _size(block: str) -> int:
+    return len(block.encode()) + 2  # and the blank line before it
+
+
+def _matching_columns(relation: Relation, asked: frozenset[str]) -> list[str]:
+    """Return the columns that share words with the question, those with most shared words first."""
+    shared = [(len(asked.intersection(stems(column["name"]))), column["name"]) for column in relation["columns"]]
+    best = sorted((pair for pair in shared if pair[0]), key=lambda pair: -pair[0])
+    return [name for _, name in best[:_MAX_MATCHING_COLUMNS]]
