@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.approval.human_approval import Approval
+from agent.approval.row_changes import changed_columns, columns_to_show, effect
 from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment
 from agent.cli.terminal.render import GAP, INDENT, facts, say, show, small_table
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _RISK_STYLES: dict[RiskLevel, str] = {"LOW": "green", "MEDIUM": "yellow", "HIGH": "red", "CRITICAL": "bold red"}
 _FEW_ROWS, _ALL_ROWS = 8, 100
 _MOST_CELL = 40
-_NAMING = ("name", "full_name", "title", "label", "slug", "email")
 _JUST_NOW = timedelta(minutes=1)
 
 
@@ -71,7 +71,9 @@ def _changes(console: Console, approval: Approval, preview: Mapping[str, Any], i
     if not rows:
         return
     rows = rows[: _ALL_ROWS if whole else _FEW_ROWS]
-    now = {name for name in _changed(rows) if all(_is_now(row["after"], name, approval.created_at) for row in rows)}
+    now = {
+        name for name in changed_columns(rows) if all(_is_now(row["after"], name, approval.created_at) for row in rows)
+    }
     columns = columns_to_show(rows, without=now)
     columns = columns[
         : fit_columns([_width(name, rows) for name in columns], room=console.width - len(indent), gap=GAP)
@@ -86,7 +88,7 @@ def _changes(console: Console, approval: Approval, preview: Mapping[str, Any], i
     hidden = (preview.get("row_count") or len(rows)) - len(rows)
     if hidden > 0:
         say(console, f"and {count(hidden, 'more row')}", "dim", indent=indent)
-    if not _changed(rows) - now and all(row["before"] and row["after"] for row in rows):
+    if not changed_columns(rows) - now and all(row["before"] and row["after"] for row in rows):
         say(console, "no value changes: the rows have these values already", "yellow", indent=indent)
     if now:
         say(console, f"set to the present time: {', '.join(sorted(now))}", "dim", indent=indent)
@@ -114,22 +116,6 @@ def _others(console: Console, preview: Mapping[str, Any], indent: str, *, whole:
         console.print()
         say(console, f"this also changes {cell(other['table'], _MOST_CELL)}:", indent=indent)
         show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
-
-
-def columns_to_show(rows: Sequence[Mapping[str, Any]], *, without: set[str]) -> list[str]:
-    """What tells rows apart first (the first column, a name), then what changes; all columns of new and deleted rows."""
-    names = list(dict.fromkeys(name for row in rows for name in {**(row["before"] or {}), **(row["after"] or {})}))
-    if any(row["before"] is None or row["after"] is None for row in rows):
-        return names
-    telling = [*names[:1], *[name for name in _NAMING if name in names][:1]]
-    changed = [name for name in names if name in _changed(rows) and name not in without]
-    return list(dict.fromkeys([*telling, *changed]))
-
-
-def _changed(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    if any(row["before"] is None or row["after"] is None for row in rows):
-        return set()
-    return {name for row in rows for name in row["changed"]}
 
 
 def _is_now(after: Mapping[str, Any], name: str, asked: datetime) -> bool:
@@ -162,7 +148,7 @@ def _shown(value: object) -> str:
 
 
 def _effects(console: Console, preview: Mapping[str, Any], indent: str) -> None:
-    notes = [_effect(table) for table in preview.get("tables") or []]
+    notes = [effect(table) for table in preview.get("tables") or []]
     if len(notes) > 1:  # one table is what the sentence says already
         console.print()
         say(console, f"in all: {'; '.join(notes)}", "dim", indent=indent)
@@ -172,11 +158,6 @@ def _effects(console: Console, preview: Mapping[str, Any], indent: str) -> None:
         say(console, f"! {text}", "red", indent=indent)
     for text in (*(preview.get("notices") or []), *(preview.get("not_previewed") or [])):
         say(console, f"! {text}", "yellow", indent=indent)
-
-
-def _effect(table: Mapping[str, Any]) -> str:
-    counted = [f"{table[kind]:,} {kind}" for kind in ("inserted", "updated", "deleted") if table.get(kind)]
-    return f"{table['table']} {', '.join(counted)}"
 
 
 def waits_for(approval: Approval) -> str:
