@@ -159,6 +159,8 @@ class Chat:
 
 
 chat = Chat()
+# `from agent import chat` gives this module, because it has the object's name: what the object does can be called on either.
+new_thread, ask, resume, answer, finish = chat.new_thread, chat.ask, chat.resume, chat.answer, chat.finish
 
 
 async def _may_see(thread_id: str, runtime: Runtime) -> bool:

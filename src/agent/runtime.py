@@ -25,7 +25,7 @@ from agent.settings import Settings
 from agent.types import Embedder, Login, Notifier
 
 if TYPE_CHECKING:
-    from agent.providers.chat.client import ChatClient
+    from agent.providers.chat.client import ChatClient, ChatModel
 
 T = TypeVar("T")
 
@@ -150,14 +150,16 @@ async def open_runtime(
     settings: Settings | None = None,
     *,
     embedder: Embedder | None = None,
-    model: ChatClient | None = None,
+    model: ChatModel | None = None,
     notifier: Notifier | None = None,
 ) -> Runtime:
     """Open the databases that `settings` name (default: the environment's) and return a runtime on them.
 
-    If they name none, start and migrate the embedded server. Raises `OperatorError`s that say what to do.
+    If they name none, start and migrate the embedded server. `model` is a `ChatClient` or any chat model of LangChain; it
+    takes the place of AGENT_MODEL. Raises `OperatorError`s that say what to do.
     """
     settings = settings or Settings.load()
+    client = None if model is None else _client_of(model, settings)
     configure_events(settings.log_level, settings.log_format)
     db, app = await asyncio.to_thread(_databases, settings)
     facts = await app.facts("agent_app" if db is app else "agent_reader")
@@ -172,12 +174,18 @@ async def open_runtime(
         tenant_id=settings.tenant_id,
         user=settings.user,
         embedder=embedder,
-        model=model,
+        model=client,
         notifier=notifier,
         claims=settings.claims,
     )
     _CLOSER.put(runtime, asyncio.create_task(_close_with_the_loop(runtime)))
     return runtime
+
+
+def _client_of(model: ChatModel, settings: Settings) -> ChatClient:
+    from agent.providers.chat.client import as_chat_client  # start-up: it imports LangChain
+
+    return as_chat_client(model, settings)
 
 
 async def _close_with_the_loop(runtime: Runtime) -> None:

@@ -14,9 +14,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from agent.approval.human_approval import Approval
 from agent.approval.preview import StatementPreview
 from agent.errors import InvalidInput
+from agent.graph.interrupts import approval_request
 from agent.graph.rules import (
     ResumeDecision,
-    approval_request,
     clean_question,
     new_question,
     outdated_messages,
@@ -124,7 +124,9 @@ def proposed(value: Any) -> Any:
             ResumeDecision(decision="edit", arguments=OTHER, message="one id"),
         ),
         ({"type": "respond", "message": "It is 7."}, ResumeDecision(decision="respond", message="It is 7.")),
-        ([{"type": "response", "args": "It is 7."}], ResumeDecision(decision="respond", message="It is 7.")),
+        # Agent Inbox offers "response" where a rejection is allowed, and sends its text to the assistant.
+        ([{"type": "response", "args": "Not 7."}], ResumeDecision(decision="reject", message="Not 7.")),
+        ([{"type": "accept", "args": {"action": "execute_sql", "args": {}}}], ResumeDecision(decision="approve")),
         ({"type": "delegate", "to": "ann"}, ResumeDecision(decision="delegate", delegate_to="ann")),
     ],
 )
@@ -143,6 +145,8 @@ def test_the_decisions_of_studio_and_agent_inbox_are_understood(value: Any, deci
         {"type": "edit"},
         {"type": "edit", "edited_action": {"name": "execute_sql"}},
         {"type": "edit", "args": "drop table t"},
+        [{"type": "edit", "args": {"action": "execute_sql", "args": {}}}],
+        [{"type": "response", "args": ""}],
         {"type": "respond"},
         {"type": "respond", "message": "  "},
         {"type": "delegate"},
@@ -165,6 +169,16 @@ def test_only_a_clear_word_about_this_call_is_a_decision(value: Any) -> None:
     read = proposed(value)
     assert (read.decision, read.arguments) == (None, None)
     assert read.problem.endswith(" ")
+
+
+def test_arguments_that_a_web_form_sends_back_as_text_have_their_types_again() -> None:
+    asked = {"table": "t", "limit": 3, "columns": ["a"], "where": None}
+    as_text = {"table": "t", "limit": "3", "columns": '["a"]'}
+    accepted = [{"type": "accept", "args": {"action": "query_data", "args": as_text}}]
+    assert read_decision(accepted, action="query_data", arguments=asked) == ResumeDecision(decision="approve")
+    edited = [{"type": "edit", "args": {"action": "query_data", "args": {**as_text, "limit": "4"}}}]
+    expected = ResumeDecision(decision="edit", arguments={**asked, "limit": 4})
+    assert read_decision(edited, action="query_data", arguments=asked) == expected
 
 
 json_values = st.recursive(
@@ -195,10 +209,13 @@ def test_an_interrupt_has_the_form_of_langchains_human_in_the_loop() -> None:
         status="pending", requested_by="me", decided_by=None, decided_via=None, comment=None, thread_id=None, turn=None,
         round=None, ordinal=None, created_at=now, expires_at=now, decided_at=None,
     )  # fmt: skip
-    payload = approval_request(approval, problem="Say yes or no. ")
-    assert payload["action_requests"] == [
-        {"name": "execute_sql", "args": {"sql": "delete from t"}, "description": "Say yes or no. Deletes rows."}
-    ]
+    payload = approval_request(approval, database="postgresql://agent_actor@db:5432/shop", problem="Say yes or no. ")
+    (request,) = payload["action_requests"]
+    assert (request["name"], request["args"]) == ("execute_sql", {"sql": "delete from t"})
+    assert request["arguments"] == request["args"]
+    assert request["description"].startswith(
+        "Say yes or no.\n\n**HIGH risk**: Deletes rows.\n\nDatabase: `postgresql://"
+    )
     assert payload["review_configs"][0]["allowed_decisions"] == ["approve", "edit", "reject", "respond"]
     assert (payload["approval_id"], payload["preview"]) == (7, StatementPreview(row_count=3).to_json())
     assert payload["binding"] == "b"

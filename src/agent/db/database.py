@@ -155,6 +155,10 @@ class Database:
             finally:
                 await pool.putconn(conn)
 
+    def target(self, login: Login) -> str:
+        """Return where `login` connects to, without its password."""
+        return redacted(self._conninfo(login))
+
     async def facts(self, login: Login = "agent_app") -> ServerFacts:
         """Return the facts of the server as `login` sees them; connect when they were not read yet."""
         if login not in self._facts:

@@ -34,6 +34,7 @@ from agent.errors import (
 from agent.execution import available_tools
 from agent.execution.controls import controls
 from agent.execution.safe_executor import TakenCall, safe_executor
+from agent.graph.interrupts import approval_request
 from agent.graph.prompts import (
     LAST_ROUND,
     conversation_messages,
@@ -44,7 +45,6 @@ from agent.graph.prompts import (
 )
 from agent.graph.rules import (
     answer_text,
-    approval_request,
     clean_question,
     new_question,
     outdated_messages,
@@ -194,7 +194,7 @@ async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[s
     approval = await human_approval_queue.get(state["approval_id"], runtime=runtime)
     problem = ""
     while approval.status == "pending":
-        decision = interrupt(approval_request(approval, problem=problem))
+        decision = interrupt(approval_request(approval, database=runtime.app.target("agent_actor"), problem=problem))
         problem = await _decide(approval, decision, runtime)
         approval = await human_approval_queue.get(approval.id, runtime=runtime)
     result = await approvals.run(approval.id, runtime=runtime)

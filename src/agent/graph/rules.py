@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 
-from agent.approval.human_approval import Approval, Decision
+from agent.approval.human_approval import Decision
 from agent.errors import InvalidInput
 from agent.graph.state import State
 from agent.provenance.conversation_context import context_of_transcript, texts_of, without_secrets
@@ -22,10 +23,11 @@ from agent.types import ToolResult, Usage
 
 # The graph's state keeps this many messages, for Studio; the model's prompt is made from the thread's rows instead.
 _MESSAGES_KEPT = 40
-# The words of LangChain's human-in-the-loop requests, those of Agent Inbox, and the agent's own "delegate".
+# The words of LangChain's human-in-the-loop requests, those of Agent Inbox, and the agent's own "delegate". Agent Inbox offers
+# "response" where a rejection is allowed, and says what somebody typed there to the assistant: it is no result of the tool.
 _DECISIONS: dict[str, Decision] = {
     "approve": "approve", "reject": "reject", "edit": "edit", "respond": "respond", "delegate": "delegate",
-    "accept": "approve", "ignore": "reject", "response": "respond",
+    "accept": "approve", "ignore": "reject", "response": "reject",
 }  # fmt: skip
 _CUT_OFF_TEXT = "The model reached its length limit before the end of its answer: ask for less, or raise the limit in AGENT_MODEL_OPTIONS."
 _CALL_CUT_OFF = "Not done: your answer reached its length limit before the arguments were complete. Call the tool again with less text."
@@ -104,23 +106,6 @@ def answer_text(answer: ModelAnswer, *, stopped_after: int | None) -> str:
     return f"{text}\n\n(I stopped after {stopped_after} rounds of tool calls; this may be incomplete.)"
 
 
-def approval_request(approval: Approval, *, problem: str = "") -> dict[str, Any]:
-    """Return an interrupt's payload in the form that LangChain's human-in-the-loop tools render."""
-    # A request from Python code is not executed here: the code acts on its own arguments, so an edit changes nothing.
-    allowed = ["approve", "edit", "reject", "respond"] if approval.executable else ["approve", "reject", "respond"]
-    return {
-        "action_requests": [
-            {"name": approval.action, "args": approval.arguments, "description": f"{problem}{approval.summary}"}
-        ],
-        "review_configs": [{"action_name": approval.action, "allowed_decisions": allowed}],
-        "approval_id": approval.id,
-        "binding": approval.binding,
-        "risk_level": approval.risk_level,
-        "preview": approval.preview_json,
-        "expires_at": approval.expires_at.isoformat(),
-    }
-
-
 def read_decision(value: Any, *, action: str, arguments: Mapping[str, Any]) -> ResumeDecision:
     """Return the decision in a resume value about a call of `action` with `arguments`.
 
@@ -137,9 +122,11 @@ def read_decision(value: Any, *, action: str, arguments: Mapping[str, Any]) -> R
     decision = _DECISIONS.get(word) if isinstance(word, str) else None
     if decision is None:
         return ResumeDecision(problem=_HOW_TO_ANSWER)
-    name, changed = _edited_action(value)
+    name, given = _edited_action(value)
     if name is not None and name != action:
         return ResumeDecision(problem=f"An edit cannot change the tool: this is a call of {action}. ")
+    # A reader that found no arguments sends none back with its yes: what was shown is meant.
+    changed = _as_typed(given, arguments) if given else None
     if decision != "edit" and changed is not None and changed != dict(arguments):
         return ResumeDecision(problem="These are other arguments than were asked about: send them as an edit. ")
     return _complete(decision, value, changed)
@@ -157,14 +144,32 @@ def _edited_action(value: Mapping[str, Any]) -> tuple[Any, dict[str, Any] | None
     return None, action  # the arguments themselves
 
 
+def _as_typed(changed: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments with the types that they were asked about with.
+
+    Web forms send numbers, lists and objects back as text, and leave out what is null.
+    """
+    nulls = {name: None for name, value in arguments.items() if value is None}
+    return {**nulls, **{name: _typed(value, arguments.get(name)) for name, value in changed.items()}}
+
+
+def _typed(value: Any, shown: Any) -> Any:
+    if not isinstance(value, str) or isinstance(shown, str) or shown is None:
+        return value
+    try:
+        return storable_json(json.loads(value))
+    except (ValueError, RecursionError):
+        return value
+
+
 def _complete(decision: Decision, value: Mapping[str, Any], changed: dict[str, Any] | None) -> ResumeDecision:
     text = value.get("message") or value.get("args")
     message = text if isinstance(text, str) else None
     to = value.get("to")
     if decision == "edit" and changed is None:
         return ResumeDecision(problem=_HOW_TO_ANSWER)
-    if decision == "respond" and not (message and message.strip()):
-        return ResumeDecision(problem="Say what the tool's answer is to be, as its message. ")
+    if value.get("type") in ("respond", "response") and not (message and message.strip()):
+        return ResumeDecision(problem="Say it in words, as its message. ")
     if decision == "delegate" and not (isinstance(to, str) and to):
         return ResumeDecision(problem='Say to whom: {"type": "delegate", "to": "..."}. ')
     return ResumeDecision(

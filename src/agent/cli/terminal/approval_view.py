@@ -13,6 +13,7 @@ from rich.text import Text
 
 from agent.approval.human_approval import Approval
 from agent.approval.preview import Preview, RowChange, StatementPreview, as_statement
+from agent.approval.row_changes import changed_columns, columns_to_show, effect
 from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment
 from agent.cli.terminal.render import GAP, INDENT, facts, say, show, small_table
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _RISK_STYLES: dict[RiskLevel, str] = {"LOW": "green", "MEDIUM": "yellow", "HIGH": "red", "CRITICAL": "bold red"}
 _FEW_ROWS, _ALL_ROWS = 8, 100
 _MOST_CELL = 40
-_NAMING = ("name", "full_name", "title", "label", "slug", "email")
 _JUST_NOW = timedelta(minutes=1)
 
 
@@ -70,7 +70,9 @@ def _changes(console: Console, approval: Approval, preview: StatementPreview, in
         return
     rows = preview.rows[: _ALL_ROWS if whole else _FEW_ROWS]
     now = {
-        name for name in _changed(rows) if all(_is_now(row["after"] or {}, name, approval.created_at) for row in rows)
+        name
+        for name in changed_columns(rows)
+        if all(_is_now(row["after"] or {}, name, approval.created_at) for row in rows)
     }
     columns = columns_to_show(rows, without=now)
     console.print()
@@ -78,7 +80,7 @@ def _changes(console: Console, approval: Approval, preview: StatementPreview, in
     hidden = (preview.row_count or len(rows)) - len(rows)
     if hidden > 0:
         say(console, f"and {count(hidden, 'more row')}", "dim", indent=indent)
-    if not _changed(rows) - now and all(row["before"] and row["after"] for row in rows):
+    if not changed_columns(rows) - now and all(row["before"] and row["after"] for row in rows):
         say(console, "no value changes: the rows have these values already", "yellow", indent=indent)
     if now:
         say(console, f"set to the present time: {', '.join(sorted(now))}", "dim", indent=indent)
@@ -112,22 +114,6 @@ def _show_rows(console: Console, rows: Sequence[RowChange], columns: Sequence[st
     show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
 
 
-def columns_to_show(rows: Sequence[Mapping[str, Any]], *, without: set[str]) -> list[str]:
-    """What tells rows apart first (the first column, a name), then what changes; all columns of new and deleted rows."""
-    names = list(dict.fromkeys(name for row in rows for name in {**(row["before"] or {}), **(row["after"] or {})}))
-    if any(row["before"] is None or row["after"] is None for row in rows):
-        return names
-    telling = [*names[:1], *[name for name in _NAMING if name in names][:1]]
-    changed = [name for name in names if name in _changed(rows) and name not in without]
-    return list(dict.fromkeys([*telling, *changed]))
-
-
-def _changed(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    if any(row["before"] is None or row["after"] is None for row in rows):
-        return set()
-    return {name for row in rows for name in row["changed"]}
-
-
 def _is_now(after: Mapping[str, Any], name: str, asked: datetime) -> bool:
     try:
         value = datetime.fromisoformat(str(after.get(name)))
@@ -159,7 +145,7 @@ def _shown(value: object) -> str:
 
 def _effects(console: Console, preview: Preview, indent: str) -> None:
     statement = as_statement(preview)
-    notes = [_effect(table) for table in statement.tables]
+    notes = [effect(table) for table in statement.tables]
     if len(notes) > 1:  # one table is what the sentence says already
         console.print()
         say(console, f"in all: {'; '.join(notes)}", "dim", indent=indent)
@@ -169,11 +155,6 @@ def _effects(console: Console, preview: Preview, indent: str) -> None:
         say(console, f"! {text}", "red", indent=indent)
     for text in (*statement.notices, *(preview.not_previewed or ())):
         say(console, f"! {text}", "yellow", indent=indent)
-
-
-def _effect(table: Mapping[str, Any]) -> str:
-    counted = [f"{table[kind]:,} {kind}" for kind in ("inserted", "updated", "deleted") if table.get(kind)]
-    return f"{table['table']} {', '.join(counted)}"
 
 
 def waits_for(approval: Approval) -> str:

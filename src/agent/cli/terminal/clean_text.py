@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.errors import InvalidInput
+from agent.text.visible import clean, one_line
 
-_JOINERS = "\u200c\u200d"  # zero width (non-)joiner, which Persian words and emoji need
-_HOSTILE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-_PLAIN = re.compile(r"[ -~\n]*", re.ASCII)
+__all__ = [
+    "ago",
+    "cell",
+    "clean",
+    "count",
+    "duration",
+    "fit_columns",
+    "is_number",
+    "json_object",
+    "left",
+    "moment",
+    "one_line",
+    "seconds_in",
+]
+
 _TIME = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
-
-
-def clean(text: object) -> str:
-    """Return `text` with its line breaks, and with every control or invisible character made visible."""
-    string = str(text).replace("\r\n", "\n").replace("\t", "    ")
-    if _PLAIN.fullmatch(string):
-        return string
-    return "".join(_visible(character) for character in string)
-
-
-def one_line(text: object, limit: int | None = None) -> str:
-    """Return `text` on one line, cut at `limit` characters."""
-    flat = " ".join(clean(text).split())
-    return flat if limit is None or len(flat) <= limit else f"{flat[: max(limit - 1, 0)]}…"
 
 
 def cell(value: object, limit: int | None = None) -> str:
@@ -107,15 +105,6 @@ def _span(difference: timedelta) -> str:
             number = seconds // size
             return f"{number} {unit}" if unit == "min" else count(number, unit)
     return "moments"
-
-
-def _visible(character: str) -> str:
-    if character == "\n" or character in _JOINERS or unicodedata.category(character) not in _HOSTILE_CATEGORIES:
-        return character
-    point = ord(character)
-    if point < 0x20:
-        return chr(0x2400 + point)  # the symbol for a control character, such as ␛
-    return "␡" if point == 0x7F else "\ufffd"
 
 
 def fit_columns(widths: Sequence[int], *, room: int, gap: int = 2) -> int:

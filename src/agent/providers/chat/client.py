@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import stamina
 import structlog
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from pydantic import SecretStr
 
 from agent.errors import ConfigurationError, OperatorError, ProviderUnavailable
 from agent.providers.chat.builders import OFFLINE, build_model, chosen_models, speaks_openai
@@ -28,7 +30,6 @@ from agent.types import ToolSpec, Usage
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import Runnable, RunnableConfig
 
 _log = structlog.get_logger(__name__)
@@ -190,6 +191,9 @@ class ChatClient:
         return Usage(input_tokens=input_tokens, output_tokens=output_tokens, cost_usd=cost)
 
 
+ChatModel: TypeAlias = ChatClient | BaseChatModel
+
+
 def create_chat_client(settings: Settings) -> ChatClient:
     """Return the client that `settings` describe, without calling a model. Raises `ConfigurationError`."""
     names, prices = chosen_models(settings), parse_prices(settings.model_prices)
@@ -207,6 +211,29 @@ def create_chat_client(settings: Settings) -> ChatClient:
             key.get_secret_value() for key in (settings.openai_api_key, settings.deepseek_api_key) if key is not None
         ),
     )
+
+
+def as_chat_client(model: ChatModel, settings: Settings) -> ChatClient:
+    """Return a client that asks `model`, with the time-out, retries and prices of the settings. Raises `ConfigurationError`."""
+    if isinstance(model, ChatClient):
+        return model
+    if not isinstance(model, BaseChatModel):
+        raise ConfigurationError(f"model= takes a chat model of LangChain, not {model!r}; AGENT_MODEL takes a name.")
+    name, prices = _name_of(model), parse_prices(settings.model_prices)
+    _check_cost_caps([name], prices, settings)
+    return ChatClient(
+        candidates=(Candidate(name=name, model=model, must_finish=speaks_openai(name)),),
+        timeout=settings.model_timeout,
+        retries=settings.model_retries,
+        prices=prices,
+        secrets=tuple(value.get_secret_value() for value in vars(model).values() if isinstance(value, SecretStr)),
+    )
+
+
+def _name_of(model: BaseChatModel) -> str:
+    """Return `provider:name` as LangChain's traces say it."""
+    traced = model._get_ls_params()  # the only place where every integration says its provider
+    return f"{traced.get('ls_provider') or model._llm_type}:{traced.get('ls_model_name') or 'model'}"
 
 
 def _check_cost_caps(names: Sequence[str], prices: Prices, settings: Settings) -> None:
