@@ -39,7 +39,7 @@ class AgentInbox:
 @pytest.fixture
 async def studio(demo_runtime: Runtime) -> AsyncIterator[Studio]:
     model = scripted_client([call("execute_sql", sql=CHANGE), "All settled."])
-    runtime = replace(demo_runtime, model=model, made={})
+    runtime = replace(demo_runtime, model=model, cached={})
     with use_runtime(runtime):
         yield Studio(await open_graph(runtime), model)
 
@@ -105,7 +105,7 @@ async def test_nothing_in_a_description_becomes_a_link_an_image_or_a_tag(demo_ru
         conn.execute("update clients set name = %s where id = 1", [hostile])
     sql = "UPDATE clients SET notes = '```\n![y](http://evil.example)' WHERE id = 1"
     model = scripted_client([call("execute_sql", sql=sql), "All settled."])
-    with use_runtime(replace(demo_runtime, model=model, made={})) as runtime:
+    with use_runtime(replace(demo_runtime, model=model, cached={})) as runtime:
         (value,) = await Studio(await open_graph(runtime), model).ask("Note it")
     html = rendered(value["action_requests"][0]["description"])
     assert "evil.example" in html

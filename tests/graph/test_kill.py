@@ -31,7 +31,9 @@ def test_a_killed_agent_neither_loses_nor_repeats_an_approved_change(cluster: Cl
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("create table public.counter (id int primary key, n int not null)")
         conn.execute("insert into public.counter values (1, 0)")
-        for _ in range(KILLS):
+        for kills in range(3 * KILLS):
+            if kills >= KILLS and conn.execute("select n from public.counter").fetchone()[0] > 1:
+                break  # a slow machine needs more runs until a change is through
             # The dead run's lease is over as soon as the next one starts.
             conn.execute("update agents.threads set lease_until = now() - interval '1 second'")
             process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)

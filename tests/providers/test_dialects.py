@@ -32,7 +32,7 @@ async def served(
         values = {"model": "deepseek:deepseek-v4-flash", "deepseek_api_key": KEY, "deepseek_base_url": server.url,
                   "openai_api_key": KEY, "openai_base_url": server.url, "model_retries": 0, **overrides}  # fmt: skip
         settings = Settings(_env_file=None, **{**runtime.settings.model_dump(), **values})
-        yield replace(runtime, settings=settings, model=create_chat_client(settings), made={}), server
+        yield replace(runtime, settings=settings, model=create_chat_client(settings), cached={}), server
 
 
 def assistants(server: OpenAIServer, request: int) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ async def test_deepseeks_reasoning_goes_back_within_the_turn_and_in_the_next_one
     async with served(runtime, script, DEEPSEEK) as (asking, server):
         first = await chat.answer("How many?", thread_id="t", runtime=asking)
         # Another process: what it gives back comes from the database.
-        later = replace(asking, model=create_chat_client(asking.settings), made={})
+        later = replace(asking, model=create_chat_client(asking.settings), cached={})
         second = await chat.answer("Sure?", thread_id="t", runtime=later)
     assert (first.text, second.text) == ("It is 42.", "As I said, 42.")
     reasons = ["I count the first way.", "And the second way."]
