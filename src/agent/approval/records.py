@@ -136,7 +136,7 @@ class Approval:
 
     @property
     def preview_json(self) -> dict[str, Any] | None:
-        """Return the preview as it is shown outside, or None if there is none."""
+        """Return the preview as JSON, or None if there is none."""
         return self.preview.to_json() if self.preview else None
 
     def answer(self) -> Answer:
