@@ -202,7 +202,7 @@ async def test_a_mail_is_not_sent_another_way_than_was_approved(outbox: Runtime,
     )
     result = await safe_executor.run_approved(approval.id, runtime=other)
     assert result["status"] == "failed"
-    assert "set up in another way" in result["error"]
+    assert "settings for mail have changed" in result["error"]
     assert server.texts == []
     assert files(outbox) == []
 

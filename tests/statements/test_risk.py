@@ -16,7 +16,7 @@ from agent.approval.preview import StatementPreview
 from agent.execution.log import executions
 from agent.execution.safe_executor import safe_executor
 from agent.runtime import Runtime, open_runtime
-from agent.statements.risk import risk_as_tried
+from agent.statements.risk import risk_after_dry_run
 from agent.testing.cluster import Cluster
 from agent.testing.running import running
 
@@ -233,10 +233,10 @@ async def test_many_rows_and_heavy_locks_are_high(store: Runtime, cluster: Clust
     )
     approval = await human_approval_queue.get(asked["approval_id"])
     assert approval.preview_json["not_previewed"]  # agent_actor owns nothing: it would fail as things are
-    assert risk_as_tried("LOW", StatementPreview(row_count=11, tried=True), many_rows=10)[0] == "HIGH"
+    assert risk_after_dry_run("LOW", StatementPreview(row_count=11, tried=True), many_rows=10)[0] == "HIGH"
     heavy = StatementPreview(lock="AccessExclusiveLock", tried=True)
-    assert risk_as_tried("MEDIUM", heavy, many_rows=10) == ("HIGH", ("lock:AccessExclusiveLock",))
-    assert risk_as_tried("CRITICAL", heavy, many_rows=10)[0] == "CRITICAL"
+    assert risk_after_dry_run("MEDIUM", heavy, many_rows=10) == ("HIGH", ("lock:AccessExclusiveLock",))
+    assert risk_after_dry_run("CRITICAL", heavy, many_rows=10)[0] == "CRITICAL"
 
 
 async def test_a_setting_refuses_kinds_of_writes_outright_and_another_asks_about_every_one(store: Runtime) -> None:

@@ -1,7 +1,7 @@
-"""What an approver is shown of an action, and signs: a statement's effects, a mail, or what another tool proposes. Pure.
+"""Defines the previews that approvers see and sign: of a statement's effects, a mail, or another tool's proposal. Pure.
 
-Inside it is a typed value, outside (in the row of the queue, in `--json`, in an interrupt) the JSON of `to_json`. A decision
-is bound to its `fingerprint`, a hash of that JSON.
+Our code holds a preview as a typed value. The row of the queue, `--json` and an interrupt hold the JSON of `to_json`. A
+decision is bound to the `fingerprint`, a hash of that JSON.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Effect(TypedDict):
 
 
 class OtherTable(TypedDict):
-    """Rows that were changed beside the statement's own: by cascades, triggers and rules, or by a form that returns none.
+    """Changed rows that the statement does not return: of cascades, triggers and rules, or of a statement that returns none.
 
-    `effect` is what must be the same when it runs, but for the columns in `volatile`; None where not all of it is known.
+    `effect` must be the same when the statement runs, except in the columns in `volatile`; None if it is not known completely.
     """
 
     table: str
@@ -60,14 +60,15 @@ class OtherTable(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shown:
-    """What all previews hold. `origins` warn of values that nobody trusted gave; `not_previewed` are sentences.
+class _CommonFields:
+    """The fields of all previews. `origins` are warnings about values from untrusted sources.
 
-    `masked` is one for a person who may not see personal values. None stands for what a preview does not hold.
+    `not_previewed` has sentences about what the preview does not show. `masked` is True in a preview for a person who may not
+    see personal values. None stands for a field that a preview does not have.
     """
 
-    # Not in the JSON where they are empty.
-    _left_out: ClassVar[frozenset[str]] = frozenset({"origins", "remarks", "masked", "fingerprint"})
+    # Fields that the JSON has only if they are not empty.
+    _omitted_if_empty: ClassVar[frozenset[str]] = frozenset({"origins", "remarks", "masked", "fingerprint"})
 
     sentence: str | None = None
     origins: tuple[str, ...] = ()
@@ -76,27 +77,27 @@ class _Shown:
     fingerprint: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the preview as it is stored, and shown outside."""
+        """Return the preview as JSON, as it is stored and as callers get it."""
         nulls = {"row_count"} if self.masked else {"row_count", "effect"}
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             name.rstrip("_"): list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
-            if (value or name not in self._left_out) and (value is not None or name in nulls)
+            if (value or name not in self._omitted_if_empty) and (value is not None or name in nulls)
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StatementPreview(_Shown):
-    """What a statement would do. `row_count` is None where nothing was counted; `more` says that not all rows are shown.
+class StatementPreview(_CommonFields):
+    """What a statement would do. `row_count` is None if no rows were counted; `more` says that not all rows are in `rows`.
 
     `sql` is the statement that will run; `lock` is the strongest lock that it took on a relation of the application, or ''.
-    `effect` is what must be the same when it runs, but for the columns in `volatile`; None where only the number of rows is
-    known. `steady` says whether `tables` must be the same too, and `others` are the rows behind these numbers. `goes` are
-    objects that a DROP or TRUNCATE removes too. `tried` is False where nothing of this is known, and so nothing is compared:
-    `code` is then a digest of the code that the statement may run, else ''. `shown_sql` is the statement as everybody may see
-    it. No value of a `secret` column is in it, and digests are under a key. `signature` stands for a statement that is made
-    again when it runs. `remarks` are told with the result too.
+    `effect` must be the same when it runs, except in the columns in `volatile`; None if only the number of rows is known.
+    `steady` says whether `tables` must be the same too, and `others` are the rows that `tables` counts. `goes` are objects
+    that a DROP or TRUNCATE removes too. `tried` is False if there was no dry run: no effect is known or compared, and `code`
+    is a digest of the code that the statement may run, else ''. `shown_sql` is the statement as everybody may see it. A
+    preview holds no value of a `secret` column, and its digests are under a key. `signature` is the keyed digest of a
+    statement that is built again when it runs. `remarks` are repeated with the result.
     """
 
     sentence: str = ""
@@ -129,10 +130,10 @@ class StatementPreview(_Shown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MailPreview(_Shown):
-    """A mail: its `text` as its recipients read it, and its `links`. It goes `via` the outbox or SMTP at `place`, `from_` an address."""
+class MailPreview(_CommonFields):
+    """A mail: its `text` as recipients read it, its `links`, its sender `from_`, and its route: `via` outbox or SMTP at `place`."""
 
-    _left_out: ClassVar[frozenset[str]] = frozenset({"masked", "fingerprint"})
+    _omitted_if_empty: ClassVar[frozenset[str]] = frozenset({"masked", "fingerprint"})
 
     masked_sentence: str | None = None
     text: str = ""
@@ -144,8 +145,8 @@ class MailPreview(_Shown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolPreview(_Shown):
-    """What another tool proposes, as a `text`. From `version` on it is of a new tool: its code's hash, rights and tests."""
+class ToolPreview(_CommonFields):
+    """Another tool's proposal, as a `text`. The fields from `version` on describe a new tool: its hash, rights and tests."""
 
     masked_sentence: str | None = None
     text: str | None = None
@@ -165,7 +166,7 @@ CHANGED = ToolPreview(
 
 
 def preview_from_json(value: Any) -> Preview | None:
-    """Return the preview that JSON holds, also of an earlier version: unknown keys are ignored, missing ones have defaults."""
+    """Return the preview in JSON, which an earlier version may have written: unknown keys are ignored, missing ones get defaults."""
     if not isinstance(value, Mapping):
         return None
     kind = StatementPreview if "sql" in value else MailPreview if "via" in value else ToolPreview
@@ -175,7 +176,7 @@ def preview_from_json(value: Any) -> Preview | None:
 
 
 def as_statement(preview: Preview | None) -> StatementPreview:
-    """Return the preview of a statement; an empty one for anything else."""
+    """Return a statement's preview as it is, and an empty one for every other preview."""
     return preview if isinstance(preview, StatementPreview) else StatementPreview()
 
 
@@ -184,13 +185,13 @@ def signed(preview: Preview) -> Preview:
     return replace(preview, fingerprint=fingerprint(preview.to_json()))
 
 
-def fingerprint(shown: Mapping[str, Any]) -> str:
-    """Return the hash of what was shown."""
-    return digest({name: value for name, value in shown.items() if name != "fingerprint"})
+def fingerprint(preview: Mapping[str, Any]) -> str:
+    """Return the hash of a preview's JSON without its fingerprint."""
+    return digest({name: value for name, value in preview.items() if name != "fingerprint"})
 
 
 def is_intact(stored: Any) -> bool:
-    """Return whether a stored preview is what was shown: what Python code asked with may have no fingerprint."""
+    """Return whether a stored preview matches its fingerprint; one that Python code gave may have none."""
     if not isinstance(stored, Mapping):
         return stored is None
     return "fingerprint" not in stored or bool(stored["fingerprint"] == fingerprint(stored))

@@ -1,4 +1,4 @@
-"""What a request for a human's decision is, as a value inside and as a dict outside."""
+"""Defines requests for a human's decision: as a value for our own code, and as a dict for callers and JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DECISIONS: tuple[Decision, ...] = ("approve", "reject", "edit", "respond", "dele
 
 
 class Answer(TypedDict):
-    """What `request_approval` returns: whether a human agreed, and who. `response` is what one answered instead."""
+    """What `request_approval` returns: whether a human agreed, and who. `response` is the text of a human who answered instead."""
 
     approved: bool
     status: ApprovalStatus
@@ -26,9 +26,9 @@ class Answer(TypedDict):
 
 
 class PendingApproval(TypedDict):
-    """A request as `get_pending_approvals` shows it. Times are aware datetimes of the database's clock.
+    """A request as `get_pending_approvals` returns it. Times are aware datetimes of the database's clock.
 
-    `binding` names exactly this request: who decides may pass it on, and then decides about nothing else.
+    `binding` identifies exactly this request. Who passes it on with a decision decides about nothing else.
     """
 
     id: int
@@ -60,11 +60,11 @@ class PendingApproval(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """One row of the queue. The row decides: nothing else than its status lets the action be executed.
+    """One row of the queue. Only the status of the row lets the action be executed.
 
-    `executable` is False when Python code only wants the decision and acts itself. `binding` ties the decision to
-    these arguments, this policy and this preview. `replaces` is the request that a human edited or opened again;
-    an "edited" one is never executed. Of `votes_needed` people `approved_by` have said yes so far.
+    `executable` is False when Python code asks for the decision only and acts itself. `binding` ties the decision to these
+    arguments, this policy and this preview. `replaces` is the request that a human edited or opened again; an "edited"
+    request is never executed. `votes_needed` people must approve; those in `approved_by` have done so.
     """
 
     id: int
@@ -101,7 +101,7 @@ class Approval:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Approval:
-        """An approval from a row of agents.human_approval_queue. A row that was changed since it was asked says so in its preview."""
+        """Return the approval in a row of agents.human_approval_queue; its preview is `CHANGED` if the row was altered after the request."""
         values = {field.name: row[field.name] for field in fields(cls)}
         lists = {"reasons": tuple(row["reasons"]), "approved_by": tuple(row["approved_by"])}
         approval = cls(**{**values, **lists, "preview": preview_from_json(row["preview"])})
@@ -112,35 +112,35 @@ class Approval:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where in its turn it was asked: the calls of a round are made together, so numbers do not say it."""
+        """Return the round and ordinal of its call. The calls of a round are made together, so ids do not give their order."""
         return self.round or 0, self.ordinal or 0
 
     @property
     def bound(self) -> bool:
-        """Whether the row still holds what was decided about."""
+        """Return whether the row still holds what its binding was made of."""
         return self.binding == binding(
             self.action, self.arguments, policy_version=self.policy_version, preview=self.preview
         )
 
     @property
     def call(self) -> CallKey | None:
-        """The tool call that asked, if one did."""
+        """Return the tool call that made the request, or None if none did."""
         if self.thread_id is None or self.turn is None or self.round is None or self.ordinal is None:
             return None
         return CallKey(thread_id=self.thread_id, turn=self.turn, round=self.round, ordinal=self.ordinal)
 
     @property
     def title(self) -> str:
-        """Return the statement that the request is about, or its summary where it is about none."""
+        """Return the statement that the request is about, or its summary if it is about none."""
         return as_statement(self.preview).sql or self.summary
 
     @property
     def preview_json(self) -> dict[str, Any] | None:
-        """Return the preview as it is shown outside, or None where there is none."""
+        """Return the preview as JSON, or None if there is none."""
         return self.preview.to_json() if self.preview else None
 
     def answer(self) -> Answer:
-        """The decision as `request_approval` returns it."""
+        """Return the decision as `request_approval` does."""
         return Answer(
             approved=self.status == "approved",
             status=self.status,
@@ -151,7 +151,7 @@ class Approval:
         )
 
     def as_dict(self) -> PendingApproval:
-        """The request as a dict, for lists and JSON."""
+        """Return the request as a dict, for lists and JSON."""
         values = {name: getattr(self, name) for name in PendingApproval.__annotations__}
         lists = {"reasons": list(self.reasons), "approved_by": list(self.approved_by)}
         return PendingApproval(**{**values, **lists, "preview": self.preview_json})  # type: ignore[typeddict-item]  # the names are its own

@@ -1,4 +1,4 @@
-"""Requests as a person may see them. Whatever shows one goes through here."""
+"""Returns requests and results as one person may see them, for every surface that shows them."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from agent.types import ToolResult
 
 
 def request_for_viewer(who: Membership, approval: Approval) -> Approval:
-    """A request as `who` may see it: nobody sees secrets, and without the role `personal` nobody sees personal values."""
-    shown = seen_by_everybody(approval)
+    """Return a request as `who` may see it: without secrets, and without personal values unless they have the role `personal`."""
+    result = request_for_everybody(approval)
     if who.sees_personal:
-        return shown
-    own = bool(approval.decided_by) and same_name(who.name, approval.decided_by or "")
+        return result
+    decided_it = bool(approval.decided_by) and same_name(who.name, approval.decided_by or "")
     return replace(
-        shown,
-        summary=masked_summary(shown.summary, shown.action, shown.preview),
-        arguments=masked_arguments(shown.arguments, shown.action, sql=as_statement(shown.preview).sql or None),
-        preview=masked_preview(shown.preview, shown.action, shown.arguments) if shown.preview else None,
-        reasons=masked_reasons(shown.reasons),
-        response=shown.response if own or not shown.response else MASK,
+        result,
+        summary=masked_summary(result.summary, result.action, result.preview),
+        arguments=masked_arguments(result.arguments, result.action, sql=as_statement(result.preview).sql or None),
+        preview=masked_preview(result.preview, result.action, result.arguments) if result.preview else None,
+        reasons=masked_reasons(result.reasons),
+        response=result.response if decided_it or not result.response else MASK,
     )
 
 
 def result_for_viewer(who: Membership, result: ToolResult) -> ToolResult:
-    """What came of an action as `who` may see it."""
-    shown = without_secrets(result)
-    return cast("ToolResult", shown if who.sees_personal else masked_result(shown))
+    """Return the result of an action as `who` may see it."""
+    cleaned = without_secrets(result)
+    return cast("ToolResult", cleaned if who.sees_personal else masked_result(cleaned))
 
 
-def seen_by_everybody(approval: Approval) -> Approval:
-    """A request without secrets."""
+def request_for_everybody(approval: Approval) -> Approval:
+    """Return a request without secrets."""
     preview = approval.preview
     return replace(
         approval,
@@ -55,7 +55,7 @@ def seen_by_everybody(approval: Approval) -> Approval:
 
 
 def arguments_for_everybody(arguments: Mapping[str, Any], preview: Preview | None) -> dict[str, Any]:
-    """Arguments without secrets: the statement as the preview shows it to everybody."""
+    """Return arguments without secrets; a statement is the one that the preview shows to everybody."""
     statement = as_statement(preview)
     given = {
         name: statement.sql_for_everybody if value == statement.sql else value for name, value in arguments.items()
@@ -64,9 +64,9 @@ def arguments_for_everybody(arguments: Mapping[str, Any], preview: Preview | Non
 
 
 def call_for_everybody(arguments: Any, shown_sql: str | None) -> dict[str, Any]:
-    """The stored arguments of a call without secrets: its statement as it was previewed, or else judged by its names.
+    """Return the stored arguments of a call without secrets; its statement is `shown_sql`, or else is masked by its names.
 
-    What somebody else wrote into the row need not be arguments.
+    Return {} if the row holds no mapping: others may have written to it.
     """
     if not isinstance(arguments, Mapping):
         return {}

@@ -13,9 +13,9 @@ from agent.runtime import Runtime
 from agent.types import ToolSpec
 
 
-async def specs(*, made_tools: bool = True, runtime: Runtime) -> list[ToolSpec]:
-    """Return every tool as the model sees it; without `made_tools` only the built-in ones."""
-    created = await created_tools.active(runtime=runtime) if made_tools else []
+async def specs(*, with_created: bool = True, runtime: Runtime) -> list[ToolSpec]:
+    """Return every tool as the model sees it; without `with_created` only the built-in ones."""
+    created = await created_tools.active(runtime=runtime) if with_created else []
     return [*tool_specs(), *(_tool(version).spec for version in created if not is_built_in(version.name))]
 
 

@@ -1,6 +1,6 @@
-"""What a tool brings whose effect is not one SQL statement: how to show it, how to do it, and how to see whether it was done.
+"""Defines what a tool gives whose effect is not one SQL statement: how to propose it, carry it out, and check that it happened.
 
-The database cannot take such an effect back, so nothing here is tried for a preview, and nothing is repeated on a guess.
+The database cannot roll such an effect back: a preview never tries it, and nothing is repeated on a guess.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ Happened = Literal["done", "not-done", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What would be done. `preview` is for the approver: its `text` is how it will look.
+    """An effect that a tool proposes, and its `preview` for the approver.
 
-    With verdict "refuse" it is never done; else its risk says whether a human is asked (AGENT_ASK_FROM), CRITICAL always.
+    With the verdict "refuse" it is never carried out. Else its risk decides whether a human is asked (AGENT_ASK_FROM); for a
+    CRITICAL one a human always is.
     """
 
     assessment: Assessment
@@ -29,29 +30,29 @@ class Proposal:
 
 
 class Propose(Protocol):
-    """Looks, without any effect, at what checked arguments would do."""
+    """Returns what checked arguments would do; has no effect itself."""
 
     async def __call__(self, arguments: Any, *, call: CallKey | None, runtime: Runtime) -> Proposal: ...
 
 
 class CarryOut(Protocol):
-    """Does what was approved. `key` is the same at every try.
+    """Carries out an approved effect. `key` is the same at every attempt.
 
-    Raises `OutcomeUnknown` when it cannot tell whether it happened; with any other `AgentError` it did not happen.
+    Raises `OutcomeUnknown` when it cannot tell whether the effect happened; after any other `AgentError` it did not happen.
     """
 
     async def __call__(self, approval: Approval, *, key: str, runtime: Runtime) -> ToolResult: ...
 
 
 class Look(Protocol):
-    """Whether it happened, asked after a crash. "not-done" lets it be done again, so it must be certain."""
+    """Returns, after a crash, whether the effect happened. "not-done" lets it be carried out again, so it must be certain."""
 
     async def __call__(self, approval: Approval, *, key: str, runtime: Runtime) -> Happened: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonTransactionalEffect:
-    """An effect that no transaction holds; it is given `seconds`, after which its outcome is not known."""
+    """How an effect outside of transactions is carried out. After `seconds` without an end its outcome is unknown."""
 
     carry_out: CarryOut
     look: Look
@@ -60,11 +61,11 @@ class NonTransactionalEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutsideTool(NonTransactionalEffect):
-    """An effect outside the application's database, which a tool proposes."""
+    """A tool whose effect is outside the application's database, and how it proposes one."""
 
     propose: Propose
 
 
 def idempotency_key(approval: Approval) -> str:
-    """32 hex digits that name the one effect of an approval, the same in every process and at every try."""
+    """Return 32 hex digits that name the one effect of an approval: the same in every process and at every attempt."""
     return hashlib.sha256(f"{approval.database_id}/{approval.id}/{approval.binding}".encode()).hexdigest()[:32]

@@ -300,7 +300,7 @@ async def _ask_model(
     state: State, transcript: Transcript, *, last: bool, config: RunnableConfig, runtime: Runtime
 ) -> ModelAnswer:
     client = runtime.chat_client()
-    tools = [] if last else await available_tools.specs(made_tools=transcript.has_created_tools, runtime=runtime)
+    tools = [] if last else await available_tools.specs(with_created=transcript.has_created_tools, runtime=runtime)
     messages = _model_messages(state, transcript, last=last, runtime=runtime)
     answer = await client.answer(messages, tools, config=config)
     if answer.message.text.strip() or answer.message.tool_calls or answer.message.invalid_tool_calls:

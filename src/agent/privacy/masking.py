@@ -1,9 +1,8 @@
 """Masks previews, arguments and results for people who may not see personal values, and secrets for everybody. Pure.
 
-Masking is the rule and showing is the exception: every constant and comment of a statement is masked, and every value of
-arguments. What a decision needs stays: the statement's shape, names, numbers of rows, and the cells of columns that do not
-look personal. What cannot be read for certain is hidden completely. What is stored, and what a decision is bound to, is
-never masked.
+Every constant and comment of a statement is masked, and every value of arguments. What a decision needs stays: the
+statement's shape, names, numbers of rows, and the cells of columns that do not look personal. A text that cannot be parsed
+for certain is hidden completely. Stored requests, to which decisions are bound, are never masked.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ __all__ = ["HIDDEN_SQL", "MASK", "is_plain_name", "masked_sql"]
 
 _SHORT = 3
 _CUT = re.compile(r"(?:…|\.\.\.) \(\d+ (?:characters|bytes).*\)$")
-# Arguments of built-in tools that name things: no person wrote them.
-_NAMES = {
+# Arguments of built-in tools that hold names of things, not what a person wrote.
+_NAME_ARGUMENTS = {
     "create_new_tool": frozenset({"name", "capabilities", "hosts"}), "query_data": frozenset({"table", "columns"}),
     "describe_schema": frozenset({"name"}),
 }  # fmt: skip
-_NUMBERS = {"undo_change": frozenset({"execution_id"})}
-_DONE = re.compile(r"Done(?:: \d+ rows? affected)?\.")
+_NUMBER_ARGUMENTS = {"undo_change": frozenset({"execution_id"})}
+_DONE_MESSAGE = re.compile(r"Done(?:: \d+ rows? affected)?\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Values that are hidden wherever they are repeated. `parts` are long enough to be searched for inside of a text."""
+    """Values that are hidden wherever a text repeats them. `parts` are those long enough to search for inside of a text."""
 
     parts: tuple[str, ...] = ()
 
@@ -42,11 +41,11 @@ class Values:
         return cls(tuple(sorted((value for value in folded if len(value) >= _SHORT), key=len, reverse=True)))
 
     def repeated_in(self, value: Any) -> bool:
-        """Return whether a cell repeats one of them."""
+        """Return whether a cell repeats one of the values."""
         return any(part in text.casefold() for text in texts_of(value) for part in self.parts)
 
     def cut_from(self, text: str) -> str:
-        """Return a text with a mask in place of the values that it repeats."""
+        """Return a text with masks in place of the values that it repeats."""
         for part in self.parts:
             if part in text.casefold():
                 text = re.sub(re.escape(part), MASK, text, flags=re.IGNORECASE)
@@ -54,9 +53,9 @@ class Values:
 
 
 def masked_arguments(arguments: Mapping[str, Any], action: str = "", *, sql: str | None = None) -> dict[str, Any]:
-    """Return a request's arguments as an approver sees them who may not see personal values; `sql` is their statement."""
-    names, numbers = _NAMES.get(action, ()), _NUMBERS.get(action, ())
-    shown: dict[str, Any] = {}
+    """Return a request's arguments without personal values; `sql` is the statement of its preview."""
+    names, numbers = _NAME_ARGUMENTS.get(action, ()), _NUMBER_ARGUMENTS.get(action, ())
+    masked_by_name: dict[str, Any] = {}
     for name, value in arguments.items():
         if isinstance(value, str) and (name == "sql" or value == sql):
             masked: Any = masked_sql(value)
@@ -68,48 +67,48 @@ def masked_arguments(arguments: Mapping[str, Any], action: str = "", *, sql: str
             masked = value
         else:
             masked = masked_value(value)
-        shown[_free_key(masked_name(str(name)), shown)] = masked
-    return shown
+        masked_by_name[_free_key(masked_name(str(name)), masked_by_name)] = masked
+    return masked_by_name
 
 
 def masked_value(value: Any) -> Any:
     """Return JSON with every value masked, and every key that is not a plain name."""
     if isinstance(value, Mapping):
-        shown: dict[str, Any] = {}
+        masked: dict[str, Any] = {}
         for name, inner in value.items():
-            shown[_free_key(masked_name(str(name)), shown)] = masked_value(inner)
-        return shown
+            masked[_free_key(masked_name(str(name)), masked)] = masked_value(inner)
+        return masked
     if isinstance(value, (list, tuple)):
         return [masked_value(inner) for inner in value]
     return value if value is None or isinstance(value, bool) else MASK
 
 
 def masked_reasons(reasons: Sequence[str]) -> tuple[str, ...]:
-    """Return the codes of a risk without the domain of a mail, which somebody gave, and without words that look personal."""
+    """Return the codes of a risk without the domains of a mail, and without words that look personal."""
     return tuple(f"domain:{MASK}" if code.startswith("domain:") else cut_words(code) for code in reasons)
 
 
 def masked_result(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result of an action as a person sees it who may not see personal values.
+    """Return the result of an action without personal values.
 
     Its status, numbers of rows and masked statement stay; of the rows only the names of columns do.
     """
-    shown = {name: masked_value(value) for name, value in result.items() if name not in _RESULT_AS_IT_IS}
-    shown |= {name: value for name, value in result.items() if name in _RESULT_AS_IT_IS}
+    masked = {name: masked_value(value) for name, value in result.items() if name not in _UNMASKED_RESULT}
+    masked |= {name: value for name, value in result.items() if name in _UNMASKED_RESULT}
     if result.get("sql"):
-        shown["sql"] = masked_sql(str(result["sql"]))
+        masked["sql"] = masked_sql(str(result["sql"]))
     if "columns" in result:
-        shown["columns"] = [masked_name(str(name)) for name in result["columns"] or ()]
-    if _DONE.fullmatch(str(result.get("message", ""))):
-        shown["message"] = result["message"]
-    return shown
+        masked["columns"] = [masked_name(str(name)) for name in result["columns"] or ()]
+    if _DONE_MESSAGE.fullmatch(str(result.get("message", ""))):
+        masked["message"] = result["message"]
+    return masked
 
 
-_RESULT_AS_IT_IS = frozenset({"success", "status", "row_count", "truncated", "approval_id", "execution_id"})
+_UNMASKED_RESULT = frozenset({"success", "status", "row_count", "truncated", "approval_id", "execution_id"})
 
 
 def without_secrets(value: Any) -> Any:
-    """Return JSON as anybody may see it: without values under a key that names a secret, and without texts in a key's form."""
+    """Return JSON without secrets: values under a key that names a secret, and parts of texts that look like access keys."""
     if isinstance(value, Mapping):
         return {
             name: MASK if looks_secret(str(name)) and isinstance(inner, (str, int, float)) else without_secrets(inner)
@@ -136,7 +135,7 @@ def texts_of(value: Any) -> Iterator[str]:
 
 
 def masked_name(text: str, known: Collection[str] = ()) -> str:
-    """Return a name that is `known` or looks like nothing else than a name; a mask for any other text."""
+    """Return a name that is `known` or certainly is a name, and a mask for any other text."""
     return text if text in known or is_plain_name(text) or is_host(text) else MASK
 
 
@@ -156,15 +155,15 @@ def _free_key(name: str, taken: Collection[str]) -> str:
     return key
 
 
-def changed_rows(rows: Sequence[Mapping[str, Any]], shown: Callable[[str, Any], Any]) -> list[dict[str, Any]]:
-    """Return the rows of a preview with every cell as `shown` returns it."""
+def rows_with_cells(rows: Sequence[Mapping[str, Any]], cell: Callable[[str, Any], Any]) -> list[dict[str, Any]]:
+    """Return the rows of a preview with every cell replaced by `cell(column, value)`."""
 
     def side(cells: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        return None if cells is None else {name: shown(name, value) for name, value in cells.items()}
+        return None if cells is None else {name: cell(name, value) for name, value in cells.items()}
 
     return [{**row, "before": side(row.get("before")), "after": side(row.get("after"))} for row in rows]
 
 
 def cut_words(text: str) -> str:
-    """Return a text with a mask in place of words that look personal or secret."""
+    """Return a text with masks in place of words that look personal or secret."""
     return " ".join(MASK if looks_sensitive_value(word) else word for word in text.split(" "))

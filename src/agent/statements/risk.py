@@ -1,4 +1,4 @@
-"""Rates how dangerous a write is: by the rows and locks that its trial took, or as LOW if it provably changes one row.
+"""Rates how dangerous a write is: by the rows and locks of its dry run, or as LOW if it provably changes one row.
 
 The risk is LOW only if everything about the write is proved: `one_row` (pure) finds constants for the columns of a key in the
 statement, or the constants of one new row; `is_plain` asks the catalogs whether anything on the table acts by itself.
@@ -34,19 +34,21 @@ _VALUES_FIELDS = frozenset({"values_lists", "limit_option", "op"})
 _CONDITION_PARTS = _VALUE_PARTS | {"BoolExpr", "NullTest", "BooleanTest", "List"}
 
 
-def risk_as_tried(risk: RiskLevel, shown: StatementPreview, *, many_rows: int) -> tuple[RiskLevel, tuple[str, ...]]:
-    """Return the risk of a statement whose preview is `shown`, and the codes of what raised it."""
+def risk_after_dry_run(
+    risk: RiskLevel, preview: StatementPreview, *, many_rows: int
+) -> tuple[RiskLevel, tuple[str, ...]]:
+    """Return the risk of a statement, raised by what its preview shows, and the codes of the reasons that raised it."""
     raised: list[tuple[RiskLevel, str]] = [(risk, "")]
-    rows = sum(table["inserted"] + table["updated"] + table["deleted"] for table in shown.tables)
-    rows = max(rows, shown.row_count or 0)
-    if risk == "LOW" and (rows > 1 or len(shown.tables) > 1):
+    rows = sum(table["inserted"] + table["updated"] + table["deleted"] for table in preview.tables)
+    rows = max(rows, preview.row_count or 0)
+    if risk == "LOW" and (rows > 1 or len(preview.tables) > 1):
         raised.append(("MEDIUM", "rows:more-than-one"))
-    if not shown.tried:
+    if not preview.tried:
         raised.append(("HIGH", "untried"))
     if rows > many_rows:
         raised.append(("HIGH", "rows:many"))
-    if shown.lock and LOCKS.index(shown.lock) >= LOCKS.index(_HEAVY_LOCK):
-        raised.append(("HIGH", f"lock:{shown.lock}"))
+    if preview.lock and LOCKS.index(preview.lock) >= LOCKS.index(_HEAVY_LOCK):
+        raised.append(("HIGH", f"lock:{preview.lock}"))
     worst = max((level for level, _ in raised), key=RISK_LEVELS.index)
     return worst, tuple(reason for _, reason in raised if reason)
 

@@ -1,4 +1,4 @@
-"""A request for approval as the approver sees it: the risk, one sentence, the statement, and the rows as a diff."""
+"""Shows a request for approval on a terminal: its risk, one sentence, the statement, and the rows as a diff."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from agent.approval.human_approval import Approval
 from agent.approval.preview import Preview, RowChange, StatementPreview, as_statement
-from agent.approval.row_changes import changed_columns, columns_to_show, effect
+from agent.approval.row_changes import changed_columns, columns_to_show
 from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment
 from agent.cli.terminal.render import GAP, INDENT, facts, say, show, small_table
 
@@ -36,8 +36,8 @@ def show_approval(
     exact: bool = True,
     decisions: Sequence[TakenDecision] = (),
 ) -> None:
-    """Show one request. `exact` also shows its number and times; `whole` everything known, and the `decisions`."""
-    _headline(console, approval, indent, exact=exact)
+    """Show one request. `exact` adds its number and time left, `whole` all its rows and details, and the `decisions`."""
+    _show_headline(console, approval, indent, exact=exact)
     say(console, approval.summary, indent=indent)
     preview = approval.preview
     if preview is None:
@@ -47,15 +47,19 @@ def show_approval(
         statement = as_statement(preview)
         if text := statement.sql if isinstance(preview, StatementPreview) else preview.text:
             say(console, text, "cyan", indent=indent + INDENT)
-        _changes(console, approval, statement, indent + INDENT, whole=whole)
-        _others(console, statement, indent + INDENT, whole=whole)
-        _effects(console, preview, indent + INDENT)
+        _show_changes(console, approval, statement, indent + INDENT, whole=whole)
+        _show_other_tables(console, statement, indent + INDENT, whole=whole)
+        _show_effects(console, preview, indent + INDENT)
     if whole:
         console.print()
-        facts(console, [*_details(approval), *((one.decided_by, _said(one)) for one in decisions)], indent=indent)
+        facts(
+            console,
+            [*_details(approval), *((decision.decided_by, _decision_text(decision)) for decision in decisions)],
+            indent=indent,
+        )
 
 
-def _headline(console: Console, approval: Approval, indent: str, *, exact: bool) -> None:
+def _show_headline(console: Console, approval: Approval, indent: str, *, exact: bool) -> None:
     state = approval.status if approval.status != "pending" else f"{left(approval.expires_at)} left to decide"
     parts = [
         Text(f"Approval {approval.id}" if exact else "Approval", style="bold"),
@@ -65,31 +69,31 @@ def _headline(console: Console, approval: Approval, indent: str, *, exact: bool)
     console.print(Text.assemble(indent, Text(" · ").join(parts)), soft_wrap=True)
 
 
-def _changes(console: Console, approval: Approval, preview: StatementPreview, indent: str, *, whole: bool) -> None:
+def _show_changes(console: Console, approval: Approval, preview: StatementPreview, indent: str, *, whole: bool) -> None:
     if not preview.rows:
         return
     rows = preview.rows[: _ALL_ROWS if whole else _FEW_ROWS]
-    now = {
+    set_to_now = {
         name
         for name in changed_columns(rows)
-        if all(_is_now(row["after"] or {}, name, approval.created_at) for row in rows)
+        if all(_is_about(row["after"] or {}, name, approval.created_at) for row in rows)
     }
-    columns = columns_to_show(rows, without=now)
+    columns = columns_to_show(rows, without=set_to_now)
     console.print()
     _show_rows(console, rows, columns, indent)
     hidden = (preview.row_count or len(rows)) - len(rows)
     if hidden > 0:
         say(console, f"and {count(hidden, 'more row')}", "dim", indent=indent)
-    if not changed_columns(rows) - now and all(row["before"] and row["after"] for row in rows):
+    if not changed_columns(rows) - set_to_now and all(row["before"] and row["after"] for row in rows):
         say(console, "no value changes: the rows have these values already", "yellow", indent=indent)
-    if now:
-        say(console, f"set to the present time: {', '.join(sorted(now))}", "dim", indent=indent)
-    if others := sorted(set(preview.volatile) - now):
-        say(console, f"gets another value when it runs: {', '.join(others)}", "dim", indent=indent)
+    if set_to_now:
+        say(console, f"set to the present time: {', '.join(sorted(set_to_now))}", "dim", indent=indent)
+    if volatile := sorted(set(preview.volatile) - set_to_now):
+        say(console, f"gets another value when it runs: {', '.join(volatile)}", "dim", indent=indent)
 
 
-def _others(console: Console, preview: StatementPreview, indent: str, *, whole: bool) -> None:
-    """Rows of other tables that go or change with these."""
+def _show_other_tables(console: Console, preview: StatementPreview, indent: str, *, whole: bool) -> None:
+    """Show the rows of other tables that the statement changes too."""
     for other in preview.others:
         rows = other["rows"][: _ALL_ROWS if whole else _FEW_ROWS]
         if not rows or other["rows"] == list(preview.rows):
@@ -114,23 +118,23 @@ def _show_rows(console: Console, rows: Sequence[RowChange], columns: Sequence[st
     show(console, Padding(table, (0, 0, 0, len(indent)), expand=False))
 
 
-def _is_now(after: Mapping[str, Any], name: str, asked: datetime) -> bool:
+def _is_about(after: Mapping[str, Any], name: str, requested_at: datetime) -> bool:
     try:
         value = datetime.fromisoformat(str(after.get(name)))
     except ValueError:
         return False
-    return value.tzinfo is not None and abs(value - asked) < _JUST_NOW
+    return value.tzinfo is not None and abs(value - requested_at) < _JUST_NOW
 
 
 def _difference(row: Mapping[str, Any], name: str) -> Text:
     before, after = row["before"], row["after"]
     if before is None:
-        return Text(_shown(after.get(name)), style="green")
+        return Text(_cell_text(after.get(name)), style="green")
     if after is None:
-        return Text(_shown(before.get(name)), style="red")
+        return Text(_cell_text(before.get(name)), style="red")
     if name not in row["changed"]:
-        return Text(_shown(after.get(name)))
-    return Text.assemble((_shown(before.get(name)), "red"), (" → ", "dim"), (_shown(after.get(name)), "green"))
+        return Text(_cell_text(after.get(name)))
+    return Text.assemble((_cell_text(before.get(name)), "red"), (" → ", "dim"), (_cell_text(after.get(name)), "green"))
 
 
 def _width(name: str, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -139,14 +143,14 @@ def _width(name: str, rows: Sequence[Mapping[str, Any]]) -> int:
     return max(cell_len(cell(name, _MOST_CELL)), *(_difference(row, name).cell_len for row in rows))
 
 
-def _shown(value: object) -> str:
+def _cell_text(value: object) -> str:
     return "null" if value is None else cell(value, _MOST_CELL)
 
 
-def _effects(console: Console, preview: Preview, indent: str) -> None:
+def _show_effects(console: Console, preview: Preview, indent: str) -> None:
     statement = as_statement(preview)
     notes = [effect(table) for table in statement.tables]
-    if len(notes) > 1:  # one table is what the sentence says already
+    if len(notes) > 1:  # the sentence names a single table already
         console.print()
         say(console, f"in all: {'; '.join(notes)}", "dim", indent=indent)
     for text in statement.remarks:
@@ -158,7 +162,7 @@ def _effects(console: Console, preview: Preview, indent: str) -> None:
 
 
 def waits_for(approval: Approval) -> str:
-    """Whom a request still waits for, after the word "pending"; '' when it does not wait."""
+    """Return whom a pending request waits for, as text that follows its status; '' if it is not pending."""
     if approval.status != "pending":
         return ""
     if approval.approved_by:
@@ -167,12 +171,12 @@ def waits_for(approval: Approval) -> str:
 
 
 def how_to_decide(approval: Approval) -> str:
-    """The commands that decide a request."""
+    """Return the commands that decide a request."""
     return f"agent approvals approve {approval.id}, or agent approvals reject {approval.id}"
 
 
 def who_decides(view: ApprovalView) -> str:
-    """Why the viewer cannot approve a request, and who can, in sentences; '' when they can."""
+    """Return why the viewer cannot approve a request, and who can, as sentences; '' if the viewer can."""
     if not view.why_not:
         return ""
     if not view.deciders:
@@ -181,33 +185,34 @@ def who_decides(view: ApprovalView) -> str:
 
 
 def how_to_edit(approval: Approval) -> str:
-    """What a request is called with now, as the command that would change it."""
-    now = shlex.quote(arguments_of(approval))
+    """Return the command that edits a request, with its present statement or arguments."""
+    present = shlex.quote(arguments_of(approval))
     if set(approval.arguments) == {"sql"}:
-        now = shlex.quote(str(approval.arguments["sql"]))
-        return f"As it is now: agent approvals edit {approval.id} --sql {now}"
-    return f"It calls {approval.action}; as it is now: agent approvals edit {approval.id} --arguments {now}"
+        present = shlex.quote(str(approval.arguments["sql"]))
+        return f"As it is now: agent approvals edit {approval.id} --sql {present}"
+    return f"It calls {approval.action}; as it is now: agent approvals edit {approval.id} --arguments {present}"
 
 
 def arguments_of(approval: Approval) -> str:
-    """The arguments of the tool as JSON, as they are typed for an edit."""
+    """Return the arguments of the tool as JSON, as an edit takes them."""
     return json.dumps(dict(approval.arguments), ensure_ascii=False, default=str)
 
 
-def _said(one: TakenDecision) -> str:
+def _decision_text(decision: TakenDecision) -> str:
     words = {"approve": "approved", "reject": "rejected", "edit": "edited", "respond": "answered"}
-    done = words.get(one.decision, f"delegated it to {one.detail}")
-    return f"{done}, via {one.via}, {moment(one.created_at)}{': ' + one.comment if one.comment else ''}"
+    verb = words.get(decision.decision, f"delegated it to {decision.detail}")
+    comment = f": {decision.comment}" if decision.comment else ""
+    return f"{verb}, via {decision.via}, {moment(decision.created_at)}{comment}"
 
 
-def _call(approval: Approval) -> list[tuple[str, object]]:
-    """The tool, and its arguments where they are not shown above already."""
-    shown = not approval.preview or set(approval.arguments) == {"sql"}
-    return [("tool", approval.action), *([] if shown else [("arguments", arguments_of(approval))])]
+def _call_details(approval: Approval) -> list[tuple[str, object]]:
+    """Return the tool, and its arguments unless they are shown above the details."""
+    is_shown = not approval.preview or set(approval.arguments) == {"sql"}
+    return [("tool", approval.action), *([] if is_shown else [("arguments", arguments_of(approval))])]
 
 
 def _details(approval: Approval) -> list[tuple[str, object]]:
-    pairs = [*_call(approval), ("asked by", f"{approval.requested_by}, {ago(approval.created_at)}")]
+    pairs = [*_call_details(approval), ("asked by", f"{approval.requested_by}, {ago(approval.created_at)}")]
     if approval.status == "pending":
         pairs.append(("expires", moment(approval.expires_at)))
     elif approval.decided_at:
@@ -220,8 +225,8 @@ def _details(approval: Approval) -> list[tuple[str, object]]:
         pairs.append(("answer", approval.response))
     if waits_for(approval):
         pairs.append(("waits", waits_for(approval).strip(", ")))
-    told = [("reminded", approval.reminded_at), ("escalated", approval.escalated_at)]
-    pairs += [(what, moment(at)) for what, at in told if at]
+    notified = [("reminded", approval.reminded_at), ("escalated", approval.escalated_at)]
+    pairs += [(label, moment(at)) for label, at in notified if at]
     if approval.replaces:
         pairs.append(("in the place of", approval.replaces))
     if approval.permission_id:

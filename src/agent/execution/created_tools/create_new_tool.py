@@ -1,7 +1,7 @@
-"""The tool create_new_tool: what a model proposes is checked, typed and tested before a human sees it, and stored when agreed.
+"""The tool create_new_tool: it checks and tests a tool that a model proposes, and stores the tool once a human approves it.
 
-What is wrong goes back to the model as text. What is right is shown as a difference from the version in use, with what it may
-call and how its tests went, and is always asked about: nothing below a human's decision gives the agent a new power.
+The model gets errors as text, to correct them. A tool without errors is shown as a difference from the version in use, with
+the functions that it may call and the results of its tests. A human is always asked: only they give the agent a new power.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from agent.types import Assessment, CallKey, ToolResult
 _CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
 _SHOWN_TEST = 300
 # Control characters, formatting, lone surrogates, private use, unassigned, and separators of lines and paragraphs.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 async def propose(arguments: CreateNewTool, *, call: CallKey | None, runtime: Runtime) -> Proposal:
-    """The tool as a human is to judge it. Raises `InvalidArguments` with what the model must mend, or `SandboxUnavailable`."""
+    """Return a tool for a human to judge. Raises `InvalidArguments` with what the model must correct, or `SandboxUnavailable`."""
     earlier = await created_tools.known(arguments.name, runtime=runtime)
     content = _content(arguments, version=earlier[0].content.version + 1 if earlier else 1)
-    sign("created tool", content.hash, runtime=runtime)  # rather now than after a human has agreed
+    sign("created tool", content.hash, runtime=runtime)  # fails now rather than after a human has approved
     await _check_code(content, runtime)
-    tested = [await _tested(number, test, content, runtime) for number, test in enumerate(arguments.tests, 1)]
-    now = next((one for one in earlier if one.status == "active"), None)
-    sentence = _sentence(content, now)
+    results = [await _run_test(number, test, content, runtime) for number, test in enumerate(arguments.tests, 1)]
+    active = next((tool for tool in earlier if tool.status == "active"), None)
+    sentence = _sentence(content, active)
     preview = ToolPreview(
-        sentence=sentence, masked_sentence=sentence, text=_text(content, now, tested), version=content.version,
-        content_hash=content.hash, capabilities=tuple(content.capabilities), hosts=tuple(content.hosts), tests=tuple(tested),
+        sentence=sentence, masked_sentence=sentence, text=_text(content, active, results), version=content.version,
+        content_hash=content.hash, capabilities=tuple(content.capabilities), hosts=tuple(content.hosts), tests=tuple(results),
     )  # fmt: skip
     reasons = (
         "tool:create",
@@ -59,17 +59,17 @@ async def propose(arguments: CreateNewTool, *, call: CallKey | None, runtime: Ru
 
 
 async def carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:
-    """Store what was approved and put it into use. Raises `ActionRefused`; then nothing was stored."""
-    shown = approval.preview
-    assert isinstance(shown, ToolPreview)  # noqa: S101  # only what `propose` has shown is carried out
-    content = content_from(approval.arguments, shown.version or 0)
-    if content.hash != shown.content_hash:
+    """Store an approved tool and put it into use. Raises `ActionRefused` if it is not the tool in the preview; nothing is stored then."""
+    preview = approval.preview
+    assert isinstance(preview, ToolPreview)  # noqa: S101  # only what `propose` previewed is carried out
+    content = content_from(approval.arguments, preview.version or 0)
+    if content.hash != preview.content_hash:
         raise ActionRefused(f"{content.name} is not what was shown to the approver: propose it again.")
     return await created_tools.store(content, approval, runtime=runtime)
 
 
 async def look(approval: Approval, *, key: str, runtime: Runtime) -> Happened:
-    """Whether its version was stored: our own database knows."""
+    """Return whether the approved version was stored, which our own database knows."""
     return "done" if await created_tools.is_stored(approval.id, runtime=runtime) else "not-done"
 
 
@@ -81,17 +81,15 @@ def _content(arguments: CreateNewTool, version: int) -> ToolContent:
     if is_built_in(content.name) or keyword.iskeyword(content.name):
         raise InvalidArguments(f"{content.name!r} is taken: choose another name.")
     for text in (content.code, content.description, *(test.code or "" for test in arguments.tests)):
-        _check_seen(text)
+        _check_visible(text)
     unknown = sorted(set(content.capabilities) - set(offered()))
     if unknown:
         raise InvalidArguments(f"There is no capability {', '.join(unknown)}; there are: {', '.join(offered())}.")
     for host in content.hosts:
         Place.parse(host)
     if bool(content.hosts) != ("http_get" in content.capabilities):
-        raise InvalidArguments(
-            "The capability http_get and the hosts that it may ask belong together: give both or neither."
-        )
-    _calls(content)
+        raise InvalidArguments("The capability http_get and its hosts belong together: give both or neither.")
+    _sample_calls(content)
     schema = ArgumentSchema.of(content.parameters)
     for number, test in enumerate(arguments.tests, 1):
         if test.code is None:
@@ -101,10 +99,10 @@ def _content(arguments: CreateNewTool, version: int) -> ToolContent:
     return content
 
 
-def _check_seen(text: str) -> None:
-    """What a human approves must be what they see: nothing that turns writing around, hides, or moves the cursor."""
+def _check_visible(text: str) -> None:
+    """Raise `InvalidArguments` if a text has characters that hide, reorder text or move the cursor: a human approves what they see."""
     for character in text:
-        if character not in "\n\t" and unicodedata.category(character) in _UNSEEN:
+        if character not in "\n\t" and unicodedata.category(character) in _INVISIBLE:
             raise InvalidArguments(
                 f"The character U+{ord(character):04X} cannot be seen: write it as an escape, or leave it out."
             )
@@ -112,24 +110,24 @@ def _check_seen(text: str) -> None:
 
 async def _check_code(content: ToolContent, runtime: Runtime) -> None:
     async with sandbox_of(runtime).run(f"{runtime.tenant_id}/check {content.hash}") as run:
-        event = await run.check(content.code, stubs(content.capabilities), _calls(content))
+        event = await run.check(content.code, stubs(content.capabilities), _sample_calls(content))
     if isinstance(event, Failure):
-        raise InvalidArguments(f"The code of {content.name} is not taken: {event.text}")
+        raise InvalidArguments(f"The code of {content.name} is not accepted: {event.text}")
 
 
-def _calls(content: ToolContent) -> str:
-    """Calls of `run` as the schema allows them, for the type checker: with all that is named, and with what is required."""
+def _sample_calls(content: ToolContent) -> str:
+    """Return code for the type checker that calls `run` with all parameters of the schema, and with the required ones only."""
     required = content.parameters.get("required", [])
     named = list(content.parameters.get("properties", {}))
-    if unfit := [name for name in named if not name.isidentifier() or keyword.iskeyword(name)]:
-        raise InvalidArguments(f"{unfit[0]!r} cannot be a parameter of `run`: name it otherwise.")
+    if invalid := [name for name in named if not name.isidentifier() or keyword.iskeyword(name)]:
+        raise InvalidArguments(f"{invalid[0]!r} cannot be a parameter of `run`: choose another name.")
     lines = ["def _agent_calls(given: Any) -> None:"]
     lines += [f"    run({', '.join(f'{name}=given' for name in names)})" for names in (named, required)]
     return "from typing import Any\n" + "\n".join(lines)
 
 
-async def _tested(number: int, test: ToolTest, content: ToolContent, runtime: Runtime) -> str:
-    """How a test went, as a line for the approver. Raises `InvalidArguments` when it fails."""
+async def _run_test(number: int, test: ToolTest, content: ToolContent, runtime: Runtime) -> str:
+    """Run a test and return its result as a line for the approver. Raises `InvalidArguments` if the test fails."""
     then = CALL if test.code is None else f"{test.code}\n_agent_text(None)"
     program = Program(
         code=content.code,
@@ -142,33 +140,33 @@ async def _tested(number: int, test: ToolTest, content: ToolContent, runtime: Ru
     async with sandbox_of(runtime).run(f"{runtime.tenant_id}/test {content.hash}") as run:
         problem, value = await _outcome(run, program, test)
     if test.code is None and not problem and _canonical(value) != _canonical(test.expected):
-        problem = f"run returned {_short(value)}, not {_short(test.expected)}"
+        problem = f"run returned {_shortened(value)}, not {_shortened(test.expected)}"
     if problem:
         raise InvalidArguments(
-            f"Test {number} of {content.name} fails: {problem}. Mend the code or the test, and propose it again."
+            f"Test {number} of {content.name} fails: {problem}. Correct the code or the test, and propose it again."
         )
     if test.code is not None:
         return f"{test.code.strip()[:_SHOWN_TEST]}: holds"
-    return f"run({', '.join(f'{name}={_short(given)}' for name, given in test.arguments.items())}) is {_short(value)}"
+    return f"run({', '.join(f'{name}={_shortened(given)}' for name, given in test.arguments.items())}) is {_shortened(value)}"
 
 
 async def _outcome(run: Run, program: Program, test: ToolTest) -> tuple[str, Any]:
-    """(what went wrong, or nothing; the result). Host functions are answered by what the test gives."""
-    left = list(test.answers)
+    """Return the problem of a test's run, or '', and its result. Calls of host functions get the test's answers."""
+    answers = list(test.answers)
     event = await run.start(program)
     while isinstance(event, HostCall):
-        if not left or left[0].function != event.function:
-            wanted = f"the test answers {left[0].function} next" if left else "the test has no answer left"
-            return f"the code called {event.function}, but {wanted}", None
-        given = left.pop(0)
-        event = await run.answer({"error": given.error} if given.error is not None else {"value": given.value})
+        if not answers or answers[0].function != event.function:
+            expected = f"the test answers {answers[0].function} next" if answers else "the test has no answer left"
+            return f"the code called {event.function}, but {expected}", None
+        answer = answers.pop(0)
+        event = await run.answer({"error": answer.error} if answer.error is not None else {"value": answer.value})
     if isinstance(event, Finished):
-        return (f"the code never called {left[0].function}, which the test answers" if left else ""), event.value
+        return (f"the code never called {answers[0].function}, which the test answers" if answers else ""), event.value
     return event.text, None
 
 
-def _sentence(content: ToolContent, now: CreatedTool | None) -> str:
-    place = f" in place of version {now.content.version}" if now else ""
+def _sentence(content: ToolContent, active: CreatedTool | None) -> str:
+    place = f" in place of version {active.content.version}" if active else ""
     calls = f"may call {', '.join(content.capabilities)}" if content.capabilities else "calls nothing"
     hosts = f" at {', '.join(content.hosts)}" if content.hosts else ""
     kind = (
@@ -176,36 +174,36 @@ def _sentence(content: ToolContent, now: CreatedTool | None) -> str:
         if is_harmless(content.capabilities)
         else "what it changes or sends is asked about each time, as ever"
     )
-    return f"Makes the tool {content.name}, version {content.version}{place}. Its code {calls}{hosts}; {kind}."
+    return f"Creates the tool {content.name}, version {content.version}{place}. Its code {calls}{hosts}; {kind}."
 
 
-def _text(content: ToolContent, now: CreatedTool | None, tested: Sequence[str]) -> str:
+def _text(content: ToolContent, active: CreatedTool | None, results: Sequence[str]) -> str:
     lines = [*_labelled("says", content.description), "", f"takes     {json.dumps(content.parameters)}"]
     lines += [f"may call  {', '.join(content.capabilities) or 'nothing'}"]
     lines += [f"hosts     {', '.join(content.hosts)}"] if content.hosts else []
-    lines += ["", *(line for one in tested for line in _labelled("tested", one)), ""]
-    return "\n".join([*lines, *_difference(content, now)])
+    lines += ["", *(line for result in results for line in _labelled("tested", result)), ""]
+    return "\n".join([*lines, *_difference(content, active)])
 
 
 def _labelled(label: str, text: str) -> list[str]:
-    """A model's words, each line set in below the label, so that none can pass for a line of ours."""
+    """Return text of a model as lines that are indented under a label, so that none looks like a line of ours."""
     first, *others = text.splitlines() or [""]
     return [f"{label:<10}{first}", *(f"{'':<10}{line}" for line in others)]
 
 
-def _difference(content: ToolContent, now: CreatedTool | None) -> list[str]:
-    """The code, as a difference from the version in use where there is one; what else has changed stands before it."""
+def _difference(content: ToolContent, active: CreatedTool | None) -> list[str]:
+    """Return the code, as a difference from the active version if there is one, after the other changes."""
     after = content.code.splitlines()
-    if now is None:
+    if active is None:
         return after
-    old = replace(now.content, version=content.version, code=content.code, tests=content.tests)
+    old = replace(active.content, version=content.version, code=content.code, tests=content.tests)
     changed = [
-        f"changed   {name}: {_short(getattr(old, name))} -> {_short(getattr(content, name))}"
+        f"changed   {name}: {_shortened(getattr(old, name))} -> {_shortened(getattr(content, name))}"
         for name in ("description", "parameters", "capabilities", "hosts")
         if getattr(old, name) != getattr(content, name)
     ]
-    before = now.content.code.splitlines()
-    versions = (f"version {now.content.version}", f"version {content.version}")
+    before = active.content.code.splitlines()
+    versions = (f"version {active.content.version}", f"version {content.version}")
     difference = difflib.unified_diff(before, after, *versions, lineterm="", n=len(before) + len(after))
     return [*changed, *difference] if before != after else [*changed, "The code is the same.", *after]
 
@@ -214,6 +212,6 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= _SHOWN_TEST else f"{text[:_SHOWN_TEST]}…"

@@ -1,8 +1,8 @@
-"""What an approver is shown: a write is carried out as agent_actor and taken back, and its effects are noted.
+"""Makes the preview of a write for its approver: runs the write as agent_actor, notes its effects, and rolls it back.
 
-It is tried until two trials agree (`trying`): what differs between them (the present time, random values, numbers of a
+`trials` runs the write until two runs agree. What differs between them (the present time, random values, numbers of a
 sequence) is volatile, and is not compared when the approved statement runs; everything else must be the same then.
-The preview also holds the SQL that will run; a hash of all of it is part of what the approval is bound to.
+The preview also holds the SQL that will run. An approval is bound to a hash of the whole preview.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from agent.types import Assessment
 _MOST_ROWS = 20
 _MOST_CELL = 500
 _MOST_BYTES = 100_000
-_MOST_OTHERS = 20
+_MOST_OTHER_TABLES = 20
 _FUNCTIONS = "Functions are not run for a preview: they may act outside."
-_UNTRIED = (
+_NON_TRANSACTIONAL = (
     "It was not tried: it runs outside of any transaction, so there is no taking it back. Should it break off, it may leave "
     "an invalid index behind, which is then named."
 )
@@ -52,7 +52,7 @@ _TABLES_CODE = (
     "Code of the application's own ran in the try (triggers, rules, checks): what it does outside of the transaction or to a"
     " sequence was not taken back."
 )
-# Reasons for what the statement itself runs. What comes with a table's rows (its triggers, checks, ...) is run in a try.
+# Reasons for code that the statement itself names. Code of a table (its triggers, checks, ...) runs in the dry run too.
 _OWN_CODE = ("function:", "operator:", "cast:", "type:", "domain:", "view:", "relation:", "unresolved:", "depth:")
 _CODE_OF_TABLES = ("trigger:", "rule:", "check:", "policy:", "index:", "column:", "statistics:", "partition:")
 _DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
@@ -61,57 +61,60 @@ _DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
 async def preview(
     statement: Statement, assessment: Assessment, *, of_kept_rows: bool = False, runtime: Runtime
 ) -> StatementPreview:
-    """Try a statement and take it back. Raises `StatementFailed` when it would fail, which no approval can mend.
+    """Run a statement, roll it back, and return its preview.
 
-    One that is made `of_kept_rows` is made again when it runs: of a table with secrets the preview does not hold it.
+    A statement that is built `of_kept_rows` is built again when it runs; its preview holds it without texts if one of its
+    tables has secret columns. Raises `StatementFailed` when the statement fails, which no approval can mend.
     """
-    found, missing = await _looked_at(statement, assessment, runtime)
+    trial, limits = await _try_statement(statement, assessment, runtime)
     await load_key(runtime)
     secrets = await secret_columns(runtime)
-    shown = _preview(statement, assessment, found, missing=missing, secrets=secrets, key=key_of_effects(runtime))
-    if (
-        found is None
-    ):  # nothing of it can be compared when it runs, so it is bound to the code that it was approved with
-        shown = replace(shown, code=await code_reached(statement, runtime=runtime))
+    result = _statement_preview(
+        statement, assessment, trial, limits=limits, secrets=secrets, key=key_of_effects(runtime)
+    )
+    if trial is None:  # no effect can be compared when it runs, so the approval is bound to the code that it may run
+        result = replace(result, code=await code_reached(statement, runtime=runtime))
     if of_kept_rows:
         kept = kept_sql_for_everybody(statement, secrets)
         signature = keyed(statement.sql, purpose="statement", runtime=runtime)
-        shown = replace(shown, sql=kept, shown_sql=kept, signature=signature)
-    return shown
+        result = replace(result, sql=kept, shown_sql=kept, signature=signature)
+    return result
 
 
 def key_of_effects(runtime: Runtime) -> Callable[[str], str]:
-    """How the digests of effects are kept in previews."""
+    """Return the function that puts a digest of an effect under the key, as previews hold it."""
     return partial(keyed, purpose="effect", runtime=runtime)
 
 
-async def _looked_at(statement: Statement, assessment: Assessment, runtime: Runtime) -> tuple[DryRun | None, list[str]]:
-    """What a trial found, and what it does not show; no trial where none can be taken back."""
+async def _try_statement(
+    statement: Statement, assessment: Assessment, runtime: Runtime
+) -> tuple[DryRun | None, list[str]]:
+    """Return the dry run, and sentences about what it does not show; None where a dry run could not be rolled back."""
     if statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt", "CallStmt"}:
         return None, [_FUNCTIONS]
     if refuses_transaction(statement):
-        return None, [_UNTRIED]
+        return None, [_NON_TRANSACTIONAL]
     if runs_unknown_code(statement, assessment):
         return None, [_UNKNOWN_CODE]
     version = (await runtime.app.facts("agent_actor")).version
     try:
         if await takes_many_numbers(statement, runtime=runtime):
             return None, [_MANY_NUMBERS]
-        found = await dry_run(statement, version=version, runtime=runtime)
+        trial = await dry_run(statement, version=version, runtime=runtime)
     except psycopg.errors.InsufficientPrivilege as error:
-        # Asked all the same: whoever approves may also be who grants the right.
+        # A human is asked all the same: the approver may also be the person who grants the right.
         return None, [await what_is_missing(statement, error, runtime=runtime)]
     except psycopg.Error as error:
         raise failure(error, runtime.settings, sql=statement.sql) from error
-    missing = _missing(statement, found)
+    limits = _limits(statement, trial)
     if any(reason.startswith(_CODE_OF_TABLES) for reason in assessment.reasons):
-        missing.append(_TABLES_CODE)
-    return found, missing
+        limits.append(_TABLES_CODE)
+    return trial, limits
 
 
-async def check_code(shown: StatementPreview, statement: Statement, *, runtime: Runtime) -> None:
-    """Raise `RowsChanged` where a statement that was not tried would run other code than when it was `shown`."""
-    if shown.tried or shown.code == await code_reached(statement, runtime=runtime):
+async def check_code(approved: StatementPreview, statement: Statement, *, runtime: Runtime) -> None:
+    """Raise `RowsChanged` if a statement without a dry run would run other code than its `approved` preview says."""
+    if approved.tried or approved.code == await code_reached(statement, runtime=runtime):
         return
     raise RowsChanged(
         "Not executed: code that it may run (a function, trigger, view, rule, policy or type) is no longer what was approved."
@@ -119,42 +122,39 @@ async def check_code(shown: StatementPreview, statement: Statement, *, runtime: 
 
 
 def runs_unknown_code(statement: Statement, assessment: Assessment) -> bool:
-    """Whether a statement itself runs what is not known to be harmless, so that no trial of it is harmless either.
+    """Return whether a statement itself runs code that is not known to be harmless, so that a dry run is not harmless either.
 
-    The server does not resolve what a CREATE TABLE AS runs before it does.
+    A CREATE TABLE AS always counts: the server does not resolve what it runs before it runs it.
     """
     if statement.kind == "CreateTableAsStmt":
         return True
     return any(reason.startswith(_OWN_CODE) for reason in assessment.reasons)
 
 
-def difference(shown: StatementPreview, run: StatementRun, key: Callable[[str], str]) -> str:
-    """What an approved statement did otherwise than was `shown`, as a sentence; '' when it did the same. See `key_of_effects`."""
+def difference(approved: StatementPreview, run: StatementRun, key: Callable[[str], str]) -> str:
+    """Return how a run differs from the `approved` preview, as a clause; '' if it does not. `key` is that of `key_of_effects`."""
     outcome = run.outcome
-    expected, effect = shown.effect, keyed_effect(outcome.effect, key)
-    if shown.row_count is not None and outcome.row_count != shown.row_count:
-        return f"it would now affect {outcome.row_count} rows, and {shown.row_count} were approved"
+    expected, effect = approved.effect, keyed_effect(outcome.effect, key)
+    if approved.row_count is not None and outcome.row_count != approved.row_count:
+        return f"it would now affect {outcome.row_count} rows, and {approved.row_count} were approved"
     if (expected is None) != (effect is None):
         return "its rows could be compared when it was approved, and now they cannot"
-    other = _other_effect(expected, effect, shown.volatile)
-    if other:
-        return other
-    return _other_by_the_way(shown, run, key)
+    return _effect_difference(expected, effect, approved.volatile) or _side_effect_difference(approved, run, key)
 
 
-def _other_by_the_way(shown: StatementPreview, run: StatementRun, key: Callable[[str], str]) -> str:
-    for table in shown.others:
+def _side_effect_difference(approved: StatementPreview, run: StatementRun, key: Callable[[str], str]) -> str:
+    for table in approved.others:
         effect = keyed_effect(effect_of(run.others.get(table["table"], SideEffects()), table["volatile"]), key)
-        if table["effect"] is not None and (other := _other_effect(table["effect"], effect, table["volatile"])):
-            return f"in {table['table']}, which it changes too, {other}"
-    if shown.goes != run.goes:
+        if table["effect"] is not None and (change := _effect_difference(table["effect"], effect, table["volatile"])):
+            return f"in {table['table']}, which it changes too, {change}"
+    if approved.goes != run.goes:
         return "something else would go with it than was approved"
-    if shown.steady and list(shown.tables) != run.tables:
+    if approved.steady and list(approved.tables) != run.tables:
         return "it would now change other tables, or other numbers of their rows, than were approved"
     return ""
 
 
-def _other_effect(expected: Effect | None, effect: Effect | None, volatile: Sequence[str]) -> str:
+def _effect_difference(expected: Effect | None, effect: Effect | None, volatile: Sequence[str]) -> str:
     if expected is None:
         return ""
     if effect is None or effect["rows"] != expected["rows"]:
@@ -168,60 +168,63 @@ def _other_effect(expected: Effect | None, effect: Effect | None, volatile: Sequ
     return ""
 
 
-def _others(found: DryRun, hider: Hider, key: Callable[[str], str]) -> list[OtherTable]:
+def _other_tables(trial: DryRun, hider: Hider, key: Callable[[str], str]) -> list[OtherTable]:
     left = _MOST_BYTES
     others: list[OtherTable] = []
-    for name, one in sorted(found.run.others.items()):
-        if not one.changes and not one.whole:
+    for name, side_effects in sorted(trial.run.others.items()):
+        if not side_effects.changes and not side_effects.whole:
             continue
-        rows = _shown_rows(one.changes, left // 2)
+        rows = _preview_rows(side_effects.changes, left // 2)
         left -= size_of(rows)
-        volatile = found.volatile_of(name)
-        effect = None if name in found.unsteady or len(others) >= _MOST_OTHERS else effect_of(one, volatile)
+        volatile = trial.volatile_of(name)
+        effect = (
+            None if name in trial.unsteady or len(others) >= _MOST_OTHER_TABLES else effect_of(side_effects, volatile)
+        )
         cells = [row["after"] or row["before"] or {} for row in rows]
         others.append(
             OtherTable(
-                table=name, rows=hider.rows(name, rows), more=len(rows) < len(one.changes) or not one.whole, effect=keyed_effect(effect, key),
+                table=name, rows=hider.rows(name, rows), effect=keyed_effect(effect, key),
+                more=len(rows) < len(side_effects.changes) or not side_effects.whole,
                 personal=personal_columns(name, cells), secret=hider.columns(name, rows), volatile=volatile,
             )
         )  # fmt: skip
     return others
 
 
-def _missing(statement: Statement, found: DryRun) -> list[str]:
-    missing: list[str] = []
-    outcome = found.run.outcome
-    unseen = [name for name, one in found.run.others.items() if not one.whole or name in found.unsteady]
-    if not found.steady:
-        missing.append("How many rows its triggers change differs from run to run.")
+def _limits(statement: Statement, trial: DryRun) -> list[str]:
+    limits: list[str] = []
+    outcome = trial.run.outcome
+    only_counted = [name for name, table in trial.run.others.items() if not table.whole or name in trial.unsteady]
+    if not trial.steady:
+        limits.append("How many rows its triggers change differs from run to run.")
     if statement.kind not in _DATA_KINDS:
-        missing.append("It was tried and taken back; what it means for later statements is not shown.")
-    elif not outcome.detailed and not found.run.others:
-        missing.append("The rows themselves cannot be shown for this form of statement, only their number.")
-    if found.mixed and compares_whole_rows(outcome):
-        missing.append("Which of its values come together in one row differs from run to run, and is not compared.")
-    if unseen:
-        missing.append(
-            f"Of {', '.join(sorted(unseen))} only the number of rows is known and compared, not which ones: they may not be read, or are too much to."
+        limits.append("It was tried and taken back; what it means for later statements is not shown.")
+    elif not outcome.detailed and not trial.run.others:
+        limits.append("The rows themselves cannot be shown for this form of statement, only their number.")
+    if trial.mixed and compares_whole_rows(outcome):
+        limits.append("Which of its values come together in one row differs from run to run, and is not compared.")
+    if only_counted:
+        limits.append(
+            f"Of {', '.join(sorted(only_counted))} only the number of rows is known and compared, not which rows: they may not be read, or are too many."
         )
     if any(change.before is None for change in outcome.changes):
-        missing.append("Numbers taken from a sequence are not given back, so identifiers of new rows will differ.")
-    return missing
+        limits.append("Numbers taken from a sequence are not given back, so identifiers of new rows will differ.")
+    return limits
 
 
-def _preview(
-    statement: Statement, assessment: Assessment, found: DryRun | None, *, missing: list[str], secrets: SecretColumns,
+def _statement_preview(
+    statement: Statement, assessment: Assessment, trial: DryRun | None, *, limits: list[str], secrets: SecretColumns,
     key: Callable[[str], str],
 ) -> StatementPreview:  # fmt: skip
-    tried_at_all = found is not None
-    found = found or DryRun(run=StatementRun(outcome=Outcome(row_count=None)))
-    hider = Hider.of(_changes_by_table(found, statement), secrets, reads=reads_secrets(statement, secrets))
-    outcome, others = found.run.outcome, _others(found, hider, key)
-    own = [other for other in others if other["table"].rpartition(".")[2] == _target(statement)] or others
-    if not outcome.detailed and len(own) == 1:  # the rows of a form that returns none of its own
-        rows, table = own[0]["rows"], own[0]["table"]
+    is_tried = trial is not None
+    trial = trial or DryRun(run=StatementRun(outcome=Outcome(row_count=None)))
+    hider = Hider.of(_changes_by_table(trial, statement), secrets, reads=reads_secrets(statement, secrets))
+    outcome, others = trial.run.outcome, _other_tables(trial, hider, key)
+    target_tables = [other for other in others if other["table"].rpartition(".")[2] == _table_name(statement)] or others
+    if not outcome.detailed and len(target_tables) == 1:  # the statement itself returns no rows
+        rows, table = target_tables[0]["rows"], target_tables[0]["table"]
     else:
-        rows, table = _shown_rows(outcome.changes, _MOST_BYTES), _place(statement)
+        rows, table = _preview_rows(outcome.changes, _MOST_BYTES), _qualified_name(statement)
     cells = [row["after"] or row["before"] or {} for row in rows]
     secret = hider.columns(table, rows)
     return StatementPreview(
@@ -232,56 +235,58 @@ def _preview(
         columns=tuple(cells[0] if cells else outcome.columns),
         rows=tuple(hider.rows(table, rows)),
         more=(outcome.row_count or 0) > len(rows),
-        tables=tuple(found.run.tables),
+        tables=tuple(trial.run.tables),
         others=tuple(others),
-        goes=found.run.goes,
-        tried=tried_at_all,
-        lock=found.run.lock,
-        effect=keyed_effect(_compared(found), key),
-        volatile=tuple(found.volatile_of() if outcome.detailed or len(own) != 1 else own[0]["volatile"]),
-        steady=found.steady,
+        goes=trial.run.goes,
+        tried=is_tried,
+        lock=trial.run.lock,
+        effect=keyed_effect(_compared_effect(trial), key),
+        volatile=tuple(
+            trial.volatile_of() if outcome.detailed or len(target_tables) != 1 else target_tables[0]["volatile"]
+        ),
+        steady=trial.steady,
         personal=tuple(personal_columns(table, cells)),
         secret=tuple(secret),
         notices=tuple(
             hider.notices(outcome.notices, any_secret=bool(secret) or any(other["secret"] for other in others))
         ),
-        not_previewed=tuple(missing),
+        not_previewed=tuple(limits),
     )
 
 
-def _target(statement: Statement) -> str:
+def _table_name(statement: Statement) -> str:
     relation = getattr(statement.node, "relation", None)
     return str(getattr(relation, "relname", ""))
 
 
-def _place(statement: Statement) -> str:
+def _qualified_name(statement: Statement) -> str:
     schema = str(getattr(getattr(statement.node, "relation", None), "schemaname", ""))
-    return f"{schema}.{_target(statement)}" if schema else _target(statement)
+    return f"{schema}.{_table_name(statement)}" if schema else _table_name(statement)
 
 
-def _changes_by_table(found: DryRun, statement: Statement) -> dict[str, Sequence[Change]]:
+def _changes_by_table(trial: DryRun, statement: Statement) -> dict[str, Sequence[Change]]:
     return {
-        **{name: one.changes for name, one in found.run.others.items()},
-        _place(statement): found.run.outcome.changes,
+        **{name: table.changes for name, table in trial.run.others.items()},
+        _qualified_name(statement): trial.run.outcome.changes,
     }
 
 
-def _compared(found: DryRun) -> Effect | None:
-    """The effect that must be the same; of one row its cells say all, so that it needs no digest as a whole."""
-    outcome = found.run.outcome
-    if outcome.effect is None or (compares_whole_rows(outcome) and not found.mixed):
+def _compared_effect(trial: DryRun) -> Effect | None:
+    """Return the effect that must be the same when the statement runs. The cells of a single row say all: it needs no other digest."""
+    outcome = trial.run.outcome
+    if outcome.effect is None or (compares_whole_rows(outcome) and not trial.mixed):
         return outcome.effect
     return Effect(rows=outcome.effect["rows"], cells=outcome.effect["cells"], whole="")
 
 
-def _shown_rows(changes: Sequence[Change], most_bytes: int) -> list[RowChange]:
-    """As many rows as an approver reads and a row of the queue holds."""
+def _preview_rows(changes: Sequence[Change], most_bytes: int) -> list[RowChange]:
+    """Return the first rows: no more than an approver reads, and no more bytes than `most_bytes`."""
     rows: list[RowChange] = []
     left = most_bytes
     for change in changes[:_MOST_ROWS]:
         row = row_change(change)
         if size_of(row) > _MOST_BYTES // _MOST_ROWS:
-            row = _narrowed(row)
+            row = _narrowed_row(row)
         left -= size_of(row)
         if left < 0:
             break
@@ -289,8 +294,8 @@ def _shown_rows(changes: Sequence[Change], most_bytes: int) -> list[RowChange]:
     return rows
 
 
-def _narrowed(row: RowChange) -> RowChange:
-    """A very wide row: its first columns, by which people know it, and what changes."""
+def _narrowed_row(row: RowChange) -> RowChange:
+    """Return a very wide row with only its first columns, which tell people what row it is, and the first that change."""
     before, after = row["before"] or {}, row["after"] or {}
     kept = {*list(before or after)[:3], *row["changed"][:20]}
     return RowChange(
@@ -301,14 +306,14 @@ def _narrowed(row: RowChange) -> RowChange:
 
 
 def sentence_of(sentence: str, row_count: int | None) -> str:
-    """The assessment's sentence with the number of rows."""
+    """Return the sentence of an assessment with the number of rows."""
     if row_count is None:
         return sentence
     return f"{sentence} {row_count} row{'' if row_count == 1 else 's'} affected."
 
 
 def row_change(change: Change) -> RowChange:
-    """One row for the approver: long cells cut, changed columns named."""
+    """Return a row as the approver sees it: long cells are cut, and the columns that change are named."""
     before, after = _cut(change.before), _cut(change.after)
     changed = [
         name

@@ -11,7 +11,7 @@ from agent.approval.preview import Effect
 from agent.execution.dry_run.secret_constants import gives_secret, names_secret
 from agent.execution.writes.statement_runner import Change
 from agent.learning.discovery.secret_columns import SecretColumns
-from agent.privacy.masking import MASK, Values, changed_rows, texts_of, without_secrets
+from agent.privacy.masking import MASK, Values, rows_with_cells, texts_of, without_secrets
 
 # Columns that hold the value in a row that names a secret, as in a table of settings.
 _VALUE_COLUMNS = frozenset({"value", "values", "val", "data", "content", "setting", "text", "secret_value"})
@@ -47,7 +47,7 @@ class Hider:
         """Return these rows of a table without any secret."""
         hidden = self.columns(place, rows)
         masked = [
-            each for row in rows for each in changed_rows([row], partial(self._cell, hidden, _names_a_secret(row)))
+            each for row in rows for each in rows_with_cells([row], partial(self._cell, hidden, _names_a_secret(row)))
         ]
         return [_without_new_values(row) for row in masked] if self.reads else masked
 

@@ -1,8 +1,8 @@
-"""The tool send_email: what an approver sees of a mail, when it is sent, and what is known of it after a crash.
+"""The tool send_email: it proposes a mail, sends the approved one, and checks after a crash whether it was sent.
 
-A mail is of LOW risk only where the operator has listed every domain that it goes to or links to, and the user or a
-trusted place gave every address, link and account in it. What was shown is what is sent: by the same way, from the same
-address, as the same text.
+A mail is of LOW risk only if the operator has listed every domain that it goes to or links to, and the user or a trusted
+source gave every address, link and account in it. The mail that is sent is the one in the preview: by the same route, from
+the same address, with the same text.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _SECONDS = 180.0
 
 
 async def propose(arguments: SendEmail, *, call: CallKey | None, runtime: Runtime) -> Proposal:
-    """The mail as its recipients would see it. Raises `InvalidArguments`, or `ConfigurationError` where mail is not set up."""
+    """Return a mail as its recipients would read it. Raises `InvalidArguments`, or `ConfigurationError` if mail is not set up."""
     settings = runtime.settings
     route = route_of(settings)
     if route is None:
         raise ConfigurationError(f"Not sent. {NOT_SET_UP}")
-    mail = _letter(arguments.model_dump(), route.sender)
+    mail = _message_from(arguments.model_dump(), route.sender)
     conversation = await longer_context(await context_of_call(call, runtime=runtime), runtime=runtime)
     origins = await untrusted_origins(_values(mail), conversation, runtime=runtime)
     unlisted = _unlisted(mail, settings.email_domains)
@@ -59,13 +59,13 @@ async def propose(arguments: SendEmail, *, call: CallKey | None, runtime: Runtim
 
 async def carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:
     """Send an approved mail. Raises `OutcomeUnknown`; with any other error nothing was sent."""
-    shown, route = approval.preview, route_of(runtime.settings)
-    assert isinstance(shown, MailPreview)  # noqa: S101  # only what `propose` has shown is carried out
-    if route is None or (route.kind, route.place, route.sender) != (shown.via, shown.place, shown.from_):
-        raise ActionRefused("Not sent: mail is set up in another way than when this was approved. Ask again.")
-    mail = _letter(approval.arguments, route.sender)
-    if _rendered(mail) != shown.text:
-        raise ActionRefused("Not sent: the mail would be another one than was approved. Ask again.")
+    preview, route = approval.preview, route_of(runtime.settings)
+    assert isinstance(preview, MailPreview)  # noqa: S101  # only what `propose` previewed is carried out
+    if route is None or (route.kind, route.place, route.sender) != (preview.via, preview.place, preview.from_):
+        raise ActionRefused("Not sent: the settings for mail have changed since this was approved. Ask again.")
+    mail = _message_from(approval.arguments, route.sender)
+    if _rendered(mail) != preview.text:
+        raise ActionRefused("Not sent: the mail differs from the one that was approved. Ask again.")
     _check_still_allowed(mail, runtime)
     identifier = message_id(key, mail.sender)
     message = compose(mail, identifier=identifier, date=approval.created_at)
@@ -78,15 +78,15 @@ async def carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolRe
 
 
 async def look(approval: Approval, *, key: str, runtime: Runtime) -> Happened:
-    """An outbox shows its files; a mail server cannot be asked."""
-    shown = approval.preview
-    if not isinstance(shown, MailPreview) or shown.via != "outbox":
+    """Return whether a mail is in the outbox; "unknown" for a mail server, which cannot be asked."""
+    preview = approval.preview
+    if not isinstance(preview, MailPreview) or preview.via != "outbox":
         return "unknown"
-    file = in_outbox(message_id(key, shown.from_), Path(shown.place))
+    file = in_outbox(message_id(key, preview.from_), Path(preview.place))
     return "done" if await asyncio.to_thread(file.exists) else "not-done"
 
 
-def _letter(arguments: dict[str, Any], sender: str) -> MailMessage:
+def _message_from(arguments: dict[str, Any], sender: str) -> MailMessage:
     try:
         return mail_message(sender=sender, **arguments)
     except ValueError as error:
@@ -94,24 +94,24 @@ def _letter(arguments: dict[str, Any], sender: str) -> MailMessage:
 
 
 def _values(mail: MailMessage) -> list[Value]:
-    """What somebody should have said: who gets it, where it leads, and the accounts that it names."""
-    found = [Value(argument="to", kind="address", text=one) for one in mail.to]
-    found += [Value(argument="cc", kind="address", text=one) for one in mail.cc]
+    """Return the values whose origin is checked: recipients, links, and the addresses and accounts in the text."""
+    values = [Value(argument="to", kind="address", text=address) for address in mail.to]
+    values += [Value(argument="cc", kind="address", text=address) for address in mail.cc]
     for name, text in (("subject", mail.subject), ("body", mail.body)):
-        found += [Value(argument=name, kind=kind, text=one) for kind, one in shapes_in(text)]
-    known = {value.text for value in found}
-    found += [Value(argument="body", kind="link", text=link) for link in mail.links if link not in known]
-    return list(dict.fromkeys(found))
+        values += [Value(argument=name, kind=kind, text=part) for kind, part in shapes_in(text)]
+    known = {value.text for value in values}
+    values += [Value(argument="body", kind="link", text=link) for link in mail.links if link not in known]
+    return list(dict.fromkeys(values))
 
 
 def _unlisted(mail: MailMessage, domains: str) -> dict[str, str]:
-    """Addresses and links whose domain is not pre-approved, with that domain."""
+    """Return the addresses and links whose domain the operator has not listed, with that domain."""
     hosts = {target: domain_of(target) for target in (*mail.recipients, *mail.links)}
     return {target: host or "not certain" for target, host in hosts.items() if not is_listed(host, domains)}
 
 
 def _check_still_allowed(mail: MailMessage, runtime: Runtime) -> None:
-    """The operator may have become stricter since the mail was approved. Raises `ActionRefused`."""
+    """Raise `ActionRefused` if the operator's settings, which may be stricter since the approval, refuse the mail."""
     unlisted = _unlisted(mail, runtime.settings.email_domains)
     if unlisted and runtime.settings.email_refuse_others:
         names = ", ".join(sorted(set(unlisted.values())))
@@ -125,20 +125,24 @@ def _warnings(unlisted: dict[str, str]) -> list[str]:
     ]
 
 
+def _operation(route: Route) -> str:
+    return "Sends a mail" if route.kind == "smtp" else "Writes a mail into the outbox"
+
+
 def _sentence(mail: MailMessage, route: Route) -> str:
-    how = "Sends a mail" if route.kind == "smtp" else "Writes a mail into the outbox"
     others = len(mail.recipients) - 1
-    return f"{how} to {mail.recipients[0]}{f' and {others} more' if others else ''}: {mail.subject[:80]!r}."
+    return (
+        f"{_operation(route)} to {mail.recipients[0]}{f' and {others} more' if others else ''}: {mail.subject[:80]!r}."
+    )
 
 
 def _masked_sentence(mail: MailMessage, route: Route) -> str:
-    how = "Sends a mail" if route.kind == "smtp" else "Writes a mail into the outbox"
     number = len(mail.recipients)
-    return f"{how} to {number} recipient{'' if number == 1 else 's'}."
+    return f"{_operation(route)} to {number} recipient{'' if number == 1 else 's'}."
 
 
 def _rendered(mail: MailMessage) -> str:
-    """The mail as its recipients read it."""
+    """Return the mail as its recipients read it."""
     copies = [f"Cc: {', '.join(mail.cc)}"] if mail.cc else []
     head = [f"From: {mail.sender}", f"To: {', '.join(mail.to)}", *copies, f"Subject: {mail.subject}"]
     return "\n".join([*head, "", mail.body])
