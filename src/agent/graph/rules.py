@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ _DECISIONS: dict[str, Decision] = {
     "approve": "approve", "reject": "reject", "edit": "edit", "respond": "respond", "delegate": "delegate",
     "accept": "approve", "ignore": "reject", "response": "respond",
 }  # fmt: skip
+_SQL_AS_TEXT = re.compile(r"^```\s*(sql|postgres\w*)\b|\Aselect\b.+\bfrom\b", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 _CUT_OFF_TEXT = "The model reached its length limit before the end of its answer: ask for less, or raise the limit in AGENT_MODEL_OPTIONS."
 _CALL_CUT_OFF = "Not done: your answer reached its length limit before the arguments were complete. Call the tool again with less text."
 _HOW_TO_ANSWER = (
@@ -91,6 +93,25 @@ def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
     too_many = f"Not done: at most {most} calls are taken at once. Ask for the rest in the next step."
     extra = [RequestedCall(tool=call.tool, call_id=call.call_id, error=too_many) for call in calls[most:]]
     return [*calls[:most], *extra]
+
+
+def nudge(message: AIMessage, *, tools: Collection[str], first_step: bool) -> str:
+    """Return what to tell the model, once, about an answer that is none: it is empty, or a call written as text. '' if it is one.
+
+    Only the `first_step` of a turn can be a call as text: a model that has called tools in the turn knows how.
+    """
+    text = message.text.strip()
+    if message.tool_calls or message.invalid_tool_calls:
+        return ""
+    if not text:
+        return "Your answer was empty. Answer, or call a tool."
+    named = any(re.search(rf'"name"\s*:\s*"{re.escape(tool)}"', text) for tool in tools)
+    if first_step and tools and (named or _SQL_AS_TEXT.search(text)):
+        return (
+            "You wrote a statement or a call as text, and nothing runs it. If it is to run, call the tool. "
+            "If the text is what the user asked for, write it again."
+        )
+    return ""
 
 
 def answer_text(answer: ModelAnswer, *, stopped_after: int | None) -> str:
