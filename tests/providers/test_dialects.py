@@ -157,18 +157,19 @@ async def test_an_answer_that_ends_at_the_length_limit_says_so_to_whom_it_concer
 
 
 async def test_sql_as_text_gets_one_nudge(runtime: Runtime) -> None:
+    cut = tool_calls(("execute_sql", '{"sql": "select'), finish="length")
     written = text("I will count.\n```sql\nselect 40 + 2\n```", reasoning="SECRETIVE")
     as_json = text('{"name": "execute_sql", "arguments": {"sql": "select 40 + 2"}}')
     async with served(
-        runtime, [written, tool_calls(COUNT), text("42."), as_json, as_json], OLLAMA, model="openai:qwen3"
+        runtime, [cut, written, tool_calls(COUNT), text("42."), as_json, as_json], OLLAMA, model="openai:qwen3"
     ) as (asking, server):
         assert (await chat.answer("How many?", thread_id="t", runtime=asking)).text == "42."
         assert "execute_sql" in (await chat.answer("Show me a call", thread_id="t", runtime=asking)).text
-    assert len(server.chats) == 5
-    *_, said, told = server.chats[1].body["messages"]
+    assert len(server.chats) == 6
+    *_, said, told = server.chats[2].body["messages"]
     assert (said["role"], told["role"]) == ("assistant", "user")
     assert "nothing runs it" in told["content"]
-    assert "SECRETIVE" not in str(server.chats[1].body)
+    assert "SECRETIVE" not in str(server.chats[2].body)
 
 
 def test_content_blocks_and_names_of_calls_go_back_to_their_own_model_only() -> None:

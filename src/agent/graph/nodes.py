@@ -304,11 +304,16 @@ async def _ask_model(
     tools = [] if last else await available_tools.specs(made_tools=transcript.has_created_tools, runtime=runtime)
     messages = _model_messages(state, transcript, last=last, runtime=runtime)
     answer = await client.answer(messages, tools, config=config)
-    told = nudge(answer.message, tools={tool.name for tool in tools}, first_step=not transcript.current.calls)
+    told = nudge(answer.message, tools={tool.name for tool in tools}, calls=transcript.current.calls)
     if not told:
         return answer
     said = [AIMessage(answer.message.text)] if answer.message.text.strip() else []
-    again = await client.answer([*messages, *said, HumanMessage(told)], tools, config=config)
+    try:
+        again = await client.answer([*messages, *said, HumanMessage(told)], tools, config=config)
+    except OperatorError:
+        if said:  # the text that there is may be the answer
+            return answer
+        raise
     return ModelAnswer(message=again.message, usage=answer.usage + again.usage, model=again.model)
 
 

@@ -95,10 +95,10 @@ def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
     return [*calls[:most], *extra]
 
 
-def nudge(message: AIMessage, *, tools: Collection[str], first_step: bool) -> str:
+def nudge(message: AIMessage, *, tools: Collection[str], calls: Sequence[StoredCall]) -> str:
     """Return what to tell the model, once, about an answer that is none: it is empty, or a call written as text. '' if it is one.
 
-    Only the `first_step` of a turn can be a call as text: a model that has called tools in the turn knows how.
+    A model of whose `calls` in the turn one was executed or refused knows how to call tools: what it writes is its answer.
     """
     text = message.text.strip()
     if message.tool_calls or message.invalid_tool_calls:
@@ -106,7 +106,8 @@ def nudge(message: AIMessage, *, tools: Collection[str], first_step: bool) -> st
     if not text:
         return "Your answer was empty. Answer, or call a tool."
     named = any(re.search(rf'"name"\s*:\s*"{re.escape(tool)}"', text) for tool in tools)
-    if first_step and tools and (named or _SQL_AS_TEXT.search(text)):
+    none_ran = all((call.result or {}).get("status") == "failed" for call in calls)
+    if none_ran and tools and (named or _SQL_AS_TEXT.search(text)):
         return (
             "You wrote a statement or a call as text, and nothing runs it. If it is to run, call the tool. "
             "If the text is what the user asked for, write it again."
