@@ -9,9 +9,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 
 from agent.chat import Answered, Token, chat
 from agent.providers.chat.client import create_chat_client
+from agent.providers.chat.compatible import _added, merged
+from agent.providers.chat.own_messages import attach, for_model, own_form
 from agent.providers.chat.thinking_text import ThinkingFilter, without_thinking
 from agent.runtime import Runtime
 from agent.settings import Settings
@@ -151,3 +154,54 @@ async def test_an_answer_that_ends_at_the_length_limit_says_so_to_whom_it_concer
     assert "your answer reached its length limit" in told[0]
     assert first.text.startswith("There are many, namely\n\n(The model reached its length limit")
     assert second.text.startswith("There is no answer. The model reached its length limit")
+
+
+async def test_sql_as_text_gets_one_nudge(runtime: Runtime) -> None:
+    cut = tool_calls(("execute_sql", '{"sql": "select'), finish="length")
+    written = text("I will count.\n```sql\nselect 40 + 2\n```", reasoning="SECRETIVE")
+    as_json = text('{"name": "execute_sql", "arguments": {"sql": "select 40 + 2"}}')
+    async with served(
+        runtime, [cut, written, tool_calls(COUNT), text("42."), as_json, as_json], OLLAMA, model="openai:qwen3"
+    ) as (asking, server):
+        assert (await chat.answer("How many?", thread_id="t", runtime=asking)).text == "42."
+        assert "execute_sql" in (await chat.answer("Show me a call", thread_id="t", runtime=asking)).text
+    assert len(server.chats) == 6
+    *_, said, told = server.chats[2].body["messages"]
+    assert (said["role"], told["role"]) == ("assistant", "user")
+    assert "nothing runs it" in told["content"]
+    assert "SECRETIVE" not in str(server.chats[2].body)
+
+
+def test_content_blocks_and_names_of_calls_go_back_to_their_own_model_only() -> None:
+    blocks = [
+        {"type": "thinking", "thinking": "Count.", "signature": "c2ln"},
+        {"type": "tool_use", "id": "toolu_1", "name": "execute_sql", "input": {}},
+    ]
+    calls = [
+        ToolCall(name="execute_sql", args={}, id=given, type="tool_call") for given in ("call_1_1_1", "call_1_1_2")
+    ]
+    message = AIMessage(content=blocks, additional_kwargs={"a": b"\x00"}, tool_calls=calls[:1])
+    own = own_form(message, model="anthropic:one")
+    stored = attach(AIMessage(content="", tool_calls=calls), own, call_ids=["toolu_1", ""])
+    results = [ToolMessage("1", tool_call_id=call["id"]) for call in calls]
+    first, *answered = for_model([stored, *results], "anthropic:one")
+    assert first.content == blocks
+    assert [call["id"] for call in first.tool_calls] == ["toolu_1", "call_1_1_2"]
+    assert [result.tool_call_id for result in answered] == ["toolu_1", "call_1_1_2"]
+    plain, *_ = for_model([stored, *results], "anthropic:two")
+    assert (plain.content, plain.additional_kwargs, plain.tool_calls) == ("", {}, calls)
+    assert own_form(AIMessage("text", tool_calls=calls), model="openai:m") is None
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_content": {"a": [1]}},
+        {"reasoning_details": [{"text": "a"}, 3], "extra_content": "text"},
+        {"tool_calls": [{"index": [1], "id": 7, "function": {"name": "x"}, "extra_content": {"google": 1}}, None]},
+    ],
+)
+def test_whatever_a_server_adds_can_be_joined(delta: dict[str, Any]) -> None:
+    added = _added(delta)
+    joined = merged([added, {"message": {"reasoning_content": "text"}, "calls": []}, added])
+    assert own_form(AIMessage("", additional_kwargs={"provider_extras": joined}), model="openai:m")

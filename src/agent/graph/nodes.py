@@ -47,6 +47,7 @@ from agent.graph.rules import (
     answer_text,
     clean_question,
     new_question,
+    nudge,
     outdated_messages,
     read_decision,
     requested_calls,
@@ -303,11 +304,16 @@ async def _ask_model(
     tools = [] if last else await available_tools.specs(with_created=transcript.has_created_tools, runtime=runtime)
     messages = _model_messages(state, transcript, last=last, runtime=runtime)
     answer = await client.answer(messages, tools, config=config)
-    if answer.message.text.strip() or answer.message.tool_calls or answer.message.invalid_tool_calls:
+    told = nudge(answer.message, tools={tool.name for tool in tools}, calls=transcript.current.calls)
+    if not told:
         return answer
-    again = await client.answer(
-        [*messages, HumanMessage("Your answer was empty. Answer, or call a tool.")], tools, config=config
-    )
+    said = [AIMessage(answer.message.text)] if answer.message.text.strip() else []
+    try:
+        again = await client.answer([*messages, *said, HumanMessage(told)], tools, config=config)
+    except OperatorError:
+        if said:  # the text that there is may be the answer
+            return answer
+        raise
     return ModelAnswer(message=again.message, usage=answer.usage + again.usage, model=again.model)
 
 

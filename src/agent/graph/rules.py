@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ _DECISIONS: dict[str, Decision] = {
     "approve": "approve", "reject": "reject", "edit": "edit", "respond": "respond", "delegate": "delegate",
     "accept": "approve", "ignore": "reject", "response": "reject",
 }  # fmt: skip
+_SQL_AS_TEXT = re.compile(r"^```\s*(sql|postgres\w*)\b|\Aselect\b.+\bfrom\b", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 _CUT_OFF_TEXT = "The model reached its length limit before the end of its answer: ask for less, or raise the limit in AGENT_MODEL_OPTIONS."
 _CALL_CUT_OFF = "Not done: your answer reached its length limit before the arguments were complete. Call the tool again with less text."
 _HOW_TO_ANSWER = (
@@ -93,6 +95,26 @@ def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
     too_many = f"Not done: at most {most} calls are taken at once. Ask for the rest in the next step."
     extra = [RequestedCall(tool=call.tool, call_id=call.call_id, error=too_many) for call in calls[most:]]
     return [*calls[:most], *extra]
+
+
+def nudge(message: AIMessage, *, tools: Collection[str], calls: Sequence[StoredCall]) -> str:
+    """Return what to tell the model, once, about an answer that is none: it is empty, or a call written as text. '' if it is one.
+
+    A model of whose `calls` in the turn one was executed or refused knows how to call tools: what it writes is its answer.
+    """
+    text = message.text.strip()
+    if message.tool_calls or message.invalid_tool_calls:
+        return ""
+    if not text:
+        return "Your answer was empty. Answer, or call a tool."
+    named = any(re.search(rf'"name"\s*:\s*"{re.escape(tool)}"', text) for tool in tools)
+    none_ran = all((call.result or {}).get("status") == "failed" for call in calls)
+    if none_ran and tools and (named or _SQL_AS_TEXT.search(text)):
+        return (
+            "You wrote a statement or a call as text, and nothing runs it. If it is to run, call the tool. "
+            "If the text is what the user asked for, write it again."
+        )
+    return ""
 
 
 def answer_text(answer: ModelAnswer, *, stopped_after: int | None) -> str:

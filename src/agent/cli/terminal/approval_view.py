@@ -13,7 +13,7 @@ from rich.text import Text
 
 from agent.approval.human_approval import Approval
 from agent.approval.preview import Preview, RowChange, StatementPreview, as_statement
-from agent.approval.row_changes import changed_columns, columns_to_show
+from agent.approval.row_changes import changed_columns, columns_to_show, effect
 from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment
 from agent.cli.terminal.render import GAP, INDENT, facts, say, show, small_table
 

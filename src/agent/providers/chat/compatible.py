@@ -85,7 +85,7 @@ class CompatibleChat(ChatOpenAI):
 def merged(deltas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what the deltas of one message added, joined: texts and lists grow, other values are replaced."""
     message: dict[str, Any] = {}
-    names: dict[Any, str] = {}
+    names: dict[str, str] = {}
     calls: dict[str, dict[str, Any]] = {}
     for delta in deltas:
         for name, value in delta["message"].items():
@@ -102,11 +102,12 @@ def _added(delta: Mapping[str, Any]) -> dict[str, Any]:
     message = {name: delta[name] for name in _OF_MESSAGE if delta.get(name)}
     calls = [
         {
-            "index": call.get("index"),
-            "id": call.get("id"),
+            "index": str(call.get("index")),
+            "id": str(call.get("id") or ""),
             "added": {name: value for name, value in call.items() if name not in _KNOWN_OF_CALL and value is not None},
         }
         for call in delta.get("tool_calls") or ()
+        if isinstance(call, dict)
     ]
     return {"message": message, "calls": calls} if message or calls else {}
 
