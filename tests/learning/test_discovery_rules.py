@@ -316,10 +316,10 @@ def test_tables_after_the_first_are_compact_and_become_full_when_there_is_room()
 
 @pytest.mark.parametrize(
     ("question", "table"),
-    [("commits per repo", "repository"), ("the config", "configuration"), ("organization", "org")],
+    [("commits per repo", "repository"), ("the config", "configuration"), ("organizations", "orga")],
 )
 def test_a_word_of_three_letters_counts_as_one_that_is_three_letters_longer(question: str, table: str) -> None:
-    tables = [make_relation(name, make_column()) for name in ("repository", "configuration", "org", "other")]
+    tables = [make_relation(name, make_column()) for name in ("repository", "configuration", "orga", "other")]
     index = SchemaIndex.build(AppStructure(tables=tables, views=[], functions=[]))
     assert [index.relations[position]["name"] for position, _ in index.rank(question)] == [table]
 

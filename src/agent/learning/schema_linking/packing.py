@@ -95,8 +95,10 @@ class Pack:
         return False
 
     def add_relations(self, positions: Sequence[int]) -> None:
-        """Add relations, the first in full and the others compact."""
+        """Add relations while there is room, the first in full and the others compact."""
         for rank, position in enumerate(positions):
+            if self._room < _LEAST_LINE:
+                return
             self.add_relation(self._index.relations[position], compact=rank >= _IN_FULL)
 
     def add_brief(self, positions: Sequence[int]) -> None:
