@@ -47,11 +47,16 @@ class SchemaIndex:
     _sorted_stems: Sequence[str] = ()
     _texts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
-    def text(self, relation: Relation) -> str:
-        """Return the block of one relation with all its columns; it is rendered once."""
-        name = relation["qualified"]
+    def text(self, relation: Relation, *, explained: frozenset[str] = frozenset()) -> str:
+        """Return the block of one relation with all its columns, those `explained` with their whole comment.
+
+        Without `explained` it is rendered once.
+        """
+        name, limit = relation["qualified"], len(relation["columns"])
+        if explained:
+            return relation_text(relation, limit=limit, explained=explained)
         if name not in self._texts:
-            self._texts[name] = relation_text(relation, limit=len(relation["columns"]))
+            self._texts[name] = relation_text(relation, limit=limit)
         return self._texts[name]
 
     @classmethod

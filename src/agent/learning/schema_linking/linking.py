@@ -78,9 +78,9 @@ def choose(index: SchemaIndex, question: str, *, also: Sequence[str] = ()) -> li
     hits = [position for position, score in ranked[:_MAX_HITS] if score >= _HIT * best]
     earlier = [index.positions[name] for name in also if name in index.positions]
     core = [position for position, score in ranked[:_MAX_CORE] if score >= _CORE * best]
-    pairs = combinations(_unique([*core, *earlier[:2]]), 2)
-    joined = [position for start, end in pairs for position in index.path(start, end)]
-    return _unique([*core, *joined, *earlier, *_merged(hits, _around(index, core)[:_MAX_NEIGHBOURS])])
+    ends = _unique([*core, *earlier[:2]])
+    joined = [position for start, end in combinations(ends, 2) for position in index.path(start, end)]
+    return _unique([*ends, *joined, *earlier, *_merged(hits, _around(index, core)[:_MAX_NEIGHBOURS])])
 
 
 async def describe(
@@ -102,7 +102,7 @@ async def describe(
         return _cut_to("\n".join(lines), budget)
     if relation is not None:
         pack = Pack(budget, index)
-        pack.add_relation(relation, limit=len(relation["columns"]))
+        pack.add_described(relation)
         structure = await auto_discovery.current_structure(runtime=runtime)
         details = [*_details(relation, index), *structure.get("history", {}).get(relation["qualified"], ())]
         pack.add(_cut_to("\n".join(details), pack.tokens_left))
