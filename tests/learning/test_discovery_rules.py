@@ -26,7 +26,7 @@ names = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters=
 def make_column(name: str = "id", **changes: Any) -> Column:
     column = Column(
         name=name, type="text", base="", numeric=False, nullable=True, default=None, identity=False, generated=False, comment="",
-        readable=True, masked=False, values=[], null_share=None, distinct=None,
+        readable=True, masked=False, values=[], more_values=False, null_share=None, distinct=None,
     )  # fmt: skip
     column.update(changes)  # type: ignore[typeddict-item]
     return column
@@ -316,10 +316,10 @@ def test_tables_after_the_first_are_compact_and_become_full_when_there_is_room()
 
 @pytest.mark.parametrize(
     ("question", "table"),
-    [("commits per repo", "repository"), ("the config", "configuration"), ("organization", "org")],
+    [("commits per repo", "repository"), ("the config", "configuration"), ("organizations", "orga")],
 )
 def test_a_word_of_three_letters_counts_as_one_that_is_three_letters_longer(question: str, table: str) -> None:
-    tables = [make_relation(name, make_column()) for name in ("repository", "configuration", "org", "other")]
+    tables = [make_relation(name, make_column()) for name in ("repository", "configuration", "orga", "other")]
     index = SchemaIndex.build(AppStructure(tables=tables, views=[], functions=[]))
     assert [index.relations[position]["name"] for position, _ in index.rank(question)] == [table]
 
@@ -331,6 +331,43 @@ def test_neighbours_are_ordered_by_their_references_and_not_by_their_names() -> 
     orders = make_relation("zorders", make_column("user_id"), foreign_keys=keys, rows=50_000)
     index = SchemaIndex.build(AppStructure(tables=[make_relation("users", make_column()), *small, orders], views=[]))
     assert index.relations[index.neighbours[0][0]]["name"] == "zorders"
+
+
+def _explained() -> SchemaIndex:
+    meaning = "1 means draft, 2 means sent, " + "and so on, " * 10 + "9 means lost"
+    key = ForeignKey(
+        name="f", columns=["owner_id"], target="public.owners", target_columns=["id"], on_delete="cascade",
+        on_update="no action", partitions=[],
+    )  # fmt: skip
+    letters = make_relation(
+        "letters", make_column("owner_id"), make_column("phase", comment=meaning), make_column("pin", masked=True),
+        make_column("color", values=["red", "blue"], more_values=True), make_column("size", values=["s", "m"]),
+        foreign_keys=[key],
+    )  # fmt: skip
+    others = [make_relation(f"other_{number}", *[make_column(f"c{n}") for n in range(30)]) for number in range(40)]
+    return SchemaIndex.build(AppStructure(tables=[letters, make_relation("owners", make_column()), *others], views=[]))
+
+
+def test_a_long_comment_is_whole_where_its_column_is_asked_for() -> None:
+    index = _explained()
+    assert "9 means lost" in link(index, "phase of the letters", token_budget=2_000).text
+    assert "9 means lost" not in link(index, "letters", token_budget=2_000).text
+    assert "9 means lost" in link(index, "letters", token_budget=90_000).text
+
+
+def test_the_text_says_what_a_deletion_takes_along_that_values_are_not_all_and_what_masked_means() -> None:
+    text = link(_explained(), "letters", token_budget=2_000).text
+    assert "owner_id text -> public.owners(id) on delete cascade\n" in text
+    assert "color text in (red|blue) among others\n" in text
+    assert "size text in (s|m)\n" in text
+    assert "masked: personal or secret" in text.splitlines()[0]
+    letters = next(relation for relation in parse_schema([text]) if relation.name == "letters")
+    assert {column.name: column.type for column in letters.columns} == dict.fromkeys(
+        ["owner_id", "phase", "pin", "color", "size"], "text"
+    )
+    assert letters.foreign_keys[0].target == ("public", "owners")
+    assert letters.column("color").more_values
+    assert letters.column("color").values == ("red", "blue")
 
 
 def test_tables_used_earlier_in_the_thread_are_linked_too() -> None:

@@ -20,6 +20,8 @@ from agent.learning.discovery.structure import Column, DataType, ForeignKey, Fun
 MAX_COLUMNS = 60
 _COLUMN_COMMENT_CHARS = 80
 _NAMESAKES = 3
+_MORE_VALUES = " among others"
+_DELETE_EFFECTS = frozenset({"cascade", "set null", "set default"})
 _HIDING = {
     "blind": "[row-level security hides every row from the agent: it looks empty but may not be]",
     "some": "[row-level security shows the agent only some rows: say so with each answer]",
@@ -35,10 +37,11 @@ def relation_text(
     limit: int = MAX_COLUMNS,
     counts: bool = True,
     others: bool = False,
+    explained: Collection[str] = (),
 ) -> str:
     """Return the block of one relation: at most `limit` columns, keys and `first` before others, or the columns `only`.
 
-    With `others`, a last line names the other columns. Memories use it with `counts` False, without row counts.
+    With `others`, a last line names the other columns. The columns `explained` have their whole comment. Memories use it with `counts` False, without row counts.
     """
     chosen = _chosen(relation, only, first, limit)
     names = {column["name"] for column in chosen}
@@ -46,11 +49,13 @@ def relation_text(
     single = _single_column_keys(keys)
     missing = [column["name"] for column in relation["columns"] if column["name"] not in names] if others else []
     lines = [_head(relation, counts=counts, columns=len(chosen) + len(missing))]
-    lines += [_column(column, relation, single.get(column["name"])) for column in chosen]
+    lines += [
+        _column(column, relation, single.get(column["name"]), whole=column["name"] in explained) for column in chosen
+    ]
     if len(relation["primary_key"]) > 1 and names.issuperset(relation["primary_key"]):
         lines.append(f"  pk ({name_list(relation['primary_key'])})")
     lines += [
-        f"  fk ({name_list(key['columns'])}) -> {key['target']}({name_list(key['target_columns'])}){_only_in(key['partitions'])}"
+        f"  fk ({name_list(key['columns'])}) -> {key['target']}({name_list(key['target_columns'])}){_on_delete(key)}{_only_in(key['partitions'])}"
         for key in keys
         if key not in single.values() and names.issuperset(key["columns"])
     ]
@@ -167,20 +172,29 @@ def _single_column_keys(keys: Sequence[ForeignKey]) -> dict[str, ForeignKey]:
     return single
 
 
-def _column(column: Column, relation: Relation, key: ForeignKey | None) -> str:
+def long_comments(relation: Relation) -> frozenset[str]:
+    """Return the columns whose comment is cut unless it is asked for."""
+    return frozenset(column["name"] for column in relation["columns"] if len(column["comment"]) > _COLUMN_COMMENT_CHARS)
+
+
+def _on_delete(key: ForeignKey) -> str:
+    return f" on delete {key['on_delete']}" if key["on_delete"] in _DELETE_EFFECTS else ""
+
+
+def _column(column: Column, relation: Relation, key: ForeignKey | None, *, whole: bool) -> str:
     is_key = relation["primary_key"] == [column["name"]]
     flags = [
         "pk" if is_key else "",
         "unique" if not is_key and [column["name"]] in relation["unique"] else "",
         "not null" if not column["nullable"] and not is_key else "",
         "generated" if column["generated"] else "",
-        f"-> {key['target']}({name_list(key['target_columns'])})" if key else "",
-        f"in ({_values(column['values'])})" if column["values"] else "",
+        f"-> {key['target']}({name_list(key['target_columns'])}){_on_delete(key)}" if key else "",
+        f"in ({_values(column['values'])}){_MORE_VALUES if column['more_values'] else ''}" if column["values"] else "",
         "masked" if column["masked"] else "",
         "" if column["readable"] else "unreadable",
     ]
     words = " ".join(filter(None, [quote_name(column["name"]), column["base"] or column["type"], *flags]))
-    return f"  {words}{_comment(one_line(column['comment'], _COLUMN_COMMENT_CHARS))}"
+    return f"  {words}{_comment(column['comment'] if whole else one_line(column['comment'], _COLUMN_COMMENT_CHARS))}"
 
 
 def _comment(comment: str) -> str:

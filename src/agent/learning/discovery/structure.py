@@ -15,7 +15,7 @@ RowSecurity = Literal["off", "on", "some", "blind"]
 
 
 class Column(TypedDict):
-    """A column. `base` is the type behind a domain. `values` are its enum labels, check-constraint values or common values; never of a `masked` one.
+    """A column. `base` is the type behind a domain. `values` are its enum labels, check-constraint values or common values; never of a `masked` one. With `more_values`, there may be others.
 
     `null_share` is 0 to 1 and `distinct` the estimated number of values; both None where we can read no statistics.
     """
@@ -32,6 +32,7 @@ class Column(TypedDict):
     readable: bool
     masked: bool
     values: list[str]
+    more_values: bool
     null_share: float | None
     distinct: int | None
 

@@ -49,9 +49,11 @@ from agent.learning.discovery.structure import (
 from agent.privacy.sensitive import DenyList, looks_sensitive
 
 # Increase it when the same catalogs would give another structure: a stored structure of another format is discovered again.
-FORMAT: Final = 3
+FORMAT: Final = 4
 
 _BLOCK = 8192
+# A column's comment may explain its codes; the schema text has it whole where the column is asked for.
+_COLUMN_COMMENT_CHARS = 1_000
 _KINDS: Final[Mapping[str, RelationKind]] = {
     "r": "TABLE", "p": "PARTITIONED TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW",
 }  # fmt: skip
@@ -265,6 +267,7 @@ class _RelationBuilder:
             or holds_sensitive_values(statistics)
         )
         masked = masked or self._is_secret(column)
+        values, more_values = ([], False) if masked else self._values(column, allowed, statistics)
         hide = masked or (column["generated"] and self._has_denied())
         return Column(
             name=column["name"],
@@ -275,10 +278,11 @@ class _RelationBuilder:
             default=None if hide else one_line(column["default"], DEFINITION_CHARS) or None,
             identity=column["identity"],
             generated=column["generated"] or column["always"],
-            comment=one_line(column["comment"]),
+            comment=one_line(column["comment"], _COLUMN_COMMENT_CHARS),
             readable=column["readable"] and self.row["readable"],
             masked=masked,
-            values=[] if masked else self._values(column, allowed, statistics),
+            values=values,
+            more_values=more_values,
             null_share=round(statistics["null_share"], 4) if statistics else None,
             distinct=distinct_estimate(statistics, rows),
         )
@@ -287,13 +291,15 @@ class _RelationBuilder:
         facts = (column["name"], column["type"], column["base"], column["category"], column["comment"] or "")
         return column_is_secret(self.row["schema"], self.row["name"], facts, self.rules.secrets)
 
-    def _values(self, column: Row, allowed: Sequence[str], statistics: Row | None) -> list[str]:
-        labels = self.labels.get(column["labels_of"])
-        if labels:
-            return showable(labels)
+    def _values(self, column: Row, allowed: Sequence[str], statistics: Row | None) -> tuple[list[str], bool]:
+        """Return the values to show, and whether there may be others."""
         for check in self.catalog.domain_checks.get(column["type_oid"], ()):
             allowed = allowed or listed_values(check["definition"] or "")
-        return showable(allowed) or common_values(column["name"], statistics, numeric=column["category"] == "N")
+        possible = self.labels.get(column["labels_of"]) or allowed
+        if shown := showable(possible):
+            return shown, len(shown) < len(possible)
+        common = common_values(column["name"], statistics, numeric=column["category"] == "N")
+        return common, bool(common)
 
     def _constraints(self, oid: int) -> list[Row]:
         return [row for row in self.catalog.constraints.get(oid, ()) if not self._names_denied(row["columns"] or ())]

@@ -20,8 +20,9 @@ from agent.text.words import related, stems
 
 _NAME, _COLUMN, _VALUE, _COMMENT, _COLUMN_COMMENT, _SCHEMA = 4.0, 1.6, 1.6, 1.4, 0.8, 0.6
 _RELATED, _MISSPELT, _PREFIX = 0.5, 0.7, 0.5
-# A word counts as a longer one that begins with it: repo, repository.
-_LEAST_PREFIX, _LEAST_LONGER = 3, 3
+# A word counts as a longer one that begins with it (repo, repository), and as a shorter one with which it begins. The shorter
+# needs a letter more: "lately" begins like "late" by chance.
+_LEAST_PREFIX, _LEAST_SHORTER, _LEAST_LONGER = 3, 4, 3
 _MAX_TERMS = 200
 _MAX_MISSPELT = 20
 _MAX_HOPS = 4
@@ -46,11 +47,16 @@ class SchemaIndex:
     _sorted_stems: Sequence[str] = ()
     _texts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
-    def text(self, relation: Relation) -> str:
-        """Return the block of one relation with all its columns; it is rendered once."""
-        name = relation["qualified"]
+    def text(self, relation: Relation, *, explained: frozenset[str] = frozenset()) -> str:
+        """Return the block of one relation with all its columns, those `explained` with their whole comment.
+
+        Without `explained` it is rendered once.
+        """
+        name, limit = relation["qualified"], len(relation["columns"])
+        if explained:
+            return relation_text(relation, limit=limit, explained=explained)
         if name not in self._texts:
-            self._texts[name] = relation_text(relation, limit=len(relation["columns"]))
+            self._texts[name] = relation_text(relation, limit=limit)
         return self._texts[name]
 
     @classmethod
@@ -192,7 +198,7 @@ class SchemaIndex:
         if not term.isalpha():
             return []
         shorter = [
-            term[:end] for end in range(_LEAST_PREFIX, len(term) - _LEAST_LONGER + 1) if term[:end] in self.postings
+            term[:end] for end in range(_LEAST_SHORTER, len(term) - _LEAST_LONGER + 1) if term[:end] in self.postings
         ]
         if len(term) < _LEAST_PREFIX:
             return shorter

@@ -29,8 +29,8 @@ from agent.text.tokens import BYTES_PER_TOKEN, estimate_tokens
 # Relations that score below these shares of the best score are no hits, or are not worth a join path (core).
 _HIT, _CORE = 0.2, 0.5
 _MAX_HITS, _MAX_CORE, _MAX_NEIGHBOURS, _MAX_FUNCTIONS = 30, 6, 12, 5
-# How many of the chosen relations bring their neighbours, when there is room.
-_FIRST = 12
+# How many of the chosen relations bring their neighbours first, and how many further steps along foreign keys are taken.
+_FIRST, _MORE_STEPS = 12, 3
 _MAX_SIMILAR = 5
 _MAX_QUESTION_CHARS = 20_000
 _INDEXED_STRUCTURES = 16
@@ -60,13 +60,13 @@ def link(index: SchemaIndex, question: str, *, token_budget: int, also: Sequence
     pack = Pack(token_budget, index, frozenset(index.terms(question)))
     pack.add_note_room()
     whole = pack.add_whole(chosen)
-    near = [*chosen, *near_to(index, chosen)] if chosen else []
+    near = _outward(index, chosen)
     if not whole:
         pack.add_relations(near)
     for function in index.matching_functions(question, _MAX_FUNCTIONS):
         pack.add(function_text(function))
     if not whole:
-        pack.add_brief(_unique([*near, *near_to(index, near), *index.central()]))
+        pack.add_brief(_unique([*near, *index.central()]))
         pack.complete()
     return pack.linked(chosen, note=True)
 
@@ -78,9 +78,9 @@ def choose(index: SchemaIndex, question: str, *, also: Sequence[str] = ()) -> li
     hits = [position for position, score in ranked[:_MAX_HITS] if score >= _HIT * best]
     earlier = [index.positions[name] for name in also if name in index.positions]
     core = [position for position, score in ranked[:_MAX_CORE] if score >= _CORE * best]
-    pairs = combinations(_unique([*core, *earlier[:2]]), 2)
-    joined = [position for start, end in pairs for position in index.path(start, end)]
-    return _unique([*core, *joined, *earlier, *_merged(hits, _around(index, core)[:_MAX_NEIGHBOURS])])
+    ends = _unique([*core, *earlier[:2]])
+    joined = [position for start, end in combinations(ends, 2) for position in index.path(start, end)]
+    return _unique([*ends, *joined, *earlier, *_merged(hits, _around(index, core)[:_MAX_NEIGHBOURS])])
 
 
 async def describe(
@@ -102,7 +102,7 @@ async def describe(
         return _cut_to("\n".join(lines), budget)
     if relation is not None:
         pack = Pack(budget, index)
-        pack.add_relation(relation, limit=len(relation["columns"]))
+        pack.add_described(relation)
         structure = await auto_discovery.current_structure(runtime=runtime)
         details = [*_details(relation, index), *structure.get("history", {}).get(relation["qualified"], ())]
         pack.add(_cut_to("\n".join(details), pack.tokens_left))
@@ -114,9 +114,12 @@ async def describe(
     return _cut_to(other or _not_found_message(index, name), budget)
 
 
-def near_to(index: SchemaIndex, chosen: Sequence[int]) -> list[int]:
-    """Return the foreign-key neighbours of the first relations of `chosen` that are not in it."""
-    return [position for position in _around(index, chosen[:_FIRST]) if position not in set(chosen)]
+def _outward(index: SchemaIndex, chosen: Sequence[int]) -> list[int]:
+    """Return `chosen`, then the neighbours of its first relations, then the neighbours of all these, and so on."""
+    near = _unique([*chosen, *_around(index, chosen[:_FIRST])])
+    for _ in range(_MORE_STEPS):
+        near = _unique([*near, *_around(index, near)])
+    return near
 
 
 def _around(index: SchemaIndex, core: Sequence[int]) -> list[int]:

@@ -15,10 +15,11 @@ TABLE public.offices ~4 rows (id, city)      brief: all the rest, until the budg
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.learning.discovery.rendering import MAX_COLUMNS, brief_text, key_columns, relation_text
+from agent.learning.discovery.rendering import MAX_COLUMNS, brief_text, key_columns, long_comments, relation_text
 from agent.learning.discovery.structure import Relation
 from agent.learning.schema_linking.index import SchemaIndex
 from agent.text.tokens import BYTES_PER_TOKEN, estimate_tokens
@@ -29,6 +30,9 @@ _IN_FULL = 6
 _MAX_MATCHING_COLUMNS = 10
 _NOTE_BYTES = 120
 _LEAST_LINE = 60
+_MASKED = re.compile(r"^  [^\n]* masked(?: |$)", re.MULTILINE)
+_MASKED_NOTE = " masked: personal or secret, so no values are listed here; a query may still return them."
+_LEAST_FOR_MASKED = 1_200  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,7 @@ class Pack:
         self._tables: list[str] = []
         self._brief: list[str] = []
         self._others: list[str] = []
+        self._explains = False
 
     @property
     def tokens_left(self) -> int:
@@ -71,19 +76,34 @@ class Pack:
 
     def add_note_room(self) -> None:
         """Keep room for the line that says how many tables are shown."""
-        self._room -= _NOTE_BYTES
+        self._explains = self._room >= _LEAST_FOR_MASKED
+        self._room -= _NOTE_BYTES + (len(_MASKED_NOTE) if self._explains else 0)
 
     def add_whole(self, order: Sequence[int]) -> bool:
-        """Add every relation in full, in the order of the index, if all fit; `order` names the most relevant first."""
-        texts = {relation["qualified"]: self._index.text(relation) for relation in self._index.relations}
-        size = sum(map(_size, texts.values()))
-        if size > self._room:
-            return False
-        self._room -= size
-        self._blocks = texts
-        first = [self._index.relations[position]["qualified"] for position in order]
-        self._tables = list(dict.fromkeys([*first, *texts]))
-        return True
+        """Add every relation in full, in the order of the index, if all fit; `order` names the most relevant first.
+
+        The comments of columns are whole if these fit too, else only where a column is asked for.
+        """
+        relations = self._index.relations
+        for explained in (long_comments, self._asked_comments):
+            texts = {item["qualified"]: self._index.text(item, explained=explained(item)) for item in relations}
+            size = sum(map(_size, texts.values()))
+            if size <= self._room:
+                self._room -= size
+                self._blocks = texts
+                first = [relations[position]["qualified"] for position in order]
+                self._tables = list(dict.fromkeys([*first, *texts]))
+                return True
+        return False
+
+    def add_described(self, relation: Relation) -> None:
+        """Add a relation with all its columns and their whole comments if it fits, else as it fits."""
+        whole = self._index.text(relation, explained=long_comments(relation))
+        if self._takes(whole):
+            self._blocks[relation["qualified"]] = whole
+            self._tables.append(relation["qualified"])
+        else:
+            self.add_relation(relation, limit=len(relation["columns"]))
 
     def add_relation(self, relation: Relation, *, compact: bool = False, limit: int = MAX_COLUMNS) -> bool:
         """Add a relation in the longest form that fits: in full unless `compact`, or by keys and asked columns."""
@@ -95,8 +115,10 @@ class Pack:
         return False
 
     def add_relations(self, positions: Sequence[int]) -> None:
-        """Add relations, the first in full and the others compact."""
+        """Add relations while there is room, the first in full and the others compact."""
         for rank, position in enumerate(positions):
+            if self._room < _LEAST_LINE:
+                return
             self.add_relation(self._index.relations[position], compact=rank >= _IN_FULL)
 
     def add_brief(self, positions: Sequence[int]) -> None:
@@ -127,11 +149,15 @@ class Pack:
             chosen=tuple(name for name in about if name in self._blocks),
         )  # fmt: skip
 
+    def _asked_comments(self, relation: Relation) -> frozenset[str]:
+        return long_comments(relation).intersection(_matching_columns(relation, self._asked))
+
     def _note(self) -> str:
         shown, all_of_them, brief = len(self._blocks), len(self._index.relations), len(self._brief)
         more = f", {brief} more only as a name with columns" if brief else ""
         hint = "" if shown == all_of_them else "; describe_schema shows each in full"
-        return f"{shown} of {all_of_them} tables shown{more}{hint}."
+        has_masked = self._explains and any(_MASKED.search(block) for block in self._blocks.values())
+        return f"{shown} of {all_of_them} tables shown{more}{hint}.{_MASKED_NOTE if has_masked else ''}"
 
     def _takes(self, block: str) -> bool:
         size = _size(block)
@@ -144,10 +170,10 @@ class Pack:
         """Yield the relation's block in each form, the longest first."""
         matching = _matching_columns(relation, self._asked)
         if not compact and len(relation["columns"]) <= limit:
-            yield self._index.text(relation)
+            yield self._index.text(relation, explained=self._asked_comments(relation))
         elif not compact:
-            yield relation_text(relation, limit=limit, first=matching)
-        yield relation_text(relation, only={*key_columns(relation), *matching}, others=True)
+            yield relation_text(relation, limit=limit, first=matching, explained=matching)
+        yield relation_text(relation, only={*key_columns(relation), *matching}, others=True, explained=matching)
         if not self._blocks:  # a tiny budget
             keys = relation["primary_key"]
             yield relation_text(relation, only=keys or [column["name"] for column in relation["columns"][:3]])

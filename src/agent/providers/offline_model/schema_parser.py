@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 _IDENT = r'(?:"(?:[^"]|"")+"|[^\s".(),]+)'
+_ON_DELETE = " on delete (?:cascade|set null|set default)"
 _HEADER = re.compile(
     rf"^\s*(?P<kind>MATERIALIZED VIEW|FOREIGN TABLE|PARTITIONED TABLE|TABLE|VIEW) (?P<schema>{_IDENT})\.(?P<name>{_IDENT})"
     r"(?P<rest>(?: ~[\d,.kKmM]+ rows)?[^\n]*)$"
@@ -21,11 +22,11 @@ _MARK = re.compile(
 _COLUMN = re.compile(rf"^\s+(?P<name>{_IDENT}) (?P<rest>\S.*)$")
 _KEY = re.compile(r"^\s+pk \((?P<columns>.*)\)\s*$")
 _FOREIGN = re.compile(
-    rf"^\s+fk \((?P<columns>.*)\) -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<targets>.*?)\)(?: -- .*)?\s*$"
+    rf"^\s+fk \((?P<columns>.*)\) -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<targets>.*?)\)(?:{_ON_DELETE})?(?: -- .*)?\s*$"
 )
 _MORE = re.compile(r"^  \(also (?P<columns>.*)\)$")
-_REFERENCE = re.compile(rf" -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<target>{_IDENT})\)")
-_VALUES = re.compile(r" in \((?P<values>.*)\)(?=$| masked| unreadable)")
+_REFERENCE = re.compile(rf" -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<target>{_IDENT})\)(?:{_ON_DELETE})?")
+_VALUES = re.compile(r" in \((?P<values>.*)\)(?P<more> among others)?(?=$| masked| unreadable)")
 _VALUE = re.compile(r"'(?:[^']|'')*'|[^|]+")
 _FLAGS = re.compile(r" (pk|unique|not null|generated|masked|unreadable)(?= |$)")
 
@@ -41,13 +42,14 @@ _TEXT = re.compile(r"^(text|character|varchar|char|citext|name\b|[\w.]*(email|ph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column; `values` are its labels or common values, where the schema text gives them."""
+    """One column; `values` are its labels or common values, where the schema text gives them; `more_values`: not all of them."""
 
     name: str
     type: str
     key: bool = False
     readable: bool = True
     values: tuple[str, ...] = ()
+    more_values: bool = False
     comment: str = ""
 
     @property
@@ -189,6 +191,7 @@ def _with_column(relation: Relation, name: str, rest: str) -> Relation:
         key="pk" in flags,
         readable="unreadable" not in flags,
         values=tuple(map(_unquoted_value, _VALUE.findall(values["values"]))) if values else (),
+        more_values=bool(values and values["more"]),
         comment=comment.strip(),
     )
     foreign = relation.foreign_keys
