@@ -12,7 +12,8 @@ from langgraph.types import interrupt
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.errors import AlreadyDecided, ModelError, PolicyError, UserError
-from agent.graph.interrupts import approval_request
+from agent.execution.execution_tools import tool_specs
+from agent.graph.interrupts import approval_request, response_schema, tool_approval
 from agent.graph.rules import read_decision
 from agent.operations import approvals
 from agent.operations.approvals import HumanDecision
@@ -25,10 +26,20 @@ async def decided_by_interrupt(approval_id: int, runtime: Runtime) -> Approval:
     """Return a request when it is decided; interrupt the graph until then."""
     approval, problem = await human_approval_queue.get(approval_id, runtime=runtime), ""
     while approval.status == "pending":
-        value = interrupt(approval_request(approval, database=runtime.app.target("agent_actor"), problem=problem))
-        problem = await _decide(approval, value, runtime)
+        problem = await _decide(approval, _answer(approval, problem, runtime), runtime)
         approval = await human_approval_queue.get(approval.id, runtime=runtime)
     return approval
+
+
+def _answer(approval: Approval, problem: str, runtime: Runtime) -> Any:
+    """Interrupt the graph in the form of the settings, or return the answer to that interrupt."""
+    database = runtime.app.target("agent_actor")
+    if runtime.settings.interrupt_form == "batched":
+        return interrupt(approval_request(approval, database=database, problem=problem))
+    parameters = next((tool.parameters for tool in tool_specs() if tool.name == approval.action), None)
+    # A schema as JSON is only shown: LangGraph would raise at a wrong answer, and here the request says what is wrong.
+    schema = response_schema(approval, parameters)
+    return interrupt(tool_approval(approval, database=database, problem=problem), response_schema=schema)
 
 
 async def _decide(approval: Approval, value: Any, runtime: Runtime) -> str:
