@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import psycopg
 import pytest
+from langchain.agents.middleware.human_in_the_loop import DecisionType, ToolApprovalRequest
 from tests.approval.test_approval_graph import Studio
 
 from agent.approval.human_approval import human_approval_queue
@@ -81,6 +82,28 @@ async def test_agent_chat_ui_approves_with_the_request_as_it_reads_it(studio: St
     assert all(isinstance(request["args"], dict) for request in value["action_requests"])
     assert all(review["action_name"] and review["allowed_decisions"] for review in value["review_configs"])
     assert await studio.resume({"decisions": [{"type": "approve"}]}) == []
+    assert noted(demo_runtime) == [1, 2]
+
+
+async def test_langchains_form_of_one_interrupt_for_each_call_is_a_setting(demo_runtime: Runtime) -> None:
+    settings = demo_runtime.settings.model_copy(update={"interrupt_form": "per_call"})
+    model = scripted_client([call("execute_sql", sql=CHANGE), "All settled."])
+    with use_runtime(replace(demo_runtime, model=model, made={}, settings=settings)) as runtime:
+        studio = Studio(await open_graph(runtime), model)
+        (value,) = await studio.ask("Note it on 1 and 2")
+        (asked,) = (await studio.graph.aget_state(studio.thread)).interrupts
+        assert set(ToolApprovalRequest.__annotations__) <= set(value)
+        assert (value["type"], value["name"], value["args"]) == ("tool_approval", "execute_sql", {"sql": CHANGE})
+        (request,) = (
+            one for one in (await studio.graph.aget_state(studio.thread)).values["messages"] if one.type == "ai"
+        )
+        assert [value["tool_call_id"]] == [one["id"] for one in request.tool_calls]
+        decisions = {one["properties"]["type"]["const"]: one["properties"] for one in asked.response_schema["oneOf"]}
+        assert set(decisions) == set(get_args(DecisionType))
+        assert "sql" in decisions["edit"]["edited_action"]["properties"]["args"]["properties"]
+        assert "Answer with" in (await studio.resume({asked.id: {"type": "perhaps"}}))[0]["description"]
+        (again,) = (await studio.graph.aget_state(studio.thread)).interrupts
+        assert await studio.resume({again.id: {"type": "approve"}}) == []
     assert noted(demo_runtime) == [1, 2]
 
 

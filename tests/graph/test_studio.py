@@ -137,6 +137,9 @@ def closed(runtime: Runtime) -> list[int]:
 async def test_a_studio_thread_waits_for_approval_and_resuming_it_decides_the_row(
     studio: Studio, runtime: Runtime
 ) -> None:
+    (assistant,) = await studio.post("/assistants/search", graph_id="agent")
+    schemas = (await studio.client.get(f"/assistants/{assistant['assistant_id']}/schemas")).json()
+    assert list(schemas["input_schema"]["properties"]) == ["messages"]  # Studio's form
     thread = (await studio.post("/threads"))["thread_id"]
     state = await studio.ask(thread, "Close account 2")
     (asked,) = state["__interrupt__"]

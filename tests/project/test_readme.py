@@ -19,6 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
 SAFETY = (ROOT / "docs" / "safety.md").read_text(encoding="utf-8")
 DEMO = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+EMBEDDING = (ROOT / "docs" / "embedding.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
@@ -75,8 +76,8 @@ def test_the_guide_names_settings_and_commands_that_exist_and_leads_to_its_own_h
 
 @pytest.mark.parametrize(
     "text",
-    [README, ARCHITECTURE, USING, SAFETY, DEMO],
-    ids=["README", "architecture", "using", "safety", "demo"],
+    [README, ARCHITECTURE, USING, SAFETY, DEMO, EMBEDDING],
+    ids=["README", "architecture", "using", "safety", "demo", "embedding"],
 )
 def test_every_link_leads_to_a_file(text: str) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) if "://" not in link]

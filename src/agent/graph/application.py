@@ -17,10 +17,10 @@ from langgraph.graph.state import CompiledStateGraph
 from agent.execution.safe_executor import safe_executor
 from agent.graph.checkpoints import Checkpointer
 from agent.graph.nodes import act, collect, human_approval, load_knowledge, safe_executor_node, save_memory
-from agent.graph.state import State
+from agent.graph.state import Question, State
 from agent.runtime import Runtime
 
-builder = StateGraph(State)
+builder = StateGraph(State, input_schema=Question)
 builder.add_node("load_knowledge", load_knowledge)
 builder.add_node("act", act)
 builder.add_node("safe_executor", safe_executor_node)
@@ -34,7 +34,7 @@ builder.add_edge("human_approval", "collect")
 graph = builder.compile(name="agent")
 
 
-async def open_graph(runtime: Runtime) -> CompiledStateGraph[State]:
+async def open_graph(runtime: Runtime) -> CompiledStateGraph[State, None, Question, State]:
     """Compile the graph with the Postgres checkpointer of this runtime's tenant. Create its tables if they are missing.
 
     First run the approved actions that an earlier process left when it ended.

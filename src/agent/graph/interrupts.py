@@ -13,6 +13,7 @@ from typing import Any
 from agent.approval.human_approval import Approval
 from agent.approval.preview import MailPreview, Preview, RowChange, StatementPreview, ToolPreview, as_statement
 from agent.approval.row_changes import columns_to_show, effect
+from agent.graph.prompts import call_id
 from agent.text.visible import clean, one_line
 
 _MOST_ROWS, _MOST_COLUMNS, _MOST_CELL = 20, 10, 80
@@ -25,8 +26,7 @@ def approval_request(approval: Approval, *, database: str, problem: str = "") ->
 
     `database` names the database that the action is about; `problem` says why the answer before was no decision.
     """
-    # Agent Inbox cannot show an argument that is null.
-    arguments = {name: value for name, value in approval.arguments.items() if value is not None}
+    arguments = _shown_arguments(approval)
     request = {
         "name": approval.action, "args": arguments, "arguments": arguments,
         "description": description(approval, database=database, problem=problem),
@@ -34,6 +34,49 @@ def approval_request(approval: Approval, *, database: str, problem: str = "") ->
     return {
         "action_requests": [request],
         "review_configs": [{"action_name": approval.action, "allowed_decisions": allowed_decisions(approval)}],
+        **_facts(approval),
+    }
+
+
+def tool_approval(approval: Approval, *, database: str, problem: str = "") -> dict[str, Any]:
+    """Return an interrupt's payload in LangChain's `per_call` form, which one decision answers (see `response_schema`)."""
+    call = approval.call
+    return {
+        "type": "tool_approval",
+        "tool_call_id": call_id(call) if call else f"approval_{approval.id}",
+        "name": approval.action,
+        "args": _shown_arguments(approval),
+        "description": description(approval, database=database, problem=problem),
+        **_facts(approval),
+    }
+
+
+def response_schema(approval: Approval, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the JSON schema of a decision about a request; `parameters` is that of its tool's arguments."""
+    message = {"message": {"type": "string"}}
+    action = _object(
+        {"name": {"const": approval.action}, "args": dict(parameters or {"type": "object"})}, "name", "args"
+    )
+    decisions = {
+        "approve": _object({"type": {"const": "approve"}}, "type"),
+        "edit": _object({"type": {"const": "edit"}, "edited_action": action}, "type", "edited_action"),
+        "reject": _object({"type": {"const": "reject"}, **message}, "type"),
+        "respond": _object({"type": {"const": "respond"}, **message}, "type", "message"),
+    }
+    return {"oneOf": [decisions[decision] for decision in allowed_decisions(approval)]}
+
+
+def _object(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    return {"type": "object", "properties": dict(properties), "required": list(required)}
+
+
+def _shown_arguments(approval: Approval) -> dict[str, Any]:
+    """Return the arguments that are not null: Agent Inbox cannot show one that is."""
+    return {name: value for name, value in approval.arguments.items() if value is not None}
+
+
+def _facts(approval: Approval) -> dict[str, Any]:
+    return {
         "approval_id": approval.id,
         "binding": approval.binding,
         "risk_level": approval.risk_level,

@@ -1,20 +1,34 @@
 """Offer the executor's tools as LangChain tools, for agents and graphs of your own.
 
-Each call goes through the safe executor: a read runs, a risky action waits for a human (up to AGENT_APPROVAL_TIMEOUT).
+Each call goes through the safe executor. A read runs. A risky action waits for a human: in a graph with a checkpointer by
+an interrupt in LangChain's human-in-the-loop form; elsewhere the tool returns at once, and says which request waits.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.tools import BaseTool, StructuredTool
+from langgraph.config import get_config
+from langgraph.constants import CONFIG_KEY_CHECKPOINTER
 
+from agent.approval.human_approval import human_approval_queue
 from agent.errors import AgentError
 from agent.execution import available_tools
 from agent.execution.execution_tools import tool_specs
 from agent.execution.safe_executor import safe_executor
+from agent.execution.tools.arguments import is_built_in
+from agent.graph.asking import decided_by_interrupt
 from agent.runtime import Runtime, current_runtime
-from agent.types import ToolResult, ToolSpec
+from agent.types import CallKey, ToolResult, ToolSpec
+
+_WAITS = (
+    "Not done yet: it waits, request {id}. Tell the user so, and do not call it again. "
+    "It is carried out when somebody approves it (`agent approvals approve {id}`). {what}"
+)
 
 
 def langchain_tools(*, runtime: Runtime | None = None) -> list[BaseTool]:
@@ -30,11 +44,57 @@ async def all_langchain_tools(*, runtime: Runtime | None = None) -> list[BaseToo
 
 def _tool(spec: ToolSpec, runtime: Runtime | None) -> BaseTool:
     async def execute(**arguments: Any) -> ToolResult:
+        used = runtime or await current_runtime()
         try:
-            return await safe_executor.execute(spec.name, arguments, by_model=True, runtime=runtime)
+            return await _execute(spec.name, arguments, used)
         except AgentError as error:
             return {"success": False, "status": "failed", "error": str(error)}
 
     return StructuredTool(
         name=spec.name, description=spec.description, args_schema=dict(spec.parameters), coroutine=execute
     )
+
+
+async def _execute(tool: str, arguments: Mapping[str, Any], runtime: Runtime) -> ToolResult:
+    """Execute a call, and ask by an interrupt if it waits; a graph that is resumed comes here again, to the same request."""
+    if not is_built_in(tool):  # the code of a created tool goes on here after each decision
+        return await safe_executor.execute(tool, arguments, by_model=True, runtime=runtime)
+    call = _call_in_graph(tool, arguments)
+    result = await safe_executor.execute(tool, arguments, by_model=True, call=call, wait=False, runtime=runtime)
+    if call is not None and await _can_interrupt(call, result, runtime):
+        await decided_by_interrupt(result["approval_id"], runtime)
+        result = await safe_executor.execute(tool, arguments, by_model=True, call=call, wait=False, runtime=runtime)
+    if result.get("status") != "waiting":
+        return result
+    message = _WAITS.format(id=result["approval_id"], what=result.get("message", ""))
+    return {**result, "message": message}
+
+
+def _call_in_graph(tool: str, arguments: Mapping[str, Any]) -> CallKey | None:
+    """Return a key that is the same when the graph's task runs again; None outside a graph, or where nothing is kept."""
+    try:
+        graph = get_config().get("configurable", {})
+    except RuntimeError:  # outside a graph
+        return None
+    if not graph.get(CONFIG_KEY_CHECKPOINTER):
+        return None
+    task = _digest([str(graph.get(name)) for name in ("thread_id", "checkpoint_ns")])
+    call = _digest([tool, dict(arguments)])
+    return CallKey(thread_id=f"tool-{task[:24]}", turn=0, round=0, ordinal=int(call[:7], 16))
+
+
+async def _can_interrupt(call: CallKey, result: ToolResult, runtime: Runtime) -> bool:
+    """Return whether the result waits for a human whom an interrupt can ask.
+
+    LangGraph gives a task that runs again the answers to its interrupts in their order, whatever it asks then. So only the
+    one request that a task has ever made is asked about by an interrupt. What an edit put in its place, and the requests of
+    calls that share a task, are decided in the queue.
+    """
+    if result.get("status") != "waiting":
+        return False
+    requests = await human_approval_queue.for_turn(call.thread_id, call.turn, runtime=runtime)
+    return [(one.id, one.status) for one in requests] == [(result["approval_id"], "pending")]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

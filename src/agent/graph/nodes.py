@@ -16,25 +16,22 @@ import structlog
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
-from langgraph.types import Command, Send, interrupt
+from langgraph.types import Command, Send
 
-from agent.approval.human_approval import Approval, human_approval_queue
+from agent.approval.human_approval import human_approval_queue
 from agent.audit.sealing import seal_soon
 from agent.concurrency import gather_or_cancel
 from agent.errors import (
     AgentError,
-    AlreadyDecided,
     BudgetExceeded,
     InvalidInput,
-    ModelError,
     OperatorError,
     PolicyError,
-    UserError,
 )
 from agent.execution import available_tools
 from agent.execution.controls import controls
 from agent.execution.safe_executor import TakenCall, safe_executor
-from agent.graph.interrupts import approval_request
+from agent.graph.asking import decided_by_interrupt
 from agent.graph.prompts import (
     LAST_ROUND,
     conversation_messages,
@@ -49,14 +46,12 @@ from agent.graph.rules import (
     new_question,
     nudge,
     outdated_messages,
-    read_decision,
     requested_calls,
     turn_end,
 )
 from agent.graph.state import ActState, ApprovalState, CallState, State
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.operations import approvals
-from agent.operations.approvals import HumanDecision
 from agent.providers.chat.client import ModelAnswer
 from agent.providers.chat.stream import tokens_of
 from agent.runtime import Runtime, current_runtime
@@ -192,12 +187,7 @@ async def _collect(turn: int, config: RunnableConfig) -> Command[Any]:
 async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[str, Any]:
     """Ask a human by an interrupt until the request's row is decided, then execute the action if it is approved."""
     runtime = await current_runtime()
-    approval = await human_approval_queue.get(state["approval_id"], runtime=runtime)
-    problem = ""
-    while approval.status == "pending":
-        decision = interrupt(approval_request(approval, database=runtime.app.target("agent_actor"), problem=problem))
-        problem = await _decide(approval, decision, runtime)
-        approval = await human_approval_queue.get(approval.id, runtime=runtime)
+    approval = await decided_by_interrupt(state["approval_id"], runtime)
     result = await approvals.run(approval.id, runtime=runtime)
     if result.get("status") != "waiting":  # an edit that must be confirmed waits: `collect` asks for it
         get_stream_writer()(
@@ -331,41 +321,3 @@ async def _store_outcome(call: StoredCall, runtime: Runtime) -> int | None:
         return result["approval_id"]
     await threads.call_done(call.key, result, runtime=runtime)
     return None
-
-
-async def _decide(approval: Approval, value: Any, runtime: Runtime) -> str:
-    """Apply a resume value to the request, unless it is decided already.
-
-    Returns a sentence that says why the request still waits, or '' if it is decided.
-    """
-    resumed = read_decision(value, action=approval.action, arguments=approval.arguments)
-    current = await human_approval_queue.get(approval.id, runtime=runtime)
-    if current.status != "pending":
-        return ""
-    if resumed.decision is None:
-        return resumed.problem
-    # A node gets its resume value again each time it runs again. A delegation in it may be outdated by now.
-    if resumed.delegate_to and any(
-        (decision["via"], decision["detail"]) == ("graph", resumed.delegate_to)
-        for decision in await human_approval_queue.decisions(approval.id, runtime=runtime)
-    ):
-        return _waits_for(current)
-    human = HumanDecision(
-        decision=resumed.decision, arguments=resumed.arguments, delegate_to=resumed.delegate_to, binding=approval.binding,
-        comment=None if resumed.decision == "respond" else resumed.message,
-        response=resumed.message if resumed.decision == "respond" else None,
-    )  # fmt: skip
-    try:
-        current = (await approvals.decide(approval.id, human, via="graph", runtime=runtime)).approval
-    except AlreadyDecided as error:
-        _log.info("decision_came_second", approval_id=approval.id)
-        return f"{error} "
-    except (PolicyError, UserError, ModelError) as error:  # other arguments or another person can make it right
-        return f"{error} "
-    return "" if current.status != "pending" else _waits_for(current)
-
-
-def _waits_for(approval: Approval) -> str:
-    if approval.delegated_to:
-        return f"Delegated to {approval.delegated_to}. "
-    return f"Approved by {', '.join(approval.approved_by)}; {approval.votes_needed} people must. "

@@ -14,7 +14,7 @@ from agent.learning.learning_middleware import Knowledge
 from agent.providers.chat.own_messages import attach
 from agent.providers.chat.stream import tokens_of
 from agent.threads import StoredCall, Transcript, Turn
-from agent.types import ToolResult
+from agent.types import CallKey, ToolResult
 
 INSTRUCTIONS = """\
 You answer questions about one Postgres database and carry out changes in it, using the tools.
@@ -79,14 +79,16 @@ def conversation_messages(transcript: Transcript, *, token_budget: int, mark: st
     return [*earlier, *current]
 
 
-def call_id(call: StoredCall) -> str:
-    """Return an id made from the call's key, in place of the one that the model gave."""
-    return f"call_{call.key.turn}_{call.key.round}_{call.key.ordinal}"
+def call_id(key: CallKey) -> str:
+    """Return an id made from a call's key, in place of the one that the model gave."""
+    return f"call_{key.turn}_{key.round}_{key.ordinal}"
 
 
 def request_message(calls: Sequence[StoredCall], *, message_id: str | None = None) -> AIMessage:
     """Rebuild the model's message of one round from its stored calls."""
-    requests = [{"name": call.tool, "args": call.arguments, "id": call_id(call), "type": "tool_call"} for call in calls]
+    requests = [
+        {"name": call.tool, "args": call.arguments, "id": call_id(call.key), "type": "tool_call"} for call in calls
+    ]
     return AIMessage(content=calls[0].said, tool_calls=requests, id=message_id)
 
 
@@ -100,7 +102,7 @@ def result_message(call: StoredCall, *, limit: int = _RESULT_CHARS, mark: str = 
     status = "success" if result.get("success") else "error"
     text = fit_result(result, limit)
     content = mark_as_data(text, "result", mark) if mark else text
-    return ToolMessage(content, tool_call_id=call_id(call), name=call.tool, status=status)
+    return ToolMessage(content, tool_call_id=call_id(call.key), name=call.tool, status=status)
 
 
 def fit_result(result: ToolResult, limit: int) -> str:

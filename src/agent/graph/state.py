@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from langchain_core.messages import AnyMessage
 from langgraph.channels import UntrackedValue
 from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict  # Pydantic makes no form of another one before Python 3.12
 
 from agent.threads import Transcript
+
+
+class Question(TypedDict):
+    """The input of the graph, for which Studio shows a form."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
 
 
 class State(TypedDict, total=False):

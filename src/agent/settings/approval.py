@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from agent.settings.values import by_risk
@@ -25,6 +27,10 @@ class ApprovalSettings(BaseModel):
     ask_from: RiskLevel = Field(
         "MEDIUM",
         description="The lowest risk that a human is asked about: LOW (every write), MEDIUM, HIGH or CRITICAL.",
+    )
+    interrupt_form: Literal["batched", "per_call"] = Field(
+        "batched",
+        description="Form of the interrupts that ask: batched as Agent Inbox and Agent Chat UI read it, or LangChain's per_call.",
     )
     refuse: str = Field(
         "", description="Comma-separated reasons (globs allowed, such as write:drop) that are refused outright."
