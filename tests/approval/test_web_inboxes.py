@@ -88,7 +88,7 @@ async def test_agent_chat_ui_approves_with_the_request_as_it_reads_it(studio: St
 async def test_langchains_form_of_one_interrupt_for_each_call_is_a_setting(demo_runtime: Runtime) -> None:
     settings = demo_runtime.settings.model_copy(update={"interrupt_form": "per_call"})
     model = scripted_client([call("execute_sql", sql=CHANGE), "All settled."])
-    with use_runtime(replace(demo_runtime, model=model, made={}, settings=settings)) as runtime:
+    with use_runtime(replace(demo_runtime, model=model, cached={}, settings=settings)) as runtime:
         studio = Studio(await open_graph(runtime), model)
         (value,) = await studio.ask("Note it on 1 and 2")
         (asked,) = (await studio.graph.aget_state(studio.thread)).interrupts
