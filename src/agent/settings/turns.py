@@ -14,7 +14,7 @@ class TurnSettings(BaseModel):
         16_000, ge=2_000, description="Token budget of one model request: knowledge, history and results."
     )
     schema_tokens: int = Field(
-        4_000, ge=200, description="Part of the budget for the schema of the tables that matter."
+        4_000, ge=200, description="Part of the budget for the schema: all of it if it fits, else what matters most."
     )
     memory_tokens: int = Field(1_000, ge=100, description="Part of the budget for recalled memories.")
     max_question_chars: int = Field(20_000, ge=100, description="Longest question that is accepted.")

@@ -77,7 +77,9 @@ class Column:
         """Return whether this column cannot hold `value`, by its type and its known labels."""
         if self.numeric:
             return not re.fullmatch(r"-?\d+(\.\d+)?", value)
-        return self.boolean or self.temporal or (bool(self.values) and value not in self.values)
+        return (
+            self.boolean or self.temporal or (bool(self.values) and not self.more_values and value not in self.values)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
