@@ -16,7 +16,7 @@ from agent.db import setup
 from agent.execution.log import executions
 from agent.execution.permissions.scope import Always
 from agent.execution.safe_executor import safe_executor
-from agent.graph.rules import approval_request
+from agent.graph.interrupts import approval_request
 from agent.privacy.masking import MASK
 from agent.runtime import Runtime, use_runtime
 from agent.testing.scripted_model import call, scripted_client
@@ -87,7 +87,7 @@ async def asked(sql: str) -> int:
 async def test_no_secret_is_in_what_an_approver_sees_nor_in_what_is_stored_of_the_rows(shop: Runtime, sql: str) -> None:
     number = await asked(sql)
     approval = await human_approval_queue.get(number)
-    shown = [asdict(approval), approval_request(approval), approval.as_dict()]
+    shown = [asdict(approval), approval_request(approval, database="shop"), approval.as_dict()]
     assert planted_in([shown, await human_approval_queue.get_pending_approvals()]) == []
     # Of the rows nothing is stored at all; the statement itself is, as what will run.
     ((stored,),) = rows(shop, f"select preview - 'sql' from agents.human_approval_queue where id = {number}")

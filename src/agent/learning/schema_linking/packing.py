@@ -29,6 +29,7 @@ from agent.text.words import stems
 _IN_FULL = 6
 _MAX_MATCHING_COLUMNS = 10
 _NOTE_BYTES = 120
+_LEAST_FOR_NOTE = 360  # bytes; in less, tables matter more than their number
 _LEAST_LINE = 60
 _MASKED = re.compile(r"^  [^\n]* masked(?: |$)", re.MULTILINE)
 _MASKED_NOTE = " masked: personal or secret, so no values are listed here; a query may still return them."
@@ -61,6 +62,7 @@ class Pack:
         self._brief: list[str] = []
         self._others: list[str] = []
         self._explains = False
+        self._has_note = False
 
     @property
     def tokens_left(self) -> int:
@@ -75,7 +77,10 @@ class Pack:
         return True
 
     def add_note_room(self) -> None:
-        """Keep room for the line that says how many tables are shown."""
+        """Keep room for the line that says how many tables are shown, unless there is hardly room for a table."""
+        self._has_note = self._room >= _LEAST_FOR_NOTE
+        if not self._has_note:
+            return
         self._explains = self._room >= _LEAST_FOR_MASKED
         self._room -= _NOTE_BYTES + (len(_MASKED_NOTE) if self._explains else 0)
 
@@ -115,11 +120,16 @@ class Pack:
         return False
 
     def add_relations(self, positions: Sequence[int]) -> None:
-        """Add relations while there is room, the first in full and the others compact."""
+        """Add relations while there is room, the first in full and the others compact.
+
+        Where the most relevant one does not fit, no other takes its place: it might have the same name.
+        """
         for rank, position in enumerate(positions):
             if self._room < _LEAST_LINE:
                 return
-            self.add_relation(self._index.relations[position], compact=rank >= _IN_FULL)
+            fits = self.add_relation(self._index.relations[position], compact=rank >= _IN_FULL)
+            if not fits and rank == 0:
+                return
 
     def add_brief(self, positions: Sequence[int]) -> None:
         """Add the relations that are not in the text yet, each as one line with the names of its columns."""
@@ -142,7 +152,7 @@ class Pack:
     def linked(self, chosen: Sequence[int] = (), *, note: bool = False) -> LinkedSchema:
         """Return the text; with `note`, its first line says how many tables are shown."""
         blocks = [*self._blocks.values(), *(["\n".join(self._brief)] if self._brief else []), *self._others]
-        text = "\n\n".join([*([self._note()] if note and blocks else []), *blocks])
+        text = "\n\n".join([*([self._note()] if note and self._has_note and blocks else []), *blocks])
         about = [self._index.relations[position]["qualified"] for position in chosen]
         return LinkedSchema(
             text=text, tables=tuple(self._tables), tokens=estimate_tokens(text),
