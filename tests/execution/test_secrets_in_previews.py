@@ -25,7 +25,7 @@ from agent.threads import threads
 TABLES = """
 create table public.users (id int primary key, name text, password_hash text, portal_pass text, pin int, prefs jsonb);
 comment on column public.users.portal_pass is 'never show it';
-insert into public.users select n, 'user ' || n, 'Zq-hash-' || n, 'Zq-pass-' || n, 7300 + n,
+insert into public.users select n, 'user ' || n, 'Zq-hash-' || n, 'Zq-pass-' || n, 730000000 + n,
   jsonb_build_object('theme', 'dark', 'api_key', 'Zq-key-' || n) from generate_series(1, 30) n;
 create table public.sessions (id int primary key, user_id int references public.users on delete cascade, access_token text);
 insert into public.sessions select n, n, 'Zq-token-' || n from generate_series(1, 30) n;
@@ -37,16 +37,17 @@ create trigger note after update or delete on public.users for each row execute 
 create table public.settings (key text primary key, value text);
 insert into public.settings values ('smtp_password', 'Zq-smtp'), ('colour', 'blue');
 """
-PLANTED = ("Zq-", "7301", "7302")
+# The numbers are long, so that no digest holds one by chance.
+PLANTED = ("Zq-", "730000001", "730000002")
 CHANGES = [
     "UPDATE users SET name = 'other' WHERE id = 1",
     "UPDATE users SET name = 'other'",
     "UPDATE users SET password_hash = 'Zq-new', name = 'other' WHERE id = 1",
-    "UPDATE users SET portal_pass = password_hash, pin = 7302 WHERE id = 1",
+    "UPDATE users SET portal_pass = password_hash, pin = 730000002 WHERE id = 1",
     "DELETE FROM users WHERE id = 1",
     "DELETE FROM users WHERE password_hash = 'Zq-hash-1'",
-    "INSERT INTO users VALUES (99, 'new', 'Zq-new', 'Zq-new', 7302, '{\"api_key\": \"Zq-new\"}')",
-    "INSERT INTO users (id, pin, name) VALUES (99, 7302, 'new')",
+    "INSERT INTO users VALUES (99, 'new', 'Zq-new', 'Zq-new', 730000002, '{\"api_key\": \"Zq-new\"}')",
+    "INSERT INTO users (id, pin, name) VALUES (99, 730000002, 'new')",
     "WITH gone AS (DELETE FROM sessions WHERE id < 5 RETURNING access_token) UPDATE users SET name = 'x' WHERE id = 2",
     "UPDATE settings SET value = 'Zq-new' WHERE key = 'smtp_password'",
     "UPDATE users SET prefs = '{\"api_key\": \"Zq-new\"}' WHERE id = 1",
@@ -117,7 +118,7 @@ async def test_what_is_approved_is_done_with_the_value_and_told_without_it(shop:
 
 async def test_another_value_of_a_secret_than_was_looked_at_is_noticed(shop: Runtime) -> None:
     number = await asked("DELETE FROM users WHERE id = 1")
-    rows(shop, "update users set pin = 7309 where id = 1")
+    rows(shop, "update users set pin = 730000009 where id = 1")
     await safe_executor.decide(number, "approve")
     result = await safe_executor.run_approved(number)
     assert result["success"] is False

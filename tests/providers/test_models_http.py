@@ -198,9 +198,9 @@ async def test_what_no_retry_can_mend_is_reported_at_once_and_without_the_key(
 
 async def test_no_retry_logs_the_key_that_a_server_echoes():
     key = "plain-words-as-a-key-42"
-    stamina.instrumentation.set_on_retry_hooks(
-        None
-    )  # a test before may have left a logger that keeps its own processors
+    # A test before may have left a logger with its own processors, or a level that leaves warnings out.
+    stamina.instrumentation.set_on_retry_hooks(None)
+    structlog.reset_defaults()
     with structlog.testing.capture_logs() as events:
         async with OpenAIServer([failure(500, f"cannot verify {key} {KEY}")]) as server:
             with pytest.raises(ProviderUnavailable) as caught:
