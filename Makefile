@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench studio install lock
+.PHONY: demo test check bench serve studio install lock
 
 demo: install
 	$(BIN)/agent demo
@@ -21,6 +21,9 @@ check: install
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+serve: install
+	$(BIN)/agent serve
 
 studio: install
 	LANGGRAPH_CLI_NO_ANALYTICS=1 $(BIN)/langgraph dev --no-browser

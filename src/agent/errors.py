@@ -5,7 +5,8 @@
     │   ├── InvalidInput              change the question or the argument
     │   ├── NotFound                  name something that exists
     │   ├── ThreadBusy                wait for the running turn, or use another thread
-    │   └── AlreadyDecided            nothing to do: the decision was taken before
+    │   ├── AlreadyDecided            nothing to do: the decision was taken before
+    │   └── NotAuthenticated          prove who you are: send a valid key or token
     ├── ModelError                the model (the text goes back to it as a tool result)
     │   ├── InvalidArguments          call the tool again with other arguments
     │   ├── UnknownTool               call a tool that exists
@@ -14,6 +15,7 @@
     ├── PolicyError               nobody: a rule said no
     │   ├── ActionRefused             the action needs an approval that cannot be asked for, or is forbidden
     │   ├── DecisionRefused           another person must decide this
+    │   ├── AccessDenied              use a key or token with a higher role
     │   └── AgentStopped              the stop switch or the read-only mode is on
     └── OperatorError             whoever runs the agent
         ├── ConfigurationError        change a setting
@@ -61,6 +63,10 @@ class AlreadyDecided(UserError):
     """This approval has been decided already."""
 
 
+class NotAuthenticated(UserError):
+    """It is not known who asks: send a valid API key or token."""
+
+
 class ModelError(AgentError):
     """The model asked for something that cannot be done as it asked."""
 
@@ -95,6 +101,10 @@ class ActionRefused(PolicyError):
 
 class DecisionRefused(PolicyError):
     """Another person must decide this."""
+
+
+class AccessDenied(PolicyError):
+    """This needs a higher role."""
 
 
 class AgentStopped(PolicyError):

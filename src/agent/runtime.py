@@ -37,7 +37,8 @@ class Runtime:
     `db` holds the agent's tables, and `app` is the application database; they are the same object if both are in one
     database. `model` is None unless the caller gave one; `chat_client()` then creates one from the settings. `claims` are
     those of the Supabase user that the application is read as; the caller sets them, never a model. `notifier` brings
-    reminders of waiting approvals to people; without one they are only stored and logged. `cached` holds the values of
+    reminders of waiting approvals to people; without one they are only stored and logged. `masked` says that the user came
+    with a key or token that shows no personal values. `cached` holds the values of
     every `Cache`, such as the compiled graph. `at_close` runs before the connections are closed.
     """
 
@@ -52,6 +53,7 @@ class Runtime:
     model: ChatClient | None = None
     notifier: Notifier | None = None
     claims: Mapping[str, Any] | None = field(default=None, repr=False)
+    masked: bool = False
     cached: dict[tuple[object, str], Any] = field(default_factory=dict, repr=False, compare=False)
     at_close: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False, compare=False)
 
@@ -96,9 +98,9 @@ class Runtime:
             client = _MODEL.put(self, create_chat_client(self.settings))
         return client
 
-    def for_tenant(self, tenant_id: str, *, user: str | None = None) -> Runtime:
+    def for_tenant(self, tenant_id: str, *, user: str | None = None, masked: bool = False) -> Runtime:
         """Return a runtime with the same connections for another tenant or user."""
-        return replace(self, tenant_id=tenant_id, user=user or self.user)
+        return replace(self, tenant_id=tenant_id, user=user or self.user, masked=masked)
 
     def reading_as(self, claims: Mapping[str, Any] | None) -> Runtime:
         """Return a runtime that reads the application as the user of `claims`: `{"sub": "...", "role": "authenticated"}`."""

@@ -10,18 +10,31 @@ from typing import Literal
 
 from agent.approval.records import Approval, Decision
 
-Role = Literal["approver", "admin", "personal"]
-ROLES: tuple[Role, ...] = ("approver", "admin", "personal")
+# The roles of people, API keys and tokens, each with the rights of those before it.
+AccessRole = Literal["viewer", "operator", "approver", "admin"]
+ACCESS_ROLES: tuple[AccessRole, ...] = ("viewer", "operator", "approver", "admin")
+# What a person can be given: the roles, and beside them the right to see personal columns.
+Role = Literal["viewer", "operator", "approver", "admin", "personal"]
+ROLES: tuple[Role, ...] = (*ACCESS_ROLES, "personal")
 _REMIND_AT, _ESCALATE_AT = 0.5, 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A person with roles: `approver` decides, `admin` also names people, `personal` sees personal columns."""
+    """A person with roles: `viewer` reads, `operator` also asks and proposes, `approver` decides, `admin` also names people.
+
+    `personal` is a right beside them: to see personal columns.
+    """
 
     name: str
     roles: tuple[Role, ...] = ()
     active: bool = True
+
+    @property
+    def access_role(self) -> AccessRole:
+        """Return the highest of their roles; a person without one may ask, as everybody could before there were roles."""
+        held = [role for role in ACCESS_ROLES if role in self.roles]
+        return held[-1] if held else "operator"
 
     @property
     def is_admin(self) -> bool:
@@ -36,15 +49,21 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """Who `name` is in a tenant. Where nobody is named (`several` is False), one user decides everything."""
+    """Who `name` is in a tenant. Where nobody is named (`several` is False), one user decides everything.
+
+    `masked` says that they came with a key or token that shows no personal values, whoever they are.
+    """
 
     name: str
     several: bool = False
     person: Person | None = None
+    masked: bool = False
 
     @property
     def sees_personal(self) -> bool:
         """Return whether they see personal columns."""
+        if self.masked:
+            return False
         return not self.several or (self.person is not None and self.person.active and "personal" in self.person.roles)
 
 

@@ -111,9 +111,9 @@ async def membership_of(
     row = await fetch_one(conn, _QUERIES["membership"], values)
     assert row is not None  # noqa: S101  # a join on one row
     person = _person(row) if row["name"] is not None else None
-    return Membership(name=person.name if person else cleaned, several=row["several"], person=person), tuple(
-        row["voters"]
-    )
+    masked = runtime.masked and cleaned == clean_name(runtime.user)
+    name = person.name if person else cleaned
+    return Membership(name=name, several=row["several"], person=person, masked=masked), tuple(row["voters"])
 
 
 def clean_name(name: str) -> str:

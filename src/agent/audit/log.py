@@ -82,6 +82,7 @@ AUDITED: Mapping[str, Audited] = {
     "approval_decisions": Audited(),
     "trusted_functions": Audited(key=("database_id", "function_id")),
     "created_tools": Audited(),
+    "api_keys": Audited(ignored=("last_used_at",)),
 }
 
 

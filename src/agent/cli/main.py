@@ -20,10 +20,12 @@ from agent.cli.commands import (
     demo,
     executions,
     functions,
+    keys,
     knowledge,
     memory,
     people,
     permissions,
+    serve,
     status,
     threads,
     tools,
@@ -110,6 +112,8 @@ app.command(
 )(control.stop)
 app.command("resume", short_help="End a stop.", rich_help_panel=_WATCH, epilog=control.RESUME_EXAMPLES)(control.resume)
 
+app.command("serve", short_help="Serve the API over HTTP.", rich_help_panel=_SETUP, epilog=serve.EXAMPLES)(serve.serve)
+app.add_typer(keys.app, name="keys", rich_help_panel=_SETUP)
 app.command(
     "status", short_help="Show the set-up and what needs fixing.", rich_help_panel=_SETUP, epilog=status.EXAMPLES
 )(status.status)

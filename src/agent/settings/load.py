@@ -13,6 +13,7 @@ from agent.settings.logs import LoggingSettings
 from agent.settings.mail import MailSettings
 from agent.settings.models import ModelSettings
 from agent.settings.privacy import PrivacySettings
+from agent.settings.serving import ServingSettings
 from agent.settings.tools import ToolSettings
 from agent.settings.turns import TurnSettings
 
@@ -25,6 +26,7 @@ GROUPS = (
     PrivacySettings,
     ToolSettings,
     MailSettings,
+    ServingSettings,
     LoggingSettings,
 )
 
@@ -38,6 +40,7 @@ class Settings(
     PrivacySettings,
     ToolSettings,
     MailSettings,
+    ServingSettings,
     LoggingSettings,
     BaseSettings,
 ):

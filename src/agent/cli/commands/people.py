@@ -46,7 +46,10 @@ def add(
     *,
     role: Annotated[
         list[str] | None,
-        typer.Option(metavar="ROLE", help="approver decides; admin also names people; personal sees personal columns."),
+        typer.Option(
+            metavar="ROLE",
+            help="viewer reads; operator also asks; approver decides; admin also names people; personal sees personal columns.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

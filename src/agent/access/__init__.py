@@ -1,0 +1,1 @@
+"""Finds out who calls: API keys, tokens of Supabase users, and the roles that they give."""

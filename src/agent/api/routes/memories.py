@@ -1,0 +1,62 @@
+"""`/api/memories`: search, add, read and forget what the agent remembers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
+
+from agent.api.callers import Acting, needs
+from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.learning.memory import Memory, agent_memory
+from agent.operations import memories
+from agent.types import MemoryKind
+
+router = APIRouter(prefix="/api/memories", tags=["memories"])
+MemoryId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the memory.")]
+_MOST = 1000
+
+
+class NewFact(BaseModel):
+    """Something that you say is so."""
+
+    content: str = Field(min_length=1, max_length=10_000)
+    subject: str | None = Field(None, max_length=500, description="What it is about, such as a table's name.")
+
+
+@router.get("", **needs("viewer"))
+async def list_memories(
+    runtime: Acting,
+    *,
+    query: Annotated[
+        str | None, Query(min_length=1, max_length=4_000, description="Search; the best come first.")
+    ] = None,
+    kind: MemoryKind | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[Memory]:
+    """Search memories by meaning and words, or list the newest ones."""
+    if query is not None:
+        found = await memories.search(query, limit, kinds=[kind] if kind else None, runtime=runtime)
+        return Page(items=found, next=None)
+    newest = await memories.recent(kind, _MOST, runtime=runtime)
+    return page_of(newest, limit=limit, cursor=cursor, key=lambda memory: memory.id)
+
+
+@router.post("", status_code=201, **needs("operator"))
+async def add_memory(body: NewFact, runtime: Acting) -> Memory:
+    """Teach the agent a fact. It counts as said by a human."""
+    return await agent_memory.save(body.content, subject=body.subject, trust="human", runtime=runtime)
+
+
+@router.get("/{memory_id}", **needs("viewer"))
+async def get_memory(memory_id: MemoryId, runtime: Acting) -> Memory:
+    """Return one memory."""
+    return await memories.get(memory_id, runtime=runtime)
+
+
+@router.delete("/{memory_id}", status_code=204, **needs("operator"))
+async def forget_memory(memory_id: MemoryId, runtime: Acting) -> None:
+    """Forget a memory for good."""
+    await agent_memory.forget(memory_id, runtime=runtime)

@@ -1,0 +1,36 @@
+"""`/api/threads`: list, read and delete conversations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+
+from agent.api.callers import Acting, needs
+from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.threads import threads
+
+router = APIRouter(prefix="/api/threads", tags=["threads"])
+ThreadId = Annotated[str, Path(min_length=1, max_length=200, description="Id of the thread.")]
+_MOST = 1000
+
+
+@router.get("", **needs("viewer"))
+async def list_threads(runtime: Acting, limit: Limit = 50, cursor: Cursor = None) -> Page[dict[str, Any]]:
+    """List the threads on this database, the newest first."""
+    newest = await threads.recent(limit=_MOST, runtime=runtime)
+    entries: list[dict[str, Any]] = [dict(thread) for thread in newest]
+    return page_of(entries, limit=limit, cursor=cursor, key=lambda thread: thread["id"])
+
+
+@router.get("/{thread_id}", **needs("viewer"))
+async def get_thread(thread_id: ThreadId, runtime: Acting) -> dict[str, Any]:
+    """Return the whole conversation of a thread, the oldest turn first."""
+    turns = await threads.turns(thread_id, runtime=runtime)
+    return {"thread_id": thread_id, "turns": [dict(turn) for turn in turns]}
+
+
+@router.delete("/{thread_id}", status_code=204, **needs("operator"))
+async def delete_thread(thread_id: ThreadId, runtime: Acting) -> None:
+    """Delete a thread with its turns, unless it runs or waits for a human."""
+    await threads.delete(thread_id, runtime=runtime)

@@ -1,0 +1,138 @@
+"""Runs turns apart from the connections that watch them, so that a client can leave, come back and read on.
+
+Each turn's events are numbered and kept while it runs and for some time after. `Last-Event-ID` names the thread's stream and
+the last number that a client has seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import structlog
+
+from agent.chat import ChatEvent
+from agent.errors import AgentError
+
+_KEEP_SECONDS = 120.0
+_MOST_EVENTS = 20_000
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class TurnStream:
+    """The events of one turn so far. `error` is what ended it early; `done` says that no more come."""
+
+    owner: str
+    thread_id: str
+    id: str = field(default_factory=lambda: uuid4().hex)
+    events: list[ChatEvent] = field(default_factory=list)
+    dropped: int = 0
+    error: AgentError | None = None
+    done: bool = False
+    ended_at: float | None = None
+    task: asyncio.Task[None] | None = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, event: ChatEvent) -> None:
+        """Add an event and wake who waits for it; the oldest events go when there are too many."""
+        self.events.append(event)
+        if len(self.events) > _MOST_EVENTS:
+            del self.events[: _MOST_EVENTS // 2]
+            self.dropped += _MOST_EVENTS // 2
+        self._wake()
+
+    def finish(self, error: AgentError | None = None) -> None:
+        """Say that no more events come."""
+        self.error, self.done, self.ended_at = error, True, time.monotonic()
+        self._wake()
+
+    async def read(self, after: int = 0) -> AsyncIterator[tuple[int, ChatEvent]]:
+        """Yield the events after number `after`, with their numbers, until the turn ends. Raises the turn's error."""
+        while True:
+            changed = self._changed
+            while (place := max(after - self.dropped, 0)) < len(self.events):
+                after = self.dropped + place + 1
+                yield after, self.events[place]
+            if self.done:
+                break
+            if changed is self._changed:
+                await changed.wait()
+        if self.error is not None:
+            raise self.error
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+class TurnStreams:
+    """The turns that this process runs, and those that ended a short time ago."""
+
+    def __init__(self) -> None:
+        self._streams: dict[str, TurnStream] = {}
+
+    def start(self, owner: str, thread_id: str, events: Callable[[], AsyncIterator[ChatEvent]]) -> TurnStream:
+        """Run a turn in a task of its own, and return its stream."""
+        self._forget_old()
+        stream = TurnStream(owner=owner, thread_id=thread_id)
+        stream.task = asyncio.create_task(_fill(stream, events()))
+        self._streams[stream.id] = stream
+        return stream
+
+    def get(self, stream_id: str, *, owner: str) -> TurnStream | None:
+        """Return a stream of `owner`, or None."""
+        stream = self._streams.get(stream_id)
+        return stream if stream is not None and stream.owner == owner else None
+
+    def running(self, thread_id: str, *, owner: str) -> TurnStream | None:
+        """Return the stream of the turn that runs on a thread of `owner` in this process, or None."""
+        return next(
+            (s for s in self._streams.values() if s.owner == owner and s.thread_id == thread_id and not s.done), None
+        )
+
+    async def cancel(self, stream: TurnStream) -> None:
+        """Stop a turn. Its thread is free afterwards."""
+        if stream.task is not None:
+            stream.task.cancel()
+            with suppress(asyncio.CancelledError):
+                await stream.task
+
+    async def close(self) -> None:
+        """Stop every turn: the threads become free, and approved actions stay in their rows."""
+        running = [stream for stream in self._streams.values() if not stream.done]
+        await asyncio.gather(*(self.cancel(stream) for stream in running))
+        self._streams.clear()
+
+    def _forget_old(self) -> None:
+        now = time.monotonic()
+        for key in [k for k, s in self._streams.items() if s.ended_at is not None and now - s.ended_at > _KEEP_SECONDS]:
+            del self._streams[key]
+
+
+async def _fill(stream: TurnStream, events: AsyncIterator[ChatEvent]) -> None:
+    error: AgentError | None = AgentError("The turn was stopped.")
+    try:
+        async for event in events:
+            stream.add(event)
+        error = None
+    except AgentError as failure:
+        error = failure
+    except asyncio.CancelledError:
+        await _close(events)
+        raise
+    except Exception:  # the edge of a task: whoever reads the stream must be told
+        _log.exception("turn_crashed", thread_id=stream.thread_id)
+        error = AgentError("This is a fault of the server; its log says more.")
+    finally:
+        stream.finish(error)
+
+
+async def _close(events: AsyncIterator[ChatEvent]) -> None:
+    close = getattr(events, "aclose", None)
+    if close is not None:
+        await asyncio.shield(close())

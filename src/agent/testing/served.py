@@ -1,0 +1,40 @@
+"""Serve a runtime on a port of this machine for the length of a test, and call it as a client does.
+
+async with served(runtime) as client:
+    answer = await client.get("/health")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import uvicorn
+
+from agent.api.application import create_app
+from agent.runtime import Runtime
+
+
+@asynccontextmanager
+async def served(runtime: Runtime, *, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve `runtime` and yield a client of it, which sends `key` if there is one."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        create_app(runtime), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started and not task.done():
+        await asyncio.sleep(0.01)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
