@@ -34,7 +34,7 @@ def create_app(runtime: Runtime | None = None, *, settings: Settings | None = No
         title="Learning agent", version=version("learning-agent"), description=_DESCRIPTION,
         lifespan=_lifespan(runtime, settings), docs_url="/docs", redoc_url=None, max_body_size=settings.max_body_bytes,
         telemetry={"tracing": False, "metrics": False, "logging": False},
-        responses={"default": {"model": problems.Problem, "description": "What went wrong, and the next step."}},
+        responses=problems.RESPONSES,
     )  # fmt: skip
     problems.install(app)
     for router in ROUTERS:

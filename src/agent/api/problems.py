@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 _TYPE = "application/problem+json"
 # The first class that an error belongs to decides.
 _STATUS: tuple[tuple[type[AgentError], int], ...] = (
-    (NotAuthenticated, 401), (AccessDenied, 403), (AgentStopped, 503), (PolicyError, 403), (NotFound, 404), (ThreadBusy, 409),
+    (NotAuthenticated, 401), (AccessDenied, 403), (AgentStopped, 409), (PolicyError, 403), (NotFound, 404), (ThreadBusy, 409),
     (AlreadyDecided, 409), (InvalidInput, 422), (UserError, 400), (InvalidArguments, 422), (UnknownTool, 404), (ModelError, 422),
     (OperatorError, 503),
 )  # fmt: skip
@@ -53,6 +53,14 @@ class Problem(BaseModel):
     detail: str
     request_id: str | None = None
     errors: list[dict[str, Any]] | None = None
+
+
+_ANSWER = {
+    "description": "What went wrong, and the next step.",
+    "content": {_TYPE: {"schema": Problem.model_json_schema()}},
+}
+# What every route can answer besides its own; FastAPI would document its own form of 422.
+RESPONSES: dict[int | str, dict[str, Any]] = {"default": _ANSWER, 422: _ANSWER}
 
 
 def problem_response(

@@ -27,7 +27,7 @@ async def served(runtime: Runtime, *, key: str | None = None) -> AsyncIterator[h
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not task.done():
+    while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has no event for it
         await asyncio.sleep(0.01)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     headers = {"Authorization": f"Bearer {key}"} if key else {}
