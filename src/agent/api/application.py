@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -18,8 +19,10 @@ from agent.api.callers import Callers
 from agent.api.guard import Guard, names_in
 from agent.api.routes import ROUTERS
 from agent.api.turn_streams import TurnStreams
+from agent.jobs import Jobs
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
+from agent.worker import Worker
 
 _DESCRIPTION = """Ask the agent, decide what it may do, and see what it did.
 
@@ -27,12 +30,15 @@ Every request needs an API key or a Supabase user's token as `Authorization: Bea
 Errors are problem details (RFC 9457); their `detail` says what to do next."""
 
 
-def create_app(runtime: Runtime | None = None, *, settings: Settings | None = None) -> FastAPI:
-    """Return the application. It serves `runtime`, which its owner closes, or opens one from `settings` at start-up."""
+def create_app(runtime: Runtime | None = None, *, settings: Settings | None = None, jobs: bool = True) -> FastAPI:
+    """Return the application. It serves `runtime`, which its owner closes, or opens one from `settings` at start-up.
+
+    Without `jobs`, this process runs no scheduled jobs: they are one instance a process.
+    """
     settings = runtime.settings if runtime else settings or Settings.load()
     app = FastAPIOffline(
         title="Learning agent", version=version("learning-agent"), description=_DESCRIPTION,
-        lifespan=_lifespan(runtime, settings), docs_url="/docs", redoc_url=None, max_body_size=settings.max_body_bytes,
+        lifespan=_lifespan(runtime, settings, jobs=jobs), docs_url="/docs", redoc_url=None, max_body_size=settings.max_body_bytes,
         telemetry={"tracing": False, "metrics": False, "logging": False},
         responses=problems.RESPONSES,
     )  # fmt: skip
@@ -49,7 +55,9 @@ def create_app(runtime: Runtime | None = None, *, settings: Settings | None = No
     return app
 
 
-def _lifespan(runtime: Runtime | None, settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    runtime: Runtime | None, settings: Settings, *, jobs: bool
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         served = runtime or await open_runtime(settings)
@@ -57,10 +65,19 @@ def _lifespan(runtime: Runtime | None, settings: Settings) -> Callable[[FastAPI]
         app.state.runtime = served
         app.state.callers = Callers(served, limit=parse(settings.rate_limit), limiter=limiter)
         app.state.streams = TurnStreams()
+        worker = Worker(served)
+        working = asyncio.create_task(worker.run())
+        scheduled = Jobs(served) if jobs else None
+        if scheduled is not None:
+            await scheduled.start()
         try:
             yield
         finally:
+            worker.stop()
             await app.state.streams.close()
+            await working
+            if scheduled is not None:
+                await scheduled.stop()
             if runtime is None:
                 await served.close()
 

@@ -29,6 +29,7 @@ from agent.cli.commands import (
     status,
     threads,
     tools,
+    worker,
 )
 from agent.cli.framework import Commands, Root, examples
 
@@ -113,6 +114,9 @@ app.command(
 app.command("resume", short_help="End a stop.", rich_help_panel=_WATCH, epilog=control.RESUME_EXAMPLES)(control.resume)
 
 app.command("serve", short_help="Serve the API over HTTP.", rich_help_panel=_SETUP, epilog=serve.EXAMPLES)(serve.serve)
+app.command(
+    "worker", short_help="Work on what is approved and decided.", rich_help_panel=_SETUP, epilog=worker.EXAMPLES
+)(worker.worker)
 app.add_typer(keys.app, name="keys", rich_help_panel=_SETUP)
 app.command(
     "status", short_help="Show the set-up and what needs fixing.", rich_help_panel=_SETUP, epilog=status.EXAMPLES

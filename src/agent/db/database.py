@@ -155,6 +155,10 @@ class Database:
             finally:
                 await pool.putconn(conn)
 
+    def conninfo(self, login: Login) -> str:
+        """Return the connection string of `login`, for a connection outside of the pools."""
+        return self._conninfo(login)
+
     def target(self, login: Login) -> str:
         """Return where `login` connects to, without its password."""
         return redacted(self._conninfo(login))

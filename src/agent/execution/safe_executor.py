@@ -255,14 +255,16 @@ class SafeExecutor:
         """Execute the approvals whose process died before it carried them out; for workers and at start-up."""
         runtime = runtime or await current_runtime()
         await forget_old(runtime=runtime)
-        results = []
-        for number in await effects.left_over(runtime=runtime):
-            result = await _run_approved(number, runtime)
-            results.append(result)
-            call = (await human_approval_queue.latest(number, runtime=runtime)).call
-            if call is not None and result["success"]:  # its result said that the agent was stopped
-                await threads.call_done_after_all(call, result, runtime=runtime)
-        return results
+        numbers = await effects.left_over(runtime=runtime)
+        return [await self.execute_one_left_over(number, runtime=runtime) for number in numbers]
+
+    async def execute_one_left_over(self, approval_id: int, *, runtime: Runtime) -> ToolResult:
+        """Execute an approval that its process did not carry out, and correct what its call was told in the meantime."""
+        result = await _run_approved(approval_id, runtime)
+        call = (await human_approval_queue.latest(approval_id, runtime=runtime)).call
+        if call is not None and result["success"]:  # its result said that the agent was stopped
+            await threads.call_done_after_all(call, result, runtime=runtime)
+        return result
 
     async def _propose(self, action: Action, request: _Request, runtime: Runtime) -> ToolResult:
         """Ask a human about an effect, or let a permission, or the policy for a low risk, approve it."""

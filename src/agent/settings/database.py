@@ -70,7 +70,7 @@ class DatabaseSettings(BaseModel):
     supabase_url: str | None = Field(
         None,
         validation_alias="SUPABASE_URL",
-        description="Supabase project URL. The agent reaches the project through DATABASE_URL.",
+        description="Supabase project URL, whose signed-in users may call the API. The agent itself reaches the project through DATABASE_URL.",
     )
     supabase_anon_key: SecretStr | None = Field(
         None,

@@ -26,11 +26,6 @@ class ServingSettings(BaseModel):
     rate_limit: str = Field("600/minute", description="Most requests of one caller, such as 600/minute or 20/second.")
     most_requests: int = Field(500, ge=1, description="Most requests that are worked on at the same time.")
     max_body_bytes: int = Field(1_048_576, ge=1_024, description="Most bytes of a request's body.")
-    supabase_url: str = Field(
-        "",
-        validation_alias="SUPABASE_URL",
-        description="Address of the Supabase project whose users may call the API with their access tokens.",
-    )
     supabase_jwt_secret: SecretStr | None = Field(
         None,
         validation_alias="SUPABASE_JWT_SECRET",
@@ -40,6 +35,9 @@ class ServingSettings(BaseModel):
         "authenticated",
         validation_alias="SUPABASE_JWT_AUDIENCE",
         description="Audience that a Supabase token must have.",
+    )
+    worker_slots: int = Field(
+        8, ge=1, le=200, description="How many turns and approved actions one worker goes on with at the same time."
     )
     tenant_claim: str = Field(
         "app_metadata.tenant_id",

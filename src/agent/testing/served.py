@@ -23,7 +23,7 @@ async def served(runtime: Runtime, *, key: str | None = None) -> AsyncIterator[h
     """Serve `runtime` and yield a client of it, which sends `key` if there is one."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        create_app(runtime), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2
+        create_app(runtime, jobs=False), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

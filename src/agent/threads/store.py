@@ -34,8 +34,9 @@ _log = structlog.get_logger(__name__)
 
 # The default of agents.transcript: the number of last turns that come with their calls.
 TURNS_WITH_CALLS = 3
-_LEASE = timedelta(seconds=60)
-_RENEW_SECONDS = 20
+# A turn whose process died is taken over after this time.
+_LEASE = timedelta(seconds=20)
+_RENEW_SECONDS = 6
 # Turns are summarised when _SUMMARISE_AT of them are not in the summary yet; the newest _SUMMARISE_KEEP stay out.
 _SUMMARISE_AT = 15
 _SUMMARISE_KEEP = 5

@@ -1,0 +1,20 @@
+"""What is done for every tenant every minute: expire and remind approvals, seal the audit log, forget what is kept for a time."""
+
+from __future__ import annotations
+
+from agent.approval.human_approval import human_approval_queue
+from agent.audit.log import audit_log
+from agent.db import load_queries
+from agent.execution.undo.undo import forget_old
+from agent.runtime import Runtime
+
+_QUERIES = load_queries(__package__)
+
+
+async def maintain(tenant_id: str, runtime: Runtime) -> None:
+    """Do one tenant's maintenance. It may run twice: each part does what is still to be done."""
+    of_tenant = runtime.for_tenant(tenant_id)
+    await human_approval_queue.pending(runtime=of_tenant)  # expires and reminds
+    await audit_log.seal(runtime=of_tenant)
+    await forget_old(runtime=of_tenant)
+    await of_tenant.execute(_QUERIES["forget_old_requests"])

@@ -1,0 +1,26 @@
+-- take_work: take some work that is due, for a time; whoever dies with it leaves it to others after that time
+UPDATE agents.open_work w SET ready_at = now() + %(hold)s, attempts = w.attempts + 1
+  FROM (SELECT tenant_id, kind, subject FROM agents.open_work
+         WHERE ready_at <= now() ORDER BY ready_at FOR UPDATE SKIP LOCKED LIMIT %(slots)s) AS due
+ WHERE (w.tenant_id, w.kind, w.subject) = (due.tenant_id, due.kind, due.subject)
+RETURNING w.tenant_id, w.kind, w.subject, w.attempts, w.ready_at
+
+-- hold_work: keep a piece of work for some more time, while it is worked on
+UPDATE agents.open_work SET ready_at = now() + %(hold)s
+ WHERE tenant_id = %(tenant)s AND kind = %(kind)s AND subject = %(subject)s
+
+-- finish_work: a piece of work is done, unless it was added again meanwhile
+DELETE FROM agents.open_work
+ WHERE tenant_id = %(tenant)s AND kind = %(kind)s AND subject = %(subject)s AND ready_at >= %(held_until)s
+
+-- postpone_work: look at a piece of work again later
+UPDATE agents.open_work SET ready_at = now() + %(wait)s
+ WHERE tenant_id = %(tenant)s AND kind = %(kind)s AND subject = %(subject)s
+
+-- next_work: seconds until the next piece of work is due
+SELECT extract(epoch FROM min(ready_at) - now())::float8 AS seconds FROM agents.open_work
+
+-- thread: who asked the last question of a thread, and how long another run still holds it
+SELECT r.asked_by, greatest(extract(epoch FROM t.lease_until - now()), 0)::float8 AS held_seconds
+  FROM agents.threads t JOIN agents.turns r USING (tenant_id, thread_id)
+ WHERE t.tenant_id = %(tenant_id)s AND t.thread_id = %(thread_id)s ORDER BY r.turn DESC LIMIT 1
