@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from agent.api import problems
 from agent.api.callers import Callers
 from agent.api.guard import Guard, names_in
+from agent.api.measures import Measured, Measures
 from agent.api.routes import ROUTERS
 from agent.api.turn_streams import TurnStreams
 from agent.jobs import Jobs
@@ -43,6 +44,8 @@ def create_app(runtime: Runtime | None = None, *, settings: Settings | None = No
         responses=problems.RESPONSES,
     )  # fmt: skip
     problems.install(app)
+    documents = next(route for route in app.routes if getattr(route, "path", "") == "/docs")
+    app.add_route("/api/docs", documents.endpoint, include_in_schema=False)  # type: ignore[attr-defined]  # a route has one
     for router in ROUTERS:
         app.include_router(router)
     if settings.cors_origins:
@@ -51,7 +54,9 @@ def create_app(runtime: Runtime | None = None, *, settings: Settings | None = No
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-Id"],
             expose_headers=["X-Request-Id"],
         )  # fmt: skip
+    app.state.measures = Measures()
     app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Measured, measures=app.state.measures)
     return app
 
 
