@@ -43,6 +43,18 @@ class Callers:
             return await keys.identity_of(bearer, runtime=self.runtime)
         return await self.tokens.identity_of(bearer, runtime=self.runtime)
 
+    async def identity_for(self, request: Request) -> Identity:
+        """Return who sent a request, from its headers. Raises `NotAuthenticated`."""
+        known: Identity | None = getattr(request.state, "identity", None)
+        if known is None:
+            scheme, _, proof = request.headers.get("authorization", "").partition(" ")
+            if scheme and scheme.lower() != "bearer":  # another scheme must not count as no proof at all
+                raise NotAuthenticated(_HOW_TO)
+            if scheme and not proof.strip():
+                raise NotAuthenticated(_HOW_TO)
+            known = request.state.identity = await self.identify(request, proof.strip() or None)
+        return known
+
     async def _local(self, request: Request) -> Identity:
         """Return the runtime's own user for a call from this machine that nobody forwarded."""
         client = request.client.host if request.client else ""
@@ -57,18 +69,15 @@ class Callers:
 
 
 async def _caller(
-    request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+    request: Request, _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 ) -> Identity:
     callers: Callers = request.app.state.callers
-    if bearer is None and request.headers.get("authorization"):  # another scheme must not count as no proof at all
-        raise NotAuthenticated(_HOW_TO)
-    identity = await callers.identify(request, bearer.credentials if bearer else None)
+    identity = await callers.identity_for(request)
     name = f"{identity.tenant_id}/{identity.person}/{identity.key_id or ''}"
     if not await callers.limiter.hit(callers.limit, name):
         raise HTTPException(
             429, "You have sent too many requests (AGENT_RATE_LIMIT): wait a moment.", {"Retry-After": "5"}
         )
-    request.state.identity = identity
     return identity
 
 

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
+from agent.api.idempotency import IdempotentRoute
 from agent.api.pages import Cursor, Limit, Page, page_of
 from agent.approval.records import Decision
 from agent.operations import approvals
 from agent.operations.approvals import ApprovalView, HumanDecision
 
-router = APIRouter(prefix="/api/approvals", tags=["approvals"])
+router = APIRouter(prefix="/api/approvals", tags=["approvals"], route_class=IdempotentRoute)
 ApprovalId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the request.")]
 _MOST = 1000
 

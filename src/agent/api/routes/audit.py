@@ -9,12 +9,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from agent.api.callers import Acting, needs
+from agent.api.idempotency import IdempotentRoute
 from agent.api.pages import Cursor, Limit, Page, page_of
 from agent.audit.chain import Entry
 from agent.audit.log import audit_log, read_anchor
 from agent.operations import audit
 
-router = APIRouter(prefix="/api/audit", tags=["audit"])
+router = APIRouter(prefix="/api/audit", tags=["audit"], route_class=IdempotentRoute)
 _MOST = 1000
 
 

@@ -12,12 +12,13 @@ from sse_starlette import EventSourceResponse
 from agent.access import keys
 from agent.api.callers import Acting, Caller, needs
 from agent.api.events import document_of, sse_of
+from agent.api.idempotency import IdempotentRoute
 from agent.api.turn_streams import TurnStream, TurnStreams
 from agent.chat import Answered, ApprovalAsked, chat
 from agent.errors import NotFound
 from agent.runtime import Runtime
 
-router = APIRouter(prefix="/api/chat", tags=["chat"])
+router = APIRouter(prefix="/api/chat", tags=["chat"], route_class=IdempotentRoute)
 _SEND_TIMEOUT = 30.0
 ThreadId = Annotated[str, Path(min_length=1, max_length=200, description="Id of the thread.")]
 StreamId = Annotated[

@@ -6,11 +6,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
+from agent.api.idempotency import IdempotentRoute
 from agent.execution.controls import ControlState
 from agent.operations import controls
 from agent.types import RiskLevel
 
-router = APIRouter(prefix="/api/controls", tags=["controls"])
+router = APIRouter(prefix="/api/controls", tags=["controls"], route_class=IdempotentRoute)
 
 
 class Switches(BaseModel):

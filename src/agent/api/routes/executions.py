@@ -8,13 +8,14 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
+from agent.api.idempotency import IdempotentRoute
 from agent.api.pages import Cursor, Limit, Page, page_of
 from agent.execution.log import Execution
 from agent.execution.safe_executor import safe_executor
 from agent.operations import executions
 from agent.types import ExecutionStatus, RiskLevel, Verdict
 
-router = APIRouter(prefix="/api/executions", tags=["executions"])
+router = APIRouter(prefix="/api/executions", tags=["executions"], route_class=IdempotentRoute)
 ExecutionId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the execution.")]
 _MOST = 1000
 

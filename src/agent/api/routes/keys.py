@@ -11,9 +11,10 @@ from pydantic import BaseModel, Field
 
 from agent.access import keys
 from agent.api.callers import Acting, needs
+from agent.api.idempotency import IdempotentRoute
 from agent.approval.eligibility import AccessRole
 
-router = APIRouter(prefix="/api/keys", tags=["keys"])
+router = APIRouter(prefix="/api/keys", tags=["keys"], route_class=IdempotentRoute)
 KeyId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the key.")]
 
 

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
+from agent.api.idempotency import IdempotentRoute
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.schema_linking.linking import describe, link_schema
 
-router = APIRouter(prefix="/api/knowledge", tags=["knowledge"])
+router = APIRouter(prefix="/api/knowledge", tags=["knowledge"], route_class=IdempotentRoute)
 _TOKENS = 100_000
 
 

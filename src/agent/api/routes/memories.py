@@ -8,12 +8,13 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
+from agent.api.idempotency import IdempotentRoute
 from agent.api.pages import Cursor, Limit, Page, page_of
 from agent.learning.memory import Memory, agent_memory
 from agent.operations import memories
 from agent.types import MemoryKind
 
-router = APIRouter(prefix="/api/memories", tags=["memories"])
+router = APIRouter(prefix="/api/memories", tags=["memories"], route_class=IdempotentRoute)
 MemoryId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the memory.")]
 _MOST = 1000
 

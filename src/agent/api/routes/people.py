@@ -8,12 +8,13 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
+from agent.api.idempotency import IdempotentRoute
 from agent.approval import people as people_store
 from agent.approval.eligibility import Person, Role
 from agent.approval.permissions import Permission
 from agent.operations import people, permissions
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", route_class=IdempotentRoute)
 Name = Annotated[str, Path(min_length=1, max_length=200, description="The person's name.")]
 PermissionId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the permission.")]
 

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from agent.api.callers import Acting, needs
+from agent.api.idempotency import IdempotentRoute
 from agent.api.pages import Cursor, Limit, Page, page_of
 from agent.threads import threads
 
-router = APIRouter(prefix="/api/threads", tags=["threads"])
+router = APIRouter(prefix="/api/threads", tags=["threads"], route_class=IdempotentRoute)
 ThreadId = Annotated[str, Path(min_length=1, max_length=200, description="Id of the thread.")]
 _MOST = 1000
 

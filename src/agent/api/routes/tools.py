@@ -8,9 +8,10 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
+from agent.api.idempotency import IdempotentRoute
 from agent.execution.created_tools.store import CreatedTool, created_tools
 
-router = APIRouter(prefix="/api/tools", tags=["tools"])
+router = APIRouter(prefix="/api/tools", tags=["tools"], route_class=IdempotentRoute)
 Name = Annotated[str, Path(min_length=1, max_length=100, description="The tool's name.")]
 
 
