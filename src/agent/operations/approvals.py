@@ -16,6 +16,7 @@ from agent.execution.controls import controls
 from agent.execution.log import executions
 from agent.execution.permissions.scope import Always
 from agent.execution.safe_executor import safe_executor
+from agent.operations import questions
 from agent.runtime import Runtime, current_runtime
 from agent.types import ToolResult
 
@@ -133,6 +134,8 @@ async def decide(
     Raises what `safe_executor.decide` raises; the request then waits as before.
     """
     runtime = runtime or await current_runtime()
+    if human.decision == "respond":
+        await questions.check_answer(approval_id, human.response, runtime=runtime)
     approval = await safe_executor.decide(
         approval_id, human.decision, decided_by=decided_by, via=via, comment=human.comment, arguments=human.arguments,
         response=human.response, delegate_to=human.delegate_to, always=human.always, binding=human.binding, runtime=runtime,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -11,12 +13,15 @@ from pydantic import BaseModel, Field
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
 from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.approval.human_approval import human_approval_queue
 from agent.approval.records import Decision
-from agent.operations import approvals
+from agent.operations import approvals, questions
 from agent.operations.approvals import ApprovalView, HumanDecision
+from agent.runtime import Runtime
 
 router = APIRouter(prefix="/api/approvals", tags=["approvals"], route_class=IdempotentRoute)
 ApprovalId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the request.")]
+Wait = Annotated[float, Query(ge=0, le=55, description="Most seconds to wait for the decision (long poll).")]
 _MOST = 1000
 
 
@@ -44,9 +49,37 @@ async def list_approvals(
     return page_of([_document(one) for one in listed.approvals], limit=limit, cursor=cursor, key=lambda one: one["id"])
 
 
+class Question(BaseModel):
+    """Something to ask a human. With `answer_schema` the answer is an object that fits it."""
+
+    question: str = Field(min_length=1, max_length=4_000)
+    answer_schema: dict[str, Any] | None = Field(
+        None, examples=[{"type": "object", "properties": {"colour": {"enum": ["red", "blue"]}}, "required": ["colour"]}]
+    )
+    timeout: float | None = Field(None, gt=0, le=30 * 24 * 3600, description="Seconds until it expires.")
+
+
+@router.post("/questions", status_code=201, **needs("operator"))
+async def ask_human(body: Question, runtime: Acting) -> dict[str, Any]:
+    """Ask a human from outside. It waits in the same inbox; its answer is at `/api/approvals/questions/{id}`."""
+    asked = await questions.ask(body.question, schema=body.answer_schema, timeout=body.timeout, runtime=runtime)
+    return asdict(questions.answer_in(asked))
+
+
+@router.get("/questions/{approval_id}", **needs("operator"))
+async def get_answer(approval_id: ApprovalId, runtime: Acting, wait: Wait = 0) -> dict[str, Any]:
+    """Return what became of a question; with `wait`, as soon as a human has answered or the seconds are over."""
+    await _wait(approval_id, wait, runtime)
+    return asdict(await questions.answer(approval_id, runtime=runtime))
+
+
 @router.get("/{approval_id}", **needs("viewer"))
-async def get_approval(approval_id: ApprovalId, runtime: Acting) -> dict[str, Any]:
-    """Return one request with its preview, who may decide it, and the decisions so far."""
+async def get_approval(approval_id: ApprovalId, runtime: Acting, wait: Wait = 0) -> dict[str, Any]:
+    """Return one request with its preview, who may decide it, and the decisions so far.
+
+    With `wait`, it answers as soon as the request is decided, or when the seconds are over.
+    """
+    await _wait(approval_id, wait, runtime)
     return _document(await approvals.view(approval_id, runtime=runtime))
 
 
@@ -60,6 +93,14 @@ async def decide(approval_id: ApprovalId, body: DecisionBody, runtime: Acting) -
         "result": outcome.result,
         "waits_for_resume": outcome.waits_for_resume,
     }
+
+
+async def _wait(approval_id: int, seconds: float, runtime: Runtime) -> None:
+    """Wait until a request is decided, at most for `seconds`."""
+    if seconds:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await human_approval_queue.wait(approval_id, runtime=runtime)
 
 
 def _document(view: ApprovalView) -> dict[str, Any]:
