@@ -29,8 +29,10 @@ def test_what_is_labelled_exists_and_is_balanced() -> None:
         assert query["relevant"]
         assert set(query["relevant"]) <= set(memories)
         assert set(query["must"]) == {name for name in query["relevant"] if memories[name]["kind"] == "fact"}
+        assert set(query.get("stale", ())) <= set(memories) - set(query["relevant"])
         assert query["thread"] is None or query["thread"] in {one["thread"] for one in memories.values()}
     assert sum(bool(query["must"]) for query in queries) >= 70
+    assert sum("stale" in query for query in queries) >= 20
     assert len(set(LABELLED["unrelated"])) == 40
 
 
