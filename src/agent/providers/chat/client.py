@@ -224,6 +224,7 @@ def as_chat_client(model: ChatModel, settings: Settings) -> ChatClient:
     return ChatClient(
         candidates=(Candidate(name=name, model=model, must_finish=speaks_openai(name)),),
         timeout=settings.model_timeout,
+        total_timeout=settings.model_total_timeout,
         retries=settings.model_retries,
         prices=prices,
         secrets=tuple(value.get_secret_value() for value in vars(model).values() if isinstance(value, SecretStr)),
