@@ -251,12 +251,7 @@ def test_ctrl_c_at_an_approval_leaves_it_waiting(spawn: Spawn, demo_environment:
 def test_ctrl_c_stops_the_turn_on_the_server_too_and_keeps_the_conversation(
     spawn: Spawn, demo_environment: Mapping[str, str]
 ) -> None:
-    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
-        conn.execute(
-            "create view public.slow_reports as"
-            " select a + b as id from generate_series(1, 100000) a, generate_series(1, 100000) b"
-        )
-        conn.execute("grant select on public.slow_reports to agent_reader")
+    make_slow_reports(demo_environment)
     child = spawn("chat")
     child.expect_exact(PROMPT)
     child.sendline("How many slow reports are there?")
@@ -273,12 +268,7 @@ def test_ctrl_c_stops_the_turn_on_the_server_too_and_keeps_the_conversation(
 
 
 def test_ctrl_c_ends_a_single_question_with_130(spawn: Spawn, demo_environment: Mapping[str, str]) -> None:
-    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
-        conn.execute(
-            "create view public.slow_reports as"
-            " select a + b as id from generate_series(1, 100000) a, generate_series(1, 100000) b"
-        )
-        conn.execute("grant select on public.slow_reports to agent_reader")
+    make_slow_reports(demo_environment)
     child = spawn("chat", "How many slow reports are there?", "--thread", "one", AGENT_STATEMENT_TIMEOUT="120")
     until(lambda: busy(demo_environment) == 1)
     child.sendintr()
@@ -322,6 +312,15 @@ def test_data_that_would_command_a_terminal_is_only_shown(spawn: Spawn, demo_env
     leave(child)
 
 
+def make_slow_reports(environment: Mapping[str, str]) -> None:
+    with psycopg.connect(environment["DATABASE_URL"]) as conn:
+        conn.execute(
+            "create view public.slow_reports as"
+            " select a + b as id from generate_series(1, 100000) a, generate_series(1, 100000) b"
+        )
+        conn.execute("grant select on public.slow_reports to agent_reader")
+
+
 def busy(environment: Mapping[str, str]) -> int:
     """How many statements of agent_reader run on the server now."""
     with psycopg.connect(environment["DATABASE_URL"]) as conn:
@@ -338,3 +337,37 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
+
+
+async def test_a_turn_says_what_it_waits_for_and_what_it_cost(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    make_slow_reports(demo_environment)
+    slow = text("There are **nineteen**.", delay=2.3)
+    script = [
+        tool_calls(("execute_sql", {"sql": "select count(*) from slow_reports"})), text("broken in the middle", cut="abrupt"), slow,
+    ]  # fmt: skip
+    async with OpenAIServer(script) as server:
+        await asyncio.to_thread(_wait_for_all, spawn, server.url)
+
+
+def _wait_for_all(spawn: Spawn, url: str) -> None:
+    prices = '{"scripted": [1000, 1000]}'
+    child = spawn(
+        "chat",
+        OPENAI_BASE_URL=url,
+        OPENAI_API_KEY="test",
+        AGENT_MODEL="openai:scripted",
+        AGENT_MODEL_PRICES=prices,
+        AGENT_STATEMENT_TIMEOUT="3",
+    )
+    child.expect_exact(PROMPT)
+    child.sendline("How many clients are there?")
+    child.expect_exact("database, 2 s")
+    child.expect_exact("broken in")
+    child.expect_exact("The text above is void: openai:scripted")
+    child.expect_exact("model, 2 s")
+    child.expect_exact("\x1b[1mnineteen\x1b[0m.")
+    child.expect(r"tokens \([\d,]+ in, [\d,]+ out\) · \$\d+\.\d{4}")
+    child.expect_exact(PROMPT)
+    leave(child)

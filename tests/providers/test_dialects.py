@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 
-from agent.chat import Answered, Token, chat
+from agent.chat import Answered, Restarted, Token, chat
 from agent.providers.chat.client import create_chat_client
 from agent.providers.chat.compatible import _added, merged
 from agent.providers.chat.own_messages import attach, for_model, own_form
@@ -286,3 +286,31 @@ async def test_an_error_in_the_middle_of_a_stream_is_tried_again_and_said(runtim
     assert first.text.startswith("There are many, namely\n\n(The model reached its length limit")
     assert second.status == "failed"
     assert "The engine is overloaded, [key]" in second.text
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+async def test_an_answer_that_begins_again_says_so_between_its_two_texts(runtime: Runtime, fallback: bool) -> None:
+    script = [tool_calls(COUNT, text="I count."), text("one two three four", cut="abrupt"), text("It is 42.")]
+    overrides = {"model": "openai:qwen3", "model_retries": 0 if fallback else 1}
+    async with OpenAIServer([text("It is 42.")]) as second:
+        if fallback:
+            overrides |= {"model_fallbacks": "deepseek:deepseek-v4-flash", "deepseek_base_url": second.url}
+        async with served(runtime, script, OPENAI, **overrides) as (asking, _):
+            events = [event async for event in chat.ask("How many?", thread_id="t", runtime=asking)]
+    (place,) = [n for n, event in enumerate(events) if isinstance(event, Restarted)]
+    assert "deepseek" in events[place].reason if fallback else "openai:qwen3" in events[place].reason
+    before, after = ("".join(e.text for e in part if isinstance(e, Token)) for part in (events[:place], events[place:]))
+    assert before == "I count.one two "
+    assert after == "It is 42."
+    assert events[-1].usage is not None
+    assert events[-1].usage.output_tokens == 6
+
+
+async def test_a_turn_that_waits_returns_only_the_text_that_holds(runtime: Runtime) -> None:
+    script = [
+        text("I will do", cut="abrupt"),
+        tool_calls(("execute_sql", {"sql": "create table t (i int)"}), text="I ask."),
+    ]
+    async with served(runtime, script, OPENAI, model="openai:qwen3", model_retries=1) as (asking, _):
+        waiting = await chat.answer("Make a table", thread_id="t", runtime=asking)
+    assert (waiting.status, waiting.text) == ("waiting", "I ask.")

@@ -135,9 +135,10 @@ class Conversation:
 
     async def _follow(self, events: AsyncIterator[ChatEvent]) -> int:
         """Show a turn and ask for its approvals until it is over or waits. Return the exit code."""
+        first = "model"
         while True:
             display = Display(self._console, steps=self._steps)
-            end = await show_turn(events, display)
+            end = await show_turn(events, display, first=first)
             if end.status != "waiting":
                 return DONE if end.status == "done" else FAILED
             if not end.approvals:
@@ -149,6 +150,7 @@ class Conversation:
                 await self._show_how_to_decide(end.approvals)
                 self._postponed = self._thread_id
                 return WAITING
+            first = f"approval {', '.join(str(approval.id) for approval in end.approvals)}"
             events = chat.resume(self._thread_id, runtime=self._runtime)
 
     async def _decide_all(self, requests: Sequence[Approval]) -> bool:
