@@ -104,10 +104,14 @@ def test_a_change_is_edited_looked_at_once_more_and_always_allowed_inline(
     child = spawn("chat", NO_COLOR="1")
     child.expect_exact(PROMPT)
     say(child, "Set the status of client 5 to paused")
-    assert 'update_client_status as it is now: {"' in say(child, "edit")
+    child.sendline("edit")
+    child.expect_exact('{"status": "paused", "client_id": 5}')
+    child.sendcontrol("u")
     assert "not JSON" in say(child, "UPDATE")
-    say(child, "edit")
-    edited = say(child, '{"client_id": 6, "status": "paused"}')
+    child.sendline("edit")
+    child.expect_exact('"client_id": 5}')
+    child.send("\x7f\x7f6}")  # backspace
+    edited = say(child, "")
     assert "A human changed the arguments" in edited
     assert '"client_id": 6' in edited
     assert status_of_client_5(demo_environment) == "active"
@@ -164,6 +168,71 @@ def test_who_watches_sees_requests_and_reminders_as_they_come(
     watcher.expect(pexpect.EOF)
     watcher.close()
     assert watcher.exitstatus == 130
+
+
+def test_a_decision_made_elsewhere_is_noticed_within_a_second_and_says_whose(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    watcher = spawn("approvals", "watch")
+    child = spawn("chat", NO_COLOR="1")
+    child.expect_exact(PROMPT)
+    say(child, "Set the status of client 5 to paused")
+    child.send("ye")  # half typed, and no answer to anything that comes later
+    watcher.expect_exact("Approval 1 · risk")
+    decider = spawn("approvals", "approve", "1", "-m", "checked", AGENT_USER="bo")
+    watcher.expect_exact("Approval 1 is approved by bo")
+    noticed = time.monotonic()
+    child.expect_exact("Approval 1 is approved by bo, via cli (checked).")
+    assert time.monotonic() - noticed < 1.5
+    child.expect_exact("Done")
+    child.expect_exact(PROMPT)
+    decider.expect(pexpect.EOF)
+    assert status_of_client_5(demo_environment) == "paused"
+    say(child, "Set the status of client 5 to active")
+    child.send("ye")
+    child.sendintr()
+    child.expect_exact("agent approvals approve")
+    child.expect_exact(PROMPT)
+    assert "clients with status" in say(child, "/new") + say(child, "How many clients are paused?")
+    leave(child)
+
+
+def test_what_is_typed_before_a_request_is_shown_decides_nothing(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    child = spawn("chat")
+    child.expect_exact(PROMPT)
+    child.send("Set the status of client 5 to paused\nyes\n")
+    child.expect_exact("Approve?")
+    child.expect_exact(PROMPT)
+    assert "say yes, and allow" in say(child, "perhaps")
+    assert "agent approvals approve" in say(child, "")
+    assert status_of_client_5(demo_environment) == "active"
+    leave(child)
+
+
+async def test_an_edit_begins_with_the_statement_in_the_editor(
+    spawn: Spawn, demo_environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    editor = tmp_path / "my editor"
+    editor.write_text('#!/bin/sh\nstat -c %a "$1" > seen; cat "$1" >> seen; sed -i \'s/id = 5/id = 6/\' "$1"\n')
+    editor.chmod(0o700)
+    change = "update clients set notes = 'left'\n -- whoever\n where id = 5"
+    async with OpenAIServer([tool_calls(("execute_sql", {"sql": change})), text("Noted.")]) as server:
+        await asyncio.to_thread(_edit_in, spawn, server.url, f"'{editor}'")
+    assert (tmp_path / "seen").read_text() == f"600\n{change}\n"
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        assert conn.execute("select id from clients where notes = 'left'").fetchall() == [(6,)]
+
+
+def _edit_in(spawn: Spawn, url: str, editor: str) -> None:
+    child = spawn(
+        "chat", OPENAI_BASE_URL=url, OPENAI_API_KEY="test", AGENT_MODEL="openai:scripted", VISUAL="", EDITOR=editor
+    )
+    child.expect_exact(PROMPT)
+    assert "id = 5" in say(child, "Note that client 5 has left")
+    assert "Noted." in say(child, "edit")
+    leave(child)
 
 
 async def test_several_changes_of_one_turn_are_asked_one_after_the_other(

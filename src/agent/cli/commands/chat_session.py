@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from agent.approval.human_approval import Approval
+from agent.approval.human_approval import Approval, human_approval_queue
 from agent.chat import ChatEvent, chat
 from agent.cli.commands.control import waits_message
 from agent.cli.commands.permissions import allowance_message, permission_message
 from agent.cli.commands.threads import show_threads
-from agent.cli.terminal.approval_view import arguments_of, how_to_decide, show_approval, who_decides
+from agent.cli.terminal.approval_view import arguments_of, decided_message, how_to_decide, show_approval, who_decides
 from agent.cli.terminal.clean_text import json_object, one_line, seconds_in
-from agent.cli.terminal.prompt import Prompt
+from agent.cli.terminal.editor import edited, editor
+from agent.cli.terminal.interrupts import at_interrupt
+from agent.cli.terminal.prompt import Prompt, SettledElsewhere
 from agent.cli.terminal.render import ASKS, INDENT, print_json, say, show_error, stderr, stdout
 from agent.cli.terminal.turn_view import Display, show_turn
 from agent.errors import AgentError, AlreadyDecided, InvalidInput, ModelError, NotFound, PolicyError, UserError
@@ -167,13 +168,9 @@ class Conversation:
     async def _decide(self, approval: Approval) -> bool:
         """Ask until this request, or the one that an edit makes of it, is decided. Return False if it was postponed."""
         while True:
-            try:
-                values = self._read_decision(approval)
-            except KeyboardInterrupt:
-                self._console.print()
-                return False
-            if values is None:
-                return False
+            values = await self._decision_or_end(approval)
+            if isinstance(values, bool):
+                return values
             if not values:
                 say(self._console, _HOW_TO_DECIDE, "dim", indent=INDENT)
                 continue
@@ -196,6 +193,19 @@ class Conversation:
                 return False
             show_approval(self._console, approval, indent=INDENT)
 
+    async def _decision_or_end(self, approval: Approval) -> dict[str, Any] | bool:
+        """Read a decision as `_read_decision` does; return False if the request waits on, True if somebody else decided it."""
+        try:
+            values = await self._read_decision(approval)
+        except KeyboardInterrupt:
+            self._console.print()
+            return False
+        except SettledElsewhere:
+            decided = await human_approval_queue.get(approval.id, runtime=self._runtime)
+            say(self._console, decided_message(decided), "yellow", indent=INDENT)
+            return True
+        return False if values is None else values
+
     def _show_outcome(self, outcome: DecisionOutcome) -> None:
         """Say what the turn's next steps do not show: a permission that was given, and that the action runs later."""
         if outcome.permission is not None:
@@ -203,9 +213,17 @@ class Conversation:
         if outcome.waits_for_resume:
             say(self._console, waits_message(outcome.approval), "yellow", indent=INDENT)
 
-    def _read_decision(self, approval: Approval) -> dict[str, Any] | None:
-        """Read a decision and return the arguments of a `HumanDecision`; {} if it is none, None to let the request wait."""
-        word = self._read("Approve? yes / no / edit / later")
+    async def _read_decision(self, approval: Approval) -> dict[str, Any] | None:
+        """Read a decision and return the arguments of a `HumanDecision`; {} if it is none, None to let the request wait.
+
+        Raises `SettledElsewhere` when somebody has decided it meanwhile.
+        """
+        assert self._prompt is not None  # noqa: S101  # only called if somebody can decide
+        question = f"{INDENT}Approve? yes / no / edit / later {ASKS}"
+        word = await self._prompt.read_unless(
+            question, colour=self._coloured, settled=lambda: self._is_settled(approval)
+        )
+        word = (word or "").strip()
         match word.lower():
             case "" | "l" | "later":
                 return None
@@ -221,18 +239,37 @@ class Conversation:
             case _:
                 return self._parse_always(word)
 
+    async def _is_settled(self, approval: Approval) -> bool:
+        try:
+            current = await human_approval_queue.get(approval.id, runtime=self._runtime)
+        except AgentError:  # the database may be back soon: the question stays
+            return False
+        return current.status != "pending"
+
     def _read_edit(self, approval: Approval) -> dict[str, Any]:
         by_sql = set(approval.arguments) == {"sql"}
         now = str(approval.arguments["sql"]) if by_sql else arguments_of(approval)
-        say(self._console, f"{approval.action} as it is now: {now}", "dim", indent=INDENT)
-        text = self._read("The statement instead:" if by_sql else "All arguments instead, as JSON:")
-        if not text:
-            return {}
         try:
-            return {"decision": "edit", "arguments": {"sql": text} if by_sql else json_object(text)}
+            if editor():
+                text = edited(now if by_sql else arguments_of(approval, indent=2), suffix=".sql" if by_sql else ".json")
+            else:
+                text = self._type_over(approval, now, by_sql=by_sql)
+            arguments = {"sql": text} if by_sql else json_object(text) if text else {}
         except InvalidInput as error:
             say(self._console, str(error), "yellow", indent=INDENT)
             return {}
+        if not text or arguments == dict(approval.arguments):
+            say(self._console, "Nothing was changed.", "yellow", indent=INDENT)
+            return {}
+        return {"decision": "edit", "arguments": arguments}
+
+    def _type_over(self, approval: Approval, now: str, *, by_sql: bool) -> str:
+        """Read the new arguments on a line that begins as they are; what is no line is shown above it."""
+        assert self._prompt is not None  # noqa: S101  # only called if somebody can decide
+        begin = now if self._prompt.can_begin(now) else ""
+        if not begin:
+            say(self._console, f"{approval.action} as it is now: {now}", "dim", indent=INDENT)
+        return self._read("The statement instead:" if by_sql else "All arguments instead, as JSON:", begin=begin)
 
     def _parse_always(self, word: str) -> dict[str, Any]:
         try:
@@ -248,9 +285,9 @@ class Conversation:
         say(self._console, allowance_message(allowance), indent=INDENT)
         return self._read("Approve it, and allow this? yes / no").lower() in {"y", "yes"}
 
-    def _read(self, question: str) -> str:
+    def _read(self, question: str, *, begin: str = "") -> str:
         assert self._prompt is not None  # noqa: S101  # only called if somebody can decide
-        line = self._prompt.read(f"{INDENT}{question} {ASKS}", colour=self._coloured)
+        line = self._prompt.read(f"{INDENT}{question} {ASKS}", colour=self._coloured, begin=begin)
         return (line or "").strip()
 
     async def _show_how_to_decide(self, requests: Sequence[Approval]) -> None:
@@ -363,16 +400,15 @@ async def ask_as_json(question: str | None, thread_id: str | None, runtime: Runt
 
 async def _interruptible(action: Awaitable[Result]) -> Result:
     """Await `action`, and let Ctrl-C cancel it. Raises `Stopped` then."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(action)
-    before = signal.getsignal(signal.SIGINT)
-    loop.add_signal_handler(signal.SIGINT, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not task.cancelled():
-            raise
-        raise Stopped from None
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, before)
+
+    def stop() -> None:
+        task.cancel()
+
+    with at_interrupt(stop):
+        task = asyncio.ensure_future(action)  # inside, so that what it waits for knows `stop`
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            raise Stopped from None
