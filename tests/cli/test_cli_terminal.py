@@ -218,8 +218,12 @@ async def test_an_edit_begins_with_the_statement_in_the_editor(
     editor.write_text('#!/bin/sh\nstat -c %a "$1" > seen; cat "$1" >> seen; sed -i \'s/id = 5/id = 6/\' "$1"\n')
     editor.chmod(0o700)
     change = "update clients set notes = 'left'\n -- whoever\n where id = 5"
-    async with OpenAIServer([tool_calls(("execute_sql", {"sql": change})), text("Noted.")]) as server:
+    asked = tool_calls(("execute_sql", {"sql": change}))
+    async with OpenAIServer([asked, text("Noted."), asked]) as server:
         await asyncio.to_thread(_edit_in, spawn, server.url, f"'{editor}'")
+    later = spawn("approvals", "edit", "2", EDITOR=f"'{editor}'")
+    later.expect_exact("Approval 2 is")
+    later.expect(pexpect.EOF)
     assert (tmp_path / "seen").read_text() == f"600\n{change}\n"
     with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
         assert conn.execute("select id from clients where notes = 'left'").fetchall() == [(6,)]
@@ -232,6 +236,8 @@ def _edit_in(spawn: Spawn, url: str, editor: str) -> None:
     child.expect_exact(PROMPT)
     assert "id = 5" in say(child, "Note that client 5 has left")
     assert "Noted." in say(child, "edit")
+    assert "id = 5" in say(child, "And once more")
+    say(child, "later")
     leave(child)
 
 

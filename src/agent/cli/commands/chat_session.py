@@ -11,9 +11,10 @@ from agent.chat import ChatEvent, chat
 from agent.cli.commands.control import waits_message
 from agent.cli.commands.permissions import allowance_message, permission_message
 from agent.cli.commands.threads import show_threads
-from agent.cli.terminal.approval_view import arguments_of, decided_message, how_to_decide, show_approval, who_decides
-from agent.cli.terminal.clean_text import json_object, one_line, seconds_in
-from agent.cli.terminal.editor import edited, editor
+from agent.cli.terminal.approval_edit import by_sql, edited_in_editor, new_arguments, present
+from agent.cli.terminal.approval_view import decided_message, how_to_decide, show_approval, who_decides
+from agent.cli.terminal.clean_text import one_line, seconds_in
+from agent.cli.terminal.editor import editor
 from agent.cli.terminal.interrupts import at_interrupt
 from agent.cli.terminal.prompt import Prompt, SettledElsewhere
 from agent.cli.terminal.render import ASKS, INDENT, print_json, say, show_error, stderr, stdout
@@ -247,29 +248,24 @@ class Conversation:
         return current.status != "pending"
 
     def _read_edit(self, approval: Approval) -> dict[str, Any]:
-        by_sql = set(approval.arguments) == {"sql"}
-        now = str(approval.arguments["sql"]) if by_sql else arguments_of(approval)
         try:
-            if editor():
-                text = edited(now if by_sql else arguments_of(approval, indent=2), suffix=".sql" if by_sql else ".json")
-            else:
-                text = self._type_over(approval, now, by_sql=by_sql)
-            arguments = {"sql": text} if by_sql else json_object(text) if text else {}
+            arguments = edited_in_editor(approval) if editor() else new_arguments(approval, self._type_over(approval))
         except InvalidInput as error:
             say(self._console, str(error), "yellow", indent=INDENT)
             return {}
-        if not text or arguments == dict(approval.arguments):
+        if not arguments:
             say(self._console, "Nothing was changed.", "yellow", indent=INDENT)
-            return {}
-        return {"decision": "edit", "arguments": arguments}
+        return {"decision": "edit", "arguments": arguments} if arguments else {}
 
-    def _type_over(self, approval: Approval, now: str, *, by_sql: bool) -> str:
+    def _type_over(self, approval: Approval) -> str:
         """Read the new arguments on a line that begins as they are; what is no line is shown above it."""
         assert self._prompt is not None  # noqa: S101  # only called if somebody can decide
+        now = present(approval)
         begin = now if self._prompt.can_begin(now) else ""
         if not begin:
             say(self._console, f"{approval.action} as it is now: {now}", "dim", indent=INDENT)
-        return self._read("The statement instead:" if by_sql else "All arguments instead, as JSON:", begin=begin)
+        question = "The statement instead:" if by_sql(approval) else "All arguments instead, as JSON:"
+        return self._read(question, begin=begin)
 
     def _parse_always(self, word: str) -> dict[str, Any]:
         try:

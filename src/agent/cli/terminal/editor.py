@@ -32,10 +32,14 @@ def edited(text: str, *, suffix: str) -> str:
         file.touch(mode=0o600)
         file.write_text(f"{text}\n", encoding="utf-8")
         try:
-            with left_to_the_terminal(lambda *_: None):  # the editor gets Ctrl-C
+            with left_to_the_terminal(_ignore):  # the editor gets Ctrl-C
                 code = subprocess.run([*command, str(file)], check=False).returncode  # noqa: S603  # the person's own editor
             if code:
                 raise InvalidInput(f"The editor {command[0]!r} ended with code {code}: nothing was changed.")
             return file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeError) as error:
             raise InvalidInput(f"The editor {command[0]!r} gave no text ({error}): correct VISUAL or EDITOR.") from None
+
+
+def _ignore(*_: object) -> None:
+    """Handle a signal by doing nothing. Unlike an ignored signal, the editor does not inherit it."""
