@@ -102,3 +102,4 @@ def test_text_before_a_step_stays_in_a_pipe_and_comes_once() -> None:
 
 def test_a_cost_that_is_not_known_is_left_out() -> None:
     assert usage_line(Usage(input_tokens=1)) == "1 token (1 in, 0 out)"
+    assert usage_line(Usage(input_tokens=1, cost_usd=0.00002)).endswith(" · under $0.0001")

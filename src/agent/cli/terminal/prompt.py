@@ -151,4 +151,5 @@ class _Reading:
     def _forget_typed(self) -> None:
         import termios  # start-up: only a terminal's prompt needs it
 
-        termios.tcflush(self._descriptor, termios.TCIFLUSH)
+        with suppress(termios.error):  # it is no terminal
+            termios.tcflush(self._descriptor, termios.TCIFLUSH)

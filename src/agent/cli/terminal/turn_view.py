@@ -287,7 +287,9 @@ def usage_line(usage: Usage) -> str:
     """Return a line with the tokens of a turn, and its cost if the price is known."""
     total = usage.input_tokens + usage.output_tokens
     tokens = f"{count(total, 'token')} ({usage.input_tokens:,} in, {usage.output_tokens:,} out)"
-    return tokens if usage.cost_usd is None else f"{tokens} · ${usage.cost_usd:.4f}"
+    if usage.cost_usd is None:
+        return tokens
+    return f"{tokens} · {'under $0.0001' if 0 < usage.cost_usd < 0.0001 else f'${usage.cost_usd:.4f}'}"
 
 
 def _memories(ids: Sequence[int], *, exact: bool) -> str:
