@@ -167,14 +167,37 @@ def edit(
     binding: BindingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Approve other arguments for the same tool. If they do more than was shown, they wait for a second look."""
+    """Approve other arguments for the same tool. If they do more than was shown, they wait for a second look.
+
+    Without --sql and --arguments, your editor (VISUAL or EDITOR) opens on the present ones.
+    """
     from agent.cli.terminal.clean_text import json_object
+    from agent.cli.terminal.editor import editor
     from agent.errors import InvalidInput
 
-    if (sql is None) == (arguments is None):
-        raise InvalidInput("Give either --sql or --arguments.")
-    edited = {"sql": sql} if arguments is None else json_object(arguments)
+    if sql is None and arguments is None and not as_json and sys.stdin.isatty() and editor():
+        edited, binding = _edited_in_editor(approval_id, binding)
+    elif (sql is None) == (arguments is None):
+        raise InvalidInput("Give either --sql or --arguments; on a terminal, set EDITOR to edit the present ones.")
+    else:
+        edited = {"sql": sql} if arguments is None else json_object(arguments)
     _decide(approval_id, decision="edit", as_json=as_json, comment=comment, binding=binding, arguments=edited)
+
+
+def _edited_in_editor(approval_id: int, binding: str | None) -> tuple[dict[str, Any], str]:
+    """Return what the user makes of a request's arguments, and the binding of what they saw. Raises `InvalidInput`."""
+    from agent.cli.terminal.approval_edit import edited_in_editor
+    from agent.cli.terminal.approval_view import decided_message
+    from agent.errors import AlreadyDecided, InvalidInput
+    from agent.operations import approvals
+
+    request = run(lambda runtime: approvals.view(approval_id, runtime=runtime)).approval
+    if request.status != "pending":
+        raise AlreadyDecided(decided_message(request))
+    arguments = edited_in_editor(request)
+    if not arguments:
+        raise InvalidInput(f"Nothing was changed: approval {approval_id} waits as it is.")
+    return arguments, binding or request.binding
 
 
 @app.command("answer", epilog=examples('agent approvals answer 7 "Ana has done it by hand."'))

@@ -14,7 +14,7 @@ from rich.text import Text
 from agent.approval.human_approval import Approval
 from agent.approval.preview import Preview, RowChange, StatementPreview, as_statement
 from agent.approval.row_changes import changed_columns, columns_to_show, effect
-from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment
+from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment, one_line
 from agent.cli.terminal.render import GAP, INDENT, facts, say, show, small_table
 
 if TYPE_CHECKING:
@@ -193,9 +193,17 @@ def how_to_edit(approval: Approval) -> str:
     return f"It calls {approval.action}; as it is now: agent approvals edit {approval.id} --arguments {present}"
 
 
-def arguments_of(approval: Approval) -> str:
+def arguments_of(approval: Approval, *, indent: int | None = None) -> str:
     """Return the arguments of the tool as JSON, as an edit takes them."""
-    return json.dumps(dict(approval.arguments), ensure_ascii=False, default=str)
+    return json.dumps(dict(approval.arguments), ensure_ascii=False, default=str, indent=indent)
+
+
+def decided_message(approval: Approval) -> str:
+    """Say how a request was decided, and by whom."""
+    if approval.decided_by is None:
+        return f"Approval {approval.id} is {approval.status}: nobody decided in time."
+    comment = f" ({one_line(approval.comment)})" if approval.comment else ""
+    return f"Approval {approval.id} is {approval.status} by {approval.decided_by}, via {approval.decided_via}{comment}."
 
 
 def _decision_text(decision: TakenDecision) -> str:
