@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agent.approval.effect_messages import done_message, effects_by_kind, undone_message
 from agent.approval.human_approval import Approval
 from agent.approval.preview import as_statement
 from agent.db.json_values import fit_cells, is_cut
+from agent.execution.dry_run.trials import StatementRun
 from agent.execution.hidden_cells import ApprovedSecrets, without_hidden, without_keys
 from agent.execution.undo.undo import UNDO
 from agent.execution.writes.statement_runner import Outcome
@@ -41,12 +43,13 @@ def sql_for_model(approval: Approval) -> str:
 
 
 def result_of(
-    approval: Approval, statement: Statement, outcome: Outcome, secrets: ApprovedSecrets, *, runtime: Runtime
+    approval: Approval, statement: Statement, run: StatementRun, secrets: ApprovedSecrets, *, runtime: Runtime
 ) -> ToolResult:
     """Return the outcome for the model: without denied columns, secrets hidden, capped in bytes."""
+    outcome = run.outcome
     result = ToolResult(
         success=True, status="succeeded", sql=sql_for_model(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
-        message=_message(outcome),
+        message=_message(approval, statement, run),
     )  # fmt: skip
     if remarks := as_statement(approval.preview).remarks:
         result["remarks"] = list(remarks)
@@ -63,10 +66,19 @@ def result_of(
     return result if outcome.detailed else without_hidden(result, statement, secrets)
 
 
-def _message(outcome: Outcome) -> str:
-    if outcome.row_count is None:
-        return "Done."
-    return f"Done: {outcome.row_count} row{'' if outcome.row_count == 1 else 's'} affected."
+def recovered_result(approval: Approval, *, done: bool) -> ToolResult:
+    """Return the outcome of an effect whose process died: where it was `done`, it did what its preview says."""
+    result, preview = ToolResult(sql=sql_for_model(approval)), as_statement(approval.preview)
+    if done and (effects := effects_by_kind(preview.tables)):
+        result["message"] = f"Done: {effects}. {preview.undo}".strip()
+    return result
+
+
+def _message(approval: Approval, statement: Statement, run: StatementRun) -> str:
+    if approval.action == UNDO:
+        not_restored = as_statement(approval.preview).not_restored
+        return f"{undone_message(approval.arguments['execution_id'], run.net, not_restored)} {run.undo}".strip()
+    return f"{done_message(statement.kind, run.outcome.row_count, run.net)} {run.undo}".strip()
 
 
 def _read_back(

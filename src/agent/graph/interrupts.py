@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from agent.approval.effect_messages import undo_sentences
 from agent.approval.human_approval import Approval
 from agent.approval.preview import MailPreview, Preview, RowChange, StatementPreview, ToolPreview, as_statement
 from agent.approval.row_changes import columns_to_show, effect
@@ -100,6 +101,7 @@ def description(approval: Approval, *, database: str, problem: str = "") -> str:
         f"Database: {_code(database, most=None)}",
         *_action(approval),
         *_changes(preview),
+        *map(_prose, undo_sentences(preview)),
         *_warnings(approval.preview),
         f"Approval {approval.id}, asked by {_code(approval.requested_by)}, "
         f"open until {approval.expires_at:%Y-%m-%d %H:%M %Z}".rstrip(),
