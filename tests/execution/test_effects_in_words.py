@@ -130,3 +130,26 @@ async def test_an_undo_says_what_it_restored_and_what_it_did_not(runtime: Runtim
     changed = await approve(await ask("UPDATE customer SET name = 'z' WHERE id IN (4, 5)"))
     back = await approve(await safe_executor.undo(changed["execution_id"], wait=False))
     assert f"execution {changed['execution_id']} is undone: customer 2 set back. Can be undone." in back["message"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns", "rows"),
+    [
+        ("UPDATE customer SET name = 'n' || id WHERE id = 4", ["id", "name"], [[4, "n4"]]),
+        ("UPDATE customer SET name = 'many'", ["id", "name"], [[None, "many"]] * 5),
+        ("DELETE FROM customer WHERE id = 5", ["id", "name"], [[5, "customer 5"]]),
+        ("INSERT INTO customer (id, name) VALUES (40, 'new')", ["id", "name", "touched"], [[40, "new", 0]]),
+        ("UPDATE customer SET name = 'x' WHERE id < 8 RETURNING touched", ["touched"], [[0]] * 7),
+        ("DELETE FROM keyless WHERE a = 1", ["a"], [[1]]),
+        ("INSERT INTO customer (id) VALUES (50), (51) RETURNING *", ["id", "name", "touched"], [[50, None, 0], [51, None, 0]]),
+    ],
+)  # fmt: skip
+async def test_changed_rows_come_back_by_key_and_change_and_as_asked_by_returning(
+    runtime: Runtime, sql: str, columns: list[str] | None, rows: list[list[object]] | None
+) -> None:
+    done = await approve(await ask(sql))
+    assert done.get("columns") == columns
+    shown = done.get("rows")
+    assert (shown and [[None if wanted is None and rows else cell for cell, wanted in zip(row, rows[n], strict=True)]
+                       for n, row in enumerate(shown)]) == rows  # fmt: skip
+    assert bool(done.get("truncated")) is ("many" in sql)

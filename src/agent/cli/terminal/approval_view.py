@@ -224,7 +224,7 @@ def _details(approval: Approval) -> list[tuple[str, object]]:
         )
     if approval.comment:
         pairs.append(("comment", approval.comment))
-    if approval.response:
+    if approval.response and approval.response != approval.comment:
         pairs.append(("answer", approval.response))
     if waits_for(approval):
         pairs.append(("waits", waits_for(approval).strip(", ")))
