@@ -37,9 +37,9 @@ from agent.graph.prompts import (
     conversation_messages,
     knowledge_for_prompt,
     request_message,
-    result_message,
     system_message,
 )
+from agent.graph.results_for_model import result_message
 from agent.graph.rules import (
     answer_text,
     clean_question,
