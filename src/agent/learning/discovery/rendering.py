@@ -12,7 +12,7 @@ last, each on one line.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from agent.learning.discovery.identifiers import one_line, quote_name
 from agent.learning.discovery.structure import Column, DataType, ForeignKey, Function, PartitionPart, Relation
@@ -93,12 +93,30 @@ def type_text(item: DataType) -> str:
     return f"{item['kind']} {item['qualified']}{base}{labels}{attributes}{_comment(item['comment'])}"
 
 
-def brief_text(relation: Relation) -> str:
-    """Return one line with the relation's name, rows and the names of its columns."""
+def dense_text(relation: Relation) -> str | None:
+    """Return the shortest form that still names every column and key: `(id pk, client_id -> clients, placed_at)`.
+
+    A target is its table in the same schema, by its column `id`, unless it says otherwise. None where a key has several
+    columns or belongs to partitions, or where there are too many columns.
+    """
+    keys = relation["foreign_keys"]
+    if len(relation["columns"]) > MAX_COLUMNS or any(len(key["columns"]) > 1 or key["partitions"] for key in keys):
+        return None
+    single = _single_column_keys(keys)
+    names = ", ".join(_dense_column(column["name"], relation, single) for column in relation["columns"])
     head = _head(
         Relation(**{**relation, "comment": "", "row_security": "off"}), counts=True, columns=len(relation["columns"])
     )
-    return f"{head} ({_first_columns([column['name'] for column in relation['columns']])})"
+    return f"{head}\n  ({names})"
+
+
+def _dense_column(name: str, relation: Relation, single: Mapping[str, ForeignKey]) -> str:
+    text = f"{quote_name(name)}{' pk' if name in relation['primary_key'] else ''}"
+    if (key := single.get(name)) is None:
+        return text
+    target = key["target"].removeprefix(f"{quote_name(relation['schema'])}.")
+    column = "" if key["target_columns"] == ["id"] else f"({name_list(key['target_columns'])})"
+    return f"{text} -> {target}{column}"
 
 
 def _first_columns(names: Sequence[str]) -> str:
