@@ -104,6 +104,11 @@ async def inverse_of(execution_id: int, *, runtime: Runtime) -> str:
     return inverse(await _kept(execution_id, runtime))
 
 
+async def has_kept_rows(*, runtime: Runtime) -> bool:
+    """Return whether the rows of any change are kept, so that it may be undone."""
+    return await runtime.one(_QUERIES["any_kept"], keep=_keep(runtime)) is not None
+
+
 async def forget(execution_id: int | None = None, *, runtime: Runtime | None = None) -> int:
     """Delete the kept rows of one execution, or of all; return how many executions had some."""
     runtime = runtime or await current_runtime()

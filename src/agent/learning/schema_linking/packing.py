@@ -42,12 +42,13 @@ class LinkedSchema:
     """The schema text for one question, with its estimated `tokens`.
 
     `tables` are the relations in it with their columns and keys, most relevant first; `chosen` are those of them that the
-    question is about.
+    question is about. `whole` says that every relation is in it in full.
     """
 
     text: str
     tables: tuple[str, ...]
     tokens: int
+    whole: bool = False
     chosen: tuple[str, ...] = ()
 
 
@@ -151,7 +152,7 @@ class Pack:
         text = "\n\n".join([*([self._note()] if note and self._has_note and blocks else []), *blocks])
         about = [self._index.relations[position]["qualified"] for position in chosen]
         return LinkedSchema(
-            text=text, tables=tuple(self._tables), tokens=estimate_tokens(text),
+            text=text, tables=tuple(self._tables), tokens=estimate_tokens(text), whole=self._is_whole,
             chosen=tuple(name for name in about if name in self._blocks),
         )  # fmt: skip
 
