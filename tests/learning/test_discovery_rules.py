@@ -211,7 +211,8 @@ def test_common_values_are_only_those_of_a_choice_among_few() -> None:
     choice = {"common": ["b", "a"], "covered": 0.97, "null_share": 0.0, "distinct": 2}
     assert common_values("kind", choice, numeric=False) == ["a", "b"]
     assert common_values("quantity", choice, numeric=True) == []
-    assert common_values("kind", {**choice, "covered": 0.4}, numeric=False) == []
+    assert common_values("kind", {**choice, "covered": 0.4}, numeric=False) == ["b", "a"]  # as examples
+    assert common_values("level", {**choice, "covered": 0.4}, numeric=True) == []
     assert common_values("kind", {**choice, "common": None}, numeric=False) == []
     assert common_values("kind", None, numeric=False) == []
 

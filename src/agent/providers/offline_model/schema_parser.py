@@ -31,8 +31,9 @@ _DENSE_COLUMN = re.compile(
     rf"(?P<name>{_IDENT})(?P<pk> pk)?(?: -> (?:(?P<schema>{_IDENT})\.)?(?P<target>{_IDENT})(?:\((?P<column>{_IDENT})\))?)?(?:, |$)"
 )
 _REFERENCE = re.compile(rf" -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<target>{_IDENT})\)(?:{_ON_DELETE})?")
-_VALUES = re.compile(r" in \((?P<values>.*)\)(?P<more> among others)?(?=$| masked| unreadable)")
+_VALUES = re.compile(r" in \((?P<values>.*)\)(?P<more> among others)?(?=$| from about| masked| unreadable)")
 _VALUE = re.compile(r"'(?:[^']|'')*'|[^|]+")
+_RANGE = re.compile(r" from about [\d-]+ to [\d-]+(?= |$)")
 _FLAGS = re.compile(r" (pk|unique|not null|generated|masked|unreadable)(?= |$)")
 
 # The schema text shows a domain's own name; these words tell that its base type is a number.
@@ -209,7 +210,7 @@ def _with_dense_columns(relation: Relation, text: str) -> Relation:
 def _with_column(relation: Relation, name: str, rest: str) -> Relation:
     body, _, comment = rest.partition(" -- ")
     values = _VALUES.search(body)
-    body = _VALUES.sub("", body)
+    body = _RANGE.sub("", _VALUES.sub("", body))
     reference = _REFERENCE.search(body)
     body = _REFERENCE.sub("", body)
     flags = set(_FLAGS.findall(body))
