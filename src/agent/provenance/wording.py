@@ -355,6 +355,10 @@ def _without_shapes(text: str) -> str:
 def _narrows(condition: Message) -> bool:
     """Return whether a condition can only take rows away from a choice: it compares no key and no name."""
     kind = condition.WhichOneof("node")
+    if kind == "bool_expr" and len(condition.bool_expr.args) == 1:  # NOT
+        condition = condition.bool_expr.args[0]
+        kind = condition.WhichOneof("node")
+        return kind in {"null_test", "boolean_test", "column_ref"}
     if kind in {"null_test", "boolean_test", "column_ref"}:
         return True
     if kind != "a_expr" or not compares_values(condition.a_expr):
