@@ -66,6 +66,7 @@ def test_what_the_user_worded_needs_no_question(words: str | list[str], sql: str
         ("Move the team lunch to 1pm", "update events set starts_at = '2026-12-24 03:00' where id = 2"),
         ("Move the team lunch to 1pm", "update events set owner = 'mallory' where id = 2"),
         ("Create an event Lunch", "insert into events (title) values ('Booster shot')"),
+        ("Add zoe@guest.example to the team lunch", "insert into guests (event_id, email, is_admin) values (2, 'zoe@guest.example', true)"),
         ("Create an event Lunch", "insert into events (title, room_id) values ('Lunch', 7)"),
     ],
 )  # fmt: skip

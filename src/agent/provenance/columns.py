@@ -40,6 +40,7 @@ _CODES = word_set(
     "status state type kind currency category priority permission permissions access channel response role frequency period unit method "
     "language timezone visibility color colour direction class flag level"
 )
+_POWERS = word_set("admin administrator superuser owner staff root trusted verified approved write edit delete manage")
 _AUTHORS = word_set("sender from author reporter owner creator organizer organiser payer source")
 _KEY_ENDS = word_set("id ids key no nr number code uuid ref")
 
@@ -65,6 +66,11 @@ def is_title(column: str) -> bool:
 def is_subject(column: str) -> bool:
     """Return whether a column holds the subject of a message, which says nothing that its text does not."""
     return words(column)[-1:] == ["subject"]
+
+
+def is_power(column: str) -> bool:
+    """Return whether a column says that somebody may do more than others."""
+    return bool(_POWERS & set(words(column)))
 
 
 def is_prose(column: str) -> bool:

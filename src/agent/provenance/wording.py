@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from agent.provenance.columns import is_author, is_code, is_key, is_name, is_prose, is_subject
+from agent.provenance.columns import is_author, is_code, is_key, is_name, is_power, is_prose, is_subject
 from agent.provenance.moments import Moments, is_asked_for, is_moment
 from agent.provenance.named_rows import Key, UserWords, is_known, is_picking, is_ranked
 from agent.provenance.origins import ShownText, decimal_of, folded, numbers_in, shapes_in
@@ -194,6 +194,8 @@ class Wording:
         for row in rows:
             for place, value in enumerate(row):
                 column = columns[place] if place < len(columns) else ""
+                if _is_true(value) and is_power(column) and not any(map(self.user.say, stems(column))):
+                    return f"{column} 'true'"
                 for text in self._unsaid(value, column, checked):
                     if not self._is_made(text, column, is_new=True):
                         return f"{column or 'the value'} {text[:100]!r}"
@@ -364,6 +366,13 @@ def _narrows(condition: Message) -> bool:
     if kind != "a_expr" or not compares_values(condition.a_expr):
         return False
     return not any(is_key(column) or is_name(column) for column in columns_in(condition))
+
+
+def _is_true(value: Message) -> bool:
+    """Return whether a new value is the constant true."""
+    while value.WhichOneof("node") == "type_cast":
+        value = value.type_cast.arg
+    return bool(value.WhichOneof("node") == "a_const" and value.a_const.boolval.boolval)
 
 
 def _is_typed(shown: ShownText) -> bool:
