@@ -106,6 +106,7 @@ async def _remember(arguments: Remember, context: RunContext) -> ToolResult:
         source_thread=call.thread_id if call else None,
         source_turn=call.turn if call else None,
         source_quote=arguments.content if trust == "human" else None,
+        speaker=runtime.user if trust == "human" else None,
         runtime=runtime,
     )
     return ToolResult(

@@ -33,6 +33,7 @@ _DECISIONS: dict[str, Decision] = {
 _SQL_AS_TEXT = re.compile(r"^```\s*(sql|postgres\w*)\b|\Aselect\b.+\bfrom\b", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 _CUT_OFF_TEXT = "The model reached its length limit before the end of its answer: ask for less, or raise the limit in AGENT_MODEL_OPTIONS."
 _CALL_CUT_OFF = "Not done: your answer reached its length limit before the arguments were complete. Call the tool again with less text."
+_FROM_DATA = re.compile(r"- \[\w+, (?:external|database)[,\]]")
 _HOW_TO_ANSWER = (
     'Answer with {"type": "approve"}, {"type": "reject", "message": "why"}, {"type": "edit", "edited_action": '
     '{"name": "...", "args": {...}}} or {"type": "respond", "message": "..."}. '
@@ -218,7 +219,7 @@ def turn_end(
         "usage": asdict(spent.usage if spent else Usage()),
         "interaction": {
             "question": transcript.current.question,
-            "statements": [result["sql"] for result in _results(calls) if result.get("sql")],
+            "statements": [result["sql"] for result in _results(calls) if result.get("sql") and result.get("success")],
             "outcomes": without_secrets(outcomes, conversation.secrets),
             "second_hand": is_second_hand(
                 "\n".join([answer, *outcomes]),
@@ -255,7 +256,7 @@ def remarks_in(calls: Sequence[StoredCall]) -> list[str]:
 
 def _external(memories: str) -> list[str]:
     """Return the lines of recalled memories that come from data."""
-    return [line for line in memories.splitlines() if ", external] " in line or ", database] " in line]
+    return [line for line in memories.splitlines() if _FROM_DATA.match(line)]
 
 
 def _results(calls: Sequence[StoredCall]) -> list[ToolResult]:

@@ -15,6 +15,7 @@ import structlog
 from agent.concurrency import gather_or_cancel
 from agent.errors import AgentError
 from agent.learning.memory import agent_memory
+from agent.learning.memory.turns import is_refusal
 from agent.learning.schema_linking.linking import link_schema
 from agent.learning.schema_linking.packing import LinkedSchema
 from agent.learning.semantic_search import RelevantContext, semantic_search
@@ -24,6 +25,7 @@ _log = structlog.get_logger(__name__)
 
 _ANSWER_CHARS = 600
 _SQL_CHARS = 500
+_MEMORY_TOOLS = frozenset({"search_memory", "remember"})
 # Only the best of the memories given to a model count as used.
 _COUNTED_AS_USED = 3
 
@@ -40,7 +42,7 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
-    """One turn as it is remembered. `statements` is the SQL that ran, `outcomes` the results of risky actions.
+    """One turn as it is remembered. `statements` is the SQL that succeeded, `outcomes` are those of risky and failed actions.
 
     `second_hand` says that the answer repeats text from data: the memory then gets the trust "external".
     """
@@ -60,14 +62,16 @@ class Interaction:
 class LearningMiddleware:
     """Loads knowledge before a turn and saves the interaction after it. It has no state."""
 
-    async def load(self, question: str, *, also: Sequence[str] = (), runtime: Runtime | None = None) -> Knowledge:
+    async def load(
+        self, question: str, *, also: Sequence[str] = (), thread_id: str | None = None, runtime: Runtime | None = None
+    ) -> Knowledge:
         """Return the schema parts and memories that are relevant to `question`, each within its token budget.
 
-        `also` names tables that were used earlier in the conversation.
+        `also` names tables that were used earlier in the conversation `thread_id`, whose own turns are not recalled.
         """
         runtime = runtime or await current_runtime()
         linked, context = await gather_or_cancel(
-            _load_schema(question, also, runtime), _load_memories(question, runtime)
+            _load_schema(question, also, runtime), _load_memories(question, thread_id, runtime)
         )
         return Knowledge(
             schema=linked.text if linked else "",
@@ -77,12 +81,13 @@ class LearningMiddleware:
         )
 
     async def save(self, interaction: Interaction, *, runtime: Runtime | None = None) -> None:
-        """Save one interaction as a memory, also a failed or rejected one.
+        """Save one interaction as a memory, also one whose action was rejected.
 
-        An answer that only repeats recalled memories is not saved: these count as used instead.
+        A turn is not saved if it says nothing new: if it only remembered or recalled something, or had no answer. The memories
+        that it recalled count as used.
         """
         runtime = runtime or await current_runtime()
-        if _only_recalled(interaction):
+        if _says_nothing_new(interaction):
             await agent_memory.record_use(interaction.recalled[:_COUNTED_AS_USED], runtime=runtime)
         else:
             await _remember(interaction, runtime)
@@ -100,9 +105,14 @@ def interaction_text(interaction: Interaction) -> str:
     return "\n".join(lines)
 
 
-def _only_recalled(interaction: Interaction) -> bool:
-    memory_only = all(tool in {"search_memory", "remember"} for tool in interaction.tools)
-    return bool(interaction.recalled) and memory_only and not interaction.failed
+def _says_nothing_new(interaction: Interaction) -> bool:
+    if interaction.outcomes:
+        return False
+    if interaction.failed or is_refusal(interaction.answer):
+        return True
+    only_memory = all(tool in _MEMORY_TOOLS for tool in interaction.tools)
+    repeats = bool(interaction.recalled) and interaction.question.rstrip().endswith("?")
+    return only_memory and (bool(interaction.tools) or repeats)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -115,10 +125,16 @@ async def _remember(interaction: Interaction, runtime: Runtime) -> None:
         interaction_text(interaction),
         kind="interaction",
         trust="external" if interaction.second_hand else "agent",
-        metadata={"failed": interaction.failed, "tools": sorted(set(interaction.tools))},
+        metadata={
+            "question": _cut(interaction.question, _ANSWER_CHARS),
+            "statements": [_cut(statement, _SQL_CHARS) for statement in interaction.statements],
+            "failed": interaction.failed,
+            "tools": sorted(set(interaction.tools)),
+        },
         source_thread=interaction.thread_id,
         source_turn=interaction.turn,
         source_quote=interaction.question[:_SQL_CHARS],
+        speaker=runtime.user,
         used=interaction.recalled[:_COUNTED_AS_USED],
         runtime=runtime,
     )
@@ -132,10 +148,10 @@ async def _load_schema(question: str, also: Sequence[str], runtime: Runtime) -> 
         return None
 
 
-async def _load_memories(question: str, runtime: Runtime) -> RelevantContext | None:
+async def _load_memories(question: str, thread_id: str | None, runtime: Runtime) -> RelevantContext | None:
     try:
         return await semantic_search.get_relevant_context(
-            question, token_budget=runtime.settings.memory_tokens, note_use=False, runtime=runtime
+            question, thread_id=thread_id, note_use=False, runtime=runtime
         )
     except (AgentError, psycopg.Error) as error:
         _log.warning("knowledge_memories_failed", error=str(error), exc_info=True)

@@ -34,7 +34,7 @@ _RETRY_REFUSED = timedelta(days=1)
 
 # The assumed similarity of unrelated texts (mean, deviation), until there are enough memories to measure it.
 _SEMANTIC_BACKGROUND = (0.15, 0.12)
-_LEXICAL_BACKGROUND = (0.05, 0.06)
+LEXICAL_BACKGROUND = (0.05, 0.06)
 
 _Space = tuple[str, str, str, int]
 _registered: WeakKeyDictionary[Database, set[_Space]] = WeakKeyDictionary()
@@ -70,7 +70,7 @@ async def register_model(dimensions: int, runtime: Runtime) -> None:
     known = _registered.setdefault(runtime.db, set())
     if space in known:
         return
-    mean, deviation = _SEMANTIC_BACKGROUND if runtime.embedder.semantic else _LEXICAL_BACKGROUND
+    mean, deviation = _SEMANTIC_BACKGROUND if runtime.embedder.semantic else LEXICAL_BACKGROUND
     parameters = {**scope(runtime), "dimensions": dimensions, "mean": mean, "deviation": deviation}
     async with runtime.transaction() as conn:
         row = await fetch_one(conn, _QUERIES["register_model"], parameters)

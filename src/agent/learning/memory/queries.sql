@@ -15,17 +15,17 @@ WITH used AS (
 )
 INSERT INTO agents.agent_memory AS m
        (tenant_id, database_id, kind, subject, content, content_hash, metadata, trust, source_thread, source_turn, source_quote,
-        evidence_count, embedding, embedding_model)
+        speaker, evidence_count, embedding, embedding_model)
 SELECT %(tenant_id)s, %(database_id)s, r.kind, r.subject, r.content, decode(r.content_hash, 'hex'), r.metadata, r.trust,
-       r.source_thread, r.source_turn, r.source_quote, r.evidence_count, agents.as_vector(r.embedding),
+       r.source_thread, r.source_turn, r.source_quote, r.speaker, r.evidence_count, agents.as_vector(r.embedding),
        CASE WHEN r.embedding IS NOT NULL THEN %(model)s END
   FROM json_to_recordset(%(rows)s) AS r (kind text, subject text, content text, content_hash text, metadata jsonb, trust text,
-       source_thread text, source_turn int, source_quote text, evidence_count int, embedding text)
+       source_thread text, source_turn int, source_quote text, speaker text, evidence_count int, embedding text)
  ORDER BY r.content_hash
 ON CONFLICT (tenant_id, database_id, content_hash) WHERE valid_until IS NULL
 DO UPDATE SET evidence_count = m.evidence_count + excluded.evidence_count, updated_at = now(),
               trust = CASE WHEN excluded.trust = 'human' THEN 'human' ELSE m.trust END
-RETURNING id, kind, content, trust, subject, metadata, source_thread, source_turn, source_quote, evidence_count,
+RETURNING id, kind, content, trust, subject, metadata, source_thread, source_turn, source_quote, speaker, evidence_count,
           embedding_model, valid_from, valid_until, created_at, encode(content_hash, 'hex') AS content_hash
 
 -- known_hashes: returns which of these texts are stored already

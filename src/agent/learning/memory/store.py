@@ -20,6 +20,7 @@ from agent.db import load_queries
 from agent.errors import ConfigurationError, NotFound, ProviderUnavailable
 from agent.learning.memory.content import Content, prepare, quoted_texts
 from agent.learning.memory.embeddings import calibrate, embed_pending, scope, vectors_for_saving
+from agent.learning.memory.turns import plain_name, turn_text
 from agent.runtime import Runtime, current_runtime
 from agent.text.storable import storable, storable_json
 from agent.types import MemoryKind, Trust
@@ -45,6 +46,7 @@ class NewMemory:
     source_thread: str | None = None
     source_turn: int | None = None
     source_quote: str | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,11 @@ class Memory:
     created_at: datetime
     use_count: int = 0  # always 0 in the result of a save
     last_used_at: datetime | None = None
+    speaker: str | None = None
     score: float | None = None
+    word_share: float | None = None
+    similarity: float | None = None
+    nearness: float | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Memory:
@@ -81,8 +87,11 @@ class Memory:
 
     @property
     def line(self) -> str:
-        """The memory as a line of a prompt: kind, trust, content on one line, id."""
-        return f"- [{self.kind}, {self.trust}] {' '.join(self.content.split())} (memory {self.id})"
+        """The memory as a line of a prompt: kind, trust, when and by whom, text, id. Of a turn it shows question and SQL, no answer."""
+        text = turn_text(self.content, self.metadata) if self.kind == "interaction" else self.content
+        by = f" by {plain_name(self.speaker)}" if self.speaker else ""
+        said = f"{self.valid_from:%Y-%m-%d}{by}"
+        return f"- [{self.kind}, {self.trust}, {said}] {' '.join(text.split())} (memory {self.id})"
 
 
 _FIELDS = tuple(item.name for item in fields(Memory))
@@ -102,6 +111,7 @@ class AgentMemory:
         source_thread: str | None = None,
         source_turn: int | None = None,
         source_quote: str | None = None,
+        speaker: str | None = None,
         used: Sequence[int] = (),
         runtime: Runtime | None = None,
     ) -> Memory:
@@ -115,6 +125,7 @@ class AgentMemory:
             source_thread=source_thread,
             source_turn=source_turn,
             source_quote=source_quote,
+            speaker=speaker,
         )
         return (await self.save_many([item], used=used, runtime=runtime))[0]
 
@@ -235,6 +246,7 @@ class _Prepared:
             "source_thread": storable_json(item.source_thread),
             "source_turn": item.source_turn,
             "source_quote": storable_json(item.source_quote),
+            "speaker": storable_json(item.speaker),
             "evidence_count": 1,
         }
 

@@ -1,0 +1,189 @@
+-- Memory that helps: words that no memory knows lower the score, rare kinds are searched completely, turns are found by the turns
+-- around them, and each memory says who spoke and what it comes from.
+set search_path = pg_catalog, pg_temp;
+
+-- Who said it or asked for it; null where the agent itself noted it.
+alter table agents.agent_memory add column speaker text;
+-- Few memories of a kind are all compared, so that no frequent kind hides them.
+create index agent_memory_kind on agents.agent_memory (tenant_id, database_id, kind, id) where valid_until is null;
+create index agent_memory_turn on agents.agent_memory (tenant_id, database_id, source_thread, source_turn)
+  where valid_until is null and source_thread is not null;
+
+-- What a memory has to do with an earlier one: it was concluded from it, corrects it, or took its place.
+create table agents.memory_links (
+  tenant_id  text not null default agents.tenant(),
+  memory_id  bigint not null references agents.agent_memory on delete cascade,
+  earlier_id bigint not null references agents.agent_memory on delete cascade,
+  relation   text not null check (relation in ('derived', 'corrects', 'replaces')),
+  primary key (tenant_id, memory_id, earlier_id, relation)
+);
+create index memory_links_earlier on agents.memory_links (tenant_id, earlier_id);
+create index memory_links_cascade on agents.memory_links (earlier_id);
+call agents.isolate_tenants('agents.memory_links');
+revoke all on agents.memory_links from public;
+grant select, insert, update, delete on agents.memory_links to agent_app;
+
+-- `word_share` is the part of the query's information that a memory holds, `similarity` the cosine of both vectors, and
+-- `nearness` by how many standard deviations that is more than between unrelated memories.
+alter type agents.found_memory add attribute speaker text, add attribute word_share double precision,
+  add attribute similarity double precision, add attribute nearness double precision;
+
+-- What a word of a query weighs: its idf. A word that no memory has weighs like a rare one, so that it lowers the share of every
+-- memory. Words that many questions have, and unknown numbers, weigh little. Among few memories the idf is that of a word in a hundred.
+create function agents.word_weight(lexeme text, documents double precision, of_documents double precision) returns double precision
+language sql immutable parallel safe
+return least(ln(1 + greatest(greatest(of_documents, 100) - documents + 0.5, 0.5) / (documents + 0.5)),
+             case when documents <= 0 then 4.5 end)
+  * case when lexeme in ('mani', 'much', 'show', 'list', 'give', 'tell', 'pleas', 'find', 'get', 'want', 'know', 'need', 'see',
+                         'let', 'us', 'also', 'would', 'could', 'rememb', 'mean')
+              or (documents <= 0 and (lexeme ~ '^[0-9.,-]+$' or lexeme in ('last', 'next', 'day', 'week', 'month', 'quarter', 'year',
+                    'today', 'yesterday', 'tomorrow', 'ago', 'late', 'date', 'time', 'number', 'total', 'name', 'ye', 'ok')))
+       then 0.25 else 1 end;
+
+-- The words of a query, those that its scope knows first and the rarest of these first. `known` says whether a memory has the
+-- word, `candidate` whether the word's memories are fetched (while they are few enough) or it only scores the candidates that
+-- others bring. If the candidates are given (`among`), the words are counted in them alone, and none is fetched.
+drop function agents.query_terms(text, text, text, integer);
+create function agents.query_terms(tenant text, in_database text, query text, fetch_limit integer, among bigint[])
+returns table (term bigint, index bigint, weight double precision, candidate boolean, average double precision, known boolean)
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  with asked as materialized (
+    select lexeme, hashtextextended(lexeme, agents.memory_scope(tenant, in_database)) as term,
+           (hashtextextended(lexeme, 0) & 536870911) + 1 as index
+      from unnest(agents.lexemes(query))
+  ), pending as materialized (
+    select c.documents, c.words, c.terms from agents.memory_changes c
+     where c.tenant_id = tenant and c.database_id = in_database and among is null
+  ), totals as materialized (
+    select sum(documents)::float8 as documents, sum(words)::float8 as words
+      from (select documents, words from agents.memory_statistics s
+             where s.tenant_id = tenant and s.database_id = in_database and among is null
+            union all select documents, documents * words from pending
+            union all select 1, m.word_count from agents.agent_memory m where m.id = any (among)) as parts
+  ), counted as (
+    select a.lexeme, a.term, a.index,
+           case when among is null then
+             coalesce((select f.documents from agents.memory_terms f
+                        where f.tenant_id = tenant and f.database_id = in_database and f.term = a.term), 0)
+             + coalesce((select sum(p.documents) from pending p where a.term = any (p.terms)), 0)
+           else (select count(*) from agents.agent_memory m where m.id = any (among) and a.term = any (m.terms)) end as documents
+      from asked a
+  )
+  select c.term, c.index, agents.word_weight(c.lexeme, c.documents, t.documents),
+         among is null and c.documents > 0 and (sum(c.documents) over rarest_first <= fetch_limit or row_number() over rarest_first = 1),
+         greatest(t.words / nullif(t.documents, 0), 1), c.documents > 0
+    from counted c, totals t
+   where t.documents > 0
+  window rarest_first as (order by c.documents <= 0, c.documents, c.term)
+   order by c.documents <= 0, c.documents, c.term
+   limit 64
+$$;
+revoke all on function agents.query_terms(text, text, text, integer, bigint[]), agents.word_weight(text, double precision, double precision)
+  from public;
+
+create or replace function agents.search_memories(
+  query_text text, in_database text, query_embedding real[] default null, query_model text default null,
+  match_count integer default 5, match_kinds text[] default null
+) returns setof agents.found_memory
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+set hnsw.iterative_scan = relaxed_order
+set hnsw.ef_search = 40
+set jit = off
+as $$
+declare
+  tenant text := agents.tenant();
+  depth integer := least(24 + 4 * match_count, 1000); -- candidates by words and by similarity, each
+  few constant integer := 1000; -- so many memories of the kinds asked for are compared without an index
+  wanted text;
+  fetched bigint[];
+  candidates bigint[] := '{}';
+  complete boolean := match_kinds is not null;
+  query_weights agents.agent_memory.term_weights%type;
+  information double precision; -- of the query's words, in all
+  known double precision; -- of those that a memory has
+  average_length double precision;
+  mean double precision := 0.15;
+  deviation double precision := 0.12;
+  target agents.agent_memory.embedding%type;
+  near bigint[];
+begin
+  if match_count < 1 then
+    return;
+  end if;
+  if query_text is null then
+    depth := least(match_count + 8, 1000);
+    -- Nothing else makes up for a near memory that is overlooked.
+    perform set_config('hnsw.ef_search', least(2 * match_count + 70, 1000)::text, true);
+  else
+    perform set_config('hnsw.ef_search', least(depth + 8, 1000)::text, true);
+  end if;
+  foreach wanted in array coalesce(match_kinds, '{}') loop
+    exit when not complete;
+    candidates := candidates || array(
+      select m.id from agents.agent_memory m
+       where m.tenant_id = tenant and m.database_id = in_database and m.kind = wanted and m.valid_until is null
+       limit few + 1);
+    complete := cardinality(candidates) <= few;
+  end loop;
+  if not complete then
+    candidates := '{}';
+  end if;
+  select array_agg(t.term) filter (where t.candidate), max(t.average), sum(t.weight), sum(t.weight) filter (where t.known),
+         ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')
+    into fetched, average_length, information, known, query_weights
+    from agents.query_terms(tenant, in_database, query_text, 100 + 5 * depth, case when complete then candidates end) t;
+  if fetched is not null and not complete then
+    -- Terms are salted with tenant and database, so that their index finds this scope's memories only. The names are
+    -- compared in a form that serves no index: with a plan made once, another index could be the wrong one for this tenant.
+    candidates := array(
+      select m.id from agents.agent_memory m
+       where m.terms && fetched and m.tenant_id || '' = tenant and m.database_id || '' = in_database and m.valid_until is null
+         and (match_kinds is null or m.kind = any (match_kinds))
+       order by agents.negative_inner_product(m.term_weights, query_weights) * (1 + agents.bm25_damping(m.word_count, 32))
+                / (1 + agents.bm25_damping(m.word_count, average_length))
+       limit depth);
+  end if;
+  if query_embedding is not null then
+    select e.similarity_mean, e.similarity_deviation into mean, deviation from agents.embedding_models e
+     where e.tenant_id = tenant and e.database_id = in_database and e.model = query_model and e.dimensions = cardinality(query_embedding);
+    if found then -- else no memory has a vector of this model
+      target := query_embedding;
+    end if;
+  end if;
+  if target is not null and not complete then
+    -- Planned each time: which index is the right one depends on the tenant's size, and the model's own is partial.
+    execute format(
+      'select array(select m.id from agents.agent_memory m where m.tenant_id = $1 and m.database_id = $2'
+      ' and m.valid_until is null and m.embedding_model = %L and ($3 is null or m.kind = any ($3))'
+      ' order by m.embedding::%2$I.%3$s(%4$s) operator(%2$I.<=>) $4::%2$I.%3$s(%4$s) limit $5)',
+      query_model, agents.vector_schema(), case when cardinality(query_embedding) <= 2000 then 'vector' else 'halfvec' end,
+      cardinality(query_embedding))
+      into near using tenant, in_database, match_kinds, target, depth;
+    candidates := candidates || near;
+  end if;
+  return query
+    select best.id, best.kind, best.content, best.trust, best.subject, best.metadata, best.source_thread, best.source_turn,
+           best.source_quote, best.evidence_count, coalesce(u.use_count, 0), best.embedding_model, best.valid_from,
+           best.valid_until, best.created_at, u.last_used_at, best.score, best.speaker,
+           best.word_share, best.similarity, best.nearness
+      from (select m.*, words.share as word_share, vectors.similarity, nearness,
+                   -- Unknown words take the same from all, so that they change no order.
+                   coalesce(12 * words.share * information / known, 0) + nearness
+                   - coalesce(12 * (1 - coalesce(known, 0) / information), 0) as score
+              from agents.agent_memory m,
+                   lateral (select case when known is null then 0 else
+                              -1 / information * agents.negative_inner_product(m.term_weights, query_weights)
+                              * (1 + agents.bm25_damping(m.word_count, 32)) / (1 + agents.bm25_damping(m.word_count, average_length))
+                              end as share) as words,
+                   lateral (select case when target is not null and m.embedding_model = query_model
+                              then 1 - agents.cosine_distance(m.embedding, target) end as similarity) as vectors,
+                   coalesce((vectors.similarity - mean) / deviation, 0) as nearness
+             where m.id = any (candidates)
+             order by score desc, m.id desc limit match_count) best
+      left join agents.memory_use u on u.memory_id = best.id and u.tenant_id = tenant
+     order by best.score desc, best.id desc;
+end $$;
+
+reset search_path;
