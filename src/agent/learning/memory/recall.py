@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.learning.memory.embeddings import LEXICAL_BACKGROUND
-from agent.learning.memory.store import Memory
+from agent.learning.memory.records import STATED, Memory
 from agent.learning.memory.turns import near_equal, question_of, statements_of
 from agent.text.words import stems
-from agent.types import MemoryKind
 
-STATED: tuple[MemoryKind, ...] = ("fact", "feedback", "skill", "pattern")
+__all__ = ["STATED", "STATED_FOUND", "TURNS_FOUND", "stated_to_show", "turns_to_show"]
+
 # So many of each are looked at, and shown at most.
 STATED_FOUND, STATED_SHOWN = 12, 6
 TURNS_FOUND, TURNS_SHOWN = 24, 3
@@ -35,7 +35,9 @@ _STATED, _NOT_BY_PEOPLE, _TURN = _Bar(7.0, 0.55, 0.2), _Bar(7.0, 0.75, 0.2), _Ba
 # In place of words: so many standard deviations nearer than unrelated memories, if the embedder knows meanings.
 _SAME_MEANING = 4.0
 # Such a question says nothing outside of its conversation.
-_FOLLOW_UP = re.compile(r"^\W*(?:and|or|but|what about|how about|the same|same|now|then|again|why)\b", re.IGNORECASE)
+_FOLLOW_UP = re.compile(
+    r"^\W*(?:and|or|but|no|nope|wrong|what about|how about|the same|same|now|then|again|why)\b", re.IGNORECASE
+)
 
 
 def stated_to_show(found: Sequence[Memory], *, semantic: bool) -> list[Memory]:
