@@ -45,7 +45,8 @@ return least(ln(1 + greatest(greatest(of_documents, 100) - documents + 0.5, 0.5)
 -- others bring. If the candidates are given (`among`), the words are counted in them alone, and none is fetched.
 drop function agents.query_terms(text, text, text, integer);
 create function agents.query_terms(tenant text, in_database text, query text, fetch_limit integer, among bigint[])
-returns table (term bigint, index bigint, weight double precision, candidate boolean, average double precision, known boolean)
+returns table (term bigint, index bigint, weight double precision, candidate boolean, average double precision, known boolean,
+  word text)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   with asked as materialized (
@@ -72,7 +73,7 @@ as $$
   )
   select c.term, c.index, agents.word_weight(c.lexeme, c.documents, t.documents),
          among is null and c.documents > 0 and (sum(c.documents) over rarest_first <= fetch_limit or row_number() over rarest_first = 1),
-         greatest(t.words / nullif(t.documents, 0), 1), c.documents > 0
+         greatest(t.words / nullif(t.documents, 0), 1), c.documents > 0, c.lexeme
     from counted c, totals t
    where t.documents > 0
   window rarest_first as (order by c.documents <= 0, c.documents, c.term)
@@ -108,6 +109,9 @@ declare
   deviation double precision := 0.12;
   target agents.agent_memory.embedding%type;
   near bigint[];
+  around bigint[];
+  asked_words text[];
+  asked_weights double precision[];
 begin
   if match_count < 1 then
     return;
@@ -131,8 +135,8 @@ begin
     candidates := '{}';
   end if;
   select array_agg(t.term) filter (where t.candidate), max(t.average), sum(t.weight), sum(t.weight) filter (where t.known),
-         ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')
-    into fetched, average_length, information, known, query_weights
+         array_agg(t.word), array_agg(t.weight), ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')
+    into fetched, average_length, information, known, asked_words, asked_weights, query_weights
     from agents.query_terms(tenant, in_database, query_text, 100 + 5 * depth, case when complete then candidates end) t;
   if fetched is not null and not complete then
     -- Terms are salted with tenant and database, so that their index finds this scope's memories only. The names are
@@ -163,27 +167,62 @@ begin
       into near using tenant, in_database, match_kinds, target, depth;
     candidates := candidates || near;
   end if;
+  -- An answer often stands beside the words of the question: turns around the best ones are candidates too.
+  if query_text is not null and exists (
+       select from agents.agent_memory m where m.id = any (candidates) and m.source_thread is not null) then
+    around := array(
+      select distinct n.id
+        from (select m.source_thread, m.source_turn from agents.agent_memory m
+               where m.id = any (candidates) and m.source_thread is not null
+               order by agents.negative_inner_product(m.term_weights, query_weights) limit 64) as best
+        join agents.agent_memory n on n.source_thread = best.source_thread
+         and n.source_turn between best.source_turn - 2 and best.source_turn + 2
+       where n.tenant_id = tenant and n.database_id = in_database and n.valid_until is null
+         and (match_kinds is null or n.kind = any (match_kinds)));
+    candidates := array(select distinct id from unnest(candidates || around) as id);
+  end if;
   return query
-    select best.id, best.kind, best.content, best.trust, best.subject, best.metadata, best.source_thread, best.source_turn,
-           best.source_quote, best.evidence_count, coalesce(u.use_count, 0), best.embedding_model, best.valid_from,
-           best.valid_until, best.created_at, u.last_used_at, best.score, best.speaker,
-           best.word_share, best.similarity, best.nearness
-      from (select m.*, words.share as word_share, vectors.similarity, nearness,
-                   -- Unknown words take the same from all, so that they change no order.
-                   coalesce(12 * words.share * information / known, 0) + nearness
-                   - coalesce(12 * (1 - coalesce(known, 0) / information), 0) as score
-              from agents.agent_memory m,
-                   lateral (select case when known is null then 0 else
-                              -1 / information * agents.negative_inner_product(m.term_weights, query_weights)
-                              * (1 + agents.bm25_damping(m.word_count, 32)) / (1 + agents.bm25_damping(m.word_count, average_length))
-                              end as share) as words,
-                   lateral (select case when target is not null and m.embedding_model = query_model
-                              then 1 - agents.cosine_distance(m.embedding, target) end as similarity) as vectors,
-                   coalesce((vectors.similarity - mean) / deviation, 0) as nearness
-             where m.id = any (candidates)
-             order by score desc, m.id desc limit match_count) best
-      left join agents.memory_use u on u.memory_id = best.id and u.tenant_id = tenant
-     order by best.score desc, best.id desc;
+    with speakers as materialized ( -- who spoke counts like a word of what was said
+      select d.speaker, sum(asked.weight) as weight
+        from (select distinct m.speaker from agents.agent_memory m where m.id = any (candidates) and m.speaker is not null) as d,
+             unnest(asked_words, asked_weights) as asked (word, weight)
+       where asked.word = any (tsvector_to_array(agents.lexemes(d.speaker)))
+       group by d.speaker
+    ), scored as (
+      select m.id, m.source_thread, m.source_turn, words.share as word_share, vectors.similarity,
+             coalesce((vectors.similarity - mean) / deviation, 0) as nearness,
+             coalesce(12 * (words.share * information + coalesce(speakers.weight, 0)) / known, 0)
+             + coalesce((vectors.similarity - mean) / deviation, 0) as alone
+        from agents.agent_memory m left join speakers on speakers.speaker = m.speaker,
+             lateral (select case when known is null then 0 else
+                        -1 / information * agents.negative_inner_product(m.term_weights, query_weights)
+                        * (1 + agents.bm25_damping(m.word_count, 32)) / (1 + agents.bm25_damping(m.word_count, average_length))
+                        end as share) as words,
+             lateral (select case when target is not null and m.embedding_model = query_model
+                        then 1 - agents.cosine_distance(m.embedding, target) end as similarity) as vectors
+       where m.id = any (candidates)
+    ), placed as ( -- what the turn itself says, it and those beside it, and also those after and before these
+      select s.*, sum(greatest(alone, 0)) over (turn_order range current row) as own,
+             sum(greatest(alone, 0)) over (turn_order range between 1 preceding and 1 following) as three,
+             sum(greatest(alone, 0)) over (turn_order range between 2 preceding and 2 following) as five,
+             greatest(max(alone) over (partition by source_thread), 0) as best_of_thread
+        from scored s
+      window turn_order as (partition by source_thread order by source_turn)
+    ), ranked as (
+      select p.id, p.word_share, p.similarity, p.nearness,
+             -- Unknown words take the same from all, so that they change no order.
+             p.alone - coalesce(12 * (1 - coalesce(known, 0) / information), 0)
+             + case when p.source_thread is null or query_text is null then 0
+                    else 0.5 * (p.three - p.own) + 0.25 * (p.five - p.three) + 0.1 * p.best_of_thread end as score
+        from placed p
+       order by score desc, p.id desc limit match_count
+    )
+    select m.id, m.kind, m.content, m.trust, m.subject, m.metadata, m.source_thread, m.source_turn, m.source_quote, m.evidence_count,
+           coalesce(u.use_count, 0), m.embedding_model, m.valid_from, m.valid_until, m.created_at, u.last_used_at, r.score, m.speaker,
+           r.word_share, r.similarity, r.nearness
+      from ranked r join agents.agent_memory m on m.id = r.id
+      left join agents.memory_use u on u.memory_id = m.id and u.tenant_id = tenant
+     order by r.score desc, r.id desc;
 end $$;
 
 reset search_path;

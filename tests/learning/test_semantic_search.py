@@ -200,3 +200,31 @@ async def test_the_other_logins_cannot_search(runtime: Runtime) -> None:
 async def test_a_query_without_words_finds_nothing(runtime: Runtime, query: str) -> None:
     await agent_memory.save("the sky is blue")
     assert await semantic_search.search_memories(query) == []
+
+
+async def test_a_turn_is_found_by_the_turns_beside_it_and_by_who_spoke(runtime: Runtime) -> None:
+    talk = [
+        ("ann", "Shall we talk about the zebra enclosure?"),
+        ("ben", "Yes: it gets a new roof in spring."),
+        ("ann", "Good."),
+    ]
+    noise = [("ann", f"Report {n} is about budget {n} and the usual meeting.") for n in range(40)]
+    for thread, said in (("zoo", talk), ("office", noise)):
+        items = [
+            NewMemory(content=text, kind="interaction", source_thread=thread, source_turn=turn, speaker=speaker)
+            for turn, (speaker, text) in enumerate(said, start=1)
+        ]
+        await agent_memory.save_many(items)
+    memories = await semantic_search.search_memories("What did Ben say about the zebra enclosure?", 2)
+    assert {memory.content for memory in memories} == {text for _, text in talk[:2]}
+    alone = await semantic_search.search_memories("zebra enclosure", 1)
+    assert alone[0].content == talk[0][1]
+
+
+async def test_a_rare_kind_is_found_among_many_of_another(runtime: Runtime) -> None:
+    await agent_memory.save_many(
+        [NewMemory(content=f"status {n} means paused {n}", kind="interaction") for n in range(3000)]
+    )
+    skill = await agent_memory.save("the way to pause", kind="skill")
+    for mode in ("hybrid", "dense"):
+        assert await found("status means paused", runtime, kinds=["skill"], mode=mode) == [skill.id]
