@@ -28,6 +28,56 @@ grant select, insert, update, delete on agents.memory_links to agent_app;
 alter type agents.found_memory add attribute speaker text, add attribute word_share double precision,
   add attribute similarity double precision, add attribute nearness double precision;
 
+-- Whether a text has words with several spellings.
+create function agents.has_spellings(content text) returns boolean
+language sql immutable parallel safe
+return octet_length(content) <> length(content)
+  or content ~ '[a-z][A-Z]|[[:alpha:]]-[[:alnum:]]|\d[.,'']\d{3}|\m[[:alpha:]]''[[:alpha:]]{2}|\m[A-Z]{2,3}\M|\m[A-Za-z]\.[A-Za-z]\.';
+
+-- A text with the other spellings of its words after it, so that each finds the other: orderItems and order items, e-mail and
+-- email, O'Hara and OHara, Müller and Mueller, U.S. and US. A name that is a stop word (IT) counts if it stands in capitals.
+-- Numbers are written without separators of thousands, and letters without strokes and ligatures.
+create function agents.spellings(content text) returns text
+language sql immutable parallel safe
+return (
+  select concat_ws(' ', plain,
+    (select string_agg(regexp_replace(word[1], '([a-z0-9])([A-Z])', '\1 \2', 'g'), ' ')
+       from regexp_matches(plain, '\m(\w*[a-z][A-Z]\w*)\M', 'g') as word),
+    (select string_agg(word[1] || word[2], ' ') from regexp_matches(plain, '\m([[:alpha:]]+)-([[:alnum:]]+)\M', 'g') as word),
+    (select string_agg(word[1] || word[2], ' ') from regexp_matches(plain, '\m([[:alpha:]])''([[:alpha:]]{2,})\M', 'g') as word),
+    (select string_agg(replace(word[1], '.', ''), ' ') from regexp_matches(plain, '\m((?:[A-Za-z]\.){2,})', 'g') as word),
+    (select string_agg('q' || lower(word[1]) || 'q', ' ') from regexp_matches(plain, '\m([A-Z]{2,3})\M', 'g') as word
+      where (plain ~ '[a-z]' or plain !~ '\s') and to_tsvector('pg_catalog.english'::regconfig, word[1]) = ''::tsvector),
+    (select string_agg(replace(replace(replace(lower(word[1]), 'ä', 'ae'), 'ö', 'oe'), 'ü', 'ue'), ' ')
+       from regexp_matches(plain, '\m(\w*[äöüÄÖÜ]\w*)\M', 'g') as word))
+    from (select regexp_replace(
+            replace(replace(replace(replace(replace(translate(normalize(content, nfc), 'ŁłØøĐđÐðıİ’ʼ', 'LlOoDdDdiI'''''),
+              'ß', 'ss'), 'æ', 'ae'), 'Æ', 'Ae'), 'œ', 'oe'), 'Œ', 'Oe'),
+            '(?<=\d)[.,''\u00a0\u202f](?=\d{3}(?!\d))', '', 'g')) as normal (plain)
+);
+
+-- The same as before, with all spellings; Khmer and Tibetan count by character too.
+create or replace function agents.lexemes(content text) returns tsvector
+language sql immutable parallel safe
+return (
+  select to_tsvector('pg_catalog.english'::regconfig,
+    case when octet_length(plain) = length(plain) then plain
+      else regexp_replace(regexp_replace(normalize(plain, nfkd), '[\u0300-\u036f]', '', 'g'),
+        '([\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff])', ' \1 ', 'g')
+    end)
+  from (select translate(case when agents.has_spellings(content) then agents.spellings(content) else content end,
+                         '._-/\:@~+=<>&?#%', repeat(' ', 16))) as blanked (plain)
+);
+revoke all on function agents.has_spellings(text), agents.spellings(text) from public;
+grant execute on function agents.has_spellings(text), agents.spellings(text) to agent_app;
+
+-- What is stored is counted again in its other spellings. The tables' owner sees all tenants for that.
+alter table agents.agent_memory no force row level security;
+alter table agents.memory_changes no force row level security;
+update agents.agent_memory set content = content where agents.has_spellings(content);
+alter table agents.agent_memory force row level security;
+alter table agents.memory_changes force row level security;
+
 -- What a word of a query weighs: its idf. A word that no memory has weighs like a rare one, so that it lowers the share of every
 -- memory. Words that many questions have, and unknown numbers, weigh little. Among few memories the idf is that of a word in a hundred.
 create function agents.word_weight(lexeme text, documents double precision, of_documents double precision) returns double precision

@@ -148,6 +148,23 @@ async def test_a_chain_of_conclusions_is_forgotten_to_its_end(runtime: Runtime) 
     assert (await agent_memory.forget(fact.id)).ids == ids
 
 
+async def test_a_turn_that_only_saw_the_example_is_not_forgotten(runtime: Runtime) -> None:
+    fact = await agent_memory.save("status 3 means paused")
+    sql = (
+        "select count(*) from campaigns where status = 3",
+        "select count(*) from campaigns c where c.status = 3",
+        "select sum(total) from orders",
+    )
+    turns = [
+        NewMemory(content=f"Asked: {n}\nRan: {one}\nAnswered: {n}", kind="interaction", metadata={"statements": [one]})
+        for n, one in enumerate(sql)
+    ]
+    (first,) = await agent_memory.save_many(turns[:1], derived_from=[fact.id])
+    alike, other = await agent_memory.save_many(turns[1:], derived_from=[first.id])
+    assert (await agent_memory.forget(fact.id)).ids == [fact.id, first.id, alike.id]
+    assert [memory.id for memory in await agent_memory.list_memories()] == [other.id]
+
+
 async def test_what_people_type_is_remembered_without_its_secrets(runtime: Runtime) -> None:
     login = call("execute_sql", sql="select 'hunter2' as password")
     runtime = scripted(

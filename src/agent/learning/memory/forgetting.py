@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.db import load_queries
+from agent.db import Connection, load_queries
+from agent.db.queries import fetch_all
 from agent.errors import NotFound
 from agent.learning.memory.contradiction import holds, says_the_same
 from agent.learning.memory.embeddings import scope
 from agent.learning.memory.records import Memory
+from agent.learning.memory.turns import near_equal, statements_of
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
@@ -32,17 +35,34 @@ async def forget(memory: Memory, runtime: Runtime) -> Forgotten:
     """Delete `memory` and what goes with it. Raises `NotFound` when somebody else has just forgotten it."""
     async with runtime.transaction() as conn:
         place = {"id": memory.id, "thread": memory.source_thread, "turn": memory.source_turn, **scope(runtime)}
-        rows = [await (await conn.execute(_QUERIES[name], place)).fetchall() for name in ("with_words", "concluded")]
-        alike, concluded = ([Memory.from_row(row) for row in found] for found in rows)
-        same = tuple(one for one in alike if repeats(one, memory.content))
-        known = {one.id for one in same}
-        gone = Forgotten(
-            memory=memory, say_the_same=same, concluded=tuple(one for one in concluded if one.id not in known)
-        )
+        alike = [Memory.from_row(row) for row in await fetch_all(conn, _QUERIES["with_words"], place)]
+        same = {one.id: one for one in alike if repeats(one, memory.content)}
+        said = [Memory.from_row(row) for row in await fetch_all(conn, _QUERIES["of_saying"], place)]
+        concluded = {one.id: one for one in [*said, *await _concluded([memory, *same.values()], conn, runtime)]}
+        concluded = {number: one for number, one in concluded.items() if number not in same}
+        gone = Forgotten(memory=memory, say_the_same=tuple(same.values()), concluded=tuple(concluded.values()))
         done = await conn.execute(_QUERIES["forget"], {**scope(runtime), "ids": gone.ids})
         if not done.rowcount:
             raise NotFound(f"There is no memory {memory.id!r}. `agent memory list` shows what there is.")
     return gone
+
+
+async def _concluded(sources: Sequence[Memory], conn: Connection, runtime: Runtime) -> list[Memory]:
+    """Return what was concluded from `sources`, and from that in turn."""
+    known, latest = {source.id: source for source in sources}, {source.id: source for source in sources}
+    while latest:
+        rows = await fetch_all(conn, _QUERIES["concluded"], {**scope(runtime), "ids": list(latest)})
+        found = [(Memory.from_row(row), latest[row["earlier_id"]]) for row in rows]
+        latest = {one.id: one for one, source in found if one.id not in known and _follows(one, source)}
+        known |= latest
+    return [known[number] for number in sorted(known.keys() - {source.id for source in sources})]
+
+
+def _follows(turn: Memory, source: Memory) -> bool:
+    """Return whether a turn was concluded from `source`. Of an earlier turn it saw the SQL, so it must have run nearly the same."""
+    theirs = statements_of(source.content, source.metadata) if source.kind == "interaction" else ()
+    own = statements_of(turn.content, turn.metadata)
+    return not (own and theirs) or any(near_equal(one, other) for one in own for other in theirs)
 
 
 def repeats(memory: Memory, statement: str) -> bool:

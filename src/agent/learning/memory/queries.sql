@@ -84,19 +84,16 @@ SELECT * FROM agents.agent_memory
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
    AND source_thread = %(thread)s AND source_turn = %(turn)s
 
--- concluded: returns what was concluded from a memory, also by way of others, and what the turn in which it was said left; a
--- human's own statements were not concluded
-WITH RECURSIVE reached AS (
-  SELECT %(id)s::bigint AS id
-   UNION
-  SELECT m.id FROM reached r
-    JOIN agents.memory_links l ON l.tenant_id = %(tenant_id)s AND l.earlier_id = r.id AND l.relation = 'derived'
-    JOIN agents.agent_memory m ON m.id = l.memory_id AND m.tenant_id = %(tenant_id)s AND m.trust <> 'human'
-)
-SELECT m.* FROM agents.agent_memory m
- WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.id <> %(id)s AND m.kind <> 'schema'
-   AND (m.id IN (SELECT id FROM reached)
-        OR (m.kind = 'interaction' AND m.source_thread = %(thread)s AND m.source_turn = %(turn)s))
+-- of_saying: returns what else the turn left in which a memory was said
+SELECT * FROM agents.agent_memory
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id <> %(id)s AND kind = 'interaction'
+   AND source_thread = %(thread)s AND source_turn = %(turn)s
+
+-- concluded: returns what was concluded from memories, with the `earlier_id` of each; a human's own statements were not
+SELECT m.*, l.earlier_id FROM agents.memory_links l
+  JOIN agents.agent_memory m ON m.id = l.memory_id AND m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s
+ WHERE l.tenant_id = %(tenant_id)s AND l.earlier_id = ANY (%(ids)s) AND l.relation = 'derived'
+   AND m.trust <> 'human' AND m.kind <> 'schema'
  ORDER BY m.id
 
 -- with_words: returns the memories, also those no longer valid, that have every word of a memory
