@@ -54,7 +54,9 @@ async def _filled(cluster: Cluster, memories: Sequence[Mapping[str, Any]]) -> tu
 async def _recall(queries: Sequence[Mapping[str, Any]], ids: Mapping[int, str], runtime: Runtime) -> list[Recalled]:
     found = []
     for query in queries:
-        context = await semantic_search.get_relevant_context(query["text"], note_use=False, runtime=runtime)
+        context = await semantic_search.get_relevant_context(
+            query["text"], thread_id=query.get("thread"), note_use=False, runtime=runtime
+        )
         recalled = [ids[memory.id] for memory in context.memories]
         relevant, must = (frozenset(map(str, query.get(name, ()))) for name in ("relevant", "must"))
         found.append(Recalled(query["text"], recalled, relevant | must, must))

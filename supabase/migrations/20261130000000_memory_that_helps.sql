@@ -94,7 +94,7 @@ return least(ln(1 + greatest(greatest(of_documents, 100) - documents + 0.5, 0.5)
 -- word, `candidate` whether the word's memories are fetched (while they are few enough) or it only scores the candidates that
 -- others bring. If the candidates are given (`among`), the words are counted in them alone, and none is fetched.
 drop function agents.query_terms(text, text, text, integer);
-create function agents.query_terms(tenant text, in_database text, query text, fetch_limit integer, among bigint[])
+create function agents.weigh_query(tenant text, in_database text, query text, fetch_limit integer, among bigint[])
 returns table (term bigint, index bigint, weight double precision, candidate boolean, average double precision, known boolean,
   word text)
 language sql stable set search_path = pg_catalog, pg_temp
@@ -130,7 +130,7 @@ as $$
    order by c.documents <= 0, c.documents, c.term
    limit 64
 $$;
-revoke all on function agents.query_terms(text, text, text, integer, bigint[]), agents.word_weight(text, double precision, double precision)
+revoke all on function agents.weigh_query(text, text, text, integer, bigint[]), agents.word_weight(text, double precision, double precision)
   from public;
 
 create or replace function agents.search_memories(
@@ -187,7 +187,7 @@ begin
   select array_agg(t.term) filter (where t.candidate), max(t.average), sum(t.weight), sum(t.weight) filter (where t.known),
          array_agg(t.word), array_agg(t.weight), ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')
     into fetched, average_length, information, known, asked_words, asked_weights, query_weights
-    from agents.query_terms(tenant, in_database, query_text, 100 + 5 * depth, case when complete then candidates end) t;
+    from agents.weigh_query(tenant, in_database, query_text, 100 + 5 * depth, case when complete then candidates end) t;
   if fetched is not null and not complete then
     -- Terms are salted with tenant and database, so that their index finds this scope's memories only. The names are
     -- compared in a form that serves no index: with a plan made once, another index could be the wrong one for this tenant.
