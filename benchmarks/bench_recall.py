@@ -14,6 +14,8 @@ from typing import Any
 
 from agent.learning.learning_middleware import Interaction, interaction_text
 from agent.learning.memory import NewMemory, agent_memory
+from agent.learning.memory.correction import correction_in
+from agent.learning.memory.turns import is_refusal
 from agent.learning.semantic_search import semantic_search
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
@@ -45,17 +47,43 @@ def _memory(item: Mapping[str, Any]) -> NewMemory:
     return NewMemory(content=interaction_text(said), kind="interaction", metadata=metadata, **source)
 
 
+def _asked(item: Mapping[str, Any], memories: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return a turn as the agent keeps it: one that corrects the turn before it asks that turn's question again."""
+    correction = correction_in(item["question"])
+    before = [
+        one["question"]
+        for one in memories
+        if correction
+        and one["kind"] == "interaction"
+        and one["thread"] == item["thread"]
+        and one["turn"] < item["turn"]
+    ]
+    return {**item, "question": f"{before[-1]} ({correction.statement})"} if correction and before else item
+
+
 async def _filled(cluster: Cluster, memories: Sequence[Mapping[str, Any]]) -> tuple[Runtime, dict[int, str]]:
+    """Tell the agent a set in its order: what is stated replaces and corrects, and what is no answer is not kept."""
     runtime = await open_runtime(cluster.database(cluster.template("blank")))
-    saved = await agent_memory.save_many([_memory(item) for item in memories], runtime=runtime)
-    return runtime, {memory.id: str(item["id"]) for memory, item in zip(saved, memories, strict=True)}
+    kept = [item for item in memories if item["kind"] != "interaction" or not is_refusal(item.get("answer") or "")]
+    turns = [_asked(item, memories) for item in kept if item["kind"] == "interaction"]
+    saved = await agent_memory.save_many([_memory(item) for item in turns], runtime=runtime)
+    ids = {memory.id: str(item["id"]) for memory, item in zip(saved, turns, strict=True)}
+    for item in (item for item in kept if item["kind"] != "interaction"):
+        wrong: list[int] = []
+        if item["kind"] == "feedback" and item.get("turn"):
+            before = await agent_memory.turn_memories(item["thread"], item["turn"] - 1, runtime=runtime)
+            wrong = [memory.id for memory in before if memory.kind == "interaction"]
+        taught = await agent_memory.teach(_memory(item), corrects=wrong, runtime=runtime)
+        if taught.memory is not None:
+            ids.setdefault(taught.memory.id, str(item["id"]))
+    return runtime, ids
 
 
 async def _recall(queries: Sequence[Mapping[str, Any]], ids: Mapping[int, str], runtime: Runtime) -> list[Recalled]:
     found = []
     for query in queries:
         context = await semantic_search.get_relevant_context(
-            query["text"], thread_id=query.get("thread"), note_use=False, runtime=runtime
+            query["text"], shown=(query["thread"], 0) if query.get("thread") else None, note_use=False, runtime=runtime
         )
         recalled = [ids[memory.id] for memory in context.memories]
         relevant, must = (frozenset(map(str, query.get(name, ()))) for name in ("relevant", "must"))

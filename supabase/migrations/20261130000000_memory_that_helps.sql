@@ -23,10 +23,10 @@ call agents.isolate_tenants('agents.memory_links');
 revoke all on agents.memory_links from public;
 grant select, insert, update, delete on agents.memory_links to agent_app;
 
--- `word_share` is the part of the query's information that a memory holds, `similarity` the cosine of both vectors, and
+-- `word_share` is the part of the query's information that a memory holds, `information` how much that is, `similarity` the cosine of both vectors, and
 -- `nearness` by how many standard deviations that is more than between unrelated memories.
 alter type agents.found_memory add attribute speaker text, add attribute word_share double precision,
-  add attribute similarity double precision, add attribute nearness double precision;
+  add attribute information double precision, add attribute similarity double precision, add attribute nearness double precision;
 
 -- Whether a text has words with several spellings.
 create function agents.has_spellings(content text) returns boolean
@@ -92,8 +92,7 @@ return least(ln(1 + greatest(greatest(of_documents, 100) - documents + 0.5, 0.5)
 
 -- The words of a query, those that its scope knows first and the rarest of these first. `known` says whether a memory has the
 -- word, `candidate` whether the word's memories are fetched (while they are few enough) or it only scores the candidates that
--- others bring. If the candidates are given (`among`), the words are counted in them alone, and none is fetched.
-drop function agents.query_terms(text, text, text, integer);
+-- others bring. If the candidates are given (`among`), the words are counted in them alone, and none is fetched. (Searches before this version used agents.query_terms.)
 create function agents.weigh_query(tenant text, in_database text, query text, fetch_limit integer, among bigint[])
 returns table (term bigint, index bigint, weight double precision, candidate boolean, average double precision, known boolean,
   word text)
@@ -152,7 +151,7 @@ declare
   candidates bigint[] := '{}';
   complete boolean := match_kinds is not null;
   query_weights agents.agent_memory.term_weights%type;
-  information double precision; -- of the query's words, in all
+  asked_information double precision; -- of the query's words, in all
   known double precision; -- of those that a memory has
   average_length double precision;
   mean double precision := 0.15;
@@ -186,7 +185,7 @@ begin
   end if;
   select array_agg(t.term) filter (where t.candidate), max(t.average), sum(t.weight), sum(t.weight) filter (where t.known),
          array_agg(t.word), array_agg(t.weight), ('{' || string_agg(t.index || ':' || t.weight, ',') || '}/536870912')
-    into fetched, average_length, information, known, asked_words, asked_weights, query_weights
+    into fetched, average_length, asked_information, known, asked_words, asked_weights, query_weights
     from agents.weigh_query(tenant, in_database, query_text, 100 + 5 * depth, case when complete then candidates end) t;
   if fetched is not null and not complete then
     -- Terms are salted with tenant and database, so that their index finds this scope's memories only. The names are
@@ -241,11 +240,11 @@ begin
     ), scored as (
       select m.id, m.source_thread, m.source_turn, words.share as word_share, vectors.similarity,
              coalesce((vectors.similarity - mean) / deviation, 0) as nearness,
-             coalesce(12 * (words.share * information + coalesce(speakers.weight, 0)) / known, 0)
+             coalesce(12 * (words.share * asked_information + coalesce(speakers.weight, 0)) / known, 0)
              + coalesce((vectors.similarity - mean) / deviation, 0) as alone
         from agents.agent_memory m left join speakers on speakers.speaker = m.speaker,
              lateral (select case when known is null then 0 else
-                        -1 / information * agents.negative_inner_product(m.term_weights, query_weights)
+                        -1 / asked_information * agents.negative_inner_product(m.term_weights, query_weights)
                         * (1 + agents.bm25_damping(m.word_count, 32)) / (1 + agents.bm25_damping(m.word_count, average_length))
                         end as share) as words,
              lateral (select case when target is not null and m.embedding_model = query_model
@@ -259,9 +258,9 @@ begin
         from scored s
       window turn_order as (partition by source_thread order by source_turn)
     ), ranked as (
-      select p.id, p.word_share, p.similarity, p.nearness,
+      select p.id, p.word_share, p.word_share * asked_information as information, p.similarity, p.nearness,
              -- Unknown words take the same from all, so that they change no order.
-             p.alone - coalesce(12 * (1 - coalesce(known, 0) / information), 0)
+             p.alone - coalesce(12 * (1 - coalesce(known, 0) / asked_information), 0)
              + case when p.source_thread is null or query_text is null then 0
                     else 0.5 * (p.three - p.own) + 0.25 * (p.five - p.three) + 0.1 * p.best_of_thread end as score
         from placed p
@@ -269,7 +268,7 @@ begin
     )
     select m.id, m.kind, m.content, m.trust, m.subject, m.metadata, m.source_thread, m.source_turn, m.source_quote, m.evidence_count,
            coalesce(u.use_count, 0), m.embedding_model, m.valid_from, m.valid_until, m.created_at, u.last_used_at, r.score, m.speaker,
-           r.word_share, r.similarity, r.nearness
+           r.word_share, r.information, r.similarity, r.nearness
       from ranked r join agents.agent_memory m on m.id = r.id
       left join agents.memory_use u on u.memory_id = m.id and u.tenant_id = tenant
      order by r.score desc, r.id desc;

@@ -94,7 +94,7 @@ async def test_turns_of_the_thread_itself_and_near_equal_turns_are_left_out(runt
         ("How many orders are late?", "how many late orders are there", "Late orders: how many?")
     ):
         await asked(question, f"select {n}", thread=f"t{n}")
-    found = await semantic_search.get_relevant_context("How many orders are late?", thread_id="t0")
+    found = await semantic_search.get_relevant_context("How many orders are late?", shown=("t0", 0))
     assert [memory.source_thread for memory in found.memories] in (["t1"], ["t2"])
     for n, place in enumerate(("Lodz", "Gdynia", "Malta", "Turin", "Oslo")):
         await asked(f"Which late orders go to {place}?", f"select {n}", thread=place)

@@ -91,7 +91,7 @@ async def load_knowledge(
     question = clean_question(message.text, limit=runtime.settings.max_question_chars)
     begun, knowledge = await gather_or_cancel(
         threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime),
-        learning_middleware.load(question, also=_earlier_tables(state), thread_id=thread_id, runtime=runtime),
+        learning_middleware.load(question, also=_earlier_tables(state), shown=(thread_id, 0), runtime=runtime),
     )
     if begun.status == "stopped":
         await controls.check(writing=False, runtime=runtime)  # raises an error that says why
@@ -260,7 +260,7 @@ async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime)
     if state.get("turn") == turn and "knowledge" in state:
         return {}
     transcript = await threads.transcript(thread_id, turn, runtime=runtime)
-    knowledge = await learning_middleware.load(transcript.current.question, thread_id=thread_id, runtime=runtime)
+    knowledge = await learning_middleware.load(transcript.current.question, shown=(thread_id, 0), runtime=runtime)
     return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": knowledge_for_prompt(knowledge)}
 
 

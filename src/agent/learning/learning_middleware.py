@@ -67,15 +67,21 @@ class LearningMiddleware:
     """Loads knowledge before a turn and saves the interaction after it. It has no state."""
 
     async def load(
-        self, question: str, *, also: Sequence[str] = (), thread_id: str | None = None, runtime: Runtime | None = None
+        self,
+        question: str,
+        *,
+        also: Sequence[str] = (),
+        shown: tuple[str, int] | None = None,
+        runtime: Runtime | None = None,
     ) -> Knowledge:
         """Return the schema parts and memories that are relevant to `question`, each within its token budget.
 
-        `also` names tables that were used earlier in the conversation `thread_id`, whose own turns are not recalled.
+        `also` names tables that were used earlier in the conversation; `shown` is its thread and the turn from which on the
+        model sees it.
         """
         runtime = runtime or await current_runtime()
         linked, context = await gather_or_cancel(
-            _load_schema(question, also, runtime), _load_memories(question, thread_id, runtime)
+            _load_schema(question, also, runtime), _load_memories(question, shown, runtime)
         )
         return Knowledge(
             schema=linked.text if linked else "",
@@ -211,11 +217,9 @@ async def _load_schema(question: str, also: Sequence[str], runtime: Runtime) -> 
         return None
 
 
-async def _load_memories(question: str, thread_id: str | None, runtime: Runtime) -> RelevantContext | None:
+async def _load_memories(question: str, shown: tuple[str, int] | None, runtime: Runtime) -> RelevantContext | None:
     try:
-        return await semantic_search.get_relevant_context(
-            question, thread_id=thread_id, note_use=False, runtime=runtime
-        )
+        return await semantic_search.get_relevant_context(question, shown=shown, note_use=False, runtime=runtime)
     except (AgentError, psycopg.Error) as error:
         _log.warning("knowledge_memories_failed", error=str(error), exc_info=True)
         return None

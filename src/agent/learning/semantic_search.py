@@ -66,15 +66,15 @@ class SemanticSearch:
         self,
         question: str,
         *,
-        thread_id: str | None = None,
+        shown: tuple[str, int] | None = None,
         token_budget: int | None = None,
         note_use: bool = True,
         runtime: Runtime | None = None,
     ) -> RelevantContext:
         """Return the memories that are relevant to `question`, as prompt lines within `token_budget` tokens.
 
-        Statements come first, then earlier turns, but none of the thread `thread_id`, which the model sees anyway. They are
-        counted as used, unless `note_use` is False.
+        Statements come first, then earlier turns, but none of the thread `shown` from that turn on: the conversation itself shows
+        them. They are counted as used, unless `note_use` is False.
         """
         runtime = runtime or await current_runtime()
         text = storable(question[:MAX_QUERY_CHARS])
@@ -85,8 +85,8 @@ class SemanticSearch:
         )
         semantic = runtime.embedder.semantic
         wanted = [
-            *recall.stated_to_show(stated, semantic=semantic),
-            *recall.turns_to_show(turns, thread_id=thread_id, semantic=semantic),
+            *recall.stated_to_show(text, stated, semantic=semantic),
+            *recall.turns_to_show(text, turns, shown=shown, semantic=semantic),
         ]
         chosen = _fitting(wanted, runtime.settings.memory_tokens if token_budget is None else token_budget)
         if note_use:

@@ -25,6 +25,10 @@ _NEGATION = re.compile(r"\b(?:not|never|no longer|no more|cannot|neither|nor|no)
 _INSTEAD = re.compile(
     r"(?:,| -|;)? \(?(?:instead of|rather than)\b[^,;]*|(?:,| -|;) (?:and )?(?:not|no longer)\b[^,;]*$", re.I
 )
+_SINCE = re.compile(
+    r"^\W*(?:from now on|(?:since|as of|starting|from) (?:now|today|(?:last |next |this )?\w+(?: \d{1,4})?)(?: on)?),?\s+",
+    re.I,
+)
 _TOKEN = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|https?://\S+|\d+(?:[.,:/-]\d+)*|[^\W\d_]+")
 _FILLER = word_set(
     "actually now note remember please that today henceforth currently still always really just correct right"
@@ -132,7 +136,7 @@ def _ends_in_other_values(one: _Parts, other: _Parts) -> bool:
 
 
 def _parts(text: str) -> _Parts:
-    sentence = _INSTEAD.sub("", " ".join(text.split()))
+    sentence = _SINCE.sub("", _INSTEAD.sub("", " ".join(text.split()).rstrip(".!")))
     denials = len(_NEGATION.findall(sentence))
     positive = _NEGATION.sub(" ", sentence)
     verb = next((match for form in (_DEFINES, _STATES) for match in form.finditer(positive) if match.start() > 2), None)

@@ -52,6 +52,7 @@ class Memory:
     speaker: str | None = None
     score: float | None = None
     word_share: float | None = None
+    information: float | None = None
     similarity: float | None = None
     nearness: float | None = None
 
