@@ -85,7 +85,7 @@ language sql immutable parallel safe
 return least(ln(1 + greatest(greatest(of_documents, 100) - documents + 0.5, 0.5) / (documents + 0.5)),
              case when documents <= 0 then 4.5 end)
   * case when lexeme in ('mani', 'much', 'show', 'list', 'give', 'tell', 'pleas', 'find', 'get', 'want', 'know', 'need', 'see',
-                         'let', 'us', 'also', 'would', 'could', 'rememb', 'mean')
+                         'let', 'us', 'also', 'would', 'could', 'rememb', 'mean', 'write', 'make', 'say', 'said', 'come', 'came')
               or (documents <= 0 and (lexeme ~ '^[0-9.,-]+$' or lexeme in ('last', 'next', 'day', 'week', 'month', 'quarter', 'year',
                     'today', 'yesterday', 'tomorrow', 'ago', 'late', 'date', 'time', 'number', 'total', 'name', 'ye', 'ok')))
        then 0.25 else 1 end;

@@ -108,7 +108,9 @@ def _is_shown(memory: Memory, shown: tuple[str, int] | None) -> bool:
 
 def _asks_nearly(question: str, memory: Memory, *, semantic: bool) -> bool:
     by_meaning = semantic and (memory.nearness or 0) >= _SAME_MEANING
-    return by_meaning or alike(question, question_of(memory.content, memory.metadata)) >= _ALIKE
+    asked = question_of(memory.content, memory.metadata)
+    # What corrected it stands in brackets after a question.
+    return by_meaning or max(alike(question, asked), alike(question, asked.partition(" (")[0])) >= _ALIKE
 
 
 def _asks_the_same(one: Memory, other: Memory) -> bool:
