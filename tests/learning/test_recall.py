@@ -9,7 +9,7 @@ import pytest
 from agent.chat import chat
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.learning.memory import NewMemory, agent_memory
-from agent.learning.memory.turns import is_refusal
+from agent.learning.memory.turns import alike, is_refusal, names_another
 from agent.learning.semantic_search import semantic_search
 from agent.runtime import Runtime
 from agent.testing.scripted_model import call, scripted_client
@@ -122,3 +122,23 @@ async def test_no_answer_is_not_remembered(runtime: Runtime, answer: str) -> Non
 @pytest.mark.parametrize("answer", ["There are 3 orders.", "No order is late.", "I found none: 0 rows.", "It is not possible before May."])  # fmt: skip
 async def test_an_answer_is_no_refusal(answer: str) -> None:
     assert not is_refusal(answer)
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "another"),
+    [
+        ("What does order status 3 mean?", "Order status 4 means cancelled.", True),
+        ("What does order status 3 mean?", "status = 3 means paused", False),
+        ("How many appointments have state X?", "State C is an appointment that the patient called off.", True),
+        ("Why were there no orders on 27 December?", "The shop was shut from 24 December to 6 January.", False),
+        ("How many active clients are there?", "status 4 means active", False),
+    ],
+)
+def test_what_is_named_by_number_or_letter_is_not_answered_by_another(question: str, text: str, another: bool) -> None:
+    assert names_another(question, text) is another
+
+
+def test_an_earlier_turn_is_an_example_only_for_nearly_the_same_question() -> None:
+    assert alike("How many orders are late?", "how many late orders are there") == 1
+    assert alike("What was the revenue in July?", "What was the revenue in April?") == 0
+    assert alike("Which clients have no contact?", "How many clients are there?") < 0.6
