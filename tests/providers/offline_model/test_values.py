@@ -98,7 +98,10 @@ def test_a_value_in_several_columns_is_asked_about():
     assert "clients.country = 'Luxembourg'" in answer
 
 
-@pytest.mark.parametrize("question", ["how many clients are from Narnia?", "orders of client Narnia", "Narnia clients"])
+@pytest.mark.parametrize(
+    "question",
+    ["how many clients are from Narnia?", "orders of client Narnia", "Narnia clients", "clients with country Narnia"],
+)
 def test_a_value_that_is_nowhere_is_said_and_not_counted(question: str):
     talk = Talk(question)
     assert talk.next()[0]
@@ -107,11 +110,24 @@ def test_a_value_that_is_nowhere_is_said_and_not_counted(question: str):
 
 
 def test_zero_rows_of_a_named_column_come_with_the_reason():
-    talk = Talk("how many clients have country Narnia?")
+    talk = Talk("how many clients are there where country is Narnia?")
     talk.next()
     sql, _ = talk.next()
     assert sql.endswith("WHERE lower(clients.country) = lower('Narnia')")
     assert "No row of clients has 'Narnia' in country." in talk.next([0])[1]
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["orders of client 5 and of client 7", "orders in 2024 and in 2025", "clients with city 'Rome' and city 'Oslo'"],
+)
+def test_no_row_is_no_answer_when_conditions_exclude_each_other(question: str):
+    talk = Talk(question)
+    said = talk.next()
+    if said[0]:
+        city = branch(said[0], "clients.city") if "clients.city" in said[0] else None
+        said = talk.next(*([] if city is None else [[city, True], [city + 1, True]]))
+    assert said[1].startswith("I cannot answer that: its conditions exclude each other")
 
 
 def test_another_letter_case_is_found_and_an_exact_name_matches_no_longer_one():
@@ -138,6 +154,11 @@ def test_the_data_decides_where_a_value_ends():
 )
 def test_letter_case_is_no_signal(question: str):
     assert Talk(question).next()[0] == "SELECT count(*) AS count FROM public.clients"
+
+
+def test_a_name_is_looked_for_where_names_are():
+    assert "clients.city" not in Talk("clients named Berlin").next()[0]
+    assert "clients.city" not in Talk("Set the note of client Berlin to x").next()[0]
 
 
 def test_a_role_is_not_the_row_itself():

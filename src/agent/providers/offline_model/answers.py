@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.providers.offline_model.query import Comparison, Condition, Query, Related, TimeRange
+from agent.providers.offline_model.query import Comparison, Condition, Field, Query, Related, TimeRange
 from agent.providers.offline_model.schema_parser import Relation
 from agent.providers.offline_model.sql_writer import DEFAULT_ROWS, returns_rows
 from agent.providers.offline_model.values import all_conditions
@@ -210,7 +210,7 @@ def _absent(query: Query) -> list[str]:
 def _inferred(query: Query) -> list[str]:
     """Say which column was taken for a word that does not name it."""
     notes = [
-        f"I took {c.value.text!r} for a value of {c.field.relation.display_name}.{c.field.column.name}."
+        f"I took {c.value.text!r} for a value of {c.field.relation.display_name}.{_column(c.field)}."
         for c in _comparisons(query)
         if c.inferred and c.value and not c.memory
     ]
@@ -242,8 +242,8 @@ def _inner(related: Related) -> str:
 
 def _comparison(condition: Comparison, main: Relation, *, full: bool) -> str:
     place = condition.field
-    column = f"{place.relation.name}.{place.column.name}" if full or place.relation.id != main.id else place.column.name
-    column += f" {place.second.name}" if place.second else ""
+    column = f"{place.relation.name}." if full or place.relation.id != main.id else ""
+    column += _column(place)
     column += f" (by {', '.join(place.via.columns)})" if place.via else ""
     if condition.value is None:
         words = {"is null": "empty", "is not null": "set", "=": "not true" if condition.negated else "true"}
@@ -251,6 +251,10 @@ def _comparison(condition: Comparison, main: Relation, *, full: bool) -> str:
     operator = {"starts": "starts with", "ends": "ends with", "same": "="}.get(condition.operator, condition.operator)
     value = condition.value.text if condition.value.number else repr(condition.value.text)
     return f"{'not ' if condition.negated else ''}{column} {operator} {value}"
+
+
+def _column(place: Field) -> str:
+    return f"{place.column.name} {place.second.name}" if place.second else place.column.name
 
 
 def _bounds(least: int | None, most: int | None) -> str:

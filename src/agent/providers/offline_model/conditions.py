@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from agent.providers.offline_model.dates import month_at, period_at, year_at
-from agent.providers.offline_model.join_graph import event_columns, measure_columns, text_fields
+from agent.providers.offline_model.join_graph import event_columns, measure_columns, naming_fields
 from agent.providers.offline_model.names import ColumnName
 from agent.providers.offline_model.query import (
     Comparison,
@@ -69,7 +69,7 @@ def tests(r: Reader, name: ColumnName, place: Field, at: Place) -> Conditions:
     after = r.word(at, "is|are|was|were|of|=|:|equals") or at
     opposite = r.word(after, "not")
     for start, turn in ((after, False), *(((opposite, True),) if opposite else ())):
-        for found, end in _plain_tests(r, place, start):
+        for found, end in _plain_tests(r, place, start, said=after != at):
             result = negated(found) if turn else found
             if result is not None:
                 yield result, end
@@ -77,7 +77,7 @@ def tests(r: Reader, name: ColumnName, place: Field, at: Place) -> Conditions:
         yield state_condition(place, holds=True), at
 
 
-def _plain_tests(r: Reader, place: Field, at: Place) -> Conditions:
+def _plain_tests(r: Reader, place: Field, at: Place, *, said: bool) -> Conditions:
     if end := r.word(at, _EMPTY):
         yield Comparison(field=place, operator="is null"), end
     if end := r.word(at, _SET):
@@ -92,7 +92,7 @@ def _plain_tests(r: Reader, place: Field, at: Place) -> Conditions:
     elif column.numeric:
         yield from _number_tests(r, place, at)
     elif not column.opaque:
-        yield from _text_tests(r, place, at)
+        yield from _text_tests(r, place, at, said=said)
 
 
 def _number_tests(r: Reader, place: Field, at: Place) -> Conditions:
@@ -146,7 +146,8 @@ def periods(r: Reader, place: Field, at: Place) -> Conditions:
         yield TimeRange(field=place, lower=span[0], upper=span[1], text=r.s.span(at, span[2])), span[2]
 
 
-def _text_tests(r: Reader, place: Field, at: Place) -> Conditions:
+def _text_tests(r: Reader, place: Field, at: Place, *, said: bool) -> Conditions:
+    """Yield what a text is, contains, begins or ends with. Only what is said to be so ("is", "=") may be said to be nowhere."""
     operators: tuple[tuple[str, Operator], ...] = (
         ("contains|containing", "contains"), ("starts|starting|begins|beginning with", "starts"), ("ends|ending with", "ends"),
     )  # fmt: skip
@@ -162,8 +163,11 @@ def _text_tests(r: Reader, place: Field, at: Place) -> Conditions:
             )
         elif label is not None:
             yield Comparison(field=place, operator="=", value=LiteralValue(text=label)), end
+        elif place.second:  # a full name, or one of its parts
+            parts = (replace(place, second=None), replace(place, column=place.second, second=None))
+            yield Wanted(text=text, fields=(place, *parts)), end
         else:
-            yield Wanted(text=text, fields=(place,), named=True), end
+            yield Wanted(text=text, fields=(place,), named=said or r.s.tokens[at].kind == "quoted"), end
 
 
 def _labelled(r: Reader, place: Field, at: Place) -> Conditions:
@@ -222,7 +226,7 @@ def reference(r: Reader, relation: Relation, at: Place, *, named: bool) -> Condi
         return
     for text, end in r.value(start, named=True):
         if not (re.fullmatch(r"#?\d+", text) and key_condition(relation, "1")):
-            yield Wanted(text=text, fields=tuple(text_fields(relation))), end
+            yield Wanted(text=text, fields=tuple(naming_fields(relation))), end
 
 
 def lacking(r: Reader, main: Relation, at: Place) -> Conditions:

@@ -14,6 +14,7 @@ from agent.text.words import word_set
 
 _NAMES = ("name", "full name", "title", "display name", "label", "subject", "company", "company name", "username")
 _BOOKKEEPING = word_set("updated update modified deleted synced changed due expire expires end ends until")
+_CALLING = word_set("name title code number sku isbn slug username email reference")
 _MAX_STEPS = 3
 
 
@@ -149,6 +150,23 @@ def text_fields(relation: Relation, *, via: ForeignKey | None = None) -> list[Fi
     ]
     named = display_field(relation, via=via)
     return [*fields, named] if named and named.second else fields
+
+
+def naming_fields(relation: Relation) -> list[Field]:
+    """Return the fields by which people call a row: its name and the parts of that, names, unique texts, codes and keys."""
+    fields = text_fields(relation)
+    named = display_field(relation)
+    own = {named.column.name} if named else set()
+    calling = [
+        field
+        for field in fields
+        if field.second
+        or field.column.name in own
+        or field.column.unique
+        or field.column.key
+        or _CALLING.intersection(words_of(field.column.name))
+    ]
+    return calling or fields
 
 
 def event_columns(relation: Relation) -> list[Column]:

@@ -19,6 +19,7 @@ from agent.providers.offline_model.reader import GRAMMAR, Place, Reader, TooMany
 from agent.providers.offline_model.rows import Queries, all_clauses, rows
 from agent.providers.offline_model.schema_parser import Relation
 from agent.providers.offline_model.tokenizer import LONGEST_PARSED, Sentence, count_of, sentence_of
+from agent.providers.offline_model.values import all_conditions, wanted_in
 
 _POLITE = "please|hi|hello|so|ok|can|could|would|you|also"
 _WHAT = "what|who is|are|was|were? the?"
@@ -177,6 +178,7 @@ def read(asked: str, names: Names, graph: JoinGraph) -> tuple[Query, ...] | Uncl
         found = [query for r in readers for query in islice(question(r), _MOST_READINGS)]
     except TooManyReadings:
         return Unclear(reason="it can be read in too many ways; please ask more simply")
+    found = [query for query in found if all(wanted.fields for wanted in wanted_in(all_conditions(query)))]
     missing = next((query.main for query in found if not query.main.columns), None)
     if missing:
         return Unclear(reason=f"I do not know the columns of {missing.display_name}", need=missing)

@@ -148,6 +148,8 @@ def _described(r: Reader, query: Query, at: Place) -> Queries:
 
 def _predicate(r: Reader, query: Query, at: Place) -> Queries:
     """Yield what may stand after "are": a label, a state, a place, an owner, a value that the question does not place."""
+    if r.word(at, "named|called"):
+        yield from ((_with(query, found), end) for found, end in reference(r, query.main, at, named=True))
     yield from _described(r, query, at)
     yield from _in_time(r, query, at)
     yield from _state_in_time(r, query, at)
@@ -226,7 +228,7 @@ def related(
 def _place(r: Reader, query: Query, at: Place) -> Queries:
     """Yield "in Berlin", "from client 7", "of the artist AC/DC", "by Anna": an owner, or a value that the data must place."""
     opposite = r.word(at, "not")
-    start = r.word(opposite or at, f"{_OWNED}? in|from|of|by|for|on|at|to", "named|called", "with")
+    start = r.word(opposite or at, f"{_OWNED}? in|from|of|by|for|on|at|to")
     if start is None:
         return
     for inner, end in rows(r, start):
@@ -240,6 +242,8 @@ def _place(r: Reader, query: Query, at: Place) -> Queries:
             for found, end in condition(r, query.main, start)
             if r.word(at, "in|on|at|of|for")
         )
+    if r.word(at, "by") and next(r.columns(start, query.main), None):
+        return  # an order or a group, no value
     for begin in {start, r.skip(start, "the|a|an")}:
         for text, end in r.value(begin):
             yield _with(query, replace(wanted(r, query.main, text), negated=bool(opposite)), guesses=1), end

@@ -49,6 +49,7 @@ class Column:
     key: bool = False
     readable: bool = True
     required: bool = False
+    unique: bool = False
     values: tuple[str, ...] = ()
     more_values: bool = False
     comment: str = ""
@@ -194,6 +195,7 @@ def _with_column(relation: Relation, name: str, rest: str) -> Relation:
         key="pk" in flags,
         readable="unreadable" not in flags,
         required="not null" in flags,
+        unique="unique" in flags,
         values=tuple(map(_unquoted_value, _VALUE.findall(values["values"]))) if values else (),
         more_values=bool(values and values["more"]),
         comment=comment.strip(),

@@ -18,6 +18,7 @@ _TOKEN = re.compile(
     | (?P<date>\d{4}-\d{1,2}-\d{1,2}(?![\w-]))
     | (?P<number>[#$€£]?(?<![\w.,])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w,%])|[#$€£]?-?\d+(?:\.\d+)?[kKmM]?(?![\w%-]))
     | (?P<word>[^\W_]+(?:[-'\u2019_][^\W_]+)*)
+    | (?P<owner>['\u2019]s(?!\w))
     | (?P<symbol>[<>!]=|\S)
     """,
     re.VERBOSE,
@@ -101,6 +102,8 @@ def is_plain(text: str) -> bool:
 def _tokens(text: str) -> Iterator[Token]:
     for match in _TOKEN.finditer(text):
         kind, raw, start, end = match.lastgroup, match.group(), match.start(), match.end()
+        if kind == "owner":
+            continue  # "client 5's email"
         if raw == "." and re.fullmatch(r"\w\.\w", text[max(start - 1, 0) : end + 1]):
             continue  # the dot of schema.table
         if kind == "word" and re.search(r"n['\u2019]t$", raw, re.I):

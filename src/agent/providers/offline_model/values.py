@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any
 
-from agent.providers.offline_model.query import Comparison, Condition, Field, LiteralValue, Query, Related, Wanted
+from agent.providers.offline_model.query import (
+    Comparison,
+    Condition,
+    Field,
+    LiteralValue,
+    Query,
+    Related,
+    TimeRange,
+    Wanted,
+)
 from agent.providers.offline_model.sql_writer import as_text, identifier, literal, table
 
 _MOST_BRANCHES = 120
@@ -114,6 +123,25 @@ def _places_of(wanted: Wanted, found: Mapping[Place, bool]) -> Iterator[Conditio
     if wanted.named and not held:
         place = wanted.fields[0]
         yield Comparison(field=place, operator="same", value=value, absent=True, negated=wanted.negated)
+
+
+def contradicts(conditions: Sequence[Condition]) -> bool:
+    """Return whether two conditions cannot hold at once: "in 2009 and in 2010". No row would say nothing about either."""
+    once = [_what_it_fixes(condition) for condition in conditions]
+    fixed = [what for what in once if what is not None]
+    inner = (one.conditions for one in conditions if isinstance(one, Related))
+    return len(fixed) != len(set(fixed)) or any(contradicts(part) for part in inner)
+
+
+def _what_it_fixes(condition: Condition) -> object:
+    match condition:
+        case Comparison(operator="=" | "same" | "is null" | "is not null", negated=False):
+            return condition.field.relation.id, condition.field.column.name, condition.field.via
+        case TimeRange(negated=False) if condition.lower and condition.upper:
+            return condition.field.relation.id, condition.field.column.name, condition.field.via
+        case Related(least=1, most=None) if condition.conditions:
+            return condition.relation.id, condition.via
+    return None
 
 
 def sought(queries: Sequence[Query]) -> tuple[list[str], list[str]]:

@@ -17,11 +17,11 @@ from agent.providers.offline_model.values import (
     LookUp,
     Place,
     all_conditions,
+    contradicts,
     look_up,
     placed,
     places_found,
     sought,
-    wanted_in,
 )
 
 _FINAL = ("waiting", "rejected", "expired", "refused")
@@ -32,16 +32,16 @@ def ask(turn: Turn) -> Step | None:
     readings = understand((*turn.earlier, turn.question), turn.names, turn.graph)
     if isinstance(readings, Unclear):
         return _look_up_schema(readings, turn)
-    readings = [query for query in readings if all(one.fields for one in wanted_in(all_conditions(query)))]
-    if not readings:
-        return Refusal(reason="I do not know what its words say about the table")
     found = found_places(turn, look_up(readings))
     if not isinstance(found, Mapping):
         return found
     queries = list(dict.fromkeys(one for query in readings for one in placed(query, found)))
     if not queries:
         return Answer(text=nowhere(*sought(readings)))
-    return _run(queries, turn)
+    possible = [query for query in queries if not contradicts(tuple(all_conditions(query)))]
+    if not possible:
+        return Refusal(reason="its conditions exclude each other for one row; please ask for each by itself")
+    return _run(possible, turn)
 
 
 def found_places(turn: Turn, search: LookUp | None) -> Mapping[Place, bool] | Step:
