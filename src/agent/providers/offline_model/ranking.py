@@ -51,7 +51,8 @@ def measured(r: Reader, at: Place, *, clauses: bool = True) -> Measured:
 
 def _own_columns(r: Reader, at: Place, main: Relation) -> Iterator[tuple[bool, Field, Place]]:
     for name, place, end in r.columns(at, main):
-        if place.relation.id == main.id and place.column in measure_columns(main):
+        dates = place.column.temporal and not name.short
+        if place.relation.id == main.id and (dates or place.column in measure_columns(main)):
             yield name.short, place, end
 
 
@@ -95,7 +96,7 @@ def aggregate(r: Reader, at: Place) -> Queries:
         places.append((function, start))  # "total" may be the column itself
     for fn, begin in places:
         for query, place, end in measured(r, begin):
-            if (query.measure and query.measure.field) or query.order:
+            if (query.measure and query.measure.field) or query.order or not _fits(fn, place):
                 continue
             if (
                 fn in ("min", "max") and not query.groups and query.guesses
@@ -105,8 +106,11 @@ def aggregate(r: Reader, at: Place) -> Queries:
                 yield replace(query, measure=Measure(function=fn, field=place)), end
     if r.word(start, "total") == after:
         yield from _total_rows(r, after)
-    if function in ("min", "max"):
-        yield from _extreme_time(r, function, after)
+
+
+def _fits(function: Function, place: Field) -> bool:
+    """Return whether values of a column can be aggregated so: dates have no sum."""
+    return function in ("min", "max") or not place.column.temporal
 
 
 def _total_rows(r: Reader, at: Place) -> Queries:
@@ -123,16 +127,6 @@ def _total_rows(r: Reader, at: Place) -> Queries:
             yield replace(query, measure=Measure(function="count")), end
 
 
-def _extreme_time(r: Reader, function: Function, at: Place) -> Queries:
-    for main in r.names.relations:
-        for _, place, end in r.columns(at, main):
-            of = r.word(end, "of|in")
-            if place.column.temporal and place.relation.id == main.id and of:
-                for query, after in rows(r, of):
-                    if query.main.id == main.id and not query.measure:
-                        yield replace(query, measure=Measure(function=function, field=place)), after
-
-
 def measures(r: Reader, main: Relation, at: Place) -> Iterator[tuple[Measure | Field, Place]]:
     """Yield by what rows of `main` can be ranked: their own column, or a count or aggregate of rows that belong to them."""
     at = r.skip(at, "the|their|its")
@@ -142,9 +136,6 @@ def measures(r: Reader, main: Relation, at: Place) -> Iterator[tuple[Measure | F
         return
     for _, place, end in _own_columns(r, at, main):
         yield place, end
-    for name, place, end in r.columns(at, main):
-        if place.relation.id == main.id and (place.column.temporal and not name.short):
-            yield place, end
     named = function_at(r, at)
     if named:
         yield from _aggregate_below(r, main, *named)
@@ -157,11 +148,11 @@ def measures(r: Reader, main: Relation, at: Place) -> Iterator[tuple[Measure | F
 def _aggregate_below(r: Reader, main: Relation, function: Function, at: Place) -> Iterator[tuple[Measure, Place]]:
     for query, place, end in measured(r, at, clauses=False):
         below = _below(r, main, query)
-        if below:
+        if below and _fits(function, place):
             yield Measure(function=function, field=place, below=below), end
     for query, place, end in measured(r, at):
         below = _below(r, main, query)
-        if below and query.conditions:
+        if below and query.conditions and _fits(function, place):
             yield Measure(function=function, field=place, below=below), end
 
 
@@ -243,12 +234,7 @@ def _with_the_most(r: Reader, at: Place) -> Queries:
             by = r.word(has, words)
             if by:
                 for measure, after in _most_of(r, query.main, by, counts=bool(r.word(has, "most|fewest|least"))):
-                    for longer, last in _more_conditions(r, query, after):
-                        yield _ordered(longer, measure, descending=descending, limit=limit or 1), last
-
-
-def _more_conditions(r: Reader, query: Query, at: Place) -> Queries:
-    yield query, at
+                    yield _ordered(query, measure, descending=descending, limit=limit or 1), after
 
 
 def _most_of(r: Reader, main: Relation, at: Place, *, counts: bool) -> Iterator[tuple[Measure | Field, Place]]:
@@ -338,9 +324,6 @@ def _ranked_averages(r: Reader, main: Relation, place: Field, at: Place, limit: 
         if named is None or (top and not descending):
             continue
         for query, value, end in measured(r, named[1], clauses=False):
-            if query.main.id == main.id:
+            if query.main.id == main.id and _fits(named[0], value):
                 longer = replace(query, groups=(Group(field=place),), measure=Measure(function=named[0], field=value))
                 yield replace(longer, order=Order(field=None, descending=descending), limit=limit or 1), end
-        for _, value, end in _own_columns(r, named[1], main):
-            longer = Query(main=main, groups=(Group(field=place),), measure=Measure(function=named[0], field=value))
-            yield replace(longer, order=Order(field=None, descending=descending), limit=limit or 1), end
