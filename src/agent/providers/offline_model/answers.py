@@ -227,7 +227,8 @@ def _condition(condition: Condition, main: Relation, *, full: bool = False) -> s
     match condition:
         case Related():
             count = "no" if condition.most == 0 else _bounds(condition.least, condition.most)
-            return f"{count} {condition.relation.name.replace('_', ' ')}{_inner(condition)}".strip()
+            role = f" by {', '.join(condition.via.columns)}" if condition.via else ""
+            return f"{count} {condition.relation.name.replace('_', ' ')}{role}{_inner(condition)}".strip()
         case TimeRange():
             return f"{'not ' if condition.negated else ''}{condition.field.column.name} {condition.text}"
         case Comparison():

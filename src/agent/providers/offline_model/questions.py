@@ -129,7 +129,7 @@ def _column_or_owner(r: Reader, at: Place, main: Relation) -> Iterator[tuple[boo
 
 def _owner_name(r: Reader, main: Relation, owner: Relation, via: object) -> Field | None:
     place = row_field(owner, via=via)  # type: ignore[arg-type]  # a foreign key or None
-    return place if place and owner.id != main.id and r.graph.leads_up(main, owner, via=place.via) else None
+    return place if place and (via or owner.id != main.id) and r.graph.leads_up(main, owner, via=place.via) else None
 
 
 def _fields(r: Reader, at: Place) -> Queries:
