@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.testing.cluster import Cluster
-from benchmarks.offline.evaluation import Judged, cases_of, earlier_sets, fresh_sets, judge_all, tally, tuned_sets
+from benchmarks.offline.evaluation import Judged, cases_of, earlier_sets, fresh_cases, judge_all, tally, tuned_sets
 from benchmarks.report import Report
 
 MOST_WRONG = 0.01
@@ -16,12 +16,12 @@ LEAST_RIGHT = 0.65
 async def measure(report: Report) -> None:
     """Ask every question, the fresh ones apart: these were written by somebody who has not seen the grammar."""
     tuned = [*earlier_sets(), *(case for path in tuned_sets() for case in cases_of(path))]
-    fresh = [case for path in fresh_sets() for case in cases_of(path)]
-    for name, cases in (("tuned", tuned), ("fresh", fresh)):
-        if cases:
-            _report(report, name, await _judged(cases))
-        else:
-            report.note(f"there are no {name} questions: put fresh_<name>.json into benchmarks/offline")
+    for name, cases in (
+        ("tuned", tuned),
+        ("first fresh", fresh_cases("first")),
+        ("second fresh", fresh_cases("second")),
+    ):
+        _report(report, name, await _judged(cases))
 
 
 async def _judged(cases: Sequence[dict[str, Any]]) -> list[Judged]:

@@ -1,8 +1,8 @@
-"""Ask the built-in model questions about databases that its grammar was not built on, and judge what comes back.
+"""Ask the built-in model questions over several databases through the real schema linking and executor, and judge what comes back.
 
-A set is `fresh_<name>.json` beside this file: a list of {"schema", "question", "kind", "sql", "check"}. `schema` names a file of
-`schemas/`. `sql` gives the right rows, null if the question must be refused or asked back. `ordered` may say that the order counts. For a
-change, `sql` is run after its approval and `check` is the one value that it must return. For `remember`, `check` is the text that must be stored.
+`fresh.py` has the questions of somebody who has not seen the grammar. `tuned_<schema>.json` are those on which it was built: "sql"
+gives the right rows (null: it must be refused or asked back); for a change it is run after its approval and must return the one value
+`check`; for `remember`, `check` is the text that must be stored.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from psycopg.sql import SQL, Identifier
 
 from agent.approval.human_approval import human_approval_queue
 from agent.demo.application import fill_demo
@@ -28,6 +29,7 @@ from agent.learning.schema_linking.linking import link_schema
 from agent.providers.chat.client import create_chat_client
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
+from benchmarks.offline.fresh import Half, questions
 from benchmarks.offline.hospital import HOSPITAL, HOSPITAL_SCHEMA
 from benchmarks.offline.questions import DEMO, LIBRARY, LIBRARY_SCHEMA, ODD, ODD_SCHEMA
 from benchmarks.offline.second import DEMO_SECOND, LIBRARY_SECOND, ODD_SECOND
@@ -64,14 +66,14 @@ class _Talk:
         return calls[-1] if calls and not str(calls[-1][1].get("sql", "")).startswith(_LOOK_UP) else None
 
 
+def fresh_cases(half: Half) -> list[dict[str, Any]]:
+    """Return the questions of one half that somebody wrote who has not seen the grammar."""
+    return [asdict(question) for question in questions(half)]
+
+
 def cases_of(path: Path) -> list[dict[str, Any]]:
     """Return the cases of a set."""
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def fresh_sets() -> list[Path]:
-    """Return the files with sets that were written by somebody who has not seen the grammar."""
-    return sorted(HERE.glob("fresh_*.json"))
 
 
 def tuned_sets() -> list[Path]:
@@ -134,20 +136,27 @@ async def judge(case: dict[str, Any], runtime: Runtime) -> Judged:
     last = talk.last
     done = last[2].get("success") if last else False
     sql = str(last[1].get("sql", last[1])) if last else ""
+    verdict: Verdict
     if case["kind"] == "remember":
         content = last[1].get("content") if last and last[0] == "remember" else None
-        verdict: Verdict = "right" if content == case["check"] else "wrong" if content else "refused"
+        wanted_text = case["check"]["remember"] if isinstance(case["check"], dict) else case["check"]
+        verdict = "right" if content and str(wanted_text) in str(content) else "wrong" if content else "refused"
+    elif not done and case.get("either"):
+        verdict = "right"
     elif case["sql"] is None:
         verdict = "wrong" if last else "right"
     elif not done:
         verdict = "refused"
+    elif case["kind"] == "change" and isinstance(case["check"], dict):
+        verdict = "right" if await _is_set(case["check"], runtime) else "wrong"
     elif case["kind"] == "change":
         rows = await _rows(case["sql"], runtime)
         verdict = "right" if len(rows) == 1 and equal(rows[0][0], case["check"]) else "wrong"
     else:
         got = last[2].get("rows") or [] if last and last[0] in _READS else []
-        wanted = await _rows(case["sql"], runtime)
-        verdict = "right" if same(got, wanted, ordered=bool(case.get("ordered")), ties="WITH TIES" in sql) else "wrong"
+        readings = [await _rows(one, runtime) for one in (case["sql"], *case.get("also", ()))]
+        fits = [same(got, one, ordered=bool(case.get("ordered")), ties="WITH TIES" in sql) for one in readings]
+        verdict = "right" if any(fits) else "wrong"
     return Judged(case=case, verdict=verdict, said=talk.answer, sql=sql)
 
 
@@ -183,6 +192,14 @@ async def _run(name: str, arguments: dict[str, Any], runtime: Runtime) -> dict[s
     except AgentError as error:
         return {"success": False, "status": "failed", "error": str(error)}
     return dict(result)
+
+
+async def _is_set(check: dict[str, Any], runtime: Runtime) -> bool:
+    ((key, number),) = check["key"].items()
+    names = [Identifier(name) for name in (check["column"], check["table"], key)]
+    async with await psycopg.AsyncConnection.connect(runtime.settings.database_url.get_secret_value()) as conn:
+        query = SQL("select {} = %s from {} where {} = %s").format(*names)
+        return await (await conn.execute(query, (check["value"], number))).fetchone() == (True,)
 
 
 async def _rows(sql: str, runtime: Runtime) -> list[tuple[Any, ...]]:

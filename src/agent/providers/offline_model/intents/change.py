@@ -16,7 +16,7 @@ from agent.providers.offline_model.conditions import reference
 from agent.providers.offline_model.intents.ask import found_places
 from agent.providers.offline_model.join_graph import display_field
 from agent.providers.offline_model.new_values import NewValue, new_value
-from agent.providers.offline_model.query import Comparison, Field, Query
+from agent.providers.offline_model.query import Comparison, Field, Query, Wanted
 from agent.providers.offline_model.reader import Place, Reader
 from agent.providers.offline_model.schema_parser import Column, Relation
 from agent.providers.offline_model.sql_writer import identifier, literal, render, table
@@ -158,7 +158,9 @@ def _write(target: Target, value: NewValue, key: tuple[str, ...], turn: Turn) ->
     tool, arguments = _call(target.relation, value, key, turn)
     outcome = turn.outcome(tool, **arguments)
     if outcome:
-        text = f"{value.column.name} of {target.relation.display_name} {', '.join(key)} set to {value.text!r}"
+        condition = target.row.conditions[0]
+        named = f"{condition.text!r}, key " if isinstance(condition, Wanted) else ""
+        text = f"{value.column.name} of {target.relation.display_name} {named}{', '.join(key)} set to {value.text!r}"
         return Answer(text=change_message(outcome.result, text) if outcome.success else failure_message(outcome.result))
     return Call(tool=tool, arguments=arguments) if tool in turn.tools else _no_tool()
 
