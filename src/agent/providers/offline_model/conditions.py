@@ -195,7 +195,7 @@ def compared_column(r: Reader, main: Relation, at: Place) -> Conditions:
                 yield compare(place, compared[0], number), end
 
 
-def owner_test(r: Reader, main: Relation, at: Place) -> Conditions:
+def owner_test(r: Reader, main: Relation, at: Place) -> Iterator[tuple[Related, Place]]:
     """Yield "genre is Rock" or "manager Mid", where the word names the row that a row of `main` refers to."""
     for name, end in r.roles(at, main):
         if not r.graph.leads_up(main, name.relation, via=name.via) or (
@@ -236,6 +236,8 @@ def lacking(r: Reader, main: Relation, at: Place) -> Conditions:
         if place.relation.id == main.id and not place.column.boolean and not (name.short and name.state):
             yield Comparison(field=place, operator="is null"), end
     for role, end in r.roles(start, main):
+        if role.via is None and any(key.target == main.id for key in role.relation.foreign_keys):
+            continue  # rows that refer to this one
         keys = [role.via] if role.via else [key for key in main.foreign_keys if key.target == role.relation.id]
         column = main.column(keys[0].columns[0]) if len(keys) == 1 and len(keys[0].columns) == 1 else None
         if column:  # "without an advisor": it refers to none

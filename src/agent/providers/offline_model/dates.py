@@ -61,10 +61,20 @@ def _between(s: Sentence, at: int) -> Span | None:
         return None
     first = _moment(s, start)
     if first is None:
-        return None
+        return _months_of_one_year(s, start)
     middle = s.match(first[2], "and|to|until|till|through")
     second = _moment(s, middle) if middle else None
     return (first[0], second[1], second[2]) if second else None
+
+
+def _months_of_one_year(s: Sentence, at: int) -> Span | None:
+    """Return the span of "March and May 2023"."""
+    second = s.match(at + 1, "and|to|until|till|through") if month_at(s, at) else None
+    year = year_at(s, second + 1) if second and month_at(s, second) else None
+    if second is None or year is None:
+        return None
+    first, last = _MONTH_NUMBER[s.tokens[at].low], _MONTH_NUMBER[s.tokens[second].low]
+    return _months(year, first, last - first + 1, second + 2) if first <= last else None
 
 
 def _bounded(s: Sentence, at: int) -> Span | None:

@@ -49,9 +49,12 @@ class JoinGraph:
     def _path(self, source: Relation, target: Relation, via: ForeignKey | None) -> tuple[JoinStep, ...] | None:
         if source.id == target.id and via is None:
             return ()
+        below = [key for key in target.foreign_keys if key.target == source.id]
+        if via is None and len(below) == 1 and not any(_names(key, target) for key in source.foreign_keys):
+            return (JoinStep(key=below[0], source=source, target=target, up=False),)
         for down in (False, True):
             paths = list(self._shortest(source, target, down=down, via=via))
-            plain = [path for path in paths if len(path) == 1 and _bears_name(path[0])]
+            plain = [path for path in paths if len(path) == 1 and _names(path[0].key, path[0].target)]
             if paths:
                 return plain[0] if len(plain) == 1 else paths[0] if len(paths) == 1 else None
         return None
@@ -106,12 +109,10 @@ class JoinGraph:
                     queue.append((step.target, longer))
 
 
-def _bears_name(step: JoinStep) -> bool:
+def _names(key: ForeignKey, target: Relation) -> bool:
     """Return whether a key is called as the table that it refers to, as `language_id` beside `original_language_id`."""
-    (*words, last) = words_of(step.key.columns[0])
-    return len(step.key.columns) == 1 and (
-        tuple(words) == words_of(step.target.name) or (*words, last) == words_of(step.target.name)
-    )
+    words = words_of(key.columns[0])
+    return key.target == target.id and len(key.columns) == 1 and words_of(target.name) in (words, words[:-1])
 
 
 def display_field(relation: Relation, *, via: ForeignKey | None = None) -> Field | None:

@@ -64,6 +64,10 @@ def _column_of_rows(r: Reader, at: Place, *, clauses: bool) -> Measured:
             for query, after in rows(r, of, clauses=clauses) if of else ():
                 if query.main.id == main.id:
                     yield query, place, after
+                elif query.conditions and r.graph.leads_up(main, query.main):
+                    found = related(r, main, query)
+                    if found:
+                        yield Query(main=main, conditions=(found,), guesses=query.guesses), place, after
             for query, after in rows(r, end, clauses=False):
                 value = r.word(after, "value|values") if query.main.id == main.id else None
                 follow = all_clauses(r, query, value) if value and clauses else [(query, value)] if value else []
@@ -76,6 +80,8 @@ def _rows_column(r: Reader, at: Place, *, clauses: bool) -> Measured:
         for _, place, after in _own_columns(r, end, query.main):
             follow = all_clauses(r, query, after) if clauses else [(query, after)]
             yield from ((longer, place, last) for longer, last in follow)
+        if any(place for main in r.names.relations for _, place, last in _own_columns(r, at, main) if last == end):
+            continue  # "salary" is a column of another table too
         columns = measure_columns(query.main)
         singular = r.s.tokens[end - 1].low == r.s.tokens[end - 1].stem
         if len(columns) == 1 and (singular or not r.word(at - 1, "total")):

@@ -39,7 +39,7 @@ from agent.providers.offline_model.schema_parser import Relation
 
 Queries = Iterator[tuple[Query, Place]]
 
-_DETERMINERS = "the|all|any|our|my|of|every|this|these|those|their"
+_DETERMINERS = "the|a|an|all|any|our|my|of|every|this|these|those|their"
 _MOST_WORDS_BEFORE = 4
 _BE = "are|is|were|was|be"
 _VERBS = "have|has|contain|contains|include|place|make|own|get|placed|made"
@@ -114,7 +114,7 @@ def all_clauses(r: Reader, query: Query, at: Place) -> Queries:
 def _presence(r: Reader, query: Query, at: Place) -> Queries:
     end = r.word(
         at, "are|is|were|was there", "there are|is", "do|did we have", "we have", "do|did you have", "exist|exists",
-        "are|is in the database", "in the database", "in total", "in our? system", "that we have",
+        "are|is in the database", "in the database", "in total", "yet|altogether", "in our? system", "that we have",
     )  # fmt: skip
     if end:
         yield query, end
@@ -259,6 +259,10 @@ def _owner_has(r: Reader, query: Query, at: Place) -> Queries:
     if start is None:
         return
     each = r.word(start, "each|every")
+    for grouped, after in _groups(r, query, each) if each else ():
+        verb = r.word(after, _VERBS)
+        if verb:
+            yield grouped, verb
     for text, end in r.value(start) if not each else ():
         verb = r.word(end, _VERBS)
         if verb:
@@ -267,11 +271,14 @@ def _owner_has(r: Reader, query: Query, at: Place) -> Queries:
         verb = r.word(end, _VERBS)
         if not verb:
             continue
-        if each and not inner.conditions:
-            yield from ((grouped, verb) for grouped, after in _groups(r, query, each) if after == end)
         found = None if each else related(r, query.main, inner)
         if found and inner.conditions:
             yield _with(query, found, guesses=inner.guesses), verb
+
+
+def _owned_by(r: Reader, query: Query, at: Place) -> Queries:
+    """Yield "report to Nancy": the words are the role of the row that is referred to."""
+    yield from ((_with(query, found), end) for found, end in owner_test(r, query.main, at) if found.via)
 
 
 def _in_time(r: Reader, query: Query, at: Place) -> Queries:
@@ -288,7 +295,7 @@ def _state_in_time(r: Reader, query: Query, at: Place) -> Queries:
 
 def _compared(r: Reader, query: Query, at: Place) -> Queries:
     for found, end in bare_comparison(r, query.main, at):
-        yield _with(query, found), end
+        yield _with(query, found, guesses=1), end
 
 
 def _sorted(r: Reader, query: Query, at: Place) -> Queries:
@@ -375,5 +382,5 @@ def _time_group(r: Reader, main: Relation, at: Place) -> Iterator[tuple[Group, P
 
 
 _CLAUSES: tuple[Callable[[Reader, Query, Place], Queries], ...] = (
-    _presence, _who, _described, _having, _place, _owner_has, _in_time, _state_in_time, _compared, _sorted, _lives, _per,
+    _presence, _who, _described, _having, _place, _owner_has, _owned_by, _in_time, _state_in_time, _compared, _sorted, _lives, _per,
 )  # fmt: skip
