@@ -17,6 +17,7 @@ from agent.approval.records import Approval
 from agent.db import load_queries
 from agent.errors import InvalidArguments
 from agent.learning.auto_discover import auto_discovery
+from agent.learning.memory import Memory
 from agent.learning.semantic_search import semantic_search
 from agent.privacy.sensitive import HIDDEN, DenyList, keys_in, looks_secret
 from agent.provenance.columns import is_author, kind_of_column
@@ -46,6 +47,13 @@ _MOST_MEMORIES = 10
 _MOST_TURNS = 20
 # Tools whose messages are sentences of this program, not data.
 _OWN_MESSAGES = frozenset({"execute_sql", "query_data", "update_client_status", "remember", "send_email"})
+# Tools whose results are the program's own altogether.
+_OWN_RESULTS = frozenset({"remember", "send_email", "create_new_tool"})
+_WORDS = re.compile(r"[^\W\d_]{2,}")
+_NO_WORDS = re.compile(
+    r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b\d{4}-\d\d-\d\d(?:[T ][\d:.]+)?(?:Z|[+-][\d:]+)?(?!\w)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +68,12 @@ class ConversationContext:
     calls: tuple[StoredCall, ...] = ()
     trusted: str = ""
     until: CallKey | None = None
+
+    @property
+    def turn_calls(self) -> tuple[StoredCall, ...]:
+        """The calls of the turn that the conversation ends with."""
+        turn = self.until.turn if self.until else max((call.key.turn for call in self.calls), default=0)
+        return tuple(call for call in self.calls if call.key.turn == turn)
 
     def shown_texts(self) -> list[ShownText]:
         """Return every text of the results that the model was shown."""
@@ -172,16 +186,45 @@ def texts_of(conversation: ConversationContext) -> list[str]:
 async def trust_of(content: str, conversation: ConversationContext, *, runtime: Runtime) -> Trust:
     """Return how far a text that a model wants to remember is trusted.
 
-    It is "human" if the user's last message holds it, "external" if it repeats data, and "agent" otherwise.
+    It is "human" if the user's last message holds it. Else it is "external" if the turn read text of the application, however
+    the model words it, or if it repeats data of earlier turns; and "agent" otherwise.
     """
     if conversation.user_words and contains_words(conversation.user_words[-1], content):
         return "human"
+    asked = conversation.user_words[-1] if conversation.user_words else content
+    shown = await semantic_search.get_relevant_context(asked, note_use=False, runtime=runtime)
     known = await semantic_search.search_memories(content, _MOST_MEMORIES, runtime=runtime)
-    read = [memory.content for memory in known if memory.trust in {"external", "database"} and memory.kind != "schema"]
+    recalled, alike = ([memory.content for memory in found if _is_data(memory)] for found in (shown.memories, known))
+    if recalled or any(reads_text(call.tool, call.result or {}) for call in conversation.turn_calls):
+        return "external"
     second_hand = is_second_hand(
-        content, data=[*texts_of(conversation), *read], user_words="\n".join(conversation.user_words)
+        content, data=[*texts_of(conversation), *alike], user_words="\n".join(conversation.user_words)
     )
     return "external" if second_hand else "agent"
+
+
+def reads_text(tool: str, result: Mapping[str, Any]) -> bool:
+    """Return whether a tool's result shows text that somebody may have written for the agent to read."""
+    if tool in _OWN_RESULTS:
+        return False
+    if tool == "search_memory":
+        at = [*(result.get("columns") or ()), "trust"].index("trust")
+        return any(row[at : at + 1] in (["external"], ["database"]) for row in result.get("rows") or ())
+    if any(_holds_words(cell) for row in result.get("rows") or () for cell in row):
+        return True
+    parts = ("data",) if tool in _OWN_MESSAGES else ("message", "error", "data")
+    return any(_holds_words(result[part]) for part in parts if result.get(part))
+
+
+def _holds_words(cell: Any) -> bool:
+    """Return whether a cell holds words, not only a number, a time or a key."""
+    if isinstance(cell, (dict, list)):
+        return any(map(_holds_words, cell.values() if isinstance(cell, dict) else cell))
+    return isinstance(cell, str) and bool(_WORDS.search(_NO_WORDS.sub("", cell)))
+
+
+def _is_data(memory: Memory) -> bool:
+    return memory.trust in {"external", "database"} and memory.kind not in {"schema", "interaction"}
 
 
 def secret_in(arguments: Any, secrets: Mapping[str, str]) -> str | None:
