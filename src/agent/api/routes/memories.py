@@ -57,7 +57,22 @@ async def get_memory(memory_id: MemoryId, runtime: Acting) -> Memory:
     return await memories.get(memory_id, runtime=runtime)
 
 
-@router.delete("/{memory_id}", status_code=204, **needs("operator"))
-async def forget_memory(memory_id: MemoryId, runtime: Acting) -> None:
-    """Forget a memory for good."""
-    await agent_memory.forget(memory_id, runtime=runtime)
+class Forgotten(BaseModel):
+    """What was forgotten: the memory, what says the same, and what was concluded from it."""
+
+    memory: Memory
+    say_the_same: list[Memory]
+    concluded: list[Memory]
+
+
+@router.delete("/{memory_id}", **needs("operator"))
+async def forget_memory(memory_id: MemoryId, runtime: Acting) -> Forgotten:
+    """Forget a memory for good, with what says the same and what was concluded from it."""
+    gone = await memories.forget(memory_id, runtime=runtime)
+    return Forgotten(memory=gone.memory, say_the_same=list(gone.say_the_same), concluded=list(gone.concluded))
+
+
+@router.post("/{memory_id}/restore", **needs("operator"))
+async def restore_memory(memory_id: MemoryId, runtime: Acting) -> Memory:
+    """Make a memory valid again whose place a newer one took."""
+    return await memories.restore(memory_id, runtime=runtime)
