@@ -322,7 +322,8 @@ async def _ask_model(
 
 
 def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime: Runtime) -> list[BaseMessage]:
-    system = system_message(state["knowledge"], summary=transcript.summary)
+    environment = runtime.settings.environment
+    system = system_message(state["knowledge"], summary=transcript.summary, environment=environment)
     left = runtime.settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS
     messages = conversation_messages(transcript, token_budget=left, mark=state["knowledge"]["mark"])
     return [system, *messages, *([HumanMessage(LAST_ROUND)] if last else [])]

@@ -53,11 +53,14 @@ def knowledge_for_prompt(knowledge: Knowledge) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def system_message(knowledge: Mapping[str, Any], *, summary: str = "") -> SystemMessage:
-    """Return the instructions, then `knowledge` (see `knowledge_for_prompt`) and `summary` between data marks."""
+def system_message(knowledge: Mapping[str, Any], *, summary: str = "", environment: str = "") -> SystemMessage:
+    """Return the instructions and the environment, then `knowledge` (see `knowledge_for_prompt`) and `summary` as data."""
     texts = {"schema": knowledge["schema"], "memories": knowledge["memories"], "earlier turns": summary}
     data = [mark_as_data(text, name, knowledge["mark"]) for name, text in texts.items() if text]
-    return SystemMessage("\n\n".join([INSTRUCTIONS, *data]))
+    label = (
+        [f"You work in the environment {environment!r}: name it when you say what was changed."] if environment else []
+    )
+    return SystemMessage("\n\n".join([INSTRUCTIONS, *label, *data]))
 
 
 def mark_as_data(text: str, name: str, mark: str) -> str:

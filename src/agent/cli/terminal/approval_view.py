@@ -155,6 +155,8 @@ def _show_effects(console: Console, preview: Preview, indent: str) -> None:
         say(console, f"in all: {'; '.join(notes)}", "dim", indent=indent)
     for text in statement.remarks:
         say(console, f"{text}.", "yellow", indent=indent)
+    for text in preview.conditions:
+        say(console, text, "yellow", indent=indent)
     for text in preview.origins:
         say(console, f"! {text}", "red", indent=indent)
     for text in (*statement.notices, *(preview.not_previewed or ())):
