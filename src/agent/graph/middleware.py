@@ -9,6 +9,7 @@ the interaction.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, NotRequired, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
@@ -17,7 +18,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from agent.graph.prompts import knowledge_for_prompt, mark_as_data, system_message
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.provenance.second_hand import is_second_hand
-from agent.runtime import Runtime
+from agent.runtime import Runtime, current_runtime
 
 
 class KnowledgeState(AgentState[Any]):
@@ -37,7 +38,8 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
 
     async def abefore_agent(self, state: KnowledgeState, runtime: Any) -> dict[str, Any]:
         """Load the schema parts and memories that matter for the last question."""
-        knowledge = await learning_middleware.load(_question(state["messages"]), runtime=self._runtime)
+        used = replace(self._runtime or await current_runtime(), outside_model=True)
+        knowledge = await learning_middleware.load(_question(state["messages"]), runtime=used)
         return {"knowledge": knowledge_for_prompt(knowledge)}
 
     async def awrap_model_call(

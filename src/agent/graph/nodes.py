@@ -49,6 +49,7 @@ from agent.graph.rules import (
     requested_calls,
     turn_end,
 )
+from agent.graph.sharing import shared_transcript
 from agent.graph.state import ActState, ApprovalState, CallState, State
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.operations import approvals
@@ -325,7 +326,8 @@ def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime
     environment = runtime.settings.environment
     system = system_message(state["knowledge"], summary=transcript.summary, environment=environment)
     left = runtime.settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS
-    messages = conversation_messages(transcript, token_budget=left, mark=state["knowledge"]["mark"])
+    shown = shared_transcript(transcript, runtime.data_sharing)
+    messages = conversation_messages(shown, token_budget=left, mark=state["knowledge"]["mark"])
     return [system, *messages, *([HumanMessage(LAST_ROUND)] if last else [])]
 
 

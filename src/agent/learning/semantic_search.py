@@ -14,6 +14,7 @@ from agent.db import load_queries
 from agent.errors import InvalidInput
 from agent.learning.memory import Memory, agent_memory
 from agent.learning.memory.embeddings import query_vector, scope, vector_literal
+from agent.privacy.data_sharing import shares_memory
 from agent.runtime import Runtime, current_runtime
 from agent.text.storable import storable
 from agent.text.tokens import estimate_tokens
@@ -88,7 +89,7 @@ class SemanticSearch:
         chosen: list[Memory] = []
         for memory in await self.search_memories(question, _MAX_RECALLED, kinds=_RECALLED_KINDS, runtime=runtime):
             cost = estimate_tokens(memory.line + "\n")
-            if cost <= room:
+            if cost <= room and shares_memory(memory.trust, runtime.data_sharing):
                 room -= cost
                 chosen.append(memory)
         if note_use:
