@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,15 +17,20 @@ import pytest
 from agent.approval.human_approval import human_approval_queue
 from agent.approval.people import people
 from agent.audit.log import audit_log
+from agent.chat import chat
 from agent.errors import ActionRefused, AgentStopped, ConditionNotMet, DecisionRefused, InvalidInput
 from agent.execution.controls import controls
 from agent.execution.guards import recovery
 from agent.execution.guards.break_glass import end_break_glass, open_break_glass
 from agent.execution.guards.conditions import needs_recovery_point
 from agent.execution.safe_executor import safe_executor
+from agent.operations import approvals
+from agent.operations.approvals import HumanDecision
 from agent.runtime import Runtime, use_runtime
 from agent.testing.cluster import Cluster
 from agent.testing.running import running
+from agent.testing.scripted_model import call, scripted_client
+from agent.threads import threads
 from agent.worker import Worker
 
 TABLES = """
@@ -118,16 +123,51 @@ async def test_what_was_approved_before_a_freeze_is_carried_out_after_it_by_a_wo
         assert conn.execute("select subject, ready_at > now() from agents.open_work").fetchall() == [
             (str(number), True)
         ]
+    await _work(shop, lambda: _changed(shop))
+    assert one(shop, "select sum(n) from items") == 3
+
+
+async def test_a_conversation_is_told_that_its_change_waits_and_the_change_is_done_after_the_freeze(
+    shop: Runtime,
+) -> None:
+    asking = replace(shop, model=scripted_client([call("execute_sql", sql=SOME), "It waits."]), cached={})
+    waiting = await chat.answer("Change some items", thread_id="t", runtime=asking)
+    frozen = with_settings(asking, freeze=NOW)
+    (request,) = waiting.approvals
+    outcome = await approvals.decide_and_run(request.id, HumanDecision(decision="approve"), via="api", runtime=frozen)
+    assert "after that by itself" in outcome.result["error"]
+    await _work(frozen, lambda: _answered(frozen))
+    assert one(shop, "select sum(n) from items") == 0
+    (told,) = await threads.calls("t", 1, runtime=shop)
+    assert "AGENT_FREEZE" in told.result["error"]
+    await _work(shop, lambda: _changed(shop))
+    assert one(shop, "select sum(n) from items") == 3
+    (told,) = await threads.calls("t", 1, runtime=shop)
+    assert told.result["success"], "what the conversation was told is corrected"
+    await safe_executor.execute_left_over(runtime=shop)
+    assert one(shop, "select sum(n) from items") == 3
+
+
+async def _answered(runtime: Runtime) -> bool:
+    return (await threads.turns("t", runtime=runtime))[-1]["status"] == "done"
+
+
+async def _changed(runtime: Runtime) -> bool:
+    return bool(one(runtime, "select sum(n) from items"))
+
+
+async def _work(runtime: Runtime, until: Callable[[], Awaitable[bool]]) -> None:
+    """Let a worker work at once on what waits, until a condition holds."""
+    with admin(runtime) as conn:
         conn.execute("update agents.open_work set ready_at = now()")
-    worker = Worker(shop)
-    running_worker = asyncio.create_task(worker.run())
-    for _ in range(200):
-        if one(shop, "select sum(n) from items"):
+    worker = Worker(runtime)
+    task = asyncio.create_task(worker.run())
+    for _ in range(400):
+        if await until():
             break
         await asyncio.sleep(0.05)
     worker.stop()
-    await running_worker
-    assert one(shop, "select sum(n) from items") == 3
+    await task
 
 
 async def test_in_a_window_of_two_approvers_even_one_row_needs_two_people_and_one_yes_of_before_is_not_enough(
@@ -262,7 +302,10 @@ async def test_break_glass_lifts_the_conditions_and_nothing_else_and_everybody_i
     waiting = await ask(SOME, shop)
     await human_approval_queue.decide(waiting, "approve", decided_by="bo", runtime=shop)
     assert not (await safe_executor.run_approved(waiting, runtime=guarded))["success"]
+    older = await ask(ONE, with_settings(shop, ask_from="LOW"))
     await open_break_glass("incident 7", minutes=5, runtime=guarded)
+    told = (await approvals.view(older, runtime=guarded)).conditions
+    assert any("incident 7" in text for text in told), "also beside a preview from before"
     assert (await safe_executor.run_approved(waiting, runtime=guarded))["success"]
     number = await ask(DDL, guarded)
     request = await human_approval_queue.get(number, runtime=shop)

@@ -186,6 +186,12 @@ def who_decides(view: ApprovalView) -> str:
     return f"{view.why_not} {' or '.join(view.deciders)} can."
 
 
+def new_conditions(view: ApprovalView) -> list[str]:
+    """Return the conditions in force now that the preview does not show, because it is older."""
+    shown = view.approval.preview.conditions if view.approval.preview else ()
+    return [text for text in view.conditions if text not in shown]
+
+
 def how_to_edit(approval: Approval) -> str:
     """Return the command that edits a request, with its present statement or arguments."""
     present = shlex.quote(arguments_of(approval))
