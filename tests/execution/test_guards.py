@@ -24,7 +24,7 @@ from agent.execution.guards import recovery
 from agent.execution.guards.break_glass import end_break_glass, open_break_glass
 from agent.execution.guards.conditions import needs_recovery_point
 from agent.execution.safe_executor import safe_executor
-from agent.operations import approvals
+from agent.operations import approvals, executions
 from agent.operations.approvals import HumanDecision
 from agent.runtime import Runtime, use_runtime
 from agent.testing.cluster import Cluster
@@ -100,6 +100,11 @@ async def test_in_a_freeze_nothing_is_changed_tried_or_asked_and_reads_run(shop:
     out = with_settings(frozen, email_outbox="/nowhere")
     assert (await safe_executor.execute("send_email", mail, wait=False, runtime=out))["status"] == "refused"
     assert (await safe_executor.execute("execute_sql", {"sql": READ}, runtime=frozen))["success"]
+    looked = {
+        sql: (await executions.preflight("execute_sql", {"sql": sql}, runtime=frozen)).held_up_by for sql in (READ, ONE)
+    }
+    assert looked[READ] == ""
+    assert "AGENT_FREEZE" in looked[ONE]
     assert [row.id for row in await human_approval_queue.history(runtime=shop)] == [earlier]
     assert one(shop, "select sum(n) from items") == 0
 

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from agent.approval.human_approval import Approval
 from agent.approval.preview import MailPreview, Preview, StatementPreview, TableEffect, ToolPreview
 from agent.db import load_queries
-from agent.errors import ActionRefused, ConditionNotMet
+from agent.errors import ActionRefused, AgentStopped, ConditionNotMet
+from agent.execution.controls import controls
 from agent.execution.guards.break_glass import BreakGlass
 from agent.execution.guards.recovery import newest_backup
 from agent.runtime import Runtime
 from agent.settings.freeze import FreezeWindow
-from agent.types import RiskLevel
+from agent.types import Assessment, RiskLevel
 
 _QUERIES = load_queries(__package__)
 _LOOK_AGAIN = timedelta(seconds=15)
@@ -134,6 +135,21 @@ async def recovery_sentence(guards: Guards, risk: RiskLevel, reasons: Sequence[s
     if guards.break_glass:
         return f"NO recovery point: {problem}. {rule}, which the break-glass lifts."
     raise ConditionNotMet(f"{rule}, and {problem}. {_HOW_TO_LIFT}")
+
+
+async def held_up_by(assessment: Assessment, *, statement: bool, runtime: Runtime) -> str:
+    """Return the condition for which an assessed action would not be asked about or done now, as a sentence; '' for none."""
+    if assessment.verdict == "refuse" or assessment.reasons in {("read",), ("own",)}:
+        return ""
+    try:
+        await controls.check(writing=True, runtime=runtime)
+        guards = await guards_now(runtime)
+        guards.check_proposal()
+        if statement:
+            await recovery_sentence(guards, assessment.risk, assessment.reasons, runtime)
+    except AgentStopped as error:
+        return str(error)
+    return ""
 
 
 async def check_approved(approval: Approval, *, statement: bool, runtime: Runtime) -> None:
