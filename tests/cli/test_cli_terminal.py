@@ -90,7 +90,7 @@ def test_a_conversation_asks_for_approval_and_goes_on(spawn: Spawn, demo_environ
     assert "rejected" in say(child, "not agreed")
     assert status_of_client_5(demo_environment) == "active"
     say(child, "Set the status of client 5 to paused")
-    assert "1 row affected" in say(child, "yes")
+    assert "clients 1 updated" in say(child, "yes")
     assert status_of_client_5(demo_environment) == "paused"
     assert "New thread" in say(child, "/new").replace("A new", "New")
     assert "How many clients" in say(child, "/threads")
@@ -128,7 +128,7 @@ def test_a_change_is_edited_looked_at_once_more_and_always_allowed_inline(
     assert "Approve?" in say(child, "no")
     say(child, "always 8h")
     allowed = " ".join(say(child, "yes").split())
-    assert "1 row affected" in allowed
+    assert "clients 1 updated" in allowed
     assert "Permission 1 lets tester do this for 8 hours without a question" in allowed
     assert "agent permissions revoke 1" in allowed
     assert status_of_client_5(demo_environment) == "paused"

@@ -24,9 +24,12 @@ from agent.testing.scripted_model import call, scripted_client
 from agent.types import DataSharing
 
 TABLES = """
-create table public.staff (id int primary key, name text, city text, amount numeric(10, 2), born date, kind text check (kind in ('inner', 'outer')));
-insert into public.staff select n, 'canary-anna-' || n, 'canary-ville', 424242.42, '1977-07-07', 'inner' from generate_series(1, 40) n;
-analyze public.staff;
+create table public.teams (id int primary key, name text);
+insert into public.teams values (1, 'canary-team'), (2, 'canary-other');
+create table public.staff (id int primary key, name text, city text, amount numeric(10, 2), born date, kind text check (kind in ('inner', 'outer')),
+  team int references public.teams);
+insert into public.staff select n, 'canary-anna-' || n, 'canary-ville', 424242.42, '1977-07-07', 'inner', 1 from generate_series(1, 40) n;
+analyze public.staff; analyze public.teams;
 """
 READS = [
     "SELECT name, city, born FROM staff ORDER BY id LIMIT 3",

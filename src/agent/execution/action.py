@@ -18,6 +18,7 @@ from agent.execution.dry_run.preview import preview
 from agent.execution.execution_tools import Tool
 from agent.execution.guards.conditions import check_rows, guards_now, labelled, recovery_sentence, rows_changed
 from agent.execution.outside_effects import Proposal
+from agent.execution.undo.undo import not_restored_by
 from agent.learning.named_relations import BuiltStatement
 from agent.provenance.assessment import weigh
 from agent.provenance.conversation_context import ConversationContext, context_of_call, longer_context
@@ -26,7 +27,7 @@ from agent.runtime import Runtime
 from agent.statements.assessment import assess_statement
 from agent.statements.parser import MOST_CHARACTERS, Statement, parse
 from agent.statements.policy import POLICY_VERSION
-from agent.statements.risk import is_refused, risk_after_dry_run, under_settings
+from agent.statements.risk import SEVERAL_AS_WORDED, is_refused, risk_after_dry_run, under_settings
 from agent.text.storable import storable_json
 from agent.types import Assessment, CallKey, RiskLevel
 
@@ -35,11 +36,13 @@ from agent.types import Assessment, CallKey, RiskLevel
 class Action:
     """A call of a tool, assessed: the tool, its checked arguments, and the statement or proposal that it makes (if any).
 
+    `given` are the arguments as they were given, with the types that the tool takes; they are what is stored.
     `origins` are sentences about values that come neither from the user nor from a trusted place. `note` goes into the
     result's message.
     """
 
     tool: Tool
+    given: Mapping[str, Any]
     arguments: Any
     assessment: Assessment
     statement: Statement | None = None
@@ -65,15 +68,16 @@ async def action_of(action: str, arguments: Mapping[str, Any], runtime: Runtime,
         storable_json(arguments)
     except ValueError as error:
         raise InvalidArguments(f"{action} cannot take these arguments: {error}.") from error
-    checked = tool.check(arguments)
+    given = tool.typed(arguments)
+    checked = tool.check(given)
     settings = runtime.settings
     if tool.outside is not None:
         proposal = await tool.outside.propose(checked, call=call, runtime=runtime)
         assessment = replace(proposal.assessment, policy_version=POLICY_VERSION)
         assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
-        return Action(tool=tool, arguments=checked, assessment=assessment, proposal=proposal)
+        return Action(tool=tool, given=given, arguments=checked, assessment=assessment, proposal=proposal)
     if tool.statement is None:
-        return Action(tool=tool, arguments=checked, assessment=_needs_no_approval(tool.name))
+        return Action(tool=tool, given=given, arguments=checked, assessment=_needs_no_approval(tool.name))
     try:
         built = await tool.statement(checked, runtime)
         text, note = (built.sql, built.note) if isinstance(built, BuiltStatement) else (built, "")
@@ -83,7 +87,7 @@ async def action_of(action: str, arguments: Mapping[str, Any], runtime: Runtime,
     show = getattr(checked, "show_secrets", False)
     assessment = await assess_statement(statement, show_secrets=show, runtime=runtime)
     assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
-    return Action(tool=tool, arguments=checked, statement=statement, assessment=assessment, note=note)
+    return Action(tool=tool, given=given, arguments=checked, statement=statement, assessment=assessment, note=note)
 
 
 async def with_origins_assessed(
@@ -136,12 +140,17 @@ async def _tried(action: Action, runtime: Runtime) -> tuple[Preview, RiskLevel, 
         return replace(proposed, origins=(*proposed.origins, *action.origins)), assessed.risk, assessed.reasons
     assert action.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
     tried = await preview(action.statement, assessed, of_kept_rows=action.tool.from_kept_rows, runtime=runtime)
-    risk, added_reasons = risk_after_dry_run(assessed.risk, tried, many_rows=runtime.settings.many_rows)
+    several = SEVERAL_AS_WORDED in assessed.reasons
+    risk, added_reasons = risk_after_dry_run(
+        assessed.risk, tried, many_rows=runtime.settings.many_rows, several=several
+    )
     if is_refused(added_reasons, runtime.settings.refuse):
         raise ActionRefused(
             f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(added_reasons)}). {tried.sentence}"
         )
     check_rows(rows_changed(tried), runtime.settings.max_changed_rows)
+    if action.tool.from_kept_rows:
+        tried = replace(tried, not_restored=await not_restored_by(action.arguments.execution_id, runtime=runtime))
     shown = replace(tried, origins=action.origins, remarks=_remarks(action))
     return shown, risk, (*assessed.reasons, *added_reasons)
 
@@ -168,7 +177,7 @@ async def new_request_for(
     assessed = await action_of(action, arguments, runtime, place)
     if by_model:  # a human's own values come from a human
         assessed = await with_origins_assessed(
-            assessed, arguments, await context_of_call(place, runtime=runtime), runtime
+            assessed, assessed.given, await context_of_call(place, runtime=runtime), runtime
         )
     if assessed.assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {assessed.assessment.sentence} The request is as it was.")
@@ -176,7 +185,7 @@ async def new_request_for(
         raise InvalidInput("That would change nothing, so it needs no approval. The request is as it was.")
     previewed = await preview_for_approver(assessed, runtime)
     return NewRequest(
-        action=action, arguments=arguments, risk_level=previewed.risk, reasons=previewed.reasons, votes=previewed.votes,
+        action=action, arguments=assessed.given, risk_level=previewed.risk, reasons=previewed.reasons, votes=previewed.votes,
         summary=previewed.preview.sentence or "", preview=previewed.preview, policy_version=assessed.assessment.policy_version,
     )  # fmt: skip
 

@@ -36,6 +36,7 @@ from agent.errors import (
 )
 from agent.execution import edits, effects
 from agent.execution.action import Action, Previewed, action_of, preview_for_approver, with_origins_assessed
+from agent.execution.after_rejection import check_not_rejected
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.created_tools import runs
 from agent.execution.hidden_cells import hidden_in, with_sources, without_keys
@@ -271,11 +272,14 @@ class SafeExecutor:
         if asks and not request.require_approval:
             raise _needs_approval(action.assessment.sentence)
         shown = await preview_for_approver(action, runtime)
-        asks = shown.votes > 1 or is_asked(shown.risk, runtime.settings.ask_from)
+        after_a_no = await check_not_rejected(
+            request.action, request.arguments, shown.preview, request.call, runtime=runtime
+        )
+        asks = after_a_no or shown.votes > 1 or is_asked(shown.risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
             raise _needs_approval(shown.preview.sentence or "")
         permission = None
-        if asks and not needs_a_human(action.assessment.reasons):
+        if asks and not after_a_no and not needs_a_human(action.assessment.reasons):
             permission = await _permission(action, request, shown, runtime)
         policy = action.assessment.policy_version
         approval = await human_approval_queue.request(
@@ -307,12 +311,14 @@ class SafeExecutor:
         delegate_to: str | None = None,
         always: Always | None = None,
         binding: str | None = None,
+        final: bool = False,
         runtime: Runtime | None = None,
     ) -> Approval:
         """Take one person's decision of any kind and return the request as it is then; `run_approved` executes it.
 
         "edit" assesses and previews the call with `arguments` and puts a new request in the place of this one, approved by
-        the same decision unless it goes beyond what the editor saw. "approve" with `always` grants a permission too. Every
+        the same decision unless it goes beyond what the editor saw. "approve" with `always` grants a permission too. "reject"
+        with a `comment` says what to do instead, and the model may propose that, unless the no is `final`. Every
         other decision works as in `human_approval_queue.decide`. Raises also the errors of `assess`; the request then waits
         as before.
         """
@@ -325,7 +331,7 @@ class SafeExecutor:
         grant = await edits.grant(approval_id, always, runtime=runtime) if always else None
         return await human_approval_queue.decide(
             approval_id, decision, decided_by=decided_by, via=via, comment=comment, response=response,
-            delegate_to=delegate_to, binding=binding, grant=grant, runtime=runtime,
+            delegate_to=delegate_to, binding=binding, grant=grant, final=final, runtime=runtime,
         )  # fmt: skip
 
     async def would_allow(
@@ -384,6 +390,8 @@ async def _with_action(
     conversation, resolved = await gather_or_cancel(
         _conversation_of(request.call, known, runtime), _action_or_error(request, runtime)
     )
+    if isinstance(resolved, Action):
+        request = replace(request, arguments=resolved.given)
     if request.by_model and isinstance(resolved, Action):
         try:
             resolved = await with_origins_assessed(resolved, request.arguments, conversation, runtime)

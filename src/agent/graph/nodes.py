@@ -30,16 +30,19 @@ from agent.errors import (
 )
 from agent.execution import available_tools
 from agent.execution.controls import controls
+from agent.execution.digests import keyed, load_key
 from agent.execution.safe_executor import TakenCall, safe_executor
 from agent.graph.asking import decided_by_interrupt
+from agent.graph.facts import facts_here
 from agent.graph.prompts import (
     LAST_ROUND,
     conversation_messages,
     knowledge_for_prompt,
+    knowledge_text,
     request_message,
-    result_message,
     system_message,
 )
+from agent.graph.results_for_model import result_message
 from agent.graph.rules import (
     answer_text,
     clean_question,
@@ -64,6 +67,9 @@ _log = structlog.get_logger(__name__)
 _END: Literal["__end__"] = "__end__"
 _ANSWER_TOKENS = 1_500
 _EARLIER_TABLES = 3
+_MARK_CHARS = 16
+# So many turns before the last one are surely among the messages; what was remembered of them need not be recalled.
+_TURNS_SHOWN = 3
 _SUMMARISE_FROM, _SUMMARISE_EVERY = 15, 5
 
 
@@ -90,7 +96,12 @@ async def load_knowledge(
     question = clean_question(message.text, limit=runtime.settings.max_question_chars)
     begun, knowledge = await gather_or_cancel(
         threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime),
-        learning_middleware.load(question, also=_earlier_tables(state), runtime=runtime),
+        learning_middleware.load(
+            question,
+            also=_earlier_tables(state),
+            shown=(thread_id, state.get("turn", 0) - _TURNS_SHOWN),
+            runtime=runtime,
+        ),
     )
     if begun.status == "stopped":
         await controls.check(writing=False, runtime=runtime)  # raises an error that says why
@@ -100,7 +111,7 @@ async def load_knowledge(
         return Command(goto=_END, update={"deferred": False})
     update = {
         "turn": begun.turn, "round": 1, "answer": "", "error": None, "deferred": False,
-        "knowledge": knowledge_for_prompt(knowledge), "transcript": begun.transcript,
+        "knowledge": knowledge_for_prompt(knowledge, mark=await _mark_of(thread_id, runtime)), "transcript": begun.transcript,
     }  # fmt: skip
     return Command(goto="act", update=update)
 
@@ -266,7 +277,8 @@ async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime)
         return {}
     transcript = await threads.transcript(thread_id, turn, runtime=runtime)
     knowledge = await learning_middleware.load(transcript.current.question, runtime=runtime)
-    return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": knowledge_for_prompt(knowledge)}
+    known = knowledge_for_prompt(knowledge, mark=await _mark_of(thread_id, runtime))
+    return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": known}
 
 
 async def _defer_question(state: State, turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> Command[Any]:
@@ -300,8 +312,10 @@ async def _ask_model(
     state: State, transcript: Transcript, *, last: bool, config: RunnableConfig, runtime: Runtime
 ) -> ModelAnswer:
     client = runtime.chat_client()
-    tools = [] if last else await available_tools.specs(with_created=transcript.has_created_tools, runtime=runtime)
-    messages = _model_messages(state, transcript, last=last, runtime=runtime)
+    tools = await available_tools.usable(with_created=transcript.has_created_tools, runtime=runtime)
+    facts = await facts_here({tool.name for tool in tools}, runtime=runtime)
+    tools = [] if last else tools
+    messages = _model_messages(state, transcript, facts=facts, last=last, runtime=runtime)
     write = get_stream_writer()
 
     def restarted(reason: str) -> None:
@@ -322,12 +336,24 @@ async def _ask_model(
     return ModelAnswer(message=again.message, usage=answer.usage + again.usage, model=again.model)
 
 
-def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime: Runtime) -> list[BaseMessage]:
-    environment = runtime.settings.environment
-    system = system_message(state["knowledge"], summary=transcript.summary, environment=environment)
-    left = runtime.settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS
-    shown = shared_transcript(transcript, runtime.data_sharing)
-    messages = conversation_messages(shown, token_budget=left, mark=state["knowledge"]["mark"])
+async def _mark_of(thread_id: str, runtime: Runtime) -> str:
+    """Return the mark of data in this thread; nobody can work it out who does not know the agent's secret."""
+    await load_key(runtime)
+    return keyed(thread_id, purpose="data mark", runtime=runtime)[:_MARK_CHARS]
+
+
+def _model_messages(
+    state: State, transcript: Transcript, *, facts: str, last: bool, runtime: Runtime
+) -> list[BaseMessage]:
+    knowledge, settings = state["knowledge"], runtime.settings
+    system = system_message(knowledge, facts=facts, summary=transcript.summary)
+    messages = conversation_messages(
+        shared_transcript(transcript, runtime.data_sharing),
+        token_budget=settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS,
+        mark=knowledge["mark"],
+        known=knowledge_text(knowledge),
+        most_rounds=settings.max_rounds,
+    )
     return [system, *messages, *([HumanMessage(LAST_ROUND)] if last else [])]
 
 

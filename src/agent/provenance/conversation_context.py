@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -19,12 +19,14 @@ from agent.errors import InvalidArguments
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.semantic_search import semantic_search
 from agent.privacy.sensitive import HIDDEN, DenyList, keys_in, looks_secret
-from agent.provenance.named_rows import ReadRows, UserWords, named_keys, user_named_row
-from agent.provenance.origins import Origin, ShownText, Value, origin_of
+from agent.provenance.columns import is_author, kind_of_column
+from agent.provenance.named_rows import Key, ReadRows, UserWords, is_known, is_said, named_keys, user_named_row
+from agent.provenance.origins import Kind, Origin, ShownText, Value, origin_of
 from agent.provenance.second_hand import contains_words, is_second_hand
 from agent.provenance.written_values import Column, column_sources
 from agent.runtime import Runtime
 from agent.statements.parser import Statement, parse
+from agent.text.words import stems
 from agent.threads import TURNS_WITH_CALLS, StoredCall, Transcript
 from agent.types import CallKey, Trust
 
@@ -33,6 +35,13 @@ _SHORTEST_SECRET, _DISTINCTIVE_LENGTH = 6, 12
 # The shortest value of a known secret column that counts: shorter ones occur in other texts by accident.
 _SHORTEST_KNOWN = 4
 _SEPARATORS = re.compile(r"[\s,;|(){}\[\]\"'<>]+")
+# Words for sending something back to whoever a row comes from.
+_MESSAGES = frozenset(stems("mail email message inbox chat letter comment post"))
+_TO_AUTHORS = frozenset(
+    stems(
+        "reply respond answer back return refund reimburse sender author owner organizer organiser antworte antworten reponds repondre responde responder rispondi antwoord svara"
+    )
+)
 _MOST_MEMORIES = 10
 _MOST_TURNS = 20
 # Tools whose messages are sentences of this program, not data.
@@ -55,12 +64,19 @@ class ConversationContext:
     def shown_texts(self) -> list[ShownText]:
         """Return every text of the results that the model was shown."""
         globs, user_words = DenyList.parse(self.trusted), UserWords.of(self.user_words)
-        return [text for call in self.calls for text in _shown_texts(call, globs, user_words)]
+        known, texts = frozenset[Key](), list[ShownText]()
+        for call in self.calls:
+            texts += _shown_texts(call, globs, user_words, known)
+            known |= frozenset(_read_rows(call).keys(user_words, known))
+        return texts
 
     def user_named_row(self, statement: Statement) -> bool:
         """Return whether the user named the row that a change of one row is about, or gave its key."""
-        user_words = UserWords.of(self.user_words)
-        return user_named_row(statement, named_keys([_read_rows(call) for call in self.calls], user_words), user_words)
+        return user_named_row(statement, self.known_keys(), UserWords.of(self.user_words))
+
+    def known_keys(self) -> frozenset[Key]:
+        """Return the cells of the rows that the user named."""
+        return named_keys([_read_rows(call) for call in self.calls], UserWords.of(self.user_words))
 
 
 def call_key_of(approval: Approval) -> CallKey | None:
@@ -110,8 +126,10 @@ def context_of_transcript(
     transcript: Transcript, *, trusted: str = "", until: CallKey | None = None
 ) -> ConversationContext:
     """Return the context that a transcript holds; secrets that the user said are not among its `secrets`."""
-    user_words = tuple(turn.question for turn in transcript.turns)
     calls = tuple(call for turn in transcript.turns for call in turn.calls if call.result)
+    # Who may decide about a request says with a correction what is wanted, as the user does with a question.
+    corrections = (call.result.get("correction") for call in calls if call.result)
+    user_words = (*filter(None, corrections), *(turn.question for turn in transcript.turns))
     user_text = "\n".join(user_words)
     secrets: dict[str, str] = {}
     for call in calls:
@@ -134,7 +152,8 @@ async def untrusted_origins(
             origin = in_memories if in_memories.known or origin.place == "nowhere" else origin
         if origin.place == "nowhere":
             origin = await _origin_in_schema(value, runtime) or origin
-        if not _is_trusted_copy(value, runtime) and not origin.known:
+        is_copy = value.kind == "copy" and _is_trusted_copy(value, conversation, runtime.settings.trusted_sources)
+        if not is_copy and not origin.known:
             untrusted.append(origin)
     return untrusted
 
@@ -220,22 +239,30 @@ def _statement(call: StoredCall) -> Statement | None:
 
 def _read_rows(call: StoredCall) -> ReadRows:
     result, statement = call.result or {}, _statement(call)
+    columns = result.get("columns") or []
     return ReadRows(
-        statement=statement, sources=_sources(statement, result.get("columns") or []), rows=result.get("rows") or []
-    )  # fmt: skip
+        statement=statement, sources=_sources(statement, columns), rows=result.get("rows") or [], labels=columns
+    )
 
 
-def _shown_texts(call: StoredCall, trusted: DenyList, user_words: UserWords) -> Iterator[ShownText]:
+def _shown_texts(
+    call: StoredCall, trusted: DenyList, user_words: UserWords, known: Collection[Key]
+) -> Iterator[ShownText]:
     """Yield the cells and messages of a result.
 
-    A cell of a trusted column counts as trusted only in a row that the user named: other rows may be anybody's.
+    A cell of a trusted column counts as trusted only in a row that the user named: other rows may be anybody's. Where the
+    operator has named no trusted columns, a cell counts for the kind of values that its column is for.
     """
     read, columns = _read_rows(call), (call.result or {}).get("columns") or []
-    for named, row in read.named(user_words):
+    for named, row in read.named(user_words, known):
         for name, source, cell in zip(columns, read.sources, row, strict=False):
             if cell is not None and not isinstance(cell, bool):
                 where = f"{source or f'column {name}'} in a result of {call.tool}"
-                yield ShownText(where=where, text=_text(cell), trusted=named and _is_trusted(source, trusted))
+                column = source.name if source else name
+                yield ShownText(
+                    where=where, text=_text(cell), trusted=named and _is_trusted(source, trusted), named=named,
+                    column=column, holds=_held_kind(source, user_words) if named and not trusted.patterns else None,
+                )  # fmt: skip
     for part, text in _texts_beside_rows(call):
         yield ShownText(where=f"the {part} of {call.tool}", text=text)
 
@@ -271,12 +298,36 @@ def _is_trusted(source: Column | None, trusted: DenyList) -> bool:
     return source is not None and trusted.column(source.schema or "public", source.table, source.name)
 
 
-def _is_trusted_copy(value: Value, runtime: Runtime) -> bool:
+def _held_kind(source: Column | None, user_words: UserWords) -> Kind | None:
+    """Return which kind of values a column is for.
+
+    Whoever wrote a row chose its sender, and the addresses of a message: these count only if the user means to reply.
+    """
+    if source is None:
+        return None
+    kind = kind_of_column(source.name) or ("address" if is_author(source.name) else None)
+    is_theirs = is_author(source.name) or (kind == "address" and bool(_MESSAGES & set(stems(source.table))))
+    return None if is_theirs and not user_words.stems & _TO_AUTHORS else kind
+
+
+def _is_trusted_copy(value: Value, conversation: ConversationContext, trusted: str) -> bool:
+    """Return whether the database copies a value from a trusted column, or a fitting one of rows that the user named."""
     parts = value.text.split(".")
-    if value.kind != "copy" or not 2 <= len(parts) <= 3:
+    if not 2 <= len(parts) <= 3:
         return False
-    globs = DenyList.parse(runtime.settings.trusted_sources)
-    return globs.column(parts[-3] if len(parts) == 3 else "public", *parts[-2:])
+    globs, (schema, table, name) = DenyList.parse(trusted), (*["public"][: 3 - len(parts)], *parts)
+    if globs.patterns or not value.names:
+        return globs.column(schema, table, name)
+    user_words, known = UserWords.of(conversation.user_words), conversation.known_keys()
+    held, wanted = (
+        _held_kind(Column(schema, table, name), user_words),
+        kind_of_column(value.argument.rpartition(".")[2]),
+    )
+    return (
+        held is not None
+        and held == wanted
+        and all(is_said(text, user_words) or is_known(known, text, table=table, column="id") for text in value.names)
+    )
 
 
 def _secrets_in_result(call: StoredCall) -> dict[str, str]:

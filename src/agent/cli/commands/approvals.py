@@ -139,16 +139,30 @@ def approve(
         _decide(approval_id, decision="approve", as_json=as_json, comment=comment, binding=binding, always=scope)
 
 
-@app.command("reject", epilog=examples('agent approvals reject 7 --comment "not this client"'))
+@app.command(
+    "reject",
+    epilog=examples(
+        "agent approvals reject 7", 'agent approvals reject 7 --comment "only the TV shows"',
+        'agent approvals reject 7 --comment "not this client" --final',
+    ),
+)  # fmt: skip
 def reject(
     approval_id: IdArgument,
     *,
-    comment: CommentOption = None,
+    comment: Annotated[
+        str | None,
+        typer.Option(
+            "--comment", "-m", metavar="TEXT", help="What to do instead: the model may propose that, and you are asked."
+        ),
+    ] = None,
+    final: Annotated[
+        bool, typer.Option("--final", help="With --comment: only a reason, and nothing else may be proposed.")
+    ] = False,
     binding: BindingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say no for good: the action never runs."""
-    _decide(approval_id, decision="reject", as_json=as_json, comment=comment, binding=binding)
+    """Say no: the action never runs. Without a comment that is final; with one, the model may propose something else."""
+    _decide(approval_id, decision="reject", as_json=as_json, comment=comment, binding=binding, final=final)
 
 
 @app.command(

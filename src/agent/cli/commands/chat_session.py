@@ -231,7 +231,10 @@ class Conversation:
             case "y" | "yes":
                 return {"decision": "approve"}
             case "n" | "no":
-                return {"decision": "reject", "comment": self._read("Why? (may be empty)") or None}
+                return {
+                    "decision": "reject",
+                    "comment": self._read("Why? Or what instead? (empty: no, for good)") or None,
+                }
             case "e" | "edit":
                 return self._read_edit(approval)
             case "a" | "answer":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from agent.approval.effect_messages import undo_sentences
 from agent.approval.human_approval import Approval
 from agent.approval.preview import Preview, RowChange, StatementPreview, as_statement
 from agent.approval.row_changes import changed_columns, columns_to_show, effect
@@ -153,6 +154,8 @@ def _show_effects(console: Console, preview: Preview, indent: str) -> None:
     if len(notes) > 1:  # the sentence names a single table already
         console.print()
         say(console, f"in all: {'; '.join(notes)}", "dim", indent=indent)
+    for text in undo_sentences(statement):
+        say(console, text, "dim", indent=indent)
     for text in statement.remarks:
         say(console, f"{text}.", "yellow", indent=indent)
     for text in preview.conditions:
@@ -237,7 +240,7 @@ def _details(approval: Approval) -> list[tuple[str, object]]:
         )
     if approval.comment:
         pairs.append(("comment", approval.comment))
-    if approval.response:
+    if approval.response and approval.response != approval.comment:
         pairs.append(("answer", approval.response))
     if waits_for(approval):
         pairs.append(("waits", waits_for(approval).strip(", ")))

@@ -17,15 +17,16 @@ import psycopg
 from agent.approval.preview import Effect, OtherTable, RowChange, StatementPreview
 from agent.db.json_values import shorten, size_of
 from agent.db.statement_failures import failure
-from agent.errors import RowsChanged
+from agent.errors import ActionRefused, RowsChanged
 from agent.execution.digests import keyed, load_key
-from agent.execution.dry_run.missing_rights import what_is_missing
+from agent.execution.dry_run.missing_rights import DATA_KINDS, what_is_missing, why_it_must_fail
 from agent.execution.dry_run.personal_columns import personal_columns
 from agent.execution.dry_run.secret_constants import kept_sql_for_everybody, reads_secrets, sql_for_everybody
 from agent.execution.dry_run.secret_rows import Hider, keyed_effect
 from agent.execution.dry_run.sequences import takes_many_numbers
 from agent.execution.dry_run.side_effects import SideEffects, effect_of
 from agent.execution.dry_run.trials import DryRun, StatementRun, compares_whole_rows, dry_run
+from agent.execution.writes.kept_rows import untried_outlook
 from agent.execution.writes.statement_runner import Change, Outcome
 from agent.learning.discovery.secret_columns import SecretColumns, secret_columns
 from agent.runtime import Runtime
@@ -64,7 +65,8 @@ async def preview(
     """Run a statement, roll it back, and return its preview.
 
     A statement that is built `of_kept_rows` is built again when it runs; its preview holds it without texts if one of its
-    tables has secret columns. Raises `StatementFailed` when the statement fails, which no approval can mend.
+    tables has secret columns. Raises `StatementFailed` when the statement fails, which no approval can mend, and
+    `ActionRefused` for a change of the schema for which agent_actor has no right.
     """
     trial, limits = await _try_statement(statement, assessment, runtime)
     await load_key(runtime)
@@ -92,6 +94,8 @@ async def _try_statement(
     """Return the dry run, and sentences about what it does not show; None where a dry run could not be rolled back."""
     if statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt", "CallStmt"}:
         return None, [_FUNCTIONS]
+    if must_fail := await why_it_must_fail(statement, runtime=runtime):
+        raise ActionRefused(f"Not asked about: {must_fail}")
     if refuses_transaction(statement):
         return None, [_NON_TRANSACTIONAL]
     if runs_unknown_code(statement, assessment):
@@ -102,8 +106,11 @@ async def _try_statement(
             return None, [_MANY_NUMBERS]
         trial = await dry_run(statement, version=version, runtime=runtime)
     except psycopg.errors.InsufficientPrivilege as error:
-        # A human is asked all the same: the approver may also be the person who grants the right.
-        return None, [await what_is_missing(statement, error, runtime=runtime)]
+        missing = await what_is_missing(statement, error, runtime=runtime)
+        if statement.kind not in DATA_KINDS:
+            raise ActionRefused(f"Not asked about: {missing}") from error
+        # A human is asked about rows all the same: the approver may also be the person who grants the right.
+        return None, [missing]
     except psycopg.Error as error:
         raise failure(error, runtime.settings, sql=statement.sql) from error
     limits = _limits(statement, trial)
@@ -217,7 +224,7 @@ def _statement_preview(
     key: Callable[[str], str],
 ) -> StatementPreview:  # fmt: skip
     is_tried = trial is not None
-    trial = trial or DryRun(run=StatementRun(outcome=Outcome(row_count=None)))
+    trial = trial or DryRun(run=StatementRun(outcome=Outcome(row_count=None), undo=untried_outlook(statement)))
     hider = Hider.of(_changes_by_table(trial, statement), secrets, reads=reads_secrets(statement, secrets))
     outcome, others = trial.run.outcome, _other_tables(trial, hider, key)
     target_tables = [other for other in others if other["table"].rpartition(".")[2] == _table_name(statement)] or others
@@ -251,6 +258,7 @@ def _statement_preview(
             hider.notices(outcome.notices, any_secret=bool(secret) or any(other["secret"] for other in others))
         ),
         not_previewed=tuple(limits),
+        undo=trial.run.undo,
     )
 
 

@@ -24,7 +24,7 @@ def shared_structure(structure: AppStructure, level: DataSharing) -> AppStructur
 
 
 def _relation(relation: Relation, *, counts: bool) -> Relation:
-    profile = cast("Profile", {**relation["profile"], "newest": None})
+    profile = cast("Profile", {**relation["profile"], "newest": None, "labels": []})
     shown: Relation = {
         **relation,
         "columns": [_column(one, counts=counts) for one in relation["columns"]],
@@ -35,5 +35,5 @@ def _relation(relation: Relation, *, counts: bool) -> Relation:
 
 def _column(column: Column, *, counts: bool) -> Column:
     seen = column["more_values"]
-    shown: Column = {**column, "values": [] if seen else column["values"], "more_values": False}
+    shown: Column = {**column, "values": [] if seen else column["values"], "more_values": False, "range": None}
     return shown if counts else {**shown, "null_share": None, "distinct": None}
