@@ -111,6 +111,10 @@ class AgentStopped(PolicyError):
     """The agent is stopped or read-only; `agent resume` lifts that."""
 
 
+class ConditionNotMet(AgentStopped):
+    """A condition of the operator holds changes up for now: a freeze window, or a backup that is missing."""
+
+
 class OperatorError(AgentError):
     """The agent cannot work in the way it is set up."""
 

@@ -22,7 +22,7 @@ from agent.db.queries import fetch_all, fetch_one
 from agent.logs import configure_events
 from agent.providers.embeddings import create_embedder
 from agent.settings import Settings
-from agent.types import Embedder, Login, Notifier
+from agent.types import DataSharing, Embedder, Login, Notifier
 
 if TYPE_CHECKING:
     from agent.providers.chat.client import ChatClient, ChatModel
@@ -38,7 +38,7 @@ class Runtime:
     database. `model` is None unless the caller gave one; `chat_client()` then creates one from the settings. `claims` are
     those of the Supabase user that the application is read as; the caller sets them, never a model. `notifier` brings
     reminders of waiting approvals to people; without one they are only stored and logged. `masked` says that the user came
-    with a key or token that shows no personal values. `cached` holds the values of
+    with a key or token that shows no personal values; `outside_model` that another program's model reads the results. `cached` holds the values of
     every `Cache`, such as the compiled graph. `at_close` runs before the connections are closed.
     """
 
@@ -54,6 +54,7 @@ class Runtime:
     notifier: Notifier | None = None
     claims: Mapping[str, Any] | None = field(default=None, repr=False)
     masked: bool = False
+    outside_model: bool = False
     cached: dict[tuple[object, str], Any] = field(default_factory=dict, repr=False, compare=False)
     at_close: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False, compare=False)
 
@@ -61,6 +62,12 @@ class Runtime:
     def shared(self) -> bool:
         """Return whether the application is in the agent's own database; effect and log then commit together."""
         return self.db is self.app
+
+    @property
+    def data_sharing(self) -> DataSharing:
+        """Return what the model is shown of data: AGENT_DATA_SHARING, or everything if only the built-in model reads it."""
+        level = self.settings.data_sharing
+        return "rows" if level != "rows" and not self.outside_model and self.chat_client().only_offline else level
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
         """Connect to the agent's tables for this runtime's tenant. Each statement is a transaction of its own."""

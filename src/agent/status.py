@@ -25,6 +25,7 @@ from agent.db.paths import open_as_administrator
 from agent.errors import AgentError, DatabaseUnavailable
 from agent.execution import effects
 from agent.execution.controls import ControlState, controls
+from agent.execution.guards.conditions import guards_now, sentences
 from agent.execution.log import executions
 from agent.learning.auto_discover import auto_discovery, rls_hiding_tables
 from agent.learning.discovery.deny_list_check import UnmatchedName, unmatched_names
@@ -134,6 +135,7 @@ class Status:
     pending_approvals: int | None = None
     approved_waiting: tuple[int, ...] | None = None  # approved, and not carried out yet
     switches: ControlState | None = None
+    conditions: tuple[str, ...] = ()  # the environment, a freeze window, an open break-glass
     fix: tuple[Fix, ...] = ()
 
     @property
@@ -206,6 +208,7 @@ async def _with_database(status: Status, runtime: Runtime, check: _Check) -> Sta
     approved = await check.of(effects.left_over(runtime=runtime))
     unknown = await check.of(executions.unknown(runtime=runtime))
     switches = await check.of(controls.state(runtime=runtime))
+    guards = await check.of(guards_now(runtime))
     unsealed = await check.of(audit_log.unsealed(runtime=runtime))
     application = unmatched = None
     if logins.get("agent_reader") == "ok":
@@ -219,6 +222,7 @@ async def _with_database(status: Status, runtime: Runtime, check: _Check) -> Sta
         status, logins=logins, application=application, memories=memories,
         pending_approvals=None if pending is None else len(pending),
         approved_waiting=None if approved is None else tuple(approved), switches=switches,
+        conditions=sentences(guards, environment=runtime.settings.environment) if guards else (),
     )  # fmt: skip
 
 

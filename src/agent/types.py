@@ -18,6 +18,8 @@ Trust = Literal["human", "agent", "database", "external"]
 RiskLevel = Literal["LOW", "MEDIUM", "HIGH", "CRITICAL"]
 RISK_LEVELS: tuple[RiskLevel, ...] = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 Verdict = Literal["run", "ask", "refuse"]
+# What of the application's data reaches a model provider.
+DataSharing = Literal["schema", "counts", "masked", "rows"]
 ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "edited", "answered"]
 ExecutionStatus = Literal[
     "running", "succeeded", "failed", "refused", "rejected", "expired", "unknown", "edited", "answered"
@@ -169,10 +171,13 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A message to people about a request that waits. Without `recipients` it is for everybody who uses the agent."""
+    """A message to people about a request that waits, or about a break-glass (without a request).
 
-    approval_id: int
-    kind: Literal["delegated", "reminder", "escalation"]
+    Without `recipients` it is for everybody who uses the agent.
+    """
+
+    approval_id: int | None
+    kind: Literal["delegated", "reminder", "escalation", "break-glass"]
     recipients: tuple[str, ...]
     text: str
 

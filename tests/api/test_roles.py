@@ -28,6 +28,7 @@ BODIES: dict[str, Any] = {
     "PUT /api/people/{name}": {"roles": ["viewer"]},
     "POST /api/audit/verify": {},
     "POST /api/controls/stop": {},
+    "POST /api/controls/break-glass": {"reason": "x"},
     "POST /api/controls/read-only": {},
     "POST /api/tools/{name}/enable": {},
     "POST /api/tools/{name}/rollback": {},

@@ -229,6 +229,11 @@ def _person(place: Place, words: list[str]) -> list[str]:
     return words
 
 
+def _break_glass(place: Place, words: list[str]) -> list[str]:
+    place.named()
+    return words if len(words) > 1 else [*words, "incident 7"]
+
+
 def _audit(place: Place, words: list[str]) -> list[str]:
     if words == ["audit", "export"]:
         return [*words, "monday.json"]
@@ -269,7 +274,7 @@ def _function(place: Place, words: list[str]) -> list[str]:
 
 PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
     "approvals": _approval, "executions": _execution, "people": _person, "audit": _audit, "backup": _file, "restore": _file, "chat": _chat,
-    "tools": _tool, "functions": _function,
+    "tools": _tool, "functions": _function, "break-glass": _break_glass,
     "undo": lambda place, words: ["undo", place.executed(), *words[2:]],
     "threads": lambda place, words: [_thread(place, words) if one == "3f2a91bc04de" else one for one in words],
     "memory": lambda place, words: [_memory(place, words) if one == "12" else one for one in words],
@@ -324,7 +329,8 @@ def test_a_documented_command_works(place: Place, command: str, monkeypatch: pyt
         if "--json" in words and done.exit_code == 0:
             json.loads(done.stdout)
     finally:
-        if words[0] == "people" or "delegate" in words:
+        if words[0] in {"people", "break-glass"} or "delegate" in words:
+            place.run("break-glass", "--end", code=0)
             place.nobody_named()
         if "--always" in words:  # what comes later is to be asked about
             place.own("update agents.permissions set revoked_at = now() where revoked_at is null")

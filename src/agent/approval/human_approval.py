@@ -78,6 +78,7 @@ class HumanApprovalQueue:
         requested_by: str | None = None,
         call: CallKey | None = None,
         executable: bool = True,
+        votes: int = 1,
         timeout: float | None = None,  # noqa: ASYNC109  # the life of the row, not of this call
         runtime: Runtime | None = None,
     ) -> Approval:
@@ -85,7 +86,7 @@ class HumanApprovalQueue:
         runtime = runtime or await current_runtime()
         new = NewRequest(
             action=action, arguments=arguments, risk_level=risk_level, reasons=reasons, summary=summary, preview=preview,
-            policy_version=policy_version, executable=executable,
+            policy_version=policy_version, executable=executable, votes=votes,
         )  # fmt: skip
         values = row_values(new, runtime=runtime, requested_by=requested_by, call=call, seconds=timeout)
         await record_policy(runtime)

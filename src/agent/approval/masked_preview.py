@@ -33,7 +33,8 @@ def masked_preview(preview: Preview, action: str = "", arguments: Mapping[str, A
     values = _personal_values(as_statement(preview))
     masked = replace(
         preview, masked=True, sentence=masked_summary(preview.sentence or "", action, preview),
-        origins=tuple(map(_without_quotations, preview.origins)), not_previewed=_cut_texts(preview.not_previewed, values),
+        origins=tuple(map(_without_quotations, preview.origins)),
+        conditions=_cut_texts(preview.conditions, values), not_previewed=_cut_texts(preview.not_previewed, values),
         fingerprint=cut_words(preview.fingerprint),
     )  # fmt: skip
     if isinstance(masked, StatementPreview):

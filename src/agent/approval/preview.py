@@ -63,15 +63,20 @@ class OtherTable(TypedDict):
 class _CommonFields:
     """The fields of all previews. `origins` are warnings about values from untrusted sources.
 
+    `conditions` are sentences about the environment, a freeze window, the recovery point and an open break-glass.
+
     `not_previewed` has sentences about what the preview does not show. `masked` is True in a preview for a person who may not
     see personal values. None stands for a field that a preview does not have.
     """
 
     # Fields that the JSON has only if they are not empty.
-    _omitted_if_empty: ClassVar[frozenset[str]] = frozenset({"origins", "remarks", "masked", "fingerprint"})
+    _omitted_if_empty: ClassVar[frozenset[str]] = frozenset(
+        {"origins", "conditions", "remarks", "masked", "fingerprint"}
+    )
 
     sentence: str | None = None
     origins: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
     not_previewed: tuple[str, ...] | None = None
     masked: bool = False
     fingerprint: str = ""
@@ -138,7 +143,7 @@ class StatementPreview(_CommonFields):
 class MailPreview(_CommonFields):
     """A mail: its `text` as recipients read it, its `links`, its sender `from_`, and its route: `via` outbox or SMTP at `place`."""
 
-    _omitted_if_empty: ClassVar[frozenset[str]] = frozenset({"masked", "fingerprint"})
+    _omitted_if_empty: ClassVar[frozenset[str]] = frozenset({"conditions", "masked", "fingerprint"})
 
     masked_sentence: str | None = None
     text: str = ""

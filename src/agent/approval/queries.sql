@@ -150,3 +150,9 @@ RETURNING approval_id, kind, recipients, text
 -- notices: the notices that people were sent, the newest first
 SELECT approval_id, kind, recipients, text, created_at FROM agents.approval_notices
  WHERE tenant_id = %(tenant_id)s ORDER BY id DESC LIMIT %(limit)s
+
+-- tell_everybody: store the notice of a break-glass to everybody who is named
+INSERT INTO agents.approval_notices (tenant_id, kind, recipients, text)
+SELECT %(tenant_id)s, 'break-glass', coalesce(array_agg(p.name ORDER BY p.name), '{}'), %(text)s
+  FROM agents.people p WHERE p.tenant_id = %(tenant_id)s AND p.active
+RETURNING approval_id, kind, recipients, text

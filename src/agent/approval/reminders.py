@@ -51,6 +51,11 @@ async def notify_delegate(approval: Approval, runtime: Runtime) -> None:
     await _notify("keep_notice", {"id": approval.id, "delegate": approval.delegated_to, "text": text}, runtime)
 
 
+async def tell_everybody(text: str, runtime: Runtime) -> None:
+    """Send a notice about a break-glass to everybody who is named."""
+    await _notify("tell_everybody", {"text": text}, runtime)
+
+
 async def recent_notices(limit: int, runtime: Runtime) -> list[tuple[Notice, datetime]]:
     """Return the notices that were sent, with their times, the newest first."""
     rows = await runtime.all(_QUERIES["notices"], limit=max(0, min(limit, 10_000)))

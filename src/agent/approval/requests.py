@@ -28,7 +28,10 @@ _MOST_COMMENT = 4_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
-    """A request that is about to be stored. `executable` says that the agent executes it when it is approved."""
+    """A request that is about to be stored.
+
+    `executable` says that the agent executes it when it is approved; `votes` are the people who must approve it at least.
+    """
 
     action: str
     arguments: Mapping[str, Any]
@@ -38,6 +41,7 @@ class NewRequest:
     preview: Preview | None = None
     policy_version: str = "1"
     executable: bool = True
+    votes: int = 1
 
 
 def row_values(
@@ -66,7 +70,7 @@ def row_values(
         "preview": Jsonb(preview) if preview is not None else None, "policy_version": new.policy_version,
         "binding": binding(new.action, arguments, policy_version=new.policy_version, preview=new.preview),
         "executable": new.executable, "requested_by": clean_name(requested_by or runtime.user),
-        "votes_needed": settings.votes_to_approve(new.risk_level), "replaces": replaces.id if replaces else None,
+        "votes_needed": max(settings.votes_to_approve(new.risk_level), new.votes), "replaces": replaces.id if replaces else None,
         "delegated_to": replaces.delegated_to if replaces else None,
         "timeout": timedelta(seconds=seconds), **key,
     }  # fmt: skip

@@ -47,7 +47,7 @@ _SHOWN_TO_ALL = frozenset({
     "round", "ordinal", "row_count", "duration_ms", "votes_needed", "approved_by", "requested_by", "decided_by", "decided_via",
     "delegated_to", "granted_to", "granted_by", "revoked_by", "changed_by", "created_by", "settled_by", "trusted_by",
     "decision", "via", "kind", "tables", "most_rows", "stopped", "read_only", "settings", "created_at", "expires_at",
-    "decided_at", "finished_at", "revoked_at", "changed_at", "settled_at", "input_tokens", "output_tokens", "cost_usd",
+    "decided_at", "finished_at", "revoked_at", "changed_at", "settled_at", "opened_by", "opened_at", "ended_by", "ended_at", "input_tokens", "output_tokens", "cost_usd",
 })  # fmt: skip
 
 _QUERIES = load_queries(__package__)
@@ -83,6 +83,7 @@ AUDITED: Mapping[str, Audited] = {
     "trusted_functions": Audited(key=("database_id", "function_id")),
     "created_tools": Audited(),
     "api_keys": Audited(ignored=("last_used_at",)),
+    "break_glass": Audited(),
 }
 
 

@@ -13,6 +13,7 @@ _QUERIES = load_queries(__package__)
 POLICY_SETTINGS = (
     "ask_from", "refuse", "deny", "secret_columns", "open_columns", "read_secrets", "many_rows", "quorum", "approval_timeout",
     "approval_timeouts", "actor_rights", "reader_bypass_rls", "mask_personal", "trusted_sources", "email_domains", "email_refuse_others",
+    "environment", "freeze", "recovery_max_age", "recovery_command", "max_changed_rows", "data_sharing",
 )  # fmt: skip
 _STORED: Cache[dict[str, object]] = Cache()
 

@@ -112,6 +112,12 @@ app.command(
     epilog=control.STOP_EXAMPLES,
 )(control.stop)
 app.command("resume", short_help="End a stop.", rich_help_panel=_WATCH, epilog=control.RESUME_EXAMPLES)(control.resume)
+app.command(
+    "break-glass",
+    short_help="Lift a freeze for some minutes; everybody is told.",
+    rich_help_panel=_WATCH,
+    epilog=control.BREAK_GLASS_EXAMPLES,
+)(control.break_glass)
 
 app.command("serve", short_help="Serve the API over HTTP.", rich_help_panel=_SETUP, epilog=serve.EXAMPLES)(serve.serve)
 app.command(

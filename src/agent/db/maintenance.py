@@ -8,12 +8,14 @@ A restore runs the archive's SQL as the administrator: restore only archives tha
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -33,6 +35,8 @@ Progress = Callable[[int, int], None]
 PREVIOUS = "agent_previous"
 _RESTORING = "agent_restoring"
 _MAGIC = b"PGDMP"
+# Under AGENT_HOME: when the last backup was made, and where.
+_LAST_BACKUP = "last_backup.json"
 
 _COUNT_TABLES = """
 SELECT count(*), to_regclass('agents.agent_memory') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -57,7 +61,7 @@ def backup(
     The file appears when it is complete, readable by its owner only. Raises `InvalidInput` when it cannot be written,
     `SetupRequired` when there is nothing to back up, `DatabaseUnavailable` when the dump fails.
     """
-    home = _home(settings)
+    home, began = _home(settings), datetime.now(UTC)
     file = file.expanduser().absolute()
     if file.exists() and not overwrite:
         raise InvalidInput(f"{str(file)!r} exists already: name another file, or allow it to be overwritten.")
@@ -79,7 +83,20 @@ def backup(
         Path(name).replace(file)
     finally:
         Path(name).unlink(missing_ok=True)
+    note = {"at": began.isoformat(), "file": str(file), "bytes": size}
+    _write_private(home / _LAST_BACKUP, json.dumps(note))
     return size
+
+
+def last_backup(settings: Settings) -> datetime | None:
+    """Return the time of the last backup of the embedded database, if its file is still there; None if there is none."""
+    try:
+        note = json.loads((_home(settings) / _LAST_BACKUP).read_text(encoding="utf-8"))
+        at = datetime.fromisoformat(note["at"])
+        whole = Path(note["file"]).stat().st_size == note["bytes"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return at if whole and at.tzinfo is not None else None
 
 
 def restore(settings: Settings, file: Path, *, progress: Progress | None = None) -> None:

@@ -16,6 +16,7 @@ from agent.execution import available_tools
 from agent.execution.controls import controls
 from agent.execution.dry_run.preview import preview
 from agent.execution.execution_tools import Tool
+from agent.execution.guards.conditions import check_rows, guards_now, labelled, recovery_sentence, rows_changed
 from agent.execution.outside_effects import Proposal
 from agent.execution.undo.undo import not_restored_by
 from agent.learning.named_relations import BuiltStatement
@@ -106,27 +107,52 @@ async def with_origins_assessed(
     return replace(action, assessment=assessment, origins=origins)
 
 
-async def preview_for_approver(action: Action, runtime: Runtime) -> tuple[Preview, RiskLevel, tuple[str, ...]]:
-    """Return the preview for the approver, the risk after the dry run, and the reasons that the dry run added.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previewed:
+    """What an approver is shown, the risk after the dry run with all its reasons, and how many people must approve at least."""
 
-    Raises `ActionRefused` where AGENT_REFUSE forbids what the dry run showed.
+    preview: Preview
+    risk: RiskLevel
+    reasons: tuple[str, ...]
+    votes: int = 1
+
+
+async def preview_for_approver(action: Action, runtime: Runtime) -> Previewed:
+    """Try an action under the operator's conditions, and return what its approver is shown.
+
+    Raises `ActionRefused` where AGENT_REFUSE or a bound forbids what the dry run showed, `ConditionNotMet` where a condition
+    holds changes up, `AgentStopped`.
     """
+    await controls.check(writing=True, runtime=runtime)
+    guards = await guards_now(runtime)
+    guards.check_proposal()
+    tried, risk, reasons = await _tried(action, runtime)
+    recovery = "" if action.statement is None else await recovery_sentence(guards, risk, reasons, runtime)
+    shown = labelled(tried, guards, environment=runtime.settings.environment, recovery=recovery)
+    return Previewed(preview=signed(shown), risk=risk, reasons=reasons, votes=guards.votes)
+
+
+async def _tried(action: Action, runtime: Runtime) -> tuple[Preview, RiskLevel, tuple[str, ...]]:
+    """Return the preview of the action's effect, its risk and its reasons."""
+    assessed = action.assessment
     if action.proposal is not None:
         proposed = action.proposal.preview
-        return signed(replace(proposed, origins=(*proposed.origins, *action.origins))), action.assessment.risk, ()
+        return replace(proposed, origins=(*proposed.origins, *action.origins)), assessed.risk, assessed.reasons
     assert action.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
-    tried = await preview(action.statement, action.assessment, of_kept_rows=action.tool.from_kept_rows, runtime=runtime)
-    several = SEVERAL_AS_WORDED in action.assessment.reasons
+    tried = await preview(action.statement, assessed, of_kept_rows=action.tool.from_kept_rows, runtime=runtime)
+    several = SEVERAL_AS_WORDED in assessed.reasons
     risk, added_reasons = risk_after_dry_run(
-        action.assessment.risk, tried, many_rows=runtime.settings.many_rows, several=several
+        assessed.risk, tried, many_rows=runtime.settings.many_rows, several=several
     )
     if is_refused(added_reasons, runtime.settings.refuse):
         raise ActionRefused(
             f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(added_reasons)}). {tried.sentence}"
         )
+    check_rows(rows_changed(tried), runtime.settings.max_changed_rows)
     if action.tool.from_kept_rows:
         tried = replace(tried, not_restored=await not_restored_by(action.arguments.execution_id, runtime=runtime))
-    return signed(replace(tried, origins=action.origins, remarks=_remarks(action))), risk, added_reasons
+    shown = replace(tried, origins=action.origins, remarks=_remarks(action))
+    return shown, risk, (*assessed.reasons, *added_reasons)
 
 
 def _remarks(action: Action) -> tuple[str, ...]:
@@ -157,11 +183,10 @@ async def new_request_for(
         raise ActionRefused(f"Refused: {assessed.assessment.sentence} The request is as it was.")
     if not assessed.writes:
         raise InvalidInput("That would change nothing, so it needs no approval. The request is as it was.")
-    await controls.check(writing=True, runtime=runtime)
-    previewed, risk, added_reasons = await preview_for_approver(assessed, runtime)
+    previewed = await preview_for_approver(assessed, runtime)
     return NewRequest(
-        action=action, arguments=assessed.given, risk_level=risk, reasons=(*assessed.assessment.reasons, *added_reasons),
-        summary=previewed.sentence or "", preview=previewed, policy_version=assessed.assessment.policy_version,
+        action=action, arguments=assessed.given, risk_level=previewed.risk, reasons=previewed.reasons, votes=previewed.votes,
+        summary=previewed.preview.sentence or "", preview=previewed.preview, policy_version=assessed.assessment.policy_version,
     )  # fmt: skip
 
 

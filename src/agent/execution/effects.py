@@ -42,6 +42,7 @@ from agent.execution.controls import controls
 from agent.execution.digests import load_key
 from agent.execution.dry_run.preview import check_code, difference, key_of_effects
 from agent.execution.dry_run.trials import StatementRun, run_and_observe
+from agent.execution.guards.conditions import check_rows, rows_in
 from agent.execution.hidden_cells import ApprovedSecrets
 from agent.execution.log import loggable
 from agent.execution.outside_effects import Happened, NonTransactionalEffect, idempotency_key
@@ -305,6 +306,8 @@ async def _in_database(claim: _Claim, statement: Statement, *, shared: bool) -> 
                 raise operator from error
             failed = failure(error, settings, sql=statement.sql)
             break
+        except ActionRefused as error:
+            return await _fail(claim, error, status="refused")
         except StatementFailed as error:
             failed = error
             break
@@ -422,6 +425,7 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> Stateme
     change = difference(preview, run, key_of_effects(claim.runtime)) if preview.tried else ""
     if change:
         raise RowsChanged(f"Not executed: {change}.")
+    check_rows(max(rows_in(run.tables), run.outcome.row_count or 0), settings.max_changed_rows)
     await check_code(preview, statement, runtime=claim.runtime)  # it may have been replaced meanwhile
     return run
 

@@ -15,6 +15,7 @@ from agent.errors import (
     ActionRefused,
     AgentStopped,
     AlreadyDecided,
+    ConditionNotMet,
     InvalidArguments,
     InvalidInput,
     ModelError,
@@ -27,6 +28,7 @@ from agent.execution.action import new_request_for
 from agent.execution.controls import controls
 from agent.execution.digests import keyed, load_key
 from agent.execution.execution_tools import tool_named
+from agent.execution.guards.conditions import check_approved
 from agent.execution.non_transactional import non_transactional_effect
 from agent.execution.outside_effects import NonTransactionalEffect
 from agent.execution.results import outcome_of
@@ -57,12 +59,17 @@ async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
     try:
         await controls.check(writing=True, runtime=runtime)
         _check_database(approval, runtime)
+        is_statement = tool_named(approval.action).outside is None
+        await check_approved(approval, statement=is_statement, runtime=runtime)
         forbidden = _forbidden(approval, runtime)
         effect, forbidden = await _effect_of(approval, forbidden, runtime)
         if row is None and forbidden is None:
             forbidden = await _refused_by_now(approval, effect, runtime)
         outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
         return await _with_new_request(approval, outcome, runtime)
+    except ConditionNotMet as error:
+        message = f"Approval {approval.id} is approved and not done yet. {error}"
+        return ToolResult(success=False, status="refused", error=message, approval_id=approval.id)
     except AgentStopped as error:
         message = (
             f"Approval {approval.id} is approved and not done yet: it is carried out after `agent resume`. {error}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -20,7 +20,6 @@ from agent.approval.decisions import DecisionRequest
 from agent.approval.human_approval import Approval, Decision, human_approval_queue
 from agent.approval.people import people
 from agent.approval.permissions import Permission, permissions
-from agent.approval.preview import Preview
 from agent.approval.requests import binding_of
 from agent.approval.views import result_for_viewer
 from agent.concurrency import gather_or_cancel
@@ -36,7 +35,7 @@ from agent.errors import (
     UnknownTool,
 )
 from agent.execution import edits, effects
-from agent.execution.action import Action, action_of, preview_for_approver, with_origins_assessed
+from agent.execution.action import Action, Previewed, action_of, preview_for_approver, with_origins_assessed
 from agent.execution.after_rejection import check_not_rejected
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.created_tools import runs
@@ -59,7 +58,7 @@ from agent.statements.policy import POLICY_VERSION
 from agent.statements.risk import is_asked
 from agent.statements.secret_use import SecretUse
 from agent.threads import StoredCall, Transcript, threads
-from agent.types import UNFINISHED, Assessment, CallKey, RiskLevel, ToolResult
+from agent.types import UNFINISHED, Assessment, CallKey, ToolResult
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
@@ -272,37 +271,28 @@ class SafeExecutor:
         asks = action.assessment.verdict == "ask"
         if asks and not request.require_approval:
             raise _needs_approval(action.assessment.sentence)
-        await controls.check(writing=True, runtime=runtime)
-        preview, risk, added_reasons = await preview_for_approver(action, runtime)
-        after_a_no = await check_not_rejected(request.action, request.arguments, preview, request.call, runtime=runtime)
-        asks = after_a_no or is_asked(risk, runtime.settings.ask_from)
+        shown = await preview_for_approver(action, runtime)
+        after_a_no = await check_not_rejected(
+            request.action, request.arguments, shown.preview, request.call, runtime=runtime
+        )
+        asks = after_a_no or shown.votes > 1 or is_asked(shown.risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
-            raise _needs_approval(preview.sentence or "")
-        may_be_permitted = asks and not after_a_no and not needs_a_human(action.assessment.reasons)
-        reasons = (*action.assessment.reasons, *added_reasons)
-        permission = (
-            await _permission(action, request, preview=preview, risk=risk, reasons=reasons, runtime=runtime)
-            if may_be_permitted
-            else None
-        )
+            raise _needs_approval(shown.preview.sentence or "")
+        permission = None
+        if asks and not after_a_no and not needs_a_human(action.assessment.reasons):
+            permission = await _permission(action, request, shown, runtime)
+        policy = action.assessment.policy_version
         approval = await human_approval_queue.request(
-            request.action,
-            request.arguments,
-            risk_level=risk,
-            reasons=reasons,
-            summary=preview.sentence or "",
-            preview=preview,
-            policy_version=action.assessment.policy_version,
-            requested_by=request.actor,
-            call=request.call,
+            request.action, request.arguments, risk_level=shown.risk, reasons=shown.reasons, summary=shown.preview.sentence or "",
+            preview=shown.preview, policy_version=policy, requested_by=request.actor, call=request.call, votes=shown.votes,
             runtime=runtime,
-        )
+        )  # fmt: skip
         # Another run of this call may have asked first, about other data: then a human decides about that request.
-        proposed = binding_of(request.action, request.arguments, action.assessment.policy_version, preview)
+        proposed = binding_of(request.action, request.arguments, policy, shown.preview)
         if not asks and approval.status == "pending":
-            why = f"risk {risk} is below AGENT_ASK_FROM={runtime.settings.ask_from}"
+            why = f"risk {shown.risk} is below AGENT_ASK_FROM={runtime.settings.ask_from}"
             await human_approval_queue.approve_by_policy(
-                approval.id, why, proposed=proposed, risk=risk, runtime=runtime
+                approval.id, why, proposed=proposed, risk=shown.risk, runtime=runtime
             )
         elif permission is not None and approval.status == "pending":
             await permissions.use(permission, approval, proposed=proposed, runtime=runtime)
@@ -423,17 +413,9 @@ async def _action_or_error(request: _Request, runtime: Runtime) -> Action | Agen
         return error
 
 
-async def _permission(
-    action: Action,
-    request: _Request,
-    *,
-    preview: Preview,
-    risk: RiskLevel,
-    reasons: Sequence[str],
-    runtime: Runtime,
-) -> Permission | None:
+async def _permission(action: Action, request: _Request, shown: Previewed, runtime: Runtime) -> Permission | None:
     return await permission_for(
-        request.action, request.arguments, statement=action.statement, preview=preview, risk=risk, reasons=reasons,
+        request.action, request.arguments, statement=action.statement, preview=shown.preview, risk=shown.risk, reasons=shown.reasons,
         policy=action.assessment.policy_version, user=request.actor or runtime.user, runtime=runtime,
     )  # fmt: skip
 

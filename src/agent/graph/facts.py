@@ -31,6 +31,7 @@ class Facts:
     actor_rights: ActorRights
     read_only: bool
     tools: Collection[str]
+    environment: str = ""
 
 
 async def facts_here(tools: Collection[str], *, runtime: Runtime) -> str:
@@ -48,6 +49,7 @@ async def facts_here(tools: Collection[str], *, runtime: Runtime) -> str:
             actor_rights=settings.actor_rights,
             read_only=(await controls.state(runtime=runtime)).read_only,
             tools=tools,
+            environment=settings.environment,
         )
     )
 
@@ -62,6 +64,8 @@ def facts_text(facts: Facts) -> str:
         f"- A statement may run {facts.statement_timeout:g} s, and a turn has {facts.max_rounds} rounds of tool calls.",
         _RIGHTS[facts.actor_rights],
     ]
+    if facts.environment:
+        lines.append(f"- You work in the environment {facts.environment!r}: name it when you say what was changed.")
     if facts.read_only:
         lines.append("- The read-only mode is on: every change is refused. Say so, and propose none.")
     if "send_email" not in facts.tools:

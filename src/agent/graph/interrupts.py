@@ -167,7 +167,9 @@ def _value(value: object) -> str:
 
 def _warnings(preview: Preview | None) -> list[str]:
     statement = as_statement(preview)
-    texts = [*preview.origins, *statement.notices, *(preview.not_previewed or ())] if preview else []
+    texts = (
+        [*preview.conditions, *preview.origins, *statement.notices, *(preview.not_previewed or ())] if preview else []
+    )
     texts += [*statement.remarks, *(f"gets another value when it runs: {name}" for name in statement.volatile)]
     return ["\n".join(f"- ⚠ {_prose(text)}" for text in texts)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.tools import BaseTool, StructuredTool
@@ -22,6 +23,7 @@ from agent.execution.execution_tools import tool_specs
 from agent.execution.safe_executor import safe_executor
 from agent.execution.tools.arguments import is_built_in
 from agent.graph.asking import decided_by_interrupt
+from agent.graph.sharing import shared
 from agent.runtime import Runtime, current_runtime
 from agent.types import CallKey, ToolResult, ToolSpec
 
@@ -44,11 +46,12 @@ async def all_langchain_tools(*, runtime: Runtime | None = None) -> list[BaseToo
 
 def _tool(spec: ToolSpec, runtime: Runtime | None) -> BaseTool:
     async def execute(**arguments: Any) -> ToolResult:
-        used = runtime or await current_runtime()
+        used = replace(runtime or await current_runtime(), outside_model=True)
         try:
-            return await _execute(spec.name, arguments, used)
+            result = await _execute(spec.name, arguments, used)
         except AgentError as error:
-            return {"success": False, "status": "failed", "error": str(error)}
+            result = ToolResult(success=False, status="failed", error=str(error))
+        return shared(result, used.data_sharing, tool=spec.name, arguments=arguments)
 
     return StructuredTool(
         name=spec.name, description=spec.description, args_schema=dict(spec.parameters), coroutine=execute

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, NotRequired, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
@@ -20,7 +21,7 @@ from agent.graph.results_for_model import mark_as_data
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.provenance.conversation_context import reads_text
 from agent.provenance.second_hand import is_second_hand
-from agent.runtime import Runtime
+from agent.runtime import Runtime, current_runtime
 
 
 class KnowledgeState(AgentState[Any]):
@@ -40,7 +41,8 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
 
     async def abefore_agent(self, state: KnowledgeState, runtime: Any) -> dict[str, Any]:
         """Load the schema parts and memories that matter for the last question."""
-        knowledge = await learning_middleware.load(_question(state["messages"]), runtime=self._runtime)
+        used = replace(self._runtime or await current_runtime(), outside_model=True)
+        knowledge = await learning_middleware.load(_question(state["messages"]), runtime=used)
         return {"knowledge": knowledge_for_prompt(knowledge)}
 
     async def awrap_model_call(

@@ -53,6 +53,7 @@ from agent.graph.rules import (
     turn_end,
     with_note,
 )
+from agent.graph.sharing import shared_transcript
 from agent.graph.state import ActState, ApprovalState, CallState, State
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.operations import approvals
@@ -353,7 +354,7 @@ def _model_messages(
     knowledge, settings = state["knowledge"], runtime.settings
     system = system_message(knowledge, facts=facts, summary=transcript.summary)
     messages = conversation_messages(
-        transcript,
+        shared_transcript(transcript, runtime.data_sharing),
         token_budget=settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS,
         mark=knowledge["mark"],
         known=knowledge_text(knowledge),

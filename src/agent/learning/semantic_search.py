@@ -15,6 +15,7 @@ from agent.db import load_queries
 from agent.errors import InvalidInput
 from agent.learning.memory import Memory, agent_memory, recall
 from agent.learning.memory.embeddings import query_vector, scope, vector_literal
+from agent.privacy.data_sharing import shares_memory
 from agent.runtime import Runtime, current_runtime
 from agent.text.storable import storable
 from agent.text.tokens import estimate_tokens
@@ -88,7 +89,8 @@ class SemanticSearch:
             *recall.stated_to_show(text, stated, semantic=semantic),
             *recall.turns_to_show(text, turns, shown=shown, semantic=semantic),
         ]
-        chosen = _fitting(wanted, runtime.settings.memory_tokens if token_budget is None else token_budget)
+        shared = [memory for memory in wanted if shares_memory(memory.trust, runtime.data_sharing)]
+        chosen = _fitting(shared, runtime.settings.memory_tokens if token_budget is None else token_budget)
         if note_use:
             await agent_memory.record_use([memory.id for memory in chosen], runtime=runtime)
         return RelevantContext(text="\n".join(memory.line for memory in chosen), memories=tuple(chosen))

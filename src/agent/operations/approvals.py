@@ -13,6 +13,7 @@ from agent.approval.people import people
 from agent.approval.permissions import Permission, permissions
 from agent.execution import effects
 from agent.execution.controls import controls
+from agent.execution.guards.conditions import guards_now, sentences
 from agent.execution.log import executions
 from agent.execution.permissions.scope import Always
 from agent.execution.safe_executor import safe_executor
@@ -39,13 +40,15 @@ class ApprovalView:
 
     `waits_for_resume` says that it is approved and not carried out, because the agent is stopped or read-only. `why_not`
     says why the viewer may not approve it ('' when they may). `deciders` names who may; it is empty where nobody is named,
-    because then everybody may. `decisions` holds those taken so far; a list of requests leaves them out.
+    because then everybody may. `conditions` says what is in force now for a request that is not finished: environment, freeze
+    window, open break-glass. `decisions` holds those taken so far; a list of requests leaves them out.
     """
 
     approval: Approval
     waits_for_resume: bool
     why_not: str
     deciders: tuple[str, ...]
+    conditions: tuple[str, ...] = ()
     decisions: tuple[TakenDecision, ...] = ()
 
 
@@ -119,12 +122,14 @@ async def views_of(
     membership = await people.membership(viewer, runtime=runtime)
     everybody = await people.list_people(runtime=runtime)
     waiting = await _waiting_for_resume(runtime)
+    conditions = sentences(await guards_now(runtime), environment=runtime.settings.environment)
     return tuple(
         ApprovalView(
             approval=request,
             waits_for_resume=request.id in waiting,
             why_not=why_not(request, "approve", membership),
             deciders=who_may_approve(request, everybody),
+            conditions=conditions if request.executable and request.status in {"pending", "approved"} else (),
         )
         for request in requests
     )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agent.approval.human_approval import Approval, human_approval_queue
 from agent.errors import ActionRefused
+from agent.execution import available_tools
+from agent.execution.guards.conditions import held_up_by
 from agent.execution.log import Execution, executions
 from agent.execution.safe_executor import safe_executor
 from agent.execution.tools.arguments import UndoChange
 from agent.execution.undo import undo as undoing
 from agent.runtime import Runtime, current_runtime
 from agent.threads import threads
-from agent.types import ExecutionStatus, ToolResult
+from agent.types import Assessment, ExecutionStatus, ToolResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,23 @@ class ProposedUndo:
     result: ToolResult
     approval: Approval | None = None
     why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """What an action would do, and the condition for which it would not be asked about or done now ('' for none)."""
+
+    assessment: Assessment
+    held_up_by: str
+
+
+async def preflight(action: str, arguments: Mapping[str, Any], *, runtime: Runtime | None = None) -> Preflight:
+    """Assess an action without doing it or asking anybody. Raises what `safe_executor.assess` raises."""
+    runtime = runtime or await current_runtime()
+    assessment = await safe_executor.assess(action, arguments, runtime=runtime)
+    is_statement = (await available_tools.find(action, runtime=runtime)).outside is None
+    held_up = await held_up_by(assessment, statement=is_statement, runtime=runtime)
+    return Preflight(assessment=assessment, held_up_by=held_up)
 
 
 async def recent(

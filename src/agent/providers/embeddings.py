@@ -64,6 +64,8 @@ def create_embedder(settings: Settings) -> Embedder:
 def _default(settings: Settings) -> str:
     if settings.embedding_base_url:
         return DEFAULT_REMOTE
+    if settings.data_sharing != "rows":  # memories may repeat data, and a provider is shown them to embed them
+        return DEFAULT_LOCAL
     # A key for another server does not tell which embeddings that server has.
     return DEFAULT_REMOTE if settings.openai_api_key and not settings.openai_base_url else DEFAULT_LOCAL
 

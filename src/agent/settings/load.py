@@ -9,6 +9,7 @@ from agent.errors import ConfigurationError
 from agent.settings.approval import ApprovalSettings
 from agent.settings.database import DatabaseSettings
 from agent.settings.execution import ExecutionSettings
+from agent.settings.guards import GuardSettings
 from agent.settings.logs import LoggingSettings
 from agent.settings.mail import MailSettings
 from agent.settings.models import ModelSettings
@@ -23,6 +24,7 @@ GROUPS = (
     TurnSettings,
     ExecutionSettings,
     ApprovalSettings,
+    GuardSettings,
     PrivacySettings,
     ToolSettings,
     MailSettings,
@@ -37,6 +39,7 @@ class Settings(
     TurnSettings,
     ExecutionSettings,
     ApprovalSettings,
+    GuardSettings,
     PrivacySettings,
     ToolSettings,
     MailSettings,

@@ -109,5 +109,6 @@ def _document(view: ApprovalView) -> dict[str, Any]:
         "waits_for_resume": view.waits_for_resume,
         "why_not": view.why_not,
         "deciders": list(view.deciders),
+        "conditions": list(view.conditions),
         "decisions": [asdict(one) for one in view.decisions],
     }

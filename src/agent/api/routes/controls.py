@@ -1,4 +1,4 @@
-"""`/api/controls`: the stop switch and the read-only mode, for every process of the agent."""
+"""`/api/controls`: the stop switch, the read-only mode and a break-glass, for every process of the agent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
 from agent.execution.controls import ControlState
+from agent.execution.guards.break_glass import MINUTES, MOST_MINUTES, BreakGlass
 from agent.operations import controls
 from agent.types import RiskLevel
 
@@ -15,10 +16,16 @@ router = APIRouter(prefix="/api/controls", tags=["controls"], route_class=Idempo
 
 
 class Switches(BaseModel):
-    """The switches, the lowest risk at which a human is asked, and the approved requests that wait for `resume`."""
+    """The switches, the conditions of a change, and the approved requests that are not carried out yet.
+
+    `frozen` says which freeze window is in force ("" for none), `break_glass` what lifts it for some minutes.
+    """
 
     state: ControlState
     ask_from: RiskLevel
+    environment: str
+    frozen: str
+    break_glass: BreakGlass | None
     approved_waiting: list[int]
 
 
@@ -28,9 +35,19 @@ class Reason(BaseModel):
     reason: str = Field("", max_length=1_000)
 
 
+class BreakGlassRequest(BaseModel):
+    """Why the freeze and the recovery condition are lifted, which everybody is told, and for how long."""
+
+    reason: str = Field(min_length=1, max_length=500)
+    minutes: int = Field(MINUTES, ge=1, le=MOST_MINUTES)
+
+
 def _document(switches: controls.Switches) -> Switches:
     waiting = [approval.id for approval in switches.approved_waiting]
-    return Switches(state=switches.state, ask_from=switches.ask_from, approved_waiting=waiting)
+    return Switches(
+        state=switches.state, ask_from=switches.ask_from, environment=switches.environment, frozen=switches.frozen,
+        break_glass=switches.break_glass, approved_waiting=waiting,
+    )  # fmt: skip
 
 
 @router.get("", **needs("viewer"))
@@ -55,3 +72,16 @@ async def read_only(body: Reason, runtime: Acting) -> Switches:
 async def resume(runtime: Acting) -> Switches:
     """Lift both switches."""
     return _document(await controls.resume(runtime=runtime))
+
+
+@router.post("/break-glass", **needs("admin"))
+async def break_glass(body: BreakGlassRequest, runtime: Acting) -> BreakGlass:
+    """Lift the freeze and the recovery condition for some minutes; everybody is told."""
+    return await controls.break_glass(body.reason, minutes=body.minutes, runtime=runtime)
+
+
+@router.post("/break-glass/end", **needs("operator"))
+async def end_break_glass(runtime: Acting) -> Switches:
+    """End a break-glass before its time."""
+    await controls.end_break_glass(runtime=runtime)
+    return _document(await controls.current(runtime=runtime))

@@ -11,7 +11,6 @@ from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
 from agent.api.pages import Cursor, Limit, Page, page_of
 from agent.execution.log import Execution
-from agent.execution.safe_executor import safe_executor
 from agent.operations import executions
 from agent.types import ExecutionStatus, RiskLevel, Verdict
 
@@ -50,6 +49,7 @@ class PreflightReply(BaseModel):
     reasons: list[str]
     sentence: str
     objects: list[str]
+    held_up_by: str
 
 
 @router.get("", **needs("viewer"))
@@ -69,10 +69,11 @@ async def list_executions(
 @router.post("/preflight", **needs("viewer"))
 async def preflight(body: Preflight, runtime: Acting) -> PreflightReply:
     """Assess an action without doing it or asking anybody."""
-    assessed = await safe_executor.assess(body.action, body.arguments, runtime=runtime)
+    looked = await executions.preflight(body.action, body.arguments, runtime=runtime)
+    assessed = looked.assessment
     return PreflightReply(
         verdict=assessed.verdict, risk_level=assessed.risk, reasons=list(assessed.reasons), sentence=assessed.sentence,
-        objects=list(assessed.objects),
+        objects=list(assessed.objects), held_up_by=looked.held_up_by,
     )  # fmt: skip
 
 

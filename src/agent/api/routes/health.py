@@ -64,6 +64,7 @@ class Status(BaseModel):
     performance: Performance
     ml_models: dict[str, str] | None = None
     workers: int | None = None
+    environment: str | None = None
 
 
 class Metrics(BaseModel):
@@ -116,7 +117,7 @@ async def status(request: Request) -> Status:
             queries_per_sec=round(rate, 3), avg_latency_ms=None if seconds is None else round(seconds * 1000, 3),
             success_rate=None if good is None else round(100 * good, 2),
         ),
-        workers=len(await alive_workers(runtime)) if reached else None,
+        workers=len(await alive_workers(runtime)) if reached else None, environment=runtime.settings.environment or None,
     )  # fmt: skip
 
 

@@ -73,15 +73,17 @@ def list_approvals(
 @app.command("show", epilog=examples("agent approvals show 7", "agent approvals show 7 --json"))
 def show_request(approval_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """Show one request: what would happen, and to which rows."""
-    from agent.cli.terminal.approval_view import show_approval
-    from agent.cli.terminal.render import print_json, stdout
+    from agent.cli.terminal.approval_view import new_conditions, show_approval
+    from agent.cli.terminal.render import print_json, say, stdout
     from agent.operations import approvals
 
     view = run(lambda runtime: approvals.view(approval_id, runtime=runtime))
     if as_json:
-        print_json({**view.approval.as_dict(), "decisions": view.decisions})
+        print_json({**view.approval.as_dict(), "decisions": view.decisions, "conditions": view.conditions})
     else:
         show_approval(stdout(), view.approval, whole=True, decisions=view.decisions)
+        for text in new_conditions(view):
+            say(stdout(), text, "bold yellow")
 
 
 @app.command(

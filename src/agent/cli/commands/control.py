@@ -1,4 +1,4 @@
-"""`agent stop` and `agent resume`: set and lift the switches that every process obeys at once."""
+"""`agent stop`, `agent resume` and `agent break-glass`: set and lift what every process obeys at once."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STOP_EXAMPLES = examples("agent stop", 'agent stop "migration tonight"', 'agent stop --read-only "audit"')
 RESUME_EXAMPLES = examples("agent resume")
+BREAK_GLASS_EXAMPLES = examples('agent break-glass "invoices are wrong, incident 7"', "agent break-glass --end")
 
 
 def stop(
@@ -54,6 +55,36 @@ def resume(*, as_json: JsonOption = False) -> None:
         say(stdout(), describe_waiting(len(waiting), state), "yellow")
     for approval in waiting:
         say(stdout(), f"approval {approval.id}: {one_line(approval.title, 200)}", indent=INDENT)
+
+
+def break_glass(
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="Why; everybody is told.", show_default=False)] = "",
+    *,
+    minutes: Annotated[int, typer.Option("--minutes", min=1, max=240, help="For how long.")] = 15,
+    end: Annotated[bool, typer.Option("--end", help="End it before its time.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Lift the freeze windows and the recovery condition for some minutes. Only a named admin may; everybody is told.
+
+    The stop switch, the read-only mode, what is refused, and the question to a human stay.
+    """
+    from agent.cli.terminal.clean_text import clean
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.operations import controls
+
+    if end:
+        ended = run(lambda runtime: controls.end_break_glass(runtime=runtime))
+        if as_json:
+            print_json({"ended": ended})
+        else:
+            say(stdout(), "The break-glass is ended." if ended else "No break-glass was open.")
+        return
+    opened = run(lambda runtime: controls.break_glass(reason, minutes=minutes, runtime=runtime))
+    if as_json:
+        print_json(opened)
+    else:
+        say(stdout(), clean(opened.sentence), "bold red")
+        say(stdout(), "agent break-glass --end   end it before its time", "dim")
 
 
 def waits_message(approval: Approval) -> str:

@@ -203,18 +203,20 @@ def assess(
     """Show what the agent would do with a statement: run it, ask a human, or refuse. Nothing runs."""
     from agent.cli.terminal.render import facts, print_json, stdout
     from agent.errors import InvalidArguments, InvalidInput
-    from agent.execution.safe_executor import safe_executor
+    from agent.operations import executions
 
     try:
-        assessment = run(lambda runtime: safe_executor.assess("execute_sql", {"sql": sql}, runtime=runtime))
+        looked = run(lambda runtime: executions.preflight("execute_sql", {"sql": sql}, runtime=runtime))
     except InvalidArguments as error:  # a user typed the statement, not a model
         raise InvalidInput(str(error)) from error
+    assessment = looked.assessment
     if as_json:
         print_json(assessment)
         return
     facts(stdout(), [
         ("verdict", _verdict(assessment)), ("risk", assessment.risk), ("what", assessment.sentence),
         ("objects", ", ".join(assessment.objects) or "none"), ("reasons", ", ".join(assessment.reasons)),
+        *([("but now", looked.held_up_by)] if looked.held_up_by else []),
     ])  # fmt: skip
 
 

@@ -42,6 +42,7 @@ def status(*, as_json: JsonOption = False) -> None:
 
 
 def _show(console: Console, report: Status, ask_from: RiskLevel) -> None:
+    from agent.cli.terminal.clean_text import clean
     from agent.cli.terminal.render import INDENT, facts, say
 
     pairs: list[tuple[str, object]] = [("database", _database(report.database)), ("logins", _logins(report))]
@@ -49,7 +50,11 @@ def _show(console: Console, report: Status, ask_from: RiskLevel) -> None:
         pairs += _application_pairs(report.application)
     if report.models:
         pairs += [("model", _model(report.models)), ("embedder", _embedder(report.models))]
-    optional = [("mail", _mail(report.mail) if report.mail else None), ("sandbox", report.sandbox)]
+    optional = [
+        ("mail", _mail(report.mail) if report.mail else None),
+        ("sandbox", report.sandbox),
+        ("conditions", clean(" ".join(report.conditions))),
+    ]
     pairs += [(name, value) for name, value in optional if value]
     if report.memories is not None:
         pairs.append(("memories", _memories(report.memories)))

@@ -158,6 +158,8 @@ def _show_effects(console: Console, preview: Preview, indent: str) -> None:
         say(console, text, "dim", indent=indent)
     for text in statement.remarks:
         say(console, f"{text}.", "yellow", indent=indent)
+    for text in preview.conditions:
+        say(console, text, "yellow", indent=indent)
     for text in preview.origins:
         say(console, f"! {text}", "red", indent=indent)
     for text in (*statement.notices, *(preview.not_previewed or ())):
@@ -185,6 +187,12 @@ def who_decides(view: ApprovalView) -> str:
     if not view.deciders:
         return f"{view.why_not} Nobody else who is named can: an admin names somebody with `agent people add NAME`."
     return f"{view.why_not} {' or '.join(view.deciders)} can."
+
+
+def new_conditions(view: ApprovalView) -> list[str]:
+    """Return the conditions in force now that the preview does not show, because it is older."""
+    shown = view.approval.preview.conditions if view.approval.preview else ()
+    return [text for text in view.conditions if text not in shown]
 
 
 def how_to_edit(approval: Approval) -> str:

@@ -19,6 +19,7 @@ from agent.learning.discovery.rendering import (
     partition_text,
     type_text,
 )
+from agent.learning.discovery.shared_structure import shared_structure
 from agent.learning.discovery.structure import AppStructure, DataType, Function, Relation
 from agent.learning.schema_linking.index import SchemaIndex
 from agent.learning.schema_linking.packing import LinkedSchema, Pack
@@ -35,7 +36,7 @@ _MAX_SIMILAR = 5
 _MAX_QUESTION_CHARS = 20_000
 _INDEXED_STRUCTURES = 16
 
-_indexes: OrderedDict[tuple[str, str, str, str], SchemaIndex] = OrderedDict()
+_indexes: OrderedDict[tuple[str, ...], SchemaIndex] = OrderedDict()
 
 
 async def link_schema(
@@ -152,10 +153,11 @@ async def _similar_relations(index: SchemaIndex, question: str, runtime: Runtime
 
 async def _index(runtime: Runtime) -> SchemaIndex:
     structure = await auto_discovery.current_structure(runtime=runtime)
-    key = (runtime.tenant_id, runtime.database_id, structure["fingerprint"], structure["discovered_at"])
+    level = runtime.data_sharing
+    key = (runtime.tenant_id, runtime.database_id, structure["fingerprint"], structure["discovered_at"], level)
     index = _indexes.get(key)
     if index is None:
-        index = _indexes[key] = SchemaIndex.build(structure)
+        index = _indexes[key] = SchemaIndex.build(shared_structure(structure, level))
         while len(_indexes) > _INDEXED_STRUCTURES:
             _indexes.popitem(last=False)
     return index

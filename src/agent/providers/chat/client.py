@@ -106,6 +106,11 @@ class ChatClient:
         """Return whether the built-in model answers, which understands simple questions only."""
         return self.name == OFFLINE
 
+    @property
+    def only_offline(self) -> bool:
+        """Return whether nothing that is said here leaves this process: no candidate is another model than the built-in one."""
+        return all(candidate.name == OFFLINE for candidate in self.candidates)
+
     async def answer(
         self,
         messages: Sequence[BaseMessage],
