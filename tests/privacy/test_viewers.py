@@ -172,11 +172,12 @@ UNMASKED = {
     "list_memories",
     "search_memories",
 }
-SURFACES = ("cli", "demo", "operations", "graph", "chat.py", "status.py")
+SURFACES = ("api", "cli", "demo", "operations", "graph", "chat.py", "status.py")
 # The model's prompts, and the operation that masks what it reads.
 ALLOWED = {
     "nodes.py": {"transcript"},
     "rules.py": {"transcript"},
+    "questions.py": {"unmasked"},  # the form that an answer must have, which is shown to nobody
     "memories.py": {"agent_memory.get", "list_memories", "search_memories"},
 }
 

