@@ -1,0 +1,326 @@
+"""Look the numbers, days and times of an answer up in its evidence, and in what follows from that by simple arithmetic. Pure.
+
+What an offer or a question says states nothing. Two numbers are added, subtracted or divided only if the sentence speaks of that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+from agent.graph.grounding.derived_numbers import (
+    Pool,
+    Table,
+    counts_of,
+    days_of,
+    numbers_of,
+    pairable,
+    pairs,
+    sums_of,
+)
+from agent.graph.grounding.evidence import Evidence, readings_of_day
+from agent.graph.grounding.number_words import (
+    Reading,
+    Stated,
+    StatedDate,
+    StatedTime,
+    dates_in,
+    every_number,
+    numbers_in,
+    times_in,
+    without_code,
+)
+from agent.text.words import stems
+from agent.types import ToolResult
+
+_COMPARED = re.compile(
+    r"differ|more|less|fewer|higher|lower|increas|decreas|gr[eo]w|rose|ris(?:e|ing)|f[ae]ll|drop|\bup\b|down|gap|ahead|behind|between|"
+    r"than|versus|\bvs\b|left|remain|short|exceed|above|below|chang|gain|loss|lost|\bnet\b|minus|margin|apart|sav(?:e|ing)|"
+    r"discount|extra|other|rest|surplus|excess|over\b|under\b|later|earlier|longer|older|younger|reduc|declin|\+|\u2212|- ",
+    re.IGNORECASE,
+)
+_ADDED = re.compile(
+    r"total|together|combin|\bsum|both|plus|altogether|overall|in all|and|\+|=|account|make up|either", re.IGNORECASE
+)
+_SHARED = re.compile(
+    r"averag|mean|\bper\b|each|typical|ratio|times|twice|\bfold|as (?:many|much)|share|proportion|rate|of (?:all|the)|\u00f7|/|\bx\b|\u00d7",
+    re.IGNORECASE,
+)
+_LOOSE = re.compile(
+    r"(?:about|around|approx\w*\.?|roughly|nearly|almost|over|more than|under|less than|at least|some|~|≈|up to|just|close to|circa|ca\.|close on|well|fewer than|upwards? of|close)\s*(?:over |under |above |below )?(?:a |an )?[$€£]?\s*$",
+    re.IGNORECASE,
+)
+_OFFER = re.compile(
+    r"would you like|want me to|shall i|should i|let me know|do you want|if you(?:'d)? (?:like|want|prefer|wish)|i can (?:also )?(?:show|list|break|run|narrow|give|look|"
+    r"filter|page|fetch|export|continue|do)|you (?:can|could|may) |for example|e\.g\.|for instance|such as|try ",
+    re.IGNORECASE,
+)  # fmt: skip
+_CUT_SHORT = re.compile(
+    r"first|least|more|over|show|list|truncat|limit|cap|cut|only|partial|\+|display|page|beyond|further|all",
+    re.IGNORECASE,
+)
+_TIME_UNIT = re.compile(
+    r"^\W{0,3}(?:full |whole |calendar |business |working )?(?:ms\b|millisec|sec|s\b|min|h\b|hours?|hrs?\b|days?|d\b|weeks?|months?|quarters?|years?|yrs?\b|decades?|[kmgt]i?b\b|bytes?)",
+    re.IGNORECASE,
+)
+_MONEY = re.compile(r"[$€£]\s*$")
+_UNITS = (
+    60,
+    3600,
+    86_400,
+    24,
+    1440,
+    1000,
+    60_000,
+    3_600_000,
+    7,
+    30,
+    30.44,
+    365,
+    365.25,
+    12,
+    1024,
+    1024**2,
+    1024**3,
+    1e6,
+    1e9,
+)
+_SHORT_UNITS = frozenset({"ms", "s", "h", "d", "min", "kb", "mb", "gb", "tb"})
+_LINE_OF_LIST = re.compile(r"^\s*(?:[-*•|]|\d{1,3}[.)])")
+_SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n")
+
+
+def unfound_numbers(answer: str, evidence: Evidence) -> list[str]:
+    """Return the numbers, days and times of an answer that are in none of its evidence and do not follow from it, as written."""
+    text = without_code(answer)
+    finder = _Finder(text, evidence)
+    unfound: list[str] = []
+    for sentence in _sentences(text):
+        if _OFFER.search(sentence) or sentence.rstrip().endswith("?"):
+            continue
+        days, without_days = dates_in(sentence)
+        times, rest = times_in(without_days)
+        unfound += [day.text for day in days if not finder.day(day)]
+        unfound += [time.text for time in times if not finder.time(time)]
+        unfound += finder.numbers(rest, listed=_LINE_OF_LIST.match(sentence) is not None)
+    return list(dict.fromkeys(unfound))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    start = 0
+    for end in [*(match.start() for match in _SENTENCE.finditer(text)), len(text)]:
+        if text[start:end].strip():
+            yield text[start:end]
+        start = end
+
+
+class _Finder:
+    """Looks stated numbers up in the evidence, and in what follows from it."""
+
+    def __init__(self, answer: str, evidence: Evidence) -> None:
+        self._evidence, self._answer = evidence, answer
+        calls = (*evidence.earlier_calls, *evidence.calls)
+        self._given, self._counted, self._summed, self._pairs = Pool(), Pool(), Pool(), Pool()
+        self._ratios = Pool()
+        texts = [*evidence.texts, evidence.today.isoformat()]
+        self._given.add(number for text in texts for number in every_number(text))
+        for call in calls:
+            self._given.add(numbers_of(call.arguments))
+            self._given.add(numbers_of(_facts_of(call.result)))
+        for table in evidence.tables:
+            self._counted.add(counts_of(table))
+            self._counted.add(_named_counts(table, answer))
+            self._summed.add(sums_of(table))
+        self._counted.add(_line_counts(answer))
+        self._add_pairs()
+
+    def _add_pairs(self) -> None:
+        shown = [one for one in numbers_in(self._answer) if not one.in_words]
+        found = [one.readings[-1].value for one in shown if self._is_direct(one)]
+        groups = pairable(self._evidence.tables)
+        said = [number for text in (self._evidence.question, *self._evidence.memories) for number in every_number(text)]
+        small = [number for group in groups[-1:] for number in group]
+        for a, b in pairs([*groups, found, [*small, *said]]):
+            self._pairs.add([a - b, a + b])
+            if b:
+                self._ratios.add([a / b, (a - b) / b])
+        self._pairs.add([sum(found)])
+
+    def _is_direct(self, one: Stated) -> bool:
+        pools = (self._given, self._counted, self._summed)
+        return any(pool.holds(reading.value, 0.5 * reading.step * 0.999) for pool in pools for reading in one.readings)
+
+    def numbers(self, sentence: str, *, listed: bool) -> list[str]:
+        """Return the numbers of a sentence that are not found, as written."""
+        around = self._answer if listed else sentence
+        unfound: list[Stated] = []
+        stated = numbers_in(sentence)
+        joined = [one for one in stated if " " in one.text and not one.in_words and one.text[-1:].isdigit()]
+        for one in stated:
+            inside = next(
+                (whole for whole in joined if whole is not one and whole.start <= one.start < whole.end), None
+            )
+            if one in joined or (one.in_words and not self._is_counted_noun(one, sentence)):
+                continue
+            if self._found(one, sentence, around) or (inside is not None and self._found(inside, sentence, around)):
+                continue
+            unfound.append(one)
+        return [one.text.strip() for one in unfound]
+
+    def _is_counted_noun(self, one: Stated, sentence: str) -> bool:
+        """Return whether a number in words counts what the question or a statement names: only then it is a fact."""
+        if one.readings[0].value < 2:
+            return False
+        following = stems(" ".join(re.findall(r"\w+", sentence[one.end :])[:2]))
+        names = [name for table in self._evidence.tables for name in table.columns]
+        known = stems(
+            " ".join([self._evidence.question, *names, *(str(call.arguments) for call in self._evidence.calls)])
+        )
+        return bool({*following} & {*known})
+
+    def _found(self, one: Stated, sentence: str, around: str) -> bool:
+        before, after = sentence[: one.start], sentence[one.end :]
+        readings = list(one.readings)
+        loose = bool(_LOOSE.search(before)) or after.lstrip().startswith("+") or not one.text[-1:].isdigit()
+        if loose and one.unit != "%":
+            readings += [Reading(value=reading.value, step=_coarse(reading)) for reading in one.readings]
+        return any(self._follows(reading, one.unit, before, after, around) for reading in readings)
+
+    def _follows(self, reading: Reading, unit: str, before: str, after: str, around: str) -> bool:
+        value = reading.value
+        # A number with decimals may have been cut instead of rounded.
+        within = reading.step * 0.999 if reading.step < 1 else 0.5 * reading.step
+        if self._given.holds(value, within) and not self._counts_a_part(value, around):
+            return True
+        if unit == "%":
+            return self._is_share(value, within)
+        return (
+            self._counted.holds(value, 0)
+            or self._summed.holds(value, within)
+            or self._combines(value, within, around, times=unit == "x")
+            or self._in_other_units(value, within, unit, before, after)
+        )
+
+    def _is_share(self, percent: float, within: float) -> bool:
+        share, near = percent / 100, within / 100
+        shares = (self._ratios, self._given, self._summed)
+        return any(pool.holds(share, near) for pool in shares) or (
+            self._ratios.holds(1 - share, near)
+            or self._pairs.holds(percent, within)
+            or self._summed.holds(percent, within)
+        )
+
+    def _combines(self, value: float, within: float, around: str, *, times: bool) -> bool:
+        """Return whether a number follows from two others, and the words around it say so."""
+        if (_COMPARED.search(around) or _ADDED.search(around)) and self._pairs.holds(value, within):
+            return True
+        return bool(times or _SHARED.search(around)) and self._ratios.holds(value, within)
+
+    def _counts_a_part(self, value: float, around: str) -> bool:
+        """Return whether a number is only how many rows a cut result shows, and the sentence does not say that there are more."""
+        cut = [call.result for call in self._evidence.calls if call.result.get("truncated")]
+        if not cut or _CUT_SHORT.search(around):
+            return False
+        shown = {
+            float(size) for result in cut for size in (len(result.get("rows") or ()), result.get("row_count") or 0)
+        }
+        cells = Pool()
+        for call in self._evidence.calls:
+            cells.add(numbers_of([call.result.get("rows"), call.result.get("data")]))
+        return value in shown and not cells.holds(value, 0)
+
+    def _in_other_units(self, value: float, within: float, unit: str, before: str, after: str) -> bool:
+        if _TIME_UNIT.match(after) or unit in _SHORT_UNITS:
+            pools = (self._given, self._summed, self._pairs)
+            factors = [factor for unit in _UNITS for factor in (unit, 1 / unit)]
+            return self._is_span(value, within) or any(
+                pool.holds(value * factor, within * factor) for pool in pools for factor in factors
+            )
+        cents = _MONEY.search(before) or "cent" in str([call.arguments for call in self._evidence.calls]).lower()
+        return bool(cents) and any(pool.holds(value * 100, within * 100) for pool in (self._given, self._summed))
+
+    def _is_span(self, value: float, within: float) -> bool:
+        """Return whether a number is the days, weeks, months or years between two days of the evidence."""
+        days = sorted(self._evidence.days)[-_MOST_DAYS:]
+        spans = Pool()
+        spans.add((first - second).days / unit for first in days for second in days for unit in (1, 7, 30.44, 365.25))
+        return spans.holds(value, max(within, 1.0))
+
+    def day(self, stated: StatedDate) -> bool:
+        """Return whether a day is in the evidence, or bounds a month, a year or a span that is."""
+        days = self._evidence.days
+        if any(
+            (stated.year in {None, day.year})
+            and (
+                (stated.month, stated.day) == (day.month, day.day)
+                or (stated.swapped and (stated.day, stated.month) == (day.month, day.day))
+            )
+            for day in days
+        ):
+            return True
+        return any(self._bounds(day, days) for day in readings_of_day(stated, self._evidence.today))
+
+    def _bounds(self, day: date, days: set[date]) -> bool:
+        if day + timedelta(days=1) in days or day - timedelta(days=1) in _of_arguments(self._evidence):
+            return True
+        first_or_last = day.day == 1 or (day + timedelta(days=1)).day == 1
+        if first_or_last and self._given.holds(day.year, 0):
+            return True
+        return any(
+            self._given.holds(abs((day - other).days), 0)
+            for other in {self._evidence.today, *_of_arguments(self._evidence)}
+        )
+
+    def time(self, stated: StatedTime) -> bool:
+        """Return whether a time of day, or a length, is in the evidence."""
+        if all(self._given.holds(part, 0) for part in (stated.first, stated.second)):
+            return True
+        if all(self._given.holds(part, 0) for part in divmod(stated.minutes, 60)):
+            return True
+        seconds = 60 * stated.first + stated.second
+        return any(
+            self._given.holds(seconds * unit, unit * 0.5) or self._summed.holds(seconds * unit, unit * 0.5)
+            for unit in (1, 60, 1000, 1 / 60)
+        )
+
+
+_MOST_DAYS = 60
+
+
+def _coarse(reading: Reading) -> float:
+    """Return the unit of a rounded number: 1,200 is about everything from 1,150 to 1,250."""
+    step = reading.step
+    while reading.value and reading.value % (step * 10) == 0 and step * 10 <= reading.value:
+        step *= 10
+    return step if step > reading.step else max(reading.step, 0.1 * reading.value)
+
+
+def _facts_of(result: ToolResult) -> dict[str, Any]:
+    """Return a result without what only repeats it; the number of rows counts only where it is the number of all."""
+    return {name: value for name, value in result.items() if name not in {"sql", "truncated", "success"}}
+
+
+def _named_counts(table: Table, answer: str) -> Iterator[float]:
+    """Yield of how many rows the answer names a cell, and in how many rows each of its longer words stands."""
+    lowered = answer.lower()
+    for place in range(len(table.columns)):
+        cells = [str(cell).lower() for cell in table.column(place) if isinstance(cell, str) and len(str(cell)) > 1]
+        yield float(sum(cell in lowered for cell in {*cells}))
+    if table.whole:
+        lines = [" ".join(str(cell).lower() for cell in row) for row in table.rows]
+        for word in set(re.findall(r"[^\W\d_]{4,}", lowered)):
+            yield float(sum(word in line for line in lines))
+
+
+def _line_counts(answer: str) -> Iterator[float]:
+    """Yield how many lines the lists and tables of an answer have."""
+    lines = [line for line in answer.splitlines() if _LINE_OF_LIST.match(line)]
+    rows = [line for line in lines if line.lstrip().startswith("|")]
+    yield float(len(lines) - len(rows))
+    yield float(max(0, len(rows) - 2))
+
+
+def _of_arguments(evidence: Evidence) -> set[date]:
+    return days_of(str(call.arguments) for call in evidence.calls)

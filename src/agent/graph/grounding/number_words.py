@@ -1,0 +1,211 @@
+"""Read the numbers and dates that a text states, in figures and in words. Pure.
+
+A number has several readings where its separators have (1.234 is a thousand in one country and about one in another). Codes
+(`v2`, `a3f9`), ordinals of a list, names of standards and text in code fences state no number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_UP_TO_NINETEEN = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
+    """
+_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_MONTHS = "january february march april may june july august september october november december"
+_TENS = dict(zip(_TENS_WORDS.split(), range(20, 100, 10), strict=True))
+_WORDS = {**{word: value for value, word in enumerate(_UP_TO_NINETEEN.split())}, **_TENS, "dozen": 12}
+MONTHS = {name[:length]: number for number, name in enumerate(_MONTHS.split(), 1) for length in (3, len(name))} | {
+    "sept": 9
+}
+_MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
+_SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "bn": 1e9, "b": 1e9, "billion": 1e9}
+_FIGURES = re.compile(
+    r"(?<![\w.,])(?<!\d['\u2019])(?P<figures>\d{1,3}(?:[,.'\u2019\u00a0\u202f]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?(?![.,]?\d))"
+    r"(?P<after>\s?%|(?:[-\u00a0 ])?(?:percent(?:age)?|thousand|million|billion)\b|(?:k|K|M|mn|bn|x|th|st|nd|rd)\b|[^\W\d_]*)"
+)
+_SPACED = re.compile(r"(?<![\w.,])\d{1,3}(?: \d{3})+(?![\d])")
+_WORD = re.compile(
+    rf"(?<![\w-])(?P<tens>(?:{'|'.join(_TENS)})[- ])?(?P<word>{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?![\w-])",
+    re.IGNORECASE,
+)
+_ANY_FIGURES = re.compile(r"\d+(?:[.,'\u2019\u00a0\u202f]\d+)*")
+_LONGEST = 40
+_FENCED = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
+_CODE = re.compile(r"`([^`\n]*)`")
+_LINK = re.compile(r"\b(?:https?|postgres(?:ql)?)://\S+")
+_ORDINAL = re.compile(
+    r"^[ \t>*_-]*(?:\d{1,3}[.)]|\|\s*\*{0,2}#?\d{1,3}\.?\*{0,2}\s*(?=\|.*\|))(?=[ \t]+\S|\s*\|)", re.MULTILINE
+)
+_NAMED = re.compile(
+    r"\b(?:postgres(?:ql)?|pg|utf|iso|sha|md|http|https|rfc|port|error|sqlstate|version|step|option|section|page|phase|"
+    r"point|part|rank|top)[ \u00a0.:-]*#?(?=\d{1,5}\b)(?P<figures>\d{1,5})(?!\.\d|,\d{3}|\s*%)|(?<!\w)#\d{1,2}(?=\s*[:.)]?\s)",
+    re.IGNORECASE,
+)
+_DATES = (
+    re.compile(r"(?<![\d-])(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?!\d)"),
+    re.compile(r"(?<![\d/])(?P<year>\d{4})/(?P<month>\d{1,2})/(?P<day>\d{1,2})(?![\d/])"),
+    re.compile(r"(?<![\d.])(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})(?!\d)"),
+    re.compile(r"(?<![\d/])(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})(?!\d)"),
+    re.compile(rf"\b(?P<name>{_MONTH})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?![\d:])(?:,?\s+(?P<year>\d{{4}})\b)?", re.IGNORECASE),
+    re.compile(rf"(?<![\d.,])(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\.?\s+(?:of\s+)?(?P<name>{_MONTH})\b\.?(?:,?\s+(?P<year>\d{{4}})\b)?", re.IGNORECASE),
+)  # fmt: skip
+_YEAR_AND_MONTH = re.compile(r"(?<![\d-])(?P<year>\d{4})-(?P<month>\d{2})(?![\d-])")
+_TIME = re.compile(
+    r"(?<![\d:])(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?\s*(?P<half>[ap]\.?m\b)?(?![\d:])",
+    re.IGNORECASE,
+)
+_ZONE = re.compile(r"(?<=\d)[+-]\d{2}(?::?\d{2})?\b|\b(?:UTC|GMT)\s?[+-]\d{1,2}(?::\d{2})?\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A number that a figure may mean; `step` is the unit of its last digit."""
+
+    value: float
+    step: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """A number that a text states: as written, its readings, the word or sign after it, and its place in the text."""
+
+    text: str
+    readings: tuple[Reading, ...]
+    unit: str = ""
+    start: int = 0
+    end: int = 0
+    in_words: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedDate:
+    """A day that a text states; `year` is None where it says none, and `swapped` where day and month may be the other way."""
+
+    text: str
+    year: int | None
+    month: int
+    day: int
+    swapped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedTime:
+    """A time of day, or a length in minutes and seconds, as written; `minutes` is what it says on a clock of 24 hours."""
+
+    text: str
+    minutes: int
+    first: int
+    second: int
+
+
+def without_code(text: str) -> str:
+    """Return a text without code, addresses and the ordinals of its lists; a number in code quotes stays."""
+    text = _LINK.sub(" ", _FENCED.sub("\n", text))
+    text = _CODE.sub(lambda found: found[1] if re.fullmatch(r"[-+$€£]?[\d.,' ]+\s?%?", found[1]) else " ", text)
+    text = re.sub(r"(?<=\d)\*\*|\*\*(?=[\d$€£+-])|__", "", text)
+    return _ORDINAL.sub(lambda found: "|" if "|" in found[0] else " ", text)
+
+
+def dates_in(text: str) -> tuple[list[StatedDate], str]:
+    """Return the days that a text states, and the text without them."""
+    found: list[StatedDate] = []
+
+    def take(match: re.Match[str], *, swapped: bool) -> str:
+        parts = match.groupdict()
+        month = MONTHS[parts["name"].lower()] if parts.get("name") else int(parts["month"])
+        year, day = int(parts["year"]) if parts.get("year") else None, int(parts["day"])
+        if not (1 <= day <= 31 and 1 <= month <= (31 if swapped else 12)):
+            return match[0]
+        found.append(StatedDate(text=match[0].strip(), year=year, month=month, day=day, swapped=swapped))
+        return " "
+
+    for pattern in _DATES:
+        swapped = pattern in _DATES[2:4]
+        text = pattern.sub(lambda match, swapped=swapped: take(match, swapped=swapped), text)  # type: ignore[misc]
+    return found, text
+
+
+def times_in(text: str) -> tuple[list[StatedTime], str]:
+    """Return the times that a text states, and the text without them and without time zones."""
+    found: list[StatedTime] = []
+
+    def take(match: re.Match[str]) -> str:
+        hour, minute = int(match["hour"]), int(match["minute"])
+        if match["half"] and match["half"].lower().startswith("p"):
+            hour = hour % 12 + 12
+        elif match["half"]:
+            hour %= 12
+        found.append(
+            StatedTime(text=match[0].strip(), minutes=60 * hour + minute, first=int(match["hour"]), second=minute)
+        )
+        return " "
+
+    text = _TIME.sub(take, text)
+    return found, _ZONE.sub(" ", text)
+
+
+def numbers_in(text: str) -> list[Stated]:
+    """Return the numbers that a text without code and dates states, in figures or in words, in their order."""
+    text = _NAMED.sub(lambda found: " " * len(found[0]), text)
+    text = _YEAR_AND_MONTH.sub(lambda found: f"{found['year']} {'':2}", text)
+    figures = [found for match in _FIGURES.finditer(text) if (found := _stated(match)) is not None]
+    spaced = [
+        Stated(text=match[0], readings=(_reading(match[0].replace(" ", "")),), start=match.start(), end=match.end())
+        for match in _SPACED.finditer(text)
+    ]
+    words = [_worded(match) for match in _WORD.finditer(text)]
+    return sorted([*figures, *spaced, *words], key=lambda one: (one.start, -one.end))
+
+
+def _stated(match: re.Match[str]) -> Stated | None:
+    after = match["after"].strip().lstrip("-\u00a0")
+    scale = _SCALES.get(after.lower() if len(after) > 1 or after != "m" else "", 1.0)
+    known = {"", "%", "percent", "percentage", "x", "th", "st", "nd", "rd"}
+    attached = match["after"][:1].isalpha()
+    units = {"ms", "s", "h", "d", "min", "kb", "mb", "gb", "tb", "kg", "g", "km", "cm", "mm", "eur", "usd", "m", "c"}
+    if attached and scale == 1.0 and after.lower() not in known | units:
+        return None
+    readings = tuple(Reading(value=one.value * scale, step=one.step * scale) for one in readings_of(match["figures"]))
+    unit = "%" if after.startswith(("%", "percent")) else after.lower() if attached and scale == 1.0 else ""
+    text = match["figures"] + (match["after"] if unit == "%" or scale != 1.0 else "")
+    return Stated(text=text, readings=readings, unit=unit, start=match.start(), end=match.end())
+
+
+def _worded(match: re.Match[str]) -> Stated:
+    tens = _TENS[match["tens"][:-1].lower()] if match["tens"] else 0
+    value = float(tens + _WORDS[match["word"].lower()])
+    return Stated(
+        text=match[0], readings=(Reading(value=value, step=1.0),), start=match.start(), end=match.end(), in_words=True
+    )
+
+
+def readings_of(figures: str) -> list[Reading]:
+    """Return what a figure may mean: with its separators as those of thousands, and with the last one as the decimal point."""
+    plain = re.sub(r"['\u2019\u00a0\u202f]", "", figures)
+    separators = re.findall(r"[.,]", plain)
+    if not separators:
+        return [_reading(plain)]
+    whole, last, fraction = plain.rpartition(separators[-1])
+    as_decimal = re.sub(r"[.,]", "", whole) + "." + fraction
+    readings = [_reading(as_decimal)] if separators.count(last) == 1 else []
+    if len({*separators}) == 1 and len(fraction) == 3 and whole[:1] != "0":
+        readings.append(_reading(re.sub(r"[.,]", "", plain)))
+    return readings
+
+
+def _reading(plain: str) -> Reading:
+    _, _, fraction = plain.partition(".")
+    return Reading(value=float(plain), step=10.0 ** -len(fraction))
+
+
+def every_number(text: str) -> Iterator[float]:
+    """Yield every number that the digits of a source may mean, also those inside of codes, dates and times."""
+    for match in _ANY_FIGURES.finditer(text):
+        for run in {match[0], *re.findall(r"\d+", match[0])}:
+            if len(run) <= _LONGEST:
+                yield from (reading.value for reading in readings_of(run))
+    for match in _WORD.finditer(text):
+        yield _worded(match).readings[0].value
