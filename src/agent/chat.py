@@ -40,6 +40,7 @@ _UNRELEASED: Cache[dict[str, UUID]] = Cache()
 # Checkpoints are pruned at every n-th turn: often enough to stay small, seldom enough to cost nothing.
 _PRUNE_EVERY = 10
 _ABANDON_SECONDS = 3.0
+_AGAIN = "\n\n(The results do not hold this answer; here it is again.)\n\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,10 @@ class ApprovalDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The end of a turn. `sources` holds the SQL that ran with row counts, the memories and the tables."""
+    """The end of a turn. `sources` holds the SQL that ran with row counts, the memories and the tables.
+
+    `sources["rows_of"]` is the round and the ordinal of the call whose rows belong under the text, if any do.
+    """
 
     thread_id: str
     turn: int
@@ -311,6 +315,8 @@ def _custom_event(part: Mapping[str, Any], thread_id: str) -> ChatEvent | None:
             return ToolFinished(key=CallKey(**key), tool=tool, result=result)
         case {"event": "approval_decided", "approval_id": approval_id, "status": status, "result": result}:
             return ApprovalDecided(approval_id=approval_id, status=status, result=result)
+        case {"event": "answer_again"}:
+            return Token(text=_AGAIN)
         case {"event": "answered", "turn": turn, "answer": text, "sources": sources, "error": error}:
             return Answered(thread_id=thread_id, turn=turn, text=text, sources=sources, error=error)
     return None

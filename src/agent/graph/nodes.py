@@ -7,7 +7,9 @@ ordinal), tell it what it has done already, so nothing is decided or done twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -32,6 +34,8 @@ from agent.execution import available_tools
 from agent.execution.controls import controls
 from agent.execution.safe_executor import TakenCall, safe_executor
 from agent.graph.asking import decided_by_interrupt
+from agent.graph.grounding.check import remarks_on, rows_under
+from agent.graph.grounding.evidence import Evidence
 from agent.graph.prompts import (
     LAST_ROUND,
     conversation_messages,
@@ -43,10 +47,12 @@ from agent.graph.prompts import (
 from agent.graph.rules import (
     answer_text,
     clean_question,
+    evidence_of,
     new_question,
     nudge,
     outdated_messages,
     requested_calls,
+    to_answer_again,
     turn_end,
 )
 from agent.graph.state import ActState, ApprovalState, CallState, State
@@ -98,7 +104,7 @@ async def load_knowledge(
     if begun.status != "running":
         return Command(goto=_END, update={"deferred": False})
     update = {
-        "turn": begun.turn, "round": 1, "answer": "", "error": None, "deferred": False,
+        "turn": begun.turn, "round": 1, "answer": "", "error": None, "deferred": False, "given_back": False,
         "knowledge": knowledge_for_prompt(knowledge), "transcript": begun.transcript,
     }  # fmt: skip
     return Command(goto="act", update=update)
@@ -117,20 +123,22 @@ async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_
     try:
         await threads.check_budget(thread_id, turn, runtime=runtime)
         async with threads.keep_lease(thread_id, owner=owner_of(config), runtime=runtime):
-            answer = await _ask_model(state, transcript, last=last, config=config, runtime=runtime)
+            checked = await _checked_answer(state, transcript, last=last, config=config, runtime=runtime)
     except (OperatorError, PolicyError) as error:
         _log.warning("turn_failed", thread_id=thread_id, turn=turn, error=str(error))
         reason = f"I stopped: {error}" if isinstance(error, BudgetExceeded) else f"I could not answer: {error}"
         return Command(goto="save_memory", update=turn_end(state, transcript, reason, error=str(error)))
+    answer = checked.answer
     requested = [] if last else requested_calls(answer.message, most=runtime.settings.max_calls_per_round)
     if requested:
         calls = await threads.store_round(
             thread_id, turn, round_, requested,
             said=answer.message.text, provider_message=answer.own_form, model=answer.model, usage=answer.usage, runtime=runtime,
         )  # fmt: skip
-        return _to_executor(calls, message_id=answer.message.id)
+        return _to_executor(calls, message_id=answer.message.id, given_back=checked.given_back)
     text = answer_text(answer, stopped_after=round_ - 1 if last else None)
-    return Command(goto="save_memory", update=turn_end(state, transcript, text, spent=answer))
+    update = turn_end(state, transcript, text, marks=checked.marks, rows_of=checked.rows_of, spent=answer)
+    return Command(goto="save_memory", update=update)
 
 
 async def safe_executor_node(
@@ -223,11 +231,12 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
     return Command(goto="load_knowledge" if again else _END, update={"messages": outdated_messages(state)})
 
 
-def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None) -> Command[Any]:
+def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None, given_back: bool = False) -> Command[Any]:
     """Return a command that starts one `safe_executor` task for each stored call."""
+    messages = {"messages": [request_message(calls, message_id=message_id)]}
     return Command(
         goto=[Send("safe_executor", CallState(key=asdict(call.key), alone=len(calls) == 1)) for call in calls],
-        update={"messages": [request_message(calls, message_id=message_id)]},
+        update={**messages, "given_back": True} if given_back else messages,
     )
 
 
@@ -287,12 +296,56 @@ async def _defer_question(state: State, turn: int, thread_id: str, owner: UUID, 
     )
 
 
-async def _ask_model(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    """A model's answer, what it states that nothing holds, which call's rows it is about, and whether the model was asked again."""
+
+    answer: ModelAnswer
+    marks: Sequence[str] = ()
+    rows_of: CallKey | None = None
+    given_back: bool = False
+
+
+async def _checked_answer(
     state: State, transcript: Transcript, *, last: bool, config: RunnableConfig, runtime: Runtime
+) -> _Checked:
+    """Ask the model. An answer that its results do not hold is given back to it, once in a turn."""
+    ask = partial(_ask_model, state, transcript, last=last, config=config, runtime=runtime)
+    evidence = evidence_of(state, transcript, today=datetime.now(UTC).astimezone().date())
+    first = _check(await ask(), evidence)
+    if not first.marks or state.get("given_back") or runtime.chat_client().offline:
+        return first
+    _log.info("answer_given_back", marks=len(first.marks))
+    get_stream_writer()({"event": "answer_again"})
+    told = [AIMessage(first.answer.message.text), HumanMessage(to_answer_again(first.marks))]
+    try:
+        again = await ask(more=told)
+    except OperatorError:  # the answer that there is stands, with its marks
+        return first
+    usage = first.answer.usage + again.usage
+    return replace(_check(replace(again, usage=usage), evidence), given_back=True)
+
+
+def _check(answer: ModelAnswer, evidence: Evidence) -> _Checked:
+    text = answer.message.text
+    if answer.message.tool_calls or answer.message.invalid_tool_calls:
+        return _Checked(answer=answer)
+    about = rows_under(text, evidence)
+    return _Checked(answer=answer, marks=remarks_on(text, evidence), rows_of=about.key if about else None)
+
+
+async def _ask_model(
+    state: State,
+    transcript: Transcript,
+    *,
+    last: bool,
+    config: RunnableConfig,
+    runtime: Runtime,
+    more: Sequence[BaseMessage] = (),
 ) -> ModelAnswer:
     client = runtime.chat_client()
     tools = [] if last else await available_tools.specs(with_created=transcript.has_created_tools, runtime=runtime)
-    messages = _model_messages(state, transcript, last=last, runtime=runtime)
+    messages = [*_model_messages(state, transcript, last=last, runtime=runtime), *more]
     answer = await client.answer(messages, tools, config=config)
     told = nudge(answer.message, tools={tool.name for tool in tools}, calls=transcript.current.calls)
     if not told:

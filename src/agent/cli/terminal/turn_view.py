@@ -47,7 +47,7 @@ class Display:
         self._streamed = ""
         self._status: Status | None = None
         self._began: dict[CallKey, float] = {}
-        self._result: ToolResult | None = None
+        self._results: dict[tuple[int, int], ToolResult] = {}
         self.silent = True  # nothing was shown yet
 
     def thinking(self, text: str = "thinking") -> None:
@@ -99,8 +99,7 @@ class Display:
     def _step_ends(self, event: ToolFinished) -> None:
         self.pause()
         began = self._began.pop(event.key, None)
-        if event.result.get("success") and event.result.get("columns"):
-            self._result = event.result
+        self._results[event.key.round, event.key.ordinal] = event.result
         self.silent = False
         elapsed = f"{1000 * (time.monotonic() - began):,.0f} ms" if began and self._exact else ""
         show_step(self._steps, event.result.get("sql") or event.tool, event.result, elapsed=elapsed)
@@ -118,7 +117,8 @@ class Display:
         if not streamed:
             self._write(event.text)
             self.pause()
-        result = self._result
+        about = event.sources.get("rows_of") or {}
+        result = self._results.get((about.get("round", 0), about.get("ordinal", 0)))
         if result and worth_showing(event.text, result):
             self._console.print()
             rows, columns = result.get("rows", []), result.get("columns", [])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import InvalidArguments
+from agent.graph.grounding.claims_abroad import asks_abroad, claims_abroad
 from agent.remarks import MAIL_NOT_SENT, NOT_ALL_CHANGED, NOTHING_CHANGED
 from agent.statements.parser import parse
 from agent.types import ToolResult
@@ -191,7 +192,7 @@ _ADMITS = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
-    r"(?<=[.!?;\n])\s+|\n+|[;\u2014]|,\s+(?:but|so|and|which|yet|because|while|although|however)\s+|\s+(?:but|so|because|although|however|while)\s+|,\s+(?=(?:i|we|it|they|nothing|no|the)\b)",
+    r"(?<=[.!?;\n])\s+|\n+|[;\u2014]|,\s+(?:but|so|and(?:\s+then)?|then|which|yet|because|while|although|however)\s+|\s+(?:but|so|because|although|however|while)\s+|,\s+(?=(?:i|we|it|they|nothing|no|the)\b)",
     re.IGNORECASE,
 )
 
@@ -241,7 +242,7 @@ def _claims(answer: str, *, asked: bool) -> Iterator[str]:
     """Yield the clauses of an answer that say that something was done; `asked` says whether something was to be done."""
     for raw in _CLAUSE.split(answer):
         clause = re.sub(r"[*_`>#|]", "", raw or "").strip()
-        if clause and _is_claim(clause, asked=asked):
+        if clause and (_is_claim(clause, asked=asked) or claims_abroad(clause, asked=asked)):
             yield clause
 
 
@@ -275,7 +276,7 @@ def _was_told(clause: str, told_before: str) -> bool:
 
 def _is_request(question: str, earlier: Sequence[tuple[str, str]]) -> bool:
     """Return whether the user asks for a change: in words, or by a yes to one that was spoken of before."""
-    if _REQUEST.search(question):
+    if _REQUEST.search(question) or asks_abroad(question):
         return True
     return bool(earlier) and _YES.search(question) is not None and len(question) < 80
 

@@ -23,7 +23,11 @@ Cell = Any
 _FEW_ROWS, _FEW_NUMBERS = 31, 40
 _MOST_GROUPED = 500
 _ISO_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
-_KEY = re.compile(r"(^|_)(id|key|uuid|code|number|no|year|month|day)$", re.IGNORECASE)
+# Columns whose numbers name something, and measure nothing.
+_KEY = re.compile(
+    r"(^|_)(id|key|uuid|code|number|no|nr|year|month|week|quarter|day|hour|rank|position|zip|postcode|phone)$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(slots=True)
@@ -227,7 +231,7 @@ def pairable(tables: Sequence[Table]) -> list[list[float]]:
 
 
 def _is_key(table: Table, place: int) -> bool:
-    return place < len(table.columns) and bool(re.search(r"(^|_)(id|key|uuid)$", table.columns[place], re.IGNORECASE))
+    return place < len(table.columns) and bool(_KEY.search(table.columns[place]))
 
 
 def numbers_of_cells(table: Table) -> list[float]:

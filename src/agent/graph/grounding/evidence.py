@@ -10,16 +10,17 @@ from typing import Any
 
 from agent.graph.grounding.derived_numbers import Table, days_of, tables_of
 from agent.graph.grounding.number_words import StatedDate, dates_in
-from agent.types import ToolResult
+from agent.types import CallKey, ToolResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A call of the turn: the tool, its arguments and its result, as they are stored."""
+    """A call of the turn: the tool, its arguments and its result, as they are stored; `key` where the call has one."""
 
     tool: str
     arguments: Mapping[str, Any]
     result: ToolResult
+    key: CallKey | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from agent.graph.grounding.number_words import (
     StatedTime,
     dates_in,
     every_number,
+    lengths_in,
     numbers_in,
     times_in,
     without_code,
@@ -49,7 +50,7 @@ _SHARED = re.compile(
     re.IGNORECASE,
 )
 _LOOSE = re.compile(
-    r"(?:about|around|approx\w*\.?|roughly|nearly|almost|over|more than|under|less than|at least|some|~|≈|up to|just|close to|circa|ca\.|close on|well|fewer than|upwards? of|close)\s*(?:over |under |above |below )?(?:a |an )?[$€£]?\s*$",
+    r"(?:\b(?:about|around|approx\w*\.?|roughly|nearly|almost|over|more than|under|less than|at least|some|up to|just|close to|circa|ca\.|rund|etwa|ungef\u00e4hr|knapp|environ|unos?|unas?|close on|well over|fewer than|upwards? of|close)|[~\u2248])\s*(?:over |under |above |below )?(?:a |an )?[$€£]?\s*$",
     re.IGNORECASE,
 )
 _OFFER = re.compile(
@@ -94,18 +95,34 @@ _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n")
 
 def unfound_numbers(answer: str, evidence: Evidence) -> list[str]:
     """Return the numbers, days and times of an answer that are in none of its evidence and do not follow from it, as written."""
-    text = without_code(answer)
+    text = _without_quotes(without_code(answer), evidence)
     finder = _Finder(text, evidence)
     unfound: list[str] = []
     for sentence in _sentences(text):
         if _OFFER.search(sentence) or sentence.rstrip().endswith("?"):
             continue
         days, without_days = dates_in(sentence)
-        times, rest = times_in(without_days)
+        times, without_times = times_in(without_days)
+        lengths, rest = lengths_in(without_times)
         unfound += [day.text for day in days if not finder.day(day)]
         unfound += [time.text for time in times if not finder.time(time)]
+        unfound += [length.text for length in lengths if not finder.length(length)]
         unfound += finder.numbers(rest, listed=_LINE_OF_LIST.match(sentence) is not None)
     return list(dict.fromkeys(unfound))
+
+
+def _without_quotes(text: str, evidence: Evidence) -> str:
+    """Return an answer without the texts that it repeats from cells as they stand there: names, codes, times, addresses."""
+    cells = {cell for table in evidence.tables for row in table.rows for cell in row if isinstance(cell, str)}
+    quoted = [
+        cell
+        for cell in cells
+        if _QUOTABLE <= len(cell) <= len(text) and re.search(r"\d", cell) and re.search(r"[^\d.,\s-]", cell)
+    ]
+    for cell in sorted(quoted, key=len, reverse=True):
+        if cell in text:
+            text = re.sub(rf"(?<!\w){re.escape(cell)}(?!\w)", " ", text)
+    return text
 
 
 def _sentences(text: str) -> Iterator[str]:
@@ -123,11 +140,13 @@ class _Finder:
         self._evidence, self._answer = evidence, answer
         calls = (*evidence.earlier_calls, *evidence.calls)
         self._given, self._counted, self._summed, self._pairs = Pool(), Pool(), Pool(), Pool()
-        self._ratios = Pool()
+        self._ratios, self._said = Pool(), Pool()
+        self._days: set[date] = set()
         texts = [*evidence.texts, evidence.today.isoformat()]
-        self._given.add(number for text in texts for number in every_number(text))
+        self._said.add(number for text in texts for number in every_number(text))
+        self._said.add(number for call in calls for number in numbers_of(call.arguments))
+        self._given.add(self._said.values)
         for call in calls:
-            self._given.add(numbers_of(call.arguments))
             self._given.add(numbers_of(_facts_of(call.result)))
         for table in evidence.tables:
             self._counted.add(counts_of(table))
@@ -195,7 +214,7 @@ class _Finder:
         if self._given.holds(value, within) and not self._counts_a_part(value, around):
             return True
         if unit == "%":
-            return self._is_share(value, within)
+            return self._is_share(value, 0.5 * reading.step)
         return (
             self._counted.holds(value, 0)
             or self._summed.holds(value, within)
@@ -213,10 +232,11 @@ class _Finder:
         )
 
     def _combines(self, value: float, within: float, around: str, *, times: bool) -> bool:
-        """Return whether a number follows from two others, and the words around it say so."""
-        if (_COMPARED.search(around) or _ADDED.search(around)) and self._pairs.holds(value, within):
+        """Return whether a number follows from two others, and has many digits or words around it that say so."""
+        precise = value >= _PRECISE * within
+        if (precise or _COMPARED.search(around) or _ADDED.search(around)) and self._pairs.holds(value, within):
             return True
-        return bool(times or _SHARED.search(around)) and self._ratios.holds(value, within)
+        return bool(precise or times or _SHARED.search(around)) and self._ratios.holds(value, within)
 
     def _counts_a_part(self, value: float, around: str) -> bool:
         """Return whether a number is only how many rows a cut result shows, and the sentence does not say that there are more."""
@@ -243,7 +263,7 @@ class _Finder:
 
     def _is_span(self, value: float, within: float) -> bool:
         """Return whether a number is the days, weeks, months or years between two days of the evidence."""
-        days = sorted(self._evidence.days)[-_MOST_DAYS:]
+        days = sorted({*self._evidence.days, *self._days})[-_MOST_DAYS:]
         spans = Pool()
         spans.add((first - second).days / unit for first in days for second in days for unit in (1, 7, 30.44, 365.25))
         return spans.holds(value, max(within, 1.0))
@@ -260,18 +280,19 @@ class _Finder:
             for day in days
         ):
             return True
-        return any(self._bounds(day, days) for day in readings_of_day(stated, self._evidence.today))
+        found = [day for day in readings_of_day(stated, self._evidence.today) if self._bounds(day, days)]
+        self._days.update(found)
+        return bool(found)
 
     def _bounds(self, day: date, days: set[date]) -> bool:
-        if day + timedelta(days=1) in days or day - timedelta(days=1) in _of_arguments(self._evidence):
+        asked = days_of(str(call.arguments) for call in self._evidence.calls)
+        if {day + timedelta(days=1), day - timedelta(days=1)} & asked:
             return True
         first_or_last = day.day == 1 or (day + timedelta(days=1)).day == 1
         if first_or_last and self._given.holds(day.year, 0):
             return True
-        return any(
-            self._given.holds(abs((day - other).days), 0)
-            for other in {self._evidence.today, *_of_arguments(self._evidence)}
-        )
+        bases = days if len(days) <= _MOST_DAYS else {self._evidence.today, *asked}
+        return any(self._said.holds(abs((day - base).days), 0) for base in bases)
 
     def time(self, stated: StatedTime) -> bool:
         """Return whether a time of day, or a length, is in the evidence."""
@@ -279,14 +300,22 @@ class _Finder:
             return True
         if all(self._given.holds(part, 0) for part in divmod(stated.minutes, 60)):
             return True
-        seconds = 60 * stated.first + stated.second
-        return any(
-            self._given.holds(seconds * unit, unit * 0.5) or self._summed.holds(seconds * unit, unit * 0.5)
-            for unit in (1, 60, 1000, 1 / 60)
-        )
+        return self._lasts(60 * stated.first + stated.second, 0.999) or self._lasts(60 * stated.minutes, 60)
+
+    def length(self, stated: Stated) -> bool:
+        """Return whether a length of time, in seconds, is in the evidence, in whatever unit, or is the sum of what is."""
+        return any(self._lasts(reading.value, reading.step * 0.999) for reading in stated.readings)
+
+    def _lasts(self, seconds: float, within: float) -> bool:
+        factors = (1, 1000, 1 / 60, 1 / 3600, 1 / 86_400)
+        pools = (self._given, self._summed, self._pairs)
+        return any(pool.holds(seconds * factor, within * factor) for pool in pools for factor in factors)
 
 
 _MOST_DAYS = 60
+_QUOTABLE = 4
+# A number of so many units of its last digit does not follow from others by chance.
+_PRECISE = 2000
 
 
 def _coarse(reading: Reading) -> float:
@@ -320,7 +349,3 @@ def _line_counts(answer: str) -> Iterator[float]:
     rows = [line for line in lines if line.lstrip().startswith("|")]
     yield float(len(lines) - len(rows))
     yield float(max(0, len(rows) - 2))
-
-
-def _of_arguments(evidence: Evidence) -> set[date]:
-    return days_of(str(call.arguments) for call in evidence.calls)

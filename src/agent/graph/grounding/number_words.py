@@ -21,7 +21,7 @@ MONTHS = {name[:length]: number for number, name in enumerate(_MONTHS.split(), 1
     "sept": 9
 }
 _MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
-_SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "bn": 1e9, "b": 1e9, "billion": 1e9}
+_SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "bn": 1e9, "billion": 1e9}
 _FIGURES = re.compile(
     r"(?<![\w.,])(?<!\d['\u2019])(?P<figures>\d{1,3}(?:[,.'\u2019\u00a0\u202f]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?(?![.,]?\d))"
     r"(?P<after>\s?%|(?:[-\u00a0 ])?(?:percent(?:age)?|thousand|million|billion)\b|(?:k|K|M|mn|bn|x|th|st|nd|rd)\b|[^\W\d_]*)"
@@ -35,13 +35,16 @@ _ANY_FIGURES = re.compile(r"\d+(?:[.,'\u2019\u00a0\u202f]\d+)*")
 _LONGEST = 40
 _FENCED = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 _CODE = re.compile(r"`([^`\n]*)`")
+_HEX = re.compile(
+    r"\b(?=[\da-fA-F-]*\d)[\da-fA-F]{4,}(?:-[\da-fA-F]{4,}){2,}\b|\b(?=\w*\d)(?=\w*[a-fA-F])[\da-fA-F]{7,}\b"
+)
 _LINK = re.compile(r"\b(?:https?|postgres(?:ql)?)://\S+")
 _ORDINAL = re.compile(
     r"^[ \t>*_-]*(?:\d{1,3}[.)]|\|\s*\*{0,2}#?\d{1,3}\.?\*{0,2}\s*(?=\|.*\|))(?=[ \t]+\S|\s*\|)", re.MULTILINE
 )
 _NAMED = re.compile(
-    r"\b(?:postgres(?:ql)?|pg|utf|iso|sha|md|http|https|rfc|port|error|sqlstate|version|step|option|section|page|phase|"
-    r"point|part|rank|top)[ \u00a0.:-]*#?(?=\d{1,5}\b)(?P<figures>\d{1,5})(?!\.\d|,\d{3}|\s*%)|(?<!\w)#\d{1,2}(?=\s*[:.)]?\s)",
+    r"\b(?:utf|iso|sha|md|http|https|rfc|port|error|sqlstate|step|option|section|page|phase|"
+    r"point|part|rank|top)[ \u00a0.:-]*#?(?=\d{1,5}\b)(?P<figures>\d{1,5})(?!\d|\.\d|,\d{3}|\s*%)|(?<!\w)#\d{1,2}(?=\s*[:.)]?\s)",
     re.IGNORECASE,
 )
 _DATES = (
@@ -55,6 +58,12 @@ _DATES = (
 _YEAR_AND_MONTH = re.compile(r"(?<![\d-])(?P<year>\d{4})-(?P<month>\d{2})(?![\d-])")
 _TIME = re.compile(
     r"(?<![\d:])(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?\s*(?P<half>[ap]\.?m\b)?(?![\d:])",
+    re.IGNORECASE,
+)
+_PARTS = {"h": 3600, "m": 60, "s": 1, "d": 86_400}
+_LENGTH = re.compile(
+    r"(?<![\d.,])(?P<first>\d+)\s*(?P<unit>days?|d|hours?|hrs?|h|minutes?|mins?|min|m)\b\.?,?\s*(?:and|und|et|y|e)?\s*"
+    r"(?P<second>\d+)\s*(?P<below>hours?|hrs?|h|minutes?|mins?|min|m|seconds?|secs?|sec|s)\b",
     re.IGNORECASE,
 )
 _ZONE = re.compile(r"(?<=\d)[+-]\d{2}(?::?\d{2})?\b|\b(?:UTC|GMT)\s?[+-]\d{1,2}(?::\d{2})?\b")
@@ -103,7 +112,7 @@ class StatedTime:
 
 def without_code(text: str) -> str:
     """Return a text without code, addresses and the ordinals of its lists; a number in code quotes stays."""
-    text = _LINK.sub(" ", _FENCED.sub("\n", text))
+    text = _HEX.sub(" ", _LINK.sub(" ", _FENCED.sub("\n", text)))
     text = _CODE.sub(lambda found: found[1] if re.fullmatch(r"[-+$€£]?[\d.,' ]+\s?%?", found[1]) else " ", text)
     text = re.sub(r"(?<=\d)\*\*|\*\*(?=[\d$€£+-])|__", "", text)
     return _ORDINAL.sub(lambda found: "|" if "|" in found[0] else " ", text)
@@ -145,6 +154,21 @@ def times_in(text: str) -> tuple[list[StatedTime], str]:
 
     text = _TIME.sub(take, text)
     return found, _ZONE.sub(" ", text)
+
+
+def lengths_in(text: str) -> tuple[list[Stated], str]:
+    """Return the lengths of time in two units that a text states, such as 5 min 44 s, in seconds, and the text without them."""
+    found: list[Stated] = []
+
+    def take(match: re.Match[str]) -> str:
+        above, below = (_PARTS[match[name][0].lower()] for name in ("unit", "below"))
+        if below >= above:
+            return match[0]
+        value = float(int(match["first"]) * above + int(match["second"]) * below)
+        found.append(Stated(text=match[0], readings=(Reading(value=value, step=float(below)),), unit="s"))
+        return " "
+
+    return found, _LENGTH.sub(take, text) if _LENGTH.search(text) else text
 
 
 def numbers_in(text: str) -> list[Stated]:
