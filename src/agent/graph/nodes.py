@@ -6,6 +6,7 @@ ordinal), tell it what it has done already, so nothing is decided or done twice.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -312,7 +313,7 @@ async def _checked_answer(
     """Ask the model. An answer that its results do not hold is given back to it, once in a turn."""
     ask = partial(_ask_model, state, transcript, last=last, config=config, runtime=runtime)
     evidence = evidence_of(state, transcript, today=datetime.now(UTC).astimezone().date())
-    first = _check(await ask(), evidence)
+    first = await asyncio.to_thread(_check, await ask(), evidence)  # it takes long for many rows
     if not first.marks or state.get("given_back") or runtime.chat_client().offline:
         return first
     _log.info("answer_given_back", marks=len(first.marks))
@@ -323,7 +324,8 @@ async def _checked_answer(
     except OperatorError:  # the answer that there is stands, with its marks
         return first
     usage = first.answer.usage + again.usage
-    return replace(_check(replace(again, usage=usage), evidence), given_back=True)
+    checked = await asyncio.to_thread(_check, replace(again, usage=usage), evidence)
+    return replace(checked, given_back=True)
 
 
 def _check(answer: ModelAnswer, evidence: Evidence) -> _Checked:

@@ -12,6 +12,8 @@ from agent.graph.grounding.derived_numbers import Table, days_of, tables_of
 from agent.graph.grounding.number_words import StatedDate, dates_in
 from agent.types import CallKey, ToolResult
 
+_EARLIER_RESULTS = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -37,8 +39,9 @@ class Evidence:
 
     @cached_property
     def tables(self) -> list[Table]:
-        """The rows of all results."""
-        return [table for call in (*self.earlier_calls, *self.calls) for table in tables_of(call.result)]
+        """The rows of the results, and of the last ones of earlier turns."""
+        calls = (*self.earlier_calls[-_EARLIER_RESULTS:], *self.calls)
+        return [table for call in calls for table in tables_of(call.result)]
 
     @cached_property
     def texts(self) -> list[str]:

@@ -161,11 +161,9 @@ class _Finder:
         groups = pairable(self._evidence.tables)
         said = [number for text in (self._evidence.question, *self._evidence.memories) for number in every_number(text)]
         small = [number for group in groups[-1:] for number in group]
-        for a, b in pairs([*groups, found, [*small, *said]]):
-            self._pairs.add([a - b, a + b])
-            if b:
-                self._ratios.add([a / b, (a - b) / b])
-        self._pairs.add([sum(found)])
+        both = set(pairs([*groups, found, [*small, *said]]))
+        self._pairs.add([sum(found), *(a - b for a, b in both), *(a + b for a, b in both)])
+        self._ratios.add(ratio for a, b in both if b for ratio in (a / b, (a - b) / b))
 
     def _is_direct(self, one: Stated) -> bool:
         pools = (self._given, self._counted, self._summed)

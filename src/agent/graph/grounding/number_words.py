@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 _UP_TO_NINETEEN = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
@@ -132,8 +133,7 @@ def dates_in(text: str) -> tuple[list[StatedDate], str]:
         return " "
 
     for pattern in _DATES:
-        swapped = pattern in _DATES[2:4]
-        text = pattern.sub(lambda match, swapped=swapped: take(match, swapped=swapped), text)  # type: ignore[misc]
+        text = pattern.sub(partial(take, swapped=pattern in _DATES[2:4]), text)
     return found, text
 
 
