@@ -23,7 +23,7 @@ _PLAIN = """
     suspend promote demote unsubscribe subscribe block unblock ban reactivate edit modify email mail notify erase purge wipe move anonymise
     anonymize switch credit debit upgrade downgrade publish unpublish import clean raise invite detach attach migrate adjust convert fix
     process confirm record log store add create change mark close apply issue save book reserve tag untag link unlink flag double swap
-    remember memorize memorise alter grant revoke return void waive ship dispatch forward reply fulfil fulfill finalise finalize
+    remember memorize memorise place charge deduct subtract alter grant revoke return void waive ship dispatch forward reply fulfil fulfill finalise finalize
     """
 _IRREGULAR = {
     "set": "set", "reset": "reset", "undo": "undone undid", "send": "sent", "resend": "resent", "pay": "paid", "put": "put", "make": "made",

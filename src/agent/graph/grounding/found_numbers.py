@@ -6,6 +6,7 @@ What an offer or a question says states nothing. Two numbers are added, subtract
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -46,7 +47,7 @@ _ADDED = re.compile(
     r"total|together|combin|\bsum|both|plus|altogether|overall|in all|and|\+|=|account|make up|either", re.IGNORECASE
 )
 _SHARED = re.compile(
-    r"averag|mean|\bper\b|each|typical|ratio|times|twice|\bfold|as (?:many|much)|share|proportion|rate|of (?:all|the)|\u00f7|/|\bx\b|\u00d7",
+    r"averag|mean|\bper\b|\ban? (?:hour|day|night|week|month|year|quarter|person|head|piece|unit)\b|each|typical|ratio|times|twice|\bfold|as (?:many|much)|share|proportion|rate|of (?:all|the)|\u00f7|/|\bx\b|\u00d7",
     re.IGNORECASE,
 )
 _LOOSE = re.compile(
@@ -122,7 +123,9 @@ def _without_quotes(text: str, evidence: Evidence) -> str:
     for cell in sorted(quoted, key=len, reverse=True):
         if cell in text:
             text = re.sub(rf"(?<!\w){re.escape(cell)}(?!\w)", " ", text)
-    return text
+    digits = [re.sub(r"\D", "", str(cell)) for table in evidence.tables for row in table.rows for cell in row]
+    known = {run.lstrip("0") for run in digits if _PHONE_DIGITS <= len(run) <= 2 * _PHONE_DIGITS}
+    return _PHONE.sub(lambda found: " " if re.sub(r"\D", "", found[0]).lstrip("0") in known else found[0], text)
 
 
 def _sentences(text: str) -> Iterator[str]:
@@ -153,6 +156,9 @@ class _Finder:
             self._counted.add(_named_counts(table, answer))
             self._summed.add(sums_of(table))
         self._counted.add(_line_counts(answer))
+        messages = [str(call.result.get("message") or "") for call in calls]
+        self._counted.add(count for text in (*messages, *evidence.context) for count in _block_counts(text))
+        self._described = any("\n" in message for message in messages)
         self._add_pairs()
 
     def _add_pairs(self) -> None:
@@ -188,7 +194,7 @@ class _Finder:
 
     def _is_counted_noun(self, one: Stated, sentence: str) -> bool:
         """Return whether a number in words counts what the question or a statement names: only then it is a fact."""
-        if one.readings[0].value < 2:
+        if one.readings[0].value < 2 or self._described:
             return False
         following = stems(" ".join(re.findall(r"\w+", sentence[one.end :])[:2]))
         names = [name for table in self._evidence.tables for name in table.columns]
@@ -310,8 +316,23 @@ class _Finder:
         return any(pool.holds(seconds * factor, within * factor) for pool in pools for factor in factors)
 
 
+def _block_counts(text: str) -> Iterator[float]:
+    """Yield how many lines of a description begin with the same word, such as TABLE, and how many lines stand under each of them."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    yield from map(float, Counter(line.split()[0] for line in lines if not line[0].isspace()).values())
+    under = 0
+    for line in [*lines, "end"]:
+        if line[0].isspace():
+            under += 1
+        elif under:
+            yield float(under)
+            under = 0
+
+
 _MOST_DAYS = 60
 _QUOTABLE = 4
+_PHONE_DIGITS = 7
+_PHONE = re.compile(r"(?<![\w.,])\+?\(?\d(?:[ ()/.-]{0,2}\d){6,14}(?!\w)")
 # A number of so many units of its last digit does not follow from others by chance.
 _PRECISE = 2000
 
