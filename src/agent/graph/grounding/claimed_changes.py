@@ -140,7 +140,7 @@ _PASSIVE = re.compile(
     rf"\b(?:ha(?:s|ve)\s+{_ADVERB}been|was|were|is\s+now|are\s+now|got)\s+{_ADVERB}(?P<verb>{_DONE})\b", re.IGNORECASE
 )
 _BARE = re.compile(
-    rf"^\W*(?:(?:ok|okay|sure|yes|great|alright|certainly|of course|perfect|done|all set)\b[\s,.!:\u2014-]*)*{_ADVERB}(?P<verb>{_DONE})\b(?!\s+(?:by|at|on|in)\b)",
+    rf"^\W*(?:(?:ok|okay|sure|yes|great|alright|certainly|of course|perfect|done|all set|noted(?: and)?|got it)\b[\s,.!:\u2014-]*)*{_ADVERB}(?P<verb>{_DONE})\b(?!\s+(?:by|at|on|in)\b)",
     re.IGNORECASE,
 )
 _NOUN_DONE = re.compile(
@@ -150,11 +150,11 @@ _NOUN_DONE = re.compile(
 _FINISHED = re.compile(
     r"^\W*(?:ok(?:ay)?\b[\s,.!]*|sure\b[\s,.!]*|yes\b[\s,.!]*)?(?:(?:it['\u2019]?s |that['\u2019]?s |this is |that is |all |it is )?(?:done|all set|taken care of|finished)\b)|"
     r"\bsuccessful(?:ly)?\b|\btook effect\b|\b(?:change|update|deletion|transfer|refund|insert|migration)s?\s+(?:went through|(?:is|are|was|were) (?:complete|done|in place|made|live))|"
-    r"\btook care of\b|\b\d+ rows? (?:affected|updated|deleted|inserted|changed)\b|\b(?:is|are) gone\b|\bno longer (?:exists?|in)\b",
+    r"\btook care of\b|\bconsider it done\b|\b(?:in effect|in force)\b|\b\d+ rows? (?:affected|updated|deleted|inserted|changed)\b|\b(?:is|are) gone\b|\bno longer (?:exists?|in)\b",
     re.IGNORECASE,
 )  # fmt: skip
 _NOW = re.compile(
-    r"\b(?:is|are|has|have|costs?|stands?|reads?|shows?|belongs?|points?)\s+now\b|\bnow (?:is|are|has|have|costs?|shows?|reads?|stands?|belongs?|points?|set)\b",
+    r"\b(?:is|are|has|have|costs?|stands?|reads?|shows?|belongs?|points?)\s+now\b|\bnow (?:is|are|has|have|costs?|shows?|reads?|stands?|belongs?|points?|set)\b|\b(?:is|are|has|have)\b[^,;]*\bnow\W*$",
     re.IGNORECASE,
 )
 _NOT = re.compile(
@@ -186,6 +186,9 @@ _PAST_QUESTION = re.compile(
     r"\b(?:did|have|has|had|was|were|what|which|when|who|why|how many)\b.*\?|^\W*(?:what|which|when|who|why|how|did|have|was|were|has|show|list|tell|summar\w+|recap)\b",
     re.IGNORECASE,
 )
+_BEFORE = re.compile(
+    r"\b(?:earlier|before|previous(?:ly)?|already|last (?:turn|time)|above|a moment ago|just now)\b", re.IGNORECASE
+)
 _ALL = re.compile(r"\b(?:both|all|each|every|everything)\b", re.IGNORECASE)
 _ADMITS = re.compile(
     r"\b(?:not|reject\w*|refus\w*|fail\w*|declin\w*|expir\w*|wait\w*|pending|except|but|however|could ?n[o'\u2019]t|unable|only|error|denied|unchanged)\b",
@@ -213,6 +216,7 @@ class _Tried:
     tool: str
     done: bool
     certain: bool  # certainly a change, not only perhaps one
+    rows: int | None = None
 
 
 def claimed_change(
@@ -223,8 +227,13 @@ def claimed_change(
     done = [one for one in tried if one.done]
     asked = _is_request(question, earlier) or any(one.certain for one in tried)
     text = re.sub(r"```.*?(?:```|\Z)", " ", answer, flags=re.DOTALL)
-    told_before = " ".join(said for _, said in earlier).lower() if _PAST_QUESTION.search(question) else ""
-    claims = [clause for clause in _claims(text, asked=asked) if not _was_told(clause, told_before)]
+    told_before = " ".join(said for _, said in earlier).lower()
+    about_past = _PAST_QUESTION.search(question) is not None
+    claims = [
+        clause
+        for clause in _claims(text, asked=asked)
+        if not ((about_past or _BEFORE.search(clause)) and _was_told(clause, told_before))
+    ]
     if not done:
         return NOTHING_CHANGED if claims else None
     mailed = any(
@@ -233,6 +242,11 @@ def claimed_change(
     if not mailed and any(_MAIL.search(clause) for clause in claims):
         return MAIL_NOT_SENT
     missing = any(one.certain and not one.done for one in tried) and len(done) < 2
+    too_few = [one.rows for one in done] == [1] and any(
+        re.search(r"\bboth\b", clause, re.IGNORECASE) for clause in claims
+    )
+    if too_few:
+        return NOT_ALL_CHANGED
     if missing and not _ADMITS.search(text) and any(_ALL.search(clause) for clause in claims):
         return NOT_ALL_CHANGED
     return None
@@ -293,7 +307,8 @@ def _tried(tool: str, arguments: Mapping[str, Any], result: ToolResult) -> _Trie
     if not kinds and not result.get("approval_id"):
         return None
     nothing = kinds <= _COUNTED and bool(kinds) and result.get("row_count") == 0
-    return _Tried(tool=tool, done=done and not nothing, certain=bool(kinds))
+    rows = result.get("row_count") if kinds <= _COUNTED else None
+    return _Tried(tool=tool, done=done and not nothing, certain=bool(kinds), rows=rows)
 
 
 def _kinds(sql: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from itertools import accumulate, permutations
 from typing import Any
 
@@ -22,6 +22,7 @@ Cell = Any
 # So many rows and numbers at most are combined with each other.
 _FEW_ROWS, _FEW_NUMBERS = 31, 40
 _MOST_GROUPED = 500
+_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)")
 _ISO_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 # Columns whose numbers name something, and measure nothing.
 _KEY = re.compile(
@@ -256,3 +257,15 @@ def days_of(texts: Iterable[str]) -> set[date]:
             except ValueError:
                 continue
     return found
+
+
+def moments_of(texts: Iterable[str]) -> list[datetime]:
+    """Return the times on a date that texts hold in the form of databases, each once, in order."""
+    found = set()
+    for text in texts:
+        for written in _MOMENT.findall(text):
+            try:
+                found.add(datetime.fromisoformat(" ".join(written)))
+            except ValueError:
+                continue
+    return sorted(found)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
-from agent.graph.grounding.derived_numbers import Table, days_of, tables_of
+from agent.graph.grounding.derived_numbers import Table, days_of, moments_of, tables_of
 from agent.graph.grounding.number_words import StatedDate, dates_in
 from agent.types import CallKey, ToolResult
 
 _EARLIER_RESULTS = 3
+_MOST_MOMENTS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,12 @@ class Evidence:
             day for text in self.texts for stated in dates_in(text)[0] for day in readings_of_day(stated, self.today)
         ]
         return days_of([*calls, *self.texts]) | {*written, self.today}
+
+    @cached_property
+    def moments(self) -> list[datetime]:
+        """The last times of day on a date that results hold."""
+        calls = (*self.earlier_calls[-_EARLIER_RESULTS:], *self.calls)
+        return moments_of(str(call.result) for call in calls)[-_MOST_MOMENTS:]
 
 
 def readings_of_day(stated: StatedDate, today: date) -> Iterator[date]:

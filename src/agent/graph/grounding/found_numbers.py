@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -56,15 +56,15 @@ _LOOSE = re.compile(
 )
 _OFFER = re.compile(
     r"would you like|want me to|shall i|should i|let me know|do you want|if you(?:'d)? (?:like|want|prefer|wish)|i can (?:also )?(?:show|list|break|run|narrow|give|look|"
-    r"filter|page|fetch|export|continue|do)|you (?:can|could|may) |for example|e\.g\.|for instance|such as|try ",
+    r"filter|page|fetch|export|continue|do)|you (?:can|could|may) |for example|e\.g\.|for instance|such as|try |\bnormal(?:ly)?\b|usual(?:ly)?|by default|in general|generally|by definition|typically",
     re.IGNORECASE,
 )  # fmt: skip
 _CUT_SHORT = re.compile(
-    r"first|least|more|over|show|list|truncat|limit|cap|cut|only|partial|\+|display|page|beyond|further|all",
+    r"first|least|more|over|show|list|truncat|limit|cap|cut|only|partial|\+|display|page|beyond|further|\bsaw\b|\bsee\b|got|return|fetch|read\b|came back",
     re.IGNORECASE,
 )
 _TIME_UNIT = re.compile(
-    r"^\W{0,3}(?:full |whole |calendar |business |working )?(?:ms\b|millisec|sec|s\b|min|h\b|hours?|hrs?\b|days?|d\b|weeks?|months?|quarters?|years?|yrs?\b|decades?|[kmgt]i?b\b|bytes?)",
+    r"^\W{0,3}(?:(?:an? |per |each |every |/ ?))?(?:full |whole |calendar |business |working )?(?:ms\b|millisec|sec|s\b|min|h\b|hours?|hrs?\b|days?|d\b|weeks?|months?|quarters?|years?|yrs?\b|decades?|[kmgt]i?b\b|bytes?)",
     re.IGNORECASE,
 )
 _MONEY = re.compile(r"[$€£]\s*$")
@@ -144,10 +144,13 @@ class _Finder:
         calls = (*evidence.earlier_calls, *evidence.calls)
         self._given, self._counted, self._summed, self._pairs = Pool(), Pool(), Pool(), Pool()
         self._ratios, self._said = Pool(), Pool()
+        self._shares, self._shown_pairs, self._spans = Pool(), Pool(), Pool()
+        self._spans.add((first - second).total_seconds() for first in evidence.moments for second in evidence.moments)
         self._days: set[date] = set()
         texts = [*evidence.texts, evidence.today.isoformat()]
         self._said.add(number for text in texts for number in every_number(text))
         self._said.add(number for call in calls for number in numbers_of(call.arguments))
+        self._said.add(number for call in calls for number in _lengths(call.arguments))
         self._given.add(self._said.values)
         for call in calls:
             self._given.add(numbers_of(_facts_of(call.result)))
@@ -167,8 +170,20 @@ class _Finder:
         groups = pairable(self._evidence.tables)
         said = [number for text in (self._evidence.question, *self._evidence.memories) for number in every_number(text)]
         small = [number for group in groups[-1:] for number in group]
+        percents = [
+            float(share[1].replace(",", "."))
+            for text in (self._evidence.question, *self._evidence.memories, self._answer)
+            for share in _PERCENT.finditer(text)
+        ]
+        bases = [*small, *said, *found][: 2 * _FEW]
+        self._shares.add(base * factor for base in bases for percent in percents[:_FEW] for factor in _factors(percent))
+        plain = [*found, *said]
+        if len(plain) <= _FEW:
+            self._shown_pairs.add(number for a, b in pairs([plain]) for number in (a - b, a + b))
         both = set(pairs([*groups, found, [*small, *said]]))
-        self._pairs.add([sum(found), *(a - b for a, b in both), *(a + b for a, b in both)])
+        self._pairs.add(
+            [*([sum(found)] if len(found) > 1 else []), *(a - b for a, b in both), *(a + b for a, b in both)]
+        )
         self._ratios.add(ratio for a, b in both if b for ratio in (a / b, (a - b) / b))
 
     def _is_direct(self, one: Stated) -> bool:
@@ -185,12 +200,24 @@ class _Finder:
             inside = next(
                 (whole for whole in joined if whole is not one and whole.start <= one.start < whole.end), None
             )
-            if one in joined or (one.in_words and not self._is_counted_noun(one, sentence)):
+            if (
+                one in joined
+                or self._is_ratio(one, sentence)
+                or (one.in_words and not self._is_counted_noun(one, sentence))
+            ):
                 continue
             if self._found(one, sentence, around) or (inside is not None and self._found(inside, sentence, around)):
                 continue
             unfound.append(one)
         return [one.text.strip() for one in unfound]
+
+    def _is_ratio(self, one: Stated, sentence: str) -> bool:
+        """Return whether a number is a part of one like "3 in 10" that says a share of the evidence."""
+        for match in _PART_OF.finditer(sentence):
+            part, whole = (float(match[name]) for name in ("part", "whole"))
+            if match.start() <= one.start < match.end() and whole and part <= whole:
+                return any(pool.holds(part / whole, 0.5 / whole) for pool in (self._given, self._ratios))
+        return False
 
     def _is_counted_noun(self, one: Stated, sentence: str) -> bool:
         """Return whether a number in words counts what the question or a statement names: only then it is a fact."""
@@ -237,6 +264,8 @@ class _Finder:
 
     def _combines(self, value: float, within: float, around: str, *, times: bool) -> bool:
         """Return whether a number follows from two others, and has many digits or words around it that say so."""
+        if self._shares.holds(value, within) or self._shown_pairs.holds(value, within):
+            return True
         precise = value >= _PRECISE * within
         if (precise or _COMPARED.search(around) or _ADDED.search(around)) and self._pairs.holds(value, within):
             return True
@@ -259,8 +288,11 @@ class _Finder:
         if _TIME_UNIT.match(after) or unit in _SHORT_UNITS:
             pools = (self._given, self._summed, self._pairs)
             factors = [factor for unit in _UNITS for factor in (unit, 1 / unit)]
-            return self._is_span(value, within) or any(
-                pool.holds(value * factor, within * factor) for pool in pools for factor in factors
+            seconds = any(self._spans.holds(value * factor, within * factor) for factor in (1, 60, 3600, 86_400))
+            return (
+                seconds
+                or self._is_span(value, within)
+                or any(pool.holds(value * factor, within * factor) for pool in pools for factor in factors)
             )
         cents = _MONEY.search(before) or "cent" in str([call.arguments for call in self._evidence.calls]).lower()
         return bool(cents) and any(pool.holds(value * 100, within * 100) for pool in (self._given, self._summed))
@@ -304,6 +336,8 @@ class _Finder:
             return True
         if all(self._given.holds(part, 0) for part in divmod(stated.minutes, 60)):
             return True
+        if any(moment.minute == stated.second for moment in self._evidence.moments):
+            return True  # perhaps in another time zone
         return self._lasts(60 * stated.first + stated.second, 0.999) or self._lasts(60 * stated.minutes, 60)
 
     def length(self, stated: Stated) -> bool:
@@ -312,7 +346,7 @@ class _Finder:
 
     def _lasts(self, seconds: float, within: float) -> bool:
         factors = (1, 1000, 1 / 60, 1 / 3600, 1 / 86_400)
-        pools = (self._given, self._summed, self._pairs)
+        pools = (self._given, self._summed, self._pairs, self._spans)
         return any(pool.holds(seconds * factor, within * factor) for pool in pools for factor in factors)
 
 
@@ -331,10 +365,19 @@ def _block_counts(text: str) -> Iterator[float]:
 
 _MOST_DAYS = 60
 _QUOTABLE = 4
+_FEW = 10
+_PERCENT = re.compile(r"(\d+(?:[.,]\d+)?)\s?(?:%|percent)")
+_PART_OF = re.compile(r"(?<![\d.,])(?P<part>\d{1,3}) (?:in|out of|to) (?P<whole>\d{1,3})(?![\d.,])")
 _PHONE_DIGITS = 7
 _PHONE = re.compile(r"(?<![\w.,])\+?\(?\d(?:[ ()/.-]{0,2}\d){6,14}(?!\w)")
 # A number of so many units of its last digit does not follow from others by chance.
 _PRECISE = 2000
+
+
+def _factors(percent: float) -> tuple[float, ...]:
+    """Return by what a number is multiplied to be a share of it, more by that share, less by it, or what it was before."""
+    share = percent / 100
+    return (share, 1 + share, 1 - share, 1 / (1 + share))
 
 
 def _coarse(reading: Reading) -> float:
@@ -346,8 +389,13 @@ def _coarse(reading: Reading) -> float:
 
 
 def _facts_of(result: ToolResult) -> dict[str, Any]:
-    """Return a result without what only repeats it; the number of rows counts only where it is the number of all."""
-    return {name: value for name, value in result.items() if name not in {"sql", "truncated", "success"}}
+    """Return what a result says, without its flags."""
+    return {name: value for name, value in result.items() if name not in {"truncated", "success"}}
+
+
+def _lengths(arguments: Mapping[str, Any]) -> Iterator[float]:
+    """Yield how many items the lists of arguments have, such as the addresses of a mail."""
+    yield from (float(len(value)) for value in arguments.values() if isinstance(value, list))
 
 
 def _named_counts(table: Table, answer: str) -> Iterator[float]:
