@@ -161,7 +161,7 @@ _NOT = re.compile(
     r"\b(?:not|no|none|nothing|never|nobody|neither|nor|without|cannot|can['\u2019]?t|couldn['\u2019]?t|won['\u2019]?t|wasn['\u2019]?t|weren['\u2019]?t|hasn['\u2019]?t|haven['\u2019]?t|"
     r"isn['\u2019]?t|aren['\u2019]?t|didn['\u2019]?t|don['\u2019]?t|doesn['\u2019]?t|would|will|could|should|might|may|must|can|shall|if|unless|until|once|when|after|before|as soon as|pending|waiting|"
     r"waits?|await\w*|needs?|need to|to be|failed|fails?|rejected|refused|declined|expired|denied|still|yet|already|in case|unable|0 rows|zero rows|proposed?|ready to|about to|"
-    r"try|tried|attempt\w*|want(?:ed|s)?|ask(?:ed|s)?|request\w*|whether|instead|unchanged|'ll)\b|\u2019ll\b|'ll\b|\?\s*$|\b0\b",
+    r"approvals?|approve|review|sign-off|try|tried|attempt\w*|want(?:ed|s)?|ask(?:ed|s)?|request\w*|whether|instead|unchanged|'ll)\b|\u2019ll\b|'ll\b|\?\s*$|\b0\b",
     re.IGNORECASE,
 )  # fmt: skip
 _RELATIVE = re.compile(r"\b(?:who|whom|whose|that|which|where|since|because|as|how)\b[^,;]*$", re.IGNORECASE)
@@ -232,7 +232,7 @@ def claimed_change(
     claims = [
         clause
         for clause in _claims(text, asked=asked)
-        if not ((about_past or _BEFORE.search(clause)) and _was_told(clause, told_before))
+        if not ((about_past or not asked or _BEFORE.search(clause)) and _was_told(clause, told_before))
     ]
     if not done:
         return NOTHING_CHANGED if claims else None
@@ -299,7 +299,7 @@ def _tried(tool: str, arguments: Mapping[str, Any], result: ToolResult) -> _Trie
     """Return what a call was to change and whether it did; None for one that only reads."""
     if tool in _HARMLESS:
         return None
-    done = bool(result.get("success")) and result.get("status") in {None, "succeeded"}
+    done = bool(result.get("success")) and result.get("status") in {None, "succeeded", "answered"}
     if tool != "execute_sql":  # the code of a created tool may change something or not
         return _Tried(tool=tool, done=done, certain=tool in _OWN_EFFECTS)
     text = str(result.get("sql") or arguments.get("sql") or "")

@@ -40,6 +40,7 @@ _HEX = re.compile(
     r"\b(?=[\da-fA-F-]*\d)[\da-fA-F]{4,}(?:-[\da-fA-F]{4,}){2,}\b|\b(?=\w*\d)(?=\w*[a-fA-F])[\da-fA-F]{7,}\b"
 )
 _LINK = re.compile(r"\b(?:https?|postgres(?:ql)?)://\S+")
+_SCALE = re.compile(r"(?<=\d)(?:\s?/\s?|\s+(?:out )?of\s+)(?:5|10)\b(?=\s+(?:stars?|points)\b)|\b24/7\b")
 _ORDINAL = re.compile(
     r"^[ \t>*_-]*(?:\d{1,3}[.)]|\|\s*\*{0,2}#?\d{1,3}\.?\*{0,2}\s*(?=\|.*\|))(?=[ \t]+\S|\s*\|)", re.MULTILINE
 )
@@ -115,6 +116,7 @@ def without_code(text: str) -> str:
     """Return a text without code, addresses and the ordinals of its lists; a number in code quotes stays."""
     text = _HEX.sub(" ", _LINK.sub(" ", _FENCED.sub("\n", text)))
     text = _CODE.sub(lambda found: found[1] if re.fullmatch(r"[-+$€£]?[\d.,' ]+\s?%?", found[1]) else " ", text)
+    text = _SCALE.sub(" ", text)
     text = re.sub(r"(?<=\d)\*\*|\*\*(?=[\d$€£+-])|__", "", text)
     return _ORDINAL.sub(lambda found: "|" if "|" in found[0] else " ", text)
 
