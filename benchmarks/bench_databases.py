@@ -14,7 +14,7 @@ from psycopg import sql
 from agent.db import setup
 from agent.errors import AgentError
 from agent.execution.safe_executor import safe_executor
-from agent.graph.prompts import fit_result
+from agent.graph.results_for_model import fit_result
 from agent.runtime import Runtime, open_runtime, use_runtime
 from agent.settings import Settings
 from agent.statements.trusted_functions import trusted_functions

@@ -31,7 +31,7 @@ from agent.graph.rules import clean_question
 from agent.privacy.masking import MASK, masked_arguments, masked_result
 from agent.runtime import Cache, Runtime, current_runtime, use_runtime
 from agent.threads import check_thread_id, threads
-from agent.types import CallKey, ToolResult
+from agent.types import CallKey, ToolResult, Usage
 
 _log = structlog.get_logger(__name__)
 _GRAPHS: Cache[CompiledStateGraph[Any]] = Cache()
@@ -40,7 +40,6 @@ _UNRELEASED: Cache[dict[str, UUID]] = Cache()
 # Checkpoints are pruned at every n-th turn: often enough to stay small, seldom enough to cost nothing.
 _PRUNE_EVERY = 10
 _ABANDON_SECONDS = 3.0
-_AGAIN = "\n\n(The results do not hold this answer; here it is again.)\n\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +47,13 @@ class Token:
     """A piece of the model's text, as it arrives."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted:
+    """The model's answer begins again: the text since the last step is void. A surface clears or marks it, and says why."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,7 @@ class Answered:
     """The end of a turn. `sources` holds the SQL that ran with row counts, the memories and the tables.
 
     `sources["rows_of"]` is the round and the ordinal of the call whose rows belong under the text, if any do.
+    `usage` is the turn's tokens and cost; it is None for the built-in model, which has none.
     """
 
     thread_id: str
@@ -96,9 +103,10 @@ class Answered:
     text: str
     sources: Mapping[str, Any]
     error: str | None = None
+    usage: Usage | None = None
 
 
-ChatEvent: TypeAlias = Token | ToolStarted | ToolFinished | ApprovalAsked | ApprovalDecided | Answered
+ChatEvent: TypeAlias = Token | Restarted | ToolStarted | ToolFinished | ApprovalAsked | ApprovalDecided | Answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +189,8 @@ def _masked(event: ChatEvent) -> ChatEvent | None:
     match event:
         case Token():
             return None
+        case Restarted():  # the reason can quote what the provider was sent
+            return replace(event, reason="")
         case ToolStarted():
             return replace(event, arguments=masked_arguments(event.arguments, event.tool))
         case ToolFinished():
@@ -195,10 +205,15 @@ def _masked(event: ChatEvent) -> ChatEvent | None:
 async def _collected(events: AsyncIterator[ChatEvent], thread_id: str) -> ChatAnswer:
     approvals: list[Approval] = []
     text: list[str] = []
+    final = 0
     answered: Answered | None = None
     async for event in events:  # to its end: the run stores its last checkpoint after the answer
         if isinstance(event, Token):
             text.append(event.text)
+        elif isinstance(event, Restarted):
+            del text[final:]
+        elif isinstance(event, ToolStarted):
+            final = len(text)
         elif isinstance(event, ApprovalAsked):
             approvals.append(event.approval)
         elif isinstance(event, Answered):
@@ -309,14 +324,15 @@ async def _events(mode: str, part: Any, thread_id: str, runtime: Runtime) -> Asy
 
 def _custom_event(part: Mapping[str, Any], thread_id: str) -> ChatEvent | None:
     match part:
+        case {"event": "restarted", "reason": reason}:
+            return Restarted(reason=reason)
         case {"event": "tool_started", "key": key, "tool": tool, "arguments": arguments}:
             return ToolStarted(key=CallKey(**key), tool=tool, arguments=arguments)
         case {"event": "tool_finished", "key": key, "tool": tool, "result": result}:
             return ToolFinished(key=CallKey(**key), tool=tool, result=result)
         case {"event": "approval_decided", "approval_id": approval_id, "status": status, "result": result}:
             return ApprovalDecided(approval_id=approval_id, status=status, result=result)
-        case {"event": "answer_again"}:
-            return Token(text=_AGAIN)
-        case {"event": "answered", "turn": turn, "answer": text, "sources": sources, "error": error}:
-            return Answered(thread_id=thread_id, turn=turn, text=text, sources=sources, error=error)
+        case {"event": "answered", "turn": turn, "answer": text, "sources": sources, "error": error, **rest}:
+            usage = Usage(**rest["usage"]) if rest.get("usage") else None
+            return Answered(thread_id=thread_id, turn=turn, text=text, sources=sources, error=error, usage=usage)
     return None

@@ -65,7 +65,8 @@ class ToolResult(TypedDict, total=False):
 
     `success` says whether the action had its effect. `status` is an `ExecutionStatus` or "waiting". `truncated` says that
     there are more rows. `cut_cells` counts the cells that hold only a beginning; each of them says how many characters there
-    are. `remarks` must be part of an answer from this result; one on hidden rows must be its beginning.
+    are. `remarks` must be part of an answer from this result; one on hidden rows must be its beginning. `correction` is what the
+    human who rejected the call wants instead: only the decision's row sets it.
     """
 
     success: bool
@@ -81,6 +82,7 @@ class ToolResult(TypedDict, total=False):
     secrets: list[str]
     message: str
     remarks: list[str]
+    correction: str
     data: Any
     approval_id: int
     execution_id: int

@@ -131,7 +131,7 @@ def test_a_change_without_a_terminal_waits_and_says_how_to_approve(run: Run, run
     approved = run("approvals", "approve", number, "--comment", "checked")
     assert approved.exit_code == 0
     assert "is approved" in approved.stdout
-    assert "1 row affected" in approved.stdout
+    assert "clients 1 updated" in approved.stdout
     again = run("approvals", "approve", number)
     assert again.exit_code == 2
     assert "already" in again.stderr
@@ -278,7 +278,7 @@ def test_what_is_approved_while_the_agent_is_stopped_is_told_to_wait_and_done_af
     assert "1 approved action waits to run; the next `agent chat` does that first" in resumed
     assert "approval 1: UPDATE" in resumed
     assert run_json("resume")["approved_waiting"] == [1]
-    assert "1 row affected" in run("chat", "--thread", thread, input="").output
+    assert "clients 1 updated" in run("chat", "--thread", thread, input="").output
     assert run_json("resume")["approved_waiting"] == []
 
 

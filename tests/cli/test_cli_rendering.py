@@ -7,7 +7,7 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -124,20 +124,59 @@ def test_numbers_stand_to_the_right() -> None:
     assert written(console).splitlines()[2:] == ["  a        9.50", "  b     1200.00"]
 
 
-@given(st.text(), st.integers(min_value=10, max_value=100), st.data())
-def test_streamed_text_is_the_same_however_it_is_cut(text: str, width: int, data: st.DataObject) -> None:
+def streamed(console: Console, *pieces: str, markdown: bool = True, indent: str = "") -> str:
+    stream = StreamedText(console, indent=indent, markdown=markdown)
+    for piece in pieces:
+        stream.write(piece)
+    stream.end()
+    return written(console)
+
+
+_MARKDOWN = st.text(alphabet="**``#-1.) |\n\raé\x1b[")
+
+
+@given(
+    st.one_of(st.text(), _MARKDOWN), st.integers(min_value=10, max_value=100), st.booleans(), st.booleans(), st.data()
+)
+def test_streamed_text_is_the_same_however_it_is_cut(
+    text: str, width: int, markdown: bool, colour: bool, data: st.DataObject
+) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
-    whole, pieces = terminal(width), terminal(width)
-    for console, parts in (
-        (whole, [text]),
-        (pieces, [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]),
-    ):
-        stream = StreamedText(console, indent="  ")
-        for part in parts:
-            stream.write(part)
-        stream.end()
-    # A carriage return and its line feed may be cut apart.
-    assert "\r\n" in text or written(whole) == written(pieces)
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    whole = streamed(terminal(width, colour=colour), text, markdown=markdown, indent="  ")
+    assert streamed(terminal(width, colour=colour), *pieces, markdown=markdown, indent="  ") == whole
+
+
+@given(st.text(alphabet="**``#-1.) \nab_<>[](!"))
+def test_of_an_answer_nothing_is_lost_but_marks(text: str) -> None:
+    assume("```" not in text)
+    shown = streamed(terminal(40), text)
+    marks = str.maketrans("", "", "*`#-•")
+    assert "".join(shown.translate(marks).split()) == "".join(text.translate(marks).split())
+
+
+def test_markdown_is_shown_where_the_terminal_can_and_only_what_is_surely_markdown() -> None:
+    answer = (
+        "## The **two** clients\n- **Ana & Co**: `active`\n* 2**3**4 = 2*3*4\n10. a_b_c <b>x</b> [go](http://evil)\n"
+        "```sql\nselect  *  from a\n```\nThat is **not closed and `so is this\n"
+    )
+    assert streamed(terminal(80), answer).splitlines() == [
+        "The two clients", "• Ana & Co: active", "• 2**3**4 = 2*3*4", "10. a_b_c <b>x</b> [go](http://evil)",
+        "select  *  from a", "That is **not closed and `so is this",
+    ]  # fmt: skip
+    coloured = streamed(terminal(80, colour=True), answer)
+    assert "\x1b[1mAna\x1b[0m" in coloured
+    assert "\x1b[36mactive\x1b[0m" in coloured
+    assert "\x1b[1mclients\x1b[0m" in coloured
+    assert "\x1b[36mselect  *  from a\x1b[0m" in coloured
+    plain = [line.rstrip() for line in answer.splitlines()]
+    assert streamed(terminal(80), answer, markdown=False).splitlines() == plain
+
+
+def test_an_item_of_a_list_is_wrapped_below_its_text() -> None:
+    assert streamed(terminal(20), "- one two three four\n1. five six seven eight", indent="  ").splitlines() == [
+        "  • one two three", "    four", "  1. five six seven", "     eight",
+    ]  # fmt: skip
 
 
 def test_streamed_text_is_wrapped_at_words_inside_its_margin() -> None:

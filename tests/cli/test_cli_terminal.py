@@ -90,7 +90,7 @@ def test_a_conversation_asks_for_approval_and_goes_on(spawn: Spawn, demo_environ
     assert "rejected" in say(child, "not agreed")
     assert status_of_client_5(demo_environment) == "active"
     say(child, "Set the status of client 5 to paused")
-    assert "1 row affected" in say(child, "yes")
+    assert "clients 1 updated" in say(child, "yes")
     assert status_of_client_5(demo_environment) == "paused"
     assert "New thread" in say(child, "/new").replace("A new", "New")
     assert "How many clients" in say(child, "/threads")
@@ -104,10 +104,14 @@ def test_a_change_is_edited_looked_at_once_more_and_always_allowed_inline(
     child = spawn("chat", NO_COLOR="1")
     child.expect_exact(PROMPT)
     say(child, "Set the status of client 5 to paused")
-    assert 'update_client_status as it is now: {"' in say(child, "edit")
+    child.sendline("edit")
+    child.expect_exact('{"status": "paused", "client_id": 5}')
+    child.sendcontrol("u")
     assert "not JSON" in say(child, "UPDATE")
-    say(child, "edit")
-    edited = say(child, '{"client_id": 6, "status": "paused"}')
+    child.sendline("edit")
+    child.expect_exact('"client_id": 5}')
+    child.send("\x7f\x7f6}")  # backspace
+    edited = say(child, "")
     assert "A human changed the arguments" in edited
     assert '"client_id": 6' in edited
     assert status_of_client_5(demo_environment) == "active"
@@ -124,7 +128,7 @@ def test_a_change_is_edited_looked_at_once_more_and_always_allowed_inline(
     assert "Approve?" in say(child, "no")
     say(child, "always 8h")
     allowed = " ".join(say(child, "yes").split())
-    assert "1 row affected" in allowed
+    assert "clients 1 updated" in allowed
     assert "Permission 1 lets tester do this for 8 hours without a question" in allowed
     assert "agent permissions revoke 1" in allowed
     assert status_of_client_5(demo_environment) == "paused"
@@ -164,6 +168,77 @@ def test_who_watches_sees_requests_and_reminders_as_they_come(
     watcher.expect(pexpect.EOF)
     watcher.close()
     assert watcher.exitstatus == 130
+
+
+def test_a_decision_made_elsewhere_is_noticed_within_a_second_and_says_whose(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    watcher = spawn("approvals", "watch")
+    child = spawn("chat", NO_COLOR="1")
+    child.expect_exact(PROMPT)
+    say(child, "Set the status of client 5 to paused")
+    child.send("ye")  # half typed, and no answer to anything that comes later
+    watcher.expect_exact("Approval 1 · risk")
+    decider = spawn("approvals", "approve", "1", "-m", "checked", AGENT_USER="bo")
+    watcher.expect_exact("Approval 1 is approved by bo")
+    noticed = time.monotonic()
+    child.expect_exact("Approval 1 is approved by bo, via cli (checked).")
+    assert time.monotonic() - noticed < 1.5
+    child.expect_exact("Done")
+    child.expect_exact(PROMPT)
+    decider.expect(pexpect.EOF)
+    assert status_of_client_5(demo_environment) == "paused"
+    say(child, "Set the status of client 5 to active")
+    child.send("ye")
+    child.sendintr()
+    child.expect_exact("agent approvals approve")
+    child.expect_exact(PROMPT)
+    assert "clients with status" in say(child, "/new") + say(child, "How many clients are paused?")
+    leave(child)
+
+
+def test_what_is_typed_before_a_request_is_shown_decides_nothing(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    child = spawn("chat")
+    child.expect_exact(PROMPT)
+    child.send("Set the status of client 5 to paused\nyes\n")
+    child.expect_exact("Approve?")
+    child.expect_exact(PROMPT)
+    assert "say yes, and allow" in say(child, "perhaps")
+    assert "agent approvals approve" in say(child, "")
+    assert status_of_client_5(demo_environment) == "active"
+    leave(child)
+
+
+async def test_an_edit_begins_with_the_statement_in_the_editor(
+    spawn: Spawn, demo_environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    editor = tmp_path / "my editor"
+    editor.write_text('#!/bin/sh\nstat -c %a "$1" > seen; cat "$1" >> seen; sed -i \'s/id = 5/id = 6/\' "$1"\n')
+    editor.chmod(0o700)
+    change = "update clients set notes = 'left'\n -- whoever\n where id = 5"
+    asked = tool_calls(("execute_sql", {"sql": change}))
+    async with OpenAIServer([asked, text("Noted."), asked]) as server:
+        await asyncio.to_thread(_edit_in, spawn, server.url, f"'{editor}'")
+    later = spawn("approvals", "edit", "2", EDITOR=f"'{editor}'")
+    later.expect_exact("Approval 2 is")
+    later.expect(pexpect.EOF)
+    assert (tmp_path / "seen").read_text() == f"600\n{change}\n"
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
+        assert conn.execute("select id from clients where notes = 'left'").fetchall() == [(6,)]
+
+
+def _edit_in(spawn: Spawn, url: str, editor: str) -> None:
+    child = spawn(
+        "chat", OPENAI_BASE_URL=url, OPENAI_API_KEY="test", AGENT_MODEL="openai:scripted", VISUAL="", EDITOR=editor
+    )
+    child.expect_exact(PROMPT)
+    assert "id = 5" in say(child, "Note that client 5 has left")
+    assert "Noted." in say(child, "edit")
+    assert "id = 5" in say(child, "And once more")
+    say(child, "later")
+    leave(child)
 
 
 async def test_several_changes_of_one_turn_are_asked_one_after_the_other(
@@ -251,12 +326,7 @@ def test_ctrl_c_at_an_approval_leaves_it_waiting(spawn: Spawn, demo_environment:
 def test_ctrl_c_stops_the_turn_on_the_server_too_and_keeps_the_conversation(
     spawn: Spawn, demo_environment: Mapping[str, str]
 ) -> None:
-    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
-        conn.execute(
-            "create view public.slow_reports as"
-            " select a + b as id from generate_series(1, 100000) a, generate_series(1, 100000) b"
-        )
-        conn.execute("grant select on public.slow_reports to agent_reader")
+    make_slow_reports(demo_environment)
     child = spawn("chat")
     child.expect_exact(PROMPT)
     child.sendline("How many slow reports are there?")
@@ -273,12 +343,7 @@ def test_ctrl_c_stops_the_turn_on_the_server_too_and_keeps_the_conversation(
 
 
 def test_ctrl_c_ends_a_single_question_with_130(spawn: Spawn, demo_environment: Mapping[str, str]) -> None:
-    with psycopg.connect(demo_environment["DATABASE_URL"]) as conn:
-        conn.execute(
-            "create view public.slow_reports as"
-            " select a + b as id from generate_series(1, 100000) a, generate_series(1, 100000) b"
-        )
-        conn.execute("grant select on public.slow_reports to agent_reader")
+    make_slow_reports(demo_environment)
     child = spawn("chat", "How many slow reports are there?", "--thread", "one", AGENT_STATEMENT_TIMEOUT="120")
     until(lambda: busy(demo_environment) == 1)
     child.sendintr()
@@ -322,6 +387,15 @@ def test_data_that_would_command_a_terminal_is_only_shown(spawn: Spawn, demo_env
     leave(child)
 
 
+def make_slow_reports(environment: Mapping[str, str]) -> None:
+    with psycopg.connect(environment["DATABASE_URL"]) as conn:
+        conn.execute(
+            "create view public.slow_reports as"
+            " select a + b as id from generate_series(1, 100000) a, generate_series(1, 100000) b"
+        )
+        conn.execute("grant select on public.slow_reports to agent_reader")
+
+
 def busy(environment: Mapping[str, str]) -> int:
     """How many statements of agent_reader run on the server now."""
     with psycopg.connect(environment["DATABASE_URL"]) as conn:
@@ -338,3 +412,37 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
+
+
+async def test_a_turn_says_what_it_waits_for_and_what_it_cost(
+    spawn: Spawn, demo_environment: Mapping[str, str]
+) -> None:
+    make_slow_reports(demo_environment)
+    slow = text("There are **nineteen**.", delay=2.3)
+    script = [
+        tool_calls(("execute_sql", {"sql": "select count(*) from slow_reports"})), text("broken in the middle", cut="abrupt"), slow,
+    ]  # fmt: skip
+    async with OpenAIServer(script) as server:
+        await asyncio.to_thread(_wait_for_all, spawn, server.url)
+
+
+def _wait_for_all(spawn: Spawn, url: str) -> None:
+    prices = '{"scripted": [1000, 1000]}'
+    child = spawn(
+        "chat",
+        OPENAI_BASE_URL=url,
+        OPENAI_API_KEY="test",
+        AGENT_MODEL="openai:scripted",
+        AGENT_MODEL_PRICES=prices,
+        AGENT_STATEMENT_TIMEOUT="3",
+    )
+    child.expect_exact(PROMPT)
+    child.sendline("How many clients are there?")
+    child.expect_exact("database, 2 s")
+    child.expect_exact("broken in")
+    child.expect_exact("The text above is void: openai:scripted")
+    child.expect_exact("model, 2 s")
+    child.expect_exact("\x1b[1mnineteen\x1b[0m.")
+    child.expect(r"tokens \([\d,]+ in, [\d,]+ out\) · \$\d+\.\d{4}")
+    child.expect_exact(PROMPT)
+    leave(child)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from agent.graph import prompts
+from agent.graph.results_for_model import fit_result, result_message
 from agent.learning.learning_middleware import Knowledge
 from agent.providers.chat.stream import tokens_of
 from agent.threads import StoredCall, Transcript, Turn
@@ -30,7 +31,7 @@ def called(number: int, result: ToolResult | None) -> StoredCall:
 @given(rows, st.integers(200, 3_000))
 def test_a_result_fits_and_stays_json_as_long_as_dropping_rows_is_enough(cells: list[list[Any]], limit: int) -> None:
     result = ToolResult(success=True, status="succeeded", columns=["a"], rows=cells, row_count=len(cells))
-    text = prompts.fit_result(result, limit)
+    text = fit_result(result, limit)
     assert len(text) <= limit
     shown = json.loads(text)
     assert shown["rows"] == cells[: len(shown["rows"])]
@@ -38,7 +39,7 @@ def test_a_result_fits_and_stays_json_as_long_as_dropping_rows_is_enough(cells: 
 
 
 def test_a_result_without_rows_to_drop_is_cut_and_says_so() -> None:
-    text = prompts.fit_result(ToolResult(success=False, error="x" * 5_000), 100)
+    text = fit_result(ToolResult(success=False, error="x" * 5_000), 100)
     assert text.endswith("…")
     assert len(text) == 101
 
@@ -107,6 +108,6 @@ def test_calls_are_shown_under_our_own_ids_with_their_results() -> None:
 
 
 def test_a_call_without_a_result_is_shown_as_waiting() -> None:
-    message = prompts.result_message(called(1, None))
+    message = result_message(called(1, None))
     assert message.status == "error"
     assert "waiting for a human" in message.text

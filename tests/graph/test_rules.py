@@ -109,7 +109,7 @@ def proposed(value: Any) -> Any:
         ({"decisions": [{"type": "reject", "message": "no"}]}, ResumeDecision(decision="reject", message="no")),
         ([{"type": "accept", "args": None}], ResumeDecision(decision="approve")),
         ([{"type": "accept", "args": {"action": "execute_sql", "args": SQL}}], ResumeDecision(decision="approve")),
-        ([{"type": "ignore"}], ResumeDecision(decision="reject")),
+        ([{"type": "ignore"}], ResumeDecision(decision="reject", final=True)),
         ({"type": "reject", "message": {"not": "text"}}, ResumeDecision(decision="reject")),
         (
             {"decisions": [{"type": "edit", "edited_action": {"name": "execute_sql", "args": OTHER}}]},

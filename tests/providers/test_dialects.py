@@ -11,15 +11,16 @@ import psycopg
 import pytest
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 
-from agent.chat import Answered, Token, chat
+from agent.chat import Answered, Restarted, Token, chat
 from agent.providers.chat.client import create_chat_client
 from agent.providers.chat.compatible import _added, merged
 from agent.providers.chat.own_messages import attach, for_model, own_form
 from agent.providers.chat.thinking_text import ThinkingFilter, without_thinking
 from agent.runtime import Runtime
 from agent.settings import Settings
-from agent.testing.dialects import DEEPSEEK, GEMINI, OLLAMA, SKIPPED_SIGNATURE, Dialect, signature_of
+from agent.testing.dialects import DEEPSEEK, GEMINI, OLLAMA, OPENAI, SKIPPED_SIGNATURE, Dialect, signature_of
 from agent.testing.openai_server import OpenAIServer, Reply, failure, text, tool_calls
+from agent.testing.responses_api import encrypted
 
 COUNT = ("execute_sql", {"sql": "select 40 + 2 as n"})
 AGAIN = ("execute_sql", {"sql": "select 6 * 7 as n"})
@@ -205,3 +206,111 @@ def test_whatever_a_server_adds_can_be_joined(delta: dict[str, Any]) -> None:
     added = _added(delta)
     joined = merged([added, {"message": {"reasoning_content": "text"}, "calls": []}, added])
     assert own_form(AIMessage("", additional_kwargs={"provider_extras": joined}), model="openai:m")
+
+
+RESPONSES = {"model": "openai:gpt-5.4-mini", "model_options": '{"use_responses_api": true}'}
+
+
+async def test_reasoning_items_of_the_responses_api_go_back_before_their_calls(runtime: Runtime) -> None:
+    script = [
+        tool_calls(COUNT, AGAIN, reasoning="I count the first way.", text="I count."),
+        tool_calls(AGAIN, reasoning="And the second way."),
+        text("It is 42.", reasoning="Both say so."),
+        text("As I said, 42.", reasoning="I know that."),
+    ]
+    async with served(runtime, script, OPENAI, **RESPONSES) as (asking, server):
+        events = [event async for event in chat.ask("How many?", thread_id="t", runtime=asking)]
+        later = replace(asking, model=create_chat_client(asking.settings), cached={})
+        second = await chat.answer("Sure?", thread_id="t", runtime=later)
+    assert (events[-1].text, second.text) == ("It is 42.", "As I said, 42.")
+    assert "".join(event.text for event in events if isinstance(event, Token)) == "I count.It is 42."
+    for request in server.chats:
+        assert request.path.endswith("/responses")
+        assert request.body["store"] is False
+    given = server.chats[3].body["input"]
+    assert [item["type"] for item in given[2:9]] == [
+        "reasoning", "message", "function_call", "function_call", "function_call_output", "function_call_output", "reasoning"
+    ]  # fmt: skip
+    assert {item["encrypted_content"] for item in given if item["type"] == "reasoning"} == {
+        encrypted("rs_0"),
+        encrypted("rs_1"),
+    }
+
+
+async def test_the_responses_api_refuses_what_lacks_its_reasoning(runtime: Runtime) -> None:
+    script = [tool_calls(COUNT, reasoning="Count."), text("42.")]
+    async with served(runtime, script, OPENAI, **RESPONSES) as (asking, server):
+        await chat.answer("How many?", thread_id="t", runtime=asking)
+        whole = server.chats[1].body
+        items = whole["input"]
+        place = next(n for n, item in enumerate(items) if item["type"] == "reasoning")
+        without = {**whole, "input": items[:place] + items[place + 1 :]}
+        unreadable = [{**item, "encrypted_content": None} if n == place else item for n, item in enumerate(items)]
+        assert server._issued.refusal(whole) == ""
+        assert "without its required 'reasoning' item: 'rs_0'" in server._issued.refusal(without)
+        assert "not persisted" in server._issued.refusal({**whole, "input": unreadable})
+        assert server._issued.refusal({**whole, "input": unreadable, "store": True}) == ""
+        assert "required following item" in server._issued.refusal({**whole, "input": items[: place + 1]})
+        assert "No tool output" in server._issued.refusal({**whole, "input": items[:-1]})
+
+
+async def test_a_fallback_to_and_from_the_responses_api_goes_on(runtime: Runtime) -> None:
+    script = [tool_calls(COUNT, reasoning="My own secret thought."), failure(500), text("43.", reasoning="Again.")]
+    async with OpenAIServer([tool_calls(AGAIN, reasoning="Mine."), text("42.")], dialect=DEEPSEEK) as second:
+        overrides = {**RESPONSES, "model_fallbacks": "deepseek:deepseek-v4-flash", "deepseek_base_url": second.url}
+        async with served(runtime, script, OPENAI, **overrides) as (asking, server):
+            answered = await chat.answer("How many?", thread_id="t", runtime=asking)
+    assert answered.text == "43."
+    assert "secret thought" not in str(second.chats[0].body)
+    assert [item["type"] for item in server.chats[2].body["input"] if item["type"] == "reasoning"] == ["reasoning"]
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1-mini", "gpt-5-chat-latest", "o4-mini", "somebody/else"])
+async def test_only_a_model_that_thinks_is_asked_for_its_reasoning(runtime: Runtime, model: str) -> None:
+    thinks = {"reasoning": "Count."} if model in {"o4-mini", "somebody/else"} else {}
+    script = [tool_calls(COUNT, **thinks), text("42.", **thinks)]
+    overrides = {**RESPONSES, "model": f"openai:{model}"}
+    async with served(runtime, script, OPENAI, **overrides) as (asking, server):
+        assert (await chat.answer("How many?", thread_id="t", runtime=asking)).text == "42."
+    assert ("include" in server.chats[0].body) is bool(thinks)
+
+
+@pytest.mark.parametrize("options", ["", RESPONSES["model_options"]])
+async def test_an_error_in_the_middle_of_a_stream_is_tried_again_and_said(runtime: Runtime, options: str) -> None:
+    broken = text("Never seen whole.", cut="error", error=f"The engine is overloaded, {KEY}")
+    cut = text("There are many, namely", finish="length")
+    overrides = {"model": "openai:gpt-5.4-mini", "model_options": options, "model_retries": 1}
+    async with served(runtime, [broken, cut, broken], OPENAI, **overrides) as (asking, _):
+        first = await chat.answer("How many?", thread_id="t", runtime=asking)
+        second = await chat.answer("Well?", thread_id="t", runtime=asking)
+    assert first.text.startswith("There are many, namely\n\n(The model reached its length limit")
+    assert second.status == "failed"
+    assert "The engine is overloaded, [key]" in second.text
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+async def test_an_answer_that_begins_again_says_so_between_its_two_texts(runtime: Runtime, fallback: bool) -> None:
+    script = [tool_calls(COUNT, text="I count."), text("one two three four", cut="abrupt"), text("It is 42.")]
+    overrides = {"model": "openai:qwen3", "model_retries": 0 if fallback else 1}
+    async with OpenAIServer([text("It is 42.")]) as second:
+        if fallback:
+            overrides |= {"model_fallbacks": "deepseek:deepseek-v4-flash", "deepseek_base_url": second.url}
+        async with served(runtime, script, OPENAI, **overrides) as (asking, _):
+            events = [event async for event in chat.ask("How many?", thread_id="t", runtime=asking)]
+    (place,) = [n for n, event in enumerate(events) if isinstance(event, Restarted)]
+    assert "deepseek" in events[place].reason if fallback else "openai:qwen3" in events[place].reason
+    before, after = ("".join(e.text for e in part if isinstance(e, Token)) for part in (events[:place], events[place:]))
+    assert before == "I count.one two "
+    assert after == "It is 42."
+    assert events[-1].usage is not None
+    assert events[-1].usage.output_tokens == 6
+
+
+async def test_a_turn_that_waits_returns_only_the_text_that_holds(runtime: Runtime) -> None:
+    script = [
+        text("I will do", cut="abrupt"),
+        tool_calls(("execute_sql", {"sql": "create table t (i int)"}), text="I ask."),
+    ]
+    async with served(runtime, script, OPENAI, model="openai:qwen3", model_retries=1) as (asking, _):
+        waiting = await chat.answer("Make a table", thread_id="t", runtime=asking)
+    assert (waiting.status, waiting.text) == ("waiting", "I ask.")

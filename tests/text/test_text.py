@@ -18,7 +18,7 @@ from agent.approval.human_approval import human_approval_queue
 from agent.chat import chat
 from agent.db import setup
 from agent.execution.safe_executor import safe_executor
-from agent.graph.prompts import fit_result
+from agent.graph.results_for_model import fit_result
 from agent.learning.auto_discover import auto_discovery
 from agent.providers.chat.stream import fold
 from agent.runtime import Runtime

@@ -26,7 +26,10 @@ _QUERIES = load_queries(__package__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRequest:
-    """A decision that a person wants to take. `binding` is that of the request they saw, where the surface passes it on."""
+    """A decision that a person wants to take. `binding` is that of the request they saw, where the surface passes it on.
+
+    The comment of a rejection is a correction, after which the model may propose something else, unless the no is `final`.
+    """
 
     decision: Decision
     by: str
@@ -36,6 +39,15 @@ class DecisionRequest:
     delegate_to: str | None = None
     binding: str | None = None
     grant: Grant | None = None
+    final: bool = False
+
+    @property
+    def to_model(self) -> str | None:
+        """Return what the decision says to the model, or None: an answer in the tool's place, or a correction."""
+        if self.decision == "respond":
+            return short_text(self.response)
+        is_correction = self.decision == "reject" and not self.final and (self.comment or "").strip()
+        return short_text(self.comment) if is_correction else None
 
     def check(self) -> None:
         """Raise `InvalidInput` if this is not a valid decision."""
@@ -45,6 +57,8 @@ class DecisionRequest:
             raise InvalidInput("Say what the tool's answer is to be: a response in its place must not be empty.")
         if self.decision == "delegate" and not self.delegate_to:
             raise InvalidInput("Say to whom it is delegated.")
+        if self.final and self.decision != "reject":
+            raise InvalidInput("Only a rejection can be final.")
         if self.grant is not None and self.decision != "approve":
             raise InvalidInput("Only an approval can allow more of the same.")
         check_not_reserved(self.by)
@@ -143,7 +157,7 @@ def _values(approval: Approval, request: DecisionRequest, who: Membership, runti
         "tenant_id": runtime.tenant_id, "id": approval.id, "decided_by": who.name, "via": short_text(request.via),
         "comment": short_text(request.comment), "decision": request.decision,
         "status": {"reject": "rejected", "respond": "answered", "edit": "edited"}.get(request.decision),
-        "response": short_text(request.response) if request.decision == "respond" else None,
+        "response": request.to_model,
     }  # fmt: skip
 
 

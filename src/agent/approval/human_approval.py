@@ -187,19 +187,20 @@ class HumanApprovalQueue:
         delegate_to: str | None = None,
         binding: str | None = None,
         grant: Grant | None = None,
+        final: bool = False,
         runtime: Runtime | None = None,
     ) -> Approval:
         """Take one person's decision and return the request as they may see it then.
 
         The first decision counts; a request that needs several people is approved by the last yes. "respond" answers in the
-        tool's place with `response`; "delegate" leaves the decision to `delegate_to`. With `binding`, the decision is refused
+        tool's place with `response`; "reject" with a `comment` says what to do instead, unless it is `final`; "delegate" leaves the decision to `delegate_to`. With `binding`, the decision is refused
         if the request is not the one with that binding. Raises `AlreadyDecided` (also after the expiry), `DecisionRefused`,
         `NotFound` or `InvalidInput`.
         """
         runtime = runtime or await current_runtime()
         request = DecisionRequest(
             decision=decision, by=decided_by or runtime.user, via=via, comment=comment, response=response,
-            delegate_to=delegate_to, binding=binding, grant=grant,
+            delegate_to=delegate_to, binding=binding, grant=grant, final=final,
         )  # fmt: skip
         approval = await decisions.take(approval_id, request, runtime)
         if approval is None:
@@ -279,6 +280,11 @@ class HumanApprovalQueue:
         """Return every request of one turn, in the order of its calls, as `viewer` may see them."""
         runtime = runtime or await current_runtime()
         return await _listed("for_turn", {"thread_id": thread_id, "turn": turn}, viewer, runtime)
+
+    async def unmasked_for_turn(self, thread_id: str, turn: int, *, runtime: Runtime) -> list[Approval]:
+        """Return what `for_turn` returns, as it is stored."""
+        rows = await runtime.all(_QUERIES["for_turn"], thread_id=thread_id, turn=turn)
+        return [Approval.from_row(row) for row in rows]
 
     async def successor(self, approval_id: int, *, runtime: Runtime) -> int | None:
         """Return the id of the request that replaced this one, or None."""

@@ -97,8 +97,11 @@ class StatementPreview(_CommonFields):
     that a DROP or TRUNCATE removes too. `tried` is False if there was no dry run: no effect is known or compared, and `code`
     is a digest of the code that the statement may run, else ''. `shown_sql` is the statement as everybody may see it. A
     preview holds no value of a `secret` column, and its digests are under a key. `signature` is the keyed digest of a
-    statement that is built again when it runs. `remarks` are repeated with the result.
+    statement that is built again when it runs. `remarks` are repeated with the result. `undo` says whether it can be undone;
+    `not_restored` is what the undo of an earlier change leaves as it is.
     """
+
+    _omitted_if_empty: ClassVar[frozenset[str]] = _CommonFields._omitted_if_empty | {"undo", "not_restored"}
 
     sentence: str = ""
     not_previewed: tuple[str, ...] = ()
@@ -122,6 +125,8 @@ class StatementPreview(_CommonFields):
     secret: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    undo: str = ""
+    not_restored: tuple[TableEffect, ...] = ()
 
     @property
     def sql_for_everybody(self) -> str:

@@ -64,7 +64,8 @@ class Approval:
 
     `executable` is False when Python code asks for the decision only and acts itself. `binding` ties the decision to these
     arguments, this policy and this preview. `replaces` is the request that a human edited or opened again; an "edited"
-    request is never executed. `votes_needed` people must approve; those in `approved_by` have done so.
+    request is never executed. `votes_needed` people must approve; those in `approved_by` have done so. `response` is what a
+    human said to the model: an answer in the tool's place, or with a rejection what they want instead.
     """
 
     id: int
@@ -130,6 +131,11 @@ class Approval:
         return CallKey(thread_id=self.thread_id, turn=self.turn, round=self.round, ordinal=self.ordinal)
 
     @property
+    def correction(self) -> str | None:
+        """Return what the human who rejected the request wants instead; None for a no that is final."""
+        return self.response if self.status == "rejected" else None
+
+    @property
     def title(self) -> str:
         """Return the statement that the request is about, or its summary if it is about none."""
         return as_statement(self.preview).sql or self.summary
@@ -147,7 +153,7 @@ class Approval:
             approval_id=self.id,
             decided_by=self.decided_by,
             comment=self.comment,
-            response=self.response,
+            response=self.response if self.status == "answered" else None,
         )
 
     def as_dict(self) -> PendingApproval:

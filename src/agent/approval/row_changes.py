@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from agent.approval.preview import RowChange, TableEffect
 
-_NAMING = ("name", "full_name", "title", "label", "slug", "email")
+NAMING = ("name", "full_name", "title", "label", "slug", "email")
 
 
 def columns_to_show(rows: Sequence[RowChange], *, without: set[str]) -> list[str]:
@@ -14,7 +14,7 @@ def columns_to_show(rows: Sequence[RowChange], *, without: set[str]) -> list[str
     names = list(dict.fromkeys(name for row in rows for name in {**(row["before"] or {}), **(row["after"] or {})}))
     if any(row["before"] is None or row["after"] is None for row in rows):
         return names
-    telling = [*names[:1], *[name for name in _NAMING if name in names][:1]]
+    telling = [*names[:1], *[name for name in NAMING if name in names][:1]]
     changed = [name for name in names if name in changed_columns(rows) and name not in without]
     return list(dict.fromkeys([*telling, *changed]))
 

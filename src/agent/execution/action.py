@@ -17,6 +17,7 @@ from agent.execution.controls import controls
 from agent.execution.dry_run.preview import preview
 from agent.execution.execution_tools import Tool
 from agent.execution.outside_effects import Proposal
+from agent.execution.undo.undo import not_restored_by
 from agent.learning.named_relations import BuiltStatement
 from agent.provenance.assessment import weigh
 from agent.provenance.conversation_context import ConversationContext, context_of_call, longer_context
@@ -117,6 +118,8 @@ async def preview_for_approver(action: Action, runtime: Runtime) -> tuple[Previe
         raise ActionRefused(
             f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(added_reasons)}). {tried.sentence}"
         )
+    if action.tool.from_kept_rows:
+        tried = replace(tried, not_restored=await not_restored_by(action.arguments.execution_id, runtime=runtime))
     return signed(replace(tried, origins=action.origins, remarks=_remarks(action))), risk, added_reasons
 
 

@@ -41,13 +41,13 @@ from agent.errors import (
 from agent.execution.controls import controls
 from agent.execution.digests import load_key
 from agent.execution.dry_run.preview import check_code, difference, key_of_effects
-from agent.execution.dry_run.trials import run_and_observe
+from agent.execution.dry_run.trials import StatementRun, run_and_observe
 from agent.execution.hidden_cells import ApprovedSecrets
 from agent.execution.log import loggable
 from agent.execution.outside_effects import Happened, NonTransactionalEffect, idempotency_key
-from agent.execution.results import outcome_of, result_of, sql_for_model
-from agent.execution.undo.undo import keep_values, most_kept, row_images
-from agent.execution.writes.statement_runner import Outcome, actor_transaction
+from agent.execution.results import outcome_of, recovered_result, result_of, sql_for_model
+from agent.execution.writes.kept_rows import keep_values
+from agent.execution.writes.statement_runner import actor_transaction
 from agent.learning.discovery.secret_columns import secret_columns
 from agent.runtime import Runtime
 from agent.statements.assessment import use_of_secrets
@@ -251,12 +251,12 @@ async def _transaction_outcome(number: Mapping[str, Any], *, runtime: Runtime) -
 
 
 async def _record_recovered(claim: _Claim, happened: Happened, row: Mapping[str, Any] | None) -> None:
-    number = row["id"] if row else 0
+    number, done = row["id"] if row else 0, happened == "done"
     values = {
-        **claim.key, "elapsed_ms": None, "result": Jsonb({"sql": sql_for_model(claim.approval)}),
-        "status": "succeeded" if happened == "done" else "unknown",
-        "row_count": as_statement(claim.approval.preview).row_count if happened == "done" else None,
-        "error": None if happened == "done" else f"The process died while it was being done. {_LOOK_FIRST} {number}",
+        **claim.key, "elapsed_ms": None, "result": Jsonb(recovered_result(claim.approval, done=done)),
+        "status": "succeeded" if done else "unknown",
+        "row_count": as_statement(claim.approval.preview).row_count if done else None,
+        "error": None if done else f"The process died while it was being done. {_LOOK_FIRST} {number}",
     }  # fmt: skip
     await _write("record_outcome", values, runtime=claim.runtime)
 
@@ -333,17 +333,17 @@ async def _in_shared_database(claim: _Claim, statement: Statement, secrets: Appr
     key = {"approval_id": claim.approval.id, "claim": claim.token}
     async with actor_transaction(claim.runtime, keep=True, steady=_watches(claim.approval)) as conn:
         execution_id = await _begin_effect(conn, key)
-        outcome, images = await _run(conn, claim, statement)
-        if images:
-            await conn.execute(*_keep_images_query(images, claim))
-        result = result_of(claim.approval, statement, outcome, secrets, runtime=claim.runtime)
+        run = await _run(conn, claim, statement)
+        if run.images:
+            await conn.execute(*_keep_images_query(run.images, claim))
+        result = result_of(claim.approval, statement, run, secrets, runtime=claim.runtime)
         result["execution_id"] = execution_id
         await conn.execute(
             _QUERIES["finish_effect"],
             {
                 **key,
                 "result": Jsonb(result),
-                "row_count": outcome.row_count,
+                "row_count": run.outcome.row_count,
                 "elapsed_ms": _milliseconds_since(started),
             },
         )
@@ -364,16 +364,17 @@ async def _begin_effect(conn: Connection, key: Mapping[str, Any]) -> int:
 async def _in_separate_database(claim: _Claim, statement: Statement, secrets: ApprovedSecrets) -> None:
     started = time.monotonic()
     async with actor_transaction(claim.runtime, keep=True, steady=_watches(claim.approval)) as conn:
-        outcome, images = await _run(conn, claim, statement)
-        if images:
+        run = await _run(conn, claim, statement)
+        if run.images:
             async with claim.runtime.connection() as own:
-                await own.execute(*_keep_images_query(images, claim))
+                await own.execute(*_keep_images_query(run.images, claim))
         if not (await claim.runtime.app.facts("agent_actor")).read_only:  # a replica has no transaction to find again
             number = await fetch_one(conn, _QUERIES["transaction_number"])
             await _write("record_transaction", {**claim.key, "transaction": Jsonb(number)}, runtime=claim.runtime)
     values = {
-        **claim.key, "status": "succeeded", "row_count": outcome.row_count, "error": None, "elapsed_ms": _milliseconds_since(started),
-        "result": Jsonb(result_of(claim.approval, statement, outcome, secrets, runtime=claim.runtime)),
+        **claim.key, "status": "succeeded", "row_count": run.outcome.row_count, "error": None,
+        "elapsed_ms": _milliseconds_since(started),
+        "result": Jsonb(result_of(claim.approval, statement, run, secrets, runtime=claim.runtime)),
     }  # fmt: skip
     await _write("record_outcome", values, runtime=claim.runtime)
 
@@ -398,8 +399,8 @@ def _watched_tables(preview: StatementPreview) -> list[str]:
     return [table["table"] for table in preview.others if table["effect"] is not None]
 
 
-async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[Outcome, dict[str, Any] | None]:
-    """Run the statement, and return its outcome and the row images to keep for undo (None for none).
+async def _run(conn: Connection, claim: _Claim, statement: Statement) -> StatementRun:
+    """Run the statement, and return what it did.
 
     Raises `RowsChanged` where it does something else than what was approved.
     """
@@ -413,16 +414,16 @@ async def _run(conn: Connection, claim: _Claim, statement: Statement) -> tuple[O
         statement,
         version=version,
         most_rows=settings.max_rows,
-        most_kept=most_kept(statement, claim.runtime),
         others=_watched_tables(preview),
         volatile=preview.volatile,
         by_rows=preview.effect is not None or not preview.tried,
+        runtime=claim.runtime,
     )
     change = difference(preview, run, key_of_effects(claim.runtime)) if preview.tried else ""
     if change:
         raise RowsChanged(f"Not executed: {change}.")
     await check_code(preview, statement, runtime=claim.runtime)  # it may have been replaced meanwhile
-    return run.outcome, await row_images(conn, statement, run.outcome, run.tables, runtime=claim.runtime)
+    return run
 
 
 async def _fail(claim: _Claim, error: AgentError, *, status: Literal["failed", "refused"] = "failed") -> None:

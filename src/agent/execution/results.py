@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.approval.effect_messages import done_message, effects_by_kind, undone_message
 from agent.approval.human_approval import Approval
 from agent.approval.preview import as_statement
+from agent.approval.row_changes import NAMING
 from agent.db.json_values import fit_cells, is_cut
+from agent.execution.dry_run.trials import StatementRun
 from agent.execution.hidden_cells import ApprovedSecrets, without_hidden, without_keys
 from agent.execution.undo.undo import UNDO
-from agent.execution.writes.statement_runner import Outcome
+from agent.execution.writes.statement_runner import Change, Outcome
 from agent.privacy.sensitive import HIDDEN, DenyList
 from agent.provenance.conversation_context import secret_in
 from agent.runtime import Runtime
@@ -18,6 +21,8 @@ from agent.statements.parser import Statement
 from agent.types import ToolResult
 
 _MOST_CELL, _LEAST_CELL = 2_000, 20
+# Of changed rows that the statement does not ask back: enough to see that it did what was meant.
+_MOST_CHANGED = 5
 
 
 def outcome_of(row: Mapping[str, Any]) -> ToolResult:
@@ -41,12 +46,13 @@ def sql_for_model(approval: Approval) -> str:
 
 
 def result_of(
-    approval: Approval, statement: Statement, outcome: Outcome, secrets: ApprovedSecrets, *, runtime: Runtime
+    approval: Approval, statement: Statement, run: StatementRun, secrets: ApprovedSecrets, *, runtime: Runtime
 ) -> ToolResult:
     """Return the outcome for the model: without denied columns, secrets hidden, capped in bytes."""
+    outcome = run.outcome
     result = ToolResult(
         success=True, status="succeeded", sql=sql_for_model(approval), row_count=outcome.row_count or 0, approval_id=approval.id,
-        message=_message(outcome),
+        message=_message(approval, statement, run),
     )  # fmt: skip
     if remarks := as_statement(approval.preview).remarks:
         result["remarks"] = list(remarks)
@@ -63,10 +69,19 @@ def result_of(
     return result if outcome.detailed else without_hidden(result, statement, secrets)
 
 
-def _message(outcome: Outcome) -> str:
-    if outcome.row_count is None:
-        return "Done."
-    return f"Done: {outcome.row_count} row{'' if outcome.row_count == 1 else 's'} affected."
+def recovered_result(approval: Approval, *, done: bool) -> ToolResult:
+    """Return the outcome of an effect whose process died: where it was `done`, it did what its preview says."""
+    result, preview = ToolResult(sql=sql_for_model(approval)), as_statement(approval.preview)
+    if done and (effects := effects_by_kind(preview.tables)):
+        result["message"] = f"Done: {effects}. {preview.undo}".strip()
+    return result
+
+
+def _message(approval: Approval, statement: Statement, run: StatementRun) -> str:
+    if approval.action == UNDO:
+        not_restored = as_statement(approval.preview).not_restored
+        return f"{undone_message(approval.arguments['execution_id'], run.net, not_restored)} {run.undo}".strip()
+    return f"{done_message(statement.kind, run.outcome.row_count, run.net)} {run.undo}".strip()
 
 
 def _read_back(
@@ -78,12 +93,36 @@ def _read_back(
         return [], []
     relation = statement.node.relation
     denied, place = DenyList.parse(deny), (relation.schemaname, relation.relname)
-    values = [change.after or change.before or {} for change in outcome.changes]
-    names = list(values[0]) if values else []
-    secret = [name for name in names if secrets.columns.column(*place, name)]
-    columns = [name for name in names if name not in secret and not denied.column(*place, name)]
+    shown = _asked_back(statement, outcome) or changed_columns(outcome.changes[:_MOST_CHANGED], outcome.key)
+    changes = outcome.changes if statement.node.returning_clause.exprs else outcome.changes[:_MOST_CHANGED]
+    values = [change.after or change.before or {} for change in changes]
+    secret = [name for name in (values[0] if values else ()) if secrets.columns.column(*place, name)]
+    columns = [name for name in shown if name not in secret and not denied.column(*place, name)]
     repeated = {str(value[name]): name for value in values for name in secret if value.get(name)}
     return columns, [[_without_secret(value.get(column), repeated) for column in columns] for value in values]
+
+
+def _asked_back(statement: Statement, outcome: Outcome) -> list[str]:
+    """Return the columns that the statement's own RETURNING names; all of them for `*`, none where it has no RETURNING."""
+    names = list((outcome.changes[0].after or outcome.changes[0].before or {}) if outcome.changes else ())
+    asked: list[str] = []
+    for expr in statement.node.returning_clause.exprs:
+        *_, last = expr.res_target.val.column_ref.fields
+        asked += [name for name in names if name == last.string.sval] if last.HasField("string") else names
+    return list(dict.fromkeys(asked))
+
+
+def changed_columns(changes: Sequence[Change], key: Sequence[str]) -> list[str]:
+    """Return what says which rows were changed and how: the key, and the columns that differ; of deleted rows also a name."""
+    names = list(
+        dict.fromkeys(name for change in changes for name in {**(change.before or {}), **(change.after or {})})
+    )
+    telling = [name for name in NAMING if name in names][:1] if key else names
+    kept = {*key}
+    for change in changes:
+        before, after = change.before or {}, change.after or {}
+        kept |= {*telling} if not after else {name for name in after if after[name] != before.get(name)}
+    return [*key, *(name for name in names if name in kept and name not in key)]
 
 
 def _without_secret(cell: Any, secrets: Mapping[str, str]) -> Any:

@@ -188,15 +188,25 @@ def pending_result(approval: Approval) -> ToolResult:
         message = "Approved; the caller acts by itself."
         return ToolResult(success=True, status="succeeded", approval_id=identifier, message=message)
     if approval.status == "rejected":
-        why = f" They said: {approval.comment}" if approval.comment else ""
-        message = f"{approval.decided_by} rejected this; that is final and nothing was done.{why}"
-        return ToolResult(success=False, status="rejected", approval_id=identifier, error=message)
+        return _rejected(approval)
     if approval.status == "answered":
         message = f"{approval.decided_by} answered in the tool's place, and nothing was executed. They said: {approval.response}"
         answer = {"answered_by": approval.decided_by, "answer": approval.response}
         return ToolResult(success=True, status="answered", approval_id=identifier, message=message, data=answer)
     message = "Nobody answered in time; that is final and nothing was done."
     return ToolResult(success=False, status="expired", approval_id=identifier, error=message)
+
+
+def _rejected(approval: Approval) -> ToolResult:
+    """Return the result of a rejection. The human's words stand in it once, and again as `correction` for our own code."""
+    said = f" They said: {approval.comment}" if approval.comment else ""
+    rejected = ToolResult(success=False, status="rejected", approval_id=approval.id)
+    if approval.correction is None:
+        rejected["error"] = f"{approval.decided_by} rejected this; that is final and nothing was done.{said}"
+        return rejected
+    rejected["error"] = f"{approval.decided_by} rejected this; that is final for this call, and nothing was done.{said}"
+    rejected["correction"] = approval.correction
+    return rejected
 
 
 def with_edit_message(result: ToolResult, approval: Approval) -> ToolResult:

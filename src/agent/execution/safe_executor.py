@@ -37,6 +37,7 @@ from agent.errors import (
 )
 from agent.execution import edits, effects
 from agent.execution.action import Action, action_of, preview_for_approver, with_origins_assessed
+from agent.execution.after_rejection import check_not_rejected
 from agent.execution.assessed_read import run_read
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.created_tools import runs
@@ -268,10 +269,11 @@ class SafeExecutor:
             raise _needs_approval(action.assessment.sentence)
         await controls.check(writing=True, runtime=runtime)
         preview, risk, added_reasons = await preview_for_approver(action, runtime)
-        asks = is_asked(risk, runtime.settings.ask_from)
+        after_a_no = await check_not_rejected(request.action, request.arguments, preview, request.call, runtime=runtime)
+        asks = after_a_no or is_asked(risk, runtime.settings.ask_from)
         if asks and not request.require_approval:
             raise _needs_approval(preview.sentence or "")
-        may_be_permitted = asks and not needs_a_human(action.assessment.reasons)
+        may_be_permitted = asks and not after_a_no and not needs_a_human(action.assessment.reasons)
         reasons = (*action.assessment.reasons, *added_reasons)
         permission = (
             await _permission(action, request, preview=preview, risk=risk, reasons=reasons, runtime=runtime)
@@ -314,12 +316,14 @@ class SafeExecutor:
         delegate_to: str | None = None,
         always: Always | None = None,
         binding: str | None = None,
+        final: bool = False,
         runtime: Runtime | None = None,
     ) -> Approval:
         """Take one person's decision of any kind and return the request as it is then; `run_approved` executes it.
 
         "edit" assesses and previews the call with `arguments` and puts a new request in the place of this one, approved by
-        the same decision unless it goes beyond what the editor saw. "approve" with `always` grants a permission too. Every
+        the same decision unless it goes beyond what the editor saw. "approve" with `always` grants a permission too. "reject"
+        with a `comment` says what to do instead, and the model may propose that, unless the no is `final`. Every
         other decision works as in `human_approval_queue.decide`. Raises also the errors of `assess`; the request then waits
         as before.
         """
@@ -332,7 +336,7 @@ class SafeExecutor:
         grant = await edits.grant(approval_id, always, runtime=runtime) if always else None
         return await human_approval_queue.decide(
             approval_id, decision, decided_by=decided_by, via=via, comment=comment, response=response,
-            delegate_to=delegate_to, binding=binding, grant=grant, runtime=runtime,
+            delegate_to=delegate_to, binding=binding, grant=grant, final=final, runtime=runtime,
         )  # fmt: skip
 
     async def would_allow(

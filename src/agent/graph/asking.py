@@ -62,7 +62,7 @@ async def _decide(approval: Approval, value: Any, runtime: Runtime) -> str:
     human = HumanDecision(
         decision=resumed.decision, arguments=resumed.arguments, delegate_to=resumed.delegate_to, binding=approval.binding,
         comment=None if resumed.decision == "respond" else resumed.message,
-        response=resumed.message if resumed.decision == "respond" else None,
+        response=resumed.message if resumed.decision == "respond" else None, final=resumed.final,
     )  # fmt: skip
     try:
         current = (await approvals.decide(approval.id, human, via="graph", runtime=runtime)).approval

@@ -10,14 +10,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from agent.approval.effect_messages import undo_sentences
 from agent.approval.human_approval import Approval
 from agent.approval.preview import MailPreview, Preview, RowChange, StatementPreview, ToolPreview, as_statement
 from agent.approval.row_changes import columns_to_show, effect
-from agent.graph.prompts import call_id
+from agent.graph.results_for_model import call_id
 from agent.text.visible import clean, one_line
 
 _MOST_ROWS, _MOST_COLUMNS, _MOST_CELL = 20, 10, 80
 _MARKDOWN = re.compile(r"[\\`*\[\]<>|~#&]")
+_HOW_TO_REJECT = "A rejection without a message is final. With one, say what you want instead: it may be proposed, and you are asked about it."
 _FENCES = re.compile(r"`+")
 
 
@@ -54,13 +56,14 @@ def tool_approval(approval: Approval, *, database: str, problem: str = "") -> di
 def response_schema(approval: Approval, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the JSON schema of a decision about a request; `parameters` is that of its tool's arguments."""
     message = {"message": {"type": "string"}}
+    instead = {"message": {"type": "string", "description": "What to do instead; without it the no is final."}}
     action = _object(
         {"name": {"const": approval.action}, "args": dict(parameters or {"type": "object"})}, "name", "args"
     )
     decisions = {
         "approve": _object({"type": {"const": "approve"}}, "type"),
         "edit": _object({"type": {"const": "edit"}, "edited_action": action}, "type", "edited_action"),
-        "reject": _object({"type": {"const": "reject"}, **message}, "type"),
+        "reject": _object({"type": {"const": "reject"}, **instead, "final": {"type": "boolean"}}, "type"),
         "respond": _object({"type": {"const": "respond"}, **message}, "type", "message"),
     }
     return {"oneOf": [decisions[decision] for decision in allowed_decisions(approval)]}
@@ -100,9 +103,11 @@ def description(approval: Approval, *, database: str, problem: str = "") -> str:
         f"Database: {_code(database, most=None)}",
         *_action(approval),
         *_changes(preview),
+        *map(_prose, undo_sentences(preview)),
         *_warnings(approval.preview),
         f"Approval {approval.id}, asked by {_code(approval.requested_by)}, "
         f"open until {approval.expires_at:%Y-%m-%d %H:%M %Z}".rstrip(),
+        _HOW_TO_REJECT,
     ]
     return "\n\n".join(filter(None, parts))
 

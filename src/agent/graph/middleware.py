@@ -14,7 +14,8 @@ from typing import Any, NotRequired, cast
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from agent.graph.prompts import knowledge_for_prompt, mark_as_data, system_message
+from agent.graph.prompts import knowledge_for_prompt, system_message
+from agent.graph.results_for_model import mark_as_data
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.provenance.second_hand import is_second_hand
 from agent.runtime import Runtime

@@ -42,9 +42,9 @@ from agent.graph.prompts import (
     conversation_messages,
     knowledge_for_prompt,
     request_message,
-    result_message,
     system_message,
 )
+from agent.graph.results_for_model import result_message
 from agent.graph.rules import (
     answer_text,
     clean_question,
@@ -218,13 +218,21 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
     except (AgentError, psycopg.Error) as failure:  # the answer is stored even if it cannot be remembered
         _log.warning("interaction_not_saved", thread_id=thread_id, turn=turn, error=str(failure))
     sources = ending["sources"]
-    await threads.finish_turn(
+    spent = await threads.finish_turn(
         thread_id, turn, owner=owner, answer=state["answer"], logged=ending["kept_answer"], error=error, sources=sources,
         model=ending["model"], usage=Usage(**ending["usage"]), runtime=runtime,
     )  # fmt: skip
     seal_soon(runtime)
+    usage = asdict(spent) if spent and not runtime.chat_client().offline else None
     get_stream_writer()(
-        {"event": "answered", "turn": turn, "answer": state["answer"], "sources": sources, "error": error}
+        {
+            "event": "answered",
+            "turn": turn,
+            "answer": state["answer"],
+            "sources": sources,
+            "error": error,
+            "usage": usage,
+        }
     )
     if turn >= _SUMMARISE_FROM and turn % _SUMMARISE_EVERY == 0:
         await threads.summarise(thread_id, runtime=runtime)
@@ -317,7 +325,7 @@ async def _checked_answer(
     if not first.marks or state.get("given_back") or runtime.chat_client().offline:
         return first
     _log.info("answer_given_back", marks=len(first.marks))
-    get_stream_writer()({"event": "answer_again"})
+    get_stream_writer()({"event": "restarted", "reason": "the results do not hold it"})
     told = [AIMessage(first.answer.message.text), HumanMessage(to_answer_again(first.marks))]
     try:
         again = await ask(more=told)
@@ -348,13 +356,19 @@ async def _ask_model(
     client = runtime.chat_client()
     tools = [] if last else await available_tools.specs(with_created=transcript.has_created_tools, runtime=runtime)
     messages = [*_model_messages(state, transcript, last=last, runtime=runtime), *more]
-    answer = await client.answer(messages, tools, config=config)
+    write = get_stream_writer()
+
+    def restarted(reason: str) -> None:
+        write({"event": "restarted", "reason": reason})
+
+    answer = await client.answer(messages, tools, config=config, restarted=restarted)
     told = nudge(answer.message, tools={tool.name for tool in tools}, calls=transcript.current.calls)
     if not told:
         return answer
     said = [AIMessage(answer.message.text)] if answer.message.text.strip() else []
+    restarted("it was no answer")
     try:
-        again = await client.answer([*messages, *said, HumanMessage(told)], tools, config=config)
+        again = await client.answer([*messages, *said, HumanMessage(told)], tools, config=config, restarted=restarted)
     except OperatorError:
         if said:  # the text that there is may be the answer
             return answer

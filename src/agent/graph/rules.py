@@ -36,7 +36,7 @@ _SQL_AS_TEXT = re.compile(r"^```\s*(sql|postgres\w*)\b|\Aselect\b.+\bfrom\b", re
 _CUT_OFF_TEXT = "The model reached its length limit before the end of its answer: ask for less, or raise the limit in AGENT_MODEL_OPTIONS."
 _CALL_CUT_OFF = "Not done: your answer reached its length limit before the arguments were complete. Call the tool again with less text."
 _HOW_TO_ANSWER = (
-    'Answer with {"type": "approve"}, {"type": "reject", "message": "why"}, {"type": "edit", "edited_action": '
+    'Answer with {"type": "approve"}, {"type": "reject", "message": "what instead"}, {"type": "edit", "edited_action": '
     '{"name": "...", "args": {...}}} or {"type": "respond", "message": "..."}. '
 )
 
@@ -49,6 +49,7 @@ class ResumeDecision:
     message: str | None = None
     arguments: dict[str, Any] | None = None
     delegate_to: str | None = None
+    final: bool = False
     problem: str = ""
 
 
@@ -199,6 +200,7 @@ def _complete(decision: Decision, value: Mapping[str, Any], changed: dict[str, A
     return ResumeDecision(
         decision=decision, message=message, arguments=changed if decision == "edit" else None,
         delegate_to=to if decision == "delegate" else None,
+        final=decision == "reject" and (value.get("type") == "ignore" or value.get("final") is True),
     )  # fmt: skip
 
 

@@ -58,7 +58,10 @@ class ApprovalList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HumanDecision:
-    """A decision as a surface has read it from a person. `binding` is that of the request that the person saw."""
+    """A decision as a surface has read it from a person. `binding` is that of the request that the person saw.
+
+    The comment of a rejection says what to do instead, unless the no is `final`.
+    """
 
     decision: Decision
     comment: str | None = None
@@ -67,6 +70,7 @@ class HumanDecision:
     delegate_to: str | None = None
     always: Always | None = None
     binding: str | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +139,8 @@ async def decide(
     runtime = runtime or await current_runtime()
     approval = await safe_executor.decide(
         approval_id, human.decision, decided_by=decided_by, via=via, comment=human.comment, arguments=human.arguments,
-        response=human.response, delegate_to=human.delegate_to, always=human.always, binding=human.binding, runtime=runtime,
+        response=human.response, delegate_to=human.delegate_to, always=human.always, binding=human.binding,
+        final=human.final, runtime=runtime,
     )  # fmt: skip
     waits = approval.id in await _waiting_for_resume(runtime)
     given = await permissions.of_approval(approval.id, viewer=decided_by, runtime=runtime) if human.always else None

@@ -25,7 +25,13 @@ _NAME_ARGUMENTS = {
     "describe_schema": frozenset({"name"}),
 }  # fmt: skip
 _NUMBER_ARGUMENTS = {"undo_change": frozenset({"execution_id"})}
-_DONE_MESSAGE = re.compile(r"Done(?:: \d+ rows? affected)?\.")
+# What was done to which tables, and whether it can be undone: names of tables and numbers, and no value of a row.
+_COUNTS = r"\w+(?:\.\w+)? \d+(?:, \w+(?:\.\w+)? \d+)* (?:inserted|updated|deleted)"
+_DONE_MESSAGE = re.compile(
+    rf"Done(?:: (?:\d+ rows? affected|no row matched, so nothing was changed|{_COUNTS}(?:; {_COUNTS})*))?\."
+    rf"(?: Can be undone(?:, but not what triggers or cascades do: {_COUNTS}(?:; {_COUNTS})*)?\.)?",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ def masked_result(result: Mapping[str, Any]) -> dict[str, Any]:
     if "columns" in result:
         masked["columns"] = [masked_name(str(name)) for name in result["columns"] or ()]
     if _DONE_MESSAGE.fullmatch(str(result.get("message", ""))):
-        masked["message"] = result["message"]
+        masked["message"] = cut_words(str(result["message"]))
     return masked
 
 

@@ -110,8 +110,10 @@ def context_of_transcript(
     transcript: Transcript, *, trusted: str = "", until: CallKey | None = None
 ) -> ConversationContext:
     """Return the context that a transcript holds; secrets that the user said are not among its `secrets`."""
-    user_words = tuple(turn.question for turn in transcript.turns)
     calls = tuple(call for turn in transcript.turns for call in turn.calls if call.result)
+    # Who may decide about a request says with a correction what is wanted, as the user does with a question.
+    corrections = (call.result.get("correction") for call in calls if call.result)
+    user_words = (*filter(None, corrections), *(turn.question for turn in transcript.turns))
     user_text = "\n".join(user_words)
     secrets: dict[str, str] = {}
     for call in calls:

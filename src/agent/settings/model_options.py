@@ -19,6 +19,7 @@ class ModelOptions(BaseModel):
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
     reasoning_effort: str | None = Field(None, pattern=r"^[a-z]{1,20}$")
     thinking: bool | dict[str, Any] | None = None
+    use_responses_api: bool | None = None
     extra_body: dict[str, Any] = {}
 
     @field_validator("extra_body")

@@ -20,7 +20,7 @@ class ModelSettings(BaseModel):
     model_options: str = Field(
         "",
         repr=False,
-        description='Options of the first model, as JSON: {"temperature": 0, "reasoning_effort": "high", "thinking": false, "extra_body": {...}}.',
+        description='Options of the first model, as JSON: {"temperature": 0, "reasoning_effort": "high", "thinking": false, "use_responses_api": true, "extra_body": {...}}.',
     )
     openai_api_key: SecretStr | None = Field(
         None, validation_alias="OPENAI_API_KEY", description="Key for OpenAI or for the server at OPENAI_BASE_URL."

@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from agent.testing import responses_api
 from agent.testing.dialects import OPENAI, Dialect
+from agent.testing.responses_api import IssuedItems
 
 EMBEDDING_DIMENSIONS = 64
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
@@ -32,7 +34,7 @@ class Reply:
     """One answer: a message with text and tool calls (arguments as raw JSON text), or an HTTP error.
 
     `delay` is in seconds, before anything is sent, and `pause` before each chunk. `cut` ends the stream half way: "clean" ends the body as if it were
-    complete, "abrupt" drops the connection, "empty" sends nothing. `garbage` is sent as if it were a chunk. `usage` False
+    complete, "abrupt" drops the connection, "empty" sends nothing, "error" ends it with an error event. `garbage` is sent as if it were a chunk. `usage` False
     leaves the usage out. `reasoning` is sent as the server's dialect has it.
     """
 
@@ -44,7 +46,7 @@ class Reply:
     code: str | None = None
     delay: float = 0.0
     pause: float = 0.0
-    cut: Literal["", "clean", "abrupt", "empty"] = ""
+    cut: Literal["", "clean", "abrupt", "empty", "error"] = ""
     garbage: str = ""
     usage: bool = True
     finish: str | None = None
@@ -81,12 +83,13 @@ def failure(
 
 @dataclass(slots=True)
 class OpenAIServer:
-    """A server of `/v1/chat/completions` (streaming and not), `/v1/embeddings` and `/v1/models`."""
+    """A server of `/v1/chat/completions` (streaming and not), `/v1/responses`, `/v1/embeddings` and `/v1/models`."""
 
     script: Sequence[Reply] = ()
     requests: list[Request] = field(default_factory=list)
     embedding_failures: list[Reply] = field(default_factory=list)
     dialect: Dialect = OPENAI
+    _issued: IssuedItems = field(default_factory=IssuedItems)
     _position: int = 0
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
@@ -99,8 +102,8 @@ class OpenAIServer:
 
     @property
     def chats(self) -> list[Request]:
-        """Return the chat requests only."""
-        return [request for request in self.requests if request.path.endswith("/chat/completions")]
+        """Return the requests to a chat model only."""
+        return [request for request in self.requests if request.path.endswith(("/chat/completions", "/responses"))]
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -139,6 +142,11 @@ class OpenAIServer:
             reply = failure(400, refusal, code="invalid_request_error") if refusal else self._next()
             await asyncio.sleep(reply.delay)
             await _send_chat(writer, request, reply, self.dialect)
+        elif request.path.endswith("/responses"):
+            refusal = self._issued.refusal(request.body)
+            reply = failure(400, refusal, code="invalid_request_error") if refusal else self._next()
+            await asyncio.sleep(reply.delay)
+            await _send_response(writer, request, reply, self._issued)
         else:
             await _send_json(writer, 404, {"error": {"message": f"no such path: {request.path}"}})
 
@@ -161,7 +169,7 @@ async def _send_chat(writer: asyncio.StreamWriter, request: Request, reply: Repl
     if reply.status != 200:
         await _send_error(writer, reply)
     elif request.body.get("stream"):
-        await _send_stream(writer, request, reply, dialect)
+        await _send_stream(writer, reply, list(_events(request, reply, dialect)))
     elif reply.garbage:
         await _send(writer, 200, reply.garbage.encode(), headers=reply.headers)
     else:
@@ -173,16 +181,29 @@ async def _send_error(writer: asyncio.StreamWriter, reply: Reply) -> None:
     await _send_json(writer, reply.status, {"error": error}, headers=reply.headers)
 
 
-async def _send_stream(writer: asyncio.StreamWriter, request: Request, reply: Reply, dialect: Dialect) -> None:
+async def _send_response(writer: asyncio.StreamWriter, request: Request, reply: Reply, issued: IssuedItems) -> None:
+    if reply.status != 200:
+        await _send_error(writer, reply)
+        return
+    finish: Literal["completed", "incomplete", "failed"] = "incomplete" if reply.finish == "length" else "completed"
+    events = responses_api.events(
+        request.body, issued, text=reply.text, calls=reply.calls, reasoning=reply.reasoning, finish=finish, usage=reply.usage
+    )  # fmt: skip
+    await _send_stream(writer, reply, events)
+
+
+async def _send_stream(writer: asyncio.StreamWriter, reply: Reply, events: Sequence[dict[str, Any]]) -> None:
     writer.write(_head(200, (("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked"), *reply.headers)))
-    events = [json.dumps(event) for event in _events(request, reply, dialect)]
+    lines = [json.dumps(event) for event in events]
     if reply.cut:
-        events = [] if reply.cut == "empty" else events[: max(1, len(events) // 2)]
+        lines = [] if reply.cut == "empty" else lines[: max(1, len(lines) // 2)]
+    if reply.cut == "error":
+        lines.append(json.dumps(_error_event(reply, named="type" in events[0])))
     if reply.garbage:
-        events.insert(1, reply.garbage)
-    for event in [*events, *(() if reply.cut else ("[DONE]",))]:
+        lines.insert(1, reply.garbage)
+    for line in [*lines, *(() if reply.cut else ("[DONE]",))]:
         await asyncio.sleep(reply.pause)
-        data = f"data: {event}\n\n".encode()
+        data = f"data: {line}\n\n".encode()
         writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         await writer.drain()
     if reply.cut == "abrupt":
@@ -190,6 +211,13 @@ async def _send_stream(writer: asyncio.StreamWriter, request: Request, reply: Re
         return
     writer.write(b"0\r\n\r\n")
     await writer.drain()
+
+
+def _error_event(reply: Reply, *, named: bool) -> dict[str, Any]:
+    """Return an error in the middle of a stream; the events of the Responses API are `named`."""
+    if named:
+        return {"type": "error", "code": reply.code, "message": reply.error, "param": None, "sequence_number": 0}
+    return {"error": {"message": reply.error, "type": "server_error", "param": None, "code": reply.code}}
 
 
 def _events(request: Request, reply: Reply, dialect: Dialect) -> Iterable[dict[str, Any]]:

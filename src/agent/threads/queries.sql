@@ -72,7 +72,7 @@ SELECT tenant_id, %(database_id)s, asked_by, 'answer', jsonb_build_object('quest
        extract(epoch FROM finished_at - started_at) * 1000, input_tokens, output_tokens, cost_usd, thread_id, turn,
        started_at, finished_at
   FROM finished
-RETURNING turn
+RETURNING input_tokens, output_tokens, cost_usd
 
 -- spent: returns tokens and cost of one turn, and of the tenant's day (UTC)
 SELECT coalesce(sum(input_tokens + output_tokens) FILTER (WHERE thread_id = %(thread_id)s AND turn = %(turn)s), 0)::bigint AS turn_tokens,

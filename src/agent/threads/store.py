@@ -140,10 +140,10 @@ class Threads:
         model: str | None = None,
         usage: Usage | None = None,
         runtime: Runtime | None = None,
-    ) -> bool:
-        """Store the answer and the usage of its model call and release the lease. Return False when the turn was over already.
+    ) -> Usage | None:
+        """Store the answer and the usage of its model call and release the lease.
 
-        `logged` is the answer for the execution log, if it differs.
+        Return the usage of the whole turn, or None when it was over already. `logged` is the answer for the execution log, if it differs.
         """
         runtime = runtime or await current_runtime()
         status: TurnStatus = "failed" if error else "done"
@@ -152,7 +152,7 @@ class Threads:
             logged=answer if logged is None else logged,
             sources=Jsonb(dict(sources or {})), database_id=runtime.database_id, model=model, **asdict(usage or Usage()),
         )  # fmt: skip
-        return finished is not None
+        return Usage(**finished) if finished else None
 
     async def transcript(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> Transcript:
         """Return the transcript up to and including `turn`, with the calls of the last turns. Raises `NotFound`."""

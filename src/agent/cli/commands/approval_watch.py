@@ -1,4 +1,4 @@
-"""`agent approvals watch`: show requests and reminders when they come. While it runs, reminders are sent in time."""
+"""`agent approvals watch`: show requests, decisions and reminders when they come. While it runs, reminders are sent in time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _NOTICES = 50
 
 def watch(
     *,
-    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, max=3600, help="Look this often.")] = 2.0,
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.2, max=3600, help="Look this often.")] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each, and nothing else.")] = False,
 ) -> None:
-    """Show new requests and reminders when they come. Ctrl-C ends it."""
+    """Show new requests, their decisions, and reminders when they come. Ctrl-C ends it."""
 
     async def show(runtime: Runtime) -> None:
         async for event in _events(every, runtime):
@@ -37,11 +37,19 @@ async def _events(every: float, runtime: Runtime) -> AsyncIterator[dict[str, Any
 
     earlier = await human_approval_queue.notices(_NOTICES, runtime=runtime)
     known: set[tuple[Any, ...]] = {(notice.approval_id, notice.kind, at) for notice, at in earlier}
+    waiting: set[int] = set()
     while True:
-        for request in await human_approval_queue.get_pending_approvals(runtime=runtime):
-            if (request["id"],) not in known:
-                known.add((request["id"],))
-                yield {"event": "asked", **request}
+        pending = {
+            request["id"]: request for request in await human_approval_queue.get_pending_approvals(runtime=runtime)
+        }
+        for approval_id in sorted(waiting - pending.keys()):
+            decided = await human_approval_queue.get(approval_id, runtime=runtime)
+            if decided.status != "pending":
+                waiting.discard(approval_id)
+                yield {"event": "decided", **decided.as_dict()}
+        for approval_id in sorted(pending.keys() - waiting):
+            waiting.add(approval_id)
+            yield {"event": "asked", **pending[approval_id]}
         for notice, at in reversed(await human_approval_queue.notices(_NOTICES, runtime=runtime)):
             if (notice.approval_id, notice.kind, at) not in known:
                 known.add((notice.approval_id, notice.kind, at))
@@ -58,6 +66,9 @@ def _print(event: dict[str, Any], *, as_json: bool) -> None:
     elif event["event"] == "asked":
         head = f"Approval {event['id']} · risk {event['risk_level']} · {event['requested_by']} · {left(event['expires_at'])} left"
         say(stdout(), f"{head}: {one_line(event['summary'], 400)}")
+    elif event["event"] == "decided":
+        by = f" by {event['decided_by']}" if event["decided_by"] else ""
+        say(stdout(), f"Approval {event['id']} is {event['status']}{by}: {one_line(event['summary'], 400)}", "dim")
     else:
         to = f" for {', '.join(event['to'])}" if event["to"] else ""
         say(stdout(), f"{event['event'].capitalize()}{to}: {one_line(event['text'], 400)}", "yellow")

@@ -137,16 +137,30 @@ def approve(
         _decide(approval_id, decision="approve", as_json=as_json, comment=comment, binding=binding, always=scope)
 
 
-@app.command("reject", epilog=examples('agent approvals reject 7 --comment "not this client"'))
+@app.command(
+    "reject",
+    epilog=examples(
+        "agent approvals reject 7", 'agent approvals reject 7 --comment "only the TV shows"',
+        'agent approvals reject 7 --comment "not this client" --final',
+    ),
+)  # fmt: skip
 def reject(
     approval_id: IdArgument,
     *,
-    comment: CommentOption = None,
+    comment: Annotated[
+        str | None,
+        typer.Option(
+            "--comment", "-m", metavar="TEXT", help="What to do instead: the model may propose that, and you are asked."
+        ),
+    ] = None,
+    final: Annotated[
+        bool, typer.Option("--final", help="With --comment: only a reason, and nothing else may be proposed.")
+    ] = False,
     binding: BindingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say no for good: the action never runs."""
-    _decide(approval_id, decision="reject", as_json=as_json, comment=comment, binding=binding)
+    """Say no: the action never runs. Without a comment that is final; with one, the model may propose something else."""
+    _decide(approval_id, decision="reject", as_json=as_json, comment=comment, binding=binding, final=final)
 
 
 @app.command(
@@ -167,14 +181,37 @@ def edit(
     binding: BindingOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Approve other arguments for the same tool. If they do more than was shown, they wait for a second look."""
+    """Approve other arguments for the same tool. If they do more than was shown, they wait for a second look.
+
+    Without --sql and --arguments, your editor (VISUAL or EDITOR) opens on the present ones.
+    """
     from agent.cli.terminal.clean_text import json_object
+    from agent.cli.terminal.editor import editor
     from agent.errors import InvalidInput
 
-    if (sql is None) == (arguments is None):
-        raise InvalidInput("Give either --sql or --arguments.")
-    edited = {"sql": sql} if arguments is None else json_object(arguments)
+    if sql is None and arguments is None and not as_json and sys.stdin.isatty() and editor():
+        edited, binding = _edited_in_editor(approval_id, binding)
+    elif (sql is None) == (arguments is None):
+        raise InvalidInput("Give either --sql or --arguments; on a terminal, set EDITOR to edit the present ones.")
+    else:
+        edited = {"sql": sql} if arguments is None else json_object(arguments)
     _decide(approval_id, decision="edit", as_json=as_json, comment=comment, binding=binding, arguments=edited)
+
+
+def _edited_in_editor(approval_id: int, binding: str | None) -> tuple[dict[str, Any], str]:
+    """Return what the user makes of a request's arguments, and the binding of what they saw. Raises `InvalidInput`."""
+    from agent.cli.terminal.approval_edit import edited_in_editor
+    from agent.cli.terminal.approval_view import decided_message
+    from agent.errors import AlreadyDecided, InvalidInput
+    from agent.operations import approvals
+
+    request = run(lambda runtime: approvals.view(approval_id, runtime=runtime)).approval
+    if request.status != "pending":
+        raise AlreadyDecided(decided_message(request))
+    arguments = edited_in_editor(request)
+    if not arguments:
+        raise InvalidInput(f"Nothing was changed: approval {approval_id} waits as it is.")
+    return arguments, binding or request.binding
 
 
 @app.command("answer", epilog=examples('agent approvals answer 7 "Ana has done it by hand."'))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from agent.approval.human_approval import Approval
+from agent.approval.human_approval import Approval, human_approval_queue
 from agent.chat import ChatEvent, chat
 from agent.cli.commands.control import waits_message
 from agent.cli.commands.permissions import allowance_message, permission_message
 from agent.cli.commands.threads import show_threads
-from agent.cli.terminal.approval_view import arguments_of, how_to_decide, show_approval, who_decides
-from agent.cli.terminal.clean_text import json_object, one_line, seconds_in
-from agent.cli.terminal.prompt import Prompt
+from agent.cli.terminal.approval_edit import by_sql, edited_in_editor, new_arguments, present
+from agent.cli.terminal.approval_view import decided_message, how_to_decide, show_approval, who_decides
+from agent.cli.terminal.clean_text import one_line, seconds_in
+from agent.cli.terminal.editor import editor
+from agent.cli.terminal.interrupts import at_interrupt
+from agent.cli.terminal.prompt import Prompt, SettledElsewhere
 from agent.cli.terminal.render import ASKS, INDENT, print_json, say, show_error, stderr, stdout
 from agent.cli.terminal.turn_view import Display, show_turn
 from agent.errors import AgentError, AlreadyDecided, InvalidInput, ModelError, NotFound, PolicyError, UserError
@@ -135,9 +137,10 @@ class Conversation:
 
     async def _follow(self, events: AsyncIterator[ChatEvent]) -> int:
         """Show a turn and ask for its approvals until it is over or waits. Return the exit code."""
+        first = "model"
         while True:
             display = Display(self._console, steps=self._steps)
-            end = await show_turn(events, display)
+            end = await show_turn(events, display, first=first)
             if end.status != "waiting":
                 return DONE if end.status == "done" else FAILED
             if not end.approvals:
@@ -149,6 +152,7 @@ class Conversation:
                 await self._show_how_to_decide(end.approvals)
                 self._postponed = self._thread_id
                 return WAITING
+            first = f"approval {', '.join(str(approval.id) for approval in end.approvals)}"
             events = chat.resume(self._thread_id, runtime=self._runtime)
 
     async def _decide_all(self, requests: Sequence[Approval]) -> bool:
@@ -165,13 +169,9 @@ class Conversation:
     async def _decide(self, approval: Approval) -> bool:
         """Ask until this request, or the one that an edit makes of it, is decided. Return False if it was postponed."""
         while True:
-            try:
-                values = self._read_decision(approval)
-            except KeyboardInterrupt:
-                self._console.print()
-                return False
-            if values is None:
-                return False
+            values = await self._decision_or_end(approval)
+            if isinstance(values, bool):
+                return values
             if not values:
                 say(self._console, _HOW_TO_DECIDE, "dim", indent=INDENT)
                 continue
@@ -194,6 +194,19 @@ class Conversation:
                 return False
             show_approval(self._console, approval, indent=INDENT)
 
+    async def _decision_or_end(self, approval: Approval) -> dict[str, Any] | bool:
+        """Read a decision as `_read_decision` does; return False if the request waits on, True if somebody else decided it."""
+        try:
+            values = await self._read_decision(approval)
+        except KeyboardInterrupt:
+            self._console.print()
+            return False
+        except SettledElsewhere:
+            decided = await human_approval_queue.get(approval.id, runtime=self._runtime)
+            say(self._console, decided_message(decided), "yellow", indent=INDENT)
+            return True
+        return False if values is None else values
+
     def _show_outcome(self, outcome: DecisionOutcome) -> None:
         """Say what the turn's next steps do not show: a permission that was given, and that the action runs later."""
         if outcome.permission is not None:
@@ -201,16 +214,27 @@ class Conversation:
         if outcome.waits_for_resume:
             say(self._console, waits_message(outcome.approval), "yellow", indent=INDENT)
 
-    def _read_decision(self, approval: Approval) -> dict[str, Any] | None:
-        """Read a decision and return the arguments of a `HumanDecision`; {} if it is none, None to let the request wait."""
-        word = self._read("Approve? yes / no / edit / later")
+    async def _read_decision(self, approval: Approval) -> dict[str, Any] | None:
+        """Read a decision and return the arguments of a `HumanDecision`; {} if it is none, None to let the request wait.
+
+        Raises `SettledElsewhere` when somebody has decided it meanwhile.
+        """
+        assert self._prompt is not None  # noqa: S101  # only called if somebody can decide
+        question = f"{INDENT}Approve? yes / no / edit / later {ASKS}"
+        word = await self._prompt.read_unless(
+            question, colour=self._coloured, settled=lambda: self._is_settled(approval)
+        )
+        word = (word or "").strip()
         match word.lower():
             case "" | "l" | "later":
                 return None
             case "y" | "yes":
                 return {"decision": "approve"}
             case "n" | "no":
-                return {"decision": "reject", "comment": self._read("Why? (may be empty)") or None}
+                return {
+                    "decision": "reject",
+                    "comment": self._read("Why? Or what instead? (empty: no, for good)") or None,
+                }
             case "e" | "edit":
                 return self._read_edit(approval)
             case "a" | "answer":
@@ -219,18 +243,32 @@ class Conversation:
             case _:
                 return self._parse_always(word)
 
-    def _read_edit(self, approval: Approval) -> dict[str, Any]:
-        by_sql = set(approval.arguments) == {"sql"}
-        now = str(approval.arguments["sql"]) if by_sql else arguments_of(approval)
-        say(self._console, f"{approval.action} as it is now: {now}", "dim", indent=INDENT)
-        text = self._read("The statement instead:" if by_sql else "All arguments instead, as JSON:")
-        if not text:
-            return {}
+    async def _is_settled(self, approval: Approval) -> bool:
         try:
-            return {"decision": "edit", "arguments": {"sql": text} if by_sql else json_object(text)}
+            current = await human_approval_queue.get(approval.id, runtime=self._runtime)
+        except AgentError:  # the database may be back soon: the question stays
+            return False
+        return current.status != "pending"
+
+    def _read_edit(self, approval: Approval) -> dict[str, Any]:
+        try:
+            arguments = edited_in_editor(approval) if editor() else new_arguments(approval, self._type_over(approval))
         except InvalidInput as error:
             say(self._console, str(error), "yellow", indent=INDENT)
             return {}
+        if not arguments:
+            say(self._console, "Nothing was changed.", "yellow", indent=INDENT)
+        return {"decision": "edit", "arguments": arguments} if arguments else {}
+
+    def _type_over(self, approval: Approval) -> str:
+        """Read the new arguments on a line that begins as they are; what is no line is shown above it."""
+        assert self._prompt is not None  # noqa: S101  # only called if somebody can decide
+        now = present(approval)
+        begin = now if self._prompt.can_begin(now) else ""
+        if not begin:
+            say(self._console, f"{approval.action} as it is now: {now}", "dim", indent=INDENT)
+        question = "The statement instead:" if by_sql(approval) else "All arguments instead, as JSON:"
+        return self._read(question, begin=begin)
 
     def _parse_always(self, word: str) -> dict[str, Any]:
         try:
@@ -246,9 +284,9 @@ class Conversation:
         say(self._console, allowance_message(allowance), indent=INDENT)
         return self._read("Approve it, and allow this? yes / no").lower() in {"y", "yes"}
 
-    def _read(self, question: str) -> str:
+    def _read(self, question: str, *, begin: str = "") -> str:
         assert self._prompt is not None  # noqa: S101  # only called if somebody can decide
-        line = self._prompt.read(f"{INDENT}{question} {ASKS}", colour=self._coloured)
+        line = self._prompt.read(f"{INDENT}{question} {ASKS}", colour=self._coloured, begin=begin)
         return (line or "").strip()
 
     async def _show_how_to_decide(self, requests: Sequence[Approval]) -> None:
@@ -361,16 +399,15 @@ async def ask_as_json(question: str | None, thread_id: str | None, runtime: Runt
 
 async def _interruptible(action: Awaitable[Result]) -> Result:
     """Await `action`, and let Ctrl-C cancel it. Raises `Stopped` then."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(action)
-    before = signal.getsignal(signal.SIGINT)
-    loop.add_signal_handler(signal.SIGINT, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not task.cancelled():
-            raise
-        raise Stopped from None
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, before)
+
+    def stop() -> None:
+        task.cancel()
+
+    with at_interrupt(stop):
+        task = asyncio.ensure_future(action)  # inside, so that what it waits for knows `stop`
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            raise Stopped from None

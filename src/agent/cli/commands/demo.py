@@ -112,7 +112,8 @@ async def _decide(scene: Scene, approval: Approval, runtime: Runtime) -> None:
     from agent.demo.conversation import OPERATOR
     from agent.operations.approvals import HumanDecision, decide
 
-    human = HumanDecision(decision=scene.decision or "reject", comment=scene.comment)
+    decision = scene.decision or "reject"
+    human = HumanDecision(decision=decision, comment=scene.comment, final=decision == "reject")
     await decide(approval.id, human, via="demo", decided_by=OPERATOR, runtime=runtime)
 
 

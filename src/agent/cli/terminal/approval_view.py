@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from agent.approval.effect_messages import undo_sentences
 from agent.approval.human_approval import Approval
 from agent.approval.preview import Preview, RowChange, StatementPreview, as_statement
 from agent.approval.row_changes import changed_columns, columns_to_show, effect
-from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment
+from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment, one_line
 from agent.cli.terminal.render import GAP, INDENT, facts, say, show, small_table
 
 if TYPE_CHECKING:
@@ -153,6 +154,8 @@ def _show_effects(console: Console, preview: Preview, indent: str) -> None:
     if len(notes) > 1:  # the sentence names a single table already
         console.print()
         say(console, f"in all: {'; '.join(notes)}", "dim", indent=indent)
+    for text in undo_sentences(statement):
+        say(console, text, "dim", indent=indent)
     for text in statement.remarks:
         say(console, f"{text}.", "yellow", indent=indent)
     for text in preview.origins:
@@ -193,9 +196,17 @@ def how_to_edit(approval: Approval) -> str:
     return f"It calls {approval.action}; as it is now: agent approvals edit {approval.id} --arguments {present}"
 
 
-def arguments_of(approval: Approval) -> str:
+def arguments_of(approval: Approval, *, indent: int | None = None) -> str:
     """Return the arguments of the tool as JSON, as an edit takes them."""
-    return json.dumps(dict(approval.arguments), ensure_ascii=False, default=str)
+    return json.dumps(dict(approval.arguments), ensure_ascii=False, default=str, indent=indent)
+
+
+def decided_message(approval: Approval) -> str:
+    """Say how a request was decided, and by whom."""
+    if approval.decided_by is None:
+        return f"Approval {approval.id} is {approval.status}: nobody decided in time."
+    comment = f" ({one_line(approval.comment)})" if approval.comment else ""
+    return f"Approval {approval.id} is {approval.status} by {approval.decided_by}, via {approval.decided_via}{comment}."
 
 
 def _decision_text(decision: TakenDecision) -> str:
@@ -221,7 +232,7 @@ def _details(approval: Approval) -> list[tuple[str, object]]:
         )
     if approval.comment:
         pairs.append(("comment", approval.comment))
-    if approval.response:
+    if approval.response and approval.response != approval.comment:
         pairs.append(("answer", approval.response))
     if waits_for(approval):
         pairs.append(("waits", waits_for(approval).strip(", ")))

@@ -9,30 +9,30 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 from rich.console import Console
 from rich.text import Text
 
 from agent.approval.human_approval import Approval
-from agent.chat import Answered, ApprovalAsked, ApprovalDecided, ChatEvent, Token, ToolFinished, ToolStarted
+from agent.chat import Answered, ApprovalAsked, ApprovalDecided, ChatEvent, Restarted, Token, ToolFinished, ToolStarted
 from agent.cli.terminal.clean_text import cell, count, one_line
 from agent.cli.terminal.render import INDENT, result_table, say
 from agent.cli.terminal.streamed_text import StreamedText
-from agent.types import CallKey, ToolResult
-
-if TYPE_CHECKING:
-    from rich.status import Status
+from agent.cli.terminal.waiting_line import WaitingLine
+from agent.types import CallKey, ToolResult, Usage
 
 _SHORTEST_STEP = 10
 _MOST_MEMORIES = 5
+_MOST_REASON = 160
 
 
 class Display:
     """The display of one turn on `console`. Steps go to `steps` (default: the same console).
 
-    `exact` also shows what differs from run to run: durations and the ids of memories. `framed` wraps text inside a margin, as
-    on a terminal; without it the text stays as it is, and the statements that it comes from are shown whole.
+    `exact` also shows what differs from run to run: durations, tokens, and the ids of memories. `framed` wraps text inside a margin
+    and shows it as it comes, as on a terminal; without it, text is written when it is final and stays as it is, and the statements
+    that it comes from are shown whole.
     """
 
     def __init__(
@@ -44,25 +44,23 @@ class Display:
         self._framed = console.is_terminal if framed is None else framed
         self._indent = INDENT if self._framed else ""
         self._text: StreamedText | None = None
-        self._streamed = ""
-        self._status: Status | None = None
-        self._began: dict[CallKey, float] = {}
+        self._streamed = ""  # since the last step
+        self._waiting = WaitingLine(self._steps)
+        self._running: dict[CallKey, _Step] = {}
         self._results: dict[tuple[int, int], ToolResult] = {}
         self.silent = True  # nothing was shown yet
 
-    def thinking(self, text: str = "thinking") -> None:
-        """Show a spinner with `text`, if the steps go to a terminal."""
-        if self._status is not None:
-            self._status.update(Text(text, style="dim"))
-        elif self._steps.is_terminal and self._text is None:
-            self._status = self._steps.status(Text(text, style="dim"), spinner="dots")
-            self._status.start()
+    def waits_for(self, what: str = "model", note: str = "") -> None:
+        """Say what is waited for, with the seconds, if the steps go to a terminal and no text is being written."""
+        if self._text is None:
+            self._waiting.show(what, note)
 
     def pause(self) -> None:
-        """End the spinner and the running line, so that something else can be printed."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        """End the waiting line and the running line of text, so that something else can be printed."""
+        self._waiting.end()
+        if not self._framed and self._streamed:
+            self._print_text(self._streamed)
+            self._streamed = ""
         if self._text is not None:
             self._text.end()
             self._text = None
@@ -72,6 +70,8 @@ class Display:
         match event:
             case Token():
                 self._write(event.text)
+            case Restarted():
+                self._restarted(event)
             case ToolStarted():
                 self._step_begins(event)
             case ToolFinished():
@@ -85,50 +85,106 @@ class Display:
 
     def _write(self, text: str) -> None:
         self.silent = False
-        if self._text is None:
-            self.pause()
-            self._text = StreamedText(self._console, indent=self._indent, wrap=self._framed)
         self._streamed += text
+        if self._framed:
+            self._print_text(text)
+
+    def _print_text(self, text: str) -> None:
+        if self._text is None:
+            self._waiting.end()
+            markdown = self._framed and self._console.is_terminal and not self._console.is_dumb_terminal
+            self._text = StreamedText(self._console, indent=self._indent, wrap=self._framed, markdown=markdown)
         self._text.write(text)
+
+    def _restarted(self, event: Restarted) -> None:
+        """Mark what was shown as void. Where text is not written yet, drop it."""
+        shown, reason = self._framed and self._streamed.strip(), one_line(event.reason, _MOST_REASON)
+        self._drop_text()
+        if shown:
+            say(self._steps, f"The text above is void: {reason}. It begins again.", "yellow", indent=self._indent)
+        self.waits_for("model", reason)
+
+    def _drop_text(self) -> None:
+        if self._framed:
+            self.pause()
+        self._streamed = ""
 
     def _step_begins(self, event: ToolStarted) -> None:
         self.pause()
-        self._began[event.key] = time.monotonic()
-        self.thinking(one_line(describe_call(event.tool, event.arguments), self._steps.width - 8))
+        self._streamed = ""
+        self._running[event.key] = _Step(
+            began=time.monotonic(),
+            where="database" if isinstance(event.arguments.get("sql"), str) else "tool",
+            what=describe_call(event.tool, event.arguments),
+        )
+        self._waits_for_steps()
 
     def _step_ends(self, event: ToolFinished) -> None:
         self.pause()
-        began = self._began.pop(event.key, None)
+        self._streamed = ""
+        step = self._running.pop(event.key, None)
         self._results[event.key.round, event.key.ordinal] = event.result
         self.silent = False
-        elapsed = f"{1000 * (time.monotonic() - began):,.0f} ms" if began and self._exact else ""
+        elapsed = f"{1000 * (time.monotonic() - step.began):,.0f} ms" if step and self._exact else ""
         show_step(self._steps, event.result.get("sql") or event.tool, event.result, elapsed=elapsed)
-        self.thinking()
+        self._waits_for_steps()
+
+    def _waits_for_steps(self) -> None:
+        """Wait for the steps that still run, or else for the model."""
+        if self._running:
+            step = next(reversed(self._running.values()))
+            more = f"{count(len(self._running), 'step')}, " if len(self._running) > 1 else ""
+            self.waits_for(step.where, f"{more}{step.what}")
+        else:
+            self.waits_for()
 
     def _decided(self, status: str, result: ToolResult) -> None:
         self.silent = False
         self.pause()
+        self._streamed = ""
         show_step(self._steps, result.get("sql") or status, result)
-        self.thinking()
+        self.waits_for()
 
     def _answered(self, event: Answered) -> None:
-        streamed = self._text is not None
-        self.pause()
-        if not streamed:
+        shown = self._streamed.strip()
+        before, found, rest = event.text.partition(shown) if shown else ("", "", event.text)
+        if found and (not before or before.endswith(": ")) and self._framed:  # remarks can stand before and after it
+            self._write(rest.rstrip())
+        else:
+            self._drop_text()
+            if shown and self._framed:
+                say(self._steps, "The text above is not the answer:", "yellow", indent=self._indent)
             self._write(event.text)
-            self.pause()
+        told = self._streamed
+        self.pause()
+        self._streamed = ""
+        self._show_rows(event)
+        self._results.clear()
+        for remark in event.sources.get("remarks", ()):
+            if remark not in told:
+                say(self._console, f"{remark}.", "yellow", indent=self._indent)
+        line = sources_line(event.sources, whole=not self._framed, exact=self._exact)
+        if line:
+            say(self._console, line, "dim", indent=self._indent)
+        if self._exact and event.usage is not None:
+            say(self._steps, usage_line(event.usage), "dim", indent=self._indent)
+
+    def _show_rows(self, event: Answered) -> None:
         about = event.sources.get("rows_of") or {}
         result = self._results.get((about.get("round", 0), about.get("ordinal", 0)))
         if result and worth_showing(event.text, result):
             self._console.print()
             rows, columns = result.get("rows", []), result.get("columns", [])
             result_table(self._console, columns, rows, row_count=result.get("row_count"), indent=self._indent)
-        for remark in event.sources.get("remarks", ()):
-            if remark not in self._streamed:  # the streamed text can lack remarks that the stored answer has
-                say(self._console, f"{remark}.", "yellow", indent=self._indent)
-        line = sources_line(event.sources, whole=not self._framed, exact=self._exact)
-        if line:
-            say(self._console, line, "dim", indent=self._indent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """A step that runs: when it began, where, and what it does."""
+
+    began: float
+    where: Literal["database", "tool"]
+    what: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +195,11 @@ class TurnEnd:
     approvals: tuple[Approval, ...] = ()
 
 
-async def show_turn(events: AsyncIterator[ChatEvent], display: Display) -> TurnEnd:
-    """Show a turn until it is over or waits for a human. An error or Ctrl-C stops the turn."""
+async def show_turn(events: AsyncIterator[ChatEvent], display: Display, *, first: str = "model") -> TurnEnd:
+    """Show a turn until it is over or waits for a human. An error or Ctrl-C stops the turn. `first` is what it waits for at first."""
     approvals: list[Approval] = []
     status: Literal["done", "failed", "waiting"] = "waiting"
-    display.thinking()
+    display.waits_for(first)
     try:
         # The events of `chat` are a generator, and closing it stops the turn.
         async with aclosing(cast("AsyncGenerator[ChatEvent, None]", events)) as stream:
@@ -225,6 +281,15 @@ def sources_line(sources: Mapping[str, Any], *, whole: bool, exact: bool = True)
     if memories:
         parts.append(_memories(memories, exact=exact))
     return f"from {' · '.join(parts)}" if parts else ""
+
+
+def usage_line(usage: Usage) -> str:
+    """Return a line with the tokens of a turn, and its cost if the price is known."""
+    total = usage.input_tokens + usage.output_tokens
+    tokens = f"{count(total, 'token')} ({usage.input_tokens:,} in, {usage.output_tokens:,} out)"
+    if usage.cost_usd is None:
+        return tokens
+    return f"{tokens} · {'under $0.0001' if 0 < usage.cost_usd < 0.0001 else f'${usage.cost_usd:.4f}'}"
 
 
 def _memories(ids: Sequence[int], *, exact: bool) -> str:

@@ -26,6 +26,7 @@ from agent.execution.dry_run.secret_rows import Hider, keyed_effect
 from agent.execution.dry_run.sequences import takes_many_numbers
 from agent.execution.dry_run.side_effects import SideEffects, effect_of
 from agent.execution.dry_run.trials import DryRun, StatementRun, compares_whole_rows, dry_run
+from agent.execution.writes.kept_rows import untried_outlook
 from agent.execution.writes.statement_runner import Change, Outcome
 from agent.learning.discovery.secret_columns import SecretColumns, secret_columns
 from agent.runtime import Runtime
@@ -217,7 +218,7 @@ def _statement_preview(
     key: Callable[[str], str],
 ) -> StatementPreview:  # fmt: skip
     is_tried = trial is not None
-    trial = trial or DryRun(run=StatementRun(outcome=Outcome(row_count=None)))
+    trial = trial or DryRun(run=StatementRun(outcome=Outcome(row_count=None), undo=untried_outlook(statement)))
     hider = Hider.of(_changes_by_table(trial, statement), secrets, reads=reads_secrets(statement, secrets))
     outcome, others = trial.run.outcome, _other_tables(trial, hider, key)
     target_tables = [other for other in others if other["table"].rpartition(".")[2] == _table_name(statement)] or others
@@ -251,6 +252,7 @@ def _statement_preview(
             hider.notices(outcome.notices, any_secret=bool(secret) or any(other["secret"] for other in others))
         ),
         not_previewed=tuple(limits),
+        undo=trial.run.undo,
     )
 
 

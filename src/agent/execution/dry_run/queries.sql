@@ -9,13 +9,14 @@ SELECT schemaname || '.' || relname AS "table", n_tup_ins AS inserted, n_tup_upd
  WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND schemaname !~ '^(agents(_|$)|pg_)'
  ORDER BY 1
 
--- family: the names of a table and of its partitions and children
+-- family: the names of a table and of its partitions and children, its own first
 WITH RECURSIVE below AS (
   SELECT to_regclass(concat_ws('.', quote_ident(%(schema)s::text), quote_ident(%(name)s::text)))::oid AS oid
   UNION SELECT i.inhrelid FROM pg_inherits i JOIN below ON i.inhparent = below.oid
 )
 SELECT n.nspname || '.' || c.relname AS name
   FROM below JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
+ ORDER BY c.oid <> to_regclass(concat_ws('.', quote_ident(%(schema)s::text), quote_ident(%(name)s::text))), 1
 
 -- foreign_owners: relations of these names whose owner is a role that agent_actor is not a member of
 SELECT c.oid::regclass::text AS name, o.rolname::text AS owner

@@ -7,7 +7,7 @@ the transaction has replaced or deleted; a new query returns what it has written
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from agent.approval.preview import Effect
+from agent.approval.preview import Effect, TableEffect
 from agent.db import Connection, load_queries
 from agent.db.encodings import stored_encoding
 from agent.db.paths import application_path, rows_as_application
@@ -178,6 +178,38 @@ def effect_of(side_effects: SideEffects, volatile: Iterable[str]) -> Effect | No
             whole.append(repr(sorted((name, repr(value)) for name, value in after.items() if name not in left_out)))
     digests = {name: [_digest(pair[0]), _digest(pair[1])] for name, pair in cells.items()}
     return Effect(rows=_digest(rows), cells=digests, whole=_digest(whole) if whole else "")
+
+
+def net_effects(
+    tables: Sequence[TableEffect], others: Mapping[str, SideEffects], family: Sequence[str] = ()
+) -> list[TableEffect]:
+    """Return what is left of the changes of a statement, its own table first.
+
+    The server counts a row again each time that a trigger touches it; where the rows were watched, each counts once. `family`
+    is the statement's own table, then its partitions: they count as one table, and a row that moved between them as updated.
+    """
+    net = [_net_effect(table, others.get(table["table"])) for table in tables]
+    own = [table for table in net if table["table"] in family]
+    rest = [table for table in net if table["table"] not in family]
+    return [*([_together(family[0], own)] if own else []), *rest]
+
+
+def _net_effect(table: TableEffect, watched: SideEffects | None) -> TableEffect:
+    if watched is None or not watched.whole or not watched.key:
+        return table
+    changes = watched.changes
+    counted = table["inserted"] + table["updated"] + table["deleted"]
+    if counted <= len(changes):  # a row that got a new key is two changes
+        return table
+    new = sum(change.before is None for change in changes)
+    gone = sum(change.after is None for change in changes)
+    return TableEffect(table=table["table"], inserted=new, updated=len(changes) - new - gone, deleted=gone)
+
+
+def _together(name: str, tables: Sequence[TableEffect]) -> TableEffect:
+    inserted, updated, deleted = (sum(table[kind] for table in tables) for kind in ("inserted", "updated", "deleted"))
+    moved = min(inserted, deleted) if len(tables) > 1 else 0
+    return TableEffect(table=name, inserted=inserted - moved, updated=updated + moved, deleted=deleted - moved)
 
 
 def _digest(values: list[str]) -> str:

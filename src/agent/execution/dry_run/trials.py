@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from agent.approval.preview import Effect, TableEffect
 from agent.db import Connection, load_queries
 from agent.db.paths import application_path, rows_as_application
 from agent.db.queries import fetch_all
 from agent.errors import StatementFailed
-from agent.execution.dry_run.side_effects import SideEffects, effect_of, side_effects_of, watch
+from agent.execution.dry_run.side_effects import SideEffects, effect_of, net_effects, side_effects_of, watch
 from agent.execution.dry_run.volatile_values import Sources, clock_columns, may_be_chance
+from agent.execution.writes.kept_rows import most_kept, row_images, undo_outlook
 from agent.execution.writes.statement_runner import Outcome, actor_transaction, run_statement
 from agent.runtime import Runtime
 from agent.statements.dependents import dependents, rows_lost
@@ -35,14 +37,19 @@ _ROWS_FOR_CLOCKS = 20
 class StatementRun:
     """What a statement did: to its own table, in numbers to all `tables`, and by rows to the `others` that were watched.
 
-    `goes` are the objects that a DROP or TRUNCATE removes too; `lock` is the strongest lock that it holds.
+    `net` is what is left of the changes of `tables` (see `net_effects`). `goes` are the objects that a DROP or TRUNCATE removes
+    too; `lock` is the strongest lock that it holds. `images` are the rows to keep for undo, or why there are none (see
+    `row_images`), and `undo` says that in words.
     """
 
     outcome: Outcome
     tables: list[TableEffect] = field(default_factory=list)
+    net: list[TableEffect] = field(default_factory=list)
     others: Mapping[str, SideEffects] = field(default_factory=dict)
     goes: tuple[str, ...] = ()
     lock: str = ""
+    images: dict[str, Any] | None = None
+    undo: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +78,11 @@ async def run_and_observe(
     *,
     version: int,
     most_rows: int,
-    most_kept: int = 0,
     others: Iterable[str] = (),
     volatile: Sequence[str] = (),
     by_rows: bool = True,
     patience: float | None = None,
+    runtime: Runtime,
 ) -> StatementRun:
     """Run a statement and its deferred constraints in the open transaction of `conn`, and return what it did.
 
@@ -86,15 +93,24 @@ async def run_and_observe(
     before = await changed_tables(conn)
     watched = await watch(conn, others)
     outcome = await run_statement(
-        conn, statement, version=version, most_rows=most_rows, most_kept=most_kept, volatile=volatile, by_rows=by_rows,
-        patience=patience,
+        conn, statement, version=version, most_rows=most_rows, most_kept=most_kept(statement, runtime), volatile=volatile,
+        by_rows=by_rows, patience=patience,
     )  # fmt: skip
     # What deferred constraints do counts too, and at COMMIT no time limit would end them.
     async with application_path(conn):
         await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
     tables = changes_since(before, await changed_tables(conn))
     tables += [TableEffect(table=loss.table, inserted=0, updated=0, deleted=loss.rows) for loss in lost if loss.rows]
-    return StatementRun(outcome=outcome, tables=tables, others=await side_effects_of(watched), goes=tuple(going))
+    found = await side_effects_of(watched)
+    family = await _family(conn, statement) if tables else ()
+    net = net_effects(tables, found, family)
+    images = await row_images(conn, statement, outcome, net, runtime=runtime)
+    if images is not None and "why_not" not in images and _changed_again(outcome, tables, found, family):
+        images = {"why_not": "triggers change its rows again after it"}
+    return StatementRun(
+        outcome=outcome, tables=tables, net=net, others=found, goes=tuple(going), images=images,
+        undo=undo_outlook(statement, outcome, images, runtime=runtime),
+    )  # fmt: skip
 
 
 async def dry_run(statement: Statement, *, version: int, runtime: Runtime) -> DryRun:
@@ -191,7 +207,7 @@ async def _try(
     async with actor_transaction(runtime, keep=False, steady=bool(trials.watched)) as conn:
         run = await run_and_observe(
             conn, trials.statement, version=version, most_rows=_MOST_ROWS, others=trials.watched, volatile=volatile,
-            by_rows=trials.by_rows, patience=patience,
+            by_rows=trials.by_rows, patience=patience, runtime=runtime,
         )  # fmt: skip
         further = await _to_watch(conn, trials.statement, run)
         lock = await _strongest_lock(conn, runtime)
@@ -203,12 +219,35 @@ async def _to_watch(conn: Connection, statement: Statement, run: StatementRun) -
     names = set() if statement.kind in {"DropStmt", "TruncateStmt"} else {table["table"] for table in run.tables}
     if not run.outcome.detailed or not names:
         return names
+    family = set(await _family(conn, statement))
+    own = sum(sum(_numbers(table)) for table in run.tables if table["table"] in family)
+    return names - family if own == run.outcome.row_count else names
+
+
+def _changed_again(
+    outcome: Outcome, tables: Sequence[TableEffect], others: Mapping[str, SideEffects], family: Sequence[str]
+) -> bool:
+    """Return whether triggers changed the rows that a statement wrote after it: then no row is as its image says.
+
+    Where such rows cannot be looked at, they count as changed.
+    """
+    own = [table for table in tables if table["table"] in family]
+    written = [change.after for change in outcome.changes if change.after is not None]
+    if not written or sum(table["inserted"] + table["updated"] for table in own) <= (outcome.row_count or 0):
+        return False
+    seen = [others.get(table["table"], SideEffects()) for table in own]
+    left = [change.after for effects in seen for change in effects.changes]
+    return not all(effects.whole for effects in seen) or any(row not in left for row in written)
+
+
+async def _family(conn: Connection, statement: Statement) -> tuple[str, ...]:
+    """Return the names of the table that a statement changes rows of, and of its partitions and children; () for none."""
+    if statement.kind not in {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}:
+        return ()
     relation = statement.node.relation
     place = {"schema": relation.schemaname or None, "name": relation.relname}
     rows = await rows_as_application(conn, _QUERIES["family"], place)
-    family = {row["name"] for row in rows}
-    own = sum(sum(_numbers(table)) for table in run.tables if table["table"] in family)
-    return names - family if own == run.outcome.row_count else names
+    return tuple(row["name"] for row in rows)
 
 
 async def _strongest_lock(conn: Connection, runtime: Runtime) -> str:

@@ -73,20 +73,6 @@ class RecordedChange:
         return dict(zip((column.name for column in self.columns), fields_of(image or ""), strict=True))
 
 
-def why_not_kept(
-    shape: Mapping[str, Any] | None, before: Sequence[str | None], after: Sequence[str | None]
-) -> str | None:
-    """Return why a change of a table of this shape could not be taken back, in words; None where it could."""
-    if shape is None:
-        return "it did not change a plain table that holds all its rows itself"
-    if not shape["key"]:
-        return f"the table {shape['schema']}.{shape['name']} has no primary key by which its rows could be found again"
-    inserted, deleted = [image is None for image in before], [image is None for image in after]
-    if (any(inserted) and not all(inserted)) or (any(deleted) and not all(deleted)):
-        return "it inserted some rows and changed others, which no one statement takes back"
-    return None
-
-
 def fields_of(image: str) -> list[str | None]:
     """Return the fields of a row image; None for null."""
     fields: list[str | None] = []

@@ -60,7 +60,8 @@ class Outcome:
     """What a statement did. `row_count` is None for a statement that counts no rows; `effect` is None where it is not known.
 
     `changes` has the first rows only; `images` has all of them, or is None where they are too large or not known; `old_rows` is a
-    digest of every changed row as it was. `detailed` says that the statement was wrapped, so that its rows are known.
+    digest of every changed row as it was. `detailed` says that the statement was wrapped, so that its rows are known; `key` are
+    the columns of its table's primary key.
     """
 
     row_count: int | None
@@ -70,6 +71,7 @@ class Outcome:
     columns: list[str] = field(default_factory=list)
     rows: list[list[Any]] = field(default_factory=list)
     detailed: bool = False
+    key: tuple[str, ...] = ()
     notices: list[str] = field(default_factory=list)
     images: RowImages | None = None
 
@@ -256,7 +258,7 @@ async def _run_wrapped(
     relation = statement.node.relation
     table = {"schema": relation.schemaname or None, "name": relation.relname}
 
-    async def run(encoding: str = "") -> dict[str, Any] | None:
+    async def run(encoding: str = "") -> tuple[dict[str, Any] | None, tuple[str, ...]]:
         async with conn.transaction(), conn.cursor(row_factory=psycopg.rows.dict_row) as cursor:
             keys = await rows_as_application(conn, _QUERIES["key_of"], table)
             key = tuple(keys[0]["columns"] or ()) if keys else ()
@@ -266,17 +268,17 @@ async def _run_wrapped(
             await _execute(
                 conn, cursor, _counted(wrapped, key, most_rows, 0 if encoding else most_kept, whole, encoding=encoding)
             )
-            return await cursor.fetchone()
+            return await cursor.fetchone(), key
 
     encoding = ""
     try:
         try:
-            row = await run()
+            row, key = await run()
         except psycopg.DataError as error:
             if not cannot_be_sent(error, conn):
                 raise
             encoding = stored_encoding(conn)
-            row = await run(encoding)
+            row, key = await run(encoding)
     except psycopg.Error as error:
         if error.sqlstate in _NOT_WRAPPABLE or (
             patience is not None and isinstance(error, psycopg.errors.QueryCanceled)
@@ -296,6 +298,7 @@ async def _run_wrapped(
         old_rows=row["old_rows"] or "",
         changes=changes,
         detailed=True,
+        key=key,
         images=images,
     )
 

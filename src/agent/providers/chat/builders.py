@@ -103,11 +103,17 @@ def _openai_compatible(name: str, *, key: str, base_url: str | None, settings: S
         stream_chunk_timeout=settings.model_timeout,
         max_retries=0,  # `ChatClient` retries, also when a stream breaks half way
         stream_usage=True,
-        # Only OpenAI itself has the Responses API; None lets LangChain decide by the model.
-        use_responses_api=False if base_url else None,
+        use_responses_api=_uses_responses_api(options, base_url),
         foreign_message=_NO_REASONING if thinks else {},
         foreign_call=_NO_SIGNATURE if "gemini" in model.lower() else {},
     )
+
+
+def _uses_responses_api(options: ModelOptions, base_url: str | None) -> bool | None:
+    """Return what the options say; None lets LangChain decide by the model, at OpenAI itself, where the Responses API is."""
+    if options.use_responses_api is not None:
+        return options.use_responses_api
+    return False if base_url else None
 
 
 def _from_langchain(name: str, settings: Settings) -> BaseChatModel:

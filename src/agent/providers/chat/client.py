@@ -7,7 +7,7 @@ come; retries a busy or broken model with jittered back-off; and gives up with a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -36,6 +36,7 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE = 0.5
 _LONGEST_BACKOFF = 8.0
+Restarted: TypeAlias = Callable[[str], None]
 # Retries of one model end after this many time-outs of one call, whatever their number.
 _MAX_TIMEOUTS = 2
 
@@ -106,17 +107,25 @@ class ChatClient:
         return self.name == OFFLINE
 
     async def answer(
-        self, messages: Sequence[BaseMessage], tools: Sequence[ToolSpec] = (), *, config: RunnableConfig | None = None
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[ToolSpec] = (),
+        *,
+        config: RunnableConfig | None = None,
+        restarted: Restarted | None = None,
     ) -> ModelAnswer:
-        """Ask, and return the whole answer.
+        """Ask, and return the whole answer. `restarted` is told why, whenever what was streamed so far is void.
 
         Tool calls stay as the model wrote them: many, unknown, or malformed (`message.invalid_tool_calls`).
         Raises `ProviderUnavailable` when no model answers, `ConfigurationError` when settings are the only cause.
         """
         errors: list[OperatorError] = []
+        tell = restarted or _nobody
         for candidate in self.candidates:
+            if errors:
+                tell(f"{self.candidates[len(errors) - 1].name} did not answer; {candidate.name} is asked")
             try:
-                return await self._ask(candidate, messages, tools, config)
+                return await self._ask(candidate, messages, tools, config, tell)
             except OperatorError as error:
                 errors.append(error)
                 _log.warning("model_failed", model=candidate.name, error=str(error))
@@ -128,6 +137,7 @@ class ChatClient:
         messages: Sequence[BaseMessage],
         tools: Sequence[ToolSpec],
         config: RunnableConfig | None,
+        tell: Restarted,
     ) -> ModelAnswer:
         try:
             async for attempt in stamina.retry_context(
@@ -138,7 +148,12 @@ class ChatClient:
                 wait_max=_LONGEST_BACKOFF,
             ):
                 with attempt:
-                    message = await self._attempt(candidate, messages, tools, config)
+                    try:
+                        message = await self._attempt(candidate, messages, tools, config)
+                    except CallFailed as failed:
+                        if failed.failure.retryable and attempt.num <= self.retries:
+                            tell(f"{candidate.name}: {failed.failure.detail}")
+                        raise
         except CallFailed as failed:
             raise error_for(failed.failure, name=candidate.name) from None
         return ModelAnswer(message=message, usage=self._usage(candidate, messages, message), model=candidate.name)
@@ -191,6 +206,10 @@ class ChatClient:
         return Usage(input_tokens=input_tokens, output_tokens=output_tokens, cost_usd=cost)
 
 
+def _nobody(_: str) -> None:
+    """Tell nobody."""
+
+
 ChatModel: TypeAlias = ChatClient | BaseChatModel
 
 
@@ -224,6 +243,7 @@ def as_chat_client(model: ChatModel, settings: Settings) -> ChatClient:
     return ChatClient(
         candidates=(Candidate(name=name, model=model, must_finish=speaks_openai(name)),),
         timeout=settings.model_timeout,
+        total_timeout=settings.model_total_timeout,
         retries=settings.model_retries,
         prices=prices,
         secrets=tuple(value.get_secret_value() for value in vars(model).values() if isinstance(value, SecretStr)),

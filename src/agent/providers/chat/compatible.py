@@ -7,6 +7,7 @@ anybody sees it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from agent.providers.chat.thinking_text import ThinkingFilter
 _OF_MESSAGE = ("reasoning_content", "reasoning", "reasoning_details", "extra_content")
 _KNOWN_OF_CALL = frozenset({"index", "id", "type", "function"})
 _DELTAS = "provider_deltas"
+_WITHOUT_THINKING = re.compile(r"gpt-[34]|chatgpt|gpt-5[\w.]*-chat")
 
 
 class CompatibleChat(ChatOpenAI):
@@ -66,6 +68,8 @@ class CompatibleChat(ChatOpenAI):
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
+        if self._use_responses_api({**self._default_params, **kwargs}):
+            kwargs = {**self._keeps_nothing(), **kwargs}
         payload: dict[str, Any] = super()._get_request_payload(input_, stop=stop, **kwargs)
         written = payload.get("messages")
         if isinstance(written, list):
@@ -73,6 +77,12 @@ class CompatibleChat(ChatOpenAI):
                 if isinstance(message, AIMessage) and sent.get("tool_calls"):
                     self._give_back(message.additional_kwargs.get(EXTRAS) or {}, sent)
         return payload
+
+    def _keeps_nothing(self) -> dict[str, Any]:
+        """Return what keeps the conversation out of the provider's store: then a thinking model's reasoning comes encrypted."""
+        if _WITHOUT_THINKING.match(self.model_name):  # it refuses to be asked for reasoning
+            return {"store": False}
+        return {"store": False, "include": ["reasoning.encrypted_content"]}
 
     def _give_back(self, extras: Mapping[str, Any], sent: dict[str, Any]) -> None:
         sent.update({**self.foreign_message, **extras.get("message", {})})

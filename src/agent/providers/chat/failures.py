@@ -108,10 +108,10 @@ def _classified(error: BaseException) -> Failure | None:
     if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
         return Failure(kind="timeout", detail="it did not answer in time")
     if isinstance(error, BrokenStream):
-        return Failure(kind="broken", detail=str(error) or "its answer broke off")
+        return Failure(kind="broken", detail=_text_of(error) or "its answer broke off")
     if isinstance(error, json.JSONDecodeError):
         return Failure(kind="broken", detail="its answer is not JSON")
-    if isinstance(error, ConnectionError) or _from_transport(error):
+    if isinstance(error, ConnectionError) or _from_transport(error) or _of_integration(error):
         return Failure(kind="broken", detail=_text_of(error) or "the connection failed")
     return None
 
@@ -161,6 +161,15 @@ def is_transient(status: int) -> bool:
 
 def _from_transport(error: BaseException) -> bool:
     return any(base.__module__.partition(".")[0] in _TRANSPORT_MODULES for base in type(error).__mro__)
+
+
+def _of_integration(error: BaseException) -> bool:
+    """Return whether a provider's LangChain package raised a plain `ValueError`: that is how error events in a stream come."""
+    trace = error.__traceback__ if type(error) is ValueError else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = str(trace.tb_frame.f_globals.get("__name__")) if trace is not None else ""
+    return name.startswith("langchain_") and not name.startswith("langchain_core")
 
 
 def _by_status(error: BaseException, status: int) -> Failure:

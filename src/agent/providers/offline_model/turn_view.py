@@ -120,7 +120,7 @@ def _outcomes(messages: Sequence[BaseMessage]) -> Iterator[Outcome]:
 
 
 def _result(text: str) -> Mapping[str, Any]:
-    marked = _MARKED.fullmatch(text)
+    marked = _MARKED.match(text)
     try:
         result = json.loads(marked["data"] if marked else text)
     except ValueError:
