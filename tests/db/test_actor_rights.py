@@ -183,10 +183,21 @@ async def test_what_goes_with_a_dropped_column_is_told(shop: Shop) -> None:
 
 async def test_what_is_not_allowed_says_who_runs_what(shop: Shop) -> None:
     careful = await open_runtime(shop.runtime.settings.model_copy(update={"actor_rights": "data"}))
-    (told,) = (await preview_of("DROP TABLE goods CASCADE", careful))["not_previewed"]
-    assert "AGENT_ACTOR_RIGHTS=schema" in told
+    for sql in (
+        "DROP TABLE goods CASCADE",
+        "CREATE TABLE more (id int)",
+        "CREATE TABLE more AS SELECT 1 AS a",
+        "CREATE INDEX CONCURRENTLY i ON goods (id)",
+        "ALTER TABLE goods ADD COLUMN x int",
+    ):
+        refused = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False, runtime=careful)
+        assert refused["status"] == "refused", (sql, refused)
+        assert "AGENT_ACTOR_RIGHTS=schema" in refused["error"]
+    assert await human_approval_queue.get_pending_approvals() == []
     await careful.close()
     shop.give("schema")
-    (told,) = (await preview_of("ALTER TABLE ours ADD COLUMN x int"))["not_previewed"]
+    told = (await safe_executor.execute("execute_sql", {"sql": "ALTER TABLE ours ADD COLUMN x int"}, wait=False))[
+        "error"
+    ]
     assert "ours belongs to 'postgres'" in told
     assert "ALTER TABLE ours OWNER TO" in told

@@ -53,9 +53,8 @@ MANY_NUMBERS = [
 
 @pytest.fixture
 async def store(cluster: Cluster) -> AsyncIterator[Runtime]:
-    async with running(
-        cluster.database(cluster.template("untried", lambda conn: conn.execute(TABLES) and None))
-    ) as runtime:
+    template = cluster.template("untried", lambda conn: conn.execute(TABLES) and None)
+    async with running(cluster.database(template, actor_rights="schema")) as runtime:
         yield runtime
 
 

@@ -38,7 +38,8 @@ class Died(Exception):
 
 @pytest.fixture
 async def shop(cluster: Cluster) -> AsyncIterator[Runtime]:
-    settings = cluster.database(cluster.template("stricter", lambda conn: conn.execute(TABLES)), ask_from="MEDIUM")
+    template = cluster.template("stricter", lambda conn: conn.execute(TABLES))
+    settings = cluster.database(template, ask_from="MEDIUM", actor_rights="schema")
     async with running(settings) as runtime:
         yield runtime
 

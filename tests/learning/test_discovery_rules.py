@@ -211,7 +211,8 @@ def test_common_values_are_only_those_of_a_choice_among_few() -> None:
     choice = {"common": ["b", "a"], "covered": 0.97, "null_share": 0.0, "distinct": 2}
     assert common_values("kind", choice, numeric=False) == ["a", "b"]
     assert common_values("quantity", choice, numeric=True) == []
-    assert common_values("kind", {**choice, "covered": 0.4}, numeric=False) == []
+    assert common_values("kind", {**choice, "covered": 0.4}, numeric=False) == ["b", "a"]  # as examples
+    assert common_values("level", {**choice, "covered": 0.4}, numeric=True) == []
     assert common_values("kind", {**choice, "common": None}, numeric=False) == []
     assert common_values("kind", None, numeric=False) == []
 
@@ -293,13 +294,38 @@ def _orchard() -> SchemaIndex:
     return SchemaIndex.build(AppStructure(tables=tables, views=[], functions=[]))
 
 
-def test_of_a_schema_that_does_not_fit_the_rest_is_named_with_its_columns() -> None:
-    linked = link(_orchard(), "pears", token_budget=1_500)
-    assert linked.tables == ()
-    assert linked.text.startswith("0 of 20 tables shown, ")
-    names = re.findall(r"^TABLE public\.apple_\w \(id, score, remark0, .*, remark19\)$", linked.text, re.MULTILINE)
-    assert f", {len(names)} more only as a name with columns; describe_schema" in linked.text
-    assert [relation.columns for relation in parse_schema([linked.text])] == [()] * len(names)
+def test_of_a_schema_that_does_not_fit_every_table_is_dense_with_its_columns_and_keys() -> None:
+    fields = [
+        make_column(name) for name in ("id", "tree_id", "other_code", *(f"remark{number}" for number in range(12)))
+    ]
+    keys = [
+        ForeignKey(
+            name="k",
+            columns=[column],
+            target=target,
+            target_columns=[theirs],
+            on_delete="",
+            on_update="",
+            partitions=[],
+        )
+        for column, target, theirs in [("tree_id", "public.trees", "id"), ("other_code", 'other."Code, all"', "code")]
+    ]
+    tables = [
+        make_relation(f"apple_{letter}", *fields, primary_key=["id"], foreign_keys=keys)
+        for letter in "abcdefghijklmnopqrst"
+    ]
+    linked = link(SchemaIndex.build(AppStructure(tables=tables, views=[], functions=[])), "pears", token_budget=1_200)
+    first, *others = linked.text.split("\n\n")
+    assert first == f"{len(others)} of 20 tables shown; describe_schema shows each in full."
+    assert len(others) == len(linked.tables) > 10
+    assert re.fullmatch(
+        r'TABLE public\.apple_\w\n  \(id pk, tree_id -> trees, other_code -> other\."Code, all"\(code\), remark0, .*, remark11\)',
+        others[0],
+    )
+    relations = parse_schema([linked.text])
+    assert [relation.key for relation in relations] == [("id",)] * len(others)
+    assert {key.target for key in relations[0].foreign_keys} == {("public", "trees"), ("other", "Code, all")}
+    assert [key.targets for key in relations[0].foreign_keys] == [("id",), ("code",)]
 
 
 def test_tables_after_the_first_are_compact_and_become_full_when_there_is_room() -> None:
@@ -308,10 +334,14 @@ def test_tables_after_the_first_are_compact_and_become_full_when_there_is_room()
     assert whole.text.startswith("20 of 20 tables shown.")
     tight = link(index, "score of the apples", token_budget=whole.tokens - 350)
     assert len(tight.tables) == 20
-    compact = tight.text.count("\n  score text\n  (also remark0, ")
-    assert 0 < compact <= 14
+    compact, dense = (
+        tight.text.count("\n  score text\n  (also remark0, "),
+        tight.text.count("\n  (id pk, score, remark0, "),
+    )
     columns = [len(relation.columns) for relation in parse_schema([tight.text])]
-    assert columns == [22] * (20 - compact) + [2] * compact
+    assert columns[:6] == [22] * 6
+    assert (columns.count(2), columns.count(0)) == (compact, dense)
+    assert 0 < compact + dense <= 14
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,13 @@ async def test_a_question_that_names_nothing_gets_the_whole_of_a_small_schema(ru
     assert len(linked.tables) == 23
 
 
-async def test_a_question_that_names_nothing_gets_only_names_when_the_schema_does_not_fit(runtime: Runtime) -> None:
+async def test_a_question_that_names_nothing_gets_the_joined_ones_when_the_schema_does_not_fit(
+    runtime: Runtime,
+) -> None:
     linked = await link_schema("hello", token_budget=600)
-    assert linked.tables == ()
-    assert "TABLE public.clients ~120 rows" in linked.text
+    assert linked.chosen == ()
+    assert len(linked.tables) > 5
+    assert "\n  (campaign_id pk -> campaigns, channel pk, budget_share)" in linked.text
     assert linked.tokens <= 600
 
 

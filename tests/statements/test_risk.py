@@ -228,11 +228,11 @@ async def test_many_rows_and_heavy_locks_are_high(store: Runtime, cluster: Clust
     assert approval.risk_level == "HIGH"
     assert "rows:many" in approval.reasons
     await few.close()
-    asked = await safe_executor.execute(
+    # agent_actor owns nothing: it would fail as things are
+    refused = await safe_executor.execute(
         "execute_sql", {"sql": "CREATE INDEX watched_note ON watched (note)"}, wait=False
     )
-    approval = await human_approval_queue.get(asked["approval_id"])
-    assert approval.preview_json["not_previewed"]  # agent_actor owns nothing: it would fail as things are
+    assert refused["status"] == "refused"
     assert risk_after_dry_run("LOW", StatementPreview(row_count=11, tried=True), many_rows=10)[0] == "HIGH"
     heavy = StatementPreview(lock="AccessExclusiveLock", tried=True)
     assert risk_after_dry_run("MEDIUM", heavy, many_rows=10) == ("HIGH", ("lock:AccessExclusiveLock",))

@@ -64,7 +64,7 @@ CASES = {
 @pytest.fixture
 async def store(cluster: Cluster) -> AsyncIterator[Runtime]:
     template = cluster.template("untried_code", lambda conn: conn.execute(TABLES))
-    async with running(cluster.database(template)) as runtime:
+    async with running(cluster.database(template, actor_rights="schema")) as runtime:
         yield runtime
 
 

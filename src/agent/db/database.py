@@ -67,6 +67,7 @@ class ServerFacts:
     login: str
     search_path: tuple[str, ...]
     bypasses_rls: bool
+    time_zone: str
 
 
 class Database:
@@ -301,6 +302,7 @@ async def _discard_and_return(conn: Connection, pool: AsyncConnectionPool[Connec
 
 _INSPECT = """
 SELECT current_setting('server_version_num')::int AS version, current_database() AS database, session_user AS login,
+       current_setting('TimeZone') AS time_zone,
        r.rolsuper, r.rolbypassrls,
        pg_is_in_recovery() AS replica, d.oid AS database_oid, r.rolcreaterole,
        has_function_privilege('pg_catalog.pg_control_system()', 'execute') AS may_identify,
@@ -336,6 +338,7 @@ async def _inspect(
     return ServerFacts(
         version=row["version"], database=row["database"], identity=identity, read_only=row["replica"],
         login=row["login"], search_path=search_path, bypasses_rls=row["rolbypassrls"],
+        time_zone=row["time_zone"],
     )  # fmt: skip
 
 

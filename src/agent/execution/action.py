@@ -35,11 +35,13 @@ from agent.types import Assessment, CallKey, RiskLevel
 class Action:
     """A call of a tool, assessed: the tool, its checked arguments, and the statement or proposal that it makes (if any).
 
+    `given` are the arguments as they were given, with the types that the tool takes; they are what is stored.
     `origins` are sentences about values that come neither from the user nor from a trusted place. `note` goes into the
     result's message.
     """
 
     tool: Tool
+    given: Mapping[str, Any]
     arguments: Any
     assessment: Assessment
     statement: Statement | None = None
@@ -65,15 +67,16 @@ async def action_of(action: str, arguments: Mapping[str, Any], runtime: Runtime,
         storable_json(arguments)
     except ValueError as error:
         raise InvalidArguments(f"{action} cannot take these arguments: {error}.") from error
-    checked = tool.check(arguments)
+    given = tool.typed(arguments)
+    checked = tool.check(given)
     settings = runtime.settings
     if tool.outside is not None:
         proposal = await tool.outside.propose(checked, call=call, runtime=runtime)
         assessment = replace(proposal.assessment, policy_version=POLICY_VERSION)
         assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
-        return Action(tool=tool, arguments=checked, assessment=assessment, proposal=proposal)
+        return Action(tool=tool, given=given, arguments=checked, assessment=assessment, proposal=proposal)
     if tool.statement is None:
-        return Action(tool=tool, arguments=checked, assessment=_needs_no_approval(tool.name))
+        return Action(tool=tool, given=given, arguments=checked, assessment=_needs_no_approval(tool.name))
     try:
         built = await tool.statement(checked, runtime)
         text, note = (built.sql, built.note) if isinstance(built, BuiltStatement) else (built, "")
@@ -83,7 +86,7 @@ async def action_of(action: str, arguments: Mapping[str, Any], runtime: Runtime,
     show = getattr(checked, "show_secrets", False)
     assessment = await assess_statement(statement, show_secrets=show, runtime=runtime)
     assessment = under_settings(assessment, ask_from=settings.ask_from, refused=settings.refuse)
-    return Action(tool=tool, arguments=checked, statement=statement, assessment=assessment, note=note)
+    return Action(tool=tool, given=given, arguments=checked, statement=statement, assessment=assessment, note=note)
 
 
 async def with_origins_assessed(
@@ -145,7 +148,7 @@ async def new_request_for(
     assessed = await action_of(action, arguments, runtime, place)
     if by_model:  # a human's own values come from a human
         assessed = await with_origins_assessed(
-            assessed, arguments, await context_of_call(place, runtime=runtime), runtime
+            assessed, assessed.given, await context_of_call(place, runtime=runtime), runtime
         )
     if assessed.assessment.verdict == "refuse":
         raise ActionRefused(f"Refused: {assessed.assessment.sentence} The request is as it was.")
@@ -154,7 +157,7 @@ async def new_request_for(
     await controls.check(writing=True, runtime=runtime)
     previewed, risk, added_reasons = await preview_for_approver(assessed, runtime)
     return NewRequest(
-        action=action, arguments=arguments, risk_level=risk, reasons=(*assessed.assessment.reasons, *added_reasons),
+        action=action, arguments=assessed.given, risk_level=risk, reasons=(*assessed.assessment.reasons, *added_reasons),
         summary=previewed.sentence or "", preview=previewed, policy_version=assessed.assessment.policy_version,
     )  # fmt: skip
 

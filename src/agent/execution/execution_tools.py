@@ -19,8 +19,10 @@ from agent.execution.created_tools import create_new_tool, http_get
 from agent.execution.outside_effects import OutsideTool
 from agent.execution.run_context import RunContext
 from agent.execution.tools import query_data, send_email, update_client_status
+from agent.execution.tools.argument_types import as_typed
 from agent.execution.tools.arguments import BUILT_IN, DescribeSchema, ExecuteSql, Remember, SearchMemory
 from agent.execution.tools.json_schema import ArgumentSchema
+from agent.execution.tools.shown_schema import shown_schema
 from agent.execution.undo import undo
 from agent.learning.memory import agent_memory
 from agent.learning.named_relations import BuiltStatement
@@ -51,7 +53,7 @@ class Tool:
     pauses: bool = False
 
     def check(self, arguments: Mapping[str, Any]) -> Any:
-        """Return the validated arguments. Raises `InvalidArguments` with text for the model."""
+        """Return the validated arguments, as `typed` gives them. Raises `InvalidArguments` with text for the model."""
         if isinstance(self.arguments, ArgumentSchema):
             return self.arguments.check(self.name, arguments)
         try:
@@ -66,14 +68,28 @@ class Tool:
                 f"{self.name} cannot take these arguments: {problems}. It takes: {names}."
             ) from error
 
+    def typed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments with the types that the tool takes, where only the type differs."""
+        return as_typed(arguments, self._schema)
+
     @property
     def spec(self) -> ToolSpec:
         """Return the tool as the model sees it."""
+        own = isinstance(self.arguments, ArgumentSchema)
+        return ToolSpec(
+            name=self.name, description=self.description, parameters=self._schema if own else shown_schema(self._schema)
+        )
+
+    @property
+    def _schema(self) -> Mapping[str, Any]:
         if isinstance(self.arguments, ArgumentSchema):
-            schema = self.arguments.as_dict
-        else:
-            schema = self.arguments.model_json_schema()
-        return ToolSpec(name=self.name, description=self.description, parameters=schema)
+            return self.arguments.as_dict
+        return _schema_of(self.arguments)
+
+
+@cache
+def _schema_of(arguments: type[BaseModel]) -> dict[str, Any]:
+    return arguments.model_json_schema()
 
 
 async def _sql(arguments: ExecuteSql, _runtime: Runtime) -> str:
@@ -116,32 +132,32 @@ async def _remember(arguments: Remember, context: RunContext) -> ToolResult:
 _TOOLS = (
     Tool(
         name="execute_sql",
-        description="Run one PostgreSQL statement on the application database. Reads run at once; anything else is shown to a human first.",
+        description="Run one PostgreSQL statement. Reads run at once; anything else is shown to a human first.",
         arguments=BUILT_IN["execute_sql"],
         statement=_sql,
     ),
     Tool(
         name=undo.UNDO,
-        description="Undo an earlier approved change of rows, named by its execution_id. A human is asked first.",
+        description="Undo an approved change of rows. A human is asked first.",
         arguments=BUILT_IN[undo.UNDO],
         statement=undo.statement,
         from_kept_rows=True,
     ),
     Tool(
         name="query_data",
-        description="Read rows of one table or view by filters, without writing SQL.",
+        description="Read rows of one table or view without SQL.",
         arguments=BUILT_IN["query_data"],
         statement=query_data.select_statement,
     ),
     Tool(
         name="update_client_status",
-        description="Set the status of one client, named by key or by name. A human is asked first.",
+        description="Set the status of one client. A human is asked first.",
         arguments=BUILT_IN["update_client_status"],
         statement=update_client_status.update_statement,
     ),
     Tool(
         name="describe_schema",
-        description="Describe a table, view or function, or list all relations.",
+        description="Describe a table, view or function in full; without a name, list all.",
         arguments=BUILT_IN["describe_schema"],
         run=_describe_schema,
     ),
@@ -166,8 +182,8 @@ _TOOLS = (
     Tool(
         name="create_new_tool",
         description=(
-            "Make a tool of your own from Python code, for this and later conversations; the same name again makes a new version. "
-            "Its tests run first, then a human is shown the code."
+            "Make a tool from Python, also for later conversations; the same name makes a new version. "
+            "Its tests run, then a human sees the code."
         ),
         arguments=BUILT_IN["create_new_tool"],
         outside=create_new_tool.OUTSIDE,

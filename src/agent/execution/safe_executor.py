@@ -395,6 +395,8 @@ async def _with_action(
     conversation, resolved = await gather_or_cancel(
         _conversation_of(request.call, known, runtime), _action_or_error(request, runtime)
     )
+    if isinstance(resolved, Action):
+        request = replace(request, arguments=resolved.given)
     if request.by_model and isinstance(resolved, Action):
         try:
             resolved = await with_origins_assessed(resolved, request.arguments, conversation, runtime)

@@ -14,7 +14,7 @@ from typing import Any, NotRequired, cast
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from agent.graph.prompts import knowledge_for_prompt, system_message
+from agent.graph.prompts import knowledge_for_prompt, knowledge_text, system_message
 from agent.graph.results_for_model import mark_as_data
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.provenance.second_hand import is_second_hand
@@ -49,7 +49,8 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
         if not knowledge:
             return await handler(request)
         own_prompt = request.system_message.text if request.system_message else ""
-        system = SystemMessage(f"{system_message(knowledge).text}\n\n{own_prompt}".strip())
+        parts = (system_message(knowledge).text, knowledge_text(knowledge), own_prompt)
+        system = SystemMessage("\n\n".join(filter(None, parts)))
         messages = [_with_marked_result(message, knowledge["mark"]) for message in request.messages]
         return await handler(request.override(system_message=system, messages=messages))
 

@@ -33,14 +33,17 @@ from agent.errors import (
 )
 from agent.execution import available_tools
 from agent.execution.controls import controls
+from agent.execution.digests import keyed, load_key
 from agent.execution.safe_executor import TakenCall, safe_executor
 from agent.graph.asking import decided_by_interrupt
+from agent.graph.facts import facts_here
 from agent.graph.grounding.check import remarks_on, rows_under
 from agent.graph.grounding.evidence import Evidence
 from agent.graph.prompts import (
     LAST_ROUND,
     conversation_messages,
     knowledge_for_prompt,
+    knowledge_text,
     request_message,
     system_message,
 )
@@ -63,13 +66,16 @@ from agent.providers.chat.client import ModelAnswer
 from agent.providers.chat.stream import tokens_of
 from agent.runtime import Runtime, current_runtime
 from agent.threads import StoredCall, Transcript, threads
-from agent.types import UNFINISHED, CallKey, ToolResult, Usage
+from agent.types import UNFINISHED, CallKey, ToolResult, ToolSpec, Usage
 
 _log = structlog.get_logger(__name__)
 
 _END: Literal["__end__"] = "__end__"
 _ANSWER_TOKENS = 1_500
 _EARLIER_TABLES = 3
+_MARK_CHARS = 16
+# So many turns before the last one are surely among the messages; what was remembered of them need not be recalled.
+_TURNS_SHOWN = 3
 _SUMMARISE_FROM, _SUMMARISE_EVERY = 15, 5
 
 
@@ -96,7 +102,12 @@ async def load_knowledge(
     question = clean_question(message.text, limit=runtime.settings.max_question_chars)
     begun, knowledge = await gather_or_cancel(
         threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime),
-        learning_middleware.load(question, also=_earlier_tables(state), runtime=runtime),
+        learning_middleware.load(
+            question,
+            also=_earlier_tables(state),
+            shown=(thread_id, state.get("turn", 0) - _TURNS_SHOWN),
+            runtime=runtime,
+        ),
     )
     if begun.status == "stopped":
         await controls.check(writing=False, runtime=runtime)  # raises an error that says why
@@ -106,7 +117,7 @@ async def load_knowledge(
         return Command(goto=_END, update={"deferred": False})
     update = {
         "turn": begun.turn, "round": 1, "answer": "", "error": None, "deferred": False, "given_back": False,
-        "knowledge": knowledge_for_prompt(knowledge), "transcript": begun.transcript,
+        "knowledge": knowledge_for_prompt(knowledge, mark=await _mark_of(thread_id, runtime)), "transcript": begun.transcript,
     }  # fmt: skip
     return Command(goto="act", update=update)
 
@@ -275,7 +286,8 @@ async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime)
         return {}
     transcript = await threads.transcript(thread_id, turn, runtime=runtime)
     knowledge = await learning_middleware.load(transcript.current.question, runtime=runtime)
-    return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": knowledge_for_prompt(knowledge)}
+    known = knowledge_for_prompt(knowledge, mark=await _mark_of(thread_id, runtime))
+    return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": known}
 
 
 async def _defer_question(state: State, turn: int, thread_id: str, owner: UUID, runtime: Runtime) -> Command[Any]:
@@ -319,8 +331,12 @@ async def _checked_answer(
     state: State, transcript: Transcript, *, last: bool, config: RunnableConfig, runtime: Runtime
 ) -> _Checked:
     """Ask the model. An answer that its results do not hold is given back to it, once in a turn."""
-    ask = partial(_ask_model, state, transcript, last=last, config=config, runtime=runtime)
-    evidence = evidence_of(state, transcript, today=datetime.now(UTC).astimezone().date())
+    tools = await available_tools.usable(with_created=transcript.has_created_tools, runtime=runtime)
+    facts = await facts_here({tool.name for tool in tools}, runtime=runtime)
+    ask = partial(
+        _ask_model, state, transcript, () if last else tools, facts=facts, last=last, config=config, runtime=runtime
+    )
+    evidence = evidence_of(state, transcript, facts=facts, today=datetime.now(UTC).astimezone().date())
     first = await asyncio.to_thread(_check, await ask(), evidence)  # it takes long for many rows
     if not first.marks or state.get("given_back") or runtime.chat_client().offline:
         return first
@@ -347,15 +363,16 @@ def _check(answer: ModelAnswer, evidence: Evidence) -> _Checked:
 async def _ask_model(
     state: State,
     transcript: Transcript,
+    tools: Sequence[ToolSpec],
     *,
+    facts: str,
     last: bool,
     config: RunnableConfig,
     runtime: Runtime,
     more: Sequence[BaseMessage] = (),
 ) -> ModelAnswer:
     client = runtime.chat_client()
-    tools = [] if last else await available_tools.specs(with_created=transcript.has_created_tools, runtime=runtime)
-    messages = [*_model_messages(state, transcript, last=last, runtime=runtime), *more]
+    messages = [*_model_messages(state, transcript, facts=facts, last=last, runtime=runtime), *more]
     write = get_stream_writer()
 
     def restarted(reason: str) -> None:
@@ -376,10 +393,24 @@ async def _ask_model(
     return ModelAnswer(message=again.message, usage=answer.usage + again.usage, model=again.model)
 
 
-def _model_messages(state: State, transcript: Transcript, *, last: bool, runtime: Runtime) -> list[BaseMessage]:
-    system = system_message(state["knowledge"], summary=transcript.summary)
-    left = runtime.settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS
-    messages = conversation_messages(transcript, token_budget=left, mark=state["knowledge"]["mark"])
+async def _mark_of(thread_id: str, runtime: Runtime) -> str:
+    """Return the mark of data in this thread; nobody can work it out who does not know the agent's secret."""
+    await load_key(runtime)
+    return keyed(thread_id, purpose="data mark", runtime=runtime)[:_MARK_CHARS]
+
+
+def _model_messages(
+    state: State, transcript: Transcript, *, facts: str, last: bool, runtime: Runtime
+) -> list[BaseMessage]:
+    knowledge, settings = state["knowledge"], runtime.settings
+    system = system_message(knowledge, facts=facts, summary=transcript.summary)
+    messages = conversation_messages(
+        transcript,
+        token_budget=settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS,
+        mark=knowledge["mark"],
+        known=knowledge_text(knowledge),
+        most_rounds=settings.max_rounds,
+    )
     return [system, *messages, *([HumanMessage(LAST_ROUND)] if last else [])]
 
 

@@ -33,8 +33,8 @@ def call_id(key: CallKey) -> str:
 
 
 def mark_as_data(text: str, name: str, mark: str) -> str:
-    """Return `text` between data marks. The mark is removed from the text itself."""
-    return f"<data {mark} {name}>\n{text.replace(mark, '')}\n</data {mark}>"
+    """Return `text` between data marks. In the text itself the mark is made useless."""
+    return f"<data {mark} {name}>\n{text.replace(mark, '[mark]')}\n</data {mark}>"
 
 
 def result_message(call: StoredCall, *, limit: int = RESULT_CHARS, mark: str = "") -> ToolMessage:

@@ -204,7 +204,7 @@ def _complete(decision: Decision, value: Mapping[str, Any], changed: dict[str, A
     )  # fmt: skip
 
 
-def evidence_of(state: State, transcript: Transcript, *, today: date) -> Evidence:
+def evidence_of(state: State, transcript: Transcript, *, facts: str, today: date) -> Evidence:
     """Return what an answer of this turn can be from: all that the model has read."""
     knowledge = state.get("knowledge", {})
     return Evidence(
@@ -212,7 +212,7 @@ def evidence_of(state: State, transcript: Transcript, *, today: date) -> Evidenc
         today=today,
         earlier=[(turn.question, turn.answer or "") for turn in transcript.earlier],
         memories=[str(knowledge.get("memories", "")), transcript.summary],
-        context=[str(knowledge.get("schema", ""))],
+        context=[str(knowledge.get("schema", "")), facts],
         calls=[_as_evidence(call) for call in transcript.current.calls],
         earlier_calls=[_as_evidence(call) for turn in transcript.earlier for call in turn.calls],
     )

@@ -31,7 +31,7 @@ from agent.learning.discovery.namesakes import Order
 from agent.learning.discovery.rendering import function_text, relation_text, type_text
 from agent.learning.discovery.secret_columns import SecretRules
 from agent.learning.discovery.structure import AppStructure, Relation, relations
-from agent.learning.discovery.structure_builder import FORMAT, Rules, assemble, time_columns
+from agent.learning.discovery.structure_builder import FORMAT, Rules, assemble, lookup_tables, time_columns
 from agent.learning.memory import NewMemory, agent_memory
 from agent.privacy.sensitive import DenyList
 from agent.runtime import Runtime, current_runtime
@@ -223,10 +223,13 @@ async def _read_structure(runtime: Runtime, known: AppStructure, progress: Progr
     structure = assemble(rows, rules, known)
     progress("catalogs", 1, 2)
     newest = await catalog.read_newest(time_columns(structure), runtime=runtime)
+    labels = await catalog.read_labels(lookup_tables(structure), runtime=runtime)
     by_table = {(column.schema, column.table): value for column, value in newest.items()}
     earlier = {item["qualified"]: item for item in relations(known)}
     for table in relations(structure):
         table["profile"]["newest"] = by_table.get((table["schema"], table["name"]))
+        table["profile"]["labels"] = labels.get(table["qualified"], [])
+        table["profile"]["labels_on"] = datetime.now(UTC).date().isoformat()
         _add_earlier_rows(table, earlier.get(table["qualified"]), known)
     progress("catalogs", 2, 2)
     # A busy object was read incompletely: this fingerprint equals no other, so the next check reads the catalogs again.

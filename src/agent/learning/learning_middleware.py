@@ -30,9 +30,13 @@ _COUNTED_AS_USED = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
-    """The knowledge for one question: text for the model, and the tables and memories that it is from."""
+    """The knowledge for one question: text for the model, and the tables and memories that it is from.
+
+    The schema `schema_is_whole` where it is the same text for every question.
+    """
 
     schema: str = ""
+    schema_is_whole: bool = False
     memories: str = ""
     tables: tuple[str, ...] = ()
     memory_ids: tuple[int, ...] = ()
@@ -60,17 +64,26 @@ class Interaction:
 class LearningMiddleware:
     """Loads knowledge before a turn and saves the interaction after it. It has no state."""
 
-    async def load(self, question: str, *, also: Sequence[str] = (), runtime: Runtime | None = None) -> Knowledge:
+    async def load(
+        self,
+        question: str,
+        *,
+        also: Sequence[str] = (),
+        shown: tuple[str, int] | None = None,
+        runtime: Runtime | None = None,
+    ) -> Knowledge:
         """Return the schema parts and memories that are relevant to `question`, each within its token budget.
 
-        `also` names tables that were used earlier in the conversation.
+        `also` names tables that were used earlier in the conversation; `shown` is its thread and the turn from which on the
+        model sees it.
         """
         runtime = runtime or await current_runtime()
         linked, context = await gather_or_cancel(
-            _load_schema(question, also, runtime), _load_memories(question, runtime)
+            _load_schema(question, also, runtime), _load_memories(question, shown, runtime)
         )
         return Knowledge(
             schema=linked.text if linked else "",
+            schema_is_whole=bool(linked and linked.whole),
             tables=linked.chosen if linked else (),
             memories=context.text if context else "",
             memory_ids=tuple(memory.id for memory in context.memories) if context else (),
@@ -132,10 +145,10 @@ async def _load_schema(question: str, also: Sequence[str], runtime: Runtime) -> 
         return None
 
 
-async def _load_memories(question: str, runtime: Runtime) -> RelevantContext | None:
+async def _load_memories(question: str, shown: tuple[str, int] | None, runtime: Runtime) -> RelevantContext | None:
     try:
         return await semantic_search.get_relevant_context(
-            question, token_budget=runtime.settings.memory_tokens, note_use=False, runtime=runtime
+            question, token_budget=runtime.settings.memory_tokens, note_use=False, shown=shown, runtime=runtime
         )
     except (AgentError, psycopg.Error) as error:
         _log.warning("knowledge_memories_failed", error=str(error), exc_info=True)

@@ -77,23 +77,30 @@ class SemanticSearch:
         *,
         token_budget: int | None = None,
         note_use: bool = True,
+        shown: tuple[str, int] | None = None,
         runtime: Runtime | None = None,
     ) -> RelevantContext:
         """Return the memories that are relevant to `question`, as prompt lines within `token_budget` tokens.
 
-        They are counted as used, unless `note_use` is False.
+        They are counted as used, unless `note_use` is False. The interactions of the thread `shown`, from that turn on, are left
+        out: the conversation itself shows them.
         """
         runtime = runtime or await current_runtime()
         room = runtime.settings.memory_tokens if token_budget is None else token_budget
         chosen: list[Memory] = []
         for memory in await self.search_memories(question, _MAX_RECALLED, kinds=_RECALLED_KINDS, runtime=runtime):
             cost = estimate_tokens(memory.line + "\n")
-            if cost <= room:
+            if cost <= room and not _is_shown(memory, shown):
                 room -= cost
                 chosen.append(memory)
         if note_use:
             await agent_memory.record_use([memory.id for memory in chosen], runtime=runtime)
         return RelevantContext(text="\n".join(memory.line for memory in chosen), memories=tuple(chosen))
+
+
+def _is_shown(memory: Memory, shown: tuple[str, int] | None) -> bool:
+    thread, turn = shown or ("", 0)
+    return memory.kind == "interaction" and memory.source_thread == thread and (memory.source_turn or 0) >= turn
 
 
 semantic_search = SemanticSearch()

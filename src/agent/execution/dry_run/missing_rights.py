@@ -11,7 +11,23 @@ from agent.runtime import Runtime
 from agent.statements.parser import Statement
 
 _QUERIES = load_queries(__package__)
-_DATA_KINDS = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
+DATA_KINDS = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+
+
+# They are not tried, because they refuse a transaction or may run any code.
+_UNTRIED_KINDS = frozenset({"CreateTableAsStmt", "IndexStmt", "DropStmt", "ReindexStmt"})
+_ROWS_ONLY = (
+    "agent_actor changes rows only: to let it change tables, set AGENT_ACTOR_RIGHTS=schema and run `agent setup`."
+)
+
+
+async def why_it_must_fail(statement: Statement, *, runtime: Runtime) -> str:
+    """Return why a statement that is not tried fails in any case: agent_actor owns no table and may create none; else ''."""
+    if statement.kind not in _UNTRIED_KINDS or runtime.settings.actor_rights != "data":
+        return ""
+    async with runtime.app.connection("agent_actor") as conn:
+        (row,) = await rows_as_application(conn, _QUERIES["rights_on_tables"])
+    return "" if row["has_some"] else f"It would fail as things are. {_ROWS_ONLY}"
 
 
 async def what_is_missing(
@@ -25,10 +41,10 @@ async def what_is_missing(
 async def _remedy(statement: Statement, reason: str, runtime: Runtime) -> str:
     if "row-level security" in reason:
         return "Write a policy for agent_actor, if it is to be allowed."
-    if statement.kind in _DATA_KINDS:
+    if statement.kind in DATA_KINDS:
         return "Run `agent setup`, if it is to be allowed."
     if runtime.settings.actor_rights == "data":
-        return "agent_actor changes rows only: to let it change tables, set AGENT_ACTOR_RIGHTS=schema and run `agent setup`."
+        return _ROWS_ONLY
     async with runtime.app.connection("agent_assessor") as conn:
         names = {"names": list(statement.objects)}
         rows = await rows_as_application(conn, _QUERIES["foreign_owners"], names)

@@ -17,9 +17,9 @@ import psycopg
 from agent.approval.preview import Effect, OtherTable, RowChange, StatementPreview
 from agent.db.json_values import shorten, size_of
 from agent.db.statement_failures import failure
-from agent.errors import RowsChanged
+from agent.errors import ActionRefused, RowsChanged
 from agent.execution.digests import keyed, load_key
-from agent.execution.dry_run.missing_rights import what_is_missing
+from agent.execution.dry_run.missing_rights import DATA_KINDS, what_is_missing, why_it_must_fail
 from agent.execution.dry_run.personal_columns import personal_columns
 from agent.execution.dry_run.secret_constants import kept_sql_for_everybody, reads_secrets, sql_for_everybody
 from agent.execution.dry_run.secret_rows import Hider, keyed_effect
@@ -65,7 +65,8 @@ async def preview(
     """Run a statement, roll it back, and return its preview.
 
     A statement that is built `of_kept_rows` is built again when it runs; its preview holds it without texts if one of its
-    tables has secret columns. Raises `StatementFailed` when the statement fails, which no approval can mend.
+    tables has secret columns. Raises `StatementFailed` when the statement fails, which no approval can mend, and
+    `ActionRefused` for a change of the schema for which agent_actor has no right.
     """
     trial, limits = await _try_statement(statement, assessment, runtime)
     await load_key(runtime)
@@ -93,6 +94,8 @@ async def _try_statement(
     """Return the dry run, and sentences about what it does not show; None where a dry run could not be rolled back."""
     if statement.kind in {"SelectStmt", "ExplainStmt", "VariableShowStmt", "CallStmt"}:
         return None, [_FUNCTIONS]
+    if must_fail := await why_it_must_fail(statement, runtime=runtime):
+        raise ActionRefused(f"Not asked about: {must_fail}")
     if refuses_transaction(statement):
         return None, [_NON_TRANSACTIONAL]
     if runs_unknown_code(statement, assessment):
@@ -103,8 +106,11 @@ async def _try_statement(
             return None, [_MANY_NUMBERS]
         trial = await dry_run(statement, version=version, runtime=runtime)
     except psycopg.errors.InsufficientPrivilege as error:
-        # A human is asked all the same: the approver may also be the person who grants the right.
-        return None, [await what_is_missing(statement, error, runtime=runtime)]
+        missing = await what_is_missing(statement, error, runtime=runtime)
+        if statement.kind not in DATA_KINDS:
+            raise ActionRefused(f"Not asked about: {missing}") from error
+        # A human is asked about rows all the same: the approver may also be the person who grants the right.
+        return None, [missing]
     except psycopg.Error as error:
         raise failure(error, runtime.settings, sql=statement.sql) from error
     limits = _limits(statement, trial)

@@ -60,3 +60,8 @@ SELECT n.nspname || '.' || c.relname AS name, n.nspname AS schema, c.relname AS 
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname || '.' || c.relname = ANY (%(names)s::text[]) AND c.relkind = 'r'
  ORDER BY 1
+
+-- rights_on_tables: whether this login may create a table somewhere or owns one, itself or through a role
+SELECT EXISTS (SELECT FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND has_schema_privilege(n.oid, 'create'))
+    OR EXISTS (SELECT FROM pg_class c WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f') AND pg_has_role(c.relowner, 'usage')
+                  AND c.relpersistence <> 't') AS has_some

@@ -18,22 +18,22 @@ class _Arguments(BaseModel):
 
 
 class ExecuteSql(_Arguments):
-    sql: str = Field(description="Exactly one PostgreSQL statement.")
+    sql: str
     show_secrets: bool = Field(
         default=False,
-        description="Show the values of columns that hold secrets; a human is asked first. Else their cells are [secret].",
+        description="Show secret columns, if a human agrees; else [secret].",
     )
 
 
 class UndoChange(_Arguments):
-    execution_id: int = Field(ge=1, description="The execution_id in the result of the change that is to be undone.")
+    execution_id: int = Field(ge=1, description="As in the result of that change.")
 
 
 class Filter(_Arguments):
     column: str = Field(max_length=200)
     op: Operator = "="
     value: Scalar | list[Scalar] | None = Field(
-        None, description="A list for `in`, two values for `between`, nothing for `is_null` and `not_null`."
+        None, description="in: a list; between: two values; is_null, not_null: none."
     )
 
 
@@ -43,15 +43,15 @@ class Order(_Arguments):
 
 
 class QueryData(_Arguments):
-    table: str = Field(max_length=200, description="A table or view, as table or schema.table.")
-    columns: list[str] | None = Field(None, max_length=200, description="Default: all columns.")
-    filters: list[Filter] = Field(default_factory=list, max_length=50, description="All of them must hold.")
+    table: str = Field(max_length=200)
+    columns: list[str] | None = Field(None, max_length=200)
+    filters: list[Filter] = Field(default_factory=list, max_length=50, description="All must hold.")
     order_by: list[Order] = Field(default_factory=list, max_length=20)
     limit: int | None = Field(None, ge=1, le=100_000)
 
 
 class DescribeSchema(_Arguments):
-    name: str | None = Field(None, max_length=200, description="A table, view or function. Default: the list of all.")
+    name: str | None = Field(None, max_length=200)
 
 
 class SearchMemory(_Arguments):
@@ -60,22 +60,20 @@ class SearchMemory(_Arguments):
 
 
 class Remember(_Arguments):
-    content: str = Field(min_length=1, max_length=4_000, description="One statement, understandable by itself.")
+    content: str = Field(min_length=1, max_length=4_000, description="One statement, clear by itself.")
     # Schema and interaction memories are written by the agent itself, never by its model.
     kind: Literal["fact", "pattern", "skill", "feedback"] = "fact"
-    subject: str | None = Field(None, max_length=200, description="What it is about, such as a table's name.")
+    subject: str | None = Field(None, max_length=200, description="Such as a table's name.")
 
 
 class UpdateClientStatus(_Arguments):
-    client_id: int | str | None = Field(None, description="The client's primary key.")
-    client_name: str | None = Field(
-        None, min_length=1, max_length=400, description="The client's name, when the key is not known."
-    )
-    status: str | int = Field(description="The new status.")
+    client_id: int | str | None = Field(None, description="Its key.")
+    client_name: str | None = Field(None, min_length=1, max_length=400, description="Where the key is not known.")
+    status: str | int
 
 
 class SendEmail(_Arguments):
-    to: list[str] = Field(min_length=1, max_length=20, description="Plain addresses, such as name@example.com.")
+    to: list[str] = Field(min_length=1, max_length=20, description="Plain addresses.")
     cc: list[str] = Field(default_factory=list, max_length=20)
     subject: str = Field(min_length=1, max_length=200)
     body: str = Field(min_length=1, max_length=50_000, description="Plain text.")
@@ -86,32 +84,24 @@ class HttpGet(_Arguments):
 
 
 class FakeAnswer(_Arguments):
-    function: str = Field(max_length=50, description="The host function that the code calls next in this test.")
-    value: Any = Field(None, description="What it returns.")
-    error: str | None = Field(None, max_length=1_000, description="Instead: the error that it raises.")
+    function: str = Field(max_length=50)
+    value: Any = None
+    error: str | None = Field(None, max_length=1_000, description="Raised instead.")
 
 
 class ToolTest(_Arguments):
-    arguments: dict[str, Any] = Field(default_factory=dict, description="With which `run` is called.")
-    expected: Any = Field(None, description="What it must return.")
-    code: str | None = Field(
-        None,
-        max_length=5_000,
-        description="Instead of arguments and expected: statements with asserts, such as `assert run(a=1) == 2`.",
-    )
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    expected: Any = None
+    code: str | None = Field(None, max_length=5_000, description="Or asserts, as `assert run(a=1) == 2`.")
     answers: list[FakeAnswer] = Field(
-        default_factory=list, max_length=50, description="Of the host functions, in the order in which they are called."
+        default_factory=list, max_length=50, description="What the host functions return, in the order of the calls."
     )
 
 
 class CreateNewTool(_Arguments):
-    name: str = Field(pattern=CREATED_NAME.pattern, description="Lower case, digits and underscores.")
-    description: str = Field(
-        min_length=10, max_length=1_000, description="What it does and when to use it, for a model."
-    )
-    parameters: dict[str, Any] = Field(
-        description='JSON schema (draft 2020-12) of its arguments: {"type": "object", "properties": {...}, "required": [...]}.'
-    )
+    name: str = Field(pattern=CREATED_NAME.pattern)
+    description: str = Field(min_length=10, max_length=1_000, description="Also when to use it.")
+    parameters: dict[str, Any] = Field(description="JSON schema of the arguments: an object.")
     code: str = Field(
         min_length=10,
         max_length=20_000,
@@ -127,11 +117,9 @@ class CreateNewTool(_Arguments):
         description="They must pass; with the arguments of the first, it is also run on the real data.",
     )
     capabilities: list[str] = Field(
-        default_factory=list, max_length=20, description="The host functions that the code calls, by name."
+        default_factory=list, max_length=20, description="Host functions that the code calls."
     )
-    hosts: list[str] = Field(
-        default_factory=list, max_length=20, description="Where http_get may go, as host or host:port."
-    )
+    hosts: list[str] = Field(default_factory=list, max_length=20, description="For http_get: host or host:port.")
 
 
 BUILT_IN: Mapping[str, type[BaseModel]] = {

@@ -7,6 +7,7 @@ import math
 from psycopg import sql
 
 from agent.errors import InvalidArguments
+from agent.execution.tools.argument_types import as_list
 from agent.execution.tools.arguments import Filter, QueryData, Scalar
 from agent.learning.named_relations import BuiltStatement, Column, NamedRelation, check_text, find_relation
 from agent.privacy.sensitive import DenyList
@@ -62,14 +63,15 @@ def _condition(item: Filter, relation: NamedRelation) -> sql.Composable:
     if item.op in {"is_null", "not_null"}:
         return sql.SQL("{} IS NULL" if item.op == "is_null" else "{} IS NOT NULL").format(name)
     if item.op == "in":
-        values = item.value if isinstance(item.value, list) else []
-        if not values or len(values) > 1000:
+        values = _listed(item)
+        if not 1 <= len(values) <= 1000:
             raise InvalidArguments(f"`in` on {column.name!r} needs a list of 1 to 1000 values.")
         return sql.SQL("{} IN ({})").format(name, sql.SQL(", ").join(quoted(value, column) for value in values))
     if item.op == "between":
-        if not isinstance(item.value, list) or len(item.value) != 2:
+        values = _listed(item)
+        if len(values) != 2:
             raise InvalidArguments(f"`between` on {column.name!r} needs a list of two values.")
-        return sql.SQL("{} BETWEEN {} AND {}").format(name, *(quoted(value, column) for value in item.value))
+        return sql.SQL("{} BETWEEN {} AND {}").format(name, *(quoted(value, column) for value in values))
     if item.value is None or isinstance(item.value, list):
         raise InvalidArguments(
             f"{item.op!r} on {column.name!r} needs one value; use is_null for null and in for a list."
@@ -77,6 +79,13 @@ def _condition(item: Filter, relation: NamedRelation) -> sql.Composable:
     if item.op in {"like", "ilike"} and column.category != "S":
         return sql.SQL("{}::text {} {}").format(name, sql.SQL(_COMPARISONS[item.op]), quoted(item.value))
     return sql.SQL("{} {} {}").format(name, sql.SQL(_COMPARISONS[item.op]), quoted(item.value, column))
+
+
+def _listed(item: Filter) -> list[Scalar]:
+    """Return the list of values that a filter holds, also as a JSON text; [] for anything else."""
+    values = as_list(item.value)
+    scalars = isinstance(values, list) and all(isinstance(value, (str, int, float)) for value in values)
+    return values if scalars else []
 
 
 def quoted(value: Scalar, column: Column | None = None) -> sql.Composable:

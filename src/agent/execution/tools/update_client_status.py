@@ -12,6 +12,7 @@ from agent.db.paths import rows_as_application
 from agent.errors import InvalidArguments
 from agent.execution.tools.arguments import UpdateClientStatus
 from agent.execution.tools.query_data import quoted
+from agent.learning.discovery.structure import Relation
 from agent.learning.named_relations import Column, NamedRelation, check_text, every_relation, find_relation, suggestion
 from agent.runtime import Runtime
 
@@ -36,6 +37,12 @@ async def update_statement(arguments: UpdateClientStatus, runtime: Runtime) -> s
     return sql.SQL("UPDATE {} SET {} = {} WHERE {} = {}").format(
         relation.identifier, sql.Identifier(status.name), quoted(value, status), key, quoted(client, relation.column(relation.key[0]))
     ).as_string()  # fmt: skip
+
+
+def may_be_clients(table: Relation) -> bool:
+    """Return whether `_clients` may choose this table, as discovery knows it."""
+    has_status = any(_is_status_name(column["name"]) and not column["generated"] for column in table["columns"])
+    return _rank(table["name"]) is not None and len(table["primary_key"]) == 1 and has_status
 
 
 async def _clients(runtime: Runtime) -> NamedRelation:
@@ -69,7 +76,11 @@ def _rank(name: str) -> int | None:
 
 
 def _is_status(column: Column) -> bool:
-    return not column.generated and any(word in column.name.casefold() for word in _STATUS_WORDS)
+    return not column.generated and _is_status_name(column.name)
+
+
+def _is_status_name(name: str) -> bool:
+    return any(word in name.casefold() for word in _STATUS_WORDS)
 
 
 def _status_column(relation: NamedRelation) -> Column:

@@ -15,6 +15,10 @@ SELECT e.status, e.approval_id, e.database_id, e.created_at, e.row_count, now() 
   LEFT JOIN agents.before_images i ON i.tenant_id = e.tenant_id AND i.execution_id = e.id AND i.created_at > now() - %(keep)s
  WHERE e.tenant_id = %(tenant_id)s AND e.id = %(execution_id)s
 
+-- any_kept: one row if the rows of a change are kept that can be undone
+SELECT 1 AS kept FROM agents.before_images
+ WHERE tenant_id = %(tenant_id)s AND why_not IS NULL AND created_at > now() - %(keep)s::interval LIMIT 1
+
 -- forget_images: delete the images of one execution, of all (null), or those that are older than `keep`
 DELETE FROM agents.before_images
  WHERE tenant_id = %(tenant_id)s AND (%(execution_id)s::bigint IS NULL OR execution_id = %(execution_id)s)

@@ -61,6 +61,11 @@ async def not_restored_by(execution_id: int, *, runtime: Runtime) -> tuple[Table
     return (await _kept(execution_id, runtime)).others
 
 
+async def has_kept_rows(*, runtime: Runtime) -> bool:
+    """Return whether the rows of any change are kept, so that it may be undone."""
+    return await runtime.one(_QUERIES["any_kept"], keep=keep_for(runtime)) is not None
+
+
 async def forget(execution_id: int | None = None, *, runtime: Runtime | None = None) -> int:
     """Delete the kept rows of one execution, or of all; return how many executions had some."""
     runtime = runtime or await current_runtime()

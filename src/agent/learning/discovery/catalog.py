@@ -23,6 +23,7 @@ from agent.db.failures import operator_errors
 from agent.db.logins import PLATFORM_SCHEMAS
 from agent.db.paths import rows_as_application
 from agent.db.queries import fetch_one
+from agent.learning.discovery.lookups import MOST_ROWS, VALUE_CHARS, Lookup, labels_of
 from agent.runtime import Runtime
 
 Row = Mapping[str, Any]
@@ -124,6 +125,24 @@ async def read_newest(columns: Sequence[TimeColumn], *, runtime: Runtime) -> dic
     return newest
 
 
+async def read_labels(wanted: Sequence[Lookup], *, runtime: Runtime) -> dict[str, list[list[str]]]:
+    """Return the keys and labels of lookup tables by their qualified name; a few rows of each are read, and no table waits."""
+    labels: dict[str, list[list[str]]] = {}
+    chosen = wanted[:NEWEST_TABLES]
+    for start in range(0, len(chosen), _NEWEST_BATCH):
+        batch = chosen[start : start + _NEWEST_BATCH]
+        try:
+            async with _snapshot(runtime, timeout_ms=_NEWEST_TIMEOUT_MS) as conn:
+                rows = await rows_as_application(conn, _labels_query(batch))
+        except _UNREADABLE as error:
+            _log.info("labels_skipped", tables=len(batch), reason=str(error))
+            continue
+        for row in rows:
+            if kept := labels_of([(key, label) for key, label in row["pairs"]]):
+                labels[batch[row["place"]].table["qualified"]] = kept
+    return labels
+
+
 async def read_hiding_tables(runtime: Runtime) -> list[Row]:
     """Return schema and name of the tables of which row-level security hides rows, and whether it hides all."""
     async with _reader(runtime) as conn:
@@ -213,6 +232,25 @@ def _grouped(rows: Sequence[Row], by: LiteralString = "relation") -> dict[int, l
     for row in rows:
         groups[row[by]].append(row)
     return dict(groups)
+
+
+def _labels_query(wanted: Sequence[Lookup]) -> sql.Composed:
+    query = sql.SQL(
+        "select {place}::int as place, to_jsonb(array(select array[left(k::text, {most}), left(l::text, {most})] from"
+        " (select {key} as k, {label} as l from only {schema}.{table} limit {rows}) r order by r.k)) as pairs"
+    )
+    return sql.SQL(" union all ").join(
+        query.format(
+            place=sql.Literal(place),
+            most=sql.Literal(4 * VALUE_CHARS),
+            key=sql.Identifier(item.key),
+            label=sql.Identifier(item.label),
+            schema=sql.Identifier(item.table["schema"]),
+            table=sql.Identifier(item.table["name"]),
+            rows=sql.Literal(MOST_ROWS + 1),
+        )
+        for place, item in enumerate(wanted)
+    )
 
 
 def _newest_query(columns: Sequence[TimeColumn]) -> sql.Composed:

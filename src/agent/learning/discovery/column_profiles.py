@@ -15,6 +15,7 @@ from agent.privacy.sensitive import looks_sensitive_value
 from agent.text.words import word_set, words
 
 MAX_VALUES = 20
+_EXAMPLES = 5
 _VALUE_CHARS = 40
 _CODES = word_set(
     """
@@ -48,17 +49,24 @@ def _items(text: str) -> list[str]:
 
 
 def common_values(name: str, statistics: Mapping[str, Any] | None, *, numeric: bool) -> list[str]:
-    """Return the values of a column with few distinct values, sorted; [] for any other column.
+    """Return the values of a column with few distinct values, sorted; of a text with some more, a few of the most common.
 
     A numeric column counts only when its name is one of a code: `priority`, not `quantity`.
     """
-    if statistics is None or len(statistics["common"] or ()) < 2:
+    if statistics is None or len(statistics["common"] or ()) < 2 or (numeric and not _CODES & set(words(name))):
         return []
-    if (statistics["covered"] or 0) + statistics["null_share"] < _COVERED or (
-        numeric and not _CODES & set(words(name))
-    ):
-        return []
-    return showable(sorted(set(statistics["common"])))
+    common = list(dict.fromkeys(statistics["common"]))
+    if len(common) <= MAX_VALUES and (statistics["covered"] or 0) + statistics["null_share"] >= _COVERED:
+        return showable(sorted(common))
+    return [] if numeric else showable(common)[:_EXAMPLES]
+
+
+def days(statistics: Mapping[str, Any] | None) -> list[str] | None:
+    """Return the first and the last day that the statistics of a column know of."""
+    times = [str(time)[:10] for time in (statistics or {}).get("times") or () if time]
+    if not times:
+        return None
+    return [min(times), max(times)]
 
 
 def showable(values: Iterable[str]) -> list[str]:

@@ -238,11 +238,14 @@ SELECT p.polrelid::bigint AS relation, p.polname::text AS name, p.polcmd::text A
 -- extensions: lists the installed extensions
 SELECT extname::text AS name, extversion AS version FROM pg_extension ORDER BY extname
 
--- statistics: returns what ANALYZE stored on columns that this login may read; common values only of low-cardinality words and numbers
+-- statistics: returns what ANALYZE stored on columns that this login may read; common values only of low-cardinality words and
+-- numbers, the first and last day only of times
 SELECT c.oid::bigint AS relation, s.attname::text AS name, s.null_frac::float8 AS null_share, s.n_distinct::float8 AS distinct,
-       CASE WHEN s.n_distinct BETWEEN 1 AND 20 AND t.typcategory IN ('S', 'N') AND t.typdelim = ','
-            THEN s.most_common_vals::text::text[] END AS common,
-       CASE WHEN s.n_distinct BETWEEN 1 AND 20 THEN (SELECT sum(f) FROM unnest(s.most_common_freqs) f)::float8 END AS covered
+       CASE WHEN s.n_distinct BETWEEN 1 AND CASE t.typcategory WHEN 'S' THEN 100 ELSE 20 END AND t.typcategory IN ('S', 'N')
+             AND t.typdelim = ',' THEN s.most_common_vals::text::text[] END AS common,
+       CASE WHEN s.n_distinct BETWEEN 1 AND 100 THEN (SELECT sum(f) FROM unnest(s.most_common_freqs) f)::float8 END AS covered,
+       CASE WHEN t.typname IN ('date', 'timestamp', 'timestamptz') THEN (SELECT ARRAY[min(v), max(v)]
+              FROM unnest(s.most_common_vals::text::text[] || s.histogram_bounds::text::text[]) v WHERE v ~ '^[0-9]{4}-[0-9]') END AS times
   FROM unnest(%(analyzed)s::bigint[]) r (oid)
   JOIN pg_class c ON c.oid = r.oid::oid
   JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -12,13 +12,14 @@ last, each on one line.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from agent.learning.discovery.identifiers import one_line, quote_name
 from agent.learning.discovery.structure import Column, DataType, ForeignKey, Function, PartitionPart, Relation
 
 MAX_COLUMNS = 60
 _COLUMN_COMMENT_CHARS = 80
+_LABELS_CHARS = 600
 _NAMESAKES = 3
 _MORE_VALUES = " among others"
 _DELETE_EFFECTS = frozenset({"cascade", "set null", "set default"})
@@ -41,7 +42,7 @@ def relation_text(
 ) -> str:
     """Return the block of one relation: at most `limit` columns, keys and `first` before others, or the columns `only`.
 
-    With `others`, a last line names the other columns. The columns `explained` have their whole comment. Memories use it with `counts` False, without row counts.
+    With `others`, a line names the other columns. The columns `explained` have their whole comment. Memories use it with `counts` False, without row counts.
     """
     chosen = _chosen(relation, only, first, limit)
     names = {column["name"] for column in chosen}
@@ -50,7 +51,8 @@ def relation_text(
     missing = [column["name"] for column in relation["columns"] if column["name"] not in names] if others else []
     lines = [_head(relation, counts=counts, columns=len(chosen) + len(missing))]
     lines += [
-        _column(column, relation, single.get(column["name"]), whole=column["name"] in explained) for column in chosen
+        _column(column, relation, single.get(column["name"]), whole=column["name"] in explained, counts=counts)
+        for column in chosen
     ]
     if len(relation["primary_key"]) > 1 and names.issuperset(relation["primary_key"]):
         lines.append(f"  pk ({name_list(relation['primary_key'])})")
@@ -61,7 +63,24 @@ def relation_text(
     ]
     lines += [f"  (also {_first_columns(missing)})"] if missing else []
     lines += [partition_text(item) for item in relation["of_partitions"] if _is_key(item)]
+    lines += [_labels(relation)] if counts and relation["profile"].get("labels") else []
     return "\n".join(lines)
+
+
+def _labels(relation: Relation) -> str:
+    """Return the line with the rows of a lookup table. It does not look like a column."""
+    pairs = [
+        _item(key) if key == label else f"{_item(key)} {_item(label)}" for key, label in relation["profile"]["labels"]
+    ]
+    shown, room = 0, _LABELS_CHARS
+    while shown < len(pairs) and (room := room - len(pairs[shown]) - 2) >= 0:
+        shown += 1
+    more = f" and {len(pairs) - shown} more" if shown < len(pairs) else ""
+    return f"rows on {relation['profile']['labels_on']}: {', '.join(pairs[:shown])}{more}"
+
+
+def _item(text: str) -> str:
+    return f"'{text.replace(chr(39), chr(39) * 2)}'" if _QUOTED_VALUE & set(text) else text
 
 
 def partition_text(item: PartitionPart) -> str:
@@ -93,12 +112,30 @@ def type_text(item: DataType) -> str:
     return f"{item['kind']} {item['qualified']}{base}{labels}{attributes}{_comment(item['comment'])}"
 
 
-def brief_text(relation: Relation) -> str:
-    """Return one line with the relation's name, rows and the names of its columns."""
+def dense_text(relation: Relation) -> str | None:
+    """Return the shortest form that still names every column and key: `(id pk, client_id -> clients, placed_at)`.
+
+    A target is its table in the same schema, by its column `id`, unless it says otherwise. None where a key has several
+    columns or belongs to partitions, or where there are too many columns.
+    """
+    keys = relation["foreign_keys"]
+    if len(relation["columns"]) > MAX_COLUMNS or any(len(key["columns"]) > 1 or key["partitions"] for key in keys):
+        return None
+    single = _single_column_keys(keys)
+    names = ", ".join(_dense_column(column["name"], relation, single) for column in relation["columns"])
     head = _head(
         Relation(**{**relation, "comment": "", "row_security": "off"}), counts=True, columns=len(relation["columns"])
     )
-    return f"{head} ({_first_columns([column['name'] for column in relation['columns']])})"
+    return f"{head}\n  ({names})"
+
+
+def _dense_column(name: str, relation: Relation, single: Mapping[str, ForeignKey]) -> str:
+    text = f"{quote_name(name)}{' pk' if name in relation['primary_key'] else ''}"
+    if (key := single.get(name)) is None:
+        return text
+    target = key["target"].removeprefix(f"{quote_name(relation['schema'])}.")
+    column = "" if key["target_columns"] == ["id"] else f"({name_list(key['target_columns'])})"
+    return f"{text} -> {target}{column}"
 
 
 def _first_columns(names: Sequence[str]) -> str:
@@ -181,7 +218,7 @@ def _on_delete(key: ForeignKey) -> str:
     return f" on delete {key['on_delete']}" if key["on_delete"] in _DELETE_EFFECTS else ""
 
 
-def _column(column: Column, relation: Relation, key: ForeignKey | None, *, whole: bool) -> str:
+def _column(column: Column, relation: Relation, key: ForeignKey | None, *, whole: bool, counts: bool) -> str:
     is_key = relation["primary_key"] == [column["name"]]
     flags = [
         "pk" if is_key else "",
@@ -190,11 +227,17 @@ def _column(column: Column, relation: Relation, key: ForeignKey | None, *, whole
         "generated" if column["generated"] else "",
         f"-> {key['target']}({name_list(key['target_columns'])}){_on_delete(key)}" if key else "",
         f"in ({_values(column['values'])}){_MORE_VALUES if column['more_values'] else ''}" if column["values"] else "",
+        _range(column) if counts else "",
         "masked" if column["masked"] else "",
         "" if column["readable"] else "unreadable",
     ]
     words = " ".join(filter(None, [quote_name(column["name"]), column["base"] or column["type"], *flags]))
     return f"  {words}{_comment(column['comment'] if whole else one_line(column['comment'], _COLUMN_COMMENT_CHARS))}"
+
+
+def _range(column: Column) -> str:
+    days = column.get("range")
+    return f"from about {days[0]} to {days[1]}" if days else ""
 
 
 def _comment(comment: str) -> str:

@@ -6,7 +6,7 @@ name as SQL (`public."Order"`); all other names are unquoted, as in the catalogs
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from agent.learning.discovery.drift import Parts
 
@@ -17,6 +17,7 @@ RowSecurity = Literal["off", "on", "some", "blind"]
 class Column(TypedDict):
     """A column. `base` is the type behind a domain. `values` are its enum labels, check-constraint values or common values; never of a `masked` one. With `more_values`, there may be others.
 
+    `range` are the first and the last day of a column of times, about; never of a `masked` one.
     `null_share` is 0 to 1 and `distinct` the estimated number of values; both None where we can read no statistics.
     """
 
@@ -35,6 +36,7 @@ class Column(TypedDict):
     more_values: bool
     null_share: float | None
     distinct: int | None
+    range: NotRequired[list[str] | None]
 
 
 class ForeignKey(TypedDict):
@@ -102,7 +104,8 @@ class Profile(TypedDict):
 
     `inserted`, `updated` and `deleted` count rows since the statistics were reset. `rows_before` was the estimate at
     `before`. `newest` is the greatest value of `newest_column`. `statistics` is false where row-level security or
-    a missing ANALYZE hides what the columns hold.
+    a missing ANALYZE hides what the columns hold. `labels` are the rows of a small table that others refer to, each as its key
+    and label, as they were on the day `labels_on`.
     """
 
     inserted: int
@@ -114,6 +117,8 @@ class Profile(TypedDict):
     rows_before: int | None
     before: str | None
     statistics: bool
+    labels: NotRequired[list[list[str]]]
+    labels_on: NotRequired[str]
 
 
 class Relation(TypedDict):

@@ -13,6 +13,7 @@ from agent.learning.discovery.allowed_parts import AllowedParts
 from agent.learning.discovery.catalog import Catalog, Row, TimeColumn
 from agent.learning.discovery.column_profiles import (
     common_values,
+    days,
     distinct_estimate,
     holds_sensitive_values,
     leading_time_column,
@@ -22,6 +23,7 @@ from agent.learning.discovery.column_profiles import (
 )
 from agent.learning.discovery.drift import Parts, group_parts
 from agent.learning.discovery.identifiers import one_line, qualified, short_type
+from agent.learning.discovery.lookups import Lookup, lookups
 from agent.learning.discovery.namesakes import Order, namesakes
 from agent.learning.discovery.partitions import Partitions, roots_of
 from agent.learning.discovery.row_readers import (
@@ -49,7 +51,7 @@ from agent.learning.discovery.structure import (
 from agent.privacy.sensitive import DenyList, looks_sensitive
 
 # Increase it when the same catalogs would give another structure: a stored structure of another format is discovered again.
-FORMAT: Final = 4
+FORMAT: Final = 5
 
 _BLOCK = 8192
 # A column's comment may explain its codes; the schema text has it whole where the column is asked for.
@@ -164,6 +166,13 @@ def time_columns(structure: AppStructure) -> list[TimeColumn]:
         TimeColumn(schema=table["schema"], table=table["name"], column=table["profile"]["newest_column"])
         for table in tables
         if table["profile"]["newest_column"]
+    ]
+
+
+def lookup_tables(structure: AppStructure) -> list[Lookup]:
+    """Return the lookup tables whose rows are cheap to read."""
+    return [
+        lookup for lookup in lookups(structure) if lookup.table["kind"] == "TABLE" and _is_cheap_to_read(lookup.table)
     ]
 
 
@@ -285,6 +294,7 @@ class _RelationBuilder:
             more_values=more_values,
             null_share=round(statistics["null_share"], 4) if statistics else None,
             distinct=distinct_estimate(statistics, rows),
+            range=None if masked else days(statistics),
         )
 
     def _is_secret(self, column: Row) -> bool:

@@ -234,6 +234,8 @@ def _terms(relation: Relation) -> Iterator[tuple[str, float]]:
         yield from _weighed(column["comment"], _COLUMN_COMMENT)
         for value in column["values"]:
             yield from _weighed(value, _VALUE)
+    for _, label in relation["profile"].get("labels", ()):
+        yield from _weighed(label, _VALUE)
 
 
 def _weighed(text: str, weight: float) -> Iterator[tuple[str, float]]:

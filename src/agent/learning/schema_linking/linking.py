@@ -66,7 +66,7 @@ def link(index: SchemaIndex, question: str, *, token_budget: int, also: Sequence
     for function in index.matching_functions(question, _MAX_FUNCTIONS):
         pack.add(function_text(function))
     if not whole:
-        pack.add_brief(_unique([*near, *index.central()]))
+        pack.add_others(index.central())
         pack.complete()
     return pack.linked(chosen, note=True)
 

@@ -1,6 +1,6 @@
 """Packs relations into text within a token budget: all of them in full when they fit, else each in the best form that fits.
 
-8 of 23 tables shown, 15 more only as a name with columns; describe_schema shows each in full.
+20 of 23 tables shown; describe_schema shows each in full.
 
 TABLE public.orders ~5000 rows               in full: what the question is about
   id bigint pk
@@ -10,7 +10,8 @@ TABLE public.clients ~120 rows               compact: keys and asked columns, th
   id bigint pk
   (also name, city)
 
-TABLE public.offices ~4 rows (id, city)      brief: all the rest, until the budget is used
+TABLE public.offices ~4 rows                 dense: all the rest, until the budget is used
+  (id pk, city)
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.learning.discovery.rendering import MAX_COLUMNS, brief_text, key_columns, long_comments, relation_text
+from agent.learning.discovery.rendering import MAX_COLUMNS, dense_text, key_columns, long_comments, relation_text
 from agent.learning.discovery.structure import Relation
 from agent.learning.schema_linking.index import SchemaIndex
 from agent.text.tokens import BYTES_PER_TOKEN, estimate_tokens
 from agent.text.words import stems
 
-# How many relations are shown in full before the others of the question get room.
-_IN_FULL = 6
+# How many relations are shown in full, and how many more with the types of their keys, before the others get room.
+_IN_FULL, _COMPACT = 6, 6
 _MAX_MATCHING_COLUMNS = 10
 _NOTE_BYTES = 120
 _LEAST_FOR_NOTE = 360  # bytes; in less, tables matter more than their number
@@ -41,12 +42,13 @@ class LinkedSchema:
     """The schema text for one question, with its estimated `tokens`.
 
     `tables` are the relations in it with their columns and keys, most relevant first; `chosen` are those of them that the
-    question is about.
+    question is about. `whole` says that every relation is in it in full.
     """
 
     text: str
     tables: tuple[str, ...]
     tokens: int
+    whole: bool = False
     chosen: tuple[str, ...] = ()
 
 
@@ -59,10 +61,10 @@ class Pack:
         self._room = budget * BYTES_PER_TOKEN
         self._blocks: dict[str, str] = {}
         self._tables: list[str] = []
-        self._brief: list[str] = []
         self._others: list[str] = []
         self._explains = False
         self._has_note = False
+        self._is_whole = False
 
     @property
     def tokens_left(self) -> int:
@@ -95,7 +97,7 @@ class Pack:
             size = sum(map(_size, texts.values()))
             if size <= self._room:
                 self._room -= size
-                self._blocks = texts
+                self._blocks, self._is_whole = texts, True
                 first = [relations[position]["qualified"] for position in order]
                 self._tables = list(dict.fromkeys([*first, *texts]))
                 return True
@@ -110,38 +112,33 @@ class Pack:
         else:
             self.add_relation(relation, limit=len(relation["columns"]))
 
-    def add_relation(self, relation: Relation, *, compact: bool = False, limit: int = MAX_COLUMNS) -> bool:
-        """Add a relation in the longest form that fits: in full unless `compact`, or by keys and asked columns."""
-        for block in self._forms(relation, compact=compact, limit=limit):
+    def add_relation(self, relation: Relation, *, rank: int = 0, limit: int = MAX_COLUMNS) -> bool:
+        """Add a relation in the longest form that fits; one of a low rank (a high number) gets a shorter form."""
+        for block in self._forms(relation, rank=rank, limit=limit):
             if self._takes(block):
                 self._blocks[relation["qualified"]] = block
                 self._tables.append(relation["qualified"])
                 return True
         return False
 
-    def add_relations(self, positions: Sequence[int]) -> None:
-        """Add relations while there is room, the first in full and the others compact.
+    def add_relations(self, positions: Sequence[int], *, first_rank: int = 0) -> None:
+        """Add relations while there is room: the first in full, the next compact, and the others dense.
 
         Where the most relevant one does not fit, no other takes its place: it might have the same name.
         """
-        for rank, position in enumerate(positions):
+        new = [position for position in positions if self._index.relations[position]["qualified"] not in self._blocks]
+        for rank, position in enumerate(new, start=first_rank):
             if self._room < _LEAST_LINE:
                 return
-            fits = self.add_relation(self._index.relations[position], compact=rank >= _IN_FULL)
-            if not fits and rank == 0:
+            if not self.add_relation(self._index.relations[position], rank=rank) and rank == 0:
                 return
 
-    def add_brief(self, positions: Sequence[int]) -> None:
-        """Add the relations that are not in the text yet, each as one line with the names of its columns."""
-        for position in positions:
-            relation = self._index.relations[position]
-            if self._room < _LEAST_LINE:
-                return
-            if relation["qualified"] not in self._blocks and self._takes(line := brief_text(relation)):
-                self._brief.append(line)
+    def add_others(self, positions: Sequence[int]) -> None:
+        """Add relations that the question does not lead to, dense, while there is room."""
+        self.add_relations(positions, first_rank=_IN_FULL + _COMPACT)
 
     def complete(self) -> None:
-        """Use the room that is left: show compact relations in full, the most relevant first."""
+        """Use the room that is left: show relations in full, the most relevant first."""
         for name in self._tables:
             relation = self._index.relations[self._index.positions[name]]
             full, compact = next(self._forms(relation)), self._blocks[name]
@@ -151,11 +148,11 @@ class Pack:
 
     def linked(self, chosen: Sequence[int] = (), *, note: bool = False) -> LinkedSchema:
         """Return the text; with `note`, its first line says how many tables are shown."""
-        blocks = [*self._blocks.values(), *(["\n".join(self._brief)] if self._brief else []), *self._others]
+        blocks = [*self._blocks.values(), *self._others]
         text = "\n\n".join([*([self._note()] if note and self._has_note and blocks else []), *blocks])
         about = [self._index.relations[position]["qualified"] for position in chosen]
         return LinkedSchema(
-            text=text, tables=tuple(self._tables), tokens=estimate_tokens(text),
+            text=text, tables=tuple(self._tables), tokens=estimate_tokens(text), whole=self._is_whole,
             chosen=tuple(name for name in about if name in self._blocks),
         )  # fmt: skip
 
@@ -163,11 +160,10 @@ class Pack:
         return long_comments(relation).intersection(_matching_columns(relation, self._asked))
 
     def _note(self) -> str:
-        shown, all_of_them, brief = len(self._blocks), len(self._index.relations), len(self._brief)
-        more = f", {brief} more only as a name with columns" if brief else ""
-        hint = "" if shown == all_of_them else "; describe_schema shows each in full"
+        shown, all_of_them = len(self._blocks), len(self._index.relations)
+        hint = "" if self._is_whole else "; describe_schema shows each in full"
         has_masked = self._explains and any(_MASKED.search(block) for block in self._blocks.values())
-        return f"{shown} of {all_of_them} tables shown{more}{hint}.{_MASKED_NOTE if has_masked else ''}"
+        return f"{shown} of {all_of_them} tables shown{hint}.{_MASKED_NOTE if has_masked else ''}"
 
     def _takes(self, block: str) -> bool:
         size = _size(block)
@@ -176,14 +172,18 @@ class Pack:
         self._room -= size
         return True
 
-    def _forms(self, relation: Relation, *, compact: bool = False, limit: int = MAX_COLUMNS) -> Iterator[str]:
-        """Yield the relation's block in each form, the longest first."""
+    def _forms(self, relation: Relation, *, rank: int = 0, limit: int = MAX_COLUMNS) -> Iterator[str]:
+        """Yield the relation's block in each form for its rank, the longest first."""
         matching = _matching_columns(relation, self._asked)
-        if not compact and len(relation["columns"]) <= limit:
+        if rank < _IN_FULL and len(relation["columns"]) <= limit:
             yield self._index.text(relation, explained=self._asked_comments(relation))
-        elif not compact:
+        elif rank < _IN_FULL:
             yield relation_text(relation, limit=limit, first=matching, explained=matching)
-        yield relation_text(relation, only={*key_columns(relation), *matching}, others=True, explained=matching)
+        dense = dense_text(relation)
+        if rank < _IN_FULL + _COMPACT or dense is None:
+            yield relation_text(relation, only={*key_columns(relation), *matching}, others=True, explained=matching)
+        if dense is not None:
+            yield dense
         if not self._blocks:  # a tiny budget
             keys = relation["primary_key"]
             yield relation_text(relation, only=keys or [column["name"] for column in relation["columns"][:3]])

@@ -25,9 +25,15 @@ _FOREIGN = re.compile(
     rf"^\s+fk \((?P<columns>.*)\) -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<targets>.*?)\)(?:{_ON_DELETE})?(?: -- .*)?\s*$"
 )
 _MORE = re.compile(r"^  \(also (?P<columns>.*)\)$")
+# The dense form of a whole relation: (id pk, client_id -> clients, code -> other.codes(code), placed_at)
+_DENSE = re.compile(r"^  \((?P<columns>.*)\)$")
+_DENSE_COLUMN = re.compile(
+    rf"(?P<name>{_IDENT})(?P<pk> pk)?(?: -> (?:(?P<schema>{_IDENT})\.)?(?P<target>{_IDENT})(?:\((?P<column>{_IDENT})\))?)?(?:, |$)"
+)
 _REFERENCE = re.compile(rf" -> (?P<schema>{_IDENT})\.(?P<name>{_IDENT})\((?P<target>{_IDENT})\)(?:{_ON_DELETE})?")
-_VALUES = re.compile(r" in \((?P<values>.*)\)(?P<more> among others)?(?=$| masked| unreadable)")
+_VALUES = re.compile(r" in \((?P<values>.*)\)(?P<more> among others)?(?=$| from about| masked| unreadable)")
 _VALUE = re.compile(r"'(?:[^']|'')*'|[^|]+")
+_RANGE = re.compile(r" from about [\d-]+ to [\d-]+(?= |$)")
 _FLAGS = re.compile(r" (pk|unique|not null|generated|masked|unreadable)(?= |$)")
 
 # The schema text shows a domain's own name; these words tell that its base type is a number.
@@ -175,15 +181,36 @@ def _with_line(relation: Relation, line: str) -> Relation | None:
         return replace(relation, foreign_keys=(*relation.foreign_keys, edge))
     if more := _MORE.match(line):
         return replace(relation, more_columns=_names(more["columns"]))
+    if dense := _DENSE.match(line):
+        return _with_dense_columns(relation, dense["columns"])
     if match := _COLUMN.match(line):
         return _with_column(relation, _unquote(match["name"]), " " + match["rest"])
     return None
 
 
+def _with_dense_columns(relation: Relation, text: str) -> Relation:
+    columns = list(_DENSE_COLUMN.finditer(text))
+    edges = [
+        ForeignKey(
+            columns=(_unquote(column["name"]),),
+            target=(_unquote(column["schema"]) if column["schema"] else relation.schema, _unquote(column["target"])),
+            targets=(_unquote(column["column"] or "id"),),
+        )
+        for column in columns
+        if column["target"]
+    ]
+    return replace(
+        relation,
+        more_columns=tuple(_unquote(column["name"]) for column in columns),
+        key=tuple(_unquote(column["name"]) for column in columns if column["pk"]),
+        foreign_keys=tuple(edges),
+    )
+
+
 def _with_column(relation: Relation, name: str, rest: str) -> Relation:
     body, _, comment = rest.partition(" -- ")
     values = _VALUES.search(body)
-    body = _VALUES.sub("", body)
+    body = _RANGE.sub("", _VALUES.sub("", body))
     reference = _REFERENCE.search(body)
     body = _REFERENCE.sub("", body)
     flags = set(_FLAGS.findall(body))

@@ -16,6 +16,10 @@ from agent.providers.offline_model.memory_parser import MemoryLine, meanings, pa
 from agent.providers.offline_model.schema_parser import parse_schema
 
 _MARKED = re.compile(r"<data (?P<mark>\w+) result>\n(?P<data>.*)\n</data (?P=mark)>", re.DOTALL)
+# What is known for the question stands before it, as data.
+_KNOWN = re.compile(
+    r"(?P<data><data (?P<mark>\w+) .*\n</data (?P=mark)>)\n\nThe question:\n(?P<question>.*)", re.DOTALL
+)
 # The graph also sends these reminders in the user's role; they are not questions.
 _REMINDERS = ("You have no tool calls left", "Your answer was empty")
 
@@ -86,14 +90,17 @@ def turn_of(messages: Sequence[BaseMessage], tools: frozenset[str]) -> Turn:
     """Return the turn that `messages` end with. The schema comes from system messages and describe_schema, never from data."""
     questions = [n for n, m in enumerate(messages) if isinstance(m, HumanMessage) and not m.text.startswith(_REMINDERS)]
     start = questions[-1] if questions else len(messages)
-    system = [message.text for message in messages if isinstance(message, SystemMessage)]
+    asked = [_KNOWN.fullmatch(messages[n].text) for n in questions]
+    words = [found["question"] if found else messages[n].text for n, found in zip(questions, asked, strict=True)]
+    known = str(asked[-1]["data"]) if asked and asked[-1] else ""
+    system = [*(str(message.text) for message in messages if isinstance(message, SystemMessage)), known]
     outcomes = tuple(_outcomes(messages[start:]))
     texts = [text for o in outcomes if o.tool == "describe_schema" and o.success for text in texts_in(o.result)]
     relations = parse_schema([*system, *texts])
     memories = parse_memories(system)
     return Turn(
-        question=messages[start].text if questions else "",
-        earlier=tuple(messages[n].text for n in questions[:-1]),
+        question=words[-1] if words else "",
+        earlier=tuple(words[:-1]),
         lexicon=lexicon_of(relations, meanings(memories)),
         graph=JoinGraph(relations),
         memories=memories,
@@ -120,7 +127,7 @@ def _outcomes(messages: Sequence[BaseMessage]) -> Iterator[Outcome]:
 
 
 def _result(text: str) -> Mapping[str, Any]:
-    marked = _MARKED.match(text)
+    marked = _MARKED.match(text)  # a line after it says how many rounds are left
     try:
         result = json.loads(marked["data"] if marked else text)
     except ValueError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from agent.providers.mail import NOT_SET_UP
 from agent.providers.offline_model.answers import failure_message
 from agent.providers.offline_model.tokenizer import clean
-from agent.providers.offline_model.turn_view import Answer, Call, Refusal, Step, Turn
+from agent.providers.offline_model.turn_view import Answer, Call, Step, Turn
 
 _ADDRESS = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
 _MAIL = re.compile(
@@ -30,6 +31,6 @@ def mail(turn: Turn) -> Step | None:
             text=f"The mail to {', '.join(to)} is out." if outcome.success else failure_message(outcome.result)
         )
     if "send_email" not in turn.tools:
-        return Refusal(reason="I have no tool for mail here")
+        return Answer(text=NOT_SET_UP)  # else the tool would be there
     subject = match["subject"] or body.splitlines()[0][:_SUBJECT_CHARS]
     return Call(tool="send_email", arguments={"to": to, "subject": subject.strip(" \"'"), "body": body})
