@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -99,6 +101,30 @@ def test_a_good_answer_is_never_marked() -> None:
 @pytest.mark.parametrize(("told", "answer", "evidence"), WRONG, ids=[answer for _, answer, _ in WRONG])
 def test_what_nothing_holds_is_named(told: str, answer: str, evidence: Evidence) -> None:
     assert told in "; ".join(remarks_on(answer, evidence))
+
+
+FRESH = json.loads((Path(__file__).parent / "test_grounding_fresh.json").read_text(encoding="utf-8"))
+
+
+def remarks_of(case: dict[str, Any]) -> list[str]:
+    calls = [Call(tool=one["tool"], arguments=one["arguments"], result=one["result"]) for one in case.get("calls", ())]
+    earlier = [(turn["question"], turn["answer"]) for turn in case.get("earlier", ())]
+    evidence = Evidence(
+        question=case["question"],
+        today=date(2025, 6, 9),
+        earlier=earlier,
+        memories=case.get("memories", ()),
+        calls=calls,
+    )
+    return remarks_on(case["answer"], evidence)
+
+
+def test_of_answers_in_another_style_no_good_one_is_marked() -> None:
+    assert {case["answer"]: found for case in FRESH if case["good"] and (found := remarks_of(case))} == {}
+
+
+def test_of_answers_in_another_style_every_wrong_one_is_marked() -> None:
+    assert [case["answer"] for case in FRESH if not case["good"] and not remarks_of(case)] == []
 
 
 def test_the_rows_under_an_answer_are_those_that_it_is_about() -> None:

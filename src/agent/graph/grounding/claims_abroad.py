@@ -46,7 +46,7 @@ _GERMAN = Language(
     ),
     auxiliary=_words(r"wurden? worden ist sind habe haben"),
     myself=re.compile(r"\b(?:ich\s+(?:habe|hab)|habe\s+ich|wir\s+haben|haben\s+wir)\b", re.IGNORECASE),
-    finished=re.compile(r"^\W*(?:erledigt|fertig|gemacht|geschafft|alles erledigt)\b|\berfolgreich\b|\b(?:ist|sind|steht) (?:jetzt|nun)\b", re.IGNORECASE),
+    finished=re.compile(r"^\W*(?:erledigt|fertig|gemacht|geschafft|alles erledigt)\b|\b(?:ist|sind) (?:weg|raus|fort)\b|\berfolgreich\b|\b(?:ist|sind|steht) (?:jetzt|nun)\b", re.IGNORECASE),
     not_done=_words(
         r"nicht kein\w* nichts nie niemand ohne noch wartet warten abgelehnt verweigert sobald wenn falls würde würden wird werden kann können konnte"
         r" könnte soll sollte muss fehlgeschlagen gescheitert erst bevor nachdem bereits schon beantragt vorgeschlagen \w*\?"
@@ -121,9 +121,20 @@ _DUTCH = Language(
     finished=re.compile(r"^\W*(?:klaar|gedaan|gelukt|voltooid)\b|\b(?:is|zijn) nu\b", re.IGNORECASE),
     not_done=_words(r"niet geen niets nooit niemand zonder wacht\w* afgewezen geweigerd zodra als wanneer zou zal zullen wordt worden kan kon moet mislukt nog eerst voordat nadat al \w*\?"),
 )  # fmt: skip
-LANGUAGES = (_GERMAN, _FRENCH, _SPANISH, _ITALIAN, _PORTUGUESE, _DUTCH)
+_EAST = Language(
+    asked=re.compile(r".*?(?:[把将请]|改|删|取消|更新|发送|创建|添加|设置|預約|预订|して|해\s?줘|하세요|해주세요)", re.DOTALL),
+    done=re.compile(
+        r"已经?[^,,。]{0,8}?(?:更新|删除|完成|发送|取消|创建|修改|添加|改为|改成|设置|设为|预订|保存|更改|移除|退款|归档)|(?:更新|删除|发送|取消|创建|修改|添加|设置)(?:好了|完成|成功)|"
+        r"(?:更新|削除|送信|変更|作成|追加|登録|予約|取り消し|キャンセル)(?:し|され)まし(?:た|て)|(?:삭제|변경|수정|추가|생성|전송|취소|업데이트|예약)(?:했|되었|됐|하였)"
+    ),
+    auxiliary=re.compile(""),
+    myself=re.compile(r"(?!)"),
+    finished=re.compile(r"^\W*(?:完成|好了|搞定|完了しました|완료)"),
+    not_done=re.compile(r"未|没|沒|不|尚|等待|待批|失败|拒绝|无法|之后|如果|才|吗|ません|ない|待ち|失敗|拒否|않|못|실패|거부|대기"),
+)  # fmt: skip
+LANGUAGES = (_EAST, _GERMAN, _FRENCH, _SPANISH, _ITALIAN, _PORTUGUESE, _DUTCH)
 _LETTERS = re.compile(
-    r"[äöüßàâçéèêëîïôûùñáíóúãõìò]|\b(?:ich|der|die|das|und|ist|wurde|le|la|les|des|est|el|los|il|gli|het|een|de|du|que|para|che)\b",
+    r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]|[äöüßàâçéèêëîïôûùñáíóúãõìò]|\b(?:ich|der|die|das|und|ist|wurde|le|la|les|des|est|el|los|il|gli|het|een|de|du|que|para|che)\b",
     re.IGNORECASE,
 )
 

@@ -23,6 +23,8 @@ Cell = Any
 _FEW_ROWS, _FEW_NUMBERS = 31, 40
 _MOST_GROUPED = 500
 _MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)")
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
+_EFFECT = re.compile(r"(\d[\d,]*) rows?\b")
 _ISO_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 # Columns whose numbers name something, and measure nothing.
 _KEY = re.compile(
@@ -176,6 +178,28 @@ def _summary(numbers: Sequence[float]) -> Iterator[float]:
     half = len(ordered) // 2
     middle = ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
     yield from (total, total / len(numbers), middle, ordered[-1] - ordered[0])
+
+
+def effects_of(messages: Iterable[str]) -> Iterator[float]:
+    """Yield the sum of the rows that each message of an effect counts, and the sum over all messages."""
+    sums = [sum(float(count.replace(",", "")) for count in _EFFECT.findall(message)) for message in messages]
+    yield from [*sums, sum(sums)]
+
+
+def clock_spans(table: Table) -> Iterator[float]:
+    """Yield the seconds between every two times of day of a row."""
+    for row in table.rows[:_FEW_ROWS]:
+        clocks = [found.groups("0") for cell in row if isinstance(cell, str) and (found := _CLOCK.fullmatch(cell))]
+        seconds = [3600 * int(hour) + 60 * int(minute) + int(second) for hour, minute, second in clocks]
+        yield from (float((later - earlier) % 86_400) for earlier, later in permutations(seconds, 2))
+
+
+def partial_shares(table: Table) -> Iterator[float]:
+    """Yield what part of each column's sum its first rows make up."""
+    for place in range(len(table.columns) if table.few else 0):
+        numbers = table.numbers(place)
+        if total := sum(numbers):
+            yield from (part / total for part in accumulate(numbers))
 
 
 def _by_group(table: Table, numbers: Sequence[float], place: int) -> Iterator[float]:

@@ -7,22 +7,28 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
 from agent.graph.grounding.derived_numbers import (
     Pool,
     Table,
+    as_number,
+    clock_spans,
     counts_of,
     days_of,
+    effects_of,
     numbers_of,
+    numbers_of_cells,
     pairable,
     pairs,
+    partial_shares,
     sums_of,
 )
 from agent.graph.grounding.evidence import Evidence, readings_of_day
 from agent.graph.grounding.number_words import (
+    MONTHS,
     Reading,
     Stated,
     StatedDate,
@@ -46,6 +52,7 @@ _COMPARED = re.compile(
 _ADDED = re.compile(
     r"total|together|combin|\bsum|both|plus|altogether|overall|in all|and|\+|=|account|make up|either", re.IGNORECASE
 )
+_ENGLISH = re.compile(r"\b(?:the|of|are|is|and|have|has|there|it|you|with|for)\b", re.IGNORECASE)
 _SHARED = re.compile(
     r"averag|mean|\bper\b|\ban? (?:hour|day|night|week|month|year|quarter|person|head|piece|unit)\b|each|typical|ratio|times|twice|\bfold|as (?:many|much)|share|proportion|rate|of (?:all|the)|\u00f7|/|\bx\b|\u00d7",
     re.IGNORECASE,
@@ -56,7 +63,8 @@ _LOOSE = re.compile(
 )
 _OFFER = re.compile(
     r"would you like|want me to|shall i|should i|let me know|do you want|if you(?:'d)? (?:like|want|prefer|wish)|i can (?:also )?(?:show|list|break|run|narrow|give|look|"
-    r"filter|page|fetch|export|continue|do)|you (?:can|could|may) |for example|e\.g\.|for instance|such as|try |\bnormal(?:ly)?\b|usual(?:ly)?|by default|in general|generally|by definition|typically",
+    r"filter|page|fetch|export|continue|do)|you (?:can|could|may) |for example|e\.g\.|for instance|such as|try |\bnormal(?:ly)?\b|usual(?:ly)?|by default|in general|generally|by definition|typically|\bdefaults? |\b(?:if|unless|should|would|could|might|must|expect|"
+    r"recommend|consider|suggest|rarely|probably|likely|rule of thumb|hints?|as soon as)\b",
     re.IGNORECASE,
 )  # fmt: skip
 _CUT_SHORT = re.compile(
@@ -67,7 +75,28 @@ _TIME_UNIT = re.compile(
     r"^\W{0,3}(?:(?:an? |per |each |every |/ ?))?(?:full |whole |calendar |business |working )?(?:ms\b|millisec|sec|s\b|min|h\b|hours?|hrs?\b|days?|d\b|weeks?|months?|quarters?|years?|yrs?\b|decades?|[kmgt]i?b\b|bytes?)",
     re.IGNORECASE,
 )
-_MONEY = re.compile(r"[$€£]\s*$")
+_MONEY = re.compile(r"[$€£¥]\s*$|\b[A-Z]{3}\s$")
+_MONEY_AFTER = re.compile(r"\s?(?:[$€£¥]|(?:EUR|USD|GBP|CHF|euros?|dollars?|pounds?|francs?)\b)")
+# So many shorter periods are in a longer one; a working day has 8 hours, and a working week 5 days.
+_PERIOD = re.compile(
+    r"year|month|week|day|hour|quarter|annual|daily|jahr|monat|woche|tag|stunde|an(?:s|nées?)?\b|mois|semaine|jour|heure|año|mes|semana|d[íi]a|hora",
+    re.IGNORECASE,
+)
+_PERIODS = (12, 52, 52 / 12, 365, 365 / 12, 7, 4, 3, 24, 60, 8, 5, 1)
+_YEARS = range(1900, 2100)
+_BEFORE_YEAR = re.compile(
+    rf"(?:\b(?:in|since|until|till|from|by|of|before|after|through|early|late|mid|for|and|to|{'|'.join(MONTHS)})|[(\u2013-])\.?\s*$",
+    re.IGNORECASE,
+)
+_GENERAL = re.compile(
+    r"\b(?:mean(?:s|ing)?|difference|explain|how (?:do|can|should|would) (?:i|we|you|one)|how to|what(?:'s| is| are| does) an?|why|should (?:i|we)|best practice|syntax|example)\b",
+    re.IGNORECASE,
+)
+_ABOUT_DATA = re.compile(
+    r"\b(?:how (?:many|much)|our|ours|my|we|total|count|list|show|revenue|number of|average|combien|wie ?viele?|unsere?|cuánt[oa]s?|quant[oiae]s?|hoeveel|nos|notre|nuestr\w*|"
+    r"according to|data|database|tables?|results?|records?|rows?|(?:you|we|i) (?:have|see|found|counted))\b|多少|几",
+    re.IGNORECASE,
+)
 _UNITS = (
     60,
     3600,
@@ -91,13 +120,24 @@ _UNITS = (
 )
 _SHORT_UNITS = frozenset({"ms", "s", "h", "d", "min", "kb", "mb", "gb", "tb"})
 _LINE_OF_LIST = re.compile(r"^\s*(?:[-*•|]|\d{1,3}[.)])")
-_SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n")
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n")
 
 
 def unfound_numbers(answer: str, evidence: Evidence) -> list[str]:
     """Return the numbers, days and times of an answer that are in none of its evidence and do not follow from it, as written."""
     text = _without_quotes(without_code(answer), evidence)
+    if not evidence.calls and not _ABOUT_DATA.search(f"{_GENERAL.sub('', answer)}\n{evidence.question}"):
+        return []
+    if not evidence.calls and _GENERAL.search(evidence.question):
+        return []
     finder = _Finder(text, evidence)
+    unfound = _unfound(text, finder)
+    if unfound and finder.goes_on():
+        unfound = _unfound(text, finder)
+    return list(dict.fromkeys(unfound))
+
+
+def _unfound(text: str, finder: _Finder) -> list[str]:
     unfound: list[str] = []
     for sentence in _sentences(text):
         if _OFFER.search(sentence) or sentence.rstrip().endswith("?"):
@@ -109,7 +149,7 @@ def unfound_numbers(answer: str, evidence: Evidence) -> list[str]:
         unfound += [time.text for time in times if not finder.time(time)]
         unfound += [length.text for length in lengths if not finder.length(length)]
         unfound += finder.numbers(rest, listed=_LINE_OF_LIST.match(sentence) is not None)
-    return list(dict.fromkeys(unfound))
+    return unfound
 
 
 def _without_quotes(text: str, evidence: Evidence) -> str:
@@ -147,7 +187,9 @@ class _Finder:
         self._shares, self._shown_pairs, self._spans = Pool(), Pool(), Pool()
         self._spans.add((first - second).total_seconds() for first in evidence.moments for second in evidence.moments)
         self._days: set[date] = set()
-        texts = [*evidence.texts, evidence.today.isoformat()]
+        self._derived: list[float] = []
+        self._scaled, self._few = Pool(), Pool()
+        texts = [*evidence.texts, str(evidence.today.year)]
         self._said.add(number for text in texts for number in every_number(text))
         self._said.add(number for call in calls for number in numbers_of(call.arguments))
         self._said.add(number for call in calls for number in _lengths(call.arguments))
@@ -158,23 +200,45 @@ class _Finder:
             self._counted.add(counts_of(table))
             self._counted.add(_named_counts(table, answer))
             self._summed.add(sums_of(table))
+            self._spans.add(clock_spans(table))
+            self._ratios.add(partial_shares(table))
         self._counted.add(_line_counts(answer))
         messages = [str(call.result.get("message") or "") for call in calls]
         self._counted.add(count for text in (*messages, *evidence.context) for count in _block_counts(text))
+        self._summed.add(effects_of(messages))
         self._described = any("\n" in message for message in messages)
         self._add_pairs()
 
     def _add_pairs(self) -> None:
         shown = [one for one in numbers_in(self._answer) if not one.in_words]
-        found = [one.readings[-1].value for one in shown if self._is_direct(one)]
+        found = [*(one.readings[-1].value for one in shown if self._is_direct(one)), *self._derived]
         groups = pairable(self._evidence.tables)
         said = [number for text in (self._evidence.question, *self._evidence.memories) for number in every_number(text)]
-        small = [number for group in groups[-1:] for number in group]
-        percents = [
-            float(share[1].replace(",", "."))
-            for text in (self._evidence.question, *self._evidence.memories, self._answer)
-            for share in _PERCENT.finditer(text)
+        told = [
+            number
+            for table in self._evidence.tables
+            if len(table.rows) <= _FEW
+            for row in table.rows
+            for cell in row
+            if isinstance(cell, str) and as_number(cell) is None and not days_of([cell])
+            for number in every_number(cell)
         ]
+        groups += [told] if len(told) <= _FEW_TOLD else []
+        few = [
+            number for table in self._evidence.tables if len(table.rows) <= _FEW for number in numbers_of_cells(table)
+        ]
+        self._few.add([*few[:_FEW_TOLD], *said, *self._derived])
+        self._scaled.add(
+            base * times * per
+            for base in [*few[:_FEW_TOLD], *said, *found]
+            for period in _PERIODS
+            for times in (period, 1 / period)
+            for per in (1, 0.01)
+        )
+        small = [*(number for group in pairable(self._evidence.tables)[-1:] for number in group)]
+        texts = (self._evidence.question, *self._evidence.memories, self._answer)
+        shares = [float(share[1].replace(",", ".")) for text in texts for share in _PERCENT.finditer(text)]
+        percents = [share for share in shares if self._given.holds(share, 0)]
         bases = [*small, *said, *found][: 2 * _FEW]
         self._shares.add(base * factor for base in bases for percent in percents[:_FEW] for factor in _factors(percent))
         plain = [*found, *said]
@@ -185,6 +249,14 @@ class _Finder:
             [*([sum(found)] if len(found) > 1 else []), *(a - b for a, b in both), *(a + b for a, b in both)]
         )
         self._ratios.add(ratio for a, b in both if b for ratio in (a / b, (a - b) / b))
+
+    def goes_on(self) -> bool:
+        """Let what was found be added, compared and shared further, as an answer does that goes on from its own sums."""
+        if not self._derived:
+            return False
+        self._derived = list(dict.fromkeys(self._derived))[: 2 * _FEW]
+        self._add_pairs()
+        return True
 
     def _is_direct(self, one: Stated) -> bool:
         pools = (self._given, self._counted, self._summed)
@@ -206,10 +278,19 @@ class _Finder:
                 or (one.in_words and not self._is_counted_noun(one, sentence))
             ):
                 continue
+            if self._is_general_year(one, sentence):
+                continue
             if self._found(one, sentence, around) or (inside is not None and self._found(inside, sentence, around)):
+                self._derived.append(one.readings[0].value)
                 continue
             unfound.append(one)
         return [one.text.strip() for one in unfound]
+
+    def _is_general_year(self, one: Stated, sentence: str) -> bool:
+        """Return whether a number is a year, where no result holds any."""
+        if one.readings[0].value not in _YEARS or len(one.text) != 4 or not _BEFORE_YEAR.search(sentence[: one.start]):
+            return False
+        return not any(int(number) in _YEARS for table in self._evidence.tables for number in numbers_of(table.rows))
 
     def _is_ratio(self, one: Stated, sentence: str) -> bool:
         """Return whether a number is a part of one like "3 in 10" that says a share of the evidence."""
@@ -223,7 +304,8 @@ class _Finder:
         """Return whether a number in words counts what the question or a statement names: only then it is a fact."""
         if one.readings[0].value < 2 or self._described:
             return False
-        following = stems(" ".join(re.findall(r"\w+", sentence[one.end :])[:2]))
+        words = re.findall(r"\w+", sentence[one.end :])
+        following = stems(" ".join(words[: 4 if words[:1] == ["of"] else 2]))
         names = [name for table in self._evidence.tables for name in table.columns]
         known = stems(
             " ".join([self._evidence.question, *names, *(str(call.arguments) for call in self._evidence.calls)])
@@ -236,7 +318,23 @@ class _Finder:
         loose = bool(_LOOSE.search(before)) or after.lstrip().startswith("+") or not one.text[-1:].isdigit()
         if loose and one.unit != "%":
             readings += [Reading(value=reading.value, step=_coarse(reading)) for reading in one.readings]
-        return any(self._follows(reading, one.unit, before, after, around) for reading in readings)
+        return any(self._follows(reading, one.unit, before, after, around) for reading in readings) or self._is_product(
+            one, sentence
+        )
+
+    def _is_product(self, one: Stated, sentence: str) -> bool:
+        """Return whether a number is a given one times another of its sentence, such as eight hours at a rate."""
+        others = [
+            other.readings[0].value
+            for other in numbers_in(re.sub(r"(?<=\w)-(?=[^\W\d])", " ", sentence))
+            if other.text != one.text
+        ]
+        return any(
+            other > 1
+            and any(pool.holds(reading.value / other, 0.5 * reading.step / other) for pool in (self._said, self._few))
+            for other in others
+            for reading in one.readings
+        )
 
     def _follows(self, reading: Reading, unit: str, before: str, after: str, around: str) -> bool:
         value = reading.value
@@ -249,7 +347,7 @@ class _Finder:
         return (
             self._counted.holds(value, 0)
             or self._summed.holds(value, within)
-            or self._combines(value, within, around, times=unit == "x")
+            or self._combines(value, within, f"{around}\n{self._evidence.question}", times=unit == "x")
             or self._in_other_units(value, within, unit, before, after)
         )
 
@@ -266,7 +364,7 @@ class _Finder:
         """Return whether a number follows from two others, and has many digits or words around it that say so."""
         if self._shares.holds(value, within) or self._shown_pairs.holds(value, within):
             return True
-        precise = value >= _PRECISE * within
+        precise = value >= _PRECISE * within or _ENGLISH.search(self._answer) is None  # the words are English
         if (precise or _COMPARED.search(around) or _ADDED.search(around)) and self._pairs.holds(value, within):
             return True
         return bool(precise or times or _SHARED.search(around)) and self._ratios.holds(value, within)
@@ -285,17 +383,16 @@ class _Finder:
         return value in shown and not cells.holds(value, 0)
 
     def _in_other_units(self, value: float, within: float, unit: str, before: str, after: str) -> bool:
+        """Return whether a number is another one in another unit: of time, of size, of money, or for another period."""
+        pools = (self._given, self._summed)
         if _TIME_UNIT.match(after) or unit in _SHORT_UNITS:
-            pools = (self._given, self._summed, self._pairs)
-            factors = [factor for unit in _UNITS for factor in (unit, 1 / unit)]
-            seconds = any(self._spans.holds(value * factor, within * factor) for factor in (1, 60, 3600, 86_400))
-            return (
-                seconds
-                or self._is_span(value, within)
-                or any(pool.holds(value * factor, within * factor) for pool in pools for factor in factors)
-            )
-        cents = _MONEY.search(before) or "cent" in str([call.arguments for call in self._evidence.calls]).lower()
-        return bool(cents) and any(pool.holds(value * 100, within * 100) for pool in (self._given, self._summed))
+            lasts = any(self._spans.holds(value * factor, within * factor) for factor in (1, 60, 3600, 86_400))
+            if lasts or self._is_span(value, within) or _holds_scaled((*pools, self._pairs), value, within, _UNITS):
+                return True
+        if _PERIOD.search(f"{before} {after}") and self._scaled.holds(value, within):
+            return True
+        exact = _MONEY.search(before) or _MONEY_AFTER.match(after) or within < 0.5 or value % 1000 == 0
+        return bool(exact) and _holds_scaled(pools, value, within, (100, 1000))
 
     def _is_span(self, value: float, within: float) -> bool:
         """Return whether a number is the days, weeks, months or years between two days of the evidence."""
@@ -328,6 +425,12 @@ class _Finder:
         if first_or_last and self._given.holds(day.year, 0):
             return True
         bases = days if len(days) <= _MOST_DAYS else {self._evidence.today, *asked}
+        if any(
+            self._few.holds(months, 0) or self._few.holds(months / 12, 0)
+            for base in {*bases, *self._days}
+            if (months := _months_between(base, day))
+        ):
+            return True
         return any(self._said.holds(abs((day - base).days), 0) for base in bases)
 
     def time(self, stated: StatedTime) -> bool:
@@ -363,7 +466,21 @@ def _block_counts(text: str) -> Iterator[float]:
             under = 0
 
 
+def _holds_scaled(pools: Iterable[Pool], value: float, within: float, units: Iterable[float]) -> bool:
+    factors = [factor for unit in units for factor in (unit, 1 / unit)]
+    return any(pool.holds(value * factor, within * factor) for pool in pools for factor in factors)
+
+
+def _months_between(first: date, second: date) -> int:
+    """Return how many whole months are between two days, or 0; the last day of a term counts as the next."""
+    for day in (second, second + timedelta(days=1)):
+        if day.day == first.day:
+            return abs(12 * (day.year - first.year) + day.month - first.month)
+    return 0
+
+
 _MOST_DAYS = 60
+_FEW_TOLD = 30
 _QUOTABLE = 4
 _FEW = 10
 _PERCENT = re.compile(r"(\d+(?:[.,]\d+)?)\s?(?:%|percent)")

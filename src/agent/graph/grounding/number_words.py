@@ -45,9 +45,18 @@ _ORDINAL = re.compile(
     r"^[ \t>*_-]*(?:\d{1,3}[.)]|\|\s*\*{0,2}#?\d{1,3}\.?\*{0,2}\s*(?=\|.*\|))(?=[ \t]+\S|\s*\|)", re.MULTILINE
 )
 _NAMED = re.compile(
-    r"\b(?:utf|iso|sha|md|http|https|rfc|port|error|sqlstate|step|option|section|page|phase|"
-    r"point|part|rank|top)[ \u00a0.:-]*#?(?=\d{1,5}\b)(?P<figures>\d{1,5})(?!\d|\.\d|,\d{3}|\s*%)|(?<!\w)#\d{1,2}(?=\s*[:.)]?\s)",
+    r"\b(?:ports?|errors?|sqlstate|steps?|options?|sections?|pages?|phases?|versions?|releases?|levels?|chapters?|rules?|questions?|figures?|"
+    r"articles?|postgres(?:ql)?|python|windows|points?|parts?|ranks?|top)[ \u00a0.:-]*#?(?=\d{1,5}\b)(?P<figures>\d{1,5})(?!\d|\.\d|,\d{3}|\s*%)|(?<!\w)#\d{1,2}(?=\s*[:.)]?\s)",
     re.IGNORECASE,
+)
+# Digits that belong to a name: COVID-19, HTTP/2, SQL:2016, TLS 1.3, version 9.5; but EUR 500 is an amount.
+_IN_NAMES = re.compile(
+    r"(?<![\w.,-])(?=[\w-]*[A-Z])[^\W\d_][\w-]*[-/:]\d+(?:\.\d+)*(?![\w,]|\.\d|\s?%)|"
+    r"\b(?!(?:EUR|USD|GBP|CHF|JPY|CNY|INR|BRL|CAD|AUD|SEK|NOK|DKK|PLN|CZK|HUF|AND|OR|IS|ARE)\b)[A-Z][A-Z0-9]+ \d+(?:\.\d+)*(?![\w,]|\.\d|\s?%)|"
+    r"\b(?:versions?|releases?|postgres(?:ql)?|python|java|node|windows|android|ios|wi-?fi) \d+(?:\.\d+)*(?:(?:,| and| or) \d+(?:\.\d+)*)*(?![\w,]|\.\d|\s?%)"
+)
+_QUOTED = re.compile(
+    r'"[^"\n]*\s[^"\n]*"|[\u201c\u201e][^\u201c\u201d\n]*\s[^\u201c\u201d\n]*[\u201c\u201d]|\u00ab[^\u00bb\n]*\s[^\u00bb\n]*\u00bb'
 )
 _DATES = (
     re.compile(r"(?<![\d-])(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?!\d)"),
@@ -113,10 +122,10 @@ class StatedTime:
 
 
 def without_code(text: str) -> str:
-    """Return a text without code, addresses and the ordinals of its lists; a number in code quotes stays."""
+    """Return a text without code, quotations, addresses, names with digits and the ordinals of its lists; a number in code quotes stays."""
     text = _HEX.sub(" ", _LINK.sub(" ", _FENCED.sub("\n", text)))
     text = _CODE.sub(lambda found: found[1] if re.fullmatch(r"[-+$€£]?[\d.,' ]+\s?%?", found[1]) else " ", text)
-    text = _SCALE.sub(" ", text)
+    text = _IN_NAMES.sub(" ", _QUOTED.sub(" ", _SCALE.sub(" ", text)))
     text = re.sub(r"(?<=\d)\*\*|\*\*(?=[\d$€£+-])|__", "", text)
     return _ORDINAL.sub(lambda found: "|" if "|" in found[0] else " ", text)
 
