@@ -23,7 +23,7 @@ _PLAIN = """
     suspend promote demote unsubscribe subscribe block unblock ban reactivate edit modify email mail notify erase purge wipe move anonymise
     anonymize switch credit debit upgrade downgrade publish unpublish import clean raise invite detach attach migrate adjust convert fix
     process confirm record log store add create change mark close apply issue save book reserve tag untag link unlink flag double swap
-    remember memorize memorise place charge deduct subtract alter grant revoke return void waive ship dispatch forward reply inform alert order arrange subscribe fulfil fulfill finalise finalize
+    remember memorize memorise place charge deduct subtract alter grant revoke return void waive ship dispatch forward reply inform remind alert order arrange subscribe fulfil fulfill finalise finalize
     """
 _IRREGULAR = {
     "set": "set", "reset": "reset", "undo": "undone undid", "send": "sent", "resend": "resent", "pay": "paid", "put": "put", "make": "made",
@@ -83,7 +83,7 @@ _NOW = re.compile(
 )
 # What only waits to be disproved where a change was tried and not made, or was asked for and never tried.
 _STATE = re.compile(
-    rf"\b(?:is|are|was|were|has been|have been|got)\s+{_ADVERB}(?:(?P<verb>{_DONE})|gone|live|in place|out|sent|told|informed|up)\b|\bwent (?:out|through)\b|\b(?:is|are|has|have|costs?)\s+now\b|"
+    rf"\b(?:is|are|was|were|has been|have been|got)\s+{_ADVERB}(?:(?P<verb>{_DONE})|(?<=been )\w+ed|gone|live|in place|out|sent|told|informed|up)\b|\bwent (?:out|through)\b|\b(?:is|are|has|have|costs?)\s+now\b|"
     rf"\bnow (?:is|are|has|have|costs?)\b|\bgot an? (?:e-?mail|message|reminder)\b",
     re.IGNORECASE,
 )

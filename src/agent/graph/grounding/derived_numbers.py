@@ -165,6 +165,7 @@ def sums_of(table: Table) -> Iterator[float]:
         if not numbers:
             continue
         yield from _summary(numbers)
+        yield from (first / count for count, first in enumerate(accumulate(numbers[:_FEW_ROWS]), 1))
         yield from accumulate(numbers)
         yield from accumulate(reversed(numbers))
         yield from accumulate(sorted(numbers, reverse=True))

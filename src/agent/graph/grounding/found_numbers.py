@@ -64,7 +64,7 @@ _LOOSE = re.compile(
 _OFFER = re.compile(
     r"would you like|want me to|shall i|should i|let me know|do you want|if you(?:'d)? (?:like|want|prefer|wish)|i can (?:also )?(?:show|list|break|run|narrow|give|look|"
     r"filter|page|fetch|export|continue|do)|you (?:can|could|may) |for example|e\.g\.|for instance|such as|try |\bnormal(?:ly)?\b|usual(?:ly)?|by default|in general|generally|by definition|typically|\bdefaults? |\b(?:if|unless|should|would|could|might|must|expect|"
-    r"recommend|consider|suggest|rarely|probably|likely|rule of thumb|hints?|as soon as)\b",
+    r"recommend|consider|suggest|rarely|probably|likely|rule of thumb|hints?|as soon as)\b|['\u2019]d\b",
     re.IGNORECASE,
 )  # fmt: skip
 _CUT_SHORT = re.compile(
@@ -82,6 +82,10 @@ _PERIOD = re.compile(
     r"year|month|week|day|hour|quarter|annual|daily|jahr|monat|woche|tag|stunde|an(?:s|nées?)?\b|mois|semaine|jour|heure|año|mes|semana|d[íi]a|hora",
     re.IGNORECASE,
 )
+_AGE = re.compile(
+    r"\b(?:turn(?:s|ed)?|aged?|old|birthday|anniversary|days?|weeks?|years?|tage?|jahre?|jours?|ans|d[íi]as?|años?|giorni|anni|dagen|jaar)\b",
+    re.IGNORECASE,
+)
 _PERIODS = (12, 52, 52 / 12, 365, 365 / 12, 7, 4, 3, 24, 60, 8, 5, 1)
 _YEARS = range(1900, 2100)
 _BEFORE_YEAR = re.compile(
@@ -89,7 +93,7 @@ _BEFORE_YEAR = re.compile(
     re.IGNORECASE,
 )
 _GENERAL = re.compile(
-    r"\b(?:mean(?:s|ing)?|difference|explain|how (?:do|can|should|would) (?:i|we|you|one)|how to|what(?:'s| is| are| does) an?|why|should (?:i|we)|best practice|syntax|example)\b",
+    r"\b(?:how many (?:days|weeks|hours|minutes|seconds|months|years|bytes|bits)|mean(?:s|ing)?|difference|explain|how (?:do|can|should|would) (?:i|we|you|one)|how to|what(?:'s| is| are| does) an?|why|should (?:i|we)|best practice|syntax|example)\b",
     re.IGNORECASE,
 )
 _ABOUT_DATA = re.compile(
@@ -315,7 +319,7 @@ class _Finder:
     def _found(self, one: Stated, sentence: str, around: str) -> bool:
         before, after = sentence[: one.start], sentence[one.end :]
         readings = list(one.readings)
-        loose = bool(_LOOSE.search(before)) or after.lstrip().startswith("+") or not one.text[-1:].isdigit()
+        loose = bool(_LOOSE.search(before)) or after.lstrip().startswith(("+", "or so")) or not one.text[-1:].isdigit()
         if loose and one.unit != "%":
             readings += [Reading(value=reading.value, step=_coarse(reading)) for reading in one.readings]
         return any(self._follows(reading, one.unit, before, after, around) for reading in readings) or self._is_product(
@@ -390,6 +394,8 @@ class _Finder:
             if lasts or self._is_span(value, within) or _holds_scaled((*pools, self._pairs), value, within, _UNITS):
                 return True
         if _PERIOD.search(f"{before} {after}") and self._scaled.holds(value, within):
+            return True
+        if len(self._evidence.days) <= _FEW and _AGE.search(self._answer) and self._is_span(value, within):
             return True
         exact = _MONEY.search(before) or _MONEY_AFTER.match(after) or within < 0.5 or value % 1000 == 0
         return bool(exact) and _holds_scaled(pools, value, within, (100, 1000))

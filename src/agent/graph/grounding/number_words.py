@@ -40,7 +40,11 @@ _HEX = re.compile(
     r"\b(?=[\da-fA-F-]*\d)[\da-fA-F]{4,}(?:-[\da-fA-F]{4,}){2,}\b|\b(?=\w*\d)(?=\w*[a-fA-F])[\da-fA-F]{7,}\b"
 )
 _LINK = re.compile(r"\b(?:https?|postgres(?:ql)?)://\S+")
-_SCALE = re.compile(r"(?<=\d)(?:\s?/\s?|\s+(?:out )?of\s+)(?:5|10)\b(?=\s+(?:stars?|points)\b)|\b24/7\b")
+_EAST = "\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af"  # letters that need no space before digits
+_BESIDE_EAST = re.compile(rf"(?<=[{_EAST}])(?=\d)|(?<=\d)(?=[{_EAST}])")
+_SCALE = re.compile(
+    r"(?<=\d)(?:\s?/\s?|\s+(?:out )?of\s+)(?:5|10)\b(?=\s+(?:stars?|points)\b)|\b24/7\b|\bp\s?[=<>\u2248]\s?0?\.\d+"
+)
 _ORDINAL = re.compile(
     r"^[ \t>*_-]*(?:\d{1,3}[.)]|\|\s*\*{0,2}#?\d{1,3}\.?\*{0,2}\s*(?=\|.*\|))(?=[ \t]+\S|\s*\|)", re.MULTILINE
 )
@@ -123,6 +127,7 @@ class StatedTime:
 
 def without_code(text: str) -> str:
     """Return a text without code, quotations, addresses, names with digits and the ordinals of its lists; a number in code quotes stays."""
+    text = _BESIDE_EAST.sub(" ", text)
     text = _HEX.sub(" ", _LINK.sub(" ", _FENCED.sub("\n", text)))
     text = _CODE.sub(lambda found: found[1] if re.fullmatch(r"[-+$€£]?[\d.,' ]+\s?%?", found[1]) else " ", text)
     text = _IN_NAMES.sub(" ", _QUOTED.sub(" ", _SCALE.sub(" ", text)))
