@@ -79,7 +79,8 @@ _MONEY = re.compile(r"[$€£¥]\s*$|\b[A-Z]{3}\s$")
 _MONEY_AFTER = re.compile(r"\s?(?:[$€£¥]|(?:EUR|USD|GBP|CHF|euros?|dollars?|pounds?|francs?)\b)")
 # So many shorter periods are in a longer one; a working day has 8 hours, and a working week 5 days.
 _PERIOD = re.compile(
-    r"year|month|week|day|hour|quarter|annual|daily|jahr|monat|woche|tag|stunde|an(?:s|nées?)?\b|mois|semaine|jour|heure|año|mes|semana|d[íi]a|hora",
+    r"\b(?:years?|yearly|months?|monthly|weeks?|weekly|days?|daily|hours?|hourly|quarter\w*|annual\w*|jahr\w*|monat\w*|woche\w*|tage?|täglich|stunden?|"
+    r"ans|années?|mois|semaines?|jours?|heures?|años?|mes|meses|semanas?|d[íi]as?|horas?)\b",
     re.IGNORECASE,
 )
 _AGE = re.compile(
@@ -331,7 +332,7 @@ class _Finder:
         others = [
             other.readings[0].value
             for other in numbers_in(re.sub(r"(?<=\w)-(?=[^\W\d])", " ", sentence))
-            if other.text != one.text
+            if other.text != one.text and other.unit != "%"
         ]
         return any(
             other > 1
@@ -493,6 +494,8 @@ _PERCENT = re.compile(r"(\d+(?:[.,]\d+)?)\s?(?:%|percent)")
 _PART_OF = re.compile(r"(?<![\d.,])(?P<part>\d{1,3}) (?:in|out of|to) (?P<whole>\d{1,3})(?![\d.,])")
 _PHONE_DIGITS = 7
 _PHONE = re.compile(r"(?<![\w.,])\+?\(?\d(?:[ ()/.-]{0,2}\d){6,14}(?!\w)")
+# So many units of the last digit make a number of three digits.
+_EXACT = 100
 # A number of so many units of its last digit does not follow from others by chance.
 _PRECISE = 2000
 
@@ -508,7 +511,9 @@ def _coarse(reading: Reading) -> float:
     step = reading.step
     while reading.value and reading.value % (step * 10) == 0 and step * 10 <= reading.value:
         step *= 10
-    return step if step > reading.step else max(reading.step, 0.1 * reading.value)
+    if step > reading.step:
+        return step
+    return max(reading.step, reading.value * (0.1 if reading.value < _EXACT * reading.step else 0.01))
 
 
 def _facts_of(result: ToolResult) -> dict[str, Any]:

@@ -23,9 +23,22 @@ MONTHS = {name[:length]: number for number, name in enumerate(_MONTHS.split(), 1
 }
 _MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
 _SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "bn": 1e9, "billion": 1e9}
+_SCALES |= dict.fromkeys(["tsd", "tausend", "mille", "mil", "mila", "tys", "duizend", "тыс"], 1e3)
+_SCALES |= dict.fromkeys(
+    ["mio", "million", "millionen", "millions", "millones", "milioni", "milhões", "miljoen", "mln", "млн"], 1e6
+)
+_SCALES |= dict.fromkeys(
+    ["mrd", "milliarde", "milliarden", "milliard", "milliards", "miliardi", "mld", "miljard", "млрд"], 1e9
+) | {
+    "万": 1e4,
+    "億": 1e8,
+    "亿": 1e8,
+}
+_SCALE_WORDS = "|".join(sorted((word for word in _SCALES if len(word) > 2), key=len, reverse=True))
 _FIGURES = re.compile(
     r"(?<![\w.,])(?<!\d['\u2019])(?P<figures>\d{1,3}(?:[,.'\u2019\u00a0\u202f]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?(?![.,]?\d))"
-    r"(?P<after>\s?%|(?:[-\u00a0 ])?(?:percent(?:age)?|thousand|million|billion)\b|(?:k|K|M|mn|bn|x|th|st|nd|rd)\b|[^\W\d_]*)"
+    rf"(?P<after>\s?%|(?:[-\u00a0 ])?(?:percent(?:age)?|{_SCALE_WORDS})\b|\s?[万億亿]|(?:k|m|mn|bn|x|th|st|nd|rd)\b|[^\W\d_]*)",
+    re.IGNORECASE,
 )
 _SPACED = re.compile(r"(?<![\w.,])\d{1,3}(?: \d{3})+(?![\d])")
 _WORD = re.compile(
@@ -41,6 +54,7 @@ _HEX = re.compile(
 )
 _LINK = re.compile(r"\b(?:https?|postgres(?:ql)?)://\S+")
 _EAST = "\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af"  # letters that need no space before digits
+_PERCENT_BEFORE = re.compile(r"(?<![\w%])%\s?(\d+(?:[.,]\d+)?)(?!\s?%)")
 _BESIDE_EAST = re.compile(rf"(?<=[{_EAST}])(?=\d)|(?<=\d)(?=[{_EAST}])")
 _SCALE = re.compile(
     r"(?<=\d)(?:\s?/\s?|\s+(?:out )?of\s+)(?:5|10)\b(?=\s+(?:stars?|points)\b)|\b24/7\b|\bp\s?[=<>\u2248]\s?0?\.\d+"
@@ -127,7 +141,7 @@ class StatedTime:
 
 def without_code(text: str) -> str:
     """Return a text without code, quotations, addresses, names with digits and the ordinals of its lists; a number in code quotes stays."""
-    text = _BESIDE_EAST.sub(" ", text)
+    text = _PERCENT_BEFORE.sub(r"\1 %", _BESIDE_EAST.sub(" ", text.replace("\u066a", "%")))
     text = _HEX.sub(" ", _LINK.sub(" ", _FENCED.sub("\n", text)))
     text = _CODE.sub(lambda found: found[1] if re.fullmatch(r"[-+$€£]?[\d.,' ]+\s?%?", found[1]) else " ", text)
     text = _IN_NAMES.sub(" ", _QUOTED.sub(" ", _SCALE.sub(" ", text)))
@@ -202,7 +216,7 @@ def numbers_in(text: str) -> list[Stated]:
 
 def _stated(match: re.Match[str]) -> Stated | None:
     after = match["after"].strip().lstrip("-\u00a0")
-    scale = _SCALES.get(after.lower() if len(after) > 1 or after != "m" else "", 1.0)
+    scale = _SCALES.get("" if after == "m" else after.lower(), 1.0)
     known = {"", "%", "percent", "percentage", "x", "th", "st", "nd", "rd"}
     attached = match["after"][:1].isalpha()
     units = {"ms", "s", "h", "d", "min", "kb", "mb", "gb", "tb", "kg", "g", "km", "cm", "mm", "eur", "usd", "m", "c"}
