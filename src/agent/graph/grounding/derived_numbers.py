@@ -21,6 +21,7 @@ from agent.types import ToolResult
 Cell = Any
 # So many rows and numbers at most are combined with each other.
 _FEW_ROWS, _FEW_NUMBERS = 31, 40
+_SHORT = 10
 _MOST_GROUPED = 500
 _MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
@@ -264,6 +265,27 @@ def numbers_of_cells(table: Table) -> list[float]:
     """Return the numbers of a table's cells that are numbers, without those of keys."""
     cells = [cell for row in table.rows for place, cell in enumerate(row) if not _is_key(table, place)]
     return [number for cell in cells if (number := as_number(cell)) is not None]
+
+
+def few_numbers(tables: Iterable[Table]) -> list[float]:
+    """Return the numbers of the tables with few rows, as far as they are few themselves."""
+    return [number for table in tables if len(table.rows) <= _SHORT for number in numbers_of_cells(table)][:_FEW_ROWS]
+
+
+def numbers_in_texts(tables: Iterable[Table]) -> list[float]:
+    """Return the numbers inside of the texts of the tables with few rows, such as a plan's; none if there are many."""
+    texts = [
+        cell
+        for table in tables
+        if len(table.rows) <= _SHORT
+        for row in table.rows
+        for cell in row
+        if isinstance(cell, str)
+    ]
+    told = [
+        number for text in texts if as_number(text) is None and not days_of([text]) for number in every_number(text)
+    ]
+    return told if len(told) <= _FEW_ROWS else []
 
 
 def pairs(groups: Iterable[Sequence[float]]) -> Iterator[tuple[float, float]]:

@@ -11,16 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from agent.graph.grounding import cues
 from agent.graph.grounding.derived_numbers import (
     Pool,
     Table,
-    as_number,
     clock_spans,
     counts_of,
     days_of,
     effects_of,
+    few_numbers,
+    numbers_in_texts,
     numbers_of,
-    numbers_of_cells,
     pairable,
     pairs,
     partial_shares,
@@ -28,7 +29,6 @@ from agent.graph.grounding.derived_numbers import (
 )
 from agent.graph.grounding.evidence import Evidence, readings_of_day
 from agent.graph.grounding.number_words import (
-    MONTHS,
     Reading,
     Stated,
     StatedDate,
@@ -43,97 +43,22 @@ from agent.graph.grounding.number_words import (
 from agent.text.words import stems
 from agent.types import ToolResult
 
-_COMPARED = re.compile(
-    r"differ|more|less|fewer|higher|lower|increas|decreas|gr[eo]w|rose|ris(?:e|ing)|f[ae]ll|drop|\bup\b|down|gap|ahead|behind|between|"
-    r"than|versus|\bvs\b|left|remain|short|exceed|above|below|chang|gain|loss|lost|\bnet\b|minus|margin|apart|sav(?:e|ing)|"
-    r"discount|extra|other|rest|surplus|excess|over\b|under\b|later|earlier|longer|older|younger|reduc|declin|\+|\u2212|- ",
-    re.IGNORECASE,
-)
-_ADDED = re.compile(
-    r"total|together|combin|\bsum|both|plus|altogether|overall|in all|and|\+|=|account|make up|either", re.IGNORECASE
-)
-_ENGLISH = re.compile(r"\b(?:the|of|are|is|and|have|has|there|it|you|with|for)\b", re.IGNORECASE)
-_SHARED = re.compile(
-    r"averag|mean|\bper\b|\ban? (?:hour|day|night|week|month|year|quarter|person|head|piece|unit)\b|each|typical|ratio|times|twice|\bfold|as (?:many|much)|share|proportion|rate|of (?:all|the)|\u00f7|/|\bx\b|\u00d7",
-    re.IGNORECASE,
-)
-_LOOSE = re.compile(
-    r"(?:\b(?:about|around|approx\w*\.?|roughly|nearly|almost|over|more than|under|less than|at least|some|up to|just|close to|circa|ca\.|rund|etwa|ungef\u00e4hr|knapp|environ|unos?|unas?|close on|well over|fewer than|upwards? of|close)|[~\u2248])\s*(?:over |under |above |below )?(?:a |an )?[$€£]?\s*$",
-    re.IGNORECASE,
-)
-_OFFER = re.compile(
-    r"would you like|want me to|shall i|should i|let me know|do you want|if you(?:'d)? (?:like|want|prefer|wish)|i can (?:also )?(?:show|list|break|run|narrow|give|look|"
-    r"filter|page|fetch|export|continue|do)|you (?:can|could|may) |for example|e\.g\.|for instance|such as|try |\bnormal(?:ly)?\b|usual(?:ly)?|by default|in general|generally|by definition|typically|\bdefaults? |\b(?:if|unless|should|would|could|might|must|expect|"
-    r"recommend|consider|suggest|rarely|probably|likely|rule of thumb|hints?|as soon as)\b|['\u2019]d\b",
-    re.IGNORECASE,
-)  # fmt: skip
-_CUT_SHORT = re.compile(
-    r"first|least|more|over|show|list|truncat|limit|cap|cut|only|partial|\+|display|page|beyond|further|\bsaw\b|\bsee\b|got|return|fetch|read\b|came back",
-    re.IGNORECASE,
-)
-_TIME_UNIT = re.compile(
-    r"^\W{0,3}(?:(?:an? |per |each |every |/ ?))?(?:full |whole |calendar |business |working )?(?:ms\b|millisec|sec|s\b|min|h\b|hours?|hrs?\b|days?|d\b|weeks?|months?|quarters?|years?|yrs?\b|decades?|[kmgt]i?b\b|bytes?)",
-    re.IGNORECASE,
-)
-_MONEY = re.compile(r"[$€£¥]\s*$|\b[A-Z]{3}\s$")
-_MONEY_AFTER = re.compile(r"\s?(?:[$€£¥]|(?:EUR|USD|GBP|CHF|euros?|dollars?|pounds?|francs?)\b)")
-# So many shorter periods are in a longer one; a working day has 8 hours, and a working week 5 days.
-_PERIOD = re.compile(
-    r"\b(?:years?|yearly|months?|monthly|weeks?|weekly|days?|daily|hours?|hourly|quarter\w*|annual\w*|jahr\w*|monat\w*|woche\w*|tage?|täglich|stunden?|"
-    r"ans|années?|mois|semaines?|jours?|heures?|años?|mes|meses|semanas?|d[íi]as?|horas?)\b",
-    re.IGNORECASE,
-)
-_AGE = re.compile(
-    r"\b(?:turn(?:s|ed)?|aged?|old|birthday|anniversary|days?|weeks?|years?|tage?|jahre?|jours?|ans|d[íi]as?|años?|giorni|anni|dagen|jaar)\b",
-    re.IGNORECASE,
-)
-_PERIODS = (12, 52, 52 / 12, 365, 365 / 12, 7, 4, 3, 24, 60, 8, 5, 1)
-_YEARS = range(1900, 2100)
-_BEFORE_YEAR = re.compile(
-    rf"(?:\b(?:in|since|until|till|from|by|of|before|after|through|early|late|mid|for|and|to|{'|'.join(MONTHS)})|[(\u2013-])\.?\s*$",
-    re.IGNORECASE,
-)
-_GENERAL = re.compile(
-    r"\b(?:how many (?:days|weeks|hours|minutes|seconds|months|years|bytes|bits)|mean(?:s|ing)?|difference|explain|how (?:do|can|should|would) (?:i|we|you|one)|how to|what(?:'s| is| are| does) an?|why|should (?:i|we)|best practice|syntax|example)\b",
-    re.IGNORECASE,
-)
-_ABOUT_DATA = re.compile(
-    r"\b(?:how (?:many|much)|our|ours|my|we|total|count|list|show|revenue|number of|average|combien|wie ?viele?|unsere?|cuánt[oa]s?|quant[oiae]s?|hoeveel|nos|notre|nuestr\w*|"
-    r"according to|data|database|tables?|results?|records?|rows?|(?:you|we|i) (?:have|see|found|counted))\b|多少|几",
-    re.IGNORECASE,
-)
-_UNITS = (
-    60,
-    3600,
-    86_400,
-    24,
-    1440,
-    1000,
-    60_000,
-    3_600_000,
-    7,
-    30,
-    30.44,
-    365,
-    365.25,
-    12,
-    1024,
-    1024**2,
-    1024**3,
-    1e6,
-    1e9,
-)
-_SHORT_UNITS = frozenset({"ms", "s", "h", "d", "min", "kb", "mb", "gb", "tb"})
-_LINE_OF_LIST = re.compile(r"^\s*(?:[-*•|]|\d{1,3}[.)])")
-_SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n")
+_MOST_DAYS = 60
+_QUOTABLE = 4
+_FEW = 10
+_PHONE_DIGITS = 7
+# So many units of the last digit make a number of three digits.
+_EXACT = 100
+# A number of so many units of its last digit does not follow from others by chance.
+_PRECISE = 2000
 
 
 def unfound_numbers(answer: str, evidence: Evidence) -> list[str]:
     """Return the numbers, days and times of an answer that are in none of its evidence and do not follow from it, as written."""
     text = _without_quotes(without_code(answer), evidence)
-    if not evidence.calls and not _ABOUT_DATA.search(f"{_GENERAL.sub('', answer)}\n{evidence.question}"):
+    if not evidence.calls and not cues.ABOUT_DATA.search(f"{cues.GENERAL.sub('', answer)}\n{evidence.question}"):
         return []
-    if not evidence.calls and _GENERAL.search(evidence.question):
+    if not evidence.calls and cues.GENERAL.search(evidence.question):
         return []
     finder = _Finder(text, evidence)
     unfound = _unfound(text, finder)
@@ -145,7 +70,7 @@ def unfound_numbers(answer: str, evidence: Evidence) -> list[str]:
 def _unfound(text: str, finder: _Finder) -> list[str]:
     unfound: list[str] = []
     for sentence in _sentences(text):
-        if _OFFER.search(sentence) or sentence.rstrip().endswith("?"):
+        if cues.OFFER.search(sentence) or sentence.rstrip().endswith("?"):
             continue
         days, without_days = dates_in(sentence)
         times, without_times = times_in(without_days)
@@ -153,7 +78,7 @@ def _unfound(text: str, finder: _Finder) -> list[str]:
         unfound += [day.text for day in days if not finder.day(day)]
         unfound += [time.text for time in times if not finder.time(time)]
         unfound += [length.text for length in lengths if not finder.length(length)]
-        unfound += finder.numbers(rest, listed=_LINE_OF_LIST.match(sentence) is not None)
+        unfound += finder.numbers(rest, listed=cues.LINE_OF_LIST.match(sentence) is not None)
     return unfound
 
 
@@ -170,12 +95,12 @@ def _without_quotes(text: str, evidence: Evidence) -> str:
             text = re.sub(rf"(?<!\w){re.escape(cell)}(?!\w)", " ", text)
     digits = [re.sub(r"\D", "", str(cell)) for table in evidence.tables for row in table.rows for cell in row]
     known = {run.lstrip("0") for run in digits if _PHONE_DIGITS <= len(run) <= 2 * _PHONE_DIGITS}
-    return _PHONE.sub(lambda found: " " if re.sub(r"\D", "", found[0]).lstrip("0") in known else found[0], text)
+    return cues.PHONE.sub(lambda found: " " if re.sub(r"\D", "", found[0]).lstrip("0") in known else found[0], text)
 
 
 def _sentences(text: str) -> Iterator[str]:
     start = 0
-    for end in [*(match.start() for match in _SENTENCE.finditer(text)), len(text)]:
+    for end in [*(match.start() for match in cues.SENTENCE.finditer(text)), len(text)]:
         if text[start:end].strip():
             yield text[start:end]
         start = end
@@ -217,43 +142,30 @@ class _Finder:
     def _add_pairs(self) -> None:
         shown = [one for one in numbers_in(self._answer) if not one.in_words]
         found = [*(one.readings[-1].value for one in shown if self._is_direct(one)), *self._derived]
+        texts = (self._evidence.question, *self._evidence.memories)
+        said = [number for text in texts for number in every_number(text)]
         groups = pairable(self._evidence.tables)
-        said = [number for text in (self._evidence.question, *self._evidence.memories) for number in every_number(text)]
-        told = [
-            number
-            for table in self._evidence.tables
-            if len(table.rows) <= _FEW
-            for row in table.rows
-            for cell in row
-            if isinstance(cell, str) and as_number(cell) is None and not days_of([cell])
-            for number in every_number(cell)
-        ]
-        groups += [told] if len(told) <= _FEW_TOLD else []
-        few = [
-            number for table in self._evidence.tables if len(table.rows) <= _FEW for number in numbers_of_cells(table)
-        ]
-        self._few.add([*few[:_FEW_TOLD], *said, *self._derived])
-        self._scaled.add(
-            base * times * per
-            for base in [*few[:_FEW_TOLD], *said, *found]
-            for period in _PERIODS
-            for times in (period, 1 / period)
-            for per in (1, 0.01)
-        )
-        small = [*(number for group in pairable(self._evidence.tables)[-1:] for number in group)]
-        texts = (self._evidence.question, *self._evidence.memories, self._answer)
-        shares = [float(share[1].replace(",", ".")) for text in texts for share in _PERCENT.finditer(text)]
-        percents = [share for share in shares if self._given.holds(share, 0)]
-        bases = [*small, *said, *found][: 2 * _FEW]
-        self._shares.add(base * factor for base in bases for percent in percents[:_FEW] for factor in _factors(percent))
-        plain = [*found, *said]
-        if len(plain) <= _FEW:
-            self._shown_pairs.add(number for a, b in pairs([plain]) for number in (a - b, a + b))
-        both = set(pairs([*groups, found, [*small, *said]]))
-        self._pairs.add(
-            [*([sum(found)] if len(found) > 1 else []), *(a - b for a, b in both), *(a + b for a, b in both)]
-        )
+        single = groups[-1]
+        self._add_scaled([*few_numbers(self._evidence.tables), *said], found)
+        self._add_shares([*single, *said, *found][: 2 * _FEW], "\n".join([*texts, self._answer]))
+        if len(found) + len(said) <= _FEW:
+            self._shown_pairs.add(number for a, b in pairs([[*found, *said]]) for number in (a - b, a + b))
+        both = set(pairs([*groups, numbers_in_texts(self._evidence.tables), found, [*single, *said]]))
+        self._pairs.add(number for a, b in both for number in (a - b, a + b))
+        self._pairs.add([sum(found)] if len(found) > 1 else [])
         self._ratios.add(ratio for a, b in both if b for ratio in (a / b, (a - b) / b))
+
+    def _add_scaled(self, few: list[float], found: list[float]) -> None:
+        """Add what numbers are for another period, be they whole or in hundredths."""
+        self._few.add([*few, *self._derived])
+        factors = {factor * part for period in cues.PERIODS for factor in (period, 1 / period) for part in (1, 0.01)}
+        self._scaled.add(base * factor for base in (*few, *found) for factor in factors)
+
+    def _add_shares(self, bases: list[float], text: str) -> None:
+        """Add the shares of numbers, by the percentages of the text that the evidence holds."""
+        shares = [float(share[1].replace(",", ".")) for share in cues.PERCENT.finditer(text)]
+        percents = [share for share in shares if self._given.holds(share, 0)][:_FEW]
+        self._shares.add(base * factor for base in bases for percent in percents for factor in _factors(percent))
 
     def goes_on(self) -> bool:
         """Let what was found be added, compared and shared further, as an answer does that goes on from its own sums."""
@@ -293,13 +205,19 @@ class _Finder:
 
     def _is_general_year(self, one: Stated, sentence: str) -> bool:
         """Return whether a number is a year, where no result holds any."""
-        if one.readings[0].value not in _YEARS or len(one.text) != 4 or not _BEFORE_YEAR.search(sentence[: one.start]):
+        if (
+            one.readings[0].value not in cues.YEARS
+            or len(one.text) != 4
+            or not cues.BEFORE_YEAR.search(sentence[: one.start])
+        ):
             return False
-        return not any(int(number) in _YEARS for table in self._evidence.tables for number in numbers_of(table.rows))
+        return not any(
+            int(number) in cues.YEARS for table in self._evidence.tables for number in numbers_of(table.rows)
+        )
 
     def _is_ratio(self, one: Stated, sentence: str) -> bool:
         """Return whether a number is a part of one like "3 in 10" that says a share of the evidence."""
-        for match in _PART_OF.finditer(sentence):
+        for match in cues.PART_OF.finditer(sentence):
             part, whole = (float(match[name]) for name in ("part", "whole"))
             if match.start() <= one.start < match.end() and whole and part <= whole:
                 return any(pool.holds(part / whole, 0.5 / whole) for pool in (self._given, self._ratios))
@@ -320,7 +238,9 @@ class _Finder:
     def _found(self, one: Stated, sentence: str, around: str) -> bool:
         before, after = sentence[: one.start], sentence[one.end :]
         readings = list(one.readings)
-        loose = bool(_LOOSE.search(before)) or after.lstrip().startswith(("+", "or so")) or not one.text[-1:].isdigit()
+        loose = (
+            bool(cues.LOOSE.search(before)) or after.lstrip().startswith(("+", "or so")) or not one.text[-1:].isdigit()
+        )
         if loose and one.unit != "%":
             readings += [Reading(value=reading.value, step=_coarse(reading)) for reading in one.readings]
         return any(self._follows(reading, one.unit, before, after, around) for reading in readings) or self._is_product(
@@ -369,15 +289,15 @@ class _Finder:
         """Return whether a number follows from two others, and has many digits or words around it that say so."""
         if self._shares.holds(value, within) or self._shown_pairs.holds(value, within):
             return True
-        precise = value >= _PRECISE * within or _ENGLISH.search(self._answer) is None  # the words are English
-        if (precise or _COMPARED.search(around) or _ADDED.search(around)) and self._pairs.holds(value, within):
+        precise = value >= _PRECISE * within or cues.ENGLISH.search(self._answer) is None  # the words are English
+        if (precise or cues.COMPARED.search(around) or cues.ADDED.search(around)) and self._pairs.holds(value, within):
             return True
-        return bool(precise or times or _SHARED.search(around)) and self._ratios.holds(value, within)
+        return bool(precise or times or cues.SHARED.search(around)) and self._ratios.holds(value, within)
 
     def _counts_a_part(self, value: float, around: str) -> bool:
         """Return whether a number is only how many rows a cut result shows, and the sentence does not say that there are more."""
         cut = [call.result for call in self._evidence.calls if call.result.get("truncated")]
-        if not cut or _CUT_SHORT.search(around):
+        if not cut or cues.CUT_SHORT.search(around):
             return False
         shown = {
             float(size) for result in cut for size in (len(result.get("rows") or ()), result.get("row_count") or 0)
@@ -390,15 +310,15 @@ class _Finder:
     def _in_other_units(self, value: float, within: float, unit: str, before: str, after: str) -> bool:
         """Return whether a number is another one in another unit: of time, of size, of money, or for another period."""
         pools = (self._given, self._summed)
-        if _TIME_UNIT.match(after) or unit in _SHORT_UNITS:
+        if cues.TIME_UNIT.match(after) or unit in cues.SHORT_UNITS:
             lasts = any(self._spans.holds(value * factor, within * factor) for factor in (1, 60, 3600, 86_400))
-            if lasts or self._is_span(value, within) or _holds_scaled((*pools, self._pairs), value, within, _UNITS):
+            if lasts or self._is_span(value, within) or _holds_scaled((*pools, self._pairs), value, within, cues.UNITS):
                 return True
-        if _PERIOD.search(f"{before} {after}") and self._scaled.holds(value, within):
+        if cues.PERIOD.search(f"{before} {after}") and self._scaled.holds(value, within):
             return True
-        if len(self._evidence.days) <= _FEW and _AGE.search(self._answer) and self._is_span(value, within):
+        if len(self._evidence.days) <= _FEW and cues.AGE.search(self._answer) and self._is_span(value, within):
             return True
-        exact = _MONEY.search(before) or _MONEY_AFTER.match(after) or within < 0.5 or value % 1000 == 0
+        exact = cues.MONEY.search(before) or cues.MONEY_AFTER.match(after) or within < 0.5 or value % 1000 == 0
         return bool(exact) and _holds_scaled(pools, value, within, (100, 1000))
 
     def _is_span(self, value: float, within: float) -> bool:
@@ -486,20 +406,6 @@ def _months_between(first: date, second: date) -> int:
     return 0
 
 
-_MOST_DAYS = 60
-_FEW_TOLD = 30
-_QUOTABLE = 4
-_FEW = 10
-_PERCENT = re.compile(r"(\d+(?:[.,]\d+)?)\s?(?:%|percent)")
-_PART_OF = re.compile(r"(?<![\d.,])(?P<part>\d{1,3}) (?:in|out of|to) (?P<whole>\d{1,3})(?![\d.,])")
-_PHONE_DIGITS = 7
-_PHONE = re.compile(r"(?<![\w.,])\+?\(?\d(?:[ ()/.-]{0,2}\d){6,14}(?!\w)")
-# So many units of the last digit make a number of three digits.
-_EXACT = 100
-# A number of so many units of its last digit does not follow from others by chance.
-_PRECISE = 2000
-
-
 def _factors(percent: float) -> tuple[float, ...]:
     """Return by what a number is multiplied to be a share of it, more by that share, less by it, or what it was before."""
     share = percent / 100
@@ -540,7 +446,7 @@ def _named_counts(table: Table, answer: str) -> Iterator[float]:
 
 def _line_counts(answer: str) -> Iterator[float]:
     """Yield how many lines the lists and tables of an answer have."""
-    lines = [line for line in answer.splitlines() if _LINE_OF_LIST.match(line)]
+    lines = [line for line in answer.splitlines() if cues.LINE_OF_LIST.match(line)]
     rows = [line for line in lines if line.lstrip().startswith("|")]
     yield float(len(lines) - len(rows))
     yield float(max(0, len(rows) - 2))
