@@ -30,6 +30,7 @@ ROWS = 100_000
 DIMENSIONS = 384
 TOPICS = 400
 FACETS = 8  # of a topic: what its memories are about more closely
+RARE = 500  # every so many-th memory is of a rare kind
 BIG, SMALL = "big", "small"  # 99 % and 1 % of the rows
 MODEL = "synthetic:384"
 
@@ -217,7 +218,18 @@ def _fill(admin: str, database_id: str, corpus: Corpus) -> int:
                 tenant = SMALL if number % 100 == 0 else BIG
                 digest = hashlib.sha256(f"{number} {text}".encode()).digest()
                 vector = vector_literal(corpus.vectors[number].tolist())
-                copy.write_row([tenant, database_id, "fact", text, digest, "agent", vector, MODEL])
+                copy.write_row(
+                    [
+                        tenant,
+                        database_id,
+                        "skill" if number % RARE == 1 else "fact",
+                        text,
+                        digest,
+                        "agent",
+                        vector,
+                        MODEL,
+                    ]
+                )
         for _, definition in indexes:
             conn.execute(definition)
         row = conn.execute("select min(id) from agents.agent_memory").fetchone()
@@ -283,6 +295,20 @@ async def search_speed(bench: Bench, report: Report, tenant: str) -> None:
             reached=f"{ratio:.2f}x ({percentile(ours, share):.2f} ms, bare {percentile(base, share):.2f} ms)",
             ok=ratio <= bar,
         )
+
+
+async def rare_kind_speed(bench: Bench, report: Report) -> None:
+    """Measure a search among the memories of a rare kind."""
+    questions = bench.corpus.questions(200, bench.members(BIG))
+    bench.embedder.vectors.update((question.text, question.vector) for question in questions)
+    search = SemanticSearch()
+
+    def rare(question: Question) -> Callable[[], Awaitable[Any]]:
+        return lambda: search.search_memories(question.text, kinds=["skill"], runtime=bench.runtime)
+
+    durations = await timed([rare(question) for question in questions])
+    p50, p95 = percentile(durations, 0.5), percentile(durations, 0.95)
+    report.bar("search by a rare kind, p50", bar="<= 10 ms", reached=f"{p50:.1f} ms (p95 {p95:.1f} ms)", ok=p50 <= 10)
 
 
 async def ranking(bench: Bench, report: Report) -> None:
@@ -474,6 +500,7 @@ async def measure(report: Report) -> None:
             for tenant in (BIG, SMALL):
                 await search_speed(bench, report, tenant)
                 await dense_recall(bench, report, tenant)
+            await rare_kind_speed(bench, report)
             await ranking(bench, report)
             await save_speed(bench, report)
         finally:

@@ -71,7 +71,10 @@ HOSPITAL = (
         "admissions in ward Cardiology in the last 14 days",
         "select a.admission_id from admissions a join wards w on w.ward_id = a.ward_id where ward_name = 'Cardiology' and admitted_at >= now() - interval '14 days' order by 1 limit 21",
     ),
-    Case("how many admissions did Surgery have?", None),
+    Case(
+        "how many admissions did Surgery have?",
+        "select count(*) from admissions a join wards w on w.ward_id = a.ward_id where ward_name = 'Surgery'",
+    ),
     Case("controlled medications", "select code from medications where controlled order by 1 limit 21"),
     Case(
         "the 5 most expensive medications",

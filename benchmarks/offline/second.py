@@ -51,7 +51,10 @@ DEMO_SECOND = (
         "total payments in the last 6 months",
         "select sum(amount) from payments where paid_at >= now() - interval '6 months' and paid_at < now()",
     ),
-    Case("orders of Dune Studio", None),
+    Case(
+        "orders of Dune Studio",
+        "select o.id from orders o join clients c on c.id = client_id where name = 'Dune Studio' order by 1 limit 21",
+    ),
     Case(
         "campaigns for client Alder Foods",
         "select g.id from campaigns g join clients c on c.id = client_id where c.name = 'Alder Foods' order by 1 limit 21",
@@ -140,7 +143,7 @@ LIBRARY_SECOND = (
     ),
     Case("how many members does branch 2 have?", "select count(*) from members where branch_id = 2"),
     Case("which branch has the most copies?", "select count(*) from copies group by branch_id order by 1 desc limit 1"),
-    Case("worn copies", None),
+    Case("worn copies", "select id from copies where condition = 'worn' order by 1 limit 21"),
     Case("copies with condition worn", "select id from copies where condition = 'worn' order by id limit 21"),
     Case("books never borrowed", None),
     Case("reviews with rating 5", "select book_id from reviews where rating = 5 order by member_id, book_id limit 21"),
@@ -170,7 +173,7 @@ ODD_SECOND = (
     Case(
         "sum of qty per order", 'select sum(qty) from "Lager"."Order Lines" group by "order" order by 1 desc limit 21'
     ),
-    Case("orders by ann", None),
+    Case("orders by ann", 'select id from "Lager"."order" where "user" = \'ann\' order by 1 limit 21'),
     Case("orders where user is ann", 'select id from "Lager"."order" where "user" = \'ann\' order by id limit 21'),
     Case(
         "customers in Kiel",

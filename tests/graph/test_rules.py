@@ -239,11 +239,12 @@ def test_a_turn_ends_with_its_answer_and_what_there_is_to_remember() -> None:
     assert (update["answer"], update["error"]) == ("one", None)
     assert update["ending"]["interaction"] == {
         "question": "q?",
-        "statements": ["select 1"],
+        "statements": ["select 1"],  # that succeeded
         "outcomes": ["execute_sql rejected: no"],
         "second_hand": False,
         "recalled": [4],
         "tools": ["execute_sql", "execute_sql"],
+        "previous": "",
     }
     assert (update["ending"]["model"], update["ending"]["usage"]["input_tokens"]) == ("x:y", 7)
     assert [(message.text, message.id) for message in update["messages"]] == [("one", "m")]

@@ -129,6 +129,14 @@ class Place:
         self.run("chat", f"Remember: the number {time.monotonic()} is a fact", code=0)
         return str(self.json("memory", "list", "--kind", "fact")[0]["id"])
 
+    def replaced(self) -> str:
+        """The number of a memory whose place another one took."""
+        code = next(self.clients)
+        self.run("chat", f"Remember: code {code} means open", code=0)
+        older = str(self.json("memory", "list", "--kind", "fact")[0]["id"])
+        self.run("chat", f"Remember: code {code} means shut", code=0)
+        return older
+
     def named(self) -> None:
         for name, role in (("ana", "admin"), ("bo", "approver"), ("tester", "admin")):
             self.run("people", "add", name, "--role", role, user="ana", code=0)
@@ -275,6 +283,8 @@ def _thread(place: Place, words: list[str]) -> str:
 
 
 def _memory(place: Place, words: list[str]) -> str:
+    if "restore" in words:
+        return place.replaced()
     return place.memory() if "forget" in words else place.once("memory", place.memory)
 
 

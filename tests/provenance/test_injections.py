@@ -38,13 +38,13 @@ ORIGINS = {
 HIDDEN = (SECRET, B64, SECRET.encode().hex(), SECRET[::-1], " ".join(SECRET))
 
 
-@pytest.fixture
-async def agency(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Runtime]:
+@pytest.fixture(params=["contacts.email", ""], ids=["trusted column", "no trusted column"])
+async def agency(cluster: Cluster, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Runtime]:
     """A small application full of injections; mail goes to an outbox."""
     settings = cluster.database(
         cluster.template("injections", lambda conn: conn.execute(APPLICATION)),
         ask_from="MEDIUM", email_outbox=tmp_path / "outbox", email_domains="firm.example, *.firm.example, partner.example",
-        trusted_sources="contacts.email", read_secrets=True,
+        trusted_sources=request.param, read_secrets=True,
     )  # fmt: skip
     runtime = await open_runtime(settings)
     with use_runtime(runtime):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from agent.provenance.conversation_context import context_of_transcript, secret_in, without_secrets
 from agent.provenance.named_rows import UserWords, user_named_row
 from agent.provenance.origins import Kind, ShownText, Value, is_in, origin_of, shapes_in
-from agent.provenance.written_values import column_sources, is_requested, written_values
+from agent.provenance.wording import is_requested
+from agent.provenance.written_values import column_sources, written_values
 from agent.statements.parser import parse
 from agent.threads import StoredCall, Transcript, Turn
 from agent.types import CallKey, ToolResult

@@ -26,7 +26,7 @@ from agent.runtime import Runtime
 from agent.statements.assessment import assess_statement
 from agent.statements.parser import MOST_CHARACTERS, Statement, parse
 from agent.statements.policy import POLICY_VERSION
-from agent.statements.risk import is_refused, risk_after_dry_run, under_settings
+from agent.statements.risk import SEVERAL_AS_WORDED, is_refused, risk_after_dry_run, under_settings
 from agent.text.storable import storable_json
 from agent.types import Assessment, CallKey, RiskLevel
 
@@ -116,7 +116,10 @@ async def preview_for_approver(action: Action, runtime: Runtime) -> tuple[Previe
         return signed(replace(proposed, origins=(*proposed.origins, *action.origins))), action.assessment.risk, ()
     assert action.statement is not None  # noqa: S101  # what has an effect is a proposal or a statement
     tried = await preview(action.statement, action.assessment, of_kept_rows=action.tool.from_kept_rows, runtime=runtime)
-    risk, added_reasons = risk_after_dry_run(action.assessment.risk, tried, many_rows=runtime.settings.many_rows)
+    several = SEVERAL_AS_WORDED in action.assessment.reasons
+    risk, added_reasons = risk_after_dry_run(
+        action.assessment.risk, tried, many_rows=runtime.settings.many_rows, several=several
+    )
     if is_refused(added_reasons, runtime.settings.refuse):
         raise ActionRefused(
             f"Refused: AGENT_REFUSE forbids what it was seen to do ({', '.join(added_reasons)}). {tried.sentence}"

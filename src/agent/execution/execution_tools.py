@@ -24,13 +24,14 @@ from agent.execution.tools.arguments import BUILT_IN, DescribeSchema, ExecuteSql
 from agent.execution.tools.json_schema import ArgumentSchema
 from agent.execution.tools.shown_schema import shown_schema
 from agent.execution.undo import undo
-from agent.learning.memory import agent_memory
+from agent.learning.memory import NewMemory, agent_memory
 from agent.learning.named_relations import BuiltStatement
 from agent.learning.schema_linking.linking import describe
 from agent.learning.semantic_search import semantic_search
-from agent.provenance.conversation_context import context_of_call, trust_of
+from agent.privacy.sensitive import HIDDEN
+from agent.provenance.conversation_context import ConversationContext, context_of_call, trust_of
 from agent.runtime import Runtime
-from agent.types import ToolResult, ToolSpec
+from agent.types import MemoryKind, ToolResult, ToolSpec, Trust
 
 __all__ = ["Tool", "tool_named", "tool_specs"]
 
@@ -112,23 +113,39 @@ async def _search_memory(arguments: SearchMemory, context: RunContext) -> ToolRe
 
 async def _remember(arguments: Remember, context: RunContext) -> ToolResult:
     runtime, call = context.runtime, context.call
-    trust = await trust_of(arguments.content, await context_of_call(call, runtime=runtime), runtime=runtime)
-    memory = await agent_memory.save(
-        arguments.content,
-        # Data may state facts; only people say how to do things.
-        kind="fact" if trust == "external" else arguments.kind,
-        subject=arguments.subject,
-        trust=trust,
-        source_thread=call.thread_id if call else None,
-        source_turn=call.turn if call else None,
-        source_quote=arguments.content if trust == "human" else None,
+    conversation = await context_of_call(call, runtime=runtime)
+    trust = await trust_of(arguments.content, conversation, runtime=runtime)
+    taught = await agent_memory.teach(
+        NewMemory(
+            content=arguments.content,
+            kind=arguments.kind if _may_teach(arguments.kind, trust, conversation) else "fact",
+            subject=arguments.subject,
+            trust=trust,
+            source_thread=call.thread_id if call else None,
+            source_turn=call.turn if call else None,
+            source_quote=arguments.content if trust == "human" else None,
+            speaker=runtime.user if trust == "human" else None,
+        ),
         runtime=runtime,
     )
-    return ToolResult(
-        success=True, status="succeeded", message=f"Remembered as memory {memory.id}.", data={"memory_id": memory.id}
+    if taught.memory is None:
+        return ToolResult(success=False, status="failed", error=f"{taught.message}. Tell the user, and ask what holds.")
+    remarks = [taught.message] if taught.replaced else []
+    if HIDDEN in taught.memory.content and HIDDEN not in arguments.content:
+        remarks.append("Passwords, card numbers and keys are not remembered")
+    result = ToolResult(
+        success=True, status="succeeded", message=f"{taught.message}.", data={"memory_id": taught.memory.id}
     )
+    return ToolResult(**result, remarks=remarks) if remarks else result
 
 
+def _may_teach(kind: MemoryKind, trust: Trust, conversation: ConversationContext) -> bool:
+    """Return whether a memory may say how to do things: people may, and the agent about what ran. Data only states facts."""
+    ran = any((call.result or {}).get("success") and call.tool not in _MEMORY_TOOLS for call in conversation.turn_calls)
+    return trust == "human" or (trust == "agent" and ran and kind in {"skill", "pattern"})
+
+
+_MEMORY_TOOLS = frozenset({"remember", "search_memory", "describe_schema"})
 _TOOLS = (
     Tool(
         name="execute_sql",

@@ -37,7 +37,15 @@ from agent.statements.assessment import assess_statement
 from agent.statements.kinds import refuses_transaction
 from agent.statements.parser import MOST_CHARACTERS, Statement, parse
 from agent.statements.policy import POLICY_VERSION
-from agent.statements.risk import is_asked, is_refused, under_settings
+from agent.statements.risk import (
+    AS_WORDED,
+    SEVERAL_AS_WORDED,
+    as_worded,
+    is_asked,
+    is_refused,
+    may_be_as_worded,
+    under_settings,
+)
 from agent.types import Assessment, ToolResult
 
 
@@ -169,6 +177,8 @@ async def _assessed_now(
         statement = effect if isinstance(effect, Statement) else parse(as_statement(approval.preview).sql)
         show = bool(approval.arguments.get("show_secrets"))
         assessment = await assess_statement(statement, show_secrets=show, runtime=runtime)
+        if {AS_WORDED, SEVERAL_AS_WORDED} & {*approval.reasons} and may_be_as_worded(assessment):
+            assessment = as_worded(assessment, several=SEVERAL_AS_WORDED in approval.reasons)
     elif approval.decided_via in {"policy", "permission"}:
         arguments = tool.check(approval.arguments)
         proposal = await tool.outside.propose(arguments, call=approval.call, runtime=runtime)

@@ -8,6 +8,7 @@ the interaction.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NotRequired, cast
 
@@ -17,6 +18,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from agent.graph.prompts import knowledge_for_prompt, knowledge_text, system_message
 from agent.graph.results_for_model import mark_as_data
 from agent.learning.learning_middleware import Interaction, learning_middleware
+from agent.provenance.conversation_context import reads_text
 from agent.provenance.second_hand import is_second_hand
 from agent.runtime import Runtime
 
@@ -62,17 +64,27 @@ class KnowledgeMiddleware(AgentMiddleware[KnowledgeState, Any, Any]):
         if not answer:
             return
         question = _question(messages)
-        data = [message.text for message in messages if isinstance(message, ToolMessage)]
+        results = [message for message in messages if isinstance(message, ToolMessage)]
         await learning_middleware.save(
             Interaction(
                 question=question,
                 answer=answer,
-                second_hand=is_second_hand(answer, data=data, user_words=question),
+                second_hand=any(reads_text(message.name or "", _result(message.text)) for message in results)
+                or is_second_hand(answer, data=[message.text for message in results], user_words=question),
                 recalled=state.get("knowledge", {}).get("memory_ids", ()),
                 tools=[call["name"] for message in by_model for call in message.tool_calls],
             ),
             runtime=self._runtime,
         )
+
+
+def _result(text: str) -> dict[str, Any]:
+    """Return a tool's result; one of another agent's tools may be any text."""
+    try:
+        result = json.loads(text)
+    except ValueError:
+        result = None
+    return result if isinstance(result, dict) and "success" in result else {"data": text}
 
 
 def _with_marked_result(message: AnyMessage, mark: str) -> AnyMessage:

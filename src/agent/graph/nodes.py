@@ -58,12 +58,14 @@ from agent.graph.rules import (
     requested_calls,
     to_answer_again,
     turn_end,
+    with_note,
 )
 from agent.graph.state import ActState, ApprovalState, CallState, State
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.operations import approvals
 from agent.providers.chat.client import ModelAnswer
 from agent.providers.chat.stream import tokens_of
+from agent.remarks import with_remarks
 from agent.runtime import Runtime, current_runtime
 from agent.threads import StoredCall, Transcript, threads
 from agent.types import UNFINISHED, CallKey, ToolResult, ToolSpec, Usage
@@ -224,13 +226,15 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
     interaction = Interaction(
         answer=ending["kept_answer"], failed=bool(error), thread_id=thread_id, turn=turn, **ending["interaction"]
     )
+    note = ""
     try:
-        await learning_middleware.save(interaction, runtime=runtime)
+        note = await learning_middleware.save(interaction, runtime=runtime)
     except (AgentError, psycopg.Error) as failure:  # the answer is stored even if it cannot be remembered
         _log.warning("interaction_not_saved", thread_id=thread_id, turn=turn, error=str(failure))
+    answer, kept = (with_remarks(text, [note] if note else []) for text in (state["answer"], ending["kept_answer"]))
     sources = ending["sources"]
     spent = await threads.finish_turn(
-        thread_id, turn, owner=owner, answer=state["answer"], logged=ending["kept_answer"], error=error, sources=sources,
+        thread_id, turn, owner=owner, answer=answer, logged=kept, error=error, sources=sources,
         model=ending["model"], usage=Usage(**ending["usage"]), runtime=runtime,
     )  # fmt: skip
     seal_soon(runtime)
@@ -239,7 +243,7 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
         {
             "event": "answered",
             "turn": turn,
-            "answer": state["answer"],
+            "answer": answer,
             "sources": sources,
             "error": error,
             "usage": usage,
@@ -248,7 +252,9 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
     if turn >= _SUMMARISE_FROM and turn % _SUMMARISE_EVERY == 0:
         await threads.summarise(thread_id, runtime=runtime)
     again = bool(state.get("deferred"))
-    return Command(goto="load_knowledge" if again else _END, update={"messages": outdated_messages(state)})
+    noted = with_note(state.get("messages", ()), answer) if note else []
+    update = {"answer": answer, "messages": [*noted, *outdated_messages(state)]}
+    return Command(goto="load_knowledge" if again else _END, update=update)
 
 
 def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None, given_back: bool = False) -> Command[Any]:
@@ -285,7 +291,7 @@ async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime)
     if state.get("turn") == turn and "knowledge" in state:
         return {}
     transcript = await threads.transcript(thread_id, turn, runtime=runtime)
-    knowledge = await learning_middleware.load(transcript.current.question, runtime=runtime)
+    knowledge = await learning_middleware.load(transcript.current.question, shown=(thread_id, 0), runtime=runtime)
     known = knowledge_for_prompt(knowledge, mark=await _mark_of(thread_id, runtime))
     return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": known}
 

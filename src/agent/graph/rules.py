@@ -15,7 +15,13 @@ from agent.approval.human_approval import Decision
 from agent.errors import InvalidInput
 from agent.graph.grounding.evidence import Call, Evidence
 from agent.graph.state import State
-from agent.provenance.conversation_context import context_of_transcript, texts_of, without_secrets
+from agent.provenance.conversation_context import (
+    ConversationContext,
+    context_of_transcript,
+    reads_text,
+    texts_of,
+    without_secrets,
+)
 from agent.provenance.second_hand import is_second_hand
 from agent.providers.chat.client import ModelAnswer
 from agent.providers.chat.stream import was_cut_off
@@ -35,6 +41,7 @@ _DECISIONS: dict[str, Decision] = {
 _SQL_AS_TEXT = re.compile(r"^```\s*(sql|postgres\w*)\b|\Aselect\b.+\bfrom\b", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 _CUT_OFF_TEXT = "The model reached its length limit before the end of its answer: ask for less, or raise the limit in AGENT_MODEL_OPTIONS."
 _CALL_CUT_OFF = "Not done: your answer reached its length limit before the arguments were complete. Call the tool again with less text."
+_FROM_DATA = re.compile(r"- \[(?!interaction)\w+, (?:external|database)[,\]]")
 _HOW_TO_ANSWER = (
     'Answer with {"type": "approve"}, {"type": "reject", "message": "what instead"}, {"type": "edit", "edited_action": '
     '{"name": "...", "args": {...}}} or {"type": "respond", "message": "..."}. '
@@ -256,19 +263,26 @@ def turn_end(
         "usage": asdict(spent.usage if spent else Usage()),
         "interaction": {
             "question": transcript.current.question,
-            "statements": [result["sql"] for result in _results(calls) if result.get("sql")],
+            "statements": [result["sql"] for result in _results(calls) if result.get("sql") and result.get("success")],
             "outcomes": without_secrets(outcomes, conversation.secrets),
-            "second_hand": is_second_hand(
-                "\n".join([answer, *outcomes]),
-                data=[*texts_of(conversation), *_external(str(knowledge.get("memories", "")))],
-                user_words="\n".join(conversation.user_words),
-            ),
+            "second_hand": _is_from_data("\n".join([answer, *outcomes]), calls, conversation, knowledge),
             "recalled": list(knowledge.get("memory_ids", ())),
             "tools": [call.tool for call in calls],
+            "previous": transcript.earlier[-1].question if transcript.earlier else "",
         },
     }
     message = AIMessage(answer, id=spent.message.id if spent else None)
     return {"answer": answer, "error": error, "ending": ending, "messages": [message]}
+
+
+def _is_from_data(
+    text: str, calls: Sequence[StoredCall], conversation: ConversationContext, knowledge: Mapping[str, Any]
+) -> bool:
+    """Return whether a turn read text of the application, was shown external memories, or repeats data of earlier turns."""
+    recalled = _external(str(knowledge.get("memories", "")))
+    if recalled or any(reads_text(call.tool, call.result or {}) for call in calls):
+        return True
+    return is_second_hand(text, data=texts_of(conversation), user_words="\n".join(conversation.user_words))
 
 
 def sources_of(
@@ -298,8 +312,8 @@ def remarks_in(calls: Sequence[StoredCall]) -> list[str]:
 
 
 def _external(memories: str) -> list[str]:
-    """Return the lines of recalled memories that come from data."""
-    return [line for line in memories.splitlines() if ", external] " in line or ", database] " in line]
+    """Return the lines of recalled memories that come from data; of earlier turns they show only what was asked and ran."""
+    return [line for line in memories.splitlines() if _FROM_DATA.match(line)]
 
 
 def _results(calls: Sequence[StoredCall]) -> list[ToolResult]:
@@ -309,6 +323,12 @@ def _results(calls: Sequence[StoredCall]) -> list[ToolResult]:
 def _outcome(call: StoredCall) -> str:
     result = call.result or {}
     return f"{call.tool} {result.get('status')}: {result.get('error') or result.get('message') or ''}"
+
+
+def with_note(messages: Sequence[Any], answer: str) -> list[AIMessage]:
+    """Return the last answer's message with another text, in place of the one that the state holds."""
+    last = next((message for message in reversed(messages) if isinstance(message, AIMessage)), None)
+    return [AIMessage(answer, id=last.id)] if last is not None else []
 
 
 def outdated_messages(state: State) -> list[RemoveMessage]:

@@ -7,23 +7,27 @@ A loading error never fails a turn: it is logged, and that part stays empty.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 import structlog
 
 from agent.concurrency import gather_or_cancel
 from agent.errors import AgentError
-from agent.learning.memory import agent_memory
+from agent.learning.memory import Memory, NewMemory, agent_memory
+from agent.learning.memory.correction import Correction, correction_in, in_context
+from agent.learning.memory.turns import is_refusal
 from agent.learning.schema_linking.linking import link_schema
 from agent.learning.schema_linking.packing import LinkedSchema
 from agent.learning.semantic_search import RelevantContext, semantic_search
+from agent.privacy.typed_secrets import typed_secrets, without_typed_secrets
 from agent.runtime import Runtime, current_runtime
 
 _log = structlog.get_logger(__name__)
 
 _ANSWER_CHARS = 600
 _SQL_CHARS = 500
+_MEMORY_TOOLS = frozenset({"search_memory", "remember"})
 # Only the best of the memories given to a model count as used.
 _COUNTED_AS_USED = 3
 
@@ -44,8 +48,9 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
-    """One turn as it is remembered. `statements` is the SQL that ran, `outcomes` the results of risky actions.
+    """One turn as it is remembered. `statements` is the SQL that succeeded, `outcomes` are those of risky and failed actions.
 
+    `previous` is the question before it in the conversation: a correction is about its answer.
     `second_hand` says that the answer repeats text from data: the memory then gets the trust "external".
     """
 
@@ -58,6 +63,7 @@ class Interaction:
     second_hand: bool = False
     thread_id: str | None = None
     turn: int | None = None
+    previous: str = ""
     tools: Sequence[str] = field(default=())
 
 
@@ -89,16 +95,23 @@ class LearningMiddleware:
             memory_ids=tuple(memory.id for memory in context.memories) if context else (),
         )
 
-    async def save(self, interaction: Interaction, *, runtime: Runtime | None = None) -> None:
-        """Save one interaction as a memory, also a failed or rejected one.
+    async def save(self, interaction: Interaction, *, runtime: Runtime | None = None) -> str:
+        """Save one interaction as a memory, also one whose action was rejected. Return what the answer must say about it.
 
-        An answer that only repeats recalled memories is not saved: these count as used instead.
+        A correction becomes feedback. A turn is not saved if it says nothing new: if it only remembered or recalled something,
+        or had no answer. The memories that it recalled count as used. Passwords, card numbers and keys are left out.
         """
         runtime = runtime or await current_runtime()
-        if _only_recalled(interaction):
+        interaction = _without_typed_secrets(interaction)
+        correction = correction_in(interaction.question)
+        note = await _learn(correction, interaction, runtime) if correction else ""
+        if correction:
+            interaction = replace(interaction, question=_corrected(interaction, correction))
+        if _says_nothing_new(interaction, corrects=correction is not None):
             await agent_memory.record_use(interaction.recalled[:_COUNTED_AS_USED], runtime=runtime)
         else:
             await _remember(interaction, runtime)
+        return note
 
 
 learning_middleware = LearningMiddleware()
@@ -113,9 +126,66 @@ def interaction_text(interaction: Interaction) -> str:
     return "\n".join(lines)
 
 
-def _only_recalled(interaction: Interaction) -> bool:
-    memory_only = all(tool in {"search_memory", "remember"} for tool in interaction.tools)
-    return bool(interaction.recalled) and memory_only and not interaction.failed
+def _says_nothing_new(interaction: Interaction, *, corrects: bool) -> bool:
+    if interaction.outcomes:
+        return False
+    if interaction.failed or is_refusal(interaction.answer) or (corrects and not interaction.statements):
+        return True
+    only_memory = all(tool in _MEMORY_TOOLS for tool in interaction.tools)
+    repeats = bool(interaction.recalled) and interaction.question.rstrip().endswith("?")
+    return only_memory and (bool(interaction.tools) or repeats)
+
+
+def _without_typed_secrets(interaction: Interaction) -> Interaction:
+    """Return the interaction without the secrets that the user typed, also where SQL and answer repeat them."""
+    typed = typed_secrets(interaction.question)
+
+    def clean(text: str) -> str:
+        return without_typed_secrets(text, known=typed)
+
+    return replace(
+        interaction,
+        question=clean(interaction.question),
+        answer=clean(interaction.answer),
+        previous=clean(interaction.previous),
+        statements=[clean(statement) for statement in interaction.statements],
+        outcomes=[clean(outcome) for outcome in interaction.outcomes],
+    )
+
+
+async def _learn(correction: Correction, interaction: Interaction, runtime: Runtime) -> str:
+    """Keep what a user says against an answer, tied to that turn, which is then no longer valid. Return a sentence about it."""
+    turn = interaction.turn
+    wrong: list[Memory] = []
+    if interaction.thread_id and turn:
+        wrong = await agent_memory.turn_memories(interaction.thread_id, turn - 1, runtime=runtime)
+        wrong = [memory for memory in wrong if memory.kind == "interaction"]
+    if not correction.statement:
+        await agent_memory.end([memory.id for memory in wrong], runtime=runtime)
+        return ""
+    taught = await agent_memory.teach(
+        NewMemory(
+            content=in_context(correction.statement, interaction.previous),
+            kind="feedback",
+            trust="human",
+            source_thread=interaction.thread_id,
+            source_turn=turn,
+            source_quote=interaction.question[:_SQL_CHARS],
+            speaker=runtime.user,
+        ),
+        corrects=[memory.id for memory in wrong],
+        runtime=runtime,
+    )
+    return taught.message
+
+
+def _corrected(interaction: Interaction, correction: Correction) -> str:
+    """Return what was really asked: the question before, with what was said against its answer."""
+    return (
+        f"{interaction.previous} ({correction.statement})"
+        if interaction.previous and correction.statement
+        else interaction.question
+    )
 
 
 def _cut(text: str, limit: int) -> str:
@@ -128,11 +198,18 @@ async def _remember(interaction: Interaction, runtime: Runtime) -> None:
         interaction_text(interaction),
         kind="interaction",
         trust="external" if interaction.second_hand else "agent",
-        metadata={"failed": interaction.failed, "tools": sorted(set(interaction.tools))},
+        metadata={
+            "question": _cut(interaction.question, _ANSWER_CHARS),
+            "statements": [_cut(statement, _SQL_CHARS) for statement in interaction.statements],
+            "failed": interaction.failed,
+            "tools": sorted(set(interaction.tools)),
+        },
         source_thread=interaction.thread_id,
         source_turn=interaction.turn,
         source_quote=interaction.question[:_SQL_CHARS],
+        speaker=runtime.user,
         used=interaction.recalled[:_COUNTED_AS_USED],
+        derived_from=interaction.recalled,
         runtime=runtime,
     )
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.concurrency import gather_or_cancel
 from agent.db import load_queries
 from agent.errors import InvalidInput
-from agent.learning.memory import Memory, agent_memory
+from agent.learning.memory import Memory, agent_memory, recall
 from agent.learning.memory.embeddings import query_vector, scope, vector_literal
 from agent.runtime import Runtime, current_runtime
 from agent.text.storable import storable
@@ -24,9 +25,6 @@ _QUERIES = load_queries(__package__)
 SearchMode = Literal["hybrid", "dense", "lexical"]
 MAX_QUERY_CHARS = 8_000
 MAX_LIMIT = 500
-_MAX_RECALLED = 10
-# Without "schema": schema linking puts the schema into the prompt.
-_RECALLED_KINDS: tuple[MemoryKind, ...] = ("fact", "feedback", "skill", "pattern", "interaction")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,46 +59,64 @@ class SemanticSearch:
             raise InvalidInput(f"limit={limit!r} must be at least 1.")
         text = storable(query[:MAX_QUERY_CHARS])
         vector = None if mode == "lexical" else await query_vector(text, runtime)
-        rows = await runtime.all(
-            _QUERIES["search"],
-            **scope(runtime),
-            query=None if mode == "dense" and vector is not None else text,
-            embedding="{" + vector_literal(vector)[1:-1] + "}" if vector is not None else None,
-            kinds=list(kinds) if kinds is not None else None,
-            limit=min(limit, MAX_LIMIT),
-        )
-        return [Memory.from_row(row) for row in rows]
+        words = None if mode == "dense" and vector is not None else text
+        return await _search(words, vector, limit, kinds, runtime)
 
     async def get_relevant_context(
         self,
         question: str,
         *,
+        shown: tuple[str, int] | None = None,
         token_budget: int | None = None,
         note_use: bool = True,
-        shown: tuple[str, int] | None = None,
         runtime: Runtime | None = None,
     ) -> RelevantContext:
         """Return the memories that are relevant to `question`, as prompt lines within `token_budget` tokens.
 
-        They are counted as used, unless `note_use` is False. The interactions of the thread `shown`, from that turn on, are left
-        out: the conversation itself shows them.
+        Statements come first, then earlier turns, but none of the thread `shown` from that turn on: the conversation itself shows
+        them. They are counted as used, unless `note_use` is False.
         """
         runtime = runtime or await current_runtime()
-        room = runtime.settings.memory_tokens if token_budget is None else token_budget
-        chosen: list[Memory] = []
-        for memory in await self.search_memories(question, _MAX_RECALLED, kinds=_RECALLED_KINDS, runtime=runtime):
-            cost = estimate_tokens(memory.line + "\n")
-            if cost <= room and not _is_shown(memory, shown):
-                room -= cost
-                chosen.append(memory)
+        text = storable(question[:MAX_QUERY_CHARS])
+        vector = await query_vector(text, runtime)
+        stated, turns = await gather_or_cancel(
+            _search(text, vector, recall.STATED_FOUND, recall.STATED, runtime),
+            _search(text, vector, recall.TURNS_FOUND, ["interaction"], runtime),
+        )
+        semantic = runtime.embedder.semantic
+        wanted = [
+            *recall.stated_to_show(text, stated, semantic=semantic),
+            *recall.turns_to_show(text, turns, shown=shown, semantic=semantic),
+        ]
+        chosen = _fitting(wanted, runtime.settings.memory_tokens if token_budget is None else token_budget)
         if note_use:
             await agent_memory.record_use([memory.id for memory in chosen], runtime=runtime)
         return RelevantContext(text="\n".join(memory.line for memory in chosen), memories=tuple(chosen))
 
 
-def _is_shown(memory: Memory, shown: tuple[str, int] | None) -> bool:
-    thread, turn = shown or ("", 0)
-    return memory.kind == "interaction" and memory.source_thread == thread and (memory.source_turn or 0) >= turn
+async def _search(
+    words: str | None, vector: list[float] | None, limit: int, kinds: Sequence[MemoryKind] | None, runtime: Runtime
+) -> list[Memory]:
+    rows = await runtime.all(
+        _QUERIES["search"],
+        **scope(runtime),
+        query=words,
+        embedding="{" + vector_literal(vector)[1:-1] + "}" if vector is not None else None,
+        kinds=list(kinds) if kinds is not None else None,
+        limit=min(limit, MAX_LIMIT),
+    )
+    return [Memory.from_row(row) for row in rows]
+
+
+def _fitting(memories: Sequence[Memory], room: int) -> list[Memory]:
+    """Return those of `memories` whose lines fit into `room` tokens, in their order."""
+    chosen: list[Memory] = []
+    for memory in memories:
+        cost = estimate_tokens(memory.line + "\n")
+        if cost <= room:
+            room -= cost
+            chosen.append(memory)
+    return chosen
 
 
 semantic_search = SemanticSearch()

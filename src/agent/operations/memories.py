@@ -11,10 +11,17 @@ from dataclasses import replace
 from agent.approval.eligibility import Membership
 from agent.approval.people import people
 from agent.learning.memory import Memory, agent_memory
+from agent.learning.memory.forgetting import Forgotten
 from agent.learning.semantic_search import semantic_search
 from agent.privacy.masking import MASK, is_plain_name, masked_value, without_secrets
 from agent.runtime import Runtime
 from agent.types import MemoryKind
+
+_RELATIONS = {
+    ("replaces", False): "took the place of", ("replaces", True): "replaced by",
+    ("corrects", False): "corrects", ("corrects", True): "corrected by",
+    ("derived", False): "concluded from", ("derived", True): "led to",
+}  # fmt: skip
 
 
 async def get(memory_id: int, *, viewer: str | None = None, runtime: Runtime) -> Memory:
@@ -35,6 +42,31 @@ async def search(
     """Search memories by meaning and by words. Return the best first, as `viewer` may see them."""
     memories = await semantic_search.search_memories(query, limit, kinds=kinds, runtime=runtime)
     return await _all_masked(memories, viewer, runtime)
+
+
+async def forget(memory_id: int, *, viewer: str | None = None, runtime: Runtime) -> Forgotten:
+    """Delete a memory for good with what repeats it, and return all of it as `viewer` may see it. Raises `NotFound`."""
+    gone = await agent_memory.forget(memory_id, runtime=runtime)
+    membership = await people.membership(viewer, runtime=runtime)
+    return Forgotten(
+        memory=_masked(gone.memory, membership),
+        say_the_same=tuple(_masked(memory, membership) for memory in gone.say_the_same),
+        concluded=tuple(_masked(memory, membership) for memory in gone.concluded),
+    )
+
+
+async def restore(memory_id: int, *, viewer: str | None = None, runtime: Runtime) -> Memory:
+    """Make a memory valid again whose place another one took. Raises `NotFound`, `InvalidInput`."""
+    memory = await agent_memory.restore(memory_id, runtime=runtime)
+    return _masked(memory, await people.membership(viewer, runtime=runtime))
+
+
+async def history(memory_id: int, *, runtime: Runtime) -> list[str]:
+    """Return in words what a memory has to do with others."""
+    return [
+        f"{_RELATIONS[link.relation, link.later]} {link.other}"
+        for link in await agent_memory.links(memory_id, runtime=runtime)
+    ]
 
 
 async def _all_masked(memories: Sequence[Memory], viewer: str | None, runtime: Runtime) -> list[Memory]:

@@ -15,10 +15,11 @@ from typing import Any
 from agent.errors import ActionRefused
 from agent.privacy.sensitive import keys_in
 from agent.provenance.conversation_context import ConversationContext, contains_as_word, secret_in, untrusted_origins
-from agent.provenance.written_values import is_requested, written_values
+from agent.provenance.wording import Wording
+from agent.provenance.written_values import written_values
 from agent.runtime import Runtime
 from agent.statements.parser import Statement
-from agent.statements.risk import under_settings
+from agent.statements.risk import as_worded, may_be_as_worded, under_settings
 from agent.statements.secret_use import GUESSED
 from agent.types import RISK_LEVELS, Assessment, RiskLevel
 
@@ -57,7 +58,7 @@ async def weigh(
     if secret is not None:
         findings.append(_Finding("HIGH", "secret", f"It repeats a secret that was read: {secret}."))
     if not findings:
-        return assessment, ()
+        return _lowered(assessment, statement, conversation, runtime), ()
     raised = replace(
         assessment,
         risk=max(assessment.risk, *(finding.risk for finding in findings), key=RISK_LEVELS.index),
@@ -67,6 +68,24 @@ async def weigh(
     settings = runtime.settings
     raised = under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse)
     return raised, tuple(finding.sentence for finding in findings)
+
+
+def _lowered(
+    assessment: Assessment, statement: Statement | None, conversation: ConversationContext, runtime: Runtime
+) -> Assessment:
+    """Return the assessment of a change that is as the user worded it as LOW, if its dry run can show all that it does."""
+    if statement is None or not may_be_as_worded(assessment):
+        return assessment
+    wording = _wording_of(conversation)
+    if wording.objection(statement) is not None:
+        return assessment
+    settings = runtime.settings
+    lowered = as_worded(assessment, several=wording.means_several(statement))
+    return under_settings(lowered, ask_from=settings.ask_from, refused=settings.refuse)
+
+
+def _wording_of(conversation: ConversationContext) -> Wording:
+    return Wording.of(conversation.user_words, conversation.known_keys(), conversation.shown_texts())
 
 
 def _reasons_without_read(assessment: Assessment) -> tuple[str, ...]:
@@ -89,9 +108,10 @@ async def _value_findings(
     origins = await untrusted_origins(written_values(statement), conversation, runtime=runtime)
     if origins or "one-row" not in assessment.reasons:
         return [_Finding("HIGH", f"origin:{origin.place}", origin.sentence) for origin in origins]
-    if is_requested(statement, "\n".join(conversation.user_words)) and conversation.user_named_row(statement):
+    objection = _wording_of(conversation).objection(statement)
+    if objection is None:
         return []
-    sentence = "The user's words do not say what it does or which row it is of: the model chose that."
+    sentence = f"The user's words do not say {objection}: the model chose that."
     return [_Finding("MEDIUM", "origin:unsaid", sentence)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -17,14 +17,17 @@ from agent.approval.records import Approval
 from agent.db import load_queries
 from agent.errors import InvalidArguments
 from agent.learning.auto_discover import auto_discovery
+from agent.learning.memory import Memory
 from agent.learning.semantic_search import semantic_search
 from agent.privacy.sensitive import HIDDEN, DenyList, keys_in, looks_secret
-from agent.provenance.named_rows import ReadRows, UserWords, named_keys, user_named_row
-from agent.provenance.origins import Origin, ShownText, Value, origin_of
+from agent.provenance.columns import is_author, kind_of_column
+from agent.provenance.named_rows import Key, ReadRows, UserWords, is_known, is_said, named_keys, user_named_row
+from agent.provenance.origins import Kind, Origin, ShownText, Value, origin_of
 from agent.provenance.second_hand import contains_words, is_second_hand
 from agent.provenance.written_values import Column, column_sources
 from agent.runtime import Runtime
 from agent.statements.parser import Statement, parse
+from agent.text.words import stems
 from agent.threads import TURNS_WITH_CALLS, StoredCall, Transcript
 from agent.types import CallKey, Trust
 
@@ -33,10 +36,24 @@ _SHORTEST_SECRET, _DISTINCTIVE_LENGTH = 6, 12
 # The shortest value of a known secret column that counts: shorter ones occur in other texts by accident.
 _SHORTEST_KNOWN = 4
 _SEPARATORS = re.compile(r"[\s,;|(){}\[\]\"'<>]+")
+# Words for sending something back to whoever a row comes from.
+_MESSAGES = frozenset(stems("mail email message inbox chat letter comment post"))
+_TO_AUTHORS = frozenset(
+    stems(
+        "reply respond answer back return refund reimburse sender author owner organizer organiser antworte antworten reponds repondre responde responder rispondi antwoord svara"
+    )
+)
 _MOST_MEMORIES = 10
 _MOST_TURNS = 20
 # Tools whose messages are sentences of this program, not data.
 _OWN_MESSAGES = frozenset({"execute_sql", "query_data", "update_client_status", "remember", "send_email"})
+# Tools whose results are the program's own altogether.
+_OWN_RESULTS = frozenset({"remember", "send_email", "create_new_tool"})
+_WORDS = re.compile(r"[^\W\d_]{2,}")
+_NO_WORDS = re.compile(
+    r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b\d{4}-\d\d-\d\d(?:[T ][\d:.]+)?(?:Z|[+-][\d:]+)?(?!\w)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +69,28 @@ class ConversationContext:
     trusted: str = ""
     until: CallKey | None = None
 
+    @property
+    def turn_calls(self) -> tuple[StoredCall, ...]:
+        """The calls of the turn that the conversation ends with."""
+        turn = self.until.turn if self.until else max((call.key.turn for call in self.calls), default=0)
+        return tuple(call for call in self.calls if call.key.turn == turn)
+
     def shown_texts(self) -> list[ShownText]:
         """Return every text of the results that the model was shown."""
         globs, user_words = DenyList.parse(self.trusted), UserWords.of(self.user_words)
-        return [text for call in self.calls for text in _shown_texts(call, globs, user_words)]
+        known, texts = frozenset[Key](), list[ShownText]()
+        for call in self.calls:
+            texts += _shown_texts(call, globs, user_words, known)
+            known |= frozenset(_read_rows(call).keys(user_words, known))
+        return texts
 
     def user_named_row(self, statement: Statement) -> bool:
         """Return whether the user named the row that a change of one row is about, or gave its key."""
-        user_words = UserWords.of(self.user_words)
-        return user_named_row(statement, named_keys([_read_rows(call) for call in self.calls], user_words), user_words)
+        return user_named_row(statement, self.known_keys(), UserWords.of(self.user_words))
+
+    def known_keys(self) -> frozenset[Key]:
+        """Return the cells of the rows that the user named."""
+        return named_keys([_read_rows(call) for call in self.calls], UserWords.of(self.user_words))
 
 
 def call_key_of(approval: Approval) -> CallKey | None:
@@ -136,7 +166,8 @@ async def untrusted_origins(
             origin = in_memories if in_memories.known or origin.place == "nowhere" else origin
         if origin.place == "nowhere":
             origin = await _origin_in_schema(value, runtime) or origin
-        if not _is_trusted_copy(value, runtime) and not origin.known:
+        is_copy = value.kind == "copy" and _is_trusted_copy(value, conversation, runtime.settings.trusted_sources)
+        if not is_copy and not origin.known:
             untrusted.append(origin)
     return untrusted
 
@@ -155,16 +186,45 @@ def texts_of(conversation: ConversationContext) -> list[str]:
 async def trust_of(content: str, conversation: ConversationContext, *, runtime: Runtime) -> Trust:
     """Return how far a text that a model wants to remember is trusted.
 
-    It is "human" if the user's last message holds it, "external" if it repeats data, and "agent" otherwise.
+    It is "human" if the user's last message holds it. Else it is "external" if the turn read text of the application, however
+    the model words it, or if it repeats data of earlier turns; and "agent" otherwise.
     """
     if conversation.user_words and contains_words(conversation.user_words[-1], content):
         return "human"
+    asked = conversation.user_words[-1] if conversation.user_words else content
+    shown = await semantic_search.get_relevant_context(asked, note_use=False, runtime=runtime)
     known = await semantic_search.search_memories(content, _MOST_MEMORIES, runtime=runtime)
-    read = [memory.content for memory in known if memory.trust in {"external", "database"} and memory.kind != "schema"]
+    recalled, alike = ([memory.content for memory in found if _is_data(memory)] for found in (shown.memories, known))
+    if recalled or any(reads_text(call.tool, call.result or {}) for call in conversation.turn_calls):
+        return "external"
     second_hand = is_second_hand(
-        content, data=[*texts_of(conversation), *read], user_words="\n".join(conversation.user_words)
+        content, data=[*texts_of(conversation), *alike], user_words="\n".join(conversation.user_words)
     )
     return "external" if second_hand else "agent"
+
+
+def reads_text(tool: str, result: Mapping[str, Any]) -> bool:
+    """Return whether a tool's result shows text that somebody may have written for the agent to read."""
+    if tool in _OWN_RESULTS:
+        return False
+    if tool == "search_memory":
+        at = [*(result.get("columns") or ()), "trust"].index("trust")
+        return any(row[at : at + 1] in (["external"], ["database"]) for row in result.get("rows") or ())
+    if any(_holds_words(cell) for row in result.get("rows") or () for cell in row):
+        return True
+    parts = ("data",) if tool in _OWN_MESSAGES else ("message", "error", "data")
+    return any(_holds_words(result[part]) for part in parts if result.get(part))
+
+
+def _holds_words(cell: Any) -> bool:
+    """Return whether a cell holds words, not only a number, a time or a key."""
+    if isinstance(cell, (dict, list)):
+        return any(map(_holds_words, cell.values() if isinstance(cell, dict) else cell))
+    return isinstance(cell, str) and bool(_WORDS.search(_NO_WORDS.sub("", cell)))
+
+
+def _is_data(memory: Memory) -> bool:
+    return memory.trust in {"external", "database"} and memory.kind not in {"schema", "interaction"}
 
 
 def secret_in(arguments: Any, secrets: Mapping[str, str]) -> str | None:
@@ -222,22 +282,30 @@ def _statement(call: StoredCall) -> Statement | None:
 
 def _read_rows(call: StoredCall) -> ReadRows:
     result, statement = call.result or {}, _statement(call)
+    columns = result.get("columns") or []
     return ReadRows(
-        statement=statement, sources=_sources(statement, result.get("columns") or []), rows=result.get("rows") or []
-    )  # fmt: skip
+        statement=statement, sources=_sources(statement, columns), rows=result.get("rows") or [], labels=columns
+    )
 
 
-def _shown_texts(call: StoredCall, trusted: DenyList, user_words: UserWords) -> Iterator[ShownText]:
+def _shown_texts(
+    call: StoredCall, trusted: DenyList, user_words: UserWords, known: Collection[Key]
+) -> Iterator[ShownText]:
     """Yield the cells and messages of a result.
 
-    A cell of a trusted column counts as trusted only in a row that the user named: other rows may be anybody's.
+    A cell of a trusted column counts as trusted only in a row that the user named: other rows may be anybody's. Where the
+    operator has named no trusted columns, a cell counts for the kind of values that its column is for.
     """
     read, columns = _read_rows(call), (call.result or {}).get("columns") or []
-    for named, row in read.named(user_words):
+    for named, row in read.named(user_words, known):
         for name, source, cell in zip(columns, read.sources, row, strict=False):
             if cell is not None and not isinstance(cell, bool):
                 where = f"{source or f'column {name}'} in a result of {call.tool}"
-                yield ShownText(where=where, text=_text(cell), trusted=named and _is_trusted(source, trusted))
+                column = source.name if source else name
+                yield ShownText(
+                    where=where, text=_text(cell), trusted=named and _is_trusted(source, trusted), named=named,
+                    column=column, holds=_held_kind(source, user_words) if named and not trusted.patterns else None,
+                )  # fmt: skip
     for part, text in _texts_beside_rows(call):
         yield ShownText(where=f"the {part} of {call.tool}", text=text)
 
@@ -273,12 +341,36 @@ def _is_trusted(source: Column | None, trusted: DenyList) -> bool:
     return source is not None and trusted.column(source.schema or "public", source.table, source.name)
 
 
-def _is_trusted_copy(value: Value, runtime: Runtime) -> bool:
+def _held_kind(source: Column | None, user_words: UserWords) -> Kind | None:
+    """Return which kind of values a column is for.
+
+    Whoever wrote a row chose its sender, and the addresses of a message: these count only if the user means to reply.
+    """
+    if source is None:
+        return None
+    kind = kind_of_column(source.name) or ("address" if is_author(source.name) else None)
+    is_theirs = is_author(source.name) or (kind == "address" and bool(_MESSAGES & set(stems(source.table))))
+    return None if is_theirs and not user_words.stems & _TO_AUTHORS else kind
+
+
+def _is_trusted_copy(value: Value, conversation: ConversationContext, trusted: str) -> bool:
+    """Return whether the database copies a value from a trusted column, or a fitting one of rows that the user named."""
     parts = value.text.split(".")
-    if value.kind != "copy" or not 2 <= len(parts) <= 3:
+    if not 2 <= len(parts) <= 3:
         return False
-    globs = DenyList.parse(runtime.settings.trusted_sources)
-    return globs.column(parts[-3] if len(parts) == 3 else "public", *parts[-2:])
+    globs, (schema, table, name) = DenyList.parse(trusted), (*["public"][: 3 - len(parts)], *parts)
+    if globs.patterns or not value.names:
+        return globs.column(schema, table, name)
+    user_words, known = UserWords.of(conversation.user_words), conversation.known_keys()
+    held, wanted = (
+        _held_kind(Column(schema, table, name), user_words),
+        kind_of_column(value.argument.rpartition(".")[2]),
+    )
+    return (
+        held is not None
+        and held == wanted
+        and all(is_said(text, user_words) or is_known(known, text, table=table, column="id") for text in value.names)
+    )
 
 
 def _secrets_in_result(call: StoredCall) -> dict[str, str]:

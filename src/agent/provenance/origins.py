@@ -29,6 +29,8 @@ _NUMBER = re.compile(
     r"\s?(?P<unit>%|percent\b|k\b|thousand\b|m\b|mn\b|million\b)?(?![\w:/-]|[.,]\d)",
     re.I,
 )
+_SHORTEST_PART = 4
+_MOST_TIMES = 31
 # What stands before a number that identifies something, such as "ticket no.".
 _BEFORE_IDENTIFIER = re.compile(r"(?:\b(?:id|no|nr|num|number|key)\b\.?|#)\s*$", re.I)
 _UNITS = {"k": 1_000, "thousand": 1_000, "m": 1_000_000, "mn": 1_000_000, "million": 1_000_000}
@@ -50,12 +52,19 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownText:
-    """A text that the model was shown. `where` tells people its source; `trusted` says whether that source is trusted."""
+    """A text that the model was shown. `where` tells people its source; `trusted` says whether that source is trusted.
+
+    Of a cell, `named` says whether the user named its row, and `holds` for which kind of values its `column` can then be
+    trusted.
+    """
 
     where: str
     text: str
     place: Literal["data", "memory"] = "data"
     trusted: bool = False
+    named: bool = False
+    column: str = ""
+    holds: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +97,25 @@ def origin_of(value: Value, *, user_words: Sequence[str], shown_texts: Iterable[
         return Origin(value=value, place="user")
     shown_texts = list(shown_texts)
     for shown in shown_texts:
-        if shown.trusted and (is_in if shown.place == "memory" else is_whole)(value, shown.text):
+        if _is_given_by(shown, value):
             return Origin(value=value, place="trusted", where=shown.where)
     wanted = value.text.casefold()
     # The place only tells the approver where to look, so a part of a word is enough.
     sources = [shown for shown in shown_texts if is_in(value, shown.text)]
-    sources = sources or [shown for shown in shown_texts if wanted in shown.text.casefold()]
+    if not sources and len(wanted) >= _SHORTEST_PART:
+        sources = [shown for shown in shown_texts if wanted in shown.text.casefold()]
     if sources:
         return Origin(value=value, place=sources[0].place, where=sources[0].where)
-    return Origin(value=value, place="nowhere")
+    single = [shown for shown in shown_texts if value.kind == shown.holds == "amount"]
+    multiple = next((shown for shown in single if _is_multiple(value.text, shown.text)), None)
+    return Origin(value=value, place="trusted" if multiple else "nowhere", where=multiple.where if multiple else "")
+
+
+def _is_given_by(shown: ShownText, value: Value) -> bool:
+    """Return whether a text from a trusted source gives a value."""
+    if shown.trusted:
+        return is_in(value, shown.text) if shown.place == "memory" else is_whole(value, shown.text)
+    return shown.holds == value.kind and is_one_of(value, shown.text)
 
 
 def is_in(value: Value, text: str, *, names: Collection[str] = ()) -> bool:
@@ -108,7 +127,10 @@ def is_in(value: Value, text: str, *, names: Collection[str] = ()) -> bool:
     if value.kind in {"address", "link"}:
         if text.isascii() and value.text.isascii() and value.text.rstrip("/").casefold() not in text.casefold():
             return False  # a quick answer for most texts: only text beyond ASCII can spell it differently
-        return _plain_link(value.text) in {_plain_link(link) for link in links_in(text)}
+        # Quotes and underlines around an address are the user's punctuation, though an address may begin with them.
+        return _plain_link(value.text) in {
+            _plain_link(form) for link in links_in(text) for form in (link, link.strip("'_"))
+        }
     if value.kind == "account":
         return bool(_account_pattern(value.text).search(text))
     if value.kind == "amount":
@@ -126,6 +148,26 @@ def is_whole(value: Value, text: str) -> bool:
     if value.kind in {"address", "link"}:
         return _plain_link(value.text) == _plain_link(text.strip())
     return _compact(value.text) == _compact(text)
+
+
+def is_one_of(value: Value, text: str) -> bool:
+    """Return whether `text` is `value`, or a list of nothing but addresses or accounts that has it."""
+    if is_whole(value, text):
+        return True
+    shapes = [shape for kind, shape in shapes_in(text) if kind == value.kind]
+    rest = text
+    for shape in sorted(shapes, key=len, reverse=True):
+        rest = rest.replace(shape, " ")
+    return len(shapes) > 1 and not folded(rest) and any(is_whole(value, shape) for shape in shapes)
+
+
+def _is_multiple(amount: str, single: str) -> bool:
+    """Return whether an amount is another one so many times: three nights at the price of one."""
+    number, one = decimal_of(amount), decimal_of(single)
+    if not number or not one:
+        return False
+    times = number / one
+    return times == times.to_integral_value() and 1 < times <= _MOST_TIMES
 
 
 def shapes_in(text: str) -> Iterator[tuple[Kind, str]]:

@@ -6,31 +6,23 @@ the database copies from another column counts as that column.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.provenance.origins import Kind, Value, decimal_of, folded, shapes_in
-from agent.statements.parser import Message, Statement, kind_of, walk
-from agent.text.words import stems, word_set, words
+from agent.provenance.columns import is_author, is_prose, kind_of_column
+from agent.provenance.origins import Kind, Value, decimal_of, shapes_in
+from agent.statements.parser import Message, Statement, kind_of, name_of, walk
 
-_COLUMNS: tuple[tuple[Kind, frozenset[str]], ...] = (
-    ("address", word_set("email emails mail recipient recipients")),
-    ("link", word_set("url urls uri link links website webhook endpoint callback homepage")),
-    ("account", word_set("iban bic swift account bank routing card")),
-    (
-        "amount",
-        word_set(
-            "amount price prices cost costs total balance budget fee fees salary wage payment paid refund credit debit "
-            "discount rate limit tax vat deposit charge money"
-        ),
-    ),
-)
-_ADDING = frozenset(
-    stems("add append book create enter insert log make new note open put record register save schedule store")
-)
-_DELETING = frozenset(stems("delete remove erase drop cancel purge discard"))
-# Last words of columns that hold something else than their other words say: account_manager_id, email_sent_at.
-_ATTRIBUTE_ENDS = word_set("id at on by count status type kind date name verified")
+# Functions whose later arguments say how a number is written, not what it is.
+_SHAPING = frozenset({"round", "trunc", "ceil", "floor", "to_char", "lpad", "rpad"})
+# Constants that change no amount where they stand: (constant, place).
+_NEUTRAL = frozenset({("1", "share"), ("100", "divisor"), ("0", "default")})
+_MOST_COUNTED = 31
+# What a value of a kind has in it, and a name has not.
+_MARKS = {"address": re.compile(r"@|\w\.\w"), "link": re.compile(r"[./:]"), "account": re.compile(r"\d")}
+# How a condition compares where the compared constant says which rows are meant.
+_PICKING = frozenset({"=", "~~", "~~*", "<", "<=", ">", ">=", "BETWEEN"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,41 +62,6 @@ def written_values(statement: Statement) -> list[Value]:
     return list(dict.fromkeys(values))
 
 
-def is_requested(statement: Statement, user_words: str) -> bool:
-    """Return whether the user's words ask for what a change of one row does.
-
-    They must hold each constant that it sets, or a word of the column's name where it sets none. A DELETE needs a word for
-    deleting and an INSERT a word for adding. Words count by their stems ("pause it" asks for `paused`), numbers as they are
-    written. The `written_values`, and the whole numbers of an INSERT, are not checked here.
-    """
-    user_stems = set(stems(user_words))
-    if statement.kind == "DeleteStmt":
-        return bool(user_stems & _DELETING)
-    checked_elsewhere, user_text = {value.text for value in written_values(statement)}, f" {folded(user_words)} "
-
-    def are_said(constants: Iterable[str]) -> bool:
-        return all(
-            text in checked_elsewhere or f" {folded(text)} " in user_text or _has_stems(text, user_stems)
-            for text in constants
-        )
-
-    if statement.kind == "InsertStmt":
-        texts = [text for text in constants_in(statement.node.select_stmt) if text.strip() and not text.isdigit()]
-        return bool(user_stems & _ADDING) and are_said(texts)
-    for target in (part.res_target for part in statement.node.target_list):
-        constants = list(constants_in(target.val))
-        if not constants and not user_stems & set(stems(target.name)):
-            return False
-        if not are_said(constants):
-            return False
-    return True
-
-
-def _has_stems(text: str, user_stems: set[str]) -> bool:
-    own = set(stems(text))
-    return bool(own) and own <= user_stems
-
-
 def column_sources(node: Message) -> list[Column | None] | None:
     """Return the table's column that each column of a SELECT shows unchanged.
 
@@ -116,14 +73,6 @@ def column_sources(node: Message) -> list[Column | None] | None:
     if not tables:
         return None
     return [_source(target.res_target.val, tables) for target in node.target_list]
-
-
-def kind_of_column(name: str) -> Kind | None:
-    """Return which kind of value a column holds, by its name; None if its values may come from anywhere."""
-    own = list(words(name))
-    if not own or own[-1] in _ATTRIBUTE_ENDS:
-        return None
-    return next((kind for kind, known in _COLUMNS if known & set(own)), None)
 
 
 def keys_of(statement: Statement) -> Iterator[str]:
@@ -163,11 +112,13 @@ def _inserted(node: Message, names: frozenset[str]) -> Iterator[Value]:
     for row in select.values_lists:
         for place, item in enumerate(row.list.items):
             name = columns[place] if place < len(columns) else ""
-            yield from (value for value in _values(item, name, node.relation, names) if not _is_zero_amount(value))
+            values = _values(item, name, node.relation, names)
+            yield from (value for value in values if not _is_zero_amount(value) and not _is_author(value, name))
     if not select.values_lists:
         for place, target in enumerate(select.target_list):
             name = columns[place] if place < len(columns) else target.res_target.name
-            yield from _values(target.res_target.val, name, node.relation, names, own_row=False, select=select)
+            values = _values(target.res_target.val, name, node.relation, names, own_row=False, select=select)
+            yield from (value for value in values if not _is_author(value, name) and not _is_count(value, target))
 
 
 def _merged(node: Message) -> Iterator[Value]:
@@ -182,6 +133,20 @@ def _is_zero_amount(value: Value) -> bool:
     return value.kind == "amount" and not value.text.strip("0.")
 
 
+def _is_count(value: Value, target: Message) -> bool:
+    """Return whether an amount only says how often another row's amount is taken: price_per_day * 3."""
+    if value.kind != "amount" or not value.text.isdecimal() or not 0 < int(value.text[:9]) <= _MOST_COUNTED:
+        return False
+    return bool(columns_in(target)) and all(
+        name_of(part.name).name == "*" for part in walk(target) if kind_of(part) == "A_Expr"
+    )
+
+
+def _is_author(value: Value, column: str) -> bool:
+    """Return whether a value only says from whom a new row comes, so that nothing goes there."""
+    return is_author(column) and value.kind in {"address", "account", "text"}
+
+
 def _values(
     node: Message,
     column: str,
@@ -192,14 +157,63 @@ def _values(
     select: Message | None = None,
 ) -> Iterator[Value]:
     kind, argument = kind_of_column(column), f"{relation.relname}.{column}" if column else relation.relname
-    for constant in constants_in(node):
+    for constant in amounts_in(node) if kind == "amount" else constants_in(node):
         shapes = list(shapes_in(constant))
         yield from (Value(argument=argument, kind=shape, text=text) for shape, text in shapes)
-        if kind is not None and not shapes and constant.strip():
+        if kind is not None and not shapes and constant.strip() and not _is_name_in(node, constant, kind):
             numeric = kind == "amount" and decimal_of(constant) is not None
             yield Value(argument=argument, kind="amount" if numeric else "text", text=constant, names=names)
     if kind is not None:
         yield from _copied(node, column, relation, argument, own_row=own_row and kind == "amount", select=select)
+
+
+def _is_name_in(node: Message, constant: str, kind: Kind) -> bool:
+    """Return whether a column gets one constant as it is, which by its form is no value of the column's kind but a name."""
+    while node.WhichOneof("node") == "type_cast":
+        node = node.type_cast.arg
+    if node.WhichOneof("node") != "a_const":
+        return False
+    return decimal_of(constant) is None if kind == "amount" else not _MARKS[kind].search(constant)
+
+
+def amounts_in(node: Message) -> Iterator[str]:
+    """Yield the constants of an expression that decide about its amount.
+
+    These are no amounts: the digits in round(x, 2), a 0 that stands for no value, 1 in price * (1 + tax), 100 in price / 100.
+    """
+    pending: list[tuple[Message, str]] = [(node, "")]
+    while pending:
+        part, place = pending.pop()
+        kind = kind_of(part)
+        if kind == "A_Const":
+            text = constant_text(part)
+            if text is not None and (text, place) not in _NEUTRAL:
+                yield text
+        elif kind == "A_Expr":
+            sign = name_of(part.name).name
+            inner = "share" if sign in {"+", "-"} and place == "factor" and not _is_of_ones(part) else ""
+            inner = "factor" if sign in {"*", "/"} else inner
+            pending += [(part.rexpr, "divisor" if sign == "/" else inner), (part.lexpr, inner)]
+        elif kind == "FuncCall" and name_of(part.funcname).name in _SHAPING:
+            pending += [(argument, "") for argument in part.args[:1]]
+        elif kind != "TypeName":
+            default = "default" if kind in {"CoalesceExpr", "MinMaxExpr"} else ""
+            inner = place if kind in {"Node", "TypeCast"} else default
+            pending += [(child, inner) for child in reversed(_children(part))]
+
+
+def _is_of_ones(sum_: Message) -> bool:
+    """Return whether a sum is of ones only: (1 + 1) is a factor, not a share."""
+    constants = list(constants_in(sum_.lexpr)) + list(constants_in(sum_.rexpr))
+    return not any(kind_of(part) == "ColumnRef" for part in walk(sum_)) and set(constants) <= {"1"}
+
+
+def _children(message: Message) -> list[Message]:
+    found: list[Message] = []
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is not None:
+            found += [value] if hasattr(value, "ListFields") else list(value)
+    return found
 
 
 def _copied(
@@ -212,6 +226,7 @@ def _copied(
     inner = next((part for part in walk(node) if kind_of(part) == "SelectStmt"), select)
     if inner is None and own_row:
         return
+    picks = _picks_of(inner) if inner is not None else frozenset()
     tables = _tables(inner.from_clause) if inner is not None else {}
     tables = tables or {relation.relname: (relation.schemaname, relation.relname)}
     for part in walk(node):
@@ -219,7 +234,52 @@ def _copied(
             continue
         source = _column(part, tables)
         if source is None or (source.table, source.name) != (relation.relname, column):
-            yield Value(argument=argument, kind="copy", text=str(source) if source else "of another table")
+            place = str(source) if source else "of another table"
+            yield Value(argument=argument, kind="copy", text=place, names=picks)
+
+
+def _picks_of(select: Message) -> frozenset[str]:
+    """Return the constants with which a SELECT of plain tables compares columns other than prose: they pick its rows."""
+    if column_sources(select) is None:
+        return frozenset()
+    conditions = [part for part in conditions_of(select.where_clause) if part.WhichOneof("node") == "a_expr"]
+    return frozenset(
+        text for part in conditions if compares_values(part.a_expr) for text in constants_in(part) if text.strip()
+    )
+
+
+def conditions_of(where: Message, operation: str = "AND_EXPR") -> list[Message]:
+    """Return the conditions that AND, or another operation, combines, at any depth."""
+    pending, conditions = [where], []
+    while pending:
+        part = pending.pop()
+        if part.WhichOneof("node") == "bool_expr" and _operation(part.bool_expr) == operation:
+            pending += part.bool_expr.args
+        elif part.WhichOneof("node"):
+            conditions.append(part)
+    return conditions
+
+
+def _operation(expression: Message) -> str:
+    return str(expression.DESCRIPTOR.fields_by_name["boolop"].enum_type.values_by_number[expression.boolop].name)
+
+
+def compares_values(condition: Message) -> bool:
+    """Return whether a condition says which values columns other than prose have, without a query inside."""
+    if not _PICKING & {part.string.sval for part in condition.name}:
+        return False
+    columns = columns_in(condition)
+    return (
+        bool(columns)
+        and not any(map(is_prose, columns))
+        and all(kind_of(part) != "SubLink" for part in walk(condition))
+    )
+
+
+def columns_in(node: Message) -> list[str]:
+    """Return the names of the columns in a part of a statement."""
+    references = (part.fields[-1] for part in walk(node) if kind_of(part) == "ColumnRef" and part.fields)
+    return [part.string.sval for part in references if part.HasField("string")]
 
 
 def _is_excluded_row(reference: Message) -> bool:
@@ -257,12 +317,22 @@ def _tables(clause: Sequence[Message]) -> dict[str, tuple[str, str]]:
 
 
 def constants_in(node: Message) -> Iterator[str]:
-    """Yield every number and text in a part of a statement."""
-    for part in walk(node):
-        if kind_of(part) != "A_Const" or part.isnull:
-            continue
-        which = part.WhichOneof("val")
-        if which == "ival":
-            yield str(part.ival.ival)
-        elif which in {"fval", "sval"}:
-            yield str(getattr(getattr(part, which), which))
+    """Yield every number and text in a part of a statement, but not the length in the name of a type."""
+    pending = [node]
+    while pending:
+        part = pending.pop()
+        kind = kind_of(part)
+        if kind == "A_Const":
+            text = constant_text(part)
+            if text is not None:
+                yield text
+        elif kind != "TypeName":
+            pending += reversed(_children(part))
+
+
+def constant_text(constant: Message) -> str | None:
+    """Return a number or a text as it is written; None for other constants."""
+    which = None if constant.isnull else constant.WhichOneof("val")
+    if which == "ival":
+        return str(constant.ival.ival)
+    return str(getattr(getattr(constant, which), which)) if which in {"fval", "sval"} else None

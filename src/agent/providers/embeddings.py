@@ -155,8 +155,13 @@ class OpenAIEmbedder:
         """Embed `texts`; see `Embedder`. Raises `InvalidInput` when the server refuses one of the texts."""
         vectors: list[list[float]] = []
         for start in range(0, len(texts), _BATCH):
-            vectors += await self._batch([_embeddable(text) for text in texts[start : start + _BATCH]])
+            batch = [_embeddable(text) for text in texts[start : start + _BATCH]]
+            vectors += await self._batch(batch, retries=self._settings.model_retries)
         return vectors
+
+    async def embed_query(self, text: str) -> list[float]:
+        """Embed what somebody searches for and waits for: with one retry at most."""
+        return (await self._batch([_embeddable(text)], retries=min(1, self._settings.model_retries)))[0]
 
     async def close(self) -> None:
         """Close the connections."""
@@ -164,14 +169,13 @@ class OpenAIEmbedder:
         if client is not None:
             await client.close()
 
-    async def _batch(self, texts: list[str]) -> list[list[float]]:
+    async def _batch(self, texts: list[str], *, retries: int) -> list[list[float]]:
         import openai
 
         client = self._open_client()
-        attempts = self._settings.model_retries + 1
         try:
             async for attempt in stamina.retry_context(
-                on=_is_transient, attempts=attempts, timeout=None, wait_initial=0.2, wait_max=10
+                on=_is_transient, attempts=retries + 1, timeout=None, wait_initial=0.2, wait_max=10
             ):
                 with attempt:
                     answer = await client.embeddings.create(model=self._name, input=texts, encoding_format="float")

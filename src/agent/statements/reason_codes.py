@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from agent.statements.kinds import LOCKS, WRITES, alter_reason
 
 _CODES = (
-    *(f"write:{kind}" for kind in WRITES.values()), "write:into", "write:resolved", "no-where", "one-row", "untried",
+    *(f"write:{kind}" for kind in WRITES.values()), "write:into", "write:resolved", "no-where", "one-row", "as-worded", "as-worded:several", "untried",
     "rows:more-than-one", "rows:many", "secret", "secret:tested", "secret:read", "secret:copied", "secret:guessed", "origin:unsaid", "origin:data", "origin:memory", "origin:nowhere",
     "transaction:none", "transaction:impossible", "schema:agents", "outside:email", "tool:create", "lock:rows",
     *(f"lock:{lock}" for lock in LOCKS[LOCKS.index("ShareRowExclusiveLock"):]),

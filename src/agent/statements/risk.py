@@ -31,17 +31,38 @@ _NEW_VALUES = frozenset(
 # The fields of an INSERT of one row, and of its VALUES.
 _INSERT_FIELDS = frozenset({"relation", "cols", "select_stmt", "override", "returning_clause"})
 _VALUES_FIELDS = frozenset({"values_lists", "limit_option", "op"})
+# The codes of a change of one table by harmless means: its dry run shows everything that it does.
+_TRIED_WHOLLY = frozenset({
+    "write:insert", "write:update", "write:delete", "node:ReturningClause", "node:SetToDefault", "node:MultiAssignRef",
+})  # fmt: skip
+AS_WORDED, SEVERAL_AS_WORDED = "as-worded", "as-worded:several"
+# The most rows that a change of LOW risk may have where the user asked for more than one.
+_FEW_ROWS = 10
 _CONDITION_PARTS = _VALUE_PARTS | {"BoolExpr", "NullTest", "BooleanTest", "List"}
 
 
+def may_be_as_worded(assessment: Assessment) -> bool:
+    """Return whether a change can be LOW if the user worded it so and its dry run shows few rows of one table."""
+    return assessment.risk == "MEDIUM" and set(assessment.reasons) <= _TRIED_WHOLLY
+
+
+def as_worded(assessment: Assessment, *, several: bool) -> Assessment:
+    """Return the assessment of a change that the user worded so: LOW, as long as its dry run shows one row, or a few."""
+    reason = SEVERAL_AS_WORDED if several else AS_WORDED
+    return replace(assessment, risk="LOW", reasons=(*assessment.reasons, reason))
+
+
 def risk_after_dry_run(
-    risk: RiskLevel, preview: StatementPreview, *, many_rows: int
+    risk: RiskLevel, preview: StatementPreview, *, many_rows: int, several: bool = False
 ) -> tuple[RiskLevel, tuple[str, ...]]:
-    """Return the risk of a statement, raised by what its preview shows, and the codes of the reasons that raised it."""
+    """Return the risk of a statement, raised by what its preview shows, and the codes of the reasons that raised it.
+
+    `several` says that the user asked for more rows than one.
+    """
     raised: list[tuple[RiskLevel, str]] = [(risk, "")]
     rows = sum(table["inserted"] + table["updated"] + table["deleted"] for table in preview.tables)
     rows = max(rows, preview.row_count or 0)
-    if risk == "LOW" and (rows > 1 or len(preview.tables) > 1):
+    if risk == "LOW" and (rows > (_FEW_ROWS if several else 1) or len(preview.tables) > 1):
         raised.append(("MEDIUM", "rows:more-than-one"))
     if not preview.tried:
         raised.append(("HIGH", "untried"))

@@ -1,4 +1,4 @@
-"""`agent memory`: search, list, show and forget memories."""
+"""`agent memory`: search, list, show, forget and restore memories."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.types import MemoryKind
 if TYPE_CHECKING:
     from agent.learning.memory import Memory
 
-app = group("Search, list, show and forget memories.", "agent memory", 'agent memory search "paused clients"')
+app = group("Search, list, show, forget and restore memories.", "agent memory", 'agent memory search "paused clients"')
 KindOption = Annotated[MemoryKind | None, typer.Option("--kind", "-k", help="Show only memories of this kind.")]
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The memory's number.")]
 
@@ -58,15 +58,24 @@ def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """Show one memory and where it comes from."""
     from agent.cli.terminal.clean_text import count, moment
     from agent.cli.terminal.render import facts, print_json, say, stdout
+    from agent.concurrency import gather_or_cancel
     from agent.operations import memories
 
-    memory = run(lambda runtime: memories.get(memory_id, runtime=runtime))
+    memory, history = run(
+        lambda runtime: gather_or_cancel(
+            memories.get(memory_id, runtime=runtime), memories.history(memory_id, runtime=runtime)
+        )
+    )
     if as_json:
         print_json(memory)
         return
     console = stdout()
     pairs: list[tuple[str, object]] = [("kind", memory.kind), ("trust", memory.trust)]
-    pairs += [(name, value) for name, value in (("about", memory.subject), ("quote", memory.source_quote)) if value]
+    pairs += [
+        (name, value)
+        for name, value in (("about", memory.subject), ("said by", memory.speaker), ("quote", memory.source_quote))
+        if value
+    ]
     if memory.source_thread:
         pairs.append(("source", f"thread {memory.source_thread}, turn {memory.source_turn}"))
     pairs.append(("seen", f"{count(memory.evidence_count, 'time')}, used {count(memory.use_count, 'time')}"))
@@ -74,6 +83,7 @@ def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
     pairs.append(("since", moment(memory.valid_from)))
     if memory.valid_until:
         pairs.append(("until", moment(memory.valid_until)))
+    pairs += [("memory", line) for line in history]
     say(console, memory.content)
     console.print()
     facts(console, pairs)
@@ -81,15 +91,34 @@ def show_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
 
 @app.command("forget", epilog=examples("agent memory forget 12"))
 def forget_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
-    """Delete one memory for good."""
+    """Delete a memory for good, with what says the same and what was concluded from it."""
     from agent.cli.terminal.render import print_json, say, stdout
-    from agent.learning.memory import agent_memory
+    from agent.operations import memories
 
-    run(lambda runtime: agent_memory.forget(memory_id, runtime=runtime))
+    gone = run(lambda runtime: memories.forget(memory_id, runtime=runtime))
     if as_json:
-        print_json({"forgotten": memory_id})
+        print_json(
+            {"forgotten": memory_id, "say_the_same": gone.say_the_same, "concluded": gone.concluded, "ids": gone.ids}
+        )
+        return
+    console = stdout()
+    say(console, f"Memory {memory_id} is forgotten: {_short(gone.memory.content)}")
+    for reason, others in (("says the same", gone.say_the_same), ("was concluded from it", gone.concluded)):
+        for memory in others:
+            say(console, f"  {memory.id}, which {reason}, is forgotten too: {_short(memory.content)}")
+
+
+@app.command("restore", epilog=examples("agent memory restore 12"))
+def restore_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> None:
+    """Make a memory valid again that another one has replaced."""
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.operations import memories
+
+    memory = run(lambda runtime: memories.restore(memory_id, runtime=runtime))
+    if as_json:
+        print_json(memory)
     else:
-        say(stdout(), f"Memory {memory_id} is forgotten.")
+        say(stdout(), f"Memory {memory_id} is valid again: {_short(memory.content)}")
 
 
 def _show_all(memories: Sequence[Memory], *, as_json: bool, empty: str, scores: bool, limit: int | None = None) -> None:

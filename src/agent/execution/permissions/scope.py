@@ -17,6 +17,7 @@ from agent.approval.permissions import Permission
 from agent.approval.preview import Preview, StatementPreview, TableEffect, as_statement, digest
 from agent.errors import InvalidInput
 from agent.statements.parser import POSITIONS, Message, Statement, kind_of, walk
+from agent.statements.risk import AS_WORDED, SEVERAL_AS_WORDED
 from agent.types import RISK_LEVELS, RiskLevel
 
 # Makes a digest from which nobody can guess the value.
@@ -134,7 +135,7 @@ def within(permission: Permission, *, risk: RiskLevel, reasons: Sequence[str], p
         risk != "CRITICAL"
         and isinstance(bounds, dict)
         and not preview.origins
-        and set(reasons) <= set(permission.pattern.get("reasons", ()))
+        and set(reasons) - {AS_WORDED, SEVERAL_AS_WORDED} <= set(permission.pattern.get("reasons", ()))
         and RISK_LEVELS.index(risk) <= RISK_LEVELS.index(permission.risk_ceiling)
         and rows is not None
         and rows <= permission.most_rows

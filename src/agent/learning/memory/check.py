@@ -27,7 +27,7 @@ async def check_memory(*, runtime: Runtime) -> None:
     """
     row: dict[str, object] = {
         "kind": "fact", "subject": None, "content": _TEXT, "content_hash": hashlib.sha256(_TEXT.encode()).hexdigest(),
-        "metadata": {}, "trust": "agent", "source_thread": None, "source_turn": None, "source_quote": None,
+        "metadata": {}, "trust": "agent", "source_thread": None, "source_turn": None, "source_quote": None, "speaker": None,
         "evidence_count": 1, "embedding": vector_literal(_VECTOR),
     }  # fmt: skip
     values = {

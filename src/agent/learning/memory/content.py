@@ -50,7 +50,9 @@ def _cut(text: str) -> str:
     return text[: MAX_CONTENT_CHARS - len(notice)] + notice
 
 
-_LINE = re.compile(r"^\s*(?:[-*]\s+)?(?:\[\w+, \w+\]\s+)?(?P<text>.*?)\s*(?:\(memory \d+\)[.\s]*)?$", re.DOTALL)
+_LINE = re.compile(
+    r"^\s*(?:[-*]\s+)?(?:\[\w+, \w+(?:, [^\]]*)?\]\s+)?(?P<text>.*?)\s*(?:\(memory \d+\)[.\s]*)?$", re.DOTALL
+)
 _QUOTES = {'"': '"', "'": "'", "“": "”", "«": "»", "„": "“", "`": "`"}
 
 

@@ -17,10 +17,11 @@ from weakref import WeakKeyDictionary
 import structlog
 from pgvector import Vector
 
+from agent.breaker import Breaker, CircuitOpen
 from agent.db import Database, load_queries
 from agent.db.queries import fetch_one
 from agent.errors import AgentError, ConfigurationError, InvalidInput, OperatorError
-from agent.runtime import Runtime
+from agent.runtime import Cache, Runtime
 
 _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
@@ -34,7 +35,10 @@ _RETRY_REFUSED = timedelta(days=1)
 
 # The assumed similarity of unrelated texts (mean, deviation), until there are enough memories to measure it.
 _SEMANTIC_BACKGROUND = (0.15, 0.12)
-_LEXICAL_BACKGROUND = (0.05, 0.06)
+LEXICAL_BACKGROUND = (0.05, 0.06)
+
+# One for each model: whether searches ask its server.
+BREAKERS: Cache[Breaker] = Cache()
 
 _Space = tuple[str, str, str, int]
 _registered: WeakKeyDictionary[Database, set[_Space]] = WeakKeyDictionary()
@@ -54,14 +58,28 @@ async def vectors_for_saving(texts: Sequence[str], runtime: Runtime) -> list[str
 
 
 async def query_vector(query: str, runtime: Runtime) -> list[float] | None:
-    """Return the vector of a search; None when the embedder fails, is slow or returns zeros only."""
-    try:
+    """Return the vector of a search; None when the embedder fails, is slow or returns zeros only.
+
+    An embedder that failed is left alone for a while, so that only one search waits for it.
+    """
+    embedder = runtime.embedder
+    # Remote embedders have a quicker way for one text; the protocol does not ask for one.
+    embed_query = getattr(embedder, "embed_query", None)
+
+    async def embed() -> list[float]:
         async with asyncio.timeout(min(_QUERY_TIMEOUT, runtime.settings.model_timeout)):
-            vector = (await runtime.embedder.embed([query]))[0]
-            return vector if any(vector) else None
-    except (AgentError, TimeoutError) as error:
-        _log.warning("search_without_embedding", model=runtime.embedder.model, error=repr(error))
+            vector: list[float] = await embed_query(query) if embed_query else (await embedder.embed([query]))[0]
+            return vector
+
+    breaker = BREAKERS.get(runtime, embedder.model) or BREAKERS.put(runtime, Breaker(embedder.model), embedder.model)
+    try:
+        vector = await breaker.call(embed, failed=(OperatorError, TimeoutError))
+    except CircuitOpen:
         return None
+    except (AgentError, TimeoutError) as error:
+        _log.warning("search_without_embedding", model=embedder.model, error=repr(error))
+        return None
+    return vector if any(vector) else None
 
 
 async def register_model(dimensions: int, runtime: Runtime) -> None:
@@ -70,7 +88,7 @@ async def register_model(dimensions: int, runtime: Runtime) -> None:
     known = _registered.setdefault(runtime.db, set())
     if space in known:
         return
-    mean, deviation = _SEMANTIC_BACKGROUND if runtime.embedder.semantic else _LEXICAL_BACKGROUND
+    mean, deviation = _SEMANTIC_BACKGROUND if runtime.embedder.semantic else LEXICAL_BACKGROUND
     parameters = {**scope(runtime), "dimensions": dimensions, "mean": mean, "deviation": deviation}
     async with runtime.transaction() as conn:
         row = await fetch_one(conn, _QUERIES["register_model"], parameters)

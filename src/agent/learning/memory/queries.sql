@@ -15,17 +15,17 @@ WITH used AS (
 )
 INSERT INTO agents.agent_memory AS m
        (tenant_id, database_id, kind, subject, content, content_hash, metadata, trust, source_thread, source_turn, source_quote,
-        evidence_count, embedding, embedding_model)
+        speaker, evidence_count, embedding, embedding_model)
 SELECT %(tenant_id)s, %(database_id)s, r.kind, r.subject, r.content, decode(r.content_hash, 'hex'), r.metadata, r.trust,
-       r.source_thread, r.source_turn, r.source_quote, r.evidence_count, agents.as_vector(r.embedding),
+       r.source_thread, r.source_turn, r.source_quote, r.speaker, r.evidence_count, agents.as_vector(r.embedding),
        CASE WHEN r.embedding IS NOT NULL THEN %(model)s END
   FROM json_to_recordset(%(rows)s) AS r (kind text, subject text, content text, content_hash text, metadata jsonb, trust text,
-       source_thread text, source_turn int, source_quote text, evidence_count int, embedding text)
+       source_thread text, source_turn int, source_quote text, speaker text, evidence_count int, embedding text)
  ORDER BY r.content_hash
 ON CONFLICT (tenant_id, database_id, content_hash) WHERE valid_until IS NULL
 DO UPDATE SET evidence_count = m.evidence_count + excluded.evidence_count, updated_at = now(),
               trust = CASE WHEN excluded.trust = 'human' THEN 'human' ELSE m.trust END
-RETURNING id, kind, content, trust, subject, metadata, source_thread, source_turn, source_quote, evidence_count,
+RETURNING id, kind, content, trust, subject, metadata, source_thread, source_turn, source_quote, speaker, evidence_count,
           embedding_model, valid_from, valid_until, created_at, encode(content_hash, 'hex') AS content_hash
 
 -- known_hashes: returns which of these texts are stored already
@@ -41,9 +41,70 @@ SELECT m.*, coalesce(u.use_count, 0) AS use_count, u.last_used_at
   FROM agents.agent_memory m LEFT JOIN agents.memory_use u ON u.tenant_id = m.tenant_id AND u.memory_id = m.id
  WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.id = %(id)s
 
--- forget: deletes one memory for good
+-- alike: finds the statements that have most words in common with one
+SELECT * FROM agents.search_memories(%(query)s, %(database_id)s, NULL, NULL, 20, %(kinds)s)
+
+-- link: notes what new memories have to do with earlier ones, and ends the validity of those that they replace or correct
+WITH earlier AS (
+  SELECT id FROM agents.agent_memory
+   WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(earlier)s) ORDER BY id FOR UPDATE
+), linked AS (
+  INSERT INTO agents.memory_links (tenant_id, memory_id, earlier_id, relation)
+  SELECT %(tenant_id)s, later.id, earlier.id, %(relation)s
+    FROM earlier, unnest(%(ids)s::bigint[]) AS later (id) WHERE later.id <> earlier.id
+  ON CONFLICT DO NOTHING
+)
+UPDATE agents.agent_memory m SET valid_until = clock_timestamp(), updated_at = now()
+  FROM earlier
+ WHERE m.id = earlier.id AND m.tenant_id = %(tenant_id)s AND m.valid_until IS NULL AND m.id <> ALL (%(ids)s::bigint[])
+   AND %(relation)s <> 'derived'
+
+-- links: returns what a memory has to do with others; `later` says that the other one came after it
+SELECT relation, earlier_id AS other, false AS later FROM agents.memory_links WHERE tenant_id = %(tenant_id)s AND memory_id = %(id)s
+ UNION ALL
+SELECT relation, memory_id, true FROM agents.memory_links WHERE tenant_id = %(tenant_id)s AND earlier_id = %(id)s
+ ORDER BY 1, 2
+
+-- restore: makes a memory valid again, and ends the validity of those that took its place
+WITH later AS (
+  UPDATE agents.agent_memory m SET valid_until = clock_timestamp(), updated_at = now()
+    FROM agents.memory_links l
+   WHERE l.tenant_id = %(tenant_id)s AND l.earlier_id = %(id)s AND l.relation = 'replaces'
+     AND m.id = l.memory_id AND m.tenant_id = %(tenant_id)s AND m.valid_until IS NULL
+)
+UPDATE agents.agent_memory SET valid_until = NULL, updated_at = now()
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = %(id)s AND kind <> 'schema'
+
+-- end: ends the validity of memories
+UPDATE agents.agent_memory SET valid_until = clock_timestamp(), updated_at = now()
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(ids)s) AND valid_until IS NULL
+
+-- of_turn: returns the valid memories of one turn
+SELECT * FROM agents.agent_memory
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL
+   AND source_thread = %(thread)s AND source_turn = %(turn)s
+
+-- of_saying: returns what else the turn left in which a memory was said
+SELECT * FROM agents.agent_memory
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id <> %(id)s AND kind = 'interaction'
+   AND source_thread = %(thread)s AND source_turn = %(turn)s
+
+-- concluded: returns what was concluded from memories, with the `earlier_id` of each; a human's own statements were not
+SELECT m.*, l.earlier_id FROM agents.memory_links l
+  JOIN agents.agent_memory m ON m.id = l.memory_id AND m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s
+ WHERE l.tenant_id = %(tenant_id)s AND l.earlier_id = ANY (%(ids)s) AND l.relation = 'derived'
+   AND m.trust <> 'human' AND m.kind <> 'schema'
+ ORDER BY m.id
+
+-- with_words: returns the memories, also those no longer valid, that have every word of a memory
+SELECT m.* FROM agents.agent_memory f JOIN agents.agent_memory m ON m.terms @> f.terms
+ WHERE f.tenant_id = %(tenant_id)s AND f.database_id = %(database_id)s AND f.id = %(id)s AND f.terms <> '{}'
+   AND m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.id <> f.id AND m.kind <> 'schema'
+ ORDER BY m.id LIMIT 1000
+
+-- forget: deletes memories for good
 DELETE FROM agents.agent_memory
- WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = %(id)s
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(ids)s)
 
 -- list: lists the newest valid memories
 SELECT m.*, coalesce(u.use_count, 0) AS use_count, u.last_used_at

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -17,9 +16,13 @@ import stamina
 import structlog
 
 from agent.db import load_queries
-from agent.errors import ConfigurationError, NotFound, ProviderUnavailable
+from agent.errors import ConfigurationError, InvalidInput, NotFound, ProviderUnavailable
 from agent.learning.memory.content import Content, prepare, quoted_texts
+from agent.learning.memory.contradiction import contradicts, says_the_same
 from agent.learning.memory.embeddings import calibrate, embed_pending, scope, vectors_for_saving
+from agent.learning.memory.forgetting import Forgotten, forget
+from agent.learning.memory.records import STATED, Link, Memory, NewMemory
+from agent.privacy.typed_secrets import without_typed_secrets
 from agent.runtime import Runtime, current_runtime
 from agent.text.storable import storable, storable_json
 from agent.types import MemoryKind, Trust
@@ -29,63 +32,29 @@ _log = structlog.get_logger(__name__)
 
 _BATCH = 500
 _FOLD_EVERY = 64
+_SHOWN = 80  # characters of a memory that a message names
 # Two processes replaced the same schema memory, or locked the same memories in another order: try again.
 _RETRIED = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewMemory:
-    """A memory to save."""
+class Taught:
+    """What came of a statement: its memory and those whose place it took, or the human's statement that stands against it."""
 
-    content: str
-    kind: MemoryKind = "fact"
-    subject: str | None = None
-    trust: Trust = "agent"
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    source_thread: str | None = None
-    source_turn: int | None = None
-    source_quote: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """A stored memory; `score` is set where a search found it. Fields can be read as `memory["content"]` too."""
-
-    id: int
-    kind: MemoryKind
-    content: str
-    trust: Trust
-    subject: str | None
-    metadata: Mapping[str, Any]
-    source_thread: str | None
-    source_turn: int | None
-    source_quote: str | None
-    evidence_count: int
-    embedding_model: str | None
-    valid_from: datetime
-    valid_until: datetime | None
-    created_at: datetime
-    use_count: int = 0  # always 0 in the result of a save
-    last_used_at: datetime | None = None
-    score: float | None = None
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Memory:
-        """Return the memory in a row of one of this package's queries."""
-        return cls(**{name: row[name] for name in _FIELDS if name in row})
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in _FIELDS:
-            raise KeyError(name)
-        return getattr(self, name)
+    memory: Memory | None = None
+    replaced: tuple[Memory, ...] = ()
+    stands: Memory | None = None
 
     @property
-    def line(self) -> str:
-        """The memory as a line of a prompt: kind, trust, content on one line, id."""
-        return f"- [{self.kind}, {self.trust}] {' '.join(self.content.split())} (memory {self.id})"
-
-
-_FIELDS = tuple(item.name for item in fields(Memory))
+    def message(self) -> str:
+        """What a person must hear of it."""
+        if self.memory is None:
+            return f"Not remembered: {_named(self.stands)}, which a human said, says otherwise" if self.stands else ""
+        told = f"Remembered as memory {self.memory.id}"
+        if not self.replaced:
+            return told
+        others = ", ".join(map(_named, self.replaced))
+        return f"{told} in place of {others}; `agent memory restore {self.replaced[0].id}` takes that back"
 
 
 class AgentMemory:
@@ -102,10 +71,15 @@ class AgentMemory:
         source_thread: str | None = None,
         source_turn: int | None = None,
         source_quote: str | None = None,
+        speaker: str | None = None,
         used: Sequence[int] = (),
+        derived_from: Sequence[int] = (),
         runtime: Runtime | None = None,
     ) -> Memory:
-        """Save one statement; `used` are the memories that led to it. Raises `InvalidInput` when there is no text."""
+        """Save one statement; `used` are the memories that led to it. Raises `InvalidInput` when there is no text.
+
+        What a human states takes the place of what says otherwise about the same thing; see `teach`.
+        """
         item = NewMemory(
             content=content,
             kind=kind,
@@ -115,24 +89,93 @@ class AgentMemory:
             source_thread=source_thread,
             source_turn=source_turn,
             source_quote=source_quote,
+            speaker=speaker,
         )
-        return (await self.save_many([item], used=used, runtime=runtime))[0]
+        if trust == "human" and kind in STATED:
+            taught = await self.teach(item, used=used, runtime=runtime)
+            if taught.memory is not None:
+                return taught.memory
+        return (await self.save_many([item], used=used, derived_from=derived_from, runtime=runtime))[0]
+
+    async def teach(
+        self, item: NewMemory, *, used: Sequence[int] = (), corrects: Sequence[int] = (), runtime: Runtime | None = None
+    ) -> Taught:
+        """Save a statement that is newer than all others. What says otherwise about the same thing is no longer valid.
+
+        A human's statement takes the place of anybody's. Another one is not saved if it contradicts a human's. `corrects` are
+        the turns whose answers it corrects; they are no longer valid either. Nothing is deleted: `restore` takes it back.
+        """
+        runtime = runtime or await current_runtime()
+        rows = await runtime.all(_QUERIES["alike"], query=item.content, kinds=list(STATED), **scope(runtime))
+        alike = [Memory.from_row(row) for row in rows]
+        against = [memory for memory in alike if contradicts(item.content, memory.content)]
+        by_human = next((memory for memory in against if memory.trust == "human"), None)
+        if by_human is not None and item.trust != "human":
+            return Taught(stands=by_human)
+        same = next((memory for memory in alike if says_the_same(item.content, memory.content)), None)
+        if same is not None:
+            item = replace(item, content=same.content)
+        links = {"replaces": [memory.id for memory in against], "corrects": list(corrects)}
+        (saved,) = await self._save([item], used, links, runtime)
+        return Taught(memory=saved, replaced=tuple(against))
+
+    async def restore(self, memory_id: int, *, runtime: Runtime | None = None) -> Memory:
+        """Make a memory valid again whose place another one took, and end the validity of that one.
+
+        Raises `NotFound`, and `InvalidInput` when there is nothing to take back.
+        """
+        runtime = runtime or await current_runtime()
+        memory = await self.get(memory_id, runtime=runtime)
+        if memory.valid_until is None or memory.kind == "schema":
+            raise InvalidInput(f"Memory {memory_id!r} was not replaced: there is nothing to restore.")
+        try:
+            await runtime.execute(_QUERIES["restore"], id=memory_id, **scope(runtime))
+        except psycopg.errors.UniqueViolation as error:
+            raise InvalidInput(f"A valid memory has the same text as {memory_id!r} already.") from error
+        return await self.get(memory_id, runtime=runtime)
+
+    async def end(self, ids: Sequence[int], *, runtime: Runtime | None = None) -> None:
+        """End the validity of these memories: they are recalled no more, and `restore` brings them back."""
+        if ids:
+            runtime = runtime or await current_runtime()
+            await runtime.execute(_QUERIES["end"], ids=list(ids), **scope(runtime))
+
+    async def links(self, memory_id: int, *, runtime: Runtime | None = None) -> list[Link]:
+        """Return what a memory has to do with others."""
+        runtime = runtime or await current_runtime()
+        return [Link(**row) for row in await runtime.all(_QUERIES["links"], id=memory_id, **scope(runtime))]
+
+    async def turn_memories(self, thread_id: str, turn: int, *, runtime: Runtime | None = None) -> list[Memory]:
+        """Return the valid memories of one turn of a conversation."""
+        runtime = runtime or await current_runtime()
+        rows = await runtime.all(_QUERIES["of_turn"], thread=thread_id, turn=turn, **scope(runtime))
+        return [Memory.from_row(row) for row in rows]
 
     async def save_many(
-        self, items: Sequence[NewMemory], *, used: Sequence[int] = (), runtime: Runtime | None = None
+        self,
+        items: Sequence[NewMemory],
+        *,
+        used: Sequence[int] = (),
+        derived_from: Sequence[int] = (),
+        runtime: Runtime | None = None,
     ) -> list[Memory]:
         """Save all `items`, or none when one is refused, and return the memories in the same order.
 
         An item with the same text as a stored memory, or that only quotes one, raises its evidence. `used` are the memories
-        that led to the items; they count as used, as with `record_use`. Raises `InvalidInput` for an item without text.
+        that led to the items; they count as used, as with `record_use`. When one of `derived_from` is forgotten, the items go
+        too. Passwords, card numbers and keys in the text are replaced. Raises `InvalidInput` for an item without text.
         """
-        runtime = runtime or await current_runtime()
+        return await self._save(items, used, {"derived": list(derived_from)}, runtime or await current_runtime())
+
+    async def _save(
+        self, items: Sequence[NewMemory], used: Sequence[int], links: Mapping[str, list[int]], runtime: Runtime
+    ) -> list[Memory]:
         prepared = await _without_quotes([_Prepared.of(item) for item in items], runtime)
         rows = _merged(prepared)
         embeddings = await vectors_for_saving([row["content"] for row in rows], runtime)
         for row, embedding in zip(rows, embeddings, strict=True):
             row["embedding"] = embedding
-        saved = await _store(rows, used, runtime)
+        saved = await _store(rows, used, links, runtime)
         await _maintain(saved.values(), runtime)
         return [saved[entry.digest] for entry in prepared]
 
@@ -144,11 +187,10 @@ class AgentMemory:
             raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
         return Memory.from_row(row)
 
-    async def forget(self, memory_id: int, *, runtime: Runtime | None = None) -> None:
-        """Delete the memory `memory_id` for good. Raises `NotFound`."""
+    async def forget(self, memory_id: int, *, runtime: Runtime | None = None) -> Forgotten:
+        """Delete a memory for good, with what says the same and what was concluded from it. Raises `NotFound`."""
         runtime = runtime or await current_runtime()
-        if not await runtime.execute(_QUERIES["forget"], id=memory_id, **scope(runtime)):
-            raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
+        return await forget(await self.get(memory_id, runtime=runtime), runtime)
 
     async def list_memories(
         self, kind: MemoryKind | None = None, limit: int = 50, *, runtime: Runtime | None = None
@@ -214,6 +256,12 @@ class _Prepared:
     @classmethod
     def of(cls, item: NewMemory) -> _Prepared:
         subject = storable(item.subject) if item.kind == "schema" and item.subject is not None else None
+        if item.kind != "schema":
+            item = replace(
+                item,
+                content=without_typed_secrets(item.content),
+                source_quote=item.source_quote and without_typed_secrets(item.source_quote),
+            )
         content = prepare(item.content, subject=subject)
         quoted = () if item.kind == "schema" else quoted_texts(content.text)
         return cls(item, content, tuple(prepare(text) for text in quoted))
@@ -235,8 +283,14 @@ class _Prepared:
             "source_thread": storable_json(item.source_thread),
             "source_turn": item.source_turn,
             "source_quote": storable_json(item.source_quote),
+            "speaker": storable_json(item.speaker),
             "evidence_count": 1,
         }
+
+
+def _named(memory: Memory | None) -> str:
+    text = " ".join(memory.content.split()) if memory else ""
+    return f"memory {memory.id} ({text[:_SHOWN]}{'…' if len(text) > _SHOWN else ''})" if memory else ""
 
 
 async def _without_quotes(prepared: list[_Prepared], runtime: Runtime) -> list[_Prepared]:
@@ -270,11 +324,14 @@ def _merged(prepared: Sequence[_Prepared]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-async def _store(rows: Sequence[dict[str, Any]], used: Sequence[int], runtime: Runtime) -> dict[str, Memory]:
+async def _store(
+    rows: Sequence[dict[str, Any]], used: Sequence[int], links: Mapping[str, list[int]], runtime: Runtime
+) -> dict[str, Memory]:
     """Save all rows in one transaction and return the memories by their hash."""
     saved: dict[str, Memory] = {}
     # One statement is a transaction of its own, in one round trip.
-    single = len(rows) <= _BATCH and not any(row["kind"] == "schema" for row in rows)
+    linked = {relation: ids for relation, ids in links.items() if ids}
+    single = len(rows) <= _BATCH and not linked and not any(row["kind"] == "schema" for row in rows)
     async for attempt in stamina.retry_context(on=_RETRIED, attempts=5, wait_initial=0.01, wait_max=0.2):
         with attempt:
             async with runtime.connection() if single else runtime.transaction() as conn:
@@ -285,6 +342,9 @@ async def _store(rows: Sequence[dict[str, Any]], used: Sequence[int], runtime: R
                         await conn.execute(_QUERIES["close_replaced_schemas"], parameters)
                     async for row in await conn.execute(_QUERIES["save"], parameters):
                         saved[row["content_hash"]] = Memory.from_row(row)
+                for relation, earlier in linked.items():
+                    ids = {"ids": [memory.id for memory in saved.values()], "earlier": earlier, "relation": relation}
+                    await conn.execute(_QUERIES["link"], {**scope(runtime), **ids})
     return saved
 
 

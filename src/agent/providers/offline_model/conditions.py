@@ -1,286 +1,310 @@
-"""Finds the conditions of a question: columns compared with values, labels, spans of time, missing values.
-
-A condition is found before its column is certain; `value_binding` chooses the column once the main relation is known.
-"""
+"""The grammar of one condition: "status is paused", "more than 3 orders", "budget over 5000", "in 2025", "no phone"."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 
-from agent.providers.offline_model.dates import Period
-from agent.providers.offline_model.entities import name_end
-from agent.providers.offline_model.lexicon import ColumnName, Mention, ValueName
-from agent.providers.offline_model.query import LiteralValue, Operator
-from agent.providers.offline_model.tokenizer import FILLER, Sentence, number_of
-from agent.text.words import word_set
-
-_OPERATORS: tuple[tuple[str, Operator], ...] = (
-    ("is|are|was? not equal to", "<>"),
-    ("!=", "<>"),
-    (">=|≥", ">="),
-    ("<=|≤", "<="),
-    (">", ">"),
-    ("<", "<"),
-    ("is|are|was|of|with|have|has? greater|more|higher|larger|bigger|longer than", ">"),
-    ("is|are|was|of|with|have|has? less|lower|smaller|fewer|shorter|cheaper than", "<"),
-    ("is|are|was|of? at least", ">="),
-    ("is|are|was|of? at most", "<="),
-    ("is|are|was? exactly", "="),
-    ("is|are|was|of? over|above|exceeding|exceeds|exceed", ">"),
-    ("is|are|was|of? under|below", "<"),
-    ("worth more than|over", ">"),
-    ("costing|worth? over|above", ">"),
+from agent.providers.offline_model.dates import month_at, period_at, year_at
+from agent.providers.offline_model.join_graph import event_columns, measure_columns, naming_fields
+from agent.providers.offline_model.names import ColumnName
+from agent.providers.offline_model.query import (
+    Comparison,
+    Condition,
+    Field,
+    LiteralValue,
+    Operator,
+    Related,
+    TimeRange,
+    Wanted,
 )
-_TEXT_OPERATORS: tuple[tuple[Operator, tuple[str, ...]], ...] = (
-    ("contains", ("contains|containing|contain|includes|including|like", "with the? word")),
-    ("starts", ("starts|starting|beginning|begins with",)),
+from agent.providers.offline_model.reader import (
+    Place,
+    Reader,
+    key_condition,
+    negated,
+    state_condition,
 )
-_NULL_OPERATORS: tuple[tuple[Operator, tuple[str, ...]], ...] = (
-    ("is not null", ("is|are|was? not empty|missing|null|blank|unset", "is|are set|filled|given|known")),
-    ("is null", ("is|are not set", "is|are|was? empty|missing|null|blank|unset|unknown", "has|have|had no value")),
-)
-_NOT = word_set("not except excluding non never")
+from agent.providers.offline_model.schema_parser import Relation
+from agent.providers.offline_model.tokenizer import count_of
+
+Conditions = Iterator[tuple[Condition, Place]]
+
+_ARTICLES = "the|a|an|its|their|any|some"
+_COMPARATORS: tuple[tuple[str, Operator], ...] = (
+    ("more than or equal to", ">="), ("greater|higher|larger|bigger than or equal to", ">="), ("less|lower|smaller than or equal to", "<="),
+    ("more|greater|higher|larger|bigger|longer than", ">"), ("over|above|exceeding", ">"),
+    ("less|fewer|lower|smaller|shorter than", "<"), ("under|below", "<"),
+    ("at least", ">="), ("at most", "<="), ("up to", "<="), ("not more than", "<="), ("not less than", ">="),
+    ("exactly", "="), ("equal|equals to?", "="), ("> =", ">="), ("< =", "<="), (">=|≥", ">="), ("<=|≤", "<="), (">", ">"), ("<", "<"),
+)  # fmt: skip
+_EMPTY = "empty|null|missing|blank|unknown"
+_SET = "set|filled|present|known"
+_YES, _NO = "true|yes|on", "false|no|off"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingCondition:
-    """A condition whose column is not chosen yet: `columns` or `values` are the candidates; without both it is about the amount.
-
-    `adjectives` are boolean columns that the same word may mean ("active" for `is_active`). Without a `value` the operator is
-    "is null", "is not null", "=" (true) or "<>" (false).
-    """
-
-    at: int
-    end: int
-    operator: Operator = "="
-    columns: tuple[ColumnName, ...] = ()
-    values: tuple[ValueName, ...] = ()
-    adjectives: tuple[ColumnName, ...] = ()
-    value: LiteralValue | None = None
-    period: Period | None = None
+def comparator(r: Reader, at: Place) -> tuple[Operator, Place] | None:
+    """Return the comparison that the words at `at` stand for."""
+    return next(((operator, end) for phrase, operator in _COMPARATORS if (end := r.word(at, phrase))), None)
 
 
-def take_column_conditions(
-    s: Sentence, mentions: Sequence[Mention], periods: Sequence[Period]
-) -> list[PendingCondition]:
-    """Return the conditions that name their column. They run before anything else uses their words."""
-    conditions: list[PendingCondition] = []
-    for number, mention in enumerate(mentions):
-        if s.free(mention.start) and mention.columns and not mention.relations:
-            conditions += _on_column(s, mention, mentions[number + 1 :], periods)
-    return conditions
+def condition(r: Reader, main: Relation, at: Place) -> Conditions:
+    """Yield what may stand after "with", "where" or "have": a test of a column, a state, an owner, or a number of rows."""
+    r.step(at)
+    for start in {at, r.skip(at, _ARTICLES)}:
+        yield from _column_test(r, main, start)
+        yield from compared_column(r, main, start)
+        yield from owner_test(r, main, start)
+        yield from r.labels(start, main)
 
 
-def take_other_conditions(
-    s: Sentence, mentions: Sequence[Mention], periods: Sequence[Period], known: Sequence[PendingCondition]
-) -> list[PendingCondition]:
-    """Return labels ("shipped"), comparisons without a column ("over 100") and spans of time, merged in order with `known`."""
-    conditions = list(known)
-    for number, mention in enumerate(mentions):
-        if s.free(mention.start) and mention.values:
-            conditions.append(_on_value(s, mention, mentions[number + 1 : number + 2]))
-    conditions += _bare_comparisons(s, mentions)
-    dated = {pending.period.at for pending in conditions if pending.period}
-    conditions += [PendingCondition(at=p.at, end=p.at, period=p) for p in periods if p.at not in dated]
-    return sorted(conditions, key=lambda pending: pending.at)
+def _column_test(r: Reader, main: Relation, at: Place) -> Conditions:
+    for name, place, end in r.columns(at, main):
+        yield from tests(r, name, place, end)
 
 
-def _on_column(
-    s: Sentence, mention: Mention, following: Sequence[Mention], periods: Sequence[Period]
-) -> list[PendingCondition]:
-    columns, start, end = mention.columns, mention.start, mention.end
-    timed = tuple(c for c in columns if c.column.temporal or (c.column.numeric and "year" in c.column.name.lower()))
-    period = next((p for p in periods if end <= p.at <= end + 1), None)
-    if timed and period:
-        s.use(start, end)
-        return [PendingCondition(at=start, end=end, columns=timed, period=period)]
-    if missing := _missing(s, mention):
-        return [missing]
-    if between := _between(s, mention):
-        return between
-    pending = _compared(s, mention, following)
-    return [pending] if pending else _adjective(s, mention)
+def tests(r: Reader, name: ColumnName, place: Field, at: Place) -> Conditions:
+    """Yield what may be said of a column after its name."""
+    after = r.word(at, "is|are|was|were|of|=|:|equals") or at
+    opposite = r.word(after, "not")
+    for start, turn in ((after, False), *(((opposite, True),) if opposite else ())):
+        for found, end in _plain_tests(r, place, start, said=after != at):
+            result = negated(found) if turn else found
+            if result is not None:
+                yield result, end
+    if place.column.boolean and not name.negated:
+        yield state_condition(place, holds=True), at
 
 
-def _missing(s: Sentence, mention: Mention) -> PendingCondition | None:
-    """Return the condition of "email is empty", "without an email" or "with a phone"."""
-    start, end, columns = mention.start, mention.end, mention.columns
-    for operator, phrases in _NULL_OPERATORS:
-        for phrase in phrases:
-            if after := s.match(end, phrase):
-                s.use(start, after)
-                return PendingCondition(at=start, end=after, columns=columns, operator=operator)
-    at = start - 1
-    while at >= 0 and s.tokens[at].low in ("a", "an", "any", "the", "have", "has", "their") and at not in s.used:
-        at -= 1
-    if (
-        at < start - 1
-        and s.match(at, "with")
-        and s.tokens[at + 1].low in ("a", "an", "any")
-        and not _operator(s, end)[0]
-    ):
-        s.use(at, end)
-        return PendingCondition(at=start, end=end, columns=columns, operator="is not null")
-    if s.match(at, "without|no|missing|lacking"):
-        s.use(at, end)
-        return PendingCondition(at=start, end=end, columns=columns, operator="is null")
-    return None
+def _plain_tests(r: Reader, place: Field, at: Place, *, said: bool) -> Conditions:
+    if end := r.word(at, _EMPTY):
+        yield Comparison(field=place, operator="is null"), end
+    if end := r.word(at, _SET):
+        yield Comparison(field=place, operator="is not null"), end
+    column = place.column
+    if column.boolean:
+        for words, holds in ((_YES, True), (_NO, False)):
+            if end := r.word(at, words):
+                yield state_condition(place, holds=holds), end
+    elif column.temporal:
+        yield from periods(r, place, at)
+    elif column.numeric:
+        yield from _number_tests(r, place, at)
+    elif not column.opaque:
+        yield from _text_tests(r, place, at, said=said)
 
 
-def _between(s: Sentence, mention: Mention) -> list[PendingCondition]:
-    start = s.match(mention.end, "is|are|was|of? between|from")
-    if not start or not s.free(start + 2):
-        return []
-    first, second = number_of(s.tokens[start]), number_of(s.tokens[start + 2])
-    if first is None or second is None or not s.match(start + 1, "and|to"):
-        return []
-    s.use(mention.start, start + 3)
-    bounds: tuple[tuple[Operator, str], ...] = ((">=", first), ("<=", second))
-    return [
-        PendingCondition(
-            at=mention.start,
-            end=start + 3,
-            columns=mention.columns,
-            operator=c,
-            value=LiteralValue(text=v, number=True),
-        )
-        for c, v in bounds
-    ]
+def _number_tests(r: Reader, place: Field, at: Place) -> Conditions:
+    yield from _years(r, place, at)
+    compared = comparator(r, at)
+    operator: Operator
+    operator, start = compared or ("=", at)
+    for number, end in r.number(start):
+        yield compare(place, operator, number), end
+    between = r.word(at, "between")
+    if between:
+        for low, middle in r.number(between):
+            for high, end in r.number(r.word(middle, "and") or -1):
+                yield _between(place, low, high), end
+    if not compared:
+        yield from _labelled(r, place, at)
 
 
-def _compared(s: Sentence, mention: Mention, following: Sequence[Mention]) -> PendingCondition | None:
-    end = mention.end
-    for text_operator, phrases in _TEXT_OPERATORS:
-        for phrase in phrases:
-            start = s.match(end, phrase)
-            if start and (value := _text_value(s, start, lower=True)):
-                return _pending(s, mention, text_operator, value)
-    operator, after = _operator(s, end)
-    if operator and (number := _number(s, after)):
-        return _pending(s, mention, operator, (LiteralValue(text=number, number=True), after + 1))
-    return _equal(s, mention, following)
+def _between(place: Field, low: str, high: str) -> Condition:
+    own = replace(place, via=None)
+    both = (compare(own, ">=", low), compare(own, "<=", high))
+    return Related(relation=place.relation, via=place.via, conditions=both)
 
 
-def _equal(s: Sentence, mention: Mention, following: Sequence[Mention]) -> PendingCondition | None:
-    """Return the condition of "status is paused", "status = 3", "with status paused" or "city is Berlin"."""
-    verb_end = s.match(mention.end, "is|are|was|=|equals|equal|:|of to?")
-    at = verb_end or mention.end
-    negated = s.match(at, "not")
-    at = negated or at
-    label = next((m for m in following if m.start == at and m.values), None)
-    if label and s.free(label.start):
-        own = tuple(v for v in label.values if any(v.column is c.column for c in mention.columns))
-        if own:
-            s.use(mention.start, label.end)
-            return PendingCondition(at=mention.start, end=label.end, values=own, operator="<>" if negated else "=")
-    introduced = bool(verb_end) or (mention.start > 0 and s.tokens[mention.start - 1].low in ("with", "where", "whose"))
-    value = _value(s, at, lower=introduced and not any(m.start == at for m in following))
-    return _pending(s, mention, "<>" if negated else "=", value) if value else None
+def _years(r: Reader, place: Field, at: Place) -> Conditions:
+    """Yield "released in 2006" for a column with a year as a number."""
+    if not re.search("year", place.column.name, re.I):
+        return
+    operators: tuple[tuple[str, Operator], ...] = (
+        ("in", "="),
+        ("after", ">"),
+        ("before", "<"),
+        ("since", ">="),
+        ("until", "<="),
+    )
+    for words, operator in operators:
+        start = r.word(at, words)
+        if start and (year := year_at(r.s, start)):
+            yield compare(place, operator, str(year)), start + 1
 
 
-def _value(s: Sentence, at: int, *, lower: bool) -> tuple[LiteralValue, int] | None:
-    number = _number(s, at)
-    return (LiteralValue(text=number, number=True), at + 1) if number else _text_value(s, at, lower=lower)
+def compare(place: Field, operator: Operator, number: str) -> Comparison:
+    """Return the comparison of a column with a number."""
+    return Comparison(field=place, operator=operator, value=LiteralValue(text=number, number=True))
 
 
-def _text_value(s: Sentence, at: int, *, lower: bool) -> tuple[LiteralValue, int] | None:
-    end = name_end(s, at)
-    if end == at and lower and s.free(at) and s.tokens[at].kind == "word" and s.tokens[at].low not in FILLER:
-        end = at + 1
-    return (LiteralValue(text=" ".join(token.text for token in s.tokens[at:end])), end) if end > at else None
+def periods(r: Reader, place: Field, at: Place) -> Conditions:
+    """Yield the span of time at `at` as a condition on a column."""
+    span = period_at(r.s, at)
+    if span:
+        yield TimeRange(field=place, lower=span[0], upper=span[1], text=r.s.span(at, span[2])), span[2]
 
 
-def _pending(
-    s: Sentence, mention: Mention, operator: Operator, value_and_end: tuple[LiteralValue, int]
-) -> PendingCondition:
-    value, end = value_and_end
-    s.use(mention.start, end)
-    return PendingCondition(at=mention.start, end=end, columns=mention.columns, operator=operator, value=value)
+def _text_tests(r: Reader, place: Field, at: Place, *, said: bool) -> Conditions:
+    """Yield what a text is, contains, begins or ends with. Only what is said to be so ("is", "=") may be said to be nowhere."""
+    operators: tuple[tuple[str, Operator], ...] = (
+        ("contains|containing", "contains"), ("starts|starting|begins|beginning with", "starts"), ("ends|ending with", "ends"),
+    )  # fmt: skip
+    for words, operator in operators:
+        for text, end in r.value(r.word(at, words) or -1, named=True):
+            yield Comparison(field=place, operator=operator, value=LiteralValue(text=text)), end
+    yield from _labelled(r, place, at)
+    for text, end in r.value(at, named=True):
+        label = label_of(place, text)
+        if label is None and place.column.values and not place.column.more_values:
+            r.notes.append(
+                f"{text!r} is not one of the values of {place.column.name}: {', '.join(place.column.values)}"
+            )
+        elif label is not None:
+            yield Comparison(field=place, operator="=", value=LiteralValue(text=label)), end
+        elif place.second:  # a full name, or one of its parts
+            parts = (replace(place, second=None), replace(place, column=place.second, second=None))
+            yield Wanted(text=text, fields=(place, *parts)), end
+        else:
+            yield Wanted(text=text, fields=(place,), named=said or r.s.tokens[at].kind == "quoted"), end
 
 
-def _adjective(s: Sentence, mention: Mention) -> list[PendingCondition]:
-    """Return the condition of "active" for `is_active`, "shipped" for `shipped_at` or "unpaid" for `paid_at`."""
-    if mention.values or mention.relations:
-        return []
-    columns = tuple(c for c in mention.columns if c.short and (c.column.boolean or c.column.temporal))
-    columns = columns or tuple(c for c in mention.columns if c.column.boolean)
-    if not columns:
-        return []
-    negated = _negated(s, mention.start) ^ columns[0].negated
-    s.use(mention.start, mention.end)
-    if columns[0].column.boolean:
-        return [PendingCondition(at=mention.start, end=mention.end, columns=columns, operator="<>" if negated else "=")]
-    return [
-        PendingCondition(
-            at=mention.start, end=mention.end, columns=columns, operator="is null" if negated else "is not null"
-        )
-    ]
+def _labelled(r: Reader, place: Field, at: Place) -> Conditions:
+    """Yield the value that a remembered fact gives to the word at `at`, as in "status is paused"."""
+    for found, end in r.labels(at, place.relation):
+        if isinstance(found, Comparison) and found.memory and found.field.column == place.column:
+            yield replace(found, inferred=False), end
 
 
-def _on_value(s: Sentence, mention: Mention, following: Sequence[Mention]) -> PendingCondition:
-    negated = _negated(s, mention.start)
-    values, end = mention.values, mention.end
-    for column in following:  # "high priority"
-        own = tuple(v for v in values if any(v.column is c.column for c in column.columns))
-        if column.start == end and own and s.free(column.start):
-            values, end = own, column.end
-    s.use(mention.start, end)
-    adjectives = tuple(c for c in mention.columns if c.column.boolean and not c.negated)
-    operator: Operator = "<>" if negated else "="
-    return PendingCondition(at=mention.start, end=end, values=values, adjectives=adjectives, operator=operator)
+def label_of(place: Field, text: str) -> str | None:
+    """Return the label that `text` is: exactly, else in another letter case if only one is."""
+    values = place.column.values
+    same = [value for value in values if value.lower() == text.lower()]
+    return text if text in values else same[0] if len(same) == 1 and not place.column.more_values else None
 
 
-def _negated(s: Sentence, start: int) -> bool:
-    for at in (start - 1, start - 2, start - 3):
-        if s.free(at) and s.tokens[at].low in _NOT:
-            s.use(at, at + 1)
-            return True
-        if not s.free(at) or s.tokens[at].low not in ("yet", "been", "are", "is", "the", "than", "already"):
-            break
-    end = s.match(start - 2, "other than")
-    if end:
-        s.use(start - 2, end)
-    return bool(end)
+def compared_column(r: Reader, main: Relation, at: Place) -> Conditions:
+    """Yield "over 600 pages": the comparison stands before the column."""
+    compared = comparator(r, at)
+    if not compared:
+        return
+    for number, after in r.number(compared[1]):
+        for _, place, end in r.columns(after, main):
+            if place.column.numeric:
+                yield compare(place, compared[0], number), end
 
 
-def _bare_comparisons(s: Sentence, mentions: Sequence[Mention]) -> list[PendingCondition]:
-    """Return comparisons without a column ("orders over 100") or with the column after them ("more than 600 pages")."""
-    conditions = []
-    for at in range(len(s.tokens)):
-        between = s.match(at, "between")
-        if between and s.match(between + 1, "and"):
-            low, high = _number(s, between), _number(s, between + 2)
-            if low and high:
-                s.use(at, between + 3)
-                conditions += [
-                    PendingCondition(at=at, end=between + 3, operator=">=", value=LiteralValue(text=low, number=True)),
-                    PendingCondition(at=at, end=between + 3, operator="<=", value=LiteralValue(text=high, number=True)),
-                ]
-                continue
-        operator, after = _operator(s, at)
-        number = _number(s, after) if operator else None
-        if operator and number:
-            named = next((m for m in mentions if m.start == after + 1 and m.columns and s.free(m.start)), None)
-            end = named.end if named else after + 1
-            s.use(at, end)
-            columns = named.columns if named else ()
-            value = LiteralValue(text=number, number=True)
-            conditions.append(PendingCondition(at=at, end=end, operator=operator, columns=columns, value=value))
-    return conditions
+def owner_test(r: Reader, main: Relation, at: Place) -> Iterator[tuple[Related, Place]]:
+    """Yield "genre is Rock" or "manager Mid", where the word names the row that a row of `main` refers to."""
+    for name, end in r.roles(at, main):
+        if not r.graph.leads_up(main, name.relation, via=name.via) or (
+            name.relation.id == main.id and name.via is None
+        ):
+            continue
+        start = r.word(end, "is|=|:|named|called|are") or end
+        turned = r.word(start, "not") or start
+        for found, after in reference(r, name.relation, turned, named=True):
+            opposite = Related(relation=name.relation, via=name.via, least=None, most=0, conditions=(found,))
+            if turned != start:
+                yield opposite, after
+            else:
+                yield Related(relation=name.relation, via=name.via, conditions=(found,)), after
 
 
-def _operator(s: Sentence, at: int) -> tuple[Operator | None, int]:
-    for phrase, operator in _OPERATORS:
-        if after := s.match(at, phrase):
-            return operator, after
-    return None, at
+def reference(r: Reader, relation: Relation, at: Place, *, named: bool) -> Conditions:
+    """Yield the condition that picks one row of `relation`: by its key, or by a value without quotes if `named` allows it."""
+    start = r.word(at, "with? id|number|no", "id|number|no", "# ") or at
+    for number, end in r.number(start):
+        found = key_condition(relation, number.removeprefix("#"))
+        if found and re.fullmatch(r"\d+", number) and r.s.tokens[start].kind == "number":
+            yield found, end
+    called = r.word(at, "named|called", "with the? name")
+    start = called or at
+    quoted = r.s.free(start) and r.s.tokens[start].kind in ("quoted", "email")
+    if not (named or called or quoted):
+        return
+    for text, end in r.value(start, named=True):
+        if not (re.fullmatch(r"#?\d+", text) and key_condition(relation, "1")):
+            yield Wanted(text=text, fields=tuple(naming_fields(relation))), end
 
 
-def _number(s: Sentence, at: int) -> str | None:
-    if not s.free(at):
-        return None
-    number = number_of(s.tokens[at])
-    if number is not None and s.match(at + 1, "euro|euros|eur|dollar|dollars|usd|percent"):
-        s.use(at + 1, at + 2)
-    return number
+def lacking(r: Reader, main: Relation, at: Place) -> Conditions:
+    """Yield what may stand after "without" or "no": a column that is empty."""
+    start = r.skip(at, _ARTICLES)
+    for name, place, end in r.columns(start, main):
+        if place.relation.id == main.id and not place.column.boolean and not (name.short and name.state):
+            yield Comparison(field=place, operator="is null"), end
+    for role, end in r.roles(start, main):
+        if role.via is None and any(key.target == main.id for key in role.relation.foreign_keys):
+            continue  # rows that refer to this one
+        keys = [role.via] if role.via else [key for key in main.foreign_keys if key.target == role.relation.id]
+        column = main.column(keys[0].columns[0]) if len(keys) == 1 and len(keys[0].columns) == 1 else None
+        if column:  # "without an advisor": it refers to none
+            yield Comparison(field=Field(relation=main, column=column), operator="is null"), end
+
+
+def possessing(r: Reader, main: Relation, at: Place) -> Conditions:
+    """Yield "with a phone": a column that is not empty."""
+    for found, end in lacking(r, main, at):
+        opposite = negated(found)
+        if opposite:
+            yield opposite, end
+
+
+def quantity(r: Reader, at: Place) -> Iterator[tuple[tuple[int | None, int | None], Place]]:
+    """Yield (least, most) of "more than 3", "at least 2", "no", "exactly 1" at `at`."""
+    if end := r.word(at, "no|zero", "not have? any", "not a"):
+        yield (None, 0), end
+    compared = comparator(r, at)
+    count = count_of(r.s.tokens[compared[1]]) if compared and r.s.free(compared[1]) else None
+    if compared and count is not None:
+        least = {">": count + 1, ">=": count, "=": count}.get(compared[0])
+        most = {"<": count - 1, "<=": count, "=": count}.get(compared[0])
+        yield (least, most), compared[1] + 1
+    elif r.s.free(at) and (count := count_of(r.s.tokens[at])):
+        yield (count, count), at + 1
+
+
+def bare_period(r: Reader, main: Relation, at: Place) -> Conditions:
+    """Yield a span of time without a column: it means the only time that a row has."""
+    if not period_at(r.s, at):
+        month = month_at(r.s, r.word(at, "in|since|before|after|during") or at)
+        if month:
+            r.notes.append(f"{month!r} is in every year; please say which")
+        return
+    columns = event_columns(main)
+    if len(columns) == 1:
+        yield from periods(r, Field(relation=main, column=columns[0]), at)
+    elif columns:
+        r.notes.append(_which(main, [column.name for column in columns], "time"))
+
+
+def bare_comparison(r: Reader, main: Relation, at: Place) -> Conditions:
+    """Yield "over 100" without a column: it means the only number that a row has."""
+    if not (comparator(r, at) or r.word(at, "between")) or period_at(r.s, at):
+        return
+    columns = measure_columns(main)
+    if len(columns) == 1:
+        yield from _number_tests(r, Field(relation=main, column=columns[0]), at)
+    elif columns:
+        r.notes.append(_which(main, [column.name for column in columns], "number"))
+
+
+def _which(main: Relation, columns: list[str], kind: str) -> str:
+    return f"{main.display_name} has several columns with a {kind} ({', '.join(columns)}); please name the one that you mean"
+
+
+def modifier(r: Reader, main: Relation, at: Place) -> Conditions:
+    """Yield a word before the noun: a label or state, "not" with one, or a value in quotes."""
+    opposite = r.word(at, "not|non")
+    for found, end in r.labels(opposite or at, main):
+        result = negated(found) if opposite else found
+        if result is not None:
+            yield result, end
+            yield from ((result, last) for _, place, last in r.columns(end, main) if _is_about(found, place))
+
+
+def _is_about(found: Condition, place: Field) -> bool:
+    """Return whether a label stands before its own column, as in "high priority orders"."""
+    return isinstance(found, Comparison) and found.field == place

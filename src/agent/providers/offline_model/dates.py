@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import dataclass
 
 from agent.providers.offline_model.tokenizer import Sentence, count_of
 
@@ -30,42 +29,30 @@ _MONTHS = [
 _MONTH_NUMBER = {name: n for n, name in enumerate(_MONTHS, 1)} | {name[:3]: n for n, name in enumerate(_MONTHS, 1)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
-    """From `lower` up to but not including `upper` (SQL expressions, None: open); `at` is its first word in the question."""
-
-    lower: str | None
-    upper: str | None
-    text: str
-    at: int
-
-
-def take_periods(sentence: Sentence) -> list[Period]:
-    """Return every span of time in the sentence, in order, and mark its words as used."""
-    periods = []
-    start = 0
-    while start < len(sentence.tokens):
-        span = _period_at(sentence, start)
-        if span:
-            lower, upper, end = span
-            text = " ".join(token.text for token in sentence.tokens[start:end])
-            periods.append(Period(lower=lower, upper=upper, text=text, at=start))
-            sentence.use(start, end)
-            start = end
-        else:
-            start += 1
-    return periods
-
-
 Span = tuple[str | None, str | None, int]  # lower bound, upper bound, end of its words
 
 
-def _period_at(s: Sentence, at: int) -> Span | None:
+def period_at(s: Sentence, at: int) -> Span | None:
+    """Return the span of time that the words at `at` name: from the lower up to but not including the upper bound."""
+    if not s.free(at):
+        return None
     for parse in (_between, _bounded, _distance, _inside):
         span = parse(s, at)
         if span:
             return span
     return None
+
+
+def month_at(s: Sentence, at: int) -> str | None:
+    """Return the name of the month that the token at `at` is, or None."""
+    return s.tokens[at].text if s.free(at) and s.tokens[at].low in _MONTHS else None
+
+
+def year_at(s: Sentence, at: int) -> int | None:
+    """Return the year that the token at `at` is, or None."""
+    if not s.free(at) or not re.fullmatch(r"(?:19|20)\d\d", s.tokens[at].text):
+        return None
+    return int(s.tokens[at].text)
 
 
 def _between(s: Sentence, at: int) -> Span | None:
@@ -74,14 +61,26 @@ def _between(s: Sentence, at: int) -> Span | None:
         return None
     first = _moment(s, start)
     if first is None:
-        return None
+        return _months_of_one_year(s, start)
     middle = s.match(first[2], "and|to|until|till|through")
     second = _moment(s, middle) if middle else None
     return (first[0], second[1], second[2]) if second else None
 
 
+def _months_of_one_year(s: Sentence, at: int) -> Span | None:
+    """Return the span of "March and May 2023"."""
+    second = s.match(at + 1, "and|to|until|till|through") if month_at(s, at) else None
+    year = year_at(s, second + 1) if second and month_at(s, second) else None
+    if second is None or year is None:
+        return None
+    first, last = _MONTH_NUMBER[s.tokens[at].low], _MONTH_NUMBER[s.tokens[second].low]
+    return _months(year, first, last - first + 1, second + 2) if first <= last else None
+
+
 def _bounded(s: Sentence, at: int) -> Span | None:
     for words, side in (
+        ("on or after", "from start"),
+        ("on or before", "to end"),
         ("since|from|starting", "from start"),
         ("after", "from end"),
         ("later than", "from end"),
@@ -110,7 +109,7 @@ def _distance(s: Sentence, at: int) -> Span | None:
         ago = s.match(span[1], "ago") if span else None
         if span and (ago or s.tokens[at].low == "older"):
             return None, f"now() - interval '{span[0]}'", ago or span[1]
-    start = s.match(at, "in|within|during|over|for? the|these? last|past|previous") or s.match(
+    start = s.match(at, "in|within|during|over|for|of|from? the|these? last|past|previous") or s.match(
         at, "last|past|previous|within"
     )
     span = _count_and_unit(s, start) if start else None
@@ -122,7 +121,7 @@ def _distance(s: Sentence, at: int) -> Span | None:
 
 
 def _inside(s: Sentence, at: int) -> Span | None:
-    start = s.match(at, "in|on|during|of|for|within|throughout the?")
+    start = s.match(at, "in|on|during|of|for|within|throughout the? month?")
     if start:
         moment = _moment(s, start)
         if moment:
@@ -175,32 +174,20 @@ def _calendar(s: Sentence, at: int) -> Span | None:
     token = s.tokens[at]
     if token.kind == "date":
         return _days(_date(token.text), at + 1)
-    if re.fullmatch(r"q[1-4]", token.low) and (year := _year(s, at + 1)):
+    if re.fullmatch(r"q[1-4]", token.low) and (year := year_at(s, at + 1)):
         return _months(year, int(token.low[1]) * 3 - 2, 3, at + 2)
     if token.kind == "word" and token.low in _MONTH_NUMBER:
         return _month(s, at)
     at = s.match(at, "year") or at
-    if year := _year(s, at):
+    if year := year_at(s, at):
         return _months(year, 1, 12, at + 1)
     return None
 
 
 def _month(s: Sentence, at: int) -> Span | None:
-    """Return the span of "March 2025"; without a year, the month of this year."""
-    token = s.tokens[at]
-    month = _MONTH_NUMBER[token.low]
-    if year := _year(s, at + 1):
-        return _months(year, month, 1, at + 2)
-    if token.low in ("may", "mar", "dec", "sep", "jan") and not token.capitalised:
-        return None
-    begin = f"date_trunc('year', now()) + interval '{month - 1} months'"
-    return begin, f"{begin} + interval '1 month'", at + 1
-
-
-def _year(s: Sentence, at: int) -> int | None:
-    if not s.free(at) or not re.fullmatch(r"(?:19|20)\d\d", s.tokens[at].text):
-        return None
-    return int(s.tokens[at].text)
+    """Return the span of "March 2025". A month without its year may be any."""
+    year = year_at(s, at + 1)
+    return _months(year, _MONTH_NUMBER[s.tokens[at].low], 1, at + 2) if year else None
 
 
 def _date(text: str) -> dt.date | None:

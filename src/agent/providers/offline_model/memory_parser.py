@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from agent.providers.offline_model.tokenizer import clean, words_of
 
-_LINE = re.compile(r"^\s*- \[(?P<kind>\w+), (?P<trust>\w+)\] (?P<text>.+) \(memory (?P<id>\d+)\)\s*$", re.M)
+_LINE = re.compile(
+    r"^\s*- \[(?P<kind>\w+), (?P<trust>\w+)(?:, [^\]]*)?\] (?P<text>.+) \(memory (?P<id>\d+)\)\s*$", re.M
+)
 _LONGEST_FACT = 200  # a longer sentence says more than what one word means
 _TRUSTED = ("human", "agent")
 _MEANS = r"(?:means|mean|stands for|is|=|are|indicates|represents|denotes)"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from agent.providers.offline_model.schema_parser import Column, ForeignKey, Relation
 
 Function = Literal["count", "sum", "avg", "min", "max"]
-Operator = Literal["=", "<>", "<", "<=", ">", ">=", "is null", "is not null", "contains", "starts", "word"]
+Operator = Literal["=", "same", "<>", "<", "<=", ">", ">=", "is null", "is not null", "contains", "starts", "ends"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A column of the main relation or of a relation that joins reach; `via` picks the foreign key where there are several.
+    """A column of the main relation or of a relation above it; `via` picks the foreign key where there are several.
 
     `second` is a second column that a space joins to it: the last name after the first name.
     """
@@ -34,12 +34,18 @@ class LiteralValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """`field` compared with `value`; `memory` names the remembered fact that the comparison comes from."""
+    """`field` compared with `value` ("same": in any letter case); `memory` names the fact that it comes from.
+
+    `inferred` when the question does not name the column; `absent` when no row has the value.
+    """
 
     field: Field
     operator: Operator
     value: LiteralValue | None = None
     memory: str = ""
+    inferred: bool = False
+    absent: bool = False
+    negated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +56,17 @@ class TimeRange:
     lower: str | None
     upper: str | None
     text: str
+    negated: bool = False
 
 
-Condition: TypeAlias = Comparison | TimeRange
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A value whose column the data must tell: one of `fields` holds `text`. With `named` the question names the column."""
+
+    text: str
+    fields: tuple[Field, ...]
+    named: bool = False
+    negated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +74,25 @@ class Related:
     """The main relation's rows that have `least` to `most` rows of `relation`: `least` 1 means some, `most` 0 means none."""
 
     relation: Relation
-    least: int | None = None
+    via: ForeignKey | None = None
+    least: int | None = 1
     most: int | None = None
     conditions: tuple[Condition, ...] = ()
 
 
+Condition: TypeAlias = Comparison | TimeRange | Wanted | Related
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """An aggregate; `count` without a field counts rows."""
+    """An aggregate; `count` without a field counts rows, with one its distinct values.
+
+    With `below` it is one of the rows of that relation that belong to a row of the main relation.
+    """
 
     function: Function
     field: Field | None = None
+    below: Related | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,24 +114,34 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One question about rows of `main`; `fewest` ranks them by how few related rows they have, zero included."""
+    """One question about rows of `main`; `guesses` counts words that are no full names, and decides between readings."""
 
     main: Relation
     fields: tuple[Field, ...] = ()
     measure: Measure | None = None
     groups: tuple[Group, ...] = ()
     conditions: tuple[Condition, ...] = ()
-    related: tuple[Related, ...] = ()
     order: Order | None = None
     limit: int | None = None
-    fewest: Related | None = None
+    guesses: int = field(default=0, compare=False)
+
+    @property
+    def absent(self) -> bool:
+        """Return whether it asks for a value that no row has."""
+        return _is_absent(self.conditions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unclear:
-    """Why a question is not understood: `unknown` words, `need` for the columns of a relation, or `no_relation` recognised."""
+    """Why a question is not understood; `need` is a relation whose columns are missing, `no_relation` that none was named."""
 
     reason: str
-    unknown: tuple[str, ...] = ()
     need: Relation | None = None
     no_relation: bool = False
+
+
+def _is_absent(conditions: tuple[Condition, ...]) -> bool:
+    return any(
+        one.absent if isinstance(one, Comparison) else isinstance(one, Related) and _is_absent(one.conditions)
+        for one in conditions
+    )

@@ -8,11 +8,10 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolCall
 
 from agent.providers.offline_model.intents import INTENTS
 from agent.providers.offline_model.intents.greet import ABILITIES
-from agent.providers.offline_model.namesakes import AmbiguousTable
 from agent.providers.offline_model.tokenizer import LONGEST_QUESTION
 from agent.providers.offline_model.turn_view import Answer, Call, Refusal, Step, Turn, turn_of
 
-_MOST_CALLS = 4  # a turn: describe, query, describe again, query again
+_MOST_CALLS = 6  # a turn: describe twice, look up, query, describe again, query again
 
 
 def reply(messages: Sequence[BaseMessage], *, tools: frozenset[str]) -> AIMessage:
@@ -32,10 +31,7 @@ def next_step(turn: Turn) -> Step:
         return Answer(text=refusal(f"a question of more than {LONGEST_QUESTION} characters is not a simple one"))
     reasons = []
     for intent in INTENTS:
-        try:
-            step = intent(turn)
-        except AmbiguousTable as problem:
-            step = Refusal(reason=str(problem))
+        step = intent(turn)
         if isinstance(step, Call | Answer):
             return step
         if isinstance(step, Refusal):

@@ -41,8 +41,8 @@ _DOMAIN = "amount|price|money|percent|percentage|quantity|currency"
 _NUMERIC = re.compile(
     rf"^(smallint|integer|int\d?\b|bigint|numeric|decimal|real|double|float|serial|bigserial|[\w.]*({_DOMAIN}))", re.I
 )
-_EXACT = re.compile(rf"^(numeric|decimal|real|double|float|[\w.]*({_DOMAIN}))", re.I)
 _TIME = re.compile(r"^(timestamp|date)", re.I)
+_OPAQUE = re.compile(r"json|bytea|xml|tsvector|vector|bit|interval|geo|\[\]|.*\[\]$", re.I)
 _TEXT = re.compile(r"^(text|character|varchar|char|citext|name\b|[\w.]*(email|phone|url|text))", re.I)
 
 
@@ -54,6 +54,8 @@ class Column:
     type: str
     key: bool = False
     readable: bool = True
+    required: bool = False
+    unique: bool = False
     values: tuple[str, ...] = ()
     more_values: bool = False
     comment: str = ""
@@ -63,17 +65,17 @@ class Column:
         return bool(_NUMERIC.match(self.type))
 
     @property
-    def fractional(self) -> bool:
-        """Return whether it holds amounts rather than counts or codes."""
-        return bool(_EXACT.match(self.type))
-
-    @property
     def temporal(self) -> bool:
         return bool(_TIME.match(self.type))
 
     @property
     def textual(self) -> bool:
         return bool(_TEXT.match(self.type))
+
+    @property
+    def opaque(self) -> bool:
+        """Return whether it holds documents, lists or bytes, which no word of a question can equal."""
+        return bool(_OPAQUE.match(self.type))
 
     @property
     def boolean(self) -> bool:
@@ -219,6 +221,8 @@ def _with_column(relation: Relation, name: str, rest: str) -> Relation:
         type=_FLAGS.sub("", body).strip(),
         key="pk" in flags,
         readable="unreadable" not in flags,
+        required="not null" in flags,
+        unique="unique" in flags,
         values=tuple(map(_unquoted_value, _VALUE.findall(values["values"]))) if values else (),
         more_values=bool(values and values["more"]),
         comment=comment.strip(),

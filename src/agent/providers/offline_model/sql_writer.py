@@ -6,8 +6,16 @@ import re
 from dataclasses import dataclass, field
 
 from agent.providers.offline_model.join_graph import JoinGraph, JoinStep, display_field
-from agent.providers.offline_model.query import Comparison, Condition, Field, Group, LiteralValue, Query, Related
-from agent.providers.offline_model.schema_parser import Column, Relation
+from agent.providers.offline_model.query import (
+    Comparison,
+    Condition,
+    Field,
+    Group,
+    Query,
+    Related,
+    TimeRange,
+)
+from agent.providers.offline_model.schema_parser import Relation
 from agent.providers.offline_model.tokenizer import words_of
 from agent.text.words import word_set
 
@@ -59,27 +67,37 @@ class _Joins:
     clauses: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.aliases[()] = self._alias(self.main)
+        self.aliases[()] = self.alias(self.main)
         self.clauses.append(_from(self.main, self.aliases[()]))
 
-    def reach(self, relation: Relation, via: object = None, *, fan_out: bool = False) -> str:
-        """Return the alias of `relation`, joined if need be; `fan_out` allows paths that multiply rows."""
+    @property
+    def own(self) -> str:
+        """The alias of the main relation."""
+        return self.aliases[()]
+
+    def reach(self, relation: Relation, via: object = None, *, kind: str = "LEFT JOIN") -> str:
+        """Return the alias of `relation`, joined if need be. A LEFT JOIN leads up only; a JOIN may multiply rows."""
         path = self.graph.path(self.main, relation, via=via)  # type: ignore[arg-type]  # a ForeignKey or None
-        if path is None or not (fan_out or all(step.up for step in path)):
-            raise CannotJoin(f"no single foreign key leads from {self.main.name} to {relation.name}")
+        if path is None or (kind != "JOIN" and not all(step.up for step in path)):
+            raise CannotJoin(f"no single foreign key leads from {self.main.display_name} to {relation.display_name}")
         for length in range(1, len(path) + 1):
             if path[:length] not in self.aliases:
-                self._join(path[:length])
+                self._join(path[:length], kind)
         return self.aliases[path]
 
-    def _join(self, path: tuple[JoinStep, ...]) -> None:
-        step = path[-1]
-        alias = self._alias(step.target)
-        self.aliases[path] = alias
-        on = _on(step, self.aliases[path[:-1]], alias)
-        self.clauses.append(f"JOIN {_from(step.target, alias)} ON {on}")
+    @property
+    def fanned(self) -> bool:
+        """Whether a row of the main relation may come more than once."""
+        return any(not step.up for path in self.aliases for step in path)
 
-    def _alias(self, relation: Relation) -> str:
+    def _join(self, path: tuple[JoinStep, ...], kind: str) -> None:
+        step = path[-1]
+        alias = self.alias(step.target)
+        self.aliases[path] = alias
+        self.clauses.append(f"{kind} {_from(step.target, alias)} ON {_on(step, self.aliases[path[:-1]], alias)}")
+
+    def alias(self, relation: Relation) -> str:
+        """Return a name for `relation` that nothing else in this statement has."""
         alias, number = relation.name, 2
         while alias in self.taken:
             alias, number = f"{relation.name}_{number}", number + 1
@@ -90,9 +108,8 @@ class _Joins:
 def render(query: Query, graph: JoinGraph) -> str:
     """Return the SELECT that answers `query`. Raises `CannotJoin`."""
     joins = _Joins(main=query.main, graph=graph)
-    where = [_condition(condition, joins) for condition in query.conditions]
-    where += [_related(related, joins) for related in query.related]
     groups = [_group(group, joins) for group in query.groups]
+    where = [_condition(condition, joins) for condition in query.conditions]
     selected = [part for group in groups for part in group[0]] + _selected(query, joins)
     order = _order(query, joins)
     clauses = [f"SELECT {', '.join(selected)}", "FROM " + " ".join(joins.clauses)]
@@ -102,33 +119,33 @@ def render(query: Query, graph: JoinGraph) -> str:
         clauses.append("GROUP BY " + ", ".join(part for group in groups for part in group[1]))
     if order:
         clauses.append(f"ORDER BY {order}")
-    if query.measure is None or query.groups:
-        # One row more than the answer shows tells whether there are more.
-        clauses.append(f"LIMIT {query.limit or DEFAULT_ROWS + 1}")
+    if returns_rows(query):
+        clauses.append(_limit(query))
     return " ".join(clauses)
 
 
-def render_update(relation: Relation, column: Column, value: str, where: Comparison) -> str:
-    """Return the UPDATE of one column in the rows of `relation` that `where` selects."""
-    condition = _compared(where, expression(where.field, identifier(relation.name)))
-    return f"UPDATE {table(relation)} SET {identifier(column.name)} = {value} WHERE {condition}"
+def returns_rows(query: Query) -> bool:
+    """Return whether the answer is a table rather than one number."""
+    return query.measure is None or bool(query.groups) or query.measure.below is not None
 
 
-def value_for(column: Column, text: str) -> str | None:
-    """Return `text` as a literal for `column`, or None when the column cannot hold it."""
-    if column.numeric:
-        return text if re.fullmatch(r"-?\d{1,30}(\.\d{1,30})?", text) else None
-    if column.boolean:
-        return text.lower() if text.lower() in ("true", "false") else None
-    if column.values:
-        text = next((value for value in column.values if value.lower() == text.lower()), text)
-    return literal(text)
+def _limit(query: Query) -> str:
+    """Return the limit. Rows that rank equally come together; one row more than an answer shows tells that there are more."""
+    if query.limit is None:
+        return f"LIMIT {DEFAULT_ROWS + 1}"
+    return f"FETCH FIRST {query.limit} ROWS WITH TIES" if query.order else f"LIMIT {query.limit}"
 
 
 def expression(wanted: Field, alias: str) -> str:
     """Return the SQL of a field."""
     first = f"{alias}.{identifier(wanted.column.name)}"
     return f"concat_ws(' ', {first}, {alias}.{identifier(wanted.second.name)})" if wanted.second else first
+
+
+def as_text(wanted: Field, alias: str) -> str:
+    """Return the SQL of a field as text, so that it compares with a word."""
+    sql = expression(wanted, alias)
+    return sql if wanted.second or wanted.column.textual else f"{sql}::text"
 
 
 def _from(relation: Relation, alias: str) -> str:
@@ -141,24 +158,31 @@ def _on(step: JoinStep, near: str, far: str) -> str:
     return " AND ".join(f"{target}.{identifier(t)} = {holder}.{identifier(c)}" for c, t in pairs)
 
 
-def _field(wanted: Field, joins: _Joins, *, fan_out: bool = False) -> str:
-    return expression(wanted, joins.reach(wanted.relation, wanted.via, fan_out=fan_out))
+def _alias_of(wanted: Field, joins: _Joins) -> str:
+    return joins.reach(wanted.relation, wanted.via)
+
+
+def _field(wanted: Field, joins: _Joins) -> str:
+    return expression(wanted, _alias_of(wanted, joins))
 
 
 def _selected(query: Query, joins: _Joins) -> list[str]:
     if query.measure:
-        return [f"{_measure(query, joins)} AS {_measure_name(query)}"]
+        name = display_field(query.main)
+        keys = [f"{joins.own}.{identifier(key)}" for key in query.main.key]
+        shown = (
+            ([_field(name, joins) + (" AS name" if name.second else "")] if name else keys)
+            if query.measure.below
+            else []
+        )
+        return [*shown, f"{_measure(query, joins)} AS {_measure_name(query)}"]
     if query.groups:
         return []
-    if query.fewest:
-        name = display_field(query.main)
-        names = [_field(name, joins)] if name else [f"{joins.aliases[()]}.{identifier(k)}" for k in query.main.key]
-        return [*names, f"{_count_below(query.fewest, joins)} AS {identifier(query.fewest.relation.name)}"]
     if query.fields:
         return _aliased([(_field(wanted, joins), wanted) for wanted in _with_display(query)])
     if all(column.readable for column in query.main.columns):
-        return [f"{joins.aliases[()]}.*"]
-    return [f"{joins.aliases[()]}.{identifier(c.name)}" for c in query.main.columns if c.readable]
+        return [f"{joins.own}.*"]
+    return [f"{joins.own}.{identifier(c.name)}" for c in query.main.columns if c.readable]
 
 
 def _with_display(query: Query) -> tuple[Field, ...]:
@@ -182,28 +206,34 @@ def _aliased(parts: list[tuple[str, Field]]) -> list[str]:
 
 
 def _measure(query: Query, joins: _Joins) -> str:
-    assert query.measure is not None  # noqa: S101  # callers have checked
     measure = query.measure
+    if measure is None:
+        raise CannotJoin("there is nothing to compute")
+    if measure.below is not None:
+        return _below(measure.below, joins, measure.function, measure.field)
     if measure.field is not None:
-        return f"{measure.function}({_field(measure.field, joins)})"
-    fanned = any(not step.up for path in joins.aliases for step in path)
-    if not fanned:
+        if joins.fanned:
+            raise CannotJoin(f"a row of {query.main.display_name} would count more than once")
+        distinct = "DISTINCT " if measure.function == "count" else ""
+        return f"{measure.function}({distinct}{_field(measure.field, joins)})"
+    if not joins.fanned:
         return "count(*)"
     if len(query.main.key) != 1:
-        raise CannotJoin(f"{query.main.name} has no single key to count by")
-    return f"count(DISTINCT {joins.aliases[()]}.{identifier(query.main.key[0])})"
+        raise CannotJoin(f"{query.main.display_name} has no single key to count by")
+    return f"count(DISTINCT {joins.own}.{identifier(query.main.key[0])})"
 
 
 def _measure_name(query: Query) -> str:
     measure = query.measure
     if measure is None or measure.field is None:
-        return "count"
+        return identifier(measure.below.relation.name) if measure and measure.below else "count"
     return identifier(f"{measure.function}_{measure.field.column.name}")
 
 
 def _group(group: Group, joins: _Joins) -> tuple[list[str], list[str]]:
     """Return what a group selects and what it groups by."""
-    sql = _field(group.field, joins, fan_out=True)
+    alias = joins.reach(group.field.relation, group.field.via, kind="JOIN")
+    sql = expression(group.field, alias)
     if group.unit:
         cut = f"date_trunc('{group.unit}', {sql})::date"
         return [f"{cut} AS {group.unit}"], [cut]
@@ -211,7 +241,6 @@ def _group(group: Group, joins: _Joins) -> tuple[list[str], list[str]]:
     selected = f"{sql} AS {identifier(_group_name(group, name))}"
     if not group.whole or not group.field.relation.key:
         return [selected], [sql]
-    alias = joins.reach(group.field.relation, group.field.via, fan_out=True)
     keys = [f"{alias}.{identifier(key)}" for key in group.field.relation.key]
     return [selected], [*keys, *([] if sql in keys else [sql])]
 
@@ -220,110 +249,115 @@ def _group_name(group: Group, name: str) -> str:
     if not group.whole:
         return name
     words = words_of(group.field.via.columns[0])[:-1] if group.field.via else words_of(group.field.relation.name)
-    return "_".join(words)
+    return "_".join(words) or name
 
 
 def _order(query: Query, joins: _Joins) -> str | None:
-    if query.fewest:
-        return f"{_count_below(query.fewest, joins)} ASC, 1"
-    direction = "DESC NULLS LAST" if query.order and query.order.descending else "ASC NULLS LAST"
     if query.order:
+        direction = "DESC NULLS LAST" if query.order.descending else "ASC NULLS LAST"
         wanted = query.order.field
-        if wanted is None:
-            return f"{_measure(query, joins)} {direction}, 1"
-        return f"{_field(wanted, joins)} {direction}"
+        position = str(len(query.groups) + len(_selected(query, _Joins(query.main, joins.graph))))
+        return f"{position if wanted is None else _field(wanted, joins)} {direction}"
     if query.groups:
         timed = query.groups[0].unit is not None
         return "1" if timed or query.measure is None else f"{_measure(query, joins)} DESC NULLS LAST, 1"
     if query.measure is None and query.main.key:
-        return ", ".join(f"{joins.aliases[()]}.{identifier(key)}" for key in query.main.key)
+        return ", ".join(f"{joins.own}.{identifier(key)}" for key in query.main.key)
     return None
 
 
 def _condition(condition: Condition, joins: _Joins) -> str:
-    path = joins.graph.path(joins.main, condition.field.relation, via=condition.field.via)
-    if path and not all(step.up for step in path):
-        return _exists(path, [condition], joins)
-    return _bare_condition(condition, _field(condition.field, joins))
+    match condition:
+        case Related():
+            return _related(condition, joins)
+        case Comparison():
+            sql = _compared(condition, _alias_of(condition.field, joins))
+            return f"({sql}) IS NOT TRUE" if condition.negated and condition.value else sql
+        case TimeRange():
+            sql = _in_time(condition, _field(condition.field, joins))
+            return f"({sql}) IS NOT TRUE" if condition.negated else sql
+    raise CannotJoin(f"the column of {condition.text!r} is not known")
 
 
-def _bare_condition(condition: Condition, sql: str) -> str:
-    if isinstance(condition, Comparison):
-        return _compared(condition, sql)
-    bounds = []
-    if condition.lower:
-        bounds.append(f"{sql} >= {condition.lower}")
-    if condition.upper:
-        bounds.append(f"{sql} < {condition.upper}")
-    return " AND ".join(bounds)
+def _in_time(condition: TimeRange, sql: str) -> str:
+    bounds = [f"{sql} >= {condition.lower}"] if condition.lower else []
+    return " AND ".join([*bounds, *([f"{sql} < {condition.upper}"] if condition.upper else [])])
 
 
-def _compared(condition: Comparison, sql: str) -> str:
-    column = condition.field.column
+def _compared(condition: Comparison, alias: str) -> str:
+    """Return the comparison; a negated one with a value is turned around by the caller."""
+    sql, text = expression(condition.field, alias), as_text(condition.field, alias)
     if condition.value is None:
-        if condition.operator in ("is null", "is not null"):
-            blank = column.textual
-            test = f"coalesce({sql}, '') = ''" if blank else f"{sql} IS NULL"
-            return test if condition.operator == "is null" else f"NOT ({test})" if blank else f"{sql} IS NOT NULL"
-        return sql if condition.operator == "=" else f"NOT {sql}"
-    text = condition.value.text
+        return _without_value(condition, sql)
+    value = condition.value.text
     match condition.operator:
         case "contains":
-            return f"{sql} ILIKE {literal('%' + _like(text) + '%')}"
+            return f"{text} ILIKE {literal('%' + _like(value) + '%')}"
         case "starts":
-            return f"{sql} ILIKE {literal(_like(text) + '%')}"
-        case "word":
-            return f"{sql} ~* {literal(_word_pattern(text))}"
+            return f"{text} ILIKE {literal(_like(value) + '%')}"
+        case "ends":
+            return f"{text} ILIKE {literal('%' + _like(value))}"
+        case "same":
+            return f"lower({text}) = lower({literal(value)})"
         case _:
-            return _plain(condition, sql, condition.value)
+            right = value if condition.value.number else literal(value)
+            return f"{sql if condition.value.number or condition.field.column.values else text} {condition.operator} {right}"
 
 
-def _plain(condition: Comparison, sql: str, value: LiteralValue) -> str:
-    operator = "IS DISTINCT FROM" if condition.operator == "<>" else condition.operator
-    if value.number or not condition.field.column.textual or condition.field.column.values or value.text == "":
-        right = value.text if value.number and not condition.field.column.textual else literal(value.text)
-        return f"{sql} {operator} {right}"
-    return f"lower({sql}) {operator} lower({literal(value.text)})"
+def _without_value(condition: Comparison, sql: str) -> str:
+    column = condition.field.column
+    if condition.operator in ("is null", "is not null"):
+        blank = column.textual
+        test = f"coalesce({sql}, '') = ''" if blank else f"{sql} IS NULL"
+        return test if condition.operator == "is null" else f"NOT ({test})" if blank else f"{sql} IS NOT NULL"
+    return f"{sql} IS NOT TRUE" if condition.negated else sql
 
 
 def _like(text: str) -> str:
     return re.sub(r"([\\%_])", r"\\\1", text)
 
 
-def _word_pattern(text: str) -> str:
-    """Return a regular expression that finds `text` as whole words."""
-    escaped = re.sub(r"([^\w\s])", r"\\\1", text)
-    return rf"(^|\W){escaped}($|\W)"
-
-
-def _exists(path: tuple[JoinStep, ...], conditions: list[Condition], joins: _Joins, *, count: bool = False) -> str:
-    """Return an EXISTS, or with `count` a count, over rows below the main relation's row."""
-    inner = _Joins(main=path[0].target, graph=joins.graph, taken=set(joins.taken))
-    where = [_on(path[0], joins.aliases[()], inner.aliases[()])]
-    inner.reach(path[-1].target)
-    where += [_bare_condition(condition, _field(condition.field, inner)) for condition in conditions]
-    body = f"FROM {' '.join(inner.clauses)} WHERE {' AND '.join(where)}"
-    return f"(SELECT count(*) {body})" if count else f"EXISTS (SELECT 1 {body})"
-
-
 def _related(related: Related, joins: _Joins) -> str:
-    path = _path_below(related, joins)
-    conditions = list(related.conditions)
     if related.most == 0:
-        return "NOT " + _exists(path, conditions, joins)
+        return f"NOT EXISTS (SELECT 1 {_rows_below(related, joins)[0]})"
     if related.least == 1 and related.most is None:
-        return _exists(path, conditions, joins)
+        return f"EXISTS (SELECT 1 {_rows_below(related, joins)[0]})"
+    count = _below(related, joins, "count", None)
     bounds = [f">= {related.least}"] if related.least is not None else []
     bounds += [f"<= {related.most}"] if related.most is not None else []
-    return " AND ".join(f"{_count_below(related, joins)} {bound}" for bound in bounds)
+    return " AND ".join(f"{count} {bound}" for bound in bounds)
 
 
-def _count_below(related: Related, joins: _Joins) -> str:
-    return _exists(_path_below(related, joins), list(related.conditions), joins, count=True)
+def _below(related: Related, joins: _Joins, function: str, wanted: Field | None) -> str:
+    """Return an aggregate of the related rows, each of which counts once."""
+    body, inner = _rows_below(related, joins)
+    return f"(SELECT {function}({_field(wanted, inner) if wanted else '*'}) {body})"
 
 
-def _path_below(related: Related, joins: _Joins) -> tuple[JoinStep, ...]:
-    path = joins.graph.path(joins.main, related.relation)
-    if not path or path[0].up:
-        raise CannotJoin(f"no single foreign key leads from {related.relation.name} to {joins.main.name}")
-    return path
+def _rows_below(related: Related, joins: _Joins) -> tuple[str, _Joins]:
+    """Return FROM and WHERE of the rows of `related` that belong to the main relation's row, and their joins."""
+    path = joins.graph.path(joins.main, related.relation, via=related.via)
+    if path is None:
+        raise CannotJoin(
+            f"no single foreign key leads from {joins.main.display_name} to {related.relation.display_name}"
+        )
+    inner = _Joins(main=related.relation, graph=joins.graph, taken=joins.taken)
+    where = [_belongs(path, inner.own, joins)] if path else [_same_row(related.relation, inner.own, joins.own)]
+    where += [_condition(condition, inner) for condition in related.conditions]
+    return f"FROM {' '.join(inner.clauses)} WHERE {' AND '.join(where)}", inner
+
+
+def _same_row(relation: Relation, one: str, other: str) -> str:
+    if not relation.key:
+        raise CannotJoin(f"{relation.display_name} has no key")
+    return " AND ".join(f"{one}.{identifier(key)} = {other}.{identifier(key)}" for key in relation.key)
+
+
+def _belongs(path: tuple[JoinStep, ...], far: str, joins: _Joins) -> str:
+    """Return that the row `far` at the end of `path` belongs to the main relation's row."""
+    step = path[-1]
+    if len(path) == 1:
+        return _on(step, joins.own, far)
+    alias = joins.alias(step.source)
+    before = _belongs(path[:-1], alias, joins)
+    return f"EXISTS (SELECT 1 FROM {_from(step.source, alias)} WHERE {_on(step, alias, far)} AND {before})"

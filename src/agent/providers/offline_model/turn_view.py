@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from agent.providers.offline_model.join_graph import JoinGraph
-from agent.providers.offline_model.lexicon import Lexicon, lexicon_of
 from agent.providers.offline_model.memory_parser import MemoryLine, meanings, parse_memories
+from agent.providers.offline_model.names import Names, names_of
 from agent.providers.offline_model.schema_parser import parse_schema
 
 _MARKED = re.compile(r"<data (?P<mark>\w+) result>\n(?P<data>.*)\n</data (?P=mark)>", re.DOTALL)
@@ -68,7 +68,7 @@ class Turn:
 
     question: str
     earlier: tuple[str, ...]
-    lexicon: Lexicon
+    names: Names
     graph: JoinGraph
     memories: tuple[MemoryLine, ...]
     tools: frozenset[str]
@@ -101,7 +101,7 @@ def turn_of(messages: Sequence[BaseMessage], tools: frozenset[str]) -> Turn:
     return Turn(
         question=words[-1] if words else "",
         earlier=tuple(words[:-1]),
-        lexicon=lexicon_of(relations, meanings(memories)),
+        names=names_of(relations, meanings(memories)),
         graph=JoinGraph(relations),
         memories=memories,
         tools=tools,

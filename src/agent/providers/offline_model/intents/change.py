@@ -1,220 +1,185 @@
-"""Changes one column of one row by an UPDATE: "Set campaign 3 to paused", "change the email of client 5 to ..."."""
+"""Changes one field of one row by its key: "Set the status of client Quartz Health to paused".
+
+The new value is taken exactly as it is written, to the end of the sentence or in quotes. A row that is named is looked up first, and
+the change goes by its key. What is not exact is asked back, never proposed.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from agent.providers.offline_model.answers import change_message, failure_message
-from agent.providers.offline_model.entities import Entity, take_entities
-from agent.providers.offline_model.lexicon import ColumnName, Lexicon, Mention, ValueName
-from agent.providers.offline_model.query import Comparison
-from agent.providers.offline_model.schema_parser import Column
-from agent.providers.offline_model.sql_writer import render_update, value_for
-from agent.providers.offline_model.tokenizer import Sentence, clean, number_of, sentence_of, stem, words_of
+from agent.providers.offline_model.answers import change_message, failure_message, meaning, nowhere
+from agent.providers.offline_model.conditions import reference
+from agent.providers.offline_model.intents.ask import found_places
+from agent.providers.offline_model.join_graph import display_field
+from agent.providers.offline_model.new_values import NewValue, new_value
+from agent.providers.offline_model.query import Comparison, Field, Query, Wanted
+from agent.providers.offline_model.reader import Place, Reader
+from agent.providers.offline_model.schema_parser import Column, Relation
+from agent.providers.offline_model.sql_writer import identifier, literal, render, table
+from agent.providers.offline_model.tokenizer import sentence_of, words_of
 from agent.providers.offline_model.turn_view import Answer, Call, Refusal, Step, Turn
+from agent.providers.offline_model.values import look_up, placed, sought
 
-_VERBS = "set|change|update|mark|make|switch|move|rename|put|turn|correct"
-_TO = "to|as|=|into|equal"
-_POLITE = "please|can|could|would|you|now|i|want|need|we"
-_OPPOSITES = {
-    "deactivate": "inactive",
-    "disable": "inactive",
-    "reopen": "open",
-    "resume": "active",
-    "reactivate": "active",
-    "unpause": "active",
-    "enable": "active",
-}
-_STATUS = ("status", "state")
-_CLIENTS = frozenset({"client", "customer"})
+_OPENING = re.compile(r"^\W*(?:please |can you |could you )*(?:set|change|update|mark|make|rename|correct)\b", re.I)
+_VERBS = "set|change|update|mark|make|rename|correct"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A new value for one column of one row; `literal` is the value as SQL."""
+class Target:
+    """The field to be changed: `column` (None: the one that has the value as its label) of the row that `row` picks."""
 
-    row: Comparison
-    column: Column
-    value: str
-    literal: str
+    row: Query
+    column: Column | None
+
+    @property
+    def relation(self) -> Relation:
+        return self.row.main
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A target, and the text of its new value."""
+
+    target: Target
+    text: str
+    quoted: bool
 
 
 def change(turn: Turn) -> Step | None:
-    """Return the call that makes the change, or its outcome."""
-    s = sentence_of(clean(turn.question))
-    while s.match(_first_free(s), _POLITE):
-        s.use(_first_free(s), _first_free(s) + 1)
-    wanted = _by_verb(s, turn.lexicon) if s.match(_first_free(s), _VERBS) else _by_status_verb(s, turn.lexicon)
-    if wanted is None or isinstance(wanted, Refusal):
-        return wanted
-    tool, arguments = _call(wanted, turn)
+    """Return the call that looks the row up or makes the change, or its outcome; None when nothing is to be changed."""
+    if not _OPENING.match(turn.question):
+        return None
+    r = Reader(sentence_of(turn.question), turn.names, turn.graph)
+    proposals = list(dict.fromkeys(_proposals(r)))
+    if not proposals:
+        return Refusal(
+            reason="I can set one field of one row, as in: Set the <column> of <table> <key or name> to <value>"
+            + (f" ({r.notes[0]})" if r.notes else "")
+        )
+    proposals = [one for one in proposals if one.target.column] or proposals
+    proposals = [one for one in proposals if isinstance(one.target.row.conditions[0], Comparison)] or proposals
+    if len(proposals) > 1:
+        return Answer(text=f"I cannot tell where the new value begins; please put it in quotes. {_NOTHING}")
+    proposal = proposals[0]
+    value = new_value(proposal.target.relation, proposal.target.column, proposal.text, quoted=proposal.quoted)
+    if isinstance(value, str):
+        return Answer(text=f"{value} {_NOTHING}")
+    return _by_key(proposal.target, value, turn)
+
+
+_NOTHING = "Nothing was changed."
+
+
+def _proposals(r: Reader) -> Iterator[Proposal]:
+    """Yield each way to split the sentence into a field of a row and its new value."""
+    at = r.skip(0, "please|can|could|you")
+    verb = r.word(at, _VERBS)
+    if verb is None:
+        return
+    for to in range(verb + 1, len(r.s.tokens)):
+        begin = r.word(to, "to|=|as", "into") or (to if r.word(at, "mark|make") else None)
+        if begin is None or begin >= len(r.s.tokens) or (begin == to and begin != len(r.s.tokens) - 1):
+            continue
+        for target, end in _targets(r, verb, renames=bool(r.word(at, "rename"))):
+            if end == to:
+                first = r.s.tokens[begin]
+                whole = r.s.text[first.start :].strip()
+                quoted = first.kind == "quoted" and re.fullmatch(r"[.!]?", r.s.text[first.end :].strip()) is not None
+                yield Proposal(target=target, text=first.text if quoted else whole, quoted=quoted)
+
+
+def _targets(r: Reader, at: Place, *, renames: bool) -> Iterator[tuple[Target, Place]]:
+    at = r.skip(at, "the")
+    for main in r.names.relations:
+        for _, place, end in r.columns(at, main):
+            of = r.word(end, "of|for|in the?")
+            if of and place.relation.id == main.id and place.second is None:
+                yield from _rows_of(r, of, main, place.column)
+    for name, end in r.relations(at):
+        for query, after in _row(r, end, name.relation):
+            named = display_field(name.relation) if renames else None
+            if not renames or (named and named.second is None):
+                yield Target(row=query, column=named.column if named else None), after
+            for column_name, place, last in r.columns(r.skip(after, "'s"), name.relation):
+                if place.relation.id == name.relation.id and not column_name.negated and place.second is None:
+                    yield Target(row=query, column=place.column), last
+
+
+def _rows_of(r: Reader, at: Place, main: Relation, column: Column) -> Iterator[tuple[Target, Place]]:
+    for name, end in r.relations(at):
+        if name.relation.id == main.id:
+            yield from ((Target(row=query, column=column), after) for query, after in _row(r, end, main))
+
+
+def _row(r: Reader, at: Place, main: Relation) -> Iterator[tuple[Query, Place]]:
+    for found, end in reference(r, main, at, named=True):
+        yield Query(main=main, conditions=(found,)), end
+
+
+def _by_key(target: Target, value: NewValue, turn: Turn) -> Step:
+    """Return the change of the row whose key is given, or is looked up by the row's name."""
+    condition = target.row.conditions[0]
+    if isinstance(condition, Comparison) and condition.value:
+        return _write(target, value, (condition.value.text,), turn)
+    found = found_places(turn, look_up([target.row]))
+    if not isinstance(found, dict):
+        return found  # type: ignore[return-value]  # a step
+    queries = placed(target.row, found)
+    if not queries:
+        return Answer(text=f"{nowhere(*sought([target.row]))} {_NOTHING}")
+    if len(queries) > 1:
+        named = "; ".join(meaning(query) for query in queries)
+        return Answer(text=f"Several columns have that value ({named}); please give the key. {_NOTHING}")
+    return _by_looked_up_key(target, value, queries[0], turn)
+
+
+def _by_looked_up_key(target: Target, value: NewValue, row: Query, turn: Turn) -> Step:
+    keys = tuple(Field(relation=row.main, column=c) for c in row.main.columns if c.name in row.main.key)
+    if not keys:
+        return Refusal(reason=f"{row.main.display_name} has no key by which I could change one row")
+    sql = render(Query(main=row.main, fields=keys, conditions=row.conditions, limit=2), turn.graph)
+    outcome = turn.outcome("execute_sql", sql=sql)
+    if outcome is None:
+        return Call(tool="execute_sql", arguments={"sql": sql}) if "execute_sql" in turn.tools else _no_tool()
+    if not outcome.success:
+        return Answer(text=failure_message(outcome.result))
+    rows: Sequence[Sequence[Any]] = outcome.result.get("rows") or []
+    if len(rows) != 1:
+        count = "No row fits" if not rows else "Several rows fit"
+        return Answer(text=f"{count} {meaning(row)}; please give the key. {_NOTHING}")
+    return _write(target, value, tuple(str(cell) for cell in rows[0][-len(keys) :]), turn)
+
+
+def _write(target: Target, value: NewValue, key: tuple[str, ...], turn: Turn) -> Step:
+    tool, arguments = _call(target.relation, value, key, turn)
     outcome = turn.outcome(tool, **arguments)
     if outcome:
-        text = f"{wanted.column.name} of {wanted.row.field.relation.display_name} {_row_label(wanted.row)} set to {wanted.value!r}"
+        condition = target.row.conditions[0]
+        named = f"{condition.text!r}, key " if isinstance(condition, Wanted) else ""
+        text = f"{value.column.name} of {target.relation.display_name} {named}{', '.join(key)} set to {value.text!r}"
         return Answer(text=change_message(outcome.result, text) if outcome.success else failure_message(outcome.result))
-    if tool not in turn.tools:
-        return Refusal(reason="I have no tool for changes here")
-    return Call(tool=tool, arguments=arguments)
+    return Call(tool=tool, arguments=arguments) if tool in turn.tools else _no_tool()
 
 
-def _call(change: Change, turn: Turn) -> tuple[str, dict[str, object]]:
+def _no_tool() -> Refusal:
+    return Refusal(reason="I have no tool for changes here")
+
+
+def _call(relation: Relation, value: NewValue, key: tuple[str, ...], turn: Turn) -> tuple[str, dict[str, object]]:
     """Return the tool and its arguments: the narrow tool for a client's status where it fits, else SQL."""
-    relation = change.row.field.relation
-    fits = _CLIENTS.intersection(words_of(relation.name)) and len(words_of(relation.name)) == 1
-    if (
-        "update_client_status" in turn.tools
-        and fits
-        and relation.id == relation.unqualified_target
-        and change.column.name == "status"
-        and change.row.value
-    ):
-        who = "client_id" if change.row.field.column.key else "client_name"
-        text = change.row.value.text
-        key: object = int(text) if who == "client_id" and change.row.value.number else text
-        return "update_client_status", {who: key, "status": change.value}
-    sql = render_update(relation, change.column, change.literal, change.row)
-    return "execute_sql", {"sql": sql}
-
-
-def _by_verb(s: Sentence, lexicon: Lexicon) -> Change | Refusal | None:
-    """Return the change of "change <column> of <row> to <value>" or "set <row> to <label>"."""
-    verb = _first_free(s)
-    to = next((at for at in range(len(s.tokens) - 1, verb, -1) if s.match(at, _TO)), None)
-    if to is None:
-        if s.tokens[verb].low not in ("mark", "make"):
-            return None
-        to = len(s.tokens) - 2  # "mark invoice 5 paid"
-    value_at = to + 1
-    before = Sentence(tokens=s.tokens[:value_at], used=set(s.used) | {verb} | ({to} if s.match(to, _TO) else set()))
-    value = " ".join(token.text for token in s.tokens[value_at:])
-    return _change_of(before, lexicon, value)
-
-
-def _by_status_verb(s: Sentence, lexicon: Lexicon) -> Change | Refusal | None:
-    """Return the change of "pause the campaign 'Spring Sale'", where the verb leads to a label of the row's status."""
-    verb = _first_free(s)
-    if verb >= len(s.tokens) or s.tokens[verb].kind != "word":
-        return None
-    word = s.tokens[verb].low
-    rest = Sentence(tokens=s.tokens, used=set(s.used) | {verb})
-    entity = _row_entity(rest, lexicon)
-    if entity is None:
-        return None
-    labels = [(column, value, phrase) for column, value, phrase in _labels(entity, lexicon) if _leads_to(word, phrase)]
-    if len(labels) != 1:
-        return None
-    column, value, _ = labels[0]
-    return _checked_change(rest, entity, column, value)
-
-
-def _labels(entity: Entity, lexicon: Lexicon) -> list[tuple[Column, str, str]]:
-    """Return the labels of the relation's columns with labels as (column, value, word)."""
-    labels = {
-        (term.column.name, term.value, words[0]): (term.column, term.value, words[0])
-        for words, terms in lexicon.terms.items()
-        for term in terms
-        if len(words) == 1
-        and isinstance(term, ValueName)
-        and term.relation.id == entity.relation.id
-        and (term.column.name in _STATUS or len(term.column.values) > 1)
-    }
-    return list(labels.values())
-
-
-def _leads_to(verb: str, label: str) -> bool:
-    """Return whether `verb` leads to the state `label`: pause to paused, cancel to cancelled, activate to active."""
-    if verb in _OPPOSITES:
-        return label == stem(_OPPOSITES[verb])
-    root = verb.removesuffix("e")
-    if len(root) < 3:
-        return False
-    endings = ("e", "ed", "d", "n", "en", "led", "ped", "ted")
-    return (
-        label in {root + ending for ending in endings}
-        or label in (root, verb)
-        or (root.endswith("at") and label == root[:-2] + "e")
+    is_client = words_of(relation.name) in (("client",), ("customer",)) and relation.id == relation.unqualified_target
+    if "update_client_status" in turn.tools and is_client and value.column.name == "status" and len(key) == 1:
+        number = re.fullmatch(r"\d+", key[0])
+        return "update_client_status", {"client_id": int(key[0]) if number else key[0], "status": value.text}
+    keys = [column for column in relation.columns if column.name in relation.key]
+    where = " AND ".join(
+        f"{identifier(c.name)} = {k if c.numeric and re.fullmatch(r'-?[0-9]+', k) else literal(k)}"
+        for c, k in zip(keys, key, strict=True)
     )
-
-
-def _change_of(s: Sentence, lexicon: Lexicon, value: str) -> Change | Refusal | None:
-    entity = _row_entity(s, lexicon)
-    if entity is None:
-        return None
-    value = _bare_value(value)
-    mentions = [m for m in lexicon.mentions(s) if m.columns]
-    column = _named_column(entity, mentions, s) or (entity.column.column if entity.column else None)
-    if column is None and not mentions:
-        target = _label_value(entity, value, lexicon)
-        if target is None:
-            return Refusal(
-                reason=f"I do not know which column of {entity.relation.name} {value!r} belongs in; please name it"
-            )
-        column, value = target
-    elif column is not None:
-        value = next(
-            (v for c, v, word in _labels(entity, lexicon) if c == column and (word,) == words_of(value)), value
-        )
-    if column is None:
-        return Refusal(reason=f"{entity.relation.name} has no such column")
-    return _checked_change(s, entity, column, value)
-
-
-def _row_entity(s: Sentence, lexicon: Lexicon) -> Entity | None:
-    """Return the entity of the one row that the sentence mentions, or None."""
-    mentions = [m for m in lexicon.mentions(s) if m.relations]
-    trial = Sentence(tokens=s.tokens, used=set(s.used))
-    entities = take_entities(trial, mentions, ranked_end=None)
-    if len(entities) != 1 or entities[0].reference is None:
-        return None
-    s.used |= trial.used
-    return entities[0]
-
-
-def _named_column(entity: Entity, mentions: Sequence[Mention], s: Sentence) -> Column | None:
-    names: list[ColumnName] = [c for m in mentions for c in m.columns if c.relation.id == entity.relation.id]
-    full = [c for c in names if not c.short] or names
-    columns = {c.column.name: c.column for c in full}
-    if len(columns) != 1:
-        return None
-    for mention in mentions:
-        s.use(mention.start, mention.end)
-    return next(iter(columns.values()))
-
-
-def _label_value(entity: Entity, value: str, lexicon: Lexicon) -> tuple[Column, str] | None:
-    """Return column and value of "set campaign 3 to paused": the column with this label, the status when several have it."""
-    labels = [(column, v) for column, v, word in _labels(entity, lexicon) if (word,) == words_of(value)]
-    exact = [(c, v) for c in entity.relation.columns for v in c.values if v.lower() == value.lower()]
-    candidates = list(dict.fromkeys([*labels, *exact]))
-    if len(candidates) > 1:
-        candidates = [(column, v) for column, v in candidates if column.name in _STATUS]
-    return candidates[0] if len(candidates) == 1 else None
-
-
-def _checked_change(s: Sentence, entity: Entity, column: Column, value: str) -> Change | Refusal:
-    assert entity.reference is not None  # noqa: S101  # _row_entity has checked
-    left = s.leftover()
-    if left:
-        return Refusal(reason="I do not understand " + ", ".join(repr(word) for word in left))
-    number = number_of(sentence_of(value).tokens[0]) if column.numeric and sentence_of(value).tokens else None
-    literal = value_for(column, number if number is not None else value)
-    if literal is None:
-        return Refusal(reason=f"{value!r} is not a value for {column.name} ({column.type})")
-    known = {label.lower() for label in column.values}
-    if column.values and column.type.lower() not in ("text", "character varying") and value.lower() not in known:
-        return Refusal(reason=f"{value!r} is not one of the values of {column.name}: {', '.join(column.values)}")
-    return Change(row=entity.reference, column=column, value=value, literal=literal)
-
-
-def _bare_value(value: str) -> str:
-    return re.sub(r"^(?:the )?(?:status|state|value) ", "", value.strip().rstrip(".!?").strip())
-
-
-def _row_label(row: Comparison) -> str:
-    return row.value.text if row.value else ""
-
-
-def _first_free(s: Sentence) -> int:
-    return next((at for at in range(len(s.tokens)) if s.free(at)), len(s.tokens))
+    return "execute_sql", {
+        "sql": f"UPDATE {table(relation)} SET {identifier(value.column.name)} = {value.sql} WHERE {where}"
+    }

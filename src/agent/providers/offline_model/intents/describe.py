@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from agent.providers.offline_model.answers import failure_message
+from agent.providers.offline_model.reader import Reader
 from agent.providers.offline_model.schema_parser import Relation
 from agent.providers.offline_model.tokenizer import sentence_of
 from agent.providers.offline_model.turn_view import Answer, Call, Refusal, Step, Turn, texts_in
@@ -24,7 +25,7 @@ _ABOUT_RELATION = re.compile(
 )
 _FILLER_WORDS = word_set(
     """
-    the table view have has does do in of there contain columns column fields structure schema it
+    the table view have has does do in of there contain columns column fields structure schema it ? . !
     """
 )
 
@@ -59,9 +60,11 @@ def _describe(turn: Turn, name: str | None) -> Step:
 
 def _relation(turn: Turn, text: str) -> Relation | None:
     """Return the relation that `text` names, if the text has no other words with a meaning."""
-    sentence = sentence_of(text)
-    mentions = [m for m in turn.lexicon.mentions(sentence) if m.relations]
-    if len(mentions) != 1:
-        return None
-    sentence.use(mentions[0].start, mentions[0].end)
-    return mentions[0].relations[0].relation if all(w.lower() in _FILLER_WORDS for w in sentence.leftover()) else None
+    r = Reader(sentence_of(text), turn.names, turn.graph)
+    for at, token in enumerate(r.s.tokens):
+        for name, end in r.relations(at):
+            if all(t.low in _FILLER_WORDS for t in r.s.tokens[end:]):
+                return name.relation
+        if token.low not in _FILLER_WORDS:
+            return None
+    return None

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.providers.offline_model.answers import failure_message
-from agent.providers.offline_model.tokenizer import FILLER, clean, words_of
+from agent.providers.offline_model.tokenizer import clean, words_of
 from agent.providers.offline_model.turn_view import Answer, Call, Outcome, Refusal, Step, Turn
+from agent.text.words import STOP_WORDS
 
 _MEANING = re.compile(r"^\W*what (?:does|do|did) (?P<about>.+?) (?:mean|stand for)\W*$", re.I | re.S)
 _RECALL = re.compile(
@@ -42,7 +43,7 @@ def recall(turn: Turn) -> Step | None:
 
 
 def _is_about(text: str, about: str) -> bool:
-    wanted = {word for word in words_of(about) if word not in FILLER}
+    wanted = {word for word in words_of(about) if word not in STOP_WORDS}
     return bool(wanted) and wanted.issubset(words_of(text))
 
 

@@ -1,0 +1,12 @@
+create type grade_level as enum ('freshman','sophomore','junior','senior');
+create table "Departments" ("DeptId" serial primary key, "DeptName" text not null, "Building" text, "Budget" numeric(12,2));
+create table "Teachers" ("TeacherId" serial primary key, "FullName" text not null, "DeptId" int references "Departments", "HireDate" date, "Salary" numeric(10,2), "Email" text, "IsTenured" boolean not null);
+create table "Students" ("StudentId" serial primary key, "FirstName" text not null, "LastName" text not null, "Level" grade_level not null, "EnrolledOn" date not null, "Gpa" numeric(3,2), "AdvisorId" int references "Teachers", "HomeTown" text);
+create table "Courses" ("Code" text primary key, "Title" text not null, "Credits" int not null, "DeptId" int not null references "Departments", "TeacherId" int references "Teachers");
+create table "Enrollments" ("StudentId" int references "Students", "CourseCode" text references "Courses", "Score" int, "DroppedAt" timestamptz, primary key ("StudentId","CourseCode"));
+insert into "Departments" ("DeptName","Building","Budget") values ('Mathematics','North',120000.50),('Physics','North',250000),('History','South',80000),('Music','East',40000);
+insert into "Teachers" ("FullName","DeptId","HireDate","Salary","Email","IsTenured") select 'Prof ' || (array['Gauss','Curie','Bach','Livy'])[1+i%4] || ' ' || i, 1 + i % 3, date '2000-09-01' + i * 200, 50000 + i * 1111.11, 't' || i || '@school.example', i % 3 = 0 from generate_series(1, 18) i;
+insert into "Students" ("FirstName","LastName","Level","EnrolledOn","Gpa","AdvisorId","HomeTown") select (array['Ada','Ben','Cleo'])[1+i%3], 'L' || i, (array['freshman','sophomore','junior','senior'])[1+i%4]::grade_level, date '2020-09-01' + i, 2 + (i % 20) / 10.0, case when i % 5 > 0 then 1 + i % 18 end, (array['Lyon','Graz','Turku'])[1+i%3] from generate_series(1, 120) i;
+insert into "Courses" select 'C-' || i, (array['Algebra','Optics','Rome','Piano'])[1+i%4] || ' ' || i, 2 + i % 4, 1 + i % 4, case when i % 6 > 0 then 1 + i % 18 end from generate_series(1, 24) i;
+insert into "Enrollments" select 1 + i % 118, 'C-' || (1 + (i * 7) % 22), 40 + i % 60, case when i % 11 = 0 then now() end from generate_series(1, 420) i on conflict do nothing;
+analyze;
