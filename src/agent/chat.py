@@ -94,6 +94,7 @@ class ApprovalDecided:
 class Answered:
     """The end of a turn. `sources` holds the SQL that ran with row counts, the memories and the tables.
 
+    `sources["rows_of"]` is the round and the ordinal of the call whose rows belong under the text, if any do.
     `usage` is the turn's tokens and cost; it is None for the built-in model, which has none.
     """
 

@@ -11,6 +11,9 @@ from agent.types import HiddenRows
 
 _BEGINNING = "Of the rows that I may "
 _MOST_NAMED = 8
+NOTHING_CHANGED = "Not so: no call of this turn has changed or sent anything"
+MAIL_NOT_SENT = "Not so: no mail was sent in this turn"
+NOT_ALL_CHANGED = "Not so: a change of this turn was not made"
 
 
 def hidden_rows_remark(hidden: Sequence[HiddenRows], *, writes: bool) -> str:
@@ -32,6 +35,11 @@ def _by_extent(hidden: Sequence[HiddenRows]) -> Iterator[tuple[list[str], str]]:
 def _names(names: Sequence[str]) -> list[str]:
     left = len(names) - _MOST_NAMED
     return [*names[:_MOST_NAMED], f"{left} more"] if left > 0 else [*names]
+
+
+def not_found_remark(numbers: Sequence[str]) -> str:
+    """Return the remark on an answer with numbers that are in nothing that it can be from."""
+    return f"Not found in any result: {', '.join(_names(numbers))}"
 
 
 def with_remarks(answer: str, remarks: Iterable[str]) -> str:

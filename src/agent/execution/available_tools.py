@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import psycopg
 
 from agent.errors import AgentError, ConfigurationError, UnknownTool
+from agent.execution.created_tools.create_new_tool import limits_for_model
 from agent.execution.created_tools.runs import run_tool
-from agent.execution.created_tools.store import CreatedTool, created_tools
+from agent.execution.created_tools.store import CREATE, CreatedTool, created_tools
 from agent.execution.execution_tools import Tool, tool_named, tool_specs
 from agent.execution.tools import update_client_status
 from agent.execution.tools.arguments import CREATED_NAME, is_built_in
@@ -22,7 +24,14 @@ from agent.types import ToolSpec
 async def specs(*, with_created: bool = True, runtime: Runtime) -> list[ToolSpec]:
     """Return every tool as the model sees it; without `with_created` only the built-in ones."""
     created = await created_tools.active(runtime=runtime) if with_created else []
-    return [*tool_specs(), *(_tool(version).spec for version in created if not is_built_in(version.name))]
+    built_in = [_with_limits(spec, runtime) for spec in tool_specs()]
+    return [*built_in, *(_tool(version).spec for version in created if not is_built_in(version.name))]
+
+
+def _with_limits(spec: ToolSpec, runtime: Runtime) -> ToolSpec:
+    if spec.name != CREATE:
+        return spec
+    return replace(spec, description=f"{spec.description} {limits_for_model(runtime.settings)}")
 
 
 async def usable(*, with_created: bool = True, runtime: Runtime) -> list[ToolSpec]:

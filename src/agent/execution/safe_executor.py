@@ -37,14 +37,12 @@ from agent.errors import (
 from agent.execution import edits, effects
 from agent.execution.action import Action, Previewed, action_of, preview_for_approver, with_origins_assessed
 from agent.execution.after_rejection import check_not_rejected
+from agent.execution.assessed_read import run_read
 from agent.execution.controls import ControlState, allow, controls
 from agent.execution.created_tools import runs
-from agent.execution.hidden_cells import hidden_in, with_sources, without_keys
 from agent.execution.log import record
 from agent.execution.permissions.matching import Allowance, permission_for
 from agent.execution.permissions.scope import Always
-from agent.execution.reads.reader import read
-from agent.execution.reads.remarks import remarks_on
 from agent.execution.run_approved import execute_approved, pending_result, with_edit_message
 from agent.execution.run_context import RunContext
 from agent.execution.tools.arguments import is_built_in
@@ -56,7 +54,6 @@ from agent.provenance.conversation_context import ConversationContext, context_o
 from agent.runtime import Runtime, current_runtime
 from agent.statements.policy import POLICY_VERSION
 from agent.statements.risk import is_asked
-from agent.statements.secret_use import SecretUse
 from agent.threads import StoredCall, Transcript, threads
 from agent.types import UNFINISHED, Assessment, CallKey, ToolResult
 
@@ -432,24 +429,7 @@ async def _run(action: Action, request: _Request, runtime: Runtime) -> ToolResul
         context = RunContext(runtime=runtime, call=request.call, execute=safe_executor.execute)
         return await action.tool.run(action.arguments, context)
     assert action.statement is not None  # noqa: S101  # a tool has a statement or runs by itself
-    use = assessment.secrets or SecretUse()
-    hidden = hidden_in(use, read_secrets=runtime.settings.read_secrets)
-    rows = await read(action.statement, hide=hidden, runtime=runtime)
-    remarks = await remarks_on(rows, action.statement, assessment.hidden, runtime=runtime)
-    # The remarks come first, because a long result loses its end before a model sees it.
-    result = ToolResult(
-        success=True, status="succeeded", **({"remarks": remarks} if remarks else {}), columns=rows.columns, rows=rows.rows,
-        row_count=len(rows.rows), truncated=rows.truncated, sql=action.statement.sql,
-    )  # fmt: skip
-    if not runtime.settings.read_secrets:
-        result = without_keys(result, action.statement)
-    if rows.cut_cells:
-        result["cut_cells"] = rows.cut_cells
-    if action.note:
-        result["message"] = action.note
-    # Without sources, a reader judges by columns' names which values are secrets, and AGENT_OPEN_COLUMNS may have opened some.
-    known = any(use.sources) or bool(runtime.settings.open_columns)
-    return with_sources(result, use, hidden) if known and action.statement.kind == "SelectStmt" else result
+    return await run_read(action.statement, assessment, note=action.note, runtime=runtime)
 
 
 def _not_assessed(action: str) -> Assessment:

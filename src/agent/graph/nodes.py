@@ -6,8 +6,11 @@ ordinal), tell it what it has done already, so nothing is decided or done twice.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -34,6 +37,8 @@ from agent.execution.digests import keyed, load_key
 from agent.execution.safe_executor import TakenCall, safe_executor
 from agent.graph.asking import decided_by_interrupt
 from agent.graph.facts import facts_here
+from agent.graph.grounding.check import remarks_on, rows_under
+from agent.graph.grounding.evidence import Evidence
 from agent.graph.prompts import (
     LAST_ROUND,
     conversation_messages,
@@ -46,10 +51,12 @@ from agent.graph.results_for_model import result_message
 from agent.graph.rules import (
     answer_text,
     clean_question,
+    evidence_of,
     new_question,
     nudge,
     outdated_messages,
     requested_calls,
+    to_answer_again,
     turn_end,
     with_note,
 )
@@ -62,7 +69,7 @@ from agent.providers.chat.stream import tokens_of
 from agent.remarks import with_remarks
 from agent.runtime import Runtime, current_runtime
 from agent.threads import StoredCall, Transcript, threads
-from agent.types import UNFINISHED, CallKey, ToolResult, Usage
+from agent.types import UNFINISHED, CallKey, ToolResult, ToolSpec, Usage
 
 _log = structlog.get_logger(__name__)
 
@@ -112,7 +119,7 @@ async def load_knowledge(
     if begun.status != "running":
         return Command(goto=_END, update={"deferred": False})
     update = {
-        "turn": begun.turn, "round": 1, "answer": "", "error": None, "deferred": False,
+        "turn": begun.turn, "round": 1, "answer": "", "error": None, "deferred": False, "given_back": False,
         "knowledge": knowledge_for_prompt(knowledge, mark=await _mark_of(thread_id, runtime)), "transcript": begun.transcript,
     }  # fmt: skip
     return Command(goto="act", update=update)
@@ -131,20 +138,22 @@ async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_
     try:
         await threads.check_budget(thread_id, turn, runtime=runtime)
         async with threads.keep_lease(thread_id, owner=owner_of(config), runtime=runtime):
-            answer = await _ask_model(state, transcript, last=last, config=config, runtime=runtime)
+            checked = await _checked_answer(state, transcript, last=last, config=config, runtime=runtime)
     except (OperatorError, PolicyError) as error:
         _log.warning("turn_failed", thread_id=thread_id, turn=turn, error=str(error))
         reason = f"I stopped: {error}" if isinstance(error, BudgetExceeded) else f"I could not answer: {error}"
         return Command(goto="save_memory", update=turn_end(state, transcript, reason, error=str(error)))
+    answer = checked.answer
     requested = [] if last else requested_calls(answer.message, most=runtime.settings.max_calls_per_round)
     if requested:
         calls = await threads.store_round(
             thread_id, turn, round_, requested,
             said=answer.message.text, provider_message=answer.own_form, model=answer.model, usage=answer.usage, runtime=runtime,
         )  # fmt: skip
-        return _to_executor(calls, message_id=answer.message.id)
+        return _to_executor(calls, message_id=answer.message.id, given_back=checked.given_back)
     text = answer_text(answer, stopped_after=round_ - 1 if last else None)
-    return Command(goto="save_memory", update=turn_end(state, transcript, text, spent=answer))
+    update = turn_end(state, transcript, text, marks=checked.marks, rows_of=checked.rows_of, spent=answer)
+    return Command(goto="save_memory", update=update)
 
 
 async def safe_executor_node(
@@ -249,11 +258,12 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
     return Command(goto="load_knowledge" if again else _END, update=update)
 
 
-def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None) -> Command[Any]:
+def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None, given_back: bool = False) -> Command[Any]:
     """Return a command that starts one `safe_executor` task for each stored call."""
+    messages = {"messages": [request_message(calls, message_id=message_id)]}
     return Command(
         goto=[Send("safe_executor", CallState(key=asdict(call.key), alone=len(calls) == 1)) for call in calls],
-        update={"messages": [request_message(calls, message_id=message_id)]},
+        update={**messages, "given_back": True} if given_back else messages,
     )
 
 
@@ -314,14 +324,62 @@ async def _defer_question(state: State, turn: int, thread_id: str, owner: UUID, 
     )
 
 
-async def _ask_model(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    """A model's answer, what it states that nothing holds, which call's rows it is about, and whether the model was asked again."""
+
+    answer: ModelAnswer
+    marks: Sequence[str] = ()
+    rows_of: CallKey | None = None
+    given_back: bool = False
+
+
+async def _checked_answer(
     state: State, transcript: Transcript, *, last: bool, config: RunnableConfig, runtime: Runtime
-) -> ModelAnswer:
-    client = runtime.chat_client()
+) -> _Checked:
+    """Ask the model. An answer that its results do not hold is given back to it, once in a turn."""
     tools = await available_tools.usable(with_created=transcript.has_created_tools, runtime=runtime)
     facts = await facts_here({tool.name for tool in tools}, runtime=runtime)
-    tools = [] if last else tools
-    messages = _model_messages(state, transcript, facts=facts, last=last, runtime=runtime)
+    ask = partial(
+        _ask_model, state, transcript, () if last else tools, facts=facts, last=last, config=config, runtime=runtime
+    )
+    evidence = evidence_of(state, transcript, facts=facts, today=datetime.now(UTC).astimezone().date())
+    first = await asyncio.to_thread(_check, await ask(), evidence)  # it takes long for many rows
+    if not first.marks or state.get("given_back") or runtime.chat_client().offline:
+        return first
+    _log.info("answer_given_back", marks=len(first.marks))
+    get_stream_writer()({"event": "restarted", "reason": "the results do not hold it"})
+    told = [AIMessage(first.answer.message.text), HumanMessage(to_answer_again(first.marks))]
+    try:
+        again = await ask(more=told)
+    except OperatorError:  # the answer that there is stands, with its marks
+        return first
+    usage = first.answer.usage + again.usage
+    checked = await asyncio.to_thread(_check, replace(again, usage=usage), evidence)
+    return replace(checked, given_back=True)
+
+
+def _check(answer: ModelAnswer, evidence: Evidence) -> _Checked:
+    text = answer.message.text
+    if answer.message.tool_calls or answer.message.invalid_tool_calls:
+        return _Checked(answer=answer)
+    about = rows_under(text, evidence)
+    return _Checked(answer=answer, marks=remarks_on(text, evidence), rows_of=about.key if about else None)
+
+
+async def _ask_model(
+    state: State,
+    transcript: Transcript,
+    tools: Sequence[ToolSpec],
+    *,
+    facts: str,
+    last: bool,
+    config: RunnableConfig,
+    runtime: Runtime,
+    more: Sequence[BaseMessage] = (),
+) -> ModelAnswer:
+    client = runtime.chat_client()
+    messages = [*_model_messages(state, transcript, facts=facts, last=last, runtime=runtime), *more]
     write = get_stream_writer()
 
     def restarted(reason: str) -> None:

@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 
 from agent.approval.human_approval import Decision
 from agent.errors import InvalidInput
+from agent.graph.grounding.evidence import Call, Evidence
 from agent.graph.state import State
 from agent.provenance.conversation_context import (
     ConversationContext,
@@ -26,7 +28,7 @@ from agent.providers.chat.stream import was_cut_off
 from agent.remarks import with_remarks
 from agent.text.storable import storable, storable_json
 from agent.threads import RequestedCall, StoredCall, Transcript
-from agent.types import ToolResult, Usage
+from agent.types import CallKey, ToolResult, Usage
 
 # The graph's state keeps this many messages, for Studio; the model's prompt is made from the thread's rows instead.
 _MESSAGES_KEPT = 40
@@ -209,20 +211,54 @@ def _complete(decision: Decision, value: Mapping[str, Any], changed: dict[str, A
     )  # fmt: skip
 
 
+def evidence_of(state: State, transcript: Transcript, *, facts: str, today: date) -> Evidence:
+    """Return what an answer of this turn can be from: all that the model has read."""
+    knowledge = state.get("knowledge", {})
+    return Evidence(
+        question=transcript.current.question,
+        today=today,
+        earlier=[(turn.question, turn.answer or "") for turn in transcript.earlier],
+        memories=[str(knowledge.get("memories", "")), transcript.summary],
+        context=[str(knowledge.get("schema", "")), facts],
+        calls=[_as_evidence(call) for call in transcript.current.calls],
+        earlier_calls=[_as_evidence(call) for turn in transcript.earlier for call in turn.calls],
+    )
+
+
+def _as_evidence(call: StoredCall) -> Call:
+    return Call(tool=call.tool, arguments=call.arguments, result=call.result or ToolResult(), key=call.key)
+
+
+def to_answer_again(remarks: Sequence[str]) -> str:
+    """Return what to tell the model, once in a turn, about an answer that its results do not hold."""
+    return (
+        f"{'. '.join(remarks)}. Answer again from the results: correct what is wrong, call a tool if you need more, and leave out what "
+        "you cannot tell. Say of a change only what its result says. Do not mention this check."
+    )
+
+
 def turn_end(
-    state: State, transcript: Transcript, answer: str, *, error: str | None = None, spent: ModelAnswer | None = None
+    state: State,
+    transcript: Transcript,
+    answer: str,
+    *,
+    marks: Sequence[str] = (),
+    rows_of: CallKey | None = None,
+    error: str | None = None,
+    spent: ModelAnswer | None = None,
 ) -> dict[str, Any]:
     """Return the state's update at the end of a turn.
 
-    It holds the answer, its sources, the interaction to remember, and the usage of `spent`, the last call of the model.
+    It holds the answer with the remarks on its rows and its `marks`, its sources, which call's rows it is about (`rows_of`), the
+    interaction to remember, and the usage of `spent`, the last call of the model.
     """
     calls, knowledge = transcript.current.calls, state.get("knowledge", {})
     conversation = context_of_transcript(transcript)
-    answer = answer if error else with_remarks(answer, remarks_in(calls))
+    answer = answer if error else with_remarks(answer, [*remarks_in(calls), *marks])
     outcomes = [_outcome(call) for call in calls if call.approval_id or not (call.result or {}).get("success")]
     ending = {
         "kept_answer": without_secrets(answer, conversation.secrets),
-        "sources": sources_of(calls, knowledge),
+        "sources": sources_of(calls, knowledge, marks=marks, rows_of=rows_of),
         "model": spent.model if spent else None,
         "usage": asdict(spent.usage if spent else Usage()),
         "interaction": {
@@ -249,9 +285,14 @@ def _is_from_data(
     return is_second_hand(text, data=texts_of(conversation), user_words="\n".join(conversation.user_words))
 
 
-def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[str, Any]:
-    """Return the sources of an answer: the SQL that ran with row counts, the memories and tables, and remarks on the rows."""
-    remarks = remarks_in(calls)
+def sources_of(
+    calls: Sequence[StoredCall], knowledge: dict[str, Any], *, marks: Sequence[str] = (), rows_of: CallKey | None = None
+) -> dict[str, Any]:
+    """Return the sources of an answer: the SQL that ran with row counts, the memories and tables, and the remarks.
+
+    `rows_of` says which call's rows belong under the answer: its round and ordinal; the key is missing for none.
+    """
+    remarks = [*remarks_in(calls), *marks]
     return {
         "statements": [
             {"sql": result["sql"], "row_count": result.get("row_count"), "success": result.get("success")}
@@ -260,6 +301,7 @@ def sources_of(calls: Sequence[StoredCall], knowledge: dict[str, Any]) -> dict[s
         ],
         "memories": list(knowledge.get("memory_ids", ())),
         "tables": list(knowledge.get("tables", ())),
+        **({"rows_of": {"round": rows_of.round, "ordinal": rows_of.ordinal}} if rows_of else {}),
         **({"remarks": remarks} if remarks else {}),
     }
 

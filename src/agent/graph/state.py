@@ -29,6 +29,8 @@ class State(TypedDict, total=False):
     error: str | None
     # `act` leaves here what `save_memory` needs: the answer's sources, and the interaction to remember.
     ending: dict[str, Any]
+    # The model was told once in this turn that its answer is not held by its results.
+    given_back: bool
     # A message arrived while an earlier turn was not finished; it is answered after that turn.
     deferred: bool
 

@@ -47,7 +47,7 @@ class Display:
         self._streamed = ""  # since the last step
         self._waiting = WaitingLine(self._steps)
         self._running: dict[CallKey, _Step] = {}
-        self._result: ToolResult | None = None
+        self._results: dict[tuple[int, int], ToolResult] = {}
         self.silent = True  # nothing was shown yet
 
     def waits_for(self, what: str = "model", note: str = "") -> None:
@@ -123,8 +123,7 @@ class Display:
         self.pause()
         self._streamed = ""
         step = self._running.pop(event.key, None)
-        if event.result.get("success") and event.result.get("columns"):
-            self._result = event.result
+        self._results[event.key.round, event.key.ordinal] = event.result
         self.silent = False
         elapsed = f"{1000 * (time.monotonic() - step.began):,.0f} ms" if step and self._exact else ""
         show_step(self._steps, event.result.get("sql") or event.tool, event.result, elapsed=elapsed)
@@ -160,7 +159,7 @@ class Display:
         self.pause()
         self._streamed = ""
         self._show_rows(event)
-        self._result = None
+        self._results.clear()
         for remark in event.sources.get("remarks", ()):
             if remark not in told:
                 say(self._console, f"{remark}.", "yellow", indent=self._indent)
@@ -171,7 +170,8 @@ class Display:
             say(self._steps, usage_line(event.usage), "dim", indent=self._indent)
 
     def _show_rows(self, event: Answered) -> None:
-        result = self._result
+        about = event.sources.get("rows_of") or {}
+        result = self._results.get((about.get("round", 0), about.get("ordinal", 0)))
         if result and worth_showing(event.text, result):
             self._console.print()
             rows, columns = result.get("rows", []), result.get("columns", [])

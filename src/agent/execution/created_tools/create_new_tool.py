@@ -1,19 +1,18 @@
 """The tool create_new_tool: it checks and tests a tool that a model proposes, and stores the tool once a human approves it.
 
 The model gets errors as text, to correct them. A tool without errors is shown as a difference from the version in use, with
-the functions that it may call and the results of its tests. A human is always asked: only they give the agent a new power.
+the functions that it may call, the results of its tests, and what one run with real data gave. A human is always asked: only they give the agent a new power.
 """
 
 from __future__ import annotations
 
+import ast
 import difflib
 import json
 import keyword
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
 
 from agent.approval.human_approval import Approval
 from agent.approval.preview import ToolPreview
@@ -22,17 +21,26 @@ from agent.execution.created_tools.host_functions import is_harmless, offered, s
 from agent.execution.created_tools.http_get import Place
 from agent.execution.created_tools.signing import sign
 from agent.execution.created_tools.store import CreatedTool, ToolContent, content_from, created_tools
+from agent.execution.created_tools.trial_runs import run_on_real_data, run_test, shortened
 from agent.execution.outside_effects import Happened, OutsideTool, Proposal
-from agent.execution.tools.arguments import CreateNewTool, ToolTest, is_built_in
+from agent.execution.tools.arguments import CreateNewTool, is_built_in
 from agent.execution.tools.json_schema import ArgumentSchema
 from agent.runtime import Runtime
-from agent.sandbox.sandbox import CALL, Failure, Finished, HostCall, Program, Run, sandbox_of
+from agent.sandbox.sandbox import Failure, sandbox_of
+from agent.settings import Settings
 from agent.types import Assessment, CallKey, ToolResult
 
-_CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
-_SHOWN_TEST = 300
+_MODULES = "json, re, math, datetime, decimal, collections, itertools, functools, random, csv, hashlib, base64, bisect, unicodedata"
 # Control characters, formatting, lone surrogates, private use, unassigned, and separators of lines and paragraphs.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def limits_for_model(settings: Settings) -> str:
+    """Return in words what the code of a tool may import and use."""
+    return (
+        f"It can import only {_MODULES}. At most {settings.tool_seconds:g} s, {settings.tool_memory_mb} MB and {settings.tool_calls} calls "
+        f"of host functions; a read of more than {settings.max_rows} rows raises: aggregate in SQL."
+    )
 
 
 async def propose(arguments: CreateNewTool, *, call: CallKey | None, runtime: Runtime) -> Proposal:
@@ -41,11 +49,12 @@ async def propose(arguments: CreateNewTool, *, call: CallKey | None, runtime: Ru
     content = _content(arguments, version=earlier[0].content.version + 1 if earlier else 1)
     sign("created tool", content.hash, runtime=runtime)  # fails now rather than after a human has approved
     await _check_code(content, runtime)
-    results = [await _run_test(number, test, content, runtime) for number, test in enumerate(arguments.tests, 1)]
+    results = [await run_test(number, test, content, runtime) for number, test in enumerate(arguments.tests, 1)]
+    outcome = await run_on_real_data(content, arguments.tests, runtime)
     active = next((tool for tool in earlier if tool.status == "active"), None)
     sentence = _sentence(content, active)
     preview = ToolPreview(
-        sentence=sentence, masked_sentence=sentence, text=_text(content, active, results), version=content.version,
+        sentence=sentence, masked_sentence=sentence, text=_text(content, active, results, outcome), version=content.version,
         content_hash=content.hash, capabilities=tuple(content.capabilities), hosts=tuple(content.hosts), tests=tuple(results),
     )  # fmt: skip
     reasons = (
@@ -126,45 +135,6 @@ def _sample_calls(content: ToolContent) -> str:
     return "from typing import Any\n" + "\n".join(lines)
 
 
-async def _run_test(number: int, test: ToolTest, content: ToolContent, runtime: Runtime) -> str:
-    """Run a test and return its result as a line for the approver. Raises `InvalidArguments` if the test fails."""
-    then = CALL if test.code is None else f"{test.code}\n_agent_text(None)"
-    program = Program(
-        code=content.code,
-        arguments=test.arguments,
-        functions=content.capabilities,
-        clock=_CLOCK,
-        seed="test",
-        then=then,
-    )
-    async with sandbox_of(runtime).run(f"{runtime.tenant_id}/test {content.hash}") as run:
-        problem, value = await _outcome(run, program, test)
-    if test.code is None and not problem and _canonical(value) != _canonical(test.expected):
-        problem = f"run returned {_shortened(value)}, not {_shortened(test.expected)}"
-    if problem:
-        raise InvalidArguments(
-            f"Test {number} of {content.name} fails: {problem}. Correct the code or the test, and propose it again."
-        )
-    if test.code is not None:
-        return f"{test.code.strip()[:_SHOWN_TEST]}: holds"
-    return f"run({', '.join(f'{name}={_shortened(given)}' for name, given in test.arguments.items())}) is {_shortened(value)}"
-
-
-async def _outcome(run: Run, program: Program, test: ToolTest) -> tuple[str, Any]:
-    """Return the problem of a test's run, or '', and its result. Calls of host functions get the test's answers."""
-    answers = list(test.answers)
-    event = await run.start(program)
-    while isinstance(event, HostCall):
-        if not answers or answers[0].function != event.function:
-            expected = f"the test answers {answers[0].function} next" if answers else "the test has no answer left"
-            return f"the code called {event.function}, but {expected}", None
-        answer = answers.pop(0)
-        event = await run.answer({"error": answer.error} if answer.error is not None else {"value": answer.value})
-    if isinstance(event, Finished):
-        return (f"the code never called {answers[0].function}, which the test answers" if answers else ""), event.value
-    return event.text, None
-
-
 def _sentence(content: ToolContent, active: CreatedTool | None) -> str:
     place = f" in place of version {active.content.version}" if active else ""
     calls = f"may call {', '.join(content.capabilities)}" if content.capabilities else "calls nothing"
@@ -177,11 +147,17 @@ def _sentence(content: ToolContent, active: CreatedTool | None) -> str:
     return f"Creates the tool {content.name}, version {content.version}{place}. Its code {calls}{hosts}; {kind}."
 
 
-def _text(content: ToolContent, active: CreatedTool | None, results: Sequence[str]) -> str:
+def _text(content: ToolContent, active: CreatedTool | None, results: Sequence[str], outcome: str = "") -> str:
     lines = [*_labelled("says", content.description), "", f"takes     {json.dumps(content.parameters)}"]
     lines += [f"may call  {', '.join(content.capabilities) or 'nothing'}"]
     lines += [f"hosts     {', '.join(content.hosts)}"] if content.hosts else []
-    lines += ["", *(line for result in results for line in _labelled("tested", result)), ""]
+    lines += ["", *(line for result in results for line in _labelled("tested", result))]
+    lines += _labelled("ran", outcome) if outcome else []
+    lines += [
+        f"attention line {line} joins values into SQL as text: params would keep them apart"
+        for line in _joined_sql(content.code)
+    ]
+    lines += [""]
     return "\n".join([*lines, *_difference(content, active)])
 
 
@@ -198,7 +174,7 @@ def _difference(content: ToolContent, active: CreatedTool | None) -> list[str]:
         return after
     old = replace(active.content, version=content.version, code=content.code, tests=content.tests)
     changed = [
-        f"changed   {name}: {_shortened(getattr(old, name))} -> {_shortened(getattr(content, name))}"
+        f"changed   {name}: {shortened(getattr(old, name))} -> {shortened(getattr(content, name))}"
         for name in ("description", "parameters", "capabilities", "hosts")
         if getattr(old, name) != getattr(content, name)
     ]
@@ -208,10 +184,22 @@ def _difference(content: ToolContent, active: CreatedTool | None) -> list[str]:
     return [*changed, *difference] if before != after else [*changed, "The code is the same.", *after]
 
 
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+def _joined_sql(code: str) -> list[int]:
+    """Return the lines on which code gives execute_sql a statement that it puts together from values."""
+    tree = ast.parse(code)
+    texts = {
+        target.id: node.value
+        for node in ast.walk(tree) if isinstance(node, ast.Assign)
+        for target in node.targets if isinstance(target, ast.Name)
+    }  # fmt: skip
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    given = [(call.lineno, keyword.value) for call in calls for keyword in call.keywords if keyword.arg == "sql"]
+    return [
+        line for line, text in given if _is_joined(texts.get(text.id, text) if isinstance(text, ast.Name) else text)
+    ]
 
 
-def _shortened(value: Any) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= _SHOWN_TEST else f"{text[:_SHOWN_TEST]}…"
+def _is_joined(text: ast.expr) -> bool:
+    parts = list(ast.walk(text))
+    operators = any(isinstance(part, ast.BinOp) and not isinstance(part.right, ast.Constant) for part in parts)
+    return operators or any(isinstance(part, (ast.FormattedValue, ast.Call)) for part in parts)

@@ -21,8 +21,9 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.db import load_queries
-from agent.errors import ActionRefused, OperatorError
+from agent.errors import ActionRefused, InvalidArguments, OperatorError
 from agent.execution.created_tools.host_functions import answer_of
+from agent.execution.created_tools.parameters import bound
 from agent.execution.created_tools.signing import is_signed, sign
 from agent.execution.created_tools.store import CreatedTool
 from agent.execution.run_context import RunContext
@@ -124,7 +125,7 @@ async def _resume(journal: _Journal, result: ToolResult, context: RunContext) ->
     _check_state(journal, state, row["signature"], runtime)
     assert journal.asked is not None  # noqa: S101  # a run that waits has asked
     function, arguments = journal.asked["function"], journal.asked["arguments"]
-    answer = await _keep(journal, function, arguments, answer_of(result), runtime)
+    answer = await _keep(journal, function, arguments, result, runtime)
     async with sandbox_of(runtime).run(f"{runtime.tenant_id}/{journal.owner}") as run:
         functions = journal.tool.content.capabilities
         event = await run.restore(state, answer, functions=functions, calls=len(journal.answers))
@@ -153,7 +154,7 @@ async def _drive(
             if result.get("status") in UNFINISHED:
                 await _pause(run, event, journal, runtime)
                 return result
-            answer = await _keep(journal, event.function, event.arguments, answer_of(result), runtime)
+            answer = await _keep(journal, event.function, event.arguments, result, runtime)
         event = await run.answer(answer)
     return _result(event, journal.tool)
 
@@ -164,8 +165,9 @@ async def _perform(journal: _Journal, function: str, arguments: Mapping[str, Any
         raise ActionRefused(f"{journal.tool.name} may not call {function}.")
     key = journal.key.host_call(len(journal.answers) + 1)
     try:
-        return await context.execute(function, arguments, call=key, wait=False, runtime=context.runtime)
-    except OperatorError as error:
+        given = bound(function, arguments)
+        return await context.execute(function, given, call=key, wait=False, runtime=context.runtime)
+    except (OperatorError, InvalidArguments) as error:
         return ToolResult(success=False, status="failed", error=str(error))
 
 
@@ -179,13 +181,10 @@ async def _pause(run: Run, event: HostCall, journal: _Journal, runtime: Runtime)
 
 
 async def _keep(
-    journal: _Journal, function: str, arguments: Mapping[str, Any], answer: Mapping[str, Any], runtime: Runtime
+    journal: _Journal, function: str, arguments: Mapping[str, Any], result: ToolResult, runtime: Runtime
 ) -> Mapping[str, Any]:
-    """Store an answer before the code gets it, and return it; one that is too long becomes an error."""
-    most = sandbox_of(runtime).limits.text
-    if len(json.dumps(answer, default=str)) > most:
-        answer = {"error": f"The answer of {function} is longer than {most} characters: ask for less."}
-    answer = json.loads(json.dumps(answer, default=str))
+    """Store the answer of a host call before the code gets it, and return it."""
+    answer = answer_of(function, result, most=sandbox_of(runtime).limits.text)
     kept = {"function": function, "arguments": _digest(arguments), "answer": answer}
     if await _write("answered", journal, runtime, answer=Jsonb([kept]), before=len(journal.answers)) is None:
         raise _Overtaken

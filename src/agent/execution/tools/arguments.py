@@ -106,12 +106,16 @@ class CreateNewTool(_Arguments):
         min_length=10,
         max_length=20_000,
         description=(
-            "Python with a function `run`: its parameters are the arguments, its result is JSON. It may import json, re, math, "
-            "datetime and the like. Host functions take keywords and raise RuntimeError: query_data and execute_sql return a "
-            "dict with columns and rows, http_get(url=...) one with status and text."
+            "Python with one function `run`: its parameters are the arguments, its result is JSON. Host functions take keywords and "
+            "raise RuntimeError. execute_sql(sql='... = $1', params=[x]) and query_data give columns, rows (lists), row_count; numeric "
+            "with decimals is text. http_get(url=...) gives status and text."
         ),
     )
-    tests: list[ToolTest] = Field(min_length=1, max_length=20, description="They must pass first.")
+    tests: list[ToolTest] = Field(
+        min_length=1,
+        max_length=20,
+        description="They must pass; with the arguments of the first, it is also run on the real data.",
+    )
     capabilities: list[str] = Field(
         default_factory=list, max_length=20, description="Host functions that the code calls."
     )

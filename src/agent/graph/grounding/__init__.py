@@ -1,0 +1,1 @@
+"""Checks a model's answer against the results, questions and memories that it can be from."""
