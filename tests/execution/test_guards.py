@@ -222,12 +222,22 @@ async def test_changes_of_tables_need_a_fresh_backup_when_they_are_asked_about_a
 @pytest.mark.parametrize(
     "command",
     [
-        "", "/no/such/program", "false", printing(""), printing("yesterday"), printing("2026-11-29T10:00:00"),
-        printing("2099-01-01T00:00:00Z"), printing("0001-01-01T00:00:00+14:00"),
-        "sh -c 'yes | head -c 9000000; exit 0'", f"sh -c 'echo {age(0)}; exit 3'", "sh -c 'sleep 60 & sleep 60'",
-        f"{printing(age(0))} ; true" + " '", "echo $(date)",
+        "",
+        "/no/such/program",
+        "false",
+        printing(""),
+        printing("yesterday"),
+        printing("2026-11-29T10:00:00"),
+        printing("2099-01-01T00:00:00Z"),
+        printing("0001-01-01T00:00:00+14:00"),
+        "sh -c 'yes | head -c 9000000; exit 0'",
+        f"sh -c 'echo {age(0)}; exit 3'",
+        "sh -c 'sleep 60 & sleep 60'",
+        f"{printing(age(0))} ; true" + " '",
+        "echo $(date)",
     ],
-)  # fmt: skip
+    ids=map(str, range(13)),
+)
 async def test_a_backup_that_nobody_can_be_sure_of_is_none(
     shop: Runtime, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
