@@ -25,6 +25,7 @@ from agent.errors import (
     OperatorError,
     PolicyError,
     ThreadBusy,
+    TurnStopped,
     UnknownTool,
     UserError,
 )
@@ -33,7 +34,7 @@ _log = structlog.get_logger(__name__)
 _TYPE = "application/problem+json"
 # The first class that an error belongs to decides.
 _STATUS: tuple[tuple[type[AgentError], int], ...] = (
-    (NotAuthenticated, 401), (AccessDenied, 403), (AgentStopped, 409), (PolicyError, 403), (NotFound, 404), (ThreadBusy, 409),
+    (NotAuthenticated, 401), (AccessDenied, 403), (AgentStopped, 409), (PolicyError, 403), (NotFound, 404), (ThreadBusy, 409), (TurnStopped, 409),
     (AlreadyDecided, 409), (InvalidInput, 422), (UserError, 400), (InvalidArguments, 422), (UnknownTool, 404), (ModelError, 422),
     (OperatorError, 503),
 )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import signal
+import socket
 
 import uvicorn
 
@@ -14,7 +16,7 @@ from agent.logs import configure_logging
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
 
-_GRACE_SECONDS = 10
+_GRACE_SECONDS = 5
 
 
 def run_server(settings: Settings) -> None:
@@ -31,9 +33,23 @@ async def _serve(settings: Settings) -> None:
             create_app(runtime), host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False,
             proxy_headers=False, timeout_graceful_shutdown=_GRACE_SECONDS, h11_max_incomplete_event_size=64 * 1024,
         )  # fmt: skip
-        await uvicorn.Server(config).serve()
+        # uvicorn raises the signal again when it has ended; an end that was asked for is no failure.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        await Server(config).serve()
     finally:
         await runtime.close()
+
+
+class Server(uvicorn.Server):
+    """A server whose turns end, or are handed over, before its connections are closed: each client is told what became of its turn."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop as uvicorn does, after the application has left its work."""
+        for server in self.servers:
+            server.close()
+        await self.config.app.state.leave()  # type: ignore[union-attr]  # it is our application
+        await super().shutdown(sockets)
 
 
 async def check_address(runtime: Runtime) -> None:

@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 
 from agent.api.application import create_app
+from agent.api.server import Server
 from agent.runtime import Runtime
 
 
@@ -25,7 +26,7 @@ async def served(runtime: Runtime, *, key: str | None = None) -> AsyncIterator[h
     config = uvicorn.Config(
         create_app(runtime, jobs=False), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has no event for it
         await asyncio.sleep(0.01)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from typing import TYPE_CHECKING
 
 from agent.cli.framework import examples
@@ -22,9 +24,6 @@ def worker() -> None:
 
 
 async def _work(runtime: Runtime) -> None:
-    import asyncio
-    import signal
-
     from agent.cli.terminal.render import say, stderr
     from agent.jobs import Jobs
     from agent.worker import Worker
