@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import pickle
 import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ import pytest
 from agent.approval.human_approval import human_approval_queue
 from agent.jobs import Jobs
 from agent.runtime import Runtime
+from agent.testing.processes import agent_process
 
 
 async def test_maintenance_expires_what_nobody_answered(runtime: Runtime) -> None:
@@ -88,3 +93,60 @@ async def test_a_row_that_brings_code_is_refused_and_one_from_before_is_removed_
     await jobs.stop()
     assert not (tmp_path / "ran").exists()
     assert await runtime.all("select 1 from agents_jobs.workflow_status where workflow_uuid = 'planted'") == []
+
+
+TICKS = """
+import asyncio
+from agent.jobs import Jobs
+from agent.runtime import open_runtime
+
+async def main():
+    jobs = Jobs(await open_runtime(), maintenance="*/2 * * * * *")
+    await jobs.start()
+    print("started", jobs.executor_id, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+JOBS = """select workflow_uuid as id, status, executor_id from agents_jobs.workflow_status
+           where name = 'maintenance' order by created_at"""
+
+
+async def jobs_when(runtime: Runtime, condition: Callable[[list[dict[str, Any]]], Any], *, seconds: float) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition(await runtime.all(JOBS)):
+            return found
+        await asyncio.sleep(0.1)
+    raise AssertionError(await runtime.all(JOBS))
+
+
+async def test_one_of_three_processes_runs_each_tick_and_a_kill_in_the_middle_loses_none(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    await human_approval_queue.request("call_api", {}, runtime=runtime)  # somebody to work for
+    async with AsyncExitStack() as stack:
+        started = [
+            await stack.enter_async_context(agent_process(runtime.settings, "-c", TICKS, folder=tmp_path))
+            for _ in range(3)
+        ]
+        for process in started:
+            await process.until_said("started")
+        await jobs_when(runtime, lambda jobs: sum(job["status"] == "SUCCESS" for job in jobs) >= 3, seconds=30)
+        with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
+            conn.execute("lock table agents.idempotent_requests in access exclusive mode")  # maintenance waits for it
+            held = await jobs_when(
+                runtime, lambda jobs: [job for job in jobs if job["status"] == "PENDING"], seconds=20
+            )
+            (victim,) = [process for process in started if f"-{process.pid}-" in held[0]["executor_id"]]
+            victim.kill()
+        done = await jobs_when(
+            runtime,
+            lambda jobs: [job for job in jobs if job["id"] == held[0]["id"] and job["status"] == "SUCCESS"],
+            seconds=40,
+        )
+        assert done[0]["executor_id"] != held[0]["executor_id"]
+        await asyncio.sleep(3)
+    jobs = await runtime.all("select workflow_uuid as id from agents_jobs.workflow_status where name = 'maintenance'")
+    ticks = sorted(datetime.fromisoformat(job["id"].removeprefix("sched-maintenance-")) for job in jobs)
+    assert {later - earlier for earlier, later in itertools.pairwise(ticks)} == {timedelta(seconds=2)}

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
+import structlog
 from fastapi import APIRouter, Header, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Receive, Scope, Send
 
 from agent.access import keys
 from agent.api.callers import Acting, Caller, needs
@@ -21,6 +24,7 @@ from agent.runtime import Runtime
 
 router = APIRouter(prefix="/api/chat", tags=["chat"], route_class=IdempotentRoute)
 _SEND_TIMEOUT = 30.0
+_log = structlog.get_logger(__name__)
 # A turn that does not end in a stop of the server is handed over before that; its stream ends with that event.
 _LAST_EVENT_SECONDS = 12.0
 ThreadId = Annotated[str, Path(min_length=1, max_length=200, description="Id of the thread.")]
@@ -28,6 +32,16 @@ StreamId = Annotated[
     str, Path(min_length=1, max_length=64, description="Id of the stream: the part of an event's id before the colon.")
 ]
 Accept = Annotated[str, Header(description="`text/event-stream` for the turn's events as they happen.")]
+
+
+class TurnEvents(EventSourceResponse):
+    """The events of a turn. A reader that does not take them in time is left; the turn goes on."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            _log.info("reader_left", seconds=self.send_timeout)
 
 
 class Question(BaseModel):
@@ -135,6 +149,6 @@ async def _without_numbers(stream: TurnStream) -> AsyncIterator[ChatEvent]:
 def _events(stream: TurnStream, runtime: Runtime, caller: Caller, *, after: int = 0) -> EventSourceResponse:
     events = sse_of(stream, allowed=lambda: keys.still_valid(caller, runtime=runtime), after=after)
     headers = {"X-Stream-Id": stream.id, "X-Thread-Id": stream.thread_id}
-    return EventSourceResponse(
+    return TurnEvents(
         events, headers=headers, send_timeout=_SEND_TIMEOUT, ping=15, shutdown_grace_period=_LAST_EVENT_SECONDS
     )
