@@ -39,7 +39,7 @@ def create_app(runtime: Runtime | None = None, *, settings: Settings | None = No
     settings = runtime.settings if runtime else settings or Settings.load()
     app = FastAPIOffline(
         title="Learning agent", version=version("learning-agent"), description=_DESCRIPTION,
-        lifespan=_lifespan(runtime, settings, jobs=jobs), docs_url="/docs", redoc_url=None, max_body_size=settings.max_body_bytes,
+        lifespan=_lifespan(runtime, settings, jobs=jobs), docs_url="/docs", redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logging": False},
         responses=problems.RESPONSES,
     )  # fmt: skip

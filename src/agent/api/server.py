@@ -6,8 +6,12 @@ import asyncio
 import ipaddress
 import signal
 import socket
+from typing import Any
 
+import h11
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agent.access import keys
 from agent.api.application import create_app
@@ -17,6 +21,8 @@ from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
 
 _GRACE_SECONDS = 5
+_HEAD_SECONDS = 10.0
+_MOST_HEAD_BYTES = 64 * 1024
 
 
 def run_server(settings: Settings) -> None:
@@ -29,16 +35,54 @@ async def _serve(settings: Settings) -> None:
     runtime = await open_runtime(settings)
     try:
         await check_address(runtime)
-        config = uvicorn.Config(
-            create_app(runtime), host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False,
-            proxy_headers=False, timeout_graceful_shutdown=_GRACE_SECONDS, h11_max_incomplete_event_size=64 * 1024,
-        )  # fmt: skip
+        config = config_of(create_app(runtime), host=settings.host, port=settings.port)
         # uvicorn raises the signal again when it has ended; an end that was asked for is no failure.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
         await Server(config).serve()
     finally:
         await runtime.close()
+
+
+def config_of(app: FastAPI, **options: Any) -> uvicorn.Config:
+    """Return how the application is served: `options` are uvicorn's."""
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", ws="none",
+        timeout_graceful_shutdown=_GRACE_SECONDS, http=BoundedProtocol, h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
+        **options,
+    )  # fmt: skip
+
+
+class BoundedProtocol(H11Protocol):
+    """HTTP/1.1 whose head must come within some seconds and bytes; uvicorn's faster parser bounds neither."""
+
+    _too_late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Take data, and wait for the rest of a head that is not complete."""
+        super().data_received(data)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._too_late is None:
+            self._too_late = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
 
 
 class Server(uvicorn.Server):
