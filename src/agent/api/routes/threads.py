@@ -21,7 +21,7 @@ async def list_threads(runtime: Acting, limit: Limit = 50, cursor: Cursor = None
     """List the threads on this database, the newest first."""
     newest = await threads.recent(limit=_MOST, runtime=runtime)
     entries: list[dict[str, Any]] = [dict(thread) for thread in newest]
-    return page_of(entries, limit=limit, cursor=cursor, key=lambda thread: thread["id"])
+    return page_of(entries, limit=limit, cursor=cursor, key=lambda thread: thread["thread_id"])
 
 
 @router.get("/{thread_id}", **needs("viewer"))
