@@ -56,8 +56,9 @@ async def test_a_stream_that_breaks_is_read_on_and_nothing_is_missing_or_twice(s
             "GET", f"/api/chat/streams/{last.partition(':')[0]}", headers={"Last-Event-ID": last}
         ) as answer:
             seen += [event async for event in parsed(answer)]
-        assert seen[0][1:] == ("knowledge", {"tables": [], "memory_ids": []})
-        assert [int(number.partition(":")[2]) for number, _, _ in seen] == list(range(1, len(seen) + 1))
+        assert seen[0][1:] == ("started", {"thread_id": "t", "stream_id": last.partition(":")[0]})
+        assert seen[1][1:] == ("knowledge", {"tables": [], "memory_ids": []})
+        assert [int(number.partition(":")[2]) for number, _, _ in seen] == list(range(len(seen)))
         assert [name for _, name, _ in seen][-2:] == ["answer", "done"]
         assert "".join(data["text"] for _, name, data in seen if name == "token") == WORDS
         nothing = await client.get("/api/chat/streams/unknown", headers={"Last-Event-ID": "unknown:3"})

@@ -58,8 +58,13 @@ def document_of(event: ChatEvent) -> tuple[str, dict[str, Any]]:
 async def sse_of(
     stream: TurnStream, *, allowed: Callable[[], Awaitable[bool]], after: int = 0
 ) -> AsyncIterator[ServerSentEvent]:
-    """Yield the events of a stream after number `after`, while the reader is `allowed`. The last one is `done` or `error`."""
+    """Yield `started`, then the events of a stream after number `after`, while the reader is `allowed`.
+
+    The last one is `done` or `error`.
+    """
     number, checked = after, time.monotonic()
+    if after == 0:  # at once, so that a reader knows what to read on, whatever happens next
+        yield _sse("started", {"thread_id": stream.thread_id, "stream_id": stream.id}, event_id=f"{stream.id}:0")
     try:
         async for number, event in stream.read(after, pause=_CHECK_SECONDS):
             if time.monotonic() - checked >= _CHECK_SECONDS:
