@@ -63,10 +63,12 @@ async def measure(report: Report) -> None:
                 idle = rss(process)
                 report.bar("RSS of agent serve, idle", bar="<= 250 MB", reached=f"{idle:.0f} MB", ok=idle <= 250)
                 await one_after_the_other(report, settings, server, client)
+                warm = rss(process)  # the first chat has loaded what a model needs
+                report.note(f"RSS after {TURNS} chats: {warm:.0f} MB, {warm / idle:.2f}x idle")
                 cpu = await cpu_of_a_turn(process, client)
-                await many_at_once(report, model, client, cpu)
+                await many_at_once(report, model, process, client, cpu)
                 await first_event(report, client)
-                await memory(report, model, process, client)
+                await memory(report, warm, process, client)
     finally:
         cluster.close()
 
@@ -118,13 +120,21 @@ async def cpu_of_a_turn(process: AgentProcess, client: httpx.AsyncClient) -> flo
     return (sum(watched.cpu_times()[:2]) - before) / TURNS
 
 
-async def many_at_once(report: Report, model: Model, client: httpx.AsyncClient, cpu: float) -> None:
+async def many_at_once(
+    report: Report, model: Model, process: AgentProcess, client: httpx.AsyncClient, cpu: float
+) -> None:
     model.seconds, model.asked = MODEL_SECONDS, []
+    watched, began = psutil.Process(process.pid), time.monotonic()
+    before = sum(watched.cpu_times()[:2])
     limits = httpx.Limits(max_connections=CHATS)
     async with httpx.AsyncClient(base_url=client.base_url, limits=limits, timeout=120) as wide:
         times = await asyncio.gather(
             *(ask(wide, number, "together") for number in range(CHATS)), return_exceptions=True
         )
+    used, passed = sum(watched.cpu_times()[:2]) - before, time.monotonic() - began
+    report.note(
+        f"the server got {used:.1f} s of CPU in {passed:.1f} s; load of the machine {psutil.getloadavg()[0]:.1f}"
+    )
     errors = [one for one in times if isinstance(one, BaseException)]
     report.bar(
         f"{CHATS} chats at once", bar="0 errors", reached=f"{len(errors)} {errors[:1] or ''}".strip(), ok=not errors
@@ -189,8 +199,7 @@ async def bare_route() -> AsyncIterator[httpx.AsyncClient]:
     await task
 
 
-async def memory(report: Report, model: Model, process: AgentProcess, client: httpx.AsyncClient) -> None:
-    before = rss(process)
+async def memory(report: Report, before: float, process: AgentProcess, client: httpx.AsyncClient) -> None:
     for start in range(0, MANY, 10):
         await asyncio.gather(*(ask(client, number, "memory") for number in range(start, start + 10)))
     after = rss(process)
