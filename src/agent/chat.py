@@ -8,8 +8,8 @@ answer = await chat.answer("How many clients are active?")
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast
 from uuid import UUID, uuid4
@@ -36,10 +36,20 @@ from agent.types import CallKey, ToolResult, Usage
 _log = structlog.get_logger(__name__)
 _GRAPHS: Cache[CompiledStateGraph[Any]] = Cache()
 _UNRELEASED: Cache[dict[str, UUID]] = Cache()
+_HANDING_OVER: Cache[int] = Cache()
+_STOPPED = "stopped by the user"
 
 # Checkpoints are pruned at every n-th turn: often enough to stay small, seldom enough to cost nothing.
 _PRUNE_EVERY = 10
 _ABANDON_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnowledgeLoaded:
+    """A turn begins: these tables and memories are what the model is told about the question."""
+
+    tables: Sequence[str]
+    memory_ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +116,9 @@ class Answered:
     usage: Usage | None = None
 
 
-ChatEvent: TypeAlias = Token | Restarted | ToolStarted | ToolFinished | ApprovalAsked | ApprovalDecided | Answered
+ChatEvent: TypeAlias = (
+    KnowledgeLoaded | Token | Restarted | ToolStarted | ToolFinished | ApprovalAsked | ApprovalDecided | Answered
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,11 +175,24 @@ class Chat:
     ) -> ChatAnswer:
         """Ask, and return the whole answer, or the approvals that must be decided first. Raises what `ask` raises."""
         thread_id = thread_id or self.new_thread()
-        return await _collected(self.ask(question, thread_id=thread_id, runtime=runtime), thread_id)
+        return await self.collected(self.ask(question, thread_id=thread_id, runtime=runtime), thread_id)
 
     async def finish(self, thread_id: str, *, runtime: Runtime | None = None) -> ChatAnswer:
         """Continue a turn that waited as `resume` does, and return the whole answer."""
-        return await _collected(self.resume(thread_id, runtime=runtime), thread_id)
+        return await self.collected(self.resume(thread_id, runtime=runtime), thread_id)
+
+    async def collected(self, events: AsyncIterator[ChatEvent], thread_id: str) -> ChatAnswer:
+        """Return what the events of a turn come to."""
+        return await _collected(events, thread_id)
+
+    @contextmanager
+    def handing_over(self, runtime: Runtime) -> Iterator[None]:
+        """Leave the turns that are stopped inside the `with` block to other processes, because this one ends."""
+        _HANDING_OVER.put(runtime, (_HANDING_OVER.get(runtime) or 0) + 1)
+        try:
+            yield
+        finally:
+            _HANDING_OVER.put(runtime, (_HANDING_OVER.get(runtime) or 1) - 1)
 
 
 chat = Chat()
@@ -249,7 +274,7 @@ async def _stream(graph_input: Any, thread_id: str, runtime: Runtime) -> AsyncIt
     run_id = uuid4()
     task = asyncio.create_task(_run_graph(graph_input, thread_id, run_id, runtime, queue))
     task.add_done_callback(lambda _: queue.put_nowait(None))
-    reason = "stopped by the user"
+    reason = _STOPPED
     try:
         while (event := await queue.get()) is not None:
             yield event
@@ -269,6 +294,9 @@ async def _abandon(thread_id: str, run_id: UUID, reason: str, runtime: Runtime) 
     """Free the thread of a run that did not end. If the database is away, this process's next run of the thread does that."""
     try:
         async with asyncio.timeout(_ABANDON_SECONDS):
+            if reason == _STOPPED and _HANDING_OVER.get(runtime):
+                await threads.hand_over(thread_id, owner=run_id, runtime=runtime)
+                return
             await threads.abandon(thread_id, owner=run_id, reason=reason, runtime=runtime)
     except (AgentError, psycopg.Error, TimeoutError) as error:
         _unreleased(runtime)[thread_id] = run_id
@@ -317,7 +345,10 @@ async def _events(mode: str, part: Any, thread_id: str, runtime: Runtime) -> Asy
         for interrupt in part.get("__interrupt__", ()):
             approval = await human_approval_queue.get(interrupt.value["approval_id"], runtime=runtime)
             yield ApprovalAsked(approval=approval)
-        for message in (part.get("load_knowledge") or {}).get("messages", ()):
+        loaded = part.get("load_knowledge") or {}
+        if knowledge := loaded.get("knowledge"):
+            yield KnowledgeLoaded(tables=knowledge["tables"], memory_ids=knowledge["memory_ids"])
+        for message in loaded.get("messages", ()):
             if isinstance(message, AIMessage):
                 yield Token(text=message.text)
 

@@ -40,7 +40,7 @@ _ERRORS: dict[int, type[AgentError]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamEvent:
-    """One event of a turn: token, tool, approval, answer, error or done. `id` lets a stream be read on after it."""
+    """One event of a turn: started, knowledge, token, restart, tool, approval, answer, error or done. `id` lets a stream be read on after it."""
 
     id: str
     event: str

@@ -5,6 +5,7 @@
     │   ├── InvalidInput              change the question or the argument
     │   ├── NotFound                  name something that exists
     │   ├── ThreadBusy                wait for the running turn, or use another thread
+    │   ├── TurnStopped               nothing to do: somebody stopped the turn
     │   ├── AlreadyDecided            nothing to do: the decision was taken before
     │   └── NotAuthenticated          prove who you are: send a valid key or token
     ├── ModelError                the model (the text goes back to it as a tool result)
@@ -22,6 +23,7 @@
         ├── DatabaseUnavailable       start or reach the database
         ├── SetupRequired             run `agent migrate` or `agent setup`
         ├── ProviderUnavailable       a model, embedder or mail server is down, slow or over quota
+        ├── ProcessEnds               nothing to do: another process goes on; ask again in a moment
         ├── BudgetExceeded            raise a token or cost cap, or wait
         ├── OutcomeUnknown            find out whether it happened; nothing repeats it by itself
         └── SandboxUnavailable        make the sandbox work, or use no created tools
@@ -57,6 +59,10 @@ class NotFound(UserError):
 
 class ThreadBusy(UserError):
     """Another turn is running on this thread; wait for it, or use another thread."""
+
+
+class TurnStopped(UserError):
+    """The turn was stopped."""
 
 
 class AlreadyDecided(UserError):
@@ -135,6 +141,10 @@ class SetupRequired(OperatorError):
 
 class ProviderUnavailable(OperatorError):
     """A model or another outside service did not answer."""
+
+
+class ProcessEnds(OperatorError):
+    """This process ends: send the request again."""
 
 
 class BudgetExceeded(OperatorError):

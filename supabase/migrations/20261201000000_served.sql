@@ -97,12 +97,12 @@ end $$;
 create trigger open_work after insert or update of status on agents.turns
   for each row execute function agents.turn_is_work();
 
--- A decided request lets its thread go on. A terminal that decided goes on itself, so a worker waits for it a little.
+-- A decided request lets its thread go on. A terminal or a graph that decided goes on itself, so a worker waits for it a little.
 create function agents.decision_is_work() returns trigger
 language plpgsql set search_path = pg_catalog
 as $$
 declare
-  wait interval := case when new.decided_via in ('cli', 'python', 'chat', 'studio', 'policy') then '3 seconds' else '0' end;
+  wait interval := case when new.decided_via in ('cli', 'python', 'chat', 'graph', 'policy') then '3 seconds' else '0' end;
 begin
   if old.status <> 'pending' or new.status in ('pending', 'edited') then
     return null;

@@ -12,7 +12,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -124,7 +124,9 @@ async def identity_of(secret: str, *, runtime: Runtime) -> Identity:
 
 
 async def still_valid(identity: Identity, *, runtime: Runtime) -> bool:
-    """Return whether the key of an identity was neither revoked nor has expired; True for other proofs."""
+    """Return whether the key or token of an identity has not expired, and the key was not revoked."""
+    if identity.expires_at is not None and identity.expires_at <= datetime.now(UTC):
+        return False
     if identity.key_id is None:
         return True
     return await runtime.for_tenant(identity.tenant_id).one(_QUERIES["key_is_valid"], id=identity.key_id) is not None

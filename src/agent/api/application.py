@@ -39,7 +39,7 @@ def create_app(runtime: Runtime | None = None, *, settings: Settings | None = No
     settings = runtime.settings if runtime else settings or Settings.load()
     app = FastAPIOffline(
         title="Learning agent", version=version("learning-agent"), description=_DESCRIPTION,
-        lifespan=_lifespan(runtime, settings, jobs=jobs), docs_url="/docs", redoc_url=None, max_body_size=settings.max_body_bytes,
+        lifespan=_lifespan(runtime, settings, jobs=jobs), docs_url="/docs", redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logging": False},
         responses=problems.RESPONSES,
     )  # fmt: skip
@@ -69,18 +69,25 @@ def _lifespan(
         limiter = MovingWindowRateLimiter(MemoryStorage())
         app.state.runtime = served
         app.state.callers = Callers(served, limit=parse(settings.rate_limit), limiter=limiter)
-        app.state.streams = TurnStreams()
+        streams = app.state.streams = TurnStreams()
+        leaving = app.state.leaving = asyncio.Event()
         worker = Worker(served)
         working = asyncio.create_task(worker.run())
         scheduled = Jobs(served) if jobs else None
+
+        async def leave() -> None:
+            """Take nothing new, and finish or hand over what runs."""
+            leaving.set()
+            worker.stop()
+            await asyncio.gather(streams.leave(served), working)
+
+        app.state.leave = leave
         if scheduled is not None:
             await scheduled.start()
         try:
             yield
         finally:
-            worker.stop()
-            await app.state.streams.close()
-            await working
+            await leave()
             if scheduled is not None:
                 await scheduled.stop()
             if runtime is None:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
 from sse_starlette.event import ServerSentEvent
 
 from agent.api.turn_streams import TurnStream
-from agent.chat import Answered, ApprovalAsked, ApprovalDecided, ChatEvent, Token, ToolFinished, ToolStarted
-from agent.errors import AgentError
+from agent.chat import (
+    Answered,
+    ApprovalAsked,
+    ApprovalDecided,
+    ChatEvent,
+    KnowledgeLoaded,
+    Restarted,
+    Token,
+    ToolFinished,
+    ToolStarted,
+)
+from agent.errors import AgentError, NotAuthenticated
+
+_CHECK_SECONDS = 3.0
 
 
 def document_of(event: ChatEvent) -> tuple[str, dict[str, Any]]:
@@ -19,6 +32,10 @@ def document_of(event: ChatEvent) -> tuple[str, dict[str, Any]]:
     name: str = "answer"
     document: dict[str, Any] = {}
     match event:
+        case KnowledgeLoaded():
+            name, document = "knowledge", {"tables": list(event.tables), "memory_ids": list(event.memory_ids)}
+        case Restarted():
+            name, document = "restart", {"reason": event.reason}
         case Token():
             name, document = "token", {"text": event.text}
         case ToolStarted():
@@ -38,11 +55,24 @@ def document_of(event: ChatEvent) -> tuple[str, dict[str, Any]]:
     return name, document
 
 
-async def sse_of(stream: TurnStream, *, after: int = 0) -> AsyncIterator[ServerSentEvent]:
-    """Yield the events of a stream after number `after`. The last one is `done` or `error`."""
-    number = after
+async def sse_of(
+    stream: TurnStream, *, allowed: Callable[[], Awaitable[bool]], after: int = 0
+) -> AsyncIterator[ServerSentEvent]:
+    """Yield `started`, then the events of a stream after number `after`, while the reader is `allowed`.
+
+    The last one is `done` or `error`.
+    """
+    number, checked = after, time.monotonic()
+    if after == 0:  # at once, so that a reader knows what to read on, whatever happens next
+        yield _sse("started", {"thread_id": stream.thread_id, "stream_id": stream.id}, event_id=f"{stream.id}:0")
     try:
-        async for number, event in stream.read(after):
+        async for number, event in stream.read(after, pause=_CHECK_SECONDS):
+            if time.monotonic() - checked >= _CHECK_SECONDS:
+                if not await allowed():
+                    raise NotAuthenticated("Your key or token is not valid any more: the turn goes on without you.")
+                checked = time.monotonic()
+            if event is None:
+                continue
             name, document = document_of(event)
             yield _sse(name, document, event_id=f"{stream.id}:{number}")
     except AgentError as error:

@@ -6,18 +6,21 @@ checked on loopback too.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Collection
 from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.api.problems import problem_response
 from agent.settings import Settings
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+_BODY_SECONDS = 30.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}\Z")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -62,6 +65,7 @@ class Guard:
             await response(scope, receive, send_with_headers)
             return
         self.busy += 1
+        receive = _bounded(receive, most=self._settings.max_body_bytes)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_headers)
@@ -75,9 +79,38 @@ class Guard:
         origin = headers.get("origin")
         if origin and origin not in self._origins and host_name(origin.partition("://")[2]) not in self._hosts:
             return 403, f"Pages of {origin[:100]!r} may not call this server: add it to AGENT_CORS_ORIGINS."
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length[:20]) > self._settings.max_body_bytes:
+            return 413, _too_long(self._settings.max_body_bytes)
         if self.busy >= self._settings.most_requests:
             return 503, "The server works on as many requests as it may (AGENT_MOST_REQUESTS): try again soon."
         return None
+
+
+def _too_long(most: int) -> str:
+    return f"The body is longer than {most} bytes (AGENT_MAX_BODY_BYTES)."
+
+
+def _bounded(receive: Receive, *, most: int) -> Receive:
+    """Return `receive` for a body that must be complete within some seconds and `most` bytes."""
+    end, complete, size = asyncio.get_running_loop().time() + _BODY_SECONDS, False, 0
+
+    async def receive_bounded() -> Message:
+        nonlocal complete, size
+        if complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(end):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, "The body did not come in time: send it again.") from None
+        complete = message["type"] != "http.request" or not message.get("more_body", False)
+        size += len(message.get("body", b""))
+        if size > most:
+            raise HTTPException(413, _too_long(most))
+        return message
+
+    return receive_bounded
 
 
 def host_name(host: str) -> str:

@@ -25,6 +25,7 @@ from agent.errors import (
     OperatorError,
     PolicyError,
     ThreadBusy,
+    TurnStopped,
     UnknownTool,
     UserError,
 )
@@ -33,13 +34,13 @@ _log = structlog.get_logger(__name__)
 _TYPE = "application/problem+json"
 # The first class that an error belongs to decides.
 _STATUS: tuple[tuple[type[AgentError], int], ...] = (
-    (NotAuthenticated, 401), (AccessDenied, 403), (AgentStopped, 409), (PolicyError, 403), (NotFound, 404), (ThreadBusy, 409),
+    (NotAuthenticated, 401), (AccessDenied, 403), (AgentStopped, 409), (PolicyError, 403), (NotFound, 404), (ThreadBusy, 409), (TurnStopped, 409),
     (AlreadyDecided, 409), (InvalidInput, 422), (UserError, 400), (InvalidArguments, 422), (UnknownTool, 404), (ModelError, 422),
     (OperatorError, 503),
 )  # fmt: skip
 _TITLES = {
     400: "Bad request", 401: "Not authenticated", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
-    406: "Not acceptable", 409: "Conflict", 413: "Too large", 415: "Unsupported media type", 421: "Wrong host",
+    406: "Not acceptable", 408: "Too slow", 409: "Conflict", 413: "Too large", 415: "Unsupported media type", 421: "Wrong host",
     422: "Not valid", 429: "Too many requests", 500: "Internal error", 503: "Not available",
 }  # fmt: skip
 

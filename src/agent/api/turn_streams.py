@@ -15,17 +15,22 @@ from uuid import uuid4
 
 import structlog
 
-from agent.chat import ChatEvent
-from agent.errors import AgentError
+from agent.chat import ChatEvent, chat
+from agent.errors import AgentError, ProcessEnds, TurnStopped
+from agent.runtime import Runtime
 
 _KEEP_SECONDS = 120.0
 _MOST_EVENTS = 20_000
+_FINISH_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class TurnStream:
-    """The events of one turn so far. `error` is what ended it early; `done` says that no more come."""
+    """The events of one turn so far. `error` is what ended it early; `done` says that no more come.
+
+    `at_stop` is the error of a turn whose task is cancelled.
+    """
 
     owner: str
     thread_id: str
@@ -33,6 +38,7 @@ class TurnStream:
     events: list[ChatEvent] = field(default_factory=list)
     dropped: int = 0
     error: AgentError | None = None
+    at_stop: AgentError = field(default_factory=TurnStopped)
     done: bool = False
     ended_at: float | None = None
     task: asyncio.Task[None] | None = None
@@ -51,8 +57,11 @@ class TurnStream:
         self.error, self.done, self.ended_at = error, True, time.monotonic()
         self._wake()
 
-    async def read(self, after: int = 0) -> AsyncIterator[tuple[int, ChatEvent]]:
-        """Yield the events after number `after`, with their numbers, until the turn ends. Raises the turn's error."""
+    async def read(self, after: int = 0, *, pause: float | None = None) -> AsyncIterator[tuple[int, ChatEvent | None]]:
+        """Yield the events after number `after`, with their numbers, until the turn ends. Raises the turn's error.
+
+        Where nothing comes for `pause` seconds, yield None instead of an event.
+        """
         while True:
             changed = self._changed
             while (place := max(after - self.dropped, 0)) < len(self.events):
@@ -60,8 +69,8 @@ class TurnStream:
                 yield after, self.events[place]
             if self.done:
                 break
-            if changed is self._changed:
-                await changed.wait()
+            if changed is self._changed and not await _is_set(changed, pause):
+                yield after, None
         if self.error is not None:
             raise self.error
 
@@ -75,9 +84,12 @@ class TurnStreams:
 
     def __init__(self) -> None:
         self._streams: dict[str, TurnStream] = {}
+        self._leaving = False
 
     def start(self, owner: str, thread_id: str, events: Callable[[], AsyncIterator[ChatEvent]]) -> TurnStream:
-        """Run a turn in a task of its own, and return its stream."""
+        """Run a turn in a task of its own, and return its stream. Raises `ProcessEnds` after `leave`."""
+        if self._leaving:
+            raise ProcessEnds
         self._forget_old()
         stream = TurnStream(owner=owner, thread_id=thread_id)
         stream.task = asyncio.create_task(_fill(stream, events()))
@@ -102,11 +114,21 @@ class TurnStreams:
             with suppress(asyncio.CancelledError):
                 await stream.task
 
-    async def close(self) -> None:
-        """Stop every turn: the threads become free, and approved actions stay in their rows."""
-        running = [stream for stream in self._streams.values() if not stream.done]
-        await asyncio.gather(*(self.cancel(stream) for stream in running))
-        self._streams.clear()
+    async def leave(self, runtime: Runtime) -> None:
+        """Begin no more turns, give those that run some seconds, and hand the others over to another process."""
+        self._leaving = True
+        running = {stream.task: stream for stream in self._streams.values() if stream.task and not stream.done}
+        if not running:
+            return
+        _, pending = await asyncio.wait(running, timeout=_FINISH_SECONDS)
+        with chat.handing_over(runtime):
+            for task in pending:
+                stream = running[task]
+                stream.at_stop = ProcessEnds(
+                    f"This process ends, and another one goes on with the turn: read thread {stream.thread_id!r} in a moment."
+                )
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
 
     def _forget_old(self) -> None:
         now = time.monotonic()
@@ -114,15 +136,24 @@ class TurnStreams:
             del self._streams[key]
 
 
+async def _is_set(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for `event`, at most for `seconds`, and return whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
 async def _fill(stream: TurnStream, events: AsyncIterator[ChatEvent]) -> None:
-    error: AgentError | None = AgentError("The turn was stopped.")
+    error: AgentError | None = None
     try:
         async for event in events:
             stream.add(event)
-        error = None
     except AgentError as failure:
         error = failure
     except asyncio.CancelledError:
+        error = stream.at_stop
         await _close(events)
         raise
     except Exception:  # the edge of a task: whoever reads the stream must be told

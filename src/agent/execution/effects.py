@@ -64,7 +64,7 @@ ROWS_CHANGED = "rows_changed"
 _log = structlog.get_logger(__name__)
 _RETRIES = 3
 _POLL = 0.1
-_LEASE_MARGIN = 15.0
+_LEASE_MARGIN = 3.0
 # If one process dies, the next one tries again; a statement at which every process dies is given up.
 _MOST_ATTEMPTS = 10
 _LOOK_FIRST = "Whether it happened is not known, so it is not repeated. Look, then say so: agent executions settle"

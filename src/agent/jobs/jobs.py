@@ -21,7 +21,7 @@ import structlog
 from psycopg.conninfo import conninfo_to_dict
 
 from agent.db import load_queries
-from agent.db.queries import fetch_all
+from agent.db.queries import fetch_all, fetch_one
 from agent.errors import AgentError
 from agent.jobs.maintenance import maintain
 from agent.runtime import Runtime
@@ -54,9 +54,11 @@ class Jobs:
         """Connect, make the tables where they are missing, and begin to work."""
         _Acting.runtime, _Acting.loop = self._runtime, asyncio.get_running_loop()
         await self._note_alive()
-        await asyncio.to_thread(self._launch)
+        # No row is read before the tables refuse those that bring code.
+        await asyncio.to_thread(self._make_tables)
         async with self._runtime.db.connection("agent_app") as conn:
             await conn.execute(_QUERIES["no_pickle"])
+        await asyncio.to_thread(self._launch)
         self._beat = asyncio.create_task(self._supervise())
 
     async def stop(self) -> None:
@@ -71,11 +73,16 @@ class Jobs:
         with suppress(AgentError, psycopg.Error):
             await self._execute("left")
 
-    def _launch(self) -> None:
+    def _make_tables(self) -> None:
         from dbos import DBOS  # start-up: it imports SQLAlchemy
 
         for name in ("dbos", "sqlalchemy"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        DBOS.migrate(_url_of(self._runtime.db.conninfo("agent_app")), schema=_SCHEMA)
+
+    def _launch(self) -> None:
+        from dbos import DBOS  # start-up: it imports SQLAlchemy
+
         DBOS(config=self._config())
         workflow = _registered()
         DBOS.launch()
@@ -99,7 +106,8 @@ class Jobs:
             "name": "learning-agent", "system_database_url": _url_of(self._runtime.db.conninfo("agent_app")),
             "dbos_system_schema": _SCHEMA, "application_version": _VERSION, "executor_id": self.executor_id,
             "serializer": DBOSPortableJSONSerializer(), "sys_db_pool_size": 4, "enable_otlp": False, "log_level": "WARNING",
-            "scheduler_polling_interval_sec": 5.0,
+            "scheduler_polling_interval_sec": 5.0, "run_migrations": False,
+            "use_listen_notify": False,  # nothing here waits for its messages, and its listener ends 10 s late
         }  # fmt: skip
 
     async def _supervise(self) -> None:
@@ -117,12 +125,21 @@ class Jobs:
     async def _take_over(self) -> None:
         from dbos import DBOS  # start-up: it imports SQLAlchemy
 
-        alive = {row["executor_id"] for row in await alive_workers(self._runtime)}
-        pending = await DBOS.list_workflows_async(status="PENDING", load_input=False, load_output=False)
-        left = [job.workflow_id for job in pending if job.executor_id not in alive]
-        if left:
-            _log.warning("jobs_taken_over", count=len(left))
-            await DBOS.resume_workflows_async(left, queue_name=_QUEUE)
+        # One process at a time, or a second one would begin anew what the first one has taken over and runs.
+        async with self._runtime.db.connection("agent_app") as conn, conn.transaction():
+            supervisor = await fetch_one(conn, _QUERIES["be_supervisor"])
+            if not (supervisor and supervisor["one"]):
+                return
+            alive = {row["executor_id"] for row in await fetch_all(conn, _QUERIES["alive"], {"silence": _SILENCE})}
+            # Not DBOS's own async calls: they would give our event loop their threads, which end with them.
+            pending = await asyncio.to_thread(
+                DBOS.list_workflows, status="PENDING", load_input=False, load_output=False
+            )
+            left = [job.workflow_id for job in pending if job.executor_id not in alive]
+            if left:
+                _log.warning("jobs_taken_over", count=len(left))
+                await asyncio.to_thread(DBOS.resume_workflows, left, queue_name=_QUEUE)
+            await conn.execute(_QUERIES["forget_dead"])
 
     async def _note_alive(self) -> None:
         await self._execute("seen")

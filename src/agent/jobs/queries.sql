@@ -12,18 +12,24 @@ SELECT executor_id, host, started_at, seen_at FROM agents_jobs.workers
 -- forget_dead: processes that died long ago
 DELETE FROM agents_jobs.workers WHERE seen_at < now() - interval '1 day'
 
+-- be_supervisor: only one process at a time takes over
+SELECT pg_try_advisory_xact_lock(hashtextextended('agents_jobs supervisor', 0)) AS one
+
 -- tenants: every tenant that uses the agent
 SELECT tenant_id FROM agents.tenants ORDER BY tenant_id
 
--- no_pickle: refuse rows that DBOS would unpickle, whatever its serializer is: whoever writes such a row would run code here
+-- no_pickle: remove and refuse rows that DBOS would unpickle, whatever its serializer is: they would run their writer's code here
 DO $$
 DECLARE place record;
 BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('agents_jobs no_pickle', 0));
   FOR place IN
     SELECT c.oid::regclass AS name FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
      WHERE c.relnamespace = 'agents_jobs'::regnamespace AND c.relkind IN ('r', 'p') AND a.attname = 'serialization'
        AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.conname = 'no_pickle')
   LOOP
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', place.name);
+    EXECUTE format('DELETE FROM %s WHERE serialization <> ''portable_json''', place.name);
     EXECUTE format('ALTER TABLE %s ADD CONSTRAINT no_pickle CHECK (serialization IS NULL OR serialization = ''portable_json'')', place.name);
   END LOOP;
 END $$

@@ -3,7 +3,8 @@
     async with OpenAIServer([text("Hello"), tool_calls(("execute_sql", {"sql": "select 1"}))]) as server:
         settings = Settings(openai_base_url=server.url, ...)
 
-Each chat request takes the next reply of the script; at its end the last reply repeats. Embeddings are deterministic.
+Each chat request takes the next reply of the script; at its end the last reply repeats. `choose=` is a function of the
+request's body that gives the reply instead, for requests that come at the same time. Embeddings are deterministic.
 `server.requests` holds the requests that came in. `dialect=` makes it behave like another provider (see `dialects`).
 """
 
@@ -15,7 +16,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -89,6 +90,7 @@ class OpenAIServer:
     requests: list[Request] = field(default_factory=list)
     embedding_failures: list[Reply] = field(default_factory=list)
     dialect: Dialect = OPENAI
+    choose: Callable[[dict[str, Any]], Reply] | None = None
     _issued: IssuedItems = field(default_factory=IssuedItems)
     _position: int = 0
     _server: asyncio.Server | None = None
@@ -139,16 +141,19 @@ class OpenAIServer:
             await _send_embeddings(writer, request, reply)
         elif request.path.endswith("/chat/completions"):
             refusal = self.dialect.refusal(request.body["messages"])
-            reply = failure(400, refusal, code="invalid_request_error") if refusal else self._next()
+            reply = failure(400, refusal, code="invalid_request_error") if refusal else self._reply(request)
             await asyncio.sleep(reply.delay)
             await _send_chat(writer, request, reply, self.dialect)
         elif request.path.endswith("/responses"):
             refusal = self._issued.refusal(request.body)
-            reply = failure(400, refusal, code="invalid_request_error") if refusal else self._next()
+            reply = failure(400, refusal, code="invalid_request_error") if refusal else self._reply(request)
             await asyncio.sleep(reply.delay)
             await _send_response(writer, request, reply, self._issued)
         else:
             await _send_json(writer, 404, {"error": {"message": f"no such path: {request.path}"}})
+
+    def _reply(self, request: Request) -> Reply:
+        return self.choose(request.body) if self.choose else self._next()
 
     def _next(self) -> Reply:
         if not self.script:

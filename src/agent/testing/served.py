@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
-import uvicorn
 
 from agent.api.application import create_app
+from agent.api.server import Server, config_of
 from agent.runtime import Runtime
 
 
@@ -22,10 +22,7 @@ from agent.runtime import Runtime
 async def served(runtime: Runtime, *, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """Serve `runtime` and yield a client of it, which sends `key` if there is one."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_app(runtime, jobs=False), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2
-    )
-    server = uvicorn.Server(config)
+    server = Server(config_of(create_app(runtime, jobs=False)))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has no event for it
         await asyncio.sleep(0.01)

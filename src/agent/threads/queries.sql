@@ -40,6 +40,16 @@ UPDATE agents.turns SET status = 'failed', error = %(reason)s, finished_at = now
   FROM freed
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = turn_count AND status = 'running'
 
+-- hand_over: releases the lease of a run whose process ends, and makes its turn due for a worker
+WITH freed AS (
+  UPDATE agents.threads SET lease_owner = NULL, lease_until = NULL
+   WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND lease_owner = %(owner)s
+  RETURNING turn_count
+)
+SELECT agents.add_work(r.tenant_id, 'turn', r.thread_id, '0')
+  FROM agents.turns r JOIN freed ON r.turn = freed.turn_count
+ WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND r.status = 'running'
+
 -- unfinished_turn: returns the turn that is not over, for a thread that continues without a new question
 SELECT max(turn) AS turn FROM agents.turns
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND status IN ('running', 'waiting')

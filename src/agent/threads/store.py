@@ -117,6 +117,11 @@ class Threads:
         runtime = runtime or await current_runtime()
         await runtime.execute(_QUERIES["abandon_run"], thread_id=thread_id, owner=owner, reason=reason)
 
+    async def hand_over(self, thread_id: str, *, owner: UUID, runtime: Runtime | None = None) -> None:
+        """Leave a running turn to the workers of other processes: the lease is released, and the turn is due at once."""
+        runtime = runtime or await current_runtime()
+        await runtime.execute(_QUERIES["hand_over"], thread_id=thread_id, owner=owner)
+
     async def wait(self, thread_id: str, turn: int, *, owner: UUID, runtime: Runtime | None = None) -> None:
         """Mark the turn as waiting for a human and release the lease."""
         runtime = runtime or await current_runtime()

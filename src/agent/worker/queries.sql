@@ -5,17 +5,20 @@ UPDATE agents.open_work w SET ready_at = now() + %(hold)s, attempts = w.attempts
  WHERE (w.tenant_id, w.kind, w.subject) = (due.tenant_id, due.kind, due.subject)
 RETURNING w.tenant_id, w.kind, w.subject, w.attempts, w.ready_at
 
--- hold_work: keep a piece of work for some more time, while it is worked on
+-- hold_work: keep a piece of work for some more time, while it is worked on, unless it was added again meanwhile
 UPDATE agents.open_work SET ready_at = now() + %(hold)s
- WHERE tenant_id = %(tenant)s AND kind = %(kind)s AND subject = %(subject)s
+ WHERE tenant_id = %(tenant)s AND kind = %(kind)s AND subject = %(subject)s AND ready_at = %(held_until)s
+RETURNING ready_at
 
 -- finish_work: a piece of work is done, unless it was added again meanwhile
 DELETE FROM agents.open_work
- WHERE tenant_id = %(tenant)s AND kind = %(kind)s AND subject = %(subject)s AND ready_at >= %(held_until)s
+ WHERE tenant_id = %(tenant)s AND kind = %(kind)s AND subject = %(subject)s AND ready_at = %(held_until)s
+RETURNING ready_at
 
--- postpone_work: look at a piece of work again later
+-- postpone_work: look at a piece of work again later; without a wait, other workers are woken
 UPDATE agents.open_work SET ready_at = now() + %(wait)s
  WHERE tenant_id = %(tenant)s AND kind = %(kind)s AND subject = %(subject)s
+RETURNING CASE WHEN %(wait)s = interval '0' THEN pg_notify('agents_open_work', '') END
 
 -- next_work: seconds until the next piece of work is due
 SELECT extract(epoch FROM min(ready_at) - now())::float8 AS seconds FROM agents.open_work

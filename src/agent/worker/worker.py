@@ -39,9 +39,9 @@ _AFTER_LEASE_SECONDS = 0.2
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Work:
-    """A piece of work that this worker holds until `held_until`."""
+    """A piece of work that this worker holds until `held_until`, which each renewal moves."""
 
     tenant_id: str
     kind: str
@@ -130,6 +130,10 @@ class Worker:
         except (AgentError, psycopg.Error) as error:
             _log.warning("work_failed", kind=work.kind, subject=work.subject, error=str(error))
             wait = _LATER if work.attempts < _MOST_ATTEMPTS or isinstance(error, OperatorError) else None
+        except asyncio.CancelledError:  # this process ends: another worker goes on at once
+            renewal.cancel()
+            await asyncio.shield(self._settle(work, timedelta()))
+            raise
         except Exception:  # the edge of a task: one piece of work must not stop the worker
             _log.exception("work_crashed", kind=work.kind, subject=work.subject)
             wait = _LATER if work.attempts < _MOST_ATTEMPTS else None
@@ -163,7 +167,8 @@ class Worker:
     async def _renew(self, work: Work) -> None:
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
-            await self._execute("hold_work", {**work.key, "hold": _HOLD})
+            row = await self._execute("hold_work", {**work.key, "hold": _HOLD, "held_until": work.held_until})
+            work.held_until = row["ready_at"] if row else work.held_until
 
     async def _settle(self, work: Work, wait: timedelta | None) -> None:
         if wait is not None:
@@ -171,12 +176,13 @@ class Worker:
         else:
             await self._execute("finish_work", {**work.key, "held_until": work.held_until})
 
-    async def _execute(self, query: str, values: dict[str, Any]) -> None:
+    async def _execute(self, query: str, values: dict[str, Any]) -> dict[str, Any] | None:
         try:
             async with self._runtime.db.connection("agent_app") as conn:
-                await conn.execute(_QUERIES[query], values)
+                return await fetch_one(conn, _QUERIES[query], values)
         except (AgentError, psycopg.Error) as error:  # the work is due again by itself
             _log.warning("work_not_noted", query=query, error=str(error))
+            return None
 
     async def _listen(self) -> None:
         """Wake this worker at each notification. While there is no connection, the poll finds the work."""
@@ -196,6 +202,7 @@ class Worker:
         """Give what is held some seconds; what is not finished then is handed over."""
         if self._tasks:
             _, pending = await asyncio.wait(self._tasks, timeout=_BUSY.total_seconds())
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+            with chat.handing_over(self._runtime):
+                for task in pending:
+                    task.cancel()
+                await asyncio.gather(*pending, return_exceptions=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
@@ -67,19 +66,19 @@ async def ask_human(body: Question, runtime: Acting) -> dict[str, Any]:
 
 
 @router.get("/questions/{approval_id}", **needs("operator"))
-async def get_answer(approval_id: ApprovalId, runtime: Acting, wait: Wait = 0) -> dict[str, Any]:
+async def get_answer(request: Request, approval_id: ApprovalId, runtime: Acting, wait: Wait = 0) -> dict[str, Any]:
     """Return what became of a question; with `wait`, as soon as a human has answered or the seconds are over."""
-    await _wait(approval_id, wait, runtime)
+    await _wait(request, approval_id, wait, runtime)
     return asdict(await questions.answer(approval_id, runtime=runtime))
 
 
 @router.get("/{approval_id}", **needs("viewer"))
-async def get_approval(approval_id: ApprovalId, runtime: Acting, wait: Wait = 0) -> dict[str, Any]:
+async def get_approval(request: Request, approval_id: ApprovalId, runtime: Acting, wait: Wait = 0) -> dict[str, Any]:
     """Return one request with its preview, who may decide it, and the decisions so far.
 
     With `wait`, it answers as soon as the request is decided, or when the seconds are over.
     """
-    await _wait(approval_id, wait, runtime)
+    await _wait(request, approval_id, wait, runtime)
     return _document(await approvals.view(approval_id, runtime=runtime))
 
 
@@ -95,12 +94,21 @@ async def decide(approval_id: ApprovalId, body: DecisionBody, runtime: Acting) -
     }
 
 
-async def _wait(approval_id: int, seconds: float, runtime: Runtime) -> None:
-    """Wait until a request is decided, at most for `seconds`."""
-    if seconds:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await human_approval_queue.wait(approval_id, runtime=runtime)
+async def _wait(request: Request, approval_id: int, seconds: float, runtime: Runtime) -> None:
+    """Wait until a request is decided, at most for `seconds`, and not longer than this process lives."""
+    if not seconds:
+        return
+    leaving: asyncio.Event = request.app.state.leaving
+    decided = asyncio.create_task(human_approval_queue.wait(approval_id, runtime=runtime))
+    left = asyncio.create_task(leaving.wait())
+    try:
+        await asyncio.wait({decided, left}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if decided.done():
+            decided.result()
+    finally:
+        left.cancel()
+        decided.cancel()
+        await asyncio.gather(left, decided, return_exceptions=True)
 
 
 def _document(view: ApprovalView) -> dict[str, Any]:

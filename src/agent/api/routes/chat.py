@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
+import structlog
 from fastapi import APIRouter, Header, Path, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Receive, Scope, Send
 
 from agent.access import keys
 from agent.api.callers import Acting, Caller, needs
-from agent.api.events import document_of, sse_of
+from agent.api.events import sse_of
 from agent.api.idempotency import IdempotentRoute
 from agent.api.turn_streams import TurnStream, TurnStreams
-from agent.chat import Answered, ApprovalAsked, chat
+from agent.chat import ChatEvent, chat
 from agent.errors import NotFound
 from agent.runtime import Runtime
 
 router = APIRouter(prefix="/api/chat", tags=["chat"], route_class=IdempotentRoute)
 _SEND_TIMEOUT = 30.0
+_log = structlog.get_logger(__name__)
+# A turn that does not end in a stop of the server is handed over before that; its stream ends with that event.
+_LAST_EVENT_SECONDS = 12.0
 ThreadId = Annotated[str, Path(min_length=1, max_length=200, description="Id of the thread.")]
 StreamId = Annotated[
     str, Path(min_length=1, max_length=64, description="Id of the stream: the part of an event's id before the colon.")
 ]
 Accept = Annotated[str, Header(description="`text/event-stream` for the turn's events as they happen.")]
+
+
+class TurnEvents(EventSourceResponse):
+    """The events of a turn. A reader that does not take them in time is left; the turn goes on."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            _log.info("reader_left", seconds=self.send_timeout)
 
 
 class Question(BaseModel):
@@ -116,32 +133,22 @@ def _number(last_event_id: str | None, stream_id: str) -> int:
 async def _reply(stream: TurnStream, accept: str, runtime: Runtime, caller: Caller) -> Any:
     if "text/event-stream" in accept:
         return _events(stream, runtime, caller)
-    answered, approvals = None, []
-    text: list[str] = []
-    async for _, event in stream.read():
-        if isinstance(event, Answered):
-            answered = event
-        elif isinstance(event, ApprovalAsked):
-            approvals.append(document_of(event)[1]["approval"])
-        elif name_text := getattr(event, "text", None):
-            text.append(name_text)
-    if answered is None or approvals:
-        return ChatReply(thread_id=stream.thread_id, status="waiting", answer="".join(text), approvals=approvals)
+    answer = await chat.collected(_without_numbers(stream), stream.thread_id)
     return ChatReply(
-        thread_id=stream.thread_id, status="failed" if answered.error else "done", answer=answered.text,
-        sources=dict(answered.sources), error=answered.error,
+        thread_id=stream.thread_id, status=answer.status, answer=answer.text, sources=dict(answer.sources),
+        approvals=[dict(approval.as_dict()) for approval in answer.approvals], error=answer.error,
     )  # fmt: skip
 
 
-def _events(stream: TurnStream, runtime: Runtime, caller: Caller, *, after: int = 0) -> EventSourceResponse:
-    async def events() -> Any:
-        checked = 0
-        async for event in sse_of(stream, after=after):
-            checked += 1
-            # A key that is revoked ends its streams too.
-            if checked % 20 == 0 and not await keys.still_valid(caller, runtime=runtime):
-                return
+async def _without_numbers(stream: TurnStream) -> AsyncIterator[ChatEvent]:
+    async for _, event in stream.read():
+        if event is not None:
             yield event
 
+
+def _events(stream: TurnStream, runtime: Runtime, caller: Caller, *, after: int = 0) -> EventSourceResponse:
+    events = sse_of(stream, allowed=lambda: keys.still_valid(caller, runtime=runtime), after=after)
     headers = {"X-Stream-Id": stream.id, "X-Thread-Id": stream.thread_id}
-    return EventSourceResponse(events(), headers=headers, send_timeout=_SEND_TIMEOUT, ping=15)
+    return TurnEvents(
+        events, headers=headers, send_timeout=_SEND_TIMEOUT, ping=15, shutdown_grace_period=_LAST_EVENT_SECONDS
+    )
