@@ -21,6 +21,7 @@ from agent.api.measures import Measured, Measures
 from agent.api.routes import ROUTERS
 from agent.api.turn_streams import TurnStreams
 from agent.jobs import Jobs
+from agent.messaging import Courier
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
 from agent.worker import Worker
@@ -75,9 +76,12 @@ def _lifespan(
         scheduled = Jobs(served) if jobs else None
         if scheduled is not None:
             await scheduled.start()
+        courier = Courier(served)
+        courier.start()
         try:
             yield
         finally:
+            await courier.stop()
             worker.stop()
             await app.state.streams.close()
             await working

@@ -83,6 +83,9 @@ AUDITED: Mapping[str, Audited] = {
     "trusted_functions": Audited(key=("database_id", "function_id")),
     "created_tools": Audited(),
     "api_keys": Audited(ignored=("last_used_at",)),
+    "messaging_identities": Audited(key=("service", "account")),
+    "messaging_codes": Audited(),
+    "messaging_refusals": Audited(key=("service", "account", "approval_id")),
 }
 
 

@@ -11,6 +11,7 @@ from agent.settings.database import DatabaseSettings
 from agent.settings.execution import ExecutionSettings
 from agent.settings.logs import LoggingSettings
 from agent.settings.mail import MailSettings
+from agent.settings.messaging import MessagingSettings
 from agent.settings.models import ModelSettings
 from agent.settings.privacy import PrivacySettings
 from agent.settings.serving import ServingSettings
@@ -26,6 +27,7 @@ GROUPS = (
     PrivacySettings,
     ToolSettings,
     MailSettings,
+    MessagingSettings,
     ServingSettings,
     LoggingSettings,
 )
@@ -40,6 +42,7 @@ class Settings(
     PrivacySettings,
     ToolSettings,
     MailSettings,
+    MessagingSettings,
     ServingSettings,
     LoggingSettings,
     BaseSettings,

@@ -1,0 +1,26 @@
+"""The messaging services, one line each; one whose token is not set is not even imported."""
+
+from __future__ import annotations
+
+from agent.messaging.base import Service
+from agent.settings import Settings
+
+
+def services_of(settings: Settings) -> tuple[Service, ...]:
+    """Return the services that the settings have a token for."""
+    builders = (_telegram,)
+    return tuple(service for build in builders if (service := build(settings)) is not None)
+
+
+def _telegram(settings: Settings) -> Service | None:
+    if settings.telegram_token is None:
+        return None
+    from agent.messaging.telegram import Telegram  # start-up: aiogram is slow to import
+
+    return Telegram(
+        settings.telegram_token.get_secret_value(), places=_listed(settings.telegram_chats), url=settings.telegram_url
+    )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

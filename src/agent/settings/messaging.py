@@ -1,0 +1,29 @@
+"""Settings: where people are asked and answer besides the terminal and the API."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field, SecretStr, field_validator
+
+
+class MessagingSettings(BaseModel):
+    """Where people are asked and answer besides the terminal and the API."""
+
+    telegram_token: SecretStr | None = Field(
+        None,
+        description="Token of a Telegram bot (from @BotFather). With it `agent serve` asks and answers in Telegram.",
+    )
+    telegram_chats: str = Field(
+        "",
+        description="Comma-separated ids of Telegram chats that get the requests. Empty: each linked person who may decide.",
+    )
+    telegram_url: str = Field("https://api.telegram.org", description="Address of Telegram's Bot API.")
+    messaging_personal: bool = Field(
+        default=False, description="Show personal values in messages to people who have the role personal."
+    )
+
+    @field_validator("telegram_url")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+            raise ValueError("must begin with https://")
+        return value
