@@ -19,7 +19,7 @@ create table agents.messages (
 );
 create index messages_ready on agents.messages (tenant_id, service, ready_at) where ready_at is not null;
 create unique index messages_token on agents.messages (tenant_id, token) where token is not null;
-create index messages_posted on agents.messages (tenant_id, service, place, message_id);
+create index messages_posted on agents.messages (tenant_id, service, message_id);
 call agents.isolate_tenants('agents.messages');
 grant select, insert, update on agents.messages to agent_app;
 

@@ -39,7 +39,10 @@ class Tap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A text that somebody wrote to the agent. `answers` is the message it replies to, `conversation` names where it goes on."""
+    """A text that somebody wrote to the agent. `answers` is the message it replies to, `conversation` names where it goes on.
+
+    A text that is not `addressed` to the agent counts only if it answers one of its messages.
+    """
 
     account: str
     place: str
@@ -48,6 +51,7 @@ class Said:
     key: str
     conversation: str
     answers: str | None = None
+    addressed: bool = True
 
 
 class Inbox(Protocol):
@@ -72,7 +76,7 @@ class Service(Protocol):
         ...
 
     async def post(self, place: str, card: Card, token: str | None) -> str:
-        """Post a request, with buttons that send `token` (none without it), and return the message's id."""
+        """Post a request, with buttons that send `token` (none without it). Return an id that no other message of the service has."""
         ...
 
     async def update(self, place: str, message_id: str, card: Card, token: str | None) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import structlog
@@ -63,8 +63,9 @@ class ServiceInbox:
             if message is None:
                 return _STALE
             acting = await self._acting(tap.account, message.approval_id)
-            if (tap.place, tap.message_id) != (message.place, message.message_id) and message.message_id is not None:
-                return _STALE  # the token was carried to another place
+            if message.message_id not in (None, tap.message_id):
+                await self._close_copy(tap, message)
+                return _STALE
             decision = HumanDecision(decision=tap.decision, comment=tap.comment, binding=message.binding)
             return await self._decide(acting, message.approval_id, decision, message)
         except AgentError as error:
@@ -72,10 +73,10 @@ class ServiceInbox:
 
     async def said(self, said: Said) -> str:
         """Carry out a command, or answer a question. Return the text to reply with, '' for none."""
-        if not await self._outbox.first_time(said.key):
-            return ""
         try:
-            answered = await self._outbox.of_posted(said.place, said.answers) if said.answers else None
+            answered = await self._outbox.of_posted(said.answers) if said.answers else None
+            if (answered is None and not said.addressed) or not await self._outbox.first_time(said.key):
+                return ""
             command = command_in(said.text, answers=answered is not None)
             if command is None:
                 return await self._asked(said)
@@ -125,6 +126,13 @@ class ServiceInbox:
                 async with asyncio.timeout(_PROCESSING_SECONDS):
                     await self._service.update(message.place, message.message_id, shown, None)
         return True
+
+    async def _close_copy(self, tap: Tap, message: Message) -> None:
+        """Take the buttons off a copy, which a process posted just before it died."""
+        shown = await card_of(message, self._runtime)
+        copy = replace(shown, outcome=shown.outcome or "This copy is out of date: another message shows the request.")
+        with suppress(AgentError):
+            await self._service.update(tap.place, tap.message_id, copy, None)
 
     async def _linked(self, said: Said, code: str) -> str:
         if not said.private:

@@ -78,11 +78,9 @@ class Outbox:
             return None
         return _message(await self.runtime.one(_QUERIES["of_token"], token=value))
 
-    async def of_posted(self, place: str, message_id: str) -> Message | None:
+    async def of_posted(self, message_id: str) -> Message | None:
         """Return the message that was posted under this id, or None."""
-        return _message(
-            await self.runtime.one(_QUERIES["of_posted"], service=self.service, place=place, message_id=message_id)
-        )
+        return _message(await self.runtime.one(_QUERIES["of_posted"], service=self.service, message_id=message_id))
 
     async def use_token(self, message: Message) -> bool:
         """Use the message's buttons up. Return whether this was the first to do so."""

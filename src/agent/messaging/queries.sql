@@ -30,7 +30,7 @@ SELECT * FROM agents.messages WHERE tenant_id = %(tenant_id)s AND token = %(toke
 
 -- of_posted: the message that was posted under this id
 SELECT * FROM agents.messages
- WHERE tenant_id = %(tenant_id)s AND service = %(service)s AND place = %(place)s AND message_id = %(message_id)s
+ WHERE tenant_id = %(tenant_id)s AND service = %(service)s AND message_id = %(message_id)s
 
 -- use_token: use the token of a message up; the message is due again in a moment, whatever becomes of the decision
 UPDATE agents.messages SET token = NULL, ready_at = now() + %(hold)s

@@ -8,7 +8,7 @@ from agent.settings import Settings
 
 def services_of(settings: Settings) -> tuple[Service, ...]:
     """Return the services that the settings have a token for."""
-    builders = (_telegram,)
+    builders = (_telegram, _slack)
     return tuple(service for build in builders if (service := build(settings)) is not None)
 
 
@@ -20,6 +20,17 @@ def _telegram(settings: Settings) -> Service | None:
     return Telegram(
         settings.telegram_token.get_secret_value(), places=_listed(settings.telegram_chats), url=settings.telegram_url
     )
+
+
+def _slack(settings: Settings) -> Service | None:
+    if settings.slack_bot_token is None or settings.slack_app_token is None:
+        return None
+    from agent.messaging.slack import Slack  # start-up: slack_bolt is slow to import
+
+    return Slack(
+        settings.slack_bot_token.get_secret_value(), settings.slack_app_token.get_secret_value(),
+        places=_listed(settings.slack_channels), url=settings.slack_url,
+    )  # fmt: skip
 
 
 def _listed(text: str) -> tuple[str, ...]:

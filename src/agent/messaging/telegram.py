@@ -55,14 +55,15 @@ class Telegram:
             sent = await self._bot.send_message(
                 place, as_html(card, limit=_MOST_TEXT), parse_mode="HTML", reply_markup=_buttons(token), link_preview_options=_NO_PREVIEW
             )  # fmt: skip
-        return str(sent.message_id)
+        return f"{sent.chat.id}/{sent.message_id}"
 
     async def update(self, place: str, message_id: str, card: Card, token: str | None) -> None:
         """Edit a message."""
+        number = int(message_id.rpartition("/")[2])
         with suppress(_Unchanged):
             async with _telling(place):
                 await self._bot.edit_message_text(
-                    as_html(card, limit=_MOST_TEXT), chat_id=place, message_id=int(message_id), parse_mode="HTML",
+                    as_html(card, limit=_MOST_TEXT), chat_id=place, message_id=number, parse_mode="HTML",
                     reply_markup=_buttons(token), link_preview_options=_NO_PREVIEW,
                 )  # fmt: skip
 
@@ -116,7 +117,7 @@ class Telegram:
             return
         tap = Tap(
             account=str(query.from_user.id), token=token, decision=_DECISIONS[kind],
-            place=str(query.message.chat.id), message_id=str(query.message.message_id),
+            place=str(query.message.chat.id), message_id=f"{query.message.chat.id}/{query.message.message_id}",
         )  # fmt: skip
         work = asyncio.ensure_future(inbox.tapped(tap))
         done, _pending = await asyncio.wait([work], timeout=_ANSWER_SECONDS)
@@ -141,7 +142,7 @@ class Telegram:
             return
         said = Said(
             account=str(message.from_user.id), place=str(message.chat.id), text=text, private=private, key=key,
-            conversation=str(message.chat.id), answers=str(answers.message_id) if to_me and answers else None,
+            conversation=str(message.chat.id), answers=f"{message.chat.id}/{answers.message_id}" if to_me and answers else None,
         )  # fmt: skip
         if reply := await inbox.said(said):
             await self.send(said.place, reply)

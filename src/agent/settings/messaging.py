@@ -17,11 +17,22 @@ class MessagingSettings(BaseModel):
         description="Comma-separated ids of Telegram chats that get the requests. Empty: each linked person who may decide.",
     )
     telegram_url: str = Field("https://api.telegram.org", description="Address of Telegram's Bot API.")
+    slack_bot_token: SecretStr | None = Field(
+        None, description="Bot token of a Slack app (xoxb-...). With it and the app token, the agent asks in Slack."
+    )
+    slack_app_token: SecretStr | None = Field(
+        None, description="App token of the Slack app (xapp-...), for Socket Mode: no public address is needed."
+    )
+    slack_channels: str = Field(
+        "",
+        description="Comma-separated ids of Slack channels that get the requests. Empty: each linked person who may decide.",
+    )
+    slack_url: str = Field("https://slack.com/api/", description="Address of Slack's Web API.")
     messaging_personal: bool = Field(
         default=False, description="Show personal values in messages to people who have the role personal."
     )
 
-    @field_validator("telegram_url")
+    @field_validator("telegram_url", "slack_url")
     @classmethod
     def _are_addresses(cls, value: str) -> str:
         if not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
