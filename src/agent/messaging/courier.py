@@ -29,6 +29,7 @@ _POLL_SECONDS = 5.0
 _RECONNECT_SECONDS = 2.0
 _MOST_REQUESTS = 500
 _AT_ONCE = 4
+_STOP_SECONDS = 5.0
 _FIRST_WAIT, _LAST_WAIT = 1.0, 300.0
 _log = structlog.get_logger(__name__)
 
@@ -40,31 +41,38 @@ class Courier:
         self._runtime = runtime
         self._services = services_of(runtime.settings) if services is None else services
         self._wakes = {service.name: asyncio.Event() for service in self._services}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._receiving: list[asyncio.Task[None]] = []
+        self._delivering: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     def start(self) -> None:
         """Begin to deliver and to receive."""
         if not self._services:
             return
-        self._tasks = [asyncio.create_task(self._listen())]
+        self._receiving = [asyncio.create_task(self._listen())]
         for service in self._services:
             inbox = ServiceInbox(self._runtime, service)
-            self._tasks += [
-                asyncio.create_task(self._receive(service, inbox)),
-                asyncio.create_task(self._deliver(service)),
-            ]
+            self._receiving.append(asyncio.create_task(self._receive(service, inbox)))
+            self._delivering.append(asyncio.create_task(self._deliver(service)))
 
     async def stop(self) -> None:
-        """End; what was taken and not delivered is delivered by another process."""
-        for task in self._tasks:
+        """End when what is being sent is sent and noted, or after some seconds: then another process sends it again."""
+        self._stopping = True
+        for task in self._receiving:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._receiving, return_exceptions=True)
+        self._wake_all()
+        if self._delivering:
+            _, late = await asyncio.wait(self._delivering, timeout=_STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         for service in self._services:
             await service.close()
 
     async def _deliver(self, service: Service) -> None:
         outbox, wake = Outbox(self._runtime, service.name), self._wakes[service.name]
-        while True:
+        while not self._stopping:
             wake.clear()
             try:
                 await self._place(service, outbox)
@@ -92,7 +100,7 @@ class Courier:
                 await outbox.place(view.approval.id, place, view.approval.binding)
 
     async def _deliver_due(self, service: Service, outbox: Outbox) -> None:
-        while message := await outbox.take():
+        while not self._stopping and (message := await outbox.take()):
             await self._show(service, outbox, message)
 
     async def _show(self, service: Service, outbox: Outbox, message: Message) -> None:

@@ -32,9 +32,18 @@ class MessagingSettings(BaseModel):
         default=False, description="Show personal values in messages to people who have the role personal."
     )
 
-    @field_validator("telegram_url", "slack_url")
+    alert_slack_url: SecretStr | None = Field(
+        None, description="Incoming webhook of Slack that gets each request and its outcome as text, without buttons."
+    )
+    alert_telegram_url: SecretStr | None = Field(
+        None,
+        description="Address https://api.telegram.org/bot<token>/sendMessage?chat_id=<chat> that gets the same.",
+    )
+
+    @field_validator("telegram_url", "slack_url", "alert_slack_url", "alert_telegram_url")
     @classmethod
-    def _are_addresses(cls, value: str) -> str:
-        if not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+    def _are_addresses(cls, value: SecretStr | str | None) -> SecretStr | str | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text is not None and not text.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
             raise ValueError("must begin with https://")
         return value

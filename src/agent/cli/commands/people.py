@@ -117,8 +117,10 @@ def unlink(name: NameArgument, *, as_json: JsonOption = False) -> None:
     ended = run(lambda runtime: accounts.unlink(name, runtime=runtime))
     if as_json:
         print_json(ended)
+    elif ended:
+        say(stdout(), f"{name} is nobody in {' and '.join(sorted({one.service for one in ended}))} any more.")
     else:
-        say(stdout(), f"{', '.join(one.service for one in ended)} decides nothing any more for {name}.")
+        say(stdout(), f"No account was linked to {name}.")
 
 
 def _first_person_message(named: NamedPerson) -> str:
