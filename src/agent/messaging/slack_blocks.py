@@ -57,7 +57,7 @@ def _section(text: str) -> dict[str, Any]:
 
 
 def _plain(text: str) -> dict[str, Any]:
-    return {"type": "plain_text", "text": text, "emoji": False}
+    return {"type": "plain_text", "text": text or " ", "emoji": False}
 
 
 def _preformatted(text: str) -> dict[str, Any]:

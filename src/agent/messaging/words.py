@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-_COMMAND = re.compile(r"/?(approve|reject)\s+#?(\d{1,18})(?:\s*[,:]?\s+(.*))?", re.IGNORECASE | re.DOTALL)
+# A yes has no conditions: "approve 12 if it is safe" is a question.
+_APPROVE = re.compile(r"/?approve\s+#?(\d{1,18})[.!]*", re.IGNORECASE)
+_REJECT = re.compile(r"/?reject\s+#?(\d{1,18})(?:\s*[,:]?\s+(.*))?", re.IGNORECASE | re.DOTALL)
 _LINK = re.compile(r"/?link\s+([A-Za-z0-9]{12})", re.IGNORECASE)
 _YES = re.compile(r"(?:approve|approved|yes|ok|okay|go ahead|lgtm)[.!]*", re.IGNORECASE)
 _NO = re.compile(
@@ -32,9 +34,10 @@ def command_in(text: str, *, answers: bool) -> Command | None:
         return Command(kind=named)
     if found := _LINK.fullmatch(text):
         return Command(kind="link", text=found[1])
-    if found := _COMMAND.fullmatch(text):
-        kind: Literal["approve", "reject"] = "approve" if found[1].lower() == "approve" else "reject"
-        return Command(kind=kind, approval_id=int(found[2]), text=_said(found[3]))
+    if found := _APPROVE.fullmatch(text):
+        return Command(kind="approve", approval_id=int(found[1]))
+    if found := _REJECT.fullmatch(text):
+        return Command(kind="reject", approval_id=int(found[1]), text=_said(found[2]))
     return _answer_in(text) if answers else None
 
 
