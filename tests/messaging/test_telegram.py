@@ -9,14 +9,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.messaging.conftest import ANA, BO, STRANGER, ask, changed, link, until
+from tests.messaging.conftest import ANA, BO, CHANGE, STRANGER, ask, changed, link, until
 
 from agent.access import accounts
 from agent.messaging import Courier
 from agent.operations import approvals
 from agent.operations.approvals import HumanDecision
 from agent.runtime import Runtime
+from agent.testing.scripted_model import call, scripted_client
+from agent.testing.served import served
 from agent.testing.telegram_server import Failure, Sent, TelegramServer
+from agent.threads import threads
 
 
 def with_telegram(runtime: Runtime, server: TelegramServer, **settings: Any) -> Runtime:
@@ -47,6 +50,12 @@ async def agent(notes: Runtime, telegram: TelegramServer) -> AsyncIterator[Runti
 
 async def posted(server: TelegramServer, chat: str = "-5") -> Sent:
     return await until(lambda: next(iter(server.chats.get(chat, [])), None))
+
+
+async def settled(runtime: Runtime) -> bool:
+    """Return whether every message shows how its request stands."""
+    rows = await runtime.all("select 1 from agents.messages where tenant_id = %(tenant_id)s and ready_at is not null")
+    return not rows
 
 
 async def status(runtime: Runtime, number: int) -> str:
@@ -196,9 +205,46 @@ async def test_values_are_inert_and_long_previews_fit(agent: Runtime, telegram: 
     evil = "<b>@everyone</b> /approve evil.com \u202e" + "x" * 3000
     await ask(agent, f"UPDATE notes SET text = '{evil}' WHERE id <= 6")
     message = await posted(telegram)
+    assert "<b>@everyone</b> /approve evil.com" in message.text  # as code, which Telegram leaves alone
     assert len(message.text) <= 4096
     assert "\u202e" not in message.text
     assert message.buttons
+
+
+async def test_a_copy_of_a_message_whose_answer_was_lost_decides_nothing_and_loses_its_buttons(
+    agent: Runtime, telegram: TelegramServer
+) -> None:
+    telegram.failures["sendMessage"] = [Failure(lost=True)]
+    number = await ask(agent)
+    copy, message = await until(lambda: len(telegram.chats.get("-5", [])) == 2 and telegram.chats["-5"])
+    await until(lambda: settled(agent))
+    telegram.tap(user=ANA, message=copy, button="Approve")
+    await until(lambda: not copy.buttons)
+    assert (await status(agent, number), changed(agent)) == ("pending", 0)
+    telegram.tap(user=ANA, message=message, button="Approve")
+    await until(lambda: "Done: 7 rows" in message.text)
+    assert changed(agent) == 7
+
+
+async def test_agent_serve_takes_decisions_and_its_worker_lets_the_thread_go_on(
+    notes: Runtime, telegram: TelegramServer
+) -> None:
+    script = scripted_client([call("execute_sql", sql=CHANGE), "Seven notes are changed."])
+    runtime = replace(with_telegram(notes, telegram), model=script)
+    await link(runtime, "telegram", 1, "olga")
+    await link(runtime, "telegram", BO, "bo")
+    async with served(runtime):
+        telegram.say(chat=1, user=1, text="Change seven notes")
+        await until(lambda: any("A person must decide first" in sent.text for sent in telegram.chats.get("1", [])))
+        message = await posted(telegram)
+        telegram.tap(user=BO, message=message, button="Approve")
+
+        async def answered() -> bool:
+            return (await threads.turns("telegram-1", runtime=runtime))[-1]["status"] == "done"
+
+        await until(answered)
+        await until(lambda: "Done: 7 rows" in message.text)
+    assert changed(runtime) == 7
 
 
 async def test_two_processes_share_one_bot(notes: Runtime, telegram: TelegramServer) -> None:
