@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agent.approval.preview import RowChange, StatementPreview, as_statement
-from agent.approval.row_changes import columns_to_show
+from agent.approval.row_changes import columns_to_show, effect
 from agent.execution.log import Execution
 from agent.operations.approvals import ApprovalView
 from agent.text.amounts import cell, count, moment
@@ -98,9 +98,8 @@ def _changes(preview: StatementPreview) -> tuple[str, ...]:
     more = (preview.row_count or len(preview.rows)) - len(rows)
     if more > 0 and rows:
         lines.append(f"and {count(more, 'more row')}")
-    for table in preview.tables[1:_FEW_ROWS]:
-        counts = [f"{table[kind]:,} {kind}" for kind in ("inserted", "updated", "deleted") if table[kind]]
-        lines.append(one_line(f"also {table['table']}: {', '.join(counts)}", _LINE))
+    if len(preview.tables) > 1:  # the summary names a single table already
+        lines.append(one_line(f"in all: {'; '.join(effect(table) for table in preview.tables)}", _LINE))
     return tuple(lines)
 
 
