@@ -31,3 +31,10 @@ async def gather_or_cancel(*coroutines: Coroutine[Any, Any, Any]) -> tuple[Any, 
     if failure is not None:  # raised outside of `except`, so that the group is not its context
         raise failure
     return tuple(task.result() for task in tasks)
+
+
+def background(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+    """Begin `work` without waiting for it; `tasks` holds it until it ends."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)

@@ -10,15 +10,15 @@ from typing import Any, Literal
 from agent.approval.eligibility import ACCESS_ROLES, AccessRole, Membership
 from agent.errors import AccessDenied
 
-Proof = Literal["local", "key", "token"]
+Proof = Literal["local", "key", "token", "account"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """A caller: the tenant and the person for whom they act, and the role that bounds what they do.
 
-    `proof` says how that is known: they call from this machine ("local"), with an API key or with a user's token. `claims`
-    are those of a token. `expires_at` ends a stream; None means that the proof does not expire.
+    `proof` says how that is known: they call from this machine ("local"), with an API key, with a user's token or from an account of
+    a messaging service. `claims` are those of a token. `expires_at` ends a stream; None means that the proof does not expire.
     """
 
     tenant_id: str

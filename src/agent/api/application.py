@@ -21,6 +21,7 @@ from agent.api.measures import Measured, Measures
 from agent.api.routes import ROUTERS
 from agent.api.turn_streams import TurnStreams
 from agent.jobs import Jobs
+from agent.messaging import Courier
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
 from agent.worker import Worker
@@ -84,9 +85,12 @@ def _lifespan(
         app.state.leave = leave
         if scheduled is not None:
             await scheduled.start()
+        courier = Courier(served)
+        courier.start()
         try:
             yield
         finally:
+            await courier.stop()
             await leave()
             if scheduled is not None:
                 await scheduled.stop()

@@ -84,6 +84,9 @@ AUDITED: Mapping[str, Audited] = {
     "created_tools": Audited(),
     "api_keys": Audited(ignored=("last_used_at",)),
     "break_glass": Audited(),
+    "messaging_identities": Audited(key=("service", "account")),
+    "messaging_codes": Audited(),
+    "messaging_refusals": Audited(key=("service", "account", "approval_id")),
 }
 
 

@@ -23,6 +23,7 @@ from agent.cli.commands import (
     keys,
     knowledge,
     memory,
+    messaging,
     people,
     permissions,
     serve,
@@ -89,6 +90,7 @@ app.add_typer(memory.app, name="memory", rich_help_panel=_KNOW)
 app.add_typer(approvals.app, name="approvals", rich_help_panel=_WATCH)
 app.add_typer(permissions.app, name="permissions", rich_help_panel=_WATCH)
 app.add_typer(people.app, name="people", rich_help_panel=_WATCH)
+app.add_typer(messaging.app, name="messaging", rich_help_panel=_WATCH)
 app.add_typer(executions.app, name="executions", rich_help_panel=_WATCH)
 app.add_typer(tools.app, name="tools", rich_help_panel=_WATCH)
 app.add_typer(audit.app, name="audit", rich_help_panel=_WATCH)

@@ -99,6 +99,14 @@ class Executions:
             raise NotFound(f"There is no execution {execution_id!r}. `agent executions` lists the newest.")
         return (await _masked([row], viewer, runtime))[0]
 
+    async def of_request(
+        self, approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> Execution | None:
+        """Return the execution of a request, or None while there is none."""
+        runtime = runtime or await current_runtime()
+        row = await runtime.one(_QUERIES["execution_of_request"], approval_id=approval_id)
+        return (await _masked([row], viewer, runtime))[0] if row else None
+
     async def unknown(self, *, runtime: Runtime | None = None) -> int:
         """Return how many executions wait for a human to say whether they happened."""
         runtime = runtime or await current_runtime()

@@ -125,6 +125,10 @@ SELECT e.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
            WHERE q.tenant_id = e.tenant_id AND q.id = e.approval_id AND q.preview ->> 'sql' = e.arguments ->> 'sql') AS shown_sql
   FROM agents.agent_execution_log e WHERE e.tenant_id = %(tenant_id)s AND e.id = %(id)s
 
+-- execution_of_request: the execution of a request, as `execution` returns it
+SELECT e.*, NULL::text AS shown_sql FROM agents.agent_execution_log e
+ WHERE e.tenant_id = %(tenant_id)s AND e.approval_id = %(approval_id)s
+
 -- settle: record a human's word on an execution of unknown outcome, once, and put it into the result of its tool call
 WITH settled AS (
   UPDATE agents.agent_execution_log

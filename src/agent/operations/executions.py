@@ -75,6 +75,13 @@ async def show(execution_id: int, *, viewer: str | None = None, runtime: Runtime
     return ExecutionView(execution=execution, calls=tuple(calls))
 
 
+async def of_request(
+    approval_id: int, *, viewer: str | None = None, runtime: Runtime | None = None
+) -> Execution | None:
+    """Return the execution of a request as `viewer` may see it, or None while there is none."""
+    return await executions.of_request(approval_id, viewer=viewer, runtime=runtime)
+
+
 async def why_not_undo(execution_id: int, *, runtime: Runtime | None = None) -> str:
     """Return a sentence that says why a change cannot be undone now, or '' if it can. Raises `NotFound`."""
     try:

@@ -12,6 +12,7 @@ from agent.settings.execution import ExecutionSettings
 from agent.settings.guards import GuardSettings
 from agent.settings.logs import LoggingSettings
 from agent.settings.mail import MailSettings
+from agent.settings.messaging import MessagingSettings
 from agent.settings.models import ModelSettings
 from agent.settings.privacy import PrivacySettings
 from agent.settings.serving import ServingSettings
@@ -28,6 +29,7 @@ GROUPS = (
     PrivacySettings,
     ToolSettings,
     MailSettings,
+    MessagingSettings,
     ServingSettings,
     LoggingSettings,
 )
@@ -43,6 +45,7 @@ class Settings(
     PrivacySettings,
     ToolSettings,
     MailSettings,
+    MessagingSettings,
     ServingSettings,
     LoggingSettings,
     BaseSettings,

@@ -90,6 +90,39 @@ def remove(
         say(stdout(), "Nobody is named any more: one user decides everything.")
 
 
+@app.command("link", epilog=examples("agent people link", "agent people link ana"))
+def link(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", show_default=False)] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a one-time code that binds an account of Telegram or Slack to a person (default: you)."""
+    from agent.access import accounts
+    from agent.cli.terminal.render import print_json, say, stdout
+
+    code = run(lambda runtime: accounts.new_code(name, runtime=runtime))
+    if as_json:
+        print_json(code)
+        return
+    say(stdout(), f"Send this to the bot, in private, as {code.person}, before {code.expires_at.astimezone():%H:%M}:")
+    say(stdout(), f"link {code.code}", "bold")
+
+
+@app.command("unlink", epilog=examples("agent people unlink ana"))
+def unlink(name: NameArgument, *, as_json: JsonOption = False) -> None:
+    """End the binding of a person's accounts at once."""
+    from agent.access import accounts
+    from agent.cli.terminal.render import print_json, say, stdout
+
+    ended = run(lambda runtime: accounts.unlink(name, runtime=runtime))
+    if as_json:
+        print_json(ended)
+    elif ended:
+        say(stdout(), f"{name} is nobody in {' and '.join(sorted({one.service for one in ended}))} any more.")
+    else:
+        say(stdout(), f"No account was linked to {name}.")
+
+
 def _first_person_message(named: NamedPerson) -> str:
     """Say what changes for everybody when the first person is named."""
     first = named.person.name

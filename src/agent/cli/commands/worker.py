@@ -26,10 +26,12 @@ def worker(*, as_json: JsonOption = False) -> None:
 async def _work(runtime: Runtime, *, as_json: bool) -> None:
     from agent.cli.terminal.render import print_json, say, stderr
     from agent.jobs import Jobs
+    from agent.messaging import Courier
     from agent.worker import Worker
 
-    working, jobs = Worker(runtime), Jobs(runtime)
+    working, jobs, courier = Worker(runtime), Jobs(runtime), Courier(runtime)
     await jobs.start()
+    courier.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, working.stop)
@@ -40,4 +42,5 @@ async def _work(runtime: Runtime, *, as_json: bool) -> None:
     try:
         await working.run()
     finally:
+        await courier.stop()
         await jobs.stop()

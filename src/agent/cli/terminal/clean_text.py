@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from agent.errors import InvalidInput
+from agent.text.amounts import ago, cell, count, left, moment, span
 from agent.text.visible import clean, one_line
 
 __all__ = [
@@ -34,19 +35,6 @@ _TIME = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
 
-def cell(value: object, limit: int | None = None) -> str:
-    """Return a value of a row on one line: booleans and JSON as SQL writes them, an empty string for null."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return moment(value)
-    if isinstance(value, (Mapping, list, tuple)):
-        value = json.dumps(value, ensure_ascii=False, default=str)
-    return one_line(value, limit)
-
-
 def is_number(value: object) -> bool:
     """Return whether a cell holds a number, also one that JSON carries as text."""
     if isinstance(value, str):
@@ -54,29 +42,9 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number with its noun: `1 row`, `1,200 rows`."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
-
-
-def moment(value: datetime) -> str:
-    """Return a time in the local time zone, to the minute."""
-    return f"{value.astimezone():%Y-%m-%d %H:%M}"
-
-
-def ago(value: datetime, *, now: datetime | None = None) -> str:
-    """Say how long ago `value` was: `just now`, `5 min ago`, `3 days ago`."""
-    return f"{_span((now or datetime.now(UTC)) - value)} ago".replace("moments ago", "just now")
-
-
-def left(value: datetime, *, now: datetime | None = None) -> str:
-    """Say how long it is until `value`: `4 min`, `moments`."""
-    return _span(value - (now or datetime.now(UTC)) + timedelta(seconds=30))
-
-
 def duration(seconds: float) -> str:
     """Say how long `seconds` are: `8 hours`."""
-    return _span(timedelta(seconds=seconds))
+    return span(timedelta(seconds=seconds))
 
 
 def seconds_in(text: str) -> float:
@@ -96,15 +64,6 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidInput('Write a JSON object, such as {"client_id": 5}.')
     return value
-
-
-def _span(difference: timedelta) -> str:
-    seconds = int(difference.total_seconds())
-    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "min")):
-        if seconds >= size:
-            number = seconds // size
-            return f"{number} {unit}" if unit == "min" else count(number, unit)
-    return "moments"
 
 
 def fit_columns(widths: Sequence[int], *, room: int, gap: int = 2) -> int:

@@ -1,0 +1,5 @@
+"""Messaging: requests, decisions and questions in Slack and Telegram. A surface: it calls operations and holds no rule."""
+
+from agent.messaging.courier import Courier
+
+__all__ = ["Courier"]

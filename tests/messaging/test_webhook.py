@@ -1,0 +1,90 @@
+"""Alerts to a plain address: the two forms that the requirements show, once for each request, and what `messaging test` says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from tests.messaging.conftest import ANA, ask, link, until
+
+from agent.messaging import Courier
+from agent.messaging.overview import overview, try_out
+from agent.runtime import Runtime
+from agent.testing.telegram_server import TelegramServer
+
+
+class Receiver:
+    """An address that keeps what it gets; `answers` holds the statuses of the next answers."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, dict[str, Any]]] = []
+        self.answers: list[int] = []
+        self.url = ""
+
+    async def take(self, request: web.Request) -> web.Response:
+        status = self.answers.pop(0) if self.answers else 200
+        if status == 200:
+            self.got.append((request.path_qs, await request.json()))
+        return web.Response(status=status, headers={"Retry-After": "1"})
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_post("/{path:.*}", receiver.take)
+    runner = web.AppRunner(app, shutdown_timeout=0.2)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield receiver
+    await runner.cleanup()
+
+
+def with_settings(runtime: Runtime, **settings: Any) -> Runtime:
+    values = runtime.settings.model_dump() | settings
+    return replace(runtime, settings=type(runtime.settings)(**values), cached={})
+
+
+async def test_each_request_is_one_alert_in_the_documented_form_also_after_an_outage(
+    notes: Runtime, receiver: Receiver
+) -> None:
+    runtime = with_settings(
+        notes,
+        alert_slack_url=f"{receiver.url}/services/S",
+        alert_telegram_url=f"{receiver.url}/botT/sendMessage?chat_id=-5",
+    )
+    receiver.answers = [503, 429]
+    courier = Courier(runtime)
+    courier.start()
+    number = await ask(runtime)
+    await until(lambda: len(receiver.got) == 2)
+    await courier.stop()
+    by_path = dict(receiver.got)
+    slack, telegram = by_path["/services/S"], by_path["/botT/sendMessage?chat_id=-5"]
+    assert slack["text"].startswith(f"🚨 Approval {number} · ")
+    assert slack["severity"] in {"LOW", "MEDIUM", "HIGH", "CRITICAL"}
+    assert telegram["text"].startswith(f"🚨 Approval {number} · ")
+    seen = await overview(10, runtime=runtime)
+    assert {(one.service, one.error) for one in seen.messages} == {("slack-webhook", None), ("telegram-webhook", None)}
+
+
+async def test_a_test_message_says_what_is_wrong(notes: Runtime, receiver: Receiver, telegram: TelegramServer) -> None:
+    telegram.blocked.add(str(ANA))
+    receiver.answers = [404]
+    settings = {
+        "telegram_token": telegram.token,
+        "telegram_url": telegram.url,
+        "alert_slack_url": f"{receiver.url}/secret",
+    }
+    runtime = with_settings(notes, **settings)
+    await link(runtime, "telegram", ANA, "ana")
+    said = {one.service: one.message for one in await try_out(runtime=runtime) if not one.works}
+    assert "blocked" in said["telegram"]
+    assert "AGENT_ALERT_SLACK_URL" in said["slack-webhook"]
+    assert "secret" not in said["slack-webhook"]
+    wrong = with_settings(notes, **(settings | {"telegram_token": "1:wrong"}))
+    assert any("AGENT_TELEGRAM_TOKEN" in one.message for one in await try_out(runtime=wrong))
