@@ -6,6 +6,7 @@
     │   ├── NotFound                  name something that exists
     │   ├── ThreadBusy                wait for the running turn, or use another thread
     │   ├── AlreadyDecided            nothing to do: the decision was taken before
+    │   ├── StateChanged              look at the present state, and say again what it should become
     │   └── NotAuthenticated          prove who you are: send a valid key or token
     ├── ModelError                the model (the text goes back to it as a tool result)
     │   ├── InvalidArguments          call the tool again with other arguments
@@ -61,6 +62,10 @@ class ThreadBusy(UserError):
 
 class AlreadyDecided(UserError):
     """This approval has been decided already."""
+
+
+class StateChanged(UserError):
+    """The state has changed since it was read; read it again."""
 
 
 class NotAuthenticated(UserError):

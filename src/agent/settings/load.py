@@ -14,6 +14,7 @@ from agent.settings.mail import MailSettings
 from agent.settings.models import ModelSettings
 from agent.settings.privacy import PrivacySettings
 from agent.settings.serving import ServingSettings
+from agent.settings.sync import SyncSettings
 from agent.settings.tools import ToolSettings
 from agent.settings.turns import TurnSettings
 
@@ -27,6 +28,7 @@ GROUPS = (
     ToolSettings,
     MailSettings,
     ServingSettings,
+    SyncSettings,
     LoggingSettings,
 )
 
@@ -41,6 +43,7 @@ class Settings(
     ToolSettings,
     MailSettings,
     ServingSettings,
+    SyncSettings,
     LoggingSettings,
     BaseSettings,
 ):
