@@ -27,6 +27,7 @@ from agent.cli.commands import (
     permissions,
     serve,
     status,
+    sync,
     threads,
     tools,
     worker,
@@ -112,6 +113,8 @@ app.command(
     epilog=control.STOP_EXAMPLES,
 )(control.stop)
 app.command("resume", short_help="End a stop.", rich_help_panel=_WATCH, epilog=control.RESUME_EXAMPLES)(control.resume)
+
+app.add_typer(sync.app, name="sync", rich_help_panel=_WATCH)
 
 app.command("serve", short_help="Serve the API over HTTP.", rich_help_panel=_SETUP, epilog=serve.EXAMPLES)(serve.serve)
 app.command(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 from agent.runtime import Cache, Runtime
@@ -24,11 +25,11 @@ class _Batch:
 
 
 class Batches:
-    """The batches that one process collects, one for each channel of a tenant."""
+    """The batches that one process collects, one for each channel of a tenant; they are stored in the order of their beginning."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, UUID], _Batch] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._last: dict[tuple[str, UUID], asyncio.Task[None]] = {}
 
     async def add(self, key: UUID, event: NewEvent, rules: Rules, *, runtime: Runtime) -> Event:
         """Add an event to the channel's batch, and return it when the batch is stored."""
@@ -36,9 +37,9 @@ class Batches:
         batch = self._open.get(name)
         if batch is None:
             batch = self._open[name] = _Batch()
-            task = asyncio.create_task(self._flush(name, batch, rules, runtime))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task = asyncio.create_task(self._flush(name, batch, rules, runtime, before=self._last.get(name)))
+            self._last[name] = task
+            task.add_done_callback(partial(self._ended, name))
         place = len(batch.events)
         batch.events.append(event)
         if len(batch.events) >= rules.batch_size:
@@ -50,9 +51,21 @@ class Batches:
         """Store what was collected."""
         for batch in list(self._open.values()):
             batch.full.set()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._last.values(), return_exceptions=True)
 
-    async def _flush(self, name: tuple[str, UUID], batch: _Batch, rules: Rules, runtime: Runtime) -> None:
+    def _ended(self, name: tuple[str, UUID], task: asyncio.Task[None]) -> None:
+        if self._last.get(name) is task:
+            del self._last[name]
+
+    async def _flush(
+        self,
+        name: tuple[str, UUID],
+        batch: _Batch,
+        rules: Rules,
+        runtime: Runtime,
+        *,
+        before: asyncio.Task[None] | None,
+    ) -> None:
         try:
             async with asyncio.timeout(rules.batch_ms / 1000):
                 await batch.full.wait()
@@ -60,6 +73,8 @@ class Batches:
             pass
         if self._open.get(name) is batch:
             del self._open[name]
+        if before is not None:
+            await asyncio.wait([before])
         try:
             batch.stored.set_result(await append(name[1], batch.events, runtime=runtime))
             wakeups_of(runtime).announce()

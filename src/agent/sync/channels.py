@@ -78,6 +78,14 @@ async def get(channel_id: str, *, runtime: Runtime) -> Channel:
     return Channel.from_row(row)
 
 
+async def named(name: str, *, runtime: Runtime) -> Channel:
+    """Return the channel of a name or an id. Raises `NotFound`."""
+    row = await runtime.one(
+        _QUERIES["channels"], channel_id=None, name=checked_name(name, what="The name of a channel")
+    )
+    return Channel.from_row(row) if row else await get(name, runtime=runtime)
+
+
 async def every(*, runtime: Runtime) -> list[Channel]:
     """Return all channels, by name."""
     return [Channel.from_row(row) for row in await runtime.all(_QUERIES["channels"], channel_id=None, name=None)]

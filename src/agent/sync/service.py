@@ -99,6 +99,10 @@ class AgentSyncService:
         """Return a channel. Raises `NotFound`."""
         return await channels.get(channel_id, runtime=await self._acting())
 
+    async def find_sync_channel(self, name: str) -> Channel:
+        """Return the channel of a name or an id. Raises `NotFound`."""
+        return await channels.named(name, runtime=await self._acting())
+
     async def list_sync_channels(self) -> list[Channel]:
         """Return all channels, by name."""
         return await channels.every(runtime=await self._acting())
