@@ -27,7 +27,7 @@ async def ensure(agent_ids: Sequence[str], *, runtime: Runtime) -> None:
     known = _KNOWN.get(runtime, runtime.tenant_id)
     if known is None or len(known) > _MOST_KNOWN:
         known = _KNOWN.put(runtime, set(), runtime.tenant_id)
-    new = sorted({checked_name(agent_id, what="An agent's id") for agent_id in agent_ids} - known)
+    new = sorted({checked_name(agent_id, what="An agent's id") for agent_id in {*agent_ids} - known})
     if not new:
         return
     if runtime.settings.unknown_agents == "register":

@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 
 from agent.db import Connection, load_queries
-from agent.db.queries import fetch_all
+from agent.db.queries import fetch_all, fetch_one
 from agent.errors import InvalidInput
 from agent.runtime import Runtime
 from agent.sync import agents, offsets
@@ -28,21 +28,26 @@ _FIELDS = frozenset({"source_agent_id", "event_type", "data", "target_agents", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEvent:
-    """An event to publish; `data` is the text of its JSON. `source` is None for the system's."""
+    """An event to publish; `text` is the JSON of its data. `source` is None for the system's."""
 
     event_type: str
     source: str | None
     targets: list[str] | None
     dedupe_key: str | None
-    data: str
+    data: Any
+    text: str
 
 
 def checked(event: Mapping[str, Any], *, broadcast: bool, runtime: Runtime) -> NewEvent:
     """Return the event in what a caller gave. Raises `InvalidInput`."""
-    unknown = sorted(set(event) - _FIELDS)
-    if unknown:
-        raise InvalidInput(f"An event has no field {unknown[0]!r}: use {', '.join(sorted(_FIELDS))}.")
-    source, targets, key = event.get("source_agent_id"), event.get("target_agents"), event.get("dedupe_key")
+    if not event.keys() <= _FIELDS:
+        raise InvalidInput(f"An event has no field {min(event.keys() - _FIELDS)!r}: use {', '.join(sorted(_FIELDS))}.")
+    data, source, targets, key = (
+        event.get("data", {}),
+        event.get("source_agent_id"),
+        event.get("target_agents"),
+        event.get("dedupe_key"),
+    )
     if broadcast and source is not None:
         raise InvalidInput("A broadcast is the system's: leave source_agent_id out, or publish the event.")
     if not broadcast:
@@ -53,8 +58,9 @@ def checked(event: Mapping[str, Any], *, broadcast: bool, runtime: Runtime) -> N
         event_type=checked_name(event.get("event_type"), what="event_type"), source=source,
         targets=None if targets is None else [checked_name(one, what="A target agent") for one in targets],
         dedupe_key=None if key is None else checked_name(key, what="dedupe_key"),
-        data=checked_object(
-            event.get("data", {}), what="The data of an event", most_bytes=runtime.settings.sync_most_event_bytes,
+        data=data,
+        text=checked_object(
+            data, what="The data of an event", most_bytes=runtime.settings.sync_most_event_bytes,
             setting="AGENT_SYNC_MOST_EVENT_BYTES",
         ),
     )  # fmt: skip
@@ -98,7 +104,7 @@ def _earlier(event: NewEvent, row: Mapping[str, Any]) -> Event:
     same = (row["event_type"], row["source_agent_id"], row["data"]) == (
         event.event_type,
         event.source,
-        json.loads(event.data),
+        json.loads(event.text),
     )
     if not same:
         raise InvalidInput(
@@ -117,14 +123,17 @@ async def _append(conn: Connection, key: UUID, events: Sequence[NewEvent], runti
             "targets": one.targets,
             "dedupe_key": one.dedupe_key,
         }
-        rows = await fetch_all(conn, _QUERIES["publish_one"], {**values, "data": one.data})
+        rows = await fetch_all(conn, _QUERIES["publish_one"], {**values, "data": one.text})
     else:
         values |= {
             "count": len(events), "types": [one.event_type for one in events], "sources": [one.source for one in events],
             "targets": [None if one.targets is None else json.dumps(one.targets) for one in events],
-            "keys": [one.dedupe_key for one in events], "data": [one.data for one in events],
+            "keys": [one.dedupe_key for one in events], "data": [one.text for one in events],
         }  # fmt: skip
-        rows = sorted(await fetch_all(conn, _QUERIES["publish"], values), key=lambda row: cast("int", row["sequence"]))
+        row = await fetch_one(conn, _QUERIES["publish"], values)
+        rows = (
+            [] if row is None else [{**row, "sequence": row["before"] + place} for place in range(1, row["stored"] + 1)]
+        )
     if len(rows) != len(events):
         raise no_channel(key)
     return [_appended(str(key), one, row) for one, row in zip(events, rows, strict=True)]
@@ -133,7 +142,7 @@ async def _append(conn: Connection, key: UUID, events: Sequence[NewEvent], runti
 def _appended(channel_id: str, event: NewEvent, row: Mapping[str, Any]) -> Event:
     return Event(
         event_id=f"{channel_id}:{row['sequence']}", channel_id=channel_id, epoch=row["epoch"], sequence=row["sequence"],
-        event_type=event.event_type, source_agent_id=event.source, target_agents=event.targets, data=json.loads(event.data),
+        event_type=event.event_type, source_agent_id=event.source, target_agents=event.targets, data=event.data,
         published_at=row["published_at"],
     )  # fmt: skip
 

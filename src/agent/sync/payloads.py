@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from agent.errors import InvalidInput, NotFound
-from agent.text.storable import storable
 
 _MOST_DEPTH = 60
-_MOST_BITS = 4_000
+_NUL = "\\u0000"
 _MOST_NAME = 200
 
 
 def checked_object(value: Any, *, what: str, most_bytes: int, setting: str) -> str:
     """Return the JSON text of an object. Raises `InvalidInput` for what Postgres or JSON cannot keep exactly, or is too large."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise InvalidInput(f"{what} must be a JSON object.")
     text = json_text(value, what=what)
-    size = len(text.encode())
+    size = len(text.encode()) if len(text) * 4 > most_bytes else 0
     if size > most_bytes:
         raise InvalidInput(f"{what} has {size:,} bytes; at most {most_bytes:,} are taken ({setting}).")
     return text
@@ -29,34 +26,47 @@ def checked_object(value: Any, *, what: str, most_bytes: int, setting: str) -> s
 
 def json_text(value: Any, *, what: str) -> str:
     """Return the JSON text of a value. Raises `InvalidInput` for what Postgres or JSON cannot keep exactly."""
-    problem = _problem(value, 0)
+    problem = _problem_of_shape(value)
     if problem:
         raise InvalidInput(f"{what} {problem}.")
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{what} holds half of a character: leave it out.") from None
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            f"{what} holds a value that JSON does not have, such as NaN or a date: send it as a text."
+        ) from None
+    if _NUL in text and _holds_nul(value):  # a text can also spell it out
+        raise InvalidInput(f"{what} holds a NUL character: leave it out.")
+    return text
 
 
-def _problem(value: Any, depth: int) -> str | None:
-    """Return what JSON or Postgres would not keep exactly of a value, or None."""
-    if isinstance(value, Mapping | list | tuple):
-        if depth >= _MOST_DEPTH:
-            return f"is nested more than {_MOST_DEPTH} levels deep: send a flatter one"
-        parts = (part for pair in value.items() for part in pair) if isinstance(value, Mapping) else iter(value)
-        if isinstance(value, Mapping) and not all(isinstance(key, str) for key in value):
-            return "holds a key that is no text"
-        return next((one for part in parts if (one := _problem(part, depth + 1))), None)
-    return _problem_of_plain(value)
+def _problem_of_shape(value: Any) -> str | None:
+    """Return what is wrong with the nesting and the keys. Only what holds others is looked at: it runs for each event."""
+    level = [value]
+    for _ in range(_MOST_DEPTH):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                if not all(type(key) is str for key in one):
+                    return "holds a key that is no text"
+                inner += [part for part in one.values() if isinstance(part, dict | list | tuple)]
+            elif isinstance(one, list | tuple):
+                inner += [part for part in one if isinstance(part, dict | list | tuple)]
+        if not inner:
+            return None
+        level = inner
+    return f"is nested more than {_MOST_DEPTH} levels deep: send a flatter one"
 
 
-def _problem_of_plain(value: Any) -> str | None:
-    if isinstance(value, str) and storable(value) != value:
-        return "holds a NUL character or half of a character: leave it out"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "holds a number that JSON does not have (NaN or infinity)"
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        return "holds a number of too many digits: send it as a text"
-    if value is None or isinstance(value, str | int | float):  # a bool is an int
-        return None
-    return f"holds a {type(value).__name__}, which JSON does not have"
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_nul(part) for pair in value.items() for part in pair)
+    if isinstance(value, list | tuple):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\x00" in value
 
 
 def checked_name(value: Any, *, what: str) -> str:

@@ -59,14 +59,16 @@ UPDATE agents.agent_channel_counters SET epoch = replace(gen_random_uuid()::text
 WITH counter AS (
   UPDATE agents.agent_channel_counters c SET last_sequence = c.last_sequence + %(count)s
    WHERE c.tenant_id = %(tenant_id)s AND c.channel_id = %(channel_id)s
-  RETURNING c.epoch, c.last_sequence - %(count)s AS before)
+  RETURNING c.epoch, c.last_sequence - %(count)s AS before),
+     stored AS (
 INSERT INTO agents.agent_sync_events
        (tenant_id, channel_id, sequence, event_type, source_agent_id, target_agents, dedupe_key, data)
 SELECT %(tenant_id)s, %(channel_id)s, counter.before + g.place, g.event_type, g.source,
        CASE WHEN g.targets IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(g.targets::jsonb)) END, g.dedupe_key, g.data::jsonb
   FROM counter, unnest(%(types)s::text[], %(sources)s::text[], %(targets)s::text[], %(keys)s::text[], %(data)s::text[])
        WITH ORDINALITY AS g(event_type, source, targets, dedupe_key, data, place)
-RETURNING sequence, published_at, (SELECT epoch FROM counter) AS epoch
+RETURNING 1)
+SELECT epoch, before, now() AS published_at, (SELECT count(*) FROM stored) AS stored FROM counter
 
 -- publish_one: the same for one event, which needs no list
 WITH counter AS (

@@ -20,6 +20,7 @@ from agent.runtime import Cache, Runtime
 _QUERIES = load_queries(__package__)
 _CHANNEL = "agents_sync"
 _RECONNECT_SECONDS = 1.0
+_PAUSE_SECONDS = 0.01
 _log = structlog.get_logger(__name__)
 
 
@@ -76,10 +77,11 @@ class Wakeups:
         while self._dirty:
             self._dirty = False
             try:
-                async with self._runtime.db.connection("agent_app") as conn:
+                async with self._runtime.connection() as conn:  # of whatever tenant: one that is set is not set again
                     await conn.execute(_QUERIES["notify"], {"channel": _CHANNEL})
             except (AgentError, psycopg.Error) as error:  # readers look by themselves
                 _log.info("sync_notification_lost", error=type(error).__name__)
+            await asyncio.sleep(_PAUSE_SECONDS)  # what comes meanwhile goes with the next one
 
     async def _listen(self) -> None:
         while True:
