@@ -188,7 +188,9 @@ async def reject(
 
 
 async def dead_letters(*, agent_id: str | None, runtime: Runtime) -> list[DeadLetter]:
-    """Return what was delivered without success, the newest first."""
+    """Return what was delivered without success, the newest first. Raises `NotFound` for an agent that is not known."""
+    if agent_id is not None:
+        await agents.require([agent_id], runtime=runtime)
     return [DeadLetter.from_row(row) for row in await runtime.all(_QUERIES["dead_letters"], agent_id=agent_id)]
 
 

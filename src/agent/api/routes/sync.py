@@ -102,6 +102,12 @@ class Reconciliation(BaseModel):
     conflict_data: dict[str, Any]
 
 
+class Alive(BaseModel):
+    """An agent's heartbeat; its status stays where none is given."""
+
+    status: str | None = Field(None, min_length=1, max_length=100)
+
+
 class Acknowledgement(BaseModel):
     """The events that were dealt with, by their numbers in a channel."""
 
@@ -234,11 +240,9 @@ async def dead_letters(agent_id: AgentId, runtime: Acting) -> list[DeadLetter]:
 
 
 @router.post("/agents/{agent_id}/heartbeat", **needs("operator"))
-async def heartbeat(
-    agent_id: AgentId, runtime: Acting, status: Annotated[str | None, Query(min_length=1, max_length=100)] = None
-) -> Agent:
+async def heartbeat(agent_id: AgentId, body: Alive, runtime: Acting) -> Agent:
     """Say that an agent is alive, and in which status."""
-    return await AgentSyncService(runtime).heartbeat(agent_id, status=status)
+    return await AgentSyncService(runtime).heartbeat(agent_id, status=body.status)
 
 
 @router.get("/agents", **needs("viewer"))
