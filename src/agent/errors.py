@@ -7,6 +7,7 @@
     │   ├── ThreadBusy                wait for the running turn, or use another thread
     │   ├── TurnStopped               nothing to do: somebody stopped the turn
     │   ├── AlreadyDecided            nothing to do: the decision was taken before
+    │   ├── StateChanged              look at the present state, and say again what it should become
     │   └── NotAuthenticated          prove who you are: send a valid key or token
     ├── ModelError                the model (the text goes back to it as a tool result)
     │   ├── InvalidArguments          call the tool again with other arguments
@@ -67,6 +68,10 @@ class TurnStopped(UserError):
 
 class AlreadyDecided(UserError):
     """This approval has been decided already."""
+
+
+class StateChanged(UserError):
+    """The state has changed since it was read; read it again."""
 
 
 class NotAuthenticated(UserError):

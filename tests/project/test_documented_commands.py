@@ -272,9 +272,26 @@ def _function(place: Place, words: list[str]) -> list[str]:
     return words
 
 
+def _sync(place: Place, words: list[str]) -> list[str]:
+    """Make the channel, the agent and what is asked about them, as the examples before would have."""
+    place.run("sync", "create", "seo-agents", code=0)
+    place.run("sync", "subscribe", "seo-agents", "seo-1", code=0)
+    for progress in ("10", "75"):
+        place.run("sync", "snapshot", "seo-1", f'{{"progress": {progress}}}', code=0)
+    if words[1] == "release":
+        place.run("sync", "create", "nightly", "--strategy", "manual", code=0)
+    if words[1] == "resolve":
+        met = place.json("sync", "reconcile", "seo-1", '{"progress": 80}', "--strategy", "manual")
+        return ["sync", "resolve", str(met["conflicts"][0]["conflict_id"]), *words[3:-1], str(met["version"])]
+    if words[1] == "diff":
+        newest = place.json("sync", "snapshots", "seo-1")[0]["version"]
+        return [*words[:3], str(newest - 1), *words[4:]]
+    return words
+
+
 PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
     "approvals": _approval, "executions": _execution, "people": _person, "audit": _audit, "backup": _file, "restore": _file, "chat": _chat,
-    "tools": _tool, "functions": _function, "break-glass": _break_glass,
+    "tools": _tool, "functions": _function, "break-glass": _break_glass, "sync": _sync,
     "undo": lambda place, words: ["undo", place.executed(), *words[2:]],
     "threads": lambda place, words: [_thread(place, words) if one == "3f2a91bc04de" else one for one in words],
     "memory": lambda place, words: [_memory(place, words) if one == "12" else one for one in words],

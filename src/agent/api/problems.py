@@ -24,6 +24,7 @@ from agent.errors import (
     NotFound,
     OperatorError,
     PolicyError,
+    StateChanged,
     ThreadBusy,
     TurnStopped,
     UnknownTool,
@@ -35,7 +36,7 @@ _TYPE = "application/problem+json"
 # The first class that an error belongs to decides.
 _STATUS: tuple[tuple[type[AgentError], int], ...] = (
     (NotAuthenticated, 401), (AccessDenied, 403), (AgentStopped, 409), (PolicyError, 403), (NotFound, 404), (ThreadBusy, 409), (TurnStopped, 409),
-    (AlreadyDecided, 409), (InvalidInput, 422), (UserError, 400), (InvalidArguments, 422), (UnknownTool, 404), (ModelError, 422),
+    (AlreadyDecided, 409), (StateChanged, 409), (InvalidInput, 422), (UserError, 400), (InvalidArguments, 422), (UnknownTool, 404), (ModelError, 422),
     (OperatorError, 503),
 )  # fmt: skip
 _TITLES = {

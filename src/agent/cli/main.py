@@ -28,6 +28,7 @@ from agent.cli.commands import (
     permissions,
     serve,
     status,
+    sync,
     threads,
     tools,
     worker,
@@ -120,6 +121,8 @@ app.command(
     rich_help_panel=_WATCH,
     epilog=control.BREAK_GLASS_EXAMPLES,
 )(control.break_glass)
+
+app.add_typer(sync.app, name="sync", rich_help_panel=_WATCH)
 
 app.command("serve", short_help="Serve the API over HTTP.", rich_help_panel=_SETUP, epilog=serve.EXAMPLES)(serve.serve)
 app.command(

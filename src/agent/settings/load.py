@@ -16,6 +16,7 @@ from agent.settings.messaging import MessagingSettings
 from agent.settings.models import ModelSettings
 from agent.settings.privacy import PrivacySettings
 from agent.settings.serving import ServingSettings
+from agent.settings.sync import SyncSettings
 from agent.settings.tools import ToolSettings
 from agent.settings.turns import TurnSettings
 
@@ -31,6 +32,7 @@ GROUPS = (
     MailSettings,
     MessagingSettings,
     ServingSettings,
+    SyncSettings,
     LoggingSettings,
 )
 
@@ -47,6 +49,7 @@ class Settings(
     MailSettings,
     MessagingSettings,
     ServingSettings,
+    SyncSettings,
     LoggingSettings,
     BaseSettings,
 ):

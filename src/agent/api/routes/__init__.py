@@ -15,6 +15,7 @@ from agent.api.routes import (
     knowledge,
     memories,
     people,
+    sync,
     threads,
     tools,
 )
@@ -32,4 +33,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     audit.router,
     controls.router,
     keys.router,
+    sync.router,
 )
