@@ -292,6 +292,7 @@ def _sync(place: Place, words: list[str]) -> list[str]:
 PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
     "approvals": _approval, "executions": _execution, "people": _person, "audit": _audit, "backup": _file, "restore": _file, "chat": _chat,
     "tools": _tool, "functions": _function, "break-glass": _break_glass, "sync": _sync,
+    "keys": _key,
     "undo": lambda place, words: ["undo", place.executed(), *words[2:]],
     "threads": lambda place, words: [_thread(place, words) if one == "3f2a91bc04de" else one for one in words],
     "memory": lambda place, words: [_memory(place, words) if one == "12" else one for one in words],
@@ -332,6 +333,9 @@ def test_a_documented_command_works(place: Place, command: str, monkeypatch: pyt
     if words[:2] == ["approvals", "watch"]:
         _watched(place, words)
         return
+    if words[0] in {"serve", "worker"}:
+        _served(place, words)
+        return
     prepare = PREPARED.get(words[0], lambda _place, same: same)
     words = prepare(place, words)
     secret = {"AGENT_SECRET": embedded.read_or_make_secret(place.settings.home)} if "--print-sql" in words else {}
@@ -369,6 +373,30 @@ def _watched(place: Place, words: list[str]) -> None:
         _, told = process.communicate(timeout=30)
     assert process.returncode == 130, told
     assert "psycopg" not in told
+
+
+def _served(place: Place, words: list[str]) -> None:
+    """Run a process that works until it is told to end; it says so in one line."""
+    words = [
+        *(word for word in words if word not in {"--port", "9000"}),
+        *(["--port", "0"] if words[0] == "serve" else []),
+    ]
+    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **place.environment}
+    program = [sys.executable, "-m", "agent.cli.main", *words, "--json"]
+    with subprocess.Popen(
+        program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert "psycopg" not in told
+
+
+def _key(place: Place, words: list[str]) -> list[str]:
+    made = place.json("keys", "create", "--name", "to-revoke")
+    return [str(made["key"]["id"]) if word == "3" else word for word in words]
 
 
 def test_every_command_has_an_example_that_is_run() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from typing import TYPE_CHECKING
+
+import typer
 
 from agent.cli.framework import JsonOption, examples
 from agent.cli.runner import run
@@ -24,7 +27,7 @@ def worker(*, as_json: JsonOption = False) -> None:
 
 
 async def _work(runtime: Runtime, *, as_json: bool) -> None:
-    from agent.cli.terminal.render import print_json, say, stderr
+    from agent.cli.terminal.render import say, stderr
     from agent.jobs import Jobs
     from agent.messaging import Courier
     from agent.worker import Worker
@@ -36,7 +39,7 @@ async def _work(runtime: Runtime, *, as_json: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, working.stop)
     if as_json:
-        print_json({"working": jobs.executor_id})
+        typer.echo(json.dumps({"working": jobs.executor_id}))
     else:
         say(stderr(), "Working; Ctrl-C ends it.", "dim")
     try:
