@@ -289,6 +289,11 @@ def _sync(place: Place, words: list[str]) -> list[str]:
     return words
 
 
+def _key(place: Place, words: list[str]) -> list[str]:
+    made = place.json("keys", "create", "--name", "to-revoke")
+    return [str(made["key"]["id"]) if word == "3" else word for word in words]
+
+
 PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
     "approvals": _approval, "executions": _execution, "people": _person, "audit": _audit, "backup": _file, "restore": _file, "chat": _chat,
     "tools": _tool, "functions": _function, "break-glass": _break_glass, "sync": _sync,
@@ -392,11 +397,6 @@ def _served(place: Place, words: list[str]) -> None:
         _, told = process.communicate(timeout=60)
     assert process.returncode == 0, told
     assert "psycopg" not in told
-
-
-def _key(place: Place, words: list[str]) -> list[str]:
-    made = place.json("keys", "create", "--name", "to-revoke")
-    return [str(made["key"]["id"]) if word == "3" else word for word in words]
 
 
 def test_every_command_has_an_example_that_is_run() -> None:
