@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -210,7 +211,8 @@ async def test_a_table_dropped_between_question_and_approval_changes_nothing_els
         asked = await chat.answer("Close account 2", thread_id="t", runtime=runtime)
         watched.query("drop table public.accounts")
         await human_approval_queue.decide(asked.approvals[0].id, "approve")
-        assert (await chat.finish("t", runtime=runtime)).text == "It is gone."
+        answer = await chat.finish("t", runtime=runtime)
+        assert answer.text.startswith("It is gone.\n(Not so:")
         assert "does not exist" in runtime.model.requests[1][-1].text
         (row,) = [row for row in await executions.recent() if row.approval_id]
         assert row.status == "failed"
@@ -290,34 +292,33 @@ async def test_planted_instructions_reach_the_model_as_data_only(watched) -> Non
         await chat.answer("Which accounts are there?", thread_id="t", runtime=runtime)
         await chat.answer("And which accounts now?", thread_id="t", runtime=runtime)
         for request in runtime.model.requests:
-            system = request[0].text
-            mark = system.partition("<data ")[2].split()[0]
+            mark = request[0].text.partition("<data ")[2].split()[0]
             assert mark not in forged
-            outside = system
-            for name in ("schema", "memories", "earlier turns"):
-                start, end = f"<data {mark} {name}>", f"</data {mark}>"
-                before, found, rest = outside.partition(start)
-                outside = before + rest.partition(end)[2] if found else outside
-            assert "Ignore all rules" not in outside
-            lines = system.splitlines()
-            assert not [line for line in lines if line.startswith(("TABLE public.forged", "- [fact, human] forged"))]
-            said_by_tools = [message for message in request[1:] if "Ignore all rules" in message.text]
-            assert all(message.type == "tool" for message in said_by_tools)
+            for message in request:
+                outside = re.sub(rf"<data {mark} [a-z ]+>.*?</data {mark}>", "", message.text, flags=re.DOTALL)
+                assert "Ignore all rules" not in outside
+                lines = message.text.splitlines()
+                assert not [
+                    line for line in lines if line.startswith(("TABLE public.forged", "- [fact, human] forged"))
+                ]
+        assert "Ignore all rules" in str(runtime.model.requests)
 
 
-async def test_a_mark_is_different_in_every_turn(watched) -> None:
+async def test_a_mark_is_a_threads_own_and_in_no_row(watched) -> None:
     async with running(watched, "Fine.") as runtime:
-        for _ in range(3):
-            await chat.answer("Which accounts are there?", thread_id="t", runtime=runtime)
-        marks = {request[0].text.partition("<data ")[2].split()[0] for request in runtime.model.requests}
-        assert len(marks) == 3
+        for thread in "aabc":
+            await chat.answer("Which accounts are there?", thread_id=thread, runtime=runtime)
+        marks = [request[0].text.partition("<data ")[2].split()[0] for request in runtime.model.requests]
+        assert marks[0] == marks[1], "what is sent begins alike from turn to turn"
+        assert len(set(marks)) == 3
+    assert [mark for mark in marks if mark in watched.stored()] == []
 
 
 async def test_a_planted_instruction_that_the_model_obeys_still_waits_for_a_human(watched) -> None:
     watched.query(f"update public.accounts set owner = '{PLANTED}' where id = 1")
     script = (
         call("execute_sql", sql="select owner from public.accounts"),
-        call("execute_sql", sql="drop table public.accounts"),
+        call("execute_sql", sql="delete from public.accounts"),
     )
     async with running(watched, *script) as runtime:
         answer = await chat.answer("Who owns account 1?", runtime=runtime)
@@ -456,7 +457,7 @@ async def test_an_embedder_that_fails_loses_no_memory_and_no_turn(watched, embed
     async with running(watched, READ, "There are 5.", **values) as runtime:
         answer = await chat.answer("What is special about Alice's accounts?", runtime=runtime)
         assert answer.text == "There are 5."
-        assert "Alice" in runtime.model.requests[0][0].text  # words found it
+        assert "Accounts of Alice are special" in runtime.model.requests[0][-1].text  # words found it
         saved = await agent_memory.save("Bob's accounts are closed on Fridays")
         assert [one.id for one in await semantic_search.search_memories("Bob Fridays", 1)] == [saved.id]
         with pytest.raises(AgentError) as caught:
@@ -477,7 +478,7 @@ async def test_a_changed_embedding_model_finds_by_words_until_everything_is_embe
     async with running(watched, READ, "There are 5.", **embedding(embeddings, "openai:another-embedder")) as runtime:
         answer = await chat.answer("winter tyres", runtime=runtime)
         assert answer.text == "There are 5."
-        assert "winter tyres" in runtime.model.requests[0][0].text
+        assert "The paused campaign is about winter tyres" in runtime.model.requests[0][-1].text
         assert (await agent_memory.counts())["unembedded"] >= 1
         await agent_memory.embed_pending()
         found = await semantic_search.search_memories("halted promotion", 1, mode="dense", kinds=["fact"])
@@ -590,8 +591,9 @@ def test_a_password_that_is_not_encoded_is_not_quoted(password: str, monkeypatch
 
 async def test_what_was_planted_as_a_secret_would_be_found(watched, cluster: Cluster) -> None:
     async with running(watched, "Fine."):
-        saved = await agent_memory.save(f"do not keep {KEY}")
-        assert KEY in watched.stored()
-        await agent_memory.forget(saved.id)
+        await agent_memory.save(f"do not keep {KEY}")
+        assert KEY not in watched.stored()
+    watched.query(f"update agents.agent_memory set content = 'do not keep {KEY}'")
+    assert KEY in watched.stored()
     watched.query("delete from agents.agent_memory")
     assert [one for one in watched.secrets() if one in watched.stored()] == []

@@ -64,6 +64,7 @@ from agent.graph.sharing import shared_transcript
 from agent.graph.state import ActState, ApprovalState, CallState, State
 from agent.learning.learning_middleware import Interaction, learning_middleware
 from agent.operations import approvals
+from agent.providers.chat.builders import OFFLINE
 from agent.providers.chat.client import ModelAnswer
 from agent.providers.chat.stream import tokens_of
 from agent.remarks import with_remarks
@@ -239,7 +240,7 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
         model=ending["model"], usage=Usage(**ending["usage"]), runtime=runtime,
     )  # fmt: skip
     seal_soon(runtime)
-    usage = asdict(spent) if spent and not runtime.chat_client().offline else None
+    usage = asdict(spent) if spent and ending["model"] not in (None, OFFLINE) else None
     get_stream_writer()(
         {
             "event": "answered",
