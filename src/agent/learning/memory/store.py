@@ -106,6 +106,7 @@ class AgentMemory:
         the turns whose answers it corrects; they are no longer valid either. Nothing is deleted: `restore` takes it back.
         """
         runtime = runtime or await current_runtime()
+        item = replace(item, content=storable(item.content))
         rows = await runtime.all(_QUERIES["alike"], query=item.content, kinds=list(STATED), **scope(runtime))
         alike = [Memory.from_row(row) for row in rows]
         against = [memory for memory in alike if contradicts(item.content, memory.content)]
