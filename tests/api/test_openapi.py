@@ -29,7 +29,7 @@ async def test_generated_requests_find_no_server_error_and_no_other_answer_than_
         process = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).parent / "schemathesis"), "run", f"{client.base_url}/openapi.json",
             "--header", f"Authorization: Bearer {secret}", "--checks", _CHECKS, chosen, _SHUTS_OUT, "--max-examples", "4", "--seed", "1",
-            "--phases", "examples,coverage,fuzzing", "--suppress-health-check", "all", "--workers", "1", "--no-color",
+            "--phases", "examples,fuzzing", "--request-timeout", "60", "--suppress-health-check", "all", "--workers", "1", "--no-color",
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         output, _ = await process.communicate()

@@ -15,10 +15,11 @@ from agent.runtime import Runtime
 from agent.testing.scripted_model import call, scripted_client
 
 
-async def test_an_edit_begins_with_the_statement_and_never_runs_a_mask(runtime: Runtime) -> None:
-    statement = "create table notes (\n  text text default 'private')"
+async def test_an_edit_begins_with_the_statement_and_never_runs_a_mask(demo_runtime: Runtime) -> None:
+    statement = "update clients\n  set notes = 'private'"
+    runtime = demo_runtime
     asking = replace(runtime, model=scripted_client([call("execute_sql", sql=statement)]), cached={})
-    (asked,) = (await chat.answer("Make a table", thread_id="t", runtime=asking)).approvals
+    (asked,) = (await chat.answer("Notify them", thread_id="t", runtime=asking)).approvals
     request = await human_approval_queue.unmasked(asked.id, runtime=runtime)
     assert present(request) == statement
     assert new_arguments(request, statement) == new_arguments(request, " \n") == {}

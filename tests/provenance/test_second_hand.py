@@ -61,19 +61,19 @@ def marks(text: str) -> set[str]:
     return set(re.findall(r"<data (\w+) ", text))
 
 
-async def test_a_turn_has_one_mark_in_all_its_requests_and_another_turn_another(
+async def test_a_thread_has_one_mark_in_all_its_requests_and_another_thread_another(
     runtime: Runtime, application: Any
 ) -> None:
     runtime, client = client_of(runtime, READ, READ, "One.", "Again one.")
     await chat.answer("What do the tickets say?", thread_id="t", runtime=runtime)
-    await chat.answer("And now?", thread_id="t", runtime=runtime)
+    await chat.answer("And now?", thread_id="u", runtime=runtime)
     *first, second = [marks("\n".join(message.text for message in request)) for request in client.requests]
     assert all(len(found) == 1 for found in (*first, second))
     assert len(set.union(*first)) == 1
     assert set.union(*first).isdisjoint(second)
-    results = [message for message in client.requests[-1] if isinstance(message, ToolMessage)]
+    results = [message for message in client.requests[2] if isinstance(message, ToolMessage)]
     assert len(results) == 2
-    assert all(marks(message.text) == second for message in results)
+    assert all(marks(message.text) == first[0] for message in results)
 
 
 async def test_a_mark_is_in_no_table(runtime: Runtime, application: Any) -> None:
@@ -209,7 +209,7 @@ async def test_a_secret_that_was_read_is_no_argument_of_what_is_not_asked_about(
     read = call("execute_sql", sql="select portal_token from public.tickets")
     runtime, client = client_of(runtime, read, action, "Done.")
     await chat.answer("Look at the tickets", runtime=runtime)
-    assert '"status": "refused"' in client.requests[-1][-1].text
+    assert '"status": "refused"' in client.requests[2][-1].text
     for table in ("agent_execution_log", "agent_memory"):
         assert not [row for row in application(f"select t::text from agents.{table} t") if SECRET in row[0]], table
 

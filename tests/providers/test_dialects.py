@@ -306,11 +306,11 @@ async def test_an_answer_that_begins_again_says_so_between_its_two_texts(runtime
     assert events[-1].usage.output_tokens == 6
 
 
-async def test_a_turn_that_waits_returns_only_the_text_that_holds(runtime: Runtime) -> None:
+async def test_a_turn_that_waits_returns_only_the_text_that_holds(demo_runtime: Runtime) -> None:
     script = [
         text("I will do", cut="abrupt"),
-        tool_calls(("execute_sql", {"sql": "create table t (i int)"}), text="I ask."),
+        tool_calls(("execute_sql", {"sql": "update clients set notes = 'x'"}), text="I ask."),
     ]
-    async with served(runtime, script, OPENAI, model="openai:qwen3", model_retries=1) as (asking, _):
-        waiting = await chat.answer("Make a table", thread_id="t", runtime=asking)
+    async with served(demo_runtime, script, OPENAI, model="openai:qwen3", model_retries=1) as (asking, _):
+        waiting = await chat.answer("Notify them", thread_id="t", runtime=asking)
     assert (waiting.status, waiting.text) == ("waiting", "I ask.")
