@@ -35,7 +35,7 @@ return octet_length(content) <> length(content)
   or content ~ '[a-z][A-Z]|[[:alpha:]]-[[:alnum:]]|\d[.,'']\d{3}|\m[[:alpha:]]''[[:alpha:]]{2}|\m[A-Z]{2,3}\M|\m[A-Za-z]\.[A-Za-z]\.';
 
 -- A text with the other spellings of its words after it, so that each finds the other: orderItems and order items, e-mail and
--- email, O'Hara and OHara, Müller and Mueller, U.S. and US. A name that is a stop word (IT) counts if it stands in capitals.
+-- email, O'Hara and OHara, umlauts and their two letters, U.S. and US. A name that is a stop word (IT) counts if it stands in capitals.
 -- Numbers are written without separators of thousands, and letters without strokes and ligatures.
 create function agents.spellings(content text) returns text
 language sql immutable parallel safe
@@ -48,11 +48,11 @@ return (
     (select string_agg(replace(word[1], '.', ''), ' ') from regexp_matches(plain, '\m((?:[A-Za-z]\.){2,})', 'g') as word),
     (select string_agg('q' || lower(word[1]) || 'q', ' ') from regexp_matches(plain, '\m([A-Z]{2,3})\M', 'g') as word
       where (plain ~ '[a-z]' or plain !~ '\s') and to_tsvector('pg_catalog.english'::regconfig, word[1]) = ''::tsvector),
-    (select string_agg(replace(replace(replace(lower(word[1]), 'ä', 'ae'), 'ö', 'oe'), 'ü', 'ue'), ' ')
-       from regexp_matches(plain, '\m(\w*[äöüÄÖÜ]\w*)\M', 'g') as word))
+    (select string_agg(replace(replace(replace(lower(word[1]), U&'!00e4' uescape '!', 'ae'), U&'!00f6' uescape '!', 'oe'), U&'!00fc' uescape '!', 'ue'), ' ')
+       from regexp_matches(plain, U&'\m(\w*[!00e4!00f6!00fc!00c4!00d6!00dc]\w*)\M' uescape '!', 'g') as word))
     from (select regexp_replace(
-            replace(replace(replace(replace(replace(translate(normalize(content, nfc), 'ŁłØøĐđÐðıİ’ʼ', 'LlOoDdDdiI'''''),
-              'ß', 'ss'), 'æ', 'ae'), 'Æ', 'Ae'), 'œ', 'oe'), 'Œ', 'Oe'),
+            replace(replace(replace(replace(replace(translate(normalize(content, nfc), U&'!0141!0142!00d8!00f8!0110!0111!00d0!00f0!0131!0130!2019!02bc' uescape '!', 'LlOoDdDdiI'''''),
+              U&'!00df' uescape '!', 'ss'), U&'!00e6' uescape '!', 'ae'), U&'!00c6' uescape '!', 'Ae'), U&'!0153' uescape '!', 'oe'), U&'!0152' uescape '!', 'Oe'),
             '(?<=\d)[.,''\u00a0\u202f](?=\d{3}(?!\d))', '', 'g')) as normal (plain)
 );
 
