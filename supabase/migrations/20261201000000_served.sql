@@ -75,7 +75,7 @@ grant select, insert, update, delete on agents.open_work to agent_app;
 
 -- Adds or moves a piece of work, and wakes the workers if it is due.
 create function agents.add_work(tenant text, work_kind text, work_subject text, wait interval) returns void
-language sql set search_path = pg_catalog
+language sql set search_path = pg_catalog, pg_temp
 as $$
   insert into agents.open_work as w (tenant_id, kind, subject, ready_at) values (tenant, work_kind, work_subject, now() + wait)
   on conflict (tenant_id, kind, subject) do update set ready_at = excluded.ready_at, attempts = 0;
@@ -84,7 +84,7 @@ $$;
 
 -- A turn that runs is looked at after the time of its lease; one that is over or waits for a human is no work.
 create function agents.turn_is_work() returns trigger
-language plpgsql set search_path = pg_catalog
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.status = 'running' then
@@ -99,7 +99,7 @@ create trigger open_work after insert or update of status on agents.turns
 
 -- A decided request lets its thread go on. A terminal or a graph that decided goes on itself, so a worker waits for it a little.
 create function agents.decision_is_work() returns trigger
-language plpgsql set search_path = pg_catalog
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
   wait interval := case when new.decided_via in ('cli', 'python', 'chat', 'graph', 'policy') then '3 seconds' else '0' end;
@@ -121,7 +121,7 @@ create trigger open_work after update of status on agents.human_approval_queue
 
 -- What waited for the end of a stop goes on at once.
 create function agents.resume_is_work() returns trigger
-language plpgsql set search_path = pg_catalog
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
   if (old.stopped and not new.stopped) or (old.read_only and not new.read_only) then
@@ -150,7 +150,7 @@ alter table agents.tenants force row level security;
 create policy every_worker on agents.tenants to agent_app using (true) with check (true);
 grant select, insert on agents.tenants to agent_app;
 create function agents.note_tenant() returns trigger
-language plpgsql set search_path = pg_catalog
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into agents.tenants (tenant_id) values (new.tenant_id) on conflict do nothing;
@@ -170,3 +170,7 @@ create table agents_jobs.workers (
   seen_at      timestamptz not null default now()
 );
 alter table agents_jobs.workers owner to agent_app;
+
+revoke all on function agents.add_work(text, text, text, interval), agents.turn_is_work(), agents.decision_is_work(),
+  agents.resume_is_work(), agents.note_tenant() from public;
+grant execute on function agents.add_work(text, text, text, interval) to agent_app;

@@ -25,7 +25,7 @@ grant select, insert, update on agents.messages to agent_app;
 
 -- Every change of a request and of its execution makes its messages due.
 create function agents.approval_is_message() returns trigger
-language plpgsql set search_path = pg_catalog
+language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
   update agents.messages m set ready_at = now(), attempts = 0
@@ -104,3 +104,5 @@ create table agents.messaging_receivers (
 );
 call agents.isolate_tenants('agents.messaging_receivers');
 grant select, insert, update on agents.messaging_receivers to agent_app;
+
+revoke all on function agents.approval_is_message() from public;

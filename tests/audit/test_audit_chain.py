@@ -6,7 +6,8 @@ import json
 from dataclasses import fields, replace
 from typing import Any
 
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from agent.audit.chain import BEFORE_THE_FIRST, Anchor, Chain, Entry, Finding, KeyRing, key_id, seal
@@ -65,6 +66,7 @@ def tampered(draw: st.DrawFn) -> tuple[list[Entry], list[Entry]]:
     return whole, sorted(other, key=lambda entry: entry.sequence or 0)
 
 
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine draws slowly
 @given(tampered())
 def test_no_tampered_chain_fits(chains: tuple[list[Entry], list[Entry]]) -> None:
     whole, other = chains
