@@ -62,6 +62,21 @@ async def tables(runtime: Runtime) -> list[str]:
     ]
 
 
+TICKS = """
+import asyncio
+from agent.jobs import Jobs
+from agent.runtime import open_runtime
+
+async def main():
+    jobs = Jobs(await open_runtime(), maintenance="*/2 * * * * *")
+    await jobs.start()
+    print("started", jobs.executor_id, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
 async def test_a_row_that_brings_code_is_refused_and_one_from_before_is_removed_unread(
     runtime: Runtime, tmp_path: Path
 ) -> None:
@@ -87,27 +102,13 @@ async def test_a_row_that_brings_code_is_refused_and_one_from_before_is_removed_
         for place in places:
             conn.execute(f"alter table agents_jobs.{place} drop constraint no_pickle")
         conn.execute(plant, [code])
-    jobs = Jobs(runtime, maintenance="* * * * * *")
-    await jobs.start()
-    await asyncio.sleep(7)  # the supervisor would have taken the planted job over, and a worker would have read it
-    await jobs.stop()
+    async with agent_process(runtime.settings, "-c", TICKS, folder=tmp_path) as process:
+        await process.until_said("started")
+        await asyncio.sleep(7)  # the supervisor would have taken the planted job over, and a worker would have read it
     assert not (tmp_path / "ran").exists()
     assert await runtime.all("select 1 from agents_jobs.workflow_status where workflow_uuid = 'planted'") == []
 
 
-TICKS = """
-import asyncio
-from agent.jobs import Jobs
-from agent.runtime import open_runtime
-
-async def main():
-    jobs = Jobs(await open_runtime(), maintenance="*/2 * * * * *")
-    await jobs.start()
-    print("started", jobs.executor_id, flush=True)
-    await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
 JOBS = """select workflow_uuid as id, status, executor_id from agents_jobs.workflow_status
            where name = 'maintenance' order by created_at"""
 

@@ -67,8 +67,7 @@ class Jobs:
 
         if self._beat is not None:
             self._beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beat
+            await asyncio.wait({self._beat}, timeout=_BEAT_SECONDS)  # the end of a process waits for no supervisor
         await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=5)
         with suppress(AgentError, psycopg.Error):
             await self._execute("left")
