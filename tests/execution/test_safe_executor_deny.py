@@ -158,7 +158,7 @@ async def test_an_approved_write_reads_denied_columns_back_to_nobody(guarded: Ru
     )
     await human_approval_queue.decide(asked["approval_id"], "approve")
     done = await safe_executor.run_approved(asked["approval_id"])
-    assert done["columns"] == ["id", "name", "born"]
+    assert done["columns"] == ["id", "name"]
     assert "SECRET" not in str(done)
     with psycopg.connect(guarded.settings.database_url.get_secret_value()) as conn:
         assert "SECRET" not in str(conn.execute("select result from agents.agent_execution_log").fetchall())

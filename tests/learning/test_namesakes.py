@@ -99,7 +99,7 @@ async def test_an_answer_says_which_of_the_tables_it_is_about(store: Runtime) ->
 
 async def test_where_no_schema_comes_first_the_question_is_asked_back(store: Runtime) -> None:
     answer = await _answer("How many loads are there?", store)
-    assert "archive.loads or stage.loads" in answer
+    assert "the number for archive.loads\n- the number for stage.loads" in answer
     assert "60" not in answer
     assert "60 loads" in await _answer("How many archive loads are there?", store)
 
