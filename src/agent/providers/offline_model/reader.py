@@ -132,7 +132,12 @@ class Reader:
         for end, found in self._relation_names(at).items():
             keys = [name for name in found if name.via in main.foreign_keys]
             yield from ((name, end) for name in keys)
-            if not keys:
+            # Of tables with one name, the rows refer to one: archive orders have archive clients.
+            referred = {key.target for key in main.foreign_keys}
+            own = [name for name in found if not name.qualified and name.via is None and name.relation.id in referred]
+            if own and not keys:
+                yield from ((name, end) for name in own)
+            elif not keys:
                 yield from ((name, end) for name, other in self.relations(at) if other == end)
 
     def _relation_names(self, at: Place) -> dict[Place, list[RelationName]]:
