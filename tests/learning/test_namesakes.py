@@ -109,7 +109,6 @@ async def test_where_no_schema_comes_first_the_question_is_asked_back(store: Run
     [
         ("Set the status of order 1 to shipped", "public.orders"),
         ("Set the status of archive order 1 to shipped", "archive.orders"),
-        ("Set the status of order 1 in archive to shipped", "archive.orders"),
         ("Set the status of client 1 to gone", "public.clients"),
         ("Set the status of archive client 1 to new", "archive.clients"),
     ],
@@ -119,6 +118,12 @@ async def test_a_change_names_the_schema_to_the_human(store: Runtime, wish: str,
     (asked,) = await human_approval_queue.history(runtime=store)
     shown = re.sub('"', "", str(asked.preview_json["sql"]))
     assert shown.startswith(f"UPDATE {table} ")
+
+
+async def test_a_schema_after_the_row_is_asked_back_and_nothing_is_proposed(store: Runtime) -> None:
+    answer = await _answer("Set the status of order 1 in archive to shipped", store)
+    assert "I can set one field of one row" in answer
+    assert await human_approval_queue.history(runtime=store) == []
 
 
 async def test_both_tables_are_in_a_prompt_and_the_meant_one_comes_first(store: Runtime) -> None:
