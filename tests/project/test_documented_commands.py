@@ -274,19 +274,24 @@ def _function(place: Place, words: list[str]) -> list[str]:
 
 def _sync(place: Place, words: list[str]) -> list[str]:
     """Make the channel, the agent and what is asked about them, as the examples before would have."""
+    place.once("channel", lambda: _sync_begins(place))
+    if words[1:2] == ["release"]:
+        place.run("sync", "create", "nightly", "--strategy", "manual", code=0)
+    if words[1:2] == ["resolve"]:
+        met = place.json("sync", "reconcile", "seo-1", '{"progress": 80}', "--strategy", "manual")
+        return ["sync", "resolve", str(met["conflicts"][0]["conflict_id"]), *words[3:-1], str(met["version"])]
+    if words[1:2] == ["diff"]:
+        newest = place.json("sync", "snapshots", "seo-1")[0]["version"]
+        return [*words[:3], str(newest - 1), *words[4:]]
+    return words
+
+
+def _sync_begins(place: Place) -> str:
     place.run("sync", "create", "seo-agents", code=0)
     place.run("sync", "subscribe", "seo-agents", "seo-1", code=0)
     for progress in ("10", "75"):
         place.run("sync", "snapshot", "seo-1", f'{{"progress": {progress}}}', code=0)
-    if words[1] == "release":
-        place.run("sync", "create", "nightly", "--strategy", "manual", code=0)
-    if words[1] == "resolve":
-        met = place.json("sync", "reconcile", "seo-1", '{"progress": 80}', "--strategy", "manual")
-        return ["sync", "resolve", str(met["conflicts"][0]["conflict_id"]), *words[3:-1], str(met["version"])]
-    if words[1] == "diff":
-        newest = place.json("sync", "snapshots", "seo-1")[0]["version"]
-        return [*words[:3], str(newest - 1), *words[4:]]
-    return words
+    return "seo-agents"
 
 
 def _key(place: Place, words: list[str]) -> list[str]:

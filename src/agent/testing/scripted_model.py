@@ -58,6 +58,7 @@ class ScriptedChatModel(BaseChatModel):
     repeat_last: bool = False
     delay: float = 0.0
     _position: int = PrivateAttr(default=0)
+    _last: AIMessage | None = PrivateAttr(default=None)
     _requests: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
 
     @property
@@ -93,8 +94,8 @@ class ScriptedChatModel(BaseChatModel):
     def _next(self, messages: Sequence[BaseMessage]) -> AIMessage:
         self._requests.append(list(messages))
         over = self._position >= len(self.script)
-        if over and self.script and _is_given_back(messages):  # it stands by its last answer
-            return _message(self.script[-1], self._position)
+        if self._last is not None and _is_given_back(messages):  # it stands by its last answer
+            return self._last
         if over and not (self.repeat_last and self.script):
             raise AssertionError(f"the script has {len(self.script)} answers, and the model was asked once more")
         step = self.script[min(self._position, len(self.script) - 1)]
@@ -102,7 +103,8 @@ class ScriptedChatModel(BaseChatModel):
         answer = step(messages) if callable(step) else step
         if isinstance(answer, Exception):
             raise answer
-        return _message(answer, self._position)
+        self._last = _message(answer, self._position)
+        return self._last
 
 
 def _is_given_back(messages: Sequence[BaseMessage]) -> bool:
