@@ -278,7 +278,8 @@ def _sync(place: Place, words: list[str]) -> list[str]:
     if words[1:2] == ["release"]:
         place.run("sync", "create", "nightly", "--strategy", "manual", code=0)
     if words[1:2] == ["resolve"]:
-        met = place.json("sync", "reconcile", "seo-1", '{"progress": 80}', "--strategy", "manual")
+        place.run("sync", "snapshot", "seo-2", '{"progress": 75}', code=0)
+        met = place.json("sync", "reconcile", "seo-2", '{"progress": 80}', "--strategy", "manual")
         return ["sync", "resolve", str(met["conflicts"][0]["conflict_id"]), *words[3:-1], str(met["version"])]
     if words[1:2] == ["diff"]:
         newest = place.json("sync", "snapshots", "seo-1")[0]["version"]

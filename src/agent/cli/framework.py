@@ -36,9 +36,10 @@ class Commands(typer.Typer):
         return super().command(name, **{"cls": Command, **options})
 
 
-def group(help_text: str, *lines: str) -> Commands:
-    """Return a group of commands that runs its `list` if no command is given. `lines` are examples for its help."""
-    return Commands(cls=ListByDefault, help=help_text, epilog=examples(*lines), rich_markup_mode="rich")
+def group(help_text: str, *lines: str, default: str = "list") -> Commands:
+    """Return a group of commands that runs its `default` if no command is given. `lines` are examples for its help."""
+    cls = type("Group", (DefaultingGroup,), {"default": default})
+    return Commands(cls=cls, help=help_text, epilog=examples(*lines), rich_markup_mode="rich")
 
 
 class Command(TyperCommand):
@@ -62,12 +63,14 @@ def _without_bool(parameters: list[Any]) -> list[Any]:
     return parameters
 
 
-class ListByDefault(Group):
+class DefaultingGroup(Group):
     """A group that reads `agent approvals --json` as `agent approvals list --json`."""
+
+    default = "list"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in {"--help", "-h"}):
-            args = ["list", *args]
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from agent.cli.framework import Commands, Group, JsonOption, LimitOption, examples
+from agent.cli.framework import JsonOption, LimitOption, examples, group
 from agent.cli.runner import run
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from agent.sync.views import Viewer
 
 Result = TypeVar("Result")
-app = Commands(
-    cls=Group, no_args_is_help=True, rich_markup_mode="rich", help="Keep agents in step: channels, events, states, conflicts.",
-    epilog=examples("agent sync channels", "agent sync events seo-1", "agent sync state seo-1"),
-)  # fmt: skip
+app = group(
+    "Keep agents in step: channels, events, states, conflicts.",
+    *("agent sync channels", "agent sync events seo-1", "agent sync state seo-1"),
+    default="channels",
+)
 ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel's name or id.")]
 AgentArgument = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's id.")]
 
