@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -35,6 +35,7 @@ __all__ = [
     "Audited",
     "Entry",
     "Finding",
+    "Place",
     "audit_log",
     "read_anchor",
     "seal_soon",
@@ -142,6 +143,24 @@ class _Verification:
             self.logins[entry.login] += 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place in the list of entries: behind one that was sealed when the first page was read, or behind one that was not.
+
+    `head` is the last entry of the chain when the first page was read.
+    """
+
+    head: int
+    after_sequence: int | None = None
+    after_id: int | None = None
+
+
+def _place(entry: Entry, head: int) -> Place:
+    if entry.sequence is not None and entry.sequence <= head:
+        return Place(head=head, after_sequence=entry.sequence)
+    return Place(head=head, after_id=entry.id)
+
+
 class AuditLog:
     """The audit log of the current tenant. It has no state."""
 
@@ -157,13 +176,23 @@ class AuditLog:
 
     async def recent(self, limit: int = 50, *, personal: bool = False, runtime: Runtime | None = None) -> list[Entry]:
         """Return the newest entries, sealed or not, the newest first; unless `personal`, their values are masked."""
+        return [entry for entry, _ in await self.page(limit, personal=personal, runtime=runtime)]
+
+    async def page(
+        self, limit: int, *, after: Place | None = None, personal: bool = False, runtime: Runtime | None = None
+    ) -> list[tuple[Entry, Place]]:
+        """Return entries as `recent` does, each with its place in the list; with `after`, those behind that place."""
         runtime = runtime or await current_runtime()
-        values = {"tenant_id": runtime.tenant_id, "limit": max(0, min(limit, 10_000))}
+        tenant = {"tenant_id": runtime.tenant_id}
         async with runtime.transaction() as conn:
             await conn.execute(_QUERIES["written_as"])
+            if after is None:
+                last = await fetch_one(conn, _QUERIES["audit_head"], tenant)
+                after = Place(head=last["sequence"] if last else 0)
+            values = {**tenant, **asdict(after), "limit": max(0, min(limit, 10_000))}
             rows = await fetch_all(conn, _QUERIES["audit_newest"], values)
         found = [Entry(**row) for row in rows]
-        return found if personal else [masked(entry) for entry in found]
+        return [(entry if personal else masked(entry), _place(entry, after.head)) for entry in found]
 
     async def export(self, *, runtime: Runtime | None = None) -> Anchor:
         """Seal everything and return the end of the chain as an anchor. Raises `NotFound` when the log is empty."""

@@ -24,16 +24,26 @@ SELECT sequence, id, at::text AS at, login, event, subject, key::text AS key, co
        sealed_at::text AS sealed_at, key_id, mac
   FROM agents.audit_log WHERE tenant_id = %(tenant_id)s ORDER BY sequence
 
--- audit_newest: lists the newest entries, sealed or not
+-- audit_newest: lists the newest entries, sealed or not, or those after one. `head` is the last entry of the chain as the first
+-- page was read: what was sealed since then stays where it was, by its number
 SELECT sequence, id, at::text AS at, login, event, subject, key::text AS key, content::text AS content,
        coalesce(sealed_at::text, '') AS sealed_at, coalesce(key_id, '') AS key_id, coalesce(mac, ''::bytea) AS mac
-  FROM (SELECT u.*, NULL::bigint AS sequence, NULL::timestamptz AS sealed_at, NULL::text AS key_id, NULL::bytea AS mac
-          FROM (SELECT id, at, login, event, subject, key, content FROM agents.audit_unsealed
-                 WHERE tenant_id = %(tenant_id)s ORDER BY id DESC LIMIT %(limit)s) u
+  FROM ((SELECT NULL::bigint AS sequence, id, at, login, event, subject, key, content, NULL::timestamptz AS sealed_at,
+                NULL::text AS key_id, NULL::bytea AS mac
+           FROM agents.audit_unsealed
+          WHERE tenant_id = %(tenant_id)s AND %(after_sequence)s::bigint IS NULL AND (%(after_id)s::bigint IS NULL OR id < %(after_id)s)
+          ORDER BY id DESC LIMIT %(limit)s)
         UNION ALL
-        (SELECT id, at, login, event, subject, key, content, sequence, sealed_at, key_id, mac FROM agents.audit_log
-          WHERE tenant_id = %(tenant_id)s ORDER BY sequence DESC LIMIT %(limit)s)) newest
- ORDER BY newest.sequence DESC NULLS FIRST, newest.id DESC LIMIT %(limit)s
+        (SELECT sequence, id, at, login, event, subject, key, content, sealed_at, key_id, mac FROM agents.audit_log
+          WHERE tenant_id = %(tenant_id)s AND %(after_sequence)s::bigint IS NULL AND (%(after_id)s::bigint IS NULL OR id < %(after_id)s)
+            AND sequence > %(head)s::bigint
+          ORDER BY id DESC LIMIT %(limit)s)
+        UNION ALL
+        (SELECT sequence, id, at, login, event, subject, key, content, sealed_at, key_id, mac FROM agents.audit_log
+          WHERE tenant_id = %(tenant_id)s AND sequence <= %(head)s::bigint
+            AND (%(after_sequence)s::bigint IS NULL OR sequence < %(after_sequence)s)
+          ORDER BY sequence DESC LIMIT %(limit)s)) newest
+ ORDER BY CASE WHEN sequence <= %(head)s::bigint THEN sequence END DESC NULLS FIRST, id DESC LIMIT %(limit)s
 
 -- audit_waiting: counts the entries that wait to be sealed, and returns the age of the oldest one that the agent could have sealed
 SELECT count(*) AS entries, extract(epoch FROM clock_timestamp() - min(at) FILTER (WHERE event <> 'adopted'))::float8 AS seconds

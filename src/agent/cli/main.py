@@ -18,6 +18,7 @@ from agent.cli.commands import (
     control,
     database,
     demo,
+    doctor,
     executions,
     functions,
     keys,
@@ -132,6 +133,12 @@ app.add_typer(keys.app, name="keys", rich_help_panel=_SETUP)
 app.command(
     "status", short_help="Show the set-up and what needs fixing.", rich_help_panel=_SETUP, epilog=status.EXAMPLES
 )(status.status)
+app.command(
+    "doctor",
+    short_help="Show which action asks whom, and what is missing.",
+    rich_help_panel=_SETUP,
+    epilog=doctor.EXAMPLES,
+)(doctor.doctor)
 app.command(
     "setup",
     short_help="Give the agent's logins their passwords and rights.",

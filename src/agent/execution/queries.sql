@@ -159,13 +159,14 @@ SELECT c.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
    AND c.ordinal BETWEEN 1000 * (e.ordinal + 1) + 1 AND 1000 * (e.ordinal + 1) + 999
  ORDER BY c.ordinal, c.id
 
--- recent: the newest executions first
+-- recent: the executions with the highest numbers, the highest first; with `before` only those below it
 SELECT e.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
            WHERE q.tenant_id = e.tenant_id AND q.id = e.approval_id AND q.preview ->> 'sql' = e.arguments ->> 'sql') AS shown_sql
   FROM agents.agent_execution_log e
  WHERE e.tenant_id = %(tenant_id)s AND e.database_id = %(database_id)s
    AND (%(thread_id)s::text IS NULL OR e.thread_id = %(thread_id)s) AND (%(status)s::text IS NULL OR e.status = %(status)s)
- ORDER BY e.created_at DESC, e.id DESC LIMIT %(limit)s
+   AND (%(before)s::bigint IS NULL OR e.id < %(before)s)
+ ORDER BY e.id DESC LIMIT %(limit)s
 
 -- controls: the switches; no row means that nothing is switched off
 SELECT stopped, read_only, reason, changed_by, changed_at FROM agents.controls WHERE tenant_id = %(tenant_id)s

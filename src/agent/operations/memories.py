@@ -30,9 +30,11 @@ async def get(memory_id: int, *, viewer: str | None = None, runtime: Runtime) ->
     return _masked(memory, await people.membership(viewer, runtime=runtime))
 
 
-async def recent(kind: MemoryKind | None, limit: int, *, viewer: str | None = None, runtime: Runtime) -> list[Memory]:
-    """Return the newest memories as `viewer` may see them."""
-    memories = await agent_memory.list_memories(kind, limit, runtime=runtime)
+async def recent(
+    kind: MemoryKind | None, limit: int, *, before: int | None = None, viewer: str | None = None, runtime: Runtime
+) -> list[Memory]:
+    """Return the newest memories, or those before the memory `before`, as `viewer` may see them."""
+    memories = await agent_memory.list_memories(kind, limit, before=before, runtime=runtime)
     return await _all_masked(memories, viewer, runtime)
 
 

@@ -152,12 +152,13 @@ SELECT t.summary, t.summarised, r.turn, r.question, r.answer
 UPDATE agents.threads SET summary = %(summary)s, summarised = %(summarised)s
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND summarised = %(before)s
 
--- recent_threads: lists the newest threads first
+-- recent_threads: lists the newest threads first, or those after one as it stood in the list before
 SELECT thread_id, title, created_by, turn_count, created_at, updated_at,
        EXISTS (SELECT FROM agents.turns r WHERE r.tenant_id = t.tenant_id AND r.thread_id = t.thread_id AND r.status = 'waiting') AS waiting
   FROM agents.threads t
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
- ORDER BY updated_at DESC LIMIT %(limit)s
+   AND (%(updated_at)s::timestamptz IS NULL OR (updated_at, thread_id) < (%(updated_at)s, %(thread_id)s::text))
+ ORDER BY updated_at DESC, thread_id DESC LIMIT %(limit)s
 
 -- turns_of_thread: lists the whole conversation, oldest turn first
 SELECT turn, status, asked_by, question, answer, error, sources, model, input_tokens, output_tokens, cost_usd, started_at, finished_at

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -271,11 +271,26 @@ class Threads:
         return len(rows)
 
     async def recent(
-        self, *, limit: int = 20, viewer: str | None = None, runtime: Runtime | None = None
+        self,
+        *,
+        limit: int = 20,
+        after: tuple[datetime, str] | None = None,
+        viewer: str | None = None,
+        runtime: Runtime | None = None,
     ) -> list[ThreadSummary]:
-        """Return the newest threads on this database, as `viewer` may see them (default: the runtime's user)."""
+        """Return the newest threads on this database, as `viewer` may see them (default: the runtime's user).
+
+        `after` has the time of the last change and the id of a thread: those that stood behind it then are returned.
+        """
         runtime = runtime or await current_runtime()
-        rows = await runtime.all(_QUERIES["recent_threads"], database_id=runtime.database_id, limit=limit)
+        updated_at, thread_id = after or (None, None)
+        rows = await runtime.all(
+            _QUERIES["recent_threads"],
+            database_id=runtime.database_id,
+            limit=limit,
+            updated_at=updated_at,
+            thread_id=thread_id,
+        )
         who = await people.membership(viewer, runtime=runtime)
         return [thread_for_viewer(who, ThreadSummary(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 

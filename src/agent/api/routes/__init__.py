@@ -15,6 +15,7 @@ from agent.api.routes import (
     knowledge,
     memories,
     people,
+    setup,
     sync,
     threads,
     tools,
@@ -33,5 +34,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     audit.router,
     controls.router,
     keys.router,
+    setup.router,
     sync.router,
 )

@@ -9,14 +9,13 @@ from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
-from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.api.pages import Cursor, Limit, Page, number_in, page_of
 from agent.learning.memory import Memory, agent_memory
 from agent.operations import memories
 from agent.types import MemoryKind
 
 router = APIRouter(prefix="/api/memories", tags=["memories"], route_class=IdempotentRoute)
 MemoryId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the memory.")]
-_MOST = 1000
 
 
 class NewFact(BaseModel):
@@ -41,8 +40,8 @@ async def list_memories(
     if query is not None:
         found = await memories.search(query, limit, kinds=[kind] if kind else None, runtime=runtime)
         return Page(items=found, next=None)
-    newest = await memories.recent(kind, _MOST, runtime=runtime)
-    return page_of(newest, limit=limit, cursor=cursor, key=lambda memory: memory.id)
+    newest = await memories.recent(kind, limit + 1, before=number_in(cursor), runtime=runtime)
+    return page_of(newest, limit=limit, key=lambda memory: memory.id)
 
 
 @router.post("", status_code=201, **needs("operator"))

@@ -194,11 +194,16 @@ class AgentMemory:
         return await forget(await self.get(memory_id, runtime=runtime), runtime)
 
     async def list_memories(
-        self, kind: MemoryKind | None = None, limit: int = 50, *, runtime: Runtime | None = None
+        self,
+        kind: MemoryKind | None = None,
+        limit: int = 50,
+        *,
+        before: int | None = None,
+        runtime: Runtime | None = None,
     ) -> list[Memory]:
-        """Return the newest valid memories, the newest first; of all kinds when `kind` is None."""
+        """Return the newest valid memories, the newest first, or those older than `before`; of all kinds when `kind` is None."""
         runtime = runtime or await current_runtime()
-        rows = await runtime.all(_QUERIES["list"], kind=kind, limit=limit, **scope(runtime))
+        rows = await runtime.all(_QUERIES["list"], kind=kind, limit=limit, before=before, **scope(runtime))
         return [Memory.from_row(row) for row in rows]
 
     async def record_use(self, ids: Sequence[int], *, runtime: Runtime | None = None) -> None:
