@@ -344,8 +344,14 @@ def test_a_documented_command_works(place: Place, command: str, monkeypatch: pyt
     if words[:2] == ["approvals", "watch"]:
         _watched(place, words)
         return
-    if words[0] in {"serve", "worker"}:
+    if words[0] in {"serve", "worker"} or words[:2] == ["mcp", "--http"]:
         _served(place, words)
+        return
+    if words == ["mcp"]:  # the client closes its end at once
+        program = [sys.executable, "-m", "agent.cli.main", *words]
+        subprocess.run(
+            program, env={"PATH": os.environ["PATH"], **place.environment}, stdin=subprocess.DEVNULL, check=True
+        )
         return
     prepare = PREPARED.get(words[0], lambda _place, same: same)
     words = prepare(place, words)
@@ -389,8 +395,8 @@ def _watched(place: Place, words: list[str]) -> None:
 def _served(place: Place, words: list[str]) -> None:
     """Run a process that works until it is told to end; it says so in one line."""
     words = [
-        *(word for word in words if word not in {"--port", "9000"}),
-        *(["--port", "0"] if words[0] == "serve" else []),
+        *(word for word in words if word not in {"--port", "9000", "9100"}),
+        *(["--port", "0"] if words[0] in {"serve", "mcp"} else []),
     ]
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **place.environment}
     program = [sys.executable, "-m", "agent.cli.main", *words, "--json"]

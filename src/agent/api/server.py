@@ -13,6 +13,7 @@ from typing import Any, Literal
 import h11
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agent.access import keys
@@ -46,7 +47,7 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
         await runtime.close()
 
 
-def config_of(app: FastAPI, **options: Any) -> uvicorn.Config:
+def config_of(app: FastAPI | ASGIApp, **options: Any) -> uvicorn.Config:
     """Return how the application is served: `options` are uvicorn's."""
     return uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", ws="none",

@@ -297,6 +297,11 @@ class HumanApprovalQueue:
         rows = await runtime.all(_QUERIES["for_turn"], thread_id=thread_id, turn=turn)
         return [Approval.from_row(row) for row in rows]
 
+    async def unmasked_last_of(self, thread_id: str, *, runtime: Runtime) -> Approval | None:
+        """Return the request of a thread's last turn that made one, as it is stored; None if it made none."""
+        row = await runtime.one(_QUERIES["last_of_thread"], thread_id=thread_id)
+        return Approval.from_row(row) if row else None
+
     async def successor(self, approval_id: int, *, runtime: Runtime) -> int | None:
         """Return the id of the request that replaced this one, or None."""
         row = await runtime.one(_QUERIES["successor"], id=approval_id)

@@ -122,6 +122,11 @@ SELECT * FROM agents.human_approval_queue
      SELECT b.created_at, b.id FROM agents.human_approval_queue b WHERE b.tenant_id = %(tenant_id)s AND b.id = %(before)s))
  ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 
+-- last_of_thread: the request of the last turn of a thread that made one, after edits
+SELECT q.* FROM agents.human_approval_queue q
+ WHERE q.tenant_id = %(tenant_id)s AND q.thread_id = %(thread_id)s AND q.status <> 'edited'
+ ORDER BY q.turn DESC, q.id DESC LIMIT 1
+
 -- for_turn: every request of one turn, in the order of its calls
 SELECT * FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s

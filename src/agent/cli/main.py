@@ -23,6 +23,7 @@ from agent.cli.commands import (
     functions,
     keys,
     knowledge,
+    mcp,
     memory,
     messaging,
     people,
@@ -125,6 +126,12 @@ app.command(
 
 app.add_typer(sync.app, name="sync", rich_help_panel=_WATCH)
 
+app.command(
+    "mcp",
+    short_help="Serve assistants and editors that speak the Model Context Protocol.",
+    rich_help_panel=_SETUP,
+    epilog=mcp.EXAMPLES,
+)(mcp.mcp)
 app.command("serve", short_help="Serve the API over HTTP.", rich_help_panel=_SETUP, epilog=serve.EXAMPLES)(serve.serve)
 app.command(
     "worker", short_help="Work on what is approved and decided.", rich_help_panel=_SETUP, epilog=worker.EXAMPLES

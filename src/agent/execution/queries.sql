@@ -15,7 +15,7 @@ SELECT CASE WHEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) = %(timel
 -- claim: claim an approved request for a time; no row while another process holds it or its lock, or once it has an outcome
 UPDATE agents.human_approval_queue q
    SET claim = gen_random_uuid(), claimed_until = clock_timestamp() + %(lease)s, attempts = q.attempts + 1
- WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.executable
+ WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.executable = %(executable)s
    -- an effect whose server session still lives may hold the lock, and waiting for it could take for ever
    AND q.id = (SELECT f.id FROM agents.human_approval_queue f
                 WHERE f.tenant_id = %(tenant_id)s AND f.id = %(approval_id)s FOR UPDATE SKIP LOCKED)
@@ -42,7 +42,7 @@ UPDATE agents.human_approval_queue q SET claim = NULL, claimed_until = NULL, att
 -- record_intent: record an effect before it begins, where both cannot commit together; the unique index allows one
 WITH held AS (
   SELECT q.* FROM agents.human_approval_queue q
-   WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s AND q.status = 'approved' AND q.executable
+   WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s AND q.status = 'approved' AND q.executable = %(executable)s
      AND NOT EXISTS (SELECT FROM agents.controls c WHERE c.tenant_id = q.tenant_id AND (c.stopped OR c.read_only))
      FOR UPDATE
 )

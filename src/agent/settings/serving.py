@@ -12,6 +12,11 @@ class ServingSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address that `agent serve` listens on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port that `agent serve` listens on.")
+    mcp_port: int = Field(8090, ge=0, le=65_535, description="Port that `agent mcp --http` listens on.")
+    public_url: str = Field(
+        "",
+        description="Address at which people reach the API, for links to requests. Empty: AGENT_HOST and AGENT_PORT.",
+    )
     api_auth: Literal["auto", "required"] = Field(
         "auto",
         description="auto: on this machine's own address no key is needed; required: every request needs a key or token.",

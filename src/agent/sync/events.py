@@ -12,11 +12,12 @@ from uuid import UUID
 
 import psycopg
 
+import agent.sync.agents as agents
+import agent.sync.offsets as offsets
 from agent.db import Connection, load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import InvalidInput
 from agent.runtime import Runtime
-from agent.sync import agents, offsets
 from agent.sync.offsets import Place
 from agent.sync.payloads import channel_key, checked_name, checked_object, no_channel
 from agent.sync.records import Event, Gap, Reading

@@ -10,10 +10,16 @@ from typing import Any
 
 import structlog
 
+import agent.sync.agents as agents
+import agent.sync.channels as channels
+import agent.sync.events as events
+import agent.sync.merging as merging
+import agent.sync.simulations as simulations
+import agent.sync.states as states
+import agent.sync.subscriptions as subscriptions
 from agent.db import Connection
 from agent.errors import InvalidInput
 from agent.runtime import Runtime, current_runtime
-from agent.sync import agents, channels, events, merging, simulations, states, subscriptions
 from agent.sync.batches import batches_of
 from agent.sync.records import (
     Acknowledged,
