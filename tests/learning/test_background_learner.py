@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from agent.errors import AgentStopped, ConfigurationError
 from agent.execution.controls import controls
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.background_learner import BackgroundLearner, background_learner
+from agent.learning.learning_middleware import learning_middleware
 from agent.learning.learning_runs import LearningRun, learning_runs
 from agent.learning.lessons import registry
 from agent.learning.memory import agent_memory
@@ -218,3 +220,30 @@ async def test_a_run_ends_when_its_time_is_used_up_and_the_next_one_does_the_res
     assert await skills(shop) == []
     assert (await background_learner.run_once()).status == "done"
     assert len(await skills(shop)) == 1
+
+
+async def test_the_built_in_model_answers_by_a_skill_what_it_could_not_read(shop: Runtime) -> None:
+    offline = replace(shop, settings=shop.settings.model_copy(update={"model": "offline"}), cached={})
+    question = "What did the shops in Köln take in?"
+    assert (await chat.answer(question, runtime=offline)).text.startswith("I cannot answer that")
+    await asked(shop, QUESTION, SQL)
+    await background_learner.run_once()
+    wanted = sum(n * 10 for n in range(1, 51) if (1 + n % 9) % 2 == 1 and n % 4 != 3)
+    answer = await chat.answer(question, runtime=offline)
+    (skill,) = await skills(shop)
+    assert answer.text == f"sum: {wanted}.\n(As an earlier question was answered: memory {skill['id']}.)"
+    # Its tables change: it is not used from the next question on, before the learner has run.
+    run_sql(shop, "alter table public.sales alter column cents type numeric")
+    await auto_discovery.refresh_if_changed(runtime=shop)
+    assert (await chat.answer(question, runtime=offline)).text.startswith("I cannot answer that")
+
+
+async def test_a_model_is_shown_the_example_in_place_of_the_turn_that_it_is_from(shop: Runtime) -> None:
+    await asked(shop, QUESTION, SQL)
+    before = await learning_middleware.load("What did our shops in Berlin take in?", runtime=shop)
+    assert before.memories.startswith("- [interaction, ")
+    await background_learner.run_once()
+    after = await learning_middleware.load("What did our shops in Berlin take in?", runtime=shop)
+    assert re.match(r"- \[skill, agent, [\d-]+\] Worked example: \"What did", after.memories)
+    assert len(after.memory_ids) == 1
+    assert (await learning_middleware.load("Who works on Sundays?", runtime=shop)).memories == ""

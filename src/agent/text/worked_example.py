@@ -8,8 +8,9 @@ says the same things: the same counts, comparisons and negations, and nearly the
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.text.words import STOP_WORDS, related, stem, word_set
@@ -42,7 +43,7 @@ _GROUPS = {
         "<least>": "least lowest smallest fewest worst minimum min bottom cheapest",
         "<more>": "more over above greater exceed exceeds exceeding exceeded beyond larger bigger higher longer",
         "<less>": "less under below fewer smaller lower shorter cheaper",
-        "<not>": "not no never without none lacking missing except excluding neither nor isn't aren't don't doesn't didn't haven't hasn't wasn't weren't cannot",
+        "<not>": "not no never without none lacking missing except excluding neither nor lack lacks isn't aren't don't doesn't didn't haven't hasn't wasn't weren't cannot",
         "<before>": "before until",
         "<after>": "after since",
         "<between>": "between",
@@ -50,7 +51,7 @@ _GROUPS = {
         "<first>": "first earliest oldest",
         "<average>": "average avg mean typical typically",
         "<total>": "total sum altogether combined overall totals",
-        "<count>": "count number counts",
+        "<count>": "many count number counts",
         "<each>": "each every per",
         "<share>": "percent percentage share ratio proportion rate fraction",
         "<distinct>": "different distinct unique",
@@ -67,14 +68,22 @@ _TIMES = word_set(
     "january february march april may june july august september october november december monday tuesday wednesday thursday friday "
     "saturday sunday spring summer autumn winter"
 )
+_TIME_STEMS = frozenset(map(stem, _TIMES))
 # They change nothing about what is asked.
 _EMPTY = word_set(
     "please hi hello hey so ok okay well actually currently can could would will you your i we us me my our tell show list give get find "
     "display need want like know see let lets check look pull fetch print return there exist exists have has had do does did is are was were "
     "be been being what what's whats which who whom how's that those these the a an of for in on at to with from by and as it its their them "
-    "all any some database system data currently right here records record entries entry rows row many much how whose name names"
+    "all any some database system data currently right here records record entries entry rows row much how whose name names located based registered recorded listed stored given give gives gave giving "
+    "away go goes going went come comes came bring brings brought sit sits sitting according up out off far ever they they're we've we're "
+    "you've i'd it's there's"
 )
-_ALIKE = 0.6
+_ALIKE = 0.5
+_ENOUGH_NOUNS = 2
+_BETWEEN = " was answered by this SQL: "
+_EXAMPLE = re.compile(
+    rf'^(?P<begin>Worked|Confirmed) example: (?P<question>"(?:[^"\\]|\\.)*"){_BETWEEN}(?P<sql>.+)$', re.DOTALL
+)
 _PLAIN_NUMBERS = ("0", "1", "100", "100.0")  # of nothing, of one, of a share
 
 
@@ -119,11 +128,27 @@ class Applied:
     likeness: float = 1.0
 
 
-class WorkedExample:
-    """A question and the SQL that answered it."""
+def text_of(question: str, sql: str) -> str:
+    """Return the content of a skill's memory."""
+    return f"Worked example: {json.dumps(question, ensure_ascii=False)}{_BETWEEN}{sql}"
 
-    def __init__(self, question: str, sql: str) -> None:
-        self.question, self.sql = question, sql
+
+def example_in(text: str) -> WorkedExample | None:
+    """Return the example in a skill's text, or None if it holds none."""
+    match = _EXAMPLE.match(text)
+    if match is None:
+        return None
+    try:
+        return WorkedExample(str(json.loads(match["question"])), match["sql"], confirmed=match["begin"] == "Confirmed")
+    except ValueError:
+        return None
+
+
+class WorkedExample:
+    """A question and the SQL that answered it; `confirmed` by a human, or by several conversations."""
+
+    def __init__(self, question: str, sql: str, *, confirmed: bool = False) -> None:
+        self.question, self.sql, self.confirmed = question, sql, confirmed
         self._tokens = _tokens(question)
         self._constants = _constants(sql)
         self._slots = _slots(self._tokens, self._constants)
@@ -138,13 +163,16 @@ class WorkedExample:
         """The SQL with a mark in the place of each constant that the question names, in single spaces."""
         return " ".join(self._filled({slot.value: _MARK for slot in self._slots}, raw=True).split())
 
-    def apply(self, question: str, values: Values) -> Applied | None:
-        """Return the SQL for another question, or None if it asks something else."""
+    def apply(self, question: str, values: Values, terms: Collection[str] = ()) -> Applied | None:
+        """Return the SQL for another question, or None if it asks something else.
+
+        `values` returns a column's value for a word that is one; `terms` are the stems of the schema's names.
+        """
         asked = _tokens(question)
         found = self._exactly(asked, values)
         if found is not None:
             return Applied(self._filled(found), exact=True)
-        return self._in_other_words(asked, values)
+        return self._in_other_words(asked, values, terms)
 
     def _parts(self) -> Iterator[tuple[str, _Slot | None]]:
         at = 0
@@ -164,7 +192,7 @@ class WorkedExample:
         parts, words = list(self._parts()), [token for token in asked if not _is_empty(token)]
         return next(_aligned(parts, words, {}, self._constants, values), None)
 
-    def _in_other_words(self, asked: Sequence[_Token], values: Values) -> Applied | None:
+    def _in_other_words(self, asked: Sequence[_Token], values: Values, terms: Collection[str]) -> Applied | None:
         numbers, names, rest = _split(asked, values)
         own_numbers, own_names, own_rest = _split(self._tokens, values)
         found: dict[str, str] = {}
@@ -181,7 +209,7 @@ class WorkedExample:
             found |= {
                 slot.value: b for a, b in changed for slot in self._slots if slot.value.casefold() == a.casefold()
             }
-        likeness = _likeness(own_rest, rest)
+        likeness = _likeness(own_rest, rest, terms)
         return Applied(self._filled(found), exact=False, likeness=likeness) if likeness >= _ALIKE else None
 
     def _filled(self, new: dict[str, str], *, raw: bool = False) -> str:
@@ -330,7 +358,7 @@ def _value(words: Sequence[_Token], slot: _Slot, quoted: bool, values: Values) -
         return values(text)
     if re.fullmatch(r"[\d.\-:/ ]+", slot.value):  # a code or a time is not replaced by a word
         return None
-    named = any(word.text[:1].isupper() or word.kind == "number" for word in words)
+    named = all(word.text[:1].isupper() or word.kind == "number" for word in (words[0], words[-1]))
     plain = any(word.low in _GROUPS or word.low in _TIMES or word.low in STOP_WORDS for word in words)
     return values(text) or (text if named and not plain else None)
 
@@ -358,20 +386,25 @@ def _split(tokens: Sequence[_Token], values: Values) -> tuple[list[str], list[st
             names.append(value)
         elif token.kind == "word":
             rest.add(_canonical(token))
-    words = {token.low for token in tokens if token.kind == "word"}
     rest -= {stem(word) for word in _EMPTY} | _EMPTY
-    if "how" in words and "many" in words:
-        rest.add("<count>")
     return numbers, names, {word for word in rest if word.startswith("<") or word not in STOP_WORDS}
 
 
-def _likeness(own: set[str], asked: set[str]) -> float:
-    """Return which part of both questions' words is in both, by itself or as a synonym; 0 if a word that decides differs."""
-    decisive = {word for word in own ^ asked if word.startswith("<") or word in {stem(time) for time in _TIMES}}
-    if decisive:
+def _likeness(own: set[str], asked: set[str], terms: Collection[str]) -> float:
+    """Return which part of both questions' words is in both, by itself or as a synonym; 0 if they ask different things.
+
+    They do if a word that decides is in one only, if one only adds words to the other (these narrow it), or if they name other
+    parts of the schema. Words that differ on both sides may be two words for one thing where enough else is the same.
+    """
+    mine = {word for word in own - asked if not related(word) & asked}
+    theirs = {word for word in asked - own if not related(word) & own}
+    differing = own ^ asked
+    nouns = [word for word in own & asked if not word.startswith("<")]
+    decided = any(word.startswith("<") or word in _TIME_STEMS for word in differing)
+    if decided or bool(mine) != bool(theirs) or (mine & set(terms) and theirs & set(terms)):
         return 0.0
-    shared = own & asked
-    near = {word for word in own - asked if related(word) & asked}
-    covered = {word for word in asked - own if related(word) & own}
+    if not own & asked or (mine and len(nouns) < _ENOUGH_NOUNS):
+        return 0.0
     every = own | asked
-    return (len(shared) + 0.8 * (len(near) + len(covered))) / len(every) if every else 0.0
+    near = len(differing) - len(mine) - len(theirs)
+    return (len(own & asked) + 0.8 * near) / len(every)

@@ -8,7 +8,6 @@ most often. SQL that a human called wrong is kept as a negative: it is not learn
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,13 +16,9 @@ from dataclasses import dataclass, field
 from agent.learning.discovery.structure import AppStructure
 from agent.learning.lessons.lesson import SAID_WRONG, Evidence, Finding, Findings, PastTurn, key_of
 from agent.learning.lessons.statement import as_one_line, is_current, read_select, used_objects
-from agent.text.worked_example import WorkedExample
+from agent.text.worked_example import WorkedExample, text_of
 
 NAME = "skills"
-_BEGIN, _BETWEEN = "Worked example: ", " was answered by this SQL: "
-_EXAMPLE = re.compile(
-    rf'^(?:Worked|Confirmed) example: (?P<question>"(?:[^"\\]|\\.)*"){_BETWEEN}(?P<sql>.+)$', re.DOTALL
-)
 _MOST_SQL, _MOST_QUESTION, _MOST_NEGATIVES = 1_500, 300, 5
 # Such a question says nothing outside of its conversation.
 _LEANS = re.compile(
@@ -68,22 +63,6 @@ def find_skills(evidence: Evidence) -> Findings:
             elif best is not None and best[1].confirmed:
                 wrong[key] = "a human confirmed other SQL for it"
     return Findings(known=known, wrong=wrong)
-
-
-def text_of(question: str, sql: str) -> str:
-    """Return the content of a skill's memory."""
-    return f"{_BEGIN}{json.dumps(question, ensure_ascii=False)}{_BETWEEN}{sql}"
-
-
-def example_in(text: str) -> tuple[str, str] | None:
-    """Return the question and the SQL in a skill's text, or None if it is no worked example."""
-    match = _EXAMPLE.match(text)
-    if match is None:
-        return None
-    try:
-        return str(json.loads(match["question"])), match["sql"]
-    except ValueError:
-        return None
 
 
 def _families(turns: Iterable[PastTurn]) -> dict[str, dict[str, _Variant]]:
