@@ -23,6 +23,7 @@ from agent.cli.commands import (
     functions,
     keys,
     knowledge,
+    learn,
     mcp,
     memory,
     messaging,
@@ -89,6 +90,12 @@ app.command(
     epilog=knowledge.KNOWLEDGE_EXAMPLES,
 )(knowledge.knowledge)
 app.add_typer(memory.app, name="memory", rich_help_panel=_KNOW)
+app.command(
+    "learn",
+    short_help="Learn from what happened, and show what was learned.",
+    rich_help_panel=_KNOW,
+    epilog=learn.EXAMPLES,
+)(learn.learn)
 
 app.add_typer(approvals.app, name="approvals", rich_help_panel=_WATCH)
 app.add_typer(permissions.app, name="permissions", rich_help_panel=_WATCH)

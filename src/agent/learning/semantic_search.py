@@ -13,8 +13,11 @@ from typing import Literal
 from agent.concurrency import gather_or_cancel
 from agent.db import load_queries
 from agent.errors import InvalidInput
+from agent.learning.auto_discover import auto_discovery
+from agent.learning.lessons import recall as lessons
 from agent.learning.memory import Memory, agent_memory, recall
 from agent.learning.memory.embeddings import query_vector, scope, vector_literal
+from agent.learning.memory.turns import statements_of
 from agent.privacy.data_sharing import shares_memory
 from agent.runtime import Runtime, current_runtime
 from agent.text.storable import storable
@@ -26,6 +29,7 @@ _QUERIES = load_queries(__package__)
 SearchMode = Literal["hybrid", "dense", "lexical"]
 MAX_QUERY_CHARS = 8_000
 MAX_LIMIT = 500
+_STATED: tuple[MemoryKind, ...] = tuple(kind for kind in recall.STATED if kind != "skill")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,26 +78,42 @@ class SemanticSearch:
     ) -> RelevantContext:
         """Return the memories that are relevant to `question`, as prompt lines within `token_budget` tokens.
 
-        Statements come first, then earlier turns, but none of the thread `shown` from that turn on: the conversation itself shows
+        Statements come first, then worked examples, then earlier turns, but none of the thread `shown` from that turn on: the conversation itself shows
         them. They are counted as used, unless `note_use` is False.
         """
         runtime = runtime or await current_runtime()
         text = storable(question[:MAX_QUERY_CHARS])
         vector = await query_vector(text, runtime)
-        stated, turns = await gather_or_cancel(
-            _search(text, vector, recall.STATED_FOUND, recall.STATED, runtime),
+        stated, skills, turns = await gather_or_cancel(
+            _search(text, vector, recall.STATED_FOUND, _STATED, runtime),
+            _search(text, vector, lessons.FOUND, ["skill"], runtime),
             _search(text, vector, recall.TURNS_FOUND, ["interaction"], runtime),
         )
         semantic = runtime.embedder.semantic
+        stated += [memory for memory in skills if not lessons.is_learned(memory)]
+        examples = await _examples(text, skills, runtime)
         wanted = [
             *recall.stated_to_show(text, stated, semantic=semantic),
-            *recall.turns_to_show(text, turns, shown=shown, semantic=semantic),
+            *examples,
+            *_others(examples, recall.turns_to_show(text, turns, shown=shown, semantic=semantic)),
         ]
         shared = [memory for memory in wanted if shares_memory(memory.trust, runtime.data_sharing)]
         chosen = _fitting(shared, runtime.settings.memory_tokens if token_budget is None else token_budget)
         if note_use:
             await agent_memory.record_use([memory.id for memory in chosen], runtime=runtime)
         return RelevantContext(text="\n".join(memory.line for memory in chosen), memories=tuple(chosen))
+
+
+async def _examples(question: str, skills: Sequence[Memory], runtime: Runtime) -> list[Memory]:
+    if not any(map(lessons.is_learned, skills)):
+        return []
+    return lessons.examples_to_show(question, skills, await auto_discovery.current_structure(runtime=runtime))
+
+
+def _others(examples: Sequence[Memory], turns: Sequence[Memory]) -> list[Memory]:
+    """Return the turns that show other SQL than the examples do."""
+    shown = {str(example.metadata.get("sql", "")) for example in examples}
+    return [turn for turn in turns if not {*statements_of(turn.content, turn.metadata)} <= shown]
 
 
 async def _search(

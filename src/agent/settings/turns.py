@@ -18,3 +18,10 @@ class TurnSettings(BaseModel):
     )
     memory_tokens: int = Field(1_000, ge=100, description="Part of the budget for recalled memories.")
     max_question_chars: int = Field(20_000, ge=100, description="Longest question that is accepted.")
+    learn_minutes: float = Field(
+        60.0,
+        ge=0,
+        le=525_600,
+        description="Minutes between runs of the background learner in `agent serve` and workers; 0: none.",
+    )
+    learn_seconds: float = Field(120.0, gt=0, description="Most seconds that one run of the learner may take.")
