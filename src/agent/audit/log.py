@@ -19,7 +19,7 @@ from psycopg import sql
 
 from agent.audit.chain import Anchor, Chain, Entry, Finding, read_anchor
 from agent.audit.effects_trace import Trace
-from agent.audit.sealing import key_ring, seal_soon, seal_waiting
+from agent.audit.sealing import key_ring, reseal, seal_soon, seal_waiting
 from agent.db import Connection, load_queries
 from agent.db.migrations import all_migrations
 from agent.db.queries import fetch_all, fetch_one
@@ -49,6 +49,7 @@ _SHOWN_TO_ALL = frozenset({
     "delegated_to", "granted_to", "granted_by", "revoked_by", "changed_by", "created_by", "settled_by", "trusted_by",
     "decision", "via", "kind", "tables", "most_rows", "stopped", "read_only", "settings", "created_at", "expires_at",
     "decided_at", "finished_at", "revoked_at", "changed_at", "settled_at", "opened_by", "opened_at", "ended_by", "ended_at", "input_tokens", "output_tokens", "cost_usd",
+    "entries", "former_end", "pseudonym", "asked_by",
 })  # fmt: skip
 
 _QUERIES = load_queries(__package__)
@@ -88,6 +89,7 @@ AUDITED: Mapping[str, Audited] = {
     "messaging_identities": Audited(key=("service", "account")),
     "messaging_codes": Audited(),
     "messaging_refusals": Audited(key=("service", "account", "approval_id")),
+    "erasures": Audited(),
 }
 
 
@@ -95,14 +97,15 @@ AUDITED: Mapping[str, Audited] = {
 class AuditReport:
     """The result of `verify`. `found` is the number of findings and `findings` the first of them; without any the log is whole.
 
-    `adopted` counts the rows that existed before the log began, `rows` the audited rows, `effects` the traced effects, and
-    `outside` the changes by other logins than the agent's, which are in the log as any other.
+    `adopted` counts the rows that existed before the log began, `erased` the entries from which erasures took values, `rows` the
+    audited rows, `effects` the traced effects, and `outside` the changes by other logins than the agent's, which are in the log as any other.
     """
 
     entries: int
     head: str
     unsealed: int
     adopted: int
+    erased: int
     rows: int
     effects: int
     outside: Mapping[str, int]
@@ -136,10 +139,12 @@ class _Verification:
     def read(self, entry: Entry) -> None:
         if entry.sequence is not None:
             self.add(self.chain.check(entry))
+        else:
+            self.add(self.chain.check_unsealed(entry))
         self.add(self.trace.follow(entry))
         if entry.event == "adopted":
             self.adopted += 1
-        elif entry.login not in _OWN_LOGINS:
+        elif entry.login not in _OWN_LOGINS and entry.event != "resealed":
             self.logins[entry.login] += 1
 
 
@@ -219,9 +224,11 @@ class AuditLog:
         keys = key_ring(runtime.settings)
         checked = _Verification(chain=Chain(tenant_id=runtime.tenant_id, keys=keys, anchor=anchor))
         tenant = {"tenant_id": runtime.tenant_id}
+        await reseal(runtime=runtime)
         async with runtime.transaction() as conn:
             await conn.execute(_QUERIES["snapshot"])
             await conn.execute(_QUERIES["written_as"])
+            checked.chain.erased = {row["id"] for row in await fetch_all(conn, _QUERIES["erased_entries"], tenant)}
             head = await fetch_one(conn, _QUERIES["audit_head"], tenant)
             await _read_chain(checked, conn, total=head["sequence"] if head else 0, progress=progress, tenant=tenant)
             checked.add(await _check_machinery(conn))
@@ -234,7 +241,7 @@ class AuditLog:
         await seal_waiting(runtime=runtime)
         return AuditReport(
             entries=checked.chain.sequence, head=checked.chain.head.hex() if checked.chain.sequence else "", unsealed=unsealed,
-            adopted=checked.adopted, rows=checked.rows, effects=checked.trace.effects, outside=dict(checked.logins),
+            adopted=checked.adopted, erased=checked.chain.without_values, rows=checked.rows, effects=checked.trace.effects, outside=dict(checked.logins),
             found=checked.found, findings=tuple(checked.findings),
         )  # fmt: skip
 
