@@ -14,6 +14,7 @@ from agent.api.routes import (
     keys,
     knowledge,
     memories,
+    messaging,
     people,
     sync,
     threads,
@@ -34,4 +35,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     controls.router,
     keys.router,
     sync.router,
+    messaging.router,
 )
