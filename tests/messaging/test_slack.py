@@ -4,46 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from tests.messaging.conftest import ask, changed, link, until
+from tests.messaging.conftest import ask, changed, link, messaging, status, until, with_slack
+from tests.messaging.conftest import posted_in_slack as posted
 
 from agent.errors import AgentError
-from agent.messaging import Courier
 from agent.messaging.slack import Slack
 from agent.operations import approvals
 from agent.operations.approvals import HumanDecision
 from agent.runtime import Runtime
 from agent.testing.scripted_model import scripted_client
-from agent.testing.slack_server import Posted, SlackFailure, SlackServer
+from agent.testing.slack_server import SlackFailure, SlackServer
 from agent.testing.telegram_server import TelegramServer
-
-
-@pytest.fixture
-async def slack() -> AsyncIterator[SlackServer]:
-    async with SlackServer() as server:
-        yield server
-
-
-def with_slack(runtime: Runtime, server: SlackServer, **settings: Any) -> Runtime:
-    given = {
-        "slack_bot_token": server.bot_token, "slack_app_token": server.app_token, "slack_url": server.url, "slack_channels": "C1",
-    }  # fmt: skip
-    values = runtime.settings.model_dump() | given | settings
-    return replace(runtime, settings=type(runtime.settings)(**values), cached={})
-
-
-@asynccontextmanager
-async def messaging(runtime: Runtime) -> AsyncIterator[None]:
-    courier = Courier(runtime)
-    courier.start()
-    try:
-        yield
-    finally:
-        await courier.stop()
 
 
 @pytest.fixture
@@ -54,14 +28,6 @@ async def agent(notes: Runtime, slack: SlackServer) -> AsyncIterator[Runtime]:
         await link(runtime, "slack", account, person)
     async with messaging(runtime):
         yield runtime
-
-
-async def posted(server: SlackServer, channel: str = "C1") -> Posted:
-    return await until(lambda: next((one for one in server.channels.get(channel, []) if one.buttons), None))
-
-
-async def status(runtime: Runtime, number: int) -> str:
-    return (await approvals.view(number, runtime=runtime)).approval.status
 
 
 async def test_a_button_changes_the_rows_once_and_the_message_becomes_the_outcome(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.messaging.conftest import ANA, ask, link, until
+from tests.messaging.conftest import ANA, ask, link, until, with_settings
 
 from agent.messaging import Courier
 from agent.messaging.overview import overview, try_out
@@ -42,11 +41,6 @@ async def receiver() -> AsyncIterator[Receiver]:
     receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield receiver
     await runner.cleanup()
-
-
-def with_settings(runtime: Runtime, **settings: Any) -> Runtime:
-    values = runtime.settings.model_dump() | settings
-    return replace(runtime, settings=type(runtime.settings)(**values), cached={})
 
 
 async def test_each_request_is_one_alert_in_the_documented_form_also_after_an_outage(

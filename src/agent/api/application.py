@@ -85,7 +85,8 @@ def _lifespan(
         app.state.leave = leave
         if scheduled is not None:
             await scheduled.start()
-        courier = Courier(served)
+        courier = app.state.courier = Courier(served)
+        app.state.measures.watch(courier.services)
         courier.start()
         try:
             yield

@@ -90,6 +90,7 @@ AUDITED: Mapping[str, Audited] = {
     "messaging_codes": Audited(),
     "messaging_refusals": Audited(key=("service", "account", "approval_id")),
     "erasures": Audited(),
+    "messaging_routes": Audited(shown=("service", "place", "risks", "tools", "environments", "quiet", "backup")),
 }
 
 

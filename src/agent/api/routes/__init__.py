@@ -15,6 +15,7 @@ from agent.api.routes import (
     knowledge,
     learning_runs,
     memories,
+    messaging,
     people,
     setup,
     sync,
@@ -38,4 +39,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     keys.router,
     setup.router,
     sync.router,
+    messaging.router,
 )
