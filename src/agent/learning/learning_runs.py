@@ -87,10 +87,12 @@ class LearningRuns:
             raise NotFound(f"There is no learning run {run_id!r}. `agent learn log` shows what there is.")
         return LearningRun.from_row(row)
 
-    async def recent(self, limit: int = 20, *, runtime: Runtime | None = None) -> list[LearningRun]:
-        """Return the newest runs, the newest first."""
+    async def recent(
+        self, limit: int = 20, *, before: int | None = None, runtime: Runtime | None = None
+    ) -> list[LearningRun]:
+        """Return the newest runs, or those before run `before`, the newest first."""
         runtime = runtime or await current_runtime()
-        rows = await runtime.all(_QUERIES["recent_runs"], limit=limit, **scope(runtime))
+        rows = await runtime.all(_QUERIES["recent_runs"], limit=limit, before=before, **scope(runtime))
         return [LearningRun.from_row(row) for row in rows]
 
     async def known(self, *, runtime: Runtime) -> dict[str, int]:

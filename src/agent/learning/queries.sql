@@ -84,8 +84,10 @@ UPDATE agents.learning_runs SET held_until = 'epoch'
 -- run: returns one run
 SELECT * FROM agents.learning_runs WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
--- recent_runs: returns the newest runs
-SELECT * FROM agents.learning_runs WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s ORDER BY id DESC LIMIT %(limit)s
+-- recent_runs: returns the newest runs, or those before one
+SELECT * FROM agents.learning_runs
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND (%(before)s::bigint IS NULL OR id < %(before)s)
+ ORDER BY id DESC LIMIT %(limit)s
 
 -- due_run: says why a run is due. A clock that was set back makes the last run look as if it were to come: then one is due, too
 WITH last AS (

@@ -20,9 +20,12 @@ async def learn(
     return await _shown(await background_learner.run_once(progress=progress, runtime=runtime), viewer, runtime)
 
 
-async def runs(limit: int, *, viewer: str | None = None, runtime: Runtime) -> list[LearningRun]:
-    """Return the newest runs as `viewer` may see them."""
-    return [await _shown(run, viewer, runtime) for run in await learning_runs.recent(limit, runtime=runtime)]
+async def runs(
+    limit: int, *, before: int | None = None, viewer: str | None = None, runtime: Runtime
+) -> list[LearningRun]:
+    """Return the newest runs, or those before run `before`, as `viewer` may see them."""
+    newest = await learning_runs.recent(limit, before=before, runtime=runtime)
+    return [await _shown(run, viewer, runtime) for run in newest]
 
 
 async def run(run_id: int, *, viewer: str | None = None, runtime: Runtime) -> LearningRun:

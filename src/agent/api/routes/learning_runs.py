@@ -8,20 +8,19 @@ from fastapi import APIRouter, Path
 
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
-from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.api.pages import Cursor, Limit, Page, number_in, page_of
 from agent.learning.learning_runs import LearningRun
 from agent.operations import lessons
 
 router = APIRouter(prefix="/api/learning-runs", tags=["learning"], route_class=IdempotentRoute)
 RunId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the run.")]
-_MOST = 1000
 
 
 @router.get("", **needs("viewer"))
 async def list_runs(runtime: Acting, *, limit: Limit = 50, cursor: Cursor = None) -> Page[LearningRun]:
     """List the runs of the learner, the newest first."""
-    newest = await lessons.runs(_MOST, runtime=runtime)
-    return page_of(newest, limit=limit, cursor=cursor, key=lambda run: run.id)
+    newest = await lessons.runs(limit + 1, before=number_in(cursor), runtime=runtime)
+    return page_of(newest, limit=limit, key=lambda run: run.id)
 
 
 @router.post("", status_code=201, **needs("operator"))
