@@ -79,6 +79,7 @@ async def test_another_tenant_never_gets_what_the_ids_of_this_one_name(runtime: 
     other = (await keys.create("other", role="admin", runtime=runtime.for_tenant("b"))).secret
     async with served(runtime) as client:
         asked = await client.post("/api/chat", json={"message": f"Remember: {PLANTED}"})
+        await client.post("/api/learning-runs")
         for ids in ("1", str(request.id), asked.json()["thread_id"]):
             for method, path, role in await routes(client):
                 if role == "everybody" or path == "/api/chat":

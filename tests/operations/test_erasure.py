@@ -88,7 +88,8 @@ async def used(runtime: Runtime) -> None:
             [NAME],
         )
         conn.execute(
-            "insert into agents.messages (tenant_id, approval_id, service, place, binding) values ('default', %s, 'slack', 'UPELIKAN', 'b')",
+            "insert into agents.messages (tenant_id, approval_id, service, place, binding, first_service, first_place)"
+            " values ('default', %s, 'slack', 'UPELIKAN', 'b', 'slack', 'UPELIKAN')",
             [asked["approval_id"]],
         )
         conn.execute(

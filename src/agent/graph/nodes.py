@@ -75,6 +75,8 @@ from agent.types import UNFINISHED, CallKey, ToolResult, ToolSpec, Usage
 _log = structlog.get_logger(__name__)
 
 _END: Literal["__end__"] = "__end__"
+# The checks of an answer go through each character some 60 times; nobody reads on to here.
+_MOST_CHECKED = 20_000
 _ANSWER_TOKENS = 1_500
 _EARLIER_TABLES = 3
 _MARK_CHARS = 16
@@ -361,7 +363,7 @@ async def _checked_answer(
 
 
 def _check(answer: ModelAnswer, evidence: Evidence) -> _Checked:
-    text = answer.message.text
+    text = answer.message.text[:_MOST_CHECKED]
     if answer.message.tool_calls or answer.message.invalid_tool_calls:
         return _Checked(answer=answer)
     about = rows_under(text, evidence)
