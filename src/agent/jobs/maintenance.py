@@ -7,6 +7,7 @@ from agent.audit.log import audit_log
 from agent.db import load_queries
 from agent.execution.undo.undo import forget_old
 from agent.runtime import Runtime
+from agent.threads import threads
 
 _QUERIES = load_queries(__package__)
 
@@ -17,4 +18,5 @@ async def maintain(tenant_id: str, runtime: Runtime) -> None:
     await human_approval_queue.pending(runtime=of_tenant)  # expires and reminds
     await audit_log.seal(runtime=of_tenant)
     await forget_old(runtime=of_tenant)
+    await threads.forget_rights(runtime=of_tenant)
     await of_tenant.execute(_QUERIES["forget_old_requests"])

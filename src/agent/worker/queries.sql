@@ -23,7 +23,6 @@ RETURNING CASE WHEN %(wait)s = interval '0' THEN pg_notify('agents_open_work', '
 -- next_work: seconds until the next piece of work is due
 SELECT extract(epoch FROM min(ready_at) - now())::float8 AS seconds FROM agents.open_work
 
--- thread: who asked the last question of a thread, and how long another run still holds it
-SELECT r.asked_by, greatest(extract(epoch FROM t.lease_until - now()), 0)::float8 AS held_seconds
-  FROM agents.threads t JOIN agents.turns r USING (tenant_id, thread_id)
- WHERE t.tenant_id = %(tenant_id)s AND t.thread_id = %(thread_id)s ORDER BY r.turn DESC LIMIT 1
+-- thread: how long another run still holds a thread
+SELECT greatest(extract(epoch FROM t.lease_until - now()), 0)::float8 AS held_seconds
+  FROM agents.threads t WHERE t.tenant_id = %(tenant_id)s AND t.thread_id = %(thread_id)s

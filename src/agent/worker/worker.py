@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -154,7 +154,7 @@ class Worker:
             raise NotFound(f"There is no thread {work.subject!r}.")
         if thread["held_seconds"]:
             raise _Held(thread["held_seconds"])
-        async for _ in chat.resume(work.subject, runtime=replace(runtime, user=thread["asked_by"] or runtime.user)):
+        async for _ in chat.resume(work.subject, runtime=runtime):
             pass
         _log.info("turn_went_on", thread_id=work.subject, attempts=work.attempts)
 
