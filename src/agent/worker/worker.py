@@ -25,6 +25,7 @@ from agent.execution.controls import controls
 from agent.execution.safe_executor import safe_executor
 from agent.operations import approvals
 from agent.runtime import Runtime
+from agent.worker.server_threads import resume_on_server
 
 _QUERIES = load_queries(__package__)
 _CHANNEL = "agents_open_work"
@@ -154,8 +155,9 @@ class Worker:
             raise NotFound(f"There is no thread {work.subject!r}.")
         if thread["held_seconds"]:
             raise _Held(thread["held_seconds"])
-        async for _ in chat.resume(work.subject, runtime=runtime):
-            pass
+        if not await resume_on_server(work.subject, runtime=runtime):
+            async for _ in chat.resume(work.subject, runtime=runtime):
+                pass
         _log.info("turn_went_on", thread_id=work.subject, attempts=work.attempts)
 
     async def _would_write(self, work: Work, runtime: Runtime) -> bool:
