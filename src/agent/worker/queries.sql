@@ -1,7 +1,8 @@
--- take_work: take some work that is due, for a time; whoever dies with it leaves it to others after that time
+-- take_work: take some work that is due, for a time; whoever dies with it leaves it to others after that time. What was begun
+-- before comes first: behind a long queue, the work of a dead process would wait for the whole queue
 UPDATE agents.open_work w SET ready_at = now() + %(hold)s, attempts = w.attempts + 1
   FROM (SELECT tenant_id, kind, subject FROM agents.open_work
-         WHERE ready_at <= now() ORDER BY ready_at FOR UPDATE SKIP LOCKED LIMIT %(slots)s) AS due
+         WHERE ready_at <= now() ORDER BY attempts > 0 DESC, ready_at FOR UPDATE SKIP LOCKED LIMIT %(slots)s) AS due
  WHERE (w.tenant_id, w.kind, w.subject) = (due.tenant_id, due.kind, due.subject)
 RETURNING w.tenant_id, w.kind, w.subject, w.attempts, w.ready_at
 
