@@ -14,6 +14,7 @@ import structlog
 
 from agent.access import accounts
 from agent.approval.people import people
+from agent.concurrency import end_tasks
 from agent.db.database import connect
 from agent.errors import AgentError, NotFound
 from agent.messaging.base import MessageGone, Service, TryLater, Undeliverable
@@ -58,9 +59,7 @@ class Courier:
     async def stop(self) -> None:
         """End when what is being sent is sent and noted, or after some seconds: then another process sends it again."""
         self._stopping = True
-        for task in self._receiving:
-            task.cancel()
-        await asyncio.gather(*self._receiving, return_exceptions=True)
+        await end_tasks(*self._receiving)
         self._wake_all()
         if self._delivering:
             _, late = await asyncio.wait(self._delivering, timeout=_STOP_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.people import people
+from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import BudgetExceeded, InvalidInput, NotFound, OperatorError, ThreadBusy
@@ -106,10 +107,7 @@ class Threads:
             yield
         finally:
             first.cancel()
-            for renewal in renewals:
-                renewal.cancel()
-                with suppress(asyncio.CancelledError):
-                    await renewal
+            await end_tasks(*renewals)
 
     async def abandon(
         self, thread_id: str, *, owner: UUID, reason: str = "stopped by the user", runtime: Runtime | None = None

@@ -17,6 +17,7 @@ import psycopg
 import structlog
 
 from agent.chat import chat
+from agent.concurrency import background, end_tasks
 from agent.db import load_queries
 from agent.db.database import connect
 from agent.db.queries import fetch_all, fetch_one
@@ -70,6 +71,7 @@ class Worker:
         self._runtime = runtime
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     async def run(self) -> None:
@@ -82,9 +84,7 @@ class Worker:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), timeout=pause)
         finally:
-            listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await listener
+            await end_tasks(listener)
             await self._finish()
 
     def stop(self) -> None:
@@ -132,14 +132,13 @@ class Worker:
             _log.warning("work_failed", kind=work.kind, subject=work.subject, error=str(error))
             wait = _LATER if work.attempts < _MOST_ATTEMPTS or isinstance(error, OperatorError) else None
         except asyncio.CancelledError:  # this process ends: another worker goes on at once
-            renewal.cancel()
             await asyncio.shield(self._settle(work, timedelta()))
             raise
         except Exception:  # the edge of a task: one piece of work must not stop the worker
             _log.exception("work_crashed", kind=work.kind, subject=work.subject)
             wait = _LATER if work.attempts < _MOST_ATTEMPTS else None
         finally:
-            renewal.cancel()
+            background(end_tasks(renewal), self._ending)
         await self._settle(work, wait)
 
     async def _carry_on(self, work: Work) -> None:
