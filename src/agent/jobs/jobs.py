@@ -20,6 +20,7 @@ import psycopg
 import structlog
 from psycopg.conninfo import conninfo_to_dict
 
+from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import AgentError
@@ -78,8 +79,9 @@ class Jobs:
 
         SCHEDULER.pop(self._runtime)
         if self._beat is not None:
-            self._beat.cancel()
-            await asyncio.wait({self._beat}, timeout=_BEAT_SECONDS)  # the end of a process waits for no supervisor
+            with suppress(TimeoutError):  # the end of a process waits for no supervisor
+                async with asyncio.timeout(_BEAT_SECONDS):
+                    await end_tasks(self._beat)
         await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=5)
         with suppress(AgentError, psycopg.Error):
             await self._execute("left")

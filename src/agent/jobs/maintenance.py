@@ -8,6 +8,7 @@ from agent.db import load_queries
 from agent.execution.undo.undo import forget_old
 from agent.runtime import Runtime
 from agent.sync import AgentSyncService
+from agent.threads import threads
 
 _QUERIES = load_queries(__package__)
 
@@ -19,4 +20,5 @@ async def maintain(tenant_id: str, runtime: Runtime) -> None:
     await audit_log.seal(runtime=of_tenant)
     await forget_old(runtime=of_tenant)
     await AgentSyncService(of_tenant).apply_retention()
+    await threads.forget_rights(runtime=of_tenant)
     await of_tenant.execute(_QUERIES["forget_old_requests"])

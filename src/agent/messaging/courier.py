@@ -14,6 +14,7 @@ import psycopg
 import structlog
 
 from agent.chat import chat
+from agent.concurrency import end_tasks
 from agent.db.database import connect
 from agent.errors import AgentError, NotFound
 from agent.messaging.base import Call, MessageGone, Reply, Service, TryLater, Undeliverable
@@ -66,9 +67,7 @@ class Courier:
     async def stop(self) -> None:
         """End when what is being sent is sent and noted, or after some seconds: then another process sends it again."""
         self._stopping = True
-        for task in self._receiving:
-            task.cancel()
-        await asyncio.gather(*self._receiving, return_exceptions=True)
+        await end_tasks(*self._receiving)
         self._wake(*self._wakes)
         if self._delivering:
             _, late = await asyncio.wait(self._delivering, timeout=_STOP_SECONDS)

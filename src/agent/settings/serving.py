@@ -44,6 +44,14 @@ class ServingSettings(BaseModel):
     worker_slots: int = Field(
         8, ge=1, le=200, description="How many turns and approved actions one worker goes on with at the same time."
     )
+    langgraph_api_url: str = Field(
+        "",
+        validation_alias="LANGGRAPH_API_URL",
+        description="LangGraph Server that serves this graph: the worker goes on with its threads there, after their decisions.",
+    )
+    langgraph_api_key: SecretStr | None = Field(
+        None, validation_alias="LANGGRAPH_API_KEY", description="Key for that server, if it asks for one."
+    )
     tenant_claim: str = Field(
         "app_metadata.tenant_id",
         description="Claim of a Supabase token that names the tenant. Users cannot change app_metadata.",

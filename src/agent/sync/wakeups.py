@@ -12,6 +12,7 @@ from contextlib import suppress
 import psycopg
 import structlog
 
+from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.database import connect
 from agent.errors import AgentError
@@ -65,9 +66,7 @@ class Wakeups:
             with suppress(asyncio.CancelledError):
                 await self._sender
         if self._listener is not None:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
+            await end_tasks(self._listener)
 
     def _wake(self) -> None:
         for event in self._waiting:

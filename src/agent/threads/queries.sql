@@ -1,6 +1,24 @@
--- begin_turn: takes the thread and begins its next turn (see the function in the migration)
+-- begin_turn: takes the thread and begins its next turn (see the function in the migration), with the rights of who asks
+WITH begun AS MATERIALIZED (
+  SELECT * FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s)
+), noted AS (
+  INSERT INTO agents.turn_rights (tenant_id, thread_id, turn, masked, claims)
+  SELECT %(tenant_id)s, %(thread_id)s, turn, %(masked)s, %(claims)s::jsonb FROM begun WHERE status = 'running'
+  ON CONFLICT DO NOTHING
+)
 SELECT turn, status, database_id, transcript, EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS has_created_tools
-  FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s)
+  FROM begun
+
+-- unfinished_rights: who asked what is not over on a thread, and with which rights; these are null where they are not known
+SELECT r.asked_by, g.masked, g.claims
+  FROM agents.turns r LEFT JOIN agents.turn_rights g USING (tenant_id, thread_id, turn)
+ WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND r.status IN ('running', 'waiting')
+ ORDER BY turn DESC LIMIT 1
+
+-- forget_rights: delete the rights of turns that are over
+DELETE FROM agents.turn_rights g USING agents.turns r
+ WHERE g.tenant_id = %(tenant_id)s AND (r.tenant_id, r.thread_id, r.turn) = (g.tenant_id, g.thread_id, g.turn)
+   AND r.status NOT IN ('running', 'waiting')
 
 -- continue_turn: takes the lease, marks the turn as running and returns its transcript; `lease` is null when another run holds it
 WITH held AS (  -- a lease with more than half of its time left need not be renewed

@@ -14,6 +14,7 @@ from agent.api.idempotency import IdempotentRoute
 from agent.api.pages import Cursor, Limit, Page, number_in, page_of
 from agent.approval.human_approval import human_approval_queue
 from agent.approval.records import Decision
+from agent.concurrency import end_tasks
 from agent.operations import approvals, questions
 from agent.operations.approvals import ApprovalView, HumanDecision
 from agent.runtime import Runtime
@@ -106,9 +107,7 @@ async def _wait(request: Request, approval_id: int, seconds: float, runtime: Run
         if decided.done():
             decided.result()
     finally:
-        left.cancel()
-        decided.cancel()
-        await asyncio.gather(left, decided, return_exceptions=True)
+        await end_tasks(left, decided)
 
 
 def _document(view: ApprovalView) -> dict[str, Any]:
