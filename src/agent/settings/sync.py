@@ -29,5 +29,8 @@ class SyncSettings(BaseModel):
         le=3_600,
         description="Seconds between heartbeats of an agent; it is offline after two that are missed.",
     )
+    sync_most_sockets: int = Field(
+        2_000, ge=1, le=100_000, description="Most WebSocket connections for events of one process."
+    )
     sync_keep_days: float = Field(30.0, gt=0, description="Days that events of channels are kept.")
     sync_keep_snapshots: int = Field(100, ge=2, description="How many snapshots of an agent's state are kept.")

@@ -23,6 +23,9 @@ UPDATE agents.agents SET heartbeat_at = now(), status = coalesce(%(status)s::tex
  WHERE tenant_id = %(tenant_id)s AND agent_id = %(agent_id)s
 RETURNING *, true AS online
 
+-- alive: these agents are connected
+UPDATE agents.agents SET heartbeat_at = now() WHERE tenant_id = %(tenant_id)s AND agent_id = ANY(%(agent_ids)s::text[])
+
 -- agents: the registry, by name
 SELECT *, coalesce(heartbeat_at > now() - %(silence)s, false) AS online FROM agents.agents
  WHERE tenant_id = %(tenant_id)s AND (%(agent_id)s::text IS NULL OR agent_id = %(agent_id)s::text)

@@ -16,6 +16,7 @@ from agent.api.routes import (
     memories,
     people,
     sync,
+    sync_socket,
     threads,
     tools,
 )
@@ -34,4 +35,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     controls.router,
     keys.router,
     sync.router,
+    sync_socket.router,
 )
