@@ -24,6 +24,7 @@ from agent.jobs import Jobs
 from agent.messaging import Courier
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
+from agent.sync.outlets.relay import Relay
 from agent.worker import Worker
 
 _DESCRIPTION = """Ask the agent, decide what it may do, and see what it did.
@@ -87,9 +88,12 @@ def _lifespan(
             await scheduled.start()
         courier = Courier(served)
         courier.start()
+        relay = Relay(served)
+        relay.start()
         try:
             yield
         finally:
+            await relay.stop()
             await courier.stop()
             await leave()
             if scheduled is not None:

@@ -87,6 +87,9 @@ AUDITED: Mapping[str, Audited] = {
     "messaging_identities": Audited(key=("service", "account")),
     "messaging_codes": Audited(),
     "messaging_refusals": Audited(key=("service", "account", "approval_id")),
+    "agent_sync_outlets": Audited(
+        key=("outlet_id",), ignored=("epoch", "sent_through", "ready_at", "holder", "attempts", "error")
+    ),
 }
 
 

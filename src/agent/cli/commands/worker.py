@@ -30,11 +30,13 @@ async def _work(runtime: Runtime, *, as_json: bool) -> None:
     from agent.cli.terminal.render import say, stderr
     from agent.jobs import Jobs
     from agent.messaging import Courier
+    from agent.sync.outlets.relay import Relay
     from agent.worker import Worker
 
-    working, jobs, courier = Worker(runtime), Jobs(runtime), Courier(runtime)
+    working, jobs, courier, relay = Worker(runtime), Jobs(runtime), Courier(runtime), Relay(runtime)
     await jobs.start()
     courier.start()
+    relay.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, working.stop)
@@ -45,5 +47,6 @@ async def _work(runtime: Runtime, *, as_json: bool) -> None:
     try:
         await working.run()
     finally:
+        await relay.stop()
         await courier.stop()
         await jobs.stop()
