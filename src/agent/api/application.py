@@ -25,6 +25,7 @@ from agent.messaging import Courier
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
 from agent.sync.outlets.relay import Relay
+from agent.sync.own_events import OwnEvents
 from agent.worker import Worker
 
 _DESCRIPTION = """Ask the agent, decide what it may do, and see what it did.
@@ -88,12 +89,14 @@ def _lifespan(
             await scheduled.start()
         courier = Courier(served)
         courier.start()
-        relay = Relay(served)
-        relay.start()
+        passing = (Relay(served), OwnEvents(served))
+        for one in passing:
+            one.start()
         try:
             yield
         finally:
-            await relay.stop()
+            for one in passing:
+                await one.stop()
             await courier.stop()
             await leave()
             if scheduled is not None:

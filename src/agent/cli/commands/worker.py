@@ -31,12 +31,15 @@ async def _work(runtime: Runtime, *, as_json: bool) -> None:
     from agent.jobs import Jobs
     from agent.messaging import Courier
     from agent.sync.outlets.relay import Relay
+    from agent.sync.own_events import OwnEvents
     from agent.worker import Worker
 
-    working, jobs, courier, relay = Worker(runtime), Jobs(runtime), Courier(runtime), Relay(runtime)
+    working, jobs, courier = Worker(runtime), Jobs(runtime), Courier(runtime)
+    passing = (Relay(runtime), OwnEvents(runtime))
     await jobs.start()
     courier.start()
-    relay.start()
+    for one in passing:
+        one.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, working.stop)
@@ -47,6 +50,7 @@ async def _work(runtime: Runtime, *, as_json: bool) -> None:
     try:
         await working.run()
     finally:
-        await relay.stop()
+        for one in passing:
+            await one.stop()
         await courier.stop()
         await jobs.stop()
