@@ -190,9 +190,11 @@ class AgentSyncService:
         new = events.checked(event, broadcast=broadcast, runtime=runtime)
         if connection is None and rules.sync_strategy == "batched":
             return await batches_of(runtime).add(key, new, rules, runtime=runtime)
-        (stored,) = await events.append(key, [new], runtime=runtime, connection=connection)
+        wakeups = wakeups_of(runtime)
+        wakes = connection is None and wakeups.may_wake()
+        (stored,) = await events.append(key, [new], runtime=runtime, connection=connection, wakes=wakes)
         if connection is None:
-            wakeups_of(runtime).announce()
+            wakeups.announce(told=wakes and not stored.duplicate)
         return stored
 
     @asynccontextmanager
