@@ -35,7 +35,9 @@ def measure(report: Report) -> None:
         )
         told = {one.path for one in decisions}
         wrong["drops an edit"] += any(
-            not _is_told(path, told) for path in _changed(base, theirs) if _at(merged, path) != _at(theirs, path)
+            not _is_told(path, told)
+            for path in _changed(base, theirs)
+            if not _equal(_at(merged, path), _at(theirs, path))
         )
         wrong["repeats with effect"] += not same(three_way(base, merged, theirs)[0], merged)
         clock = {one: f"{n:016d}-00000-x" for n, one in enumerate(told)}
@@ -84,7 +86,7 @@ def _at(state: Any, path: tuple[str, ...]) -> Any:
         if not isinstance(state, dict) or key not in state:
             return _GONE
         state = state[key]
-    return repr(state)
+    return state
 
 
 def _changed(base: Any, other: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -97,7 +99,11 @@ def _changed(base: Any, other: Any, path: tuple[str, ...] = ()) -> list[tuple[st
             else:
                 found.append((*path, key))
         return found
-    return [] if repr(base) == repr(other) else [path]
+    return [] if same(base, other) else [path]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return one is other if one is _GONE or other is _GONE else same(one, other)
 
 
 def _is_told(path: tuple[str, ...], told: set[str]) -> bool:

@@ -56,8 +56,10 @@ class Wakeups:
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
         """Wait until something is new, or for `seconds`. `event` came from `watch`."""
+        # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the event.
         with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), timeout=seconds)
+            async with asyncio.timeout(seconds):
+                await event.wait()
         event.clear()
 
     def watch(self) -> asyncio.Event:

@@ -178,7 +178,8 @@ class Session:
                 ]
                 await self._send({"type": "presence", "agents": listed})
             with suppress(TimeoutError):
-                await asyncio.wait_for(leaving.wait(), self._pause / 2)
+                async with asyncio.timeout(self._pause / 2):
+                    await leaving.wait()
                 raise _Left(1001, "The server ends: come back with your offset.")
             if not await keys.still_valid(self._identity, runtime=self._runtime):
                 raise _Left(_NO_PROOF, "The key or token is no longer valid.")
