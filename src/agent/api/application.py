@@ -24,6 +24,8 @@ from agent.jobs import Jobs
 from agent.messaging import Courier
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
+from agent.sync.outlets.relay import Relay
+from agent.sync.own_events import OwnEvents
 from agent.worker import Worker
 
 _DESCRIPTION = """Ask the agent, decide what it may do, and see what it did.
@@ -88,9 +90,14 @@ def _lifespan(
         courier = app.state.courier = Courier(served)
         app.state.measures.watch(courier.services)
         courier.start()
+        passing = (Relay(served), OwnEvents(served))
+        for one in passing:
+            one.start()
         try:
             yield
         finally:
+            for one in passing:
+                await one.stop()
             await courier.stop()
             await leave()
             if scheduled is not None:

@@ -91,6 +91,9 @@ AUDITED: Mapping[str, Audited] = {
     "messaging_refusals": Audited(key=("service", "account", "approval_id")),
     "erasures": Audited(),
     "messaging_routes": Audited(shown=("service", "place", "risks", "tools", "environments", "quiet", "backup")),
+    "agent_sync_outlets": Audited(
+        key=("outlet_id",), ignored=("epoch", "sent_through", "ready_at", "holder", "attempts", "error")
+    ),
 }
 
 

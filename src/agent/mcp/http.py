@@ -61,8 +61,7 @@ class _Proven:
         except AgentError as error:
             await problem_response(status_of(error), str(error))(scope, receive, send)
             return
-        name = f"{identity.tenant_id}/{identity.person}/{identity.key_id or ''}"
-        if not await self._callers.limiter.hit(self._callers.limit, name):
+        if not await self._callers.within_limit(identity):
             await problem_response(429, "You have sent too many requests (AGENT_RATE_LIMIT): wait a moment.")(
                 scope, receive, send
             )

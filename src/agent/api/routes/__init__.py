@@ -19,6 +19,7 @@ from agent.api.routes import (
     people,
     setup,
     sync,
+    sync_socket,
     threads,
     tools,
 )
@@ -40,4 +41,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     setup.router,
     sync.router,
     messaging.router,
+    sync_socket.router,
 )

@@ -25,6 +25,8 @@ from agent.sync.records import (
     DeadLetter,
     Difference,
     Event,
+    Outlet,
+    OutletKind,
     Reading,
     Reconciled,
     Snapshot,
@@ -115,6 +117,16 @@ class Acknowledgement(BaseModel):
     sequences: list[Sequence] = Field(min_length=1, max_length=10_000)
 
 
+class NewOutlet(BaseModel):
+    """Where a channel's events are passed on to; the default target is named after the channel."""
+
+    kind: OutletKind
+    target: str | None = Field(
+        None, min_length=1, max_length=200, description="Redis: the stream; Supabase: the topic."
+    )
+    everything: bool = Field(default=False, description="Also what was published before, as far as it is kept.")
+
+
 class DeadEvent(BaseModel):
     """A dead letter, by its place."""
 
@@ -153,6 +165,25 @@ async def subscribe(channel_id: ChannelId, body: NewSubscription, runtime: Actin
     """Subscribe an agent. Its subscription stays until it ends it, whoever reads it."""
     terms = body.model_dump()
     return await AgentSyncService(runtime).subscribe_agent_to_channel(terms.pop("agent_id"), channel_id, **terms)
+
+
+@router.post("/channels/{channel_id}/outlets", status_code=201, **needs("admin"))
+async def create_outlet(channel_id: ChannelId, body: NewOutlet, runtime: Acting) -> Outlet:
+    """Pass a channel's events on to Redis Streams or Supabase Realtime."""
+    service = AgentSyncService(runtime)
+    return await service.create_outlet(channel_id, body.kind, target=body.target, everything=body.everything)
+
+
+@router.get("/outlets", **needs("viewer"))
+async def list_outlets(runtime: Acting) -> list[Outlet]:
+    """List where events are passed on to, how far behind that is, and why it waits."""
+    return await AgentSyncService(runtime).list_outlets()
+
+
+@router.delete("/outlets/{outlet_id}", status_code=204, **needs("admin"))
+async def delete_outlet(outlet_id: Annotated[str, Path(min_length=1, max_length=100)], runtime: Acting) -> None:
+    """End an outlet."""
+    await AgentSyncService(runtime).delete_outlet(outlet_id)
 
 
 @router.get("/channels/{channel_id}/subscriptions", **needs("viewer"))
