@@ -247,3 +247,33 @@ async def test_a_model_is_shown_the_example_in_place_of_the_turn_that_it_is_from
     assert re.match(r"- \[skill, agent, [\d-]+\] Worked example: \"What did", after.memories)
     assert len(after.memory_ids) == 1
     assert (await learning_middleware.load("Who works on Sundays?", runtime=shop)).memories == ""
+
+
+async def test_what_somebody_stated_in_passing_is_known_once_and_stands_below_what_a_human_asked_to_remember(
+    shop: Runtime,
+) -> None:
+    said = "By takings we mean cents without state 3. What were they?"
+    await asked(shop, said, "SELECT 1")
+    await asked(shop, said, "SELECT 1")
+    await agent_memory.save("our fiscal year starts in July", trust="human", speaker="ann")
+    await asked(shop, "Our fiscal year starts in March. How many shops are there?", "SELECT count(*) FROM public.shops")
+    run = await background_learner.run_once()
+    facts = {memory.content: memory for memory in await agent_memory.list_memories("fact")}
+    assert set(facts) == {"By takings we mean cents without state 3", "our fiscal year starts in July"}
+    stated = facts["By takings we mean cents without state 3"]
+    assert (stated.trust, stated.speaker, stated.evidence_count, stated.source_quote) == ("agent", "tester", 1, said)
+    assert [entry["why"][:45] for entry in run.dropped] == [
+        f"Not remembered: memory {facts['our fiscal year starts in July'].id} (our fiscal year starts in July)"[:45]
+    ]
+    again = await background_learner.run_once()
+    assert (again.learned, again.dropped) == ([], [])
+    await agent_memory.forget(stated.id)
+    assert (await background_learner.run_once()).learned == []
+
+
+async def test_a_failed_statement_and_what_ran_after_it_are_a_repair(shop: Runtime) -> None:
+    await asked(shop, "How many cents?", "SELECT sum(total) FROM public.sales", "SELECT sum(cents) FROM public.sales")
+    run = await background_learner.run_once()
+    (repair,) = [entry for entry in run.learned if entry["lesson"] == "repairs"]
+    assert 'column "total" does not exist' in repair["what"]
+    assert repair["what"].endswith("What ran instead: SELECT sum(cents) FROM public.sales")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.db import load_queries
 from agent.learning.auto_discover import auto_discovery
-from agent.learning.lessons.lesson import Evidence, FailedTurn, PastTurn, Repair
+from agent.learning.lessons.lesson import Evidence, FailedTurn, PastTurn, Repair, Saying
 from agent.learning.memory.embeddings import scope
 from agent.runtime import Runtime
 
@@ -17,6 +17,7 @@ async def read_history(runtime: Runtime) -> Evidence:
     """Return the turns, repairs and failures, and the structure as it is now."""
     turns = await runtime.all(_QUERIES["past_turns"], limit=MOST_TURNS, **scope(runtime))
     repairs = await runtime.all(_QUERIES["repairs"], limit=_MOST_OTHERS, **scope(runtime))
+    sayings = await runtime.all(_QUERIES["sayings"], limit=MOST_TURNS, **scope(runtime))
     failures = await runtime.all(_QUERIES["failures"], limit=_MOST_OTHERS, **scope(runtime))
     return Evidence(
         structure=await auto_discovery.current_structure(runtime=runtime),
@@ -33,6 +34,7 @@ async def read_history(runtime: Runtime) -> Evidence:
         failures=[
             FailedTurn(question=row["question"], error=row["error"] or "", thread=row["thread_id"]) for row in failures
         ],
+        sayings=[Saying(text=row["question"], speaker=row["asked_by"], thread=row["thread_id"], turn=row["turn"]) for row in reversed(sayings)],
     )  # fmt: skip
 
 
