@@ -6,6 +6,7 @@ import asyncio
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,6 +22,7 @@ from agent.learning.learning_runs import LearningRun, learning_runs
 from agent.learning.lessons import registry
 from agent.learning.memory import agent_memory
 from agent.runtime import Runtime
+from agent.testing.processes import agent_process
 from agent.testing.scripted_model import call, scripted_client
 
 APPLICATION = """
@@ -277,3 +279,36 @@ async def test_a_failed_statement_and_what_ran_after_it_are_a_repair(shop: Runti
     (repair,) = [entry for entry in run.learned if entry["lesson"] == "repairs"]
     assert 'column "total" does not exist' in repair["what"]
     assert repair["what"].endswith("What ran instead: SELECT sum(cents) FROM public.sales")
+
+
+LEARN = """
+import asyncio
+from agent.learning.background_learner import background_learner
+print("started", flush=True)
+asyncio.run(background_learner.run_once())
+"""
+
+
+async def test_a_learner_that_was_killed_in_the_middle_leaves_a_run_that_another_finishes(
+    shop: Runtime, tmp_path: Path
+) -> None:
+    await asked(shop, QUESTION, SQL)
+    with psycopg.connect(shop.settings.database_url.get_secret_value()) as conn:
+        conn.execute("lock table agents.forgotten_lessons in access exclusive mode")  # the first lesson waits for it
+        async with agent_process(shop.settings, "-c", LEARN, folder=tmp_path) as process:
+            await process.until_said("started")
+            for _ in range(200):
+                runs = await learning_runs.recent(1)
+                if runs and runs[0].steps == ["discover"]:
+                    break
+                await asyncio.sleep(0.05)
+            process.kill()
+    (cut,) = await learning_runs.recent(5)
+    assert (cut.status, cut.steps) == ("running", ["discover"])
+    waits = asyncio.create_task(background_learner.run_once())  # its holder may still live
+    await asyncio.sleep(0.5)
+    assert not waits.done()
+    run_sql(shop, "update agents.learning_runs set held_until = 'epoch'")
+    done = await asyncio.wait_for(waits, 20)
+    assert (done.id, done.status) == (cut.id, "done")
+    assert len(await skills(shop)) == 1
