@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ import psycopg
 import pytest
 
 from agent.chat import chat
-from agent.errors import AgentStopped, ConfigurationError
+from agent.errors import AgentStopped, ConfigurationError, ProviderUnavailable
 from agent.execution.controls import controls
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.background_learner import BackgroundLearner, background_learner
@@ -312,3 +314,56 @@ async def test_a_learner_that_was_killed_in_the_middle_leaves_a_run_that_another
     done = await asyncio.wait_for(waits, 20)
     assert (done.id, done.status) == (cut.id, "done")
     assert len(await skills(shop)) == 1
+
+
+RULE = "We bill Malta in pounds, always have."
+QUOTED = json.dumps([
+    {"message": 1, "sentence": RULE}, {"message": 1, "sentence": "Malta pays nothing at all"},
+    {"message": 9, "sentence": RULE}, {"message": True, "sentence": RULE}, {"message": 1, "sentence": 7}, "nonsense",
+])  # fmt: skip
+PRICED = {"scripted:model": (1.0, 1.0)}
+
+
+async def with_model(shop: Runtime, answers: Sequence[Any], **settings: Any) -> tuple[LearningRun, int]:
+    """Run the learner with a scripted model; return the run and how often the model was asked."""
+    client = replace(scripted_client(answers, repeat_last=True), prices=PRICED)
+    limited = shop.settings.model_copy(update=settings)
+    run = await background_learner.run_once(runtime=replace(shop, model=client, settings=limited, cached={}))
+    return run, len(client.requests)
+
+
+async def test_a_model_only_points_at_what_somebody_wrote_and_is_asked_once_about_a_message(shop: Runtime) -> None:
+    await asked(shop, f"{RULE} How many shops are there?", "SELECT count(*) FROM public.shops")
+    assert (await with_model(shop, [QUOTED]))[1] == 0  # by default no model is asked
+    run, calls = await with_model(shop, [QUOTED], learn_calls=5)
+    assert (run.status, run.model_calls, calls) == ("done", 1, 1)
+    assert 0 < run.cost_usd < 0.01
+    (fact,) = await agent_memory.list_memories("fact")
+    assert (fact.content, fact.trust, fact.speaker) == ("We bill Malta in pounds, always have", "agent", "tester")
+    assert (await with_model(shop, [QUOTED], learn_calls=5))[1] == 0
+
+
+async def test_the_budget_of_the_model_is_hard_and_a_model_without_a_price_is_refused(shop: Runtime) -> None:
+    for number in range(45):
+        await asked(shop, f"Shop number {number} has a blue door, by the way.", "SELECT 1")
+    run, calls = await with_model(shop, ["[]"], learn_calls=2)
+    assert (run.status, run.model_calls, calls) == ("done", 2, 2)
+    assert "The next run goes on" in (run.error or "")
+    run, calls = await with_model(shop, ["[]"], learn_calls=9, learn_usd=0.0001)
+    assert (run.model_calls, calls, run.cost_usd) == (0, 0, 0)
+    unpriced = replace(shop, model=scripted_client(["[]"]), cached={})
+    limited = replace(unpriced, settings=shop.settings.model_copy(update={"learn_calls": 9, "learn_usd": 1.0}))
+    run = await background_learner.run_once(runtime=limited)
+    assert (run.status, run.model_calls) == ("done", 0)
+    assert "the price of scripted:model is unknown. Set AGENT_MODEL_PRICES" in (run.error or "")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "I think so!", "[", "[" * 5_000, '{"message": 1}', '[[1]]', ProviderUnavailable("down")],
+)  # fmt: skip
+async def test_a_model_that_answers_nonsense_teaches_nothing(shop: Runtime, answer: Any) -> None:
+    await asked(shop, f"{RULE} How many shops are there?", "SELECT count(*) FROM public.shops")
+    run, _ = await with_model(shop, [answer], learn_calls=3)
+    assert run.status == "done"
+    assert await agent_memory.list_memories("fact") == []

@@ -48,6 +48,13 @@ def find_statements(evidence: Evidence) -> Findings:
     return Findings(known=list(known.values()))
 
 
+def could_be_stated(sentence: str, message: str) -> bool:
+    """Return whether a sentence of a message may state something at all: it does not ask, suppose or quote, and is of some length."""
+    if _QUOTED.search(message) or _NOT_STATED.search(sentence):
+        return False
+    return len(sentence.split()) > 3 and len(sentence) <= _LONGEST
+
+
 def stated_in(text: str) -> Iterator[str]:
     """Yield the sentences of a message that state something that holds from now on. A message with quotations or hypotheses yields none."""
     if len(text) > _LONGEST * _MOST_SENTENCES or _QUOTED.search(text):
