@@ -81,6 +81,17 @@ async def test_a_question_that_sql_answered_becomes_a_skill_once_with_its_eviden
     assert (skill["support"], skill["confirmed"]) == (1, False)
 
 
+async def test_a_turn_that_was_shown_another_skill_still_teaches_its_own(shop: Runtime) -> None:
+    await asked(shop, QUESTION, SQL)
+    await background_learner.run_once()
+    other = "SELECT count(*) FROM public.sales s JOIN public.shops p ON p.id = s.shop_id WHERE p.city = 'Berlin'"
+    await asked(shop, "How many sales did the shops in Berlin take in?", other)
+    (turn, *_) = await agent_memory.list_memories("interaction")
+    assert [link.relation for link in await agent_memory.links(turn.id)] == ["derived"]  # it was shown the skill
+    await background_learner.run_once()
+    assert sorted(skill["sql"] for skill in await skills(shop)) == sorted([SQL, other])
+
+
 async def test_two_conversations_of_one_family_confirm_one_skill(shop: Runtime) -> None:
     for city in ("Berlin", "Köln"):
         await asked(shop, f"What did the shops in {city} take in?", SQL.replace("Berlin", city))

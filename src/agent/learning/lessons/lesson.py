@@ -19,7 +19,7 @@ class PastTurn:
 
     `digest` is that of the schema's parts that the first example relied on then (see `statement.digest_of`).
     `corrected` says that a human said it was wrong, `confirmed` that it followed a human's correction. `repeats` says that the
-    turn was shown something learned, so it is no evidence of its own.
+    turn was shown a skill and ran its SQL, so it is no evidence of its own.
     """
 
     memory: int

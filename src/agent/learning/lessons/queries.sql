@@ -2,8 +2,8 @@
 SELECT m.id, m.source_thread, m.metadata -> 'examples' AS examples, m.metadata ->> 'digest' AS digest, coalesce(m.metadata ->> 'asked', m.metadata ->> 'question') AS question,
        coalesce((m.metadata ->> 'confirmed')::boolean, false) AS confirmed,
        m.valid_until IS NOT NULL AS corrected,
-       EXISTS (SELECT FROM agents.memory_links l JOIN agents.agent_memory e ON e.id = l.earlier_id AND e.tenant_id = l.tenant_id
-                WHERE l.tenant_id = m.tenant_id AND l.memory_id = m.id AND l.relation = 'derived' AND e.metadata ? 'learned') AS repeats
+       ARRAY(SELECT e.metadata ->> 'sql' FROM agents.memory_links l JOIN agents.agent_memory e ON e.id = l.earlier_id AND e.tenant_id = l.tenant_id
+              WHERE l.tenant_id = m.tenant_id AND l.memory_id = m.id AND l.relation = 'derived' AND e.kind = 'skill' AND e.metadata ? 'learned') AS shown
   FROM agents.agent_memory m
  WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.kind = 'interaction' AND m.metadata ? 'examples'
    AND m.trust <> 'database' AND jsonb_typeof(m.metadata -> 'examples') = 'array'
