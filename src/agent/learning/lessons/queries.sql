@@ -1,6 +1,6 @@
 -- past_turns: returns the newest turns with SQL that is fit to be learned, also those that a human corrected
 SELECT m.id, m.source_thread, m.metadata -> 'examples' AS examples, m.metadata ->> 'digest' AS digest, coalesce(m.metadata ->> 'asked', m.metadata ->> 'question') AS question,
-       coalesce((m.metadata ->> 'confirmed')::boolean, false) AS confirmed,
+       coalesce(m.metadata -> 'confirmed' = 'true', false) AS confirmed,
        m.valid_until IS NOT NULL AS corrected,
        ARRAY(SELECT e.metadata ->> 'sql' FROM agents.memory_links l JOIN agents.agent_memory e ON e.id = l.earlier_id AND e.tenant_id = l.tenant_id
               WHERE l.tenant_id = m.tenant_id AND l.memory_id = m.id AND l.relation = 'derived' AND e.kind = 'skill' AND e.metadata ? 'learned') AS shown

@@ -19,7 +19,7 @@ from agent.text.words import stem as common_stem
 _LONGEST = 200
 _FORMS = (
     re.compile(
-        r"^(?P<phrase>[\w-]+(?: [\w-]+)??) (?P<noun>[\w-]+) (?:is|are) (?:the |an? )?(?:ones?|those|(?P=noun)) (?P<condition>(?:with|that|who|which|whose|of|from|in)\b.+)$",
+        r"^(?:an? |the |our )?(?P<phrase>(?!an? |the |our )[\w-]+(?: [\w-]+)??) (?P<noun>[\w-]+) (?:is|are) (?:the |an? )?(?:ones?|those|(?P=noun)) (?P<condition>(?:with|that|who|which|whose|of|from|in)\b.+)$",
         re.I,
     ),
     re.compile(r"^(?:we|i) call (?:an? |the )?(?P<noun>[\w-]+) (?:an? )?(?P<whole>[\w-]+(?: [\w-]+)?) (?:once|when|if|with) (?P<condition>.+)$", re.I),
