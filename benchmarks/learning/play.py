@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from typing import Any, Literal
 from agent.chat import chat
 from agent.runtime import Runtime
 from agent.testing.scripted_model import call, scripted_client
-from benchmarks.offline.evaluation import same
+from benchmarks.offline.evaluation import SHOWN
 
 DATA = Path(__file__).parents[1] / "data"
 _LOOK_UP = "(SELECT DISTINCT "
@@ -116,8 +117,38 @@ async def ask(case: Case, runtime: Runtime) -> Asked:
     last = calls[-1] if calls else None
     if last is None or not (last["result"] or {}).get("success"):
         return Asked(case=case, verdict="refused", said=answer.text)
-    right = same(last["result"].get("rows") or [], case["truth_rows"], ordered=False)
-    return Asked(case=case, verdict="right" if right else "wrong", sql=last["sql"] or "", said=answer.text)
+    got, wanted = last["result"].get("rows") or [], case["truth_rows"]
+    return Asked(
+        case=case, verdict="right" if same_rows(got, wanted) else "wrong", sql=last["sql"] or "", said=answer.text
+    )
+
+
+def same_rows(got: Sequence[Sequence[Any]], wanted: Sequence[Sequence[Any]]) -> bool:
+    """Return whether each row of `got` holds the cells of one row of `wanted`, and none is left; more cells may stand beside them.
+
+    A list of more than 20 rows shows its beginning, so then some may be left. Numbers may have more digits than the truth gives.
+    """
+    cut = len(wanted) > SHOWN and len(got) == SHOWN + 1
+    if len(got) != len(wanted) and not cut:
+        return False
+    left = [list(row) for row in wanted]
+    for row in got:
+        match = next((one for one in left if all(any(_equal(cell, value) for cell in row) for value in one)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return True
+
+
+def _equal(cell: Any, value: Any) -> bool:
+    if isinstance(cell, bool) or isinstance(value, bool) or cell is None or value is None:
+        return cell == value
+    try:
+        one, other = Decimal(str(cell)), Decimal(str(value))
+    except InvalidOperation:
+        return str(cell).strip() == str(value).strip()
+    exponent = other.as_tuple().exponent
+    return round(one, -exponent if isinstance(exponent, int) and exponent < 0 else 0) == other
 
 
 async def poison(one: Case, runtime: Runtime) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -22,8 +22,10 @@ import structlog
 from agent.errors import AgentError, ConfigurationError
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.learning_runs import LearningRun, WokenBy, learning_runs
+from agent.learning.lessons import quotations
 from agent.learning.lessons.history import newest_memory, read_history
 from agent.learning.lessons.keeping import Kept, keep
+from agent.learning.lessons.lesson import Findings
 from agent.learning.lessons.registry import LESSONS, Lesson
 from agent.runtime import SCHEDULER, Cache, Runtime, current_runtime
 
@@ -34,15 +36,6 @@ _LOOK_SECONDS = 60.0
 _WAIT_SECONDS = 0.2
 _MOST_LISTED = 200
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """What a run may use: seconds, calls of the model, and US dollars (None: any)."""
-
-    seconds: float
-    model_calls: int = 0
-    usd: float | None = None
 
 
 class _TakenOver(Exception):
@@ -67,14 +60,14 @@ class BackgroundLearner:
         runtime = runtime or await current_runtime()
         begun = await learning_runs.begin(woken_by, runtime=runtime)
         if begun is not None:
-            return await _Run(*begun, budget_of(runtime), progress or _ignore_progress, runtime).finish()
+            return await _Run(*begun, progress or _ignore_progress, runtime).finish()
         (running, *_) = await learning_runs.recent(1, runtime=runtime)
         while running.status == "running":
             await asyncio.sleep(_WAIT_SECONDS)
             running = await learning_runs.get(running.id, runtime=runtime)
             begun = await learning_runs.begin(woken_by, runtime=runtime) if running.status == "running" else None
             if begun is not None:  # its process died
-                return await _Run(*begun, budget_of(runtime), progress or _ignore_progress, runtime).finish()
+                return await _Run(*begun, progress or _ignore_progress, runtime).finish()
         return running
 
     async def run_if_due(self, *, runtime: Runtime | None = None) -> LearningRun | None:
@@ -113,17 +106,11 @@ class BackgroundLearner:
 _TASK: Cache[asyncio.Task[None]] = Cache()
 
 
-def budget_of(runtime: Runtime) -> Budget:
-    """Return what a run may use by the settings."""
-    settings = runtime.settings
-    return Budget(seconds=settings.learn_seconds)
-
-
 class _Run:
     """One run in this process."""
 
-    def __init__(self, run: LearningRun, holder: UUID, budget: Budget, progress: Progress, runtime: Runtime) -> None:
-        self._run, self._holder, self._budget, self._progress, self._runtime = run, holder, budget, progress, runtime
+    def __init__(self, run: LearningRun, holder: UUID, progress: Progress, runtime: Runtime) -> None:
+        self._run, self._holder, self._progress, self._runtime = run, holder, progress, runtime
         self._before, self._started = run.seconds, time.monotonic()
 
     async def finish(self) -> LearningRun:
@@ -146,16 +133,18 @@ class _Run:
         return await learning_runs.get(self._run.id, runtime=self._runtime)
 
     async def _steps(self) -> None:
-        total = len(LESSONS) + 1
+        total = len(LESSONS) + 2
         await self._look()
         for number, lesson in enumerate(LESSONS, 2):
             if lesson.name in self._run.steps:
                 continue
-            if self._seconds() > self._budget.seconds:
+            if self._seconds() > self._runtime.settings.learn_seconds:
                 await self._note(status="out_of_budget")
                 return
             await self._learn(lesson)
             self._progress(lesson.name, number, total)
+        await self._ask_model()
+        self._progress(quotations.NAME, total, total)
         newest, fresh = await newest_memory(await self._seen_before(), self._runtime)
         await self._note(status="done", newest=newest, looked_at={**self._run.looked_at, "new memories": fresh})
 
@@ -170,12 +159,33 @@ class _Run:
         }  # fmt: skip
         steps = list(dict.fromkeys([*self._run.steps, DISCOVER]))
         await self._note(steps=steps, looked_at=counts, fingerprint=structure.get("fingerprint", ""))
-        self._progress(DISCOVER, 1, len(LESSONS) + 1)
+        self._progress(DISCOVER, 1, len(LESSONS) + 2)
 
     async def _learn(self, lesson: Lesson) -> None:
         findings = await asyncio.to_thread(lesson.find, self._history)
         kept = await keep(lesson.name, lesson.kind, findings, self._history.structure, runtime=self._runtime)
         await self._note(steps=[*self._run.steps, lesson.name], **_added(self._run, kept))
+
+    async def _ask_model(self) -> None:
+        """Let the model point at what people stated, within what is left of the budget. Without a model the run is complete, too."""
+        settings, run = self._runtime.settings, self._run
+        spent = quotations.Spent(
+            most_calls=settings.learn_calls, most_usd=settings.learn_usd, calls=run.model_calls, usd=run.cost_usd
+        )
+        seconds = settings.learn_seconds - self._seconds()
+        findings = Findings()
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                findings = await quotations.find_quotations(self._history, spent, self._runtime)
+        except TimeoutError:
+            spent.note = "The time was used up while the model was asked. The next run goes on."
+        except ConfigurationError as error:
+            spent.note = str(error)
+        kept = await keep(quotations.NAME, "fact", findings, self._history.structure, runtime=self._runtime)
+        steps = [*self._run.steps, *([quotations.NAME] if spent.calls > run.model_calls else [])]
+        await self._note(
+            steps=steps, model_calls=spent.calls, cost_usd=spent.usd, error=spent.note or None, **_added(self._run, kept)
+        )  # fmt: skip
 
     async def _seen_before(self) -> int:
         runs = await learning_runs.recent(20, runtime=self._runtime)

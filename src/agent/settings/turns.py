@@ -25,3 +25,14 @@ class TurnSettings(BaseModel):
         description="Minutes between runs of the background learner in `agent serve` and workers; 0: none.",
     )
     learn_seconds: float = Field(120.0, gt=0, description="Most seconds that one run of the learner may take.")
+    learn_calls: int = Field(
+        0,
+        ge=0,
+        le=1_000,
+        description="Most calls of the model in one run of the learner. 0: it asks no model; it needs none.",
+    )
+    learn_usd: float | None = Field(
+        None,
+        ge=0,
+        description="Most US dollars that one run of the learner may cost; needs the model's price. Empty: no cap.",
+    )

@@ -16,7 +16,7 @@ from agent.db import load_queries
 from agent.learning.discovery.structure import AppStructure
 from agent.learning.lessons.lesson import SAID_WRONG, Finding, Findings, LessonKind
 from agent.learning.lessons.statement import is_current
-from agent.learning.memory import NewMemory, agent_memory
+from agent.learning.memory import Memory, NewMemory, agent_memory
 from agent.learning.memory.embeddings import scope
 from agent.runtime import Runtime
 from agent.text.storable import storable_json
@@ -24,7 +24,7 @@ from agent.text.storable import storable_json
 _QUERIES = load_queries(__package__)
 _REPLACED = "another example took its place"
 _OUT_OF_DATE = "the schema has changed"
-_SHOWN = 200
+_SHOWN, _QUOTE = 200, 500
 
 
 @dataclass(slots=True)
@@ -88,13 +88,39 @@ class _Keeper:
         if before is not None:  # another example stands for it now
             await self._note(before, {**before.metadata, "ended": _REPLACED}, valid=False)
         metadata = _metadata(self._lesson, finding)
-        item = NewMemory(content=finding.content, kind=self._kind, trust="agent", metadata=metadata)
-        (saved,) = await agent_memory.save_many([item], derived_from=finding.sources, runtime=self._runtime)
+        item = NewMemory(content=finding.content, kind=self._kind, trust="agent", metadata=metadata, **_source(finding))
+        saved = await self._saved(item, finding)
+        if saved is None:
+            return
         known = _Known(
             id=saved.id, content=saved.content, metadata=metadata, evidence_count=finding.support, valid=True
         )
         await self._note(known, metadata, valid=True)
-        self._kept.learned.append(self._entry(known, f"seen in {finding.support} conversations"))
+        why = (
+            f"{finding.said.speaker or 'somebody'} said it"
+            if finding.said
+            else f"seen in {finding.support} conversations"
+        )
+        self._kept.learned.append(self._entry(known, why))
+
+    async def _saved(self, item: NewMemory, finding: Finding) -> Memory | None:
+        """Save a finding. What somebody said stands only where no human says otherwise, and is no second memory where it is known."""
+        if finding.said is None:
+            (saved,) = await agent_memory.save_many([item], derived_from=finding.sources, runtime=self._runtime)
+            return saved
+        taught = await agent_memory.teach(item, runtime=self._runtime)
+        if taught.memory is not None and taught.memory.metadata.get("key") == finding.key:
+            return taught.memory
+        await self._runtime.execute(_QUERIES["settle"], lesson=self._lesson, key=finding.key, **scope(self._runtime))
+        if taught.stands is not None:
+            entry = {
+                "lesson": self._lesson,
+                "memory": taught.stands.id,
+                "what": finding.content[:_SHOWN],
+                "why": taught.message,
+            }
+            self._kept.dropped.append(entry)
+        return None
 
     async def _renew(self, finding: Finding, before: _Known) -> None:
         if not before.valid and before.ended in ("", SAID_WRONG):
@@ -128,6 +154,19 @@ class _Keeper:
         flat = " ".join(known.content.split())
         what = flat[:_SHOWN] + ("…" if len(flat) > _SHOWN else "")
         return {"lesson": self._lesson, "memory": known.id, "what": what, "why": why}
+
+
+def _source(finding: Finding) -> dict[str, Any]:
+    """Return where a finding was said."""
+    said = finding.said
+    if said is None:
+        return {}
+    return {
+        "source_thread": said.thread,
+        "source_turn": said.turn,
+        "source_quote": said.text[:_QUOTE],
+        "speaker": said.speaker or None,
+    }
 
 
 def _metadata(lesson: str, finding: Finding) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from agent.learning.discovery.structure import AppStructure
 
 SAID_WRONG = "a human said that it is wrong"
-LessonKind = Literal["skill", "pattern"]
+LessonKind = Literal["skill", "pattern", "fact"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class PastTurn:
 
     `digest` is that of the schema's parts that the first example relied on then (see `statement.digest_of`).
     `corrected` says that a human said it was wrong, `confirmed` that it followed a human's correction. `repeats` says that the
-    turn was shown something learned, so it is no evidence of its own.
+    turn was shown a skill and ran its SQL, so it is no evidence of its own.
     """
 
     memory: int
@@ -52,6 +52,16 @@ class FailedTurn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """What a person wrote in a turn."""
+
+    text: str
+    speaker: str
+    thread: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What happened in one application, and its structure now."""
 
@@ -59,13 +69,14 @@ class Evidence:
     turns: Sequence[PastTurn] = ()
     repairs: Sequence[Repair] = ()
     failures: Sequence[FailedTurn] = ()
+    sayings: Sequence[Saying] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """Something that should be known. `key` says what it is about; a newer finding with the same key takes its place.
 
-    `sources` are the memories that it was concluded from. `objects` and `digest` are the parts of the schema that it depends on.
+    `sources` are the memories that it was concluded from, `said` where somebody said it. `objects` and `digest` are the parts of the schema that it depends on.
     """
 
     key: str
@@ -75,6 +86,7 @@ class Finding:
     against: int = 0
     objects: tuple[str, ...] = ()
     digest: str = ""
+    said: Saying | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,9 +1,9 @@
 -- past_turns: returns the newest turns with SQL that is fit to be learned, also those that a human corrected
 SELECT m.id, m.source_thread, m.metadata -> 'examples' AS examples, m.metadata ->> 'digest' AS digest, coalesce(m.metadata ->> 'asked', m.metadata ->> 'question') AS question,
-       coalesce((m.metadata ->> 'confirmed')::boolean, false) AS confirmed,
+       coalesce(m.metadata -> 'confirmed' = 'true', false) AS confirmed,
        m.valid_until IS NOT NULL AS corrected,
-       EXISTS (SELECT FROM agents.memory_links l JOIN agents.agent_memory e ON e.id = l.earlier_id AND e.tenant_id = l.tenant_id
-                WHERE l.tenant_id = m.tenant_id AND l.memory_id = m.id AND l.relation = 'derived' AND e.metadata ? 'learned') AS repeats
+       ARRAY(SELECT e.metadata ->> 'sql' FROM agents.memory_links l JOIN agents.agent_memory e ON e.id = l.earlier_id AND e.tenant_id = l.tenant_id
+              WHERE l.tenant_id = m.tenant_id AND l.memory_id = m.id AND l.relation = 'derived' AND e.kind = 'skill' AND e.metadata ? 'learned') AS shown
   FROM agents.agent_memory m
  WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.kind = 'interaction' AND m.metadata ? 'examples'
    AND m.trust <> 'database' AND jsonb_typeof(m.metadata -> 'examples') = 'array'
@@ -31,6 +31,15 @@ SELECT r.question, left(r.error, 300) AS error, r.thread_id
  WHERE r.tenant_id = %(tenant_id)s AND t.database_id = %(database_id)s AND r.status = 'failed' AND length(r.question) <= 1000
  ORDER BY r.started_at DESC LIMIT %(limit)s
 
+-- sayings: returns what people wrote in the newest turns of which nothing was noted at once
+SELECT r.question, r.asked_by, r.thread_id, r.turn
+  FROM agents.turns r JOIN agents.threads t ON t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id
+ WHERE r.tenant_id = %(tenant_id)s AND t.database_id = %(database_id)s AND length(r.question) <= 1800
+   AND NOT EXISTS (SELECT FROM agents.agent_memory m
+                    WHERE m.tenant_id = r.tenant_id AND m.database_id = t.database_id AND m.source_thread = r.thread_id AND m.source_turn = r.turn
+                      AND m.kind <> 'interaction' AND NOT m.metadata ? 'learned')
+ ORDER BY r.started_at DESC LIMIT %(limit)s
+
 -- newest: returns the number of the newest memory that is no lesson, and how many came after a given one
 SELECT coalesce(max(id), 0)::bigint AS newest, (count(*) FILTER (WHERE id > %(after)s))::int AS fresh
   FROM agents.agent_memory
@@ -44,6 +53,10 @@ SELECT id, content, metadata, evidence_count, valid_until IS NULL AS valid
 
 -- forgotten: returns what a human has forgotten of it
 SELECT key FROM agents.forgotten_lessons WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND lesson = %(lesson)s
+
+-- settle: notes that something need not be learned, now or later
+INSERT INTO agents.forgotten_lessons (tenant_id, database_id, lesson, key)
+VALUES (%(tenant_id)s, %(database_id)s, %(lesson)s, %(key)s) ON CONFLICT DO NOTHING
 
 -- note: stores what is known of a lesson by now, and makes it valid again or ends it
 UPDATE agents.agent_memory

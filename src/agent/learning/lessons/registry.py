@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.learning.lessons import skills
+from agent.learning.lessons import mishaps, procedures, skills, statements, synonyms, usage
 from agent.learning.lessons.lesson import Evidence, Findings, LessonKind
 
 
@@ -18,4 +18,13 @@ class Lesson:
     find: Callable[[Evidence], Findings]
 
 
-LESSONS: tuple[Lesson, ...] = (Lesson(skills.NAME, "skill", skills.find_skills),)
+LESSONS: tuple[Lesson, ...] = (
+    Lesson(skills.NAME, "skill", skills.find_skills),
+    Lesson(procedures.NAME, "skill", procedures.find_procedures),
+    Lesson(usage.JOINS, "pattern", usage.find_joins),
+    Lesson(usage.FILTERS, "pattern", usage.find_filters),
+    Lesson(synonyms.NAME, "pattern", synonyms.find_synonyms),
+    Lesson(mishaps.REPAIRS, "pattern", mishaps.find_repairs),
+    Lesson(mishaps.FAILURES, "pattern", mishaps.find_failures),
+    Lesson(statements.NAME, "fact", statements.find_statements),
+)
