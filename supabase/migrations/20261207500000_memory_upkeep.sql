@@ -162,16 +162,30 @@ create table agents.memory_wordings (
   source_turn    integer,
   source_quote   text,
   evidence_count integer not null,
-  use_count      integer not null default 0,
+  derived_from   bigint[] not null default '{}', -- what it was concluded from
   valid_from     timestamptz not null,
   created_at     timestamptz not null,
   merged_at      timestamptz not null default now(),
   primary key (tenant_id, former_id)
 );
+create index memory_wordings_derived on agents.memory_wordings using gin (derived_from);
 create index memory_wordings_of on agents.memory_wordings (memory_id);
 call agents.isolate_tenants('agents.memory_wordings');
 revoke all on agents.memory_wordings from public;
 grant select, insert, update, delete on agents.memory_wordings to agent_app;
+
+-- What a statement says, whatever its words; empty where no other wording is recognised. Apart from the memory, whose row is in many
+-- indexes. A statement without a row was not compared with the others yet.
+create table agents.memory_signatures (
+  memory_id   bigint primary key references agents.agent_memory on delete cascade,
+  tenant_id   text not null default agents.tenant(),
+  database_id text not null,
+  signature   bytea not null
+);
+create index memory_signatures_same on agents.memory_signatures (tenant_id, database_id, signature) where signature <> '';
+call agents.isolate_tenants('agents.memory_signatures');
+revoke all on agents.memory_signatures from public;
+grant select, insert, update, delete on agents.memory_signatures to agent_app;
 
 -- Who erased whom or what: never a name, but what stands in its place everywhere. `entries` are the entries of the audit log that
 -- lost values; these, and no others, may lack some.
@@ -288,6 +302,7 @@ begin
       join agents.agent_memory m on m.id = l.memory_id and m.tenant_id = tenant and m.trust <> 'human' and m.kind <> 'schema'
   )
   select coalesce(array_agg(id), '{}') into gone from erased;
+  delete from agents.memory_wordings w where w.tenant_id = tenant and w.derived_from && gone;
   insert into agents.agent_memory (tenant_id, database_id, kind, subject, content, content_hash, metadata, trust, speaker, source_thread,
     source_turn, source_quote, evidence_count, valid_from, valid_until, created_at)
   select w.tenant_id, w.database_id, w.kind, w.subject, w.content, w.content_hash, w.metadata, w.trust, w.speaker, w.source_thread,

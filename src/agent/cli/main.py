@@ -22,7 +22,7 @@ from agent.cli.commands import (
     functions,
     keys,
     knowledge,
-    memory,
+    memory_upkeep,
     messaging,
     people,
     permissions,
@@ -86,7 +86,7 @@ app.command(
     rich_help_panel=_KNOW,
     epilog=knowledge.KNOWLEDGE_EXAMPLES,
 )(knowledge.knowledge)
-app.add_typer(memory.app, name="memory", rich_help_panel=_KNOW)
+app.add_typer(memory_upkeep.app, name="memory", rich_help_panel=_KNOW)
 
 app.add_typer(approvals.app, name="approvals", rich_help_panel=_WATCH)
 app.add_typer(permissions.app, name="permissions", rich_help_panel=_WATCH)
