@@ -335,6 +335,7 @@ declare
   stripped bigint[];
   counts jsonb := '{}';
   part bigint;
+  kept record;
 begin
   lock table agents.audit_unsealed in share row exclusive mode;
   select coalesce(max(u.id), 0) into since from agents.audit_unsealed u;
@@ -377,6 +378,16 @@ begin
   delete from agents.idempotent_requests r where r.tenant_id = tenant
      and (lower(r.person) = lower(erase.person) or encode(r.body, 'escape') ~* erase.pattern or r.key ~* erase.pattern
        or exists (select from unnest(all_threads || erase.threads) as gone where position(convert_to(gone, 'UTF8') in r.body) > 0));
+  -- What else was kept of these conversations, also in tables that come later.
+  for kept in
+    select c.oid::regclass as name, a.attname as place from pg_class c join pg_attribute a on a.attrelid = c.oid
+     where c.relnamespace = 'agents'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition and not a.attisdropped
+       and a.attname in ('thread_id', 'source_thread') and a.atttypid = 'text'::regtype
+       and c.relname not in ('threads', 'turns', 'tool_calls', 'human_approval_queue', 'agent_execution_log', 'agent_memory', 'memory_wordings')
+       and exists (select from pg_attribute t where t.attrelid = c.oid and t.attname = 'tenant_id' and not t.attisdropped)
+  loop
+    execute format('delete from %s where tenant_id = $1 and %I = any ($2)', kept.name, kept.place) using tenant, all_threads || erase.threads;
+  end loop;
   delete from agents.threads t where t.tenant_id = tenant and t.thread_id = any (all_threads);
   counts := counts || jsonb_build_object('conversations', cardinality(all_threads), 'turns', cardinality(turns_gone),
     'requests', cardinality(approvals), 'executions', cardinality(executions));
