@@ -162,16 +162,30 @@ create table agents.memory_wordings (
   source_turn    integer,
   source_quote   text,
   evidence_count integer not null,
-  use_count      integer not null default 0,
+  derived_from   bigint[] not null default '{}', -- what it was concluded from
   valid_from     timestamptz not null,
   created_at     timestamptz not null,
   merged_at      timestamptz not null default now(),
   primary key (tenant_id, former_id)
 );
+create index memory_wordings_derived on agents.memory_wordings using gin (derived_from);
 create index memory_wordings_of on agents.memory_wordings (memory_id);
 call agents.isolate_tenants('agents.memory_wordings');
 revoke all on agents.memory_wordings from public;
 grant select, insert, update, delete on agents.memory_wordings to agent_app;
+
+-- What a statement says, whatever its words; empty where no other wording is recognised. Apart from the memory, whose row is in many
+-- indexes. A statement without a row was not compared with the others yet.
+create table agents.memory_signatures (
+  memory_id   bigint primary key references agents.agent_memory on delete cascade,
+  tenant_id   text not null default agents.tenant(),
+  database_id text not null,
+  signature   bytea not null
+);
+create index memory_signatures_same on agents.memory_signatures (tenant_id, database_id, signature) where signature <> '';
+call agents.isolate_tenants('agents.memory_signatures');
+revoke all on agents.memory_signatures from public;
+grant select, insert, update, delete on agents.memory_signatures to agent_app;
 
 -- Who erased whom or what: never a name, but what stands in its place everywhere. `entries` are the entries of the audit log that
 -- lost values; these, and no others, may lack some.
@@ -288,6 +302,7 @@ begin
       join agents.agent_memory m on m.id = l.memory_id and m.tenant_id = tenant and m.trust <> 'human' and m.kind <> 'schema'
   )
   select coalesce(array_agg(id), '{}') into gone from erased;
+  delete from agents.memory_wordings w where w.tenant_id = tenant and w.derived_from && gone;
   insert into agents.agent_memory (tenant_id, database_id, kind, subject, content, content_hash, metadata, trust, speaker, source_thread,
     source_turn, source_quote, evidence_count, valid_from, valid_until, created_at)
   select w.tenant_id, w.database_id, w.kind, w.subject, w.content, w.content_hash, w.metadata, w.trust, w.speaker, w.source_thread,
@@ -320,6 +335,7 @@ declare
   stripped bigint[];
   counts jsonb := '{}';
   part bigint;
+  kept record;
 begin
   lock table agents.audit_unsealed in share row exclusive mode;
   select coalesce(max(u.id), 0) into since from agents.audit_unsealed u;
@@ -362,6 +378,16 @@ begin
   delete from agents.idempotent_requests r where r.tenant_id = tenant
      and (lower(r.person) = lower(erase.person) or encode(r.body, 'escape') ~* erase.pattern or r.key ~* erase.pattern
        or exists (select from unnest(all_threads || erase.threads) as gone where position(convert_to(gone, 'UTF8') in r.body) > 0));
+  -- What else was kept of these conversations, also in tables that come later.
+  for kept in
+    select c.oid::regclass as name, a.attname as place from pg_class c join pg_attribute a on a.attrelid = c.oid
+     where c.relnamespace = 'agents'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition and not a.attisdropped
+       and a.attname in ('thread_id', 'source_thread') and a.atttypid = 'text'::regtype
+       and c.relname not in ('threads', 'turns', 'tool_calls', 'human_approval_queue', 'agent_execution_log', 'agent_memory', 'memory_wordings')
+       and exists (select from pg_attribute t where t.attrelid = c.oid and t.attname = 'tenant_id' and not t.attisdropped)
+  loop
+    execute format('delete from %s where tenant_id = $1 and %I = any ($2)', kept.name, kept.place) using tenant, all_threads || erase.threads;
+  end loop;
   delete from agents.threads t where t.tenant_id = tenant and t.thread_id = any (all_threads);
   counts := counts || jsonb_build_object('conversations', cardinality(all_threads), 'turns', cardinality(turns_gone),
     'requests', cardinality(approvals), 'executions', cardinality(executions));

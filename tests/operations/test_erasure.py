@@ -131,6 +131,9 @@ async def test_a_conversation_leaves_no_trace_either(demo_runtime: Runtime) -> N
     await chat.finish("secret-thread", runtime=demo_runtime)
     await chat.answer("Set the name of client 4 to 'zirconium two'", thread_id="secret-thread", runtime=demo_runtime)
     await audit_log.seal(runtime=demo_runtime)
+    with psycopg.connect(demo_runtime.settings.database_url.get_secret_value()) as conn:  # a table that comes later
+        conn.execute("create table agents.later_lessons (tenant_id text, source_thread text, lesson text)")
+        conn.execute("insert into agents.later_lessons values ('default', 'secret-thread', 'ask for zirconium')")
     assert len(word.findall(dump(demo_runtime))) > 20
 
     gone = await erasure.erase_thread("secret-thread", runtime=demo_runtime)

@@ -306,7 +306,7 @@ PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
     "keys": _key,
     "undo": lambda place, words: ["undo", place.executed(), *words[2:]],
     "threads": lambda place, words: [_thread(place, words) if one == "3f2a91bc04de" else one for one in words],
-    "memory": lambda place, words: [_memory(place, words) if one == "12" else one for one in words],
+    "memory": lambda place, words: [_memory_word(place, words, one) for one in words],
     "permissions": lambda place, words: [_permission(place) if one == "3" else one for one in words],
     "assess": lambda _place, words: ["select 1" if one == "SQL" else one for one in words],
 }  # fmt: skip
@@ -316,9 +316,23 @@ def _thread(place: Place, words: list[str]) -> str:
     return place.thread() if "delete" in words else place.once("thread", place.thread)
 
 
+def _memory_word(place: Place, words: list[str], word: str) -> str:
+    if word == "memories.jsonl":
+        file = place.folder / f"{words[1]}-{word}"
+        file.unlink(missing_ok=True)
+        if "import" in words:
+            place.run("memory", "export", str(file), "--overwrite", code=0)
+        return str(file)
+    return _memory(place, words) if word == "12" else word
+
+
 def _memory(place: Place, words: list[str]) -> str:
     if "restore" in words:
         return place.replaced()
+    if "release" in words:
+        number = place.memory()
+        place.run("memory", "quarantine", number, code=0)
+        return number
     return place.memory() if "forget" in words else place.once("memory", place.memory)
 
 

@@ -25,7 +25,7 @@ from agent.cli.commands import (
     knowledge,
     learn,
     mcp,
-    memory,
+    memory_upkeep,
     messaging,
     people,
     permissions,
@@ -89,7 +89,7 @@ app.command(
     rich_help_panel=_KNOW,
     epilog=knowledge.KNOWLEDGE_EXAMPLES,
 )(knowledge.knowledge)
-app.add_typer(memory.app, name="memory", rich_help_panel=_KNOW)
+app.add_typer(memory_upkeep.app, name="memory", rich_help_panel=_KNOW)
 app.command(
     "learn",
     short_help="Learn from what happened, and show what was learned.",

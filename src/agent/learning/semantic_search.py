@@ -7,7 +7,7 @@ combines both scores, so that PostgREST's callers get the same search.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agent.concurrency import gather_or_cancel
@@ -30,6 +30,8 @@ SearchMode = Literal["hybrid", "dense", "lexical"]
 MAX_QUERY_CHARS = 8_000
 MAX_LIMIT = 500
 _STATED: tuple[MemoryKind, ...] = tuple(kind for kind in recall.STATED if kind != "skill")
+# How many times as many candidates are compared where vectors are made from letters.
+_WIDE = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +66,11 @@ class SemanticSearch:
             raise InvalidInput(f"limit={limit!r} must be at least 1.")
         text = storable(query[:MAX_QUERY_CHARS])
         vector = None if mode == "lexical" else await query_vector(text, runtime)
-        words = None if mode == "dense" and vector is not None else text
-        return await _search(words, vector, limit, kinds, runtime)
+        if mode != "dense" or vector is None:
+            return await _search(text, vector, limit, kinds, runtime)
+        if runtime.embedder.semantic:
+            return await _search(None, vector, limit, kinds, runtime)
+        return await _nearest(text, vector, limit, kinds, runtime)
 
     async def get_relevant_context(
         self,
@@ -114,6 +119,22 @@ def _others(examples: Sequence[Memory], turns: Sequence[Memory]) -> list[Memory]
     """Return the turns that show other SQL than the examples do."""
     shown = {str(example.metadata.get("sql", "")) for example in examples}
     return [turn for turn in turns if not {*statements_of(turn.content, turn.metadata)} <= shown]
+
+
+async def _nearest(
+    text: str, vector: list[float], limit: int, kinds: Sequence[MemoryKind] | None, runtime: Runtime
+) -> list[Memory]:
+    """Return the nearest memories by vectors that are made from letters.
+
+    Such vectors are near to many others, of which their index overlooks some; what shares words with the text is compared too.
+    """
+    wide = max(_WIDE * limit, 10 * _WIDE)
+    found = await gather_or_cancel(
+        _search(None, vector, wide, kinds, runtime), _search(text, vector, wide, kinds, runtime)
+    )
+    each = {memory.id: memory for memories in found for memory in memories if memory.similarity is not None}
+    nearest = sorted(each.values(), key=lambda memory: (memory.similarity or 0, memory.id), reverse=True)
+    return [replace(memory, score=memory.nearness) for memory in nearest[:limit]]
 
 
 async def _search(

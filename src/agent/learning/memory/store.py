@@ -27,7 +27,7 @@ from agent.runtime import Runtime, current_runtime
 from agent.text.storable import storable, storable_json
 from agent.types import MemoryKind, Trust
 
-_QUERIES = load_queries(__package__)
+_QUERIES, _UPKEEP = load_queries(__package__), load_queries(__package__, "consolidation.sql")
 _log = structlog.get_logger(__name__)
 
 _BATCH = 500
@@ -185,7 +185,13 @@ class AgentMemory:
         runtime = runtime or await current_runtime()
         row = await runtime.one(_QUERIES["get"], id=memory_id, **scope(runtime))
         if row is None:
-            raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
+            merged = await runtime.one(_UPKEEP["merged_into"], id=memory_id)
+            where = (
+                f"It was merged into memory {merged['memory_id']}."
+                if merged
+                else "`agent memory list` shows what there is."
+            )
+            raise NotFound(f"There is no memory {memory_id!r}. {where}")
         return Memory.from_row(row)
 
     async def forget(self, memory_id: int, *, runtime: Runtime | None = None) -> Forgotten:
