@@ -151,15 +151,12 @@ async def test_quiet_hours_and_routes_of_an_admin_hold_and_reminders_come_once_w
         await link(runtime, service, account, person)
     now = datetime.now(UTC)
     quiet = f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(minutes=2):%H:%M}"
-    asking = ("slack", "telegram")
     with pytest.raises(AgentError, match="Only an admin"):
-        await routes.add(route("slack", "C1"), services=asking, runtime=replace(runtime, user="ana"))
+        await routes.add(route("slack", "C1"), runtime=replace(runtime, user="ana"))
     for wrong in (route("matrix", "x"), route("slack", ""), route("slack", "C1", quiet="25:00-1"), route("slack", "C1", risks=("BAD",))):  # fmt: skip
         with pytest.raises(AgentError):
-            await routes.add(wrong, services=asking, runtime=runtime)
-    made = await routes.add(
-        route("telegram", "people", tools=("execute_*",), quiet=quiet), services=asking, runtime=runtime
-    )
+            await routes.add(wrong, runtime=runtime)
+    made = await routes.add(route("telegram", "people", tools=("execute_*",), quiet=quiet), runtime=runtime)
     async with messaging(runtime):
         first = await ask(runtime)
         await until(lambda: places(runtime, first))

@@ -125,7 +125,7 @@ class Courier:
         return deliver
 
     async def _deliver_due(self, service: Service, outbox: Outbox) -> None:
-        while not self._stopping and (message := await outbox.take(apart=service.apart)):
+        while not self._stopping and (message := await outbox.take(apart=service.apart, hold=service.hold)):
             await self._show(service, outbox, message)
 
     async def _send_texts(self) -> float | None:

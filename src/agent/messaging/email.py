@@ -11,7 +11,7 @@ import base64
 import binascii
 import hmac
 import html
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
 from agent.db import embedded
@@ -45,6 +45,7 @@ class Email(Service):
         self._url = settings.public_url.rstrip("/")
         self.people = _people_in(settings.email_approvers)
         self._key = _key_of(settings)
+        self.hold = timedelta(seconds=5 * settings.smtp_timeout)  # a mail takes several answers of the server
 
     async def post(self, place: str, card: Card, token: str | None, *, marker: str) -> str:
         """Mail a request with its link. What is mailed twice has one Message-ID."""

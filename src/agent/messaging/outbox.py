@@ -18,8 +18,8 @@ from agent.db.queries import fetch_one
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
-_HOLD = timedelta(seconds=25)  # longer than the patience with a service
-_RECEIVE_HOLD = timedelta(seconds=30)
+_HOLD = timedelta(seconds=12)  # longer than the patience with a service
+_RECEIVE_HOLD = timedelta(seconds=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +66,9 @@ class Outbox:
             not_before=not_before,
         )  # fmt: skip
 
-    async def take(self, *, apart: bool) -> Message | None:
-        """Take one message that is due, or None. With `apart`, none of a place where another process posts at the moment."""
-        values = {"tenant_id": self.runtime.tenant_id, "service": self.service, "hold": _HOLD, "apart": apart}
+    async def take(self, *, apart: bool, hold: timedelta = _HOLD) -> Message | None:
+        """Take one message that is due, or None, and hold it for that time. With `apart`, none of a place where another process posts at the moment."""
+        values = {"tenant_id": self.runtime.tenant_id, "service": self.service, "hold": hold, "apart": apart}
         async with self.runtime.transaction() as conn:
             if apart:
                 await conn.execute(_QUERIES["one_at_a_time"], values)

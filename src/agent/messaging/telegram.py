@@ -48,8 +48,8 @@ from agent.messaging.telegram_writer import TelegramWriter
 from agent.text.visible import clean
 
 _MOST_TEXT, _MOST_NOTICE = 4_096, 190
-_POLL_SECONDS, _NOT_MINE_SECONDS = 10, 5.0
-_ANSWER_SECONDS, _REQUEST_SECONDS = 4.0, 20.0
+_POLL_SECONDS, _NOT_MINE_SECONDS = 5, 2.0
+_ANSWER_SECONDS, _REQUEST_SECONDS = 4.0, 9.0
 _MOST_COPIES = 30
 _NO_PREVIEW = Previews(is_disabled=True)
 _DECISIONS: dict[str, Verb] = {"y": "approve", "n": "reject"}
@@ -130,7 +130,7 @@ class Telegram(Service):
                 continue
             async with telling("the bot"):
                 updates = await self._bot.get_updates(
-                    offset, timeout=_POLL_SECONDS, allowed_updates=_UPDATES, request_timeout=_POLL_SECONDS + 10
+                    offset, timeout=_POLL_SECONDS, allowed_updates=_UPDATES, request_timeout=_POLL_SECONDS + 5
                 )
             noted = [self._begin(update, inbox) for update in updates]
             offset = updates[-1].update_id + 1 if updates else offset
