@@ -23,7 +23,7 @@ from agent.testing.cluster import Cluster
 from benchmarks import taps
 from benchmarks.report import Report
 
-ROUNDS, REQUESTS, KILLS = 60, 500, 2
+ROUNDS, REQUESTS, KILLS = 40, 500, 2
 _MOST = 5.0
 
 

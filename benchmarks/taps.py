@@ -110,8 +110,8 @@ async def race(settings: Settings, *, requests: int, kills: int, folder: Path, s
             todo.put_nowait(number)
         working = asyncio.create_task(_killed_now_and_then(there, todo, requests, kills, folder))
         await asyncio.gather(*(_tap_all(there, todo, chance) for _ in range(_AT_ONCE)))
-        await _until(lambda: not there.slack.live_buttons() and not there.telegram.live_buttons(), working)
-        await _until(lambda: all("is being carried out" not in one.text for one in _all(there)), working)
+        await _until(there, lambda: not there.slack.live_buttons() and not there.telegram.live_buttons(), working)
+        await _until(there, lambda: all("is being carried out" not in one.text for one in _all(there)), working)
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
@@ -167,12 +167,16 @@ async def tap(there: Rooms, message: Posted | Sent, *, chance: random.Random) ->
             return
 
 
-async def _until(condition: Callable[[], bool], working: asyncio.Task[None], seconds: float = 120.0) -> None:
+async def _until(
+    there: Rooms, condition: Callable[[], bool], working: asyncio.Task[None], seconds: float = 120.0
+) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if working.done():
             await working
-        assert time.monotonic() < end, "it did not settle"
+        assert time.monotonic() < end, (
+            f"it did not settle: {[one.text[-200:] for one in _all(there) if one.buttons or 'carried' in one.text]}"
+        )
         await asyncio.sleep(0.05)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
@@ -169,8 +169,8 @@ class Service(ABC):
         del place, marker, since, under
         return None
 
-    async def tidy(self, place: str, message_id: str, known: Collection[str]) -> None:
-        """Take the buttons off copies that were posted before `message_id` and are not `known`."""
+    async def tidy(self, place: str, message_id: str, known: Mapping[str, bool]) -> None:
+        """Take the buttons off copies that came before `message_id` and are not `known`, which says what was there before them."""
         del place, message_id, known
 
     async def called(self, call: Call, inbox: Inbox) -> Reply:

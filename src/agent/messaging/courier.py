@@ -148,7 +148,8 @@ class Courier:
             elif waits:
                 message_id = await service.post(message.place, shown, token, marker=message.marker.hex)
                 if message.sent_before:
-                    await service.tidy(message.place, message_id, await outbox.known(message.place))
+                    known = await outbox.known(message.place, message.sent_before)
+                    await service.tidy(message.place, message_id, known)
             await outbox.shown(message, message_id or "", waits=waits)
         except MessageGone:
             await outbox.gone(message, again=waits)

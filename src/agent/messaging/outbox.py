@@ -99,10 +99,10 @@ class Outbox:
         if moved is None:
             await self.runtime.execute(_QUERIES["park"], **values)
 
-    async def known(self, place: str) -> frozenset[str]:
-        """Return the ids of the newest messages of a place."""
-        rows = await self.runtime.all(_QUERIES["known"], service=self.service, place=place)
-        return frozenset(row["message_id"] for row in rows)
+    async def known(self, place: str, since: datetime) -> dict[str, bool]:
+        """Return the ids of the newest messages of a place, and whether each was there before `since`."""
+        rows = await self.runtime.all(_QUERIES["known"], service=self.service, place=place, since=since)
+        return {row["message_id"]: bool(row["before"]) for row in rows}
 
     async def of_token(self, token: str) -> Message | None:
         """Return the message whose buttons send `token`, or None."""
