@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import psycopg
 import pytest
 from tests.messaging.conftest import ask, changed, link, messaging, status, until, with_slack
 from tests.messaging.conftest import posted_in_slack as posted
@@ -154,3 +155,25 @@ async def test_a_decision_elsewhere_updates_the_message(agent: Runtime, slack: S
     await approvals.decide_and_run(number, HumanDecision(decision="approve"), via="cli", runtime=decider)
     await until(lambda: "Approved by bo, via cli" in message.text and "Done" in message.text)
     assert slack.live_buttons() == []
+
+
+async def test_hostile_values_and_wide_rows_are_inert_and_fit_in_both_services(
+    notes: Runtime, slack: SlackServer, telegram: TelegramServer
+) -> None:
+    columns = [f"c{n}" for n in range(200)]
+    with psycopg.connect(notes.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute(f"create table public.wide (id int primary key, {', '.join(f'{one} text' for one in columns)})")
+        evil = "<!channel> @everyone <@U7> \u202eEVIL\u2066 \x1b[31m *b* [a](https://evil.example) </pre>"
+        conn.execute(f"insert into public.wide values (1, {', '.join(['%s'] * 200)})", [evil] * 200)
+    runtime = with_slack(notes, slack, telegram_token=telegram.token, telegram_url=telegram.url, telegram_chats="-5")
+    async with messaging(runtime):
+        await ask(runtime, f"UPDATE wide SET {', '.join(f'{one} = {one} || $$!$$' for one in columns)}")
+        here = await posted(slack)
+        there = await until(lambda: next(iter(telegram.chats.get("-5", [])), None))
+    assert "c0: <!channel>" in here.text
+    assert "@everyone" in here.text
+    assert "<!channel>" not in here.fallback
+    plain = [block for block in str(here.blocks).split("'type': ") if block.startswith("'mrkdwn'")]
+    assert plain == []
+    for text in (here.text, there.text):
+        assert not {"\u202e", "\u2066", "\x1b"} & set(text)

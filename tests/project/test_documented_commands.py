@@ -304,6 +304,7 @@ PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
     "approvals": _approval, "executions": _execution, "people": _person, "audit": _audit, "backup": _file, "restore": _file, "chat": _chat,
     "tools": _tool, "functions": _function, "break-glass": _break_glass, "sync": _sync,
     "keys": _key,
+    "messaging": lambda place, words: [_route(place) if one == "3" else one for one in words],
     "undo": lambda place, words: ["undo", place.executed(), *words[2:]],
     "threads": lambda place, words: [_thread(place, words) if one == "3f2a91bc04de" else one for one in words],
     "memory": lambda place, words: [_memory_word(place, words, one) for one in words],
@@ -334,6 +335,10 @@ def _memory(place: Place, words: list[str]) -> str:
         place.run("memory", "quarantine", number, code=0)
         return number
     return place.memory() if "forget" in words else place.once("memory", place.memory)
+
+
+def _route(place: Place) -> str:
+    return str(place.json("messaging", "route", "add", "slack", "C1")["id"])
 
 
 def _permission(place: Place) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from agent.errors import NotFound, OperatorError
@@ -129,7 +129,7 @@ class Service(ABC):
 
     `places` are those that the settings name; without any, each linked person is written to. `people` gives the accounts whose
     person the settings name. A service that does not ask (`asks`) only tells. One that cannot be asked what was posted gets its
-    posts one after the other in each place (`apart`). `reconnects` counts the connections that had to be made anew.
+    posts one after the other in each place (`apart`). `hold` is longer than one of its requests takes. `reconnects` counts the connections that had to be made anew.
     """
 
     name: str
@@ -137,6 +137,7 @@ class Service(ABC):
     people: Mapping[str, str] = {}
     asks: bool = True
     apart: bool = False
+    hold: timedelta = timedelta(seconds=12)
     reconnects: int = 0
 
     @abstractmethod
@@ -168,8 +169,8 @@ class Service(ABC):
         del place, marker, since, under
         return None
 
-    async def tidy(self, place: str, message_id: str, known: Collection[str]) -> None:
-        """Take the buttons off copies that were posted before `message_id` and are not `known`."""
+    async def tidy(self, place: str, message_id: str, known: Mapping[str, bool]) -> None:
+        """Take the buttons off copies that came before `message_id` and are not `known`, which says what was there before them."""
         del place, message_id, known
 
     async def called(self, call: Call, inbox: Inbox) -> Reply:

@@ -124,7 +124,7 @@ class Courier:
         return deliver
 
     async def _deliver_due(self, service: Service, outbox: Outbox) -> None:
-        while not self._stopping and (message := await outbox.take(apart=service.apart)):
+        while not self._stopping and (message := await outbox.take(apart=service.apart, hold=service.hold)):
             await self._show(service, outbox, message)
 
     async def _send_texts(self) -> float | None:
@@ -147,7 +147,8 @@ class Courier:
             elif waits:
                 message_id = await service.post(message.place, shown, token, marker=message.marker.hex)
                 if message.sent_before:
-                    await service.tidy(message.place, message_id, await outbox.known(message.place))
+                    known = await outbox.known(message.place, message.sent_before)
+                    await service.tidy(message.place, message_id, known)
             await outbox.shown(message, message_id or "", waits=waits)
         except MessageGone:
             await outbox.gone(message, again=waits)

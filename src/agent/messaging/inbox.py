@@ -174,11 +174,13 @@ class ServiceInbox:
             return view.why_not
         if message is not None and not await self._first(message, acting, decision, noted):
             return "Somebody was quicker: the message shows how the request stands."
+        processing = asyncio.ensure_future(self._show_processing(message, acting, decision))
         try:
             done = await approvals.decide_and_run(approval_id, decision, via=self._service.name, runtime=acting.runtime)
         except AlreadyDecided as error:
             return str(error)
         finally:
+            await processing
             if message is not None:
                 await self._outbox.carried_out(message)
         if done.approval.id != approval_id and done.approval.status == "pending":
@@ -189,7 +191,7 @@ class ServiceInbox:
         return outcome(view, await executions.of_request(view.approval.id, runtime=acting.runtime))
 
     async def _first(self, message: Message, acting: _Acting, decision: HumanDecision, noted: asyncio.Event) -> bool:
-        """Use the buttons up and take them off the message. Return whether this person was the first."""
+        """Use the buttons up, so that the decision survives this process. Return whether this person was the first."""
         given = {
             "account": acting.account, "decision": decision.decision, "comment": decision.comment,
             "arguments": decision.arguments,
@@ -197,14 +199,18 @@ class ServiceInbox:
         if message.token is None or not await self._outbox.use_token(message, given):
             return False
         noted.set()
-        if message.message_id is not None:
-            shown = (await card_of(message, self._runtime, people=self._service.people)).processing(
-                acting.identity.person, decision.decision
-            )
-            with suppress(AgentError, TimeoutError):  # the message is updated again after the decision
-                async with asyncio.timeout(_PROCESSING_SECONDS):
-                    await self._service.update(message.place, message.message_id, shown, None)
         return True
+
+    async def _show_processing(self, message: Message | None, acting: _Acting, decision: HumanDecision) -> None:
+        """Take the buttons off the message while the decision is carried out; it is updated again after that."""
+        if message is None or message.message_id is None:
+            return
+        with suppress(AgentError, TimeoutError):
+            async with asyncio.timeout(_PROCESSING_SECONDS):
+                shown = await card_of(message, self._runtime, people=self._service.people)
+                await self._service.update(
+                    message.place, message.message_id, shown.processing(acting.identity.person, decision.decision), None
+                )
 
     async def _close_copy(self, tap: Tap, message: Message) -> None:
         """Take the buttons off a copy, which a process posted just before it died."""

@@ -18,8 +18,8 @@ from agent.db.queries import fetch_one
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
-_HOLD = timedelta(seconds=25)  # longer than the patience with a service
-_RECEIVE_HOLD = timedelta(seconds=30)
+_HOLD = timedelta(seconds=12)  # longer than the patience with a service
+_RECEIVE_HOLD = timedelta(seconds=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +66,9 @@ class Outbox:
             not_before=not_before,
         )  # fmt: skip
 
-    async def take(self, *, apart: bool) -> Message | None:
-        """Take one message that is due, or None. With `apart`, none of a place where another process posts at the moment."""
-        values = {"tenant_id": self.runtime.tenant_id, "service": self.service, "hold": _HOLD, "apart": apart}
+    async def take(self, *, apart: bool, hold: timedelta = _HOLD) -> Message | None:
+        """Take one message that is due, or None, and hold it for that time. With `apart`, none of a place where another process posts at the moment."""
+        values = {"tenant_id": self.runtime.tenant_id, "service": self.service, "hold": hold, "apart": apart}
         async with self.runtime.transaction() as conn:
             if apart:
                 await conn.execute(_QUERIES["one_at_a_time"], values)
@@ -99,10 +99,10 @@ class Outbox:
         if moved is None:
             await self.runtime.execute(_QUERIES["park"], **values)
 
-    async def known(self, place: str) -> frozenset[str]:
-        """Return the ids of the newest messages of a place."""
-        rows = await self.runtime.all(_QUERIES["known"], service=self.service, place=place)
-        return frozenset(row["message_id"] for row in rows)
+    async def known(self, place: str, since: datetime) -> dict[str, bool]:
+        """Return the ids of the newest messages of a place, and whether each was there before `since`."""
+        rows = await self.runtime.all(_QUERIES["known"], service=self.service, place=place, since=since)
+        return {row["message_id"]: bool(row["before"]) for row in rows}
 
     async def of_token(self, token: str) -> Message | None:
         """Return the message whose buttons send `token`, or None."""

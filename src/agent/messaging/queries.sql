@@ -66,8 +66,8 @@ SELECT *, NULL::timestamptz AS sent_before FROM agents.messages
 SELECT *, NULL::timestamptz AS sent_before FROM agents.messages
  WHERE tenant_id = %(tenant_id)s AND approval_id = %(approval_id)s AND message_id IS NOT NULL ORDER BY id
 
--- known: the ids of the newest messages of a place
-SELECT message_id FROM agents.messages
+-- known: the ids of the newest messages of a place, and which were there before a time
+SELECT message_id, posted_at < %(since)s AS before FROM agents.messages
  WHERE tenant_id = %(tenant_id)s AND service = %(service)s AND place = %(place)s AND message_id IS NOT NULL
  ORDER BY posted_at DESC NULLS LAST LIMIT 500
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -12,6 +12,7 @@ from agent.audit.sealing import seal_soon
 from agent.db import load_queries
 from agent.errors import DecisionRefused, InvalidInput, NotFound
 from agent.messaging.routing import Route
+from agent.messaging.services import ASKING
 from agent.runtime import Runtime
 from agent.settings.messaging import check_hours
 from agent.types import RISK_LEVELS
@@ -26,12 +27,11 @@ async def routes(*, runtime: Runtime) -> list[Route]:
     return [_route(row) for row in await runtime.all(_QUERIES["routes"])]
 
 
-async def add(route: Route, *, services: Sequence[str], runtime: Runtime) -> Route:
-    """Make a route to one of `services`. Raises `InvalidInput`, or `DecisionRefused` unless an admin calls."""
+async def add(route: Route, *, runtime: Runtime) -> Route:
+    """Make a route; one to a service that is not set up counts once it is. Raises `InvalidInput`, or `DecisionRefused` unless an admin calls."""
     await _check_admin(runtime)
-    if route.service not in services:
-        known = ", ".join(services) or "none: `agent messaging` says what to set"
-        raise InvalidInput(f"{route.service[:50]!r} is not set up here; the services that ask are {known}.")
+    if route.service not in ASKING:
+        raise InvalidInput(f"{route.service[:50]!r} asks nobody; the services that ask are {', '.join(ASKING)}.")
     if wrong := [risk for risk in route.risks if risk not in RISK_LEVELS]:
         raise InvalidInput(f"{wrong[0][:50]!r} is no risk: the risks are {', '.join(RISK_LEVELS)}.")
     texts = (route.place, *route.tools, *route.environments)

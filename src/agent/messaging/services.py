@@ -8,6 +8,8 @@ from agent.messaging.base import Service
 from agent.settings import Settings
 from agent.settings.messaging import signing_key
 
+ASKING = ("slack", "telegram", "email")
+
 
 def services_of(settings: Settings) -> tuple[Service, ...]:
     """Return the services that are set up, in the order in which a person is asked."""

@@ -61,7 +61,7 @@ class Slack(Service):
         self.places = places
         self._app_token, self._signing_secret = app_token, signing_secret
         # A retry by the client would post a message twice when only the answer was lost.
-        self._client = AsyncWebClient(bot_token, base_url=url, retry_handlers=[], timeout=20)
+        self._client = AsyncWebClient(bot_token, base_url=url, retry_handlers=[], timeout=9)
         self._tasks: set[asyncio.Task[None]] = set()
         self._bolt: AsyncApp | None = None
         self._silent_seconds = silent_seconds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -48,8 +48,8 @@ from agent.messaging.telegram_writer import TelegramWriter
 from agent.text.visible import clean
 
 _MOST_TEXT, _MOST_NOTICE = 4_096, 190
-_POLL_SECONDS, _NOT_MINE_SECONDS = 10, 5.0
-_ANSWER_SECONDS, _REQUEST_SECONDS = 4.0, 20.0
+_POLL_SECONDS, _NOT_MINE_SECONDS = 5, 2.0
+_ANSWER_SECONDS, _REQUEST_SECONDS = 4.0, 9.0
 _MOST_COPIES = 30
 _NO_PREVIEW = Previews(is_disabled=True)
 _DECISIONS: dict[str, Verb] = {"y": "approve", "n": "reject"}
@@ -91,11 +91,9 @@ class Telegram(Service):
                     reply_markup=_buttons(token), link_preview_options=_NO_PREVIEW,
                 )  # fmt: skip
 
-    async def tidy(self, place: str, message_id: str, known: Collection[str]) -> None:
-        """Take the buttons off messages between the last known one and `message_id`: a copy is among them, and no other has any."""
-        last, others = _number(message_id), {_number(one) for one in known}
-        before = [one for one in others if one < last]
-        for number in range(last - 1, max(max(before, default=0), last - 1 - _MOST_COPIES), -1):
+    async def tidy(self, place: str, message_id: str, known: Mapping[str, bool]) -> None:
+        """Take the buttons off the messages that came after those that were there before: a copy is among them."""
+        for number in copies_among(_number(message_id), {_number(one): before for one, before in known.items()}):
             with suppress(AgentError, _Unchanged):
                 async with telling(place):
                     await self._bot.edit_message_reply_markup(chat_id=place, message_id=number, reply_markup=None)
@@ -130,7 +128,7 @@ class Telegram(Service):
                 continue
             async with telling("the bot"):
                 updates = await self._bot.get_updates(
-                    offset, timeout=_POLL_SECONDS, allowed_updates=_UPDATES, request_timeout=_POLL_SECONDS + 10
+                    offset, timeout=_POLL_SECONDS, allowed_updates=_UPDATES, request_timeout=_POLL_SECONDS + 5
                 )
             noted = [self._begin(update, inbox) for update in updates]
             offset = updates[-1].update_id + 1 if updates else offset
@@ -280,6 +278,16 @@ async def telling(place: str) -> AsyncIterator[None]:
         raise Undeliverable(f"Telegram refuses the message: {error.message}") from error
     except (AiogramError, TimeoutError, OSError) as error:
         raise TryLater(f"Telegram is not reached ({type(error).__name__}).", unsure=True) from error
+
+
+def copies_among(last: int, known: Mapping[int, bool]) -> list[int]:
+    """Return the ids before `last` that a lost copy may have; no other message with buttons is among them.
+
+    Ids grow, so it comes soon after the newest message that was there before it.
+    """
+    before = [one for one, was_there in known.items() if was_there and one < last]
+    begin = max(before) + 1 if before else max(last - _MOST_COPIES, 1)
+    return [one for one in range(begin, last) if one not in known][:_MOST_COPIES]
 
 
 def _buttons(token: str | None) -> InlineKeyboardMarkup | None:

@@ -20,7 +20,7 @@ from agent.runtime import Runtime
 from agent.threads import threads
 
 _QUERIES = load_queries(__package__)
-_HOLD = timedelta(seconds=25)
+_HOLD = timedelta(seconds=12)
 _FORGOTTEN = timedelta(days=1)
 _log = structlog.get_logger(__name__)
 

@@ -21,7 +21,7 @@ from agent.messaging.rendering import Card, inert
 from agent.messaging.slack_blocks import escaped
 from agent.text.visible import clean
 
-_SECONDS = 20
+_SECONDS = 9
 Kind = Literal["slack-webhook", "telegram-webhook"]
 _SETTINGS = {
     "slack-webhook": "AGENT_ALERT_SLACK_URL",

@@ -15,6 +15,7 @@ import asyncio
 import html
 import json
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -37,6 +38,7 @@ class Sent:
     text: str
     buttons: dict[str, str]
     edits: int = 0
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
