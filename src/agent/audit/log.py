@@ -87,6 +87,7 @@ AUDITED: Mapping[str, Audited] = {
     "messaging_identities": Audited(key=("service", "account")),
     "messaging_codes": Audited(),
     "messaging_refusals": Audited(key=("service", "account", "approval_id")),
+    "alert_decisions": Audited(),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from agent.api.routes import (
+    alerts,
     approvals,
     audit,
     chat,
@@ -14,6 +15,7 @@ from agent.api.routes import (
     keys,
     knowledge,
     memories,
+    monitoring,
     people,
     sync,
     threads,
@@ -34,4 +36,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     controls.router,
     keys.router,
     sync.router,
+    alerts.router,
+    monitoring.router,
 )

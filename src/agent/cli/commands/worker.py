@@ -29,12 +29,14 @@ def worker(*, as_json: JsonOption = False) -> None:
 async def _work(runtime: Runtime, *, as_json: bool) -> None:
     from agent.cli.terminal.render import say, stderr
     from agent.jobs import Jobs
-    from agent.messaging import Courier
+    from agent.messaging import AlertCourier, Courier
     from agent.worker import Worker
 
     working, jobs, courier = Worker(runtime), Jobs(runtime), Courier(runtime)
     await jobs.start()
     courier.start()
+    alerting = AlertCourier(runtime)
+    alerting.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, working.stop)
@@ -46,4 +48,5 @@ async def _work(runtime: Runtime, *, as_json: bool) -> None:
         await working.run()
     finally:
         await courier.stop()
+        await alerting.stop()
         await jobs.stop()
