@@ -1,7 +1,8 @@
--- sessions: how full the server is, and sessions that hold or wait for too long
-SELECT count(*) FILTER (WHERE a.backend_type = 'client backend')::int AS connections, current_setting('max_connections')::int AS most,
+-- sessions: how full the server is, and sessions that hold or wait for too long; of others' sessions a login without
+-- pg_read_all_stats sees neither state nor times, but everybody sees counts and waits for locks
+SELECT (SELECT sum(d.numbackends) FROM pg_stat_database d)::int AS connections, current_setting('max_connections')::int AS most,
        count(*) FILTER (WHERE a.state LIKE 'idle in transaction%%' AND a.state_change < now() - interval '5 minutes')::int AS idle,
-       count(*) FILTER (WHERE a.wait_event_type = 'Lock' AND a.query_start < now() - interval '30 seconds')::int AS waiting,
+       (SELECT count(DISTINCT l.pid) FROM pg_locks l WHERE NOT l.granted AND l.waitstart < now() - interval '30 seconds')::int AS waiting,
        count(*) FILTER (WHERE a.state = 'active' AND a.query_start < now() - interval '10 minutes' AND a.backend_type = 'client backend')::int AS long,
        (SELECT age(d.datfrozenxid)::bigint FROM pg_database d WHERE d.datname = current_database()) AS age
   FROM pg_stat_activity a

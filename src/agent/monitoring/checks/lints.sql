@@ -42,6 +42,10 @@ WITH spaces AS MATERIALIZED (
          p.pronamespace IN (SELECT oid FROM api) AS in_api
     FROM pg_proc p JOIN spaces s ON s.oid = p.pronamespace
    WHERE p.prokind IN ('f', 'p') AND NOT EXISTS (SELECT FROM ours o WHERE o.classid = 'pg_proc'::regclass AND o.objid = p.oid)
+), platform AS MATERIALIZED (
+  -- not to_regclass, which wants the right to use the schema
+  SELECT c.oid, n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE (n.nspname, c.relname) IN (('auth', 'users'), ('storage', 'objects'))
 )
 SELECT 'unindexed_foreign_keys' AS lint, c.name || '.' || c.conname AS object FROM con c
  WHERE c.contype = 'f'
@@ -49,7 +53,7 @@ SELECT 'unindexed_foreign_keys' AS lint, c.name || '.' || c.conname AS object FR
                       AND (i.indkey::smallint[])[0:cardinality(c.conkey) - 1] @> c.conkey)
 UNION ALL
 SELECT 'auth_users_exposed', r.name FROM rel r JOIN behind b ON b.oid = r.oid JOIN shown s ON s.oid = r.oid
- WHERE b.reads = to_regclass('auth.users')
+ WHERE b.reads = (SELECT p.oid FROM platform p WHERE p.name = 'auth.users')
 UNION ALL
 SELECT 'auth_rls_initplan', p.name || '.' || p.polname FROM pol p
  WHERE regexp_replace(lower(p.said), '\(\s*select\s+(auth\.\w+\(\)|current_setting\([^)]*\))', '', 'g') ~ '(auth\.(uid|jwt|role|email)\(\)|current_setting\()'
@@ -85,7 +89,7 @@ SELECT 'function_search_path_mutable', f.name FROM fn f
 UNION ALL
 SELECT 'auth_allow_anonymous_sign_ins', p.name || '.' || p.polname FROM pol p
  WHERE p.in_api AND p.polpermissive AND p.polroles && (SELECT array_agg(o.oid) FROM roles o WHERE o.rolname = 'authenticated')
-   AND p.said !~ 'is_anonymous' AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('auth.users') AND a.attname = 'is_anonymous')
+   AND p.said !~ 'is_anonymous' AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = (SELECT f.oid FROM platform f WHERE f.name = 'auth.users') AND a.attname = 'is_anonymous')
 UNION ALL
 SELECT 'rls_disabled_in_public', r.name FROM rel r JOIN shown s ON s.oid = r.oid
  WHERE r.relkind IN ('r', 'p') AND NOT r.relrowsecurity AND NOT r.relispartition
@@ -121,7 +125,7 @@ SELECT 'rls_policy_always_true', p.name || '.' || p.polname FROM pol p
    AND (p.polroles && ARRAY[0::oid] OR p.polroles && (SELECT array_agg(o.oid) FROM roles o))
 UNION ALL
 SELECT 'public_bucket_allows_listing', p.polname::text FROM pg_policy p
- WHERE p.polrelid = to_regclass('storage.objects') AND p.polcmd IN ('r', '*') AND p.polpermissive
+ WHERE p.polrelid = (SELECT f.oid FROM platform f WHERE f.name = 'storage.objects') AND p.polcmd IN ('r', '*') AND p.polpermissive
    AND coalesce(pg_get_expr(p.polqual, p.polrelid), '') !~* '(auth\.uid|owner|name|foldername)'
 UNION ALL
 SELECT concat('graphql_', o.rolname, '_table_exposed'), r.name FROM rel r JOIN shown s ON s.oid = r.oid CROSS JOIN LATERAL unnest(s.roles) o (rolname)

@@ -14,7 +14,7 @@ from agent.monitoring.records import Check, Finding
 from agent.monitoring.watch import Watch
 from agent.text.words import stems
 
-_KEYS, _ROWS, _LEAST = 4, 200, 1
+_KEYS, _ROWS, _LEAST_SOUND = 4, 200, 20
 _MOST_DIRTY = 1_000
 _MOST_WITHOUT_CONSTRAINT = 0.5  # a larger share says that the columns only look like a key
 
@@ -49,9 +49,12 @@ async def look(watch: Watch) -> list[Finding]:
     watch.state["dirty"] = sorted(dirty - {one.name for one in turn})[:_MOST_DIRTY]
     watch.state["next"] = start + _KEYS - len(fresh)
     findings, found = [], []
+    sound = set(watch.state.get("sound", []))  # columns that have proved to be a key
     for key in {one.name: one for one in turn}.values():
         read, lost = await _lost(watch, key)
-        if lost >= _LEAST and (key.declared or lost <= read * _MOST_WITHOUT_CONSTRAINT):
+        if read >= _LEAST_SOUND and not lost:
+            sound.add(key.name)
+        if lost and (key.declared or key.name in sound or lost <= read * _MOST_WITHOUT_CONSTRAINT):
             found.append(key.name)
             findings.append(
                 Finding(
@@ -62,6 +65,7 @@ async def look(watch: Watch) -> list[Finding]:
                 )
             )  # fmt: skip
     watch.state["found"] = found
+    watch.state["sound"] = sorted(sound)[:_MOST_DIRTY]
     return findings
 
 
