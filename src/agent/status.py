@@ -33,6 +33,7 @@ from agent.learning.discovery.exposed_views import ExposedView, exposed_views
 from agent.learning.discovery.secret_columns import deny_line, secret_columns
 from agent.learning.memory import agent_memory
 from agent.learning.memory.check import check_memory
+from agent.monitoring.continuous_monitor import continuous_monitor
 from agent.operations.doctor import unknown_reasons
 from agent.providers.chat.builders import OFFLINE
 from agent.providers.chat.client import create_chat_client
@@ -210,6 +211,9 @@ async def _with_database(status: Status, runtime: Runtime, check: _Check) -> Sta
     switches = await check.of(controls.state(runtime=runtime))
     guards = await check.of(guards_now(runtime))
     unsealed = await check.of(audit_log.unsealed(runtime=runtime))
+    monitor = await check.of(continuous_monitor.health(runtime=runtime))
+    if monitor is not None and monitor.problem:
+        check.note(monitor.problem, "agent serve")
     application = unmatched = None
     if logins.get("agent_reader") == "ok":
         application = await check.of(_application(runtime))

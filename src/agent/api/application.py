@@ -21,7 +21,7 @@ from agent.api.measures import Measured, Measures
 from agent.api.routes import ROUTERS
 from agent.api.turn_streams import TurnStreams
 from agent.jobs import Jobs
-from agent.messaging import Courier
+from agent.messaging import AlertCourier, Courier
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
 from agent.sync.outlets.relay import Relay
@@ -93,12 +93,15 @@ def _lifespan(
         passing = (Relay(served), OwnEvents(served))
         for one in passing:
             one.start()
+        alerting = AlertCourier(served)
+        alerting.start()
         try:
             yield
         finally:
             for one in passing:
                 await one.stop()
             await courier.stop()
+            await alerting.stop()
             await leave()
             if scheduled is not None:
                 await scheduled.stop()

@@ -94,6 +94,7 @@ AUDITED: Mapping[str, Audited] = {
     "agent_sync_outlets": Audited(
         key=("outlet_id",), ignored=("epoch", "sent_through", "ready_at", "holder", "attempts", "error")
     ),
+    "alert_decisions": Audited(),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.commands import (
+    alerts,
     approvals,
     audit,
     chat,
@@ -27,6 +28,7 @@ from agent.cli.commands import (
     mcp,
     memory_upkeep,
     messaging,
+    monitor,
     people,
     permissions,
     serve,
@@ -101,6 +103,13 @@ app.add_typer(approvals.app, name="approvals", rich_help_panel=_WATCH)
 app.add_typer(permissions.app, name="permissions", rich_help_panel=_WATCH)
 app.add_typer(people.app, name="people", rich_help_panel=_WATCH)
 app.add_typer(messaging.app, name="messaging", rich_help_panel=_WATCH)
+app.add_typer(alerts.app, name="alerts", rich_help_panel=_WATCH)
+app.command(
+    "monitor",
+    short_help="Watch the application and the agent.",
+    rich_help_panel=_WATCH,
+    epilog=monitor.EXAMPLES,
+)(monitor.monitor)
 app.add_typer(executions.app, name="executions", rich_help_panel=_WATCH)
 app.add_typer(tools.app, name="tools", rich_help_panel=_WATCH)
 app.add_typer(audit.app, name="audit", rich_help_panel=_WATCH)

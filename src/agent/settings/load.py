@@ -14,6 +14,7 @@ from agent.settings.logs import LoggingSettings
 from agent.settings.mail import MailSettings
 from agent.settings.messaging import MessagingSettings
 from agent.settings.models import ModelSettings
+from agent.settings.monitoring import MonitoringSettings
 from agent.settings.privacy import PrivacySettings
 from agent.settings.serving import ServingSettings
 from agent.settings.sync import SyncSettings
@@ -31,6 +32,7 @@ GROUPS = (
     ToolSettings,
     MailSettings,
     MessagingSettings,
+    MonitoringSettings,
     ServingSettings,
     SyncSettings,
     LoggingSettings,
@@ -48,6 +50,7 @@ class Settings(
     ToolSettings,
     MailSettings,
     MessagingSettings,
+    MonitoringSettings,
     ServingSettings,
     SyncSettings,
     LoggingSettings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from agent.api.routes import (
+    alerts,
     approvals,
     audit,
     chat,
@@ -17,6 +18,7 @@ from agent.api.routes import (
     memories,
     memory_upkeep,
     messaging,
+    monitoring,
     people,
     setup,
     sync,
@@ -44,4 +46,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     sync.router,
     messaging.router,
     sync_socket.router,
+    alerts.router,
+    monitoring.router,
 )

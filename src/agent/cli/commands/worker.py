@@ -29,7 +29,7 @@ def worker(*, as_json: JsonOption = False) -> None:
 async def _work(runtime: Runtime, *, as_json: bool) -> None:
     from agent.cli.terminal.render import say, stderr
     from agent.jobs import Jobs
-    from agent.messaging import Courier
+    from agent.messaging import AlertCourier, Courier
     from agent.sync.outlets.relay import Relay
     from agent.sync.own_events import OwnEvents
     from agent.worker import Worker
@@ -40,6 +40,8 @@ async def _work(runtime: Runtime, *, as_json: bool) -> None:
     courier.start()
     for one in passing:
         one.start()
+    alerting = AlertCourier(runtime)
+    alerting.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, working.stop)
@@ -53,4 +55,5 @@ async def _work(runtime: Runtime, *, as_json: bool) -> None:
         for one in passing:
             await one.stop()
         await courier.stop()
+        await alerting.stop()
         await jobs.stop()
