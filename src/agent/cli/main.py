@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.commands import (
+    analytics,
     approvals,
     audit,
     chat,
@@ -123,6 +124,7 @@ app.command(
 )(control.break_glass)
 
 app.add_typer(sync.app, name="sync", rich_help_panel=_WATCH)
+app.add_typer(analytics.app, name="analytics", rich_help_panel=_WATCH)
 
 app.command("serve", short_help="Serve the API over HTTP.", rich_help_panel=_SETUP, epilog=serve.EXAMPLES)(serve.serve)
 app.command(

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
+from agent.settings.analytics import AnalyticsSettings
 from agent.settings.approval import ApprovalSettings
 from agent.settings.database import DatabaseSettings
 from agent.settings.execution import ExecutionSettings
@@ -33,6 +34,7 @@ GROUPS = (
     MessagingSettings,
     ServingSettings,
     SyncSettings,
+    AnalyticsSettings,
     LoggingSettings,
 )
 
@@ -50,6 +52,7 @@ class Settings(
     MessagingSettings,
     ServingSettings,
     SyncSettings,
+    AnalyticsSettings,
     LoggingSettings,
     BaseSettings,
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from agent.api.routes import (
+    analytics,
     approvals,
     audit,
     chat,
@@ -34,4 +35,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     controls.router,
     keys.router,
     sync.router,
+    analytics.router,
 )

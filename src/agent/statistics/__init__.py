@@ -1,0 +1,1 @@
+"""Statistics on numbers alone: what is decided here knows no database and no agent."""
