@@ -1,7 +1,7 @@
 """Which agents do better together than their tasks and themselves let expect. Pure.
 
-Agents that ran the same task worked together. Whether a task succeeded is compared with what its type and its members' own rates let
-expect; the difference of a pair is tested by exchanging outcomes inside of the task types, and many pairs are tested at once.
+Agents that ran the same task worked together. Whether their tasks succeed is compared with what the tasks' types and each of the two
+without the other let expect; the difference is tested by exchanging outcomes inside of the task types, for many pairs at once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from agent.statistics.multiple_testing import benjamini_hochberg
 from agent.statistics.permutation import together
 
 _LEAST_TASKS, _MOST_MEMBERS, _MOST_PAIRS = 8, 12, 2_000
-FALSE_SHARE = 0.1  # of the findings may be false
-_DRAWN = 20.0  # runs' worth by which an agent's own rate is drawn to that of its task types
+FALSE_SHARE = 0.05  # of the findings may be false
 
 
 def tasks_of(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -43,13 +42,11 @@ def pairs_that_do_better(tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, A
     shared = [task for task in tasks if 2 <= len(set(task["agents"])) <= _MOST_MEMBERS]
     names = sorted({name for task in shared for name in task["agents"]})
     number = {name: place for place, name in enumerate(names)}
-    counted: dict[frozenset[int], int] = {}
+    counted: dict[tuple[int, int], int] = {}
     for task in shared:
         for pair in combinations(sorted({number[name] for name in task["agents"]}), 2):
-            counted[frozenset(pair)] = counted.get(frozenset(pair), 0) + 1
-    pairs = sorted(
-        (pair for pair, n in counted.items() if n >= _LEAST_TASKS), key=lambda pair: (-counted[pair], sorted(pair))
-    )
+            counted[pair] = counted.get(pair, 0) + 1
+    pairs = sorted((pair for pair, n in counted.items() if n >= _LEAST_TASKS), key=lambda pair: (-counted[pair], pair))
     pairs = pairs[:_MOST_PAIRS]
     if not pairs:
         return []
@@ -57,29 +54,17 @@ def pairs_that_do_better(tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, A
     strata = np.array([kinds[task["task_type"]] for task in shared], dtype=np.int64)
     outcomes = np.array([float(task["success"]) for task in shared])
     members = [frozenset(number[name] for name in task["agents"]) for task in shared]
-    expected = _expected(members, outcomes, strata, len(names))
-    tested = together(members, expected=expected, outcomes=outcomes, strata=strata, pairs=pairs)
+    tested = together(members, outcomes=outcomes, strata=strata, pairs=pairs)
     rates = benjamini_hochberg([one.p_value for one in tested])
     found = [
         {
             "agents": sorted(names[one] for one in pair), "effect": round(test.effect, 4), "tasks": test.n, "p_value": float(f"{test.p_value:.3g}"),
             "false_discovery_rate": float(f"{rate:.3g}"), "order": _order([names[one] for one in pair], shared),
-            "runs": [run for task in shared if pair <= {number[name] for name in task["agents"]} for run in task["runs"]][:10],
+            "runs": [run for task in shared if set(pair) <= {number[name] for name in task["agents"]} for run in task["runs"]][:10],
         }
         for pair, test, rate in zip(pairs, tested, rates, strict=True) if rate <= FALSE_SHARE and test.effect > 0
     ]  # fmt: skip
     return sorted(found, key=lambda one: (one["false_discovery_rate"], -one["effect"]))
-
-
-def _expected(members: Sequence[frozenset[int]], outcomes: Any, strata: Any, agents: int) -> Any:
-    """Return what each task's type and members let expect: the type's rate, and the members' own differences from it."""
-    of_kind = np.bincount(strata, outcomes) / np.maximum(np.bincount(strata), 1)
-    holds = np.zeros((len(members), agents))
-    for place, group in enumerate(members):
-        holds[place, sorted(group)] = 1
-    rest = outcomes - of_kind[strata]
-    own = np.linalg.solve(holds.T @ holds + _DRAWN * np.eye(agents), holds.T @ rest)
-    return of_kind[strata] + holds @ own
 
 
 def _order(pair: list[str], tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ async def recommend(task: str, *, explore: bool, most: int, runtime: Runtime) ->
     for name in names:
         like = {} if name in model.agents else await similarity.like(name, runtime=runtime)
         predicted[name] = model.predict(name, task, like)
-    shares = _best_shares(predicted)
+    shares = best_shares(predicted)
     ranked = sorted(names, key=lambda name: (-predicted[name].chance, name))
     chosen = str(np.random.default_rng().choice(names, p=[shares[name] for name in names])) if explore else ranked[0]
     noted = await _note(task, chosen, shares, explored=chosen != ranked[0], runtime=runtime) if explore else None
@@ -152,7 +152,7 @@ async def _candidates(task: str, *, runtime: Runtime) -> list[str]:
     return names or sorted({row["agent_name"] for row in await totals.rows("cell", runtime=runtime)})
 
 
-def _best_shares(predicted: dict[str, Predicted]) -> dict[str, float]:
+def best_shares(predicted: dict[str, Predicted]) -> dict[str, float]:
     """Return how probable it is that each agent is the best one; none is impossible, so that every effect can be estimated."""
     names = list(predicted)
     random = np.random.default_rng(5)

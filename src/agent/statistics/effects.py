@@ -160,12 +160,16 @@ class _Fit:
         return cells.total - cells.n * chance, np.maximum(cells.n * chance * (1 - chance), 1e-9)
 
 
-def fit_effects(cells: Cells, *, levels: tuple[int, int], family: Family) -> Effects:
-    """Fit the effects of two factors with `levels` levels and of their combinations."""
+def fit_effects(
+    cells: Cells, *, levels: tuple[int, int], family: Family, between: tuple[float, float, float] | None = None
+) -> Effects:
+    """Fit the effects of two factors with `levels` levels and of their combinations; with `between` for those variances."""
     fit = _begun(cells, levels, family)
+    if between is not None:
+        fit.between = np.array(between)
     for _ in range(_ROUNDS):
         fit.solve()
-        if fit.revise() < _ENOUGH:
+        if between is not None or fit.revise() < _ENOUGH:
             break
     spread, ones = np.diag(fit.covariance), fit.ones
     one, other, both = map(float, fit.between)
