@@ -118,6 +118,8 @@ async def _measure_endpoints(report: Report, runtime: Runtime, url: str) -> None
         began = time.perf_counter()
         await AnalyticsService(runtime).upkeep()
         report.note(f"counting, training and searching at {count:,} runs: {time.perf_counter() - began:.1f} s")
+        with psycopg.connect(url, autocommit=True) as conn:  # as autovacuum does within a minute
+            conn.execute("vacuum analyze agents.execution_unfolded, agents.execution_rollups")
         async with served(runtime) as client:
             times[count] = {path: await _median_of(client, path) for path in ENDPOINTS}
     slower = {path: times[MANY][path] / times[FEW][path] for path in ENDPOINTS}

@@ -21,8 +21,7 @@ create table agents.execution_log (
   "timestamp"     timestamptz not null default now() check (isfinite("timestamp")),
   logged_at       timestamptz not null default now()
 ) partition by range (logged_at);
-create index execution_log_recent on agents.execution_log (tenant_id, logged_at);
-create index execution_log_of_agent on agents.execution_log (tenant_id, agent_name, logged_at);
+create index execution_log_of_agent on agents.execution_log (tenant_id, agent_name, logged_at, id);
 call agents.isolate_tenants('agents.execution_log');
 
 -- Which run is stored: the same task of the same agent is one run, however often it is sent.
@@ -49,8 +48,7 @@ create table agents.execution_unfolded (
   cpu         double precision,
   memory      double precision,
   at          timestamptz not null
-);
-create index execution_unfolded_of_tenant on agents.execution_unfolded (tenant_id);
+) with (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 0);  -- rows come and go
 call agents.isolate_tenants('agents.execution_unfolded');
 
 -- Totals: of an agent on a task type ('cell'), of an agent's day ('agent'), of a task type's day ('task').
@@ -183,8 +181,8 @@ begin
   if tg_op in ('UPDATE', 'DELETE') then
     insert into agents.execution_unfolded
     select r.tenant_id, -1, r.agent_name, coalesce(r.task_type, ''), (r."timestamp" at time zone 'UTC')::date, r.success, r.execution_time,
-           r.cost_usd, r.tokens, agents.amount(r.resource_usage, '{cpu,cpu_percent}'),
-           agents.amount(r.resource_usage, '{memory,memory_mb}'), r."timestamp" from old_rows r;
+           r.cost_usd, r.tokens, case when jsonb_typeof(r.resource_usage -> 'cpu') = 'number' and length(r.resource_usage ->> 'cpu') < 30 then (r.resource_usage ->> 'cpu')::double precision end,
+           case when jsonb_typeof(r.resource_usage -> 'memory') = 'number' and length(r.resource_usage ->> 'memory') < 30 then (r.resource_usage ->> 'memory')::double precision end, r."timestamp" from old_rows r;
   end if;
   if tg_op = 'DELETE' then
     delete from agents.execution_keys k using old_rows r
@@ -193,8 +191,8 @@ begin
   end if;
   insert into agents.execution_unfolded
   select r.tenant_id, 1, r.agent_name, coalesce(r.task_type, ''), (r."timestamp" at time zone 'UTC')::date, r.success, r.execution_time,
-         r.cost_usd, r.tokens, agents.amount(r.resource_usage, '{cpu,cpu_percent}'),
-         agents.amount(r.resource_usage, '{memory,memory_mb}'), r."timestamp" from new_rows r;
+         r.cost_usd, r.tokens, case when jsonb_typeof(r.resource_usage -> 'cpu') = 'number' and length(r.resource_usage ->> 'cpu') < 30 then (r.resource_usage ->> 'cpu')::double precision end,
+         case when jsonb_typeof(r.resource_usage -> 'memory') = 'number' and length(r.resource_usage ->> 'memory') < 30 then (r.resource_usage ->> 'memory')::double precision end, r."timestamp" from new_rows r;
   if tg_op = 'INSERT' then
     insert into agents.execution_keys
     select r.tenant_id, r.task_id, r.agent_name, r.logged_at from new_rows r where r.task_id is not null;
@@ -202,15 +200,6 @@ begin
   end if;
   return null;
 end $$;
-
--- The first of some fields of a JSON object that is a sensible number, else null.
-create function agents.amount(given jsonb, names text[]) returns double precision
-language sql immutable parallel safe set search_path = pg_catalog, pg_temp
-as $$
-  select case when given is null then null else (
-    select (given ->> n)::double precision from unnest(names) n
-     where jsonb_typeof(given) = 'object' and jsonb_typeof(given -> n) = 'number' and abs((given ->> n)::numeric) < 1e15 limit 1) end
-$$;
 
 create trigger note_inserted after insert on agents.execution_log
   referencing new table as new_rows for each statement execute function agents.note_executions();
@@ -268,7 +257,7 @@ begin
       select n.ctid from agents.execution_unfolded n where n.tenant_id = agents.tenant() limit most))
     returning u.*),
   placed as (
-    select t.*, floor(4 * log(2, greatest(seconds, 1e-4)::numeric))::integer as place, ln(greatest(seconds, 1e-4)) as log_seconds,
+    select t.*, floor(4 * ln(greatest(seconds, 1e-4)) / ln(2::double precision))::integer as place, ln(greatest(seconds, 1e-4)) as log_seconds,
            ln(greatest(cost_usd, 1e-9)) as log_cost from taken t),
   leveled as (
     select 'cell' as level, p.agent_name as a, p.task_type as k, date '1970-01-01' as d, p.* from placed p
@@ -343,8 +332,8 @@ begin
     execute format($q$
       insert into agents.execution_unfolded
       select r.tenant_id, -1, r.agent_name, coalesce(r.task_type, ''), (r."timestamp" at time zone 'UTC')::date, r.success, r.execution_time,
-             r.cost_usd, r.tokens, agents.amount(r.resource_usage, '{cpu,cpu_percent}'),
-             agents.amount(r.resource_usage, '{memory,memory_mb}'), r."timestamp" from agents.%I r$q$, part.relname);
+             r.cost_usd, r.tokens, case when jsonb_typeof(r.resource_usage -> 'cpu') = 'number' and length(r.resource_usage ->> 'cpu') < 30 then (r.resource_usage ->> 'cpu')::double precision end,
+             case when jsonb_typeof(r.resource_usage -> 'memory') = 'number' and length(r.resource_usage ->> 'memory') < 30 then (r.resource_usage ->> 'memory')::double precision end, r."timestamp" from agents.%I r$q$, part.relname);
     delete from agents.execution_keys where logged_at < part.ends;
     execute format('drop table agents.%I', part.relname);
     foreach guarded in array array['execution_unfolded', 'execution_keys'] loop
@@ -358,9 +347,9 @@ create table agents.execution_log_others partition of agents.execution_log defau
 call agents.isolate_tenants('agents.execution_log_others');
 select agents.keep_execution_partitions(90);
 
-revoke all on function agents.note_executions(), agents.amount(jsonb, text[]), agents.truncate_analytics(), agents.add_counts(jsonb, jsonb),
+revoke all on function agents.note_executions(), agents.truncate_analytics(), agents.add_counts(jsonb, jsonb),
   agents.fold_executions(integer), agents.keep_execution_partitions(integer) from public;
-grant execute on function agents.amount(jsonb, text[]), agents.add_counts(jsonb, jsonb), agents.fold_executions(integer),
+grant execute on function agents.add_counts(jsonb, jsonb), agents.fold_executions(integer),
   agents.keep_execution_partitions(integer) to agent_app;
 grant select, insert, update, delete on agents.execution_log, agents.execution_keys, agents.execution_unfolded, agents.execution_rollups,
   agents.performance_metrics, agents.agent_embeddings, agents.ml_models, agents.analytics_reports,

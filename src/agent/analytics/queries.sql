@@ -1,26 +1,25 @@
 -- log_runs: store runs that are not there yet; their triggers note them for the totals
+WITH stored AS (
 INSERT INTO agents.execution_log (tenant_id, agent_name, task_id, task_ref, task_type, execution_time, success, error_message,
                                   resource_usage, steps, cost_usd, tokens, propensity, "timestamp")
-SELECT %(tenant_id)s, g.agent_name, g.task_id, g.task_ref, g.task_type, g.execution_time, g.success, g.error_message, g.resource_usage::jsonb,
-       CASE WHEN g.steps IS NULL THEN NULL ELSE ARRAY(SELECT jsonb_array_elements_text(g.steps::jsonb)) END,
-       g.cost_usd, g.tokens, g.propensity, g.at
-  FROM unnest(%(agent_name)s::text[], %(task_id)s::uuid[], %(task_ref)s::text[], %(task_type)s::text[], %(execution_time)s::float8[],
-              %(success)s::boolean[], %(error_message)s::text[], %(resource_usage)s::text[], %(steps)s::text[], %(cost_usd)s::float8[],
-              %(tokens)s::bigint[], %(propensity)s::float8[], %(timestamp)s::timestamptz[])
-       AS g(agent_name, task_id, task_ref, task_type, execution_time, success, error_message, resource_usage, steps, cost_usd, tokens,
-            propensity, at)
+SELECT %(tenant_id)s, g.agent_name, g.task_id, g.task_ref, g.task_type, g.execution_time, g.success, g.error_message, g.resource_usage,
+       g.steps, g.cost_usd, g.tokens, g.propensity, g."timestamp"
+  FROM json_to_recordset(%(runs)s::json)
+       AS g(agent_name text, task_id uuid, task_ref text, task_type text, execution_time float8, success boolean, error_message text,
+            resource_usage jsonb, steps text[], cost_usd float8, tokens bigint, propensity float8, "timestamp" timestamptz)
  WHERE g.task_id IS NULL OR NOT EXISTS (
    SELECT FROM agents.execution_keys k WHERE k.tenant_id = %(tenant_id)s AND k.task_id = g.task_id AND k.agent_name = g.agent_name)
-RETURNING 1 AS stored
+RETURNING 1)
+SELECT count(*) AS stored FROM stored
 
 -- complete_runs: add what a known run lacks; what it has stays
 UPDATE agents.execution_log e
    SET success = coalesce(e.success, g.success), execution_time = coalesce(e.execution_time, g.execution_time),
-       error_message = coalesce(e.error_message, g.error_message), resource_usage = coalesce(e.resource_usage, g.resource_usage::jsonb),
+       error_message = coalesce(e.error_message, g.error_message), resource_usage = coalesce(e.resource_usage, g.resource_usage),
        cost_usd = coalesce(e.cost_usd, g.cost_usd), tokens = coalesce(e.tokens, g.tokens), task_type = coalesce(e.task_type, g.task_type)
-  FROM unnest(%(agent_name)s::text[], %(task_id)s::uuid[], %(task_type)s::text[], %(execution_time)s::float8[], %(success)s::boolean[],
-              %(error_message)s::text[], %(resource_usage)s::text[], %(cost_usd)s::float8[], %(tokens)s::bigint[])
-       AS g(agent_name, task_id, task_type, execution_time, success, error_message, resource_usage, cost_usd, tokens)
+  FROM json_to_recordset(%(runs)s::json)
+       AS g(agent_name text, task_id uuid, task_type text, execution_time float8, success boolean, error_message text, resource_usage jsonb,
+            cost_usd float8, tokens bigint)
   JOIN agents.execution_keys k ON k.tenant_id = %(tenant_id)s AND k.task_id = g.task_id AND k.agent_name = g.agent_name
  WHERE e.tenant_id = %(tenant_id)s AND e.agent_name = k.agent_name AND e.logged_at = k.logged_at AND e.task_id = k.task_id
    AND (e.success IS NULL AND g.success IS NOT NULL OR e.execution_time IS NULL AND g.execution_time IS NOT NULL
@@ -67,10 +66,11 @@ SELECT e.id, e.agent_name, e.task_id, e.task_type, e.execution_time, e.success, 
     ORDER BY l.logged_at DESC LIMIT %(each)s) e
  ORDER BY e."timestamp" DESC, e.id DESC LIMIT %(most)s
 
--- exported_runs: a page of runs, oldest first
+-- exported_runs: a page of runs, agent by agent, oldest first
 SELECT e.id, e.agent_name, coalesce(e.task_ref, e.task_id::text) AS task_id, e.task_type, e.execution_time, e.success, e.error_message,
        e.resource_usage, e.steps, e.cost_usd, e.tokens, e.propensity, e."timestamp", e.logged_at
-  FROM agents.execution_log e WHERE e.tenant_id = %(tenant_id)s AND e.id > %(after)s ORDER BY e.id LIMIT %(most)s
+  FROM agents.execution_log e WHERE e.tenant_id = %(tenant_id)s AND (e.agent_name, e.logged_at, e.id) > (%(agent_name)s, %(after)s::timestamptz, %(after_id)s)
+ ORDER BY e.agent_name, e.logged_at, e.id LIMIT %(most)s
 
 -- submit_metrics: keep what somebody measured of an agent
 INSERT INTO agents.performance_metrics (tenant_id, agent_name, task_type, avg_execution_time, success_rate, resource_cpu, resource_memory,

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import psycopg
 
 from agent.db import load_queries
-from agent.db.queries import fetch_all
 from agent.errors import InvalidInput
 from agent.privacy.masking import without_secrets
 from agent.runtime import Runtime
@@ -24,6 +24,7 @@ from agent.text.storable import storable
 _QUERIES = load_queries(__package__)
 MOST_RUNS = 10_000
 _MOST_STEPS, _MOST_ERROR, _MOST_USAGE = 200, 4_000, 20_000
+_USUAL, _MOST_USED = frozenset({"cpu", "memory"}), 1e15
 _AHEAD = timedelta(minutes=5)
 _MOST_AMOUNT = 1e9
 _TASKS = UUID("5f0ed1c4-6d0b-4b62-9d4c-0f6c1b7f8a21")  # ids of tasks that are no UUIDs become UUIDs of this name space
@@ -35,23 +36,22 @@ FIELDS = frozenset({
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A run as it is stored. `task_ref` is the caller's own id of the task, where that is no UUID."""
+class Run(NamedTuple):
+    """A run as it is stored; a tuple, because there are many. `task_ref` is the caller's own id of the task, where that is no UUID."""
 
     agent_name: str
-    task_id: UUID | None
+    task_id: str | None
     task_ref: str | None
     task_type: str | None
     execution_time: float | None
     success: bool | None
     error_message: str | None
-    resource_usage: str | None
-    steps: str | None
+    resource_usage: Mapping[str, Any] | None
+    steps: list[str] | None
     cost_usd: float | None
     tokens: int | None
     propensity: float | None
-    timestamp: datetime
+    timestamp: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Logged:
 
 def agent_name(value: Any) -> str:
     """Return the name of an agent. Raises `InvalidInput`."""
-    name = checked_name(value, what="agent_name")
+    name = _name(value, "agent_name")
     if name in _NOT_NAMES:
         raise InvalidInput(
             f"An agent cannot be called {name!r}, which is a word of the API's paths: choose another name."
@@ -75,7 +75,17 @@ def agent_name(value: Any) -> str:
 
 def task_type(value: Any) -> str:
     """Return the type of a task. Raises `InvalidInput`."""
-    return checked_name(value, what="task_type")
+    return _name(value, "task_type")
+
+
+@lru_cache(maxsize=4_096)
+def _known_name(value: str, what: str) -> str:
+    return checked_name(value, what=what)
+
+
+def _name(value: Any, what: str) -> str:
+    """Return a name that was checked; the same ones come again and again."""
+    return _known_name(value, what) if type(value) is str else checked_name(value, what=what)
 
 
 def checked(given: Mapping[str, Any], *, now: datetime) -> Run:
@@ -94,19 +104,21 @@ def checked(given: Mapping[str, Any], *, now: datetime) -> Run:
         task_type=None if kind is None else task_type(kind), execution_time=_amount(given, "execution_time"), success=success,
         error_message=storable(without_secrets(error))[:_MOST_ERROR] if error else None, resource_usage=_usage(given.get("resource_usage")),
         steps=_steps(given.get("steps")), cost_usd=_amount(given, "cost_usd"), tokens=None if tokens is None else round(tokens),
-        propensity=_propensity(given), timestamp=_time(given.get("timestamp"), now),
+        propensity=_propensity(given), timestamp=_time(given.get("timestamp"), now).isoformat(),
     )  # fmt: skip
 
 
-def _task(value: Any) -> tuple[UUID | None, str | None]:
+def _task(value: Any) -> tuple[str | None, str | None]:
     if value is None:
         return None, None
+    if type(value) is str and _UUID.match(value):
+        return value.lower(), None
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if isinstance(value, UUID):
-        return value, None
+        return str(value), None
     text = checked_name(value, what="task_id")
-    return (UUID(text), None) if _UUID.match(text) else (uuid5(_TASKS, text), text)
+    return str(uuid5(_TASKS, text)), text
 
 
 def _amount(given: Mapping[str, Any], name: str) -> float | None:
@@ -128,23 +140,31 @@ def _propensity(given: Mapping[str, Any]) -> float | None:
     return value
 
 
-def _usage(value: Any) -> str | None:
+def _usage(value: Any) -> Mapping[str, Any] | None:
     if value is None or value == {}:
         return None
+    if (
+        type(value) is dict
+        and value.keys() <= _USUAL
+        and all(type(one) is int or type(one) is float for one in value.values())
+    ):
+        if not all(abs(one) < _MOST_USED for one in value.values()):
+            raise InvalidInput(f"resource_usage must hold numbers below {_MOST_USED:g}.")
+        return value
     if not isinstance(value, Mapping):
         raise InvalidInput('resource_usage must be an object such as {"cpu": 12.5, "memory": 300}.')
     text = json_text(dict(value), what="resource_usage")
     if len(text) > _MOST_USAGE:
         raise InvalidInput(f"resource_usage has {len(text):,} characters; at most {_MOST_USAGE:,} are taken.")
-    return text
+    return value
 
 
-def _steps(value: Any) -> str | None:
+def _steps(value: Any) -> list[str] | None:
     if value is None:
         return None
     if not isinstance(value, list | tuple) or len(value) > _MOST_STEPS:
         raise InvalidInput(f"steps must be a list of at most {_MOST_STEPS} names of tools or steps, in their order.")
-    return json.dumps([checked_name(one, what="A step") for one in value])
+    return [_name(one, "A step") for one in value]
 
 
 def _time(value: Any, now: datetime) -> datetime:
@@ -169,7 +189,7 @@ def _time(value: Any, now: datetime) -> datetime:
 
 
 async def log(given: Sequence[Mapping[str, Any]], *, runtime: Runtime) -> Logged:
-    """Store runs in one transaction. A run that is known gets the outcome that it lacks; else it changes nothing."""
+    """Store runs: all of them, or none. A run that is known gets what it lacks, such as its outcome; else it changes nothing."""
     if not runtime.settings.performance_tracking_enabled:
         raise InvalidInput("Runs are not taken here: set PERFORMANCE_TRACKING_ENABLED=true.")
     if not 0 < len(given) <= MOST_RUNS:
@@ -192,19 +212,17 @@ async def log(given: Sequence[Mapping[str, Any]], *, runtime: Runtime) -> Logged
 
 def _joined(earlier: Run, later: Run) -> Run:
     """Return the earlier one of two messages about one run, with what it lacks."""
-    fields = {name: getattr(earlier, name) for name in Run.__slots__}
-    return Run(**{name: getattr(later, name) if value is None else value for name, value in fields.items()})
+    return Run._make(other if one is None else one for one, other in zip(earlier, later, strict=True))
 
 
 async def _store(runs: list[Run], *, runtime: Runtime) -> tuple[int, int]:
-    columns = {name: [getattr(one, name) for one in runs] for name in Run.__slots__}
-    async with runtime.transaction() as conn:
-        values = {**columns, "tenant_id": runtime.tenant_id}
-        stored = await fetch_all(conn, _QUERIES["log_runs"], values)
-        if len(stored) == len(runs):
-            return len(stored), 0
-        completed = (await conn.execute(_QUERIES["complete_runs"], values)).rowcount
-    return len(stored), completed
+    plain = [{name: value for name, value in zip(Run._fields, one, strict=True) if value is not None} for one in runs]
+    text = json.dumps(plain, allow_nan=False)
+    row = await runtime.one(_QUERIES["log_runs"], runs=text)
+    stored = row["stored"] if row else 0
+    # A crash between the two statements loses nothing: who got no answer sends the runs again.
+    completed = 0 if stored == len(runs) else await runtime.execute(_QUERIES["complete_runs"], runs=text)
+    return stored, completed
 
 
 async def clear(*, runtime: Runtime) -> int:

@@ -56,11 +56,13 @@ class AnalyticsService:
         return await runs.clear(runtime=await self._acting())
 
     async def export(self) -> AsyncIterator[list[dict[str, Any]]]:
-        """Yield every run, oldest first, some at a time."""
-        runtime, after = await self._acting(), -1
-        while page := await runtime.all(_QUERIES["exported_runs"], after=after, most=_PAGE):
+        """Yield every run, agent by agent, oldest first, some at a time."""
+        runtime, after, after_id, name = await self._acting(), "-infinity", 0, ""
+        while page := await runtime.all(
+            _QUERIES["exported_runs"], agent_name=name, after=after, after_id=after_id, most=_PAGE
+        ):
             yield page
-            after = page[-1]["id"]
+            after, after_id, name = (page[-1][key] for key in ("logged_at", "id", "agent_name"))
 
     # Figures
 

@@ -249,7 +249,7 @@ async def roll_back(
 async def export(
     runtime: Acting, form: Annotated[Form, Query(alias="format", description="csv, or json: one object a line.")] = "csv"
 ) -> StreamingResponse:  # fmt: skip
-    """Export every run, oldest first."""
+    """Export every run, agent by agent, oldest first."""
     media = "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson"
     return StreamingResponse(_texts(runtime, form), media_type=media)
 
