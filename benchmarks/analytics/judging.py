@@ -152,7 +152,7 @@ def judge_coordination(report: Report) -> None:
     """Whether a planted pair is found, and nothing where labels are exchanged."""
     found, false, count = 0, 0, 50
     for seed in range(count):
-        made, pair = teams(seed, count=1_900, planted=0.25)
+        made, pair = teams(seed, count=2_400, planted=0.25)
         known = coordination.pairs_that_do_better(coordination.tasks_of(made))
         found += any(frozenset(one["agents"]) == pair for one in known)
         tasks = coordination.tasks_of(made)
@@ -160,7 +160,7 @@ def judge_coordination(report: Report) -> None:
         exchanged = [one | {"success": bool(value)} for one, value in zip(tasks, outcomes, strict=True)]
         false += bool(coordination.pairs_that_do_better(exchanged))
     report.bar(
-        "a planted pair of +25 points (about 80 tasks together) is found, of 50 worlds",
+        "a planted pair of +25 points (about 100 tasks together) is found, of 50 worlds",
         bar=">= 80 %",
         reached=f"{found / count:.0%}",
         ok=found >= 0.8 * count,

@@ -1,7 +1,7 @@
 """Which agents do better together than their tasks and themselves let expect. Pure.
 
-Agents that ran the same task worked together. Whether their tasks succeed is compared with what the tasks' types and each of the two
-without the other let expect; the difference is tested by exchanging outcomes inside of the task types, for many pairs at once.
+Agents that ran the same task worked together. Whether their tasks succeed is compared with what the tasks' types and the members
+themselves let expect; the difference is tested by exchanging what remains inside of the task types, for many pairs at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from agent.statistics.multiple_testing import benjamini_hochberg
 from agent.statistics.permutation import together
 
-_LEAST_TASKS, _MOST_MEMBERS, _MOST_PAIRS = 8, 12, 2_000
+_LEAST_TASKS, _MOST_MEMBERS, _MOST_PAIRS = 8, 12, 500
 FALSE_SHARE = 0.05  # of the findings may be false
 
 

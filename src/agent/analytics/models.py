@@ -81,7 +81,8 @@ async def _train(target: Target, runs: list[dict[str, Any]], *, runtime: Runtime
     began = time.monotonic()
     try:
         async with asyncio.timeout(runtime.settings.training_budget_seconds):
-            trained = await asyncio.to_thread(train, runs, target, present[0] if present else None)
+            model, row = present if present else (None, {})
+            trained = await asyncio.to_thread(train, runs, target, model, row.get("trained_on"))
     except TimeoutError:
         _log.warning("training_too_slow", model=target, runs=len(runs))
         return {
@@ -90,12 +91,9 @@ async def _train(target: Target, runs: list[dict[str, Any]], *, runtime: Runtime
             "reason": "It took longer than AGENT_TRAINING_BUDGET_SECONDS.",
         }
     seconds = time.monotonic() - began
-    if trained is None:
-        return {
-            "model": target,
-            "status": "not enough data",
-            "reason": f"At least {LEAST_RUNS} runs that tell it are needed.",
-        }
+    if isinstance(trained, str):
+        status = "skipped" if present else "not enough data"
+        return {"model": target, "status": status, "version": None, "reason": trained}
     return await _keep(target, trained, seconds, runtime=runtime)
 
 

@@ -13,7 +13,7 @@ from agent.analytics.effect_model import COVERAGE, LEAST_RUNS, EffectModel, Obse
 from agent.statistics.intervals import share_interval
 
 _LEAST_AMOUNT = {"time": 1e-4, "cost": 1e-9}
-_TESTED = 0.2
+_TESTED, _LEAST_UNSEEN = 0.2, 20
 _BINS = 10
 
 
@@ -29,8 +29,9 @@ class Trained:
 
 
 def observations(runs: Sequence[Mapping[str, Any]], target: Target) -> list[Observation]:
-    """Return what runs say about a target, oldest first; runs that do not say it are left out."""
-    found = [(one, value) for one in reversed(runs) if (value := _value(one, target)) is not None]
+    """Return what runs say about a target, in the order in which they came; runs that do not say it are left out."""
+    ordered = sorted(runs, key=lambda one: (one["logged_at"], one["id"]))
+    found = [(one, value) for one in ordered if (value := _value(one, target)) is not None]
     return [Observation(one["agent_name"], one["task_type"] or "", value) for one, value in found]
 
 
@@ -41,16 +42,24 @@ def _value(run: Mapping[str, Any], target: Target) -> float | None:
     return None if amount is None else math.log(max(amount, _LEAST_AMOUNT[target]))
 
 
-def train(runs: Sequence[Mapping[str, Any]], target: Target, present: EffectModel | None) -> Trained | None:
-    """Train a model of a target, newest run first; None where there is not enough to learn from.
+def train(
+    runs: Sequence[Mapping[str, Any]], target: Target, present: EffectModel | None, seen_until: datetime | None = None
+) -> Trained | str:
+    """Train a model of a target, newest run first, or return why not.
 
-    It is judged on the newest fifth by a model of the older runs, and beside the `present` one on the same runs. The model that
-    is kept has seen all of them.
+    It is judged on the newest fifth by a model of the older runs. Beside the `present` one it is judged on those of them that
+    that one has not seen. The model that is kept has seen all of them.
     """
     known = observations(runs, target)
     if len(known) < LEAST_RUNS:
-        return None
-    split = round(len(known) * (1 - _TESTED))
+        return f"At least {LEAST_RUNS} runs that tell it are needed; there are {len(known)}."
+    tested = round(len(known) * _TESTED)
+    if present is not None and seen_until is not None:
+        unseen = len(observations([one for one in runs if one["logged_at"] > seen_until], target))
+        if unseen < _LEAST_UNSEEN:
+            return f"Only {unseen} new runs came since the present one was trained; {_LEAST_UNSEEN} are needed to judge them."
+        tested = min(tested, unseen)
+    split = len(known) - max(tested, 4)
     older, newest = known[:split], known[split:]
     judged = fit(older, target)
     losses = [_loss(judged, one) for one in newest]

@@ -17,7 +17,7 @@ def share_interval(good: float, known: float, z: float = Z90) -> tuple[float, fl
     middle = share + square / (2 * known)
     half = z * math.sqrt(max(share * (1 - share), 0) / known + square / (4 * known * known))
     scale = 1 + square / known
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    return max(0.0, min(share, (middle - half) / scale)), min(1.0, max(share, (middle + half) / scale))
 
 
 def quantile_of_counts(counts: Mapping[str, int], share: float) -> float | None:

@@ -1,7 +1,8 @@
 """Do two members succeed more often together than apart? A permutation test inside of strata, for many pairs at once. Pure.
 
-A group is one task and the agents that worked on it. Under the hypothesis that nobody matters beyond the task's type, outcomes may be
-exchanged between groups of the same type: each exchange gives a difference that chance alone makes.
+A group is one task and the agents that worked on it. What the task's type and each member add is fitted first; a pair's effect is
+what its groups have beyond that. To know what chance alone makes, what remains after the fit is exchanged between groups of the
+same type (Freedman and Lane), so that members who are good with everybody are no finding.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_DRAWN = 20.0  # groups' worth by which what a member adds on its own is drawn to nothing
+_RIDGE = 0.5  # keeps members apart that are always together
 _CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """What a pair reaches beyond its strata and what each member adds without the other, and how probable that is by chance."""
+    """What a pair reaches beyond its strata and its members, in how many groups, and how probable that is by chance."""
 
     effect: float
     n: int
@@ -38,34 +39,30 @@ def together(
     """
     if not pairs:
         return []
-    means = np.bincount(strata, outcomes) / np.maximum(np.bincount(strata), 1)
-    rest = outcomes - means[strata]
-    contrast, counts = _contrast(members, pairs)
-    seen = contrast @ rest
+    holds = _holds(members)
+    design = np.concatenate([np.eye(int(strata.max()) + 1)[strata], holds.T], axis=1)
+    fit = np.linalg.inv(design.T @ design + _RIDGE * np.eye(design.shape[1])) @ design.T
+    both = np.array([holds[one] * holds[other] for one, other in pairs])
+    beyond = both - (both @ design) @ fit
+    contrast = beyond / np.maximum((beyond * both).sum(axis=1), 1e-9)[:, None]
+    rest = outcomes - design @ (fit @ outcomes)
+    seen = contrast @ outcomes
     exchanged = _exchanged(contrast, rest, strata, rounds, np.random.default_rng(seed))
     exceeding = (exchanged >= seen - 1e-12).sum(axis=0)
     shares = (exceeding + 1) / (rounds + 1)
     far = (seen - exchanged.mean(axis=0)) / np.maximum(exchanged.std(axis=0), 1e-12)
     tails = np.array([0.5 * math.erfc(value / math.sqrt(2)) for value in far])
     chosen = np.where(exceeding < 5, np.maximum(tails, 1e-12), shares)
-    return [Together(float(a), int(b), float(c)) for a, b, c in zip(seen, counts, chosen, strict=True)]
+    found = zip(seen, both.sum(axis=1), chosen, strict=True)
+    return [Together(float(a), int(b), float(c)) for a, b, c in found]
 
 
-def _contrast(members: Sequence[frozenset[int]], pairs: Sequence[tuple[int, int]]) -> tuple[Floats, Floats]:
-    """Return the weights that turn the groups' remainders into each pair's effect, and in how many groups each pair is.
-
-    The effect is the pair's mean less what each of the two adds in groups without the other.
-    """
+def _holds(members: Sequence[frozenset[int]]) -> Floats:
+    """Return one row for each member, with 1 in its groups."""
     holds = np.zeros((1 + max(max(group) for group in members), len(members)))
     for place, group in enumerate(members):
         holds[sorted(group), place] = 1
-    one, other = holds[[pair[0] for pair in pairs]], holds[[pair[1] for pair in pairs]]
-    both = one * other
-    counts = both.sum(axis=1)
-    weights = both / np.maximum(counts, 1)[:, None]
-    for alone in (one - both, other - both):
-        weights = weights - alone / (alone.sum(axis=1) + _DRAWN)[:, None]
-    return weights, counts
+    return holds
 
 
 def _exchanged(
