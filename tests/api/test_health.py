@@ -10,7 +10,7 @@ async def test_the_keys_of_the_documents_are_there_and_prometheus_gets_text(runt
     async with served(runtime) as client:
         health = (await client.get("/health")).json()
         assert {"status", "service", "database", "agents_registered", "ml_models", "timestamp"} <= set(health)
-        assert (health["status"], health["database"], health["agents_registered"]) == ("healthy", "connected", None)
+        assert (health["status"], health["database"], health["agents_registered"]) == ("healthy", "connected", 0)
         status = (await client.get("/status")).json()
         assert {"learning_system", "database", "agents_registered", "performance", "ml_models"} <= set(status)
         keys = "queries_per_sec prediction_accuracy training_time agent_response_time memory_usage_mb cpu_usage_percent"

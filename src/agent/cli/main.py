@@ -13,6 +13,7 @@ import typer
 
 from agent.cli.commands import (
     alerts,
+    analytics,
     approvals,
     audit,
     chat,
@@ -141,6 +142,7 @@ app.command(
 )(control.break_glass)
 
 app.add_typer(sync.app, name="sync", rich_help_panel=_WATCH)
+app.add_typer(analytics.app, name="analytics", rich_help_panel=_WATCH)
 
 app.command(
     "mcp",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.analytics import AnalyticsService
 from agent.approval.human_approval import human_approval_queue
 from agent.audit.log import audit_log
 from agent.db import load_queries
@@ -24,3 +25,4 @@ async def maintain(tenant_id: str, runtime: Runtime) -> None:
     await threads.forget_rights(runtime=of_tenant)
     await of_tenant.execute(_QUERIES["forget_old_requests"])
     await watch(of_tenant)
+    await AnalyticsService(of_tenant).upkeep()

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
+from agent.settings.analytics import AnalyticsSettings
 from agent.settings.approval import ApprovalSettings
 from agent.settings.database import DatabaseSettings
 from agent.settings.execution import ExecutionSettings
@@ -35,6 +36,7 @@ GROUPS = (
     MonitoringSettings,
     ServingSettings,
     SyncSettings,
+    AnalyticsSettings,
     LoggingSettings,
 )
 
@@ -53,6 +55,7 @@ class Settings(
     MonitoringSettings,
     ServingSettings,
     SyncSettings,
+    AnalyticsSettings,
     LoggingSettings,
     BaseSettings,
 ):

@@ -1,1 +1,1 @@
-"""Pure statistics that several rooms use: quantiles, seasonal baselines, what is unusual in a series, debounce. Numpy only."""
+"""Pure statistics that several rooms use: quantiles, seasonal baselines, tests, what is unusual in a series. Numpy only."""

@@ -87,3 +87,9 @@ async def every(*, runtime: Runtime) -> list[Agent]:
     """Return the registry, by name."""
     rows = await runtime.all(_QUERIES["agents"], agent_id=None, silence=silence(runtime))
     return [Agent.from_row(row) for row in rows]
+
+
+async def one(agent_id: str, *, runtime: Runtime) -> Agent | None:
+    """Return an agent of the registry, or None."""
+    row = await runtime.one(_QUERIES["agents"], agent_id=agent_id, silence=silence(runtime))
+    return Agent.from_row(row) if row else None

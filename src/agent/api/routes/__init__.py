@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from agent.api.routes import (
     alerts,
+    analytics,
     approvals,
     audit,
     chat,
@@ -48,4 +49,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     sync_socket.router,
     alerts.router,
     monitoring.router,
+    analytics.router,
 )

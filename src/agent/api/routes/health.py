@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
+from agent.analytics import AnalyticsService
 from agent.api.measures import Measures, memory_bytes
 from agent.errors import AgentError
 from agent.jobs.jobs import alive_workers
@@ -72,8 +73,10 @@ class Metrics(BaseModel):
     """The same figures as the Prometheus text, in short; null where nothing measures them yet."""
 
     queries_per_sec: float
-    prediction_accuracy: float | None = None
-    training_time: float | None = None
+    prediction_accuracy: float | None = Field(
+        None, description="Share of the outcomes of runs that the model of success had not seen and told right."
+    )
+    training_time: float | None = Field(None, description="Seconds of the last training.")
     agent_response_time: float | None = Field(description="Mean seconds of a request in the last minute.")
     memory_usage_mb: float
     cpu_usage_percent: float
@@ -101,7 +104,7 @@ async def health(
     return Health(
         status="healthy" if well else "degraded" if reached else "unhealthy", service="learning-agent",
         database="connected" if reached else "unreachable", timestamp=datetime.now(UTC),
-        parts=parts if level == "deep" else None,
+        parts=parts if level == "deep" else None, **(await _learning(runtime) if reached else {}),
     )  # fmt: skip
 
 
@@ -119,6 +122,7 @@ async def status(request: Request) -> Status:
             success_rate=None if good is None else round(100 * good, 2),
         ),
         workers=len(await alive_workers(runtime)) if reached else None, environment=runtime.settings.environment or None,
+        **(await _learning(runtime) if reached else {}),
     )  # fmt: skip
 
 
@@ -132,10 +136,20 @@ async def metrics(request: Request, accept: Annotated[str, Header()] = "*/*") ->
     if "text/plain" in accept or "openmetrics" in accept:
         return Response(generate_latest(measures.registry), media_type=CONTENT_TYPE_LATEST)
     rate, seconds, _ = measures.recent()
+    try:
+        trained = await AnalyticsService(request.app.state.runtime).last_training()
+    except AgentError:  # the figures of this process need no database
+        trained = {"accuracy": None, "seconds": None}
     return Metrics(
-        queries_per_sec=round(rate, 3), agent_response_time=seconds, memory_usage_mb=round(memory_bytes() / 1e6, 2),
+        queries_per_sec=round(rate, 3), prediction_accuracy=trained["accuracy"], training_time=trained["seconds"], agent_response_time=seconds, memory_usage_mb=round(memory_bytes() / 1e6, 2),
         cpu_usage_percent=measures.cpu_percent(),
     )  # fmt: skip
+
+
+async def _learning(runtime: Runtime) -> dict[str, Any]:
+    """Return how many agents are registered, and which learning parts are at work."""
+    service = AnalyticsService(runtime)
+    return {"agents_registered": await service.count_agents(), "ml_models": await service.parts()}
 
 
 async def _asked(work: Awaitable[str | None]) -> Part:
