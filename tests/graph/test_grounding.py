@@ -162,3 +162,9 @@ async def test_an_answer_that_its_results_do_not_hold_is_given_back_once_and_the
     assert answered.sources["remarks"] == ["Not found in any result: 39"]
     assert "rows_of" not in answered.sources
     assert len(client.requests) == 7
+
+
+@pytest.mark.parametrize("piece", ["1 ", "1/2 ", "1-2-3-", "$1 ", "1"])
+def test_an_answer_of_nothing_but_numbers_is_checked_and_the_check_ends(piece: str) -> None:
+    """Each number of a sentence is looked up beside its others: the work must not grow with the square of an answer."""
+    assert remarks_on(piece * 6_000, Evidence(question="how many?", today=date(2026, 1, 1)))

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 from agent.graph.grounding import cues
@@ -44,6 +45,9 @@ from agent.text.words import stems
 from agent.types import ToolResult
 
 _MOST_DAYS = 60
+_LONGEST_SENTENCE = 1_000
+_MOST_FACTORS = 40
+_NEAR = 300
 _QUOTABLE = 4
 _FEW = 10
 _PHONE_DIGITS = 7
@@ -101,9 +105,23 @@ def _without_quotes(text: str, evidence: Evidence) -> str:
 def _sentences(text: str) -> Iterator[str]:
     start = 0
     for end in [*(match.start() for match in cues.SENTENCE.finditer(text)), len(text)]:
-        if text[start:end].strip():
-            yield text[start:end]
+        yield from (part for part in _parts(text[start:end]) if part.strip())
         start = end
+
+
+def _parts(sentence: str) -> Iterator[str]:
+    """Yield a sentence, a very long one in parts: each number of a part is compared with each other one."""
+    while len(sentence) > _LONGEST_SENTENCE:
+        end = max(sentence.rfind(" ", 0, _LONGEST_SENTENCE), _LONGEST_SENTENCE // 2)
+        yield sentence[:end]
+        sentence = sentence[end:]
+    yield sentence
+
+
+@lru_cache(maxsize=64)
+def _says(cue: re.Pattern[str], text: str) -> bool:
+    """Return whether a text holds a cue; each number of a sentence asks for the same ones."""
+    return cue.search(text) is not None
 
 
 class _Finder:
@@ -236,7 +254,7 @@ class _Finder:
         return bool({*following} & {*known})
 
     def _found(self, one: Stated, sentence: str, around: str) -> bool:
-        before, after = sentence[: one.start], sentence[one.end :]
+        before, after = sentence[max(0, one.start - _NEAR) : one.start], sentence[one.end :][:_NEAR]
         readings = list(one.readings)
         loose = (
             bool(cues.LOOSE.search(before)) or after.lstrip().startswith(("+", "or so")) or not one.text[-1:].isdigit()
@@ -249,11 +267,11 @@ class _Finder:
 
     def _is_product(self, one: Stated, sentence: str) -> bool:
         """Return whether a number is a given one times another of its sentence, such as eight hours at a rate."""
-        others = [
+        others = {
             other.readings[0].value
-            for other in numbers_in(re.sub(r"(?<=\w)-(?=[^\W\d])", " ", sentence))
+            for other in numbers_in(re.sub(r"(?<=\w)-(?=[^\W\d])", " ", sentence))[:_MOST_FACTORS]
             if other.text != one.text and other.unit != "%"
-        ]
+        }
         return any(
             other > 1
             and any(pool.holds(reading.value / other, 0.5 * reading.step / other) for pool in (self._said, self._few))
@@ -289,15 +307,15 @@ class _Finder:
         """Return whether a number follows from two others, and has many digits or words around it that say so."""
         if self._shares.holds(value, within) or self._shown_pairs.holds(value, within):
             return True
-        precise = value >= _PRECISE * within or cues.ENGLISH.search(self._answer) is None  # the words are English
-        if (precise or cues.COMPARED.search(around) or cues.ADDED.search(around)) and self._pairs.holds(value, within):
+        precise = value >= _PRECISE * within or not _says(cues.ENGLISH, self._answer)  # the words are English
+        if (precise or _says(cues.COMPARED, around) or _says(cues.ADDED, around)) and self._pairs.holds(value, within):
             return True
-        return bool(precise or times or cues.SHARED.search(around)) and self._ratios.holds(value, within)
+        return bool(precise or times or _says(cues.SHARED, around)) and self._ratios.holds(value, within)
 
     def _counts_a_part(self, value: float, around: str) -> bool:
         """Return whether a number is only how many rows a cut result shows, and the sentence does not say that there are more."""
         cut = [call.result for call in self._evidence.calls if call.result.get("truncated")]
-        if not cut or cues.CUT_SHORT.search(around):
+        if not cut or _says(cues.CUT_SHORT, around):
             return False
         shown = {
             float(size) for result in cut for size in (len(result.get("rows") or ()), result.get("row_count") or 0)
@@ -316,7 +334,7 @@ class _Finder:
                 return True
         if cues.PERIOD.search(f"{before} {after}") and self._scaled.holds(value, within):
             return True
-        if len(self._evidence.days) <= _FEW and cues.AGE.search(self._answer) and self._is_span(value, within):
+        if len(self._evidence.days) <= _FEW and _says(cues.AGE, self._answer) and self._is_span(value, within):
             return True
         exact = cues.MONEY.search(before) or cues.MONEY_AFTER.match(after) or within < 0.5 or value % 1000 == 0
         return bool(exact) and _holds_scaled(pools, value, within, (100, 1000))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 _UP_TO_NINETEEN = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
@@ -201,7 +201,8 @@ def lengths_in(text: str) -> tuple[list[Stated], str]:
     return found, _LENGTH.sub(take, text) if _LENGTH.search(text) else text
 
 
-def numbers_in(text: str) -> list[Stated]:
+@lru_cache(maxsize=64)
+def numbers_in(text: str) -> tuple[Stated, ...]:
     """Return the numbers that a text without code and dates states, in figures or in words, in their order."""
     text = _NAMED.sub(lambda found: " " * len(found[0]), text)
     text = _YEAR_AND_MONTH.sub(lambda found: f"{found['year']} {'':2}", text)
@@ -211,7 +212,7 @@ def numbers_in(text: str) -> list[Stated]:
         for match in _SPACED.finditer(text)
     ]
     words = [_worded(match) for match in _WORD.finditer(text)]
-    return sorted([*figures, *spaced, *words], key=lambda one: (one.start, -one.end))
+    return tuple(sorted([*figures, *spaced, *words], key=lambda one: (one.start, -one.end)))
 
 
 def _stated(match: re.Match[str]) -> Stated | None:
