@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from dataclasses import replace
@@ -90,6 +91,43 @@ async def test_a_token_that_is_wrong_in_one_way_proves_nothing(runtime: Runtime,
         tokens = SupabaseTokens(on(runtime, project).settings)
         with pytest.raises(NotAuthenticated):
             await tokens.identity_of(token(project, **changed), runtime=runtime)
+
+
+def raw(header: Any, payload: Any = "{}") -> str:
+    """Return what has the form of a token, with parts that need not be what a token has."""
+    parts = (part if isinstance(part, str) else json.dumps(part) for part in (header, payload, "signature"))
+    return ".".join(base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts)
+
+
+NO_TOKENS = [
+    "a.b.c", "..", "x", "a" * 30_000, raw("[" * 30_000), raw('{"a":' * 8_000), raw([]), raw("null"), raw({}), raw({"alg": ["ES256"], "kid": "k1"}),
+    raw({"alg": {"a": 1}, "kid": "k1"}), raw({"alg": "ES256", "kid": ["k1"]}), raw({"alg": "ES256", "kid": "k1", "crit": ["b64"], "b64": False}),
+    raw({"alg": "ES256", "kid": "k1"}, "[" * 30_000), raw({"alg": "HS256", "kid": "\x00"}), raw({"alg": "none"}, {"sub": "ana"}),
+    raw({"alg": "ES256", "kid": "k1", "jku": "https://evil.example/keys", "jwk": {}}), raw({"alg": "HS256", "typ": 1}),
+]  # fmt: skip
+
+
+async def test_what_only_looks_like_a_token_proves_nothing_and_is_no_fault(runtime: Runtime) -> None:
+    async with Project() as project, served(on(runtime, project)) as client:
+        for sent in NO_TOKENS:
+            answer = await client.get("/api/threads", headers={"Authorization": f"Bearer {sent}"})
+            assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json"), sent[:80]
+
+
+async def test_clocks_may_differ_by_some_seconds_and_no_more(runtime: Runtime) -> None:
+    async with Project() as project:
+        tokens = SupabaseTokens(on(runtime, project).settings)
+
+        def sent(**claims: float) -> str:
+            return token(project, **{name: time.time() + seconds for name, seconds in claims.items()})
+
+        for claims in ({"exp": -15.0}, {"iat": 20.0, "exp": 600.0}, {"nbf": 20.0, "exp": 600.0}):
+            assert (await tokens.identity_of(sent(**claims), runtime=runtime)).person == "ana@example.com"
+        for claims in (
+            {"exp": -90.0}, {"iat": 300.0, "exp": 600.0}, {"nbf": 300.0, "exp": 600.0}, {"exp": 1e18}, {"exp": 1e300}, {"exp": float("inf")}
+        ):  # fmt: skip
+            with pytest.raises(NotAuthenticated):
+                await tokens.identity_of(sent(**claims), runtime=runtime)
 
 
 async def test_what_a_user_can_change_gives_no_tenant(runtime: Runtime) -> None:

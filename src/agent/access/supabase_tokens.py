@@ -66,7 +66,7 @@ class SupabaseTokens:
         who = await people.membership(person, runtime=runtime.for_tenant(tenant))
         return Identity(
             tenant_id=tenant, person=person, role=effective_role(proven, who), personal=who.several and who.sees_personal,
-            proof="token", expires_at=datetime.fromtimestamp(claims["exp"], UTC), claims=claims,
+            proof="token", expires_at=_expiry_of(claims), claims=claims,
         )  # fmt: skip
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class SupabaseTokens:
                 token, key, algorithms=algorithms, issuer=self._issuer, audience=self._settings.supabase_jwt_audience,
                 leeway=_LEEWAY_SECONDS, options={"require": ["exp", "iss", "aud", "sub"]},
             )  # fmt: skip
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:  # of what was sent
             _log.info("token_refused", reason=type(error).__name__)
             raise NotAuthenticated(_NOT_VALID) from None
 
@@ -140,6 +140,14 @@ def _claim(claims: Mapping[str, Any], path: str) -> Any:
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def _expiry_of(claims: Mapping[str, Any]) -> datetime:
+    """Return when a token expires. A time that no calendar has is none."""
+    try:
+        return datetime.fromtimestamp(claims["exp"], UTC)
+    except (ValueError, OverflowError, OSError, TypeError):
+        raise NotAuthenticated(_NOT_VALID) from None
 
 
 def _person_of(claims: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ async def list_approvals(
     return page_of([_document(one) for one in listed.approvals], limit=limit, key=lambda one: one["id"])
 
 
-class Question(BaseModel):
+class HumanQuestion(BaseModel):
     """Something to ask a human. With `answer_schema` the answer is an object that fits it."""
 
     question: str = Field(min_length=1, max_length=4_000)
@@ -60,7 +60,7 @@ class Question(BaseModel):
 
 
 @router.post("/questions", status_code=201, **needs("operator"))
-async def ask_human(body: Question, runtime: Acting) -> dict[str, Any]:
+async def ask_human(body: HumanQuestion, runtime: Acting) -> dict[str, Any]:
     """Ask a human from outside. It waits in the same inbox; its answer is at `/api/approvals/questions/{id}`."""
     asked = await questions.ask(body.question, schema=body.answer_schema, timeout=body.timeout, runtime=runtime)
     return asdict(questions.answer_in(asked))

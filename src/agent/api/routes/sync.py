@@ -232,7 +232,7 @@ async def get_events(
     channel_id: Annotated[str | None, Query(max_length=100, description="Only events of this channel.")] = None,
     limit: Limit = 100,
     accept: Annotated[str, Header(description="`text/event-stream` for the events as they come.")] = "*/*",
-    last_event_id: Annotated[str | None, Header(max_length=200_000)] = None,
+    last_event_id: Annotated[str | None, Header(max_length=200_000, pattern=r"^[\x20-\x7e]*$")] = None,
 ) -> Any:
     """Get an agent's events after `offset`; without one, those that it has not acknowledged. Reading changes nothing.
 
