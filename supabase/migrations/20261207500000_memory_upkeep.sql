@@ -363,7 +363,10 @@ begin
   -- Requests and executions stay, without what they were about.
   select coalesce(array_agg(q.id), '{}') into approvals from agents.human_approval_queue q
    where q.tenant_id = tenant and (q.thread_id = any (all_threads || threads) or q.thread_id || ' ' || q.turn = any (turns_gone)
-     or lower(q.requested_by) = lower(erase.person));
+     or lower(q.requested_by) = lower(erase.person)
+     -- What is still to be decided or done about the person is not done with another name.
+     or q.status in ('pending', 'approved') and concat_ws(' ', q.arguments::text, q.preview::text, q.summary) ~* erase.pattern
+        and not exists (select from agents.agent_execution_log e where e.approval_id = q.id));
   if exists (select from agents.human_approval_queue q where q.id = any (approvals) and q.claimed_until > now()
               and not exists (select from agents.agent_execution_log e where e.approval_id = q.id and e.status <> 'running')) then
     raise exception 'an action is running' using errcode = 'object_in_use';
