@@ -242,9 +242,8 @@ def equal(one: Any, other: Any) -> bool:
         first, second = Decimal(str(one)), Decimal(str(other))
     except ArithmeticError:
         texts = [_FRACTION.sub(r"\1", str(value).strip().replace("T", " ")) for value in (one, other)]
-        return texts[0] == texts[1] or (
-            len(texts[0]) >= 10 and min(texts, key=len) == max(texts, key=len)[: len(min(texts, key=len))]
-        )
+        short, long = sorted(texts, key=len)
+        return short == long or (len(short) >= 10 and long.startswith(short))  # a day, and a moment of it
     if isinstance(one, bool) or isinstance(other, bool):
         return one == other
     return abs(first - second) <= abs(second) * Decimal("1e-10")

@@ -204,21 +204,21 @@ call agents.audit('agents.erasures');
 revoke all on agents.erasures from public;
 grant select on agents.erasures to agent_app;
 
--- A JSON value in which every text that fits is replaced, in names of members too.
+-- A JSON value in which every text that fits is replaced, in names of members too. The first group of the pattern is what stands before.
 create function agents.redacted(value jsonb, pattern text, replacement text) returns jsonb
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
   case jsonb_typeof(value)
     when 'string' then
-      return to_jsonb(regexp_replace(value #>> '{}', pattern, replacement, 'gi'));
+      return to_jsonb(regexp_replace(value #>> '{}', pattern, '\1' || replacement, 'gi'));
     when 'number' then
       return case when value::text ~* pattern then to_jsonb(replacement) else value end;
     when 'array' then
       return coalesce((select jsonb_agg(agents.redacted(element, pattern, replacement) order by place)
                          from jsonb_array_elements(value) with ordinality as e (element, place)), '[]');
     when 'object' then
-      return coalesce((select jsonb_object_agg(regexp_replace(name, pattern, replacement, 'gi'), agents.redacted(member, pattern, replacement))
+      return coalesce((select jsonb_object_agg(regexp_replace(name, pattern, '\1' || replacement, 'gi'), agents.redacted(member, pattern, replacement))
                          from jsonb_each(value) as e (name, member)), '{}');
     else
       return value;
@@ -242,9 +242,9 @@ begin
            string_agg(format(case a.atttypid
                when 'jsonb'::regtype then '%1$I = case when %1$I::text ~* $1 then agents.redacted(%1$I, $1, $2) else %1$I end'
                when 'json'::regtype then '%1$I = case when %1$I::text ~* $1 then agents.redacted(%1$I::jsonb, $1, $2)::json else %1$I end'
-               when 'text[]'::regtype then '%1$I = case when %1$I::text ~* $1 then array(select regexp_replace(u.element, $1, $2, ''gi'')'
+               when 'text[]'::regtype then '%1$I = case when %1$I::text ~* $1 then array(select regexp_replace(u.element, $1, ''\1'' || $2, ''gi'')'
                  ' from unnest(%1$I) with ordinality as u (element, place) order by u.place) else %1$I end'
-               else '%1$I = regexp_replace(%1$I, $1, $2, ''gi'')' end, a.attname), ', ') as changes,
+               else '%1$I = regexp_replace(%1$I, $1, ''\1'' || $2, ''gi'')' end, a.attname), ', ') as changes,
            string_agg(format('%I::text ~* $1', a.attname), ' or ') as fitting
       from pg_class c join pg_attribute a on a.attrelid = c.oid
      where c.relnamespace = 'agents'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
@@ -363,7 +363,10 @@ begin
   -- Requests and executions stay, without what they were about.
   select coalesce(array_agg(q.id), '{}') into approvals from agents.human_approval_queue q
    where q.tenant_id = tenant and (q.thread_id = any (all_threads || threads) or q.thread_id || ' ' || q.turn = any (turns_gone)
-     or lower(q.requested_by) = lower(erase.person));
+     or lower(q.requested_by) = lower(erase.person)
+     -- What is still to be decided or done about the person is not done with another name.
+     or q.status in ('pending', 'approved') and concat_ws(' ', q.arguments::text, q.preview::text, q.summary) ~* erase.pattern
+        and not exists (select from agents.agent_execution_log e where e.approval_id = q.id));
   if exists (select from agents.human_approval_queue q where q.id = any (approvals) and q.claimed_until > now()
               and not exists (select from agents.agent_execution_log e where e.approval_id = q.id and e.status <> 'running')) then
     raise exception 'an action is running' using errcode = 'object_in_use';
@@ -425,7 +428,7 @@ begin
   stripped := agents.erase_from_audit(since, pattern);
   insert into agents.erasures (tenant_id, kind, pseudonym, asked_by, counts, entries)
   values (tenant, case when person is null then 'thread' else 'person' end, replacement,
-          coalesce(regexp_replace(asked_by, pattern, replacement, 'gi'), asked_by), counts || jsonb_build_object('entries', cardinality(stripped)), stripped);
+          coalesce(regexp_replace(asked_by, pattern, '\1' || replacement, 'gi'), asked_by), counts || jsonb_build_object('entries', cardinality(stripped)), stripped);
   return counts || jsonb_build_object('entries', cardinality(stripped), 'threads', to_jsonb(all_threads || threads));
 end $$;
 

@@ -126,3 +126,27 @@ async def test_a_day_of_memories_is_consolidated_in_a_fraction_of_what_they_took
     assert (done.compared, done.merged) == (2_000, 1_000)
     assert time.perf_counter() - began < 20 * saving
     assert json.dumps(await figures(runtime=runtime), default=str)
+
+
+async def test_evidence_and_age_change_the_order_of_what_is_recalled_and_lose_nothing(runtime: Runtime) -> None:
+    items = [
+        NewMemory(content=f"Refunds of the {place} warehouse go to the treasury team")
+        for place in ("northern", "southern", "eastern")
+    ]
+    saved = await agent_memory.save_many(items, runtime=runtime)
+    question = "Which team gets refunds of a warehouse, the treasury?"
+
+    async def order() -> list[int]:
+        return [
+            memory.id for memory in (await semantic_search.get_relevant_context(question, runtime=runtime)).memories
+        ]
+
+    before = await order()
+    assert set(before) == {memory.id for memory in saved}
+    async with runtime.connection() as conn:
+        await conn.execute("update agents.agent_memory set evidence_count = 40 where id = %s", [before[-1]])
+        await conn.execute(
+            "update agents.agent_memory set valid_from = now() - interval '9 years' where id = %s", [before[0]]
+        )
+    after = await order()
+    assert (after[0], after[-1], set(after)) == (before[-1], before[0], set(before))

@@ -76,6 +76,8 @@ async def used(runtime: Runtime) -> None:
         "execute_sql", {"sql": "UPDATE clients SET name = 'x' WHERE id = 2"}, wait=False, runtime=hers
     )
     assert asked["approval_id"], asked
+    open_request = f"UPDATE clients SET name = '{NAME}' WHERE id = 3"
+    await safe_executor.execute("execute_sql", {"sql": open_request}, wait=False, runtime=his)
     sync = AgentSyncService(his)
     channel = await sync.create_sync_channel(name="news")
     event = {"event_type": "noted", "data": {"who": SPELLINGS[3], NAME: [1]}}
@@ -111,10 +113,11 @@ async def test_a_person_leaves_no_trace_in_a_dump_and_the_audit_log_is_whole(dem
     gone = await erasure.erase_person(NAME, also=[ADDRESS], runtime=his)
 
     assert traces(demo_runtime) == []
-    assert (gone.conversations, gone.requests) == (1, 2)
+    assert (gone.conversations, gone.requests) == (1, 3)
     report = await audit_log.verify(anchor=anchor, runtime=his)
     assert report.findings == ()
     assert (report.erased, report.effects) == (gone.entries, before.effects)
+    assert await human_approval_queue.pending(runtime=his) == []
     left = {memory.content for memory in await agent_memory.list_memories(runtime=his)}
     assert "so the June forecast includes them" not in left
     assert [thread["thread_id"] for thread in await threads.recent(runtime=his)] == ["shared"]

@@ -21,14 +21,18 @@ _LETTERS = {
 _BETWEEN = (
     r"""["'\u2019\u201d\\]{0,2}(?:[[:space:]_.,+\u00a0-]|%20|\\[nrt]){0,3}(?:(?:and|or) )?["'\u2018\u201c\\]{0,2}"""
 )
-# No letter or digit stands beside it, except as part of an escape.
-_BEFORE = r"(?:(?<![[:alnum:]])|(?<=\\[bfnrt])|(?<=%[[:xdigit:]]{2})|(?<=\\[0-7]{3}))"
+# No letter or digit stands beside it, except as part of an escape. What stands before is the first group: to look back would make the
+# server try every place of every text.
+_BEFORE = r"(^|[^[:alnum:]]|\\[bfnrt]|%[[:xdigit:]]{2}|\\[0-7]{3})"
 _AFTER = r"(?![[:alnum:]])"
 _MOST_WORDS, _LONGEST, _MOST = 3, 200, 50
 
 
 def pattern_of(names: Sequence[str]) -> str:
-    """Return an expression that fits each of `names` in all its spellings. Raises `InvalidInput` for one that fits too much."""
+    """Return an expression that fits each of `names` in all its spellings, after its first group.
+
+    Raises `InvalidInput` for a name that fits too much.
+    """
     if len(names) > _MOST:
         raise InvalidInput(f"{len(names)} names are too many: give at most {_MOST}.")
     return f"{_BEFORE}(?:{'|'.join(spelling for name in names for spelling in _spellings(name))}){_AFTER}"

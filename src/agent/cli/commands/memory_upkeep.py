@@ -143,4 +143,5 @@ def import_(
         return
     trust = "" if done.trusted else " The file was not sealed by this installation: its memories count as external."
     say(stdout(), f"Imported {count(done.added, 'memory', 'memories')}; {done.known} were there already.{trust}")
-    say(stdout(), "`agent memory reembed` embeds them.", "dim")
+    if done.added:
+        say(stdout(), "`agent memory reembed` embeds them.", "dim")

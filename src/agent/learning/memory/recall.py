@@ -54,7 +54,7 @@ def stated_to_show(question: str, found: Sequence[Memory], *, semantic: bool) ->
     near = [
         *_reaching(fitting, lambda memory: _STATED if memory.trust == "human" else _NOT_BY_PEOPLE, semantic=semantic)
     ]
-    shown = sorted(near, key=lambda memory: -_strength(memory, semantic=semantic) * _importance(memory))[:STATED_SHOWN]
+    shown = sorted(near, key=_rank, reverse=True)[:STATED_SHOWN]
     return sorted(shown, key=lambda memory: memory.trust != "human")
 
 
@@ -99,14 +99,15 @@ def _strength(memory: Memory, *, semantic: bool) -> float:
     return 12 * (memory.word_share or 0) + nearness
 
 
-def _importance(memory: Memory) -> float:
-    """Return by how much a memory is moved up or down among those that fit: how often it was said or seen, and how long ago.
+def _rank(memory: Memory) -> float:
+    """Return the score of a memory, moved a little by how often it was said or seen and by how long ago.
 
-    It never decides whether a memory is found: no memory is lost because it is old or was said once.
+    That never decides whether a memory is found: none is lost because it is old or was said once.
     """
     evidence = min(math.log2(memory.evidence_count), _MOST_EVIDENCE) / _MOST_EVIDENCE
     years = max((datetime.now(UTC) - memory.valid_from).days, 0) / 365
-    return 1 + _WEIGHT * evidence - _WEIGHT * min(years / _OLD_YEARS, 1)
+    score = memory.score or 0
+    return score + abs(score) * _WEIGHT * (evidence - min(years / _OLD_YEARS, 1))
 
 
 def _stands_alone(memory: Memory) -> bool:
