@@ -1,4 +1,4 @@
-"""Measure publishing: single events against a bare INSERT with NOTIFY, and batches against a bare batch INSERT, in the same run."""
+"""Measure synchronisation: publishing, then what benchmarks/sync has. Publishing: single events against a bare INSERT with NOTIFY, and batches against a bare batch INSERT, in the same run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from agent.runtime import Runtime, open_runtime
 from agent.sync import AgentSyncService
 from agent.testing.cluster import Cluster
 from benchmarks.report import Report
+from benchmarks.sync import delivery, kills, merges
 
 WRITERS, SINGLE, BATCHES, BATCH, ROUNDS = 8, 150, 6, 1_000, 5
 DATA = {"status": "processing", "progress": 0.5, "metrics": {"processed": 1500, "remaining": 500}}
@@ -42,6 +43,12 @@ async def measure(report: Report) -> None:
         runtime = await open_runtime(settings)
         try:
             await _measure(report, runtime)
+            await delivery.replay(report, runtime)
+            await delivery.idle(report, runtime)
+            await delivery.stuck(report, runtime)
+            await delivery.sockets(report, runtime)
+            merges.measure(report)
+            await kills.measure(report, runtime)
         finally:
             await runtime.close()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -10,11 +11,15 @@ from typing import Any
 
 import pytest
 import structlog
+import typer.testing
 from typer.testing import CliRunner, Result
 
 from agent.settings import Settings
 
 Run = Callable[..., Result]
+
+# Building the tree of commands takes as long as a short command does, and it is the same each time.
+typer.testing._get_command = functools.cache(typer.testing._get_command)  # type: ignore[attr-defined]
 
 
 def environment(settings: Settings) -> dict[str, str]:

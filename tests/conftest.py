@@ -63,7 +63,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the machine's settings from the environment."""
     for name in list(os.environ):
         if name.startswith(
-            ("AGENT_", "OPENAI_", "DEEPSEEK_", "SUPABASE_", "LANGSMITH_", "LANGCHAIN_")
+            ("AGENT_", "OPENAI_", "DEEPSEEK_", "SUPABASE_", "LANGSMITH_", "LANGCHAIN_", "LANGGRAPH_API_")
         ) or name.endswith("DATABASE_URL"):
             monkeypatch.delenv(name)
 

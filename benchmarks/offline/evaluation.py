@@ -8,6 +8,7 @@ gives the right rows (null: it must be refused or asked back); for a change it i
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -231,12 +232,16 @@ def holds(row: Sequence[Any], part: Sequence[Any]) -> bool:
     return all(any(equal(cell, value) or str(value) in str(cell).split(" ") for cell in row) for value in part)
 
 
+# The zeros at the end of a fraction of a second: Python writes six digits, Postgres as many as are needed.
+_FRACTION = re.compile(r"(:\d\d(?:\.\d*[1-9])?)\.?0*(?=[+-]|$)")
+
+
 def equal(one: Any, other: Any) -> bool:
     """Return whether two cells are the same; numbers may differ in the digits behind the tenth."""
     try:
         first, second = Decimal(str(one)), Decimal(str(other))
     except ArithmeticError:
-        texts = [str(value).strip().replace("T", " ") for value in (one, other)]
+        texts = [_FRACTION.sub(r"\1", str(value).strip().replace("T", " ")) for value in (one, other)]
         return texts[0] == texts[1] or (
             len(texts[0]) >= 10 and min(texts, key=len) == max(texts, key=len)[: len(min(texts, key=len))]
         )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agent.graph.langchain_tools import all_langchain_tools as all_langchain_tools
     from agent.graph.langchain_tools import langchain_tools as langchain_tools
     from agent.graph.middleware import KnowledgeMiddleware as KnowledgeMiddleware
+    from agent.graph.safe_execution import SafeExecutionMiddleware as SafeExecutionMiddleware
     from agent.learning.auto_discover import auto_discovery as auto_discovery
     from agent.learning.memory import agent_memory as agent_memory
     from agent.learning.semantic_search import semantic_search as semantic_search
@@ -45,6 +46,7 @@ _PLACES = {
     "Approval": "agent.approval.human_approval",
     "KnowledgeMiddleware": "agent.graph.middleware",
     "Runtime": "agent.runtime",
+    "SafeExecutionMiddleware": "agent.graph.safe_execution",
     "Settings": "agent.settings",
     "agent_memory": "agent.learning.memory",
     "all_langchain_tools": "agent.graph.langchain_tools",

@@ -30,7 +30,7 @@ from agent.graph.checkpoints import Checkpointer
 from agent.graph.rules import clean_question
 from agent.privacy.masking import MASK, masked_arguments, masked_result
 from agent.runtime import Cache, Runtime, current_runtime, use_runtime
-from agent.threads import check_thread_id, threads
+from agent.threads import acting_for_asker, check_thread_id, threads
 from agent.types import CallKey, ToolResult, Usage
 
 _log = structlog.get_logger(__name__)
@@ -157,15 +157,18 @@ class Chat:
     async def resume(self, thread_id: str, *, runtime: Runtime | None = None) -> AsyncIterator[ChatEvent]:
         """Continue a turn that waited, and yield its events. Decisions from any surface are read from the queue's rows.
 
-        If the runtime's user neither asked the question nor may see personal values, the events come without the values.
+        The turn goes on with the user and the rights with which it was asked. If the runtime's user neither asked the question
+        nor may see personal values, the events come without the values. Raises also `InvalidInput` if those rights are not known.
         """
         runtime = runtime or await current_runtime()
         check_thread_id(thread_id)
+        acting = await acting_for_asker(thread_id, runtime=runtime)
         graph, config = await _graph(runtime), _config(thread_id, runtime, uuid4())
         state = await graph.aget_state(config)
         waiting = {interrupt.id: {"type": "collect"} for interrupt in state.interrupts}
         unmasked = await _may_see(thread_id, runtime)
-        async for event in _stream(Command(resume=waiting) if waiting else {"messages": []}, thread_id, runtime):
+        graph_input: Any = Command(resume=waiting) if waiting else {"messages": []}
+        async for event in _stream(graph_input, thread_id, acting, viewer=runtime):
             visible = event if unmasked else _masked(event)
             if visible is not None:
                 yield visible
@@ -267,12 +270,17 @@ def _config(thread_id: str, runtime: Runtime, run_id: UUID) -> RunnableConfig:
     }
 
 
-async def _stream(graph_input: Any, thread_id: str, runtime: Runtime) -> AsyncIterator[ChatEvent]:
-    """Run the graph in a task of its own and yield its events. The task is cancelled when the reader leaves."""
+async def _stream(
+    graph_input: Any, thread_id: str, runtime: Runtime, *, viewer: Runtime | None = None
+) -> AsyncIterator[ChatEvent]:
+    """Run the graph in a task of its own and yield its events. The task is cancelled when the reader leaves.
+
+    Requests are shown as the user of `viewer` may see them.
+    """
     check_thread_id(thread_id)
     queue: asyncio.Queue[ChatEvent | None] = asyncio.Queue()
     run_id = uuid4()
-    task = asyncio.create_task(_run_graph(graph_input, thread_id, run_id, runtime, queue))
+    task = asyncio.create_task(_run_graph(graph_input, thread_id, run_id, runtime, queue, viewer=viewer or runtime))
     task.add_done_callback(lambda _: queue.put_nowait(None))
     reason = _STOPPED
     try:
@@ -310,7 +318,13 @@ def _unreleased(runtime: Runtime) -> dict[str, UUID]:
 
 
 async def _run_graph(
-    graph_input: Any, thread_id: str, run_id: UUID, runtime: Runtime, queue: asyncio.Queue[ChatEvent | None]
+    graph_input: Any,
+    thread_id: str,
+    run_id: UUID,
+    runtime: Runtime,
+    queue: asyncio.Queue[ChatEvent | None],
+    *,
+    viewer: Runtime,
 ) -> None:
     with use_runtime(runtime):
         if unreleased := _unreleased(runtime).pop(thread_id, None):
@@ -321,7 +335,7 @@ async def _run_graph(
         async for mode, part in graph.astream(
             graph_input, config, stream_mode=["messages", "updates", "custom"], durability="sync"
         ):
-            async for event in _events(mode, part, thread_id, runtime):
+            async for event in _events(mode, part, thread_id, viewer):
                 answered = event if isinstance(event, Answered) else answered
                 queue.put_nowait(event)
         if answered is not None and answered.turn % _PRUNE_EVERY == 0 and isinstance(graph.checkpointer, Checkpointer):

@@ -158,6 +158,27 @@ class AgentClient:
         """Lift the stop switch and the read-only mode."""
         return await self._write("POST", "/api/controls/resume")
 
+    async def break_glass(self, reason: str, *, minutes: int = 15) -> dict[str, Any]:
+        """Lift the freeze and the recovery condition for some minutes; everybody is told. Only a named admin may."""
+        return await self._write("POST", "/api/controls/break-glass", {"reason": reason, "minutes": minutes})
+
+    async def end_break_glass(self) -> dict[str, Any]:
+        """End a break-glass before its time, and return the switches."""
+        return await self._write("POST", "/api/controls/break-glass/end")
+
+    async def doctor(self) -> dict[str, Any]:
+        """Say which guard is on, what is missing, and which kind of action asks whom."""
+        return await self._read("/api/doctor")
+
+    async def coverage(self) -> dict[str, Any]:
+        """Say which kind of action runs at once, asks whom, or is refused."""
+        return await self._read("/api/coverage")
+
+    async def settings(self) -> list[dict[str, Any]]:
+        """Return the settings that may be read, as they are in force."""
+        settings: list[dict[str, Any]] = (await self._read("/api/settings"))["settings"]
+        return settings
+
     async def health(self, *, level: str = "basic") -> dict[str, Any]:
         """Say whether the service works."""
         return await self._read("/health", level=level)

@@ -33,6 +33,22 @@ async def gather_or_cancel(*coroutines: Coroutine[Any, Any, Any]) -> tuple[Any, 
     return tuple(task.result() for task in tasks)
 
 
+async def end_tasks(*tasks: asyncio.Task[Any], again: float = 0.5) -> None:
+    """Cancel tasks and wait until they have ended; their errors are theirs.
+
+    One cancellation may be lost: until Python 3.12 `asyncio.wait_for`, with which a pool of connections waits, swallows one that
+    comes together with what it waits for. So whoever has not ended after `again` seconds is cancelled again.
+    """
+    waiting = {task for task in tasks if not task.done()}
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        ended, waiting = await asyncio.wait(waiting, timeout=again)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # so that nobody is told that it was never looked at
+
+
 def background(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
     """Begin `work` without waiting for it; `tasks` holds it until it ends."""
     task = asyncio.create_task(work)

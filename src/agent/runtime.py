@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, LiteralString, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from agent.db import Connection, Database, embedded, setup
@@ -151,6 +151,16 @@ class Cache(Generic[T]):
         return value
 
 
+class Scheduler(Protocol):
+    """Durable jobs of this process."""
+
+    def runs(self, name: str) -> bool:
+        """Return whether the work `name` is among them."""
+        ...
+
+
+# Set while this process runs durable jobs; nobody below the jobs imports them.
+SCHEDULER: Cache[Scheduler] = Cache()
 _CLOSER: Cache[asyncio.Task[None]] = Cache()
 _MODEL: Cache[ChatClient] = Cache()
 

@@ -33,6 +33,8 @@ from agent.learning.discovery.exposed_views import ExposedView, exposed_views
 from agent.learning.discovery.secret_columns import deny_line, secret_columns
 from agent.learning.memory import agent_memory
 from agent.learning.memory.check import check_memory
+from agent.monitoring.continuous_monitor import continuous_monitor
+from agent.operations.doctor import unknown_reasons
 from agent.providers.chat.builders import OFFLINE
 from agent.providers.chat.client import create_chat_client
 from agent.providers.embeddings import create_embedder
@@ -40,7 +42,6 @@ from agent.providers.mail import route_of
 from agent.runtime import Runtime, open_runtime
 from agent.sandbox.sandbox import Sandbox
 from agent.settings import Settings
-from agent.statements.reason_codes import exists, nearest
 from agent.types import LOGINS, Login
 
 Result = TypeVar("Result")
@@ -210,6 +211,9 @@ async def _with_database(status: Status, runtime: Runtime, check: _Check) -> Sta
     switches = await check.of(controls.state(runtime=runtime))
     guards = await check.of(guards_now(runtime))
     unsealed = await check.of(audit_log.unsealed(runtime=runtime))
+    monitor = await check.of(continuous_monitor.health(runtime=runtime))
+    if monitor is not None and monitor.problem:
+        check.note(monitor.problem, "agent serve")
     application = unmatched = None
     if logins.get("agent_reader") == "ok":
         application = await check.of(_application(runtime))
@@ -235,17 +239,6 @@ def ignored_settings(settings: Settings) -> list[str]:
         "DATABASE_URL to the project's direct or session-pooler URL, and AGENT_SECRET, and run"
     )
     return [problem]
-
-
-def unknown_reasons(refuse: str) -> list[str]:
-    """Return a sentence for each part of `refuse` (AGENT_REFUSE) that is no known reason, with what to write instead."""
-    parts = [part.strip() for part in refuse.split(",") if part.strip()]
-    return [
-        f"AGENT_REFUSE names {part!r}, which is no reason that an action can have, so it refuses nothing."
-        f"{_suggestion(nearest(part))} Write a reason as `agent assess SQL` names it, or take it out."
-        for part in parts
-        if not exists(part)
-    ]
 
 
 def _unmatched_message(name: UnmatchedName) -> str:

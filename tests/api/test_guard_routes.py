@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from agent.access import keys
 from agent.approval.people import people
+from agent.client import AgentClient
 from agent.runtime import Runtime
 from agent.testing.served import served
 
@@ -33,3 +34,10 @@ async def test_an_admin_breaks_the_glass_over_http_and_everybody_sees_it(runtime
         assert (await client.get("/api/controls")).json()["break_glass"] == opened
     async with served(frozen, key=low) as client:
         assert (await client.post("/api/controls/break-glass/end")).json()["break_glass"] is None
+    async with served(frozen) as http, AgentClient(str(http.base_url), key=admin) as agent:
+        assert (await agent.break_glass("incident 8", minutes=3))["reason"] == "incident 8"
+        assert "break-glass" in {line["name"] for line in (await agent.doctor())["lines"] if line["on"]}
+        assert not [kind for kind in (await agent.coverage())["kinds"] if "AGENT_FREEZE" in kind["held_up_by"]]
+        assert (await agent.end_break_glass())["break_glass"] is None
+        assert [kind for kind in (await agent.coverage())["kinds"] if "AGENT_FREEZE" in kind["held_up_by"]]
+        assert {one["name"]: one["value"] for one in await agent.settings()}["AGENT_FREEZE"] == "00:00-24:00"

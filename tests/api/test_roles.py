@@ -12,6 +12,7 @@ from agent.access import keys
 from agent.access.identity import rank
 from agent.approval.eligibility import ACCESS_ROLES
 from agent.approval.human_approval import human_approval_queue
+from agent.learning.background_learner import background_learner
 from agent.learning.memory import agent_memory
 from agent.runtime import Runtime
 from agent.testing.served import served
@@ -76,9 +77,11 @@ async def test_another_tenant_never_gets_what_the_ids_of_this_one_name(runtime: 
     await agent_memory.save(PLANTED, trust="human", runtime=runtime)
     request = await human_approval_queue.request("call_api", {"text": PLANTED}, runtime=runtime)
     await keys.create("first", runtime=runtime)
+    await background_learner.run_once(runtime=runtime)
     other = (await keys.create("other", role="admin", runtime=runtime.for_tenant("b"))).secret
     async with served(runtime) as client:
         asked = await client.post("/api/chat", json={"message": f"Remember: {PLANTED}"})
+        await client.post("/api/learning-runs")
         for ids in ("1", str(request.id), asked.json()["thread_id"]):
             for method, path, role in await routes(client):
                 if role == "everybody" or path == "/api/chat":

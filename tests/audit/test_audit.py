@@ -185,8 +185,9 @@ async def test_a_log_written_anew_with_the_key_is_found_by_an_anchor(agent: Runt
     changed = "update agents.{} set {} = 'mallory' where {} = 'ann'"
     tamper(
         agent,
-        "insert into agents.audit_unsealed (tenant_id, at, login, event, subject, key, content) overriding user value"
-        f" select tenant_id, at, login, event, subject, key, replace(content::text, '\"ann\"', '\"mallory\"')::jsonb from {LOG} order by sequence",
+        "insert into agents.audit_unsealed (tenant_id, at, login, event, subject, key, content, sealed, salts) overriding user value"
+        " select tenant_id, at, login, event, subject, key, anew, s.sealed, s.salts"
+        f" from (select *, replace(content::text, '\"ann\"', '\"mallory\"')::jsonb as anew from {LOG}) l, agents.salt_audit(key, anew) s order by sequence",
         f"delete from {LOG}",
         changed.format("human_approval_queue", "decided_by", "decided_by"),
         changed.format("agent_execution_log", "approved_by", "approved_by"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import fields, replace
 from typing import Any
@@ -18,12 +19,22 @@ TEXTS = ("agent_app", "é", "", "1", "[1]", '{"a": 1.0}', '{"a": 1.00}', "a,b")
 COLUMNS = tuple(field.name for field in fields(Entry))
 
 
+def salted(content: dict[str, Any], key: str = "[]") -> dict[str, str]:
+    """Content, and what the chain covers of it, as the database writes them: texts by their digests."""
+    texts = {"": key, **{name: json.dumps(value) for name, value in content.items()}}
+    salts = {name: f"salt of {name}" for name, value in content.items() if isinstance(value, str)}
+    sealed = {name: json.dumps({"salted": hashlib.sha256(f"{salts[name]}{text}".encode()).hexdigest()}) if name in salts else text
+              for name, text in texts.items()}  # fmt: skip
+    members = ", ".join(f"{json.dumps(name)}: {text}" for name, text in sealed.items())
+    return {"key": key, "content": json.dumps(content), "sealed": f"{{{members}}}", "salts": json.dumps(salts)}
+
+
 def chain_of(contents: list[Any], keys: KeyRing = KEYS) -> list[Entry]:
     entries, previous = [], BEFORE_THE_FIRST
     for sequence, content in enumerate(contents, start=1):
         entry = Entry(
-            id=sequence + 7, at=f"2026-01-01 00:00:{sequence:02}+00", login="agent_app", event="updated", subject="controls", key="[]",
-            content=json.dumps(content), sequence=sequence, sealed_at="2026-01-02 00:00:00+00", key_id=key_id(keys.current),
+            id=sequence + 7, at=f"2026-01-01 00:00:{sequence:02}+00", login="agent_app", event="updated", subject="controls",
+            **salted(content), sequence=sequence, sealed_at="2026-01-02 00:00:00+00", key_id=key_id(keys.current),
         )  # fmt: skip
         previous = seal(entry, previous, tenant_id="t", key=keys.current)
         entries.append(replace(entry, mac=previous))
@@ -52,7 +63,7 @@ def tampered(draw: st.DrawFn) -> tuple[list[Entry], list[Entry]]:
             value: Any = draw(st.sampled_from(TEXTS))
             if name in {"id", "sequence"}:
                 value = draw(st.integers(1, 8))
-            elif name == "mac":
+            elif name in {"mac", "former_mac"}:
                 value = draw(st.sampled_from([entry.mac for entry in whole] + [b""]))
             other[place] = replace(other[place], **{name: value})
         elif what == "remove" and len(other) > 1:
@@ -136,9 +147,7 @@ def permission(number: int, *, revoked_at: str | None = None) -> Entry:
 
 
 def recorded(subject: str, values: dict[str, Any], *, login: str = "agent_app", event: str = "updated") -> Entry:
-    return Entry(
-        id=1, at="", login=login, event=event, subject=subject, key="[1]", content=json.dumps(values), sequence=1
-    )
+    return Entry(id=1, at="", login=login, event=event, subject=subject, **salted(values, "[1]"), sequence=1)
 
 
 def wrong(*entries: Entry) -> str:
@@ -198,3 +207,34 @@ def test_what_was_there_before_the_log_counts_as_decided() -> None:
 def test_entries_that_are_no_rows_are_left_to_the_chain() -> None:
     for content in ("[]", "7", "null", "{", "[" * 100_000, "{}"):
         assert wrong(replace(request(), content=content), replace(effect(), content=content)) == ""
+
+
+def test_what_was_erased_fits_and_nothing_else_that_is_missing_does() -> None:
+    whole = chain_of([{"a": "x", "n": 1}, {"a": "y", "n": 2}])
+    erased = replace(whole[0], content='{"n": 1}', salts="{}")
+    chain = Chain(tenant_id="t", keys=KEYS, erased={whole[0].id})
+    assert [finding for entry in (erased, whole[1]) for finding in chain.check(entry)] == []
+    assert chain.without_values == 1
+    assert [finding.kind for finding in check([erased, whole[1]])] == ["erased"]
+    for content, salts in (
+        ('{"a": "x"}', whole[0].salts),
+        ('{"a": "z", "n": 1}', whole[0].salts),
+        ('{"n": 1}', whole[0].salts),
+    ):
+        assert [finding.kind for finding in check([replace(whole[0], content=content, salts=salts), whole[1]])] == [
+            "changed"
+        ]
+
+
+def test_an_effect_whose_decision_was_erased_is_in_order() -> None:
+    def without(entry: Entry, *names: str) -> Entry:
+        return replace(
+            entry, content=json.dumps({name: value for name, value in entry.values.items() if name not in names})
+        )
+
+    erased = without(request(), "arguments", "approved_by", "decided_by")
+    assert wrong(without(vote(), "decided_by"), erased, without(effect(), "arguments")) == ""
+    named = request(arguments={}, approved_by=["erased-1"], decided_by="erased-1")
+    assert wrong(erased, vote(decided_by="erased-1"), named, effect(arguments={})) == ""
+    assert "arguments, decided_by, approved_by of approval 1 was changed" in wrong(erased, named, request())
+    assert "action of approval 1 was changed" in wrong(erased, request(action="other"))

@@ -8,8 +8,8 @@ import pytest
 
 from agent.approval.human_approval import human_approval_queue
 from agent.chat import chat
-from agent.cli.terminal.approval_edit import new_arguments, present
 from agent.errors import InvalidInput
+from agent.operations.edits import new_arguments, present
 from agent.privacy.masking import MASK
 from agent.runtime import Runtime
 from agent.testing.scripted_model import call, scripted_client

@@ -210,7 +210,14 @@ def test_what_the_driver_says_reaches_no_terminal(run: Run, monkeypatch: pytest.
 
 def test_a_statement_is_assessed_and_not_run(run: Run, run_json: Any) -> None:
     assert "runs at once" in run("assess", "select count(*) from clients").stdout
-    assert run_json("assess", "delete from clients")["verdict"] == "ask"
+    assessed = run_json("assess", "delete from clients")
+    assert (assessed["verdict"], assessed["held_up_by"]) == ("ask", "")
+    run("stop", "--read-only", "audit")
+    assert "read-only mode" in run_json("assess", "delete from clients")["held_up_by"]
+    run("resume")
+    shown = run("doctor")
+    assert "drops a table" in shown.stdout
+    assert {line["name"] for line in run_json("doctor")["lines"]} >= {"freeze", "votes", "recovery point"}
     for typed in ("selec", "", "select 1; select 2"):
         wrong = run("assess", typed)
         assert wrong.exit_code == 2

@@ -13,6 +13,7 @@ from agent.chat import chat
 from agent.db import migrations, setup
 from agent.learning.memory import agent_memory
 from agent.learning.semantic_search import semantic_search
+from agent.operations.erasure import erase_person
 from agent.runtime import open_runtime, use_runtime
 from agent.testing.cluster import Cluster
 from agent.testing.scripted_model import call, scripted_client
@@ -72,6 +73,8 @@ async def test_an_administrator_without_superuser_sets_up_and_uses_everything(
         assert (other.findings, other.adopted, other.entries) == ((), 1, 0)
         await agent_memory.save("The sky is blue.")
         assert (await semantic_search.search_memories("sky", limit=1))[0].content == "The sky is blue."
+        assert (await erase_person("sky")).memories == 1
+        assert (await audit_log.verify()).findings == ()
     await runtime.close()
     with psycopg.connect(admin) as conn:
         assert conn.execute("select state from accounts where id = 1").fetchone() == ("closed",)

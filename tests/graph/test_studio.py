@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ import pytest
 
 from agent.approval.human_approval import human_approval_queue
 from agent.execution.safe_executor import safe_executor
+from agent.operations import approvals
+from agent.operations.approvals import HumanDecision
 from agent.runtime import Runtime
 from agent.testing.openai_server import OpenAIServer, text, tool_calls
+from agent.threads import threads
+from agent.worker import Worker
 
 ROOT = Path(__file__).parents[2]
 CHANGE = tool_calls(("execute_sql", {"sql": "update public.accounts set state = 'closed' where id = 2"}))
@@ -207,6 +212,26 @@ async def test_a_decision_taken_on_the_command_line_is_collected_by_the_studio_t
     assert closed(runtime) == [2]
     (row,) = await human_approval_queue.history()
     assert (row.status, row.decided_by) == ("approved", "boss")
+
+
+async def test_a_worker_goes_on_with_a_decided_thread_in_the_server(studio: Studio, runtime: Runtime) -> None:
+    thread = (await studio.post("/threads"))["thread_id"]
+    state = await studio.ask(thread, "Close account 2")
+    approval = state["__interrupt__"][0]["value"]["approval_id"]
+    settings = runtime.settings.model_copy(update={"langgraph_api_url": str(studio.client.base_url)})
+    worker = Worker(replace(runtime, settings=settings, cached={}))
+    running = asyncio.create_task(worker.run())
+    await approvals.decide(approval, HumanDecision(decision="approve"), via="slack", runtime=runtime)
+    for _ in range(300):
+        found = (await studio.client.get(f"/threads/{thread}")).json()
+        if found["status"] == "idle" and not found["interrupts"]:
+            break
+        await asyncio.sleep(0.1)
+    worker.stop()
+    await running
+    assert (found["status"], found["values"]["messages"][-1]["content"]) == ("idle", "Account 2 is closed.")
+    assert effects(runtime) == [2]
+    assert (await threads.turns(thread, runtime=runtime))[-1]["status"] == "done"
 
 
 def effects(runtime: Runtime) -> list[int]:

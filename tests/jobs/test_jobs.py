@@ -18,6 +18,8 @@ import pytest
 
 from agent.approval.human_approval import human_approval_queue
 from agent.jobs import Jobs
+from agent.learning.background_learner import background_learner
+from agent.learning.learning_runs import LearningRun, learning_runs
 from agent.runtime import Runtime
 from agent.testing.processes import agent_process
 
@@ -65,6 +67,8 @@ async def tables(runtime: Runtime) -> list[str]:
 TICKS = """
 import asyncio
 from agent.jobs import Jobs
+from agent.learning.background_learner import background_learner
+from agent.learning.learning_runs import LearningRun, learning_runs
 from agent.runtime import open_runtime
 
 async def main():
@@ -151,3 +155,24 @@ async def test_one_of_three_processes_runs_each_tick_and_a_kill_in_the_middle_lo
     jobs = await runtime.all("select workflow_uuid as id from agents_jobs.workflow_status where name = 'maintenance'")
     ticks = sorted(datetime.fromisoformat(job["id"].removeprefix("sched-maintenance-")) for job in jobs)
     assert {later - earlier for earlier, later in itertools.pairwise(ticks)} == {timedelta(seconds=2)}
+
+
+async def test_the_learner_runs_when_it_is_due_and_its_start_adds_nothing(runtime: Runtime) -> None:
+    await human_approval_queue.request("call_api", {}, runtime=runtime)  # somebody to work for
+    jobs = Jobs(runtime, maintenance="0 0 1 1 *", learning="* * * * * *")
+    await jobs.start()
+    try:
+        tasks = len(asyncio.all_tasks())
+        await background_learner.start(runtime=runtime)
+        assert len(asyncio.all_tasks()) == tasks
+        end = time.monotonic() + 30
+        runs: list[LearningRun] = []
+        while time.monotonic() < end and not (runs and runs[0].status == "done"):
+            await asyncio.sleep(0.1)
+            runs = await learning_runs.recent(runtime=runtime)
+        await asyncio.sleep(2.5)  # more ticks, of which none is due
+        assert [(run.status, run.woken_by) for run in await learning_runs.recent(runtime=runtime)] == [
+            ("done", "schedule")
+        ]
+    finally:
+        await jobs.stop()

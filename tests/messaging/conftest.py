@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,11 @@ from agent.access import accounts
 from agent.approval.people import people
 from agent.db import setup
 from agent.execution.safe_executor import safe_executor
+from agent.messaging import Courier
+from agent.operations import approvals
 from agent.runtime import Runtime
-from agent.testing.telegram_server import TelegramServer
+from agent.testing.slack_server import Posted, SlackServer
+from agent.testing.telegram_server import Sent, TelegramServer
 
 CHANGE = "UPDATE notes SET text = text || '!' WHERE id <= 7"
 ANA, BO, STRANGER = 7, 8, 13
@@ -26,6 +30,57 @@ ANA, BO, STRANGER = 7, 8, 13
 async def telegram() -> AsyncIterator[TelegramServer]:
     async with TelegramServer() as server:
         yield server
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[SlackServer]:
+    async with SlackServer() as server:
+        yield server
+
+
+@asynccontextmanager
+async def messaging(runtime: Runtime) -> AsyncIterator[Courier]:
+    courier = Courier(runtime)
+    courier.start()
+    try:
+        yield courier
+    finally:
+        await courier.stop()
+
+
+def with_settings(runtime: Runtime, **settings: Any) -> Runtime:
+    values = runtime.settings.model_dump() | settings
+    return replace(runtime, settings=type(runtime.settings)(**values), cached={})
+
+
+def with_slack(runtime: Runtime, server: SlackServer, **settings: Any) -> Runtime:
+    given = {
+        "slack_bot_token": server.bot_token, "slack_app_token": server.app_token, "slack_url": server.url, "slack_channels": "C1",
+    }  # fmt: skip
+    return with_settings(runtime, **{**given, **settings})
+
+
+def with_telegram(runtime: Runtime, server: TelegramServer, **settings: Any) -> Runtime:
+    given = {"telegram_token": server.token, "telegram_url": server.url, "telegram_chats": "-5"}
+    return with_settings(runtime, **{**given, **settings})
+
+
+async def posted_in_slack(server: SlackServer, channel: str = "C1") -> Posted:
+    return await until(lambda: next((one for one in server.channels.get(channel, []) if one.buttons), None))
+
+
+async def posted_in_telegram(server: TelegramServer, chat: str = "-5") -> Sent:
+    return await until(lambda: next(iter(server.chats.get(chat, [])), None))
+
+
+async def status(runtime: Runtime, number: int) -> str:
+    return (await approvals.view(number, runtime=runtime)).approval.status
+
+
+async def settled(runtime: Runtime) -> bool:
+    """Return whether every message shows how its request stands."""
+    rows = await runtime.all("select 1 from agents.messages where tenant_id = %(tenant_id)s and ready_at is not null")
+    return not rows
 
 
 @pytest.fixture
@@ -63,7 +118,7 @@ def changed(runtime: Runtime) -> int:
     return once
 
 
-async def until(condition: Callable[[], Any], *, seconds: float = 20.0) -> Any:
+async def until(condition: Callable[[], Any], *, seconds: float = 60.0) -> Any:
     """Wait until a condition holds, and return its value."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

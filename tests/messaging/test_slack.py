@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
+import psycopg
 import pytest
-from tests.messaging.conftest import ask, changed, link, until
+from tests.messaging.conftest import ask, changed, link, messaging, status, until, with_slack
+from tests.messaging.conftest import posted_in_slack as posted
 
 from agent.errors import AgentError
-from agent.messaging import Courier
 from agent.messaging.slack import Slack
 from agent.operations import approvals
 from agent.operations.approvals import HumanDecision
 from agent.runtime import Runtime
 from agent.testing.scripted_model import scripted_client
-from agent.testing.slack_server import Posted, SlackFailure, SlackServer
+from agent.testing.slack_server import SlackFailure, SlackServer
 from agent.testing.telegram_server import TelegramServer
-
-
-@pytest.fixture
-async def slack() -> AsyncIterator[SlackServer]:
-    async with SlackServer() as server:
-        yield server
-
-
-def with_slack(runtime: Runtime, server: SlackServer, **settings: Any) -> Runtime:
-    given = {
-        "slack_bot_token": server.bot_token, "slack_app_token": server.app_token, "slack_url": server.url, "slack_channels": "C1",
-    }  # fmt: skip
-    values = runtime.settings.model_dump() | given | settings
-    return replace(runtime, settings=type(runtime.settings)(**values), cached={})
-
-
-@asynccontextmanager
-async def messaging(runtime: Runtime) -> AsyncIterator[None]:
-    courier = Courier(runtime)
-    courier.start()
-    try:
-        yield
-    finally:
-        await courier.stop()
 
 
 @pytest.fixture
@@ -54,14 +29,6 @@ async def agent(notes: Runtime, slack: SlackServer) -> AsyncIterator[Runtime]:
         await link(runtime, "slack", account, person)
     async with messaging(runtime):
         yield runtime
-
-
-async def posted(server: SlackServer, channel: str = "C1") -> Posted:
-    return await until(lambda: next((one for one in server.channels.get(channel, []) if one.buttons), None))
-
-
-async def status(runtime: Runtime, number: int) -> str:
-    return (await approvals.view(number, runtime=runtime)).approval.status
 
 
 async def test_a_button_changes_the_rows_once_and_the_message_becomes_the_outcome(
@@ -188,3 +155,25 @@ async def test_a_decision_elsewhere_updates_the_message(agent: Runtime, slack: S
     await approvals.decide_and_run(number, HumanDecision(decision="approve"), via="cli", runtime=decider)
     await until(lambda: "Approved by bo, via cli" in message.text and "Done" in message.text)
     assert slack.live_buttons() == []
+
+
+async def test_hostile_values_and_wide_rows_are_inert_and_fit_in_both_services(
+    notes: Runtime, slack: SlackServer, telegram: TelegramServer
+) -> None:
+    columns = [f"c{n}" for n in range(200)]
+    with psycopg.connect(notes.settings.database_url.get_secret_value(), autocommit=True) as conn:
+        conn.execute(f"create table public.wide (id int primary key, {', '.join(f'{one} text' for one in columns)})")
+        evil = "<!channel> @everyone <@U7> \u202eEVIL\u2066 \x1b[31m *b* [a](https://evil.example) </pre>"
+        conn.execute(f"insert into public.wide values (1, {', '.join(['%s'] * 200)})", [evil] * 200)
+    runtime = with_slack(notes, slack, telegram_token=telegram.token, telegram_url=telegram.url, telegram_chats="-5")
+    async with messaging(runtime):
+        await ask(runtime, f"UPDATE wide SET {', '.join(f'{one} = {one} || $$!$$' for one in columns)}")
+        here = await posted(slack)
+        there = await until(lambda: next(iter(telegram.chats.get("-5", [])), None))
+    assert "c0: <!channel>" in here.text
+    assert "@everyone" in here.text
+    assert "<!channel>" not in here.fallback
+    plain = [block for block in str(here.blocks).split("'type': ") if block.startswith("'mrkdwn'")]
+    assert plain == []
+    for text in (here.text, there.text):
+        assert not {"\u202e", "\u2066", "\x1b"} & set(text)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hmac
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.messaging.conftest import ANA, ask, link, until
+from tests.messaging.conftest import ANA, ask, link, until, with_settings
 
 from agent.messaging import Courier
 from agent.messaging.overview import overview, try_out
+from agent.operations import approvals
+from agent.operations.approvals import HumanDecision
 from agent.runtime import Runtime
 from agent.testing.telegram_server import TelegramServer
+
+KEY = bytes(range(32))
 
 
 class Receiver:
@@ -21,12 +27,16 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[tuple[str, dict[str, Any]]] = []
+        self.bodies: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
         self.answers: list[int] = []
         self.url = ""
 
     async def take(self, request: web.Request) -> web.Response:
         status = self.answers.pop(0) if self.answers else 200
         if status == 200:
+            self.bodies.append(await request.read())
+            self.headers.append(dict(request.headers))
             self.got.append((request.path_qs, await request.json()))
         return web.Response(status=status, headers={"Retry-After": "1"})
 
@@ -42,11 +52,6 @@ async def receiver() -> AsyncIterator[Receiver]:
     receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield receiver
     await runner.cleanup()
-
-
-def with_settings(runtime: Runtime, **settings: Any) -> Runtime:
-    values = runtime.settings.model_dump() | settings
-    return replace(runtime, settings=type(runtime.settings)(**values), cached={})
 
 
 async def test_each_request_is_one_alert_in_the_documented_form_also_after_an_outage(
@@ -88,3 +93,33 @@ async def test_a_test_message_says_what_is_wrong(notes: Runtime, receiver: Recei
     assert "secret" not in said["slack-webhook"]
     wrong = with_settings(notes, **(settings | {"telegram_token": "1:wrong"}))
     assert any("AGENT_TELEGRAM_TOKEN" in one.message for one in await try_out(runtime=wrong))
+
+
+async def test_the_signed_webhook_tells_of_each_request_and_its_end_under_ids_of_their_own(
+    notes: Runtime, receiver: Receiver
+) -> None:
+    runtime = with_settings(
+        notes, webhook_url=f"{receiver.url}/hook", webhook_secret=f"whsec_{b64encode(KEY).decode()}"
+    )
+    receiver.answers = [500]
+    courier = Courier(runtime)
+    courier.start()
+    number = await ask(runtime)
+    await until(lambda: len(receiver.got) == 1)
+    await approvals.decide_and_run(
+        number, HumanDecision(decision="approve"), via="cli", runtime=replace(runtime, user="ana")
+    )
+    await until(lambda: len(receiver.got) == 2)
+    await courier.stop()
+    for body, headers in zip(receiver.bodies, receiver.headers, strict=True):
+        signed = b".".join((headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), body))
+        assert headers["webhook-signature"] == f"v1,{b64encode(hmac.digest(KEY, signed, 'sha256')).decode()}"
+    (_, asked), (_, ended) = receiver.got
+    assert (asked["type"], asked["data"]["approval_id"], asked["data"]["status"]) == (
+        "approval.requested",
+        number,
+        "pending",
+    )
+    assert (ended["type"], ended["data"]["status"]) == ("approval.ended", "approved")
+    assert "Done: 7 rows" in ended["data"]["outcome"]
+    assert len({headers["webhook-id"] for headers in receiver.headers}) == 2

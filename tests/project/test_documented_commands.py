@@ -323,9 +323,10 @@ PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
     "approvals": _approval, "executions": _execution, "people": _person, "audit": _audit, "backup": _file, "restore": _file, "chat": _chat,
     "tools": _tool, "functions": _function, "break-glass": _break_glass, "sync": _sync, "analytics": _analytics,
     "keys": _key,
+    "messaging": lambda place, words: [_route(place) if one == "3" else one for one in words],
     "undo": lambda place, words: ["undo", place.executed(), *words[2:]],
     "threads": lambda place, words: [_thread(place, words) if one == "3f2a91bc04de" else one for one in words],
-    "memory": lambda place, words: [_memory(place, words) if one == "12" else one for one in words],
+    "memory": lambda place, words: [_memory_word(place, words, one) for one in words],
     "permissions": lambda place, words: [_permission(place) if one == "3" else one for one in words],
     "assess": lambda _place, words: ["select 1" if one == "SQL" else one for one in words],
 }  # fmt: skip
@@ -335,10 +336,28 @@ def _thread(place: Place, words: list[str]) -> str:
     return place.thread() if "delete" in words else place.once("thread", place.thread)
 
 
+def _memory_word(place: Place, words: list[str], word: str) -> str:
+    if word == "memories.jsonl":
+        file = place.folder / f"{words[1]}-{word}"
+        file.unlink(missing_ok=True)
+        if "import" in words:
+            place.run("memory", "export", str(file), "--overwrite", code=0)
+        return str(file)
+    return _memory(place, words) if word == "12" else word
+
+
 def _memory(place: Place, words: list[str]) -> str:
     if "restore" in words:
         return place.replaced()
+    if "release" in words:
+        number = place.memory()
+        place.run("memory", "quarantine", number, code=0)
+        return number
     return place.memory() if "forget" in words else place.once("memory", place.memory)
+
+
+def _route(place: Place) -> str:
+    return str(place.json("messaging", "route", "add", "slack", "C1")["id"])
 
 
 def _permission(place: Place) -> str:
@@ -363,8 +382,14 @@ def test_a_documented_command_works(place: Place, command: str, monkeypatch: pyt
     if words[:2] == ["approvals", "watch"]:
         _watched(place, words)
         return
-    if words[0] in {"serve", "worker"}:
+    if words[0] in {"serve", "worker"} or words[:2] == ["mcp", "--http"]:
         _served(place, words)
+        return
+    if words == ["mcp"]:  # the client closes its end at once
+        program = [sys.executable, "-m", "agent.cli.main", *words]
+        subprocess.run(
+            program, env={"PATH": os.environ["PATH"], **place.environment}, stdin=subprocess.DEVNULL, check=True
+        )
         return
     prepare = PREPARED.get(words[0], lambda _place, same: same)
     words = prepare(place, words)
@@ -408,8 +433,8 @@ def _watched(place: Place, words: list[str]) -> None:
 def _served(place: Place, words: list[str]) -> None:
     """Run a process that works until it is told to end; it says so in one line."""
     words = [
-        *(word for word in words if word not in {"--port", "9000"}),
-        *(["--port", "0"] if words[0] == "serve" else []),
+        *(word for word in words if word not in {"--port", "9000", "9100"}),
+        *(["--port", "0"] if words[0] in {"serve", "mcp"} else []),
     ]
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **place.environment}
     program = [sys.executable, "-m", "agent.cli.main", *words, "--json"]

@@ -20,7 +20,7 @@ from agent.testing.openai_server import OpenAIServer, text
 
 # The public surface: a change of it is a decision.
 NAMES = [
-    "Always", "Approval", "KnowledgeMiddleware", "Runtime", "Settings", "agent_memory", "all_langchain_tools", "approvals",
+    "Always", "Approval", "KnowledgeMiddleware", "Runtime", "SafeExecutionMiddleware", "Settings", "agent_memory", "all_langchain_tools", "approvals",
     "auto_discovery", "chat", "current_runtime", "errors", "human_approval_queue", "langchain_tools", "open_runtime", "people",
     "safe_executor", "semantic_search", "use_runtime",
 ]  # fmt: skip

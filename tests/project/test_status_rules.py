@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agent.errors import ConfigurationError
+from agent.operations.doctor import unknown_reasons
 from agent.settings import Settings
-from agent.status import _mail, ignored_settings, unknown_reasons
+from agent.status import _mail, ignored_settings
 
 PROJECT = {"supabase_url": "https://abc.supabase.co", "supabase_anon_key": "anon"}
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from agent.access import keys
+from agent.jobs.maintenance import maintain
 from agent.runtime import Runtime
 from agent.testing.served import served
 
@@ -141,3 +142,44 @@ async def test_another_tenant_and_a_key_without_the_right_see_no_values(runtime:
     assert not any("planted" in one.text for one in answers["plain"])
     assert len(answers["plain"][0].json()["events"]) == 1
     assert [one.status_code for one in answers["other"]] == [404, 404, 404]
+
+
+async def test_what_waits_is_decided_revived_and_ended_over_http_too(runtime: Runtime) -> None:
+    async with served(runtime) as client:
+        channel = await made(client, "a")
+        terms = {"agent_id": "b", "max_deliver": 1, "ack_wait_seconds": 0.001}
+        await client.post(f"{ROOT}/channels/{channel}/subscribe", json=terms)
+        await client.post(f"{ROOT}/channels/{channel}/publish", json=EVENT)
+        for _ in range(3):
+            await client.post(f"{ROOT}/agents/b/fetch", params={"channel_id": channel})
+            await asyncio.sleep(0.01)
+        (letter,) = (await client.get(f"{ROOT}/agents/b/dead-letters")).json()
+        place = {"channel_id": channel, "sequence": letter["sequence"]}
+        assert (await client.post(f"{ROOT}/agents/b/dead-letters/revive", json=place)).status_code == 204
+        assert (await client.post(f"{ROOT}/agents/b/dead-letters/revive", json=place)).status_code == 404
+        again = (await client.post(f"{ROOT}/agents/b/fetch", params={"channel_id": channel})).json()["events"]
+        assert [one["sequence"] for one in again] == [1]
+        ended = [await client.delete(f"{ROOT}/channels/{channel}/subscriptions/b") for _ in range(2)]
+        assert [one.status_code for one in ended] == [204, 404]
+        left = (await client.get(f"{ROOT}/channels/{channel}/subscriptions")).json()
+        assert [one["agent_id"] for one in left] == ["a"]
+        await client.post(f"{ROOT}/agents/a/snapshot", json={"state": {"x": 1}})
+        data = {"theirs": {"x": 2}, "base": {"x": 0}}
+        met = await client.post(f"{ROOT}/agents/a/reconcile", json={"strategy": "merge", "conflict_data": data})
+        path = f"{ROOT}/conflicts/{met.json()['conflicts'][0]['conflict_id']}/resolve"
+        old = await client.post(path, json={"take": "theirs", "expected_version": 7})
+        done = await client.post(path, json={"take": "value", "value": None, "expected_version": met.json()["version"]})
+        twice = await client.post(path, json={"take": "theirs", "expected_version": done.json()["version"]})
+    assert (old.status_code, done.json()["state"], twice.status_code) == (409, {"x": None}, 409)
+
+
+async def test_the_jobs_forget_what_is_older_than_it_is_kept(runtime: Runtime) -> None:
+    async with served(runtime) as client:
+        channel = await made(client, "a")
+        for _ in range(2):
+            await client.post(f"{ROOT}/channels/{channel}/publish", json=EVENT)
+        age = "update agents.agent_sync_events set published_at = now() - interval '99 days' where tenant_id = %(tenant_id)s and sequence = 1"
+        await runtime.execute(age)
+        await maintain(runtime.tenant_id, runtime)
+        left = (await client.get(f"{ROOT}/agents/a/events", params={"offset": "-1"})).json()
+    assert [one["sequence"] for one in left["events"]] == [2]

@@ -103,9 +103,14 @@ async def identity_of_account(service: str, account: str, *, runtime: Runtime, a
         raise NotAuthenticated(
             "I do not know you yet. Run `agent people link` where the agent runs, then send me here in private: link CODE"
         )
-    who = await people.membership(row["person"], runtime=runtime)
+    return await identity_of_person(row["person"], runtime=runtime)
+
+
+async def identity_of_person(person: str, *, runtime: Runtime) -> Identity:
+    """Return whom a person's own account stands for."""
+    who = await people.membership(person, runtime=runtime)
     return Identity(
-        tenant_id=runtime.tenant_id, person=row["person"], role=effective_role("admin", who),
+        tenant_id=runtime.tenant_id, person=who.name, role=effective_role("admin", who),
         personal=runtime.settings.messaging_personal and who.sees_personal, proof="account",
     )  # fmt: skip
 

@@ -21,9 +21,11 @@ from agent.api.measures import Measured, Measures
 from agent.api.routes import ROUTERS
 from agent.api.turn_streams import TurnStreams
 from agent.jobs import Jobs
-from agent.messaging import Courier
+from agent.messaging import AlertCourier, Courier
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
+from agent.sync.outlets.relay import Relay
+from agent.sync.own_events import OwnEvents
 from agent.worker import Worker
 
 _DESCRIPTION = """Ask the agent, decide what it may do, and see what it did.
@@ -85,12 +87,21 @@ def _lifespan(
         app.state.leave = leave
         if scheduled is not None:
             await scheduled.start()
-        courier = Courier(served)
+        courier = app.state.courier = Courier(served)
+        app.state.measures.watch(courier.services)
         courier.start()
+        passing = (Relay(served), OwnEvents(served))
+        for one in passing:
+            one.start()
+        alerting = AlertCourier(served)
+        alerting.start()
         try:
             yield
         finally:
+            for one in passing:
+                await one.stop()
             await courier.stop()
+            await alerting.stop()
             await leave()
             if scheduled is not None:
                 await scheduled.stop()

@@ -9,6 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from limits import RateLimitItem
 from limits.aio.strategies import MovingWindowRateLimiter
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from agent.access import keys
 from agent.access.identity import Identity, effective_role
@@ -35,7 +36,7 @@ class Callers:
         self.limit = limit
         self.limiter = limiter
 
-    async def identify(self, request: Request, bearer: str | None) -> Identity:
+    async def identify(self, request: HTTPConnection, bearer: str | None) -> Identity:
         """Return who calls. Raises `NotAuthenticated`."""
         if bearer is None:
             return await self._local(request)
@@ -43,7 +44,7 @@ class Callers:
             return await keys.identity_of(bearer, runtime=self.runtime)
         return await self.tokens.identity_of(bearer, runtime=self.runtime)
 
-    async def identity_for(self, request: Request) -> Identity:
+    async def identity_for(self, request: HTTPConnection) -> Identity:
         """Return who sent a request, from its headers. Raises `NotAuthenticated`."""
         known: Identity | None = getattr(request.state, "identity", None)
         if known is None:
@@ -55,7 +56,7 @@ class Callers:
             known = request.state.identity = await self.identify(request, proof.strip() or None)
         return known
 
-    async def _local(self, request: Request) -> Identity:
+    async def _local(self, request: HTTPConnection) -> Identity:
         """Return the runtime's own user for a call from this machine that nobody forwarded."""
         client = request.client.host if request.client else ""
         near = client in ("127.0.0.1", "::1") and host_name(request.headers.get("host", "")) in LOCAL_NAMES
@@ -67,14 +68,24 @@ class Callers:
             personal=who.sees_personal, proof="local",
         )  # fmt: skip
 
+    async def within_limit(self, identity: Identity) -> bool:
+        """Count one message of a caller, and return whether they may send it (AGENT_RATE_LIMIT)."""
+        name = f"{identity.tenant_id}/{identity.person}/{identity.key_id or ''}"
+        return await self.limiter.hit(self.limit, name)
+
+    def acting_for(self, identity: Identity) -> Runtime:
+        """Return the runtime that acts for a caller: their tenant, their name, and what they may see."""
+        acting = self.runtime.for_tenant(identity.tenant_id, user=identity.person, masked=not identity.personal)
+        reads_as_user = identity.claims is not None and self.runtime.settings.claims is not None
+        return acting.reading_as(identity.claims) if reads_as_user else acting
+
 
 async def _caller(
     request: Request, _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
 ) -> Identity:
     callers: Callers = request.app.state.callers
     identity = await callers.identity_for(request)
-    name = f"{identity.tenant_id}/{identity.person}/{identity.key_id or ''}"
-    if not await callers.limiter.hit(callers.limit, name):
+    if not await callers.within_limit(identity):
         raise HTTPException(
             429, "You have sent too many requests (AGENT_RATE_LIMIT): wait a moment.", {"Retry-After": "5"}
         )
@@ -85,10 +96,8 @@ Caller = Annotated[Identity, Depends(_caller)]
 
 
 async def _acting(request: Request, identity: Caller) -> Runtime:
-    runtime: Runtime = request.app.state.callers.runtime
-    acting = runtime.for_tenant(identity.tenant_id, user=identity.person, masked=not identity.personal)
-    reads_as_user = identity.claims is not None and runtime.settings.claims is not None
-    return acting.reading_as(identity.claims) if reads_as_user else acting
+    callers: Callers = request.app.state.callers
+    return callers.acting_for(identity)
 
 
 # The runtime that acts for the caller: their tenant, their name, and what they may see.

@@ -42,6 +42,9 @@ class Guard:
         self.busy = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -72,13 +75,26 @@ class Guard:
             finally:
                 self.busy -= 1
 
-    def _why_refused(self, headers: Headers) -> tuple[int, str] | None:
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a WebSocket through that names this server and comes from no other site; else its handshake gets a 403."""
+        if self._why_not_here(Headers(scope=scope)) is not None:
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self._app(scope, receive, send)
+
+    def _why_not_here(self, headers: Headers) -> tuple[int, str] | None:
         host = host_name(headers.get("host", ""))
         if host not in self._hosts:
             return 421, f"This server does not answer for {host[:100]!r}: add the name to AGENT_ALLOWED_HOSTS."
         origin = headers.get("origin")
         if origin and origin not in self._origins and host_name(origin.partition("://")[2]) not in self._hosts:
             return 403, f"Pages of {origin[:100]!r} may not call this server: add it to AGENT_CORS_ORIGINS."
+        return None
+
+    def _why_refused(self, headers: Headers) -> tuple[int, str] | None:
+        elsewhere = self._why_not_here(headers)
+        if elsewhere is not None:
+            return elsewhere
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length[:20]) > self._settings.max_body_bytes:
             return 413, _too_long(self._settings.max_body_bytes)

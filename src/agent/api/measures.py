@@ -6,13 +6,23 @@ import resource
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _WINDOW_SECONDS = 60.0
 _MOST_KEPT = 10_000
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Connected(Protocol):
+    """Something that holds a connection."""
+
+    name: str
+    reconnects: int
 
 
 class Measures:
@@ -31,6 +41,10 @@ class Measures:
         memory.set_function(memory_bytes)
         self._recent: deque[tuple[float, float, bool]] = deque(maxlen=_MOST_KEPT)
         self._cpu = (time.monotonic(), time.process_time())
+
+    def watch(self, services: Sequence[Connected]) -> None:
+        """Also count the connections of messaging services that had to be made anew."""
+        self.registry.register(_Reconnects(services))
 
     def begin(self) -> float:
         """Note that a request begins, and return when."""
@@ -66,6 +80,22 @@ def memory_bytes() -> float:
     """Return the most memory that this process has used, in bytes."""
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(used if sys.platform == "darwin" else used * 1024)
+
+
+class _Reconnects:
+    """Says how often each service's connection was silent and made anew."""
+
+    def __init__(self, services: Sequence[Connected]) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the counter."""
+        family = CounterMetricFamily(
+            "agent_messaging_reconnects", "Silent connections that were made anew.", labels=["service"]
+        )
+        for service in self._services:
+            family.add_metric([service.name], service.reconnects)
+        yield family
 
 
 class Measured:

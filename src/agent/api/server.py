@@ -13,6 +13,7 @@ from typing import Any, Literal
 import h11
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agent.access import keys
@@ -24,6 +25,7 @@ from agent.settings import Settings
 
 _GRACE_SECONDS = 5
 _HEAD_SECONDS = 10.0
+_MOST_MESSAGE_BYTES = 256 * 1024
 _MOST_HEAD_BYTES = 64 * 1024
 
 
@@ -46,10 +48,11 @@ async def _serve(settings: Settings, *, as_json: bool) -> None:
         await runtime.close()
 
 
-def config_of(app: FastAPI, **options: Any) -> uvicorn.Config:
+def config_of(app: FastAPI | ASGIApp, **options: Any) -> uvicorn.Config:
     """Return how the application is served: `options` are uvicorn's."""
     return uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", ws="none",
+        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on",
+        ws="websockets-sansio", ws_max_size=_MOST_MESSAGE_BYTES, ws_max_queue=8, ws_per_message_deflate=False,
         timeout_graceful_shutdown=_GRACE_SECONDS, http=BoundedProtocol, h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
         **options,
     )  # fmt: skip

@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
 
 import structlog
 
 from agent.chat import ChatEvent, chat
+from agent.concurrency import end_tasks
 from agent.errors import AgentError, ProcessEnds, TurnStopped
 from agent.runtime import Runtime
 
 _KEEP_SECONDS = 120.0
 _MOST_EVENTS = 20_000
 _FINISH_SECONDS = 5.0
+_FREE_SECONDS = 5.0  # longer than a run needs to free its thread
 _log = structlog.get_logger(__name__)
 
 
@@ -110,9 +111,7 @@ class TurnStreams:
     async def cancel(self, stream: TurnStream) -> None:
         """Stop a turn. Its thread is free afterwards."""
         if stream.task is not None:
-            stream.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await stream.task
+            await end_tasks(stream.task, again=_FREE_SECONDS)
 
     async def leave(self, runtime: Runtime) -> None:
         """Begin no more turns, give those that run some seconds, and hand the others over to another process."""

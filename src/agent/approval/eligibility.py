@@ -69,27 +69,38 @@ class Membership:
 
 def why_not(approval: Approval, decision: Decision, who: Membership) -> str:
     """Return why `who` may not take this decision, as a sentence; '' when they may."""
+    return _why_not(approval.requested_by, approval.delegated_to, decision, who)
+
+
+def _why_not(requested_by: str, delegated_to: str | None, decision: Decision, who: Membership) -> str:
     if not who.several:
         return ""
     if who.person is None or not who.person.active:
         return f"{who.name!r} is not one of the people who are known here (`agent people list`)."
-    if same_name(who.name, approval.requested_by):
+    if same_name(who.name, requested_by):
         # To reject one's own request is harmless.
         return "" if decision == "reject" else f"{who.name!r} asked for this; another person must decide it."
     if not who.person.decides:
         return f"{who.name!r} does not have the role to decide (`agent people list`)."
-    if approval.delegated_to and not same_name(who.name, approval.delegated_to) and not who.person.is_admin:
-        return f"This was delegated to {approval.delegated_to!r}; they or an admin decide it."
+    if delegated_to and not same_name(who.name, delegated_to) and not who.person.is_admin:
+        return f"This was delegated to {delegated_to!r}; they or an admin decide it."
     return ""
 
 
 def who_may_approve(approval: Approval, known: Sequence[Person]) -> tuple[str, ...]:
     """Return the names of the people who may approve a request and have not yet."""
+    deciders = deciders_of(approval.requested_by, known, delegated_to=approval.delegated_to)
+    return tuple(name for name in deciders if name not in approval.approved_by)
+
+
+def deciders_of(requested_by: str, known: Sequence[Person], *, delegated_to: str | None = None) -> tuple[str, ...]:
+    """Return the names of the people who may approve what `requested_by` asks for."""
     return tuple(
         person.name
         for person in known
-        if not why_not(approval, "approve", Membership(name=person.name, several=True, person=person))
-        and person.name not in approval.approved_by
+        if not _why_not(
+            requested_by, delegated_to, "approve", Membership(name=person.name, several=True, person=person)
+        )
     )
 
 

@@ -166,12 +166,14 @@ class HumanApprovalQueue:
         """Return the requests that wait for a human as dicts, the oldest first, as `viewer` may see them."""
         return [approval.as_dict() for approval in await self.pending(viewer=viewer, runtime=runtime)]
 
-    async def pending(self, *, viewer: str | None = None, runtime: Runtime | None = None) -> list[Approval]:
-        """Return what `get_pending_approvals` returns, as values."""
+    async def pending(
+        self, *, after: int | None = None, viewer: str | None = None, runtime: Runtime | None = None
+    ) -> list[Approval]:
+        """Return what `get_pending_approvals` returns, as values; with `after`, those that were made after that request."""
         runtime = runtime or await current_runtime()
         async with runtime.connection() as conn:
             await _expire(conn, runtime)
-            rows = await fetch_all(conn, _QUERIES["pending"], {"tenant_id": runtime.tenant_id})
+            rows = await fetch_all(conn, _QUERIES["pending"], {"tenant_id": runtime.tenant_id, "after": after})
         for row in rows:
             await remind_if_due(row, runtime)
         return await _all_masked([Approval.from_row(row) for row in rows], viewer, runtime)
@@ -268,11 +270,19 @@ class HumanApprovalQueue:
         return await recent_notices(limit, runtime or await current_runtime())
 
     async def history(
-        self, limit: int = 50, *, viewer: str | None = None, runtime: Runtime | None = None
+        self,
+        limit: int = 50,
+        *,
+        before: int | None = None,
+        viewer: str | None = None,
+        runtime: Runtime | None = None,
     ) -> list[Approval]:
-        """Return the requests about this database, the newest first, as `viewer` may see them."""
+        """Return the requests about this database, the newest first, as `viewer` may see them.
+
+        With `before`, return those that were made before that request.
+        """
         runtime = runtime or await current_runtime()
-        values = {"database_id": runtime.database_id, "limit": max(0, min(limit, 10_000))}
+        values = {"database_id": runtime.database_id, "limit": max(0, min(limit, 10_000)), "before": before}
         return await _listed("history", values, viewer, runtime)
 
     async def for_turn(
@@ -286,6 +296,11 @@ class HumanApprovalQueue:
         """Return what `for_turn` returns, as it is stored."""
         rows = await runtime.all(_QUERIES["for_turn"], thread_id=thread_id, turn=turn)
         return [Approval.from_row(row) for row in rows]
+
+    async def unmasked_last_of(self, thread_id: str, *, runtime: Runtime) -> Approval | None:
+        """Return the request of a thread's last turn that made one, as it is stored; None if it made none."""
+        row = await runtime.one(_QUERIES["last_of_thread"], thread_id=thread_id)
+        return Approval.from_row(row) if row else None
 
     async def successor(self, approval_id: int, *, runtime: Runtime) -> int | None:
         """Return the id of the request that replaced this one, or None."""

@@ -82,12 +82,20 @@ class Permissions:
     """The permissions of the current tenant. Holds no state; see the module docstring."""
 
     async def list_permissions(
-        self, limit: int = 50, *, viewer: str | None = None, runtime: Runtime | None = None
+        self,
+        limit: int = 50,
+        *,
+        before: int | None = None,
+        viewer: str | None = None,
+        runtime: Runtime | None = None,
     ) -> list[Permission]:
-        """Return the permissions about this database with their uses, the newest first, as `viewer` may see them."""
+        """Return the permissions about this database with their uses, the newest first, as `viewer` may see them.
+
+        With `before`, return those with lower numbers.
+        """
         runtime = runtime or await current_runtime()
         rows = await runtime.all(
-            _QUERIES["permissions"], database_id=runtime.database_id, limit=max(0, min(limit, 10_000))
+            _QUERIES["permissions"], database_id=runtime.database_id, limit=max(0, min(limit, 10_000)), before=before
         )
         who = await people.membership(viewer, runtime=runtime)
         return [_masked(who, Permission.from_row(row)) for row in rows]

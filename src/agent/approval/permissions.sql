@@ -36,7 +36,7 @@ SELECT p.*, u.uses, u.last_used, clock_timestamp() AS read_at
   FROM agents.permissions p
  CROSS JOIN LATERAL (SELECT count(*) AS uses, max(q.decided_at) AS last_used FROM agents.human_approval_queue q
                       WHERE q.tenant_id = p.tenant_id AND q.permission_id = p.id) u
- WHERE p.tenant_id = %(tenant_id)s AND p.database_id = %(database_id)s
+ WHERE p.tenant_id = %(tenant_id)s AND p.database_id = %(database_id)s AND (%(before)s::bigint IS NULL OR p.id < %(before)s)
  ORDER BY p.id DESC LIMIT %(limit)s
 
 -- of_approval: the permission that an approval granted, with its uses

@@ -31,9 +31,11 @@ SELECT id FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND r
 -- lock: lock a request for one decision; every other decision waits
 SELECT * FROM agents.human_approval_queue WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR UPDATE
 
--- pending: the requests that wait for a human, the oldest first
+-- pending: the requests that wait for a human, the oldest first, or those after one, which may be decided by now
 SELECT *, clock_timestamp() AS read_at FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND status = 'pending' AND expires_at > now()
+   AND (%(after)s::bigint IS NULL OR (created_at, id) > (
+     SELECT b.created_at, b.id FROM agents.human_approval_queue b WHERE b.tenant_id = %(tenant_id)s AND b.id = %(after)s))
  ORDER BY created_at, id
 
 -- approve: add a person's yes; the last one that is needed approves. A yes after the expiry or a second one of a person has no effect
@@ -113,10 +115,17 @@ SELECT id FROM decided
 SELECT decision, decided_by, via, comment, detail, created_at
   FROM agents.approval_decisions WHERE tenant_id = %(tenant_id)s AND approval_id = %(id)s ORDER BY id
 
--- history: all requests, the newest first
+-- history: all requests, the newest first, or those before one
 SELECT * FROM agents.human_approval_queue
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
+   AND (%(before)s::bigint IS NULL OR (created_at, id) < (
+     SELECT b.created_at, b.id FROM agents.human_approval_queue b WHERE b.tenant_id = %(tenant_id)s AND b.id = %(before)s))
  ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+
+-- last_of_thread: the request of the last turn of a thread that made one, after edits
+SELECT q.* FROM agents.human_approval_queue q
+ WHERE q.tenant_id = %(tenant_id)s AND q.thread_id = %(thread_id)s AND q.status <> 'edited'
+ ORDER BY q.turn DESC, q.id DESC LIMIT 1
 
 -- for_turn: every request of one turn, in the order of its calls
 SELECT * FROM agents.human_approval_queue

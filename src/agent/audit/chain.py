@@ -1,19 +1,25 @@
 """Seals the entries of the audit log into a chain and finds what was tampered with. Pure.
 
 seal of an entry = HMAC-SHA256(key, seal of the entry before + the entry as canonical JSON, its number included)
+
+What is sealed of a text is the digest of a salt and the text. Who erases a text removes it with its salt: the chain still
+fits, and nobody can find the text again. Entries from before there were salts have a former seal, over the texts themselves.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from agent.errors import InvalidInput
 
-Kind = Literal["changed", "missing", "rewritten", "truncated", "key", "row", "machinery", "effect", "unsealed"]
+Kind = Literal[
+    "changed", "missing", "rewritten", "truncated", "key", "row", "machinery", "effect", "unsealed", "erased"
+]
 BEFORE_THE_FIRST = bytes(32)
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 # A number with decimals is kept as its text after a NUL, which no string of the database contains.
@@ -24,8 +30,9 @@ _DECODER = json.JSONDecoder(parse_float=lambda number: f"\x00{number}")
 class Entry:
     """One change of one audited row: its table (`subject`), its `key`, and its `content` after the change.
 
-    `content` and `key` are JSON as the database wrote it; `values` parses the content. Until the entry is sealed, `sequence`
-    is None and `mac` is empty. `login` is the database login that made the change.
+    `content` and `key` are JSON as the database wrote it, without what was erased; `values` parses the content. `sealed` has
+    each column as the chain covers it, and `salts` the salts. Until the entry is sealed, `sequence` is None and `mac` is empty.
+    `login` is the database login that made the change.
     """
 
     id: int
@@ -33,12 +40,16 @@ class Entry:
     login: str
     event: str
     subject: str
-    key: str
+    key: str | None
     content: str
+    sealed: str
+    salts: str = "{}"
     sequence: int | None = None
     sealed_at: str = ""
     key_id: str = ""
     mac: bytes = b""
+    former_key_id: str = ""
+    former_mac: bytes = b""
 
     @property
     def values(self) -> dict[str, Any]:
@@ -49,6 +60,8 @@ class Entry:
     @property
     def name(self) -> str:
         """The row that the entry is about, as text: `agent_execution_log 31`."""
+        if self.key is None:
+            return f"{self.subject} (its key was erased)"
         try:
             return " ".join([self.subject, *(str(part) for part in _read(self.key))])
         except (ValueError, TypeError):
@@ -95,10 +108,59 @@ def key_id(key: bytes) -> str:
 def seal(entry: Entry, previous: bytes, *, tenant_id: str, key: bytes) -> bytes:
     """Return the seal of a numbered entry after the seal `previous`. Raises `ValueError` on content that is not JSON."""
     content = [
-        entry.sequence, tenant_id, entry.id, entry.at, entry.login, entry.event, entry.subject, _read(entry.key),
-        _read(entry.content), entry.sealed_at, entry.key_id,
+        entry.sequence, tenant_id, entry.id, entry.at, entry.login, entry.event, entry.subject, _read(entry.sealed),
+        entry.sealed_at, entry.key_id, entry.former_key_id, entry.former_mac.hex(),
     ]  # fmt: skip
     return hmac.digest(key, previous + _ENCODER.encode(content).encode(), "sha256")
+
+
+def former_seal(entry: Entry, previous: bytes, *, tenant_id: str, key: bytes) -> bytes:
+    """Return the seal that an entry got before there were salts. Raises `ValueError` on content that is not JSON."""
+    content = [
+        entry.sequence, tenant_id, entry.id, entry.at, entry.login, entry.event, entry.subject, _read(entry.key or ""),
+        _read(entry.content), entry.sealed_at, entry.former_key_id,
+    ]  # fmt: skip
+    return hmac.digest(key, previous + _ENCODER.encode(content).encode(), "sha256")
+
+
+def _erased_or_none(entry: Entry) -> list[str] | None:
+    try:
+        return erased_columns(entry)
+    except (ValueError, RecursionError):  # the agent never wrote such content
+        return None
+
+
+def erased_columns(entry: Entry) -> list[str] | None:
+    """Return the columns whose values were erased, '' for the key; None if what is there is not what was sealed.
+
+    Raises `ValueError` on content that is not JSON.
+    """
+    sealed, salts = _members(entry.sealed), _members(entry.salts)
+    there = _members(entry.content) | ({} if entry.key is None else {"": entry.key})
+    salted = {name for name, proof in sealed.items() if proof.startswith('{"salted"')}
+    erased = sorted(salted - there.keys())
+    if there.keys() ^ sealed.keys() ^ {*erased} or salts.keys() != salted & there.keys():
+        return None
+    digests = {name: _digest(str(json.loads(salt)), there[name]) for name, salt in salts.items()}
+    return erased if all(sealed[name] == digests.get(name, value) for name, value in there.items()) else None
+
+
+def _digest(salt: str, value: str) -> str:
+    return json.dumps({"salted": hashlib.sha256(f"{salt}{value}".encode()).hexdigest()})
+
+
+def _members(text: str) -> dict[str, str]:
+    """Return the values of a JSON object of the database, each as the database wrote it."""
+    members: dict[str, str] = {}
+    place = 1
+    if text[:1] != "{":
+        raise ValueError("no object")
+    while text[place : place + 1] == '"':
+        name, end = _DECODER.raw_decode(text, place)
+        _, place = _DECODER.raw_decode(text, end + 2)
+        members[name] = text[end + 2 : place]
+        place += 2  # the comma and the space after it
+    return members
 
 
 @dataclass(kw_only=True)
@@ -108,9 +170,12 @@ class Chain:
     tenant_id: str
     keys: KeyRing
     anchor: Anchor | None = None
+    erased: Collection[int] = frozenset()  # the entries from which erasures took something
     sequence: int = 0
     head: bytes = BEFORE_THE_FIRST
+    former_head: bytes = BEFORE_THE_FIRST
     key_id: str | None = None
+    without_values: int = 0
     _earlier_keys: set[str] = field(default_factory=set)
 
     def check(self, entry: Entry) -> Iterator[Finding]:
@@ -118,21 +183,39 @@ class Chain:
         sequence = entry.sequence or 0
         expected, previous = self.sequence + 1, self.head
         self.sequence, self.head = sequence, entry.mac
-        if self.anchor and sequence == self.anchor["sequence"] and entry.mac.hex() != self.anchor["mac"]:
+        former, self.former_head = self.former_head, entry.former_mac
+        anchored = {entry.mac.hex(), entry.former_mac.hex()}
+        if self.anchor and sequence == self.anchor["sequence"] and self.anchor["mac"] not in anchored:
             yield Finding(
                 kind="rewritten", sequence=sequence,
                 message=f"Entry {sequence} differs from the anchor: the log up to it was rewritten.",
             )  # fmt: skip
+        erased = _erased_or_none(entry)
         yield from self._check_key(entry)
         if sequence != expected:
             missing = (
                 f"Entry {expected} is" if sequence == expected + 1 else f"Entries {expected} to {sequence - 1} are"
             )
             yield Finding(kind="missing", sequence=expected, message=f"{missing} missing.")
-        elif (key := self.keys.get(entry.key_id)) and not self._fits(entry, previous, key):
+        elif not self._fits(entry, previous, former, erased):
             yield Finding(
                 kind="changed", sequence=sequence, subject=entry.subject,
                 message=f"Entry {sequence} ({entry.name}, {entry.event}) was changed after it was sealed, or was moved.",
+            )  # fmt: skip
+        if erased:
+            yield from self._check_erasure(entry)
+
+    def check_unsealed(self, entry: Entry) -> Iterator[Finding]:
+        """Yield what is wrong with an entry that waits to be sealed."""
+        if _erased_or_none(entry):
+            yield from self._check_erasure(entry)
+
+    def _check_erasure(self, entry: Entry) -> Iterator[Finding]:
+        self.without_values += 1
+        if entry.id not in self.erased:
+            yield Finding(
+                kind="erased", sequence=entry.sequence, subject=entry.subject,
+                message=f"Entry {entry.sequence or 'without a number'} ({entry.name}, {entry.event}) lacks values, and no erasure took them.",
             )  # fmt: skip
 
     def end(self) -> Iterator[Finding]:
@@ -145,28 +228,36 @@ class Chain:
             )  # fmt: skip
 
     def _check_key(self, entry: Entry) -> Iterator[Finding]:
-        if entry.key_id == self.key_id:
+        # An entry that was sealed anew counts as of the key of its former seal.
+        name = entry.former_key_id or entry.key_id
+        if name == self.key_id:
             return
-        if entry.key_id in self._earlier_keys:
+        if name in self._earlier_keys:
             message = (
-                f"From entry {entry.sequence} on, an older key ({entry.key_id}) is used again: "
+                f"From entry {entry.sequence} on, an older key ({name}) is used again: "
                 "two processes have different keys, or somebody uses a key that was replaced."
             )
             yield Finding(kind="key", sequence=entry.sequence, message=message)
-        elif self.keys.get(entry.key_id) is None:
+        elif self.keys.get(name) is None:
             message = (
-                f"From entry {entry.sequence} on, the log is sealed with a key ({entry.key_id}) that is not known here. "
+                f"From entry {entry.sequence} on, the log is sealed with a key ({name}) that is not known here. "
                 "If that key was replaced, add it to AGENT_AUDIT_OLD_KEYS; if not, somebody else sealed these entries."
             )
             yield Finding(kind="key", sequence=entry.sequence, message=message)
-        self._earlier_keys.add(entry.key_id)
-        self.key_id = entry.key_id
+        self._earlier_keys.add(name)
+        self.key_id = name
 
-    def _fits(self, entry: Entry, previous: bytes, key: bytes) -> bool:
+    def _fits(self, entry: Entry, previous: bytes, former: bytes, erased: list[str] | None) -> bool:
+        key, former_key = self.keys.get(entry.key_id), self.keys.get(entry.former_key_id)
         try:
-            return hmac.compare_digest(seal(entry, previous, tenant_id=self.tenant_id, key=key), entry.mac)
+            if key and not hmac.compare_digest(seal(entry, previous, tenant_id=self.tenant_id, key=key), entry.mac):
+                return False
+            if former_key and erased == []:
+                expected = former_seal(entry, former, tenant_id=self.tenant_id, key=former_key)
+                return hmac.compare_digest(expected, entry.former_mac)
         except (ValueError, RecursionError):  # the agent never wrote such content
             return False
+        return erased is not None or key is None
 
 
 def read_anchor(text: str, *, tenant_id: str) -> Anchor:

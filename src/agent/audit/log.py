@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -19,7 +19,7 @@ from psycopg import sql
 
 from agent.audit.chain import Anchor, Chain, Entry, Finding, read_anchor
 from agent.audit.effects_trace import Trace
-from agent.audit.sealing import key_ring, seal_soon, seal_waiting
+from agent.audit.sealing import key_ring, reseal, seal_soon, seal_waiting
 from agent.db import Connection, load_queries
 from agent.db.migrations import all_migrations
 from agent.db.queries import fetch_all, fetch_one
@@ -35,6 +35,7 @@ __all__ = [
     "Audited",
     "Entry",
     "Finding",
+    "Place",
     "audit_log",
     "read_anchor",
     "seal_soon",
@@ -48,6 +49,7 @@ _SHOWN_TO_ALL = frozenset({
     "delegated_to", "granted_to", "granted_by", "revoked_by", "changed_by", "created_by", "settled_by", "trusted_by",
     "decision", "via", "kind", "tables", "most_rows", "stopped", "read_only", "settings", "created_at", "expires_at",
     "decided_at", "finished_at", "revoked_at", "changed_at", "settled_at", "opened_by", "opened_at", "ended_by", "ended_at", "input_tokens", "output_tokens", "cost_usd",
+    "entries", "former_end", "pseudonym", "asked_by",
 })  # fmt: skip
 
 _QUERIES = load_queries(__package__)
@@ -87,6 +89,12 @@ AUDITED: Mapping[str, Audited] = {
     "messaging_identities": Audited(key=("service", "account")),
     "messaging_codes": Audited(),
     "messaging_refusals": Audited(key=("service", "account", "approval_id")),
+    "erasures": Audited(),
+    "messaging_routes": Audited(shown=("service", "place", "risks", "tools", "environments", "quiet", "backup")),
+    "agent_sync_outlets": Audited(
+        key=("outlet_id",), ignored=("epoch", "sent_through", "ready_at", "holder", "attempts", "error")
+    ),
+    "alert_decisions": Audited(),
 }
 
 
@@ -94,14 +102,15 @@ AUDITED: Mapping[str, Audited] = {
 class AuditReport:
     """The result of `verify`. `found` is the number of findings and `findings` the first of them; without any the log is whole.
 
-    `adopted` counts the rows that existed before the log began, `rows` the audited rows, `effects` the traced effects, and
-    `outside` the changes by other logins than the agent's, which are in the log as any other.
+    `adopted` counts the rows that existed before the log began, `erased` the entries from which erasures took values, `rows` the
+    audited rows, `effects` the traced effects, and `outside` the changes by other logins than the agent's, which are in the log as any other.
     """
 
     entries: int
     head: str
     unsealed: int
     adopted: int
+    erased: int
     rows: int
     effects: int
     outside: Mapping[str, int]
@@ -135,11 +144,31 @@ class _Verification:
     def read(self, entry: Entry) -> None:
         if entry.sequence is not None:
             self.add(self.chain.check(entry))
+        else:
+            self.add(self.chain.check_unsealed(entry))
         self.add(self.trace.follow(entry))
         if entry.event == "adopted":
             self.adopted += 1
-        elif entry.login not in _OWN_LOGINS:
+        elif entry.login not in _OWN_LOGINS and entry.event != "resealed":
             self.logins[entry.login] += 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place in the list of entries: behind one that was sealed when the first page was read, or behind one that was not.
+
+    `head` is the last entry of the chain when the first page was read.
+    """
+
+    head: int
+    after_sequence: int | None = None
+    after_id: int | None = None
+
+
+def _place(entry: Entry, head: int) -> Place:
+    if entry.sequence is not None and entry.sequence <= head:
+        return Place(head=head, after_sequence=entry.sequence)
+    return Place(head=head, after_id=entry.id)
 
 
 class AuditLog:
@@ -157,13 +186,23 @@ class AuditLog:
 
     async def recent(self, limit: int = 50, *, personal: bool = False, runtime: Runtime | None = None) -> list[Entry]:
         """Return the newest entries, sealed or not, the newest first; unless `personal`, their values are masked."""
+        return [entry for entry, _ in await self.page(limit, personal=personal, runtime=runtime)]
+
+    async def page(
+        self, limit: int, *, after: Place | None = None, personal: bool = False, runtime: Runtime | None = None
+    ) -> list[tuple[Entry, Place]]:
+        """Return entries as `recent` does, each with its place in the list; with `after`, those behind that place."""
         runtime = runtime or await current_runtime()
-        values = {"tenant_id": runtime.tenant_id, "limit": max(0, min(limit, 10_000))}
+        tenant = {"tenant_id": runtime.tenant_id}
         async with runtime.transaction() as conn:
             await conn.execute(_QUERIES["written_as"])
+            if after is None:
+                last = await fetch_one(conn, _QUERIES["audit_head"], tenant)
+                after = Place(head=last["sequence"] if last else 0)
+            values = {**tenant, **asdict(after), "limit": max(0, min(limit, 10_000))}
             rows = await fetch_all(conn, _QUERIES["audit_newest"], values)
         found = [Entry(**row) for row in rows]
-        return found if personal else [masked(entry) for entry in found]
+        return [(entry if personal else masked(entry), _place(entry, after.head)) for entry in found]
 
     async def export(self, *, runtime: Runtime | None = None) -> Anchor:
         """Seal everything and return the end of the chain as an anchor. Raises `NotFound` when the log is empty."""
@@ -190,9 +229,11 @@ class AuditLog:
         keys = key_ring(runtime.settings)
         checked = _Verification(chain=Chain(tenant_id=runtime.tenant_id, keys=keys, anchor=anchor))
         tenant = {"tenant_id": runtime.tenant_id}
+        await reseal(runtime=runtime)
         async with runtime.transaction() as conn:
             await conn.execute(_QUERIES["snapshot"])
             await conn.execute(_QUERIES["written_as"])
+            checked.chain.erased = {row["id"] for row in await fetch_all(conn, _QUERIES["erased_entries"], tenant)}
             head = await fetch_one(conn, _QUERIES["audit_head"], tenant)
             await _read_chain(checked, conn, total=head["sequence"] if head else 0, progress=progress, tenant=tenant)
             checked.add(await _check_machinery(conn))
@@ -205,7 +246,7 @@ class AuditLog:
         await seal_waiting(runtime=runtime)
         return AuditReport(
             entries=checked.chain.sequence, head=checked.chain.head.hex() if checked.chain.sequence else "", unsealed=unsealed,
-            adopted=checked.adopted, rows=checked.rows, effects=checked.trace.effects, outside=dict(checked.logins),
+            adopted=checked.adopted, erased=checked.chain.without_values, rows=checked.rows, effects=checked.trace.effects, outside=dict(checked.logins),
             found=checked.found, findings=tuple(checked.findings),
         )  # fmt: skip
 

@@ -8,12 +8,30 @@ SELECT set_config('search_path', 'pg_catalog', true), set_config('TimeZone', 'UT
 -- sealing_lock: takes the sealing lock until the transaction ends, if no other process has it
 SELECT pg_try_advisory_xact_lock(hashtextextended(%(tenant_id)s, %(lock)s)) AS mine
 
+-- without_seal: lists entries in order that lost their seal to a migration. Once the log says that it was sealed anew, none is
+-- sealed again, because who takes a seal away must not get another
+SELECT sequence, id, at::text AS at, login, event, subject, key::text AS key, content::text AS content, sealed::text AS sealed,
+       salts::text AS salts, sealed_at::text AS sealed_at, former_key_id, former_mac
+  FROM agents.audit_log WHERE tenant_id = %(tenant_id)s AND mac IS NULL AND former_mac IS NOT NULL
+   AND NOT EXISTS (SELECT FROM agents.audit_log WHERE tenant_id = %(tenant_id)s AND event = 'resealed')
+ ORDER BY sequence LIMIT %(limit)s
+
+-- sealed_before: returns the seal of the entry before one
+SELECT mac FROM agents.audit_log WHERE tenant_id = %(tenant_id)s AND sequence = %(sequence)s - 1
+
+-- reseal: stores new seals of entries that have none
+SELECT agents.reseal_audit(%(sequences)s::bigint[], %(key_id)s, %(macs)s::bytea[])
+
+-- erased_entries: returns the entries from which erasures took values
+SELECT DISTINCT unnest(entries) AS id FROM agents.erasures WHERE tenant_id = %(tenant_id)s
+
 -- audit_head: returns the last entry of the chain
 SELECT sequence, mac, key_id, sealed_at::text AS sealed_at FROM agents.audit_log
  WHERE tenant_id = %(tenant_id)s ORDER BY sequence DESC LIMIT 1
 
 -- audit_unsealed: lists the entries that wait to be sealed, in the order in which they were written
-SELECT id, at::text AS at, login, event, subject, key::text AS key, content::text AS content, clock_timestamp()::text AS now
+SELECT id, at::text AS at, login, event, subject, key::text AS key, content::text AS content, sealed::text AS sealed,
+       salts::text AS salts, clock_timestamp()::text AS now
   FROM agents.audit_unsealed WHERE tenant_id = %(tenant_id)s ORDER BY id LIMIT %(limit)s
 
 -- seal: moves these entries into the chain
@@ -21,19 +39,30 @@ SELECT agents.seal_audit(%(first)s, %(key_id)s, %(sealed_at)s::timestamptz, %(id
 
 -- audit_chain: lists every entry, in order
 SELECT sequence, id, at::text AS at, login, event, subject, key::text AS key, content::text AS content,
-       sealed_at::text AS sealed_at, key_id, mac
+       sealed::text AS sealed, salts::text AS salts, sealed_at::text AS sealed_at, key_id, coalesce(mac, ''::bytea) AS mac,
+       coalesce(former_key_id, '') AS former_key_id, coalesce(former_mac, ''::bytea) AS former_mac
   FROM agents.audit_log WHERE tenant_id = %(tenant_id)s ORDER BY sequence
 
--- audit_newest: lists the newest entries, sealed or not
+-- audit_newest: lists the newest entries, sealed or not, or those after one. `head` is the last entry of the chain as the first
+-- page was read: what was sealed since then stays where it was, by its number
 SELECT sequence, id, at::text AS at, login, event, subject, key::text AS key, content::text AS content,
-       coalesce(sealed_at::text, '') AS sealed_at, coalesce(key_id, '') AS key_id, coalesce(mac, ''::bytea) AS mac
-  FROM (SELECT u.*, NULL::bigint AS sequence, NULL::timestamptz AS sealed_at, NULL::text AS key_id, NULL::bytea AS mac
-          FROM (SELECT id, at, login, event, subject, key, content FROM agents.audit_unsealed
-                 WHERE tenant_id = %(tenant_id)s ORDER BY id DESC LIMIT %(limit)s) u
+       sealed::text AS sealed, coalesce(sealed_at::text, '') AS sealed_at, coalesce(key_id, '') AS key_id, coalesce(mac, ''::bytea) AS mac
+  FROM ((SELECT NULL::bigint AS sequence, id, at, login, event, subject, key, content, sealed, NULL::timestamptz AS sealed_at,
+                NULL::text AS key_id, NULL::bytea AS mac
+           FROM agents.audit_unsealed
+          WHERE tenant_id = %(tenant_id)s AND %(after_sequence)s::bigint IS NULL AND (%(after_id)s::bigint IS NULL OR id < %(after_id)s)
+          ORDER BY id DESC LIMIT %(limit)s)
         UNION ALL
-        (SELECT id, at, login, event, subject, key, content, sequence, sealed_at, key_id, mac FROM agents.audit_log
-          WHERE tenant_id = %(tenant_id)s ORDER BY sequence DESC LIMIT %(limit)s)) newest
- ORDER BY newest.sequence DESC NULLS FIRST, newest.id DESC LIMIT %(limit)s
+        (SELECT sequence, id, at, login, event, subject, key, content, sealed, sealed_at, key_id, mac FROM agents.audit_log
+          WHERE tenant_id = %(tenant_id)s AND %(after_sequence)s::bigint IS NULL AND (%(after_id)s::bigint IS NULL OR id < %(after_id)s)
+            AND sequence > %(head)s::bigint
+          ORDER BY id DESC LIMIT %(limit)s)
+        UNION ALL
+        (SELECT sequence, id, at, login, event, subject, key, content, sealed, sealed_at, key_id, mac FROM agents.audit_log
+          WHERE tenant_id = %(tenant_id)s AND sequence <= %(head)s::bigint
+            AND (%(after_sequence)s::bigint IS NULL OR sequence < %(after_sequence)s)
+          ORDER BY sequence DESC LIMIT %(limit)s)) newest
+ ORDER BY CASE WHEN sequence <= %(head)s::bigint THEN sequence END DESC NULLS FIRST, id DESC LIMIT %(limit)s
 
 -- audit_waiting: counts the entries that wait to be sealed, and returns the age of the oldest one that the agent could have sealed
 SELECT count(*) AS entries, extract(epoch FROM clock_timestamp() - min(at) FILTER (WHERE event <> 'adopted'))::float8 AS seconds
@@ -43,10 +72,10 @@ SELECT count(*) AS entries, extract(epoch FROM clock_timestamp() - min(at) FILTE
 WITH newest AS (
   SELECT DISTINCT ON (key) key, sequence, event, content
     FROM (SELECT key, sequence, id, event, content FROM agents.audit_log
-           WHERE tenant_id = %(tenant_id)s AND subject = %(subject)s
+           WHERE tenant_id = %(tenant_id)s AND subject = %(subject)s AND key IS NOT NULL
           UNION ALL
           SELECT key, NULL, id, event, content FROM agents.audit_unsealed
-           WHERE tenant_id = %(tenant_id)s AND subject = %(subject)s) e
+           WHERE tenant_id = %(tenant_id)s AND subject = %(subject)s AND key IS NOT NULL) e
    ORDER BY key, sequence DESC NULLS FIRST, id DESC
 ), present AS (
   SELECT agents.audit_key(document, %(key)s::text[]) AS key,

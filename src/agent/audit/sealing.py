@@ -7,6 +7,7 @@ process also seals what a dead one left.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import psycopg
@@ -25,6 +26,8 @@ _BATCH = 1000
 _DELAY = 1.0  # seconds, so that many changes are sealed at once
 _CLOSE_SECONDS = 3.0
 _LOCK_SECONDS, _LOCK_POLL = 10.0, 0.05
+# By tenant: whether every entry has a seal.
+_RESEALED: Cache[bool] = Cache()
 
 
 def key_ring(settings: Settings) -> KeyRing:
@@ -47,10 +50,27 @@ async def seal_waiting(*, runtime: Runtime, wait: bool = True) -> int:
     While another process seals, `wait` for it, or leave the work to it. Raises `ConfigurationError` without a key,
     `DatabaseUnavailable` when the other process takes too long.
     """
+    await reseal(runtime=runtime, wait=wait)
+    return await _in_batches(_seal_batch, runtime, wait=wait)
+
+
+async def reseal(*, runtime: Runtime, wait: bool = True) -> int:
+    """Seal anew what a migration left without a seal, and return the number of entries. See `seal_waiting`."""
+    if _RESEALED.get(runtime, runtime.tenant_id):
+        return 0
+    done = await _in_batches(_reseal_batch, runtime, wait=wait)
+    if wait:  # else another process may be at it
+        _RESEALED.put(runtime, value=True, key=runtime.tenant_id)
+    return done
+
+
+async def _in_batches(
+    batch: Callable[[KeyRing, Runtime], Awaitable[int | None]], runtime: Runtime, *, wait: bool
+) -> int:
     keys = await asyncio.to_thread(key_ring, runtime.settings)
     sealed, deadline = 0, asyncio.get_running_loop().time() + _LOCK_SECONDS
     while True:
-        done = await _seal_batch(keys, runtime)
+        done = await batch(keys, runtime)
         if done is not None:
             sealed += done
             if done < _BATCH:
@@ -61,6 +81,33 @@ async def seal_waiting(*, runtime: Runtime, wait: bool = True) -> int:
             raise DatabaseUnavailable("Another process is still sealing the audit log; try again.")
         else:
             await asyncio.sleep(_LOCK_POLL)
+
+
+async def _reseal_batch(keys: KeyRing, runtime: Runtime) -> int | None:
+    """Seal the first entries that have no seal and return their number; None when another process is sealing."""
+    values = {"tenant_id": runtime.tenant_id, "lock": locks.AUDIT, "limit": _BATCH}
+    async with runtime.transaction() as conn:
+        lock = await fetch_one(conn, _QUERIES["sealing_lock"], values)
+        if lock is None or not lock["mine"]:
+            return None
+        await conn.execute(_QUERIES["written_as"])
+        entries = [Entry(**row) for row in await fetch_all(conn, _QUERIES["without_seal"], values)]
+        if entries:
+            before = await fetch_one(conn, _QUERIES["sealed_before"], {**values, "sequence": entries[0].sequence})
+            macs = _seals(entries, before["mac"] if before else BEFORE_THE_FIRST, keys, runtime)
+            numbers = [entry.sequence for entry in entries]
+            await conn.execute(_QUERIES["reseal"], {"sequences": numbers, "key_id": key_id(keys.current), "macs": macs})
+    return len(entries)
+
+
+def _seals(entries: Sequence[Entry], previous: bytes, keys: KeyRing, runtime: Runtime) -> list[bytes]:
+    """Return the seals of numbered entries, one after the other."""
+    seals = []
+    for entry in entries:
+        keyed = replace(entry, key_id=key_id(keys.current))
+        previous = seal(keyed, previous, tenant_id=runtime.tenant_id, key=keys.current)
+        seals.append(previous)
+    return seals
 
 
 async def _seal_batch(keys: KeyRing, runtime: Runtime) -> int | None:
@@ -86,13 +133,10 @@ def _without_now(row: dict[str, object]) -> dict[str, object]:
 async def _store(entries: list[Entry], keys: KeyRing, conn: Connection, runtime: Runtime) -> None:
     head = await fetch_one(conn, _QUERIES["audit_head"], {"tenant_id": runtime.tenant_id})
     previous, first = (head["mac"], head["sequence"] + 1) if head else (BEFORE_THE_FIRST, 1)
-    macs, name = [], key_id(keys.current)
-    for sequence, entry in enumerate(entries, start=first):
-        numbered = replace(entry, sequence=sequence, key_id=name)
-        previous = seal(numbered, previous, tenant_id=runtime.tenant_id, key=keys.current)
-        macs.append(previous)
+    numbered = [replace(entry, sequence=sequence) for sequence, entry in enumerate(entries, start=first)]
+    macs = _seals(numbered, previous, keys, runtime)
     values = {
-        "first": first, "key_id": name, "sealed_at": entries[0].sealed_at, "ids": [entry.id for entry in entries], "macs": macs,
+        "first": first, "key_id": key_id(keys.current), "sealed_at": entries[0].sealed_at, "ids": [entry.id for entry in entries], "macs": macs,
     }  # fmt: skip
     await conn.execute(_QUERIES["seal"], values)
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.commands import (
+    alerts,
     analytics,
     approvals,
     audit,
@@ -19,12 +20,16 @@ from agent.cli.commands import (
     control,
     database,
     demo,
+    doctor,
     executions,
     functions,
     keys,
     knowledge,
-    memory,
+    learn,
+    mcp,
+    memory_upkeep,
     messaging,
+    monitor,
     people,
     permissions,
     serve,
@@ -87,12 +92,25 @@ app.command(
     rich_help_panel=_KNOW,
     epilog=knowledge.KNOWLEDGE_EXAMPLES,
 )(knowledge.knowledge)
-app.add_typer(memory.app, name="memory", rich_help_panel=_KNOW)
+app.add_typer(memory_upkeep.app, name="memory", rich_help_panel=_KNOW)
+app.command(
+    "learn",
+    short_help="Learn from what happened, and show what was learned.",
+    rich_help_panel=_KNOW,
+    epilog=learn.EXAMPLES,
+)(learn.learn)
 
 app.add_typer(approvals.app, name="approvals", rich_help_panel=_WATCH)
 app.add_typer(permissions.app, name="permissions", rich_help_panel=_WATCH)
 app.add_typer(people.app, name="people", rich_help_panel=_WATCH)
 app.add_typer(messaging.app, name="messaging", rich_help_panel=_WATCH)
+app.add_typer(alerts.app, name="alerts", rich_help_panel=_WATCH)
+app.command(
+    "monitor",
+    short_help="Watch the application and the agent.",
+    rich_help_panel=_WATCH,
+    epilog=monitor.EXAMPLES,
+)(monitor.monitor)
 app.add_typer(executions.app, name="executions", rich_help_panel=_WATCH)
 app.add_typer(tools.app, name="tools", rich_help_panel=_WATCH)
 app.add_typer(audit.app, name="audit", rich_help_panel=_WATCH)
@@ -126,6 +144,12 @@ app.command(
 app.add_typer(sync.app, name="sync", rich_help_panel=_WATCH)
 app.add_typer(analytics.app, name="analytics", rich_help_panel=_WATCH)
 
+app.command(
+    "mcp",
+    short_help="Serve assistants and editors that speak the Model Context Protocol.",
+    rich_help_panel=_SETUP,
+    epilog=mcp.EXAMPLES,
+)(mcp.mcp)
 app.command("serve", short_help="Serve the API over HTTP.", rich_help_panel=_SETUP, epilog=serve.EXAMPLES)(serve.serve)
 app.command(
     "worker", short_help="Work on what is approved and decided.", rich_help_panel=_SETUP, epilog=worker.EXAMPLES
@@ -134,6 +158,12 @@ app.add_typer(keys.app, name="keys", rich_help_panel=_SETUP)
 app.command(
     "status", short_help="Show the set-up and what needs fixing.", rich_help_panel=_SETUP, epilog=status.EXAMPLES
 )(status.status)
+app.command(
+    "doctor",
+    short_help="Show which action asks whom, and what is missing.",
+    rich_help_panel=_SETUP,
+    epilog=doctor.EXAMPLES,
+)(doctor.doctor)
 app.command(
     "setup",
     short_help="Give the agent's logins their passwords and rights.",

@@ -109,12 +109,16 @@ async def with_origins_assessed(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Previewed:
-    """What an approver is shown, the risk after the dry run with all its reasons, and how many people must approve at least."""
+    """What an approver is shown, the risk after the dry run with all its reasons, and how many people must approve at least.
+
+    `asks` says whether a human is asked.
+    """
 
     preview: Preview
     risk: RiskLevel
     reasons: tuple[str, ...]
     votes: int = 1
+    asks: bool = True
 
 
 async def preview_for_approver(action: Action, runtime: Runtime) -> Previewed:
@@ -129,7 +133,8 @@ async def preview_for_approver(action: Action, runtime: Runtime) -> Previewed:
     tried, risk, reasons = await _tried(action, runtime)
     recovery = "" if action.statement is None else await recovery_sentence(guards, risk, reasons, runtime)
     shown = labelled(tried, guards, environment=runtime.settings.environment, recovery=recovery)
-    return Previewed(preview=signed(shown), risk=risk, reasons=reasons, votes=guards.votes)
+    asks = guards.asks(risk, ask_from=runtime.settings.ask_from)
+    return Previewed(preview=signed(shown), risk=risk, reasons=reasons, votes=guards.votes, asks=asks)
 
 
 async def _tried(action: Action, runtime: Runtime) -> tuple[Preview, RiskLevel, tuple[str, ...]]:

@@ -87,7 +87,11 @@ class _Claim:
 
     @property
     def key(self) -> dict[str, Any]:
-        return {"tenant_id": self.runtime.tenant_id, "approval_id": self.approval.id, "claim": self.token}
+        approval = self.approval
+        return {
+            "tenant_id": self.runtime.tenant_id, "approval_id": approval.id, "claim": self.token,
+            "executable": approval.executable,
+        }  # fmt: skip
 
 
 async def recorded(approval_id: int, *, runtime: Runtime) -> dict[str, Any] | None:
@@ -136,7 +140,7 @@ async def carry_out(
 
 
 async def _claim(approval: Approval, lease: timedelta, *, runtime: Runtime) -> _Claim | None:
-    row = await runtime.one(_QUERIES["claim"], approval_id=approval.id, lease=lease)
+    row = await runtime.one(_QUERIES["claim"], approval_id=approval.id, executable=approval.executable, lease=lease)
     return _Claim(approval=approval, token=row["claim"], attempts=row["attempts"], runtime=runtime) if row else None
 
 

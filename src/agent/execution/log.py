@@ -75,16 +75,21 @@ class Executions:
         *,
         thread_id: str | None = None,
         status: ExecutionStatus | None = None,
+        before: int | None = None,
         viewer: str | None = None,
         runtime: Runtime | None = None,
     ) -> list[Execution]:
-        """Return the newest executions about this database, optionally of one thread or status."""
+        """Return the newest executions about this database, the highest number first.
+
+        They may be of one thread or status only, or have numbers below `before`.
+        """
         runtime = runtime or await current_runtime()
         rows = await runtime.all(
             _QUERIES["recent"],
             database_id=runtime.database_id,
             thread_id=thread_id,
             status=status,
+            before=before,
             limit=max(0, min(limit, 10_000)),
         )
         return await _masked(rows, viewer, runtime)

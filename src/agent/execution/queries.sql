@@ -15,7 +15,7 @@ SELECT CASE WHEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) = %(timel
 -- claim: claim an approved request for a time; no row while another process holds it or its lock, or once it has an outcome
 UPDATE agents.human_approval_queue q
    SET claim = gen_random_uuid(), claimed_until = clock_timestamp() + %(lease)s, attempts = q.attempts + 1
- WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.executable
+ WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.status = 'approved' AND q.executable = %(executable)s
    -- an effect whose server session still lives may hold the lock, and waiting for it could take for ever
    AND q.id = (SELECT f.id FROM agents.human_approval_queue f
                 WHERE f.tenant_id = %(tenant_id)s AND f.id = %(approval_id)s FOR UPDATE SKIP LOCKED)
@@ -42,7 +42,7 @@ UPDATE agents.human_approval_queue q SET claim = NULL, claimed_until = NULL, att
 -- record_intent: record an effect before it begins, where both cannot commit together; the unique index allows one
 WITH held AS (
   SELECT q.* FROM agents.human_approval_queue q
-   WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s AND q.status = 'approved' AND q.executable
+   WHERE q.tenant_id = %(tenant_id)s AND q.id = %(approval_id)s AND q.claim = %(claim)s AND q.status = 'approved' AND q.executable = %(executable)s
      AND NOT EXISTS (SELECT FROM agents.controls c WHERE c.tenant_id = q.tenant_id AND (c.stopped OR c.read_only))
      FOR UPDATE
 )
@@ -159,13 +159,14 @@ SELECT c.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
    AND c.ordinal BETWEEN 1000 * (e.ordinal + 1) + 1 AND 1000 * (e.ordinal + 1) + 999
  ORDER BY c.ordinal, c.id
 
--- recent: the newest executions first
+-- recent: the executions with the highest numbers, the highest first; with `before` only those below it
 SELECT e.*, (SELECT q.preview ->> 'shown_sql' FROM agents.human_approval_queue q
            WHERE q.tenant_id = e.tenant_id AND q.id = e.approval_id AND q.preview ->> 'sql' = e.arguments ->> 'sql') AS shown_sql
   FROM agents.agent_execution_log e
  WHERE e.tenant_id = %(tenant_id)s AND e.database_id = %(database_id)s
    AND (%(thread_id)s::text IS NULL OR e.thread_id = %(thread_id)s) AND (%(status)s::text IS NULL OR e.status = %(status)s)
- ORDER BY e.created_at DESC, e.id DESC LIMIT %(limit)s
+   AND (%(before)s::bigint IS NULL OR e.id < %(before)s)
+ ORDER BY e.id DESC LIMIT %(limit)s
 
 -- controls: the switches; no row means that nothing is switched off
 SELECT stopped, read_only, reason, changed_by, changed_at FROM agents.controls WHERE tenant_id = %(tenant_id)s

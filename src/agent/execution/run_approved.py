@@ -51,17 +51,24 @@ from agent.statements.risk import (
 from agent.types import Assessment, ToolResult
 
 
-async def execute_approved(approval: Approval, runtime: Runtime) -> ToolResult:
-    """Execute an approved request once, whoever calls and how often, and return its recorded outcome."""
+async def execute_approved(
+    approval: Approval, runtime: Runtime, *, own: NonTransactionalEffect | None = None
+) -> ToolResult:
+    """Execute an approved request once, whoever calls and how often, and return its recorded outcome.
+
+    `own` is the effect of a request that its caller carries out: no tool of the agent's.
+    """
     row = await effects.recorded(approval.id, runtime=runtime)
     if row is not None and row["status"] != "running":
         return await _with_new_request(approval, outcome_of(row), runtime)
     try:
         await controls.check(writing=True, runtime=runtime)
         _check_database(approval, runtime)
-        is_statement = tool_named(approval.action).outside is None
+        is_statement = own is None and tool_named(approval.action).outside is None
         await check_approved(approval, statement=is_statement, runtime=runtime)
         forbidden = _forbidden(approval, runtime)
+        if own is not None:
+            return await effects.carry_out(approval, own, forbidden=forbidden, runtime=runtime)
         effect, forbidden = await _effect_of(approval, forbidden, runtime)
         if row is None and forbidden is None:
             forbidden = await _refused_by_now(approval, effect, runtime)

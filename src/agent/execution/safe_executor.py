@@ -53,7 +53,6 @@ from agent.provenance.assessment import needs_a_human
 from agent.provenance.conversation_context import ConversationContext, context_of_call, context_of_transcript, secret_in
 from agent.runtime import Runtime, current_runtime
 from agent.statements.policy import POLICY_VERSION
-from agent.statements.risk import is_asked
 from agent.threads import StoredCall, Transcript, threads
 from agent.types import UNFINISHED, Assessment, CallKey, ToolResult
 
@@ -272,7 +271,7 @@ class SafeExecutor:
         after_a_no = await check_not_rejected(
             request.action, request.arguments, shown.preview, request.call, runtime=runtime
         )
-        asks = after_a_no or shown.votes > 1 or is_asked(shown.risk, runtime.settings.ask_from)
+        asks = after_a_no or shown.asks
         if asks and not request.require_approval:
             raise _needs_approval(shown.preview.sentence or "")
         permission = None

@@ -33,6 +33,10 @@ _WAITS = (
 )
 
 
+class AssessedTool(StructuredTool):
+    """A tool whose calls go through the safe executor already."""
+
+
 def langchain_tools(*, runtime: Runtime | None = None) -> list[BaseTool]:
     """Return a LangChain tool for each built-in tool. Every result is a `ToolResult` dictionary, also that of a failure."""
     return [_tool(spec, runtime) for spec in tool_specs()]
@@ -53,7 +57,7 @@ def _tool(spec: ToolSpec, runtime: Runtime | None) -> BaseTool:
             result = ToolResult(success=False, status="failed", error=str(error))
         return shared(result, used.data_sharing, tool=spec.name, arguments=arguments)
 
-    return StructuredTool(
+    return AssessedTool(
         name=spec.name, description=spec.description, args_schema=dict(spec.parameters), coroutine=execute
     )
 
@@ -62,9 +66,13 @@ async def _execute(tool: str, arguments: Mapping[str, Any], runtime: Runtime) ->
     """Execute a call, and ask by an interrupt if it waits; a graph that is resumed comes here again, to the same request."""
     if not is_built_in(tool):  # the code of a created tool goes on here after each decision
         return await safe_executor.execute(tool, arguments, by_model=True, runtime=runtime)
-    call = _call_in_graph(tool, arguments)
+    call = call_in_graph(tool, arguments) if has_checkpointer() else None
     result = await safe_executor.execute(tool, arguments, by_model=True, call=call, wait=False, runtime=runtime)
-    if call is not None and await _can_interrupt(call, result, runtime):
+    if (
+        call is not None
+        and result.get("status") == "waiting"
+        and await can_interrupt(call, result["approval_id"], runtime)
+    ):
         await decided_by_interrupt(result["approval_id"], runtime)
         result = await safe_executor.execute(tool, arguments, by_model=True, call=call, wait=False, runtime=runtime)
     if result.get("status") != "waiting":
@@ -73,30 +81,34 @@ async def _execute(tool: str, arguments: Mapping[str, Any], runtime: Runtime) ->
     return {**result, "message": message}
 
 
-def _call_in_graph(tool: str, arguments: Mapping[str, Any]) -> CallKey | None:
-    """Return a key that is the same when the graph's task runs again; None outside a graph, or where nothing is kept."""
+def has_checkpointer() -> bool:
+    """Return whether this runs in a graph that keeps its state, so that it can be interrupted and resumed."""
+    try:
+        return bool(get_config().get("configurable", {}).get(CONFIG_KEY_CHECKPOINTER))
+    except RuntimeError:  # outside a graph
+        return False
+
+
+def call_in_graph(tool: str, arguments: Mapping[str, Any], call_id: str | None = None) -> CallKey | None:
+    """Return a key that is the same when the graph's task runs again; None outside a graph."""
     try:
         graph = get_config().get("configurable", {})
-    except RuntimeError:  # outside a graph
-        return None
-    if not graph.get(CONFIG_KEY_CHECKPOINTER):
+    except RuntimeError:
         return None
     task = _digest([str(graph.get(name)) for name in ("thread_id", "checkpoint_ns")])
-    call = _digest([tool, dict(arguments)])
+    call = _digest([tool, dict(arguments)] if call_id is None else [tool, dict(arguments), call_id])
     return CallKey(thread_id=f"tool-{task[:24]}", turn=0, round=0, ordinal=int(call[:7], 16))
 
 
-async def _can_interrupt(call: CallKey, result: ToolResult, runtime: Runtime) -> bool:
-    """Return whether the result waits for a human whom an interrupt can ask.
+async def can_interrupt(call: CallKey, approval_id: int, runtime: Runtime) -> bool:
+    """Return whether a request of this call waits for a human whom an interrupt can ask.
 
     LangGraph gives a task that runs again the answers to its interrupts in their order, whatever it asks then. So only the
     one request that a task has ever made is asked about by an interrupt. What an edit put in its place, and the requests of
     calls that share a task, are decided in the queue.
     """
-    if result.get("status") != "waiting":
-        return False
     requests = await human_approval_queue.for_turn(call.thread_id, call.turn, runtime=runtime)
-    return [(one.id, one.status) for one in requests] == [(result["approval_id"], "pending")]
+    return [(one.id, one.status) for one in requests] == [(approval_id, "pending")]
 
 
 def _digest(value: Any) -> str:

@@ -69,12 +69,14 @@ from agent.providers.chat.client import ModelAnswer
 from agent.providers.chat.stream import tokens_of
 from agent.remarks import with_remarks
 from agent.runtime import Runtime, current_runtime
-from agent.threads import StoredCall, Transcript, threads
+from agent.threads import StoredCall, Transcript, check_asked_so, threads
 from agent.types import UNFINISHED, CallKey, ToolResult, ToolSpec, Usage
 
 _log = structlog.get_logger(__name__)
 
 _END: Literal["__end__"] = "__end__"
+# The checks of an answer go through each character some 60 times; nobody reads on to here.
+_MOST_CHECKED = 20_000
 _ANSWER_TOKENS = 1_500
 _EARLIER_TABLES = 3
 _MARK_CHARS = 16
@@ -313,6 +315,7 @@ async def _defer_question(state: State, turn: int, thread_id: str, owner: UUID, 
     pending = [approval for approval in waiting if approval.status == "pending"]
     update = await _turn_state(state, turn, thread_id, runtime)
     if not pending:
+        await check_asked_so(thread_id, runtime=runtime)
         return Command(goto="collect", update={**update, "deferred": True})
     await threads.wait(thread_id, turn, owner=owner, runtime=runtime)
     summaries = "; ".join(f"#{approval.id}: {approval.summary}" for approval in pending)
@@ -361,7 +364,7 @@ async def _checked_answer(
 
 
 def _check(answer: ModelAnswer, evidence: Evidence) -> _Checked:
-    text = answer.message.text
+    text = answer.message.text[:_MOST_CHECKED]
     if answer.message.tool_calls or answer.message.invalid_tool_calls:
         return _Checked(answer=answer)
     about = rows_under(text, evidence)

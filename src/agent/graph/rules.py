@@ -15,6 +15,7 @@ from agent.approval.human_approval import Decision
 from agent.errors import InvalidInput
 from agent.graph.grounding.evidence import Call, Evidence
 from agent.graph.state import State
+from agent.learning.memory.correction import correction_in
 from agent.provenance.conversation_context import (
     ConversationContext,
     context_of_transcript,
@@ -23,15 +24,19 @@ from agent.provenance.conversation_context import (
     without_secrets,
 )
 from agent.provenance.second_hand import is_second_hand
+from agent.providers.chat.builders import OFFLINE
 from agent.providers.chat.client import ModelAnswer
 from agent.providers.chat.stream import was_cut_off
 from agent.remarks import with_remarks
 from agent.text.storable import storable, storable_json
+from agent.text.worked_example import explains
 from agent.threads import RequestedCall, StoredCall, Transcript
 from agent.types import CallKey, ToolResult, Usage
 
 # The graph's state keeps this many messages, for Studio; the model's prompt is made from the thread's rows instead.
 _MESSAGES_KEPT = 40
+# A transcript holds the calls of this many turns.
+_TURNS_WITH_CALLS = 3
 # The words of LangChain's human-in-the-loop requests, those of Agent Inbox, and the agent's own "delegate". Agent Inbox offers
 # "response" where a rejection is allowed, and says what somebody typed there to the assistant: it is no result of the tool.
 _DECISIONS: dict[str, Decision] = {
@@ -264,6 +269,7 @@ def turn_end(
         "interaction": {
             "question": transcript.current.question,
             "statements": [result["sql"] for result in _results(calls) if result.get("sql") and result.get("success")],
+            "examples": _examples(transcript, knowledge, model=spent.model if spent else None),
             "outcomes": without_secrets(outcomes, conversation.secrets),
             "second_hand": _is_from_data("\n".join([answer, *outcomes]), calls, conversation, knowledge),
             "recalled": list(knowledge.get("memory_ids", ())),
@@ -275,12 +281,42 @@ def turn_end(
     return {"answer": answer, "error": error, "ending": ending, "messages": [message]}
 
 
+def _examples(transcript: Transcript, knowledge: Mapping[str, Any], *, model: str | None) -> list[str]:
+    """Return the SQL of a turn if all of it may be learned from: the model had read no text of data when it wrote it.
+
+    After a human's correction it may also have read such text, if each constant of the SQL is from the user or the schema. The
+    built-in model needs no examples of what it can do.
+    """
+    if model == OFFLINE or _external(str(knowledge.get("memories", ""))):
+        return []
+    clean = not transcript.summary and len(transcript.earlier) < _TURNS_WITH_CALLS
+    clean = clean and not any(_reads_text(turn.calls) for turn in transcript.earlier)
+    words = "\n".join([transcript.current.question, *(turn.question for turn in transcript.earlier)])
+    corrects = correction_in(transcript.current.question) is not None
+    found: list[str] = []
+    for round_ in sorted({call.key.round for call in transcript.current.calls}):
+        calls = [call for call in transcript.current.calls if call.key.round == round_]
+        for result in _results([call for call in calls if call.tool == "execute_sql"]):
+            sql = str(result.get("sql") or "")
+            vouched = corrects and explains(sql, f"{words}\n{knowledge.get('schema', '')}")
+            if sql and result.get("success"):
+                if not (clean or vouched):
+                    return []
+                found.append(sql)
+        clean = clean and not _reads_text(calls)
+    return found
+
+
+def _reads_text(calls: Sequence[StoredCall]) -> bool:
+    return any(reads_text(call.tool, call.result or {}) for call in calls)
+
+
 def _is_from_data(
     text: str, calls: Sequence[StoredCall], conversation: ConversationContext, knowledge: Mapping[str, Any]
 ) -> bool:
     """Return whether a turn read text of the application, was shown external memories, or repeats data of earlier turns."""
     recalled = _external(str(knowledge.get("memories", "")))
-    if recalled or any(reads_text(call.tool, call.result or {}) for call in calls):
+    if recalled or _reads_text(calls):
         return True
     return is_second_hand(text, data=texts_of(conversation), user_words="\n".join(conversation.user_words))
 

@@ -20,11 +20,14 @@ import psycopg
 import structlog
 from psycopg.conninfo import conninfo_to_dict
 
+from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import AgentError
 from agent.jobs.maintenance import maintain
-from agent.runtime import Runtime
+from agent.learning.auto_discover import auto_discovery
+from agent.learning.background_learner import BackgroundLearner
+from agent.runtime import SCHEDULER, Runtime
 
 if TYPE_CHECKING:
     from dbos import DBOSConfig
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 _QUERIES = load_queries(__package__)
 # Jobs go on across versions of the agent; a change of a workflow's steps is made with `DBOS.patch`.
 _VERSION = "1"
-_QUEUE = "maintenance"
+# Each kind of work has a queue, so that a long run of one holds up no other.
+_QUEUES = ("maintenance", "learning")
 _SCHEMA = "agents_jobs"
 _BEAT_SECONDS = 5.0
 _SILENCE = timedelta(seconds=20)
@@ -43,9 +47,12 @@ _log = structlog.get_logger(__name__)
 class Jobs:
     """The durable jobs of this process. One instance at a time."""
 
-    def __init__(self, runtime: Runtime, *, maintenance: str = "0 * * * * *") -> None:
+    def __init__(self, runtime: Runtime, *, maintenance: str = "0 * * * * *", learning: str = "30 * * * * *") -> None:
         self._runtime = runtime
-        self._maintenance = maintenance
+        self._schedules = {
+            "maintenance": maintenance,
+            **({"learning": learning} if runtime.settings.learn_minutes else {}),
+        }
         self._beat: asyncio.Task[None] | None = None
         # A reused id would strand the work of the process that had it before.
         self.executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
@@ -59,15 +66,22 @@ class Jobs:
         async with self._runtime.db.connection("agent_app") as conn:
             await conn.execute(_QUERIES["no_pickle"])
         await asyncio.to_thread(self._launch)
+        SCHEDULER.put(self._runtime, self)
         self._beat = asyncio.create_task(self._supervise())
+
+    def runs(self, name: str) -> bool:
+        """Return whether the work `name` is scheduled here."""
+        return name in self._schedules
 
     async def stop(self) -> None:
         """Finish what runs, for some seconds; the rest is taken over by others."""
         from dbos import DBOS  # start-up: it imports SQLAlchemy
 
+        SCHEDULER.pop(self._runtime)
         if self._beat is not None:
-            self._beat.cancel()
-            await asyncio.wait({self._beat}, timeout=_BEAT_SECONDS)  # the end of a process waits for no supervisor
+            with suppress(TimeoutError):  # the end of a process waits for no supervisor
+                async with asyncio.timeout(_BEAT_SECONDS):
+                    await end_tasks(self._beat)
         await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=5)
         with suppress(AgentError, psycopg.Error):
             await self._execute("left")
@@ -83,20 +97,19 @@ class Jobs:
         from dbos import DBOS  # start-up: it imports SQLAlchemy
 
         DBOS(config=self._config())
-        workflow = _registered()
+        workflows = _registered()
         DBOS.launch()
-        DBOS.register_queue(_QUEUE, worker_concurrency=2)
+        for queue in _QUEUES:
+            DBOS.register_queue(queue, worker_concurrency=2)
         DBOS.apply_schedules(
             [
                 {
-                    "schedule_name": "maintenance",
-                    "workflow_fn": workflow,
-                    "schedule": self._maintenance,
-                    "queue_name": _QUEUE,
-                    "context": None,
+                    "schedule_name": name, "workflow_fn": workflows[name], "schedule": schedule,
+                    "queue_name": name, "context": None,
                 }
+                for name, schedule in self._schedules.items()
             ]
-        )
+        )  # fmt: skip
 
     def _config(self) -> DBOSConfig:
         from dbos import DBOSPortableJSONSerializer  # start-up: it imports SQLAlchemy
@@ -134,10 +147,11 @@ class Jobs:
             pending = await asyncio.to_thread(
                 DBOS.list_workflows, status="PENDING", load_input=False, load_output=False
             )
-            left = [job.workflow_id for job in pending if job.executor_id not in alive]
-            if left:
-                _log.warning("jobs_taken_over", count=len(left))
-                await asyncio.to_thread(DBOS.resume_workflows, left, queue_name=_QUEUE)
+            for queue in _QUEUES:
+                left = [job.workflow_id for job in pending if job.executor_id not in alive and job.name == queue]
+                if left:
+                    _log.warning("jobs_taken_over", count=len(left))
+                    await asyncio.to_thread(DBOS.resume_workflows, left, queue_name=queue)
             await conn.execute(_QUERIES["forget_dead"])
 
     async def _note_alive(self) -> None:
@@ -166,8 +180,8 @@ def _in_our_loop(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run_coroutine_threadsafe(work, _Acting.loop).result()
 
 
-def _registered() -> Any:
-    """Register the workflows with DBOS, which must exist first, and return the one of the schedule."""
+def _registered() -> dict[str, Any]:
+    """Register the workflows with DBOS, which must exist first, and return them by the names of their schedules."""
     from dbos import DBOS  # start-up: it imports SQLAlchemy
 
     @DBOS.step(name="tenants")
@@ -189,7 +203,17 @@ def _registered() -> Any:
             maintain_tenant(tenant_id)
         forget_finished()
 
-    return maintenance
+    @DBOS.step(name="learn_tenant")
+    def learn_tenant(tenant_id: str) -> None:
+        _in_our_loop(_learn(tenant_id))
+
+    @DBOS.workflow(name="learning")
+    def learning(scheduled: datetime, context: Any) -> None:
+        del scheduled, context
+        for tenant_id in tenants():
+            learn_tenant(tenant_id)
+
+    return {"maintenance": maintenance, "learning": learning}
 
 
 async def _tenants() -> list[str]:
@@ -202,6 +226,16 @@ async def _maintain(tenant_id: str) -> None:
         await maintain(tenant_id, _Acting.runtime)
     except (AgentError, psycopg.Error) as error:  # the next tick tries again, and other tenants need not wait
         _log.warning("maintenance_failed", tenant_id=tenant_id, error=str(error))
+
+
+async def _learn(tenant_id: str) -> None:
+    runtime = _Acting.runtime.for_tenant(tenant_id)
+    learner = BackgroundLearner(interval_hours=runtime.settings.learn_minutes / 60)
+    try:
+        await auto_discovery.refresh_if_changed(runtime=runtime)
+        await learner.run_if_due(runtime=runtime)
+    except (AgentError, psycopg.Error) as error:  # the run's row says it, too; the next tick looks again
+        _log.warning("learning_failed", tenant_id=tenant_id, error=str(error))
 
 
 async def _forget_dead() -> None:

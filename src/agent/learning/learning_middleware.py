@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import psycopg
 import structlog
 
 from agent.concurrency import gather_or_cancel
 from agent.errors import AgentError
+from agent.learning.auto_discover import auto_discovery
+from agent.learning.lessons.keeping import end_concluded
+from agent.learning.lessons.statement import LONGEST, as_one_line, digest_of, read_select
 from agent.learning.memory import Memory, NewMemory, agent_memory
 from agent.learning.memory.correction import Correction, correction_in, in_context
 from agent.learning.memory.turns import is_refusal
@@ -50,6 +54,7 @@ class Knowledge:
 class Interaction:
     """One turn as it is remembered. `statements` is the SQL that succeeded, `outcomes` are those of risky and failed actions.
 
+    `examples` are those of the statements that may be learned from: no text of data had been read when they were written.
     `previous` is the question before it in the conversation: a correction is about its answer.
     `second_hand` says that the answer repeats text from data: the memory then gets the trust "external".
     """
@@ -58,6 +63,7 @@ class Interaction:
     answer: str
     statements: Sequence[str] = ()
     outcomes: Sequence[str] = ()
+    examples: Sequence[str] = ()
     recalled: Sequence[int] = ()
     failed: bool = False
     second_hand: bool = False
@@ -103,14 +109,15 @@ class LearningMiddleware:
         """
         runtime = runtime or await current_runtime()
         interaction = _without_typed_secrets(interaction)
-        correction = correction_in(interaction.question)
+        correction, asked = correction_in(interaction.question), interaction.question
         note = await _learn(correction, interaction, runtime) if correction else ""
         if correction:
+            asked = interaction.previous or asked
             interaction = replace(interaction, question=_corrected(interaction, correction))
         if _says_nothing_new(interaction, corrects=correction is not None):
             await agent_memory.record_use(interaction.recalled[:_COUNTED_AS_USED], runtime=runtime)
         else:
-            await _remember(interaction, runtime)
+            await _remember(interaction, asked if correction else "", runtime)
         return note
 
 
@@ -150,6 +157,8 @@ def _without_typed_secrets(interaction: Interaction) -> Interaction:
         previous=clean(interaction.previous),
         statements=[clean(statement) for statement in interaction.statements],
         outcomes=[clean(outcome) for outcome in interaction.outcomes],
+        # A statement with a hole is no example.
+        examples=[sql for sql in interaction.examples if clean(sql) == sql],
     )
 
 
@@ -160,6 +169,7 @@ async def _learn(correction: Correction, interaction: Interaction, runtime: Runt
     if interaction.thread_id and turn:
         wrong = await agent_memory.turn_memories(interaction.thread_id, turn - 1, runtime=runtime)
         wrong = [memory for memory in wrong if memory.kind == "interaction"]
+        await end_concluded([memory.id for memory in wrong], runtime=runtime)
     if not correction.statement:
         await agent_memory.end([memory.id for memory in wrong], runtime=runtime)
         return ""
@@ -193,7 +203,8 @@ def _cut(text: str, limit: int) -> str:
     return flat if len(flat) <= limit else f"{flat[:limit]}…"
 
 
-async def _remember(interaction: Interaction, runtime: Runtime) -> None:
+async def _remember(interaction: Interaction, corrects: str, runtime: Runtime) -> None:
+    """Save a turn. `corrects` is the question whose answer a human has called wrong just before."""
     await agent_memory.save(
         interaction_text(interaction),
         kind="interaction",
@@ -203,6 +214,7 @@ async def _remember(interaction: Interaction, runtime: Runtime) -> None:
             "statements": [_cut(statement, _SQL_CHARS) for statement in interaction.statements],
             "failed": interaction.failed,
             "tools": sorted(set(interaction.tools)),
+            **await _to_learn_from(interaction, corrects, runtime),
         },
         source_thread=interaction.thread_id,
         source_turn=interaction.turn,
@@ -212,6 +224,16 @@ async def _remember(interaction: Interaction, runtime: Runtime) -> None:
         derived_from=interaction.recalled,
         runtime=runtime,
     )
+
+
+async def _to_learn_from(interaction: Interaction, corrects: str, runtime: Runtime) -> dict[str, Any]:
+    """Return what the learner needs of a turn: its examples in full, and a digest of the schema's parts that they rely on."""
+    examples = [sql for sql in interaction.examples if len(sql) <= LONGEST]
+    if not examples:
+        return {}
+    select = read_select(as_one_line(examples[0]) or "")
+    digest = digest_of(select, await auto_discovery.current_structure(runtime=runtime)) if select else ""
+    return {"examples": examples, "digest": digest, **({"asked": corrects, "confirmed": True} if corrects else {})}
 
 
 async def _load_schema(question: str, also: Sequence[str], runtime: Runtime) -> LinkedSchema | None:

@@ -57,3 +57,56 @@ SELECT structure, fingerprint FROM agents.discovered_databases WHERE tenant_id =
 
 -- search: finds memories; the function runs as the tables' owner and filters by the tenant of this connection
 SELECT * FROM agents.search_memories(%(query)s, %(database_id)s, %(embedding)s::real[], %(model)s, %(limit)s, %(kinds)s)
+
+-- begin_run: begins a run, or takes over the one whose holder is silent; no row while a run goes on or the agent is stopped
+INSERT INTO agents.learning_runs AS r (tenant_id, database_id, woken_by, holder, held_until)
+SELECT %(tenant_id)s, %(database_id)s, %(woken_by)s, %(holder)s, clock_timestamp() + %(hold)s
+ WHERE NOT EXISTS (SELECT FROM agents.controls c WHERE c.tenant_id = %(tenant_id)s AND c.stopped)
+ON CONFLICT (tenant_id, database_id) WHERE status = 'running'
+DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
+ WHERE r.held_until < clock_timestamp() OR r.held_until > clock_timestamp() + 2 * %(hold)s
+RETURNING *
+
+-- is_stopped: says whether the agent is stopped
+SELECT coalesce(bool_or(stopped), false) AS stopped FROM agents.controls WHERE tenant_id = %(tenant_id)s
+
+-- note_run: stores how far a run is, if this process still holds it
+UPDATE agents.learning_runs
+   SET status = %(status)s, steps = %(steps)s, looked_at = %(looked_at)s, learned = %(learned)s, dropped = %(dropped)s, seconds = %(seconds)s,
+       model_calls = %(model_calls)s, cost_usd = %(cost_usd)s, newest = %(newest)s, fingerprint = %(fingerprint)s, error = %(error)s,
+       held_until = clock_timestamp() + %(hold)s, finished_at = CASE WHEN %(status)s <> 'running' THEN clock_timestamp() END
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND holder = %(holder)s AND status = 'running'
+
+-- leave_run: lets another process go on with a run
+UPDATE agents.learning_runs SET held_until = 'epoch'
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND holder = %(holder)s AND status = 'running'
+
+-- run: returns one run
+SELECT * FROM agents.learning_runs WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- recent_runs: returns the newest runs, or those before one
+SELECT * FROM agents.learning_runs
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND (%(before)s::bigint IS NULL OR id < %(before)s)
+ ORDER BY id DESC LIMIT %(limit)s
+
+-- due_run: says why a run is due. A clock that was set back makes the last run look as if it were to come: then one is due, too
+WITH last AS (
+  SELECT * FROM agents.learning_runs WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s ORDER BY id DESC LIMIT 1
+)
+SELECT CASE
+         WHEN NOT EXISTS (SELECT FROM last) THEN 'schedule'
+         WHEN (SELECT status = 'running' FROM last) THEN
+           CASE WHEN (SELECT held_until < clock_timestamp() OR held_until > clock_timestamp() + 2 * %(hold)s FROM last) THEN 'schedule' END
+         WHEN (SELECT started_at <= clock_timestamp() - %(every)s OR started_at > clock_timestamp() FROM last) THEN 'schedule'
+         WHEN (SELECT status = 'failed' FROM last) THEN NULL
+         WHEN EXISTS (SELECT FROM agents.discovered_databases d, last
+                       WHERE d.tenant_id = %(tenant_id)s AND d.database_id = %(database_id)s AND d.fingerprint <> last.fingerprint) THEN 'drift'
+         WHEN EXISTS (SELECT FROM agents.memory_links l, last
+                       WHERE l.tenant_id = %(tenant_id)s AND l.relation = 'corrects' AND l.memory_id > last.newest) THEN 'correction'
+       END AS why
+
+-- known_lessons: counts what is known of each kind of lesson
+SELECT metadata ->> 'learned' AS lesson, count(*)::int AS known
+  FROM agents.agent_memory
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND metadata ? 'learned' AND valid_until IS NULL
+ GROUP BY 1 ORDER BY 1

@@ -8,21 +8,23 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import uuid4
 
 import structlog
 
 from agent.access import accounts
 from agent.access.identity import Identity
-from agent.chat import ChatAnswer, chat
-from agent.errors import AgentError, AlreadyDecided, InvalidInput, NotAuthenticated
-from agent.messaging.base import Said, Service, Tap
+from agent.errors import AgentError, AlreadyDecided, InvalidInput, NotAuthenticated, NotFound
+from agent.messaging.answers import answer
+from agent.messaging.base import Said, Service, Shown, Tap, Writer
 from agent.messaging.cards import card_of
 from agent.messaging.outbox import Message, Outbox
-from agent.messaging.rendering import outcome
+from agent.messaging.rendering import details, outcome
 from agent.messaging.words import Command, command_in
 from agent.operations import approvals, executions
 from agent.operations.approvals import HumanDecision
+from agent.operations.edits import new_arguments, present
 from agent.runtime import Runtime
 from agent.text.visible import one_line
 
@@ -31,7 +33,7 @@ _MOST_LISTED = 20
 _log = structlog.get_logger(__name__)
 _STALE = "This button is out of date. The message shows how the request stands; `pending` lists what waits."
 _HELP = (
-    "Ask me about your application, or say: pending; approve NUMBER; reject NUMBER why. "
+    "Ask me about your application, or say: pending; approve NUMBER; reject NUMBER why; edit NUMBER and the new statement. "
     "To tell me who you are, run `agent people link` where the agent runs and send me here in private: link CODE"
 )
 
@@ -40,6 +42,7 @@ _HELP = (
 class _Acting:
     """A person who does something, and the runtime that acts for them."""
 
+    account: str
     identity: Identity
     runtime: Runtime
 
@@ -56,33 +59,89 @@ class ServiceInbox:
         """Return whether this process is the one that receives."""
         return await self._outbox.receives(self._holder)
 
-    async def tapped(self, tap: Tap) -> str:
-        """Carry out a decision by button. Return a sentence for the person."""
+    async def tapped(self, tap: Tap, noted: asyncio.Event) -> str:
+        """Carry out a decision by button. Return a sentence for the person. It survives this process once it is `noted`."""
         try:
             message = await self._outbox.of_token(tap.token)
             if message is None:
                 return _STALE
             acting = await self._acting(tap.account, message.approval_id)
-            if message.message_id not in (None, tap.message_id):
+            if message.service != self._service.name or message.message_id not in (None, tap.message_id):
                 await self._close_copy(tap, message)
                 return _STALE
-            decision = HumanDecision(decision=tap.decision, comment=tap.comment, binding=message.binding)
-            return await self._decide(acting, message.approval_id, decision, message)
+            decision = await self._decision(tap, message, acting)
+            return await self._decide(acting, message.approval_id, decision, message, noted)
         except AgentError as error:
             return str(error)
+        finally:
+            noted.set()
 
-    async def said(self, said: Said) -> str:
-        """Carry out a command, or answer a question. Return the text to reply with, '' for none."""
+    async def carry_out(self, message: Message) -> None:
+        """Carry a decision out that a process took in before it died."""
+        given = message.decision or {}
+        _log.info("decision_carried_on", approval_id=message.approval_id)
+        try:
+            acting = await self._acting(given["account"], message.approval_id)
+            decision = HumanDecision(
+                decision=given["decision"], comment=given["comment"], arguments=given["arguments"], binding=message.binding
+            )  # fmt: skip
+            await approvals.decide_and_run(
+                message.approval_id, decision, via=self._service.name, runtime=acting.runtime
+            )
+        except AgentError as error:  # it was carried out, or the person may not; the message shows how it stands
+            _log.info("decision_not_carried_on", approval_id=message.approval_id, error=str(error))
+        await self._outbox.carried_out(message)
+
+    async def looked(self, tap: Tap) -> Shown:
+        """Return all that the user of a button may see of its request. Raises `NotFound` for a button that is out of date."""
+        live = await self._outbox.of_token(tap.token)
+        message = live or await self._outbox.of_posted(tap.message_id)
+        if message is None:
+            raise NotFound(_STALE)
+        acting = await self._acting(tap.account, message.approval_id)
+        view = await approvals.view(message.approval_id, runtime=acting.runtime)
+        execution = await executions.of_request(message.approval_id, runtime=acting.runtime)
+        return Shown(
+            approval_id=message.approval_id,
+            text=details(view, execution),
+            editable=present(view.approval, indent=2),
+            open=live is not None and view.approval.status == "pending",
+            why_not=view.why_not,
+        )
+
+    async def first_time(self, key: str) -> bool:
+        """Return whether something comes in for the first time."""
+        return await self._outbox.first_time(key)
+
+    async def said(self, said: Said, writer: Writer) -> str:
+        """Carry out a command, or answer a question through `writer`. Return the text to reply with, '' for none."""
         try:
             answered = await self._outbox.of_posted(said.answers) if said.answers else None
             if (answered is None and not said.addressed) or not await self._outbox.first_time(said.key):
                 return ""
             command = command_in(said.text, answers=answered is not None)
             if command is None:
-                return await self._asked(said)
+                return await self._asked(said, writer)
             return await self._commanded(said, command, answered)
         except AgentError as error:
             return str(error)
+
+    async def _decision(self, tap: Tap, message: Message, acting: _Acting) -> HumanDecision:
+        arguments = None
+        if tap.decision == "edit":
+            arguments = await self._edited(tap.edited or "", message.approval_id, acting)
+        return HumanDecision(
+            decision=tap.decision, comment=tap.comment, arguments=arguments, binding=message.binding
+        )  # fmt: skip
+
+    @staticmethod
+    async def _edited(text: str, approval_id: int, acting: _Acting) -> dict[str, Any]:
+        """Return the arguments in a text. Raises `InvalidInput` if it changes nothing."""
+        view = await approvals.view(approval_id, runtime=acting.runtime)
+        arguments = new_arguments(view.approval, text)
+        if not arguments:
+            raise InvalidInput(f"Nothing was changed: approval {approval_id} waits as it is.")
+        return arguments
 
     async def _commanded(self, said: Said, command: Command, answered: Message | None) -> str:
         if command.kind == "help":
@@ -94,42 +153,68 @@ class ServiceInbox:
         if command.kind == "pending":
             return await self._pending(acting)
         binding = answered.binding if answered is not None and command.approval_id is None else None
-        decision = HumanDecision(decision=command.kind, comment=command.text, binding=binding)
-        return await self._decide(acting, number, decision, answered if binding else None)
+        if command.kind == "edit":
+            arguments = await self._edited(command.text or "", number, acting)
+            decision = HumanDecision(decision="edit", arguments=arguments, binding=binding)
+        else:
+            decision = HumanDecision(decision=command.kind, comment=command.text, binding=binding)
+        return await self._decide(acting, number, decision, answered if binding else None, asyncio.Event())
 
-    async def _decide(self, acting: _Acting, approval_id: int, decision: HumanDecision, message: Message | None) -> str:
+    async def _decide(
+        self,
+        acting: _Acting,
+        approval_id: int,
+        decision: HumanDecision,
+        message: Message | None,
+        noted: asyncio.Event,
+    ) -> str:
         acting.identity.require("operator")
         view = await approvals.view(approval_id, runtime=acting.runtime)
         if decision.decision == "approve" and view.approval.status == "pending" and view.why_not:
             return view.why_not
-        if message is not None and not await self._first(message, acting, decision.decision):
+        if message is not None and not await self._first(message, acting, decision, noted):
             return "Somebody was quicker: the message shows how the request stands."
+        processing = asyncio.ensure_future(self._show_processing(message, acting, decision))
         try:
-            await approvals.decide_and_run(approval_id, decision, via=self._service.name, runtime=acting.runtime)
+            done = await approvals.decide_and_run(approval_id, decision, via=self._service.name, runtime=acting.runtime)
         except AlreadyDecided as error:
             return str(error)
         finally:
+            await processing
             if message is not None:
-                await self._outbox.due(message)
-        view = await approvals.view(approval_id, runtime=acting.runtime)
+                await self._outbox.carried_out(message)
+        if done.approval.id != approval_id and done.approval.status == "pending":
+            return f"What you wrote does more than was shown: approval {done.approval.id} asks for it."
+        view = await approvals.view(done.approval.id, runtime=acting.runtime)
         if view.approval.status == "pending":
             return f"Noted. It needs {view.approval.votes_needed} people, and has {len(view.approval.approved_by)}."
-        return outcome(view, await executions.of_request(approval_id, runtime=acting.runtime))
+        return outcome(view, await executions.of_request(view.approval.id, runtime=acting.runtime))
 
-    async def _first(self, message: Message, acting: _Acting, verb: str) -> bool:
-        """Use the buttons up and take them off the message. Return whether this person was the first."""
-        if message.token is None or not await self._outbox.use_token(message):
+    async def _first(self, message: Message, acting: _Acting, decision: HumanDecision, noted: asyncio.Event) -> bool:
+        """Use the buttons up, so that the decision survives this process. Return whether this person was the first."""
+        given = {
+            "account": acting.account, "decision": decision.decision, "comment": decision.comment,
+            "arguments": decision.arguments,
+        }  # fmt: skip
+        if message.token is None or not await self._outbox.use_token(message, given):
             return False
-        if message.message_id is not None:
-            shown = (await card_of(message, self._runtime)).processing(acting.identity.person, verb)
-            with suppress(AgentError, TimeoutError):  # the message is updated again after the decision
-                async with asyncio.timeout(_PROCESSING_SECONDS):
-                    await self._service.update(message.place, message.message_id, shown, None)
+        noted.set()
         return True
+
+    async def _show_processing(self, message: Message | None, acting: _Acting, decision: HumanDecision) -> None:
+        """Take the buttons off the message while the decision is carried out; it is updated again after that."""
+        if message is None or message.message_id is None:
+            return
+        with suppress(AgentError, TimeoutError):
+            async with asyncio.timeout(_PROCESSING_SECONDS):
+                shown = await card_of(message, self._runtime, people=self._service.people)
+                await self._service.update(
+                    message.place, message.message_id, shown.processing(acting.identity.person, decision.decision), None
+                )
 
     async def _close_copy(self, tap: Tap, message: Message) -> None:
         """Take the buttons off a copy, which a process posted just before it died."""
-        shown = await card_of(message, self._runtime)
+        shown = await card_of(message, self._runtime, people=self._service.people)
         copy = replace(shown, outcome=shown.outcome or "This copy is out of date: another message shows the request.")
         with suppress(AgentError):
             await self._service.update(tap.place, tap.message_id, copy, None)
@@ -151,27 +236,21 @@ class ServiceInbox:
         ]
         return "\n".join(lines) or "Nothing waits."
 
-    async def _asked(self, said: Said) -> str:
+    async def _asked(self, said: Said, writer: Writer) -> str:
         acting = await self._acting(said.account, 0)
         acting.identity.require("operator")
-        thread_id = f"{self._service.name}-{said.conversation}"
-        answer = await chat.answer(said.text, thread_id=thread_id, runtime=acting.runtime)
-        return _answer_text(answer)
+        return await answer(said, writer, service=self._service.name, runtime=acting.runtime)
 
     async def _acting(self, account: str, approval_id: int) -> _Acting:
         try:
-            identity = await accounts.identity_of_account(
-                self._service.name, account, runtime=self._runtime, approval_id=approval_id
-            )
+            if person := self._service.people.get(account):
+                identity = await accounts.identity_of_person(person, runtime=self._runtime)
+            else:
+                identity = await accounts.identity_of_account(
+                    self._service.name, account, runtime=self._runtime, approval_id=approval_id
+                )
         except NotAuthenticated:
             _log.warning("unknown_account", service=self._service.name, account=account, approval_id=approval_id)
             raise
         runtime = self._runtime.for_tenant(identity.tenant_id, user=identity.person, masked=not identity.personal)
-        return _Acting(identity, runtime)
-
-
-def _answer_text(answer: ChatAnswer) -> str:
-    if answer.status != "waiting":
-        return answer.text or answer.error or "I have no answer."
-    asked = "; ".join(f"{one.id}: {one_line(one.summary, 200)}" for one in answer.approvals)
-    return f"A person must decide first ({asked}). Say approve NUMBER or reject NUMBER, or use the buttons."
+        return _Acting(account, identity, runtime)

@@ -5,23 +5,30 @@ A message is due when its request changes. Whoever takes it holds it for a time;
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from agent.db import load_queries
+from agent.db.queries import fetch_one
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
-_HOLD = timedelta(seconds=30)
-_RECEIVE_HOLD = timedelta(seconds=30)
+_HOLD = timedelta(seconds=12)  # longer than the patience with a service
+_RECEIVE_HOLD = timedelta(seconds=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A row of the outbox. `ready_at` is the time until which the process that took it holds it."""
+    """A row of the outbox. `ready_at` is the time until which the process that took it holds it.
+
+    `sent_before` says that a post began then of which nobody noted the end: the message may be there, with this `marker`.
+    `decision` was taken in from its buttons and perhaps not carried out. `tried` names the places that did not work, as service/place.
+    """
 
     id: int
     approval_id: int
@@ -33,6 +40,12 @@ class Message:
     ready_at: datetime | None
     attempts: int
     error: str | None
+    first_service: str
+    first_place: str
+    tried: list[str]
+    marker: UUID
+    decision: dict[str, Any] | None
+    sent_before: datetime | None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Message:
@@ -46,15 +59,20 @@ class Outbox:
     runtime: Runtime
     service: str
 
-    async def place(self, approval_id: int, place: str, binding: str) -> None:
-        """Note that a request is to be posted in a place; the second time has no effect."""
+    async def place(self, approval_id: int, place: str, binding: str, *, not_before: datetime | None = None) -> None:
+        """Note that a request is to be posted in a place, not before the end of quiet hours; the second time has no effect."""
         await self.runtime.execute(
-            _QUERIES["place"], approval_id=approval_id, service=self.service, place=place, binding=binding
-        )
+            _QUERIES["place"], approval_id=approval_id, service=self.service, place=place, binding=binding,
+            not_before=not_before,
+        )  # fmt: skip
 
-    async def take(self) -> Message | None:
-        """Take one message that is due, or None."""
-        return _message(await self.runtime.one(_QUERIES["take"], service=self.service, hold=_HOLD))
+    async def take(self, *, apart: bool, hold: timedelta = _HOLD) -> Message | None:
+        """Take one message that is due, or None, and hold it for that time. With `apart`, none of a place where another process posts at the moment."""
+        values = {"tenant_id": self.runtime.tenant_id, "service": self.service, "hold": hold, "apart": apart}
+        async with self.runtime.transaction() as conn:
+            if apart:
+                await conn.execute(_QUERIES["one_at_a_time"], values)
+            return _message(await fetch_one(conn, _QUERIES["take"], values))
 
     async def shown(self, message: Message, message_id: str, *, waits: bool) -> None:
         """Note that the message was posted or updated; one that waits for nobody has no buttons."""
@@ -66,9 +84,25 @@ class Outbox:
         """Note that somebody deleted the message; it is posted `again` if its request still waits."""
         await self.runtime.execute(_QUERIES["gone"], id=message.id, again=again)
 
-    async def failed(self, message: Message, error: str, *, wait: timedelta | None) -> None:
-        """Note why a message was not delivered; it is tried again after `wait`, never without it."""
-        await self.runtime.execute(_QUERIES["failed"], id=message.id, error=error[:500], wait=wait)
+    async def failed(self, message: Message, error: str, *, wait: timedelta, unsure: bool) -> None:
+        """Note why a message was not delivered; it is tried again after `wait`. If `unsure`, it may be there."""
+        await self.runtime.execute(_QUERIES["failed"], id=message.id, error=error[:500], wait=wait, unsure=unsure)
+
+    async def move(
+        self, message: Message, service: str, place: str, *, tried: Sequence[str], error: str, wait: timedelta
+    ) -> None:
+        """Ask in another place instead; if the request is there already, nowhere else."""
+        values = {"id": message.id, "error": error[:500]}
+        moved = await self.runtime.one(
+            _QUERIES["move"], **values, service=service, place=place, tried=list(tried), wait=wait
+        )
+        if moved is None:
+            await self.runtime.execute(_QUERIES["park"], **values)
+
+    async def known(self, place: str, since: datetime) -> dict[str, bool]:
+        """Return the ids of the newest messages of a place, and whether each was there before `since`."""
+        rows = await self.runtime.all(_QUERIES["known"], service=self.service, place=place, since=since)
+        return {row["message_id"]: bool(row["before"]) for row in rows}
 
     async def of_token(self, token: str) -> Message | None:
         """Return the message whose buttons send `token`, or None."""
@@ -82,13 +116,22 @@ class Outbox:
         """Return the message that was posted under this id, or None."""
         return _message(await self.runtime.one(_QUERIES["of_posted"], service=self.service, message_id=message_id))
 
-    async def use_token(self, message: Message) -> bool:
-        """Use the message's buttons up. Return whether this was the first to do so."""
-        return await self.runtime.one(_QUERIES["use_token"], id=message.id, token=message.token, hold=_HOLD) is not None
+    async def of_marker(self, marker: str) -> Message | None:
+        """Return the message that carries this marker, or None."""
+        try:
+            value = UUID(hex=marker)
+        except ValueError:
+            return None
+        return _message(await self.runtime.one(_QUERIES["of_marker"], service=self.service, marker=value))
 
-    async def due(self, message: Message) -> None:
-        """Let the message be looked at now."""
-        await self.runtime.execute(_QUERIES["due"], id=message.id)
+    async def use_token(self, message: Message, decision: Mapping[str, Any]) -> bool:
+        """Use the message's buttons up for a decision. Return whether this was the first to do so."""
+        values = {"id": message.id, "token": message.token, "hold": _HOLD, "decision": Jsonb(dict(decision))}
+        return await self.runtime.one(_QUERIES["use_token"], **values) is not None
+
+    async def carried_out(self, message: Message) -> None:
+        """Note that the decision is not open any more, and let the message be looked at now."""
+        await self.runtime.execute(_QUERIES["carried_out"], id=message.id)
 
     async def pause(self) -> float | None:
         """Return the seconds until the next message is due, or None."""
@@ -103,6 +146,11 @@ class Outbox:
         """Become or stay the process that receives from the service. Return whether this one is it."""
         row = await self.runtime.one(_QUERIES["receive"], service=self.service, holder=holder, hold=_RECEIVE_HOLD)
         return row is not None
+
+
+async def of_request(approval_id: int, *, runtime: Runtime) -> list[Message]:
+    """Return the messages in which a request was posted."""
+    return [Message.from_row(row) for row in await runtime.all(_QUERIES["of_request"], approval_id=approval_id)]
 
 
 async def recent(limit: int, *, runtime: Runtime) -> list[Message]:

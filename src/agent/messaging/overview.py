@@ -51,7 +51,8 @@ async def try_out(*, runtime: Runtime) -> list[Tried]:
     for service in services_of(runtime.settings):
         try:
             tried += await _tried(
-                service, service.places or tuple(one.account for one in linked if one.service == service.name)
+                service,
+                service.places or (*service.people, *(one.account for one in linked if one.service == service.name)),
             )
         finally:
             await service.close()

@@ -11,14 +11,16 @@ from agent.approval.preview import RowChange, StatementPreview, as_statement
 from agent.approval.row_changes import columns_to_show, effect
 from agent.execution.log import Execution
 from agent.operations.approvals import ApprovalView
+from agent.operations.edits import present
 from agent.text.amounts import cell, count, moment
 from agent.text.visible import clean, one_line
 
 _FEW_ROWS, _MOST_COLUMNS, _MOST_CELL = 5, 8, 60
 _SUMMARY, _CODE, _LINE, _WARNINGS = 400, 900, 300, 4
 _AUTOMATIC = re.compile(
-    r"[@#/](?=\w)|(?<=\w)[.:](?=[\w/])"
+    r"[@#/](?=\w)|(?<=\w)[.:](?=[\w/])|:(?=//)"
 )  # what services turn into mentions, tags, commands and links
+_GOES_ON = "It is being carried out."
 _APART = "\u2060"  # a word joiner: it has no width, and ends what they recognise
 
 
@@ -28,6 +30,9 @@ class Card:
 
     headline: str
     summary: str
+    number: int = 0
+    risk: str = ""
+    status: str = ""
     code: str = ""
     changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -38,6 +43,11 @@ class Card:
     def waits(self) -> bool:
         """Return whether somebody is to decide."""
         return not self.outcome
+
+    @property
+    def ended(self) -> bool:
+        """Return whether nothing more happens to the request."""
+        return bool(self.outcome) and not self.outcome.endswith(_GOES_ON)
 
     def processing(self, person: str, verb: str) -> Card:
         """Return the card while a decision is carried out."""
@@ -53,6 +63,9 @@ def card(view: ApprovalView, execution: Execution | None, *, environment: str) -
     )
     waits = approval.status == "pending"
     return Card(
+        number=approval.id,
+        risk=approval.risk_level,
+        status=approval.status,
         headline=f"Approval {approval.id} · {approval.risk_level} risk · {one_line(environment, 60)}",
         summary=one_line(approval.summary or approval.action, _SUMMARY),
         code=_cut(clean(code), _CODE),
@@ -76,13 +89,35 @@ def outcome(view: ApprovalView, execution: Execution | None) -> str:
     return f"{who}{because}. {_done(view, execution)}"
 
 
+def details(view: ApprovalView, execution: Execution | None) -> str:
+    """Return all that a person may see of a request, as text: the whole statement, its rows, warnings and decisions."""
+    approval = view.approval
+    statement = as_statement(approval.preview)
+    columns = columns_to_show(statement.rows, without=set())
+    lines = [f"Approval {approval.id} · {approval.risk_level} risk · {one_line(approval.action, 100)}"]
+    if approval.status != "pending":
+        lines.append(outcome(view, execution))
+    lines += [one_line(approval.summary), "", clean(present(approval, indent=2)), ""]
+    lines += [_difference(row, columns, most=len(columns)) for row in statement.rows]
+    more = (statement.row_count or 0) - len(statement.rows)
+    if more > 0 and statement.rows:
+        lines.append(f"and {count(more, 'more row')}")
+    lines += [f"⚠ {one_line(text)}" for text in _all_warnings(view)]
+    lines += [*map(one_line, approval.reasons), *map(one_line, view.conditions), *_facts(view)]
+    lines += [
+        f"{one_line(one.decided_by, 100)}: {one.decision}, via {one_line(one.via, 20)} {one_line(one.comment or '', _LINE)}"
+        for one in view.decisions
+    ]
+    return "\n".join(lines)
+
+
 def _done(view: ApprovalView, execution: Execution | None) -> str:
     if view.waits_for_resume:
         return "It waits for `agent resume`."
     if not view.approval.executable:
         return "Who asked carries it out."
     if execution is None or execution.status == "running":
-        return "It is being carried out."
+        return _GOES_ON
     if execution.status == "succeeded":
         rows = f": {count(execution.row_count, 'row')}" if execution.row_count is not None else ""
         return f"Done{rows}. (execution {execution.id})"
@@ -103,30 +138,35 @@ def _changes(preview: StatementPreview) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _difference(row: RowChange, columns: Sequence[str]) -> str:
+def _difference(row: RowChange, columns: Sequence[str], *, most: int = _MOST_COLUMNS) -> str:
     before, after = row["before"], row["after"]
     sign = "+ " if before is None else "- " if after is None else "  "
     shown = []
-    for name in columns[:_MOST_COLUMNS]:
+    for name in columns[:most]:
         old, new = (_value((side or {}).get(name)) for side in (before, after))
         text = f"{old} → {new}" if name in row["changed"] and before and after else new if after else old
         shown.append(f"{one_line(name, _MOST_CELL)}: {text}")
-    hidden = f", {len(columns) - _MOST_COLUMNS} more columns" if len(columns) > _MOST_COLUMNS else ""
-    return _cut(f"{sign}{', '.join(shown)}{hidden}", _LINE)
+    hidden = f", {len(columns) - most} more columns" if len(columns) > most else ""
+    limit = _LINE if most == _MOST_COLUMNS else most * _LINE
+    return _cut(f"{sign}{', '.join(shown)}{hidden}", limit)
 
 
 def _value(value: object) -> str:
     return "null" if value is None else cell(value, _MOST_CELL)
 
 
-def _warnings(view: ApprovalView) -> tuple[str, ...]:
+def _all_warnings(view: ApprovalView) -> list[str]:
     preview = view.approval.preview
     statement = as_statement(preview)
-    found = [
+    return [
         *(preview.origins if preview else ()),
         *statement.notices,
         *((preview.not_previewed or ()) if preview else ()),
     ]
+
+
+def _warnings(view: ApprovalView) -> tuple[str, ...]:
+    found = _all_warnings(view)
     lines = [one_line(text, _LINE) for text in found[:_WARNINGS]]
     if len(found) > _WARNINGS:
         lines.append(f"and {count(len(found) - _WARNINGS, 'more warning')}: `agent approvals show {view.approval.id}`")

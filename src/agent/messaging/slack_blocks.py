@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agent.messaging.base import Tap
-from agent.messaging.rendering import Card
+from agent.messaging.base import Shown, Tap
+from agent.messaging.rendering import Card, pieces
 
 _MOST_BLOCK, _MOST_HEADER, _MOST_REASON = 3_000, 150, 1_000
+_MOST_PARTS = 40
+MOST_EDITED = 3_000
 
 
 def blocks_of(card: Card, token: str | None) -> list[dict[str, Any]]:
@@ -23,9 +25,8 @@ def blocks_of(card: Card, token: str | None) -> list[dict[str, Any]]:
     if card.facts:
         blocks.append({"type": "context", "elements": [_plain(" · ".join(card.facts)[:_MOST_BLOCK])]})
     if token is not None:
-        blocks.append(
-            {"type": "actions", "elements": [_button("approve", "primary", token), _button("reject", "danger", token)]}
-        )
+        buttons = (("approve", "primary"), ("reject", "danger"), ("edit", ""), ("details", ""))
+        blocks.append({"type": "actions", "elements": [_button(name, style, token) for name, style in buttons]})
     return blocks
 
 
@@ -41,15 +42,44 @@ def escaped(text: str) -> str:
 
 def reason_view(tap: Tap) -> dict[str, Any]:
     """Return the form that asks why a request is rejected."""
+    return _form("reject", tap, "Reject", _input("Why? What should be done instead?", most=_MOST_REASON, optional=True))
+
+
+def edit_view(tap: Tap, shown: Shown) -> dict[str, Any]:
+    """Return the form in which a request is edited; what it begins with is what it has now."""
+    field = _input("What should be done. If it does more than was shown, it waits for a second look.", most=MOST_EDITED)
+    field["element"]["initial_value"] = shown.editable
+    return _form("edit", tap, f"Edit {shown.approval_id}"[:24], field)
+
+
+def details_view(shown: Shown) -> dict[str, Any]:
+    """Return all of a request."""
+    parts = pieces(shown.text, limit=_MOST_BLOCK)
+    blocks = [_preformatted(part) for part in parts[:_MOST_PARTS]]
+    if len(parts) > _MOST_PARTS:
+        blocks.append(_section(f"The rest: agent approvals show {shown.approval_id}"))
+    return {
+        "type": "modal", "callback_id": "details", "title": _plain(f"Approval {shown.approval_id}"[:24]),
+        "close": _plain("Back"), "blocks": blocks,
+    }  # fmt: skip
+
+
+def notice_view(text: str) -> dict[str, Any]:
+    """Return a window that only says something."""
+    return {"type": "modal", "title": _plain("Not now"), "close": _plain("Back"), "blocks": [_section(text)]}
+
+
+def _form(name: str, tap: Tap, title: str, field: dict[str, Any]) -> dict[str, Any]:
     known = {"token": tap.token, "place": tap.place, "message_id": tap.message_id}
     return {
-        "type": "modal", "callback_id": "reject", "private_metadata": json.dumps(known), "title": _plain("Reject"),
-        "submit": _plain("Reject"), "close": _plain("Back"),
-        "blocks": [{
-            "type": "input", "block_id": "reason", "optional": True, "label": _plain("Why? What should be done instead?"),
-            "element": {"type": "plain_text_input", "action_id": "text", "multiline": True, "max_length": _MOST_REASON},
-        }],
+        "type": "modal", "callback_id": name, "private_metadata": json.dumps(known), "title": _plain(title),
+        "submit": _plain(name.capitalize()), "close": _plain("Back"), "blocks": [field],
     }  # fmt: skip
+
+
+def _input(label: str, *, most: int, optional: bool = False) -> dict[str, Any]:
+    element = {"type": "plain_text_input", "action_id": "text", "multiline": True, "max_length": most}
+    return {"type": "input", "block_id": "reason", "optional": optional, "label": _plain(label), "element": element}
 
 
 def _section(text: str) -> dict[str, Any]:
@@ -66,4 +96,5 @@ def _preformatted(text: str) -> dict[str, Any]:
 
 
 def _button(name: str, style: str, token: str) -> dict[str, Any]:
-    return {"type": "button", "action_id": name, "style": style, "text": _plain(name.capitalize()), "value": token}
+    button = {"type": "button", "action_id": name, "text": _plain(name.capitalize()), "value": token}
+    return {**button, "style": style} if style else button

@@ -1,4 +1,4 @@
-"""Alerts without a bot: each request as a text to an incoming webhook of Slack, or to Telegram's plain `sendMessage`.
+"""Addresses that are only told: texts in the form of Slack's incoming webhooks and Telegram's `sendMessage`, and signed JSON.
 
 The addresses are settings and carry the secret, so they stand in no log and no error. Nobody can answer here.
 """
@@ -6,51 +6,42 @@ The addresses are settings and carry the secret, so they stand in no log and no 
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+import base64
+import hashlib
+import hmac
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import aiohttp
 
-from agent.messaging.base import Inbox, TryLater, Undeliverable
+from agent.messaging.base import Inbox, Service, TryLater, Undeliverable
 from agent.messaging.rendering import Card, inert
 from agent.messaging.slack_blocks import escaped
 from agent.text.visible import clean
 
-_SECONDS = 20
+_SECONDS = 9
 Kind = Literal["slack-webhook", "telegram-webhook"]
+_SETTINGS = {
+    "slack-webhook": "AGENT_ALERT_SLACK_URL",
+    "telegram-webhook": "AGENT_ALERT_TELEGRAM_URL",
+    "webhook": "AGENT_WEBHOOK_URL",
+}
 
 
-class Webhook:
-    """One address that takes texts. Its only place is the address itself."""
+class _Address(Service):
+    """One address that takes what is sent to it. Its only place is the address itself."""
 
     places = ("alerts",)
+    asks = False
 
-    def __init__(self, kind: Kind, url: str) -> None:
-        self.name: str = kind
-        self._kind, self._url = kind, url
-
-    async def post(self, place: str, card: Card, token: str | None) -> str:
-        """Send a request as a text; it says where to decide."""
-        del token
-        text = "\n".join((f"🚨 {card.headline}", card.summary, *card.warnings, *card.facts))
-        await self._send(text, severity=card.headline.split(" · ")[1].removesuffix(" risk"))
-        return f"{place}/sent"
-
-    async def update(self, place: str, message_id: str, card: Card, token: str | None) -> None:
-        """Send how the request ended: a text that was sent cannot be changed."""
-        del place, message_id, token
-        if card.outcome and not card.outcome.endswith("is being carried out."):
-            await self._send(f"{card.headline}: {card.outcome}", severity="INFO")
-
-    async def send(self, place: str, text: str) -> None:
-        """Send a text."""
-        del place
-        await self._send(text, severity="INFO")
+    def __init__(self, name: str, url: str) -> None:
+        self.name, self._url = name, url
 
     async def check(self) -> str:
         """Return what this is: an address says nothing about itself."""
-        return (
-            f"the address in {'AGENT_ALERT_SLACK_URL' if self._kind == 'slack-webhook' else 'AGENT_ALERT_TELEGRAM_URL'}"
-        )
+        return f"the address in {_SETTINGS[self.name]}"
 
     async def receive(self, inbox: Inbox) -> None:
         """Nothing comes in."""
@@ -60,16 +51,12 @@ class Webhook:
     async def close(self) -> None:
         """Nothing is open."""
 
-    async def _send(self, text: str, *, severity: str) -> None:
-        body = (
-            {"text": escaped(clean(text)), "severity": severity}
-            if self._kind == "slack-webhook"
-            else {"text": inert(clean(text))[:4_000]}
-        )
+    async def _put(self, body: bytes, headers: dict[str, str]) -> None:
+        headers = {"Content-Type": "application/json", **headers}
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS)) as session,
-                session.post(self._url, json=body, allow_redirects=False) as answer,
+                session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer,
             ):
                 status, after = answer.status, answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -77,6 +64,80 @@ class Webhook:
         if status == 429 or status >= 500:
             raise TryLater(f"{self.name} answers {status}.", seconds=float(after) if after.isdecimal() else None)
         if status >= 300:
-            raise Undeliverable(
-                f"{self.name} refuses the text ({status}): correct {(await self.check()).removeprefix('the address in ')}."
-            )
+            raise Undeliverable(f"{self.name} refuses the text ({status}): correct {_SETTINGS[self.name]}.")
+
+
+class Alerts(_Address):
+    """Gets each request and how it ended as a text."""
+
+    def __init__(self, kind: Kind, url: str) -> None:
+        super().__init__(kind, url)
+
+    async def post(self, place: str, card: Card, token: str | None, *, marker: str) -> str:
+        """Send a request as a text; it says where to decide."""
+        del token
+        text = "\n".join((f"🚨 {card.headline}", card.summary, *card.warnings, *card.facts))
+        await self._tell(text, severity=card.risk)
+        return f"{place}/{marker}"
+
+    async def update(self, place: str, message_id: str, card: Card, token: str | None) -> None:
+        """Send how the request ended: a text that was sent cannot be changed."""
+        del place, message_id, token
+        if card.ended:
+            await self._tell(f"{card.headline}: {card.outcome}", severity="INFO")
+
+    async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> None:
+        """Send a text."""
+        del place, under, marker
+        await self._tell(text, severity="INFO")
+
+    async def _tell(self, text: str, *, severity: str) -> None:
+        body = (
+            {"text": escaped(clean(text)), "severity": severity}
+            if self.name == "slack-webhook"
+            else {"text": inert(clean(text))[:4_000]}
+        )
+        await self._put(json.dumps(body).encode(), {})
+
+
+class SignedWebhook(_Address):
+    """Gets each request and how it ended as JSON, signed as standardwebhooks.com describes.
+
+    A message has one `webhook-id`, so that a receiver can tell what it got twice.
+    """
+
+    def __init__(self, url: str, key: bytes) -> None:
+        super().__init__("webhook", url)
+        self._key = key
+
+    async def post(self, place: str, card: Card, token: str | None, *, marker: str) -> str:
+        """Send a request."""
+        del token
+        await self._event("approval.requested", f"{marker}-requested", card)
+        return f"{place}/{marker}"
+
+    async def update(self, place: str, message_id: str, card: Card, token: str | None) -> None:
+        """Send how the request ended."""
+        del place, token
+        if card.ended:
+            await self._event("approval.ended", f"{message_id.rpartition('/')[2]}-ended", card)
+
+    async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> None:
+        """Send a text."""
+        del place, under
+        await self._signed("message", marker or hashlib.sha256(text.encode()).hexdigest()[:32], {"text": clean(text)})
+
+    async def _event(self, kind: str, identifier: str, card: Card) -> None:
+        data = {
+            "approval_id": card.number, "status": card.status, "risk": card.risk, "headline": card.headline,
+            "summary": card.summary, "statement": card.code, "changes": card.changes, "warnings": card.warnings,
+            "facts": card.facts, "outcome": card.outcome,
+        }  # fmt: skip
+        await self._signed(kind, identifier, data)
+
+    async def _signed(self, kind: str, identifier: str, data: dict[str, Any]) -> None:
+        body = json.dumps({"type": kind, "timestamp": datetime.now(UTC).isoformat(), "data": data}).encode()
+        stamp = str(int(time.time()))
+        signed = hmac.digest(self._key, f"{identifier}.{stamp}.".encode() + body, "sha256")
+        signature = f"v1,{base64.b64encode(signed).decode()}"
+        await self._put(body, {"webhook-id": identifier, "webhook-timestamp": stamp, "webhook-signature": signature})

@@ -9,6 +9,8 @@ from typing import Literal
 # A yes has no conditions: "approve 12 if it is safe" is a question.
 _APPROVE = re.compile(r"/?approve\s+#?(\d{1,18})[.!]*", re.IGNORECASE)
 _REJECT = re.compile(r"/?reject\s+#?(\d{1,18})(?:\s*[,:]?\s+(.*))?", re.IGNORECASE | re.DOTALL)
+_EDIT = re.compile(r"/?edit\s+#?(\d{1,18})\s*[,:]?\s+(.+)", re.IGNORECASE | re.DOTALL)
+_EDIT_THIS = re.compile(r"/?edit\b\s*[,:]?\s*(.+)", re.IGNORECASE | re.DOTALL)
 _LINK = re.compile(r"/?link\s+([A-Za-z0-9]{12})", re.IGNORECASE)
 _YES = re.compile(r"(?:approve|approved|yes|ok|okay|go ahead|lgtm)[.!]*", re.IGNORECASE)
 _NO = re.compile(
@@ -22,7 +24,7 @@ _BOT_NAME = re.compile(r"^(/\w+)@\w+")
 class Command:
     """A text that is more than a question. `approval_id` is None where the text answers a message."""
 
-    kind: Literal["approve", "reject", "link", "pending", "help"]
+    kind: Literal["approve", "reject", "edit", "link", "pending", "help"]
     approval_id: int | None = None
     text: str | None = None
 
@@ -38,12 +40,16 @@ def command_in(text: str, *, answers: bool) -> Command | None:
         return Command(kind="approve", approval_id=int(found[1]))
     if found := _REJECT.fullmatch(text):
         return Command(kind="reject", approval_id=int(found[1]), text=_said(found[2]))
+    if found := _EDIT.fullmatch(text):
+        return Command(kind="edit", approval_id=int(found[1]), text=_said(found[2]))
     return _answer_in(text) if answers else None
 
 
 def _answer_in(text: str) -> Command | None:
     if _YES.fullmatch(text):
         return Command(kind="approve")
+    if found := _EDIT_THIS.fullmatch(text):
+        return Command(kind="edit", text=_said(found[1]))
     found = _NO.fullmatch(text)
     return Command(kind="reject", text=_said(found[1])) if found else None
 

@@ -92,14 +92,22 @@ class DecisionOutcome:
 
 
 async def list_requests(
-    limit: int = 50, *, everything: bool = False, viewer: str | None = None, runtime: Runtime | None = None
+    limit: int = 50,
+    *,
+    everything: bool = False,
+    after: int | None = None,
+    viewer: str | None = None,
+    runtime: Runtime | None = None,
 ) -> ApprovalList:
-    """Return the pending requests, the oldest first; with `everything` also the decided ones, the newest first."""
+    """Return the pending requests, the oldest first; with `everything` also the decided ones, the newest first.
+
+    `after` is the last request of the page before.
+    """
     runtime = runtime or await current_runtime()
     if everything:
-        requests = await human_approval_queue.history(limit, viewer=viewer, runtime=runtime)
+        requests = await human_approval_queue.history(limit, before=after, viewer=viewer, runtime=runtime)
     else:
-        requests = (await human_approval_queue.pending(viewer=viewer, runtime=runtime))[:limit]
+        requests = (await human_approval_queue.pending(after=after, viewer=viewer, runtime=runtime))[:limit]
     return ApprovalList(
         approvals=await views_of(requests, viewer=viewer, runtime=runtime),
         unknown=await executions.unknown(runtime=runtime),

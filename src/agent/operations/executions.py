@@ -58,15 +58,20 @@ async def recent(
     *,
     thread_id: str | None = None,
     status: ExecutionStatus | None = None,
+    before: int | None = None,
     viewer: str | None = None,
     runtime: Runtime | None = None,
 ) -> list[Execution]:
-    """Return the newest executions, the highest number first. Raises `NotFound` if there is no thread `thread_id`."""
-    newest = await executions.recent(limit, thread_id=thread_id, status=status, viewer=viewer, runtime=runtime)
+    """Return the newest executions, the highest number first, or those below the number `before`.
+
+    Raises `NotFound` if there is no thread `thread_id`.
+    """
+    newest = await executions.recent(
+        limit, thread_id=thread_id, status=status, before=before, viewer=viewer, runtime=runtime
+    )
     if thread_id is not None and not newest and not await executions.recent(1, thread_id=thread_id, runtime=runtime):
         await threads.turns(thread_id, runtime=runtime)
-    # A slow execution begins before others and gets its number after them.
-    return sorted(newest, key=lambda execution: execution.id, reverse=True)
+    return newest
 
 
 async def show(execution_id: int, *, viewer: str | None = None, runtime: Runtime | None = None) -> ExecutionView:

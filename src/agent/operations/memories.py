@@ -11,6 +11,7 @@ from dataclasses import replace
 from agent.approval.eligibility import Membership
 from agent.approval.people import people
 from agent.learning.memory import Memory, agent_memory
+from agent.learning.memory.consolidation import wordings
 from agent.learning.memory.forgetting import Forgotten
 from agent.learning.semantic_search import semantic_search
 from agent.privacy.masking import MASK, is_plain_name, masked_value, without_secrets
@@ -30,10 +31,12 @@ async def get(memory_id: int, *, viewer: str | None = None, runtime: Runtime) ->
     return _masked(memory, await people.membership(viewer, runtime=runtime))
 
 
-async def recent(kind: MemoryKind | None, limit: int, *, viewer: str | None = None, runtime: Runtime) -> list[Memory]:
-    """Return the newest memories as `viewer` may see them."""
-    memories = await agent_memory.list_memories(kind, limit, runtime=runtime)
-    return await _all_masked(memories, viewer, runtime)
+async def recent(
+    kind: MemoryKind | None, limit: int, *, before: int | None = None, viewer: str | None = None, runtime: Runtime
+) -> list[Memory]:
+    """Return the newest memories, or those before the memory `before`, as `viewer` may see them."""
+    memories = await agent_memory.list_memories(kind, limit, before=before, runtime=runtime)
+    return await all_masked(memories, viewer, runtime)
 
 
 async def search(
@@ -41,7 +44,7 @@ async def search(
 ) -> list[Memory]:
     """Search memories by meaning and by words. Return the best first, as `viewer` may see them."""
     memories = await semantic_search.search_memories(query, limit, kinds=kinds, runtime=runtime)
-    return await _all_masked(memories, viewer, runtime)
+    return await all_masked(memories, viewer, runtime)
 
 
 async def forget(memory_id: int, *, viewer: str | None = None, runtime: Runtime) -> Forgotten:
@@ -62,14 +65,17 @@ async def restore(memory_id: int, *, viewer: str | None = None, runtime: Runtime
 
 
 async def history(memory_id: int, *, runtime: Runtime) -> list[str]:
-    """Return in words what a memory has to do with others."""
+    """Return in words what a memory has to do with others, and what was merged into it."""
+    merged = await wordings(memory_id, runtime=runtime)
+    links = await agent_memory.links(memory_id, runtime=runtime)
     return [
-        f"{_RELATIONS[link.relation, link.later]} {link.other}"
-        for link in await agent_memory.links(memory_id, runtime=runtime)
+        *(f"{_RELATIONS[link.relation, link.later]} {link.other}" for link in links),
+        *(f"took in {row['former_id']} ({row['trust']}, {row['valid_from']:%Y-%m-%d})" for row in merged),
     ]
 
 
-async def _all_masked(memories: Sequence[Memory], viewer: str | None, runtime: Runtime) -> list[Memory]:
+async def all_masked(memories: Sequence[Memory], viewer: str | None, runtime: Runtime) -> list[Memory]:
+    """Return memories as `viewer` may see them."""
     membership = await people.membership(viewer, runtime=runtime)
     return [_masked(memory, membership) for memory in memories]
 

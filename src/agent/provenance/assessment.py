@@ -18,6 +18,7 @@ from agent.provenance.conversation_context import ConversationContext, contains_
 from agent.provenance.wording import Wording
 from agent.provenance.written_values import written_values
 from agent.runtime import Runtime
+from agent.settings import Settings
 from agent.statements.parser import Statement
 from agent.statements.risk import as_worded, may_be_as_worded, under_settings
 from agent.statements.secret_use import GUESSED
@@ -25,7 +26,7 @@ from agent.types import RISK_LEVELS, Assessment, RiskLevel
 
 
 @dataclass(frozen=True, slots=True)
-class _Finding:
+class Finding:
     """A reason to raise an action's risk to at least `risk`, with its code and a sentence for the approver."""
 
     risk: RiskLevel
@@ -46,7 +47,7 @@ async def weigh(
 
     Raises `ActionRefused` if the arguments of an action without an effect hold a secret.
     """
-    findings: list[_Finding] = []
+    findings: list[Finding] = []
     if has_effect and statement is not None:
         findings += await _value_findings(assessment, statement, conversation, runtime)
     findings += _guess_findings(assessment, conversation)
@@ -56,18 +57,24 @@ async def weigh(
             f"Refused: the arguments repeat a secret that was read ({secret}). Name its row instead, as a sub-select can."
         )
     if secret is not None:
-        findings.append(_Finding("HIGH", "secret", f"It repeats a secret that was read: {secret}."))
+        findings.append(Finding("HIGH", "secret", f"It repeats a secret that was read: {secret}."))
     if not findings:
         return _lowered(assessment, statement, conversation, runtime), ()
+    raised = raised_by(assessment, findings, has_effect=has_effect, settings=runtime.settings)
+    return raised, tuple(finding.sentence for finding in findings)
+
+
+def raised_by(
+    assessment: Assessment, findings: Sequence[Finding], *, has_effect: bool, settings: Settings
+) -> Assessment:
+    """Return the assessment with the risk and the reasons of some findings, under the operator's settings."""
     raised = replace(
         assessment,
         risk=max(assessment.risk, *(finding.risk for finding in findings), key=RISK_LEVELS.index),
         reasons=tuple(dict.fromkeys((*_reasons_without_read(assessment), *(finding.reason for finding in findings)))),
         verdict="ask" if assessment.verdict == "run" and not has_effect else assessment.verdict,
     )
-    settings = runtime.settings
-    raised = under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse)
-    return raised, tuple(finding.sentence for finding in findings)
+    return under_settings(raised, ask_from=settings.ask_from, refused=settings.refuse)
 
 
 def _lowered(
@@ -104,25 +111,25 @@ def needs_a_human(reasons: Sequence[str]) -> bool:
 
 async def _value_findings(
     assessment: Assessment, statement: Statement, conversation: ConversationContext, runtime: Runtime
-) -> list[_Finding]:
+) -> list[Finding]:
     origins = await untrusted_origins(written_values(statement), conversation, runtime=runtime)
     if origins or "one-row" not in assessment.reasons:
-        return [_Finding("HIGH", f"origin:{origin.place}", origin.sentence) for origin in origins]
+        return [Finding("HIGH", f"origin:{origin.place}", origin.sentence) for origin in origins]
     objection = _wording_of(conversation).objection(statement)
     if objection is None:
         return []
     sentence = f"The user's words do not say {objection}: the model chose that."
-    return [_Finding("MEDIUM", "origin:unsaid", sentence)]
+    return [Finding("MEDIUM", "origin:unsaid", sentence)]
 
 
-def _guess_findings(assessment: Assessment, conversation: ConversationContext) -> list[_Finding]:
+def _guess_findings(assessment: Assessment, conversation: ConversationContext) -> list[Finding]:
     """Return a finding if a secret column is compared with a value that the user did not say: a right guess reveals it."""
     use = assessment.secrets
     user_text = "\n".join(conversation.user_words)
     if use is None or all(value is not None and contains_as_word(user_text, value) for value in use.looked_up):
         return []
     sentence = "It compares a column that contains_as_word secrets with a value that the user did not say."
-    return [_Finding("HIGH", GUESSED, sentence)]
+    return [Finding("HIGH", GUESSED, sentence)]
 
 
 def _source_of_secret(

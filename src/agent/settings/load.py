@@ -15,6 +15,7 @@ from agent.settings.logs import LoggingSettings
 from agent.settings.mail import MailSettings
 from agent.settings.messaging import MessagingSettings
 from agent.settings.models import ModelSettings
+from agent.settings.monitoring import MonitoringSettings
 from agent.settings.privacy import PrivacySettings
 from agent.settings.serving import ServingSettings
 from agent.settings.sync import SyncSettings
@@ -32,6 +33,7 @@ GROUPS = (
     ToolSettings,
     MailSettings,
     MessagingSettings,
+    MonitoringSettings,
     ServingSettings,
     SyncSettings,
     AnalyticsSettings,
@@ -50,6 +52,7 @@ class Settings(
     ToolSettings,
     MailSettings,
     MessagingSettings,
+    MonitoringSettings,
     ServingSettings,
     SyncSettings,
     AnalyticsSettings,

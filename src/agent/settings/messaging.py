@@ -2,7 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
+from zoneinfo import ZoneInfo
+
 from pydantic import BaseModel, Field, SecretStr, field_validator
+
+
+def check_hours(text: str) -> str:
+    """Return quiet hours as they are written, '' for none. Raises `ValueError`."""
+    if text and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", text, re.ASCII):
+        raise ValueError("must be hours such as 22:00-07:00")
+    return text
+
+
+def check_zone(name: str) -> str:
+    """Return the name of a time zone. Raises `ValueError`."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("must be a time zone such as Europe/Berlin") from None
+    return name
+
+
+def signing_key(secret: str) -> bytes:
+    """Return the bytes of a secret that is written as whsec_ and base64; none if it is not."""
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True) if secret.startswith("whsec_") else b""
+    except binascii.Error:
+        return b""
 
 
 class MessagingSettings(BaseModel):
@@ -16,6 +45,10 @@ class MessagingSettings(BaseModel):
         "",
         description="Comma-separated ids of Telegram chats that get the requests. Empty: each linked person who may decide.",
     )
+    telegram_webhook_secret: SecretStr | None = Field(
+        None,
+        description="A secret of your own (A-Z, a-z, 0-9, _ and -). With it Telegram calls /messaging/telegram of AGENT_PUBLIC_URL.",
+    )
     telegram_url: str = Field("https://api.telegram.org", description="Address of Telegram's Bot API.")
     slack_bot_token: SecretStr | None = Field(
         None, description="Bot token of a Slack app (xoxb-...). With it and the app token, the agent asks in Slack."
@@ -26,6 +59,10 @@ class MessagingSettings(BaseModel):
     slack_channels: str = Field(
         "",
         description="Comma-separated ids of Slack channels that get the requests. Empty: each linked person who may decide.",
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        None,
+        description="Signing secret of the Slack app. With it and without an app token, Slack calls /messaging/slack of this server.",
     )
     slack_url: str = Field("https://slack.com/api/", description="Address of Slack's Web API.")
     messaging_personal: bool = Field(
@@ -40,10 +77,52 @@ class MessagingSettings(BaseModel):
         description="Address https://api.telegram.org/bot<token>/sendMessage?chat_id=<chat> that gets the same.",
     )
 
-    @field_validator("telegram_url", "slack_url", "alert_slack_url", "alert_telegram_url")
+    webhook_url: SecretStr | None = Field(
+        None, description="Address that gets each request and its outcome as JSON, signed with AGENT_WEBHOOK_SECRET."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, description="Secret of the signatures of AGENT_WEBHOOK_URL: whsec_ and at least 24 bytes in base64."
+    )
+    email_approvers: str = Field(
+        "",
+        description="Comma-separated name=address of people who get a mail with a link to each request that they may decide.",
+    )
+    public_url: str = Field(
+        "", description="Address at which people and services reach this server, such as https://agent.example.com."
+    )
+    messaging_quiet: str = Field(
+        "", description="Quiet hours, such as 22:00-07:00: until they end, only requests that cannot wait are posted."
+    )
+    messaging_timezone: str = Field("UTC", description="Time zone of the quiet hours, such as Europe/Berlin.")
+
+    @field_validator("messaging_quiet")
+    @classmethod
+    def _are_hours(cls, value: str) -> str:
+        return check_hours(value)
+
+    @field_validator("messaging_timezone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        return check_zone(value)
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(signing_key(value.get_secret_value())) < 24:
+            raise ValueError("must be whsec_ and at least 24 bytes in base64")
+        return value
+
+    @field_validator("telegram_webhook_secret")
+    @classmethod
+    def _is_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]{16,256}", value.get_secret_value()):
+            raise ValueError("must be 16 to 256 of A-Z, a-z, 0-9, _ and -")
+        return value
+
+    @field_validator("telegram_url", "slack_url", "alert_slack_url", "alert_telegram_url", "webhook_url", "public_url")
     @classmethod
     def _are_addresses(cls, value: SecretStr | str | None) -> SecretStr | str | None:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if text is not None and not text.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        if text and not text.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
             raise ValueError("must begin with https://")
         return value

@@ -12,6 +12,11 @@ class ServingSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="Address that `agent serve` listens on.")
     port: int = Field(8080, ge=0, le=65_535, description="Port that `agent serve` listens on.")
+    mcp_port: int = Field(8090, ge=0, le=65_535, description="Port that `agent mcp --http` listens on.")
+    public_url: str = Field(
+        "",
+        description="Address at which people reach the API, for links to requests. Empty: AGENT_HOST and AGENT_PORT.",
+    )
     api_auth: Literal["auto", "required"] = Field(
         "auto",
         description="auto: on this machine's own address no key is needed; required: every request needs a key or token.",
@@ -38,6 +43,14 @@ class ServingSettings(BaseModel):
     )
     worker_slots: int = Field(
         8, ge=1, le=200, description="How many turns and approved actions one worker goes on with at the same time."
+    )
+    langgraph_api_url: str = Field(
+        "",
+        validation_alias="LANGGRAPH_API_URL",
+        description="LangGraph Server that serves this graph: the worker goes on with its threads there, after their decisions.",
+    )
+    langgraph_api_key: SecretStr | None = Field(
+        None, validation_alias="LANGGRAPH_API_KEY", description="Key for that server, if it asks for one."
     )
     tenant_claim: str = Field(
         "app_metadata.tenant_id",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 
 class SyncSettings(BaseModel):
@@ -28,6 +28,16 @@ class SyncSettings(BaseModel):
         gt=0,
         le=3_600,
         description="Seconds between heartbeats of an agent; it is offline after two that are missed.",
+    )
+    sync_most_sockets: int = Field(
+        2_000, ge=1, le=100_000, description="Most WebSocket connections for events of one process."
+    )
+    sync_redis_url: SecretStr | None = Field(
+        None, description="Address of a Redis server to whose streams outlets pass events on: redis://host:6379/0."
+    )
+    sync_supabase_key: SecretStr | None = Field(
+        None,
+        description="Secret key (sb_secret_...) of the project at SUPABASE_URL, to which outlets broadcast events.",
     )
     sync_keep_days: float = Field(30.0, gt=0, description="Days that events of channels are kept.")
     sync_keep_snapshots: int = Field(100, ge=2, description="How many snapshots of an agent's state are kept.")

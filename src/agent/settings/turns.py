@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+
+from agent.settings.values import days_by_kind
 
 
 class TurnSettings(BaseModel):
@@ -17,4 +19,37 @@ class TurnSettings(BaseModel):
         4_000, ge=200, description="Part of the budget for the schema: all of it if it fits, else what matters most."
     )
     memory_tokens: int = Field(1_000, ge=100, description="Part of the budget for recalled memories.")
+    memory_keep: str = Field(
+        "interaction=400, replaced=400",
+        description="Days that memories of a kind are kept if nobody uses them; kinds that are not named are kept. `replaced`: those that are no longer valid.",
+    )
     max_question_chars: int = Field(20_000, ge=100, description="Longest question that is accepted.")
+    learn_minutes: float = Field(
+        60.0,
+        ge=0,
+        le=525_600,
+        description="Minutes between runs of the background learner in `agent serve` and workers; 0: none.",
+    )
+    learn_seconds: float = Field(120.0, gt=0, description="Most seconds that one run of the learner may take.")
+    learn_calls: int = Field(
+        0,
+        ge=0,
+        le=1_000,
+        description="Most calls of the model in one run of the learner. 0: it asks no model; it needs none.",
+    )
+    learn_usd: float | None = Field(
+        None,
+        ge=0,
+        description="Most US dollars that one run of the learner may cost; needs the model's price. Empty: no cap.",
+    )
+
+    @field_validator("memory_keep")
+    @classmethod
+    def _is_days_by_kind(cls, text: str) -> str:
+        days_by_kind(text)
+        return text
+
+    @property
+    def memory_keep_days(self) -> dict[str, int]:
+        """For each kind of memory, the days that an unused one is kept."""
+        return days_by_kind(self.memory_keep)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote
 
 import psycopg
@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 from pydantic import SecretStr
 
-from agent.types import RISK_LEVELS, RiskLevel
+from agent.types import RISK_LEVELS, MemoryKind, RiskLevel
 
 _FORM = "must have the form postgresql://user:password@host:5432/database"
 _ENCODED = f"{_FORM}; in the password write @ as %40, / as %2F, ? as %3F, % as %25, a space as %20"
@@ -64,6 +64,17 @@ def by_risk(text: str, *, most: int, example: str = "HIGH=2, CRITICAL=3") -> dic
         if level not in RISK_LEVELS or not (number.isascii() and number.isdecimal() and 0 < int(number) <= most):
             raise ValueError(f"must have the form {example}: levels of {', '.join(RISK_LEVELS)}, numbers to {most}")
         found[level] = int(number)
+    return found
+
+
+def days_by_kind(text: str) -> dict[str, int]:
+    """`interaction=400, replaced=400` as days. Raises `ValueError`."""
+    kinds, found = (*get_args(MemoryKind), "replaced"), dict[str, int]()
+    for part in filter(None, map(str.strip, text.split(","))):
+        kind, _, days = (word.strip() for word in part.partition("="))
+        if kind not in kinds or not (days.isascii() and days.isdecimal() and 0 < int(days) <= 36_500):
+            raise ValueError(f"must have the form interaction=400: kinds of {', '.join(kinds)}, days to 36500")
+        found[kind] = int(days)
     return found
 
 

@@ -16,7 +16,7 @@ from agent.statements.layers import ALL, Layers
 from agent.statements.parser import Statement, name_of
 from agent.statements.policy import judge, may_be_probed
 from agent.statements.resolver import Resolution, resolve
-from agent.statements.risk import is_plain, one_row
+from agent.statements.risk import as_one_row, is_plain, one_row
 from agent.statements.row_security import hidden_rows
 from agent.statements.secret_use import SecretUse, secret_use, with_secrets
 from agent.types import Assessment
@@ -83,7 +83,7 @@ async def _assess(
     if statement.kind in {"DropStmt", "TruncateStmt"} and assessment.verdict == "ask":
         return await with_dependents(statement, assessment, conn)
     if {*assessment.reasons} - _HARMLESS_PARTS in _MAYBE_LOW and await _is_one_row(statement, resolution, conn):
-        return replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
+        return as_one_row(assessment)
     return assessment
 
 

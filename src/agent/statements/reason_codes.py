@@ -15,14 +15,14 @@ from agent.statements.kinds import LOCKS, WRITES, alter_reason
 _CODES = (
     *(f"write:{kind}" for kind in WRITES.values()), "write:into", "write:resolved", "no-where", "one-row", "as-worded", "as-worded:several", "untried",
     "rows:more-than-one", "rows:many", "secret", "secret:tested", "secret:read", "secret:copied", "secret:guessed", "origin:unsaid", "origin:data", "origin:memory", "origin:nowhere",
-    "transaction:none", "transaction:impossible", "schema:agents", "outside:email", "tool:create", "lock:rows",
+    "transaction:none", "transaction:impossible", "schema:agents", "outside:email", "outside:tool", "tool:create", "lock:rows",
     *(f"lock:{lock}" for lock in LOCKS[LOCKS.index("ShareRowExclusiveLock"):]),
 )  # fmt: skip
 _PREFIXES = tuple(
     f"{prefix}:"
     for prefix in (
         "capability", "cast", "catalog", "check", "column", "denied", "depth", "domain", "function", "host", "index", "kind",
-        "node", "operator", "partition", "policy", "relation", "rule", "sample", "setting", "statistics", "trigger", "type",
+        "node", "operator", "partition", "policy", "relation", "rule", "sample", "setting", "statistics", "tool", "trigger", "type",
         "unresolved", "view",
     )
 )  # fmt: skip

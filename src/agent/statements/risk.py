@@ -46,6 +46,11 @@ def may_be_as_worded(assessment: Assessment) -> bool:
     return assessment.risk == "MEDIUM" and set(assessment.reasons) <= _TRIED_WHOLLY
 
 
+def as_one_row(assessment: Assessment) -> Assessment:
+    """Return the assessment of a change that provably changes one row by its key."""
+    return replace(assessment, risk="LOW", reasons=(*assessment.reasons, "one-row"))
+
+
 def as_worded(assessment: Assessment, *, several: bool) -> Assessment:
     """Return the assessment of a change that the user worded so: LOW, as long as its dry run shows one row, or a few."""
     reason = SEVERAL_AS_WORDED if several else AS_WORDED

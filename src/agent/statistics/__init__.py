@@ -1,1 +1,1 @@
-"""Statistics on numbers alone: what is decided here knows no database and no agent."""
+"""Pure statistics that several rooms use: quantiles, seasonal baselines, tests, what is unusual in a series. Numpy only."""

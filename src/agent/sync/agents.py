@@ -39,12 +39,16 @@ async def ensure(agent_ids: Sequence[str], *, runtime: Runtime) -> None:
 
 async def require(agent_ids: Sequence[str], *, runtime: Runtime) -> None:
     """Raise `NotFound` unless all of these agents are in the registry."""
+    known = _KNOWN.get(runtime, runtime.tenant_id) or set()
+    if known.issuperset(agent_ids):  # an agent is never removed from the registry
+        return
     for agent_id in agent_ids:
         checked_name(agent_id, what="An agent's id")
     rows = await runtime.all(_QUERIES["known_agents"], agent_ids=list(agent_ids))
     missing = sorted(set(agent_ids) - {row["agent_id"] for row in rows})
     if missing:
         raise NotFound(f"There is no agent {missing[0]!r}: register it first (`agent sync register`).")
+    (_KNOWN.get(runtime, runtime.tenant_id) or _KNOWN.put(runtime, set(), runtime.tenant_id)).update(agent_ids)
 
 
 async def register(

@@ -12,11 +12,12 @@ from uuid import UUID
 
 import psycopg
 
+import agent.sync.agents as agents
+import agent.sync.offsets as offsets
 from agent.db import Connection, load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import InvalidInput
 from agent.runtime import Runtime
-from agent.sync import agents, offsets
 from agent.sync.offsets import Place
 from agent.sync.payloads import channel_key, checked_name, checked_object, no_channel
 from agent.sync.records import Event, Gap, Reading
@@ -67,11 +68,17 @@ def checked(event: Mapping[str, Any], *, broadcast: bool, runtime: Runtime) -> N
 
 
 async def append(
-    key: UUID, events: Sequence[NewEvent], *, runtime: Runtime, connection: Connection | None = None
+    key: UUID,
+    events: Sequence[NewEvent],
+    *,
+    runtime: Runtime,
+    connection: Connection | None = None,
+    wakes: bool = False,
 ) -> list[Event]:
     """Append events to a channel in their order, in one transaction or in that of `connection`.
 
-    An event whose dedupe_key was published before is not appended: the earlier one is returned, with `duplicate`.
+    An event whose dedupe_key was published before is not appended: the earlier one is returned, with `duplicate`. With `wakes`
+    a single event wakes the readers in its own transaction.
     """
     await agents.ensure(
         [name for one in events for name in (one.source, *(one.targets or ())) if name], runtime=runtime
@@ -79,13 +86,15 @@ async def append(
     if connection is not None:
         return await _append_once(connection, key, events, runtime)
     async with runtime.connection() as conn:
-        return await _append_once(conn, key, events, runtime)
+        return await _append_once(conn, key, events, runtime, wakes=wakes)
 
 
-async def _append_once(conn: Connection, key: UUID, events: Sequence[NewEvent], runtime: Runtime) -> list[Event]:
+async def _append_once(
+    conn: Connection, key: UUID, events: Sequence[NewEvent], runtime: Runtime, *, wakes: bool = False
+) -> list[Event]:
     keys = [one.dedupe_key for one in events if one.dedupe_key]
     if not keys:
-        return await _append(conn, key, events, runtime)
+        return await _append(conn, key, events, runtime, wakes=wakes)
     if len(set(keys)) < len(keys):
         raise InvalidInput("Two events of one batch have the same dedupe_key: give each its own.")
     while True:
@@ -94,7 +103,7 @@ async def _append_once(conn: Connection, key: UUID, events: Sequence[NewEvent], 
         new = [one for one in events if one.dedupe_key not in before]
         try:
             async with conn.transaction():  # in a caller's transaction: a savepoint
-                appended = iter(await _append(conn, key, new, runtime) if new else [])
+                appended = iter(await _append(conn, key, new, runtime, wakes=wakes) if new else [])
         except psycopg.errors.UniqueViolation:  # somebody published it since we looked
             continue
         return [_earlier(one, before[one.dedupe_key]) if one.dedupe_key in before else next(appended) for one in events]
@@ -113,7 +122,9 @@ def _earlier(event: NewEvent, row: Mapping[str, Any]) -> Event:
     return event_of(row, duplicate=True)
 
 
-async def _append(conn: Connection, key: UUID, events: Sequence[NewEvent], runtime: Runtime) -> list[Event]:
+async def _append(
+    conn: Connection, key: UUID, events: Sequence[NewEvent], runtime: Runtime, *, wakes: bool = False
+) -> list[Event]:
     values: dict[str, Any] = {"tenant_id": runtime.tenant_id, "channel_id": key}
     if len(events) == 1:
         (one,) = events
@@ -122,6 +133,7 @@ async def _append(conn: Connection, key: UUID, events: Sequence[NewEvent], runti
             "source": one.source,
             "targets": one.targets,
             "dedupe_key": one.dedupe_key,
+            "wakes": wakes,
         }
         rows = await fetch_all(conn, _QUERIES["publish_one"], {**values, "data": one.text})
     else:
@@ -159,8 +171,10 @@ async def read(agent_id: str, *, offset: str | None, channel_id: str | None, lim
     """
     await agents.require([agent_id], runtime=runtime)
     key = None if channel_id is None else channel_key(channel_id)
-    channels = await runtime.all(_QUERIES["channels_of_agent"], agent_id=agent_id, channel_id=key)
     given = offsets.read(offset) if offset not in (None, offsets.START, offsets.NOW) else {}
+    if given and (reading := await _read_on(agent_id, given, key, limit, runtime)):
+        return reading
+    channels = await runtime.all(_QUERIES["channels_of_agent"], agent_id=agent_id, channel_id=key)
     starts = {row["channel_id"]: _start(row, offset, given.get(row["channel_id"])) for row in channels}
     gaps = tuple(gap for _, gap in starts.values() if gap)
     after = {channel: place for channel, (place, _) in starts.items()}
@@ -169,7 +183,42 @@ async def read(agent_id: str, *, offset: str | None, channel_id: str | None, lim
         epochs=[row["epoch"] for row in channels], after=[after[row["channel_id"]] for row in channels],
         through=[row["visible"] for row in channels], own=[row["include_own"] for row in channels],
     )  # fmt: skip
-    events, rest = in_order([event_of(row) for row in rows], limit)
+    return _reading([event_of(row) for row in rows], channels, after, gaps, limit)
+
+
+async def _read_on(
+    agent_id: str, given: Mapping[str, Place], key: UUID | None, limit: int, runtime: Runtime
+) -> Reading | None:
+    """Return what is new after an offset, as a reader who follows asks for; None where there is more to say than events."""
+    known = [(UUID(channel), place) for channel, place in given.items() if _is_uuid(channel)]
+    rows = await runtime.all(
+        _QUERIES["read_on"], agent_id=agent_id, channel_id=key, limit=limit + 1, channel_ids=[one for one, _ in known],
+        epochs=[place.epoch for _, place in known], after=[place.sequence for _, place in known],
+    )  # fmt: skip
+    channels = {row["channel_id"]: row for row in rows}
+    if not rows or rows[0]["subscribed"] != len(channels):
+        return None
+    events = [event_of(row) for row in rows if row["sequence"] is not None]
+    after = {channel: given[channel].sequence for channel in channels}
+    return _reading(events, list(channels.values()), after, (), limit)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _reading(
+    found: Sequence[Event],
+    channels: Sequence[Mapping[str, Any]],
+    after: Mapping[str, int],
+    gaps: tuple[Gap, ...],
+    limit: int,
+) -> Reading:
+    """Return the first events of some channels, and the offset after them. Pure."""
+    events, rest = in_order(found, limit)
     ends = {event.channel_id: event.sequence for event in events}
     places = {}
     for row in channels:

@@ -23,6 +23,9 @@ UPDATE agents.agents SET heartbeat_at = now(), status = coalesce(%(status)s::tex
  WHERE tenant_id = %(tenant_id)s AND agent_id = %(agent_id)s
 RETURNING *, true AS online
 
+-- alive: these agents are connected
+UPDATE agents.agents SET heartbeat_at = now() WHERE tenant_id = %(tenant_id)s AND agent_id = ANY(%(agent_ids)s::text[])
+
 -- agents: the registry, by name
 SELECT *, coalesce(heartbeat_at > now() - %(silence)s, false) AS online FROM agents.agents
  WHERE tenant_id = %(tenant_id)s AND (%(agent_id)s::text IS NULL OR agent_id = %(agent_id)s::text)
@@ -70,7 +73,7 @@ SELECT %(tenant_id)s, %(channel_id)s, counter.before + g.place, g.event_type, g.
 RETURNING 1)
 SELECT epoch, before, now() AS published_at, (SELECT count(*) FROM stored) AS stored FROM counter
 
--- publish_one: the same for one event, which needs no list
+-- publish_one: the same for one event, which needs no list; where nobody was woken just now, it wakes the readers itself
 WITH counter AS (
   UPDATE agents.agent_channel_counters c SET last_sequence = c.last_sequence + 1
    WHERE c.tenant_id = %(tenant_id)s AND c.channel_id = %(channel_id)s
@@ -80,7 +83,7 @@ INSERT INTO agents.agent_sync_events
 SELECT %(tenant_id)s, %(channel_id)s, counter.last_sequence, %(event_type)s, %(source)s, %(targets)s::text[], %(dedupe_key)s,
        %(data)s::jsonb
   FROM counter
-RETURNING sequence, published_at, (SELECT epoch FROM counter) AS epoch
+RETURNING sequence, published_at, (SELECT epoch FROM counter) AS epoch, CASE WHEN %(wakes)s THEN pg_notify('agents_sync', '') END AS woken
 
 -- published_before: events that were published with these keys
 SELECT e.*, e.channel_id::text AS channel_id, c.epoch FROM agents.agent_sync_events e
@@ -97,6 +100,27 @@ SELECT s.channel_id::text AS channel_id, s.start_sequence, s.epoch AS read_epoch
  WHERE s.tenant_id = %(tenant_id)s AND s.agent_id = %(agent_id)s
    AND (%(channel_id)s::uuid IS NULL OR s.channel_id = %(channel_id)s::uuid)
  ORDER BY s.channel_id
+
+-- read_on: what is new after known places, in one look; a subscription that is not among them, or has a gap, is counted and not read
+SELECT s.channel_id::text AS channel_id, c.epoch, coalesce(c.released, c.last_sequence) AS visible,
+       e.sequence, e.event_type, e.source_agent_id, e.target_agents, e.data, e.published_at,
+       (SELECT count(*) FROM agents.agent_channel_subscriptions o
+         WHERE o.tenant_id = %(tenant_id)s AND o.agent_id = %(agent_id)s
+           AND (%(channel_id)s::uuid IS NULL OR o.channel_id = %(channel_id)s::uuid)) AS subscribed
+  FROM unnest(%(channel_ids)s::uuid[], %(epochs)s::text[], %(after)s::bigint[]) AS place(channel_id, epoch, after)
+  JOIN agents.agent_channel_subscriptions s
+    ON s.tenant_id = %(tenant_id)s AND s.agent_id = %(agent_id)s AND s.channel_id = place.channel_id
+   AND (%(channel_id)s::uuid IS NULL OR s.channel_id = %(channel_id)s::uuid)
+  JOIN agents.agent_channel_counters c ON c.tenant_id = s.tenant_id AND c.channel_id = s.channel_id AND c.epoch = place.epoch
+   AND place.after BETWEEN c.first_sequence - 1 AND c.last_sequence
+  LEFT JOIN LATERAL (
+   SELECT * FROM agents.agent_sync_events e
+    WHERE e.tenant_id = %(tenant_id)s AND e.channel_id = place.channel_id
+      AND e.sequence > place.after AND e.sequence <= coalesce(c.released, c.last_sequence)
+      AND (e.target_agents IS NULL OR %(agent_id)s = ANY(e.target_agents))
+      AND (s.include_own OR e.source_agent_id IS DISTINCT FROM %(agent_id)s)
+    ORDER BY e.sequence LIMIT %(limit)s) e ON true
+ ORDER BY s.channel_id, e.sequence
 
 -- read_events: the events after a place of each channel that are for an agent
 SELECT e.*, e.channel_id::text AS channel_id, place.epoch

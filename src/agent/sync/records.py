@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 ChannelType = Literal["bidirectional", "inbound", "outbound"]
 SyncStrategy = Literal["immediate", "batched", "manual"]
+OutletKind = Literal["redis", "supabase"]
 Strategy = Literal["merge", "latest_wins", "manual"]
 
 
@@ -216,6 +217,22 @@ class Reconciled(Record):
     state: dict[str, Any]
     decisions: list[PathDecision]
     conflicts: list[Conflict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlet(Record):
+    """Where a channel's events are passed on to: a stream of Redis, or a topic of Supabase Realtime. `error` says why it waits."""
+
+    outlet_id: str
+    channel_id: str
+    kind: OutletKind
+    target: str
+    sent_through: int
+    lag: int
+    attempts: int
+    error: str | None
+    created_by: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,17 @@ from typing import Any
 
 import structlog
 
+import agent.sync.agents as agents
+import agent.sync.channels as channels
+import agent.sync.events as events
+import agent.sync.merging as merging
+import agent.sync.outlets.relay as relay
+import agent.sync.simulations as simulations
+import agent.sync.states as states
+import agent.sync.subscriptions as subscriptions
 from agent.db import Connection
 from agent.errors import InvalidInput
 from agent.runtime import Runtime, current_runtime
-from agent.sync import agents, channels, events, merging, simulations, states, subscriptions
 from agent.sync.batches import batches_of
 from agent.sync.records import (
     Acknowledged,
@@ -23,6 +30,7 @@ from agent.sync.records import (
     DeadLetter,
     Difference,
     Event,
+    Outlet,
     Reading,
     Reconciled,
     Simulation,
@@ -182,9 +190,11 @@ class AgentSyncService:
         new = events.checked(event, broadcast=broadcast, runtime=runtime)
         if connection is None and rules.sync_strategy == "batched":
             return await batches_of(runtime).add(key, new, rules, runtime=runtime)
-        (stored,) = await events.append(key, [new], runtime=runtime, connection=connection)
+        wakeups = wakeups_of(runtime)
+        wakes = connection is None and wakeups.may_wake()
+        (stored,) = await events.append(key, [new], runtime=runtime, connection=connection, wakes=wakes)
         if connection is None:
-            wakeups_of(runtime).announce()
+            wakeups.announce(told=wakes and not stored.duplicate)
         return stored
 
     @asynccontextmanager
@@ -339,6 +349,22 @@ class AgentSyncService:
         runtime = await self._acting()
         known = await subscriptions.every(channel_id=channel_id, runtime=runtime)
         return await channels.statistics(channel_id, known, runtime=runtime)
+
+    # Outlets
+
+    async def create_outlet(
+        self, channel_id: str, kind: str, *, target: str | None = None, everything: bool = False
+    ) -> Outlet:
+        """Pass a channel's events on to Redis or Supabase from now on, or with `everything` that is kept."""
+        return await relay.add(channel_id, kind, target, everything=everything, runtime=await self._acting())
+
+    async def list_outlets(self, *, channel_id: str | None = None) -> list[Outlet]:
+        """Return where events are passed on to, and how far behind that is."""
+        return await relay.every(channel_id, runtime=await self._acting())
+
+    async def delete_outlet(self, outlet_id: str) -> None:
+        """End an outlet; what was passed on stays there."""
+        await relay.remove(outlet_id, runtime=await self._acting())
 
     async def apply_retention(self) -> int:
         """Forget events that are older than AGENT_SYNC_KEEP_DAYS, and return how many."""

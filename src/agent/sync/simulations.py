@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import agent.sync.channels as channels
+import agent.sync.subscriptions as subscriptions
 from agent.db import load_queries
 from agent.errors import InvalidInput
 from agent.runtime import Runtime
-from agent.sync import channels, subscriptions
 from agent.sync.events import append, checked
 from agent.sync.payloads import checked_name
 from agent.sync.records import Simulation

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
+import agent.sync.agents as agents
+import agent.sync.clocks as clocks
+import agent.sync.merging as merging
 from agent.db import Connection, load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import AlreadyDecided, InvalidInput, NotFound, StateChanged
 from agent.runtime import Runtime
-from agent.sync import agents, clocks, merging
 from agent.sync.payloads import checked_object, json_text
 from agent.sync.records import Conflict, Difference, PathDecision, Reconciled, Snapshot, Strategy
 

@@ -10,11 +10,13 @@ from uuid import UUID
 
 import structlog
 
+import agent.sync.agents as agents
+import agent.sync.channels as channels
+import agent.sync.offsets as offsets
 from agent.db import Connection, load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import InvalidInput, NotFound
 from agent.runtime import Runtime
-from agent.sync import agents, channels, offsets
 from agent.sync.events import event_of, resumed
 from agent.sync.offsets import Place
 from agent.sync.payloads import channel_key

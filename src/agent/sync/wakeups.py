@@ -1,17 +1,20 @@
 """Wakes readers after events have committed: in this process at once, in others by one notification for all that is new.
 
-A notification is sent apart from the publishing transaction, because NOTIFY makes all commits of a database wait for each other.
+NOTIFY makes all commits of a database wait for each other. So the first event after a pause carries the notification in its own
+transaction, and what follows within some milliseconds is told of together, apart from the publishing transactions.
 It can get lost with its process, so every reader also looks from time to time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 
 import psycopg
 import structlog
 
+from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.database import connect
 from agent.errors import AgentError
@@ -20,7 +23,7 @@ from agent.runtime import Cache, Runtime
 _QUERIES = load_queries(__package__)
 _CHANNEL = "agents_sync"
 _RECONNECT_SECONDS = 1.0
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.025
 _log = structlog.get_logger(__name__)
 
 
@@ -31,20 +34,33 @@ class Wakeups:
         self._runtime = runtime
         self._waiting: set[asyncio.Event] = set()
         self._dirty = False
+        self._told_at = 0.0
         self._sender: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
 
-    def announce(self) -> None:
-        """Say that events have committed. The notification follows; many are one."""
+    def may_wake(self) -> bool:
+        """Return whether the next event is to carry the notification itself: nobody was told anything just now."""
+        now = time.monotonic()
+        if self._dirty or now - self._told_at < _PAUSE_SECONDS:
+            return False
+        self._told_at = now
+        return True
+
+    def announce(self, *, told: bool = False) -> None:
+        """Say that events have committed. Unless other processes were `told`, the notification follows; many are one."""
         self._wake()
+        if told:
+            return
         self._dirty = True
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send())
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
         """Wait until something is new, or for `seconds`. `event` came from `watch`."""
+        # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the event.
         with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), timeout=seconds)
+            async with asyncio.timeout(seconds):
+                await event.wait()
         event.clear()
 
     def watch(self) -> asyncio.Event:
@@ -65,9 +81,7 @@ class Wakeups:
             with suppress(asyncio.CancelledError):
                 await self._sender
         if self._listener is not None:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
+            await end_tasks(self._listener)
 
     def _wake(self) -> None:
         for event in self._waiting:
@@ -75,13 +89,14 @@ class Wakeups:
 
     async def _send(self) -> None:
         while self._dirty:
-            self._dirty = False
+            # What comes meanwhile goes with it.
+            await asyncio.sleep(max(0.0, self._told_at + _PAUSE_SECONDS - time.monotonic()))
+            self._dirty, self._told_at = False, time.monotonic()
             try:
                 async with self._runtime.connection() as conn:  # of whatever tenant: one that is set is not set again
                     await conn.execute(_QUERIES["notify"], {"channel": _CHANNEL})
             except (AgentError, psycopg.Error) as error:  # readers look by themselves
                 _log.info("sync_notification_lost", error=type(error).__name__)
-            await asyncio.sleep(_PAUSE_SECONDS)  # what comes meanwhile goes with the next one
 
     async def _listen(self) -> None:
         while True:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from types import TracebackType
@@ -20,6 +22,8 @@ from typing import Any, Self
 from aiohttp import WSMsgType, web
 
 _BOT_USER = "UBOT"
+_ME = {"user": "agent", "user_id": _BOT_USER, "bot_id": "B1", "team": "Local", "team_id": "T1", "url": "http://local/"}
+_STREAMING = ("chat.startStream", "chat.appendStream", "chat.stopStream")
 _MOST_BLOCK, _MOST_BLOCKS, _MOST_HEADER = 3_000, 50, 150
 
 
@@ -34,6 +38,9 @@ class Posted:
     buttons: dict[str, str]
     thread: str | None = None
     blocks: list[dict[str, Any]] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    streaming: bool = False
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,8 @@ class SlackServer:
     views: list[dict[str, Any]] = field(default_factory=list)
     failures: dict[str, list[SlackFailure]] = field(default_factory=dict)
     connections: int = 0
+    streams: bool = True
+    calls: list[str] = field(default_factory=list)
     url: str = ""
     _sockets: list[web.WebSocketResponse] = field(default_factory=list)
     _acknowledged: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -87,18 +96,22 @@ class SlackServer:
         assert self._runner is not None  # noqa: S101  # entered before it is left
         await self._runner.cleanup()
 
-    async def tap(self, *, user: str, message: Posted, button: str, value: str | None = None, times: int = 1) -> None:
-        """Let a user press a button, or send another `value` as nobody but Slack could."""
-        payload = {
+    def pressed(self, *, user: str, message: Posted, button: str, value: str | None = None) -> dict[str, Any]:
+        """Return what the service sends when a user presses a button, or another `value` as nobody but Slack could."""
+        return {
             "type": "block_actions", "user": {"id": user}, "team": {"id": "T1"}, "trigger_id": str(next(self._ids)), "api_app_id": "A1",
             "channel": {"id": message.channel}, "message": {"ts": message.ts}, "container": {"type": "message"},
             "actions": [{"type": "button", "action_id": button, "block_id": "b", "value": message.buttons[button] if value is None else value}],
         }  # fmt: skip
+
+    async def tap(self, *, user: str, message: Posted, button: str, value: str | None = None, times: int = 1) -> None:
+        """Let a user press a button."""
+        payload = self.pressed(user=user, message=message, button=button, value=value)
         await self.deliver("interactive", payload, times=times)
 
-    async def submit(self, *, user: str, values: dict[str, Any]) -> None:
-        """Let a user submit the form that was opened last."""
-        view = self.views[-1]
+    async def submit(self, *, user: str, values: dict[str, Any], view: dict[str, Any] | None = None) -> None:
+        """Let a user submit a form: the one that was opened last, or `view`."""
+        view = view or self.views[-1]
         states = {
             block: {name: {"type": "plain_text_input", "value": value} for name, value in one.items()}
             for block, one in values.items()
@@ -167,6 +180,8 @@ class SlackServer:
         if request.headers.get("Authorization") != f"Bearer {wanted}":
             return web.json_response({"ok": False, "error": "invalid_auth"})
         given = await request.json() if request.content_type == "application/json" else dict(await request.post())
+        given |= dict(request.query)
+        self.calls.append(method)
         planned = self.failures.get(method)
         failure = planned.pop(0) if planned else None
         if failure is not None and not failure.lost:
@@ -182,30 +197,26 @@ class SlackServer:
         return web.json_response({"ok": True, **answer})
 
     def _done(self, method: str, given: dict[str, Any]) -> dict[str, Any]:
-        match method:
-            case "auth.test":
-                return {
-                    "user": "agent",
-                    "user_id": _BOT_USER,
-                    "bot_id": "B1",
-                    "team": "Local",
-                    "team_id": "T1",
-                    "url": "http://local/",
-                }
-            case "apps.connections.open":
-                return {"url": self.url.replace("http:", "ws:").replace("/api/", "/socket")}
-            case "chat.postMessage":
-                return self._post(given)
-            case "chat.update":
-                return self._update(given)
-            case "chat.postEphemeral":
-                self.whispers.append(str(given["text"]))
-                return {"message_ts": "1.0"}
-            case "views.open":
-                self.views.append(_loaded(given["view"]))
-                return {"view": {"id": "V1"}}
-            case _:
-                raise _Refused("unknown_method")
+        methods: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "auth.test": lambda _: dict(_ME), "chat.postMessage": self._post, "chat.update": self._update,
+            "apps.connections.open": lambda _: {"url": self.url.replace("http:", "ws:").replace("/api/", "/socket")},
+            "chat.postEphemeral": self._whisper, "views.open": self._open,
+            "conversations.open": lambda given: {"channel": {"id": str(given["users"]).replace("U", "D", 1)}},
+            "conversations.history": self._history, "conversations.replies": self._history,
+        }  # fmt: skip
+        if self.streams and method in _STREAMING:
+            return self._stream(method, given)
+        if method not in methods:
+            raise _Refused("unknown_method")
+        return methods[method](given)
+
+    def _whisper(self, given: dict[str, Any]) -> dict[str, Any]:
+        self.whispers.append(str(given["text"]))
+        return {"message_ts": "1.0"}
+
+    def _open(self, given: dict[str, Any]) -> dict[str, Any]:
+        self.views.append(_loaded(given["view"]))
+        return {"view": {"id": "V1"}}
 
     def _post(self, given: dict[str, Any]) -> dict[str, Any]:
         channel = (
@@ -219,6 +230,36 @@ class SlackServer:
         _show(posted, given)
         self.channels.setdefault(channel, []).append(posted)
         return {"channel": channel, "ts": posted.ts, "message": {}}
+
+    def _history(self, given: dict[str, Any]) -> dict[str, Any]:
+        found = [
+            {
+                "ts": one.ts,
+                "text": one.fallback,
+                **({"metadata": one.metadata} if given.get("include_all_metadata") else {}),
+            }
+            for one in reversed(self.channels.get(str(given["channel"]), []))
+            if one.thread == given.get("ts")
+        ]
+        return {"messages": found}
+
+    def _stream(self, step: str, given: dict[str, Any]) -> dict[str, Any]:
+        if step == "chat.startStream":
+            if not given.get("thread_ts"):
+                raise _Refused("invalid_arguments")
+            posted = Posted(
+                str(given["channel"]), f"{next(self._ids)}.0001", "", "", {}, given["thread_ts"], streaming=True
+            )
+            self.channels.setdefault(posted.channel, []).append(posted)
+        else:
+            found = [one for one in self.channels.get(str(given["channel"]), []) if one.ts == given["ts"]]
+            if not found or not found[0].streaming:
+                raise _Refused("message_not_in_streaming_state")
+            posted = found[0]
+        posted.text = posted.fallback = posted.text + str(given.get("markdown_text") or "")
+        posted.metadata = _loaded(given.get("metadata") or {}) or posted.metadata
+        posted.streaming = step != "chat.stopStream"
+        return {"channel": posted.channel, "ts": posted.ts}
 
     def _update(self, given: dict[str, Any]) -> dict[str, Any]:
         found = [one for one in self.channels.get(str(given["channel"]), []) if one.ts == given["ts"]]
@@ -236,6 +277,7 @@ def _show(posted: Posted, given: dict[str, Any]) -> None:
     buttons: dict[str, str] = {}
     for block in blocks:
         _read(block, texts, buttons, most=_MOST_HEADER if block["type"] == "header" else _MOST_BLOCK)
+    posted.metadata = _loaded(given.get("metadata") or {}) or posted.metadata
     posted.blocks, posted.buttons, posted.fallback = blocks, buttons, str(given.get("text", ""))
     posted.text = "\n".join(texts) if blocks else posted.fallback
 

@@ -15,6 +15,8 @@ import asyncio
 import html
 import json
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from types import TracebackType
@@ -36,6 +38,7 @@ class Sent:
     text: str
     buttons: dict[str, str]
     edits: int = 0
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,8 @@ class TelegramServer:
     calls: list[str] = field(default_factory=list)
     failures: dict[str, list[Failure]] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
+    drafts: list[str] = field(default_factory=list)
+    webhook: dict[str, str] = field(default_factory=dict)
     polled_at_once: int = 0
     _updates: list[dict[str, Any]] = field(default_factory=list)
     _answered: set[str] = field(default_factory=set)
@@ -127,28 +132,34 @@ class TelegramServer:
         try:
             result = await self._done(method, given)
         except _Refused as refused:
-            return _error(403 if "Forbidden" in str(refused) else 400, str(refused))
+            statuses = {"Forbidden": 403, "Conflict": 409}
+            return _error(statuses.get(str(refused).partition(":")[0], 400), str(refused))
         if failure is not None:
             assert request.transport is not None  # noqa: S101  # the request has just come in
             request.transport.close()
         return web.json_response({"ok": True, "result": result})
 
     async def _done(self, method: str, given: dict[str, str]) -> Any:
-        match method:
-            case "getMe":
-                return BOT
-            case "getUpdates":
-                return await self._poll(given)
-            case "sendMessage":
-                return self._send(given)
-            case "editMessageText":
-                return self._edit(given)
-            case "answerCallbackQuery":
-                return self._answer(given)
-            case _:
-                raise _Refused(f"Bad Request: the local server does not know {method}")
+        if method == "getUpdates":
+            return await self._poll(given)
+        methods: dict[str, Callable[[dict[str, str]], Any]] = {
+            "getMe": lambda _: BOT, "sendMessage": self._send, "editMessageText": self._edit,
+            "editMessageReplyMarkup": lambda given: self._edit(given, markup_only=True), "sendMessageDraft": self._draft,
+            "setWebhook": self._hook, "deleteWebhook": lambda _: self._hook({}), "answerCallbackQuery": self._answer,
+        }  # fmt: skip
+        if method not in methods:
+            raise _Refused(f"Bad Request: the local server does not know {method}")
+        return methods[method](given)
+
+    def _hook(self, given: dict[str, str]) -> bool:
+        self.webhook = given
+        return True
 
     async def _poll(self, given: dict[str, str]) -> list[dict[str, Any]]:
+        if self.webhook:
+            raise _Refused(
+                "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete it first"
+            )
         offset, seconds = int(given.get("offset", 0)), float(given.get("timeout", 0))
         self._polling += 1
         self.polled_at_once = max(self.polled_at_once, self._polling)
@@ -173,12 +184,18 @@ class TelegramServer:
         self.chats.setdefault(chat, []).append(sent)
         return self._message(int(chat), BOT["id"], sent.text, number=sent.id)
 
-    def _edit(self, given: dict[str, str]) -> dict[str, Any]:
+    def _draft(self, given: dict[str, str]) -> bool:
+        if int(given["chat_id"]) < 0 or int(given["draft_id"]) == 0:
+            raise _Refused("Bad Request: drafts are for private chats")
+        self.drafts.append(_plain(given))
+        return True
+
+    def _edit(self, given: dict[str, str], *, markup_only: bool = False) -> dict[str, Any]:
         chat = given["chat_id"]
         found = [sent for sent in self.chats.get(chat, []) if sent.id == int(given["message_id"])]
         if not found:
             raise _Refused("Bad Request: message to edit not found")
-        text, buttons = _plain(given), _buttons(given)
+        text, buttons = found[0].text if markup_only else _plain(given), _buttons(given)
         if (text, buttons) == (found[0].text, found[0].buttons):
             raise _Refused("Bad Request: message is not modified")
         found[0].text, found[0].buttons, found[0].edits = text, buttons, found[0].edits + 1

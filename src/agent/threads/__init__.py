@@ -4,6 +4,7 @@ A thread has one turn at a time: the run that works on it holds a lease that exp
 """
 
 from agent.threads.records import BegunTurn, RequestedCall, StoredCall, ThreadSummary, Transcript, Turn, TurnRecord
+from agent.threads.rights import acting_for_asker, check_asked_so
 from agent.threads.store import TURNS_WITH_CALLS, check_thread_id, threads
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "Transcript",
     "Turn",
     "TurnRecord",
+    "acting_for_asker",
+    "check_asked_so",
     "check_thread_id",
     "threads",
 ]

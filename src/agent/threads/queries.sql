@@ -1,6 +1,24 @@
--- begin_turn: takes the thread and begins its next turn (see the function in the migration)
+-- begin_turn: takes the thread and begins its next turn (see the function in the migration), with the rights of who asks
+WITH begun AS MATERIALIZED (
+  SELECT * FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s)
+), noted AS (
+  INSERT INTO agents.turn_rights (tenant_id, thread_id, turn, masked, claims)
+  SELECT %(tenant_id)s, %(thread_id)s, turn, %(masked)s, %(claims)s::jsonb FROM begun WHERE status = 'running'
+  ON CONFLICT DO NOTHING
+)
 SELECT turn, status, database_id, transcript, EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS has_created_tools
-  FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s)
+  FROM begun
+
+-- unfinished_rights: who asked what is not over on a thread, and with which rights; these are null where they are not known
+SELECT r.asked_by, g.masked, g.claims
+  FROM agents.turns r LEFT JOIN agents.turn_rights g USING (tenant_id, thread_id, turn)
+ WHERE r.tenant_id = %(tenant_id)s AND r.thread_id = %(thread_id)s AND r.status IN ('running', 'waiting')
+ ORDER BY turn DESC LIMIT 1
+
+-- forget_rights: delete the rights of turns that are over
+DELETE FROM agents.turn_rights g USING agents.turns r
+ WHERE g.tenant_id = %(tenant_id)s AND (r.tenant_id, r.thread_id, r.turn) = (g.tenant_id, g.thread_id, g.turn)
+   AND r.status NOT IN ('running', 'waiting')
 
 -- continue_turn: takes the lease, marks the turn as running and returns its transcript; `lease` is null when another run holds it
 WITH held AS (  -- a lease with more than half of its time left need not be renewed
@@ -152,12 +170,13 @@ SELECT t.summary, t.summarised, r.turn, r.question, r.answer
 UPDATE agents.threads SET summary = %(summary)s, summarised = %(summarised)s
  WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND summarised = %(before)s
 
--- recent_threads: lists the newest threads first
+-- recent_threads: lists the newest threads first, or those after one as it stood in the list before
 SELECT thread_id, title, created_by, turn_count, created_at, updated_at,
        EXISTS (SELECT FROM agents.turns r WHERE r.tenant_id = t.tenant_id AND r.thread_id = t.thread_id AND r.status = 'waiting') AS waiting
   FROM agents.threads t
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s
- ORDER BY updated_at DESC LIMIT %(limit)s
+   AND (%(updated_at)s::timestamptz IS NULL OR (updated_at, thread_id) < (%(updated_at)s, %(thread_id)s::text))
+ ORDER BY updated_at DESC, thread_id DESC LIMIT %(limit)s
 
 -- turns_of_thread: lists the whole conversation, oldest turn first
 SELECT turn, status, asked_by, question, answer, error, sources, model, input_tokens, output_tokens, cost_usd, started_at, finished_at

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from agent.approval.people import people
+from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all, fetch_one
 from agent.errors import BudgetExceeded, InvalidInput, NotFound, OperatorError, ThreadBusy
@@ -27,6 +28,7 @@ from agent.threads.records import (
     TurnRecord,
     TurnStatus,
 )
+from agent.threads.rights import rights_of
 from agent.threads.views import call_for_viewer, thread_for_viewer, turn_for_viewer
 from agent.types import CallKey, ToolResult, Usage
 
@@ -65,7 +67,7 @@ class Threads:
         check_thread_id(thread_id)
         row = await runtime.one(
             _QUERIES["begin_turn"], thread_id=thread_id, database_id=runtime.database_id, user=runtime.user, question=question,
-            message_id=message_id, owner=owner, lease=_LEASE,
+            message_id=message_id, owner=owner, lease=_LEASE, **rights_of(runtime),
         )  # fmt: skip
         if row is None:
             raise ThreadBusy(f"Another turn is running on thread {thread_id!r}; wait for it, or use another thread.")
@@ -105,10 +107,7 @@ class Threads:
             yield
         finally:
             first.cancel()
-            for renewal in renewals:
-                renewal.cancel()
-                with suppress(asyncio.CancelledError):
-                    await renewal
+            await end_tasks(*renewals)
 
     async def abandon(
         self, thread_id: str, *, owner: UUID, reason: str = "stopped by the user", runtime: Runtime | None = None
@@ -271,11 +270,26 @@ class Threads:
         return len(rows)
 
     async def recent(
-        self, *, limit: int = 20, viewer: str | None = None, runtime: Runtime | None = None
+        self,
+        *,
+        limit: int = 20,
+        after: tuple[datetime, str] | None = None,
+        viewer: str | None = None,
+        runtime: Runtime | None = None,
     ) -> list[ThreadSummary]:
-        """Return the newest threads on this database, as `viewer` may see them (default: the runtime's user)."""
+        """Return the newest threads on this database, as `viewer` may see them (default: the runtime's user).
+
+        `after` has the time of the last change and the id of a thread: those that stood behind it then are returned.
+        """
         runtime = runtime or await current_runtime()
-        rows = await runtime.all(_QUERIES["recent_threads"], database_id=runtime.database_id, limit=limit)
+        updated_at, thread_id = after or (None, None)
+        rows = await runtime.all(
+            _QUERIES["recent_threads"],
+            database_id=runtime.database_id,
+            limit=limit,
+            updated_at=updated_at,
+            thread_id=thread_id,
+        )
         who = await people.membership(viewer, runtime=runtime)
         return [thread_for_viewer(who, ThreadSummary(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
 
@@ -290,6 +304,11 @@ class Threads:
             raise NotFound(f"There is no thread {thread_id!r}. `agent threads list` names them.")
         who = await people.membership(viewer, runtime=runtime)
         return [turn_for_viewer(who, TurnRecord(**row)) for row in rows]  # type: ignore[typeddict-item]  # the query names the keys
+
+    async def forget_rights(self, *, runtime: Runtime | None = None) -> None:
+        """Delete with which rights the turns that are over were asked."""
+        runtime = runtime or await current_runtime()
+        await runtime.execute(_QUERIES["forget_rights"])
 
     async def delete(self, thread_id: str, *, runtime: Runtime | None = None) -> None:
         """Delete a thread with its turns. Raises `NotFound`, or `ThreadBusy` while it runs or waits for a human."""

@@ -1,7 +1,8 @@
--- take_work: take some work that is due, for a time; whoever dies with it leaves it to others after that time
+-- take_work: take some work that is due, for a time; whoever dies with it leaves it to others after that time. What was begun
+-- before comes first: behind a long queue, the work of a dead process would wait for the whole queue
 UPDATE agents.open_work w SET ready_at = now() + %(hold)s, attempts = w.attempts + 1
   FROM (SELECT tenant_id, kind, subject FROM agents.open_work
-         WHERE ready_at <= now() ORDER BY ready_at FOR UPDATE SKIP LOCKED LIMIT %(slots)s) AS due
+         WHERE ready_at <= now() ORDER BY attempts > 0 DESC, ready_at FOR UPDATE SKIP LOCKED LIMIT %(slots)s) AS due
  WHERE (w.tenant_id, w.kind, w.subject) = (due.tenant_id, due.kind, due.subject)
 RETURNING w.tenant_id, w.kind, w.subject, w.attempts, w.ready_at
 
@@ -23,7 +24,6 @@ RETURNING CASE WHEN %(wait)s = interval '0' THEN pg_notify('agents_open_work', '
 -- next_work: seconds until the next piece of work is due
 SELECT extract(epoch FROM min(ready_at) - now())::float8 AS seconds FROM agents.open_work
 
--- thread: who asked the last question of a thread, and how long another run still holds it
-SELECT r.asked_by, greatest(extract(epoch FROM t.lease_until - now()), 0)::float8 AS held_seconds
-  FROM agents.threads t JOIN agents.turns r USING (tenant_id, thread_id)
- WHERE t.tenant_id = %(tenant_id)s AND t.thread_id = %(thread_id)s ORDER BY r.turn DESC LIMIT 1
+-- thread: how long another run still holds a thread
+SELECT greatest(extract(epoch FROM t.lease_until - now()), 0)::float8 AS held_seconds
+  FROM agents.threads t WHERE t.tenant_id = %(tenant_id)s AND t.thread_id = %(thread_id)s

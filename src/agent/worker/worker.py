@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ import psycopg
 import structlog
 
 from agent.chat import chat
+from agent.concurrency import background, end_tasks
 from agent.db import load_queries
 from agent.db.database import connect
 from agent.db.queries import fetch_all, fetch_one
@@ -25,6 +26,7 @@ from agent.execution.controls import controls
 from agent.execution.safe_executor import safe_executor
 from agent.operations import approvals
 from agent.runtime import Runtime
+from agent.worker.server_threads import resume_on_server
 
 _QUERIES = load_queries(__package__)
 _CHANNEL = "agents_open_work"
@@ -69,6 +71,7 @@ class Worker:
         self._runtime = runtime
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     async def run(self) -> None:
@@ -81,9 +84,7 @@ class Worker:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), timeout=pause)
         finally:
-            listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await listener
+            await end_tasks(listener)
             await self._finish()
 
     def stop(self) -> None:
@@ -131,14 +132,13 @@ class Worker:
             _log.warning("work_failed", kind=work.kind, subject=work.subject, error=str(error))
             wait = _LATER if work.attempts < _MOST_ATTEMPTS or isinstance(error, OperatorError) else None
         except asyncio.CancelledError:  # this process ends: another worker goes on at once
-            renewal.cancel()
             await asyncio.shield(self._settle(work, timedelta()))
             raise
         except Exception:  # the edge of a task: one piece of work must not stop the worker
             _log.exception("work_crashed", kind=work.kind, subject=work.subject)
             wait = _LATER if work.attempts < _MOST_ATTEMPTS else None
         finally:
-            renewal.cancel()
+            background(end_tasks(renewal), self._ending)
         await self._settle(work, wait)
 
     async def _carry_on(self, work: Work) -> None:
@@ -154,8 +154,9 @@ class Worker:
             raise NotFound(f"There is no thread {work.subject!r}.")
         if thread["held_seconds"]:
             raise _Held(thread["held_seconds"])
-        async for _ in chat.resume(work.subject, runtime=replace(runtime, user=thread["asked_by"] or runtime.user)):
-            pass
+        if not await resume_on_server(work.subject, runtime=runtime):
+            async for _ in chat.resume(work.subject, runtime=runtime):
+                pass
         _log.info("turn_went_on", thread_id=work.subject, attempts=work.attempts)
 
     async def _would_write(self, work: Work, runtime: Runtime) -> bool:

@@ -11,9 +11,10 @@ from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
-from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.api.pages import Cursor, Limit, Page, number_in, page_of
 from agent.approval.human_approval import human_approval_queue
 from agent.approval.records import Decision
+from agent.concurrency import end_tasks
 from agent.operations import approvals, questions
 from agent.operations.approvals import ApprovalView, HumanDecision
 from agent.runtime import Runtime
@@ -21,7 +22,6 @@ from agent.runtime import Runtime
 router = APIRouter(prefix="/api/approvals", tags=["approvals"], route_class=IdempotentRoute)
 ApprovalId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the request.")]
 Wait = Annotated[float, Query(ge=0, le=55, description="Most seconds to wait for the decision (long poll).")]
-_MOST = 1000
 
 
 class DecisionBody(BaseModel):
@@ -44,8 +44,9 @@ async def list_approvals(
     cursor: Cursor = None,
 ) -> Page[dict[str, Any]]:
     """List the requests that wait for a human, the oldest first."""
-    listed = await approvals.list_requests(_MOST, everything=everything, runtime=runtime)
-    return page_of([_document(one) for one in listed.approvals], limit=limit, cursor=cursor, key=lambda one: one["id"])
+    after = number_in(cursor)
+    listed = await approvals.list_requests(limit + 1, everything=everything, after=after, runtime=runtime)
+    return page_of([_document(one) for one in listed.approvals], limit=limit, key=lambda one: one["id"])
 
 
 class Question(BaseModel):
@@ -106,9 +107,7 @@ async def _wait(request: Request, approval_id: int, seconds: float, runtime: Run
         if decided.done():
             decided.result()
     finally:
-        left.cancel()
-        decided.cancel()
-        await asyncio.gather(left, decided, return_exceptions=True)
+        await end_tasks(left, decided)
 
 
 def _document(view: ApprovalView) -> dict[str, Any]:

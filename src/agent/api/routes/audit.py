@@ -10,13 +10,12 @@ from pydantic import BaseModel
 
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
-from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.api.pages import Cursor, Limit, Page, numbers_in, page_of
 from agent.audit.chain import Entry
-from agent.audit.log import audit_log, read_anchor
+from agent.audit.log import Place, audit_log, read_anchor
 from agent.operations import audit
 
 router = APIRouter(prefix="/api/audit", tags=["audit"], route_class=IdempotentRoute)
-_MOST = 1000
 
 
 class AuditEntry(BaseModel):
@@ -51,8 +50,21 @@ class AnchorBody(BaseModel):
 @router.get("", **needs("viewer"))
 async def list_entries(runtime: Acting, limit: Limit = 50, cursor: Cursor = None) -> Page[AuditEntry]:
     """List the newest entries, the newest first."""
-    entries = await audit.recent(_MOST, runtime=runtime)
-    return page_of([_document(entry) for entry in entries], limit=limit, cursor=cursor, key=lambda entry: entry.id)
+    found = await audit.page(limit + 1, after=_place_in(cursor), runtime=runtime)
+    page = page_of(found, limit=limit, key=lambda one: _cursor_of(one[1]))
+    return Page(items=[_document(entry) for entry, _ in page.items], next=page.next)
+
+
+def _cursor_of(place: Place) -> str:
+    """Return the numbers of a place: the head of the chain, and the sequence or the id of an entry."""
+    return f"{place.head}.{place.after_sequence or 0}.{place.after_id or 0}"
+
+
+def _place_in(cursor: str | None) -> Place | None:
+    if cursor is None:
+        return None
+    head, sequence, number = (*numbers_in(cursor, 3), 0, 0)[:3]
+    return Place(head=head, after_sequence=sequence or None, after_id=number or None)
 
 
 @router.post("/verify", **needs("viewer"))

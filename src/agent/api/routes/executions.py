@@ -9,14 +9,13 @@ from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
-from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.api.pages import Cursor, Limit, Page, number_in, page_of
 from agent.execution.log import Execution
 from agent.operations import executions
 from agent.types import ExecutionStatus, RiskLevel, Verdict
 
 router = APIRouter(prefix="/api/executions", tags=["executions"], route_class=IdempotentRoute)
 ExecutionId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the execution.")]
-_MOST = 1000
 
 
 class ExecutionWithCalls(BaseModel):
@@ -62,8 +61,9 @@ async def list_executions(
     cursor: Cursor = None,
 ) -> Page[Execution]:
     """List what was done, the newest first."""
-    newest = await executions.recent(_MOST, thread_id=thread_id, status=status, runtime=runtime)
-    return page_of(newest, limit=limit, cursor=cursor, key=lambda execution: execution.id)
+    before = number_in(cursor)
+    newest = await executions.recent(limit + 1, thread_id=thread_id, status=status, before=before, runtime=runtime)
+    return page_of(newest, limit=limit, key=lambda execution: execution.id)
 
 
 @router.post("/preflight", **needs("viewer"))

@@ -20,6 +20,7 @@ from agent.analytics import AnalyticsService
 from agent.api.measures import Measures, memory_bytes
 from agent.errors import AgentError
 from agent.jobs.jobs import alive_workers
+from agent.monitoring.continuous_monitor import continuous_monitor
 from agent.runtime import Runtime
 
 router = APIRouter(tags=["health"])
@@ -85,7 +86,7 @@ class Metrics(BaseModel):
 async def health(
     request: Request,
     level: Annotated[
-        Literal["basic", "deep"], Query(description="deep also asks model, embedder and workers.")
+        Literal["basic", "deep"], Query(description="deep also asks model, embedder, workers and monitor.")
     ] = "basic",
 ) -> Health:
     """Say whether the service answers and reaches its database."""
@@ -93,9 +94,9 @@ async def health(
     database = await _asked(_database(runtime))
     parts = {"database": database}
     if level == "deep":
-        names = ("model", "embedder", "workers")
+        names = ("model", "embedder", "workers", "monitor")
         asked = await asyncio.gather(
-            *(_asked(work) for work in (_model(runtime), _embedder(runtime), _workers(runtime)))
+            *(_asked(work) for work in (_model(runtime), _embedder(runtime), _workers(runtime), _monitor(runtime)))
         )
         parts |= dict(zip(names, asked, strict=True))
     well = all(part.status == "healthy" for part in parts.values())
@@ -182,3 +183,9 @@ async def _embedder(runtime: Runtime) -> str | None:
 
 async def _workers(runtime: Runtime) -> str | None:
     return None if await alive_workers(runtime) else "No worker was seen: start `agent worker` or `agent serve`."
+
+
+async def _monitor(runtime: Runtime) -> str | None:
+    """Say whether the monitor has stopped."""
+    health = await continuous_monitor.health(runtime=runtime)
+    return f"{health.problem} `agent serve` or `agent monitor`." if health.problem else None

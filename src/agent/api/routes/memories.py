@@ -9,14 +9,15 @@ from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
-from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.api.pages import Cursor, Limit, Page, number_in, page_of
+from agent.errors import InvalidInput
 from agent.learning.memory import Memory, agent_memory
-from agent.operations import memories
+from agent.operations import erasure, memories
+from agent.operations.erasure import Erasure
 from agent.types import MemoryKind
 
 router = APIRouter(prefix="/api/memories", tags=["memories"], route_class=IdempotentRoute)
 MemoryId = Annotated[int, Path(ge=1, le=2**63 - 1, description="Number of the memory.")]
-_MOST = 1000
 
 
 class NewFact(BaseModel):
@@ -41,14 +42,33 @@ async def list_memories(
     if query is not None:
         found = await memories.search(query, limit, kinds=[kind] if kind else None, runtime=runtime)
         return Page(items=found, next=None)
-    newest = await memories.recent(kind, _MOST, runtime=runtime)
-    return page_of(newest, limit=limit, cursor=cursor, key=lambda memory: memory.id)
+    newest = await memories.recent(kind, limit + 1, before=number_in(cursor), runtime=runtime)
+    return page_of(newest, limit=limit, key=lambda memory: memory.id)
 
 
 @router.post("", status_code=201, **needs("operator"))
 async def add_memory(body: NewFact, runtime: Acting) -> Memory:
     """Teach the agent a fact. It counts as said by a human."""
     return await agent_memory.save(body.content, subject=body.subject, trust="human", runtime=runtime)
+
+
+class ToErase(BaseModel):
+    """A person, with other names, addresses and numbers, or a conversation. Give one of the two."""
+
+    person: str | None = Field(None, min_length=1, max_length=200)
+    also: list[str] = Field([], max_length=49)
+    thread_id: str | None = Field(None, min_length=1, max_length=200)
+    dry_run: bool = Field(default=False, description="Say what would be erased, and erase nothing.")
+
+
+@router.post("/erase", **needs("admin"))
+async def erase(body: ToErase, runtime: Acting) -> Erasure:
+    """Erase a person or a conversation from everything that the agent keeps, for good."""
+    if (body.person is None) == (body.thread_id is None):
+        raise InvalidInput("Give either a person or a thread_id.")
+    if body.thread_id is not None:
+        return await erasure.erase_thread(body.thread_id, dry_run=body.dry_run, runtime=runtime)
+    return await erasure.erase_person(str(body.person), also=body.also, dry_run=body.dry_run, runtime=runtime)
 
 
 @router.get("/{memory_id}", **needs("viewer"))

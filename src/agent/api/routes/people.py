@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
+from agent.api.pages import Cursor, Limit, Page, number_in, page_of
 from agent.approval import people as people_store
 from agent.approval.eligibility import Person, Role
 from agent.approval.permissions import Permission
@@ -44,9 +45,10 @@ async def remove_person(name: Name, runtime: Acting) -> Person:
 
 
 @router.get("/permissions", tags=["permissions"], **needs("viewer"))
-async def list_permissions(runtime: Acting) -> list[Permission]:
-    """List what was allowed in advance."""
-    return await permissions.list_permissions(runtime=runtime)
+async def list_permissions(runtime: Acting, limit: Limit = 50, cursor: Cursor = None) -> Page[Permission]:
+    """List what was allowed in advance, the newest first."""
+    given = await permissions.list_permissions(limit + 1, before=number_in(cursor), runtime=runtime)
+    return page_of(given, limit=limit, key=lambda permission: permission.id)
 
 
 @router.delete("/permissions/{permission_id}", status_code=204, tags=["permissions"], **needs("approver"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BaseModel, Field
@@ -15,7 +15,7 @@ from sse_starlette.event import ServerSentEvent
 from agent.access import keys
 from agent.api.callers import Acting, Caller, needs
 from agent.api.idempotency import IdempotentRoute
-from agent.sync import AgentSyncService
+from agent.sync import AgentSyncService, merging
 from agent.sync.records import (
     Acknowledged,
     Agent,
@@ -25,6 +25,8 @@ from agent.sync.records import (
     DeadLetter,
     Difference,
     Event,
+    Outlet,
+    OutletKind,
     Reading,
     Reconciled,
     Snapshot,
@@ -115,6 +117,31 @@ class Acknowledgement(BaseModel):
     sequences: list[Sequence] = Field(min_length=1, max_length=10_000)
 
 
+class NewOutlet(BaseModel):
+    """Where a channel's events are passed on to; the default target is named after the channel."""
+
+    kind: OutletKind
+    target: str | None = Field(
+        None, min_length=1, max_length=200, description="Redis: the stream; Supabase: the topic."
+    )
+    everything: bool = Field(default=False, description="Also what was published before, as far as it is kept.")
+
+
+class DeadEvent(BaseModel):
+    """A dead letter, by its place."""
+
+    channel_id: str = Field(max_length=100)
+    sequence: Sequence
+
+
+class Resolution(BaseModel):
+    """The decision of a conflict, for the version of the state that was looked at. `value` is for `take` "value"."""
+
+    take: Literal["ours", "theirs", "value"]
+    value: Any = None
+    expected_version: int = Field(ge=0, lt=_BIG)
+
+
 @router.post("/channels", status_code=201, **needs("operator"))
 async def create_channel(body: NewChannel, runtime: Acting) -> Channel:
     """Create a sync channel."""
@@ -138,6 +165,37 @@ async def subscribe(channel_id: ChannelId, body: NewSubscription, runtime: Actin
     """Subscribe an agent. Its subscription stays until it ends it, whoever reads it."""
     terms = body.model_dump()
     return await AgentSyncService(runtime).subscribe_agent_to_channel(terms.pop("agent_id"), channel_id, **terms)
+
+
+@router.post("/channels/{channel_id}/outlets", status_code=201, **needs("admin"))
+async def create_outlet(channel_id: ChannelId, body: NewOutlet, runtime: Acting) -> Outlet:
+    """Pass a channel's events on to Redis Streams or Supabase Realtime."""
+    service = AgentSyncService(runtime)
+    return await service.create_outlet(channel_id, body.kind, target=body.target, everything=body.everything)
+
+
+@router.get("/outlets", **needs("viewer"))
+async def list_outlets(runtime: Acting) -> list[Outlet]:
+    """List where events are passed on to, how far behind that is, and why it waits."""
+    return await AgentSyncService(runtime).list_outlets()
+
+
+@router.delete("/outlets/{outlet_id}", status_code=204, **needs("admin"))
+async def delete_outlet(outlet_id: Annotated[str, Path(min_length=1, max_length=100)], runtime: Acting) -> None:
+    """End an outlet."""
+    await AgentSyncService(runtime).delete_outlet(outlet_id)
+
+
+@router.get("/channels/{channel_id}/subscriptions", **needs("viewer"))
+async def list_subscriptions(channel_id: ChannelId, runtime: Acting) -> list[Subscription]:
+    """List who is subscribed to a channel, how far behind they are, and who is stuck."""
+    return await AgentSyncService(runtime).list_subscriptions(channel_id=channel_id)
+
+
+@router.delete("/channels/{channel_id}/subscriptions/{agent_id}", status_code=204, **needs("operator"))
+async def unsubscribe(channel_id: ChannelId, agent_id: AgentId, runtime: Acting) -> None:
+    """End a subscription, with what it had not acknowledged."""
+    await AgentSyncService(runtime).unsubscribe_agent_from_channel(agent_id, channel_id)
 
 
 @router.post("/channels/{channel_id}/publish", status_code=201, **needs("operator"))
@@ -239,6 +297,12 @@ async def dead_letters(agent_id: AgentId, runtime: Acting) -> list[DeadLetter]:
     return [viewer.letter(one) for one in letters]
 
 
+@router.post("/agents/{agent_id}/dead-letters/revive", status_code=204, **needs("operator"))
+async def revive(agent_id: AgentId, body: DeadEvent, runtime: Acting) -> None:
+    """Deliver a dead letter again, from its first attempt on."""
+    await AgentSyncService(runtime).revive_dead_letter(agent_id, body.channel_id, body.sequence)
+
+
 @router.post("/agents/{agent_id}/heartbeat", **needs("operator"))
 async def heartbeat(agent_id: AgentId, body: Alive, runtime: Acting) -> Agent:
     """Say that an agent is alive, and in which status."""
@@ -291,6 +355,18 @@ async def list_conflicts(
     """List the conflicts that wait for a decision."""
     viewer = await viewer_of(runtime)
     return [viewer.conflict(one) for one in await AgentSyncService(runtime).list_conflicts(agent_id=agent_id)]
+
+
+@router.post("/conflicts/{conflict_id}/resolve", **needs("operator"))
+async def resolve(
+    conflict_id: Annotated[int, Path(ge=1, lt=_BIG)], body: Resolution, runtime: Acting
+) -> Snapshot | None:
+    """Decide a conflict, and return the new version of the state; null if it stays. 409 if the state has changed meanwhile."""
+    value = body.value if body.take == "value" else merging.MISSING
+    made = await AgentSyncService(runtime).resolve_conflict(
+        conflict_id, body.take, value=value, expected_version=body.expected_version
+    )
+    return (await viewer_of(runtime)).snapshot(made) if made else None
 
 
 @router.get("/statistics", **needs("viewer"))

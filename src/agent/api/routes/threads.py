@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
-from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.api.pages import Cursor, Limit, Page, not_a_cursor, page_of
+from agent.text.storable import storable
 from agent.threads import threads
 
 router = APIRouter(prefix="/api/threads", tags=["threads"], route_class=IdempotentRoute)
 ThreadId = Annotated[str, Path(min_length=1, max_length=200, description="Id of the thread.")]
-_MOST = 1000
 
 
 @router.get("", **needs("viewer"))
 async def list_threads(runtime: Acting, limit: Limit = 50, cursor: Cursor = None) -> Page[dict[str, Any]]:
     """List the threads on this database, the newest first."""
-    newest = await threads.recent(limit=_MOST, runtime=runtime)
+    newest = await threads.recent(limit=limit + 1, after=_place_in(cursor), runtime=runtime)
     entries: list[dict[str, Any]] = [dict(thread) for thread in newest]
-    return page_of(entries, limit=limit, cursor=cursor, key=lambda thread: thread["thread_id"])
+    return page_of(entries, limit=limit, key=lambda thread: f"{thread['updated_at'].isoformat()} {thread['thread_id']}")
+
+
+def _place_in(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    moment, _, thread_id = cursor.partition(" ")
+    try:
+        updated_at = datetime.fromisoformat(moment)
+    except ValueError:
+        raise not_a_cursor() from None
+    if updated_at.tzinfo is None or storable(thread_id) != thread_id:
+        raise not_a_cursor()
+    return updated_at, thread_id
 
 
 @router.get("/{thread_id}", **needs("viewer"))

@@ -187,9 +187,9 @@ def edit(
 
     Without --sql and --arguments, your editor (VISUAL or EDITOR) opens on the present ones.
     """
-    from agent.cli.terminal.clean_text import json_object
     from agent.cli.terminal.editor import editor
     from agent.errors import InvalidInput
+    from agent.operations.edits import json_object
 
     if sql is None and arguments is None and not as_json and sys.stdin.isatty() and editor():
         edited, binding = _edited_in_editor(approval_id, binding)
@@ -202,8 +202,8 @@ def edit(
 
 def _edited_in_editor(approval_id: int, binding: str | None) -> tuple[dict[str, Any], str]:
     """Return what the user makes of a request's arguments, and the binding of what they saw. Raises `InvalidInput`."""
-    from agent.cli.terminal.approval_edit import edited_in_editor
     from agent.cli.terminal.approval_view import decided_message
+    from agent.cli.terminal.editor import edited_in_editor
     from agent.errors import AlreadyDecided, InvalidInput
     from agent.operations import approvals
 

@@ -163,6 +163,8 @@ def _show_report(report: AuditReport, *, anchored: bool) -> None:
         )
     if report.adopted:
         say(console, f"{count(report.adopted, 'row')} from before the log began, sealed as they were then.", "dim")
+    if report.erased:
+        say(console, f"{count(report.erased, 'entry', 'entries')} without the texts that an erasure took away.", "dim")
     if not anchored:
         say(console, "Checked without an anchor: `agent audit verify --help` says what that cannot find.", "dim")
 
@@ -170,7 +172,7 @@ def _show_report(report: AuditReport, *, anchored: bool) -> None:
 def _as_dict(entry: Entry) -> dict[str, Any]:
     return {
         "sequence": entry.sequence, "id": entry.id, "at": entry.at, "sealed_at": entry.sealed_at or None, "login": entry.login,
-        "event": entry.event, "subject": entry.subject, "key": _parsed(entry.key), "content": _parsed(entry.content),
+        "event": entry.event, "subject": entry.subject, "key": entry.key and _parsed(entry.key), "content": _parsed(entry.content),
         "key_id": entry.key_id or None, "mac": entry.mac.hex() or None,
     }  # fmt: skip
 

@@ -11,10 +11,9 @@ from agent.chat import ChatEvent, chat
 from agent.cli.commands.control import waits_message
 from agent.cli.commands.permissions import allowance_message, permission_message
 from agent.cli.commands.threads import show_threads
-from agent.cli.terminal.approval_edit import by_sql, edited_in_editor, new_arguments, present
 from agent.cli.terminal.approval_view import decided_message, how_to_decide, show_approval, who_decides
 from agent.cli.terminal.clean_text import one_line, seconds_in
-from agent.cli.terminal.editor import editor
+from agent.cli.terminal.editor import edited_in_editor, editor
 from agent.cli.terminal.interrupts import at_interrupt
 from agent.cli.terminal.prompt import Prompt, SettledElsewhere
 from agent.cli.terminal.render import ASKS, INDENT, print_json, say, show_error, stderr, stdout
@@ -24,6 +23,7 @@ from agent.execution.permissions.scope import Always
 from agent.execution.safe_executor import safe_executor
 from agent.operations import approvals
 from agent.operations.approvals import DecisionOutcome, HumanDecision
+from agent.operations.edits import by_sql, new_arguments, present
 from agent.runtime import Runtime
 from agent.threads import threads
 

@@ -211,7 +211,7 @@ def assess(
         raise InvalidInput(str(error)) from error
     assessment = looked.assessment
     if as_json:
-        print_json(assessment)
+        print_json({**asdict(assessment), "held_up_by": looked.held_up_by})
         return
     facts(stdout(), [
         ("verdict", _verdict(assessment)), ("risk", assessment.risk), ("what", assessment.sentence),

@@ -1,4 +1,4 @@
-"""`agent memory`: search, list, show, forget and restore memories."""
+"""`agent memory`: search, list, show, forget, restore and erase memories."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from agent.types import MemoryKind
 
 if TYPE_CHECKING:
     from agent.learning.memory import Memory
+    from agent.operations.erasure import Erasure
 
-app = group("Search, list, show, forget and restore memories.", "agent memory", 'agent memory search "paused clients"')
+app = group(
+    "Search, list, show, forget, restore, erase and keep memories.",
+    "agent memory",
+    'agent memory search "paused clients"',
+)
 KindOption = Annotated[MemoryKind | None, typer.Option("--kind", "-k", help="Show only memories of this kind.")]
 IdArgument = Annotated[int, typer.Argument(metavar="ID", help="The memory's number.")]
 
@@ -119,6 +124,65 @@ def restore_memory(memory_id: IdArgument, *, as_json: JsonOption = False) -> Non
         print_json(memory)
     else:
         say(stdout(), f"Memory {memory_id} is valid again: {_short(memory.content)}")
+
+
+@app.command(
+    "erase",
+    epilog=examples(
+        'agent memory erase --person "Zofia Nowak" --also z.nowak@example.com --dry-run',
+        "agent memory erase --thread t-17 --yes",
+    ),
+)
+def erase(
+    *,
+    person: Annotated[
+        str | None, typer.Option("--person", help="The name under which somebody asks or is spoken of.")
+    ] = None,
+    also: Annotated[
+        list[str] | None, typer.Option("--also", help="Another name, address or number of the person; may be repeated.")
+    ] = None,
+    thread: Annotated[str | None, typer.Option("--thread", help="The id of a conversation.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be erased, and erase nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Erase without asking.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a person or a conversation from everything that the agent keeps, for good."""
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.errors import InvalidInput
+    from agent.operations import erasure
+
+    if (person is None) == (thread is None) or (also and person is None):
+        raise InvalidInput("Name either a --person (with --also for more names) or a --thread.")
+
+    def erased(*, dry: bool) -> erasure.Erasure:
+        if thread is not None:
+            return run(lambda runtime: erasure.erase_thread(thread, dry_run=dry, runtime=runtime))
+        return run(lambda runtime: erasure.erase_person(str(person), also=also or [], dry_run=dry, runtime=runtime))
+
+    if not (dry_run or yes):
+        say(stdout(), _sentence(erased(dry=True)))
+        typer.confirm("Erase this for good?", abort=True)
+    gone = erased(dry=dry_run)
+    if as_json:
+        print_json(gone)
+        return
+    say(stdout(), _sentence(gone))
+    if not dry_run:
+        say(stdout(), "Backups, files of logs and what a service such as Slack keeps are not touched.", "dim")
+
+
+def _sentence(gone: Erasure) -> str:
+    from agent.cli.terminal.clean_text import count
+
+    parts = [
+        (gone.memories, "memory", "memories"), (gone.conversations, "conversation", None), (gone.turns, "turn", None),
+        (gone.requests, "request", None), (gone.executions, "execution", None), (gone.rows, "other row", None),
+        (gone.entries, "entry of the audit log", "entries of the audit log"),
+    ]  # fmt: skip
+    words = ", ".join(count(number, one, *([many] if many else [])) for number, one, many in parts if number)
+    did = "Would erase" if gone.dry_run else "Erased"
+    where = "" if gone.dry_run else f"; {gone.pseudonym} stands where something stays"
+    return f"{did} {words or 'nothing: there is no trace'}{where}."
 
 
 def _show_all(memories: Sequence[Memory], *, as_json: bool, empty: str, scores: bool, limit: int | None = None) -> None:

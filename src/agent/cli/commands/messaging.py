@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.cli.commands.messaging_setup import routes_app, slack_app, telegram_app
 from agent.cli.framework import JsonOption, LimitOption, examples, group
 from agent.cli.runner import run
 
@@ -12,8 +13,14 @@ if TYPE_CHECKING:
     from agent.runtime import Runtime
 
 app = group(
-    "Slack and Telegram: what is set up, what was posted, and a test.", "agent messaging", "agent messaging test"
+    "Slack, Telegram and mail: what is set up, what was posted, where requests go, and a test.",
+    "agent messaging",
+    "agent messaging test",
+    "agent messaging slack init",
 )
+app.add_typer(routes_app, name="route")
+app.add_typer(slack_app, name="slack")
+app.add_typer(telegram_app, name="telegram")
 
 
 @app.command("list", epilog=examples("agent messaging", "agent messaging list --json"))
@@ -30,8 +37,7 @@ def list_messages(*, limit: LimitOption = 20, as_json: JsonOption = False) -> No
         print_json(found)
         return
     names = (
-        ", ".join(found.services)
-        or "none: set AGENT_TELEGRAM_TOKEN, or AGENT_SLACK_BOT_TOKEN and AGENT_SLACK_APP_TOKEN"
+        ", ".join(found.services) or "none: `agent messaging slack init` or `agent messaging telegram init` says how"
     )
     say(stdout(), f"Services: {names}.")
     accounts = [(one.person, one.service, one.account) for one in found.accounts]
@@ -70,6 +76,6 @@ def send_test(*, as_json: JsonOption = False) -> None:
     if not tried:
         say(
             stdout(),
-            "Nothing is set up: set AGENT_TELEGRAM_TOKEN, or AGENT_SLACK_BOT_TOKEN and AGENT_SLACK_APP_TOKEN.",
+            "Nothing is set up: `agent messaging slack init` or `agent messaging telegram init` says how.",
             "yellow",
         )

@@ -286,6 +286,14 @@ def resolve(
     _done(made or {"resolved": conflict}, told, as_json=as_json)
 
 
+@app.command("outlets", epilog=examples("agent sync outlets", "agent sync outlets --json"))
+def outlets(*, as_json: JsonOption = False) -> None:
+    """Show where events are passed on to, how far behind that is, and why it waits."""
+    found = _run(lambda service, _: service.list_outlets())
+    rows = [(one.outlet_id, one.kind, one.target, one.lag, one.error or "") for one in found]
+    _show(found, ("id", "kind", "target", "behind", "waits for"), rows, as_json=as_json, empty="No outlet.")
+
+
 @app.command("statistics", epilog=examples("agent sync statistics", "agent sync statistics --json"))
 def statistics(*, as_json: JsonOption = False) -> None:
     """Show the figures of all channels."""

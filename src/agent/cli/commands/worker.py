@@ -29,12 +29,19 @@ def worker(*, as_json: JsonOption = False) -> None:
 async def _work(runtime: Runtime, *, as_json: bool) -> None:
     from agent.cli.terminal.render import say, stderr
     from agent.jobs import Jobs
-    from agent.messaging import Courier
+    from agent.messaging import AlertCourier, Courier
+    from agent.sync.outlets.relay import Relay
+    from agent.sync.own_events import OwnEvents
     from agent.worker import Worker
 
     working, jobs, courier = Worker(runtime), Jobs(runtime), Courier(runtime)
+    passing = (Relay(runtime), OwnEvents(runtime))
     await jobs.start()
     courier.start()
+    for one in passing:
+        one.start()
+    alerting = AlertCourier(runtime)
+    alerting.start()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, working.stop)
@@ -45,5 +52,8 @@ async def _work(runtime: Runtime, *, as_json: bool) -> None:
     try:
         await working.run()
     finally:
+        for one in passing:
+            await one.stop()
         await courier.stop()
+        await alerting.stop()
         await jobs.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from agent.approval.preview import Preview, RowChange, StatementPreview, as_stat
 from agent.approval.row_changes import changed_columns, columns_to_show, effect
 from agent.cli.terminal.clean_text import ago, cell, clean, count, fit_columns, left, moment, one_line
 from agent.cli.terminal.render import GAP, INDENT, facts, say, show, small_table
+from agent.operations.edits import arguments_of
 
 if TYPE_CHECKING:
     from agent.operations.approvals import ApprovalView, TakenDecision
@@ -202,11 +202,6 @@ def how_to_edit(approval: Approval) -> str:
         present = shlex.quote(str(approval.arguments["sql"]))
         return f"As it is now: agent approvals edit {approval.id} --sql {present}"
     return f"It calls {approval.action}; as it is now: agent approvals edit {approval.id} --arguments {present}"
-
-
-def arguments_of(approval: Approval, *, indent: int | None = None) -> str:
-    """Return the arguments of the tool as JSON, as an edit takes them."""
-    return json.dumps(dict(approval.arguments), ensure_ascii=False, default=str, indent=indent)
 
 
 def decided_message(approval: Approval) -> str:

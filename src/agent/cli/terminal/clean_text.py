@@ -6,11 +6,9 @@ direction, which could make one statement look like another.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from agent.errors import InvalidInput
 from agent.text.amounts import ago, cell, count, left, moment, span
@@ -24,7 +22,6 @@ __all__ = [
     "duration",
     "fit_columns",
     "is_number",
-    "json_object",
     "left",
     "moment",
     "one_line",
@@ -53,17 +50,6 @@ def seconds_in(text: str) -> float:
     if match is None:
         raise InvalidInput(f"{text!r} is not a time: write 45s, 30m, 8h or 7d.")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3_600, "d": 86_400}[match[2]]
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """Parse a JSON object that somebody typed. Raises `InvalidInput`."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"That is not JSON: {error}.") from error
-    if not isinstance(value, dict):
-        raise InvalidInput('Write a JSON object, such as {"client_id": 5}.')
-    return value
 
 
 def fit_columns(widths: Sequence[int], *, room: int, gap: int = 2) -> int:

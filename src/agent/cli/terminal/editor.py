@@ -7,9 +7,12 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from agent.approval.human_approval import Approval
 from agent.cli.terminal.interrupts import left_to_the_terminal
 from agent.errors import InvalidInput
+from agent.operations.edits import by_sql, new_arguments, present
 
 
 def editor() -> list[str]:
@@ -43,3 +46,9 @@ def edited(text: str, *, suffix: str) -> str:
 
 def _ignore(*_: object) -> None:
     """Handle a signal by doing nothing. Unlike an ignored signal, the editor does not inherit it."""
+
+
+def edited_in_editor(approval: Approval) -> dict[str, Any]:
+    """Let the person edit a request in their editor, and return what `new_arguments` does. Raises `InvalidInput`."""
+    text = edited(present(approval, indent=2), suffix=".sql" if by_sql(approval) else ".json")
+    return new_arguments(approval, text)

@@ -11,7 +11,7 @@ import difflib
 import json
 import keyword
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from agent.approval.human_approval import Approval
@@ -57,14 +57,18 @@ async def propose(arguments: CreateNewTool, *, call: CallKey | None, runtime: Ru
         sentence=sentence, masked_sentence=sentence, text=_text(content, active, results, outcome), version=content.version,
         content_hash=content.hash, capabilities=tuple(content.capabilities), hosts=tuple(content.hosts), tests=tuple(results),
     )  # fmt: skip
+    assessment = assessed(sentence, capabilities=content.capabilities, hosts=content.hosts)
+    return Proposal(assessment=assessment, preview=preview)
+
+
+def assessed(sentence: str, *, capabilities: Iterable[str] = (), hosts: Iterable[str] = ()) -> Assessment:
+    """Return the assessment of a new tool with these capabilities, whose code reaches these hosts."""
     reasons = (
         "tool:create",
-        *(f"capability:{name}" for name in content.capabilities),
-        *(f"host:{host}" for host in content.hosts),
+        *(f"capability:{name}" for name in capabilities),
+        *(f"host:{host}" for host in hosts),
     )
-    return Proposal(
-        assessment=Assessment(verdict="ask", risk="CRITICAL", reasons=reasons, sentence=sentence), preview=preview
-    )
+    return Assessment(verdict="ask", risk="CRITICAL", reasons=reasons, sentence=sentence)
 
 
 async def carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:

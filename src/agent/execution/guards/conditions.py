@@ -12,9 +12,10 @@ from agent.db import load_queries
 from agent.errors import ActionRefused, AgentStopped, ConditionNotMet
 from agent.execution.controls import controls
 from agent.execution.guards.break_glass import BreakGlass
-from agent.execution.guards.recovery import newest_backup
+from agent.execution.guards.recovery import RecoveryPoint, newest_backup
 from agent.runtime import Runtime
 from agent.settings.freeze import FreezeWindow
+from agent.statements.risk import is_asked
 from agent.types import Assessment, RiskLevel
 
 _QUERIES = load_queries(__package__)
@@ -58,6 +59,10 @@ class Guards:
     def votes(self) -> int:
         """How many people must approve a change now, at least."""
         return max(1, self.frozen.window.approvers) if self.frozen else 1
+
+    def asks(self, risk: RiskLevel, *, ask_from: RiskLevel) -> bool:
+        """Return whether a human is asked about a change of this risk now."""
+        return self.votes > 1 or is_asked(risk, ask_from)
 
     def check_proposal(self) -> None:
         """Raise `ConditionNotMet` if nothing may be proposed now."""
@@ -127,7 +132,11 @@ async def recovery_sentence(guards: Guards, risk: RiskLevel, reasons: Sequence[s
     hours = runtime.settings.recovery_max_age
     if not hours or not needs_recovery_point(risk, reasons):
         return ""
-    point = await newest_backup(runtime)
+    return sentence_on(await newest_backup(runtime), guards, hours=hours)
+
+
+def sentence_on(point: RecoveryPoint, guards: Guards, *, hours: float) -> str:
+    """Return the sentence on a backup that is needed and must be younger than `hours`. Raises `ConditionNotMet`."""
     problem = point.problem(guards.now, hours=hours)
     if not problem:
         return f"Recovery point: the newest backup is of {point.at:%Y-%m-%d %H:%M %Z} (at most {hours:g} h old)."
@@ -137,9 +146,14 @@ async def recovery_sentence(guards: Guards, risk: RiskLevel, reasons: Sequence[s
     raise ConditionNotMet(f"{rule}, and {problem}. {_HOW_TO_LIFT}")
 
 
+def changes_something(assessment: Assessment) -> bool:
+    """Return whether an assessed action could change something: it is no read, not the agent's own, and not refused."""
+    return assessment.verdict != "refuse" and assessment.reasons not in {("read",), ("own",)}
+
+
 async def held_up_by(assessment: Assessment, *, statement: bool, runtime: Runtime) -> str:
     """Return the condition for which an assessed action would not be asked about or done now, as a sentence; '' for none."""
-    if assessment.verdict == "refuse" or assessment.reasons in {("read",), ("own",)}:
+    if not changes_something(assessment):
         return ""
     try:
         await controls.check(writing=True, runtime=runtime)

@@ -8,6 +8,7 @@ the same address, with the same text.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,25 +37,30 @@ async def propose(arguments: SendEmail, *, call: CallKey | None, runtime: Runtim
     conversation = await longer_context(await context_of_call(call, runtime=runtime), runtime=runtime)
     origins = await untrusted_origins(_values(mail), conversation, runtime=runtime)
     unlisted = _unlisted(mail, settings.email_domains)
-    refused = bool(unlisted) and settings.email_refuse_others
-    reasons = (
-        "outside:email",
-        *(f"domain:{domain}" for domain in unlisted.values()),
-        *(f"origin:{origin.place}" for origin in origins),
-    )
-    risk: RiskLevel = "HIGH" if unlisted or origins else "LOW"
     sentence = _sentence(mail, route)
-    if refused:
-        sentence = f"{sentence} AGENT_EMAIL_DOMAINS does not name {', '.join(sorted(set(unlisted.values())))}."
-    assessment = Assessment(
-        verdict="refuse" if refused else "run", risk=risk, reasons=tuple(dict.fromkeys(reasons)), sentence=sentence
+    places = [origin.place for origin in origins]
+    assessment = assessed(
+        sentence, unlisted=unlisted.values(), places=places, refuse_others=settings.email_refuse_others
     )
     preview = MailPreview(
-        sentence=sentence, masked_sentence=_masked_sentence(mail, route), text=_rendered(mail), links=tuple(mail.links), via=route.kind,
+        sentence=assessment.sentence, masked_sentence=_masked_sentence(mail, route), text=_rendered(mail), links=tuple(mail.links), via=route.kind,
         place=route.place, from_=mail.sender, origins=(*_warnings(unlisted), *(origin.sentence for origin in origins)),
         not_previewed=("A mail cannot be taken back.",) if route.kind == "smtp" else (),
     )  # fmt: skip
     return Proposal(assessment=assessment, preview=preview)
+
+
+def assessed(sentence: str, *, unlisted: Iterable[str], places: Iterable[str], refuse_others: bool) -> Assessment:
+    """Return the assessment of a mail to some `unlisted` domains, with values that come from untrusted `places`."""
+    domains, places = tuple(unlisted), tuple(places)
+    reasons = ("outside:email", *(f"domain:{domain}" for domain in domains), *(f"origin:{place}" for place in places))
+    refused = bool(domains) and refuse_others
+    if refused:
+        sentence = f"{sentence} AGENT_EMAIL_DOMAINS does not name {', '.join(sorted(set(domains)))}."
+    risk: RiskLevel = "HIGH" if domains or places else "LOW"
+    return Assessment(
+        verdict="refuse" if refused else "run", risk=risk, reasons=tuple(dict.fromkeys(reasons)), sentence=sentence
+    )
 
 
 async def carry_out(approval: Approval, *, key: str, runtime: Runtime) -> ToolResult:

@@ -89,6 +89,6 @@ UNITS = (
 SHORT_UNITS = frozenset({"ms", "s", "h", "d", "min", "kb", "mb", "gb", "tb"})
 LINE_OF_LIST = re.compile(r"^\s*(?:[-*•|]|\d{1,3}[.)])")
 SENTENCE = re.compile(r"(?<=[.!?;])\s+|\n")
-PERCENT = re.compile(r"(\d+(?:[.,]\d+)?)\s?(?:%|percent)")
+PERCENT = re.compile(r"(?<!\d)(\d{1,15}(?:[.,]\d+)?)\s?(?:%|percent)")
 PART_OF = re.compile(r"(?<![\d.,])(?P<part>\d{1,3}) (?:in|out of|to) (?P<whole>\d{1,3})(?![\d.,])")
 PHONE = re.compile(r"(?<![\w.,])\+?\(?\d(?:[ ()/.-]{0,2}\d){6,14}(?!\w)")

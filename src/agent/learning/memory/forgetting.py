@@ -14,7 +14,7 @@ from agent.learning.memory.records import Memory
 from agent.learning.memory.turns import near_equal, statements_of
 from agent.runtime import Runtime
 
-_QUERIES = load_queries(__package__)
+_QUERIES, _UPKEEP = load_queries(__package__), load_queries(__package__, "consolidation.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,16 +38,17 @@ async def forget(memory: Memory, runtime: Runtime) -> Forgotten:
         alike = [Memory.from_row(row) for row in await fetch_all(conn, _QUERIES["with_words"], place)]
         same = {one.id: one for one in alike if repeats(one, memory.content)}
         said = [Memory.from_row(row) for row in await fetch_all(conn, _QUERIES["of_saying"], place)]
-        concluded = {one.id: one for one in [*said, *await _concluded([memory, *same.values()], conn, runtime)]}
+        concluded = {one.id: one for one in [*said, *await concluded_from([memory, *same.values()], conn, runtime)]}
         concluded = {number: one for number, one in concluded.items() if number not in same}
         gone = Forgotten(memory=memory, say_the_same=tuple(same.values()), concluded=tuple(concluded.values()))
+        await conn.execute(_UPKEEP["drop_derived"], {**scope(runtime), "ids": gone.ids})
         done = await conn.execute(_QUERIES["forget"], {**scope(runtime), "ids": gone.ids})
         if not done.rowcount:
             raise NotFound(f"There is no memory {memory.id!r}. `agent memory list` shows what there is.")
     return gone
 
 
-async def _concluded(sources: Sequence[Memory], conn: Connection, runtime: Runtime) -> list[Memory]:
+async def concluded_from(sources: Sequence[Memory], conn: Connection, runtime: Runtime) -> list[Memory]:
     """Return what was concluded from `sources`, and from that in turn."""
     known, latest = {source.id: source for source in sources}, {source.id: source for source in sources}
     while latest:

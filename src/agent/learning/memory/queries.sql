@@ -110,7 +110,7 @@ DELETE FROM agents.agent_memory
 SELECT m.*, coalesce(u.use_count, 0) AS use_count, u.last_used_at
   FROM agents.agent_memory m LEFT JOIN agents.memory_use u ON u.tenant_id = m.tenant_id AND u.memory_id = m.id
  WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.valid_until IS NULL
-   AND (%(kind)s::text IS NULL OR m.kind = %(kind)s)
+   AND (%(kind)s::text IS NULL OR m.kind = %(kind)s) AND (%(before)s::bigint IS NULL OR m.id < %(before)s)
  ORDER BY m.id DESC LIMIT %(limit)s
 
 -- counts: counts the valid memories by kind, for `agent status`

@@ -6,9 +6,11 @@ the best. So no number of similar turns hides a fact, and a question about somet
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from agent.learning.memory.embeddings import LEXICAL_BACKGROUND
 from agent.learning.memory.records import STATED, Memory
@@ -38,6 +40,8 @@ _STATED, _NOT_BY_PEOPLE, _TURN = _Bar(7.0, 0.6, 0.2, 3.6), _Bar(7.0, 0.75, 0.2, 
 _ALIKE = 0.5
 # In place of words: so many standard deviations nearer than unrelated memories, if the embedder knows meanings.
 _SAME_MEANING = 4.0
+# The most that importance moves a memory; evidence counts up to 2^5, age up to so many years.
+_WEIGHT, _MOST_EVIDENCE, _OLD_YEARS = 0.1, 5, 3
 # Such a question says nothing outside of its conversation.
 _FOLLOW_UP = re.compile(
     r"^\W*(?:and|or|but|no|nope|wrong|what about|how about|the same|same|now|then|again|why)\b", re.IGNORECASE
@@ -50,7 +54,8 @@ def stated_to_show(question: str, found: Sequence[Memory], *, semantic: bool) ->
     near = [
         *_reaching(fitting, lambda memory: _STATED if memory.trust == "human" else _NOT_BY_PEOPLE, semantic=semantic)
     ]
-    return sorted(near[:STATED_SHOWN], key=lambda memory: memory.trust != "human")
+    shown = sorted(near, key=lambda memory: -_strength(memory, semantic=semantic) * _importance(memory))[:STATED_SHOWN]
+    return sorted(shown, key=lambda memory: memory.trust != "human")
 
 
 def turns_to_show(
@@ -92,6 +97,16 @@ def _strength(memory: Memory, *, semantic: bool) -> float:
     mean, deviation = LEXICAL_BACKGROUND
     nearness = (memory.nearness or 0) if semantic else ((memory.similarity or mean) - mean) / deviation
     return 12 * (memory.word_share or 0) + nearness
+
+
+def _importance(memory: Memory) -> float:
+    """Return by how much a memory is moved up or down among those that fit: how often it was said or seen, and how long ago.
+
+    It never decides whether a memory is found: no memory is lost because it is old or was said once.
+    """
+    evidence = min(math.log2(memory.evidence_count), _MOST_EVIDENCE) / _MOST_EVIDENCE
+    years = max((datetime.now(UTC) - memory.valid_from).days, 0) / 365
+    return 1 + _WEIGHT * evidence - _WEIGHT * min(years / _OLD_YEARS, 1)
 
 
 def _stands_alone(memory: Memory) -> bool:

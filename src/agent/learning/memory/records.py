@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -70,6 +71,8 @@ class Memory:
     def line(self) -> str:
         """The memory as a line of a prompt: kind, trust, when and by whom, text, id. Of a turn it shows question and SQL, no answer."""
         text = turn_text(self.content, self.metadata) if self.kind == "interaction" else self.content
+        if self.kind == "skill" and self.metadata.get("confirmed"):
+            text = re.sub("^Worked example", "Confirmed example", text)
         by = f" by {plain_name(self.speaker)}" if self.speaker else ""
         said = f"{self.valid_from:%Y-%m-%d}{by}"
         return f"- [{self.kind}, {self.trust}, {said}] {' '.join(text.split())} (memory {self.id})"

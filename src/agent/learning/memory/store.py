@@ -27,7 +27,7 @@ from agent.runtime import Runtime, current_runtime
 from agent.text.storable import storable, storable_json
 from agent.types import MemoryKind, Trust
 
-_QUERIES = load_queries(__package__)
+_QUERIES, _UPKEEP = load_queries(__package__), load_queries(__package__, "consolidation.sql")
 _log = structlog.get_logger(__name__)
 
 _BATCH = 500
@@ -185,7 +185,13 @@ class AgentMemory:
         runtime = runtime or await current_runtime()
         row = await runtime.one(_QUERIES["get"], id=memory_id, **scope(runtime))
         if row is None:
-            raise NotFound(f"There is no memory {memory_id!r}. `agent memory list` shows what there is.")
+            merged = await runtime.one(_UPKEEP["merged_into"], id=memory_id)
+            where = (
+                f"It was merged into memory {merged['memory_id']}."
+                if merged
+                else "`agent memory list` shows what there is."
+            )
+            raise NotFound(f"There is no memory {memory_id!r}. {where}")
         return Memory.from_row(row)
 
     async def forget(self, memory_id: int, *, runtime: Runtime | None = None) -> Forgotten:
@@ -194,11 +200,16 @@ class AgentMemory:
         return await forget(await self.get(memory_id, runtime=runtime), runtime)
 
     async def list_memories(
-        self, kind: MemoryKind | None = None, limit: int = 50, *, runtime: Runtime | None = None
+        self,
+        kind: MemoryKind | None = None,
+        limit: int = 50,
+        *,
+        before: int | None = None,
+        runtime: Runtime | None = None,
     ) -> list[Memory]:
-        """Return the newest valid memories, the newest first; of all kinds when `kind` is None."""
+        """Return the newest valid memories, the newest first, or those older than `before`; of all kinds when `kind` is None."""
         runtime = runtime or await current_runtime()
-        rows = await runtime.all(_QUERIES["list"], kind=kind, limit=limit, **scope(runtime))
+        rows = await runtime.all(_QUERIES["list"], kind=kind, limit=limit, before=before, **scope(runtime))
         return [Memory.from_row(row) for row in rows]
 
     async def record_use(self, ids: Sequence[int], *, runtime: Runtime | None = None) -> None:

@@ -34,6 +34,24 @@ def answer_text(query: Query, result: Mapping[str, Any]) -> str:
     return with_remarks(text, result.get("remarks") or ())
 
 
+def plain_rows(result: Mapping[str, Any]) -> str:
+    """Return the rows of a result in words, for SQL that was not made from the question."""
+    rows, columns = result.get("rows") or [], result.get("columns") or []
+    if not rows:
+        return with_remarks("No rows.", result.get("remarks") or ())
+    if len(rows) == 1 and len(rows[0]) == 1:
+        return with_remarks(f"{columns[0] if columns else 'result'}: {_cell(rows[0][0])}.", result.get("remarks") or ())
+    lines = [" | ".join(map(_cell, row[:_MOST_COLUMNS])) for row in rows[:DEFAULT_ROWS]]
+    more = (
+        f"\n... of {result.get('row_count', len(rows))} rows"
+        if len(rows) > DEFAULT_ROWS or result.get("truncated")
+        else ""
+    )
+    return with_remarks(
+        "\n".join([" | ".join(map(str, columns[:_MOST_COLUMNS])), *lines]) + more, result.get("remarks") or ()
+    )
+
+
 def nowhere(texts: Sequence[str], tables: Sequence[str]) -> str:
     """Return that no column holds the values of a question."""
     shortest = sorted(texts, key=len)[:1] if all(texts[0].split()[0] == t.split()[0] for t in texts) else texts

@@ -6,7 +6,7 @@ Only facts from a human or the agent count: text from a database never changes w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agent.providers.offline_model.tokenizer import clean, words_of
@@ -15,7 +15,7 @@ _LINE = re.compile(
     r"^\s*- \[(?P<kind>\w+), (?P<trust>\w+)(?:, [^\]]*)?\] (?P<text>.+) \(memory (?P<id>\d+)\)\s*$", re.M
 )
 _LONGEST_FACT = 200  # a longer sentence says more than what one word means
-_TRUSTED = ("human", "agent")
+TRUSTED = ("human", "agent")
 _MEANS = r"(?:means|mean|stands for|is|=|are|indicates|represents|denotes)"
 _VALUE = r"""(?P<value>'[^']+'|"[^"]+"|-?\d+(?:\.\d+)?|[A-Z]{1,4}\b)"""
 _FORMS = (
@@ -32,6 +32,15 @@ _FORMS = (
         rf"(?P<column>[\w ]+?)(?: of| =| is)? {_VALUE}(?: in (?:the )?(?P<table2>\w+))?$",
         re.I,
     ),
+)
+# card letter of an owner means: S standard, F family; campaign status is a number: 1 is planned, 2 running
+_LIST = re.compile(
+    r"^(?:the |an? |our )?(?:(?P<owner>\w+)'s )?(?P<column>[\w ]+?)(?: of (?:the |an? )?(?P<of>\w+))?"
+    r"(?:(?: (?:is|are) an? (?:number|letter|code)| means?| are codes| codes)? ?: ?| is (?=['\"]?(?:\d+|[A-Z]{1,3})['\"]? (?:when|if|for) ))(?P<list>.+)$",
+    re.I,
+)
+_ITEM = re.compile(
+    r"^(?P<value>'[^']+'|\"[^\"]+\"|-?\d+|[A-Z]{1,3})(?:,| is| means| =| for)? (?:(?:when|if) (?:it'?s |it is |it |they are |they |the )?)?(?:an? |the )?(?P<phrase>[\w' -]+)$"
 )
 
 
@@ -73,10 +82,39 @@ def meanings(lines: Iterable[MemoryLine]) -> tuple[Meaning, ...]:
     return tuple(
         meaning
         for line in lines
-        if line.trust in _TRUSTED and line.kind in ("fact", "feedback", "skill")
-        for meaning in [meaning_of(line.text, source=f"memory {line.id}")]
-        if meaning
+        if line.trust in TRUSTED and line.kind in ("fact", "feedback", "skill")
+        for meaning in meanings_of(line.text, source=f"memory {line.id}")
     )
+
+
+def meanings_of(text: str, *, source: str) -> tuple[Meaning, ...]:
+    """Return the meanings that one sentence gives to words: one, or those of a list of codes."""
+    one = meaning_of(text, source=source)
+    return (one,) if one else tuple(_listed(text, source=source))
+
+
+def _listed(text: str, *, source: str) -> Iterator[Meaning]:
+    """Yield the meanings of a list: "campaign status is a number: 1 is planned, 2 running", "a visit's state is 1 when it's booked, 2 when ..."."""
+    match = _LIST.match(clean(text).strip().rstrip(".! ")) if len(text) <= 2 * _LONGEST_FACT else None
+    if match is None:
+        return
+    items = [
+        _ITEM.match(item.strip())
+        for item in re.split(r"[,;] (?:and )?| and (?=['\"]?(?:\d|[A-Z]{1,3}\b))", match["list"])
+        if item.strip()
+    ]
+    if len(items) < 2 or not all(items):
+        return
+    table, column = (
+        match["owner"] or match["of"] or "",
+        re.sub(r"(?i) (?:letter|code|number|value|field|column)$", "", match["column"]),
+    )
+    for item in items:
+        if item is not None:
+            yield Meaning(
+                phrase=words_of(item["phrase"]), column=words_of(column), table=words_of(table), value=item["value"].strip("'\""),
+                source=source,
+            )  # fmt: skip
 
 
 def meaning_of(text: str, *, source: str) -> Meaning | None:

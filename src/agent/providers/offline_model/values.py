@@ -67,6 +67,11 @@ def look_up(queries: Sequence[Query]) -> LookUp | None:
     return LookUp(places=tuple(fields), sql=" UNION ALL ".join(branches), too_many=len(branches) > _MOST_BRANCHES)
 
 
+def is_look_up(sql: str) -> bool:
+    """Return whether a statement only looks values up."""
+    return sql.startswith("(SELECT DISTINCT ")
+
+
 def _place(place: Field, text: str) -> Place:
     second = place.second.name if place.second else ""
     return (*place.relation.id, place.column.name, second, text)

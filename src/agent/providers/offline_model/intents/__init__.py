@@ -14,8 +14,9 @@ from agent.providers.offline_model.intents.greet import greet
 from agent.providers.offline_model.intents.mail import mail
 from agent.providers.offline_model.intents.recall import recall
 from agent.providers.offline_model.intents.remember import remember
+from agent.providers.offline_model.intents.repeat import repeat
 from agent.providers.offline_model.turn_view import Step, Turn
 
 Intent = Callable[[Turn], Step | None]
 
-INTENTS: tuple[Intent, ...] = (greet, remember, mail, recall, describe, change, ask)
+INTENTS: tuple[Intent, ...] = (greet, remember, mail, recall, describe, change, repeat, ask)

@@ -1,13 +1,11 @@
-"""The arguments of a request as a person edits them: SQL as it is, everything else as JSON, beginning with what it has now."""
+"""The arguments of a request as a person edits them: SQL as it is, everything else as JSON, beginning with what it has now. Pure."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from agent.approval.human_approval import Approval
-from agent.cli.terminal.approval_view import arguments_of
-from agent.cli.terminal.clean_text import json_object
-from agent.cli.terminal.editor import edited
 from agent.errors import InvalidInput
 from agent.privacy.masking import MASK
 
@@ -15,6 +13,11 @@ from agent.privacy.masking import MASK
 def by_sql(approval: Approval) -> bool:
     """Return whether a statement is all that a request has."""
     return set(approval.arguments) == {"sql"}
+
+
+def arguments_of(approval: Approval, *, indent: int | None = None) -> str:
+    """Return the arguments of the tool as JSON, as an edit takes them."""
+    return json.dumps(dict(approval.arguments), ensure_ascii=False, default=str, indent=indent)
 
 
 def present(approval: Approval, *, indent: int | None = None) -> str:
@@ -34,7 +37,12 @@ def new_arguments(approval: Approval, text: str) -> dict[str, Any]:
     return {} if arguments == dict(approval.arguments) else arguments
 
 
-def edited_in_editor(approval: Approval) -> dict[str, Any]:
-    """Let the person edit a request in their editor, and return what `new_arguments` does. Raises `InvalidInput`."""
-    text = edited(present(approval, indent=2), suffix=".sql" if by_sql(approval) else ".json")
-    return new_arguments(approval, text)
+def json_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object that somebody typed. Raises `InvalidInput`."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"That is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise InvalidInput('Write a JSON object, such as {"client_id": 5}.')
+    return value

@@ -1,0 +1,1 @@
+"""Measure what the agent learns from use, on questions that somebody wrote who has not seen the learner."""

@@ -1,0 +1,264 @@
+"""One contract for every outlet: what a receiver took is in the channel's order, whole, and told apart where it comes twice.
+
+Redis is Debian's real server; Supabase Realtime is a server on loopback that speaks it, read by Supabase's own client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from supabase import acreate_client
+
+from agent.audit.log import audit_log
+from agent.errors import InvalidInput
+from agent.runtime import Runtime
+from agent.settings import Settings
+from agent.sync import AgentSyncService
+from agent.sync.outlets.base import ReceiverAway
+from agent.sync.outlets.relay import Relay, receivers_of
+from agent.testing.realtime_server import RealtimeServer
+from agent.testing.running import running
+
+TARGET = "events"
+
+
+class RedisReceiver:
+    """Debian's Redis in a folder, which it keeps over a restart."""
+
+    kind = "redis"
+
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.folder = folder
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"sync_redis_url": self.url}
+
+    async def start(self) -> None:
+        self.process = subprocess.Popen(
+            [
+                "redis-server",
+                "--port",
+                str(self.port),
+                "--dir",
+                str(self.folder),
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                "always",
+                "--save",
+                "",
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        for _ in range(200):
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=0.1):
+                    return
+            except OSError:
+                await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    async def took(self) -> list[dict[str, Any]]:
+        async with Redis.from_url(self.url) as client:
+            return [json.loads(fields[b"event"]) for _, fields in await client.xrange(TARGET)]
+
+
+class RealtimeReceiver(RealtimeServer):
+    kind = "supabase"
+    __slots__ = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"supabase_url": self.url, "sync_supabase_key": self.key}
+
+    async def took(self) -> list[dict[str, Any]]:
+        return [message["payload"] for message in self.broadcasts]
+
+
+@pytest.fixture(params=["redis", "supabase"])
+async def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
+    if request.param == "redis" and shutil.which("redis-server") is None:
+        if "redis" in os.environ.get("AGENT_TEST_REQUIRE", ""):
+            pytest.fail("There is no redis-server: apt-get install redis-server")
+        pytest.skip("Not run: the outlet to Redis, no redis-server (apt-get install redis-server).")
+    made: Any = RedisReceiver(tmp_path) if request.param == "redis" else RealtimeReceiver()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def acting(settings: Settings, receiver: Any) -> AsyncIterator[Runtime]:
+    update = Settings(_env_file=None, **receiver.settings)
+    names = ("sync_redis_url", "supabase_url", "sync_supabase_key")
+    changed = settings.model_copy(update={name: getattr(update, name) for name in names} | {"sync_poll_seconds": 0.1})
+    async with running(changed) as runtime:
+        yield runtime
+
+
+async def publish(service: AgentSyncService, channel: str, *numbers: int, **data: Any) -> None:
+    for number in numbers:
+        event = {"source_agent_id": "p", "event_type": "n", "data": {"n": number, **data}}
+        await service.publish_sync_event(channel, event)
+
+
+async def until(check: Callable[[], Any]) -> Any:
+    async with asyncio.timeout(20):
+        while not (found := await check()):
+            await asyncio.sleep(0.05)
+        return found
+
+
+def once(events: list[dict[str, Any]]) -> list[int]:
+    """The events as a reader keeps them: those that come twice are known by their place."""
+    return [one["data"]["n"] for one in {(one["epoch"], one["sequence"]): one for one in events}.values()]
+
+
+async def test_a_receiver_that_is_down_and_loses_answers_misses_nothing_and_gets_all_in_order(
+    acting: Runtime, receiver: Any
+) -> None:
+    service = AgentSyncService(acting)
+    channel = (await service.create_sync_channel(name="c")).channel_id
+    await service.create_outlet(channel, receiver.kind, target=TARGET)
+    relays = [Relay(acting), Relay(acting)]  # of two processes
+    for relay in relays:
+        relay.start()
+    await publish(service, channel, *range(150))
+    await until(lambda: _has(receiver, 150))
+    await receiver.stop()
+    await publish(service, channel, *range(150, 160))
+
+    async def waits() -> bool:
+        (outlet,) = await service.list_outlets()
+        return bool(outlet.attempts >= 2 and outlet.error and outlet.lag == 10)
+
+    await until(waits)
+    await receiver.start()
+    if isinstance(receiver, RealtimeReceiver):
+        receiver.lost = 2
+    await publish(service, channel, *range(160, 170))
+    await until(lambda: _has(receiver, 170))
+
+    async def done() -> bool:
+        (outlet,) = await service.list_outlets()
+        return (outlet.lag, outlet.error, outlet.attempts) == (0, None, 0)
+
+    await until(done)
+    for relay in relays:
+        await relay.stop()
+    assert once(await receiver.took()) == list(range(170))
+
+
+async def _has(receiver: Any, count: int) -> bool:
+    return len(set(once(await receiver.took()))) >= count
+
+
+async def test_what_was_sent_and_not_marked_is_sent_again_and_history_that_is_gone_is_said(
+    acting: Runtime, receiver: Any
+) -> None:
+    service = AgentSyncService(acting)
+    channel = (await service.create_sync_channel(name="c")).channel_id
+    await publish(service, channel, 0)
+    await service.create_outlet(channel, receiver.kind, target=TARGET, everything=True)
+    relay = Relay(acting)
+    relay.start()
+    await publish(service, channel, 1, 2)
+    await until(lambda: _has(receiver, 3))
+    await relay.stop()
+    # A process died after the receiver took them, before it was marked; then events were forgotten.
+    await acting.execute(
+        "update agents.agent_sync_outlets set sent_through = 1, holder = null where tenant_id = %(tenant_id)s"
+    )
+    await publish(service, channel, 3)
+    again = Relay(acting)
+    again.start()
+    await until(lambda: _has(receiver, 4))
+    await again.stop()
+    assert once(await receiver.took()) == [0, 1, 2, 3]
+    await publish(service, channel, 4, 5)
+    await acting.execute("update agents.agent_channel_counters set first_sequence = 6 where tenant_id = %(tenant_id)s")
+    last = Relay(acting)
+    last.start()
+
+    async def told() -> bool:
+        return (await receiver.took())[-1]["data"].get("n") == 5
+
+    await until(told)
+    await last.stop()
+    (gap,) = [one for one in await receiver.took() if one["event_type"] == "not_recovered"]
+    assert (gap["data"]["from_sequence"], gap["data"]["to_sequence"]) == (5, 5)
+
+
+async def test_a_channel_that_waits_for_its_receiver_delays_no_other_and_every_outlet_is_audited(
+    acting: Runtime, receiver: Any
+) -> None:
+    class Broken:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        async def take(self, target: str, events: Any) -> None:
+            if target == "broken":
+                raise ReceiverAway("It is away.")
+            await self.inner.take(target, events)
+
+        async def close(self) -> None:
+            await self.inner.close()
+
+    service = AgentSyncService(acting)
+    for name in ("broken", TARGET):
+        channel = (await service.create_sync_channel(name=name)).channel_id
+        made = await service.create_outlet(channel, receiver.kind, target=name)
+        await publish(service, channel, 1, text="ä" * 60_000)
+    relay = Relay(acting, {receiver.kind: Broken(receivers_of(acting.settings)[receiver.kind])})
+    relay.start()
+    await until(lambda: _has(receiver, 1))
+    await relay.stop()
+    await service.delete_outlet(made.outlet_id)
+    events = [one.event for one in await audit_log.recent(50, runtime=acting) if one.subject == "agent_sync_outlets"]
+    assert sorted(events) == ["deleted", "inserted", "inserted"]
+    with pytest.raises(InvalidInput, match="AGENT_SYNC_REDIS_URL"):
+        await service.create_outlet(channel, "nats")
+
+
+async def test_supabases_own_client_gets_the_broadcasts_in_order(settings: Settings) -> None:
+    async with RealtimeReceiver() as server:
+        changed = settings.model_copy(update={
+            name: getattr(Settings(_env_file=None, **server.settings), name) for name in ("supabase_url", "sync_supabase_key")
+        })  # fmt: skip
+        async with running(changed) as runtime:
+            service = AgentSyncService(runtime)
+            channel = (await service.create_sync_channel(name="c")).channel_id
+            await service.create_outlet(channel, "supabase", target=TARGET)
+            client = await acreate_client(server.url, server.key)
+            seen: list[int] = []
+            topic = client.channel(TARGET, {"config": {"private": True}})
+            topic.on_broadcast("sync_event", lambda message: seen.append(message["payload"]["sequence"]))
+            await topic.subscribe()
+            relay = Relay(runtime)
+            relay.start()
+            await publish(service, channel, *range(20))
+
+            async def complete() -> bool:
+                return len(seen) >= 20
+
+            await until(complete)
+            await relay.stop()
+            await client.realtime.close()
+    assert seen == list(range(1, 21))
