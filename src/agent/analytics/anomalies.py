@@ -30,7 +30,7 @@ def unusual_runs(runs: Sequence[Mapping[str, Any]], model: EffectModel, threshol
     """Return the runs whose time is further from its prediction than 90 % of errors are, by the factor `threshold`."""
     if model.offsets is None:
         return []
-    found = []
+    found: list[dict[str, Any]] = []
     for run, expected, off, spread in _deviations(runs, model):
         side = model.offsets[1] if off > 0 else model.offsets[0]
         score = off / spread / side if side * off > 0 else 0.0
@@ -50,7 +50,7 @@ def episodes(runs: Sequence[Mapping[str, Any]], model: EffectModel) -> list[dict
     for run, _, off, _ in _deviations(runs, model):
         hour = int(run["timestamp"].timestamp()) // _HOUR
         by_agent.setdefault(run["agent_name"], {}).setdefault(hour, []).append((run["id"], off))
-    found = []
+    found: list[dict[str, Any]] = []
     for name, hours in sorted(by_agent.items()):
         order = sorted(hours)
         means = [sum(off for _, off in hours[hour]) / len(hours[hour]) for hour in order]
