@@ -152,7 +152,7 @@ def judge_coordination(report: Report) -> None:
     """Whether a planted pair is found, and nothing where labels are exchanged."""
     found, false, count = 0, 0, 50
     for seed in range(count):
-        made, pair = teams(seed, count=2_400, planted=0.25)
+        made, pair = teams(seed, count=2_600, planted=0.25)
         known = coordination.pairs_that_do_better(coordination.tasks_of(made))
         found += any(frozenset(one["agents"]) == pair for one in known)
         tasks = coordination.tasks_of(made)

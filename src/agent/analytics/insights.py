@@ -99,6 +99,19 @@ def of_choices(model: EffectModel | None, cells: Sequence[Mapping[str, Any]], ru
     return made
 
 
+def of_episodes(found: Sequence[Mapping[str, Any]], runs: int) -> list[dict[str, Any]]:
+    """Return an insight for each time in which an agent was slower or quicker than predicted."""
+    return [
+        insight(
+            "episode",
+            f"{one['agent_name']} was {one['direction']} than predicted from {one['from'][:16]} to {one['to'][:16]}: {one['factor']:g} times the time.",
+            f"See what else happened then; runs {', '.join(map(str, one['runs'][:3]))} are of it.",
+            evidence={key: one[key] for key in ("runs", "score", "from", "to", "open")}, weight=len(one["runs"]) / runs,
+        )
+        for one in found[:5]
+    ]  # fmt: skip
+
+
 def of_missing(cells: Sequence[Mapping[str, Any]], runs: int) -> list[dict[str, Any]]:
     """Return an insight for each agent that does not tell how its runs ended."""
     sums: dict[str, list[int]] = {}

@@ -6,12 +6,11 @@ What is read is bounded, so that a search takes as long with a million runs as w
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.analytics import coordination, drift, failures, insights, models, totals
+from agent.analytics import anomalies, coordination, drift, failures, insights, models, totals
 from agent.analytics.effect_model import EffectModel
 from agent.analytics.figures import Totals, as_json, figures_of
 from agent.db import load_queries
@@ -69,37 +68,18 @@ def found_in(
     tasks = coordination.tasks_of(runs)
     pairs = coordination.pairs_that_do_better(tasks)
     failed, changed = failures.clusters(runs), drift.drifts(runs)
+    episodes = anomalies.episodes(runs, slow) if slow else []
     count = max(len(runs), 1)
     told = [
         *insights.of_failures(failed, count), *insights.of_drift(changed, count), *insights.of_pairs(pairs, count),
-        *insights.of_choices(success, cells, max(sum(row["runs"] for row in cells), 1)), *insights.of_missing(cells, count),
+        *insights.of_choices(success, cells, max(sum(row["runs"] for row in cells), 1)), *insights.of_missing(cells, count), *insights.of_episodes(episodes, count),
     ]  # fmt: skip
     return {
         "collaboration": pairs, "performance": _performance(cells), "resources": _resources(cells), "failures": failed["clusters"],
-        "failure_summary": failed["sentence"], "drift": changed, "anomalies": unusual(runs, slow, threshold) if slow else [],
+        "failure_summary": failed["sentence"], "drift": changed, "anomalies": anomalies.unusual_runs(runs, slow, threshold) if slow else [],
+        "episodes": episodes,
         "insights": insights.ordered(told), "runs_read": len(runs), "shared_tasks": len(tasks),
     }  # fmt: skip
-
-
-def unusual(runs: Sequence[Mapping[str, Any]], model: EffectModel, threshold: float) -> list[dict[str, Any]]:
-    """Return the runs whose time is further from its prediction than 90 % of errors are, by the factor `threshold`."""
-    found = []
-    for run in runs:
-        if not run["execution_time"] or model.offsets is None:
-            continue
-        predicted = model.predict(run["agent_name"], run["task_type"] or "")
-        spread = math.sqrt(predicted.noise + predicted.deviation**2)
-        off = (math.log(run["execution_time"]) - predicted.linear) / spread
-        side = model.offsets[1] if off > 0 else model.offsets[0]
-        score = off / side if side * off > 0 else 0.0
-        if score >= threshold:
-            found.append(
-                {
-                    "run": run["id"], "agent_name": run["agent_name"], "task_type": run["task_type"], "execution_time": run["execution_time"],
-                    "expected": round(math.exp(predicted.linear), 4), "score": round(score, 3), "timestamp": run["timestamp"].isoformat(),
-                }
-            )  # fmt: skip
-    return sorted(found, key=lambda one: -one["score"])[:_MOST_LISTED]
 
 
 def _performance(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

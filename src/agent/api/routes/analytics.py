@@ -200,8 +200,10 @@ async def insights(runtime: Acting, fresh: Fresh = False) -> Figures:  # noqa: F
 
 @router.get("/analytics/anomalies", **needs("viewer"))
 async def anomalies(runtime: Acting, fresh: Fresh = False) -> Figures:  # noqa: FBT002  # a query parameter
-    """Get the runs that took much longer or shorter than predicted."""
-    return _part(await AnalyticsService(runtime).patterns(fresh=fresh), anomalies="anomalies", drift="drift")
+    """Get the runs, and the hours of agents, that took much longer or shorter than predicted."""
+    return _part(
+        await AnalyticsService(runtime).patterns(fresh=fresh), anomalies="anomalies", episodes="episodes", drift="drift"
+    )
 
 
 def _part(found: dict[str, Any], **names: str) -> dict[str, Any]:

@@ -1,0 +1,5 @@
+"""Run `agent analytics train --json`."""
+
+from agent.cli.main import app
+
+app(["analytics", "train", "--json"], prog_name="agent")
