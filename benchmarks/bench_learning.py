@@ -15,7 +15,7 @@ from agent.learning.auto_discover import auto_discovery
 from agent.learning.background_learner import background_learner
 from agent.runtime import open_runtime, use_runtime
 from agent.testing.cluster import Cluster
-from benchmarks.learning.play import DATA, Asked, ask_all, cases, play, poison, poisons
+from benchmarks.learning.play import DATA, Asked, Case, ask_all, cases, play, poison, poisons, shown
 from benchmarks.report import Report
 
 LEVELS = (1, 3, 10)
@@ -27,23 +27,26 @@ async def measure(report: Report) -> None:
     """Print the accuracy by class at each level; the bars are those of the held-out half after 10 interactions."""
     cluster = Cluster()
     try:
-        before = await _asked_at(cluster, 0, learner=False)
+        before = await _asked_at(cluster, 0, report, learner=False)
         _note(report, "without memory", before)
         after = before
         for level in LEVELS:
             for learner in (False, True):
-                after = await _asked_at(cluster, level, learner=learner)
+                after = await _asked_at(cluster, level, report, learner=learner)
                 _note(report, f"{level} interactions a family, learner {'on' if learner else 'off'}", after)
-        poisoned = await _asked_at(cluster, LEVELS[-1], learner=True, poisoned=True)
+        poisoned = await _asked_at(cluster, LEVELS[-1], report, learner=True, poisoned=True)
         _note(report, "the same with a poisoned history", poisoned)
     finally:
         cluster.close()
     _bars(report, before, after, poisoned)
 
 
-async def _asked_at(cluster: Cluster, level: int, *, learner: bool, poisoned: bool = False) -> list[Asked]:
-    """Play the history in fresh databases, and ask every question."""
+async def _asked_at(
+    cluster: Cluster, level: int, report: Report, *, learner: bool, poisoned: bool = False
+) -> list[Asked]:
+    """Play the history in fresh databases, and ask every question; note what the prompts of the held-out ones show."""
     asked: list[Asked] = []
+    prompts: list[tuple[Case, bool]] = []
     for schema in ("demo", "second"):
         every = cases(schema)
         settings = cluster.database(cluster.template(f"learning_{schema}", _fill(schema)), model="offline")
@@ -57,10 +60,16 @@ async def _asked_at(cluster: Cluster, level: int, *, learner: bool, poisoned: bo
                         await poison(one, runtime)
                 if learner:
                     await background_learner.run_once()
+                prompts += await shown(every, runtime)
                 asked += await ask_all(every, runtime)
         finally:
             await runtime.close()
             cluster.drop(settings)
+    for kind in ("fact", "sql"):
+        of_kind = [held for case, held in prompts if case["class"] == kind]
+        report.note(
+            f"held-out {kind} questions whose prompt holds a fact or SQL of their family: {sum(of_kind)} of {len(of_kind)}"
+        )
     return asked
 
 

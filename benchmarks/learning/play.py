@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.chat import chat
+from agent.learning.learning_middleware import learning_middleware
 from agent.runtime import Runtime
 from agent.testing.scripted_model import call, scripted_client
 from benchmarks.offline.evaluation import SHOWN
@@ -169,3 +170,23 @@ async def poison(one: Case, runtime: Runtime) -> None:
             call("remember", content=history["text"], kind="skill"), "Noted.",
         ]  # fmt: skip
         await chat.answer("What do the notes say?", runtime=replace(runtime, model=scripted_client(steps), cached={}))
+
+
+async def shown(every: Sequence[Case], runtime: Runtime) -> list[tuple[Case, bool]]:
+    """Return for each question of the held-out half whether its prompt holds a fact or an SQL of its own family."""
+    texts: dict[str, set[str]] = defaultdict(set)
+    for case in every:
+        for one in case["teach"]:
+            texts[case["family"]].add(_flat(one["text"] if one["kind"] == "statement" else one["sql"]))
+        if case["split"] == "train":
+            texts[case["family"]].add(_flat(case["truth_sql"]))
+    held = [case for case in every if case["split"] == "heldout" and case["class"] != "nothing"]
+    found = []
+    for case in held:
+        memories = _flat((await learning_middleware.load(case["question"], runtime=runtime)).memories)
+        found.append((case, any(text in memories for text in texts[case["family"]])))
+    return found
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split()).rstrip(".; ")

@@ -135,6 +135,13 @@ async def test_a_skill_is_out_of_date_when_its_columns_change_and_holds_again_wh
     run_sql(shop, "alter table public.sales alter column cents type int")
     await background_learner.run_once()
     assert [skill["sql"] for skill in await skills(shop)] == [SQL]
+    # It is asked again after a change, and runs: then it is learned for the new schema.
+    run_sql(shop, "alter table public.sales alter column cents type bigint")
+    await background_learner.run_once()
+    assert await skills(shop) == []
+    await asked(shop, QUESTION, SQL)
+    await background_learner.run_once()
+    assert [skill["sql"] for skill in await skills(shop)] == [SQL]
     run_sql(shop, "drop table public.sales cascade; drop table public.shops cascade")
     assert (await background_learner.run_once()).status == "done"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.text.words import STOP_WORDS, related, stem, word_set
@@ -74,12 +74,11 @@ _EMPTY = word_set(
     "please hi hello hey so ok okay well actually currently can could would will you your i we us me my our tell show list give get find "
     "display need want like know see let lets check look pull fetch print return there exist exists have has had do does did is are was were "
     "be been being what what's whats which who whom how's that those these the a an of for in on at to with from by and as it its their them "
-    "all any some database system data currently right here records record entries entry rows row much how whose name names located based registered recorded listed stored given give gives gave giving "
+    "all any some database system data currently right here records record entries entry rows row much how whose located based registered recorded listed stored given give gives gave giving "
     "away go goes going went come comes came bring brings brought sit sits sitting according up out off far ever they they're we've we're "
     "you've i'd it's there's"
 )
 _ALIKE = 0.5
-_ENOUGH_NOUNS = 2
 _BETWEEN = " was answered by this SQL: "
 _EXAMPLE = re.compile(
     rf'^(?P<begin>Worked|Confirmed) example: (?P<question>"(?:[^"\\]|\\.)*"){_BETWEEN}(?P<sql>.+)$', re.DOTALL
@@ -163,16 +162,16 @@ class WorkedExample:
         """The SQL with a mark in the place of each constant that the question names, in single spaces."""
         return " ".join(self._filled({slot.value: _MARK for slot in self._slots}, raw=True).split())
 
-    def apply(self, question: str, values: Values, terms: Collection[str] = ()) -> Applied | None:
+    def apply(self, question: str, values: Values) -> Applied | None:
         """Return the SQL for another question, or None if it asks something else.
 
-        `values` returns a column's value for a word that is one; `terms` are the stems of the schema's names.
+        `values` returns a column's value for a word that is one.
         """
         asked = _tokens(question)
         found = self._exactly(asked, values)
         if found is not None:
             return Applied(self._filled(found), exact=True)
-        return self._in_other_words(asked, values, terms)
+        return self._in_other_words(asked, values)
 
     def _parts(self) -> Iterator[tuple[str, _Slot | None]]:
         at = 0
@@ -192,7 +191,7 @@ class WorkedExample:
         parts, words = list(self._parts()), [token for token in asked if not _is_empty(token)]
         return next(_aligned(parts, words, {}, self._constants, values), None)
 
-    def _in_other_words(self, asked: Sequence[_Token], values: Values, terms: Collection[str]) -> Applied | None:
+    def _in_other_words(self, asked: Sequence[_Token], values: Values) -> Applied | None:
         numbers, names, rest = _split(asked, values)
         own_numbers, own_names, own_rest = _split(self._tokens, values)
         found: dict[str, str] = {}
@@ -209,8 +208,10 @@ class WorkedExample:
             found |= {
                 slot.value: b for a, b in changed for slot in self._slots if slot.value.casefold() == a.casefold()
             }
-        likeness = _likeness(own_rest, rest, terms)
-        return Applied(self._filled(found), exact=False, likeness=likeness) if likeness >= _ALIKE else None
+        likeness = _likeness(own_rest, rest)
+        # Another value and other words at once would be two guesses.
+        least = 1.0 if any(new.casefold() != old.casefold() for old, new in found.items()) else _ALIKE
+        return Applied(self._filled(found), exact=False, likeness=likeness) if likeness >= least else None
 
     def _filled(self, new: dict[str, str], *, raw: bool = False) -> str:
         pieces, at = [], 0
@@ -390,21 +391,15 @@ def _split(tokens: Sequence[_Token], values: Values) -> tuple[list[str], list[st
     return numbers, names, {word for word in rest if word.startswith("<") or word not in STOP_WORDS}
 
 
-def _likeness(own: set[str], asked: set[str], terms: Collection[str]) -> float:
-    """Return which part of both questions' words is in both, by itself or as a synonym; 0 if they ask different things.
+def _likeness(own: set[str], asked: set[str]) -> float:
+    """Return how alike two questions' words are: 1 for the same words, less for synonyms; 0 if they ask different things.
 
-    They do if a word that decides is in one only, if one only adds words to the other (these narrow it), or if they name other
-    parts of the schema. Words that differ on both sides may be two words for one thing where enough else is the same.
+    A word that the other question has neither by itself nor as a synonym makes another question: "arriving" is not "departing",
+    and "gold clients" are not all clients. A word that decides must be the same in both.
     """
-    mine = {word for word in own - asked if not related(word) & asked}
-    theirs = {word for word in asked - own if not related(word) & own}
     differing = own ^ asked
-    nouns = [word for word in own & asked if not word.startswith("<")]
     decided = any(word.startswith("<") or word in _TIME_STEMS for word in differing)
-    if decided or bool(mine) != bool(theirs) or (mine & set(terms) and theirs & set(terms)):
+    strange = any(not related(word) & (asked if word in own else own) for word in differing)
+    if decided or strange or not own & asked:
         return 0.0
-    if not own & asked or (mine and len(nouns) < _ENOUGH_NOUNS):
-        return 0.0
-    every = own | asked
-    near = len(differing) - len(mine) - len(theirs)
-    return (len(own & asked) + 0.8 * near) / len(every)
+    return (len(own & asked) + 0.8 * len(differing)) / len(own | asked)

@@ -6,7 +6,7 @@ UPDATE agents.agent_memory m
    AND m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.content_hash <> decode(r.content_hash, 'hex')
 
 -- save: inserts memories, or adds evidence to those with the same text, in the order of their hashes, so that concurrent saves
--- do not deadlock. Trust changes only to 'human'. The memories that led to the new ones are counted as used.
+-- do not deadlock. Trust changes only to 'human'; what a turn teaches is that of its last time. The memories that led to the new ones are counted as used.
 WITH used AS (
   INSERT INTO agents.memory_use AS u (tenant_id, memory_id)
   SELECT tenant_id, id FROM agents.agent_memory
@@ -24,7 +24,8 @@ SELECT %(tenant_id)s, %(database_id)s, r.kind, r.subject, r.content, decode(r.co
  ORDER BY r.content_hash
 ON CONFLICT (tenant_id, database_id, content_hash) WHERE valid_until IS NULL
 DO UPDATE SET evidence_count = m.evidence_count + excluded.evidence_count, updated_at = now(),
-              trust = CASE WHEN excluded.trust = 'human' THEN 'human' ELSE m.trust END
+              trust = CASE WHEN excluded.trust = 'human' THEN 'human' ELSE m.trust END,
+              metadata = CASE WHEN excluded.metadata ? 'examples' THEN m.metadata || excluded.metadata ELSE m.metadata END
 RETURNING id, kind, content, trust, subject, metadata, source_thread, source_turn, source_quote, speaker, evidence_count,
           embedding_model, valid_from, valid_until, created_at, encode(content_hash, 'hex') AS content_hash
 

@@ -14,7 +14,6 @@ from agent.providers.offline_model.answers import failure_message, plain_rows
 from agent.providers.offline_model.intents.ask import ask
 from agent.providers.offline_model.turn_view import Answer, Call, Step, Turn
 from agent.providers.offline_model.values import is_look_up
-from agent.text.words import stems
 from agent.text.worked_example import Applied, example_in
 
 _READS = re.compile(r"(?:select|with)\b", re.IGNORECASE)
@@ -49,13 +48,11 @@ def _fitting(turn: Turn) -> Iterator[_Fitting]:
     relations = turn.names.relations
     columns = [column for relation in relations for column in relation.columns]
     values = {value.casefold(): value for column in columns for value in column.values}
-    names = [*(relation.name for relation in relations), *(column.name for column in columns)]
-    terms = {word for name in names for word in stems(name)}
     for line in turn.memories:
         example = example_in(line.text) if line.kind == "skill" and line.trust in ("agent", "human") else None
         if example is None or not _READS.match(example.sql):
             continue
-        applied = example.apply(turn.question, lambda word: values.get(word.casefold()), terms)
+        applied = example.apply(turn.question, lambda word: values.get(word.casefold()))
         if applied is not None:
             yield _Fitting(line.id, example.confirmed, applied)
 
