@@ -226,7 +226,8 @@ class AgentSyncService:
         woken = wakeups.watch()
         try:
             while True:
-                reading = await self.get_agent_events(agent_id, offset=offset, channel_id=channel_id, limit=limit)
+                async with wakeups.turns:
+                    reading = await self.get_agent_events(agent_id, offset=offset, channel_id=channel_id, limit=limit)
                 offset = reading.offset
                 yield reading
                 if reading.up_to_date:

@@ -23,6 +23,7 @@ from agent.runtime import Cache, Runtime
 _QUERIES = load_queries(__package__)
 _CHANNEL = "agents_sync"
 _RECONNECT_SECONDS = 1.0
+_READ_AT_ONCE = 4
 _PAUSE_SECONDS = 0.025
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +33,8 @@ class Wakeups:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        # A thousand readers that are woken together wait here in their order, and leave connections to everybody else.
+        self.turns = asyncio.Semaphore(_READ_AT_ONCE)
         self._waiting: set[asyncio.Event] = set()
         self._dirty = False
         self._told_at = 0.0

@@ -21,7 +21,7 @@ from agent.access import keys
 from agent.access.identity import Identity
 from agent.api.callers import Callers
 from agent.concurrency import gather_or_cancel
-from agent.errors import AgentError, NotAuthenticated
+from agent.errors import AgentError, NotAuthenticated, OperatorError
 from agent.runtime import Runtime
 from agent.sync import AgentSyncService
 from agent.sync.offsets import Place, written
@@ -102,7 +102,9 @@ async def socket(websocket: WebSocket, agent_id: Annotated[str, Path(min_length=
     except _Left as left:
         await _close(websocket, left.code, left.reason)
     except AgentError as error:
-        await _close(websocket, _NO_PROOF if isinstance(error, NotAuthenticated) else _WRONG, str(error))
+        codes = ((NotAuthenticated, _NO_PROOF), (OperatorError, _FULL))
+        code = next((code for kind, code in codes if isinstance(error, kind)), _WRONG)
+        await _close(websocket, code, "Come back later." if code == _FULL else str(error))
     except WebSocketDisconnect:
         pass
     finally:
