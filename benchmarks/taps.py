@@ -168,7 +168,7 @@ async def tap(there: Rooms, message: Posted | Sent, *, chance: random.Random) ->
 
 
 async def _until(
-    there: Rooms, condition: Callable[[], bool], working: asyncio.Task[None], seconds: float = 120.0
+    there: Rooms, condition: Callable[[], bool], working: asyncio.Task[None], seconds: float = 300.0
 ) -> None:
     end = time.monotonic() + seconds
     while not condition():

@@ -64,11 +64,11 @@ SELECT *, NULL::timestamptz AS sent_before FROM agents.messages
 
 -- of_request: where a request was posted, the first place first
 SELECT *, NULL::timestamptz AS sent_before FROM agents.messages
- WHERE tenant_id = %(tenant_id)s AND approval_id = %(approval_id)s AND message_id IS NOT NULL ORDER BY id
+ WHERE tenant_id = %(tenant_id)s AND approval_id = %(approval_id)s AND message_id <> '' ORDER BY id
 
 -- known: the ids of the newest messages of a place, and which were there before a time
 SELECT message_id, posted_at < %(since)s AS before FROM agents.messages
- WHERE tenant_id = %(tenant_id)s AND service = %(service)s AND place = %(place)s AND message_id IS NOT NULL
+ WHERE tenant_id = %(tenant_id)s AND service = %(service)s AND place = %(place)s AND message_id <> ''
  ORDER BY posted_at DESC NULLS LAST LIMIT 500
 
 -- use_token: use the token of a message up for a decision; if this process dies, another one carries it out

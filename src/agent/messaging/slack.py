@@ -44,7 +44,7 @@ _MOST_HISTORY, _PAGES = 200, 5
 _WATCH_SECONDS, _SILENT_SECONDS = 15.0, 600.0
 _CLOSE_SECONDS = 4.0
 _CLOCKS_APART_SECONDS = 120
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 2.7
 _STAMP = re.compile(r"\d{1,12}", re.ASCII)
 _log = structlog.get_logger(__name__)
 
@@ -199,8 +199,8 @@ class Slack(Service):
         app = AsyncApp(client=self._client, logger=logger, request_verification_enabled=False)
 
         async def approve(ack: AsyncAck, body: dict[str, Any]) -> None:
-            await self._taken_in(tap_in(body), inbox)
-            await ack()
+            if await self._taken_in(tap_in(body), inbox):
+                await ack()
 
         async def opened(ack: AsyncAck, body: dict[str, Any]) -> None:
             await ack()
@@ -209,8 +209,8 @@ class Slack(Service):
                 await self._client.views_open(trigger_id=body["trigger_id"], view=view)
 
         async def submitted(ack: AsyncAck, body: dict[str, Any]) -> None:
-            await self._taken_in(submitted_in(body), inbox)
-            await ack()
+            if await self._taken_in(submitted_in(body), inbox):
+                await ack()
 
         async def said(ack: AsyncAck, event: dict[str, Any]) -> None:
             await ack()
@@ -239,12 +239,16 @@ class Slack(Service):
             return notice_view(f"This is too long for a form: write edit {shown.approval_id} and the new text to me.")
         return edit_view(tap, shown)
 
-    async def _taken_in(self, tap: Tap, inbox: Inbox) -> None:
-        """Begin to carry a decision out, and return once it survives this process, or when Slack waits no longer."""
+    async def _taken_in(self, tap: Tap, inbox: Inbox) -> bool:
+        """Begin to carry a decision out, and return whether it survives this process.
+
+        What is not acknowledged in three seconds is shown to the person as failed, and they try again.
+        """
         noted = asyncio.Event()
         background(self._tapped(tap, inbox, noted), self._tasks)
         with suppress(TimeoutError):
             await asyncio.wait_for(noted.wait(), _PATIENCE_SECONDS)
+        return noted.is_set()
 
     async def _tapped(self, tap: Tap, inbox: Inbox, noted: asyncio.Event) -> None:
         try:

@@ -50,6 +50,7 @@ from agent.text.visible import clean
 _MOST_TEXT, _MOST_NOTICE = 4_096, 190
 _POLL_SECONDS, _NOT_MINE_SECONDS = 5, 2.0
 _ANSWER_SECONDS, _REQUEST_SECONDS = 4.0, 9.0
+_NOTED_SECONDS = 60.0
 _MOST_COPIES = 30
 _NO_PREVIEW = Previews(is_disabled=True)
 _DECISIONS: dict[str, Verb] = {"y": "approve", "n": "reject"}
@@ -134,7 +135,7 @@ class Telegram(Service):
             offset = updates[-1].update_id + 1 if updates else offset
             # The next request confirms these updates, so decisions must survive this process before it.
             with suppress(TimeoutError):
-                async with asyncio.timeout(_ANSWER_SECONDS):
+                async with asyncio.timeout(_NOTED_SECONDS):
                     await asyncio.gather(*(one.wait() for one in noted))
 
     async def called(self, call: Call, inbox: Inbox) -> Reply:
