@@ -24,7 +24,7 @@ async def test_the_keys_of_the_documents_are_there_and_prometheus_gets_text(runt
         deep = (await client.get("/health?level=deep")).json()
         assert deep["status"] == "degraded", "no process runs jobs here"
         assert {name: part["status"] for name, part in deep["parts"].items()} == {
-            "database": "healthy", "model": "healthy", "embedder": "healthy", "workers": "unhealthy",
+            "database": "healthy", "model": "healthy", "embedder": "healthy", "workers": "unhealthy", "monitor": "healthy",
         }  # fmt: skip
 
 

@@ -319,11 +319,20 @@ def _key(place: Place, words: list[str]) -> list[str]:
     return [str(made["key"]["id"]) if word == "3" else word for word in words]
 
 
+def _alert(place: Place, words: list[str]) -> list[str]:
+    def found() -> str:
+        place.run("monitor", "--once", code=0)
+        return str(place.json("alerts", "list")[0]["id"])
+
+    return [place.once("alert", found) if one in {"ID", "3"} else one for one in words]
+
+
 PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
     "approvals": _approval, "executions": _execution, "people": _person, "audit": _audit, "backup": _file, "restore": _file, "chat": _chat,
     "tools": _tool, "functions": _function, "break-glass": _break_glass, "sync": _sync, "analytics": _analytics,
     "keys": _key,
     "messaging": lambda place, words: [_route(place) if one == "3" else one for one in words],
+    "alerts": _alert,
     "undo": lambda place, words: ["undo", place.executed(), *words[2:]],
     "threads": lambda place, words: [_thread(place, words) if one == "3f2a91bc04de" else one for one in words],
     "memory": lambda place, words: [_memory_word(place, words, one) for one in words],
@@ -382,7 +391,7 @@ def test_a_documented_command_works(place: Place, command: str, monkeypatch: pyt
     if words[:2] == ["approvals", "watch"]:
         _watched(place, words)
         return
-    if words[0] in {"serve", "worker"} or words[:2] == ["mcp", "--http"]:
+    if words[0] in {"serve", "worker"} or words[:2] == ["mcp", "--http"] or words == ["monitor"]:
         _served(place, words)
         return
     if words == ["mcp"]:  # the client closes its end at once

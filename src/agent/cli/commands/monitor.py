@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,7 @@ def monitor(
     elif once:
         _look_once(as_json=as_json)
     else:
-        run(_watch)
+        run(lambda runtime: _watch(runtime, as_json=as_json))
 
 
 def _look_once(*, as_json: bool) -> None:
@@ -91,7 +92,7 @@ def _show_status(*, as_json: bool) -> None:
     listing(stdout(), ("began", "state", "opened", "over", "checks"), rows, empty="The monitor has not run yet.")
 
 
-async def _watch(runtime: Runtime) -> None:
+async def _watch(runtime: Runtime, *, as_json: bool) -> None:
     from agent.cli.terminal.render import say, stderr
     from agent.messaging import AlertCourier
     from agent.monitoring.continuous_monitor import ContinuousMonitor
@@ -105,7 +106,10 @@ async def _watch(runtime: Runtime) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     await watching.start(runtime=runtime)
     courier.start()
-    say(stderr(), "Watching; Ctrl-C ends it.", "dim")
+    if as_json:
+        typer.echo(json.dumps({"watching_every_minutes": runtime.settings.monitor_minutes or 5}))
+    else:
+        say(stderr(), "Watching; Ctrl-C ends it.", "dim")
     try:
         await ended.wait()
     finally:
