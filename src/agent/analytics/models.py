@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from agent.analytics import totals
+import agent.analytics.totals as totals
 from agent.analytics.effect_model import LEAST_RUNS, TARGETS, EffectModel, Target
 from agent.analytics.training import Trained, train
 from agent.db import load_queries

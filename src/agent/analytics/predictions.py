@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from agent.analytics import models, similarity, totals
+import agent.analytics.models as models
+import agent.analytics.similarity as similarity
+import agent.analytics.totals as totals
 from agent.analytics.effect_model import LEAST_RUNS, TARGETS, EffectModel, Predicted, Target
 from agent.analytics.figures import Totals, figures_of, grouped
 from agent.db import load_queries

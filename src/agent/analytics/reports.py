@@ -10,7 +10,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.analytics import anomalies, coordination, drift, failures, insights, models, totals
+import agent.analytics.anomalies as anomalies
+import agent.analytics.coordination as coordination
+import agent.analytics.drift as drift
+import agent.analytics.failures as failures
+import agent.analytics.insights as insights
+import agent.analytics.models as models
+import agent.analytics.totals as totals
 from agent.analytics.effect_model import EffectModel
 from agent.analytics.figures import Totals, as_json, figures_of
 from agent.db import load_queries

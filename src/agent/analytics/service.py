@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from agent.analytics import models, predictions, reports, runs, similarity, totals, upkeep
+import agent.analytics.models as models
+import agent.analytics.predictions as predictions
+import agent.analytics.reports as reports
+import agent.analytics.runs as runs
+import agent.analytics.similarity as similarity
+import agent.analytics.totals as totals
+import agent.analytics.upkeep as upkeep
 from agent.analytics.submitted import submit
 from agent.db import load_queries
 from agent.errors import InvalidInput

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.analytics import totals
+import agent.analytics.totals as totals
 from agent.analytics.figures import Totals, figures_of
 from agent.db import load_queries
 from agent.errors import NotFound

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.analytics import runs
+import agent.analytics.runs as runs
 from agent.db import load_queries
 from agent.errors import InvalidInput
 from agent.runtime import Runtime

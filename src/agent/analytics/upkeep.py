@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid5
 
-from agent.analytics import coordination, models, reports, runs, similarity, totals
+import agent.analytics.coordination as coordination
+import agent.analytics.models as models
+import agent.analytics.reports as reports
+import agent.analytics.runs as runs
+import agent.analytics.similarity as similarity
+import agent.analytics.totals as totals
 from agent.analytics.figures import as_json
 from agent.db import load_queries
 from agent.runtime import Runtime

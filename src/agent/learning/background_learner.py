@@ -27,6 +27,7 @@ from agent.learning.lessons.history import newest_memory, read_history
 from agent.learning.lessons.keeping import Kept, keep
 from agent.learning.lessons.lesson import Findings
 from agent.learning.lessons.registry import LESSONS, Lesson
+from agent.learning.memory.consolidation import consolidate
 from agent.runtime import SCHEDULER, Cache, Runtime, current_runtime
 
 Progress = Callable[[str, int, int], None]
@@ -143,6 +144,7 @@ class _Run:
                 return
             await self._learn(lesson)
             self._progress(lesson.name, number, total)
+        await consolidate(self._runtime, max(0.0, self._runtime.settings.learn_seconds - self._seconds()))
         await self._ask_model()
         self._progress(quotations.NAME, total, total)
         newest, fresh = await newest_memory(await self._seen_before(), self._runtime)

@@ -76,6 +76,14 @@ def _bounded(check: Check, findings: Sequence[Finding]) -> list[Finding]:
     return [*worst, more]
 
 
+async def newest_alerts(limit: int, *, before: int | None = None, every: bool = False, runtime: Runtime) -> list[Alert]:
+    """Return the open alerts of this database, or those before alert `before`, the newest first; with `every` all."""
+    rows = await runtime.all(
+        _QUERIES["newest"], database_id=runtime.database_id, every=every, before=before, limit=limit
+    )
+    return [Alert.from_row(row) for row in rows]
+
+
 async def list_alerts(*, every: bool = False, limit: int = 100, runtime: Runtime | None = None) -> list[Alert]:
     """Return the open alerts of this database, the worst first; with `every` also those that are resolved."""
     runtime = runtime or await current_runtime()

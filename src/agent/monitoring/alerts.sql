@@ -41,6 +41,12 @@ SELECT a.* FROM agents.alerts a
    AND (a.status = 'open' OR (%(every)s AND a.resolved_at IS NOT NULL))
  ORDER BY a.status, array_position(ARRAY['CRITICAL', 'HIGH', 'MEDIUM', 'LOW'], a.severity), a.opened_at DESC, a.id DESC LIMIT %(limit)s
 
+-- newest: the alerts, or those before one, the newest first
+SELECT a.* FROM agents.alerts a
+ WHERE a.tenant_id = %(tenant_id)s AND a.database_id = %(database_id)s AND (%(before)s::bigint IS NULL OR a.id < %(before)s)
+   AND (a.status = 'open' OR (%(every)s AND a.resolved_at IS NOT NULL))
+ ORDER BY a.id DESC LIMIT %(limit)s
+
 -- alert: one alert
 SELECT a.* FROM agents.alerts a WHERE a.tenant_id = %(tenant_id)s AND a.id = %(id)s AND (a.status = 'open' OR a.resolved_at IS NOT NULL)
 

@@ -16,10 +16,10 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
+import agent.monitoring.alerts as alerts
 from agent.db import load_queries
 from agent.db.failures import log_message
 from agent.errors import AgentError
-from agent.monitoring import alerts
 from agent.monitoring.records import Alert, Check, CheckRun, Finding, MonitorRun
 from agent.monitoring.watch import Watch
 from agent.runtime import Runtime

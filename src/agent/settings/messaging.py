@@ -87,9 +87,6 @@ class MessagingSettings(BaseModel):
         "",
         description="Comma-separated name=address of people who get a mail with a link to each request that they may decide.",
     )
-    public_url: str = Field(
-        "", description="Address at which people and services reach this server, such as https://agent.example.com."
-    )
     messaging_quiet: str = Field(
         "", description="Quiet hours, such as 22:00-07:00: until they end, only requests that cannot wait are posted."
     )
@@ -119,7 +116,7 @@ class MessagingSettings(BaseModel):
             raise ValueError("must be 16 to 256 of A-Z, a-z, 0-9, _ and -")
         return value
 
-    @field_validator("telegram_url", "slack_url", "alert_slack_url", "alert_telegram_url", "webhook_url", "public_url")
+    @field_validator("telegram_url", "slack_url", "alert_slack_url", "alert_telegram_url", "webhook_url")
     @classmethod
     def _are_addresses(cls, value: SecretStr | str | None) -> SecretStr | str | None:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 
 class ServingSettings(BaseModel):
@@ -15,7 +15,7 @@ class ServingSettings(BaseModel):
     mcp_port: int = Field(8090, ge=0, le=65_535, description="Port that `agent mcp --http` listens on.")
     public_url: str = Field(
         "",
-        description="Address at which people reach the API, for links to requests. Empty: AGENT_HOST and AGENT_PORT.",
+        description="Address at which people and services reach this server, such as https://agent.example.com, for links and webhooks. Empty: AGENT_HOST and AGENT_PORT.",
     )
     api_auth: Literal["auto", "required"] = Field(
         "auto",
@@ -60,3 +60,10 @@ class ServingSettings(BaseModel):
         "app_metadata.agent_role",
         description="Claim of a Supabase token that names the role; without it the caller is a viewer.",
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+            raise ValueError("must begin with https://")
+        return value

@@ -20,8 +20,8 @@ class TurnSettings(BaseModel):
     )
     memory_tokens: int = Field(1_000, ge=100, description="Part of the budget for recalled memories.")
     memory_keep: str = Field(
-        "interaction=400, replaced=400",
-        description="Days that memories of a kind are kept if nobody uses them; kinds that are not named are kept. `replaced`: those that are no longer valid.",
+        "",
+        description="Days that memories of a kind are kept if nobody uses them, such as interaction=400, replaced=400; kinds that are not named are kept. `replaced`: those that are no longer valid.",
     )
     max_question_chars: int = Field(20_000, ge=100, description="Longest question that is accepted.")
     learn_minutes: float = Field(

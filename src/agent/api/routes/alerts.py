@@ -9,12 +9,11 @@ from pydantic import BaseModel, Field
 
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
-from agent.api.pages import Cursor, Limit, Page, page_of
+from agent.api.pages import Cursor, Limit, Page, number_in, page_of
 from agent.monitoring import alerts
 from agent.monitoring.records import Alert
 
 router = APIRouter(prefix="/api/alerts", tags=["alerts"], route_class=IdempotentRoute)
-_MOST = 1_000
 
 
 class Comment(BaseModel):
@@ -37,8 +36,8 @@ async def list_alerts(
     every: Annotated[bool, Query(alias="all", description="Also those that are over.")] = False,  # noqa: FBT002  # as FastAPI wants it
 ) -> Page[Alert]:
     """List what is wrong now, the newest first."""
-    found = sorted(await alerts.list_alerts(every=every, limit=_MOST, runtime=runtime), key=lambda one: -one.id)
-    return page_of(found, limit=limit, cursor=cursor, key=lambda one: one.id)
+    found = await alerts.newest_alerts(limit + 1, before=number_in(cursor), every=every, runtime=runtime)
+    return page_of(found, limit=limit, key=lambda one: one.id)
 
 
 @router.get("/{alert_id}", **needs("viewer"))

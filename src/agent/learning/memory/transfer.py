@@ -67,7 +67,7 @@ class _Line(BaseModel):
         text = prepare(without_typed_secrets(self.content))
         values = self.model_dump(mode="json", exclude={"links", "id"})
         safe: dict[str, Any] = {name: storable_json(value) for name, value in values.items()}
-        doubted = {} if trusted else {"trust": "external", "evidence_count": 1}
+        doubted = {} if trusted else {"trust": "external", "evidence_count": 1, "metadata": {}}
         return {**safe, "content": text.text, "content_hash": text.digest.hex(), **doubted}
 
 
