@@ -27,6 +27,7 @@ from agent.errors import AgentError
 from agent.jobs.maintenance import maintain
 from agent.learning.auto_discover import auto_discovery
 from agent.learning.background_learner import BackgroundLearner
+from agent.monitoring.continuous_monitor import continuous_monitor
 from agent.runtime import SCHEDULER, Runtime
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class Jobs:
         await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=5)
         with suppress(AgentError, psycopg.Error):
             await self._execute("left")
+            if not await alive_workers(self._runtime):  # the last process that ends by itself is not missed
+                await continuous_monitor.leave(runtime=self._runtime)
 
     def _make_tables(self) -> None:
         from dbos import DBOS  # start-up: it imports SQLAlchemy

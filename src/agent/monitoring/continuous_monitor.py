@@ -83,7 +83,10 @@ class ContinuousMonitor:
         _, late = await asyncio.wait({running.task}, timeout=_STOP_SECONDS)
         for task in late:
             task.cancel()
-        runtime = runtime or await current_runtime()
+        await self.leave(runtime=runtime or await current_runtime())
+
+    async def leave(self, *, runtime: Runtime) -> None:
+        """Note that nobody is to watch any more, so that nobody is missed."""
         await runtime.execute(_QUERIES["leave"], database_id=runtime.database_id)
 
     async def run_once(self, *, runtime: Runtime | None = None) -> MonitorRun:

@@ -16,10 +16,10 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-import agent.monitoring.alerts as alerts
 from agent.db import load_queries
 from agent.db.failures import log_message
 from agent.errors import AgentError
+from agent.monitoring.alerts import Changes, apply
 from agent.monitoring.records import Alert, Check, CheckRun, Finding, MonitorRun
 from agent.monitoring.watch import Watch
 from agent.runtime import Runtime
@@ -71,7 +71,7 @@ async def run_cycle(
             resolved += changes.resolved
     finally:
         await watch.close()
-    changes = await alerts.apply(_FAILING, _failures(runs, watch), runtime=runtime)
+    changes = await apply(_FAILING, _failures(runs, watch), runtime=runtime)
     opened, resolved = [*opened, *changes.opened], [*resolved, *changes.resolved]
     await watch.store()
     ended = await runtime.one(
@@ -95,16 +95,16 @@ def _is_due(watch: Watch, check: Check) -> bool:
     return not timedelta() <= watch.now - datetime.fromisoformat(last) < check.every
 
 
-async def _look(check: Check, watch: Watch) -> tuple[CheckRun, alerts.Changes]:
+async def _look(check: Check, watch: Watch) -> tuple[CheckRun, Changes]:
     watch.begin(check.name)
     began = time.perf_counter()
     findings: list[Finding] = []
-    changes = alerts.Changes()
+    changes = Changes()
     error = ""
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
             findings = await check.look(watch)
-        changes = await alerts.apply(check, findings, runtime=watch.runtime)
+        changes = await apply(check, findings, runtime=watch.runtime)
         watch.states.setdefault(_OWN, {})[check.name] = watch.now.isoformat()
     except psycopg.Error as failed:
         error = log_message(failed)

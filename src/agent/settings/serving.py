@@ -63,7 +63,7 @@ class ServingSettings(BaseModel):
 
     @field_validator("public_url")
     @classmethod
-    def _is_address(cls, value: str) -> str:
+    def _reaches_this_server(cls, value: str) -> str:
         if value and not value.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
             raise ValueError("must begin with https://")
         return value
