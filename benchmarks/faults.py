@@ -171,6 +171,7 @@ async def run(minutes: float) -> int:
                     settings, folder=place.folder, model=server, AGENT_ALERT_WEBHOOK_URL=address, **variables
                 ) as (_, client),
             ):
+                await place.sql("analyze")  # as on any server that is not new
                 began = time.monotonic()
                 traffic = asyncio.create_task(scripted_traffic(place, client))
                 injected = await inject(place, began, seconds)

@@ -13,7 +13,7 @@ from agent.monitoring.checks.newest import newest_rows, next_tables
 from agent.monitoring.records import Check, Finding
 from agent.monitoring.watch import Watch
 
-_TABLES, _ROWS, _MOST_TEXT = 3, 100, 4_000
+_TABLES, _ROWS, _MOST_TEXT = 2, 100, 4_000
 _TEXT = ("text", "character varying", "varchar", "citext", "json", "jsonb")
 # Whoever writes to a model: it is to forget its orders, to be somebody else, to hide what it does, or to use a tool.
 _MARKER = re.compile(

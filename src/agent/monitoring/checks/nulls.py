@@ -10,7 +10,7 @@ from agent.monitoring.checks.newest import newest_rows, next_tables
 from agent.monitoring.records import Check, Finding
 from agent.monitoring.watch import Watch
 
-_TABLES, _ROWS, _LEAST_ROWS, _MOST_COLUMNS = 3, 200, 30, 40
+_TABLES, _ROWS, _LEAST_ROWS, _MOST_COLUMNS = 2, 200, 30, 40
 _JUMP = 0.3
 _KEPT = 0.2  # how much of a new share goes into what is usual
 

@@ -14,7 +14,7 @@ from agent.monitoring.records import Check, Finding
 from agent.monitoring.watch import Watch
 from agent.text.words import stems
 
-_KEYS, _ROWS, _LEAST_SOUND = 4, 200, 20
+_KEYS, _ROWS, _LEAST_SOUND = 3, 200, 20
 _MOST_DIRTY = 1_000
 _MOST_WITHOUT_CONSTRAINT = 0.5  # a larger share says that the columns only look like a key
 

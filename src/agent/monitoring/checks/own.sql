@@ -50,12 +50,12 @@ SELECT m.service, count(*)::int AS failed, count(DISTINCT m.place)::int AS place
  WHERE %(database_id)s <> ''
  GROUP BY m.service
 
--- durations: the 90th percentile of the seconds of each action in the last quarter of an hour, and of the day before
+-- durations: the 90th percentile of the seconds of each action in the last five minutes, and of the day before
 SELECT d.action, count(*) FILTER (WHERE recent)::int AS calls,
        (percentile_cont(0.9) WITHIN GROUP (ORDER BY d.ms) FILTER (WHERE recent) / 1000)::float8 AS slow,
        CASE WHEN count(*) FILTER (WHERE NOT recent) >= 10
             THEN (percentile_cont(0.9) WITHIN GROUP (ORDER BY d.ms) FILTER (WHERE NOT recent) / 1000)::float8 END AS before
-  FROM (SELECT e.action, e.duration_ms AS ms, e.created_at > now() - interval '15 minutes' AS recent FROM agents.agent_execution_log e
+  FROM (SELECT e.action, e.duration_ms AS ms, e.created_at > now() - interval '5 minutes' AS recent FROM agents.agent_execution_log e
          WHERE e.tenant_id = %(tenant_id)s AND e.database_id = %(database_id)s AND e.duration_ms IS NOT NULL AND e.verdict <> 'ask'
            AND e.created_at BETWEEN now() - interval '1 day' AND now()) d
  GROUP BY d.action HAVING count(*) FILTER (WHERE recent) > 0
