@@ -20,12 +20,9 @@ from agent.api.guard import Guard, names_in
 from agent.api.measures import Measured, Measures
 from agent.api.routes import ROUTERS
 from agent.api.turn_streams import TurnStreams
-from agent.jobs import Jobs
-from agent.messaging import AlertCourier, Courier
+from agent.background import background
 from agent.runtime import Runtime, open_runtime
 from agent.settings import Settings
-from agent.sync.outlets.relay import Relay
-from agent.sync.own_events import OwnEvents
 from agent.worker import Worker
 
 _DESCRIPTION = """Ask the agent, decide what it may do, and see what it did.
@@ -76,7 +73,6 @@ def _lifespan(
         leaving = app.state.leaving = asyncio.Event()
         worker = Worker(served)
         working = asyncio.create_task(worker.run())
-        scheduled = Jobs(served) if jobs else None
 
         async def leave() -> None:
             """Take nothing new, and finish or hand over what runs."""
@@ -85,26 +81,15 @@ def _lifespan(
             await asyncio.gather(streams.leave(served), working)
 
         app.state.leave = leave
-        if scheduled is not None:
-            await scheduled.start()
-        courier = app.state.courier = Courier(served)
-        app.state.measures.watch(courier.services)
-        courier.start()
-        passing = (Relay(served), OwnEvents(served))
-        for one in passing:
-            one.start()
-        alerting = AlertCourier(served)
-        alerting.start()
         try:
-            yield
+            async with background(served, with_jobs=jobs) as beside:
+                app.state.courier = beside.courier
+                app.state.measures.watch(beside.courier.services)
+                try:
+                    yield
+                finally:
+                    await leave()
         finally:
-            for one in passing:
-                await one.stop()
-            await courier.stop()
-            await alerting.stop()
-            await leave()
-            if scheduled is not None:
-                await scheduled.stop()
             if runtime is None:
                 await served.close()
 

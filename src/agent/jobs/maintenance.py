@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from agent.analytics import AnalyticsService
 from agent.approval.human_approval import human_approval_queue
 from agent.audit.log import audit_log
@@ -16,13 +18,26 @@ _QUERIES = load_queries(__package__)
 
 
 async def maintain(tenant_id: str, runtime: Runtime) -> None:
-    """Do one tenant's maintenance. It may run twice: each part does what is still to be done."""
+    """Do one tenant's maintenance. It may run twice: each part does what is still to be done.
+
+    A part that fails stops no other one. Raises an `ExceptionGroup` at the end, so that the job counts as failed.
+    """
     of_tenant = runtime.for_tenant(tenant_id)
-    await human_approval_queue.pending(runtime=of_tenant)  # expires and reminds
-    await audit_log.seal(runtime=of_tenant)
-    await forget_old(runtime=of_tenant)
-    await AgentSyncService(of_tenant).apply_retention()
-    await threads.forget_rights(runtime=of_tenant)
-    await of_tenant.execute(_QUERIES["forget_old_requests"])
-    await watch(of_tenant)
-    await AnalyticsService(of_tenant).upkeep()
+    parts: tuple[Callable[[], Awaitable[object]], ...] = (
+        lambda: human_approval_queue.pending(runtime=of_tenant),  # expires and reminds
+        lambda: audit_log.seal(runtime=of_tenant),
+        lambda: forget_old(runtime=of_tenant),
+        AgentSyncService(of_tenant).apply_retention,
+        lambda: threads.forget_rights(runtime=of_tenant),
+        lambda: of_tenant.execute(_QUERIES["forget_old_requests"]),
+        lambda: watch(of_tenant),
+        AnalyticsService(of_tenant).upkeep,
+    )
+    failures: list[Exception] = []
+    for part in parts:
+        try:
+            await part()
+        except Exception as error:  # raised with the others when all parts have run
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup(f"maintenance of tenant {tenant_id!r} failed in part", failures)

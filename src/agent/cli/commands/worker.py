@@ -27,33 +27,17 @@ def worker(*, as_json: JsonOption = False) -> None:
 
 
 async def _work(runtime: Runtime, *, as_json: bool) -> None:
+    from agent.background import background
     from agent.cli.terminal.render import say, stderr
-    from agent.jobs import Jobs
-    from agent.messaging import AlertCourier, Courier
-    from agent.sync.outlets.relay import Relay
-    from agent.sync.own_events import OwnEvents
     from agent.worker import Worker
 
-    working, jobs, courier = Worker(runtime), Jobs(runtime), Courier(runtime)
-    passing = (Relay(runtime), OwnEvents(runtime))
-    await jobs.start()
-    courier.start()
-    for one in passing:
-        one.start()
-    alerting = AlertCourier(runtime)
-    alerting.start()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, working.stop)
-    if as_json:
-        typer.echo(json.dumps({"working": jobs.executor_id}))
-    else:
-        say(stderr(), "Working; Ctrl-C ends it.", "dim")
-    try:
+    working = Worker(runtime)
+    async with background(runtime) as beside:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, working.stop)
+        if as_json:
+            typer.echo(json.dumps({"working": beside.jobs.executor_id if beside.jobs else None}))
+        else:
+            say(stderr(), "Working; Ctrl-C ends it.", "dim")
         await working.run()
-    finally:
-        for one in passing:
-            await one.stop()
-        await courier.stop()
-        await alerting.stop()
-        await jobs.stop()
