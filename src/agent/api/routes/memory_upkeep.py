@@ -69,14 +69,14 @@ async def import_memories(request: Request, runtime: Acting) -> Imported:
     return await memory_upkeep.import_text(await request.body(), runtime=runtime)
 
 
-class Reason(BaseModel):
+class WhyQuarantined(BaseModel):
     """Why nobody should rely on it."""
 
     reason: str = Field("", max_length=1_000)
 
 
 @router.post("/{memory_id}/quarantine", **needs("operator"))
-async def put_aside(memory_id: MemoryId, body: Reason, runtime: Acting) -> list[Memory]:
+async def put_aside(memory_id: MemoryId, body: WhyQuarantined, runtime: Acting) -> list[Memory]:
     """Take a memory, and all that was concluded from it, out of use."""
     return await memory_upkeep.put_aside(memory_id, body.reason, runtime=runtime)
 
