@@ -107,6 +107,9 @@ def test_numbers_are_read_as_written(text: str, number: str):
     [
         ("in 2025", "date '2025-01-01'", "date '2026-01-01'"),
         ("since March 2025", "date '2025-03-01'", None),
+        ("from March 2025", "date '2025-03-01'", "date '2025-04-01'"),
+        ("from March 2025 on", "date '2025-03-01'", None),
+        ("starting from March 2025", "date '2025-03-01'", None),
         ("before 2024-02-29", None, "date '2024-02-29'"),
         ("after 2020", "date '2021-01-01'", None),
         ("on 2025-12-31", "date '2025-12-31'", "date '2026-01-01'"),

@@ -36,7 +36,7 @@ def period_at(s: Sentence, at: int) -> Span | None:
     """Return the span of time that the words at `at` name: from the lower up to but not including the upper bound."""
     if not s.free(at):
         return None
-    for parse in (_between, _bounded, _distance, _inside):
+    for parse in (_between, _bounded, _distance, _from, _inside):
         span = parse(s, at)
         if span:
             return span
@@ -81,14 +81,14 @@ def _bounded(s: Sentence, at: int) -> Span | None:
     for words, side in (
         ("on or after", "from start"),
         ("on or before", "to end"),
-        ("since|from|starting", "from start"),
+        ("since|starting", "from start"),
         ("after", "from end"),
         ("later than", "from end"),
         ("before|prior|earlier", "to start"),
         ("until|till|through", "to end"),
     ):
         start = s.match(at, words)
-        start = (s.match(start, "than|to|with|the") or start) if start else None
+        start = (s.match(start, "than|to|with|the|from") or start) if start else None
         moment = _moment(s, start) if start else None
         if moment:
             first, last, end = moment
@@ -118,6 +118,14 @@ def _distance(s: Sentence, at: int) -> Span | None:
     start = s.match(at, "in|within|during? the? next|coming")
     span = _count_and_unit(s, start) if start else None
     return ("now()", f"now() + interval '{span[0]}'", span[1]) if span else None
+
+
+def _from(s: Sentence, at: int) -> Span | None:
+    """Return the span of "from June 2023": that month; with "on" or "onwards" behind it, all since then."""
+    start = s.match(at, "from the?")
+    moment = _moment(s, start) if start else None
+    onwards = s.match(moment[2], "on|onward|onwards|forward") if moment else None
+    return (moment[0], None, onwards) if moment and onwards else moment
 
 
 def _inside(s: Sentence, at: int) -> Span | None:
