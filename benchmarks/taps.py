@@ -38,6 +38,7 @@ create trigger counted after update on public.tapped for each row execute functi
 """
 _NUMBER = re.compile(r"Approval (\d+) ")
 _AT_ONCE = 8
+_MOST_SECONDS = 240.0
 
 
 def fill(conn: psycopg.Connection) -> None:
@@ -109,7 +110,13 @@ async def race(settings: Settings, *, requests: int, kills: int, folder: Path, s
         for number in chance.sample(numbers, len(numbers)):
             todo.put_nowait(number)
         working = asyncio.create_task(_killed_now_and_then(there, todo, requests, kills, folder))
-        await asyncio.gather(*(_tap_all(there, todo, chance) for _ in range(_AT_ONCE)))
+        tapping = asyncio.gather(*(_tap_all(there, todo, chance) for _ in range(_AT_ONCE)))
+        await asyncio.wait({tapping, working}, return_when=asyncio.FIRST_COMPLETED, timeout=_MOST_SECONDS)
+        if not tapping.done():
+            tapping.cancel()
+            assert working.done(), f"{todo.qsize()} requests still wait for a message with buttons"
+            await working  # it raises what ended the worker
+        await tapping
         await _until(there, lambda: not there.slack.live_buttons() and not there.telegram.live_buttons(), working)
         await _until(there, lambda: all("is being carried out" not in one.text for one in _all(there)), working)
         working.cancel()
@@ -168,7 +175,7 @@ async def tap(there: Rooms, message: Posted | Sent, *, chance: random.Random) ->
 
 
 async def _until(
-    there: Rooms, condition: Callable[[], bool], working: asyncio.Task[None], seconds: float = 300.0
+    there: Rooms, condition: Callable[[], bool], working: asyncio.Task[None], seconds: float = 150.0
 ) -> None:
     end = time.monotonic() + seconds
     while not condition():

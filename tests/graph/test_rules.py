@@ -240,6 +240,7 @@ def test_a_turn_ends_with_its_answer_and_what_there_is_to_remember() -> None:
     assert update["ending"]["interaction"] == {
         "question": "q?",
         "statements": ["select 1"],  # that succeeded
+        "examples": ["select 1"],  # of which the model wrote the SQL itself
         "outcomes": ["execute_sql rejected: no"],
         "second_hand": False,
         "recalled": [4],

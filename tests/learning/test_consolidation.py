@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from tests.learning.test_duplicates import DIFFERENT, SAME
@@ -104,7 +105,9 @@ async def test_memories_are_kept_for_the_days_of_their_kind_and_used_ones_longer
         )
     await agent_memory.record_use([old[0].id], runtime=runtime)
     new = await agent_memory.save("turn 9", kind="interaction", runtime=runtime)
-    assert (await consolidate(runtime)).expired == 3
+    assert (await consolidate(runtime)).expired == 0  # nothing is deleted unless it is set
+    kept = runtime.settings.model_copy(update={"memory_keep": "interaction=400, replaced=400"})
+    assert (await consolidate(replace(runtime, settings=kept))).expired == 3
     assert set(await valid(runtime)) == {old[0].id, fact.id, new.id}
 
 

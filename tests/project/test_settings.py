@@ -168,6 +168,17 @@ for line in found:
 """
 
 
+def test_no_group_of_settings_takes_a_name_of_another_one() -> None:
+    """The groups are joined in one class: of two validators or fields with one name, one would silently be lost."""
+    named: dict[str, str] = {}
+    for group in Settings.__mro__:
+        if not group.__module__.startswith("agent.settings") or group is Settings:
+            continue
+        own = {name for name in vars(group) if not name.startswith(("__", "model_", "_abc"))}
+        for name in {*own, *vars(group).get("__annotations__", {})}:
+            assert named.setdefault(name, group.__name__) == group.__name__, (name, group.__name__, named[name])
+
+
 def test_importing_any_module_opens_nothing_and_reads_no_environment() -> None:
     done = subprocess.run([sys.executable, "-c", WATCH], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

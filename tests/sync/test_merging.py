@@ -18,7 +18,7 @@ from agent.sync.merging import MISSING, at, differences, keys_of, latest_wins, p
 KEYS = st.sampled_from(["a", "b", "c", "/", "~", ""])
 LEAVES = st.sampled_from([None, True, False, 0, 1, 1.0, 2.5, "", "x", [], [1], [{"a": 1}], {}])
 STATES = st.dictionaries(KEYS, st.recursive(LEAVES, lambda inner: st.dictionaries(KEYS, inner, max_size=3)), max_size=4)
-CASES = settings(max_examples=1_000, deadline=None)
+CASES = settings(max_examples=150, deadline=None)
 EARLY, LATE = clocks.clock_at(1_000, "a"), clocks.clock_at(2_000, "b")
 
 

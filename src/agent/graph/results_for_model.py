@@ -113,14 +113,14 @@ def _fit_columns(result: dict[str, Any], limit: int) -> str:
     text = _as_json(result)
     while len(text) > limit and kept:
         kept = kept * limit // (len(text) + 1)
-        left_out = f"columns {kept + 1} to {len(row)} of {len(row)} are not shown: name those that you need"
+        left_out = f"columns {kept + 1} to {len(row)}: name what you need"
         narrow = {**result, "columns": columns[:kept], "rows": [row[:kept]], "left_out": left_out}
         text = _as_json(narrow)
     return _ended(text, limit)
 
 
 def _ended(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}…"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _as_json(value: Any) -> str:

@@ -35,7 +35,7 @@ class MonitoringSettings(BaseModel):
 
     @field_validator("alert_quiet_hours")
     @classmethod
-    def _are_hours(cls, value: str) -> str:
+    def _are_hours_of_alerts(cls, value: str) -> str:
         if not value.strip():
             return ""
         found = _QUIET.fullmatch(value.strip())

@@ -94,7 +94,7 @@ class ScriptedChatModel(BaseChatModel):
     def _next(self, messages: Sequence[BaseMessage]) -> AIMessage:
         self._requests.append(list(messages))
         over = self._position >= len(self.script)
-        if self._last is not None and _is_given_back(messages):  # it stands by its last answer
+        if over and self._last is not None and _is_given_back(messages):  # it stands by its last answer
             return self._last
         if over and not (self.repeat_last and self.script):
             raise AssertionError(f"the script has {len(self.script)} answers, and the model was asked once more")
