@@ -48,6 +48,8 @@ class Worker(BaseAgent):
                 raise Unspeakable
             case "struggle":
                 await self.report_insight({"type": "struggling_detected", "topic": "fractions"})
+            case "echo":
+                return input
         return {"action": action, "got": context["results"]}
 
 
@@ -231,3 +233,16 @@ async def test_a_wide_plan_leaves_the_connections_to_others(orchestrator: AgentO
     result = await running
     assert result.success
     assert len(result.results["join"].data["got"]) == 400
+
+
+async def test_inputs_and_conditions_name_what_earlier_steps_gave(orchestrator: AgentOrchestrator) -> None:
+    plan = {"id": "p", "steps": [
+        step("score", "echo", input={"wrong": 3, "skills": [{"name": "sums"}]}),
+        step("help", "echo", input={"with": {"$from": "score.skills.0.name"}}, when={"$from": "score.wrong", "equals": 3}),
+        step("praise", "fail", when={"$from": "score.wrong", "equals": 0}), step("after", "act", "praise"),
+        step("lost", "echo", input={"x": {"$from": "score.nothing"}}, retryPolicy={"maxRetries": 5}),
+    ]}  # fmt: skip
+    result = await orchestrator.orchestrate(plan)
+    assert result.results["help"].data == {"with": "sums"}
+    assert set(result.results) == {"score", "help", "after"}
+    assert result.errors == {"lost": "The reference 'score.nothing' leads to nothing: 'score' gave no 'nothing'."}

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import InvalidInput
+from agent.orchestration import references
 from agent.orchestration.dependencies import Frontier, in_order
 from agent.orchestration.plan import PlanStep, RetryPolicy, read_plan
 
@@ -75,6 +76,9 @@ def test_a_circle_is_spelled_out(steps: list[PlanStep], data: st.DataObject) -> 
         ({"id": "p", "steps": [step("a")], "fallbackPlan": {"steps": [step("b", "a")]}}, "'b' depends on 'a'"),
         ({"id": "p", "steps": "a"}, "steps"),
         ({"id": "p", "steps": [3]}, "steps.0"),
+        ({"id": "p", "steps": [step("a", input={"x": [{"$from": "b.c"}]})]}, "'b.c' names no step"),
+        ({"id": "p", "steps": [step("a", when={"step": "a"})]}, "condition of step 'a'"),
+        ({"id": "p", "steps": [step("a", when={"$from": "b"}), step("b", "a")]}, "circle"),
         ([], "JSON object"),
         ({"id": "p", "steps": [step("a\n")]}, "steps.0.id"),
     ],
@@ -123,3 +127,11 @@ def test_ten_thousand_steps_and_deep_fallbacks_are_read_or_refused_at_once() -> 
     while deep:  # Python would free it by recursion
         deep = deep.pop("fallbackPlan", {})
     assert time.monotonic() - began < 20
+
+
+def test_a_step_waits_for_what_its_input_names() -> None:
+    plan = read_plan({"id": "p", "steps": [step("b", input={"n": [{"$from": "a.x.0"}]}), step("a"), step("a.x", "a")]})
+    assert [(one.id, one.dependencies) for one in plan.steps] == [("a", ()), ("a.x", ("a",)), ("b", ("a.x",))]
+    assert references.filled({"n": [{"$from": "a.x.0"}]}, {"a": {}, "a.x": ["first"]}) == {"n": ["first"]}
+    with pytest.raises(InvalidInput, match="gave no '1'"):
+        references.filled({"$from": "a.x.1"}, {"a.x": ["first"]})

@@ -18,13 +18,14 @@ from itertools import count
 from time import monotonic
 from typing import Any
 
-from agent.errors import NotFound
+from agent.errors import InvalidInput, NotFound
 from agent.orchestration import store
 from agent.orchestration.agents.registry import Registry
 from agent.orchestration.attempts import Outcome, attempt
 from agent.orchestration.bus import EventBus, EventName
 from agent.orchestration.dependencies import Frontier
 from agent.orchestration.plan import Plan, PlanStep
+from agent.orchestration.references import filled, holds
 from agent.orchestration.store import Owned, PlanLost
 from agent.runtime import Runtime
 from agent.sync.payloads import checked_object
@@ -101,6 +102,10 @@ class PlanRun:
                     ready.extend(front.ended(step_id))
                 elif step_id in self.errors:
                     await self._skip(step_id, front)
+                elif not self._is_to_run(steps[step_id]):
+                    self.outputs[step_id] = None
+                    await store.skipped(self.owned, [step_id], None, runtime=self.work.runtime)
+                    ready.extend(front.ended(step_id))
                 else:
                     self._tasks[step_id] = asyncio.create_task(self._step(steps[step_id]))
             if not self._tasks:
@@ -116,6 +121,12 @@ class PlanRun:
         if behind:
             because = f"Step {step_id!r} failed, which it waits for."
             await store.skipped(self.owned, behind, because, runtime=self.work.runtime)
+
+    def _is_to_run(self, step: PlanStep) -> bool:
+        try:
+            return holds(step.when, self.outputs)
+        except InvalidInput:
+            return True  # it fails with this sentence when it is tried
 
     async def _step(self, step: PlanStep) -> None:
         try:
@@ -148,8 +159,10 @@ class PlanRun:
     async def _attempt(self, step: PlanStep, number: int) -> Outcome:
         try:
             agent = self.work.registry.get(step.agent_id)
-        except NotFound as error:
-            return Outcome(error=str(error), kind="NotFound", final=True)
+            given = filled(step.input, self.outputs)
+            holds(step.when, self.outputs)
+        except (NotFound, InvalidInput) as error:
+            return Outcome(error=str(error), kind=type(error).__name__, final=True)
 
         async def report(insight: Mapping[str, Any]) -> None:
             text = checked_object(dict(insight), what="An insight", most_bytes=_MOST_INSIGHT_BYTES, setting="a fixed bound")  # fmt: skip
@@ -161,7 +174,7 @@ class PlanRun:
             "results": {one: self.outputs[one] for one in step.dependencies if one in self.outputs},
         }  # fmt: skip
         seconds = step.timeout / 1000 if step.timeout else None
-        return await attempt(agent, step.action, step.input, seconds=seconds, report=report, context=context)
+        return await attempt(agent, step.action, given, seconds=seconds, report=report, context=context)
 
     async def _record(self, step: PlanStep, outcome: Outcome, number: int, duration: float) -> None:
         done = outcome.error is None

@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from agent.errors import InvalidInput
 from agent.orchestration.dependencies import in_order
+from agent.orchestration.references import is_reference, references_in, step_named
 
 MOST_STEPS = 10_000
 MOST_FALLBACKS = 10
@@ -45,7 +46,7 @@ class RetryPolicy(_Part):
 
 
 class PlanStep(_Part):
-    """One action of one agent. `timeout` is for each attempt, in milliseconds."""
+    """One action of one agent. `timeout` is for each attempt, in milliseconds. `input` and `when` may name what earlier steps gave."""
 
     id: _Name
     agent_id: _Name = ""
@@ -54,6 +55,7 @@ class PlanStep(_Part):
     dependencies: tuple[_Name, ...] = ()
     retry_policy: RetryPolicy = RetryPolicy()
     timeout: _Milliseconds | None = None
+    when: dict[str, Any] | None = None
 
 
 class Plan(_Part):
@@ -141,7 +143,8 @@ def _place(location: tuple[int | str, ...], level: Mapping[str, Any]) -> str:
 def _completed(plan: Plan) -> Plan:
     """Return the plan with an agent and an action in each step, in an order that runs; one after the other if it is not parallel."""
     default = plan.agent_id or next((step.agent_id for step in plan.steps if step.agent_id), "")
-    ordered = in_order(plan.steps)
+    names = {step.id for step in plan.steps}
+    ordered = in_order([_waiting_for_references(step, names) for step in plan.steps])
     done: list[PlanStep] = []
     for step in ordered:
         agent_id = step.agent_id or default
@@ -153,3 +156,11 @@ def _completed(plan: Plan) -> Plan:
         changes = {"agent_id": agent_id, "action": step.action or step.id, "dependencies": tuple(needs)}
         done.append(step.model_copy(update=changes))
     return plan.model_copy(update={"steps": tuple(done)})
+
+
+def _waiting_for_references(step: PlanStep, names: set[str]) -> PlanStep:
+    """Return a step that also waits for what its input and its condition name."""
+    if step.when is not None and not is_reference(step.when):
+        raise InvalidInput(f"The condition of step {step.id!r} is no reference: write {{'$from': 'step.field', 'equals': ...}}.")  # fmt: skip
+    named = dict.fromkeys(step_named(path, names) for path in references_in([step.input, step.when]))
+    return step.model_copy(update={"dependencies": tuple(dict.fromkeys((*step.dependencies, *named)))})

@@ -96,8 +96,8 @@ async def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, 
     await _write("step_ended", owned, runtime, step_id=step_id, payload=json.dumps(payload), **values)
 
 
-async def skipped(owned: Owned, steps: Sequence[str], because: str, *, runtime: Runtime) -> None:
-    """Note the steps that will not run."""
+async def skipped(owned: Owned, steps: Sequence[str], because: str | None, *, runtime: Runtime) -> None:
+    """Note the steps that will not run; `because` is None if that is no failure."""
     async with _writing(runtime) as conn:
         values = {"id": owned.run_id, "epoch": owned.epoch, "steps": list(steps), "error": because}
         await conn.execute(_QUERIES["skipped"], {**values, "tenant_id": runtime.tenant_id})
