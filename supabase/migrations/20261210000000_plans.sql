@@ -53,9 +53,11 @@ create table agents.plan_events (
   step_id    text,
   payload    jsonb not null,
   at         timestamptz not null default clock_timestamp(),
+  published  boolean not null default false,                    -- whether the sync channel "plans" has it
   primary key (tenant_id, run_id, id),
   foreign key (tenant_id, run_id) references agents.plans on delete cascade
 );
+create index plan_events_unpublished on agents.plan_events (tenant_id, id) where not published;
 call agents.isolate_tenants('agents.plan_events');
 
 -- A learner's session with its agents. Any process can build the agents again from this row.

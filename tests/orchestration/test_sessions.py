@@ -11,7 +11,8 @@ import pytest
 
 from agent.access import keys
 from agent.orchestration import AgentOrchestrator, BaseAgent
-from agent.orchestration.standard import create_agent
+from agent.orchestration.channel import publish
+from agent.orchestration.standard import create_agent, standard_orchestrator
 from agent.runtime import Runtime
 from agent.testing.served import served
 
@@ -152,3 +153,21 @@ async def test_a_struggling_learner_gets_a_tutor_plan(runtime: Runtime) -> None:
         while not helped:
             await asyncio.sleep(0.02)
     assert helped[0].results["help"].data == "help with sums"
+
+
+async def test_events_of_plans_are_on_the_sync_channel_in_order_and_without_values(runtime: Runtime) -> None:
+    orchestrator = standard_orchestrator(runtime)
+    answers = [{"id": f"a{at}", "agentId": "learning-agent-x", "action": "process_interaction",
+                "input": {"learnerId": "planted", "skill": "sums", "correct": False}} for at in range(3)]  # fmt: skip
+    result = await orchestrator.orchestrate({"id": "lesson", "parallel": False, "steps": answers})
+    assert await publish(runtime=runtime) == 9
+    assert await publish(runtime=runtime) == 0
+    await runtime.execute("update agents.plan_events set published = false where tenant_id = %(tenant_id)s")
+    assert await publish(runtime=runtime) == 9  # as a process would that was killed before it noted them
+    rows = await runtime.all("select event_type, data from agents.agent_sync_events where tenant_id = %(tenant_id)s order by sequence")  # fmt: skip
+    assert [row["event_type"] for row in rows] == [
+        "plan:started", *["step:started", "step:completed"] * 2, "step:started", "agent:insight", "step:completed", "plan:completed",
+    ]  # fmt: skip
+    assert {row["data"]["runId"] for row in rows} == {result.run_id}
+    assert rows[6]["data"]["type"] == "struggling_detected"
+    assert "planted" not in str(rows)

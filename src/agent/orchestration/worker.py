@@ -1,4 +1,4 @@
-"""Runs plans that were sent over HTTP or left by processes that died, in every process that serves or works.
+"""Runs plans that were sent over HTTP or left by processes that died, and publishes events, in every process that serves or works.
 
 It looks every second, and takes a plan only if its agents are known here. An agent acts for who asked for the plan, and shows them no
 personal values: with which rights they asked, the row does not say.
@@ -16,6 +16,7 @@ from agent.db import load_queries
 from agent.db.queries import fetch_all
 from agent.errors import AgentError
 from agent.orchestration import store
+from agent.orchestration.channel import publish
 from agent.orchestration.sessions import end_idle
 from agent.orchestration.standard import standard_orchestrator
 from agent.runtime import Runtime
@@ -53,10 +54,12 @@ class PlanWorker:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look(self) -> None:
+        """Publish what is new, and take what nobody runs, of each tenant."""
         async with self._runtime.db.connection("agent_app") as conn:
             tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
         for tenant in tenants:
             runtime = self._runtime.for_tenant(tenant)
+            await publish(runtime=runtime)
             for run_id, asked_by in await store.lapsed(runtime=runtime):
                 if len(self._running) >= self._runtime.settings.plan_slots:
                     return
