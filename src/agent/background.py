@@ -1,4 +1,4 @@
-"""What works beside the surface in every process that serves or works: jobs, messaging, alerts, and what synchronisation passes on."""
+"""What works beside the surface in every process that serves or works: jobs, messaging, alerts, plans, and what synchronisation passes on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agent.jobs import Jobs
 from agent.messaging import AlertCourier, Courier
+from agent.orchestration.worker import PlanWorker
 from agent.runtime import Runtime
 from agent.sync.outlets.relay import Relay
 from agent.sync.own_events import OwnEvents
@@ -26,7 +27,7 @@ async def background(runtime: Runtime, *, with_jobs: bool = True) -> AsyncIterat
     """Start everything that works in the background, and end it in order: what runs is finished or left to another process."""
     courier = Courier(runtime)
     jobs = Jobs(runtime) if with_jobs else None
-    beside = (courier, AlertCourier(runtime), Relay(runtime), OwnEvents(runtime))
+    beside = (courier, AlertCourier(runtime), Relay(runtime), OwnEvents(runtime), PlanWorker(runtime))
     if jobs is not None:
         await jobs.start()
     for one in beside:

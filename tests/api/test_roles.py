@@ -33,6 +33,12 @@ BODIES: dict[str, Any] = {
     "POST /api/controls/read-only": {},
     "POST /api/tools/{name}/enable": {},
     "POST /api/tools/{name}/rollback": {},
+    "POST /api/agents": {"action": "start_session", "learnerId": "x"},
+    "POST /api/plans": {
+        "id": "x",
+        "steps": [{"id": "a", "agentId": "tutor-agent-x", "action": "prepare_conversation"}],
+    },
+    "POST /api/plans/{run_id}/replay": {},
 }
 
 

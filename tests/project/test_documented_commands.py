@@ -327,9 +327,23 @@ def _alert(place: Place, words: list[str]) -> list[str]:
     return [place.once("alert", found) if one in {"ID", "3"} else one for one in words]
 
 
+def _plan(place: Place, words: list[str]) -> list[str]:
+    """Run the plans that are shown, replayed and cancelled, and write the file that is run."""
+    place.once("plans", lambda: _plans_run(place))
+    return [str(place.folder / one) if one == "plan.json" else one for one in words]
+
+
+def _plans_run(place: Place) -> str:
+    for template in ("learning-session", "ask-with-fallback"):
+        place.run("plans", "run", template, "-p", "learnerId=ana", code=0)
+    plan = place.json("plans", "templates", "parallel-analysis", "-p", "learnerId=ana")
+    (place.folder / "plan.json").write_text(json.dumps(plan))
+    return "learning-session-ana"
+
+
 PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
     "approvals": _approval, "executions": _execution, "people": _person, "audit": _audit, "backup": _file, "restore": _file, "chat": _chat,
-    "tools": _tool, "functions": _function, "break-glass": _break_glass, "sync": _sync, "analytics": _analytics,
+    "tools": _tool, "functions": _function, "break-glass": _break_glass, "sync": _sync, "plans": _plan, "analytics": _analytics,
     "keys": _key,
     "messaging": lambda place, words: [_route(place) if one == "3" else one for one in words],
     "alerts": _alert,

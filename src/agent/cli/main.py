@@ -32,6 +32,7 @@ from agent.cli.commands import (
     monitor,
     people,
     permissions,
+    plans,
     serve,
     status,
     sync,
@@ -143,6 +144,7 @@ app.command(
 
 app.add_typer(sync.app, name="sync", rich_help_panel=_WATCH)
 app.add_typer(analytics.app, name="analytics", rich_help_panel=_WATCH)
+app.add_typer(plans.app, name="plans", rich_help_panel=_WATCH)
 
 app.command(
     "mcp",

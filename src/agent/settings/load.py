@@ -16,6 +16,7 @@ from agent.settings.mail import MailSettings
 from agent.settings.messaging import MessagingSettings
 from agent.settings.models import ModelSettings
 from agent.settings.monitoring import MonitoringSettings
+from agent.settings.orchestration import OrchestrationSettings
 from agent.settings.privacy import PrivacySettings
 from agent.settings.serving import ServingSettings
 from agent.settings.sync import SyncSettings
@@ -37,6 +38,7 @@ GROUPS = (
     ServingSettings,
     SyncSettings,
     AnalyticsSettings,
+    OrchestrationSettings,
     LoggingSettings,
 )
 
@@ -56,6 +58,7 @@ class Settings(
     ServingSettings,
     SyncSettings,
     AnalyticsSettings,
+    OrchestrationSettings,
     LoggingSettings,
     BaseSettings,
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from agent.api.routes import (
+    agents,
     alerts,
     analytics,
     approvals,
@@ -21,6 +22,7 @@ from agent.api.routes import (
     messaging,
     monitoring,
     people,
+    plans,
     setup,
     sync,
     sync_socket,
@@ -50,4 +52,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     alerts.router,
     monitoring.router,
     analytics.router,
+    agents.router,
+    plans.router,
 )

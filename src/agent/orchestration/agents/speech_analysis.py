@@ -1,0 +1,39 @@
+"""Compares what was spoken with a text, sound by sound."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from agent.orchestration.agents.base import BaseAgent, NonRetryable
+from agent.orchestration.agents.inputs import Speech, read
+from agent.orchestration.learners.phonemes import Comparison, compare, compare_sounds, sounds_of
+
+_MOST_SOUNDS = 1_200
+_NO_AUDIO = "No library for audio is installed here: send what was heard as `spoken` (words) or `phonemes` (ARPAbet)."
+
+
+class SpeechAnalysisAgent(BaseAgent):
+    """Pronunciation: analyze_speech."""
+
+    async def execute(self, action: str, input: dict[str, Any], **context: Any) -> Any:  # noqa: A002  # the document's name
+        """Do one action. Raises `NonRetryable` for one that there is not, and for input that is not valid."""
+        if action not in ("analyze_speech", "analyze", "speech_analysis"):
+            raise NonRetryable(f"The speech agent has no action {action[:100]!r}: use analyze_speech.")
+        given = read(Speech, input)
+        if len(given.text) + len(given.spoken or "") > _MOST_SOUNDS:
+            raise NonRetryable(f"The texts have more than {_MOST_SOUNDS:,} characters: send one paragraph at a time.")
+        return _shown(_compared(given))
+
+
+def _compared(given: Speech) -> Comparison:
+    if given.phonemes is not None:
+        expected = [(word, sound) for word in given.text.lower().split() for sound in sounds_of(word)]
+        return compare_sounds(expected, [one.upper().rstrip("012") for one in given.phonemes[:_MOST_SOUNDS]])
+    if given.spoken is None:
+        raise NonRetryable(_NO_AUDIO)
+    return compare(given.text, given.spoken)
+
+
+def _shown(found: Comparison) -> dict[str, Any]:
+    return {"score": found.score, "phonemes": found.sounds, "mistakes": [asdict(one) for one in found.mistakes]}

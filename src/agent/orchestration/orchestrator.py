@@ -1,0 +1,237 @@
+"""The face of plans: agents are registered, plans run, and what happens is heard.
+
+    orchestrator = AgentOrchestrator()
+    await orchestrator.register_agent(Translator("translator"))
+    result = await orchestrator.orchestrate({"id": "letter", "steps": [{"id": "translate", "agentId": "translator"}]})
+
+A plan belongs to its rows, not to who asked for it: if this process dies, another one that knows the agents goes on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from agent.errors import AgentError, InvalidInput
+from agent.orchestration import store
+from agent.orchestration.agents.base import BaseAgent, Graph
+from agent.orchestration.agents.registry import Builder, Registry
+from agent.orchestration.bus import EventBus, Handler
+from agent.orchestration.dependencies import Frontier
+from agent.orchestration.engine import PlanRun, Work
+from agent.orchestration.leases import Held, leases_of
+from agent.orchestration.plan import Plan, read_plan
+from agent.orchestration.records import PlanResult
+from agent.orchestration.store import Owned, PlanLost
+from agent.runtime import Runtime, current_runtime
+
+_LOOK_SECONDS = 0.2
+_MOST_OWNERS = 20
+_log = structlog.get_logger(__name__)
+
+
+class AgentOrchestrator:
+    """Runs plans with the agents that are registered here."""
+
+    def __init__(self, runtime: Runtime | None = None) -> None:
+        self._runtime = runtime
+        self._registry = Registry()
+        self._bus = EventBus()
+
+    async def register_agent(self, agent: BaseAgent | type[BaseAgent] | Graph, agent_id: str | None = None) -> BaseAgent:  # fmt: skip
+        """Register an agent, a class of agents or a graph of LangGraph (these two with an id), and return the agent."""
+        return self._registry.add(agent, agent_id)
+
+    def register_kind(self, prefix: str, builder: Builder) -> None:
+        """Build each agent whose id begins with `prefix` when a step needs it, so that every process knows it."""
+        self._registry.add_kind(prefix, builder)
+
+    def get_agent(self, agent_id: str) -> BaseAgent:
+        """Return an agent. Raises `NotFound`."""
+        return self._registry.get(agent_id)
+
+    def unregister_agent(self, agent_id: str) -> None:
+        """Forget an agent."""
+        self._registry.remove(agent_id)
+
+    def on(self, event: str, handler: Handler) -> None:
+        """Call `handler` (a function or coroutine function) with each event of this name."""
+        self._bus.on(event, handler)
+
+    def off(self, event: str, handler: Handler) -> None:
+        """Call `handler` no more."""
+        self._bus.off(event, handler)
+
+    async def orchestrate(self, plan: Mapping[str, Any] | Plan, *, idempotency_key: str | None = None) -> PlanResult:
+        """Run a plan, and return how it ended; a step that fails is no exception. Raises `InvalidInput` for a plan that cannot run.
+
+        With an `idempotency_key` the same plan runs once, however often it is asked for, also after a crash.
+        """
+        checked = read_plan(plan)
+        self.check_agents(checked)
+        runtime = await self._acting()
+        owned = await store.begin(checked, key=idempotency_key, runtime=runtime)
+        if owned is None:
+            return await self.result(await _same_run(checked, str(idempotency_key), runtime), wait=True)
+        return await self._followed(owned, runtime)
+
+    async def submit(self, plan: Mapping[str, Any] | Plan, *, idempotency_key: str | None = None) -> UUID:
+        """Store a plan for any process that knows its agents, and return the number of its run."""
+        checked = read_plan(plan)
+        self.check_agents(checked)
+        runtime = await self._acting()
+        owned = await store.begin(checked, key=idempotency_key, queued=True, runtime=runtime)
+        return owned.run_id if owned else await _same_run(checked, str(idempotency_key), runtime)
+
+    async def replay(
+        self, run_id: UUID, *, from_step: str | None = None, input: Mapping[str, Any] | None = None  # noqa: A002  # a step's word for it
+    ) -> PlanResult:  # fmt: skip
+        """Run a plan again from a step, with another input for it if one is given. What is done and does not wait for it is not redone.
+
+        Without `from_step` everything that did not succeed is done again.
+        """
+        runtime = await self._acting()
+        return await self._followed(await self._begin_again(run_id, from_step, input, queued=False), runtime)
+
+    async def submit_replay(
+        self, run_id: UUID, *, from_step: str | None = None, input: Mapping[str, Any] | None = None  # noqa: A002  # a step's word for it
+    ) -> UUID:  # fmt: skip
+        """Store a replay for any process that knows its agents, and return the number of its run."""
+        return (await self._begin_again(run_id, from_step, input, queued=True)).run_id
+
+    async def _begin_again(self, run_id: UUID, from_step: str | None, given: Mapping[str, Any] | None, *, queued: bool) -> Owned:  # fmt: skip
+        runtime = await self._acting()
+        plan = await store.plan_of(run_id, runtime=runtime)
+        again = _again(plan, from_step, given)
+        self.check_agents(again)
+        redone = set() if from_step is None else {from_step, *Frontier(plan.steps).behind(from_step)}
+        keep = [step.id for step in plan.steps if step.id not in redone]
+        owned = await store.begin(again, replay_of=run_id, keep=keep, queued=queued, runtime=runtime)
+        if owned is None:  # only a key can be taken
+            raise PlanLost
+        return owned
+
+    async def cancel(self, run_id: UUID, reason: str = "") -> bool:
+        """End a run and its fallback, with every step that runs. Return whether it still ran."""
+        runtime = await self._acting()
+        await store.row_of(run_id, runtime=runtime)
+        said = reason or f"{runtime.user} cancelled the plan."
+        still = await store.ask_to_cancel(run_id, said[:1_000], runtime=runtime)
+        leases_of(runtime).look_now()
+        return bool(still)
+
+    def check_agents(self, plan: Plan) -> None:
+        """Raise `InvalidInput` if a step names an agent that is not known here."""
+        for part in plan.chain():
+            for step in part.steps:
+                if not self._registry.knows(step.agent_id):
+                    raise InvalidInput(f"Step {step.id!r} names agent {step.agent_id!r}, which is not registered here: call register_agent first.")  # fmt: skip
+
+    async def result(self, run_id: UUID, *, wait: bool = False) -> PlanResult:
+        """Return how a run ended, from its rows. With `wait` it is waited for, and taken over if nobody runs it."""
+        runtime = await self._acting()
+        if wait:
+            await self._ended(run_id, runtime)
+        return await store.result_of(run_id, runtime=runtime)
+
+    async def recover(self) -> int:
+        """Go on with the plans that nobody runs any more and whose agents are all known here. Return how many were taken."""
+        runtime = await self._acting()
+        return sum([await self.take(run_id) is not None for run_id, _ in await store.lapsed(runtime=runtime)])
+
+    async def take(self, run_id: UUID) -> asyncio.Task[None] | None:
+        """Take a run if nobody runs it and its agents are known here, and return the task that goes on with it."""
+        runtime = await self._acting()
+        plan = await store.plan_of(run_id, runtime=runtime)
+        if not all(map(self._registry.knows, plan.agents)):
+            return None
+        owned = await store.claim(run_id, runtime=runtime)
+        if owned is None:
+            return None
+        if owned.epoch > _MOST_OWNERS:
+            error = f"{_MOST_OWNERS} processes died while they ran this plan: look at its steps before it runs again."
+            told = {"planId": plan.id, "runId": str(run_id), "success": False, "status": "failed", "error": error}
+            await store.end(owned, "failed", error, kind="plan:completed", payload=told, fallback=None, runtime=runtime)
+            return None
+        if owned.epoch > 1:
+            _log.warning("plan_taken_over", run_id=str(run_id), owners=owned.epoch)
+        return self._start(owned, runtime)
+
+    async def _followed(self, owned: Owned, runtime: Runtime) -> PlanResult:
+        """Run a plan, and return its result. Who asked may go away: the plan goes on."""
+        try:
+            await asyncio.shield(self._start(owned, runtime))
+        except PlanLost:
+            await self._ended(owned.run_id, runtime)
+        return await store.result_of(owned.run_id, runtime=runtime)
+
+    async def _ended(self, run_id: UUID, runtime: Runtime) -> None:
+        """Wait until a run and its fallbacks have ended, whoever runs them."""
+        while True:
+            row = await store.row_of(run_id, runtime=runtime)
+            if row["status"] != "running":
+                if row["fallback_id"] is None:
+                    return
+                run_id = row["fallback_id"]
+            elif await self.take(run_id) is None:
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    def _start(self, owned: Owned, runtime: Runtime) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._run(owned, runtime))
+        task.add_done_callback(_logged)
+        return task
+
+    async def _run(self, owned: Owned, runtime: Runtime) -> None:
+        """Run a plan, its fallback, the fallback's fallback, and so on."""
+        work = Work(registry=self._registry, bus=self._bus, runtime=runtime)
+        leases, following = leases_of(runtime), asyncio.current_task()
+        ahead: Owned | None = owned
+        while ahead is not None and following is not None:
+            row = await store.row_of(ahead.run_id, runtime=runtime)
+            run = PlanRun(plan=read_plan(row["definition"]), owned=ahead, work=work, seconds_left=row["seconds_left"])
+            leases.hold(ahead.run_id, Held(epoch=ahead.epoch, cancel=run.cancel, lose=run.lose, task=following))
+            try:
+                following_run = await run.run()
+            finally:
+                leases.drop(ahead.run_id, ahead.epoch)
+            ahead = following_run
+
+    async def _acting(self) -> Runtime:
+        return self._runtime or await current_runtime()
+
+
+async def _same_run(plan: Plan, key: str, runtime: Runtime) -> UUID:
+    """Return the run that an idempotency key began. Raises `InvalidInput` if it was another plan."""
+    run_id = await store.by_key(key, runtime=runtime)
+    if run_id is None or await store.plan_of(run_id, runtime=runtime) != plan:
+        raise InvalidInput(f"The idempotency key {key[:100]!r} belongs to another plan: use a new one.")
+    return run_id
+
+
+def _again(plan: Plan, from_step: str | None, given: Mapping[str, Any] | None) -> Plan:
+    """Return the plan with the new input of a step. Raises `InvalidInput`."""
+    if from_step is None:
+        if given is not None:
+            raise InvalidInput("Name the step that the new input is for: from_step='...'.")
+        return plan
+    if from_step not in {step.id for step in plan.steps}:
+        raise InvalidInput(f"The plan has no step {from_step[:100]!r}: name one of its steps.")
+    if given is None:
+        return plan
+    changed = {**plan.as_json()}
+    changed["steps"] = [{**step, "input": dict(given)} if step["id"] == from_step else step for step in changed["steps"]]  # fmt: skip
+    return read_plan(changed)
+
+
+def _logged(task: asyncio.Task[None]) -> None:
+    """Say why a plan stopped here; its rows are as they were, and somebody takes it over."""
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is not None and not isinstance(error, PlanLost):
+        _log.warning("plan_left", error=str(error), exc_info=None if isinstance(error, AgentError | psycopg.Error) else error)  # fmt: skip

@@ -1,0 +1,135 @@
+-- begin: store a plan that begins now; a key that is known, or a fallback that began already, changes nothing
+INSERT INTO agents.plans (id, plan_id, definition, agents, fallback_of, replay_of, idempotency_key, epoch, lease_until, deadline_at, requested_by)
+VALUES (%(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(fallback_of)s, %(replay_of)s, %(key)s, %(epoch)s,
+        CASE WHEN %(epoch)s = 0 THEN now() ELSE now() + %(lease)s END,
+        coalesce(now() + %(timeout)s::interval, %(deadline_at)s::timestamptz), %(requested_by)s)
+ON CONFLICT DO NOTHING RETURNING id
+
+-- claim: take a plan that nobody runs any more; whoever had it writes no more
+UPDATE agents.plans SET epoch = epoch + 1, lease_until = now() + %(lease)s
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'running' AND lease_until <= now() RETURNING epoch
+
+-- run: one run of a plan
+SELECT id, plan_id, definition, agents, status, fallback_of, replay_of, epoch, deadline_at, cancel_reason, error, requested_by, created_at, finished_at,
+       extract(epoch FROM deadline_at - clock_timestamp())::float8 AS seconds_left,
+       extract(epoch FROM coalesce(finished_at, clock_timestamp()) - created_at)::float8 * 1000 AS duration_ms,
+       (SELECT f.id FROM agents.plans f WHERE f.tenant_id = p.tenant_id AND f.fallback_of = p.id) AS fallback_id
+  FROM agents.plans p WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- by_key: the run that an idempotency key began
+SELECT id, definition FROM agents.plans WHERE tenant_id = %(tenant_id)s AND idempotency_key = %(key)s
+
+-- named: the newest run of a plan with this id
+SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND plan_id = %(plan_id)s ORDER BY created_at DESC LIMIT 1
+
+-- newest: the newest runs
+SELECT id, plan_id, status, fallback_of, replay_of, error, requested_by, created_at, finished_at,
+       extract(epoch FROM coalesce(finished_at, clock_timestamp()) - created_at)::float8 * 1000 AS duration_ms
+  FROM agents.plans WHERE tenant_id = %(tenant_id)s AND (%(status)s::text IS NULL OR status = %(status)s)
+ ORDER BY created_at DESC, id LIMIT %(limit)s
+
+-- beat: keep the leases of what this process runs, and learn what was cancelled or taken over
+UPDATE agents.plans SET lease_until = now() + %(lease)s
+ WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s) AND status = 'running' RETURNING id, epoch, cancel_reason
+
+-- lapsed: plans that nobody runs yet or any more
+SELECT id, requested_by FROM agents.plans WHERE tenant_id = %(tenant_id)s AND status = 'running' AND lease_until <= now()
+ ORDER BY created_at LIMIT 100
+
+-- steps: what is recorded of each step
+SELECT step_id, status, attempts, output, error, duration_ms, started_at, finished_at FROM agents.plan_steps
+ WHERE tenant_id = %(tenant_id)s AND run_id = %(id)s ORDER BY started_at, step_id
+
+-- events: what happened, in order
+SELECT id, kind, step_id, payload, at FROM agents.plan_events
+ WHERE tenant_id = %(tenant_id)s AND run_id = %(id)s AND id > %(after)s ORDER BY id LIMIT %(limit)s
+
+-- event: note what happened, if the plan is still this process's
+INSERT INTO agents.plan_events (run_id, kind, step_id, payload)
+SELECT p.id, %(kind)s, %(step_id)s, %(payload)s::jsonb FROM agents.plans p
+ WHERE p.tenant_id = %(tenant_id)s AND p.id = %(id)s AND p.epoch = %(epoch)s FOR SHARE
+
+-- step_started: note that a step begins, if the plan is still this process's
+WITH mine AS (
+  SELECT p.id FROM agents.plans p WHERE p.tenant_id = %(tenant_id)s AND p.id = %(id)s AND p.epoch = %(epoch)s AND p.status = 'running' FOR SHARE
+), step AS (
+  INSERT INTO agents.plan_steps AS s (run_id, step_id, status, epoch, started_at)
+  SELECT id, %(step_id)s, 'running', %(epoch)s, clock_timestamp() FROM mine
+  ON CONFLICT (tenant_id, run_id, step_id) DO UPDATE SET status = 'running', epoch = excluded.epoch WHERE s.status = 'running'
+)
+INSERT INTO agents.plan_events (run_id, kind, step_id, payload) SELECT id, 'step:started', %(step_id)s, %(payload)s::jsonb FROM mine
+
+-- step_ended: record how a step ended, if the plan is still this process's
+WITH mine AS (
+  SELECT p.id FROM agents.plans p WHERE p.tenant_id = %(tenant_id)s AND p.id = %(id)s AND p.epoch = %(epoch)s AND p.status = 'running' FOR SHARE
+), step AS (
+  UPDATE agents.plan_steps s SET status = %(status)s, attempts = %(attempts)s, output = %(output)s::jsonb, error = %(error)s,
+         duration_ms = %(duration_ms)s, finished_at = clock_timestamp()
+    FROM mine WHERE s.tenant_id = %(tenant_id)s AND s.run_id = mine.id AND s.step_id = %(step_id)s AND s.status = 'running'
+  RETURNING s.run_id
+)
+INSERT INTO agents.plan_events (run_id, kind, step_id, payload) SELECT run_id, %(kind)s, %(step_id)s, %(payload)s::jsonb FROM step
+
+-- skipped: note the steps that will not run, because one that they wait for failed
+INSERT INTO agents.plan_steps (run_id, step_id, status, epoch, error)
+SELECT p.id, unnest(%(steps)s::text[]), 'skipped', p.epoch, %(error)s FROM agents.plans p
+ WHERE p.tenant_id = %(tenant_id)s AND p.id = %(id)s AND p.epoch = %(epoch)s ON CONFLICT DO NOTHING
+
+-- release: a process that ends gives its plans up at once
+UPDATE agents.plans SET lease_until = now() WHERE tenant_id = %(tenant_id)s AND status = 'running'
+   AND (id, epoch) IN (SELECT * FROM unnest(%(ids)s::uuid[], %(epochs)s::integer[]))
+
+-- end_running: what still runs when a plan ends is cancelled
+UPDATE agents.plan_steps SET status = 'cancelled', error = %(error)s, finished_at = clock_timestamp()
+ WHERE tenant_id = %(tenant_id)s AND run_id = %(id)s AND status = 'running'
+
+-- end: end a plan, if it is still this process's
+UPDATE agents.plans SET status = %(status)s, error = %(error)s, finished_at = clock_timestamp(), lease_until = now()
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND epoch = %(epoch)s AND status = 'running' RETURNING id
+
+-- ask_to_cancel: whoever runs the plan ends it; so do those who run its fallback
+UPDATE agents.plans SET cancel_reason = %(reason)s WHERE tenant_id = %(tenant_id)s AND status = 'running'
+   AND (id = %(id)s OR fallback_of = %(id)s) RETURNING id
+
+-- copy_steps: a replay takes over what is done
+INSERT INTO agents.plan_steps (run_id, step_id, status, attempts, epoch, output, duration_ms, started_at, finished_at)
+SELECT %(id)s, step_id, status, attempts, 0, output, duration_ms, started_at, finished_at FROM agents.plan_steps
+ WHERE tenant_id = %(tenant_id)s AND run_id = %(replay_of)s AND status = 'succeeded' AND step_id = ANY (%(steps)s)
+
+-- forget_old: runs that ended long ago, with their steps and events
+DELETE FROM agents.plans WHERE tenant_id = %(tenant_id)s AND finished_at < now() - make_interval(days => %(days)s)
+
+-- unpublished: what the channel does not have yet, in order; no text and no value of anybody's
+SELECT e.id, e.kind, jsonb_strip_nulls(jsonb_build_object('planId', p.plan_id, 'runId', e.run_id, 'eventId', e.id, 'stepId', e.step_id,
+       'agentId', e.payload -> 'agentId', 'success', coalesce(e.payload -> 'success', e.payload #> '{response,success}'),
+       'duration', e.payload #> '{response,duration}', 'type', e.payload #> '{insight,type}')) AS data
+  FROM agents.plan_events e JOIN agents.plans p ON p.tenant_id = e.tenant_id AND p.id = e.run_id
+ WHERE e.tenant_id = %(tenant_id)s AND NOT e.published ORDER BY e.id LIMIT 500
+
+-- published: the channel has these events
+UPDATE agents.plan_events SET published = true WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s) AND NOT published
+
+-- tenants: every tenant that uses the agent
+SELECT tenant_id FROM agents.tenants ORDER BY tenant_id
+
+-- open_session: a session that is not ready yet; an id that is taken changes nothing
+INSERT INTO agents.learning_sessions (id, learner_id, subject, grade_level, agents, status)
+VALUES (%(id)s, %(learner_id)s, %(subject)s, %(grade_level)s, %(agents)s::jsonb, 'failed') ON CONFLICT DO NOTHING RETURNING id
+
+-- session_ready: its agents are prepared
+UPDATE agents.learning_sessions SET status = 'ready' WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'failed'
+
+-- session: one session, by its id or as the newest open one of a learner
+SELECT id, learner_id, subject, grade_level, agents, status, created_at, last_seen_at, ended_at FROM agents.learning_sessions
+ WHERE tenant_id = %(tenant_id)s AND (id = %(id)s OR (%(id)s::text IS NULL AND learner_id = %(learner_id)s AND status = 'ready'))
+ ORDER BY created_at DESC LIMIT 1
+
+-- session_seen: note that a session is in use
+UPDATE agents.learning_sessions SET last_seen_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- end_session: nothing more is done in it
+UPDATE agents.learning_sessions SET status = 'ended', ended_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status <> 'ended'
+
+-- end_idle: sessions that nobody has used for a day
+UPDATE agents.learning_sessions SET status = 'ended', ended_at = now()
+ WHERE tenant_id = %(tenant_id)s AND status <> 'ended' AND last_seen_at < now() - interval '1 day'

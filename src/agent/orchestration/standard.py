@@ -1,0 +1,30 @@
+"""An orchestrator that knows the agents that come with it. Their ids begin with their kind, so every process can build them."""
+
+from __future__ import annotations
+
+from agent.orchestration.agents.ai_tutor import AITutorAgent
+from agent.orchestration.agents.base import BaseAgent
+from agent.orchestration.agents.personalized_learning import PersonalizedLearningAgent
+from agent.orchestration.agents.speech_analysis import SpeechAnalysisAgent
+from agent.orchestration.orchestrator import AgentOrchestrator
+from agent.runtime import Runtime
+
+# A kind's name in answers, and how the ids of its agents begin. A new kind is one file beside the others, one line here and below.
+PREFIXES = {"learning": "learning-agent", "tutor": "tutor-agent", "speech": "speech-agent"}
+
+
+def create_agent(kind: str, agent_id: str, runtime: Runtime, **config: object) -> BaseAgent:
+    """Build an agent of a kind; `config` overrides what it does by default, and is in `agent.config`."""
+    if kind == "speech":
+        return SpeechAnalysisAgent(agent_id, **config)
+    if kind == "tutor":
+        return AITutorAgent(agent_id, runtime, **config)
+    return PersonalizedLearningAgent(agent_id, runtime, **config)
+
+
+def standard_orchestrator(runtime: Runtime) -> AgentOrchestrator:
+    """Return an orchestrator whose agents act for the runtime's user."""
+    made = AgentOrchestrator(runtime)
+    for kind, prefix in PREFIXES.items():
+        made.register_kind(prefix, lambda agent_id, kind=kind: create_agent(kind, agent_id, runtime))  # type: ignore[misc]  # mypy does not see the default
+    return made

@@ -1,0 +1,228 @@
+"""The rows of plans. Every write names the epoch of its owner, and raises `PlanLost` if another process has taken the plan."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from agent.db import Connection, load_queries
+from agent.db.queries import fetch_one
+from agent.errors import AgentError, NotFound
+from agent.orchestration.leases import lease_of
+from agent.orchestration.plan import Plan, read_plan
+from agent.orchestration.records import PlanEvent, PlanResult, RunRecord, RunView, StepRecord, StepResult
+from agent.runtime import Cache, Runtime
+from agent.sync.payloads import checked_name, checked_object
+
+_QUERIES = load_queries(__package__)
+MOST_PLAN_BYTES = 8 * 1_048_576
+# Plans may have thousands of steps at once; other work needs connections, too.
+_MOST_WRITERS = 4
+_WRITERS: Cache[asyncio.Semaphore] = Cache()
+
+
+class PlanLost(AgentError):
+    """Another process has taken this plan over, and goes on with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned:
+    """A run that this process owns since `epoch`."""
+
+    run_id: UUID
+    epoch: int
+
+
+@asynccontextmanager
+async def _writing(runtime: Runtime) -> AsyncIterator[Connection]:
+    writers = _WRITERS.get(runtime) or _WRITERS.put(runtime, asyncio.Semaphore(_MOST_WRITERS))
+    async with writers, runtime.connection() as conn:
+        yield conn
+
+
+async def begin(
+    plan: Plan, *, runtime: Runtime, key: str | None = None, queued: bool = False, replay_of: UUID | None = None, keep: Sequence[str] = ()
+) -> Owned | None:  # fmt: skip
+    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key is known already."""
+    if key is not None:
+        checked_name(key, what="The idempotency key")
+    values = _values(plan, epoch=0 if queued else 1, runtime=runtime)
+    async with _writing(runtime) as conn, conn.transaction():
+        if await fetch_one(conn, _QUERIES["begin"], {**values, "key": key, "replay_of": replay_of}) is None:
+            return None
+        if replay_of is not None:
+            await conn.execute(_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep), "tenant_id": runtime.tenant_id})  # fmt: skip
+    return Owned(run_id=values["id"], epoch=values["epoch"])
+
+
+def _values(plan: Plan, *, epoch: int, runtime: Runtime) -> dict[str, Any]:
+    text = checked_object(plan.as_json(), what="The plan", most_bytes=MOST_PLAN_BYTES, setting="a fixed bound")
+    return {
+        "id": uuid4(), "plan_id": plan.id, "definition": text, "agents": list(plan.agents), "fallback_of": None, "replay_of": None,
+        "key": None, "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
+        "deadline_at": None, "requested_by": runtime.user, "tenant_id": runtime.tenant_id,
+    }  # fmt: skip
+
+
+async def claim(run_id: UUID, *, runtime: Runtime) -> Owned | None:
+    """Take a plan whose lease is over. Return None if somebody runs it, or it has ended."""
+    row = await runtime.one(_QUERIES["claim"], id=run_id, lease=lease_of(runtime))
+    return None if row is None else Owned(run_id=run_id, epoch=row["epoch"])
+
+
+async def lapsed(*, runtime: Runtime) -> list[tuple[UUID, str | None]]:
+    """Return the plans that nobody runs, the oldest first, and who asked for each."""
+    return [(row["id"], row["requested_by"]) for row in await runtime.all(_QUERIES["lapsed"])]
+
+
+async def note(owned: Owned, kind: str, payload: Mapping[str, Any], *, runtime: Runtime, step_id: str | None = None) -> None:  # fmt: skip
+    """Store an event."""
+    await _write("event", owned, runtime, kind=kind, step_id=step_id, payload=json.dumps(payload))
+
+
+async def step_started(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime) -> None:
+    """Note that a step begins."""
+    await _write("step_started", owned, runtime, step_id=step_id, payload=json.dumps(payload))
+
+
+async def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime, **values: Any) -> None:  # fmt: skip
+    """Record how a step ended: status, attempts, output, error, duration_ms, and the event's kind."""
+    await _write("step_ended", owned, runtime, step_id=step_id, payload=json.dumps(payload), **values)
+
+
+async def skipped(owned: Owned, steps: Sequence[str], because: str | None, *, runtime: Runtime) -> None:
+    """Note the steps that will not run; `because` is None if that is no failure."""
+    async with _writing(runtime) as conn:
+        values = {"id": owned.run_id, "epoch": owned.epoch, "steps": list(steps), "error": because}
+        await conn.execute(_QUERIES["skipped"], {**values, "tenant_id": runtime.tenant_id})
+
+
+async def _write(query: str, owned: Owned, runtime: Runtime, **values: Any) -> None:
+    async with _writing(runtime) as conn:
+        every = {**values, "id": owned.run_id, "epoch": owned.epoch, "tenant_id": runtime.tenant_id}
+        if (await conn.execute(_QUERIES[query], every)).rowcount != 1:
+            raise PlanLost
+
+
+async def end(
+    owned: Owned, status: str, error: str | None, *, kind: str, payload: Mapping[str, Any], fallback: Plan | None, runtime: Runtime
+) -> Owned | None:  # fmt: skip
+    """End a run, and begin its fallback in the same transaction. Return the fallback's run."""
+    run = {"id": owned.run_id, "epoch": owned.epoch, "tenant_id": runtime.tenant_id}
+    async with _writing(runtime) as conn, conn.transaction():
+        if await fetch_one(conn, _QUERIES["end"], {**run, "status": status, "error": error}) is None:
+            raise PlanLost
+        await conn.execute(_QUERIES["end_running"], {**run, "error": error})
+        await conn.execute(_QUERIES["event"], {**run, "kind": kind, "step_id": None, "payload": json.dumps(payload)})
+        if fallback is None:
+            return None
+        row = await fetch_one(conn, _QUERIES["run"], run)
+        values = {**_values(fallback, epoch=1, runtime=runtime), "fallback_of": owned.run_id}
+        values["deadline_at"] = row["deadline_at"] if row else None
+        began = await fetch_one(conn, _QUERIES["begin"], values)
+    return None if began is None else Owned(run_id=values["id"], epoch=1)
+
+
+async def row_of(run_id: UUID, *, runtime: Runtime) -> dict[str, Any]:
+    """Return the row of a run. Raises `NotFound`."""
+    row = await runtime.one(_QUERIES["run"], id=run_id)
+    if row is None:
+        raise NotFound(f"There is no run {str(run_id)!r} of a plan: `agent plans` lists them.")
+    return row
+
+
+async def plan_of(run_id: UUID, *, runtime: Runtime) -> Plan:
+    """Return the plan of a run. Raises `NotFound`."""
+    return read_plan((await row_of(run_id, runtime=runtime))["definition"])
+
+
+async def result_of(run_id: UUID, *, runtime: Runtime) -> PlanResult:
+    """Return how a run ended, or how far it is. After a fallback the results and errors are the fallback's."""
+    row = await row_of(run_id, runtime=runtime)
+    if row["fallback_id"] is not None:
+        other = await result_of(row["fallback_id"], runtime=runtime)
+        duration = row["duration_ms"] + other.duration
+        return replace(other, plan_id=row["plan_id"], run_id=str(run_id), duration=duration, fallback=other.fallback or other.plan_id)  # fmt: skip
+    rows = await recorded(run_id, runtime=runtime)
+    results = {
+        one["step_id"]: StepResult(success=True, data=one["output"], duration=one["duration_ms"], attempts=one["attempts"])
+        for one in rows if one["status"] == "succeeded"
+    }  # fmt: skip
+    errors = {one["step_id"]: one["error"] for one in rows if one["status"] in ("failed", "cancelled")}
+    if row["error"] is not None and not errors:
+        errors[row["plan_id"]] = row["error"]
+    return PlanResult(
+        plan_id=row["plan_id"], run_id=str(run_id), success=row["status"] == "succeeded", duration=row["duration_ms"],
+        results=results, errors=errors or None,
+    )  # fmt: skip
+
+
+async def by_key(key: str, *, runtime: Runtime) -> UUID | None:
+    """Return the run that an idempotency key began."""
+    row = await runtime.one(_QUERIES["by_key"], key=key)
+    return None if row is None else row["id"]
+
+
+async def find(name: str, *, runtime: Runtime) -> UUID:
+    """Return a run by its own id, or the newest run of a plan by the plan's. Raises `NotFound`."""
+    try:
+        return UUID(name)
+    except ValueError:
+        row = await runtime.one(_QUERIES["named"], plan_id=name)
+    if row is None:
+        raise NotFound(f"There is no run of a plan {name[:100]!r}: `agent plans` lists them.")
+    found: UUID = row["id"]
+    return found
+
+
+async def recorded(run_id: UUID, *, runtime: Runtime) -> list[dict[str, Any]]:
+    """Return what is recorded of the steps of a run."""
+    return await runtime.all(_QUERIES["steps"], id=run_id)
+
+
+async def ask_to_cancel(run_id: UUID, reason: str, *, runtime: Runtime) -> list[UUID]:
+    """Note that a run and its fallback are to end, and return which of them still ran."""
+    return [row["id"] for row in await runtime.all(_QUERIES["ask_to_cancel"], id=run_id, reason=reason)]
+
+
+async def newest(*, limit: int, status: str | None = None, runtime: Runtime) -> list[RunRecord]:
+    """Return the newest runs."""
+    return [_record(row) for row in await runtime.all(_QUERIES["newest"], limit=limit, status=status)]
+
+
+async def view(run_id: UUID, *, runtime: Runtime) -> RunView:
+    """Return a run with every step of its plan. Raises `NotFound`."""
+    row = await row_of(run_id, runtime=runtime)
+    known = {one["step_id"]: one for one in await recorded(run_id, runtime=runtime)}
+    steps = []
+    for step in read_plan(row["definition"]).steps:
+        one = known.get(step.id, {})
+        steps.append(StepRecord(
+            id=step.id, agent_id=step.agent_id, action=step.action, dependencies=step.dependencies, status=one.get("status", "waiting"),
+            attempts=one.get("attempts", 0), output=one.get("output"), error=one.get("error"), duration=one.get("duration_ms"),
+            started_at=one.get("started_at"), finished_at=one.get("finished_at"),
+        ))  # fmt: skip
+    return RunView(run=_record(row), steps=steps, fallback_id=row["fallback_id"])
+
+
+async def events(run_id: UUID, *, after: int = 0, limit: int = 1000, runtime: Runtime) -> list[PlanEvent]:
+    """Return what happened to a run, in order."""
+    return [PlanEvent(**row) for row in await runtime.all(_QUERIES["events"], id=run_id, after=after, limit=limit)]
+
+
+async def forget_old(*, days: int, runtime: Runtime) -> int:
+    """Delete runs that ended longer ago."""
+    return await runtime.execute(_QUERIES["forget_old"], days=days)
+
+
+def _record(row: Mapping[str, Any]) -> RunRecord:
+    return RunRecord(
+        id=row["id"], plan_id=row["plan_id"], status=row["status"], error=row["error"], fallback_of=row["fallback_of"], replay_of=row["replay_of"],
+        requested_by=row["requested_by"], created_at=row["created_at"], finished_at=row["finished_at"], duration=row["duration_ms"],
+    )  # fmt: skip

@@ -1,0 +1,76 @@
+"""Runs plans that were sent over HTTP or left by processes that died, and publishes events, in every process that serves or works.
+
+It looks every second, and takes a plan only if its agents are known here. An agent acts for who asked for the plan, and shows them no
+personal values: with which rights they asked, the row does not say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import structlog
+
+from agent.concurrency import end_tasks
+from agent.db import load_queries
+from agent.db.queries import fetch_all
+from agent.errors import AgentError
+from agent.orchestration import store
+from agent.orchestration.channel import publish
+from agent.orchestration.sessions import end_idle
+from agent.orchestration.standard import standard_orchestrator
+from agent.runtime import Runtime
+
+_LOOK_SECONDS = 1.0
+_QUERIES = load_queries(__package__)
+_log = structlog.get_logger(__name__)
+
+
+class PlanWorker:
+    """Takes plans of every tenant until it is stopped."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._running: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to take plans."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Take no more. What runs is given up when the runtime closes, and another process goes on with it."""
+        if self._task is not None:
+            await end_tasks(self._task)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except (AgentError, psycopg.Error) as error:
+                _log.warning("plan_worker_waits", error=str(error))
+            except Exception:  # the edge of a loop that must survive
+                _log.exception("plan_worker_failed")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        """Publish what is new, and take what nobody runs, of each tenant."""
+        async with self._runtime.db.connection("agent_app") as conn:
+            tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
+        for tenant in tenants:
+            runtime = self._runtime.for_tenant(tenant)
+            await publish(runtime=runtime)
+            for run_id, asked_by in await store.lapsed(runtime=runtime):
+                if len(self._running) >= self._runtime.settings.plan_slots:
+                    return
+                acting = self._runtime.for_tenant(tenant, user=asked_by, masked=True)
+                task = await standard_orchestrator(acting).take(run_id)
+                if task is not None:
+                    self._running.add(task)
+                    task.add_done_callback(self._running.discard)
+
+
+async def upkeep(*, runtime: Runtime) -> None:
+    """Forget plans that ended long ago, and end sessions that nobody uses."""
+    await store.forget_old(days=runtime.settings.plan_days, runtime=runtime)
+    await end_idle(runtime=runtime)
