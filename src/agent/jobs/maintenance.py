@@ -10,6 +10,7 @@ from agent.audit.log import audit_log
 from agent.db import load_queries
 from agent.execution.undo.undo import forget_old
 from agent.jobs.monitoring import watch
+from agent.optimization import SelfLearningOrchestrationService
 from agent.runtime import Runtime
 from agent.sync import AgentSyncService
 from agent.threads import threads
@@ -32,6 +33,7 @@ async def maintain(tenant_id: str, runtime: Runtime) -> None:
         lambda: of_tenant.execute(_QUERIES["forget_old_requests"]),
         lambda: watch(of_tenant),
         AnalyticsService(of_tenant).upkeep,
+        SelfLearningOrchestrationService(of_tenant).upkeep,
     )
     failures: list[Exception] = []
     for part in parts:

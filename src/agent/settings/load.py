@@ -16,6 +16,7 @@ from agent.settings.mail import MailSettings
 from agent.settings.messaging import MessagingSettings
 from agent.settings.models import ModelSettings
 from agent.settings.monitoring import MonitoringSettings
+from agent.settings.optimization import OptimizationSettings
 from agent.settings.privacy import PrivacySettings
 from agent.settings.serving import ServingSettings
 from agent.settings.sync import SyncSettings
@@ -37,6 +38,7 @@ GROUPS = (
     ServingSettings,
     SyncSettings,
     AnalyticsSettings,
+    OptimizationSettings,
     LoggingSettings,
 )
 
@@ -56,6 +58,7 @@ class Settings(
     ServingSettings,
     SyncSettings,
     AnalyticsSettings,
+    OptimizationSettings,
     LoggingSettings,
     BaseSettings,
 ):
