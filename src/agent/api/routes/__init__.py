@@ -13,6 +13,7 @@ from agent.api.routes import (
     controls,
     executions,
     health,
+    improvement,
     keys,
     knowledge,
     learning_runs,
@@ -50,4 +51,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     alerts.router,
     monitoring.router,
     analytics.router,
+    improvement.router,
 )
