@@ -329,7 +329,7 @@ def _alert(place: Place, words: list[str]) -> list[str]:
 
 def _improvement(place: Place, words: list[str]) -> list[str]:
     """Name a session, a campaign, a configuration or a change that is there; only one whose evidence holds can be applied."""
-    group, verb = words[1], words[2] if len(words) > 2 else ""
+    group, verb = [*words[1:], "", ""][:2]
 
     def made() -> str:
         if group == "sessions":
