@@ -61,7 +61,7 @@ create index plan_events_unpublished on agents.plan_events (tenant_id, id) where
 call agents.isolate_tenants('agents.plan_events');
 
 -- A learner's session with its agents. Any process can build the agents again from this row.
-create table agents.learning_sessions (
+create table agents.learner_sessions (
   tenant_id     text not null default agents.tenant(),
   id            text not null check (length(id) <= 300),
   learner_id    text not null check (length(learner_id) between 1 and 200),
@@ -74,8 +74,8 @@ create table agents.learning_sessions (
   ended_at      timestamptz,
   primary key (tenant_id, id)
 );
-create index learning_sessions_of_learner on agents.learning_sessions (tenant_id, learner_id, created_at desc);
-call agents.isolate_tenants('agents.learning_sessions');
+create index learner_sessions_of_learner on agents.learner_sessions (tenant_id, learner_id, created_at desc);
+call agents.isolate_tenants('agents.learner_sessions');
 
 -- How probably a learner has a skill, by knowledge tracing, and from how many answers that is known.
 create table agents.learner_skills (
@@ -92,6 +92,6 @@ create table agents.learner_skills (
 );
 call agents.isolate_tenants('agents.learner_skills');
 
-revoke all on agents.plans, agents.plan_steps, agents.plan_events, agents.learning_sessions, agents.learner_skills from public;
-grant select, insert, update, delete on agents.plans, agents.plan_steps, agents.plan_events, agents.learning_sessions,
+revoke all on agents.plans, agents.plan_steps, agents.plan_events, agents.learner_sessions, agents.learner_skills from public;
+grant select, insert, update, delete on agents.plans, agents.plan_steps, agents.plan_events, agents.learner_sessions,
   agents.learner_skills to agent_app;

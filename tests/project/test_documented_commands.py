@@ -341,9 +341,31 @@ def _plans_run(place: Place) -> str:
     return "learning-session-ana"
 
 
+def _improvement(place: Place, words: list[str]) -> list[str]:
+    """Name a session, a campaign, a configuration or a change that is there; only one whose evidence holds can be applied."""
+    group, verb = [*words[1:], "", ""][:2]
+
+    def made() -> str:
+        if group == "sessions":
+            return str(place.json("improve", "sessions", "start", "seo-1")["session_id"])
+        patterns = place.json("improve", "research", "launch", "workflows")
+        if group == "research":
+            return str(place.json("improve", "research", "list")[0]["campaign_id"])
+        if group == "configs":
+            return str(place.json("improve", "configs", "generate", "seo_workflow")["config_id"])
+        pattern = str(patterns[0]["pattern_id"])
+        return (
+            pattern
+            if verb == "propose"
+            else str(place.json("improve", "optimizations", "propose", pattern)["optimization_id"])
+        )
+
+    return [made() if one == "ID" else one for one in words]
+
+
 PREPARED: Mapping[str, Callable[[Place, list[str]], list[str]]] = {
     "approvals": _approval, "executions": _execution, "people": _person, "audit": _audit, "backup": _file, "restore": _file, "chat": _chat,
-    "tools": _tool, "functions": _function, "break-glass": _break_glass, "sync": _sync, "plans": _plan, "analytics": _analytics,
+    "tools": _tool, "functions": _function, "break-glass": _break_glass, "sync": _sync, "plans": _plan, "analytics": _analytics, "improve": _improvement,
     "keys": _key,
     "messaging": lambda place, words: [_route(place) if one == "3" else one for one in words],
     "alerts": _alert,
@@ -390,6 +412,8 @@ def _permission(place: Place) -> str:
 def _expected(words: list[str], place: Place) -> set[int]:
     if words[0] == "undo":
         return {4}  # it waits for a human
+    if words[:3] == ["improve", "optimizations", "apply"]:
+        return {4}  # nothing is proven there
     if words[0] == "demo" and "APP_DATABASE_URL" in place.environment:
         return {5}  # it plays in the embedded database only
     return {0}

@@ -1,12 +1,12 @@
 -- log_runs: store runs that are not there yet; their triggers note them for the totals
 WITH stored AS (
 INSERT INTO agents.execution_log (tenant_id, agent_name, task_id, task_ref, task_type, execution_time, success, error_message,
-                                  resource_usage, steps, cost_usd, tokens, propensity, "timestamp")
+                                  resource_usage, steps, cost_usd, tokens, propensity, parameters, "timestamp")
 SELECT %(tenant_id)s, g.agent_name, g.task_id, g.task_ref, g.task_type, g.execution_time, g.success, g.error_message, g.resource_usage,
-       g.steps, g.cost_usd, g.tokens, g.propensity, g."timestamp"
+       g.steps, g.cost_usd, g.tokens, g.propensity, g.parameters, g."timestamp"
   FROM json_to_recordset(%(runs)s::json)
        AS g(agent_name text, task_id uuid, task_ref text, task_type text, execution_time float8, success boolean, error_message text,
-            resource_usage jsonb, steps text[], cost_usd float8, tokens bigint, propensity float8, "timestamp" timestamptz)
+            resource_usage jsonb, steps text[], cost_usd float8, tokens bigint, propensity float8, parameters jsonb, "timestamp" timestamptz)
  WHERE g.task_id IS NULL OR NOT EXISTS (
    SELECT FROM agents.execution_keys k WHERE k.tenant_id = %(tenant_id)s AND k.task_id = g.task_id AND k.agent_name = g.agent_name)
 RETURNING 1)

@@ -23,7 +23,7 @@ from agent.text.storable import storable
 
 _QUERIES = load_queries(__package__)
 MOST_RUNS = 10_000
-_MOST_STEPS, _MOST_ERROR, _MOST_USAGE = 200, 4_000, 20_000
+_MOST_STEPS, _MOST_ERROR, _MOST_USAGE, _MOST_PARAMETERS = 200, 4_000, 20_000, 50
 _USUAL, _MOST_USED = frozenset({"cpu", "memory"}), 1e15
 _AHEAD = timedelta(minutes=5)
 _MOST_AMOUNT = 1e9
@@ -31,7 +31,7 @@ _TASKS = UUID("5f0ed1c4-6d0b-4b62-9d4c-0f6c1b7f8a21")  # ids of tasks that are n
 _NOT_NAMES = frozenset({"list", "register"})  # they are words of the API's paths
 FIELDS = frozenset({
     "agent_name", "task_id", "task_type", "execution_time", "success", "error_message", "resource_usage", "steps", "cost_usd", "tokens",
-    "propensity", "timestamp",
+    "propensity", "parameters", "timestamp",
 })  # fmt: skip
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
@@ -51,6 +51,7 @@ class Run(NamedTuple):
     cost_usd: float | None
     tokens: int | None
     propensity: float | None
+    parameters: Mapping[str, Any] | None
     timestamp: str
 
 
@@ -104,7 +105,8 @@ def checked(given: Mapping[str, Any], *, now: datetime) -> Run:
         task_type=None if kind is None else task_type(kind), execution_time=_amount(given, "execution_time"), success=success,
         error_message=storable(without_secrets(error))[:_MOST_ERROR] if error else None, resource_usage=_usage(given.get("resource_usage")),
         steps=_steps(given.get("steps")), cost_usd=_amount(given, "cost_usd"), tokens=None if tokens is None else round(tokens),
-        propensity=_propensity(given), timestamp=_time(given.get("timestamp"), now).isoformat(),
+        propensity=_propensity(given), parameters=_parameters(given.get("parameters")),
+        timestamp=_time(given.get("timestamp"), now).isoformat(),
     )  # fmt: skip
 
 
@@ -156,6 +158,22 @@ def _usage(value: Any) -> Mapping[str, Any] | None:
     text = json_text(dict(value), what="resource_usage")
     if len(text) > _MOST_USAGE:
         raise InvalidInput(f"resource_usage has {len(text):,} characters; at most {_MOST_USAGE:,} are taken.")
+    return value
+
+
+def _parameters(value: Any) -> Mapping[str, Any] | None:
+    if value is None or value == {}:
+        return None
+    plain = isinstance(value, dict) and all(isinstance(one, str | int | float | bool) for one in value.values())
+    if not isinstance(value, dict) or not plain or len(value) > _MOST_PARAMETERS:
+        raise InvalidInput(
+            f"parameters must be an object of at most {_MOST_PARAMETERS} texts, numbers and truth values: "
+            "the settings of the run that were fixed before it began."
+        )
+    for name in value:
+        _name(name, "A parameter's name")
+    if len(json_text(value, what="parameters")) > _MOST_USAGE:
+        raise InvalidInput(f"parameters may have at most {_MOST_USAGE:,} characters.")
     return value
 
 

@@ -95,6 +95,7 @@ AUDITED: Mapping[str, Audited] = {
         key=("outlet_id",), ignored=("epoch", "sent_through", "ready_at", "holder", "attempts", "error")
     ),
     "alert_decisions": Audited(),
+    "optimizations": Audited(key=("optimization_id",)),
 }
 
 

@@ -23,6 +23,7 @@ from agent.cli.commands import (
     doctor,
     executions,
     functions,
+    improve,
     keys,
     knowledge,
     learn,
@@ -145,6 +146,7 @@ app.command(
 app.add_typer(sync.app, name="sync", rich_help_panel=_WATCH)
 app.add_typer(analytics.app, name="analytics", rich_help_panel=_WATCH)
 app.add_typer(plans.app, name="plans", rich_help_panel=_WATCH)
+app.add_typer(improve.app, name="improve", rich_help_panel=_WATCH)
 
 app.command(
     "mcp",

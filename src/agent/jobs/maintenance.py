@@ -10,6 +10,7 @@ from agent.audit.log import audit_log
 from agent.db import load_queries
 from agent.execution.undo.undo import forget_old
 from agent.jobs.monitoring import watch
+from agent.optimization import SelfLearningOrchestrationService
 from agent.orchestration.worker import upkeep as keep_plans
 from agent.runtime import Runtime
 from agent.sync import AgentSyncService
@@ -34,6 +35,7 @@ async def maintain(tenant_id: str, runtime: Runtime) -> None:
         lambda: watch(of_tenant),
         AnalyticsService(of_tenant).upkeep,
         lambda: keep_plans(runtime=of_tenant),
+        SelfLearningOrchestrationService(of_tenant).upkeep,
     )
     failures: list[Exception] = []
     for part in parts:

@@ -113,23 +113,23 @@ UPDATE agents.plan_events SET published = true WHERE tenant_id = %(tenant_id)s A
 SELECT tenant_id FROM agents.tenants ORDER BY tenant_id
 
 -- open_session: a session that is not ready yet; an id that is taken changes nothing
-INSERT INTO agents.learning_sessions (id, learner_id, subject, grade_level, agents, status)
+INSERT INTO agents.learner_sessions (id, learner_id, subject, grade_level, agents, status)
 VALUES (%(id)s, %(learner_id)s, %(subject)s, %(grade_level)s, %(agents)s::jsonb, 'failed') ON CONFLICT DO NOTHING RETURNING id
 
 -- session_ready: its agents are prepared
-UPDATE agents.learning_sessions SET status = 'ready' WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'failed'
+UPDATE agents.learner_sessions SET status = 'ready' WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'failed'
 
 -- session: one session, by its id or as the newest open one of a learner
-SELECT id, learner_id, subject, grade_level, agents, status, created_at, last_seen_at, ended_at FROM agents.learning_sessions
+SELECT id, learner_id, subject, grade_level, agents, status, created_at, last_seen_at, ended_at FROM agents.learner_sessions
  WHERE tenant_id = %(tenant_id)s AND (id = %(id)s OR (%(id)s::text IS NULL AND learner_id = %(learner_id)s AND status = 'ready'))
  ORDER BY created_at DESC LIMIT 1
 
 -- session_seen: note that a session is in use
-UPDATE agents.learning_sessions SET last_seen_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+UPDATE agents.learner_sessions SET last_seen_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
 -- end_session: nothing more is done in it
-UPDATE agents.learning_sessions SET status = 'ended', ended_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status <> 'ended'
+UPDATE agents.learner_sessions SET status = 'ended', ended_at = now() WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status <> 'ended'
 
 -- end_idle: sessions that nobody has used for a day
-UPDATE agents.learning_sessions SET status = 'ended', ended_at = now()
+UPDATE agents.learner_sessions SET status = 'ended', ended_at = now()
  WHERE tenant_id = %(tenant_id)s AND status <> 'ended' AND last_seen_at < now() - interval '1 day'

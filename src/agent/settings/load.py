@@ -16,6 +16,7 @@ from agent.settings.mail import MailSettings
 from agent.settings.messaging import MessagingSettings
 from agent.settings.models import ModelSettings
 from agent.settings.monitoring import MonitoringSettings
+from agent.settings.optimization import OptimizationSettings
 from agent.settings.orchestration import OrchestrationSettings
 from agent.settings.privacy import PrivacySettings
 from agent.settings.serving import ServingSettings
@@ -39,6 +40,7 @@ GROUPS = (
     SyncSettings,
     AnalyticsSettings,
     OrchestrationSettings,
+    OptimizationSettings,
     LoggingSettings,
 )
 
@@ -59,6 +61,7 @@ class Settings(
     SyncSettings,
     AnalyticsSettings,
     OrchestrationSettings,
+    OptimizationSettings,
     LoggingSettings,
     BaseSettings,
 ):

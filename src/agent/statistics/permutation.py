@@ -47,10 +47,10 @@ def together(
     contrast = beyond / np.maximum((beyond * both).sum(axis=1), 1e-9)[:, None]
     rest = outcomes - design @ (fit @ outcomes)
     seen = contrast @ outcomes
-    exchanged = _exchanged(contrast, rest, strata, rounds, np.random.default_rng(seed))
-    exceeding = (exchanged >= seen - 1e-12).sum(axis=0)
+    chance = exchanged(contrast, rest, strata, rounds, np.random.default_rng(seed))
+    exceeding = (chance >= seen - 1e-12).sum(axis=0)
     shares = (exceeding + 1) / (rounds + 1)
-    far = (seen - exchanged.mean(axis=0)) / np.maximum(exchanged.std(axis=0), 1e-12)
+    far = (seen - chance.mean(axis=0)) / np.maximum(chance.std(axis=0), 1e-12)
     tails = np.array([0.5 * math.erfc(value / math.sqrt(2)) for value in far])
     chosen = np.where(exceeding < 5, np.maximum(tails, 1e-12), shares)
     found = zip(seen, both.sum(axis=1), chosen, strict=True)
@@ -65,7 +65,7 @@ def _holds(members: Sequence[frozenset[int]]) -> Floats:
     return holds
 
 
-def _exchanged(
+def exchanged(
     contrast: Floats, rest: Floats, strata: NDArray[np.int64], rounds: int, random: np.random.Generator
 ) -> Floats:
     """Return the effects that chance makes, one row for each exchange."""

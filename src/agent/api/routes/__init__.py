@@ -14,6 +14,7 @@ from agent.api.routes import (
     controls,
     executions,
     health,
+    improvement,
     keys,
     knowledge,
     learning_runs,
@@ -54,4 +55,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     analytics.router,
     agents.router,
     plans.router,
+    improvement.router,
 )

@@ -47,6 +47,9 @@ class NewRun(BaseModel):
     cost_usd: float | None = Field(None, ge=0, lt=1e9)
     tokens: int | None = Field(None, ge=0, lt=10**9)
     propensity: float | None = Field(None, gt=0, le=1, description="The one that came with a recommendation.")
+    parameters: dict[str, str | bool | int | float] | None = Field(
+        None, max_length=50, description="Settings of the run that were fixed before it began."
+    )
     timestamp: datetime | float | None = None
 
     def given(self) -> dict[str, Any]:

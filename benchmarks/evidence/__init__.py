@@ -1,0 +1,1 @@
+"""Worlds whose truth is known, for the statistics that decide about changes."""

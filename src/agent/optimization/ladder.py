@@ -1,0 +1,183 @@
+"""The evidence ladder: what a change must pass before it is applied. Each rung's result is kept with the optimization.
+
+static checks -> an estimate from explored choices, where there are some -> paired replay of recorded cases, judged by the gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import agent.optimization.sessions as sessions
+from agent.optimization.cases import burn, fresh_cases
+from agent.optimization.history import Run, recorded
+from agent.optimization.records import Optimization, Verdict
+from agent.optimization.workflows import Case, Replayed, Workflow, registered
+from agent.runtime import Runtime
+from agent.statistics.evidence_gate import LEAST_CASES, cases_needed, judge
+from agent.statistics.off_policy import estimate
+
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climbed:
+    """How far a change came. `lower` is what the improvement is at least; `cost_usd` is what the tests cost."""
+
+    verdict: Verdict
+    reason: str
+    rungs: Sequence[Mapping[str, Any]]
+    improvement: float = 0.0
+    lower: float = 0.0
+    upper: float = 0.0
+    n: int = 0
+    more_cases: int | None = None
+    runs_a_day: float = 0.0
+    cost_usd: float = 0.0
+    more_usd_a_run: float = 0.0
+
+
+@dataclass
+class _Pairs:
+    """Cases that ran with both configurations."""
+
+    cases: list[Case] = field(default_factory=list)
+    before: list[Replayed] = field(default_factory=list)
+    after: list[Replayed] = field(default_factory=list)
+    not_evaluable: int = 0
+
+
+async def climb(optimization: Optimization, *, runtime: Runtime) -> Climbed:
+    """Test a change as it was registered."""
+    workflow = registered(optimization.workflow_type)
+    runs = await recorded(workflow_type=optimization.workflow_type, runtime=runtime)
+    rungs: list[Mapping[str, Any]] = []
+    problems = static_problems(optimization.parameters, workflow)
+    rungs.append({"rung": "static", "passed": not problems, "problems": problems})
+    a_day = runs_a_day(runs)
+    if problems:
+        return Climbed(verdict="not evaluable", reason=f"It cannot be set: {'; '.join(problems)}.", rungs=rungs)
+    rungs.append(off_policy_rung(optimization.parameters, runs))
+    if workflow is None:
+        return _unconfirmed(optimization, rungs, runs, a_day)
+    return await _replayed(optimization, workflow, rungs, a_day, runtime)
+
+
+def static_problems(parameters: Mapping[str, Any], workflow: Workflow | None) -> list[str]:
+    """Return what is wrong with a change before anything runs."""
+    if not parameters:
+        return ["the pattern names no parameter that could be set"]
+    return workflow.problems(parameters) if workflow else []
+
+
+def off_policy_rung(parameters: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what runs whose choices were drawn by chance tell about a change; most often nothing."""
+    drawn = [one for one in runs if one.propensity is not None and parameters.keys() <= one.parameters.keys()]
+    if not drawn:
+        return {"rung": "off-policy", "skipped": "no recorded run chose these parameters with a known probability"}
+    kinds = {one: place for place, one in enumerate(sorted({(run.task_type, run.agent_name) for run in drawn}))}
+    taken = np.array([int(all(one.parameters[name] == value for name, value in parameters.items())) for one in drawn])
+    found = estimate(
+        contexts=np.array([kinds[one.task_type, one.agent_name] for one in drawn]), actions=taken,
+        propensities=np.array([one.propensity for one in drawn], dtype=float), outcomes=np.array([float(one.success) for one in drawn]),
+        target=np.tile([0.0, 1.0], (len(drawn), 1)),
+    )  # fmt: skip
+    return {
+        "rung": "off-policy", "value": found.value, "lower": found.lower, "upper": found.upper,
+        "effective_sample_size": round(found.effective, 1), "runs": found.n, "refused": found.reason or None,
+    }  # fmt: skip
+
+
+def runs_a_day(runs: Sequence[Run]) -> float:
+    """Return how many runs there are in a day, from at least a day."""
+    if not runs:
+        return 0.0
+    return len(runs) / max((runs[-1].at - runs[0].at).total_seconds() / _DAY, 1.0)
+
+
+def _unconfirmed(
+    optimization: Optimization, rungs: list[Mapping[str, Any]], runs: Sequence[Run], a_day: float
+) -> Climbed:
+    """Return the answer for a workflow that nobody can replay: recorded runs alone confirm no change."""
+    worth = float(optimization.registration["worth"])
+    rungs.append({"rung": "replay", "skipped": f"nobody registered the workflow {optimization.workflow_type!r}"})
+    return Climbed(
+        verdict="underpowered", rungs=rungs, more_cases=cases_needed(worth, 0.2), runs_a_day=a_day, n=0,
+        reason=(
+            f"{len(runs)} runs of {optimization.workflow_type!r} are recorded, and none can be replayed: register the workflow "
+            "with its parameters and its replay, or log runs with `parameters` and the `propensity` with which they were chosen."
+        ),
+    )  # fmt: skip
+
+
+async def _replayed(
+    optimization: Optimization, workflow: Workflow, rungs: list[Mapping[str, Any]], a_day: float, runtime: Runtime
+) -> Climbed:
+    registration = optimization.registration
+    cases = (await fresh_cases(workflow, runtime=runtime))[: int(registration["most_cases"])]
+    session = await sessions.active(runtime)
+    most_usd = 2 * len(cases) * workflow.most_usd_a_case
+    async with sessions.working(session, most_usd=most_usd, runtime=runtime) as work:
+        pairs = await _paired(workflow, cases, optimization.parameters, work, runtime)
+        spent = work.spent_usd
+    verdict = await asyncio.to_thread(_judged, pairs, registration)
+    # Those that selected are burnt too: a later proposal may have been made by what they showed.
+    seen = [one.case_id for one in pairs.cases] if verdict.bound else []
+    await burn(workflow.name, seen, by=optimization.optimization_id, runtime=runtime)
+    bound = verdict.bound
+    rungs.append({
+        "rung": "replay", "cases": len(pairs.cases), "not_evaluable": pairs.not_evaluable, "selected_on": verdict.selected_on,
+        "confirmed_on": len(verdict.confirmed_on), "mean": bound.mean if bound else None, "lower": bound.lower if bound else None,
+        "discordance": bound.discordance if bound else None, "harmed": list(verdict.harmed), "verdict": verdict.outcome,
+    })  # fmt: skip
+    extra = [after.cost_usd - before.cost_usd for before, after in zip(pairs.before, pairs.after, strict=True)]
+    return Climbed(
+        verdict=verdict.outcome, reason=verdict.reason, rungs=rungs, improvement=bound.mean if bound else 0.0,
+        lower=bound.lower if bound else 0.0, upper=bound.upper if bound else 0.0, n=bound.n if bound else 0, cost_usd=spent,
+        more_cases=verdict.more_cases, runs_a_day=a_day or len(cases), more_usd_a_run=sum(extra) / len(extra) if extra else 0.0,
+    )  # fmt: skip
+
+
+async def _paired(
+    workflow: Workflow, cases: Sequence[Case], parameters: Mapping[str, Any], work: sessions.Work, runtime: Runtime
+) -> _Pairs:
+    """Run each case with what is in force and with the change. A case that one of them cannot judge is left out of both."""
+    current = await workflow.current(runtime)
+    pairs = _Pairs()
+    for case in cases if len(cases) >= LEAST_CASES else ():
+        work.check()
+        before = await workflow.replay(case, current, runtime)
+        after = await workflow.replay(case, {**current, **parameters}, runtime)
+        work.spent_usd += before.cost_usd + after.cost_usd
+        if before.success is None or after.success is None:
+            pairs.not_evaluable += 1
+            continue
+        pairs.cases.append(case)
+        pairs.before.append(before)
+        pairs.after.append(after)
+    return pairs
+
+
+def _judged(pairs: _Pairs, registration: Mapping[str, Any]) -> Any:
+    """Return the gate's verdict. Time and cost are guardrails, as shares of what they are now."""
+    cases = [one.case_id for one in pairs.cases]
+    guardrails = {
+        name: _saved([getattr(one, name) for one in pairs.before], [getattr(one, name) for one in pairs.after])
+        for name in ("seconds", "cost_usd")
+    }
+    return judge(
+        cases, baseline=np.array([float(bool(one.success)) for one in pairs.before]),
+        candidates=[np.array([float(bool(one.success)) for one in pairs.after])], seed=registration["seed"],
+        worth=registration["worth"], slices=[one.part for one in pairs.cases], guardrails=[guardrails],
+        margins=registration["guardrails"], margin=registration["margin"], confidence=registration["confidence"],
+    )  # fmt: skip
+
+
+def _saved(before: Sequence[float], after: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    first, second = np.array(before, dtype=np.float64), np.array(after, dtype=np.float64)
+    usual = float(first.mean()) if len(first) else 0.0
+    return (first - second) / usual if usual > 0 else np.where(second > 0, -1.0, 0.0)

@@ -1,0 +1,185 @@
+"""Optimizations: a change is proposed from a pattern, registered, tested on the ladder, applied by a human's yes, and taken back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import agent.optimization.patterns as patterns
+import agent.optimization.sessions as sessions
+from agent.approval.human_approval import human_approval_queue
+from agent.audit.sealing import seal_soon
+from agent.db import load_queries
+from agent.errors import ActionRefused, InvalidInput, NotFound
+from agent.optimization.ids import key_of
+from agent.optimization.ladder import Climbed, climb
+from agent.optimization.mining import as_json
+from agent.optimization.records import Optimization, OptimizationMetrics, OptimizationTest
+from agent.runtime import Runtime
+from agent.settings import Settings
+from agent.statistics.evidence_gate import CONFIDENCE, SELECTED
+from agent.sync.payloads import checked_name
+
+_QUERIES = load_queries(__package__)
+APPLIES_FROM = 2.0
+_OPTIONS = frozenset({"target", "agent_id", "workflow_type"})
+_MOST_CASES, _GUARD_MARGIN = 400, 0.25
+_OWN_AGENT, _OWN_WORKFLOW = "learning-agent", "agent_turn"
+
+
+async def generate(pattern_id: str, options: Mapping[str, Any], *, runtime: Runtime) -> Optimization:
+    """Propose what a pattern names, and register how it will be tested, before anybody looks."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if unknown := given.keys() - _OPTIONS:
+        raise InvalidInput(f"There is no option {str(min(unknown))[:100]!r}: use {', '.join(sorted(_OPTIONS))}.")
+    pattern = await patterns.get(pattern_id, runtime=runtime)
+    session = await sessions.active(runtime)
+    agent_id = given.get("agent_id") or (session.agent_id if session else _OWN_AGENT)
+    workflow_type = given.get("workflow_type") or pattern.workflow_type or _OWN_WORKFLOW
+    target = checked_name(given.get("target", "execution_efficiency"), what="target")
+    registration = _registration(pattern.parameters, workflow_type, target, runtime.settings)
+    row = await runtime.one(
+        _QUERIES["save_optimization"], pattern_id=pattern.pattern_id, agent_id=checked_name(agent_id, what="agent_id"),
+        workflow_type=checked_name(workflow_type, what="workflow_type"), target=target, parameters=as_json(dict(pattern.parameters)),
+        registration=as_json(registration), hash=registration_hash(registration), by=runtime.user,
+    )  # fmt: skip
+    assert row is not None  # noqa: S101  # an insert returns its row
+    return Optimization.from_row(row)
+
+
+def _registration(parameters: Mapping[str, Any], workflow: str, target: str, settings: Settings) -> dict[str, Any]:
+    return {
+        "what": dict(parameters), "workflow_type": workflow, "target": target, "metric": "success", "worth": settings.improve_worth,
+        "margin": settings.improve_margin, "guardrails": {"seconds": _GUARD_MARGIN, "cost_usd": _GUARD_MARGIN},
+        "confidence": CONFIDENCE, "selecting_share": SELECTED, "most_cases": _MOST_CASES, "seed": uuid4().hex,
+    }  # fmt: skip
+
+
+def registration_hash(registration: Mapping[str, Any]) -> str:
+    """Return the hash of what was registered."""
+    text = json.dumps(registration, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+async def get(optimization_id: str, *, runtime: Runtime) -> Optimization:
+    """Return an optimization. Raises `NotFound`."""
+    row = await runtime.one(_QUERIES["optimization"], optimization_id=key_of(optimization_id, "optimization"))
+    if row is None:
+        raise NotFound(f"There is no optimization {optimization_id!r}.")
+    return Optimization.from_row(row)
+
+
+async def every(*, runtime: Runtime) -> list[Optimization]:
+    """Return the newest optimizations."""
+    return [Optimization.from_row(row) for row in await runtime.all(_QUERIES["optimizations"])]
+
+
+async def test(optimization_id: str, *, runtime: Runtime) -> OptimizationTest:
+    """Test a change as it was registered, once. It is tested again only while there were too few cases to look at any."""
+    found = await get(optimization_id, runtime=runtime)
+    if found.status not in ("proposed", "tested") or any(rung.get("confirmed_on") for rung in found.evidence):
+        return _as_test(found, runs_a_day=0.0)
+    if registration_hash(found.registration) != found.registration_hash:
+        raise ActionRefused("What was registered is not what is to be tested: propose it again.")
+    climbed = await climb(found, runtime=runtime)
+    ratio = benefit_ratio(climbed, runtime.settings)
+    row = await runtime.one(
+        _QUERIES["save_test"], optimization_id=key_of(optimization_id, "optimization"), verdict=climbed.verdict, reason=climbed.reason,
+        evidence=as_json(list(climbed.rungs)), ratio=ratio, improvement=climbed.improvement, more_cases=climbed.more_cases,
+        tested_at=found.tested_at,
+    )  # fmt: skip
+    if row is None:  # somebody else has its answer meanwhile
+        return _as_test(await get(optimization_id, runtime=runtime), runs_a_day=climbed.runs_a_day)
+    if climbed.n:
+        await runtime.execute(
+            _QUERIES["save_metric"], optimization_id=row["optimization_id"], agent_id=found.agent_id, metric="success", kind="claimed",
+            value=climbed.improvement, lower=climbed.lower, upper=climbed.upper, runs=climbed.n,
+        )  # fmt: skip
+    return _as_test(Optimization.from_row(row), runs_a_day=climbed.runs_a_day)
+
+
+def benefit_ratio(climbed: Climbed, settings: Settings) -> float:
+    """Return the value that is sure over the horizon, over the full cost of the change; 0 where nothing is proven."""
+    if climbed.verdict != "better":
+        return 0.0
+    runs = climbed.runs_a_day * settings.improve_horizon_days
+    value = max(climbed.lower, 0.0) * runs * settings.improve_success_usd
+    cost = settings.improve_change_usd + climbed.cost_usd + max(climbed.more_usd_a_run, 0.0) * runs
+    return value / cost
+
+
+def _as_test(one: Optimization, *, runs_a_day: float) -> OptimizationTest:
+    more = one.more_cases
+    return OptimizationTest(
+        optimization_id=one.optimization_id, verdict=one.verdict or "not evaluable", reason=one.reason,
+        cost_benefit_ratio=one.cost_benefit_ratio or 0.0, actual_improvement=one.actual_improvement or 0.0, evidence=one.evidence,
+        more_cases=more, more_days=round(more / runs_a_day, 1) if more and runs_a_day else None,
+    )  # fmt: skip
+
+
+async def apply(optimization_id: str, *, runtime: Runtime) -> Optimization:
+    """Apply a change that its test has shown to be better, and that a human has allowed where the policy asks.
+
+    Where it asks, the first call asks and returns `waiting`; call again after the decision. Raises `ActionRefused`.
+    """
+    found = await get(optimization_id, runtime=runtime)
+    if found.status == "applied":
+        return found
+    ratio = found.cost_benefit_ratio or 0.0
+    if found.status not in ("tested", "waiting") or found.verdict != "better" or ratio <= APPLIES_FROM:
+        raise ActionRefused(
+            f"It is not applied: status {found.status}, verdict {found.verdict or 'none'}, ratio {ratio:.2f}. "
+            f"Test it; the verdict must be better, and the ratio above {APPLIES_FROM:g}."
+        )
+    if runtime.settings.improve_apply == "allow":
+        return await _moved(found, "apply_optimization", runtime)
+    return await _asked(found, runtime)
+
+
+async def _asked(found: Optimization, runtime: Runtime) -> Optimization:
+    """Ask a human once, and go by the row of the queue."""
+    if found.approval_id is None:
+        request = await human_approval_queue.request(
+            "apply_optimization",
+            {"optimization_id": found.optimization_id, "workflow_type": found.workflow_type, "parameters": dict(found.parameters)},
+            summary=f"Set {as_json(dict(found.parameters))} for {found.workflow_type}. {found.reason}", executable=False, runtime=runtime,
+        )  # fmt: skip
+        return await _moved(found, "wait_optimization", runtime, approval_id=request.id)
+    decided = await human_approval_queue.get(found.approval_id, runtime=runtime)
+    if decided.status == "pending":
+        return found
+    query = "apply_optimization" if decided.status == "approved" else "reject_optimization"
+    return await _moved(found, query, runtime)
+
+
+async def _moved(found: Optimization, query: str, runtime: Runtime, **more: Any) -> Optimization:
+    key = key_of(found.optimization_id, "optimization")
+    await runtime.execute(_QUERIES[query], optimization_id=key, by=runtime.user, **more)
+    seal_soon(runtime)
+    return await get(found.optimization_id, runtime=runtime)
+
+
+async def roll_back(optimization_id: str, *, runtime: Runtime) -> Optimization:
+    """Take an applied change back; the next run is without it. One that is not applied stays as it is."""
+    return await _moved(await get(optimization_id, runtime=runtime), "roll_back_optimization", runtime)
+
+
+async def apply_decided(*, runtime: Runtime) -> None:
+    """Apply what humans have allowed meanwhile, and drop what they have not."""
+    for row in await runtime.all(_QUERIES["waiting_optimizations"]):
+        await apply(str(row["optimization_id"]), runtime=runtime)
+
+
+async def metrics(agent_id: str, *, runtime: Runtime) -> OptimizationMetrics:
+    """Return what an agent's optimizations reached. What was claimed stands beside it, one by one."""
+    checked_name(agent_id, what="agent_id")
+    counts = await runtime.one(_QUERIES["optimization_counts"], agent_id=agent_id) or {}
+    claimed = await runtime.all(_QUERIES["claimed_metrics"], agent_id=agent_id)
+    return OptimizationMetrics(
+        agent_id=agent_id, total_optimizations=counts.get("applied", 0), proposed=counts.get("proposed", 0), tested=counts.get("tested", 0),
+        rolled_back=counts.get("rolled_back", 0), total_improvement=0.0, total_cost_savings=0.0, avg_performance_improvement=0.0,
+        claimed=claimed, basis="Nothing is counted as realised: no runs were held back on the old configuration to compare with.",
+    )  # fmt: skip
