@@ -18,8 +18,8 @@ from itertools import count
 from time import monotonic
 from typing import Any
 
+import agent.orchestration.store as store
 from agent.errors import InvalidInput, NotFound
-from agent.orchestration import store
 from agent.orchestration.agents.registry import Registry
 from agent.orchestration.attempts import Outcome, attempt
 from agent.orchestration.bus import EventBus, EventName

@@ -17,8 +17,8 @@ from uuid import UUID
 import psycopg
 import structlog
 
+import agent.orchestration.store as store
 from agent.errors import AgentError, InvalidInput
-from agent.orchestration import store
 from agent.orchestration.agents.base import BaseAgent, Graph
 from agent.orchestration.agents.registry import Builder, Registry
 from agent.orchestration.bus import EventBus, Handler

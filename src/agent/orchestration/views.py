@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import agent.orchestration.store as store
 from agent.approval.eligibility import same_name
 from agent.approval.people import people
-from agent.orchestration import store
 from agent.orchestration.records import PlanEvent, RunRecord, RunView, StepRecord
 from agent.privacy.masking import MASK
 from agent.runtime import Runtime

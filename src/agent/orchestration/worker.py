@@ -11,11 +11,11 @@ import asyncio
 import psycopg
 import structlog
 
+import agent.orchestration.store as store
 from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
 from agent.errors import AgentError
-from agent.orchestration import store
 from agent.orchestration.channel import publish
 from agent.orchestration.sessions import end_idle
 from agent.orchestration.standard import standard_orchestrator
