@@ -25,14 +25,14 @@ async def stats(runtime: Acting) -> dict[str, Any]:
     return await memory_upkeep.stats(runtime=runtime)
 
 
-class Budget(BaseModel):
+class UpkeepBudget(BaseModel):
     """How long it may take."""
 
     seconds: float = Field(30.0, ge=0, le=600)
 
 
 @router.post("/dedupe", **needs("operator"))
-async def dedupe(body: Budget, runtime: Acting) -> Consolidated:
+async def dedupe(body: UpkeepBudget, runtime: Acting) -> Consolidated:
     """Merge memories that say the same, and delete those that were kept long enough."""
     return await memory_upkeep.dedupe(body.seconds, runtime=runtime)
 
