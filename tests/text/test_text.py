@@ -163,7 +163,7 @@ async def test_a_row_of_1600_columns_is_read_and_shown(long_cells: Runtime) -> N
     assert found["rows"][4][1599] == 1599
     shown = json.loads(fit_result(found, 12_000))
     assert shown["rows"][0][0] == 1
-    assert "of 1600 are not shown" in shown["left_out"]
+    assert "to 1600: name what you need" in shown["left_out"]
 
 
 ENCODINGS = [

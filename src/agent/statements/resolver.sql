@@ -190,7 +190,7 @@ SELECT 'relation' AS kind, c.oid::bigint, n.nspname AS schema, c.relname AS name
          'methods', (SELECT jsonb_agg(m.amname) FROM pg_am m LEFT JOIN extension e ON e.classid = 'pg_am'::regclass AND e.objid = m.oid
                       WHERE m.oid >= 16384 AND e.known IS NOT TRUE
                         AND m.oid IN (SELECT c.relam UNION SELECT x.relam FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid)),
-         'triggers', (SELECT jsonb_agg(jsonb_build_array(g.tgname, g.tgfoid::bigint, g.tgtype)) FROM pg_trigger g
+         'triggers', (SELECT jsonb_agg(jsonb_build_array(g.tgname, g.tgfoid::bigint, g.tgtype) ORDER BY g.tgname) FROM pg_trigger g
                        WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND %(writes)s),
          'written', (SELECT jsonb_agg(DISTINCT jsonb_build_array(f.conrelid::bigint, f.confdeltype, f.confupdtype)) FROM pg_constraint f
                       WHERE f.confrelid = c.oid AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd')) AND %(writes)s)
