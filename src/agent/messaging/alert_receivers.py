@@ -14,9 +14,8 @@ from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Any, Protocol
 
-import aiohttp
-
-from agent.messaging.base import Service, TryLater, Undeliverable
+from agent.messaging.base import Service, TryLater
+from agent.messaging.posting import post_json
 from agent.messaging.rendering import inert
 from agent.messaging.slack_blocks import escaped
 from agent.monitoring.records import Alert
@@ -25,7 +24,6 @@ from agent.settings import Settings
 from agent.settings.values import names_in
 from agent.text.visible import clean, one_line
 
-_SECONDS = 20
 _MOST_TEXT = 3_000
 
 
@@ -77,10 +75,10 @@ class Address:
         """Post the alert in the form that the address expects."""
         del place
         body = json.dumps(_body(self.service, text, alert), ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json"}
+        headers = {}
         if self.secret:
             headers["X-Agent-Signature"] = f"sha256={hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()}"
-        await _post(self, body, headers)
+        await post_json(self.url, body, headers, name=self.service, setting=self.setting)
 
 
 def _body(service: str, text: str, alert: Alert) -> Mapping[str, Any]:
@@ -89,21 +87,6 @@ def _body(service: str, text: str, alert: Alert) -> Mapping[str, Any]:
     if service == "telegram-webhook":
         return {"text": inert(clean(text))[:_MOST_TEXT]}
     return {**alert.as_dict(), "text": clean(text), "episode": alert.episode}
-
-
-async def _post(to: Address, body: bytes, headers: Mapping[str, str]) -> None:
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS)) as session,
-            session.post(to.url, data=body, headers=dict(headers), allow_redirects=False) as answer,
-        ):
-            status, after = answer.status, answer.headers.get("Retry-After", "")
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise TryLater(f"{to.service} is not reached ({type(error).__name__}).") from None
-    if status == 429 or status >= 500:
-        raise TryLater(f"{to.service} answers {status}.", seconds=float(after) if after.isdecimal() else None)
-    if status >= 300:
-        raise Undeliverable(f"{to.service} refuses alerts ({status}): correct {to.setting}.")
 
 
 @dataclass(frozen=True, slots=True)

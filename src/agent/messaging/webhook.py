@@ -14,14 +14,12 @@ import time
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import aiohttp
-
-from agent.messaging.base import Inbox, Service, TryLater, Undeliverable
+from agent.messaging.base import Inbox, Service
+from agent.messaging.posting import post_json
 from agent.messaging.rendering import Card, inert
 from agent.messaging.slack_blocks import escaped
 from agent.text.visible import clean
 
-_SECONDS = 9
 Kind = Literal["slack-webhook", "telegram-webhook"]
 _SETTINGS = {
     "slack-webhook": "AGENT_ALERT_SLACK_URL",
@@ -52,19 +50,7 @@ class _Address(Service):
         """Nothing is open."""
 
     async def _put(self, body: bytes, headers: dict[str, str]) -> None:
-        headers = {"Content-Type": "application/json", **headers}
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS)) as session,
-                session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer,
-            ):
-                status, after = answer.status, answer.headers.get("Retry-After", "")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TryLater(f"{self.name} is not reached ({type(error).__name__}).") from None
-        if status == 429 or status >= 500:
-            raise TryLater(f"{self.name} answers {status}.", seconds=float(after) if after.isdecimal() else None)
-        if status >= 300:
-            raise Undeliverable(f"{self.name} refuses the text ({status}): correct {_SETTINGS[self.name]}.")
+        await post_json(self._url, body, headers, name=self.name, setting=_SETTINGS[self.name])
 
 
 class Alerts(_Address):
