@@ -10,6 +10,7 @@ import typer
 
 from agent.cli.framework import JsonOption, examples, group
 from agent.cli.runner import run
+from agent.cli.terminal.results import show_done, show_listing
 
 if TYPE_CHECKING:
     from agent.analytics import AnalyticsService
@@ -45,7 +46,7 @@ def performance(
         for one in rows
     ]  # fmt: skip
     columns = (name.replace("_", " "), "runs", "no outcome", "success", "median s", "p95 s", "cost USD")
-    _show(found, columns, shown, as_json=as_json, empty="There are no runs.")
+    show_listing(found, columns, shown, as_json=as_json, empty="There are no runs.")
 
 
 @app.command("matrix", epilog=examples("agent analytics matrix", "agent analytics matrix --json"))
@@ -57,7 +58,7 @@ def matrix(*, as_json: JsonOption = False) -> None:
          _number(one["p50_execution_time"]))
         for one in cells
     ]  # fmt: skip
-    _show(
+    show_listing(
         cells, ("agent", "task type", "runs", "success", "median s"), rows, as_json=as_json, empty="There are no runs."
     )
 
@@ -77,7 +78,7 @@ def log(
     """Log a run of an agent."""
     given = {"agent_name": agent, "task_type": task, "execution_time": seconds, "success": success, "task_id": task_id}
     done = _run(lambda service: service.log_run(given))
-    _done(done, "It is stored." if done.stored else "It was there already.", as_json=as_json)
+    show_done(done, "It is stored." if done.stored else "It was there already.", as_json=as_json)
 
 
 @app.command(
@@ -119,7 +120,7 @@ def recommend(
         for one in found["recommendations"]
     ]  # fmt: skip
     columns = ("", "agent", "success", "seconds", "best with", "why")
-    _show(found, columns, rows, as_json=as_json, empty=str(found["reason"]))
+    show_listing(found, columns, rows, as_json=as_json, empty=str(found["reason"]))
 
 
 @app.command("insights", epilog=examples("agent analytics insights", "agent analytics insights --json"))
@@ -127,7 +128,7 @@ def insights(*, as_json: JsonOption = False) -> None:
     """Say what was found in the runs, and what to do about it."""
     found = _patterns()
     rows = [(one["kind"], one["insight"], one["action"]) for one in found["insights"]]
-    _show(found["insights"], ("kind", "what", "what to do"), rows, as_json=as_json, empty="Nothing was found.")
+    show_listing(found["insights"], ("kind", "what", "what to do"), rows, as_json=as_json, empty="Nothing was found.")
 
 
 @app.command("coordination", epilog=examples("agent analytics coordination", "agent analytics coordination --json"))
@@ -138,7 +139,7 @@ def coordination(*, as_json: JsonOption = False) -> None:
         (" + ".join(one["agents"]), f"{one['effect']:+.1%}", one["tasks"], one["p_value"], one["false_discovery_rate"])
         for one in found
     ]
-    _show(
+    show_listing(
         found, ("agents", "effect", "tasks", "p", "false findings"), rows, as_json=as_json, empty="No pair stands out."
     )
 
@@ -151,7 +152,7 @@ def anomalies(*, as_json: JsonOption = False) -> None:
         (one["run"], one["agent_name"], one["task_type"] or "-", one["execution_time"], one["expected"], one["score"])
         for one in found
     ]
-    _show(
+    show_listing(
         found,
         ("run", "agent", "task type", "seconds", "expected", "score"),
         rows,
@@ -165,7 +166,7 @@ def similar(agent: AgentArgument, *, as_json: JsonOption = False) -> None:
     """Show the agents that are most like one."""
     found = _run(lambda service: service.similar_agents(agent))
     rows = [(one["agent_name"], one["similarity"], "yes" if one["similar"] else "") for one in found]
-    _show(
+    show_listing(
         found,
         ("agent", "similarity", "similar"),
         rows,
@@ -183,7 +184,7 @@ def models(*, as_json: JsonOption = False) -> None:
         for one in known
     ]  # fmt: skip
     columns = ("model", "version", "status", "runs", "accuracy", "coverage", "why")
-    _show(known, columns, rows, as_json=as_json, empty="No model was trained yet: `agent analytics train`.")
+    show_listing(known, columns, rows, as_json=as_json, empty="No model was trained yet: `agent analytics train`.")
 
 
 @app.command("train", epilog=examples("agent analytics train", "agent analytics train --json"))
@@ -191,7 +192,7 @@ def train(*, as_json: JsonOption = False) -> None:
     """Train the models now."""
     done = _run(lambda service: service.train())
     rows = [(one["model"], one["status"], one.get("version"), one["reason"]) for one in done]
-    _show(done, ("model", "status", "version", "why"), rows, as_json=as_json, empty="")
+    show_listing(done, ("model", "status", "version", "why"), rows, as_json=as_json, empty="")
 
 
 @app.command("rollback", epilog=examples("agent analytics rollback success"))
@@ -203,7 +204,7 @@ def rollback(
 ) -> None:
     """Let an earlier version of a model predict again."""
     done = _run(lambda service: service.roll_back(model, version))
-    _done(done, f"Version {done['version']} of {model} predicts now.", as_json=as_json)
+    show_done(done, f"Version {done['version']} of {model} predicts now.", as_json=as_json)
 
 
 @app.command("export", epilog=examples("agent analytics export runs.csv", "agent analytics export runs.jsonl"))
@@ -216,7 +217,7 @@ def export(
     from agent.analytics.exports import write_file
 
     count = _run(lambda service: write_file(path, service))
-    _done({"file": path, "runs": count}, f"{count} runs are in {path}.", as_json=as_json)
+    show_done({"file": path, "runs": count}, f"{count} runs are in {path}.", as_json=as_json)
 
 
 @app.command("clear", epilog=examples("agent analytics clear --yes"))
@@ -227,7 +228,7 @@ def clear(
     if not yes:
         typer.confirm("Delete every run and its figures?", abort=True)
     count = _run(lambda service: service.clear())
-    _done({"deleted": count}, f"{count} runs are gone.", as_json=as_json)
+    show_done({"deleted": count}, f"{count} runs are gone.", as_json=as_json)
 
 
 @app.command("login", epilog=examples("agent analytics login grafana"))
@@ -278,21 +279,3 @@ def _range(value: float | None, interval: Sequence[float] | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
-
-
-def _done(value: Any, sentence: str, *, as_json: bool) -> None:
-    from agent.cli.terminal.render import print_json, say, stdout
-
-    if as_json:
-        print_json(value)
-    else:
-        say(stdout(), sentence)
-
-
-def _show(value: Any, columns: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool, empty: str) -> None:
-    from agent.cli.terminal.render import listing, print_json, stdout
-
-    if as_json:
-        print_json(value)
-    else:
-        listing(stdout(), columns, rows, empty=empty)

@@ -10,6 +10,7 @@ import typer
 
 from agent.cli.framework import JsonOption, examples, group
 from agent.cli.runner import run
+from agent.cli.terminal.results import show_done, show_listing
 
 if TYPE_CHECKING:
     from agent.optimization import AutoConfigGenerationService, SelfLearningOrchestrationService
@@ -202,20 +203,10 @@ def _patterns(found: Any, *, as_json: bool) -> None:
 
 
 def _done(value: Any, sentence: str, *, as_json: bool) -> None:
-    from agent.cli.terminal.render import print_json, say, stdout
-
-    if as_json:
-        print_json(value.as_dict())
-    else:
-        say(stdout(), sentence)
+    show_done(value.as_dict(), sentence, as_json=as_json)
 
 
 def _list(
     found: Sequence[Any], columns: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool, empty: str
 ) -> None:  # fmt: skip
-    from agent.cli.terminal.render import listing, print_json, stdout
-
-    if as_json:
-        print_json([one.as_dict() for one in found])
-    else:
-        listing(stdout(), columns, rows, empty=empty)
+    show_listing([one.as_dict() for one in found], columns, rows, as_json=as_json, empty=empty)

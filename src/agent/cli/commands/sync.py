@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from agent.cli.framework import JsonOption, LimitOption, examples, group
 from agent.cli.runner import run
+from agent.cli.terminal.results import show_done, show_listing
 
 if TYPE_CHECKING:
     from agent.sync import AgentSyncService
@@ -35,7 +36,7 @@ def channels(*, as_json: JsonOption = False) -> None:
         for one in known
     ]
     columns = ("name", "type", "strategy", "agents", "events", "id")
-    _show(known, columns, rows, as_json=as_json, empty="There are no channels.")
+    show_listing(known, columns, rows, as_json=as_json, empty="There are no channels.")
 
 
 @app.command(
@@ -52,7 +53,7 @@ def create(
     made = _run(
         lambda service, _: service.create_sync_channel(name=name, channel_type=channel_type, sync_strategy=strategy)
     )
-    _done(made, f"Channel {made.name} has the id {made.channel_id}.", as_json=as_json)
+    show_done(made, f"Channel {made.name} has the id {made.channel_id}.", as_json=as_json)
 
 
 @app.command("subscribe", epilog=examples("agent sync subscribe seo-agents seo-1"))
@@ -70,7 +71,7 @@ def subscribe(
         return await service.subscribe_agent_to_channel(agent, found.channel_id, start=start)
 
     made = _run(join)
-    _done(made, f"{agent} gets the events after {made.delivered_through}.", as_json=as_json)
+    show_done(made, f"{agent} gets the events after {made.delivered_through}.", as_json=as_json)
 
 
 @app.command("publish", epilog=examples("agent sync publish seo-agents seo-1 status_update '{\"progress\": 0.5}'"))
@@ -106,7 +107,7 @@ def release(channel: ChannelArgument, *, as_json: JsonOption = False) -> None:
         return await service.release_channel((await service.find_sync_channel(channel)).channel_id)
 
     done = _run(let_go)
-    _done(done, f"{done.name} delivers the events up to {done.released_sequence}.", as_json=as_json)
+    show_done(done, f"{done.name} delivers the events up to {done.released_sequence}.", as_json=as_json)
 
 
 @app.command("events", epilog=examples("agent sync events seo-1", "agent sync events seo-1 --all --json"))
@@ -140,7 +141,9 @@ def list_agents(*, as_json: JsonOption = False) -> None:
     rows = [
         (one.agent_id, one.agent_type, "online" if one.online else "offline", one.status, one.name) for one in known
     ]
-    _show(known, ("id", "type", "presence", "status", "name"), rows, as_json=as_json, empty="No agent is registered.")
+    show_listing(
+        known, ("id", "type", "presence", "status", "name"), rows, as_json=as_json, empty="No agent is registered."
+    )
 
 
 @app.command("register", epilog=examples("agent sync register seo-1 --name 'SEO agent' --type worker"))
@@ -153,7 +156,7 @@ def register(
 ) -> None:
     """Name an agent, or say more of one."""
     made = _run(lambda service, _: service.register_agent(agent, name=name, agent_type=agent_type))
-    _done(made, f"{made.agent_id} is registered as {made.name}.", as_json=as_json)
+    show_done(made, f"{made.agent_id} is registered as {made.name}.", as_json=as_json)
 
 
 @app.command("lag", epilog=examples("agent sync lag", "agent sync lag --json"))
@@ -168,7 +171,7 @@ def lag(*, as_json: JsonOption = False) -> None:
         for one in known
     ]  # fmt: skip
     columns = ("agent", "lag", "age", "pending", "dead", "state", "channel")
-    _show(known, columns, rows, as_json=as_json, empty="No agent is subscribed to anything.")
+    show_listing(known, columns, rows, as_json=as_json, empty="No agent is subscribed to anything.")
 
 
 @app.command("dead", epilog=examples("agent sync dead", "agent sync dead --json"))
@@ -180,7 +183,7 @@ def dead(*, as_json: JsonOption = False) -> None:
 
     known = _run(letters)
     rows = [(one.agent_id, one.sequence, one.attempts, one.reason or "", one.channel_id) for one in known]
-    _show(
+    show_listing(
         known,
         ("agent", "event", "attempts", "reason", "channel"),
         rows,
@@ -197,7 +200,7 @@ def state(agent: AgentArgument, *, as_json: JsonOption = False) -> None:
         return viewer.snapshot(await service.get_current_state(agent))
 
     current = _run(read)
-    _done(current, _text(current.state), as_json=as_json)
+    show_done(current, _text(current.state), as_json=as_json)
 
 
 @app.command("snapshot", epilog=examples("agent sync snapshot seo-1 '{\"progress\": 75}'"))
@@ -209,7 +212,7 @@ def snapshot(
 ) -> None:
     """Keep a state as an agent's next version."""
     made = _run(lambda service, _: service.create_state_snapshot(agent, _json(data)))
-    _done(made, f"This is version {made.version} of {agent}.", as_json=as_json)
+    show_done(made, f"This is version {made.version} of {agent}.", as_json=as_json)
 
 
 @app.command("snapshots", epilog=examples("agent sync snapshots seo-1", "agent sync snapshots seo-1 --json"))
@@ -221,7 +224,7 @@ def snapshots(agent: AgentArgument, *, limit: LimitOption = 20, as_json: JsonOpt
 
     known = _run(read)
     rows = [(one.version, one.source, one.created_by, _text(one.state)) for one in known]
-    _show(known, ("version", "from", "by", "state"), rows, as_json=as_json, empty=f"{agent} has no state yet.")
+    show_listing(known, ("version", "from", "by", "state"), rows, as_json=as_json, empty=f"{agent} has no state yet.")
 
 
 @app.command("diff", epilog=examples("agent sync diff seo-1 1", "agent sync diff seo-1 1 --json"))
@@ -239,7 +242,7 @@ def diff(
 
     found = _run(compare)
     rows = [(one.path, one.change, _text(one.before), _text(one.after)) for one in found]
-    _show(found, ("path", "change", "before", "after"), rows, as_json=as_json, empty="They are the same.")
+    show_listing(found, ("path", "change", "before", "after"), rows, as_json=as_json, empty="They are the same.")
 
 
 @app.command("reconcile", epilog=examples("agent sync reconcile seo-1 '{\"progress\": 80}' --strategy merge"))
@@ -257,7 +260,7 @@ def reconcile(
 
     done = _run(bring)
     rows = [(one.path, one.took, _text(one.sides)) for one in done.decisions]
-    _show(done, ("path", "took", "sides"), rows, as_json=as_json, empty="Nothing differs.")
+    show_listing(done, ("path", "took", "sides"), rows, as_json=as_json, empty="Nothing differs.")
 
 
 @app.command("conflicts", epilog=examples("agent sync conflicts", "agent sync conflicts --json"))
@@ -269,7 +272,7 @@ def conflicts(*, as_json: JsonOption = False) -> None:
 
     known = _run(read)
     rows = [(one.conflict_id, one.agent_id, one.path, _text(one.sides)) for one in known]
-    _show(known, ("id", "agent", "path", "sides"), rows, as_json=as_json, empty="No conflict waits.")
+    show_listing(known, ("id", "agent", "path", "sides"), rows, as_json=as_json, empty="No conflict waits.")
 
 
 @app.command("resolve", epilog=examples("agent sync resolve 3 --take theirs --version 2"))
@@ -283,7 +286,7 @@ def resolve(
     """Decide a conflict. It is refused if the state has changed since you looked."""
     made = _run(lambda service, _: service.resolve_conflict(conflict, take, expected_version=version))
     told = f"This is version {made.version} now." if made else "The state stays as it is."
-    _done(made or {"resolved": conflict}, told, as_json=as_json)
+    show_done(made or {"resolved": conflict}, told, as_json=as_json)
 
 
 @app.command("outlets", epilog=examples("agent sync outlets", "agent sync outlets --json"))
@@ -291,7 +294,7 @@ def outlets(*, as_json: JsonOption = False) -> None:
     """Show where events are passed on to, how far behind that is, and why it waits."""
     found = _run(lambda service, _: service.list_outlets())
     rows = [(one.outlet_id, one.kind, one.target, one.lag, one.error or "") for one in found]
-    _show(found, ("id", "kind", "target", "behind", "waits for"), rows, as_json=as_json, empty="No outlet.")
+    show_listing(found, ("id", "kind", "target", "behind", "waits for"), rows, as_json=as_json, empty="No outlet.")
 
 
 @app.command("statistics", epilog=examples("agent sync statistics", "agent sync statistics --json"))
@@ -324,7 +327,7 @@ def _send(channel: str, event: dict[str, Any], *, as_json: bool) -> None:
         return await service.broadcast_to_channel(found.channel_id, event)
 
     sent = _run(send)
-    _done(sent, f"This is event {sent.sequence} of {channel}.", as_json=as_json)
+    show_done(sent, f"This is event {sent.sequence} of {channel}.", as_json=as_json)
 
 
 def _json(text: str) -> Any:
@@ -342,24 +345,6 @@ def _json(text: str) -> Any:
 def _text(value: Any) -> str:
 
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _done(value: Any, sentence: str, *, as_json: bool) -> None:
-    from agent.cli.terminal.render import print_json, say, stdout
-
-    if as_json:
-        print_json(value)
-    else:
-        say(stdout(), sentence)
-
-
-def _show(value: Any, columns: Sequence[str], rows: Sequence[Sequence[object]], *, as_json: bool, empty: str) -> None:
-    from agent.cli.terminal.render import listing, print_json, stdout
-
-    if as_json:
-        print_json(value)
-    else:
-        listing(stdout(), columns, rows, empty=empty)
 
 
 def _show_reading(reading: Reading, *, as_json: bool, lines: bool = False) -> None:
