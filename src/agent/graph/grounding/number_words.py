@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+from agent.text import calendar_words
+
 _UP_TO_NINETEEN = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
     """
 _TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_MONTHS = "january february march april may june july august september october november december"
 _TENS = dict(zip(_TENS_WORDS.split(), range(20, 100, 10), strict=True))
 _WORDS = {**{word: value for value, word in enumerate(_UP_TO_NINETEEN.split())}, **_TENS, "dozen": 12}
-MONTHS = {name[:length]: number for number, name in enumerate(_MONTHS.split(), 1) for length in (3, len(name))} | {
-    "sept": 9
-}
+MONTHS = {
+    name[:length]: number for number, name in enumerate(calendar_words.MONTHS, 1) for length in (3, len(name))
+} | {"sept": 9}
 _MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
 _SCALES = {"k": 1e3, "thousand": 1e3, "m": 1e6, "mn": 1e6, "million": 1e6, "bn": 1e9, "billion": 1e9}
 _SCALES |= dict.fromkeys(["tsd", "tausend", "mille", "mil", "mila", "tys", "duizend", "тыс"], 1e3)

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from agent.text.calendar_words import DAYS, MONTHS
 from agent.text.words import stem, word_set
 
 _DEFINES, _IS, _QUOTE = "\x01", "\x02", "\x03"
@@ -82,30 +83,7 @@ _PREPOSITIONS = word_set(
     during except unless if when while because instead of about
     """
 )
-_DAYS = frozenset(
-    day
-    for one in [
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "january",
-        "february",
-        "march",
-        "april",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ]
-    for day in (one, f"{one}s")
-)
+_DAYS = frozenset(name for one in {*DAYS, *MONTHS} - {"may"} for name in (one, f"{one}s"))
 _SAME = {
     word: words.split()[0]
     for words in (

@@ -9,39 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.text.calendar_words import DAYS, MONTHS
 from agent.text.words import STOP_WORDS, stem, stems
 
 _ASKED, _RAN = "Asked: ", "Ran: "
 _NEAR_EQUAL = 0.8
 _LONGEST_NAME = 60
 _NUMBERED = re.compile(r"\b([^\W\d_]{3,}) (?:= ?)?'?(\d+[A-Z]?|[A-Z]{1,2}\d*)\b")
-_DATES = frozenset(
-    stem(word)
-    for word in [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "today",
-        "yesterday",
-        "tomorrow",
-    ]
-)
+_DATES = frozenset(map(stem, (*MONTHS, *DAYS, "today", "yesterday", "tomorrow")))
 _REFUSAL = re.compile(
     r"^\W*(?:(?:i'?m |i am )?(?:very )?(?:sorry|afraid)\b|unfortunately\b|(?:(?:i|we|i'?m|i am|we are) )(?:still |really )*(?:can'?t|can ?not|could ?n[o']t|could not|"
     r"(?:am |was )?not able|(?:am |was )?unable|do(?:es)? ?n[o']t (?:know|understand|have)|do not (?:know|understand|have)|did ?n[o']t understand|did not understand|"

@@ -9,24 +9,11 @@ import datetime as dt
 import re
 
 from agent.providers.offline_model.tokenizer import Sentence, count_of
+from agent.text.calendar_words import MONTHS
 
 UNITS = ("day", "week", "month", "quarter", "year", "hour")
 _UNIT = "|".join(UNITS)
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
-_MONTH_NUMBER = {name: n for n, name in enumerate(_MONTHS, 1)} | {name[:3]: n for n, name in enumerate(_MONTHS, 1)}
+_MONTH_NUMBER = {name: n for n, name in enumerate(MONTHS, 1)} | {name[:3]: n for n, name in enumerate(MONTHS, 1)}
 
 
 Span = tuple[str | None, str | None, int]  # lower bound, upper bound, end of its words
@@ -45,7 +32,7 @@ def period_at(s: Sentence, at: int) -> Span | None:
 
 def month_at(s: Sentence, at: int) -> str | None:
     """Return the name of the month that the token at `at` is, or None."""
-    return s.tokens[at].text if s.free(at) and s.tokens[at].low in _MONTHS else None
+    return s.tokens[at].text if s.free(at) and s.tokens[at].low in MONTHS else None
 
 
 def year_at(s: Sentence, at: int) -> int | None:
