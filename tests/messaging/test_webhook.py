@@ -6,10 +6,8 @@ import hmac
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from aiohttp import web
 from tests.messaging.conftest import ANA, ask, link, until, with_settings
 
 from agent.messaging import Courier
@@ -17,41 +15,16 @@ from agent.messaging.overview import overview, try_out
 from agent.operations import approvals
 from agent.operations.approvals import HumanDecision
 from agent.runtime import Runtime
+from agent.testing.receiver import Receiver, receiving
 from agent.testing.telegram_server import TelegramServer
 
 KEY = bytes(range(32))
 
 
-class Receiver:
-    """An address that keeps what it gets; `answers` holds the statuses of the next answers."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[str, dict[str, Any]]] = []
-        self.bodies: list[bytes] = []
-        self.headers: list[dict[str, str]] = []
-        self.answers: list[int] = []
-        self.url = ""
-
-    async def take(self, request: web.Request) -> web.Response:
-        status = self.answers.pop(0) if self.answers else 200
-        if status == 200:
-            self.bodies.append(await request.read())
-            self.headers.append(dict(request.headers))
-            self.got.append((request.path_qs, await request.json()))
-        return web.Response(status=status, headers={"Retry-After": "1"})
-
-
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    receiver = Receiver()
-    app = web.Application()
-    app.router.add_post("/{path:.*}", receiver.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.2)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield receiver
-    await runner.cleanup()
+    async with receiving() as receiver:
+        yield receiver
 
 
 async def test_each_request_is_one_alert_in_the_documented_form_also_after_an_outage(
@@ -68,7 +41,7 @@ async def test_each_request_is_one_alert_in_the_documented_form_also_after_an_ou
     number = await ask(runtime)
     await until(lambda: len(receiver.got) == 2)
     await courier.stop()
-    by_path = dict(receiver.got)
+    by_path = {one.path: one.json for one in receiver.got}
     slack, telegram = by_path["/services/S"], by_path["/botT/sendMessage?chat_id=-5"]
     assert slack["text"].startswith(f"🚨 Approval {number} · ")
     assert slack["severity"] in {"LOW", "MEDIUM", "HIGH", "CRITICAL"}
@@ -111,10 +84,11 @@ async def test_the_signed_webhook_tells_of_each_request_and_its_end_under_ids_of
     )
     await until(lambda: len(receiver.got) == 2)
     await courier.stop()
-    for body, headers in zip(receiver.bodies, receiver.headers, strict=True):
-        signed = b".".join((headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), body))
+    for one in receiver.got:
+        headers = one.headers
+        signed = b".".join((headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), one.body))
         assert headers["webhook-signature"] == f"v1,{b64encode(hmac.digest(KEY, signed, 'sha256')).decode()}"
-    (_, asked), (_, ended) = receiver.got
+    asked, ended = (one.json for one in receiver.got)
     assert (asked["type"], asked["data"]["approval_id"], asked["data"]["status"]) == (
         "approval.requested",
         number,
@@ -122,4 +96,4 @@ async def test_the_signed_webhook_tells_of_each_request_and_its_end_under_ids_of
     )
     assert (ended["type"], ended["data"]["status"]) == ("approval.ended", "approved")
     assert "Done: 7 rows" in ended["data"]["outcome"]
-    assert len({headers["webhook-id"] for headers in receiver.headers}) == 2
+    assert len({one.headers["webhook-id"] for one in receiver.got}) == 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from agent.messaging.alert_courier import AlertCourier, try_out
 from agent.messaging.alert_news import news_of, quiet_until
@@ -24,43 +22,16 @@ from agent.monitoring.continuous_monitor import ContinuousMonitor
 from agent.monitoring.records import Alert, Check, Finding
 from agent.runtime import Runtime
 from agent.settings import Settings
+from agent.testing.receiver import Receiver, receiving
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-class Receiver:
-    """An address that keeps what it gets. `answers` are the statuses of the next answers; 0 hangs."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
-        self.answers: list[int] = []
-        self.url = ""
-
-    async def take(self, request: web.Request) -> web.Response:
-        status = self.answers.pop(0) if self.answers else 200
-        if status == 0:
-            await asyncio.sleep(3_600)
-        body = await request.read()
-        if status == 200:
-            self.got.append((request.path_qs, dict(request.headers), body))
-        return web.Response(status=status, headers={"Location": "/elsewhere", "Retry-After": "0"})
-
-    def bodies(self, path: str) -> list[dict[str, Any]]:
-        return [json.loads(body) for where, _, body in self.got if where.startswith(path)]
-
-
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    receiver = Receiver()
-    app = web.Application()
-    app.router.add_post("/{path:.*}", receiver.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield receiver
-    await runner.cleanup()
+    async with receiving() as receiver:
+        yield receiver
 
 
 def with_settings(runtime: Runtime, **settings: Any) -> Runtime:
@@ -100,7 +71,8 @@ async def test_each_episode_is_told_once_in_the_documented_forms_to_everybody(
     assert slack["text"].startswith("🚨 Rows of &lt;!channel&gt;")
     assert telegram["text"].startswith("🚨 Rows of <!channel> @\u2060everyone")
     assert (hook["message"][:7], hook["severity"], hook["episode"]) == ("Rows of", "MEDIUM", 1)
-    _, headers, body = next(one for one in receiver.got if one[0] == "/hook")
+    hooked = next(one for one in receiver.got if one.path == "/hook")
+    headers, body = hooked.headers, hooked.body
     assert headers["X-Agent-Signature"] == f"sha256={hmac.new(b's3cret', body, hashlib.sha256).hexdigest()}"
     assert len(list(tmp_path.glob("*.eml"))) == 1
     await found.run(runtime, "HIGH")  # worse
