@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from tests.commands import environment
+from benchmarks.sync import kills
 
 from agent.errors import InvalidInput, NotFound
 from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.sync import AgentSyncService, Event
 from agent.testing.running import running
-
-PUBLISHER = Path(__file__).parents[1] / "cases" / "sync_worker.py"
 
 
 def event(number: int, **more: Any) -> Mapping[str, Any]:
@@ -265,39 +257,8 @@ async def test_unknown_agents_are_refused_where_the_setting_says_so(settings: Se
         assert (await service.heartbeat("p", status="busy")).online
 
 
-async def test_ten_killed_publishers_and_subscribers_lose_nothing(runtime: Runtime, settings: Settings) -> None:
-    """Each publisher repeats with the same keys what it does not know to be stored; each subscriber writes down, then acknowledges."""
-    service = AgentSyncService(runtime)
-    channel = await channel_of(service, "r", terms={"ack_wait_seconds": 0.3, "max_deliver": 100, "start": "all"})
-    assert settings.database_url is not None
-    with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as conn:
-        conn.execute("create table public.seen (sequence bigint)")
-    variables = {**os.environ, **environment(settings), "SEEN": settings.database_url.get_secret_value()}
-
-    def start(role: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, str(PUBLISHER), role, channel], env=variables)
-
-    total = 300
-    for _ in range(5):
-        workers = [start("publish"), start("consume")]
-        await asyncio.sleep(2.5)
-        for worker in workers:
-            worker.send_signal(signal.SIGKILL)
-            worker.wait()
-    workers = [start("publish"), start("consume")]
-    async with asyncio.timeout(120):
-        while True:
-            (held,) = await service.list_subscriptions(agent_id="r")
-            if workers[0].poll() == 0 and not held.lag and not held.pending:
-                break
-            await asyncio.sleep(0.2)
-    workers[1].kill()
-    workers[1].wait()
-    rows = await runtime.all(
-        "select sequence, data from agents.agent_sync_events where tenant_id = %(tenant_id)s order by sequence"
-    )
-    assert [row["sequence"] for row in rows] == list(range(1, total + 1))
-    assert sorted(row["data"]["n"] for row in rows) == list(range(total))
-    with psycopg.connect(settings.database_url.get_secret_value()) as conn:
-        seen = {row[0] for row in conn.execute("select distinct sequence from public.seen")}
-    assert seen == set(range(1, total + 1))
+async def test_ten_killed_publishers_and_subscribers_lose_nothing(runtime: Runtime) -> None:
+    left = await kills.race(runtime, kills=10)
+    assert left.numbers == list(range(1, kills.TOTAL + 1))
+    assert sorted(left.carried) == list(range(kills.TOTAL))
+    assert left.seen == set(range(1, kills.TOTAL + 1))
