@@ -11,7 +11,7 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from agent.learning.memory.embeddings import calibrate, register_model, vector_l
 from agent.learning.semantic_search import SemanticSearch
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
+from benchmarks.memory.filling import fill
 from benchmarks.report import Report
 
 ROWS = 100_000
@@ -199,41 +200,14 @@ async def filled(cluster: Cluster, rows: int, report: Report) -> Bench:
 
 
 def _fill(admin: str, database_id: str, corpus: Corpus) -> int:
-    with psycopg.connect(admin, autocommit=True) as conn:
-        conn.execute("set maintenance_work_mem = '1GB'")
-        indexes = conn.execute(
-            "select indexname, indexdef from pg_indexes where schemaname = 'agents' and tablename = 'agent_memory'"
-            " and (indexdef like '%hnsw%' or indexdef like '%gin%')"
-        ).fetchall()
-        for name, _ in indexes:
-            conn.execute(f"drop index agents.{name}")
-        with (
-            conn.cursor() as cursor,
-            cursor.copy(
-                "copy agents.agent_memory (tenant_id, database_id, kind, content, content_hash, trust, embedding, embedding_model)"
-                " from stdin"
-            ) as copy,
-        ):
-            for number, text in enumerate(corpus.texts):
-                tenant = SMALL if number % 100 == 0 else BIG
-                digest = hashlib.sha256(f"{number} {text}".encode()).digest()
-                vector = vector_literal(corpus.vectors[number].tolist())
-                copy.write_row(
-                    [
-                        tenant,
-                        database_id,
-                        "skill" if number % RARE == 1 else "fact",
-                        text,
-                        digest,
-                        "agent",
-                        vector,
-                        MODEL,
-                    ]
-                )
-        for _, definition in indexes:
-            conn.execute(definition)
-        row = conn.execute("select min(id) from agents.agent_memory").fetchone()
-        return row[0]
+    def rows() -> Iterator[list[object]]:
+        for number, text in enumerate(corpus.texts):
+            tenant = SMALL if number % 100 == 0 else BIG
+            digest = hashlib.sha256(f"{number} {text}".encode()).digest()
+            vector = vector_literal(corpus.vectors[number].tolist())
+            yield [tenant, database_id, "skill" if number % RARE == 1 else "fact", text, digest, "agent", vector, MODEL]
+
+    return fill(admin, rows(), work_memory="1GB")
 
 
 async def timed(calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[float]:

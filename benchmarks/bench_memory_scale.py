@@ -12,7 +12,7 @@ import itertools
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,12 @@ from agent.providers.embeddings import HashingEmbedder
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
 from benchmarks.bench_memory import percentile, timed
+from benchmarks.memory.filling import fill
 from benchmarks.memory.text import texts
 from benchmarks.report import Report
 
 LARGE, TENTH = 1_000_000, 10
 QUERIES, DAY, RARE = 300, 10_000, 500
-_COLUMNS = "tenant_id, database_id, kind, content, content_hash, trust, embedding, embedding_model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +81,15 @@ async def filled(cluster: Cluster, rows: int, report: Report) -> Store:
 def _fill(
     admin: str, database_id: str, embedder: HashingEmbedder, kinds: list[Any], made: list[str], vectors: Any
 ) -> int:
-    with psycopg.connect(admin, autocommit=True) as conn:
-        conn.execute("set maintenance_work_mem = '3GB'")
-        indexes = conn.execute(
-            "select indexname, indexdef from pg_indexes where schemaname = 'agents' and tablename = 'agent_memory'"
-            " and (indexdef like '%hnsw%' or indexdef like '%gin%')"
-        ).fetchall()
-        for name, _ in indexes:
-            conn.execute(f"drop index agents.{name}")
-        with conn.cursor() as cursor, cursor.copy(f"copy agents.agent_memory ({_COLUMNS}) from stdin") as copy:
-            for number, text in enumerate(made):
-                vectors[number] = embedder._vector(text)  # a thread of its own for each batch takes longer
-                digest = hashlib.sha256(f"{number} {text}".encode()).digest()
-                kind = "skill" if number % RARE == 1 else kinds[number]
-                vector = vector_literal(vectors[number].tolist())
-                copy.write_row(["default", database_id, kind, text, digest, "agent", vector, embedder.model])
-        for _, definition in indexes:
-            conn.execute(definition)
-        row = conn.execute("select min(id) from agents.agent_memory").fetchone()
-        return int(row[0]) if row else 0
+    def rows() -> Iterator[list[object]]:
+        for number, text in enumerate(made):
+            vectors[number] = embedder._vector(text)  # a thread of its own for each batch takes longer
+            digest = hashlib.sha256(f"{number} {text}".encode()).digest()
+            kind = "skill" if number % RARE == 1 else kinds[number]
+            vector = vector_literal(vectors[number].tolist())
+            yield ["default", database_id, kind, text, digest, "agent", vector, embedder.model]
+
+    return fill(admin, rows(), work_memory="3GB")
 
 
 def _searching(store: Store, question: str, **options: Any) -> Callable[[], Awaitable[Any]]:
