@@ -17,9 +17,9 @@ import structlog
 
 import agent.optimization.sessions as sessions
 from agent.db import load_queries
-from agent.errors import AgentError, BudgetExceeded, InvalidInput, NotFound
+from agent.errors import AgentError, BudgetExceeded, InvalidInput
 from agent.optimization.history import SOURCES, recorded
-from agent.optimization.ids import key_of
+from agent.optimization.ids import key_of, not_there
 from agent.optimization.mining import LEAST_RUNS, as_json, findings
 from agent.optimization.records import Campaign
 from agent.runtime import Runtime
@@ -56,7 +56,7 @@ async def get(campaign_id: str, *, runtime: Runtime) -> Campaign:
     """Return a campaign. Raises `NotFound`."""
     row = await runtime.one(_QUERIES["campaign"], campaign_id=key_of(campaign_id, "research campaign"))
     if row is None:
-        raise NotFound(f"There is no research campaign {campaign_id!r}.")
+        raise not_there(campaign_id, "research campaign")
     return Campaign.from_row(row)
 
 

@@ -13,7 +13,7 @@ from agent.db import load_queries
 from agent.errors import InvalidInput, NotFound
 from agent.optimization.cases import burn, fresh_cases
 from agent.optimization.history import Run, recorded
-from agent.optimization.ids import key_of
+from agent.optimization.ids import key_of, not_there
 from agent.optimization.merging import merged
 from agent.optimization.mining import as_json
 from agent.optimization.records import BestConfig, ConfigTest, GeneratedConfig
@@ -82,7 +82,7 @@ async def get(config_id: str, *, runtime: Runtime) -> GeneratedConfig:
     """Return a configuration. Raises `NotFound`."""
     row = await runtime.one(_QUERIES["config"], config_id=key_of(config_id, "configuration"))
     if row is None:
-        raise NotFound(f"There is no configuration {config_id!r}.")
+        raise not_there(config_id, "configuration")
     return GeneratedConfig.from_row(row)
 
 

@@ -13,8 +13,8 @@ import agent.optimization.sessions as sessions
 from agent.approval.human_approval import human_approval_queue
 from agent.audit.sealing import seal_soon
 from agent.db import load_queries
-from agent.errors import ActionRefused, InvalidInput, NotFound
-from agent.optimization.ids import key_of
+from agent.errors import ActionRefused, InvalidInput
+from agent.optimization.ids import key_of, not_there
 from agent.optimization.ladder import Climbed, climb
 from agent.optimization.mining import as_json
 from agent.optimization.records import Optimization, OptimizationMetrics, OptimizationTest
@@ -68,7 +68,7 @@ async def get(optimization_id: str, *, runtime: Runtime) -> Optimization:
     """Return an optimization. Raises `NotFound`."""
     row = await runtime.one(_QUERIES["optimization"], optimization_id=key_of(optimization_id, "optimization"))
     if row is None:
-        raise NotFound(f"There is no optimization {optimization_id!r}.")
+        raise not_there(optimization_id, "optimization")
     return Optimization.from_row(row)
 
 

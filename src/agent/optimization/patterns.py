@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.db import load_queries
-from agent.errors import NotFound
-from agent.optimization.ids import key_of
+from agent.optimization.ids import key_of, not_there
 from agent.optimization.mining import as_json
 from agent.optimization.records import Pattern
 from agent.runtime import Runtime
@@ -26,7 +25,7 @@ async def get(pattern_id: str, *, runtime: Runtime) -> Pattern:
     await seed(runtime)
     row = await runtime.one(_QUERIES["pattern"], pattern_id=key_of(pattern_id, "pattern"))
     if row is None:
-        raise NotFound(f"There is no pattern {pattern_id!r}.")
+        raise not_there(pattern_id, "pattern")
     return Pattern.from_row(row)
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.db import load_queries
-from agent.errors import BudgetExceeded, InvalidInput, NotFound
-from agent.optimization.ids import key_of
+from agent.errors import BudgetExceeded, InvalidInput
+from agent.optimization.ids import key_of, not_there
 from agent.optimization.records import LearningSession
 from agent.runtime import Runtime
 from agent.sync import agents
@@ -80,7 +80,7 @@ async def get(session_id: str, *, runtime: Runtime) -> LearningSession:
     """Return a session. Raises `NotFound`."""
     row = await runtime.one(_QUERIES["session"], session_id=key_of(session_id, "learning session"))
     if row is None:
-        raise NotFound(f"There is no learning session {session_id!r}.")
+        raise not_there(session_id, "learning session")
     return LearningSession.from_row(row)
 
 

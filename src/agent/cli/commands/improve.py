@@ -40,7 +40,13 @@ def list_sessions(*, as_json: JsonOption = False) -> None:
         (one.session_id, one.agent_id, one.focus_area, one.status, f"{one.spent_ms / 1000:.0f} of {one.time_budget_ms / 1000:.0f} s",
          f"{one.spent_usd:.2f} of {one.cost_budget_usd:.2f}") for one in found
     ]  # fmt: skip
-    _list(found, ("id", "agent", "focus", "status", "time", "USD"), rows, as_json=as_json, empty="There is no session.")
+    _list(
+        found,
+        ("id", "agent", "focus", "status", "time", "USD"),
+        rows,
+        as_json=as_json,
+        empty="There is no session: `agent improve sessions start AGENT` begins one.",
+    )
 
 
 @sessions.command("start", epilog=examples("agent improve sessions start learning-agent --seconds 60 --usd 1"))
@@ -74,7 +80,13 @@ def list_campaigns(*, as_json: JsonOption = False) -> None:
     rows = [
         (one.campaign_id, one.topic, one.status, f"{one.progress:.0%}", len(one.findings), one.reason) for one in found
     ]
-    _list(found, ("id", "topic", "status", "done", "found", ""), rows, as_json=as_json, empty="There is no campaign.")
+    _list(
+        found,
+        ("id", "topic", "status", "done", "found", ""),
+        rows,
+        as_json=as_json,
+        empty="There is no campaign: `agent improve research launch TOPIC` begins one.",
+    )
 
 
 @research.command("launch", epilog=examples("agent improve research launch workflows --depth 2"))
@@ -114,7 +126,13 @@ def list_configs(*, as_json: JsonOption = False) -> None:
     """List the newest configurations."""
     found = _make(lambda service: service.list_configs())
     rows = [(one.config_id, one.workflow_type, json.dumps(one.generated_config)) for one in found]
-    _list(found, ("id", "workflow", "configuration"), rows, as_json=as_json, empty="There is no configuration.")
+    _list(
+        found,
+        ("id", "workflow", "configuration"),
+        rows,
+        as_json=as_json,
+        empty="There is no configuration: `agent improve configs generate WORKFLOW` makes one.",
+    )
 
 
 @configs.command("generate", epilog=examples("agent improve configs generate seo_workflow --min-success-rate 0.8"))
