@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from agent.integration.base import BaseIntegrationAgent
+from agent.integration.schemas.agent import SchemaValidatorAgent
 
-AGENTS: tuple[type[BaseIntegrationAgent], ...] = ()
+AGENTS: tuple[type[BaseIntegrationAgent], ...] = (SchemaValidatorAgent,)
