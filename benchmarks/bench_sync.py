@@ -46,7 +46,8 @@ async def measure(report: Report) -> None:
             await delivery.replay(report, runtime)
             await delivery.idle(report, runtime)
             await delivery.stuck(report, runtime)
-            await delivery.sockets(report, runtime)
+            await delivery.followers(report, runtime, kind="sockets")
+            await delivery.followers(report, runtime, kind="streams")
             merges.measure(report)
             await kills.measure(report, runtime)
         finally:

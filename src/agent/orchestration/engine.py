@@ -24,9 +24,10 @@ from agent.orchestration.agents.registry import Registry
 from agent.orchestration.attempts import Outcome, attempt
 from agent.orchestration.bus import EventBus, EventName
 from agent.orchestration.dependencies import Frontier
+from agent.orchestration.journal import PlanLost, Written
 from agent.orchestration.plan import Plan, PlanStep
 from agent.orchestration.references import filled, holds
-from agent.orchestration.store import Owned, PlanLost
+from agent.orchestration.store import Owned
 from agent.runtime import Runtime
 from agent.sync.payloads import checked_object
 
@@ -49,12 +50,13 @@ class Work:
 
 @dataclass(slots=True, kw_only=True)
 class PlanRun:
-    """A plan while this process runs it."""
+    """A plan while this process runs it. A `fresh` one has just begun: nothing of it is recorded."""
 
     plan: Plan
     owned: Owned
     work: Work
     seconds_left: float | None
+    fresh: bool = False
     outputs: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -83,10 +85,10 @@ class PlanRun:
 
     async def _restore(self) -> None:
         """Take what is recorded as it is."""
-        rows = await store.recorded(self.owned.run_id, runtime=self.work.runtime)
+        rows = [] if self.fresh else await store.recorded(self.owned.run_id, runtime=self.work.runtime)
         self.outputs = {row["step_id"]: row["output"] for row in rows if row["status"] == "succeeded"}
         self.errors = {row["step_id"]: row["error"] for row in rows if row["status"] == "failed"}
-        await self._tell("plan:started", {"steps": len(self.plan.steps), "recorded": len(rows)})
+        self._tell("plan:started", {"steps": len(self.plan.steps), "recorded": len(rows)})
 
     async def _steps(self) -> None:
         """Start what can start, and look again at each end. Raises `Cancelled` and `PlanLost`."""
@@ -101,10 +103,10 @@ class PlanRun:
                 if step_id in self.outputs:
                     ready.extend(front.ended(step_id))
                 elif step_id in self.errors:
-                    await self._skip(step_id, front)
+                    self._skip(step_id, front)
                 elif not self._is_to_run(steps[step_id]):
                     self.outputs[step_id] = None
-                    await store.skipped(self.owned, [step_id], None, runtime=self.work.runtime)
+                    store.skipped(self.owned, [step_id], None, runtime=self.work.runtime)
                     ready.extend(front.ended(step_id))
                 else:
                     self._tasks[step_id] = asyncio.create_task(self._step(steps[step_id]))
@@ -116,11 +118,11 @@ class PlanRun:
             del self._tasks[news]
             ready.append(news)
 
-    async def _skip(self, step_id: str, front: Frontier) -> None:
+    def _skip(self, step_id: str, front: Frontier) -> None:
         behind = front.behind(step_id)
         if behind:
             because = f"Step {step_id!r} failed, which it waits for."
-            await store.skipped(self.owned, behind, because, runtime=self.work.runtime)
+            store.skipped(self.owned, behind, because, runtime=self.work.runtime)
 
     def _is_to_run(self, step: PlanStep) -> bool:
         try:
@@ -140,21 +142,27 @@ class PlanRun:
         """Try a step until it succeeds or is final, and record how it ended."""
         began, who = monotonic(), {"stepId": step.id, "agentId": step.agent_id}
         payload = self._payload({**who, "action": step.action})
-        await store.step_started(self.owned, step.id, payload, runtime=self.work.runtime)
+        started = store.step_started(self.owned, step.id, payload, runtime=self.work.runtime)
+        started.add_done_callback(self._if_lost)  # nothing waits for it: the step's end is stored behind it
         self.work.bus.emit("step:started", payload)
         for number in count(1):
             outcome = await self._attempt(step, number)
             if outcome.error is None:
                 break
             error = {"message": outcome.error, "type": outcome.kind}
-            await self._tell("agent:error", {**who, "attempt": number, "error": error}, step.id)
+            self._tell("agent:error", {**who, "attempt": number, "error": error}, step.id)
             policy = step.retry_policy
             if outcome.final or number > policy.max_retries or outcome.kind in policy.non_retryable:
                 break
             pause = policy.pause(number, random.random())  # noqa: S311  # a pause is no secret
-            await self._tell("step:retried", {**who, "attempt": number, "pauseMs": round(pause * 1000)}, step.id)
+            self._tell("step:retried", {**who, "attempt": number, "pauseMs": round(pause * 1000)}, step.id)
             await asyncio.sleep(pause)
         await self._record(step, outcome, number, (monotonic() - began) * 1000)
+
+    def _if_lost(self, written: Written) -> None:
+        error = None if written.cancelled() else written.exception()
+        if error is not None:
+            self._news.put_nowait(error)
 
     async def _attempt(self, step: PlanStep, number: int) -> Outcome:
         try:
@@ -225,10 +233,12 @@ class PlanRun:
         if tasks:
             await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
 
-    async def _tell(self, kind: EventName, payload: Mapping[str, Any], step_id: str | None = None) -> None:
+    def _tell(self, kind: EventName, payload: Mapping[str, Any], step_id: str | None = None) -> Written:
         told = self._payload(payload)
-        await store.note(self.owned, kind, told, step_id=step_id, runtime=self.work.runtime)
+        noted = store.note(self.owned, kind, told, step_id=step_id, runtime=self.work.runtime)
+        noted.add_done_callback(self._if_lost)
         self.work.bus.emit(kind, told)
+        return noted
 
     def _payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         return {"planId": self.plan.id, "runId": str(self.owned.run_id), **payload}

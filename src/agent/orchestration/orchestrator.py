@@ -24,10 +24,11 @@ from agent.orchestration.agents.registry import Builder, Registry
 from agent.orchestration.bus import EventBus, Handler
 from agent.orchestration.dependencies import Frontier
 from agent.orchestration.engine import PlanRun, Work
+from agent.orchestration.journal import PlanLost
 from agent.orchestration.leases import Held, leases_of
 from agent.orchestration.plan import Plan, read_plan
 from agent.orchestration.records import PlanResult
-from agent.orchestration.store import Owned, PlanLost
+from agent.orchestration.store import Owned
 from agent.runtime import Runtime, current_runtime
 
 _LOOK_SECONDS = 0.2
@@ -78,7 +79,7 @@ class AgentOrchestrator:
         owned = await store.begin(checked, key=idempotency_key, runtime=runtime)
         if owned is None:
             return await self.result(await _same_run(checked, str(idempotency_key), runtime), wait=True)
-        return await self._followed(owned, runtime)
+        return await self._followed(owned, runtime, checked)
 
     async def submit(self, plan: Mapping[str, Any] | Plan, *, idempotency_key: str | None = None) -> UUID:
         """Store a plan for any process that knows its agents, and return the number of its run."""
@@ -162,10 +163,10 @@ class AgentOrchestrator:
             _log.warning("plan_taken_over", run_id=str(run_id), owners=owned.epoch)
         return self._start(owned, runtime)
 
-    async def _followed(self, owned: Owned, runtime: Runtime) -> PlanResult:
+    async def _followed(self, owned: Owned, runtime: Runtime, plan: Plan | None = None) -> PlanResult:
         """Run a plan, and return its result. Who asked may go away: the plan goes on."""
         try:
-            await asyncio.shield(self._start(owned, runtime))
+            await asyncio.shield(self._start(owned, runtime, plan))
         except PlanLost:
             await self._ended(owned.run_id, runtime)
         return await store.result_of(owned.run_id, runtime=runtime)
@@ -181,25 +182,32 @@ class AgentOrchestrator:
             elif await self.take(run_id) is None:
                 await asyncio.sleep(_LOOK_SECONDS)
 
-    def _start(self, owned: Owned, runtime: Runtime) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._run(owned, runtime))
+    def _start(self, owned: Owned, runtime: Runtime, plan: Plan | None = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._run(owned, runtime, plan))
         task.add_done_callback(_logged)
         return task
 
-    async def _run(self, owned: Owned, runtime: Runtime) -> None:
-        """Run a plan, its fallback, the fallback's fallback, and so on."""
-        work = Work(registry=self._registry, bus=self._bus, runtime=runtime)
+    async def _run(self, owned: Owned, runtime: Runtime, plan: Plan | None) -> None:
+        """Run a plan (read from its row, unless it has just begun), its fallback, the fallback's fallback, and so on."""
         leases, following = leases_of(runtime), asyncio.current_task()
         ahead: Owned | None = owned
         while ahead is not None and following is not None:
-            row = await store.row_of(ahead.run_id, runtime=runtime)
-            run = PlanRun(plan=read_plan(row["definition"]), owned=ahead, work=work, seconds_left=row["seconds_left"])
+            run = await self._of_row(ahead, runtime) if plan is None else self._begun(ahead, plan, runtime)
             leases.hold(ahead.run_id, Held(epoch=ahead.epoch, cancel=run.cancel, lose=run.lose, task=following))
             try:
                 following_run = await run.run()
             finally:
                 leases.drop(ahead.run_id, ahead.epoch)
-            ahead = following_run
+            ahead, plan = following_run, None
+
+    def _begun(self, owned: Owned, plan: Plan, runtime: Runtime) -> PlanRun:
+        work = Work(registry=self._registry, bus=self._bus, runtime=runtime)
+        return PlanRun(plan=plan, owned=owned, work=work, seconds_left=plan.timeout and plan.timeout / 1000, fresh=True)
+
+    async def _of_row(self, owned: Owned, runtime: Runtime) -> PlanRun:
+        row = await store.row_of(owned.run_id, runtime=runtime)
+        work = Work(registry=self._registry, bus=self._bus, runtime=runtime)
+        return PlanRun(plan=read_plan(row["definition"]), owned=owned, work=work, seconds_left=row["seconds_left"])
 
     async def _acting(self) -> Runtime:
         return self._runtime or await current_runtime()

@@ -1,9 +1,8 @@
--- begin: store a plan that begins now; a key that is known, or a fallback that began already, changes nothing
-INSERT INTO agents.plans (id, plan_id, definition, agents, fallback_of, replay_of, idempotency_key, epoch, lease_until, deadline_at, requested_by)
-VALUES (%(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(fallback_of)s, %(replay_of)s, %(key)s, %(epoch)s,
-        CASE WHEN %(epoch)s = 0 THEN now() ELSE now() + %(lease)s END,
-        coalesce(now() + %(timeout)s::interval, %(deadline_at)s::timestamptz), %(requested_by)s)
-ON CONFLICT DO NOTHING RETURNING id
+-- begin: store a plan that begins now; a key that is known changes nothing
+INSERT INTO agents.plans (id, plan_id, definition, agents, replay_of, idempotency_key, epoch, lease_until, deadline_at, requested_by)
+VALUES (%(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(replay_of)s, %(key)s, %(epoch)s,
+        CASE WHEN %(epoch)s = 0 THEN now() ELSE now() + %(lease)s END, now() + %(timeout)s::interval, %(requested_by)s)
+ON CONFLICT DO NOTHING
 
 -- claim: take a plan that nobody runs any more; whoever had it writes no more
 UPDATE agents.plans SET epoch = epoch + 1, lease_until = now() + %(lease)s
@@ -29,8 +28,11 @@ SELECT id, plan_id, status, fallback_of, replay_of, error, requested_by, created
  ORDER BY created_at DESC, id LIMIT %(limit)s
 
 -- beat: keep the leases of what this process runs, and learn what was cancelled or taken over
-UPDATE agents.plans SET lease_until = now() + %(lease)s
- WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s) AND status = 'running' RETURNING id, epoch, cancel_reason
+WITH held AS (
+  SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s) AND status = 'running' ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE agents.plans p SET lease_until = now() + %(lease)s FROM held
+ WHERE p.tenant_id = %(tenant_id)s AND p.id = held.id RETURNING p.id, p.epoch, p.cancel_reason
 
 -- lapsed: plans that nobody runs yet or any more
 SELECT id, requested_by FROM agents.plans WHERE tenant_id = %(tenant_id)s AND status = 'running' AND lease_until <= now()
@@ -47,7 +49,7 @@ SELECT id, kind, step_id, payload, at FROM agents.plan_events
 -- event: note what happened, if the plan is still this process's
 INSERT INTO agents.plan_events (run_id, kind, step_id, payload)
 SELECT p.id, %(kind)s, %(step_id)s, %(payload)s::jsonb FROM agents.plans p
- WHERE p.tenant_id = %(tenant_id)s AND p.id = %(id)s AND p.epoch = %(epoch)s FOR SHARE
+ WHERE p.tenant_id = %(tenant_id)s AND p.id = %(id)s AND p.epoch = %(epoch)s AND p.status = 'running' FOR SHARE
 
 -- step_started: note that a step begins, if the plan is still this process's
 WITH mine AS (
@@ -79,13 +81,22 @@ SELECT p.id, unnest(%(steps)s::text[]), 'skipped', p.epoch, %(error)s FROM agent
 UPDATE agents.plans SET lease_until = now() WHERE tenant_id = %(tenant_id)s AND status = 'running'
    AND (id, epoch) IN (SELECT * FROM unnest(%(ids)s::uuid[], %(epochs)s::integer[]))
 
--- end_running: what still runs when a plan ends is cancelled
-UPDATE agents.plan_steps SET status = 'cancelled', error = %(error)s, finished_at = clock_timestamp()
- WHERE tenant_id = %(tenant_id)s AND run_id = %(id)s AND status = 'running'
+-- end: end a plan, if it is still this process's, with the steps that run
+WITH ended AS (
+  UPDATE agents.plans SET status = %(status)s, error = %(error)s, finished_at = clock_timestamp(), lease_until = now()
+   WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND epoch = %(epoch)s AND status = 'running' RETURNING id
+), cancelled AS (
+  UPDATE agents.plan_steps s SET status = 'cancelled', error = %(error)s, finished_at = clock_timestamp()
+    FROM ended WHERE s.tenant_id = %(tenant_id)s AND s.run_id = ended.id AND s.status = 'running'
+)
+INSERT INTO agents.plan_events (run_id, kind, payload) SELECT id, %(kind)s, %(payload)s::jsonb FROM ended
 
--- end: end a plan, if it is still this process's
-UPDATE agents.plans SET status = %(status)s, error = %(error)s, finished_at = clock_timestamp(), lease_until = now()
- WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND epoch = %(epoch)s AND status = 'running' RETURNING id
+-- begin_fallback: begin the fallback of a plan that has failed just now, once
+INSERT INTO agents.plans (id, plan_id, definition, agents, fallback_of, epoch, lease_until, deadline_at, requested_by)
+SELECT %(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, p.id, %(epoch)s, now() + %(lease)s,
+       coalesce(now() + %(timeout)s::interval, p.deadline_at), %(requested_by)s
+  FROM agents.plans p WHERE p.tenant_id = %(tenant_id)s AND p.id = %(fallback_of)s AND p.epoch = %(owner)s AND p.status = 'failed'
+ON CONFLICT DO NOTHING
 
 -- ask_to_cancel: whoever runs the plan ends it; so do those who run its fallback
 UPDATE agents.plans SET cancel_reason = %(reason)s WHERE tenant_id = %(tenant_id)s AND status = 'running'

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from agent.db import Connection, load_queries
-from agent.db.queries import fetch_one
-from agent.errors import AgentError, NotFound
+from agent.db import load_queries
+from agent.errors import NotFound
+from agent.orchestration.journal import Written, journal_of
 from agent.orchestration.leases import lease_of
 from agent.orchestration.plan import Plan, read_plan
 from agent.orchestration.records import PlanEvent, PlanResult, RunRecord, RunView, StepRecord, StepResult
-from agent.runtime import Cache, Runtime
+from agent.runtime import Runtime
 from agent.sync.payloads import checked_name, checked_object
 
 _QUERIES = load_queries(__package__)
 MOST_PLAN_BYTES = 8 * 1_048_576
-# Plans may have thousands of steps at once; other work needs connections, too.
-_MOST_WRITERS = 4
-_WRITERS: Cache[asyncio.Semaphore] = Cache()
-
-
-class PlanLost(AgentError):
-    """Another process has taken this plan over, and goes on with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,34 +30,25 @@ class Owned:
     epoch: int
 
 
-@asynccontextmanager
-async def _writing(runtime: Runtime) -> AsyncIterator[Connection]:
-    writers = _WRITERS.get(runtime) or _WRITERS.put(runtime, asyncio.Semaphore(_MOST_WRITERS))
-    async with writers, runtime.connection() as conn:
-        yield conn
-
-
 async def begin(
     plan: Plan, *, runtime: Runtime, key: str | None = None, queued: bool = False, replay_of: UUID | None = None, keep: Sequence[str] = ()
 ) -> Owned | None:  # fmt: skip
     """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key is known already."""
     if key is not None:
         checked_name(key, what="The idempotency key")
-    values = _values(plan, epoch=0 if queued else 1, runtime=runtime)
-    async with _writing(runtime) as conn, conn.transaction():
-        if await fetch_one(conn, _QUERIES["begin"], {**values, "key": key, "replay_of": replay_of}) is None:
-            return None
-        if replay_of is not None:
-            await conn.execute(_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep), "tenant_id": runtime.tenant_id})  # fmt: skip
-    return Owned(run_id=values["id"], epoch=values["epoch"])
+    values = {**_values(plan, epoch=0 if queued else 1, runtime=runtime), "key": key, "replay_of": replay_of}
+    statements = [(_QUERIES["begin"], values)]
+    if replay_of is not None:
+        statements.append((_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep)}))
+    began, *_ = await journal_of(runtime).write(values["id"], *statements)
+    return Owned(run_id=values["id"], epoch=values["epoch"]) if began else None
 
 
 def _values(plan: Plan, *, epoch: int, runtime: Runtime) -> dict[str, Any]:
     text = checked_object(plan.as_json(), what="The plan", most_bytes=MOST_PLAN_BYTES, setting="a fixed bound")
     return {
-        "id": uuid4(), "plan_id": plan.id, "definition": text, "agents": list(plan.agents), "fallback_of": None, "replay_of": None,
-        "key": None, "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
-        "deadline_at": None, "requested_by": runtime.user, "tenant_id": runtime.tenant_id,
+        "id": uuid4(), "plan_id": plan.id, "definition": text, "agents": list(plan.agents), "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
+        "requested_by": runtime.user,
     }  # fmt: skip
 
 
@@ -81,52 +63,46 @@ async def lapsed(*, runtime: Runtime) -> list[tuple[UUID, str | None]]:
     return [(row["id"], row["requested_by"]) for row in await runtime.all(_QUERIES["lapsed"])]
 
 
-async def note(owned: Owned, kind: str, payload: Mapping[str, Any], *, runtime: Runtime, step_id: str | None = None) -> None:  # fmt: skip
+def note(owned: Owned, kind: str, payload: Mapping[str, Any], *, runtime: Runtime, step_id: str | None = None) -> Written:  # fmt: skip
     """Store an event."""
-    await _write("event", owned, runtime, kind=kind, step_id=step_id, payload=json.dumps(payload))
+    return _write("event", owned, runtime, kind=kind, step_id=step_id, payload=json.dumps(payload))
 
 
-async def step_started(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime) -> None:
+def step_started(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime) -> Written:
     """Note that a step begins."""
-    await _write("step_started", owned, runtime, step_id=step_id, payload=json.dumps(payload))
+    return _write("step_started", owned, runtime, step_id=step_id, payload=json.dumps(payload))
 
 
-async def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime, **values: Any) -> None:  # fmt: skip
+def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime, **values: Any) -> Written:
     """Record how a step ended: status, attempts, output, error, duration_ms, and the event's kind."""
-    await _write("step_ended", owned, runtime, step_id=step_id, payload=json.dumps(payload), **values)
+    return _write("step_ended", owned, runtime, step_id=step_id, payload=json.dumps(payload), **values)
 
 
-async def skipped(owned: Owned, steps: Sequence[str], because: str | None, *, runtime: Runtime) -> None:
-    """Note the steps that will not run; `because` is None if that is no failure."""
-    async with _writing(runtime) as conn:
-        values = {"id": owned.run_id, "epoch": owned.epoch, "steps": list(steps), "error": because}
-        await conn.execute(_QUERIES["skipped"], {**values, "tenant_id": runtime.tenant_id})
+def skipped(owned: Owned, steps: Sequence[str], because: str | None, *, runtime: Runtime) -> Written:
+    """Note the steps that will not run; `because` is None if that is no failure. Those that are noted already stay as they are."""
+    values = {"id": owned.run_id, "epoch": owned.epoch, "steps": list(steps), "error": because}
+    return journal_of(runtime).write(owned.run_id, (_QUERIES["skipped"], values))
 
 
-async def _write(query: str, owned: Owned, runtime: Runtime, **values: Any) -> None:
-    async with _writing(runtime) as conn:
-        every = {**values, "id": owned.run_id, "epoch": owned.epoch, "tenant_id": runtime.tenant_id}
-        if (await conn.execute(_QUERIES[query], every)).rowcount != 1:
-            raise PlanLost
+def _write(query: str, owned: Owned, runtime: Runtime, **values: Any) -> Written:
+    """Store something in its turn, also if nobody waits. Whoever waits gets `PlanLost` if the run is another process's."""
+    every = {**values, "id": owned.run_id, "epoch": owned.epoch}
+    return journal_of(runtime).write(owned.run_id, (_QUERIES[query], every), fenced=True)
 
 
 async def end(
     owned: Owned, status: str, error: str | None, *, kind: str, payload: Mapping[str, Any], fallback: Plan | None, runtime: Runtime
 ) -> Owned | None:  # fmt: skip
     """End a run, and begin its fallback in the same transaction. Return the fallback's run."""
-    run = {"id": owned.run_id, "epoch": owned.epoch, "tenant_id": runtime.tenant_id}
-    async with _writing(runtime) as conn, conn.transaction():
-        if await fetch_one(conn, _QUERIES["end"], {**run, "status": status, "error": error}) is None:
-            raise PlanLost
-        await conn.execute(_QUERIES["end_running"], {**run, "error": error})
-        await conn.execute(_QUERIES["event"], {**run, "kind": kind, "step_id": None, "payload": json.dumps(payload)})
-        if fallback is None:
-            return None
-        row = await fetch_one(conn, _QUERIES["run"], run)
-        values = {**_values(fallback, epoch=1, runtime=runtime), "fallback_of": owned.run_id}
-        values["deadline_at"] = row["deadline_at"] if row else None
-        began = await fetch_one(conn, _QUERIES["begin"], values)
-    return None if began is None else Owned(run_id=values["id"], epoch=1)
+    run = {"id": owned.run_id, "epoch": owned.epoch}
+    statements = [
+        (_QUERIES["end"], {**run, "status": status, "error": error, "kind": kind, "payload": json.dumps(payload)})
+    ]
+    values = {} if fallback is None else _values(fallback, epoch=1, runtime=runtime)
+    if fallback is not None:
+        statements.append((_QUERIES["begin_fallback"], {**values, "fallback_of": owned.run_id, "owner": owned.epoch}))
+    _, *began = await journal_of(runtime).write(owned.run_id, *statements, fenced=True)
+    return Owned(run_id=values["id"], epoch=1) if any(began) else None
 
 
 async def row_of(run_id: UUID, *, runtime: Runtime) -> dict[str, Any]:
