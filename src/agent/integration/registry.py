@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from agent.integration.base import BaseIntegrationAgent
+from agent.integration.realtime.agent import RealtimeUpdateAgent
 
-AGENTS: tuple[type[BaseIntegrationAgent], ...] = ()
+AGENTS: tuple[type[BaseIntegrationAgent], ...] = (RealtimeUpdateAgent,)
