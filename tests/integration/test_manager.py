@@ -53,7 +53,7 @@ class Caller(BaseIntegrationAgent):
         return {"ask": self._ask, "tell": self._tell}
 
     async def _ask(self, parameters: dict[str, Any], *, runtime: Runtime) -> str:
-        return await self.call("platform", self.platform.ask, failed=Away)
+        return await self.call("platform", self.platform.ask, failed=Away, runtime=runtime)
 
     async def _tell(self, parameters: dict[str, Any], *, runtime: Runtime) -> None:
         await self.emit("told", parameters, runtime=runtime)
@@ -110,7 +110,12 @@ async def test_one_agent_that_fails_keeps_no_other_from_its_work(runtime: Runtim
 
 
 async def test_a_platform_that_is_away_is_called_again_then_left_alone_then_tried(cluster: Any) -> None:
-    fast = {"integration_recovery_seconds": 0.2, "integration_attempts": 2, "integration_failure_threshold": 4}
+    fast = {
+        "integration_recovery_seconds": 0.2,
+        "integration_attempts": 2,
+        "integration_failure_threshold": 4,
+        "integration_half_open_calls": 1,
+    }
     settings: Settings = cluster.database(cluster.template("blank")).model_copy(update=fast)
     async with running(settings) as runtime:
         manager = IntegrationAgentsManager([Caller])
@@ -138,7 +143,7 @@ async def test_a_platform_that_is_away_is_called_again_then_left_alone_then_trie
 
 def test_pauses_grow_and_are_bounded() -> None:
     backoff = Backoff(first=0.2, longest=1.0)
-    assert [backoff.pause(attempt, 1.0) for attempt in (1, 2, 3, 4, 40)] == pytest.approx([0.2, 0.4, 0.8, 1.0, 1.0])
+    assert [backoff.pause(attempt, 1.0) for attempt in (1, 2, 3, 4, 4_000)] == pytest.approx([0.2, 0.4, 0.8, 1.0, 1.0])
     assert backoff.pause(1, 0.0) == pytest.approx(0.1)
 
 

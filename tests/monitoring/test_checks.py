@@ -139,6 +139,7 @@ async def test_what_goes_wrong_in_the_agent_is_found(runtime: Runtime) -> None:
         update agents.agent_memory set content = 'The key of the API is sk_live_aB3dE5fG7hJ9kL1mN3pQ5rS7' where content like 'The key%';
         {log} select {scope}, 'bot', 'execute_sql', 'refuse', 'HIGH', 'refused', '{{}}', now(), null, null from generate_series(1, 12);
         {log} select {scope}, 'eva', 'weather', 'run', 'LOW', 'failed', '{{}}', now(), 5, null from generate_series(1, 6);
+        {log} select {scope}, 'eva', 'answer', 'run', 'LOW', case when n < 4 then 'failed' else 'succeeded' end, '{{}}', now(), 5, null from generate_series(1, 5) n;
         {log} select {scope}, 'eva', 'query_data', 'run', 'LOW', 'succeeded', '{{}}', now() - interval '3 hours' - n * interval '1 minute', 20, 100 from generate_series(1, 900) n;
         {log} select {scope}, 'eva', 'query_data', 'run', 'LOW', 'succeeded', '{{}}', now(), 4000, 90000 from generate_series(1, 8);
         insert into agents_jobs.workers (executor_id, host, started_at, seen_at) values ('dead-1', 'box', now() - interval '1 hour', now() - interval '9 minutes');
@@ -152,7 +153,7 @@ async def test_what_goes_wrong_in_the_agent_is_found(runtime: Runtime) -> None:
         "memories:instruction",
     }
     assert found >= {
-        "refusals:refused/bot", "refusals:strangers/telegram", "executions:tool/weather", "latency:query_data", "cost:tokens",
+        "refusals:refused/bot", "refusals:strangers/telegram", "executions:tool/weather", "executions:turns", "latency:query_data", "cost:tokens",
         "workers:dead/dead-1", "workers:late-work",
     }  # fmt: skip
     assert "sk_live" not in str(await alerts.list_alerts(runtime=runtime))

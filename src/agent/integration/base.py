@@ -22,8 +22,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import structlog
 
+import agent.integration.circuits as circuits
 from agent.errors import AgentError, NotFound, ProviderUnavailable
-from agent.integration.circuits import Circuits
 from agent.integration.events import IntegrationEvent
 from agent.integration.health import AgentHealth, ConnectionHealth
 from agent.integration.metrics import Counters
@@ -53,9 +53,8 @@ class BaseIntegrationAgent(ABC):
     summary: ClassVar[str]
     capabilities: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, runtime: Runtime, *, circuits: Circuits, emit: Emit | None = None) -> None:
+    def __init__(self, runtime: Runtime, *, emit: Emit | None = None) -> None:
         self.runtime = runtime
-        self.circuits = circuits
         self.counters = Counters()
         self.connections: dict[str, PlatformConnection] = {}
         self._emit = emit
@@ -125,14 +124,15 @@ class BaseIntegrationAgent(ABC):
         *,
         failed: type[Exception] | tuple[type[Exception], ...],
         attempts: int | None = None,
+        runtime: Runtime,
     ) -> T:
-        """Call a platform with its circuit and retries: see `Circuits.call`. Use it for every call that leaves the process."""
-        return await self.circuits.call(connection, function, failed=failed, attempts=attempts)
+        """Call a platform with its circuit and retries: see `circuits.call`. Use it for every call that leaves the process."""
+        return await circuits.call(connection, function, failed=failed, attempts=attempts, runtime=runtime)
 
-    async def check(self, *, deep: bool = False) -> AgentHealth:
-        """Return how the agent is. With `deep` each platform is asked for a sign of life, all at the same time."""
+    async def check(self, phases: Mapping[str, str], *, deep: bool = False) -> AgentHealth:
+        """Return how the agent is, by the phases of its circuits. With `deep` each platform is asked for a sign of life, all at the same time."""
         names = list(self.connections)
-        found = await asyncio.gather(*(self._check(name, deep=deep) for name in names))
+        found = await asyncio.gather(*(self._check(name, phases.get(name, "closed"), deep=deep) for name in names))
         return AgentHealth(connections=dict(zip(names, found, strict=True)))
 
     async def close(self) -> None:
@@ -143,8 +143,7 @@ class BaseIntegrationAgent(ABC):
             except Exception:  # the end of a process: the next connection is closed all the same
                 _log.exception("integration_agent_not_closed", agent=self.name)
 
-    async def _check(self, name: str, *, deep: bool) -> ConnectionHealth:
-        circuit = await self.circuits.phase(name)
+    async def _check(self, name: str, circuit: str, *, deep: bool) -> ConnectionHealth:
         if not deep:
             return ConnectionHealth(circuit=circuit)
         try:

@@ -1,6 +1,6 @@
 """Calls to a platform that may be down: refused while its circuit is open, and repeated with growing pauses before that counts.
 
-call -> circuit of the connection -> the platform
+call -> circuit of the connection, which all processes share -> the platform
 a failure: a pause (backoff with jitter), once more; the circuit counts each attempt
 """
 
@@ -12,11 +12,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from agent.breaker import Breaker, CircuitOpen, Limits
+import agent.circuits as shared
+from agent.breaker import CircuitOpen, Limits
 from agent.errors import ProviderUnavailable
+from agent.runtime import Runtime
 from agent.settings import Settings
 
 T = TypeVar("T")
+_PREFIX = "integration:"
 
 
 class PlatformAway(ProviderUnavailable):
@@ -37,44 +40,38 @@ class Backoff:
         return whole * (0.5 + share / 2)
 
 
-class Circuits:
-    """The circuits of this process by the name of their connection."""
+def limits_of(settings: Settings) -> Limits:
+    """Return when a platform is not called any more, and how it is tried again."""
+    return Limits(
+        failures=settings.integration_failure_threshold, open_seconds=settings.integration_recovery_seconds,
+        probes=settings.integration_half_open_calls,
+    )  # fmt: skip
 
-    def __init__(self, settings: Settings) -> None:
-        self._limits = Limits(
-            failures=settings.integration_failure_threshold, open_seconds=settings.integration_recovery_seconds
-        )
-        self._backoff = Backoff(attempts=settings.integration_attempts)
-        self._known: dict[str, Breaker] = {}
 
-    async def call(
-        self,
-        name: str,
-        function: Callable[[], Awaitable[T]],
-        *,
-        failed: type[Exception] | tuple[type[Exception], ...],
-        attempts: int | None = None,
-    ) -> T:
-        """Return what `function` returns. Errors of the types `failed` mean that the platform is away: these are retried.
+async def call(
+    name: str, function: Callable[[], Awaitable[T]], *, failed: type[Exception] | tuple[type[Exception], ...],
+    attempts: int | None = None, runtime: Runtime,
+) -> T:  # fmt: skip
+    """Return what `function` returns. Errors of the types `failed` mean that the platform is away: these are retried.
 
-        Raises `PlatformAway` after the last attempt, or at once while the circuit is open. Other errors pass as they are.
-        """
-        most = attempts or self._backoff.attempts
-        for attempt in range(1, most + 1):
-            try:
-                return await self._breaker(name).call(function, failed=failed)
-            except CircuitOpen as error:
-                raise PlatformAway(str(error)) from error
-            except failed as error:
-                if attempt == most:
-                    raise PlatformAway(f"{name} did not answer ({type(error).__name__}): start it, or try again later.") from error  # fmt: skip
-            await asyncio.sleep(self._backoff.pause(attempt, random.random()))  # noqa: S311  # a pause is no secret
-        raise AssertionError("unreachable")
+    Raises `PlatformAway` after the last attempt, or at once while the circuit is open. Other errors pass as they are.
+    """
+    backoff = Backoff(attempts=attempts or runtime.settings.integration_attempts)
+    limits = limits_of(runtime.settings)
+    attempt = 1
+    while True:
+        try:
+            return await shared.call(_PREFIX + name, function, failed=failed, limits=limits, runtime=runtime)
+        except CircuitOpen as error:
+            raise PlatformAway(f"{name} did not answer; it is tried again in {error.retry_in:.0f} s.") from error
+        except failed as error:
+            if attempt >= backoff.attempts:
+                raise PlatformAway(f"{name} did not answer ({type(error).__name__}): start it, or try again later.") from error  # fmt: skip
+        await asyncio.sleep(backoff.pause(attempt, random.random()))  # noqa: S311  # a pause is no secret
+        attempt += 1
 
-    async def phase(self, name: str) -> str:
-        """Return the phase of a connection's circuit: closed, open or half-open."""
-        known = self._known.get(name)
-        return "closed" if known is None else known.state.phase.value
 
-    def _breaker(self, name: str) -> Breaker:
-        return self._known.setdefault(name, Breaker(name, self._limits))
+async def phases(*, runtime: Runtime) -> dict[str, str]:
+    """Return the phase of each connection's circuit that was ever not in order: closed, open or half-open."""
+    known = await shared.listed(runtime=runtime)
+    return {one.name.removeprefix(_PREFIX): one.phase.value for one in known if one.name.startswith(_PREFIX)}

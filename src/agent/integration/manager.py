@@ -20,7 +20,7 @@ import structlog
 
 from agent.errors import ConfigurationError, NotFound
 from agent.integration.base import BaseIntegrationAgent
-from agent.integration.circuits import Circuits
+from agent.integration.circuits import phases
 from agent.integration.events import IntegrationEvent
 from agent.integration.health import AgentHealth
 from agent.integration.metrics import Metrics
@@ -35,7 +35,6 @@ _log = structlog.get_logger(__name__)
 class Pool:
     """The agents of a process by name, and why one did not start."""
 
-    circuits: Circuits
     agents: dict[str, BaseIntegrationAgent] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -108,7 +107,8 @@ class IntegrationAgentsManager:
         if pool is None:
             return {}
         names = list(pool.agents)
-        found = await asyncio.gather(*(pool.agents[name].check(deep=deep) for name in names))
+        known = await phases(runtime=acting)
+        found = await asyncio.gather(*(pool.agents[name].check(known, deep=deep) for name in names))
         failed = {name: AgentHealth(error=error) for name, error in pool.errors.items()}
         return {**dict(zip(names, found, strict=True)), **failed}
 
@@ -127,10 +127,10 @@ class IntegrationAgentsManager:
         return pool
 
     async def _start(self, runtime: Runtime) -> None:
-        pool = Pool(circuits=Circuits(runtime.settings))
+        pool = Pool()
         for kind in self._kinds:
             try:
-                agent = kind(runtime, circuits=pool.circuits, emit=pool.tell)
+                agent = kind(runtime, emit=pool.tell)
                 await agent.initialize()
             except Exception as error:  # the edge between agents: the others start all the same
                 _log.exception("integration_agent_not_started", agent=kind.name)

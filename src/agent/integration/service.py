@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from agent.integration.configured import remarks
 from agent.integration.events import Platform, platform_of
 from agent.integration.health import AgentHealth, ConnectionHealth, Health, overall
 from agent.integration.manager import integration_manager
@@ -39,6 +40,7 @@ class Status:
     timestamp: datetime
     agents: Mapping[str, AgentStatus]
     overall_health: Health
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ async def status(*, deep: bool = False, runtime: Runtime) -> Status:
     return Status(
         initialized=integration_manager.is_initialized(runtime), timestamp=datetime.now(UTC),
         agents={name: _status(one) for name, one in found.items()}, overall_health=overall(found.values()),
+        remarks=remarks(runtime.settings),
     )  # fmt: skip
 
 
