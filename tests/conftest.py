@@ -63,8 +63,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the machine's settings from the environment."""
     for name in list(os.environ):
         if name.startswith(
-            ("AGENT_", "OPENAI_", "DEEPSEEK_", "SUPABASE_", "LANGSMITH_", "LANGCHAIN_", "LANGGRAPH_API_")
-        ) or name.endswith("DATABASE_URL"):
+            ("AGENT_", "OPENAI_", "DEEPSEEK_", "SUPABASE_", "LANGSMITH_", "LANGCHAIN_", "LANGGRAPH_API_", "PUSHER_")
+        ) or name.endswith(("DATABASE_URL", "REDIS_URL", "_INTEGRATION_AGENTS")):
             monkeypatch.delenv(name)
 
 

@@ -1,25 +1,23 @@
-"""Measure how events reach their readers: replay, idle latency, beside a stuck subscriber, and over 1,000 WebSockets."""
+"""Measure how events reach their readers: replay, idle latency, beside a stuck subscriber, and to 1,000 followers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from statistics import median, quantiles
 from typing import Any
 
 import psycopg
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 
 from agent.runtime import Runtime, open_runtime
 from agent.sync import AgentSyncService
 from agent.testing.served import served
 from benchmarks.report import Report
 
-REPLAYED, PAGE, SAMPLES, CLIENTS, SENT, CONNECTING = 20_000, 1_000, 200, 1_000, 30, 50
+REPLAYED, PAGE, SAMPLES, CLIENTS, SENT = 20_000, 1_000, 200, 1_000, 30
 DATA = {"status": "processing", "progress": 0.5, "metrics": {"processed": 1500, "remaining": 500}}
 SELECT = """select channel_id, sequence, event_type, source_agent_id, data, published_at from agents.agent_sync_events
  where tenant_id = %(tenant_id)s and channel_id = %(channel)s and sequence > %(after)s order by sequence limit 1000"""
@@ -150,68 +148,33 @@ async def stuck(report: Report, runtime: Runtime) -> None:
     )  # fmt: skip
 
 
-class Clients:
-    """The clients of one run: their connections, what each has, and how long each event took."""
-
-    def __init__(self, base: str) -> None:
-        self.base = base
-        self.times: list[float] = []
-        self.counts = [0] * CLIENTS
-        self.ready = asyncio.Event()
-        self._there: list[ClientConnection] = []
-        self._limit = asyncio.Semaphore(CONNECTING)
-
-    async def read(self, number: int) -> None:
-        async with self._limit:
-            opened = await connect(f"{self.base}/socket-{number}/socket", open_timeout=120, ping_interval=None)
-            await opened.send('{"type": "hello"}')
-            await opened.recv()
-            self._there.append(opened)
-        if len(self._there) == CLIENTS:
-            self.ready.set()
-        while self.counts[number] < SENT:
-            message = json.loads(await opened.recv())
-            for one in message.get("events", ()):
-                self.counts[number] += 1
-                self.times.append(time.perf_counter() - one["data"]["at"])
-
-    async def beat(self) -> None:
-        while True:
-            await asyncio.sleep(8)
-            for one in list(self._there):
-                with suppress(ConnectionClosed):
-                    await one.send('{"type": "heartbeat"}')
-
-    async def close(self) -> None:
-        await asyncio.gather(*(one.close() for one in self._there), return_exceptions=True)
-
-
-async def sockets(report: Report, runtime: Runtime) -> None:
-    """Server and clients share this process: the times hold the clients' own work too."""
+async def followers(report: Report, runtime: Runtime, *, kind: str) -> None:
+    """The clients are another process: what they need themselves takes nothing from the server but the machine."""
     service = AgentSyncService(runtime)
-    channel = (await service.create_sync_channel(name="sockets")).channel_id
+    channel = (await service.create_sync_channel(name=kind)).channel_id
     for number in range(CLIENTS):
-        await service.subscribe_agent_to_channel(f"socket-{number}", channel)
-    # One caller for all of them: AGENT_RATE_LIMIT would refuse their connections after the first 600 of a minute.
-    free = replace(runtime, settings=runtime.settings.model_copy(update={"rate_limit": "100000/minute"}))
+        await service.subscribe_agent_to_channel(f"{kind}-{number}", channel)
+    # One caller for all of them: AGENT_RATE_LIMIT would refuse their connections after the first 600 of a minute, and a stream
+    # is a request for as long as it lasts, of which AGENT_MOST_REQUESTS are served at a time.
+    free = replace(
+        runtime,
+        settings=runtime.settings.model_copy(update={"rate_limit": "100000/minute", "most_requests": 2 * CLIENTS}),
+    )
     async with served(free) as client:
-        clients = Clients(f"ws://{client.base_url.host}:{client.base_url.port}/api/agent-sync/agents")
+        command = [sys.executable, "-m", "benchmarks.sync.clients", kind, str(client.base_url), str(CLIENTS), str(SENT)]
         started = time.perf_counter()
-        tasks = [asyncio.create_task(clients.read(number)) for number in range(CLIENTS)]
-        beating = asyncio.create_task(clients.beat())
-        async with asyncio.timeout(240):
-            await clients.ready.wait()
+        clients = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, limit=2**24)
+        assert clients.stdout is not None
+        async with asyncio.timeout(400):
+            assert await clients.stdout.readline() == b"ready\n"
         connected = time.perf_counter() - started
-        for _ in range(SENT):
-            await service.publish_sync_event(channel, event(at=time.perf_counter()))
+        for number in range(SENT):
+            await service.publish_sync_event(channel, event(n=number, at=time.perf_counter()))
             await asyncio.sleep(0.5)
-        await asyncio.wait(tasks, timeout=120)
-        for task in (*tasks, beating):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await clients.close()
-    lost, times = CLIENTS * SENT - sum(clients.counts), clients.times
+        seen = json.loads(await clients.stdout.readline())
+        await clients.wait()
+    lost, times = CLIENTS * SENT - seen["right"], seen["times"]
     report.bar(
-        f"events lost by {CLIENTS:,} WebSocket clients on one process, {SENT} events each", bar="0",
+        f"events lost or out of order for {CLIENTS:,} clients over {kind} on one process, {SENT} events each", bar="0",
         reached=f"{lost:,} (p50 {p(times, 50):.2f} s, p95 {p(times, 95):.2f} s; connected in {connected:.0f} s)", ok=lost == 0,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What works beside the surface in every process that serves or works: jobs, messaging, alerts, plans, and what synchronisation passes on."""
+"""What works beside the surface in every process that serves or works: jobs, messaging, alerts, plans, integration agents, and what synchronisation passes on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from agent.integration import integration_manager
 from agent.jobs import Jobs
 from agent.messaging import AlertCourier, Courier
 from agent.orchestration.worker import PlanWorker
@@ -30,6 +31,7 @@ async def background(runtime: Runtime, *, with_jobs: bool = True) -> AsyncIterat
     beside = (courier, AlertCourier(runtime), Relay(runtime), OwnEvents(runtime), PlanWorker(runtime))
     if jobs is not None:
         await jobs.start()
+    await integration_manager.initialize(runtime=runtime)
     for one in beside:
         one.start()
     try:
@@ -37,5 +39,6 @@ async def background(runtime: Runtime, *, with_jobs: bool = True) -> AsyncIterat
     finally:
         for one in reversed(beside):
             await one.stop()
+        await integration_manager.shutdown(runtime=runtime)
         if jobs is not None:
             await jobs.stop()

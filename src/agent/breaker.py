@@ -1,9 +1,9 @@
 """A circuit breaker: while something outside does not answer, calls to it fail at once instead of waiting each time.
 
-    CLOSED --(failures in a row)--> OPEN --(after a while)--> HALF_OPEN --(one probe)--> CLOSED, or OPEN again
+    CLOSED --(failures in a row)--> OPEN --(after a while)--> HALF_OPEN --(every probe succeeds)--> CLOSED, or OPEN again
 
-In HALF_OPEN one probe passes, and all other calls are refused until it is decided. The state is a value and the transitions are
-pure functions of it and of the time, so that several processes can share one through a row. `Breaker` keeps it in this process.
+In HALF_OPEN a few probes pass, and all other calls are refused until these are decided. The state is a value and the transitions are
+pure functions of it and of the time. `Breaker` keeps it in this process; `agent.circuits` shares it between processes through a row.
 """
 
 from __future__ import annotations
@@ -37,46 +37,63 @@ class CircuitOpen(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """After how many failures in a row a circuit opens, and after how many seconds a probe passes.
+    """After how many failures in a row a circuit opens, after how many seconds it is tried again, and with how many probes.
 
-    A probe that is never decided, because its caller died, counts as failed after `probe_seconds`.
+    Probes that are not all decided, because a caller hangs or died, make room for new ones `probe_seconds` after the last began.
     """
 
     failures: int = 1
     open_seconds: float = 30.0
     probe_seconds: float = 60.0
+    probes: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A circuit: its phase since the time `since`, and the failures in a row. `generation` changes with every transition."""
+    """A circuit: its phase since the time `since`, and the failures in a row. `generation` changes with every transition.
+
+    In HALF_OPEN, `probes` have begun, the last of them at `since`, and `passed` of them have succeeded.
+    """
 
     phase: Phase = Phase.CLOSED
     since: float = 0.0
     failures: int = 0
     generation: int = 0
+    probes: int = 0
+    passed: int = 0
+
+    def retry_in(self, now: float, limits: Limits) -> float:
+        """Return after how many seconds a call that is refused now may pass."""
+        seconds = limits.open_seconds if self.phase is Phase.OPEN else limits.probe_seconds
+        return 0.0 if self.phase is Phase.CLOSED else max(0.0, self.since + seconds - now)
 
 
 def enter(state: State, now: float, limits: Limits) -> tuple[State, bool]:
     """Return the state after somebody asked to call, and whether the call may be made."""
     if state.phase is Phase.CLOSED:
         return state, True
-    if now - state.since < (limits.open_seconds if state.phase is Phase.OPEN else limits.probe_seconds):
-        return state, False
-    return replace(state, phase=Phase.HALF_OPEN, since=now, generation=state.generation + 1), True
+    if state.retry_in(now, limits) <= 0:
+        probing = replace(state, phase=Phase.HALF_OPEN, since=now, generation=state.generation + 1)
+        return replace(probing, probes=1, passed=0), True
+    if state.phase is Phase.HALF_OPEN and state.probes < limits.probes:
+        return replace(state, since=now, probes=state.probes + 1), True
+    return state, False
 
 
 def leave(state: State, now: float, limits: Limits, *, generation: int, succeeded: bool) -> State:
     """Return the state after the call that entered in `generation`. A call from before the last transition decides nothing."""
     if generation != state.generation:
         return state
+    if succeeded and state.phase is Phase.CLOSED:
+        return replace(state, failures=0)
+    if succeeded and state.passed + 1 < limits.probes:
+        return replace(state, passed=state.passed + 1)
     if succeeded:
-        closed = replace(state, phase=Phase.CLOSED, failures=0)
-        return closed if state.phase is Phase.CLOSED else replace(closed, since=now, generation=generation + 1)
+        return State(since=now, generation=generation + 1)
     failed = replace(state, failures=state.failures + 1)
     if state.phase is Phase.CLOSED and failed.failures < limits.failures:
         return failed
-    return replace(failed, phase=Phase.OPEN, since=now, generation=generation + 1)
+    return State(phase=Phase.OPEN, since=now, failures=failed.failures, generation=generation + 1)
 
 
 class Breaker:
@@ -97,7 +114,7 @@ class Breaker:
         """
         self.state, may = enter(self.state, self._clock(), self._limits)
         if not may:
-            raise CircuitOpen(self.name, max(0.0, self.state.since + self._limits.open_seconds - self._clock()))
+            raise CircuitOpen(self.name, self.state.retry_in(self._clock(), self._limits))
         generation = self.state.generation
         succeeded: bool | None = True
         try:

@@ -27,6 +27,7 @@ from agent.approval.people import people
 from agent.errors import AgentError
 from agent.graph import open_graph
 from agent.graph.checkpoints import Checkpointer
+from agent.graph.parameters import MOST_ROUNDS
 from agent.graph.rules import clean_question
 from agent.privacy.masking import MASK, masked_arguments, masked_result
 from agent.runtime import Cache, Runtime, current_runtime, use_runtime
@@ -266,7 +267,7 @@ async def _graph(runtime: Runtime) -> CompiledStateGraph[Any]:
 def _config(thread_id: str, runtime: Runtime, run_id: UUID) -> RunnableConfig:
     return {
         "configurable": {"thread_id": f"{runtime.tenant_id}/{thread_id}", "run_id": str(run_id)},
-        "recursion_limit": 4 * runtime.settings.max_rounds + 20,
+        "recursion_limit": 4 * max(runtime.settings.max_rounds, MOST_ROUNDS) + 20,
     }
 
 

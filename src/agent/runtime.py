@@ -98,11 +98,13 @@ class Runtime:
         """Return this runtime's chat model. Raises `ConfigurationError` if the settings name none that works."""
         if self.model is not None:
             return self.model
-        client = _MODEL.get(self)
+        settings = self.settings  # a turn can have another model than the next one
+        key = f"{settings.model} {settings.model_timeout:g} {settings.model_retries}"
+        client = _MODEL.get(self, key)
         if client is None:
             from agent.providers.chat.client import create_chat_client  # start-up: it imports LangChain
 
-            client = _MODEL.put(self, create_chat_client(self.settings))
+            client = _MODEL.put(self, create_chat_client(settings), key)
         return client
 
     def for_tenant(self, tenant_id: str, *, user: str | None = None, masked: bool = False) -> Runtime:

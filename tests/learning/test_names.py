@@ -55,7 +55,7 @@ async def approved(runtime: Runtime, asked: dict) -> dict:
     return {**result, "preview": approval.preview_json}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_tables_and_columns_of_any_name_are_worked_with(runtime: Runtime, seed: int) -> None:
     chance = random.Random(seed)
     names = list(NAMES)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import re
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +24,7 @@ from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.testing.receiver import Receiver, receiving
 
+KEY = bytes(range(32))
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -59,7 +60,7 @@ async def test_each_episode_is_told_once_in_the_documented_forms_to_everybody(
 ) -> None:
     runtime = with_settings(
         runtime, alert_slack_url=f"{receiver.url}/services/S", alert_telegram_url=f"{receiver.url}/bot1:T/sendMessage?chat_id=-5",
-        alert_webhook_url=f"{receiver.url}/hook", alert_webhook_secret="s3cret", alert_emails="ana@firm.example", email_outbox=tmp_path,
+        alert_webhook_url=f"{receiver.url}/hook", alert_webhook_secret=f"whsec_{b64encode(KEY).decode()}", alert_emails="ana@firm.example", email_outbox=tmp_path,
     )  # fmt: skip
     courier, found = AlertCourier(runtime), Found()
     await found.run(runtime, "MEDIUM")
@@ -73,7 +74,8 @@ async def test_each_episode_is_told_once_in_the_documented_forms_to_everybody(
     assert (hook["message"][:7], hook["severity"], hook["episode"]) == ("Rows of", "MEDIUM", 1)
     hooked = next(one for one in receiver.got if one.path == "/hook")
     headers, body = hooked.headers, hooked.body
-    assert headers["X-Agent-Signature"] == f"sha256={hmac.new(b's3cret', body, hashlib.sha256).hexdigest()}"
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    assert headers["webhook-signature"] == f"v1,{b64encode(hmac.digest(KEY, signed, 'sha256')).decode()}"
     assert len(list(tmp_path.glob("*.eml"))) == 1
     await found.run(runtime, "HIGH")  # worse
     assert await courier.deliver() == 4

@@ -44,9 +44,9 @@ async def test_a_budget_holds_against_work_at_the_same_time_and_against_a_dead_p
     async def spend() -> None:
         nonlocal refused
         try:
-            async with sessions.working(session, most_usd=0.6, runtime=runtime) as work:
+            async with sessions.working(session, runtime=runtime) as work, work.spending(0.6) as part:
                 await asyncio.sleep(0.2)
-                work.spent_usd = 0.5
+                part.usd = 0.5
         except BudgetExceeded:
             refused += 1
 
@@ -55,10 +55,15 @@ async def test_a_budget_holds_against_work_at_the_same_time_and_against_a_dead_p
     assert (refused, now.spent_usd, now.reserved_usd, now.reserved_ms) == (4, 0.5, 0, 0)
     assert 150 < now.spent_ms < 60_000
     # What a process that died had reserved is not given to anybody else.
-    dying = sessions.working(now, most_usd=0.5, runtime=runtime)
-    await dying.__aenter__()
+    dying = sessions.working(now, runtime=runtime)
+    work = await dying.__aenter__()
+    part = work.spending(0.5)
+    await part.__aenter__()
     with pytest.raises(BudgetExceeded, match="start another session"):
-        async with sessions.working(now, most_usd=0.01, runtime=runtime):
+        async with work.spending(0.01):
+            pass
+    with pytest.raises(BudgetExceeded, match="start another session"):
+        async with sessions.working(now, runtime=runtime):
             pass
     ended = await learning.end_learning_session(session.session_id)
     assert (ended.status, ended.reserved_usd) == ("ended", 0.5)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.orchestration import AgentOrchestrator, BaseAgent, store
+from agent.orchestration.journal import PlanLost
 from agent.orchestration.plan import read_plan
 from agent.runtime import Runtime
 from agent.testing.processes import agent_process
@@ -100,9 +101,9 @@ async def test_who_was_silent_too_long_writes_nothing_more(runtime: Runtime) -> 
         "error": None,
         "duration_ms": 1.0,
     }
-    with pytest.raises(store.PlanLost):
+    with pytest.raises(PlanLost):
         await store.step_ended(owned, "a", {}, runtime=runtime, **values)
-    with pytest.raises(store.PlanLost):
+    with pytest.raises(PlanLost):
         await store.end(owned, "failed", "x", kind="plan:completed", payload={}, fallback=None, runtime=runtime)
     await store.step_ended(other, "a", {}, runtime=runtime, **values)
     assert [row["status"] for row in await store.recorded(owned.run_id, runtime=runtime)] == ["succeeded"]

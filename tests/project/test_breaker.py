@@ -93,20 +93,45 @@ async def test_a_cancelled_probe_opens_the_circuit_again_and_another_error_is_an
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["enter", "succeed", "fail"]), st.floats(0, 30), st.integers(0, 5)), max_size=40)
+    st.lists(
+        st.tuples(st.sampled_from(["enter", "succeed", "fail"]), st.floats(0, 30), st.integers(0, 5)), max_size=40
+    ),
+    st.integers(1, 4),
 )
-def test_in_half_open_at_most_one_call_is_under_way(steps: list[tuple[str, float, int]]) -> None:
+def test_in_half_open_no_more_calls_are_under_way_than_there_are_probes(
+    steps: list[tuple[str, float, int]], probes: int
+) -> None:
+    limits = replace(LIMITS, probes=probes)
     state, now, under_way = State(), 0.0, []
     for what, passes, which in steps:
         now += passes
         if what == "enter":
-            state, may = enter(state, now, LIMITS)
+            state, may = enter(state, now, limits)
             under_way += [state.generation] if may else []
         elif under_way:
             generation = under_way.pop(which % len(under_way))
-            state = leave(state, now, LIMITS, generation=generation, succeeded=what == "succeed")
+            state = leave(state, now, limits, generation=generation, succeeded=what == "succeed")
         if state.phase is Phase.HALF_OPEN:
-            assert under_way.count(state.generation) <= 1
+            assert under_way.count(state.generation) <= probes
+
+
+def test_it_closes_when_every_probe_has_succeeded_and_a_hung_one_makes_room_for_new_ones() -> None:
+    limits = Limits(failures=1, open_seconds=10, probe_seconds=20, probes=3)
+    state = State(phase=Phase.OPEN, failures=1)
+    for _ in range(3):
+        state, may = enter(state, 10, limits)
+        assert may
+    assert not enter(state, 29.9, limits)[1]
+    for _ in range(2):
+        state = leave(state, 11, limits, generation=state.generation, succeeded=True)
+    assert state.phase is Phase.HALF_OPEN  # the third hangs
+    again, may = enter(state, 30, limits)
+    assert may
+    assert (again.probes, again.passed) == (1, 0)
+    assert leave(again, 31, limits, generation=state.generation, succeeded=True) == again  # too late
+    closed = leave(state, 12, limits, generation=state.generation, succeeded=True)
+    assert (closed.phase, closed.failures) == (Phase.CLOSED, 0)
+    assert leave(state, 12, limits, generation=state.generation, succeeded=False).phase is Phase.OPEN
 
 
 async def test_an_embedder_that_is_down_costs_one_retry_and_then_nothing(runtime: Runtime) -> None:

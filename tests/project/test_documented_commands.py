@@ -1,4 +1,4 @@
-"""Every command that README, docs and `--help` show is run: on the embedded database, and on Debian's Postgres 15.
+"""Every command that README, docs and `--help` show is run: on the embedded database, and where it uses the application, on Debian's Postgres 15.
 
 Where a command names a request, an execution, a thread or the like, the test makes one and names that.
 """
@@ -159,7 +159,7 @@ class Place:
         return "open_orders"
 
 
-@pytest.fixture(scope="module", params=["embedded", "installed"])
+@pytest.fixture(scope="module")
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     # Not in pytest's own folder, which each other run of pytest closes to the server's user.
     folder = throwaway_folder("commands")
@@ -419,7 +419,20 @@ def _expected(words: list[str], place: Place) -> set[int]:
     return {0}
 
 
-@pytest.mark.parametrize("command", documented())
+# Their answers come from the agent's own tables alone, so the server of the application changes nothing.
+_OWN_TABLES = {
+    "alerts", "analytics", "audit", "break-glass", "keys", "improve", "integration", "memory", "messaging", "people", "plans", "sync", "threads",
+}  # fmt: skip
+
+
+def _where() -> Iterator[tuple[str, str]]:
+    for command in documented():
+        yield "embedded", command
+        if command.split()[1] not in _OWN_TABLES:
+            yield "installed", command
+
+
+@pytest.mark.parametrize(("place", "command"), sorted(_where()), indirect=["place"])
 def test_a_documented_command_works(place: Place, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = place.folder / "here"
     shutil.rmtree(folder, ignore_errors=True)

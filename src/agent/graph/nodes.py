@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import psycopg
 import structlog
@@ -39,7 +39,9 @@ from agent.graph.asking import decided_by_interrupt
 from agent.graph.facts import facts_here
 from agent.graph.grounding.check import remarks_on, rows_under
 from agent.graph.grounding.evidence import Evidence
+from agent.graph.parameters import chosen, instructions, with_parameters
 from agent.graph.prompts import (
+    INSTRUCTIONS,
     LAST_ROUND,
     conversation_messages,
     knowledge_for_prompt,
@@ -47,6 +49,7 @@ from agent.graph.prompts import (
     request_message,
     system_message,
 )
+from agent.graph.rehearsal import Rehearsal, rehearsing
 from agent.graph.results_for_model import result_message
 from agent.graph.rules import (
     answer_text,
@@ -55,6 +58,7 @@ from agent.graph.rules import (
     new_question,
     nudge,
     outdated_messages,
+    read_before,
     requested_calls,
     to_answer_again,
     turn_end,
@@ -69,7 +73,8 @@ from agent.providers.chat.client import ModelAnswer
 from agent.providers.chat.stream import tokens_of
 from agent.remarks import with_remarks
 from agent.runtime import Runtime, current_runtime
-from agent.threads import StoredCall, Transcript, check_asked_so, threads
+from agent.threads import Choice, StoredCall, Transcript, check_asked_so, threads
+from agent.threads.store import Threads
 from agent.types import UNFINISHED, CallKey, ToolResult, ToolSpec, Usage
 
 _log = structlog.get_logger(__name__)
@@ -96,6 +101,15 @@ def owner_of(config: RunnableConfig) -> UUID:
     return UUID(str(run)) if run else uuid5(NAMESPACE_OID, thread_of(config))
 
 
+def turn_rows() -> Threads | Rehearsal:
+    """Return where the rows of the turn are: the database, or what a rehearsal keeps."""
+    return rehearsing() or threads
+
+
+def _key_of(message_id: str | None) -> str:
+    return message_id or uuid4().hex
+
+
 async def load_knowledge(
     state: State, config: RunnableConfig
 ) -> Command[Literal["act", "collect", "human_approval", "__end__"]]:
@@ -106,8 +120,13 @@ async def load_knowledge(
     if message is None:
         return await _continue_waiting_turn(state, thread_id, owner, runtime)
     question = clean_question(message.text, limit=runtime.settings.max_question_chars)
+    trial, now = rehearsing(), datetime.now(UTC)
+    choice = (
+        Choice(parameters=trial.parameters) if trial else await chosen(_key_of(message.id), now=now, runtime=runtime)
+    )
+    runtime = with_parameters(runtime, choice.parameters)
     begun, knowledge = await gather_or_cancel(
-        threads.begin_turn(thread_id, question, owner=owner, message_id=message.id, runtime=runtime),
+        turn_rows().begin_turn(thread_id, question, owner=owner, message_id=message.id, choice=choice, runtime=runtime),
         learning_middleware.load(
             question,
             also=_earlier_tables(state),
@@ -133,14 +152,15 @@ async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_
     runtime = await current_runtime()
     thread_id, turn, round_ = thread_of(config), state["turn"], state["round"]
     # After a crash the state has no transcript: no checkpoint keeps it.
-    transcript = state.get("transcript") or await threads.transcript(thread_id, turn, runtime=runtime)
+    transcript = state.get("transcript") or await turn_rows().transcript(thread_id, turn, runtime=runtime)
+    runtime = with_parameters(runtime, transcript.parameters)
     stored = [call for call in transcript.current.calls if call.key.round == round_]
     if stored:  # the model was asked before a crash: run the calls that it requested then
-        return _to_executor(stored, message_id=f"{thread_id}-{turn}-{round_}")
+        return _to_executor(stored, message_id=f"{thread_id}-{turn}-{round_}", runtime=runtime)
     last = round_ > runtime.settings.max_rounds
     try:
-        await threads.check_budget(thread_id, turn, runtime=runtime)
-        async with threads.keep_lease(thread_id, owner=owner_of(config), runtime=runtime):
+        await turn_rows().check_budget(thread_id, turn, runtime=runtime)
+        async with turn_rows().keep_lease(thread_id, owner=owner_of(config), runtime=runtime):
             checked = await _checked_answer(state, transcript, last=last, config=config, runtime=runtime)
     except (OperatorError, PolicyError) as error:
         _log.warning("turn_failed", thread_id=thread_id, turn=turn, error=str(error))
@@ -149,11 +169,11 @@ async def act(state: ActState, config: RunnableConfig) -> Command[Literal["safe_
     answer = checked.answer
     requested = [] if last else requested_calls(answer.message, most=runtime.settings.max_calls_per_round)
     if requested:
-        calls = await threads.store_round(
+        calls = await turn_rows().store_round(
             thread_id, turn, round_, requested,
             said=answer.message.text, provider_message=answer.own_form, model=answer.model, usage=answer.usage, runtime=runtime,
         )  # fmt: skip
-        return _to_executor(calls, message_id=answer.message.id, given_back=checked.given_back)
+        return _to_executor(calls, message_id=answer.message.id, given_back=checked.given_back, runtime=runtime)
     text = answer_text(answer, stopped_after=round_ - 1 if last else None)
     update = turn_end(state, transcript, text, marks=checked.marks, rows_of=checked.rows_of, spent=answer)
     return Command(goto="save_memory", update=update)
@@ -163,10 +183,17 @@ async def safe_executor_node(
     state: CallState, config: RunnableConfig
 ) -> Command[Literal["collect", "act", "human_approval", "__end__"]]:
     """Execute one stored call. It runs, waits for a human or is refused, and its result is stored with it."""
-    runtime, key = await current_runtime(), CallKey(**state["key"])
+    runtime, key, trial = await current_runtime(), CallKey(**state["key"]), rehearsing()
+    if trial is not None:
+        await trial.carry_out(key, runtime)
+        return await _collect(key.turn, config) if state["alone"] else Command(goto="collect")
     taken = await safe_executor.take(key, runtime=runtime)
     if taken is not None:
-        await _execute(taken, runtime)
+        known = read_before(taken.stored, taken.conversation.turn_calls) if state.get("reuse") else None
+        if known is not None:
+            await threads.call_done(key, known, runtime=runtime)
+        else:
+            await _execute(taken, runtime)
     # A call that is alone in its round needs no join.
     return await _collect(key.turn, config) if state["alone"] else Command(goto="collect")
 
@@ -194,7 +221,7 @@ async def collect(state: State, config: RunnableConfig) -> Command[Literal["act"
 async def _collect(turn: int, config: RunnableConfig) -> Command[Any]:
     runtime = await current_runtime()
     thread_id, owner = thread_of(config), owner_of(config)
-    transcript = await threads.continue_turn(thread_id, turn, owner=owner, runtime=runtime)
+    transcript = await turn_rows().continue_turn(thread_id, turn, owner=owner, runtime=runtime)
     if transcript is None:
         return Command(goto=_END)
     waiting = [call for call in transcript.current.calls if call.status == "waiting"]
@@ -224,6 +251,9 @@ async def human_approval(state: ApprovalState, config: RunnableConfig) -> dict[s
 
 async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["load_knowledge", "__end__"]]:
     """Remember the interaction, store the answer, and release the thread."""
+    if (trial := rehearsing()) is not None:
+        trial.end(state)
+        return Command(goto=_END)
     runtime = await current_runtime()
     thread_id, turn, owner = thread_of(config), state["turn"], owner_of(config)
     ending, error = state["ending"], state.get("error")
@@ -261,11 +291,19 @@ async def save_memory(state: State, config: RunnableConfig) -> Command[Literal["
     return Command(goto="load_knowledge" if again else _END, update=update)
 
 
-def _to_executor(calls: Sequence[StoredCall], *, message_id: str | None, given_back: bool = False) -> Command[Any]:
+def _to_executor(
+    calls: Sequence[StoredCall], *, message_id: str | None, runtime: Runtime, given_back: bool = False
+) -> Command[Any]:
     """Return a command that starts one `safe_executor` task for each stored call."""
     messages = {"messages": [request_message(calls, message_id=message_id)]}
     return Command(
-        goto=[Send("safe_executor", CallState(key=asdict(call.key), alone=len(calls) == 1)) for call in calls],
+        goto=[
+            Send(
+                "safe_executor",
+                CallState(key=asdict(call.key), alone=len(calls) == 1, reuse=runtime.settings.reuse_reads),
+            )
+            for call in calls
+        ],
         update={**messages, "given_back": True} if given_back else messages,
     )
 
@@ -295,6 +333,7 @@ async def _turn_state(state: State, turn: int, thread_id: str, runtime: Runtime)
     if state.get("turn") == turn and "knowledge" in state:
         return {}
     transcript = await threads.transcript(thread_id, turn, runtime=runtime)
+    runtime = with_parameters(runtime, transcript.parameters)
     knowledge = await learning_middleware.load(transcript.current.question, shown=(thread_id, 0), runtime=runtime)
     known = knowledge_for_prompt(knowledge, mark=await _mark_of(thread_id, runtime))
     return {"turn": turn, "round": 1, "answer": "", "error": None, "knowledge": known}
@@ -344,8 +383,17 @@ async def _checked_answer(
     """Ask the model. An answer that its results do not hold is given back to it, once in a turn."""
     tools = await available_tools.usable(with_created=transcript.has_created_tools, runtime=runtime)
     facts = await facts_here({tool.name for tool in tools}, runtime=runtime)
+    rules = await instructions(INSTRUCTIONS, runtime=runtime)
     ask = partial(
-        _ask_model, state, transcript, () if last else tools, facts=facts, last=last, config=config, runtime=runtime
+        _ask_model,
+        state,
+        transcript,
+        () if last else tools,
+        rules=rules,
+        facts=facts,
+        last=last,
+        config=config,
+        runtime=runtime,
     )
     evidence = evidence_of(state, transcript, facts=facts, today=datetime.now(UTC).astimezone().date())
     first = await asyncio.to_thread(_check, await ask(), evidence)  # it takes long for many rows
@@ -376,6 +424,7 @@ async def _ask_model(
     transcript: Transcript,
     tools: Sequence[ToolSpec],
     *,
+    rules: str,
     facts: str,
     last: bool,
     config: RunnableConfig,
@@ -383,7 +432,7 @@ async def _ask_model(
     more: Sequence[BaseMessage] = (),
 ) -> ModelAnswer:
     client = runtime.chat_client()
-    messages = [*_model_messages(state, transcript, facts=facts, last=last, runtime=runtime), *more]
+    messages = [*_model_messages(state, transcript, rules=rules, facts=facts, last=last, runtime=runtime), *more]
     write = get_stream_writer()
 
     def restarted(reason: str) -> None:
@@ -411,10 +460,10 @@ async def _mark_of(thread_id: str, runtime: Runtime) -> str:
 
 
 def _model_messages(
-    state: State, transcript: Transcript, *, facts: str, last: bool, runtime: Runtime
+    state: State, transcript: Transcript, *, rules: str, facts: str, last: bool, runtime: Runtime
 ) -> list[BaseMessage]:
     knowledge, settings = state["knowledge"], runtime.settings
-    system = system_message(knowledge, facts=facts, summary=transcript.summary)
+    system = system_message(knowledge, rules=rules, facts=facts, summary=transcript.summary)
     messages = conversation_messages(
         shared_transcript(transcript, runtime.data_sharing),
         token_budget=settings.context_tokens - tokens_of([system]) - _ANSWER_TOKENS,

@@ -60,11 +60,13 @@ def knowledge_for_prompt(knowledge: Knowledge, *, mark: str = "") -> dict[str, A
     }  # fmt: skip
 
 
-def system_message(knowledge: Mapping[str, Any], *, facts: str = "", summary: str = "") -> SystemMessage:
-    """Return what stays the same from turn to turn: instructions and `facts`; as data the whole schema and the `summary`."""
+def system_message(
+    knowledge: Mapping[str, Any], *, rules: str = INSTRUCTIONS, facts: str = "", summary: str = ""
+) -> SystemMessage:
+    """Return what stays the same from turn to turn: `rules` and `facts`; as data the whole schema and the `summary`."""
     schema = knowledge["schema"] if knowledge.get("schema_is_whole") else ""
     data = _as_data({"schema": schema, "earlier turns": summary}, knowledge["mark"])
-    return SystemMessage("\n\n".join([f"{INSTRUCTIONS}\n{facts}".strip(), *data]))
+    return SystemMessage("\n\n".join([f"{rules}\n{facts}".strip(), *data]))
 
 
 def knowledge_text(knowledge: Mapping[str, Any]) -> str:

@@ -16,3 +16,13 @@ DO UPDATE SET channel = excluded.channel, type = excluded.type, blob = excluded.
 -- tables_ready: says whether LangGraph's tables exist and have forced row-level security
 SELECT count(*) = 3 AND bool_and(relforcerowsecurity) AS ready FROM pg_class
  WHERE relnamespace = 'agents_checkpoints'::regnamespace AND relname = ANY (%s)
+
+-- in_force: what optimizations have put in the place of the settings, the first one first
+SELECT o.optimization_id::text AS optimization_id, o.parameters, o.status, coalesce(o.share, 1) AS share, o.registration ->> 'seed' AS seed,
+       coalesce(o.applied_at, o.stage_began_at) AS since
+  FROM agents.optimizations o
+ WHERE o.tenant_id = %(tenant_id)s AND o.workflow_type = %(workflow_type)s AND o.status IN ('applied', 'canary')
+ ORDER BY o.status, o.applied_at NULLS LAST
+
+-- prompt_variant: the text of a variant of the instructions
+SELECT template FROM agents.prompt_variants WHERE tenant_id = %(tenant_id)s AND name = %(name)s

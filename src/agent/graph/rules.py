@@ -43,6 +43,7 @@ _DECISIONS: dict[str, Decision] = {
     "approve": "approve", "reject": "reject", "edit": "edit", "respond": "respond", "delegate": "delegate",
     "accept": "approve", "ignore": "reject", "response": "reject",
 }  # fmt: skip
+_READS = frozenset({"execute_sql", "query_data"})
 _SQL_AS_TEXT = re.compile(r"^```\s*(sql|postgres\w*)\b|\Aselect\b.+\bfrom\b", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 _CUT_OFF_TEXT = "The model reached its length limit before the end of its answer: ask for less, or raise the limit in AGENT_MODEL_OPTIONS."
 _CALL_CUT_OFF = "Not done: your answer reached its length limit before the arguments were complete. Call the tool again with less text."
@@ -110,6 +111,20 @@ def requested_calls(message: AIMessage, *, most: int) -> list[RequestedCall]:
     too_many = f"Not done: at most {most} calls are taken at once. Ask for the rest in the next step."
     extra = [RequestedCall(tool=call.tool, call_id=call.call_id, error=too_many) for call in calls[most:]]
     return [*calls[:most], *extra]
+
+
+def read_before(call: StoredCall, calls: Sequence[StoredCall]) -> ToolResult | None:
+    """Return the result of the same read in an earlier round of the turn; None if anything but reads came after it."""
+    earlier = sorted(
+        (one for one in calls if one.key.round < call.key.round), key=lambda one: (one.key.round, one.key.ordinal)
+    )
+    for one in reversed(earlier):
+        result = one.result or {}
+        if one.tool not in _READS or "rows" not in result:
+            return None
+        if (one.tool, one.arguments) == (call.tool, call.arguments) and result.get("success"):
+            return one.result
+    return None
 
 
 def nudge(message: AIMessage, *, tools: Collection[str], calls: Sequence[StoredCall]) -> str:

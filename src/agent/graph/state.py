@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from langchain_core.messages import AnyMessage
 from langgraph.channels import UntrackedValue
@@ -42,10 +42,11 @@ class ActState(State, total=False):
 
 
 class CallState(TypedDict):
-    """The input of one `safe_executor` task: the key of a stored call, and whether it is the only one of its round."""
+    """The input of one `safe_executor` task: the key of a stored call, whether it is alone in its round, and reads are reused."""
 
     key: dict[str, Any]
     alone: bool
+    reuse: NotRequired[bool]
 
 
 class ApprovalState(TypedDict):

@@ -103,6 +103,7 @@ class SemanticSearch:
             *_others(examples, recall.turns_to_show(text, turns, shown=shown, semantic=semantic)),
         ]
         shared = [memory for memory in wanted if shares_memory(memory.trust, runtime.data_sharing)]
+        shared = shared[: runtime.settings.memory_top_k or None]
         chosen = _fitting(shared, runtime.settings.memory_tokens if token_budget is None else token_budget)
         if note_use:
             await agent_memory.record_use([memory.id for memory in chosen], runtime=runtime)

@@ -6,7 +6,6 @@ The two plain addresses get the forms that the requirements show. A secret that 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from email.utils import formatdate
 from typing import Any, Protocol
 
 from agent.messaging.base import Service, TryLater
-from agent.messaging.posting import post_json
+from agent.messaging.posting import post_json, signature
 from agent.messaging.rendering import inert
 from agent.messaging.slack_blocks import escaped
 from agent.monitoring.records import Alert
 from agent.providers.mail import deliver, route_of
 from agent.settings import Settings
-from agent.settings.values import names_in
+from agent.settings.values import names_in, signing_key
 from agent.text.visible import clean, one_line
 
 _MOST_TEXT = 3_000
@@ -68,16 +67,14 @@ class Address:
     service: str
     url: str
     setting: str
-    secret: str = ""
+    key: bytes = b""
     places: tuple[str, ...] = ("alerts",)
 
     async def tell(self, place: str, text: str, alert: Alert) -> None:
         """Post the alert in the form that the address expects."""
         del place
         body = json.dumps(_body(self.service, text, alert), ensure_ascii=False).encode()
-        headers = {}
-        if self.secret:
-            headers["X-Agent-Signature"] = f"sha256={hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()}"
+        headers = signature(self.key, _change_of(alert), body) if self.key else {}
         await post_json(self.url, body, headers, name=self.service, setting=self.setting)
 
 
@@ -104,14 +101,17 @@ class Mail:
         message["From"], message["To"] = route.sender if route else "agent@localhost", place
         message["Subject"] = one_line(f"[{alert.severity}] {alert.message}", 150)
         message["Date"] = formatdate(localtime=False)
-        digest = hashlib.sha256(
-            f"{alert.id}/{alert.status}/{alert.severity}/{alert.episode}/{place}".encode()
-        ).hexdigest()
+        digest = hashlib.sha256(f"{_change_of(alert)}/{place}".encode()).hexdigest()
         message["Message-ID"] = f"<alert-{digest[:32]}@agent.invalid>"
         message.set_content(clean(text))
         delivery = await deliver(message, (place,), settings=self.settings)
         if delivery.status == "not-sent":
             raise TryLater(delivery.detail)
+
+
+def _change_of(alert: Alert) -> str:
+    """Return what names one change of an alert: what is sent twice about it is one message."""
+    return f"{alert.id}/{alert.status}/{alert.severity}/{alert.episode}"
 
 
 def receivers_of(settings: Settings, bots: tuple[Service, ...]) -> tuple[Receiver, ...]:
@@ -123,9 +123,12 @@ def receivers_of(settings: Settings, bots: tuple[Service, ...]) -> tuple[Receive
         url = settings.alert_telegram_url.get_secret_value()
         found.append(Address("telegram-webhook", url, "AGENT_ALERT_TELEGRAM_URL"))
     if settings.alert_webhook_url:
-        secret = settings.alert_webhook_secret.get_secret_value() if settings.alert_webhook_secret else ""
-        url = settings.alert_webhook_url.get_secret_value()
-        found.append(Address("alert-webhook", url, "AGENT_ALERT_WEBHOOK_URL", secret))
+        secret = settings.alert_webhook_secret
+        url, key = (
+            settings.alert_webhook_url.get_secret_value(),
+            signing_key(secret.get_secret_value()) if secret else b"",
+        )
+        found.append(Address("alert-webhook", url, "AGENT_ALERT_WEBHOOK_URL", key))
     if settings.alert_emails:
         found.append(Mail(settings, names_in(settings.alert_emails)))
     return tuple(found)

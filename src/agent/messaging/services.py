@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from agent.messaging.base import Service
 from agent.settings import Settings
-from agent.settings.messaging import signing_key
+from agent.settings.values import signing_key
 
 ASKING = ("slack", "telegram", "email")
 

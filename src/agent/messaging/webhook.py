@@ -6,16 +6,14 @@ The addresses are settings and carry the secret, so they stand in no log and no 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
-import hmac
 import json
-import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from agent.messaging.base import Inbox, Service
-from agent.messaging.posting import post_json
+from agent.messaging.posting import post_json, signature
 from agent.messaging.rendering import Card, inert
 from agent.messaging.slack_blocks import escaped
 from agent.text.visible import clean
@@ -49,7 +47,7 @@ class _Address(Service):
     async def close(self) -> None:
         """Nothing is open."""
 
-    async def _put(self, body: bytes, headers: dict[str, str]) -> None:
+    async def _put(self, body: bytes, headers: Mapping[str, str]) -> None:
         await post_json(self._url, body, headers, name=self.name, setting=_SETTINGS[self.name])
 
 
@@ -123,7 +121,4 @@ class SignedWebhook(_Address):
 
     async def _signed(self, kind: str, identifier: str, data: dict[str, Any]) -> None:
         body = json.dumps({"type": kind, "timestamp": datetime.now(UTC).isoformat(), "data": data}).encode()
-        stamp = str(int(time.time()))
-        signed = hmac.digest(self._key, f"{identifier}.{stamp}.".encode() + body, "sha256")
-        signature = f"v1,{base64.b64encode(signed).decode()}"
-        await self._put(body, {"webhook-id": identifier, "webhook-timestamp": stamp, "webhook-signature": signature})
+        await self._put(body, signature(self._key, identifier, body))

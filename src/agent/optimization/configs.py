@@ -36,7 +36,7 @@ async def generate(workflow_type: str, options: Mapping[str, Any], *, runtime: R
     if missing := set(preferred) - {one.pattern_id for one in known}:
         raise NotFound(f"There is no pattern {min(missing)!r} for {workflow_type!r}.")
     workflow = registered(workflow_type)
-    usable = [one for one in known if workflow is None or not workflow.problems(one.parameters)]
+    usable = [one for one in known if workflow is None or not workflow.problems_here(one.parameters, runtime)]
     found = merged(usable, preferred=preferred, most=checked.get("max_patterns"))
     return await _save(
         workflow_type, found.config, runtime=runtime, source_patterns=[one.pattern_id for one in found.patterns],
@@ -116,17 +116,17 @@ async def test(config_id: str, test_input: Mapping[str, Any], *, runtime: Runtim
 
 async def _replayed(workflow: Workflow, config: GeneratedConfig, runtime: Runtime) -> Figures:
     """Replay some cases with a configuration. They are burnt: a configuration that was seen on them is not confirmed by them."""
-    if problems := workflow.problems(config.generated_config):
+    if problems := workflow.problems_here(config.generated_config, runtime):
         return replace(simulated({}, []), missing=f"It cannot run: {'; '.join(problems)}.")
     cases = (await fresh_cases(workflow, runtime=runtime))[:_REPLAYED]
-    session = await sessions.active(runtime)
+    session, current = await sessions.active(runtime), await workflow.current(runtime)
     done: list[Run] = []
-    async with sessions.working(session, most_usd=len(cases) * workflow.most_usd_a_case, runtime=runtime) as work:
+    async with sessions.working(session, runtime=runtime) as work:
         await burn(workflow.name, [one.case_id for one in cases], by=config.config_id, runtime=runtime)
         for case in cases:
-            work.check()
-            one = await workflow.replay(case, config.generated_config, runtime)
-            work.spent_usd += one.cost_usd
+            async with work.spending(workflow.price(runtime)) as part:
+                one = await workflow.replay(case, {**current, **config.generated_config}, runtime)
+                part.usd += one.cost_usd
             if one.success is not None:
                 done.append(Run(
                     run_id=case.case_id, task=case.case_id, task_type=workflow.name, agent_name="", success=one.success, seconds=one.seconds,

@@ -11,6 +11,8 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from agent.db import load_queries
+from agent.graph.parameters import WORKFLOW
+from agent.optimization.agent_turn import outcome
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
@@ -45,6 +47,9 @@ async def recorded(
     if "execution_history" in sources:
         rows = await runtime.all(_QUERIES["recorded_runs"], task_type=workflow_type, most=MOST_RUNS)
         found += [_of_log(row) for row in rows]
+        if workflow_type in (None, WORKFLOW):
+            turns = await runtime.all(_QUERIES["recorded_turns"], database_id=runtime.database_id, most=MOST_RUNS)
+            found += [one for row in turns if (one := _of_turn(row))]
     if "simulation_results" in sources:
         rows = await runtime.all(_QUERIES["simulated_runs"], most=MOST_RUNS)
         found += [one for row in rows if (one := _of_simulation(row)) and workflow_type in (None, one.task_type)]
@@ -60,6 +65,19 @@ def _of_log(row: Mapping[str, Any]) -> Run:
         run_id=str(row["id"]), task=str(row["task_id"] or row["id"]), task_type=row["task_type"] or "", agent_name=row["agent_name"],
         success=row["success"], seconds=row["execution_time"], cost_usd=row["cost_usd"], steps=row["steps"] or (),
         parameters=row["parameters"] or {}, propensity=row["propensity"], at=row["timestamp"],
+    )  # fmt: skip
+
+
+def _of_turn(row: Mapping[str, Any]) -> Run | None:
+    """Return a turn of the agent as a run; None where it is not known whether it was good. Time spent waiting for a human is no time."""
+    good = outcome(row)
+    if good is None:
+        return None
+    name = f"{row['thread_id']}/{row['turn']}"
+    return Run(
+        run_id=f"turn {name}", task=name, task_type=WORKFLOW, agent_name="agent", success=good,
+        seconds=None if row["waited"] else row["seconds"], cost_usd=row["cost_usd"], steps=row["tools"] or (), parameters=row["parameters"],
+        propensity=row["propensity"], at=row["started_at"],
     )  # fmt: skip
 
 

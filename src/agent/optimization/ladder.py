@@ -6,22 +6,27 @@ static checks -> an estimate from explored choices, where there are some -> pair
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 import agent.optimization.sessions as sessions
+from agent.concurrency import gather_or_cancel
+from agent.errors import BudgetExceeded
 from agent.optimization.cases import burn, fresh_cases
 from agent.optimization.history import Run, recorded
 from agent.optimization.records import Optimization, Verdict
 from agent.optimization.workflows import Case, Replayed, Workflow, registered
 from agent.runtime import Runtime
-from agent.statistics.evidence_gate import LEAST_CASES, cases_needed, judge
+from agent.statistics.evidence_gate import LEAST_CASES, cases_needed, judge, selects
 from agent.statistics.off_policy import estimate
 
 _DAY = 86_400.0
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +53,26 @@ class _Pairs:
     cases: list[Case] = field(default_factory=list)
     before: list[Replayed] = field(default_factory=list)
     after: list[Replayed] = field(default_factory=list)
-    not_evaluable: int = 0
+    not_evaluable: Counter[str] = field(default_factory=Counter)
+    stopped: str = ""
+
+    def add(self, case: Case, before: Replayed, after: Replayed) -> None:
+        """Add a case that both could judge, or count why it was not judged."""
+        if before.success is None or after.success is None:
+            self.not_evaluable[before.reason or after.reason or "it cannot be judged"] += 1
+            return
+        self.cases.append(case)
+        self.before.append(before)
+        self.after.append(after)
+
+    @property
+    def digest(self) -> str:
+        """What the verdict follows from, with the registered seed: each case with both outcomes, as a hash."""
+        lines = sorted(
+            f"{case.case_id} {before.success} {after.success}"
+            for case, before, after in zip(self.cases, self.before, self.after, strict=True)
+        )
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 async def climb(optimization: Optimization, *, runtime: Runtime) -> Climbed:
@@ -56,7 +80,7 @@ async def climb(optimization: Optimization, *, runtime: Runtime) -> Climbed:
     workflow = registered(optimization.workflow_type)
     runs = await recorded(workflow_type=optimization.workflow_type, runtime=runtime)
     rungs: list[Mapping[str, Any]] = []
-    problems = static_problems(optimization.parameters, workflow)
+    problems = static_problems(optimization.parameters, workflow, runtime)
     rungs.append({"rung": "static", "passed": not problems, "problems": problems})
     a_day = runs_a_day(runs)
     if problems:
@@ -67,11 +91,11 @@ async def climb(optimization: Optimization, *, runtime: Runtime) -> Climbed:
     return await _replayed(optimization, workflow, rungs, a_day, runtime)
 
 
-def static_problems(parameters: Mapping[str, Any], workflow: Workflow | None) -> list[str]:
+def static_problems(parameters: Mapping[str, Any], workflow: Workflow | None, runtime: Runtime) -> list[str]:
     """Return what is wrong with a change before anything runs."""
     if not parameters:
         return ["the pattern names no parameter that could be set"]
-    return workflow.problems(parameters) if workflow else []
+    return workflow.problems_here(parameters, runtime) if workflow else []
 
 
 def off_policy_rung(parameters: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
@@ -120,8 +144,7 @@ async def _replayed(
     registration = optimization.registration
     cases = (await fresh_cases(workflow, runtime=runtime))[: int(registration["most_cases"])]
     session = await sessions.active(runtime)
-    most_usd = 2 * len(cases) * workflow.most_usd_a_case
-    async with sessions.working(session, most_usd=most_usd, runtime=runtime) as work:
+    async with sessions.working(session, runtime=runtime) as work:
         pairs = await _paired(workflow, cases, optimization.parameters, work, runtime)
         spent = work.spent_usd
     verdict = await asyncio.to_thread(_judged, pairs, registration)
@@ -130,7 +153,8 @@ async def _replayed(
     await burn(workflow.name, seen, by=optimization.optimization_id, runtime=runtime)
     bound = verdict.bound
     rungs.append({
-        "rung": "replay", "cases": len(pairs.cases), "not_evaluable": pairs.not_evaluable, "selected_on": verdict.selected_on,
+        "rung": "replay", "cases": len(pairs.cases), "not_evaluable": pairs.not_evaluable.total(), "why_not": dict(pairs.not_evaluable.most_common(5)),
+        "stopped": pairs.stopped or None, "outcomes": pairs.digest, "before": _share(pairs.before), "after": _share(pairs.after), "selected_on": verdict.selected_on,
         "confirmed_on": len(verdict.confirmed_on), "mean": bound.mean if bound else None, "lower": bound.lower if bound else None,
         "discordance": bound.discordance if bound else None, "harmed": list(verdict.harmed), "verdict": verdict.outcome,
     })  # fmt: skip
@@ -142,24 +166,50 @@ async def _replayed(
     )  # fmt: skip
 
 
+def _share(replays: Sequence[Replayed]) -> float | None:
+    return sum(bool(one.success) for one in replays) / len(replays) if replays else None
+
+
 async def _paired(
     workflow: Workflow, cases: Sequence[Case], parameters: Mapping[str, Any], work: sessions.Work, runtime: Runtime
 ) -> _Pairs:
-    """Run each case with what is in force and with the change. A case that one of them cannot judge is left out of both."""
+    """Run each case with what is in force and with the change, until a budget is used up.
+
+    A case that one of them cannot judge is left out of both.
+    """
     current = await workflow.current(runtime)
     pairs = _Pairs()
-    for case in cases if len(cases) >= LEAST_CASES else ():
-        work.check()
-        before = await workflow.replay(case, current, runtime)
-        after = await workflow.replay(case, {**current, **parameters}, runtime)
-        work.spent_usd += before.cost_usd + after.cost_usd
-        if before.success is None or after.success is None:
-            pairs.not_evaluable += 1
-            continue
-        pairs.cases.append(case)
-        pairs.before.append(before)
-        pairs.after.append(after)
+    for some in batched(cases if len(cases) >= LEAST_CASES else ()):
+        try:
+            done = await gather_or_cancel(
+                *(_pair(workflow, one, current, parameters, work=work, runtime=runtime) for one in some)
+            )
+        except BudgetExceeded as error:
+            pairs.stopped = str(error)
+            break
+        for case, (before, after) in zip(some, done, strict=True):
+            pairs.add(case, before, after)
     return pairs
+
+
+def batched(cases: Sequence[Case]) -> Iterator[Sequence[Case]]:
+    """Return cases that are replayed at the same time."""
+    yield from (cases[place : place + _AT_ONCE] for place in range(0, len(cases), _AT_ONCE))
+
+
+async def _pair(
+    workflow: Workflow, case: Case, current: Mapping[str, Any], parameters: Mapping[str, Any], *, work: sessions.Work, runtime: Runtime
+) -> tuple[Replayed, Replayed]:  # fmt: skip
+    """Replay a case with both configurations, one after the other. Which comes first alternates, so that no order helps one."""
+    changed, order = {**current, **parameters}, [0, 1]
+    if selects(case.case_id, "order"):
+        order.reverse()
+    done: dict[int, Replayed] = {}
+    for one in order:
+        async with work.spending(workflow.price(runtime)) as part:
+            done[one] = await workflow.replay(case, (current, changed)[one], runtime)
+            part.usd += done[one].cost_usd
+    return done[0], done[1]
 
 
 def _judged(pairs: _Pairs, registration: Mapping[str, Any]) -> Any:

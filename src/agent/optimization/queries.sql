@@ -21,14 +21,18 @@ SELECT *, session_id::text AS session_id FROM agents.learning_sessions
 UPDATE agents.learning_sessions SET status = 'ended', ended_at = now()
  WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s AND status = 'active'
 
--- reserve: hold what is left of the time, and an amount of money if there is so much; nobody else can have it meanwhile
+-- reserve: hold what is left of the time; nobody else can have it meanwhile
 UPDATE agents.learning_sessions AS s
-   SET reserved_ms = s.reserved_ms + (s.time_budget_ms - s.spent_ms - s.reserved_ms), reserved_usd = s.reserved_usd + %(usd)s
+   SET reserved_ms = s.reserved_ms + (s.time_budget_ms - s.spent_ms - s.reserved_ms)
   FROM (SELECT o.session_id, o.time_budget_ms - o.spent_ms - o.reserved_ms AS ms FROM agents.learning_sessions o
          WHERE o.tenant_id = %(tenant_id)s AND o.session_id = %(session_id)s FOR UPDATE) AS free
  WHERE s.tenant_id = %(tenant_id)s AND s.session_id = free.session_id AND s.status = 'active' AND free.ms > 0
-   AND s.spent_usd + s.reserved_usd + %(usd)s <= s.cost_budget_usd
 RETURNING free.ms AS ms
+
+-- reserve_usd: hold an amount of money, if there is so much
+UPDATE agents.learning_sessions SET reserved_usd = reserved_usd + %(usd)s
+ WHERE tenant_id = %(tenant_id)s AND session_id = %(session_id)s AND status = 'active'
+   AND spent_usd + reserved_usd + %(usd)s <= cost_budget_usd
 
 -- settle: book what work took, and free the rest of what it held
 UPDATE agents.learning_sessions
@@ -86,6 +90,21 @@ SELECT e.id, e.agent_name, e.task_id, e.task_type, e.execution_time, e.success, 
   FROM agents.execution_log e
  WHERE e.tenant_id = %(tenant_id)s AND e.success IS NOT NULL AND (%(task_type)s::text IS NULL OR e.task_type = %(task_type)s)
  ORDER BY e."timestamp" DESC, e.id DESC LIMIT %(most)s
+
+-- recorded_turns: the newest turns of the agent that are over, and what is known of each
+SELECT r.thread_id, r.turn, r.status, r.error, r.parameters, r.arm, r.propensity, r.optimization_id::text AS optimization_id, r.cost_usd,
+       r.started_at, extract(epoch FROM r.finished_at - r.started_at)::float8 AS seconds, coalesce(c.rounds, 0) AS rounds, c.tools, c.waited,
+       ARRAY(SELECT jsonb_array_elements_text(CASE WHEN jsonb_typeof(r.sources -> 'remarks') = 'array' THEN r.sources -> 'remarks' ELSE '[]' END)) AS remarks,
+       ARRAY(SELECT jsonb_array_elements_text(x.result -> 'remarks') FROM agents.tool_calls x
+              WHERE x.tenant_id = r.tenant_id AND x.thread_id = r.thread_id AND x.turn = r.turn AND jsonb_typeof(x.result -> 'remarks') = 'array') AS result_remarks,
+       EXISTS (SELECT FROM agents.agent_memory m WHERE m.tenant_id = r.tenant_id AND m.database_id = %(database_id)s AND m.kind = 'feedback'
+                  AND m.source_thread = r.thread_id AND m.source_turn = r.turn + 1) AS corrected
+  FROM agents.turns r
+  JOIN agents.threads t ON t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id AND t.database_id = %(database_id)s
+  LEFT JOIN LATERAL (SELECT max(c.round) AS rounds, array_agg(c.tool ORDER BY c.round, c.ordinal) AS tools, bool_or(c.approval_id IS NOT NULL) AS waited
+                       FROM agents.tool_calls c WHERE c.tenant_id = r.tenant_id AND c.thread_id = r.thread_id AND c.turn = r.turn) c ON true
+ WHERE r.tenant_id = %(tenant_id)s AND r.status IN ('done', 'failed')
+ ORDER BY r.started_at DESC, r.thread_id, r.turn LIMIT %(most)s
 
 -- simulated_runs: the newest results of simulations
 SELECT simulation_id, subject, results, created_at FROM agents.agent_simulations

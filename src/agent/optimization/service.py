@@ -12,6 +12,7 @@ import agent.optimization.patterns as patterns
 import agent.optimization.sessions as sessions
 from agent.db import load_queries
 from agent.errors import InvalidInput
+from agent.optimization.agent_turn import AGENT_TURN
 from agent.optimization.records import (
     BestConfig,
     Campaign,
@@ -139,7 +140,10 @@ class SelfLearningOrchestrationService:
         campaign = await campaigns.finish(campaign_id, runtime=runtime)
         if found := await patterns.keep(campaign.findings, campaign.campaign_id, runtime=runtime):
             return found
-        return [one for one in await patterns.every(runtime=runtime) if one.source == "seed"]
+        seeds = [one for one in await patterns.every(runtime=runtime) if one.source == "seed"]
+        return sorted(
+            seeds, key=lambda one: bool(AGENT_TURN.problems(one.parameters))
+        )  # first what turns of the agent can take
 
     async def get_pattern(self, pattern_id: str) -> Pattern:
         """Return a pattern. Raises `NotFound`."""

@@ -28,16 +28,61 @@ _BUDGETS = frozenset({"time_ms", "cost_usd"})
 
 @dataclass
 class Work:
-    """A piece of work that runs: `ends_at` is when its time is over; whoever spends money adds it to `spent_usd`."""
+    """A piece of work that runs: `ends_at` is when its time is over. What it may cost is reserved before, part by part."""
 
     ends_at: float
-    reserved_usd: float
+    session: LearningSession | None
+    runtime: Runtime
     spent_usd: float = 0.0
+    held_usd: float = 0.0
 
     def check(self) -> None:
         """Raise `BudgetExceeded` when the time is over."""
         if time.monotonic() > self.ends_at:
             raise BudgetExceeded("The time of the learning session is used up: start another one with a larger budget.")
+
+    @asynccontextmanager
+    async def spending(self, most_usd: float) -> AsyncIterator[Spending]:
+        """Reserve the highest price of what is done inside of the `with` block, and book what it took. Raises `BudgetExceeded`."""
+        self.check()
+        await self._reserve(most_usd)
+        part = Spending()
+        try:
+            yield part
+        finally:
+            self.spent_usd += part.usd
+            self.held_usd -= most_usd
+            await self._settle(most_usd, part.usd)
+
+    async def _reserve(self, usd: float) -> None:
+        if usd <= 0:
+            return
+        if self.session is None:
+            if self.spent_usd + self.held_usd + usd > self.runtime.settings.improve_usd:
+                raise BudgetExceeded(
+                    "This costs more than AGENT_IMPROVE_USD allows: raise it, or start a session with a budget."
+                )
+        elif not await self.runtime.execute(_QUERIES["reserve_usd"], session_id=self.session.session_id, usd=usd):
+            raise _used_up(self.session)
+        self.held_usd += usd
+
+    async def _settle(self, reserved: float, took: float) -> None:
+        if self.session is not None and (reserved > 0 or took > 0):
+            await self.runtime.execute(
+                _QUERIES["settle"],
+                session_id=self.session.session_id,
+                ms=0.0,
+                took_ms=0.0,
+                usd=max(reserved, 0.0),
+                took_usd=took,
+            )
+
+
+@dataclass
+class Spending:
+    """A part of the work: whoever spends money adds it to `usd`."""
+
+    usd: float = 0.0
 
 
 async def start(agent_id: str, *, focus_area: str, budget: Any, runtime: Runtime) -> LearningSession:
@@ -102,28 +147,35 @@ async def active(runtime: Runtime) -> LearningSession | None:
 
 
 @asynccontextmanager
-async def working(session: LearningSession | None, *, most_usd: float = 0.0, runtime: Runtime) -> AsyncIterator[Work]:
-    """Reserve all the time that is left and `most_usd`, work, and book what was taken.
+async def working(session: LearningSession | None, *, runtime: Runtime) -> AsyncIterator[Work]:
+    """Reserve all the time that is left, work, and book what was taken.
 
-    Without a session the budgets of the settings hold for this work alone. Raises `BudgetExceeded` where nothing is left.
+    Without a session the budgets of the settings hold for this work alone. Raises `BudgetExceeded` where no time is left.
     """
     began = time.monotonic()
     if session is None:
-        if most_usd > runtime.settings.improve_usd or runtime.settings.improve_seconds <= 0:
-            raise BudgetExceeded("This costs more than AGENT_IMPROVE_SECONDS and AGENT_IMPROVE_USD allow.")
-        yield Work(began + runtime.settings.improve_seconds, most_usd)
+        if runtime.settings.improve_seconds <= 0:
+            raise BudgetExceeded("AGENT_IMPROVE_SECONDS allows no work: raise it, or start a session with a budget.")
+        yield Work(began + runtime.settings.improve_seconds, None, runtime)
         return
-    reserved = await runtime.one(_QUERIES["reserve"], session_id=session.session_id, usd=most_usd)
+    reserved = await runtime.one(_QUERIES["reserve"], session_id=session.session_id)
     if reserved is None:
-        raise BudgetExceeded(
-            f"The budget of learning session {session.session_id} is used up, or held by work that runs: start another session."
-        )
-    work = Work(began + reserved["ms"] / 1000, most_usd)
+        raise _used_up(session)
     try:
-        yield work
+        yield Work(began + reserved["ms"] / 1000, session, runtime)
     finally:
         took = (time.monotonic() - began) * 1000
-        values = {"took_ms": min(took, reserved["ms"]), "took_usd": min(work.spent_usd, most_usd)}
         await runtime.execute(
-            _QUERIES["settle"], session_id=session.session_id, ms=reserved["ms"], usd=most_usd, **values
+            _QUERIES["settle"],
+            session_id=session.session_id,
+            ms=reserved["ms"],
+            took_ms=min(took, reserved["ms"]),
+            usd=0.0,
+            took_usd=0.0,
         )
+
+
+def _used_up(session: LearningSession) -> BudgetExceeded:
+    return BudgetExceeded(
+        f"The budget of learning session {session.session_id} is used up, or held by work that runs: start another session."
+    )

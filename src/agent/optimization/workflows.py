@@ -62,7 +62,10 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
-    """A type of workflow. `replay` runs a case with parameters in the place of those in force, and has no effect."""
+    """A type of workflow. `replay` runs a case with parameters in the place of those in force, and has no effect.
+
+    `most_usd_a_case` is the highest price of one replay, or `most_usd` tells it; `here` says what this installation does not allow.
+    """
 
     name: str
     parameters: Mapping[str, Parameter]
@@ -70,6 +73,16 @@ class Workflow:
     replay: Callable[[Case, Mapping[str, Any], Runtime], Awaitable[Replayed]]
     current: Callable[[Runtime], Awaitable[Mapping[str, Any]]] = field(default=lambda _runtime: _nothing())
     most_usd_a_case: float = 0.0
+    most_usd: Callable[[Runtime], float] | None = None
+    here: Callable[[Mapping[str, Any], Runtime], Sequence[str]] | None = None
+
+    def price(self, runtime: Runtime) -> float:
+        """Return the highest price of one replay in US dollars, which is reserved before it."""
+        return self.most_usd(runtime) if self.most_usd else self.most_usd_a_case
+
+    def problems_here(self, parameters: Mapping[str, Any], runtime: Runtime) -> list[str]:
+        """Return what is wrong with parameters, also with this installation's settings."""
+        return [*self.problems(parameters), *(self.here(parameters, runtime) if self.here else ())]
 
     def problems(self, parameters: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with parameters."""

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from agent.db import Connection, load_queries
-from agent.db.queries import fetch_one
-from agent.errors import AgentError, NotFound
+from agent.db import load_queries
+from agent.errors import NotFound
+from agent.orchestration.journal import Written, journal_of
 from agent.orchestration.leases import lease_of
-from agent.orchestration.plan import Plan, read_plan
+from agent.orchestration.plan import FORMAT, Plan, read_plan
 from agent.orchestration.records import PlanEvent, PlanResult, RunRecord, RunView, StepRecord, StepResult
-from agent.runtime import Cache, Runtime
+from agent.runtime import Runtime
 from agent.sync.payloads import checked_name, checked_object
 
 _QUERIES = load_queries(__package__)
 MOST_PLAN_BYTES = 8 * 1_048_576
-# Plans may have thousands of steps at once; other work needs connections, too.
-_MOST_WRITERS = 4
-_WRITERS: Cache[asyncio.Semaphore] = Cache()
-
-
-class PlanLost(AgentError):
-    """Another process has taken this plan over, and goes on with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,94 +30,85 @@ class Owned:
     epoch: int
 
 
-@asynccontextmanager
-async def _writing(runtime: Runtime) -> AsyncIterator[Connection]:
-    writers = _WRITERS.get(runtime) or _WRITERS.put(runtime, asyncio.Semaphore(_MOST_WRITERS))
-    async with writers, runtime.connection() as conn:
-        yield conn
-
-
 async def begin(
-    plan: Plan, *, runtime: Runtime, key: str | None = None, queued: bool = False, replay_of: UUID | None = None, keep: Sequence[str] = ()
+    plan: Plan, *, runtime: Runtime, key: str | None = None, queued: bool = False, replay_of: UUID | None = None, keep: Sequence[str] = (),
+    batch: UUID | None = None, part_of: tuple[UUID, str] | None = None,
 ) -> Owned | None:  # fmt: skip
-    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key is known already."""
+    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key, or this part of a run, is known."""
     if key is not None:
         checked_name(key, what="The idempotency key")
-    values = _values(plan, epoch=0 if queued else 1, runtime=runtime)
-    async with _writing(runtime) as conn, conn.transaction():
-        if await fetch_one(conn, _QUERIES["begin"], {**values, "key": key, "replay_of": replay_of}) is None:
-            return None
-        if replay_of is not None:
-            await conn.execute(_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep), "tenant_id": runtime.tenant_id})  # fmt: skip
-    return Owned(run_id=values["id"], epoch=values["epoch"])
+    values = {**_values(plan, epoch=0 if queued else 1, runtime=runtime), "key": key, "replay_of": replay_of}
+    values |= {"batch": batch, "parent_run": part_of and part_of[0], "parent_step": part_of and part_of[1]}
+    statements = [(_QUERIES["begin"], values)]
+    if replay_of is not None:
+        statements.append((_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep)}))
+    began, *_ = await journal_of(runtime).write(values["id"], *statements)
+    return Owned(run_id=values["id"], epoch=values["epoch"]) if began else None
 
 
 def _values(plan: Plan, *, epoch: int, runtime: Runtime) -> dict[str, Any]:
     text = checked_object(plan.as_json(), what="The plan", most_bytes=MOST_PLAN_BYTES, setting="a fixed bound")
     return {
-        "id": uuid4(), "plan_id": plan.id, "definition": text, "agents": list(plan.agents), "fallback_of": None, "replay_of": None,
-        "key": None, "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
-        "deadline_at": None, "requested_by": runtime.user, "tenant_id": runtime.tenant_id,
+        "id": uuid4(), "plan_id": plan.id, "definition": text, "agents": list(plan.agents), "format": plan.format, "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
+        "requested_by": runtime.user,
     }  # fmt: skip
 
 
 async def claim(run_id: UUID, *, runtime: Runtime) -> Owned | None:
     """Take a plan whose lease is over. Return None if somebody runs it, or it has ended."""
-    row = await runtime.one(_QUERIES["claim"], id=run_id, lease=lease_of(runtime))
+    row = await runtime.one(_QUERIES["claim"], id=run_id, lease=lease_of(runtime), format=FORMAT)
     return None if row is None else Owned(run_id=run_id, epoch=row["epoch"])
 
 
 async def lapsed(*, runtime: Runtime) -> list[tuple[UUID, str | None]]:
     """Return the plans that nobody runs, the oldest first, and who asked for each."""
-    return [(row["id"], row["requested_by"]) for row in await runtime.all(_QUERIES["lapsed"])]
+    return [(row["id"], row["requested_by"]) for row in await runtime.all(_QUERIES["lapsed"], format=FORMAT)]
 
 
-async def note(owned: Owned, kind: str, payload: Mapping[str, Any], *, runtime: Runtime, step_id: str | None = None) -> None:  # fmt: skip
+def note(owned: Owned, kind: str, payload: Mapping[str, Any], *, runtime: Runtime, step_id: str | None = None) -> Written:  # fmt: skip
     """Store an event."""
-    await _write("event", owned, runtime, kind=kind, step_id=step_id, payload=json.dumps(payload))
+    return _write("event", owned, runtime, urgent=False, kind=kind, step_id=step_id, payload=json.dumps(payload))
 
 
-async def step_started(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime) -> None:
-    """Note that a step begins."""
-    await _write("step_started", owned, runtime, step_id=step_id, payload=json.dumps(payload))
+def step_started(
+    owned: Owned, step_id: str, payload: Mapping[str, Any], *, role: str = "step", part_of: str | None = None, runtime: Runtime
+) -> Written:  # fmt: skip
+    """Note that a step, an element of its list, or what takes it back begins."""
+    return _write(
+        "step_started", owned, runtime, step_id=step_id, role=role, part_of=part_of, payload=json.dumps(payload)
+    )
 
 
-async def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime, **values: Any) -> None:  # fmt: skip
+def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime, **values: Any) -> Written:
     """Record how a step ended: status, attempts, output, error, duration_ms, and the event's kind."""
-    await _write("step_ended", owned, runtime, step_id=step_id, payload=json.dumps(payload), **values)
+    return _write("step_ended", owned, runtime, step_id=step_id, payload=json.dumps(payload), **values)
 
 
-async def skipped(owned: Owned, steps: Sequence[str], because: str | None, *, runtime: Runtime) -> None:
-    """Note the steps that will not run; `because` is None if that is no failure."""
-    async with _writing(runtime) as conn:
-        values = {"id": owned.run_id, "epoch": owned.epoch, "steps": list(steps), "error": because}
-        await conn.execute(_QUERIES["skipped"], {**values, "tenant_id": runtime.tenant_id})
+def skipped(owned: Owned, steps: Sequence[str], because: str | None, *, runtime: Runtime) -> Written:
+    """Note the steps that will not run; `because` is None if that is no failure. Those that are noted already stay as they are."""
+    values = {"id": owned.run_id, "epoch": owned.epoch, "steps": list(steps), "error": because}
+    return journal_of(runtime).write(owned.run_id, (_QUERIES["skipped"], values), urgent=False)
 
 
-async def _write(query: str, owned: Owned, runtime: Runtime, **values: Any) -> None:
-    async with _writing(runtime) as conn:
-        every = {**values, "id": owned.run_id, "epoch": owned.epoch, "tenant_id": runtime.tenant_id}
-        if (await conn.execute(_QUERIES[query], every)).rowcount != 1:
-            raise PlanLost
+def _write(query: str, owned: Owned, runtime: Runtime, *, urgent: bool = True, **values: Any) -> Written:
+    """Store something in its turn, also if nobody waits. Whoever waits gets `PlanLost` if the run is another process's."""
+    every = {**values, "id": owned.run_id, "epoch": owned.epoch}
+    return journal_of(runtime).write(owned.run_id, (_QUERIES[query], every), fenced=True, urgent=urgent)
 
 
 async def end(
     owned: Owned, status: str, error: str | None, *, kind: str, payload: Mapping[str, Any], fallback: Plan | None, runtime: Runtime
 ) -> Owned | None:  # fmt: skip
     """End a run, and begin its fallback in the same transaction. Return the fallback's run."""
-    run = {"id": owned.run_id, "epoch": owned.epoch, "tenant_id": runtime.tenant_id}
-    async with _writing(runtime) as conn, conn.transaction():
-        if await fetch_one(conn, _QUERIES["end"], {**run, "status": status, "error": error}) is None:
-            raise PlanLost
-        await conn.execute(_QUERIES["end_running"], {**run, "error": error})
-        await conn.execute(_QUERIES["event"], {**run, "kind": kind, "step_id": None, "payload": json.dumps(payload)})
-        if fallback is None:
-            return None
-        row = await fetch_one(conn, _QUERIES["run"], run)
-        values = {**_values(fallback, epoch=1, runtime=runtime), "fallback_of": owned.run_id}
-        values["deadline_at"] = row["deadline_at"] if row else None
-        began = await fetch_one(conn, _QUERIES["begin"], values)
-    return None if began is None else Owned(run_id=values["id"], epoch=1)
+    run = {"id": owned.run_id, "epoch": owned.epoch}
+    statements = [
+        (_QUERIES["end"], {**run, "status": status, "error": error, "kind": kind, "payload": json.dumps(payload)})
+    ]
+    values = {} if fallback is None else _values(fallback, epoch=1, runtime=runtime)
+    if fallback is not None:
+        statements.append((_QUERIES["begin_fallback"], {**values, "fallback_of": owned.run_id, "owner": owned.epoch}))
+    _, *began = await journal_of(runtime).write(owned.run_id, *statements, fenced=True)
+    return Owned(run_id=values["id"], epoch=1) if any(began) else None
 
 
 async def row_of(run_id: UUID, *, runtime: Runtime) -> dict[str, Any]:
@@ -152,9 +134,13 @@ async def result_of(run_id: UUID, *, runtime: Runtime) -> PlanResult:
     rows = await recorded(run_id, runtime=runtime)
     results = {
         one["step_id"]: StepResult(success=True, data=one["output"], duration=one["duration_ms"], attempts=one["attempts"])
-        for one in rows if one["status"] == "succeeded"
+        for one in rows if one["status"] == "succeeded" and one["role"] == "step"
     }  # fmt: skip
-    errors = {one["step_id"]: one["error"] for one in rows if one["status"] in ("failed", "cancelled")}
+    errors = {
+        one["step_id"]: one["error"]
+        for one in rows
+        if one["status"] in ("failed", "cancelled") and one["role"] == "step"
+    }
     if row["error"] is not None and not errors:
         errors[row["plan_id"]] = row["error"]
     return PlanResult(
@@ -186,9 +172,30 @@ async def recorded(run_id: UUID, *, runtime: Runtime) -> list[dict[str, Any]]:
     return await runtime.all(_QUERIES["steps"], id=run_id)
 
 
-async def ask_to_cancel(run_id: UUID, reason: str, *, runtime: Runtime) -> list[UUID]:
-    """Note that a run and its fallback are to end, and return which of them still ran."""
-    return [row["id"] for row in await runtime.all(_QUERIES["ask_to_cancel"], id=run_id, reason=reason)]
+async def ask_to_cancel(run_id: UUID, reason: str, *, below: bool = False, runtime: Runtime) -> list[UUID]:
+    """Note that a run and all that belongs to it (with `below`: only this) is to end, and return what of it still ran."""
+    return [row["id"] for row in await runtime.all(_QUERIES["ask_to_cancel"], id=run_id, reason=reason, below=below)]
+
+
+async def pause(run_id: UUID, *, runtime: Runtime) -> list[UUID]:
+    """Note that nothing more of a run is to start, and return what was paused."""
+    return [row["id"] for row in await runtime.all(_QUERIES["pause"], id=run_id)]
+
+
+async def resume(run_id: UUID, *, runtime: Runtime) -> list[UUID]:
+    """Let a run go on, with the time that it had left, and return what was resumed."""
+    return [row["id"] for row in await runtime.all(_QUERIES["resume"], id=run_id)]
+
+
+async def give_up(owned: Owned, *, runtime: Runtime) -> bool:
+    """Let nobody run a plan that is paused. Return whether it is still paused."""
+    return bool(await runtime.execute(_QUERIES["give_up"], id=owned.run_id, epoch=owned.epoch))
+
+
+async def part(parent_run: UUID, parent_step: str, *, runtime: Runtime) -> UUID | None:
+    """Return the run of a plan that is a step of another run."""
+    row = await runtime.one(_QUERIES["part"], parent_run=parent_run, parent_step=parent_step)
+    return None if row is None else row["id"]
 
 
 async def newest(*, limit: int, status: str | None = None, runtime: Runtime) -> list[RunRecord]:

@@ -11,6 +11,7 @@ from agent.settings.approval import ApprovalSettings
 from agent.settings.database import DatabaseSettings
 from agent.settings.execution import ExecutionSettings
 from agent.settings.guards import GuardSettings
+from agent.settings.integration import IntegrationSettings
 from agent.settings.logs import LoggingSettings
 from agent.settings.mail import MailSettings
 from agent.settings.messaging import MessagingSettings
@@ -41,6 +42,7 @@ GROUPS = (
     AnalyticsSettings,
     OrchestrationSettings,
     OptimizationSettings,
+    IntegrationSettings,
     LoggingSettings,
 )
 
@@ -62,6 +64,7 @@ class Settings(
     AnalyticsSettings,
     OrchestrationSettings,
     OptimizationSettings,
+    IntegrationSettings,
     LoggingSettings,
     BaseSettings,
 ):

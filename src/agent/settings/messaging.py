@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
+
+from agent.settings.values import check_signing_secret
 
 
 def check_hours(text: str) -> str:
@@ -24,14 +24,6 @@ def check_zone(name: str) -> str:
     except (KeyError, ValueError, OSError):
         raise ValueError("must be a time zone such as Europe/Berlin") from None
     return name
-
-
-def signing_key(secret: str) -> bytes:
-    """Return the bytes of a secret that is written as whsec_ and base64; none if it is not."""
-    try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True) if secret.startswith("whsec_") else b""
-    except binascii.Error:
-        return b""
 
 
 class MessagingSettings(BaseModel):
@@ -105,9 +97,7 @@ class MessagingSettings(BaseModel):
     @field_validator("webhook_secret")
     @classmethod
     def _is_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(signing_key(value.get_secret_value())) < 24:
-            raise ValueError("must be whsec_ and at least 24 bytes in base64")
-        return value
+        return check_signing_secret(value)
 
     @field_validator("telegram_webhook_secret")
     @classmethod

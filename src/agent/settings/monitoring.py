@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
+from agent.settings.values import check_signing_secret
 from agent.types import RiskLevel
 
 _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)(?: (\S+))?")
@@ -30,7 +31,7 @@ class MonitoringSettings(BaseModel):
     alert_emails: str = Field("", description="Comma-separated addresses that get alerts by mail.")
     alert_webhook_url: SecretStr | None = Field(None, description="Address that gets each alert as signed JSON.")
     alert_webhook_secret: SecretStr | None = Field(
-        None, description="Secret that signs what AGENT_ALERT_WEBHOOK_URL gets (HMAC-SHA256)."
+        None, description="Secret of the signatures of AGENT_ALERT_WEBHOOK_URL: whsec_ and at least 24 bytes in base64."
     )
 
     @field_validator("alert_quiet_hours")
@@ -46,6 +47,11 @@ class MonitoringSettings(BaseModel):
         except (KeyError, ValueError, OSError):
             raise ValueError("must name a time zone such as Europe/Berlin") from None
         return value.strip()
+
+    @field_validator("alert_webhook_secret")
+    @classmethod
+    def _signs_alerts(cls, value: SecretStr | None) -> SecretStr | None:
+        return check_signing_secret(value)
 
     @field_validator("alert_webhook_url")
     @classmethod

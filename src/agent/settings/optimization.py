@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 
 class OptimizationSettings(BaseModel):
@@ -18,6 +19,18 @@ class OptimizationSettings(BaseModel):
     )
     improve_apply: Literal["ask", "allow"] = Field(
         "ask", description="ask: a human approves an optimization before it is applied; allow: its evidence is enough."
+    )
+    improve_holdback: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description="Share of the turns that stay on the old configuration, to measure what was reached.",
+    )
+    improve_explore: str = Field(
+        "", description='Values to try by chance in some turns, as JSON: {"max_rounds": [4, 12]}.'
+    )
+    improve_explore_share: float = Field(
+        0.0, ge=0, le=0.5, description="Share of the turns that try one of the values in AGENT_IMPROVE_EXPLORE."
     )
     improve_worth: float = Field(
         0.05, gt=0, le=1, description="Smallest gain in the share of successful runs that is worth a change."
@@ -34,3 +47,28 @@ class OptimizationSettings(BaseModel):
     improve_change_usd: float = Field(
         1.0, gt=0, description="US dollars that a change costs beside what its tests cost: somebody looks at it."
     )
+
+    @field_validator("improve_explore")
+    @classmethod
+    def _are_values(cls, text: str) -> str:
+        _values(text)
+        return text
+
+    @property
+    def explored_values(self) -> dict[str, list[Any]]:
+        """The values that some turns try, by parameter."""
+        return _values(self.improve_explore)
+
+
+def _values(text: str) -> dict[str, list[Any]]:
+    if not text.strip():
+        return {}
+    form = 'must be a JSON object with lists of values, such as {"max_rounds": [4, 12]}'
+    try:
+        values: dict[str, list[Any]] = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(form) from None
+    plain = isinstance(values, dict) and all(isinstance(one, list) and len(one) <= 20 for one in values.values())
+    if not plain or any(not isinstance(item, str | int | float | bool) for one in values.values() for item in one):
+        raise ValueError(form)
+    return values

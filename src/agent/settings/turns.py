@@ -19,6 +19,14 @@ class TurnSettings(BaseModel):
         4_000, ge=200, description="Part of the budget for the schema: all of it if it fits, else what matters most."
     )
     memory_tokens: int = Field(1_000, ge=100, description="Part of the budget for recalled memories.")
+    memory_top_k: int = Field(0, ge=0, le=100, description="Most memories recalled for a question; 0: as many as fit.")
+    prompt_variant: str = Field(
+        "", max_length=100, description="Variant of the instructions that the model gets. Empty: the built-in ones."
+    )
+    reuse_reads: bool = Field(
+        default=False,
+        description="A read that was made before in the same turn, with no change since, is answered by its result.",
+    )
     memory_keep: str = Field(
         "",
         description="Days that memories of a kind are kept if nobody uses them, such as interaction=400, replaced=400; kinds that are not named are kept. `replaced`: those that are no longer valid.",

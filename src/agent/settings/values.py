@@ -6,6 +6,8 @@ other programs add to a URL means nothing to the server: it is left out, and sai
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -201,3 +203,18 @@ class DatabaseUrl(SecretStr):
 def names_in(text: str) -> tuple[str, ...]:
     """Return the names of a comma-separated list."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def signing_key(secret: str) -> bytes:
+    """Return the bytes of a secret that is written as whsec_ and base64; none if it is not."""
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True) if secret.startswith("whsec_") else b""
+    except binascii.Error:
+        return b""
+
+
+def check_signing_secret(value: SecretStr | None) -> SecretStr | None:
+    """Return the secret of signatures; raises ValueError if it has not the form of standardwebhooks.com, or is short."""
+    if value is not None and len(signing_key(value.get_secret_value())) < 24:
+        raise ValueError("must be whsec_ and at least 24 bytes in base64")
+    return value

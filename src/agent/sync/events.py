@@ -183,7 +183,7 @@ async def read(agent_id: str, *, offset: str | None, channel_id: str | None, lim
         epochs=[row["epoch"] for row in channels], after=[after[row["channel_id"]] for row in channels],
         through=[row["visible"] for row in channels], own=[row["include_own"] for row in channels],
     )  # fmt: skip
-    return _reading([event_of(row) for row in rows], channels, after, gaps, limit)
+    return reading_of([event_of(row) for row in rows], channels, after, gaps, limit)
 
 
 async def _read_on(
@@ -200,7 +200,7 @@ async def _read_on(
         return None
     events = [event_of(row) for row in rows if row["sequence"] is not None]
     after = {channel: given[channel].sequence for channel in channels}
-    return _reading(events, list(channels.values()), after, (), limit)
+    return reading_of(events, list(channels.values()), after, (), limit)
 
 
 def _is_uuid(text: str) -> bool:
@@ -210,7 +210,7 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def _reading(
+def reading_of(
     found: Sequence[Event],
     channels: Sequence[Mapping[str, Any]],
     after: Mapping[str, int],

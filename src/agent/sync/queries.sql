@@ -135,6 +135,27 @@ SELECT e.*, e.channel_id::text AS channel_id, place.epoch
     ORDER BY e.sequence LIMIT %(limit)s) e
  ORDER BY e.channel_id, e.sequence
 
+-- followed: where some agents are subscribed, with those of each channel
+SELECT s.channel_id::text AS channel_id, s.include_own, array_agg(s.agent_id) AS agent_ids
+  FROM agents.agent_channel_subscriptions s
+ WHERE s.tenant_id = %(tenant_id)s AND s.agent_id = ANY(%(agent_ids)s::text[])
+ GROUP BY s.channel_id, s.include_own
+
+-- feed: what came to some channels since they were read, once for all who follow them, and a digest of where these are subscribed
+SELECT known.digest, c.channel_id::text AS channel_id, c.epoch, coalesce(c.released, c.last_sequence) AS visible,
+       e.sequence, e.event_type, e.source_agent_id, e.target_agents, e.data, e.published_at, octet_length(e.data::text) AS size
+  FROM (SELECT concat(count(*), ' ', bit_xor(hashtextextended(concat_ws(' ', s.channel_id, s.include_own, s.agent_id), 0))) AS digest
+          FROM agents.agent_channel_subscriptions s
+         WHERE s.tenant_id = %(tenant_id)s AND s.agent_id = ANY(%(agent_ids)s::text[])) known
+  LEFT JOIN (unnest(%(channel_ids)s::uuid[], %(epochs)s::text[], %(after)s::bigint[]) AS place(channel_id, epoch, after)
+       JOIN agents.agent_channel_counters c ON c.tenant_id = %(tenant_id)s AND c.channel_id = place.channel_id) ON true
+  LEFT JOIN LATERAL (
+   SELECT * FROM agents.agent_sync_events e
+    WHERE e.tenant_id = %(tenant_id)s AND e.channel_id = place.channel_id AND c.epoch = place.epoch
+      AND e.sequence > place.after AND e.sequence <= coalesce(c.released, c.last_sequence)
+    ORDER BY e.sequence LIMIT %(limit)s) e ON true
+ ORDER BY c.channel_id, e.sequence
+
 -- save_simulation: keep the results of a simulation
 INSERT INTO agents.agent_simulations AS m (tenant_id, simulation_id, subject, results, created_by)
 VALUES (%(tenant_id)s, %(simulation_id)s, %(subject)s, %(results)s::jsonb, %(by)s)

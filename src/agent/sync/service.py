@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ import structlog
 import agent.sync.agents as agents
 import agent.sync.channels as channels
 import agent.sync.events as events
+import agent.sync.feeds as feeds
 import agent.sync.merging as merging
 import agent.sync.outlets.relay as relay
 import agent.sync.simulations as simulations
@@ -221,19 +222,13 @@ class AgentSyncService:
 
         After each wait without events it yields an empty reading, so that the caller can see that the stream lives.
         """
+        _check_limit(limit)
         runtime = await self._acting()
-        wakeups = wakeups_of(runtime)
-        woken = wakeups.watch()
-        try:
-            while True:
-                async with wakeups.turns:
-                    reading = await self.get_agent_events(agent_id, offset=offset, channel_id=channel_id, limit=limit)
-                offset = reading.offset
+        async with aclosing(
+            feeds.follow(agent_id, offset=offset, channel_id=channel_id, limit=limit, runtime=runtime)
+        ) as readings:
+            async for reading in readings:
                 yield reading
-                if reading.up_to_date:
-                    await wakeups.wait(woken, runtime.settings.sync_poll_seconds)
-        finally:
-            wakeups.unwatch(woken)
 
     async def fetch_events(self, agent_id: str, channel_id: str, *, limit: int = 100) -> Reading:
         """Deliver events of a subscription: each comes again until it is acknowledged, at most max_deliver times."""

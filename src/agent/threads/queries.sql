@@ -1,12 +1,14 @@
 -- begin_turn: takes the thread and begins its next turn (see the function in the migration), with the rights of who asks
 WITH begun AS MATERIALIZED (
-  SELECT * FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s)
+  SELECT * FROM agents.begin_turn(%(thread_id)s, %(database_id)s, %(user)s, %(message_id)s, %(question)s, %(owner)s, %(lease)s,
+                                   %(parameters)s::jsonb, %(arm)s, %(optimization_id)s::uuid, %(propensity)s)
 ), noted AS (
   INSERT INTO agents.turn_rights (tenant_id, thread_id, turn, masked, claims)
   SELECT %(tenant_id)s, %(thread_id)s, turn, %(masked)s, %(claims)s::jsonb FROM begun WHERE status = 'running'
   ON CONFLICT DO NOTHING
 )
-SELECT turn, status, database_id, transcript, EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS has_created_tools
+SELECT turn, status, database_id, transcript, parameters,
+       EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS has_created_tools
   FROM begun
 
 -- unfinished_rights: who asked what is not over on a thread, and with which rights; these are null where they are not known
@@ -37,6 +39,8 @@ WITH held AS (  -- a lease with more than half of its time left need not be rene
 SELECT (SELECT thread_id FROM lease) AS lease,
        (SELECT turn FROM agents.turns WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s
            AND status IN ('running', 'waiting')) AS turn,
+       (SELECT parameters FROM agents.turns
+         WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s) AS parameters,
   agents.transcript(%(thread_id)s, %(turn)s) AS transcript, EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS has_created_tools
 
 -- keep_lease: renews the lease of a run
@@ -157,6 +161,8 @@ UPDATE agents.tool_calls SET result = %(result)s, finished_at = now()
 
 -- transcript: returns the part of a thread that the model gets (see the function in the migration)
 SELECT agents.transcript(%(thread_id)s, %(turn)s) AS transcript,
+       (SELECT parameters FROM agents.turns
+         WHERE tenant_id = %(tenant_id)s AND thread_id = %(thread_id)s AND turn = %(turn)s) AS parameters,
        EXISTS (SELECT FROM agents.created_tools WHERE status = 'active') AS has_created_tools
 
 -- old_turns: lists finished turns that are not summarised yet, without the newest

@@ -11,6 +11,7 @@ from agent.types import CallKey, ToolResult
 
 TurnStatus = Literal["running", "waiting", "done", "failed"]
 CallStatus = Literal["stored", "waiting", "done"]
+Arm = Literal["usual", "holdback", "canary", "explored"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,13 @@ class Turn:
 class Transcript:
     """The part of a thread that the model gets: a summary of the oldest turns, then turns, the current one last.
 
-    `has_created_tools` says whether the agent has created tools that are active.
+    `has_created_tools` says whether the agent has created tools that are active; `parameters` is what the current turn began with.
     """
 
     summary: str = ""
     turns: tuple[Turn, ...] = ()
     has_created_tools: bool = True
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_row(cls, thread_id: str, row: Mapping[str, Any]) -> Transcript:
@@ -69,7 +71,10 @@ class Transcript:
             Turn(**item, calls=tuple(call for call in calls if call.key.turn == item["turn"]))
             for item in stored["turns"]
         )
-        return cls(summary=stored["summary"], turns=turns, has_created_tools=row.get("has_created_tools", True))
+        return cls(
+            summary=stored["summary"], turns=turns, has_created_tools=row.get("has_created_tools", True),
+            parameters=row.get("parameters") or {},
+        )  # fmt: skip
 
     @property
     def current(self) -> Turn:
@@ -80,6 +85,16 @@ class Transcript:
     def earlier(self) -> tuple[Turn, ...]:
         """The turns before it."""
         return self.turns[:-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a turn is to run with: its parameters, and how they were drawn. `arm` is None where nothing was drawn."""
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    arm: Arm | None = None
+    optimization_id: str | None = None
+    propensity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from agent.errors import BudgetExceeded, InvalidInput, NotFound, OperatorError, 
 from agent.runtime import Runtime, current_runtime
 from agent.threads.records import (
     BegunTurn,
+    Choice,
     RequestedCall,
     StoredCall,
     ThreadSummary,
@@ -56,9 +57,10 @@ class Threads:
         *,
         owner: UUID,
         message_id: str | None = None,
+        choice: Choice | None = None,
         runtime: Runtime | None = None,
     ) -> BegunTurn:
-        """Take the thread and begin its next turn.
+        """Take the thread and begin its next turn with what was chosen for it.
 
         A `message_id` that was used before returns its turn. A turn that waits for a human is returned instead of a new
         one. Raises `ThreadBusy` when another run works on the thread, `InvalidInput` for a thread of another database.
@@ -67,7 +69,7 @@ class Threads:
         check_thread_id(thread_id)
         row = await runtime.one(
             _QUERIES["begin_turn"], thread_id=thread_id, database_id=runtime.database_id, user=runtime.user, question=question,
-            message_id=message_id, owner=owner, lease=_LEASE, **rights_of(runtime),
+            message_id=message_id, owner=owner, lease=_LEASE, **rights_of(runtime), **_chosen(choice or Choice()),
         )  # fmt: skip
         if row is None:
             raise ThreadBusy(f"Another turn is running on thread {thread_id!r}; wait for it, or use another thread.")
@@ -346,6 +348,13 @@ def check_thread_id(thread_id: str) -> None:
     """Raise `InvalidInput` for an invalid thread id. The checkpointer's ids use a slash after the tenant."""
     if not 0 < len(thread_id) <= 200 or not thread_id.isprintable() or "/" in thread_id:
         raise InvalidInput(f"{thread_id[:50]!r} is not a thread id: use 1 to 200 printable characters without a slash.")
+
+
+def _chosen(choice: Choice) -> dict[str, Any]:
+    return {
+        "parameters": Jsonb(dict(choice.parameters)), "arm": choice.arm, "optimization_id": choice.optimization_id,
+        "propensity": choice.propensity,
+    }  # fmt: skip
 
 
 def _call_record(ordinal: int, call: RequestedCall, said: str) -> dict[str, Any]:

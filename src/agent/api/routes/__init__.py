@@ -15,6 +15,7 @@ from agent.api.routes import (
     executions,
     health,
     improvement,
+    integration,
     keys,
     knowledge,
     learning_runs,
@@ -56,4 +57,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     agents.router,
     plans.router,
     improvement.router,
+    integration.router,
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Response
@@ -35,7 +36,7 @@ from agent.sync.records import (
     Subscription,
     SyncStrategy,
 )
-from agent.sync.views import Viewer, viewer_of
+from agent.sync.views import texts_of, viewer_of
 
 router = APIRouter(prefix="/api/agent-sync", tags=["synchronisation"], route_class=IdempotentRoute)
 _SEND_TIMEOUT = 30.0
@@ -249,13 +250,16 @@ async def get_events(
             return await keys.still_valid(caller, runtime=runtime)
 
         stream = service.follow_agent_events(agent_id, offset=start, channel_id=channel_id, limit=limit)
-        return EventSourceResponse(_sse(stream, viewer, valid), send_timeout=_SEND_TIMEOUT, ping=15)
+        text_of = partial(texts_of(runtime).of, viewer=viewer)
+        return EventSourceResponse(_sse(stream, text_of, valid), send_timeout=_SEND_TIMEOUT, ping=15)
     reading = await service.get_agent_events(agent_id, offset=offset, channel_id=channel_id, limit=limit)
     response.headers["Stream-Next-Offset"] = reading.offset
     return viewer.reading(reading)
 
 
-async def _sse(stream: AsyncIterator[Reading], viewer: Viewer, valid: Any) -> AsyncIterator[ServerSentEvent]:
+async def _sse(
+    stream: AsyncIterator[Reading], text_of: Callable[[Event], str], valid: Any
+) -> AsyncIterator[ServerSentEvent]:
     """Yield each event, and `gap` where some are gone. The stream ends when its key does."""
     count = 0
     async for reading in stream:
@@ -264,11 +268,9 @@ async def _sse(stream: AsyncIterator[Reading], viewer: Viewer, valid: Any) -> As
             return
         for gap in reading.gaps:
             yield ServerSentEvent(data=json.dumps(gap.as_dict()), event="gap")
-        shown = viewer.reading(reading).events
-        for place, event in enumerate(shown, start=1):
-            last = place == len(shown)  # only there is the offset that of the whole reading
-            data = json.dumps(event.as_dict(), ensure_ascii=False, default=str)
-            yield ServerSentEvent(data=data, event="event", id=reading.offset if last else None)
+        for place, event in enumerate(reading.events, start=1):
+            last = place == len(reading.events)  # only there is the offset that of the whole reading
+            yield ServerSentEvent(data=text_of(event), event="event", id=reading.offset if last else None)
 
 
 @router.post("/agents/{agent_id}/fetch", **needs("operator"))

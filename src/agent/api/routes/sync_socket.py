@@ -11,6 +11,8 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import structlog
@@ -26,8 +28,8 @@ from agent.runtime import Runtime
 from agent.sync import AgentSyncService
 from agent.sync.offsets import Place, written
 from agent.sync.presence import Presence, presence_of
-from agent.sync.records import Reading
-from agent.sync.views import Viewer, viewer_of
+from agent.sync.records import Event, Reading
+from agent.sync.views import Viewer, texts_of, viewer_of
 
 router = APIRouter(prefix="/api/agent-sync", tags=["synchronisation"])
 _log = structlog.get_logger(__name__)
@@ -145,7 +147,8 @@ class Session:
     def __init__(
         self, websocket: WebSocket, agent_id: str, identity: Identity, runtime: Runtime, viewer: Viewer
     ) -> None:
-        self._websocket, self._agent_id, self._viewer = websocket, agent_id, viewer
+        self._websocket, self._agent_id = websocket, agent_id
+        self._text_of = partial(texts_of(runtime).of, viewer=viewer)
         self._identity, self._runtime = identity, runtime
         self._service = AgentSyncService(runtime)
         self._pause = runtime.settings.sync_heartbeat_seconds
@@ -165,8 +168,8 @@ class Session:
             if first:
                 await self._send({**welcome, "offset": reading.offset})
             if reading.events or reading.gaps:
-                for group in in_groups(self._viewer.reading(reading)):
-                    await self._send(group)
+                for group in in_groups(reading, self._text_of):
+                    await self._send_text(group)
             first = False
 
     async def _beat(self, presence: Presence | None) -> None:
@@ -199,7 +202,9 @@ class Session:
                 await self._service.heartbeat(self._agent_id, status=message.status)
 
     async def _send(self, message: dict[str, Any]) -> None:
-        text = json.dumps(message, ensure_ascii=False, default=str)
+        await self._send_text(json.dumps(message, ensure_ascii=False, default=str))
+
+    async def _send_text(self, text: str) -> None:
         try:
             async with asyncio.timeout(_SEND_SECONDS), self._sending:
                 await self._websocket.send_text(text)
@@ -207,19 +212,23 @@ class Session:
             raise _Left(_SLOW, "You did not take what was sent in time: come back with your offset.") from None
 
 
-def in_groups(reading: Reading) -> Iterator[dict[str, Any]]:
+def in_groups(reading: Reading, text_of: Callable[[Event], str]) -> Iterator[str]:
     """Yield a reading as messages that clients take by default; the offset comes with the last one. Pure."""
-    group: list[dict[str, Any]] = []
+    group: list[str] = []
     size = 0
-    for event in reading.events:
-        one = event.as_dict()
-        length = len(json.dumps(one, default=str))
-        if group and size + length > _MOST_GROUP:
-            yield {"type": "events", "events": group}
+    for text in map(text_of, reading.events):
+        if group and size + len(text) > _MOST_GROUP:
+            yield _with_events('{"type": "events"', group)
             group, size = [], 0
-        group.append(one)
-        size += length
-    yield {"type": "events", **reading.as_dict(), "events": group}
+        group.append(text)
+        size += len(text)
+    rest = {"type": "events", **replace(reading, events=[]).as_dict()}
+    del rest["events"]
+    yield _with_events(json.dumps(rest)[:-1], group)
+
+
+def _with_events(opened: str, events: list[str]) -> str:
+    return f'{opened}, "events": [{", ".join(events)}]}}'
 
 
 async def _received(websocket: WebSocket, seconds: float) -> str:

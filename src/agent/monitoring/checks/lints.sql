@@ -113,7 +113,8 @@ SELECT 'table_bloat', r.name FROM rel r JOIN pg_stat_all_tables t ON t.relid = r
  WHERE t.n_dead_tup > 10000 AND t.n_dead_tup > t.n_live_tup
 UNION ALL
 SELECT 'fkey_to_auth_unique', c.name || '.' || c.conname FROM con c
- WHERE c.contype = 'f' AND c.confrelid IN (SELECT x.oid FROM pg_class x JOIN pg_namespace n ON n.oid = x.relnamespace WHERE n.nspname = 'auth')
+ WHERE c.contype = 'f'
+   AND c.confrelid = ANY (ARRAY(SELECT x.oid FROM pg_class x JOIN pg_namespace n ON n.oid = x.relnamespace WHERE n.nspname = 'auth'))
    AND NOT EXISTS (SELECT FROM pg_constraint k JOIN pg_constraint f ON f.oid = c.oid
                     WHERE k.conrelid = f.confrelid AND k.contype = 'p' AND k.conkey @> f.confkey AND f.confkey @> k.conkey)
 UNION ALL

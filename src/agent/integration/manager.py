@@ -1,0 +1,144 @@
+"""Starts the integration agents of a process, hands tasks and events to them, and says how they are.
+
+    from agent.integration import integration_manager
+
+    await integration_manager.initialize()
+    await integration_manager.execute("schema_validator", "validate", {...})
+
+`agent serve` and `agent worker` start them; other processes do at the first use. The manager keeps nothing itself: the agents belong to the
+connections of a runtime, and end with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from agent.errors import ConfigurationError, NotFound
+from agent.integration.base import BaseIntegrationAgent
+from agent.integration.circuits import phases
+from agent.integration.events import IntegrationEvent
+from agent.integration.health import AgentHealth
+from agent.integration.metrics import Metrics
+from agent.integration.registry import AGENTS
+from agent.runtime import Cache, Runtime, current_runtime
+
+_OFF = "The integration agents are switched off (SKIP_INTEGRATION_AGENTS): an operator switches them on, and restarts."
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Pool:
+    """The agents of a process by name, and why one did not start."""
+
+    agents: dict[str, BaseIntegrationAgent] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    async def tell(self, event: IntegrationEvent, *, runtime: Runtime) -> None:
+        """Let every agent hear an event that is for it."""
+        hearers = [agent for name, agent in self.agents.items() if event.is_for(name)]
+        await asyncio.gather(*(agent.hear(event, runtime=runtime) for agent in hearers))
+
+
+_POOL: Cache[Pool] = Cache()
+_STARTING: Cache[asyncio.Lock] = Cache()
+
+
+class IntegrationAgentsManager:
+    """The agents of a process."""
+
+    def __init__(self, agents: Iterable[type[BaseIntegrationAgent]] = AGENTS) -> None:
+        self._kinds = tuple(agents)
+
+    async def initialize(self, *, runtime: Runtime | None = None) -> bool:
+        """Start the agents, once, and return whether they run: SKIP_INTEGRATION_AGENTS keeps them off. One that fails does not keep the others from it."""
+        acting = runtime or await current_runtime()
+        if acting.settings.skip_integration_agents:
+            return False
+        lock = _STARTING.get(acting) or _STARTING.put(acting, asyncio.Lock())
+        async with lock:
+            if _POOL.get(acting) is None:
+                await self._start(acting)
+        return True
+
+    async def shutdown(self, *, runtime: Runtime | None = None) -> None:
+        """End the agents. What a task still does is waited for by who asked for it."""
+        acting = runtime or await current_runtime()
+        pool = _POOL.pop(acting)
+        if pool is not None:
+            await asyncio.gather(*(agent.close() for agent in reversed(pool.agents.values())))
+
+    def is_initialized(self, runtime: Runtime) -> bool:
+        """Return whether the agents run."""
+        return _POOL.get(runtime) is not None
+
+    async def agent(self, name: str, *, runtime: Runtime | None = None) -> BaseIntegrationAgent:
+        """Return an agent. Raises `NotFound`, and `ConfigurationError` if the agents are switched off or this one did not start."""
+        pool = await self._running(runtime or await current_runtime())
+        if name in pool.errors:
+            raise ConfigurationError(f"The agent {name} did not start: {pool.errors[name]}")
+        found = pool.agents.get(name)
+        if found is None:
+            raise NotFound(f"There is no integration agent {name[:100]!r}: use one of {', '.join(pool.agents)}.")
+        return found
+
+    async def agents(self, *, runtime: Runtime | None = None) -> dict[str, BaseIntegrationAgent]:
+        """Return the agents that run, by name. Raises `ConfigurationError` if they are switched off."""
+        return dict((await self._running(runtime or await current_runtime())).agents)
+
+    async def execute(self, agent: str, task: str, parameters: Mapping[str, Any] | None = None, *, runtime: Runtime | None = None) -> Any:  # fmt: skip
+        """Let an agent do a task for the runtime's tenant, and return what it gave."""
+        acting = runtime or await current_runtime()
+        return await (await self.agent(agent, runtime=acting)).run_task(task, parameters, runtime=acting)
+
+    async def tell(self, event: IntegrationEvent, *, runtime: Runtime | None = None) -> None:
+        """Let the agents hear an event of the runtime's tenant."""
+        acting = runtime or await current_runtime()
+        await (await self._running(acting)).tell(event, runtime=acting)
+
+    async def health(self, *, deep: bool = False, runtime: Runtime | None = None) -> dict[str, AgentHealth]:
+        """Return how each agent is. With `deep` the platforms are asked for a sign of life."""
+        acting = runtime or await current_runtime()
+        pool = _POOL.get(acting)
+        if pool is None:
+            return {}
+        names = list(pool.agents)
+        known = await phases(runtime=acting)
+        found = await asyncio.gather(*(pool.agents[name].check(known, deep=deep) for name in names))
+        failed = {name: AgentHealth(error=error) for name, error in pool.errors.items()}
+        return {**dict(zip(names, found, strict=True)), **failed}
+
+    async def metrics(self, *, runtime: Runtime | None = None) -> dict[str, Metrics]:
+        """Return what each agent did for the runtime's tenant."""
+        acting = runtime or await current_runtime()
+        pool = await self._running(acting)
+        return {name: agent.counters.of(acting.tenant_id) for name, agent in pool.agents.items()}
+
+    async def _running(self, runtime: Runtime) -> Pool:
+        if not await self.initialize(runtime=runtime):
+            raise ConfigurationError(_OFF)
+        pool = _POOL.get(runtime)
+        if pool is None:
+            raise ConfigurationError("The integration agents are ending with this process: ask again in a moment.")
+        return pool
+
+    async def _start(self, runtime: Runtime) -> None:
+        pool = Pool()
+        for kind in self._kinds:
+            try:
+                agent = kind(runtime, emit=pool.tell)
+                await agent.initialize()
+            except Exception as error:  # the edge between agents: the others start all the same
+                _log.exception("integration_agent_not_started", agent=kind.name)
+                pool.errors[kind.name] = f"{type(error).__name__}; the log says more."
+            else:
+                pool.agents[kind.name] = agent
+        _POOL.put(runtime, pool)
+        runtime.at_close.append(lambda: self.shutdown(runtime=runtime))
+
+
+integration_manager = IntegrationAgentsManager()
