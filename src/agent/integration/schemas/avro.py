@@ -28,7 +28,11 @@ class AvroSchema:
     @classmethod
     def read(cls, definition: Any) -> AvroSchema:
         """Check a schema, given as JSON or its text. Raises `InvalidInput`."""
-        from fastavro.schema import SchemaParseException, UnknownType, parse_schema
+        from fastavro.schema import (
+            SchemaParseException,
+            UnknownType,
+            parse_schema,
+        )  # start-up: only schemas of Avro need it
 
         given = _parsed(definition)
         try:
@@ -50,7 +54,7 @@ class AvroSchema:
 
     def problems(self, data: Any) -> list[str]:
         """Return what is wrong with data, in the JSON that fastavro writes."""
-        from fastavro.validation import ValidationError, validate
+        from fastavro.validation import ValidationError, validate  # start-up: only schemas of Avro need it
 
         try:
             validate(data, self.schema, strict=True)
@@ -70,7 +74,7 @@ class AvroSchema:
 
     def completed(self, data: Any) -> Any:
         """Return data with the defaults of the fields that it lacks."""
-        from fastavro import schemaless_reader, schemaless_writer
+        from fastavro import schemaless_reader, schemaless_writer  # start-up: only schemas of Avro need it
 
         buffer = io.BytesIO()
         try:
