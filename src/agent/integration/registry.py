@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.integration.base import BaseIntegrationAgent
+from agent.integration.database_sync.agent import DatabaseSyncAgent
 from agent.integration.realtime.agent import RealtimeUpdateAgent
 
-AGENTS: tuple[type[BaseIntegrationAgent], ...] = (RealtimeUpdateAgent,)
+AGENTS: tuple[type[BaseIntegrationAgent], ...] = (DatabaseSyncAgent, RealtimeUpdateAgent)
