@@ -170,7 +170,7 @@ document.addEventListener("keydown", event => {
   if (g && Date.now() - g < 1500) { g = 0; const link = $(`[data-go="${CSS.escape(event.key)}"]`); if (link) { event.preventDefault(); link.click(); } return; }
   const key = event.key;
   if (key === "g") g = Date.now();
-  else if (key === "?") $("#keys").showModal();
+  else if (key === "?") $("#keys-help").showModal();
   else if (key === "j" || key === "k") choose(key === "j" ? 1 : -1);
   else if (key === "/") { const field = $("[data-search]"); if (!field) return; field.focus(); field.select(); }
   else if (key === "p") $("#pause")?.click();
@@ -179,7 +179,7 @@ document.addEventListener("keydown", event => {
   event.preventDefault();
 });
 function palette() {
-  const dialog = $("#palette"), field = $("input", dialog), list = $("ul", dialog);
+  const dialog = $("#go-to"), field = $("input", dialog), list = $("ul", dialog);
   const links = $$("nav [data-go]").map(a => [a.dataset.name, a.href]);
   const show = () => {
     const words = field.value.trim().toLowerCase(), found = links.filter(([name]) => name.toLowerCase().includes(words));
@@ -196,7 +196,7 @@ function palette() {
 document.addEventListener("click", event => {
   const target = event.target.closest("[data-open],[data-close],[data-copy],#pause,.burger,[data-fit]");
   if (!target) return;
-  if (target.dataset.open) target.dataset.open === "palette" ? palette() : document.getElementById(target.dataset.open)?.showModal();
+  if (target.dataset.open) target.dataset.open === "go-to" ? palette() : document.getElementById(target.dataset.open)?.showModal();
   else if ("close" in target.dataset) target.closest("dialog").close();
   else if (target.dataset.copy) navigator.clipboard?.writeText(target.dataset.copy).then(() => { target.textContent = "Copied"; });
   else if (target.id === "pause") { paused = !paused; store.set("paused", paused ? "yes" : ""); state(paused ? "paused" : "live"); if (!paused && missed) { missed = false; $("#live-said").hidden = true; refresh(); } }
