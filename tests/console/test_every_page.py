@@ -98,10 +98,10 @@ async def planted(open_site: Opened) -> tuple[Site, list[str]]:
         "name": quote(agent, safe=""), "channel_id": channel.channel_id, "optimization_id": change.optimization_id,
     }  # fmt: skip
     paths = [
-        re.sub(r"\{(\w+)\}", lambda found: str(run if "plans" in path else values[found[1]]), path)
-        if "{run_id}" in path else path.format_map(values)
-        for path in ROUTES if path not in NO_PAGES
-    ]  # fmt: skip
+        path.format_map({**values, "run_id": run} if "plans" in path else values)
+        for path in ROUTES
+        if path not in NO_PAGES
+    ]
     paths = [f"{path}?name=public.clients" if path.endswith("/table") else path for path in paths]
     more = [
         "/console/knowledge?view=diagram",

@@ -157,11 +157,12 @@ function act(name) {
   const target = chosen() && $(`[data-key="${name}"]`, chosen());
   if (!target) return false;
   if (target.matches("details,summary")) { const d = target.closest("details"); d.open = !d.open; if (d.open) $("input:not([type=hidden]),textarea,select", d)?.focus(); }
-  else if (name.length === 1 && $("details[open] form", chosen())) return false; // somebody is about to say something else
+  // Somebody types a text that no field takes, chose nothing, or is about to say something else: that approves nothing.
+  else if (name === "a" && (Date.now() - stray < 1000 || !$("[data-item].now") || $("details[open] form", chosen()))) return false;
   else target.click();
   return true;
 }
-let g = 0;
+let g = 0, stray = 0;
 document.addEventListener("keydown", event => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); palette(); return; }
   if (event.key === "Escape" && typing(event)) { event.target.blur(); return; }
@@ -175,7 +176,7 @@ document.addEventListener("keydown", event => {
   else if (key === "/") { const field = $("[data-search]"); if (!field) return; field.focus(); field.select(); }
   else if (key === "p") $("#pause")?.click();
   else if (key === "Enter" && event.target.matches("[data-item]")) act("open");
-  else if (!act(key)) return;
+  else if (!act(key)) { if (key.length === 1) stray = Date.now(); return; }
   event.preventDefault();
 });
 function palette() {
