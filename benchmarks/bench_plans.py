@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from pathlib import Path
 
+from agent.runtime import open_runtime
 from agent.testing.cluster import Cluster
-from benchmarks.plans import rates
+from benchmarks.plans import kills, rates, times
 from benchmarks.report import Report
 
 
@@ -14,5 +17,12 @@ async def measure(report: Report) -> None:
     cluster = Cluster()
     try:
         rates.measure(report, cluster.database(cluster.template("blank")))
+        runtime = await open_runtime(cluster.database(cluster.template("blank")))
+        try:
+            await times.measure(report, runtime)
+            with tempfile.TemporaryDirectory() as folder:
+                await kills.measure(report, runtime, Path(folder))
+        finally:
+            await runtime.close()
     finally:
         cluster.close()

@@ -15,7 +15,7 @@ from agent.runtime import Runtime, open_runtime
 from agent.sync import AgentSyncService
 from agent.testing.cluster import Cluster
 from benchmarks.report import Report
-from benchmarks.sync import delivery, kills, merges
+from benchmarks.sync import delivery, kills, merges, outages
 
 WRITERS, SINGLE, BATCHES, BATCH, ROUNDS = 8, 150, 6, 1_000, 5
 DATA = {"status": "processing", "progress": 0.5, "metrics": {"processed": 1500, "remaining": 500}}
@@ -49,6 +49,7 @@ async def measure(report: Report) -> None:
             await delivery.followers(report, runtime, kind="sockets")
             await delivery.followers(report, runtime, kind="streams")
             merges.measure(report)
+            await outages.measure(report, runtime)
             await kills.measure(report, runtime)
         finally:
             await runtime.close()

@@ -141,7 +141,7 @@ FAULTS: tuple[tuple[str, str, Callable[[Place], Awaitable[None]]], ...] = (
         "set session_replication_role = replica",
         "insert into public.tickets (client_id, subject, assigned_to) select 990000 + n, 'lost', 1 from generate_series(1, 3) n")),
     ("a secret gets into memory", "memories:secret", secret_in_memory),
-    ("the model becomes slow", "latency:turn", slow_model),
+    ("the model becomes slow", "latency:answer", slow_model),
     ("22 requests pile up", "approvals:pending", many_requests),
     ("statements wait for a lock", "sessions:waiting", blocked),
     ("connections run out", "sessions:connections", full_server),

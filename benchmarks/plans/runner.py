@@ -18,7 +18,7 @@ from agent.runtime import open_runtime
 
 
 class Nothing(BaseAgent):
-    async def execute(self, action: str, input: dict[str, Any], **context: Any) -> Any:
+    async def execute(self, action: str, input: dict[str, Any], **context: Any) -> Any:  # noqa: A002  # the document's name
         return {"step": context["step_id"]}
 
 

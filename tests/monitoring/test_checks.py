@@ -139,6 +139,7 @@ async def test_what_goes_wrong_in_the_agent_is_found(runtime: Runtime) -> None:
         update agents.agent_memory set content = 'The key of the API is sk_live_aB3dE5fG7hJ9kL1mN3pQ5rS7' where content like 'The key%';
         {log} select {scope}, 'bot', 'execute_sql', 'refuse', 'HIGH', 'refused', '{{}}', now(), null, null from generate_series(1, 12);
         {log} select {scope}, 'eva', 'weather', 'run', 'LOW', 'failed', '{{}}', now(), 5, null from generate_series(1, 6);
+        {log} select {scope}, 'eva', 'answer', 'run', 'LOW', case when n < 4 then 'failed' else 'succeeded' end, '{{}}', now(), 5, null from generate_series(1, 5) n;
         {log} select {scope}, 'eva', 'query_data', 'run', 'LOW', 'succeeded', '{{}}', now() - interval '3 hours' - n * interval '1 minute', 20, 100 from generate_series(1, 900) n;
         {log} select {scope}, 'eva', 'query_data', 'run', 'LOW', 'succeeded', '{{}}', now(), 4000, 90000 from generate_series(1, 8);
         insert into agents_jobs.workers (executor_id, host, started_at, seen_at) values ('dead-1', 'box', now() - interval '1 hour', now() - interval '9 minutes');
@@ -152,7 +153,7 @@ async def test_what_goes_wrong_in_the_agent_is_found(runtime: Runtime) -> None:
         "memories:instruction",
     }
     assert found >= {
-        "refusals:refused/bot", "refusals:strangers/telegram", "executions:tool/weather", "latency:query_data", "cost:tokens",
+        "refusals:refused/bot", "refusals:strangers/telegram", "executions:tool/weather", "executions:turns", "latency:query_data", "cost:tokens",
         "workers:dead/dead-1", "workers:late-work",
     }  # fmt: skip
     assert "sk_live" not in str(await alerts.list_alerts(runtime=runtime))
@@ -300,3 +301,14 @@ async def test_statements_that_became_slow_are_found_by_the_servers_own_statisti
                 assert "a secret" not in alert.message
     finally:
         server.close()
+
+
+async def test_plans_that_fail_or_wait_and_agents_that_do_not_answer_are_found(runtime: Runtime) -> None:
+    plan = "insert into agents.plans (tenant_id, id, plan_id, definition, agents, status, finished_at, lease_until) values "
+    tenant = f"'{runtime.tenant_id}'"
+    assert await opened(runtime, only=["plans"]) == set()
+    await owner(runtime, f"{plan} ({tenant}, gen_random_uuid(), 'nightly', '{{}}', '{{w}}', 'failed', now(), now())")
+    await owner(runtime, f"{plan} ({tenant}, gen_random_uuid(), 'left', '{{}}', '{{gone}}', 'running', null, now() - interval '1 hour')")  # fmt: skip
+    await owner(runtime, f"insert into agents.circuits (tenant_id, name, phase, failures) values ({tenant}, 'agent w: act', 'open', 5)")  # fmt: skip
+    await owner(runtime, f"{plan} ('another', gen_random_uuid(), 'theirs', '{{}}', '{{w}}', 'failed', now(), now())")
+    assert await opened(runtime, only=["plans"]) == {"plans:plan nightly", "plans:plans", "plans:circuit agent w: act"}

@@ -45,7 +45,9 @@ def test_a_reader_of_a_ring_sees_what_a_reader_of_the_table_sees(
         end += count
         rings, _, more = feeds.refreshed(rings, found or [row(None, end=end)])
         assert not more
-        assert len(rings["c"].held) <= 2
+        ring = rings["c"]
+        assert ring is not None
+        assert len(ring.held) <= 2
         if move == "wait":
             continue
         while (reading := feeds.reading_of("a", {"c": True}, rings, {"c": place}, limit)) is not None:
@@ -54,7 +56,7 @@ def test_a_reader_of_a_ring_sees_what_a_reader_of_the_table_sees(
             if reading.up_to_date:
                 break
         if reading is None:  # as from the database
-            assert place.sequence < rings["c"].after
+            assert place.sequence < ring.after
             seen += range(place.sequence + 1, end + 1)
             place = Place("e", end)
         assert place.sequence == end
@@ -70,7 +72,9 @@ def test_a_ring_that_is_not_continued_begins_anew_and_sends_its_readers_to_the_d
 ) -> None:
     ring = feeds.Ring("e", 0, 2, [events.event_of(row(one, end=2)) for one in (1, 2)], [1, 1])
     kept, changed, _ = feeds.refreshed({"c": ring}, rows)
-    assert (kept["c"].held, kept["c"].after, changed) == ([], rows[0]["visible"], {"c"})
+    began = kept["c"]
+    assert began is not None
+    assert (began.held, began.after, changed) == ([], rows[0]["visible"], {"c"})
     assert feeds.reading_of("a", {"c": True}, kept, {"c": Place("e", 0)}, 10) is None
 
 

@@ -3,5 +3,10 @@
 from __future__ import annotations
 
 from agent.integration.base import BaseIntegrationAgent
+from agent.integration.realtime.agent import RealtimeUpdateAgent
+from agent.integration.schemas.agent import SchemaValidatorAgent
 
-AGENTS: tuple[type[BaseIntegrationAgent], ...] = ()
+AGENTS: tuple[type[BaseIntegrationAgent], ...] = (
+    RealtimeUpdateAgent,
+    SchemaValidatorAgent,
+)

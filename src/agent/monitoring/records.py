@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agent.monitoring.watch import Watch
 
 AlertStatus = Literal["noticed", "open", "resolved"]
+ANSWER = "answer"  # the action under which the execution log has a whole turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

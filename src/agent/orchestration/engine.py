@@ -3,49 +3,37 @@
     claimed run -> recorded steps are taken as they are -> steps as tasks -> each end is a row and an event -> the plan's end
 
 What ends a plan early: its timeout (a timer of our own), somebody who cancels it, or another process that has taken it over. Then
-every step that runs is cancelled.
+every step that runs is cancelled. A plan that is paused starts nothing more, and is given up when what runs has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import random
+import contextlib
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import count
-from time import monotonic
-from typing import Any
 
 import agent.orchestration.store as store
-from agent.errors import InvalidInput, NotFound
-from agent.orchestration.agents.registry import Registry
-from agent.orchestration.attempts import Outcome, attempt
-from agent.orchestration.bus import EventBus, EventName
+from agent.errors import InvalidInput
+from agent.orchestration.bus import EventName
+from agent.orchestration.compensation import compensate
 from agent.orchestration.dependencies import Frontier
-from agent.orchestration.journal import PlanLost, Written
+from agent.orchestration.journal import PlanLost
+from agent.orchestration.leases import leases_of
 from agent.orchestration.plan import Plan, PlanStep
-from agent.orchestration.references import filled, holds
+from agent.orchestration.references import holds
+from agent.orchestration.steps import Scope, Work, perform
 from agent.orchestration.store import Owned
-from agent.runtime import Runtime
-from agent.sync.payloads import checked_object
 
 _CANCEL_SECONDS = 0.25
-_MOST_INSIGHT_BYTES = 65_536
 
 
 class Cancelled(Exception):
     """Somebody ended the plan; the text says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What plans are run with."""
-
-    registry: Registry
-    bus: EventBus
-    runtime: Runtime
+class Paused(Exception):
+    """The plan waits until somebody resumes it; nobody runs it meanwhile."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,10 +45,15 @@ class PlanRun:
     work: Work
     seconds_left: float | None
     fresh: bool = False
-    outputs: dict[str, Any] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
+    cancel_reason: str | None = None
+    scope: Scope = field(init=False)
+    _paused: bool = False
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _news: asyncio.Queue[str | BaseException] = field(default_factory=asyncio.Queue)
+    _news: asyncio.Queue[str | BaseException | None] = field(default_factory=asyncio.Queue)
+
+    def __post_init__(self) -> None:
+        """Make what its steps share."""
+        self.scope = Scope(plan=self.plan, owned=self.owned, work=self.work, trouble=self._news.put_nowait)
 
     def cancel(self, reason: str) -> None:
         """End the plan, because somebody asked for that."""
@@ -70,8 +63,14 @@ class PlanRun:
         """End the work here, because another process has the plan."""
         self._news.put_nowait(PlanLost())
 
+    def pause(self, paused: bool) -> None:  # noqa: FBT001  # what the row says
+        """Start nothing more, or go on."""
+        if paused != self._paused:
+            self._paused = paused
+            self._news.put_nowait(None)
+
     async def run(self) -> Owned | None:
-        """Run the plan to its end, and return the run of its fallback if one has begun. Raises `PlanLost`."""
+        """Run the plan to its end, and return the run of its fallback if one has begun. Raises `PlanLost` and `Paused`."""
         stopped: Exception | None = None
         try:
             async with asyncio.timeout(self.seconds_left):
@@ -81,134 +80,95 @@ class PlanRun:
             stopped = stop
         finally:
             await self._cancel_steps()
-        return await self._end(stopped)
+        status, error = self._verdict(stopped)
+        if status != "succeeded":
+            error = await self._taken_back(str(error))
+        return await self._end(stopped, status, error)
 
     async def _restore(self) -> None:
-        """Take what is recorded as it is."""
+        """Take what is recorded as it is. Raises `Cancelled` if the plan was cancelled while nobody ran it."""
         rows = [] if self.fresh else await store.recorded(self.owned.run_id, runtime=self.work.runtime)
-        self.outputs = {row["step_id"]: row["output"] for row in rows if row["status"] == "succeeded"}
-        self.errors = {row["step_id"]: row["error"] for row in rows if row["status"] == "failed"}
-        self._tell("plan:started", {"steps": len(self.plan.steps), "recorded": len(rows)})
+        for row in rows:
+            if row["role"] == "item" and row["status"] == "succeeded":
+                place = int(row["step_id"].rpartition("[")[2].rstrip("]"))
+                self.scope.elements.setdefault(row["part_of"], {})[place] = row["output"]
+            elif row["role"] == "step" and row["status"] == "succeeded":
+                self.scope.outputs[row["step_id"]] = row["output"]
+            elif row["role"] == "step" and row["status"] == "skipped" and row["error"] is None:
+                self.scope.outputs[row["step_id"]] = None
+            elif row["role"] == "step" and row["status"] == "failed":
+                self.scope.errors[row["step_id"]] = row["error"]
+        self.scope.tell("plan:started", {"steps": len(self.plan.steps), "recorded": len(rows)})
+        if self.cancel_reason is not None:
+            raise Cancelled(self.cancel_reason)
 
     async def _steps(self) -> None:
-        """Start what can start, and look again at each end. Raises `Cancelled` and `PlanLost`."""
+        """Start what can start, and look again at each end. Raises `Cancelled`, `PlanLost` and `Paused`."""
         steps = {step.id: step for step in self.plan.steps}
         front = Frontier(self.plan.steps)
         ready = deque(front.first())
         while True:
-            if self.errors and self.plan.fallback_plan is not None:
+            if self.scope.errors and self.plan.fallback_plan is not None:
                 ready.clear()  # what runs may end; the fallback does the rest
-            while ready:
-                step_id = ready.popleft()
-                if step_id in self.outputs:
-                    ready.extend(front.ended(step_id))
-                elif step_id in self.errors:
-                    self._skip(step_id, front)
-                elif not self._is_to_run(steps[step_id]):
-                    self.outputs[step_id] = None
-                    store.skipped(self.owned, [step_id], None, runtime=self.work.runtime)
-                    ready.extend(front.ended(step_id))
-                else:
-                    self._tasks[step_id] = asyncio.create_task(self._step(steps[step_id]))
+            while ready and not self._paused:
+                self._start(steps[ready.popleft()], front, ready)
             if not self._tasks:
-                return
+                if not ready:
+                    return
+                if await store.give_up(self.owned, runtime=self.work.runtime):
+                    raise Paused
+                self._paused = False  # somebody resumed it just now
+                continue
             news = await self._news.get()
             if isinstance(news, BaseException):
                 raise news
-            del self._tasks[news]
-            ready.append(news)
+            if news is not None:
+                del self._tasks[news]
+                ready.append(news)
 
-    def _skip(self, step_id: str, front: Frontier) -> None:
-        behind = front.behind(step_id)
-        if behind:
-            because = f"Step {step_id!r} failed, which it waits for."
-            store.skipped(self.owned, behind, because, runtime=self.work.runtime)
+    def _start(self, step: PlanStep, front: Frontier, ready: deque[str]) -> None:
+        """Start a step that can start; or go on behind it, if it has ended or is not to run."""
+        scope = self.scope
+        if step.id in scope.outputs:
+            ready.extend(front.ended(step.id))
+        elif step.id in scope.errors:
+            behind = front.behind(step.id)
+            if behind:
+                store.skipped(self.owned, behind, f"Step {step.id!r} failed, which it waits for.", runtime=self.work.runtime)  # fmt: skip
+        elif not self._is_to_run(step):
+            scope.outputs[step.id] = None
+            store.skipped(self.owned, [step.id], None, runtime=self.work.runtime)
+            ready.extend(front.ended(step.id))
+        else:
+            self._tasks[step.id] = asyncio.create_task(self._step(step))
 
     def _is_to_run(self, step: PlanStep) -> bool:
         try:
-            return holds(step.when, self.outputs)
+            return holds(step.when, self.scope.known())
         except InvalidInput:
             return True  # it fails with this sentence when it is tried
 
     async def _step(self, step: PlanStep) -> None:
         try:
-            await self._tried(step)
+            await perform(self.scope, step)
         except Exception as error:  # the loop of the plan raises it
             self._news.put_nowait(error)
         else:
             self._news.put_nowait(step.id)
 
-    async def _tried(self, step: PlanStep) -> None:
-        """Try a step until it succeeds or is final, and record how it ended."""
-        began, who = monotonic(), {"stepId": step.id, "agentId": step.agent_id}
-        payload = self._payload({**who, "action": step.action})
-        started = store.step_started(self.owned, step.id, payload, runtime=self.work.runtime)
-        started.add_done_callback(self._if_lost)  # nothing waits for it: the step's end is stored behind it
-        self.work.bus.emit("step:started", payload)
-        for number in count(1):
-            outcome = await self._attempt(step, number)
-            if outcome.error is None:
-                break
-            error = {"message": outcome.error, "type": outcome.kind}
-            self._tell("agent:error", {**who, "attempt": number, "error": error}, step.id)
-            policy = step.retry_policy
-            if outcome.final or number > policy.max_retries or outcome.kind in policy.non_retryable:
-                break
-            pause = policy.pause(number, random.random())  # noqa: S311  # a pause is no secret
-            self._tell("step:retried", {**who, "attempt": number, "pauseMs": round(pause * 1000)}, step.id)
-            await asyncio.sleep(pause)
-        await self._record(step, outcome, number, (monotonic() - began) * 1000)
+    async def _taken_back(self, error: str) -> str:
+        """Take back what was done, and return the plan's error with what could not be taken back."""
+        failed = await compensate(self.scope)
+        return f"{error} Not taken back: {', '.join(map(repr, failed))}."[:2_000] if failed else error
 
-    def _if_lost(self, written: Written) -> None:
-        error = None if written.cancelled() else written.exception()
-        if error is not None:
-            self._news.put_nowait(error)
-
-    async def _attempt(self, step: PlanStep, number: int) -> Outcome:
-        try:
-            agent = self.work.registry.get(step.agent_id)
-            given = filled(step.input, self.outputs)
-            holds(step.when, self.outputs)
-        except (NotFound, InvalidInput) as error:
-            return Outcome(error=str(error), kind=type(error).__name__, final=True)
-
-        async def report(insight: Mapping[str, Any]) -> None:
-            text = checked_object(dict(insight), what="An insight", most_bytes=_MOST_INSIGHT_BYTES, setting="a fixed bound")  # fmt: skip
-            told = {"stepId": step.id, "agentId": step.agent_id, "insight": json.loads(text)}
-            await self._tell("agent:insight", told, step.id)
-
-        context = {
-            "plan_id": self.plan.id, "run_id": str(self.owned.run_id), "step_id": step.id, "attempt": number,
-            "results": {one: self.outputs[one] for one in step.dependencies if one in self.outputs},
-        }  # fmt: skip
-        seconds = step.timeout / 1000 if step.timeout else None
-        return await attempt(agent, step.action, given, seconds=seconds, report=report, context=context)
-
-    async def _record(self, step: PlanStep, outcome: Outcome, number: int, duration: float) -> None:
-        done = outcome.error is None
-        kind: EventName = "step:completed" if done else "step:failed"
-        response = {"success": done, "duration": round(duration, 1), "attempts": number}
-        payload = self._payload({"stepId": step.id, "agentId": step.agent_id, "response": response})
-        await store.step_ended(
-            self.owned, step.id, payload, kind=kind, status="succeeded" if done else "failed", attempts=number,
-            output=outcome.output, error=outcome.error, duration_ms=duration, runtime=self.work.runtime,
-        )  # fmt: skip
-        if outcome.error is None:
-            self.outputs[step.id] = outcome.data
-        else:
-            self.errors[step.id] = outcome.error
-            payload["error"] = {"message": outcome.error, "type": outcome.kind}
-        self.work.bus.emit(kind, {**payload, "response": {**response, "data": self.outputs.get(step.id)}})
-
-    async def _end(self, stopped: Exception | None) -> Owned | None:
+    async def _end(self, stopped: Exception | None, status: str, error: str | None) -> Owned | None:
         """End the plan's row; a plan that failed begins its fallback with it, so that this happens exactly once."""
-        status, error = self._verdict(stopped)
         fallback = self.plan.fallback_plan if status == "failed" else None
         if isinstance(stopped, TimeoutError) and fallback is not None and fallback.timeout is None:
             fallback = None  # its time is the plan's, which is over
         kind: EventName = "plan:completed" if fallback is None else "plan:fallback"
         more = {} if fallback is None else {"fallbackPlanId": fallback.id}
-        payload = self._payload({"success": status == "succeeded", "status": status, "error": error, **more})
+        payload = self.scope.payload({"success": status == "succeeded", "status": status, "error": error, **more})
         began = await store.end(
             self.owned, status, error, kind=kind, payload=payload, fallback=fallback, runtime=self.work.runtime
         )
@@ -220,25 +180,19 @@ class PlanRun:
             return "cancelled", str(stopped) or "Somebody cancelled the plan."
         if isinstance(stopped, TimeoutError):
             return "failed", f"The plan did not end within its timeout{f' of {self.plan.timeout:g} ms' if self.plan.timeout else ''}."  # fmt: skip
-        if self.errors:
-            step_id, error = next(iter(self.errors.items()))
+        if self.scope.errors:
+            step_id, error = next(iter(self.scope.errors.items()))
             return "failed", f"Step {step_id!r} failed: {error}"
         return "succeeded", None
 
     async def _cancel_steps(self) -> None:
-        """Cancel every step that runs. An agent that does not end is left: its step is recorded as cancelled all the same."""
+        """Cancel every step that runs, and the plans that run for one. An agent that does not end is left: its step counts as cancelled."""
         tasks = set(self._tasks.values())
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
-
-    def _tell(self, kind: EventName, payload: Mapping[str, Any], step_id: str | None = None) -> Written:
-        told = self._payload(payload)
-        noted = store.note(self.owned, kind, told, step_id=step_id, runtime=self.work.runtime)
-        noted.add_done_callback(self._if_lost)
-        self.work.bus.emit(kind, told)
-        return noted
-
-    def _payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        return {"planId": self.plan.id, "runId": str(self.owned.run_id), **payload}
+        if tasks and any(step.plan is not None for step in self.plan.steps):
+            with contextlib.suppress(asyncio.CancelledError):
+                await store.ask_to_cancel(self.owned.run_id, "The plan that it is a part of has ended.", below=True, runtime=self.work.runtime)  # fmt: skip
+            leases_of(self.work.runtime).look_now()

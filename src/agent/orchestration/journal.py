@@ -1,5 +1,7 @@
 """Writes what the plans of this process do. What waits goes to the server in one transaction: many plans share one commit.
 
+What nobody waits for waits for a moment, so that it goes along with something else.
+
 One writer for each tenant, so what happens to a plan is stored, and numbered, in the order in which it happened. Rows of plans are locked
 in the order of their ids, by everybody, so that no two wait for each other.
 """
@@ -18,6 +20,7 @@ from agent.errors import AgentError
 from agent.runtime import Cache, Runtime
 
 _MOST_TOGETHER = 200
+_LATER_SECONDS = 0.02
 Statement = tuple[LiteralString, Mapping[str, Any]]
 Written = asyncio.Future[list[int]]
 
@@ -42,29 +45,43 @@ class Journal:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._waiting: list[_Entry] = []
+        self._urgent = False
         self._task: asyncio.Task[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
 
-    def write(self, run_id: UUID, *statements: Statement, fenced: bool = False) -> Written:
+    def write(self, run_id: UUID, *statements: Statement, fenced: bool = False, urgent: bool = True) -> Written:
         """Store what happened to a run, behind what happened to it before. The future has how many rows each statement wrote.
 
         The statements are stored together or not at all, and also if nobody waits. `fenced`: who waits gets `PlanLost` if the first
-        statement wrote nothing, because the run belongs to another process.
+        statement wrote nothing, because the run belongs to another process. What is not `urgent` may wait for a moment.
         """
         done: Written = asyncio.get_running_loop().create_future()
         done.add_done_callback(_looked_at)
         self._waiting.append(_Entry(run_id=run_id, statements=statements, fenced=fenced, done=done))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._drain())
+        if urgent:
+            self._store_now()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(_LATER_SECONDS, self._store_now)
         return done
 
     async def close(self) -> None:
-        """Wait until everything is stored."""
+        """Store what waits."""
+        self._store_now()
         if self._task is not None:
             await asyncio.wait({self._task})
 
+    def _store_now(self) -> None:
+        self._urgent = True
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain())
+
     async def _drain(self) -> None:
-        while self._waiting:
+        while self._waiting and self._urgent:
             batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
+            self._urgent = bool(self._waiting)
             batch.sort(key=lambda entry: entry.run_id)  # a run keeps its own order
             try:
                 counts = await self._stored(batch)

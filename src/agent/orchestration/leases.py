@@ -31,6 +31,7 @@ class Held:
 
     epoch: int
     cancel: Callable[[str], None]
+    pause: Callable[[bool], None]
     lose: Callable[[], None]
     task: asyncio.Task[None]
 
@@ -90,17 +91,19 @@ class Leases:
             except Exception:  # the edge of a loop that must survive
                 _log.exception("leases_failed")
                 continue
-            self._compare(held, {row["id"]: (row["epoch"], row["cancel_reason"]) for row in rows})
+            self._compare(held, {row["id"]: (row["epoch"], row["cancel_reason"], row["paused"]) for row in rows})
 
-    def _compare(self, held: dict[UUID, Held], rows: dict[UUID, tuple[int, str | None]]) -> None:
+    def _compare(self, held: dict[UUID, Held], rows: dict[UUID, tuple[int, str | None, bool]]) -> None:
         for run_id, one in held.items():
             if self._held.get(run_id) is not one:
                 continue  # it ended while the rows were read
-            epoch, reason = rows.get(run_id, (None, None))
+            epoch, reason, paused = rows.get(run_id, (None, None, False))
             if epoch != one.epoch:
                 one.lose()
             elif reason is not None:
                 one.cancel(reason)
+            else:
+                one.pause(paused)
 
 
 def lease_of(runtime: Runtime) -> timedelta:

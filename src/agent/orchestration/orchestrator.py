@@ -17,17 +17,19 @@ from uuid import UUID
 import psycopg
 import structlog
 
+import agent.orchestration.places as places
 import agent.orchestration.store as store
 from agent.errors import AgentError, InvalidInput
 from agent.orchestration.agents.base import BaseAgent, Graph
 from agent.orchestration.agents.registry import Builder, Registry
 from agent.orchestration.bus import EventBus, Handler
 from agent.orchestration.dependencies import Frontier
-from agent.orchestration.engine import PlanRun, Work
+from agent.orchestration.engine import Paused, PlanRun
 from agent.orchestration.journal import PlanLost
 from agent.orchestration.leases import Held, leases_of
 from agent.orchestration.plan import Plan, read_plan
 from agent.orchestration.records import PlanResult
+from agent.orchestration.steps import Work
 from agent.orchestration.store import Owned
 from agent.runtime import Runtime, current_runtime
 
@@ -124,14 +126,39 @@ class AgentOrchestrator:
         said = reason or f"{runtime.user} cancelled the plan."
         still = await store.ask_to_cancel(run_id, said[:1_000], runtime=runtime)
         leases_of(runtime).look_now()
+        for one in still:
+            await self.take(one)  # a run that nobody runs, such as one that was paused, has to be ended by somebody
         return bool(still)
+
+    async def pause(self, run_id: UUID) -> bool:
+        """Start nothing more of a run. What runs may end; then nobody runs it until `resume`. Return whether it ran."""
+        runtime = await self._acting()
+        await store.row_of(run_id, runtime=runtime)
+        paused = await store.pause(run_id, runtime=runtime)
+        leases_of(runtime).look_now()
+        return bool(paused)
+
+    async def resume(self, run_id: UUID) -> bool:
+        """Go on with a run that was paused, with the time that it had left. Return whether it was paused."""
+        runtime = await self._acting()
+        await store.row_of(run_id, runtime=runtime)
+        resumed = await store.resume(run_id, runtime=runtime)
+        leases_of(runtime).look_now()
+        for one in resumed:
+            await self.take(one)
+        return bool(resumed)
+
+    async def limit_agent(self, agent_id: str, most: int | None) -> None:
+        """Let at most so many steps of an agent run at the same time, in all processes; None ends the limit."""
+        await places.limit(agent_id, most, runtime=await self._acting())
 
     def check_agents(self, plan: Plan) -> None:
         """Raise `InvalidInput` if a step names an agent that is not known here."""
         for part in plan.chain():
             for step in part.steps:
-                if not self._registry.knows(step.agent_id):
-                    raise InvalidInput(f"Step {step.id!r} names agent {step.agent_id!r}, which is not registered here: call register_agent first.")  # fmt: skip
+                for agent_id in step.agents:
+                    if not self._registry.knows(agent_id):
+                        raise InvalidInput(f"Step {step.id!r} names agent {agent_id!r}, which is not registered here: call register_agent first.")  # fmt: skip
 
     async def result(self, run_id: UUID, *, wait: bool = False) -> PlanResult:
         """Return how a run ended, from its rows. With `wait` it is waited for, and taken over if nobody runs it."""
@@ -167,7 +194,7 @@ class AgentOrchestrator:
         """Run a plan, and return its result. Who asked may go away: the plan goes on."""
         try:
             await asyncio.shield(self._start(owned, runtime, plan))
-        except PlanLost:
+        except (PlanLost, Paused):
             await self._ended(owned.run_id, runtime)
         return await store.result_of(owned.run_id, runtime=runtime)
 
@@ -193,7 +220,9 @@ class AgentOrchestrator:
         ahead: Owned | None = owned
         while ahead is not None and following is not None:
             run = await self._of_row(ahead, runtime) if plan is None else self._begun(ahead, plan, runtime)
-            leases.hold(ahead.run_id, Held(epoch=ahead.epoch, cancel=run.cancel, lose=run.lose, task=following))
+            leases.hold(
+                ahead.run_id, Held(epoch=ahead.epoch, cancel=run.cancel, pause=run.pause, lose=run.lose, task=following)
+            )
             try:
                 following_run = await run.run()
             finally:
@@ -201,13 +230,25 @@ class AgentOrchestrator:
             ahead, plan = following_run, None
 
     def _begun(self, owned: Owned, plan: Plan, runtime: Runtime) -> PlanRun:
-        work = Work(registry=self._registry, bus=self._bus, runtime=runtime)
-        return PlanRun(plan=plan, owned=owned, work=work, seconds_left=plan.timeout and plan.timeout / 1000, fresh=True)
+        left = plan.timeout / 1000 if plan.timeout else None
+        return PlanRun(plan=plan, owned=owned, work=self._work(runtime), seconds_left=left, fresh=True)
 
     async def _of_row(self, owned: Owned, runtime: Runtime) -> PlanRun:
         row = await store.row_of(owned.run_id, runtime=runtime)
-        work = Work(registry=self._registry, bus=self._bus, runtime=runtime)
-        return PlanRun(plan=read_plan(row["definition"]), owned=owned, work=work, seconds_left=row["seconds_left"])
+        plan = read_plan(row["definition"])
+        return PlanRun(plan=plan, owned=owned, work=self._work(runtime), seconds_left=row["seconds_left"], cancel_reason=row["cancel_reason"])  # fmt: skip
+
+    def _work(self, runtime: Runtime) -> Work:
+        async def run_part(plan: Plan, parent: Owned, step: str) -> PlanResult:
+            part = await store.begin(plan, part_of=(parent.run_id, step), runtime=runtime)
+            if part is not None:
+                return await self._followed(part, runtime, plan)
+            run_id = await store.part(parent.run_id, step, runtime=runtime)
+            if run_id is None:
+                raise PlanLost
+            return await self.result(run_id, wait=True)
+
+        return Work(registry=self._registry, bus=self._bus, runtime=runtime, run_part=run_part)
 
     async def _acting(self) -> Runtime:
         return self._runtime or await current_runtime()
@@ -241,5 +282,5 @@ def _logged(task: asyncio.Task[None]) -> None:
     if task.cancelled():
         return
     error = task.exception()
-    if error is not None and not isinstance(error, PlanLost):
+    if error is not None and not isinstance(error, PlanLost | Paused):
         _log.warning("plan_left", error=str(error), exc_info=None if isinstance(error, AgentError | psycopg.Error) else error)  # fmt: skip

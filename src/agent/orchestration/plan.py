@@ -15,10 +15,14 @@ from pydantic.alias_generators import to_camel
 
 from agent.errors import InvalidInput
 from agent.orchestration.dependencies import in_order
-from agent.orchestration.references import is_reference, references_in, step_named
+from agent.orchestration.references import INDEX, INPUT, ITEM, NO_STEPS, is_reference, references_in, step_named
+from agent.types import RiskLevel
 
 MOST_STEPS = 10_000
 MOST_FALLBACKS = 10
+MOST_SUB_PLANS = 5
+# What a process understands of plans: a row with a higher number is left to newer ones.
+FORMAT = 2
 _Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Milliseconds = Annotated[float, Field(gt=0, le=30 * 86_400_000, allow_inf_nan=False)]
 
@@ -45,8 +49,28 @@ class RetryPolicy(_Part):
         return min(self.backoff_ms * times, 86_400_000.0) / 1000 * (1 - self.jitter * chance)
 
 
+class Compensation(_Part):
+    """What takes a step's effect back when its plan fails later. Its input may name what the step and those before it gave."""
+
+    agent_id: _Name = ""
+    action: _Name
+    input: dict[str, Any] = {}
+
+
+class ApprovalRequest(_Part):
+    """A question to a human, who sees the step's input. It expires after `timeout` milliseconds, which means no."""
+
+    summary: Annotated[str, Field(max_length=1_000)] = ""
+    risk_level: RiskLevel = "MEDIUM"
+    timeout: _Milliseconds | None = None
+
+
 class PlanStep(_Part):
-    """One action of one agent. `timeout` is for each attempt, in milliseconds. `input` and `when` may name what earlier steps gave."""
+    """One action of one agent, a question to a human (`approval`), or a plan of its own (`plan`, which gets the step's input).
+
+    `timeout` is for each attempt, in milliseconds. `input` and `when` may name what earlier steps gave. With `for_each` (a list, or a
+    reference to one) it is done for each element, `concurrency` at a time, and gives the list of what each gave.
+    """
 
     id: _Name
     agent_id: _Name = ""
@@ -56,12 +80,34 @@ class PlanStep(_Part):
     retry_policy: RetryPolicy = RetryPolicy()
     timeout: _Milliseconds | None = None
     when: dict[str, Any] | None = None
+    for_each: list[Any] | dict[str, Any] | None = None
+    concurrency: int = Field(10, ge=1, le=1_000)
+    compensation: Compensation | None = None
+    approval: ApprovalRequest | None = None
+    plan: dict[str, Any] | None = None
+
+    @property
+    def is_agents(self) -> bool:
+        """Return whether an agent does it."""
+        return self.approval is None and self.plan is None
+
+    @property
+    def performer(self) -> str:
+        """Return who does it, as events and lists say it."""
+        return self.agent_id if self.is_agents else "human" if self.approval is not None else "plan"
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Return every agent that it needs."""
+        own = (self.agent_id,) if self.is_agents else ()
+        inner = Plan.model_validate(self.plan).agents if self.plan is not None else ()
+        return (*own, *inner, *((self.compensation.agent_id,) if self.compensation is not None else ()))
 
 
 class Plan(_Part):
     """Steps, and what they share. With `parallel` false one step follows the other, and the first failure ends the plan.
 
-    `timeout` is for the whole plan, in milliseconds. `agent_id` is the agent of steps that name none.
+    `timeout` is for the whole plan, in milliseconds. `agent_id` is the agent of steps that name none. Steps name `input` as `$input`.
     """
 
     id: _Name
@@ -69,6 +115,7 @@ class Plan(_Part):
     parallel: bool = True
     timeout: _Milliseconds | None = None
     agent_id: _Name = ""
+    input: dict[str, Any] = {}
     fallback_plan: Plan | None = None
 
     def chain(self) -> Iterator[Plan]:
@@ -81,19 +128,31 @@ class Plan(_Part):
     @property
     def agents(self) -> tuple[str, ...]:
         """Return every agent that the plan and its fallbacks need."""
-        return tuple(sorted({step.agent_id for plan in self.chain() for step in plan.steps}))
+        return tuple(sorted({name for plan in self.chain() for step in plan.steps for name in step.agents}))
+
+    @property
+    def format(self) -> int:
+        """Return which format of plans a process must understand to run this one."""
+        return 1 if all(map(_is_old, self.chain())) else FORMAT
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as the JSON that `read_plan` reads."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
-def read_plan(given: Mapping[str, Any] | Plan) -> Plan:
+def _is_old(plan: Plan) -> bool:
+    new = (step.for_each is not None or step.compensation is not None or not step.is_agents for step in plan.steps)
+    return not plan.input and not any(new)
+
+
+def read_plan(given: Mapping[str, Any] | Plan, *, depth: int = 0) -> Plan:
     """Return a plan that is checked and complete. Raises `InvalidInput` that names the step and says what is wrong with it."""
+    if depth > MOST_SUB_PLANS:
+        raise InvalidInput(f"The plan has more than {MOST_SUB_PLANS} plans inside each other: flatten some.")
     data = given.as_json() if isinstance(given, Plan) else given
     plan: Plan | None = None
     for level in reversed(_levels(data)):  # the innermost first: no recursion over what a stranger nested
-        plan = _completed(_parsed(level)).model_copy(update={"fallback_plan": plan})
+        plan = _completed(_parsed(level), depth).model_copy(update={"fallback_plan": plan})
     if plan is None:  # pragma: no cover  # _levels returns one at least
         raise InvalidInput("A plan is a JSON object.")
     return plan
@@ -111,8 +170,9 @@ def _levels(data: Any) -> list[dict[str, Any]]:
         data = level.pop("fallbackPlan", None)
         if levels:
             level.setdefault("id", f"{levels[-1].get('id')}_fallback")
-            if "agentId" in levels[-1]:
-                level.setdefault("agentId", levels[-1]["agentId"])
+            for shared in ("agentId", "input"):
+                if shared in levels[-1]:
+                    level.setdefault(shared, levels[-1][shared])
         levels.append(level)
     return levels
 
@@ -140,27 +200,63 @@ def _place(location: tuple[int | str, ...], level: Mapping[str, Any]) -> str:
     return names
 
 
-def _completed(plan: Plan) -> Plan:
+def _completed(plan: Plan, depth: int) -> Plan:
     """Return the plan with an agent and an action in each step, in an order that runs; one after the other if it is not parallel."""
     default = plan.agent_id or next((step.agent_id for step in plan.steps if step.agent_id), "")
     names = {step.id for step in plan.steps}
     ordered = in_order([_waiting_for_references(step, names) for step in plan.steps])
     done: list[PlanStep] = []
     for step in ordered:
-        agent_id = step.agent_id or default
-        if not agent_id:
-            raise InvalidInput(f"Step {step.id!r} names no agent: give it an agentId, or give the plan one.")
         needs = dict.fromkeys(step.dependencies)
         if not plan.parallel and done:
             needs[done[-1].id] = None
-        changes = {"agent_id": agent_id, "action": step.action or step.id, "dependencies": tuple(needs)}
-        done.append(step.model_copy(update=changes))
+        changes = _named(step, default, plan.id, depth)
+        done.append(step.model_copy(update={**changes, "action": step.action or step.id, "dependencies": tuple(needs)}))
+    _check_row_names(done, names)
     return plan.model_copy(update={"steps": tuple(done)})
 
 
+def _check_row_names(steps: list[PlanStep], names: set[str]) -> None:
+    """Raise `InvalidInput` if a step has the name of a row of another one: of an element of its list, or of what takes it back."""
+    lists = {step.id for step in steps if step.for_each is not None}
+    for name in names:
+        stem, bracket, _ = name.rpartition("[")
+        if (bracket and stem in lists) or (name.endswith("~back") and name.removesuffix("~back") in names):
+            raise InvalidInput(f"The id {name!r} belongs to a part of another step: give the step another id.")
+
+
+def _named(step: PlanStep, default: str, plan_id: str, depth: int) -> dict[str, Any]:
+    """Return who does a step and who takes it back."""
+    if step.approval is not None and (step.plan is not None or step.for_each is not None):
+        raise InvalidInput(f"Step {step.id!r} is a question to a human: give it no plan and no forEach.")
+    agent_id = step.agent_id or (default if step.is_agents else "")
+    if step.is_agents and not agent_id:
+        raise InvalidInput(f"Step {step.id!r} names no agent: give it an agentId, or give the plan one.")
+    changes: dict[str, Any] = {"agent_id": agent_id}
+    if step.plan is not None:
+        inner = {"id": f"{plan_id}.{step.id}"[:200], **({"agentId": default} if default else {}), **step.plan}
+        changes["plan"] = read_plan(inner, depth=depth + 1).as_json()
+    if step.compensation is not None:
+        who = step.compensation.agent_id or agent_id or default
+        if not who:
+            raise InvalidInput(f"The compensation of step {step.id!r} names no agent: give it an agentId.")
+        changes["compensation"] = step.compensation.model_copy(update={"agent_id": who})
+    return changes
+
+
 def _waiting_for_references(step: PlanStep, names: set[str]) -> PlanStep:
-    """Return a step that also waits for what its input and its condition name."""
+    """Return a step that also waits for what its input, its condition and its list name."""
+    if step.id in NO_STEPS:
+        raise InvalidInput(f"No step can have the id {step.id!r}: give it another.")
     if step.when is not None and not is_reference(step.when):
         raise InvalidInput(f"The condition of step {step.id!r} is no reference: write {{'$from': 'step.field', 'equals': ...}}.")  # fmt: skip
-    named = dict.fromkeys(step_named(path, names) for path in references_in([step.input, step.when]))
-    return step.model_copy(update={"dependencies": tuple(dict.fromkeys((*step.dependencies, *named)))})
+    if isinstance(step.for_each, dict) and not is_reference(step.for_each):
+        raise InvalidInput(f"forEach of step {step.id!r} is no list: give it one, or a reference {{'$from': 'step.field'}}.")  # fmt: skip
+    own = {INPUT, ITEM, INDEX} if step.for_each is not None else {INPUT}
+    named = [step_named(path, names | own) for path in references_in(step.input)]
+    named += [step_named(path, names | {INPUT}) for path in references_in([step.when, step.for_each])]
+    if step.compensation is not None:
+        for path in references_in(step.compensation.input):
+            step_named(path, names | {INPUT})
+    needs = (*step.dependencies, *(one for one in named if one not in NO_STEPS))
+    return step.model_copy(update={"dependencies": tuple(dict.fromkeys(needs))})

@@ -1,15 +1,18 @@
--- begin: store a plan that begins now; a key that is known changes nothing
-INSERT INTO agents.plans (id, plan_id, definition, agents, replay_of, idempotency_key, epoch, lease_until, deadline_at, requested_by)
-VALUES (%(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(replay_of)s, %(key)s, %(epoch)s,
+-- begin: store a plan that begins now; a key that is known, or a part of a run that began already, changes nothing
+INSERT INTO agents.plans (id, plan_id, definition, agents, format, replay_of, batch, parent_run, parent_step, idempotency_key, epoch, lease_until,
+                          deadline_at, requested_by)
+VALUES (%(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(format)s, %(replay_of)s, %(batch)s, %(parent_run)s, %(parent_step)s, %(key)s, %(epoch)s,
         CASE WHEN %(epoch)s = 0 THEN now() ELSE now() + %(lease)s END, now() + %(timeout)s::interval, %(requested_by)s)
 ON CONFLICT DO NOTHING
 
 -- claim: take a plan that nobody runs any more; whoever had it writes no more
 UPDATE agents.plans SET epoch = epoch + 1, lease_until = now() + %(lease)s
- WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'running' AND lease_until <= now() RETURNING epoch
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status = 'running' AND lease_until <= now() AND paused_at IS NULL
+   AND format <= %(format)s RETURNING epoch
 
 -- run: one run of a plan
-SELECT id, plan_id, definition, agents, status, fallback_of, replay_of, epoch, deadline_at, cancel_reason, error, requested_by, created_at, finished_at,
+SELECT id, plan_id, definition, agents, status, fallback_of, replay_of, batch, parent_run, parent_step, epoch, deadline_at, cancel_reason,
+       paused_at, error, requested_by, created_at, finished_at,
        extract(epoch FROM deadline_at - clock_timestamp())::float8 AS seconds_left,
        extract(epoch FROM coalesce(finished_at, clock_timestamp()) - created_at)::float8 * 1000 AS duration_ms,
        (SELECT f.id FROM agents.plans f WHERE f.tenant_id = p.tenant_id AND f.fallback_of = p.id) AS fallback_id
@@ -22,7 +25,7 @@ SELECT id, definition FROM agents.plans WHERE tenant_id = %(tenant_id)s AND idem
 SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND plan_id = %(plan_id)s ORDER BY created_at DESC LIMIT 1
 
 -- newest: the newest runs
-SELECT id, plan_id, status, fallback_of, replay_of, error, requested_by, created_at, finished_at,
+SELECT id, plan_id, status, fallback_of, replay_of, batch, parent_run, parent_step, paused_at, error, requested_by, created_at, finished_at,
        extract(epoch FROM coalesce(finished_at, clock_timestamp()) - created_at)::float8 * 1000 AS duration_ms
   FROM agents.plans WHERE tenant_id = %(tenant_id)s AND (%(status)s::text IS NULL OR status = %(status)s)
  ORDER BY created_at DESC, id LIMIT %(limit)s
@@ -32,14 +35,15 @@ WITH held AS (
   SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s) AND status = 'running' ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE agents.plans p SET lease_until = now() + %(lease)s FROM held
- WHERE p.tenant_id = %(tenant_id)s AND p.id = held.id RETURNING p.id, p.epoch, p.cancel_reason
+ WHERE p.tenant_id = %(tenant_id)s AND p.id = held.id RETURNING p.id, p.epoch, p.cancel_reason, p.paused_at IS NOT NULL AS paused
 
 -- lapsed: plans that nobody runs yet or any more
 SELECT id, requested_by FROM agents.plans WHERE tenant_id = %(tenant_id)s AND status = 'running' AND lease_until <= now()
+   AND paused_at IS NULL AND format <= %(format)s
  ORDER BY created_at LIMIT 100
 
 -- steps: what is recorded of each step
-SELECT step_id, status, attempts, output, error, duration_ms, started_at, finished_at FROM agents.plan_steps
+SELECT step_id, status, role, part_of, attempts, output, error, duration_ms, started_at, finished_at FROM agents.plan_steps
  WHERE tenant_id = %(tenant_id)s AND run_id = %(id)s ORDER BY started_at, step_id
 
 -- events: what happened, in order
@@ -55,8 +59,8 @@ SELECT p.id, %(kind)s, %(step_id)s, %(payload)s::jsonb FROM agents.plans p
 WITH mine AS (
   SELECT p.id FROM agents.plans p WHERE p.tenant_id = %(tenant_id)s AND p.id = %(id)s AND p.epoch = %(epoch)s AND p.status = 'running' FOR SHARE
 ), step AS (
-  INSERT INTO agents.plan_steps AS s (run_id, step_id, status, epoch, started_at)
-  SELECT id, %(step_id)s, 'running', %(epoch)s, clock_timestamp() FROM mine
+  INSERT INTO agents.plan_steps AS s (run_id, step_id, status, role, part_of, epoch, started_at)
+  SELECT id, %(step_id)s, 'running', %(role)s, %(part_of)s, %(epoch)s, clock_timestamp() FROM mine
   ON CONFLICT (tenant_id, run_id, step_id) DO UPDATE SET status = 'running', epoch = excluded.epoch WHERE s.status = 'running'
 )
 INSERT INTO agents.plan_events (run_id, kind, step_id, payload) SELECT id, 'step:started', %(step_id)s, %(payload)s::jsonb FROM mine
@@ -92,30 +96,92 @@ WITH ended AS (
 INSERT INTO agents.plan_events (run_id, kind, payload) SELECT id, %(kind)s, %(payload)s::jsonb FROM ended
 
 -- begin_fallback: begin the fallback of a plan that has failed just now, once
-INSERT INTO agents.plans (id, plan_id, definition, agents, fallback_of, epoch, lease_until, deadline_at, requested_by)
-SELECT %(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, p.id, %(epoch)s, now() + %(lease)s,
+INSERT INTO agents.plans (id, plan_id, definition, agents, format, fallback_of, epoch, lease_until, deadline_at, requested_by)
+SELECT %(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(format)s, p.id, %(epoch)s, now() + %(lease)s,
        coalesce(now() + %(timeout)s::interval, p.deadline_at), %(requested_by)s
   FROM agents.plans p WHERE p.tenant_id = %(tenant_id)s AND p.id = %(fallback_of)s AND p.epoch = %(owner)s AND p.status = 'failed'
 ON CONFLICT DO NOTHING
 
--- ask_to_cancel: whoever runs the plan ends it; so do those who run its fallback
-UPDATE agents.plans SET cancel_reason = %(reason)s WHERE tenant_id = %(tenant_id)s AND status = 'running'
-   AND (id = %(id)s OR fallback_of = %(id)s) RETURNING id
+-- ask_to_cancel: whoever runs the plan ends it; so do those who run its fallback and the plans of its steps. With `below`, only these
+WITH RECURSIVE line AS (
+  SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+  UNION SELECT p.id FROM agents.plans p JOIN line ON p.parent_run = line.id OR p.fallback_of = line.id WHERE p.tenant_id = %(tenant_id)s
+), held AS (
+  SELECT p.id FROM agents.plans p JOIN line USING (id) WHERE p.tenant_id = %(tenant_id)s AND p.status = 'running' AND NOT (%(below)s AND p.id = %(id)s)
+   ORDER BY p.id FOR NO KEY UPDATE OF p
+)
+UPDATE agents.plans p SET cancel_reason = %(reason)s, paused_at = NULL FROM held
+ WHERE p.tenant_id = %(tenant_id)s AND p.id = held.id RETURNING p.id
+
+-- pause: start nothing more of a run and of the plans of its steps
+WITH RECURSIVE line AS (
+  SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+  UNION SELECT p.id FROM agents.plans p JOIN line ON p.parent_run = line.id OR p.fallback_of = line.id WHERE p.tenant_id = %(tenant_id)s
+), held AS (
+  SELECT p.id FROM agents.plans p JOIN line USING (id) WHERE p.tenant_id = %(tenant_id)s AND p.status = 'running' AND p.paused_at IS NULL
+   ORDER BY p.id FOR NO KEY UPDATE OF p
+)
+UPDATE agents.plans p SET paused_at = now() FROM held WHERE p.tenant_id = %(tenant_id)s AND p.id = held.id RETURNING p.id
+
+-- resume: go on with a run and the plans of its steps; the pause is no part of their time
+WITH RECURSIVE line AS (
+  SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+  UNION SELECT p.id FROM agents.plans p JOIN line ON p.parent_run = line.id OR p.fallback_of = line.id WHERE p.tenant_id = %(tenant_id)s
+), held AS (
+  SELECT p.id FROM agents.plans p JOIN line USING (id) WHERE p.tenant_id = %(tenant_id)s AND p.status = 'running' AND p.paused_at IS NOT NULL
+   ORDER BY p.id FOR NO KEY UPDATE OF p
+)
+UPDATE agents.plans p SET deadline_at = deadline_at + (now() - paused_at), paused_at = NULL FROM held
+ WHERE p.tenant_id = %(tenant_id)s AND p.id = held.id RETURNING p.id
+
+-- give_up: nobody runs a plan that is paused
+UPDATE agents.plans SET lease_until = now()
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND epoch = %(epoch)s AND status = 'running' AND paused_at IS NOT NULL
+
+-- part: the run of a plan that is a step of another one
+SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND parent_run = %(parent_run)s AND parent_step = %(parent_step)s
+
+-- limits: agents of which only some steps may run at the same time
+SELECT agent_id FROM agents.plan_agent_limits WHERE tenant_id = %(tenant_id)s
+
+-- set_limit: how many steps of an agent may run at the same time
+INSERT INTO agents.plan_agent_limits (agent_id, most) VALUES (%(agent_id)s, %(most)s)
+ON CONFLICT (tenant_id, agent_id) DO UPDATE SET most = excluded.most
+
+-- end_limit: any number may run
+DELETE FROM agents.plan_agent_limits WHERE tenant_id = %(tenant_id)s AND agent_id = %(agent_id)s
+
+-- take_place: the first place of an agent that is free, or whose holder died
+INSERT INTO agents.plan_agent_places AS p (agent_id, place, run_id, step_id, until)
+SELECT l.agent_id, n.place, %(run_id)s, %(step_id)s, clock_timestamp() + %(lease)s
+  FROM agents.plan_agent_limits l CROSS JOIN generate_series(1, l.most) n (place)
+  LEFT JOIN agents.plan_agent_places held ON held.tenant_id = l.tenant_id AND held.agent_id = l.agent_id AND held.place = n.place
+ WHERE l.tenant_id = %(tenant_id)s AND l.agent_id = %(agent_id)s AND (held.place IS NULL OR held.until < clock_timestamp())
+ ORDER BY n.place LIMIT 1
+ON CONFLICT (tenant_id, agent_id, place) DO UPDATE SET run_id = excluded.run_id, step_id = excluded.step_id, until = excluded.until
+ WHERE p.until < clock_timestamp() RETURNING place
+
+-- keep_place: a step that runs keeps its place
+UPDATE agents.plan_agent_places SET until = clock_timestamp() + %(lease)s
+ WHERE tenant_id = %(tenant_id)s AND agent_id = %(agent_id)s AND run_id = %(run_id)s AND step_id = %(step_id)s
+
+-- leave_place: the place is free
+DELETE FROM agents.plan_agent_places WHERE tenant_id = %(tenant_id)s AND agent_id = %(agent_id)s AND run_id = %(run_id)s AND step_id = %(step_id)s
 
 -- copy_steps: a replay takes over what is done
 INSERT INTO agents.plan_steps (run_id, step_id, status, attempts, epoch, output, duration_ms, started_at, finished_at)
 SELECT %(id)s, step_id, status, attempts, 0, output, duration_ms, started_at, finished_at FROM agents.plan_steps
- WHERE tenant_id = %(tenant_id)s AND run_id = %(replay_of)s AND status = 'succeeded' AND step_id = ANY (%(steps)s)
+ WHERE tenant_id = %(tenant_id)s AND run_id = %(replay_of)s AND status = 'succeeded' AND role = 'step' AND step_id = ANY (%(steps)s)
 
 -- forget_old: runs that ended long ago, with their steps and events
 DELETE FROM agents.plans WHERE tenant_id = %(tenant_id)s AND finished_at < now() - make_interval(days => %(days)s)
 
 -- unpublished: what the channel does not have yet, in order; no text and no value of anybody's
-SELECT e.id, e.kind, jsonb_strip_nulls(jsonb_build_object('planId', p.plan_id, 'runId', e.run_id, 'eventId', e.id, 'stepId', e.step_id,
+SELECT e.id, e.kind, e.payload ->> 'action' AS action, jsonb_strip_nulls(jsonb_build_object('planId', p.plan_id, 'runId', e.run_id, 'eventId', e.id, 'stepId', e.step_id,
        'agentId', e.payload -> 'agentId', 'success', coalesce(e.payload -> 'success', e.payload #> '{response,success}'),
        'duration', e.payload #> '{response,duration}', 'type', e.payload #> '{insight,type}')) AS data
   FROM agents.plan_events e JOIN agents.plans p ON p.tenant_id = e.tenant_id AND p.id = e.run_id
- WHERE e.tenant_id = %(tenant_id)s AND NOT e.published ORDER BY e.id LIMIT 500
+ WHERE e.tenant_id = %(tenant_id)s AND NOT e.published ORDER BY e.id LIMIT %(limit)s
 
 -- published: the channel has these events
 UPDATE agents.plan_events SET published = true WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s) AND NOT published

@@ -3,7 +3,8 @@
     {"learner": "ana", "correct": {"$from": "activity.correct"}}      when: {"$from": "activity.struggling", "equals": true}
 
 A path is a step's id and the fields or places inside its output, with dots between them. Which step it names decides the longest id
-that fits. A step waits for every step that it names.
+that fits. A step waits for every step that it names. `$input` names the plan's own input, `$item` and `$index` the element of a list that
+a step is done for, and its place.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 from agent.errors import InvalidInput
 
 _FROM = "$from"
+INPUT, ITEM, INDEX = "$input", "$item", "$index"
+NO_STEPS = (INPUT, ITEM, INDEX)
 
 
 def is_reference(value: Any) -> bool:

@@ -13,7 +13,7 @@ from agent.db import load_queries
 from agent.errors import NotFound
 from agent.orchestration.journal import Written, journal_of
 from agent.orchestration.leases import lease_of
-from agent.orchestration.plan import Plan, read_plan
+from agent.orchestration.plan import FORMAT, Plan, read_plan
 from agent.orchestration.records import PlanEvent, PlanResult, RunRecord, RunView, StepRecord, StepResult
 from agent.runtime import Runtime
 from agent.sync.payloads import checked_name, checked_object
@@ -31,12 +31,14 @@ class Owned:
 
 
 async def begin(
-    plan: Plan, *, runtime: Runtime, key: str | None = None, queued: bool = False, replay_of: UUID | None = None, keep: Sequence[str] = ()
+    plan: Plan, *, runtime: Runtime, key: str | None = None, queued: bool = False, replay_of: UUID | None = None, keep: Sequence[str] = (),
+    batch: UUID | None = None, part_of: tuple[UUID, str] | None = None,
 ) -> Owned | None:  # fmt: skip
-    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key is known already."""
+    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key, or this part of a run, is known."""
     if key is not None:
         checked_name(key, what="The idempotency key")
     values = {**_values(plan, epoch=0 if queued else 1, runtime=runtime), "key": key, "replay_of": replay_of}
+    values |= {"batch": batch, "parent_run": part_of and part_of[0], "parent_step": part_of and part_of[1]}
     statements = [(_QUERIES["begin"], values)]
     if replay_of is not None:
         statements.append((_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep)}))
@@ -47,30 +49,41 @@ async def begin(
 def _values(plan: Plan, *, epoch: int, runtime: Runtime) -> dict[str, Any]:
     text = checked_object(plan.as_json(), what="The plan", most_bytes=MOST_PLAN_BYTES, setting="a fixed bound")
     return {
-        "id": uuid4(), "plan_id": plan.id, "definition": text, "agents": list(plan.agents), "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
+        "id": uuid4(), "plan_id": plan.id, "definition": text, "agents": list(plan.agents), "format": plan.format, "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
         "requested_by": runtime.user,
     }  # fmt: skip
 
 
 async def claim(run_id: UUID, *, runtime: Runtime) -> Owned | None:
     """Take a plan whose lease is over. Return None if somebody runs it, or it has ended."""
-    row = await runtime.one(_QUERIES["claim"], id=run_id, lease=lease_of(runtime))
+    row = await runtime.one(_QUERIES["claim"], id=run_id, lease=lease_of(runtime), format=FORMAT)
     return None if row is None else Owned(run_id=run_id, epoch=row["epoch"])
 
 
 async def lapsed(*, runtime: Runtime) -> list[tuple[UUID, str | None]]:
     """Return the plans that nobody runs, the oldest first, and who asked for each."""
-    return [(row["id"], row["requested_by"]) for row in await runtime.all(_QUERIES["lapsed"])]
+    return [(row["id"], row["requested_by"]) for row in await runtime.all(_QUERIES["lapsed"], format=FORMAT)]
 
 
 def note(owned: Owned, kind: str, payload: Mapping[str, Any], *, runtime: Runtime, step_id: str | None = None) -> Written:  # fmt: skip
     """Store an event."""
-    return _write("event", owned, runtime, kind=kind, step_id=step_id, payload=json.dumps(payload))
+    return _write("event", owned, runtime, urgent=False, kind=kind, step_id=step_id, payload=json.dumps(payload))
 
 
-def step_started(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime) -> Written:
-    """Note that a step begins."""
-    return _write("step_started", owned, runtime, step_id=step_id, payload=json.dumps(payload))
+def step_started(
+    owned: Owned, step_id: str, payload: Mapping[str, Any], *, role: str = "step", part_of: str | None = None, runtime: Runtime
+) -> Written:  # fmt: skip
+    """Note that a step, an element of its list, or what takes it back begins."""
+    return _write(
+        "step_started",
+        owned,
+        runtime,
+        urgent=False,
+        step_id=step_id,
+        role=role,
+        part_of=part_of,
+        payload=json.dumps(payload),
+    )
 
 
 def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtime: Runtime, **values: Any) -> Written:
@@ -81,13 +94,13 @@ def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtim
 def skipped(owned: Owned, steps: Sequence[str], because: str | None, *, runtime: Runtime) -> Written:
     """Note the steps that will not run; `because` is None if that is no failure. Those that are noted already stay as they are."""
     values = {"id": owned.run_id, "epoch": owned.epoch, "steps": list(steps), "error": because}
-    return journal_of(runtime).write(owned.run_id, (_QUERIES["skipped"], values))
+    return journal_of(runtime).write(owned.run_id, (_QUERIES["skipped"], values), urgent=False)
 
 
-def _write(query: str, owned: Owned, runtime: Runtime, **values: Any) -> Written:
+def _write(query: str, owned: Owned, runtime: Runtime, *, urgent: bool = True, **values: Any) -> Written:
     """Store something in its turn, also if nobody waits. Whoever waits gets `PlanLost` if the run is another process's."""
     every = {**values, "id": owned.run_id, "epoch": owned.epoch}
-    return journal_of(runtime).write(owned.run_id, (_QUERIES[query], every), fenced=True)
+    return journal_of(runtime).write(owned.run_id, (_QUERIES[query], every), fenced=True, urgent=urgent)
 
 
 async def end(
@@ -128,9 +141,13 @@ async def result_of(run_id: UUID, *, runtime: Runtime) -> PlanResult:
     rows = await recorded(run_id, runtime=runtime)
     results = {
         one["step_id"]: StepResult(success=True, data=one["output"], duration=one["duration_ms"], attempts=one["attempts"])
-        for one in rows if one["status"] == "succeeded"
+        for one in rows if one["status"] == "succeeded" and one["role"] == "step"
     }  # fmt: skip
-    errors = {one["step_id"]: one["error"] for one in rows if one["status"] in ("failed", "cancelled")}
+    errors = {
+        one["step_id"]: one["error"]
+        for one in rows
+        if one["status"] in ("failed", "cancelled") and one["role"] == "step"
+    }
     if row["error"] is not None and not errors:
         errors[row["plan_id"]] = row["error"]
     return PlanResult(
@@ -162,9 +179,30 @@ async def recorded(run_id: UUID, *, runtime: Runtime) -> list[dict[str, Any]]:
     return await runtime.all(_QUERIES["steps"], id=run_id)
 
 
-async def ask_to_cancel(run_id: UUID, reason: str, *, runtime: Runtime) -> list[UUID]:
-    """Note that a run and its fallback are to end, and return which of them still ran."""
-    return [row["id"] for row in await runtime.all(_QUERIES["ask_to_cancel"], id=run_id, reason=reason)]
+async def ask_to_cancel(run_id: UUID, reason: str, *, below: bool = False, runtime: Runtime) -> list[UUID]:
+    """Note that a run and all that belongs to it (with `below`: only this) is to end, and return what of it still ran."""
+    return [row["id"] for row in await runtime.all(_QUERIES["ask_to_cancel"], id=run_id, reason=reason, below=below)]
+
+
+async def pause(run_id: UUID, *, runtime: Runtime) -> list[UUID]:
+    """Note that nothing more of a run is to start, and return what was paused."""
+    return [row["id"] for row in await runtime.all(_QUERIES["pause"], id=run_id)]
+
+
+async def resume(run_id: UUID, *, runtime: Runtime) -> list[UUID]:
+    """Let a run go on, with the time that it had left, and return what was resumed."""
+    return [row["id"] for row in await runtime.all(_QUERIES["resume"], id=run_id)]
+
+
+async def give_up(owned: Owned, *, runtime: Runtime) -> bool:
+    """Let nobody run a plan that is paused. Return whether it is still paused."""
+    return bool(await runtime.execute(_QUERIES["give_up"], id=owned.run_id, epoch=owned.epoch))
+
+
+async def part(parent_run: UUID, parent_step: str, *, runtime: Runtime) -> UUID | None:
+    """Return the run of a plan that is a step of another run."""
+    row = await runtime.one(_QUERIES["part"], parent_run=parent_run, parent_step=parent_step)
+    return None if row is None else row["id"]
 
 
 async def newest(*, limit: int, status: str | None = None, runtime: Runtime) -> list[RunRecord]:

@@ -75,7 +75,11 @@ class Ring:
 
 
 def reading_of(
-    agent_id: str, subscribed: Mapping[str, bool], rings: Mapping[str, Ring], places: Mapping[str, Place], limit: int
+    agent_id: str,
+    subscribed: Mapping[str, bool],
+    rings: Mapping[str, Ring | None],
+    places: Mapping[str, Place],
+    limit: int,
 ) -> Reading | None:
     """Return an agent's events after its places, or None where the rings do not hold all of them. Pure.
 
@@ -83,17 +87,14 @@ def reading_of(
     """
     if subscribed.keys() != places.keys():
         return None
-    if not all(channel in rings and rings[channel].holds(place) for channel, place in places.items()):
-        return None
-    found = [
-        event
-        for channel, own in subscribed.items()
-        for event in rings[channel].for_agent(agent_id, places[channel], own=own, limit=limit + 1)
-    ]
-    channels = [
-        {"channel_id": channel, "epoch": rings[channel].epoch, "visible": rings[channel].through}
-        for channel in subscribed
-    ]
+    found: list[Event] = []
+    channels: list[dict[str, Any]] = []
+    for channel, place in places.items():
+        ring = rings.get(channel)
+        if ring is None or not ring.holds(place):
+            return None
+        found += ring.for_agent(agent_id, place, own=subscribed[channel], limit=limit + 1)
+        channels.append({"channel_id": channel, "epoch": ring.epoch, "visible": ring.through})
     after = {channel: place.sequence for channel, place in places.items()}
     return events.reading_of(found, channels, after, (), limit)
 
@@ -112,7 +113,8 @@ class Feed:
         self._runtime, self._wakeups = runtime, wakeups_of(runtime)
         self._followers: set[Follower] = set()
         self._subscribed: dict[str, dict[str, bool]] = {}
-        self._rings: dict[str, Ring] = {}
+        self._rings: dict[str, Ring | None] = {}
+        self._digest = ""
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -172,44 +174,52 @@ class Feed:
 
     def _forget(self) -> None:
         """Let every follower ask the database itself: it then learns what is wrong."""
-        self._rings, self._subscribed = {}, {}
+        self._rings, self._subscribed, self._digest = {}, {}, ""
         for follower in self._followers:
             follower.news.set()
 
     async def _refresh(self) -> bool:
         """Read what is new, and wake those whom it concerns. Return whether there is more."""
-        followed = await self._runtime.all(
-            _QUERIES["followed"], agent_ids=list({one.agent_id for one in self._followers})
-        )
-        subscribed: dict[str, dict[str, bool]] = {one.agent_id: {} for one in self._followers}
-        for row in followed:
-            for agent_id in row["agent_ids"]:
-                subscribed.setdefault(agent_id, {})[row["channel_id"]] = row["include_own"]
-        moved = {name for name, channels in subscribed.items() if self._subscribed.get(name) != channels}
-        rings = {one: self._rings.get(one) for one in {row["channel_id"] for row in followed}}
+        agents = list({one.agent_id for one in self._followers})
+        rings = self._rings
         rows = await self._runtime.all(
-            _QUERIES["feed"], limit=_PAGE, channel_ids=list(map(UUID, rings)),
+            _QUERIES["feed"], limit=_PAGE, agent_ids=agents, channel_ids=list(map(UUID, rings)),
             epochs=[ring and ring.epoch for ring in rings.values()], after=[ring.through if ring else 0 for ring in rings.values()],
         )  # fmt: skip
-        kept, changed, more = refreshed(rings, rows)
-        self._rings, self._subscribed = kept, subscribed
+        self._rings, changed, more = refreshed(rings, rows)
+        moved: set[str] = set()
+        if rows[0]["digest"] != self._digest or not self._subscribed.keys() >= set(agents):
+            moved, more = await self._read_subscriptions(agents, rows[0]["digest"]), True
         for follower in self._followers:
-            if follower.agent_id in moved or not changed.isdisjoint(subscribed.get(follower.agent_id, ())):
+            if follower.agent_id in moved or not changed.isdisjoint(self._subscribed.get(follower.agent_id, ())):
                 follower.news.set()
         return more
+
+    async def _read_subscriptions(self, agents: list[str], digest: str) -> set[str]:
+        """Read where agents are subscribed, and return those of whom it changed. New channels are read next."""
+        followed = await self._runtime.all(_QUERIES["followed"], agent_ids=agents)
+        subscribed: dict[str, dict[str, bool]] = {one: {} for one in agents}
+        for row in followed:
+            for agent_id in row["agent_ids"]:
+                subscribed[agent_id][row["channel_id"]] = row["include_own"]
+        moved = {name for name, channels in subscribed.items() if self._subscribed.get(name) != channels}
+        self._rings = {one: self._rings.get(one) for one in {row["channel_id"] for row in followed}}
+        self._subscribed, self._digest = subscribed, digest
+        return moved
 
 
 def refreshed(
     rings: Mapping[str, Ring | None], rows: Sequence[Mapping[str, Any]]
-) -> tuple[dict[str, Ring], set[str], bool]:
+) -> tuple[dict[str, Ring | None], set[str], bool]:
     """Bring rings up to date with rows of the query `feed`; return them, the channels where something changed, and whether there is more.
 
     A ring that the rows do not continue (it is new, its history began anew, events are gone) begins anew at the present end.
     """
     by_channel: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        by_channel.setdefault(row["channel_id"], []).append(row)
-    kept: dict[str, Ring] = {}
+        if row["channel_id"] is not None:
+            by_channel.setdefault(row["channel_id"], []).append(row)
+    kept: dict[str, Ring | None] = {}
     changed: set[str] = set()
     more = False
     for channel, own in by_channel.items():

@@ -141,11 +141,14 @@ SELECT s.channel_id::text AS channel_id, s.include_own, array_agg(s.agent_id) AS
  WHERE s.tenant_id = %(tenant_id)s AND s.agent_id = ANY(%(agent_ids)s::text[])
  GROUP BY s.channel_id, s.include_own
 
--- feed: what came to some channels since they were read, once for all who follow them; no events of another epoch
-SELECT c.channel_id::text AS channel_id, c.epoch, coalesce(c.released, c.last_sequence) AS visible,
+-- feed: what came to some channels since they were read, once for all who follow them, and a digest of where these are subscribed
+SELECT known.digest, c.channel_id::text AS channel_id, c.epoch, coalesce(c.released, c.last_sequence) AS visible,
        e.sequence, e.event_type, e.source_agent_id, e.target_agents, e.data, e.published_at, octet_length(e.data::text) AS size
-  FROM unnest(%(channel_ids)s::uuid[], %(epochs)s::text[], %(after)s::bigint[]) AS place(channel_id, epoch, after)
-  JOIN agents.agent_channel_counters c ON c.tenant_id = %(tenant_id)s AND c.channel_id = place.channel_id
+  FROM (SELECT concat(count(*), ' ', bit_xor(hashtextextended(concat_ws(' ', s.channel_id, s.include_own, s.agent_id), 0))) AS digest
+          FROM agents.agent_channel_subscriptions s
+         WHERE s.tenant_id = %(tenant_id)s AND s.agent_id = ANY(%(agent_ids)s::text[])) known
+  LEFT JOIN (unnest(%(channel_ids)s::uuid[], %(epochs)s::text[], %(after)s::bigint[]) AS place(channel_id, epoch, after)
+       JOIN agents.agent_channel_counters c ON c.tenant_id = %(tenant_id)s AND c.channel_id = place.channel_id) ON true
   LEFT JOIN LATERAL (
    SELECT * FROM agents.agent_sync_events e
     WHERE e.tenant_id = %(tenant_id)s AND e.channel_id = place.channel_id AND c.epoch = place.epoch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.db import load_queries
-from agent.monitoring.records import Check, Finding
+from agent.monitoring.records import ANSWER, Check, Finding
 from agent.monitoring.watch import Watch
 
 _QUERIES = load_queries(__package__, "own.sql")
@@ -34,9 +34,9 @@ async def look(watch: Watch) -> list[Finding]:
             evidence={"failed": row["failed"], "done": row["done"]},
         )
         for row in rows
-        if row["failed"] >= _LEAST and row["failed"] / row["done"] >= _TOOL_SHARE and row["action"] != "turn"
+        if row["failed"] >= _LEAST and row["failed"] / row["done"] >= _TOOL_SHARE and row["action"] != ANSWER
     ]  # fmt: skip
-    turns = next((row for row in rows if row["action"] == "turn"), None)
+    turns = next((row for row in rows if row["action"] == ANSWER), None)
     if turns and turns["failed"] >= 3 and turns["failed"] / turns["done"] >= 0.5:
         findings.append(
             Finding(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.db import load_queries
-from agent.monitoring.records import Check, Finding
+from agent.monitoring.records import ANSWER, Check, Finding
 from agent.monitoring.watch import Watch
 
 _QUERIES = load_queries(__package__, "own.sql")
@@ -35,7 +35,7 @@ async def look(watch: Watch) -> list[Finding]:
 
 
 def _named(action: str) -> str:
-    return "Answers" if action == "turn" else f"Calls of {action}"
+    return "Answers" if action == ANSWER else f"Calls of {action}"
 
 
 CHECK = Check(name="latency", about="Answers and tools that got slow", look=look)

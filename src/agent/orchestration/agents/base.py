@@ -7,13 +7,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol, runtime_checkable
 
+from agent.breaker import Limits
+from agent.circuits import SHARED
+
 Report = Callable[[Mapping[str, Any]], Awaitable[None]]
 # Who hears of insights in the step that runs.
 REPORT: ContextVar[Report | None] = ContextVar("orchestration_report", default=None)
 
 
 class BaseAgent(ABC):
-    """An agent that a plan can name. Subclass it and write `execute`."""
+    """An agent that a plan can name. Subclass it and write `execute`.
+
+    After `limits.failures` failures in a row it is left alone for a time, in all processes. None: it is always tried.
+    """
+
+    limits: Limits | None = SHARED
 
     def __init__(self, agent_id: str, **config: Any) -> None:
         self.agent_id = agent_id

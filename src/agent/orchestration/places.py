@@ -1,0 +1,65 @@
+"""How many steps of an agent may run at the same time, in all processes together. An agent without a limit costs one look in a second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+from uuid import UUID
+
+from agent.db import load_queries
+from agent.errors import InvalidInput
+from agent.orchestration.leases import lease_of
+from agent.runtime import Cache, Runtime
+
+_LOOK_SECONDS, _WAIT_SECONDS = 1.0, 0.1
+_QUERIES = load_queries(__package__)
+_LIMITED: Cache[tuple[float, asyncio.Task[frozenset[str]]]] = Cache()
+
+
+async def limit(agent_id: str, most: int | None, *, runtime: Runtime) -> None:
+    """Let at most so many steps of an agent run at the same time; None ends the limit. Raises `InvalidInput`."""
+    if most is not None and not 1 <= most <= 10_000:
+        raise InvalidInput("A limit of an agent is a number from 1 to 10,000, or None.")
+    _LIMITED.pop(runtime, runtime.tenant_id)
+    if most is None:
+        await runtime.execute(_QUERIES["end_limit"], agent_id=agent_id)
+    else:
+        await runtime.execute(_QUERIES["set_limit"], agent_id=agent_id, most=most)
+
+
+@asynccontextmanager
+async def place_of(agent_id: str, run_id: UUID, step_id: str, *, runtime: Runtime) -> AsyncIterator[None]:
+    """Wait for a place of an agent that has a limit, and keep it. The place of a process that died is free when its lease is over."""
+    if agent_id not in await _limited(runtime):
+        yield
+        return
+    mine = {"agent_id": agent_id, "run_id": run_id, "step_id": step_id, "lease": lease_of(runtime)}
+    while await runtime.one(_QUERIES["take_place"], **mine) is None:  # noqa: ASYNC110  # another process frees it
+        await asyncio.sleep(_WAIT_SECONDS)
+    keeps = asyncio.create_task(_keep(mine, runtime))
+    try:
+        yield
+    finally:
+        keeps.cancel()
+        await asyncio.shield(runtime.execute(_QUERIES["leave_place"], **mine))
+
+
+async def _keep(mine: dict[str, object], runtime: Runtime) -> None:
+    while True:
+        await asyncio.sleep(lease_of(runtime).total_seconds() / 3)
+        await runtime.execute(_QUERIES["keep_place"], **mine)
+
+
+async def _limited(runtime: Runtime) -> frozenset[str]:
+    """Return the agents that have a limit; those who ask at the same time look once."""
+    known = _LIMITED.get(runtime, runtime.tenant_id)
+    if known is None or monotonic() - known[0] > _LOOK_SECONDS:
+        look = asyncio.create_task(_look(runtime))
+        known = _LIMITED.put(runtime, (monotonic(), look), runtime.tenant_id)
+    return await asyncio.shield(known[1])
+
+
+async def _look(runtime: Runtime) -> frozenset[str]:
+    return frozenset([row["agent_id"] for row in await runtime.all(_QUERIES["limits"])])
