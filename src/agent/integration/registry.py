@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from agent.integration.base import BaseIntegrationAgent
+from agent.integration.gateway.agent import APIGatewayAgent
 from agent.integration.realtime.agent import RealtimeUpdateAgent
 from agent.integration.schemas.agent import SchemaValidatorAgent
 
 AGENTS: tuple[type[BaseIntegrationAgent], ...] = (
+    APIGatewayAgent,
     RealtimeUpdateAgent,
     SchemaValidatorAgent,
 )

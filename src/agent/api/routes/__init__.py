@@ -16,6 +16,7 @@ from agent.api.routes import (
     health,
     improvement,
     integration,
+    integration_gateway,
     keys,
     knowledge,
     learning_runs,
@@ -60,4 +61,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     improvement.router,
     realtime.router,
     integration.router,
+    integration_gateway.router,
 )
