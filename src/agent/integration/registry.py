@@ -5,5 +5,6 @@ from __future__ import annotations
 from agent.integration.base import BaseIntegrationAgent
 from agent.integration.database_sync.agent import DatabaseSyncAgent
 from agent.integration.realtime.agent import RealtimeUpdateAgent
+from agent.integration.ui_sync.agent import UISyncAgent
 
-AGENTS: tuple[type[BaseIntegrationAgent], ...] = (DatabaseSyncAgent, RealtimeUpdateAgent)
+AGENTS: tuple[type[BaseIntegrationAgent], ...] = (DatabaseSyncAgent, UISyncAgent, RealtimeUpdateAgent)

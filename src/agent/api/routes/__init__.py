@@ -31,6 +31,7 @@ from agent.api.routes import (
     sync_socket,
     threads,
     tools,
+    ui_sync,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -59,5 +60,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     plans.router,
     improvement.router,
     realtime.router,
+    ui_sync.router,
     integration.router,
 )
