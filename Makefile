@@ -41,8 +41,8 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 # The newest versions that fit together on the oldest Python that is supported.
 lock:
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && python3.11 -m venv "$$folder" && \
-	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,studio]' && \
-	{ echo '# Every package of an installation with the extras `dev` and `studio`, pinned. Made by `make lock`.'; \
+	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,studio,graphql]' && \
+	{ echo '# Every package of an installation with the extras `dev`, `graphql` and `studio`, pinned. Made by `make lock`.'; \
 	  "$$folder/bin/python" -m pip freeze --exclude-editable; } > requirements.lock
 
 .env.example: $(wildcard src/agent/settings/*.py) | install

@@ -5,6 +5,12 @@ from __future__ import annotations
 from agent.integration.base import BaseIntegrationAgent
 from agent.integration.database_sync.agent import DatabaseSyncAgent
 from agent.integration.realtime.agent import RealtimeUpdateAgent
+from agent.integration.schemas.agent import SchemaValidatorAgent
 from agent.integration.ui_sync.agent import UISyncAgent
 
-AGENTS: tuple[type[BaseIntegrationAgent], ...] = (DatabaseSyncAgent, UISyncAgent, RealtimeUpdateAgent)
+AGENTS: tuple[type[BaseIntegrationAgent], ...] = (
+    DatabaseSyncAgent,
+    RealtimeUpdateAgent,
+    SchemaValidatorAgent,
+    UISyncAgent,
+)
