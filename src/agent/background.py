@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from agent.integration import integration_manager
 from agent.jobs import Jobs
 from agent.messaging import AlertCourier, Courier
+from agent.optimization.rollout import RolloutWatch
 from agent.orchestration.worker import PlanWorker
 from agent.runtime import Runtime
 from agent.sync.outlets.relay import Relay
@@ -30,7 +31,7 @@ async def background(runtime: Runtime, *, with_jobs: bool = True) -> AsyncIterat
     jobs = Jobs(runtime) if with_jobs else None
     joined = await integration_manager.initialize(runtime=runtime)
     plans = PlanWorker(runtime, integration_manager.coordinator.orchestrator) if joined else PlanWorker(runtime)
-    beside = (courier, AlertCourier(runtime), Relay(runtime), OwnEvents(runtime), plans)
+    beside = (courier, AlertCourier(runtime), Relay(runtime), OwnEvents(runtime), plans, RolloutWatch(runtime))
     if jobs is not None:
         await jobs.start()
     for one in beside:

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+import structlog
+
 import agent.optimization.patterns as patterns
+import agent.optimization.rollout as rollout
 import agent.optimization.sessions as sessions
 from agent.approval.human_approval import human_approval_queue
 from agent.audit.sealing import seal_soon
@@ -18,12 +21,14 @@ from agent.optimization.ids import key_of, not_there
 from agent.optimization.ladder import Climbed, climb
 from agent.optimization.mining import as_json
 from agent.optimization.records import Optimization, OptimizationMetrics, OptimizationTest
+from agent.optimization.workflows import registered
 from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.statistics.evidence_gate import CONFIDENCE, SELECTED
 from agent.sync.payloads import checked_name
 
 _QUERIES = load_queries(__package__)
+_log = structlog.get_logger(__name__)
 APPLIES_FROM = 2.0
 _OPTIONS = frozenset({"target", "agent_id", "workflow_type"})
 _MOST_CASES, _GUARD_MARGIN = 400, 0.25
@@ -126,7 +131,7 @@ async def apply(optimization_id: str, *, runtime: Runtime) -> Optimization:
     Where it asks, the first call asks and returns `waiting`; call again after the decision. Raises `ActionRefused`.
     """
     found = await get(optimization_id, runtime=runtime)
-    if found.status == "applied":
+    if found.status in ("shadow", "canary", "applied"):
         return found
     ratio = found.cost_benefit_ratio or 0.0
     if found.status not in ("tested", "waiting") or found.verdict != "better" or ratio <= APPLIES_FROM:
@@ -135,8 +140,22 @@ async def apply(optimization_id: str, *, runtime: Runtime) -> Optimization:
             f"Test it; the verdict must be better, and the ratio above {APPLIES_FROM:g}."
         )
     if runtime.settings.improve_apply == "allow":
-        return await _moved(found, "apply_optimization", runtime)
+        return await _begun(found, runtime)
     return await _asked(found, runtime)
+
+
+async def _begun(found: Optimization, runtime: Runtime) -> Optimization:
+    """Bring a change into force, if what it was compared with is still in force."""
+    workflow = registered(found.workflow_type)
+    against = next((rung["against"] for rung in found.evidence if rung.get("against") is not None), None)
+    now = await workflow.current(runtime) if workflow else {}
+    if against is not None and (changed := sorted(name for name in now if now[name] != against.get(name))):
+        raise ActionRefused(
+            f"What is in force has changed since the test ({', '.join(changed)}): propose the change again, and test it."
+        )
+    await rollout.begin(found, runtime=runtime)
+    seal_soon(runtime)
+    return await get(found.optimization_id, runtime=runtime)
 
 
 async def _asked(found: Optimization, runtime: Runtime) -> Optimization:
@@ -151,8 +170,9 @@ async def _asked(found: Optimization, runtime: Runtime) -> Optimization:
     decided = await human_approval_queue.get(found.approval_id, runtime=runtime)
     if decided.status == "pending":
         return found
-    query = "apply_optimization" if decided.status == "approved" else "reject_optimization"
-    return await _moved(found, query, runtime)
+    if decided.status == "approved":
+        return await _begun(found, runtime)
+    return await _moved(found, "reject_optimization", runtime)
 
 
 async def _moved(found: Optimization, query: str, runtime: Runtime, **more: Any) -> Optimization:
@@ -163,14 +183,18 @@ async def _moved(found: Optimization, query: str, runtime: Runtime, **more: Any)
 
 
 async def roll_back(optimization_id: str, *, runtime: Runtime) -> Optimization:
-    """Take an applied change back; the next run is without it. One that is not applied stays as it is."""
-    return await _moved(await get(optimization_id, runtime=runtime), "roll_back_optimization", runtime)
+    """Take a change back that is applied or on trial; the next run is without it. Another one stays as it is."""
+    found = await get(optimization_id, runtime=runtime)
+    return await _moved(found, "roll_back_optimization", runtime, reason="somebody asked for it")
 
 
 async def apply_decided(*, runtime: Runtime) -> None:
-    """Apply what humans have allowed meanwhile, and drop what they have not."""
+    """Apply what humans have allowed meanwhile, and drop what they have not. What cannot be applied now waits on."""
     for row in await runtime.all(_QUERIES["waiting_optimizations"]):
-        await apply(str(row["optimization_id"]), runtime=runtime)
+        try:
+            await apply(str(row["optimization_id"]), runtime=runtime)
+        except ActionRefused as error:
+            _log.info("optimization_waits", optimization_id=str(row["optimization_id"]), reason=str(error))
 
 
 async def metrics(agent_id: str, *, runtime: Runtime) -> OptimizationMetrics:
@@ -178,8 +202,24 @@ async def metrics(agent_id: str, *, runtime: Runtime) -> OptimizationMetrics:
     checked_name(agent_id, what="agent_id")
     counts = await runtime.one(_QUERIES["optimization_counts"], agent_id=agent_id) or {}
     claimed = await runtime.all(_QUERIES["claimed_metrics"], agent_id=agent_id)
+    newest = await runtime.one(_QUERIES["newest_applied"], agent_id=agent_id, workflow_type=_OWN_WORKFLOW)
+    seen = (
+        rollout.since(await rollout.seen_of(newest["optimization_id"], runtime), newest["applied_at"]) if newest else []
+    )
+    reached, applied = rollout.realised(seen), counts.get("applied", 0)
+    total = reached.improvement or 0.0
     return OptimizationMetrics(
-        agent_id=agent_id, total_optimizations=counts.get("applied", 0), proposed=counts.get("proposed", 0), tested=counts.get("tested", 0),
-        rolled_back=counts.get("rolled_back", 0), total_improvement=0.0, total_cost_savings=0.0, avg_performance_improvement=0.0,
-        claimed=claimed, basis="Nothing is counted as realised: no runs were held back on the old configuration to compare with.",
+        agent_id=agent_id, total_optimizations=applied, proposed=counts.get("proposed", 0), tested=counts.get("tested", 0),
+        rolled_back=counts.get("rolled_back", 0), total_improvement=total, total_cost_savings=reached.savings_usd,
+        avg_performance_improvement=total / applied if applied else 0.0, claimed=claimed, basis=_basis(reached),
+        interval=None if reached.lower is None or reached.upper is None else (reached.lower, reached.upper),
     )  # fmt: skip
+
+
+def _basis(reached: rollout.Realised) -> str:
+    if reached.improvement is None:
+        return (
+            f"Nothing is counted as realised yet: {reached.held_back} turns were held back on the old configuration and {reached.turns} "
+            f"were not; {rollout.LEAST_HELD_BACK} of each are needed."
+        )
+    return f"{reached.turns} turns with all changes, against {reached.held_back} that were held back on the old configuration."

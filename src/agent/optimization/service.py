@@ -9,6 +9,7 @@ import agent.optimization.campaigns as campaigns
 import agent.optimization.configs as configs
 import agent.optimization.optimizations as optimizations
 import agent.optimization.patterns as patterns
+import agent.optimization.rollout as rollout
 import agent.optimization.sessions as sessions
 from agent.db import load_queries
 from agent.errors import InvalidInput
@@ -192,7 +193,8 @@ class SelfLearningOrchestrationService:
         return dict(await runtime.one(_QUERIES["learning_statistics"]) or {})
 
     async def upkeep(self) -> None:
-        """Do what waits: campaigns that nobody works on, and changes that humans have decided about."""
+        """Do what waits: campaigns that nobody works on, changes that humans have decided about, and those that are on trial."""
         runtime = await self._acting()
         await campaigns.continue_all(runtime=runtime)
         await optimizations.apply_decided(runtime=runtime)
+        await rollout.watch(runtime=runtime)

@@ -177,11 +177,11 @@ SELECT %(id)s, step_id, status, attempts, 0, output, duration_ms, started_at, fi
 DELETE FROM agents.plans WHERE tenant_id = %(tenant_id)s AND finished_at < now() - make_interval(days => %(days)s)
 
 -- unpublished: what the channel does not have yet, in order; no text and no value of anybody's
-SELECT e.id, e.kind, jsonb_strip_nulls(jsonb_build_object('planId', p.plan_id, 'runId', e.run_id, 'eventId', e.id, 'stepId', e.step_id,
+SELECT e.id, e.kind, e.payload ->> 'action' AS action, jsonb_strip_nulls(jsonb_build_object('planId', p.plan_id, 'runId', e.run_id, 'eventId', e.id, 'stepId', e.step_id,
        'agentId', e.payload -> 'agentId', 'success', coalesce(e.payload -> 'success', e.payload #> '{response,success}'),
        'duration', e.payload #> '{response,duration}', 'type', e.payload #> '{insight,type}')) AS data
   FROM agents.plan_events e JOIN agents.plans p ON p.tenant_id = e.tenant_id AND p.id = e.run_id
- WHERE e.tenant_id = %(tenant_id)s AND NOT e.published ORDER BY e.id LIMIT 500
+ WHERE e.tenant_id = %(tenant_id)s AND NOT e.published ORDER BY e.id LIMIT %(limit)s
 
 -- published: the channel has these events
 UPDATE agents.plan_events SET published = true WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s) AND NOT published

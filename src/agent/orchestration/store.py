@@ -75,7 +75,14 @@ def step_started(
 ) -> Written:  # fmt: skip
     """Note that a step, an element of its list, or what takes it back begins."""
     return _write(
-        "step_started", owned, runtime, step_id=step_id, role=role, part_of=part_of, payload=json.dumps(payload)
+        "step_started",
+        owned,
+        runtime,
+        urgent=False,
+        step_id=step_id,
+        role=role,
+        part_of=part_of,
+        payload=json.dumps(payload),
     )
 
 

@@ -17,7 +17,7 @@ from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
 from agent.errors import AgentError
-from agent.orchestration.channel import publish
+from agent.orchestration.channel import MOST_TOGETHER, publish
 from agent.orchestration.orchestrator import AgentOrchestrator
 from agent.orchestration.sessions import end_idle
 from agent.orchestration.standard import standard_orchestrator
@@ -62,7 +62,8 @@ class PlanWorker:
             tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
         for tenant in tenants:
             runtime = self._runtime.for_tenant(tenant)
-            await publish(runtime=runtime)
+            while await publish(runtime=runtime) == MOST_TOGETHER:
+                pass
             for run_id, asked_by in await store.lapsed(runtime=runtime):
                 if len(self._running) >= self._runtime.settings.plan_slots:
                     return

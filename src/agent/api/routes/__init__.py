@@ -32,6 +32,7 @@ from agent.api.routes import (
     sync_socket,
     threads,
     tools,
+    ui_sync,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -60,6 +61,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     plans.router,
     improvement.router,
     realtime.router,
+    ui_sync.router,
     integration.router,
     integration_gateway.router,
 )

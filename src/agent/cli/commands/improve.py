@@ -162,8 +162,8 @@ def list_optimizations(*, as_json: JsonOption = False) -> None:
     """List the newest changes with their evidence: what was claimed, how sure, and what stands."""
     found = _learn(lambda service: service.list_optimizations())
     rows = [
-        (one.optimization_id, json.dumps(one.parameters), one.workflow_type, one.status, one.verdict or "-",
-         "-" if one.cost_benefit_ratio is None else f"{one.cost_benefit_ratio:.1f}", one.reason) for one in found
+        (one.optimization_id, json.dumps(one.parameters), one.workflow_type, _status(one), one.verdict or "-",
+         "-" if one.cost_benefit_ratio is None else f"{one.cost_benefit_ratio:.1f}", one.rolled_back_because or one.reason) for one in found
     ]  # fmt: skip
     columns = ("id", "change", "workflow", "status", "verdict", "ratio", "why")
     _list(found, columns, rows, as_json=as_json, empty="Nothing was proposed yet: `agent improve research launch`.")
@@ -201,6 +201,10 @@ def roll_back(optimization_id: IdArgument, *, as_json: JsonOption = False) -> No
     """Take an applied change back; the next run is without it."""
     done = _learn(lambda service: service.roll_back_optimization(optimization_id))
     _done(done, f"The change is {done.status}.", as_json=as_json)
+
+
+def _status(one: Any) -> str:
+    return f"canary of {one.share:.0%}" if one.status == "canary" else str(one.status)
 
 
 def _learn(work: Callable[[SelfLearningOrchestrationService], Awaitable[Result]]) -> Result:
