@@ -149,11 +149,12 @@ async def answer(match: Match, given: Mapping[str, Any], *, role: AccessRole, ru
 async def clean_up(*, runtime: Runtime) -> dict[str, Any]:
     """Let every agent that has a task `cleanup` forget what is old, and return what each of them forgot."""
     agents = await integration_manager.agents(runtime=runtime)
-    return {
+    done = {
         name: await integration_manager.execute(name, "cleanup", {}, runtime=runtime)
         for name, agent in agents.items()
         if "cleanup" in agent.tasks()
     }
+    return {**done, "metrics": {"forgotten": await integration_manager.forget_metrics(runtime=runtime)}}
 
 
 async def _gateway(runtime: Runtime) -> APIGatewayAgent:
