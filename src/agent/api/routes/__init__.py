@@ -17,6 +17,7 @@ from agent.api.routes import (
     improvement,
     integration,
     integration_gateway,
+    integration_graphql,
     keys,
     knowledge,
     learning_runs,
@@ -64,4 +65,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     ui_sync.router,
     integration.router,
     integration_gateway.router,
+    integration_graphql.router,
 )
