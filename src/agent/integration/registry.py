@@ -6,11 +6,13 @@ from agent.integration.base import BaseIntegrationAgent
 from agent.integration.database_sync.agent import DatabaseSyncAgent
 from agent.integration.realtime.agent import RealtimeUpdateAgent
 from agent.integration.schemas.agent import SchemaValidatorAgent
+from agent.integration.studio.agent import StudioBridgeAgent
 from agent.integration.ui_sync.agent import UISyncAgent
 
 AGENTS: tuple[type[BaseIntegrationAgent], ...] = (
     DatabaseSyncAgent,
     RealtimeUpdateAgent,
     SchemaValidatorAgent,
+    StudioBridgeAgent,
     UISyncAgent,
 )

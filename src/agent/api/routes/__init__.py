@@ -27,6 +27,7 @@ from agent.api.routes import (
     plans,
     realtime,
     setup,
+    studio,
     sync,
     sync_socket,
     threads,
@@ -61,5 +62,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     improvement.router,
     realtime.router,
     ui_sync.router,
+    studio.router,
     integration.router,
 )
