@@ -7,6 +7,7 @@ from agent.integration.database_sync.agent import DatabaseSyncAgent
 from agent.integration.gateway.agent import APIGatewayAgent
 from agent.integration.realtime.agent import RealtimeUpdateAgent
 from agent.integration.schemas.agent import SchemaValidatorAgent
+from agent.integration.studio.agent import StudioBridgeAgent
 from agent.integration.ui_sync.agent import UISyncAgent
 
 AGENTS: tuple[type[BaseIntegrationAgent], ...] = (
@@ -14,5 +15,6 @@ AGENTS: tuple[type[BaseIntegrationAgent], ...] = (
     DatabaseSyncAgent,
     RealtimeUpdateAgent,
     SchemaValidatorAgent,
+    StudioBridgeAgent,
     UISyncAgent,
 )

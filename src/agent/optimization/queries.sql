@@ -248,6 +248,18 @@ UPDATE agents.optimizations
 UPDATE agents.optimizations SET evidence = %(evidence)s::jsonb
  WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s AND status = 'shadow'
 
+-- save_prompt_variant: keep a variant of the instructions; the same text again is the same variant
+INSERT INTO agents.prompt_variants (tenant_id, name, template, source, created_by)
+VALUES (%(tenant_id)s, %(name)s, %(template)s, %(source)s, %(by)s) ON CONFLICT DO NOTHING
+
+-- prompt_variant_text: the text of a variant of the instructions
+SELECT template FROM agents.prompt_variants WHERE tenant_id = %(tenant_id)s AND name = %(name)s
+
+-- turn_texts: what was asked and answered in the newest turns that are over
+SELECT r.thread_id, r.turn, r.question, r.answer
+  FROM agents.turns r JOIN agents.threads t ON t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id AND t.database_id = %(database_id)s
+ WHERE r.tenant_id = %(tenant_id)s AND r.status IN ('done', 'failed') ORDER BY r.started_at DESC LIMIT %(most)s
+
 -- tenants: every tenant
 SELECT tenant_id FROM agents.tenants ORDER BY tenant_id
 

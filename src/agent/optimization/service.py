@@ -162,6 +162,13 @@ class SelfLearningOrchestrationService:
         """Propose what a pattern names: `target`, `agent_id`, `workflow_type`. How it is tested is registered with it."""
         return await optimizations.generate(pattern_id, {**(options or {}), **more}, runtime=await self._acting())
 
+    async def propose_optimization(self, options: Mapping[str, Any] | None = None, **more: Any) -> Optimization:
+        """Let Optuna search (`by="search"`: `parameters`, `trials`, `max_cost`) or a model draft (`by="model"`: `kind`) a change.
+
+        `workflow_type` is that of the agent's own turns if it is not named. Raises `NotFound` where nothing better was found.
+        """
+        return await optimizations.propose({**(options or {}), **more}, runtime=await self._acting())
+
     async def test_optimization(self, optimization_id: str) -> OptimizationTest:
         """Test a change. Raises `NotFound` or `BudgetExceeded`."""
         return await optimizations.test(optimization_id, runtime=await self._acting())

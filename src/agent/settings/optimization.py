@@ -45,6 +45,10 @@ class OptimizationSettings(BaseModel):
     improve_explore_share: float = Field(
         0.0, ge=0, le=0.5, description="Share of the turns that try one of the values in AGENT_IMPROVE_EXPLORE."
     )
+    improve_model: str = Field(
+        "",
+        description="Model that proposes prompts and workflows, as provider:name (deepseek:..., openai:...). Empty: AGENT_MODEL.",
+    )
     improve_worth: float = Field(
         0.05, gt=0, le=1, description="Smallest gain in the share of successful runs that is worth a change."
     )

@@ -181,6 +181,29 @@ def propose(
     _done(done, f"Proposed as {done.optimization_id}: {json.dumps(done.parameters)}", as_json=as_json)
 
 
+@optimizations.command(
+    "search",
+    epilog=examples("agent improve optimizations search --by search", "agent improve optimizations search --by model"),
+)
+def search(
+    *,
+    by: Annotated[
+        str, typer.Option(help="search: Optuna tries parameters; model: a model drafts instructions or parameters.")
+    ] = "search",
+    workflow: Annotated[str, typer.Option(help="The type of the workflow.")] = "agent_turn",
+    parameter: Annotated[list[str] | None, typer.Option(help="A parameter to search; all if none is named.")] = None,
+    trials: Annotated[int, typer.Option(min=1, max=100, help="How many configurations are tried.")] = 5,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="Most US dollars of a run.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for a change without a pattern, and register the test of what is found."""
+    searching: dict[str, Any] = (
+        {"parameters": parameter, "trials": trials, "max_cost": max_cost} if by == "search" else {}
+    )
+    done = _learn(lambda service: service.propose_optimization({"by": by, "workflow_type": workflow, **searching}))
+    _done(done, f"Proposed as {done.optimization_id}: {json.dumps(done.parameters)}", as_json=as_json)
+
+
 @optimizations.command("test", epilog=examples("agent improve optimizations test ID"))
 def try_optimization(optimization_id: IdArgument, *, as_json: JsonOption = False) -> None:
     """Test a change as it was registered."""
