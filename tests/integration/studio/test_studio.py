@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,6 +188,38 @@ async def test_an_asset_is_handed_to_open_cloud_once_and_again_after_it_was_away
 def test_a_script_that_studio_could_not_hold_is_refused(given: Any) -> None:
     with pytest.raises(InvalidInput):
         scripts.checked(given)
+
+
+PARSE = """
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+const { Config, LuaVersion, OutputVerification, formatCode } = createRequire(process.argv[2])("@johnnymorganz/stylua");
+for (const file of process.argv.slice(3)) {
+  const config = Config.new();
+  config.syntax = LuaVersion.Luau;
+  formatCode(readFileSync(file, "utf8"), config, undefined, OutputVerification.None);
+}
+console.log("parsed");
+"""
+
+
+def test_the_plugin_and_written_data_are_luau(npm: Callable[..., Path], tmp_path: Path) -> None:
+    """A formatter's parser of Luau reads them; nothing here runs them."""
+    folder = npm("@johnnymorganz/stylua")
+    (tmp_path / "parse.mjs").write_text(PARSE, encoding="utf-8")
+    hostile = {"]]": "]] \\", "end": ["\u2028", 1e300, -0.5, None], "": {}, "\n": "${x}`"}
+    (tmp_path / "data.luau").write_text(scripts.as_module("x", hostile).source or "", encoding="utf-8")
+    plugin = Path(scripts.__file__).parent / "plugin" / "AgentBridge.luau"
+
+    def parsed(*files: Path) -> bool:
+        command = ["node", str(tmp_path / "parse.mjs"), str(folder / "package.json"), *map(str, files)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        print(done.stderr)
+        return done.stdout == "parsed\n"
+
+    assert parsed(plugin, tmp_path / "data.luau")
+    (tmp_path / "wrong.luau").write_text("local x = = 1", encoding="utf-8")
+    assert not parsed(tmp_path / "wrong.luau")
 
 
 def test_data_stays_data_in_luau() -> None:
