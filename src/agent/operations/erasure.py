@@ -75,6 +75,7 @@ async def _erase(
             counts: dict[str, Any] = dict(row["erased"]) if row else {}
             gone = counts.pop("threads")
             await conn.execute(_QUERIES["erase_work"], {**values, "threads": gone})
+            await conn.execute(_QUERIES["erase_sessions"], values)
             await _erase_checkpoints(gone, values, conn, runtime)
     except psycopg.errors.ObjectInUse as error:
         raise ThreadBusy(

@@ -23,3 +23,7 @@ DELETE FROM agents_checkpoints.checkpoint_writes WHERE thread_id = ANY (%(thread
 
 -- erase_work: deletes the work that waits in conversations
 DELETE FROM agents.open_work WHERE tenant_id = %(tenant_id)s AND kind = 'turn' AND subject = ANY (%(threads)s)
+
+-- erase_sessions: ends the sessions of a person in a browser
+DELETE FROM agents.console_sessions
+ WHERE tenant_id = %(tenant_id)s AND (lower(person) = lower(%(person)s::text) OR person ~* %(pattern)s::text)
