@@ -152,6 +152,16 @@ ON CONFLICT (tenant_id, pattern_key) DO UPDATE SET
   campaign_id = excluded.campaign_id, updated_at = now()
 RETURNING *, pattern_id::text AS pattern_id, campaign_id::text AS campaign_id
 
+-- import_pattern: keep a pattern of somebody else, as unproven
+INSERT INTO agents.learning_patterns AS p (tenant_id, pattern_key, pattern_category, workflow_type, description, events, parameters, source,
+  status, confidence_score, evidence)
+VALUES (%(tenant_id)s, %(pattern_key)s, %(pattern_category)s, %(workflow_type)s, %(description)s, %(events)s::jsonb, %(parameters)s::jsonb,
+  'imported', 'unproven', %(confidence_score)s, %(evidence)s::jsonb)
+ON CONFLICT (tenant_id, pattern_key) DO UPDATE SET
+  workflow_type = excluded.workflow_type, description = excluded.description, events = excluded.events, parameters = excluded.parameters,
+  confidence_score = excluded.confidence_score, evidence = excluded.evidence, updated_at = now()
+RETURNING *, pattern_id::text AS pattern_id, campaign_id::text AS campaign_id
+
 -- save_config: keep a configuration
 INSERT INTO agents.auto_generated_configs (tenant_id, workflow_type, generated_config, source_patterns, conflicts, options, confidence_score,
   improves, created_by)
