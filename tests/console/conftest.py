@@ -65,10 +65,9 @@ class Site:
 
 
 @asynccontextmanager
-async def serving(runtime: Runtime) -> AsyncIterator[str]:
-    """Serve the console of a runtime, and yield its address."""
+async def listening(server: Server) -> AsyncIterator[str]:
+    """Run a server on a port of this machine, and yield its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(config_of(create_app(runtime, jobs=False)))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not task.done():  # uvicorn has no event for it
         await asyncio.sleep(0.01)
@@ -108,7 +107,11 @@ async def open_site(browser: Browser, cluster: Cluster) -> AsyncIterator[Opened]
             settings = cluster.database(cluster.template("demo", fill_demo)).model_copy(update=update)
             runtime = await open_runtime(settings)
             stack.push_async_callback(runtime.close)
-            return Site(runtime=runtime, url=await stack.enter_async_context(serving(runtime)), browser=browser)
+            return Site(
+                runtime=runtime,
+                url=await stack.enter_async_context(listening(Server(config_of(create_app(runtime, jobs=False))))),
+                browser=browser,
+            )
 
         yield opened
 

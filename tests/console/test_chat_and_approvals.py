@@ -45,6 +45,10 @@ async def test_who_asks_sees_what_another_browser_approves(site: Site) -> None:
         await expect(inbox.locator(".was").first).to_have_text("active")
         await expect(inbox.locator(".is").first).to_have_text("paused")
         await expect(deciding.locator("[data-count=approvals]")).to_have_text("1")
+        await deciding.keyboard.type("what is that about")  # no field takes it, and it approves nothing
+        await expect(inbox.get_by_role("button", name="Approve")).to_be_enabled()
+        await deciding.wait_for_timeout(1_100)
+        await deciding.keyboard.press("j")
         await deciding.keyboard.press("a")
         await expect(deciding.locator(".note.good")).to_contain_text("Done: 1 row")
         # Decided there, updated here: no button is left, and the answer is there.

@@ -21,4 +21,8 @@ def _writer() -> MarkdownIt:
 
 def answer_html(text: str) -> Markup:
     """Return an answer as HTML."""
-    return Markup(_writer().render(clean(text[:_MOST_CHARACTERS])))  # noqa: S704  # the writer escapes every text
+    written = _writer().render(clean(text[:_MOST_CHARACTERS]))
+    scrolled = written.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace(
+        "</table>", "</table></div>"
+    )
+    return Markup(scrolled)  # noqa: S704  # the writer escapes every text

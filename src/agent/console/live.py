@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 class LiveHub:
-    """Wakes who watches. It listens while somebody does."""
+    """Wakes who watches. It begins to listen with the first one, and ends with the runtime."""
 
     def __init__(self) -> None:
         self._watchers: set[asyncio.Event] = set()
@@ -48,6 +48,7 @@ class LiveHub:
         self._watchers.add(woken)
         if self._listener is None or self._listener.done():
             self._listener = asyncio.create_task(self._listen(runtime))
+            runtime.at_close.append(self._close)
         try:
             while True:
                 try:
@@ -59,9 +60,10 @@ class LiveHub:
                     yield False
         finally:
             self._watchers.discard(woken)
-            if not self._watchers and self._listener is not None:
-                listener, self._listener = self._listener, None
-                await end_tasks(listener)
+
+    async def _close(self) -> None:
+        if self._listener is not None:
+            await end_tasks(self._listener)
 
     async def _listen(self, runtime: Runtime) -> None:
         while True:

@@ -14,3 +14,12 @@ class PlatformSettings(BaseModel):
     pusher_url: str = Field(
         "", description="Address of the HTTP API of the Pusher app. Empty: that of PUSHER_CLUSTER at pusher.com."
     )
+    cache_seconds: float = Field(
+        60.0, gt=0, le=86_400, description="Most seconds that a cached record is used after it changed, whatever fails."
+    )
+    cache_load_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=600,
+        description="Seconds that readers wait for whoever loads a record into the cache, before they load it too.",
+    )

@@ -157,11 +157,12 @@ function act(name) {
   const target = chosen() && $(`[data-key="${name}"]`, chosen());
   if (!target) return false;
   if (target.matches("details,summary")) { const d = target.closest("details"); d.open = !d.open; if (d.open) $("input:not([type=hidden]),textarea,select", d)?.focus(); }
-  else if (name.length === 1 && $("details[open] form", chosen())) return false; // somebody is about to say something else
+  // Somebody types a text that no field takes, chose nothing, or is about to say something else: that approves nothing.
+  else if (name === "a" && (Date.now() - stray < 1000 || !$("[data-item].now") || $("details[open] form", chosen()))) return false;
   else target.click();
   return true;
 }
-let g = 0;
+let g = 0, stray = 0;
 document.addEventListener("keydown", event => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); palette(); return; }
   if (event.key === "Escape" && typing(event)) { event.target.blur(); return; }
@@ -170,16 +171,16 @@ document.addEventListener("keydown", event => {
   if (g && Date.now() - g < 1500) { g = 0; const link = $(`[data-go="${CSS.escape(event.key)}"]`); if (link) { event.preventDefault(); link.click(); } return; }
   const key = event.key;
   if (key === "g") g = Date.now();
-  else if (key === "?") $("#keys").showModal();
+  else if (key === "?") $("#keys-help").showModal();
   else if (key === "j" || key === "k") choose(key === "j" ? 1 : -1);
   else if (key === "/") { const field = $("[data-search]"); if (!field) return; field.focus(); field.select(); }
   else if (key === "p") $("#pause")?.click();
   else if (key === "Enter" && event.target.matches("[data-item]")) act("open");
-  else if (!act(key)) return;
+  else if (!act(key)) { if (key.length === 1) stray = Date.now(); return; }
   event.preventDefault();
 });
 function palette() {
-  const dialog = $("#palette"), field = $("input", dialog), list = $("ul", dialog);
+  const dialog = $("#go-to"), field = $("input", dialog), list = $("ul", dialog);
   const links = $$("nav [data-go]").map(a => [a.dataset.name, a.href]);
   const show = () => {
     const words = field.value.trim().toLowerCase(), found = links.filter(([name]) => name.toLowerCase().includes(words));
@@ -196,7 +197,7 @@ function palette() {
 document.addEventListener("click", event => {
   const target = event.target.closest("[data-open],[data-close],[data-copy],#pause,.burger,[data-fit]");
   if (!target) return;
-  if (target.dataset.open) target.dataset.open === "palette" ? palette() : document.getElementById(target.dataset.open)?.showModal();
+  if (target.dataset.open) target.dataset.open === "go-to" ? palette() : document.getElementById(target.dataset.open)?.showModal();
   else if ("close" in target.dataset) target.closest("dialog").close();
   else if (target.dataset.copy) navigator.clipboard?.writeText(target.dataset.copy).then(() => { target.textContent = "Copied"; });
   else if (target.id === "pause") { paused = !paused; store.set("paused", paused ? "yes" : ""); state(paused ? "paused" : "live"); if (!paused && missed) { missed = false; $("#live-said").hidden = true; refresh(); } }

@@ -74,4 +74,4 @@ class RealtimeUpdateAgent(BaseIntegrationAgent):
         async def send() -> None:
             await delivery.post(url, body, headers)
 
-        await self.call("pusher", send, failed=delivery.NotTaken, attempts=1)
+        await self.call("pusher", send, failed=delivery.NotTaken, attempts=1, runtime=self.runtime)

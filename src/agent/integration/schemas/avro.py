@@ -28,13 +28,13 @@ class AvroSchema:
     @classmethod
     def read(cls, definition: Any) -> AvroSchema:
         """Check a schema, given as JSON or its text. Raises `InvalidInput`."""
-        from fastavro.schema import SchemaParseException, UnknownType, parse_schema
+        import fastavro.schema as avro_schema  # start-up: only schemas of Avro need it
 
         given = _parsed(definition)
         try:
-            parsed = parse_schema(given, _write_hint=False)
+            parsed = avro_schema.parse_schema(given, _write_hint=False)
             _check_unions(parsed)
-        except (SchemaParseException, UnknownType, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:  # fmt: skip
+        except (avro_schema.SchemaParseException, avro_schema.UnknownType, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:  # fmt: skip
             raise InvalidInput(f"The definition is no Avro schema: {type(error).__name__} {str(error)[:200]}") from None
         return cls(text=json.dumps(_without_hints(parsed)))
 
@@ -50,7 +50,7 @@ class AvroSchema:
 
     def problems(self, data: Any) -> list[str]:
         """Return what is wrong with data, in the JSON that fastavro writes."""
-        from fastavro.validation import ValidationError, validate
+        from fastavro.validation import ValidationError, validate  # start-up: only schemas of Avro need it
 
         try:
             validate(data, self.schema, strict=True)
@@ -70,7 +70,7 @@ class AvroSchema:
 
     def completed(self, data: Any) -> Any:
         """Return data with the defaults of the fields that it lacks."""
-        from fastavro import schemaless_reader, schemaless_writer
+        from fastavro import schemaless_reader, schemaless_writer  # start-up: only schemas of Avro need it
 
         buffer = io.BytesIO()
         try:

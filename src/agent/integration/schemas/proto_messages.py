@@ -87,8 +87,8 @@ def _check_nesting(text: str) -> None:
 
 
 def _parsed(text: str) -> Any:
-    from antlr4.error.ErrorListener import ErrorListener
-    from proto_schema_parser.parser import Parser
+    from antlr4.error.ErrorListener import ErrorListener  # start-up: slow to import
+    from proto_schema_parser.parser import Parser  # start-up: slow to import
 
     class Refuses(ErrorListener):  # type: ignore[misc]  # the parser is untyped; by itself it prints what is wrong, and guesses on
         def syntaxError(self, _parser: Any, _symbol: Any, line: int, column: int, message: str, _error: Any) -> None:  # noqa: N802  # antlr's name
