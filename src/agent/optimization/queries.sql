@@ -209,7 +209,11 @@ SELECT case_id FROM agents.optimization_cases WHERE tenant_id = %(tenant_id)s AN
 -- burn_cases: note which cases were looked at
 INSERT INTO agents.optimization_cases (tenant_id, workflow_type, case_id, optimization_id)
 SELECT %(tenant_id)s, %(workflow_type)s, c, %(by)s FROM unnest(%(case_ids)s::text[]) AS c
-ON CONFLICT DO NOTHING
+ON CONFLICT DO NOTHING RETURNING case_id
+
+-- give_back_cases: note that cases of a test were not looked at
+DELETE FROM agents.optimization_cases
+ WHERE tenant_id = %(tenant_id)s AND workflow_type = %(workflow_type)s AND optimization_id = %(by)s AND case_id = ANY (%(case_ids)s::text[])
 
 -- save_optimization: keep a proposed change with what was registered
 INSERT INTO agents.optimizations (tenant_id, pattern_id, agent_id, workflow_type, target, parameters, registration, registration_hash, created_by)
