@@ -84,7 +84,7 @@ class Journal:
             self._urgent = bool(self._waiting)
             batch.sort(key=lambda entry: entry.run_id)  # a run keeps its own order
             try:
-                counts = await self._stored(batch)
+                counts = await self._stored_at_last(batch)
             except (
                 AgentError,
                 psycopg.OperationalError,
@@ -107,6 +107,13 @@ class Journal:
                 _fail([entry], failure)
             else:
                 _tell(entry, count)
+
+    async def _stored_at_last(self, batch: Sequence[_Entry]) -> list[list[int]]:
+        """Store a batch, once more if somebody held rows in another order."""
+        try:
+            return await self._stored(batch)
+        except psycopg.errors.DeadlockDetected:
+            return await self._stored(batch)
 
     async def _stored(self, batch: Sequence[_Entry]) -> list[list[int]]:
         """Run the statements of a batch in one transaction and one round trip."""

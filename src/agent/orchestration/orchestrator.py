@@ -256,7 +256,7 @@ class AgentOrchestrator:
 
     def _work(self, runtime: Runtime) -> Work:
         async def run_part(plan: Plan, parent: Owned, step: str) -> PlanResult:
-            part = await store.begin(plan, part_of=(parent.run_id, step), runtime=runtime)
+            part = await store.begin_part(plan, parent, step, runtime=runtime)
             if part is not None:
                 return await self._followed(part, runtime, plan)
             run_id = await store.part(parent.run_id, step, runtime=runtime)

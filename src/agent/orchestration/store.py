@@ -33,18 +33,31 @@ class Owned:
 
 async def begin(
     plan: Plan, *, runtime: Runtime, key: str | None = None, queued: bool = False, replay_of: UUID | None = None, keep: Sequence[str] = (),
-    batch: UUID | None = None, part_of: tuple[UUID, str] | None = None,
+    batch: UUID | None = None,
 ) -> Owned | None:  # fmt: skip
-    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key, or this part of a run, is known."""
+    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key is known."""
     if key is not None:
         checked_name(key, what="The idempotency key")
     values = {**_values(plan, epoch=0 if queued else 1, runtime=runtime), "key": key, "replay_of": replay_of}
-    values |= {"batch": batch, "parent_run": part_of and part_of[0], "parent_step": part_of and part_of[1]}
+    values["batch"] = batch
     statements: list[Statement] = [*_kept(values), (_QUERIES["begin"], values), *_used(values)]
     if replay_of is not None:
         statements.append((_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep)}))
     counts = await journal_of(runtime).write(values["id"], *statements)
     return Owned(run_id=values["id"], epoch=values["epoch"]) if counts[len(values["large"])] else None
+
+
+async def begin_part(plan: Plan, parent: Owned, step: str, *, runtime: Runtime) -> Owned | None:
+    """Store a plan that is a step of a run, owned by this process. Return None if it began already, or its run has ended."""
+    values = {
+        **_values(plan, epoch=1, runtime=runtime),
+        "parent_run": parent.run_id,
+        "parent_step": step,
+        "owner": parent.epoch,
+    }
+    statements: list[Statement] = [*_kept(values), (_QUERIES["begin_part"], values), *_used(values)]
+    counts = await journal_of(runtime).write(parent.run_id, *statements)
+    return Owned(run_id=values["id"], epoch=1) if counts[len(values["large"])] else None
 
 
 def _kept(values: Mapping[str, Any]) -> list[Statement]:
