@@ -24,7 +24,7 @@ SQL_FILES = sorted(SOURCE.rglob("*.sql"))
 # Their import takes long, or only the development extra has them: imported where they are needed.
 HEAVY = frozenset({
     "aiosmtplib", "cryptography", "google", "httpx", "jsonschema_rs", "langchain", "langchain_core", "langchain_openai",
-    "langgraph", "numpy", "openai", "opentelemetry", "postgast", "psutil", "pydantic_monty", "rich", "sklearn", "supabase",
+    "langgraph", "numpy", "openai", "opentelemetry", "postgast", "psutil", "pydantic_monty", "rich", "sklearn", "supabase", "threadpoolctl",
 })  # fmt: skip
 
 
