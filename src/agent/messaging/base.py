@@ -65,6 +65,16 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """A thumb, up (`right`) or down, under a message."""
+
+    account: str
+    message_id: str
+    right: bool
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """What a person may see of a request beside its card: all of it as `text`, and what an edit begins with.
 
@@ -85,8 +95,8 @@ class Writer(Protocol):
         """Show the answer as far as it is written."""
         ...
 
-    async def finish(self, text: str, marker: str) -> None:
-        """Show the whole answer. Raises `Undeliverable` or `TryLater`."""
+    async def finish(self, text: str, marker: str) -> str | None:
+        """Show the whole answer, and return the message that shows it. Raises `Undeliverable` or `TryLater`."""
         ...
 
 
@@ -96,6 +106,8 @@ class Inbox(Protocol):
     async def tapped(self, tap: Tap, noted: asyncio.Event) -> str: ...
 
     async def said(self, said: Said, writer: Writer) -> str: ...
+
+    async def reacted(self, reaction: Reaction) -> str: ...
 
     async def looked(self, tap: Tap) -> Shown: ...
 
@@ -149,8 +161,8 @@ class Service(ABC):
         """Make a posted message show `card`."""
 
     @abstractmethod
-    async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> None:
-        """Send a plain text, as a reply to the message `under` if there is one."""
+    async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> str | None:
+        """Send a plain text, as a reply to the message `under` if there is one. Return the message, if people can react to it."""
 
     @abstractmethod
     async def check(self) -> str:

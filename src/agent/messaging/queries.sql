@@ -135,8 +135,14 @@ RETURNING id
 UPDATE agents.messaging_texts SET ready_at = NULL, sending_at = NULL WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
 -- sent_text: the text was sent
-UPDATE agents.messaging_texts SET sent_at = now(), ready_at = NULL, sending_at = NULL, error = NULL
+UPDATE agents.messaging_texts t
+   SET sent_at = now(), ready_at = NULL, sending_at = NULL, error = NULL, message_id = %(message_id)s,
+       turn = (SELECT max(u.turn) FROM agents.turns u WHERE u.tenant_id = t.tenant_id AND u.thread_id = t.thread_id)
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
+-- answer_shown: the turn whose answer a message shows
+SELECT thread_id, turn FROM agents.messaging_texts
+ WHERE tenant_id = %(tenant_id)s AND service = %(service)s AND message_id = %(message_id)s AND kind = 'answer' AND turn IS NOT NULL
 
 -- failed_text: say why a text was not sent, and when to try again; a notice may look for another place
 UPDATE agents.messaging_texts

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.providers.offline_model.query import Comparison, Condition, Field, Query, Related, TimeRange
+from agent.providers.offline_model.query import Comparison, Condition, Defined, Field, Query, Related, TimeRange
 from agent.providers.offline_model.schema_parser import Relation
 from agent.providers.offline_model.sql_writer import DEFAULT_ROWS, returns_rows
 from agent.providers.offline_model.values import all_conditions
@@ -202,7 +202,7 @@ def _cell(value: Any) -> str:
 def _flat(conditions: Iterable[Condition]) -> Iterator[Condition]:
     for one in conditions:
         yield one
-        if isinstance(one, Related):
+        if isinstance(one, Related | Defined):
             yield from _flat(one.conditions)
 
 
@@ -213,6 +213,9 @@ def _comparisons(query: Query) -> list[Comparison]:
 def _used_meanings(query: Query) -> str:
     meanings = [
         f"{c.field.column.name} {c.value.text} ({c.memory})" for c in _comparisons(query) if c.memory and c.value
+    ]
+    meanings += [
+        f"{c.phrase} ({c.memory})" for c in _flat(all_conditions(query)) if isinstance(c, Defined) and c.memory
     ]
     return ", ".join(dict.fromkeys(meanings))
 
@@ -251,6 +254,10 @@ def _condition(condition: Condition, main: Relation, *, full: bool = False) -> s
             return f"{'not ' if condition.negated else ''}{condition.field.column.name} {condition.text}"
         case Comparison():
             return _comparison(condition, main, full=full)
+        case Defined():
+            parts = [_condition(one, main, full=full) for one in condition.conditions]
+            said = (" or " if condition.either else " and ").join(parts)
+            return f"{'not ' if condition.negated else ''}{condition.phrase}{f' ({said})' if said else ''}"
     return repr(condition.text)
 
 

@@ -12,6 +12,7 @@ from agent.providers.offline_model.names import ColumnName
 from agent.providers.offline_model.query import (
     Comparison,
     Condition,
+    Defined,
     Field,
     LiteralValue,
     Operator,
@@ -26,7 +27,7 @@ from agent.providers.offline_model.reader import (
     negated,
     state_condition,
 )
-from agent.providers.offline_model.schema_parser import Relation
+from agent.providers.offline_model.schema_parser import Column, Relation
 from agent.providers.offline_model.tokenizer import count_of
 
 Conditions = Iterator[tuple[Condition, Place]]
@@ -57,6 +58,8 @@ def condition(r: Reader, main: Relation, at: Place) -> Conditions:
         yield from compared_column(r, main, start)
         yield from owner_test(r, main, start)
         yield from r.labels(start, main)
+        for found, end in r.labels(start, main):  # "a family card"
+            yield from ((found, last) for _, place, last in r.columns(end, main) if _is_about(found, place))
 
 
 def _column_test(r: Reader, main: Relation, at: Place) -> Conditions:
@@ -175,6 +178,16 @@ def _labelled(r: Reader, place: Field, at: Place) -> Conditions:
     for found, end in r.labels(at, place.relation):
         if isinstance(found, Comparison) and found.memory and found.field.column == place.column:
             yield replace(found, inferred=False), end
+        if (
+            isinstance(found, Defined)
+            and not found.memory
+            and {_column(one) for one in found.conditions} == {place.column}
+        ):
+            yield found, end
+
+
+def _column(condition: Condition) -> Column | None:
+    return condition.field.column if isinstance(condition, Comparison) else None
 
 
 def label_of(place: Field, text: str) -> str | None:
@@ -263,7 +276,8 @@ def quantity(r: Reader, at: Place) -> Iterator[tuple[tuple[int | None, int | Non
         most = {"<": count - 1, "<=": count, "=": count}.get(compared[0])
         yield (least, most), compared[1] + 1
     elif r.s.free(at) and (count := count_of(r.s.tokens[at])):
-        yield (count, count), at + 1
+        more, less = r.word(at + 1, "or more"), r.word(at + 1, "or fewer|less")
+        yield (count if not less else None, count if not more else None), more or less or at + 1
 
 
 def bare_period(r: Reader, main: Relation, at: Place) -> Conditions:

@@ -36,11 +36,11 @@ _FORMS = (
 # card letter of an owner means: S standard, F family; campaign status is a number: 1 is planned, 2 running
 _LIST = re.compile(
     r"^(?:the |an? |our )?(?:(?P<owner>\w+)'s )?(?P<column>[\w ]+?)(?: of (?:the |an? )?(?P<of>\w+))?"
-    r"(?:(?: (?:is|are) an? (?:number|letter|code)| means?| are codes| codes)? ?: ?| is (?=['\"]?(?:\d+|[A-Z]{1,3})['\"]? (?:when|if|for) ))(?P<list>.+)$",
+    r"(?:(?: (?:is|are) an? (?:number|letter|code)| means?| are codes| codes)? ?: ?| (?:is|are|go(?:es)? from|runs? from|can be|means?)? ?(?=['\"]?(?:\d+|[A-Z]{1,3})['\"]? (?:when|if|for|is|means|=|stands for|\()))(?P<list>.+)$",
     re.I,
 )
 _ITEM = re.compile(
-    r"^(?P<value>'[^']+'|\"[^\"]+\"|-?\d+|[A-Z]{1,3})(?:,| is| means| =| for)? (?:(?:when|if) (?:it'?s |it is |it |they are |they |the )?)?(?:an? |the )?(?P<phrase>[\w' -]+)$"
+    r"^(?P<value>'[^']+'|\"[^\"]+\"|-?\d+|[A-Z]{1,3})(?:,| is| means| =| for| stands for)? (?:(?:when|if) (?:it'?s |it is |it |they are |they |the )?)?(?:an? |the )?(?P<phrase>[\w' -]+)$"
 )
 
 
@@ -100,7 +100,10 @@ def _listed(text: str, *, source: str) -> Iterator[Meaning]:
         return
     items = [
         _ITEM.match(item.strip())
-        for item in re.split(r"[,;] (?:and )?| and (?=['\"]?(?:\d|[A-Z]{1,3}\b))", match["list"])
+        for item in re.split(
+            r"[,;] (?:and )?| (?:and|to) (?=['\"]?(?:\d|[A-Z]{1,3}\b))",
+            re.sub(r" ?\((?P<said>[\w' -]+)\)", r" \g<said>", match["list"]),
+        )
         if item.strip()
     ]
     if len(items) < 2 or not all(items):

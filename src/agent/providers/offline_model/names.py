@@ -6,17 +6,23 @@ label, and other words by the meaning that a remembered fact gave them. Letter c
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from agent.providers.offline_model.memory_parser import Meaning
+from agent.providers.offline_model.query import Defined, Measure
 from agent.providers.offline_model.schema_parser import Column, ForeignKey, Relation
 from agent.providers.offline_model.tokenizer import Sentence, words_of
 from agent.text.words import word_set
 
 _LONGEST_NAME = 8  # words
+# What a table's comment calls its rows: "The practices of the group", "Appointments, past and coming".
+_HEAD = re.compile(
+    r"(?:the |our |all )?(?P<noun>[a-z]{3,}s|people)(?= (?:of|that|who|which|to|in|at|from|for)\b|,|$)", re.I
+)
 _PREFIXES = word_set("tbl tb t dim fact vw v app")
 _KEY_ENDS = word_set("id fk no code key")
 _TIME_ENDS = word_set("at on date time ts timestamp")
@@ -69,7 +75,26 @@ class ValueName:
     memory: str = ""
 
 
-Term: TypeAlias = RelationName | ColumnName | ValueName
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinedName:
+    """Words that a remembered fact defines for rows of `relation`; with `noun` they name the rows by themselves, else with `before` after them."""
+
+    relation: Relation
+    condition: Defined
+    noun: bool = False
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinedMeasure:
+    """Words that a remembered fact defines as a number: an aggregate of the rows of `relation` that meet `condition`."""
+
+    relation: Relation
+    measure: Measure
+    condition: Defined
+
+
+Term: TypeAlias = RelationName | ColumnName | ValueName | DefinedName | DefinedMeasure
 NamedTerm: TypeAlias = tuple[tuple[str, ...], Term]
 
 
@@ -91,6 +116,16 @@ class Names:
             for term in dict.fromkeys([*self.terms.get(words, ()), *self.terms.get(spelled, ())]):
                 if not getattr(term, "dotted_only", False) or tokens[-1].dotted or (tokens[1:2] and tokens[1].dotted):
                     yield term, end
+
+    def with_defined(self, found: Iterable[NamedTerm]) -> Names:
+        """Return these names and the defined ones."""
+        terms: dict[tuple[str, ...], list[Term]] = defaultdict(
+            list, {words: list(some) for words, some in self.terms.items()}
+        )
+        for words, term in found:
+            if words and term not in terms[words]:
+                terms[words].append(term)
+        return Names(relations=self.relations, terms=terms)
 
     def known(self, s: Sentence) -> set[int]:
         """Return the places of the words that are part of a name."""
@@ -144,6 +179,12 @@ def _relation_terms(relation: Relation, relations: Sequence[Relation]) -> Iterat
             yield from (
                 ((other,), RelationName(relation=relation, guess=True)) for other in group if (other,) not in taken
             )
+    head = _called(relation)
+    columns = {
+        words_of(name) for other in relations for name in (*(c.name for c in other.columns), *other.more_columns)
+    }
+    if head and [_called(other) for other in relations].count(head) == 1 and head not in taken | columns:
+        yield head, RelationName(relation=relation, guess=True)
     qualified = RelationName(relation=relation, qualified=True, dotted_only=not relation.shared)
     yield (*schema, *words), qualified
     yield (*schema, "schema", *words), qualified
@@ -153,6 +194,12 @@ def _relation_terms(relation: Relation, relations: Sequence[Relation]) -> Iterat
         role = role[:-1] if len(role) > 1 and role[-1] in _KEY_ENDS else role
         if len(key.columns) == 1 and target and role != bare_name(target):
             yield role, RelationName(relation=target, via=key)
+
+
+def _called(relation: Relation) -> tuple[str, ...]:
+    """Return what the comment of a table calls its rows."""
+    head = _HEAD.match(relation.comment)
+    return words_of(head["noun"]) if head else ()
 
 
 def _column_terms(relation: Relation, column: Column) -> Iterator[NamedTerm]:

@@ -80,7 +80,18 @@ class Related:
     conditions: tuple[Condition, ...] = ()
 
 
-Condition: TypeAlias = Comparison | TimeRange | Wanted | Related
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defined:
+    """What a remembered fact calls `phrase`: all of `conditions` hold for a row of the main relation, or one of them (`either`)."""
+
+    phrase: str
+    conditions: tuple[Condition, ...]
+    memory: str
+    either: bool = False
+    negated: bool = False
+
+
+Condition: TypeAlias = Comparison | TimeRange | Wanted | Related | Defined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +153,6 @@ class Unclear:
 
 def _is_absent(conditions: tuple[Condition, ...]) -> bool:
     return any(
-        one.absent if isinstance(one, Comparison) else isinstance(one, Related) and _is_absent(one.conditions)
+        one.absent if isinstance(one, Comparison) else isinstance(one, Related | Defined) and _is_absent(one.conditions)
         for one in conditions
     )

@@ -11,10 +11,10 @@ from dataclasses import replace
 from itertools import islice
 
 from agent.providers.offline_model.dates import period_at
-from agent.providers.offline_model.join_graph import JoinGraph, row_field
+from agent.providers.offline_model.join_graph import JoinGraph, measure_columns, row_field
 from agent.providers.offline_model.names import Names
-from agent.providers.offline_model.query import Field, Measure, Query, Unclear
-from agent.providers.offline_model.ranking import aggregate, ranked
+from agent.providers.offline_model.query import Defined, Field, Measure, Query, Unclear
+from agent.providers.offline_model.ranking import aggregate, defined_number, ranked
 from agent.providers.offline_model.reader import GRAMMAR, Place, Reader, TooManyReadings
 from agent.providers.offline_model.rows import Queries, all_clauses, rows
 from agent.providers.offline_model.schema_parser import Relation
@@ -30,7 +30,7 @@ _MOST_READINGS = 200
 def question(r: Reader, at: Place = 0) -> Iterator[Query]:
     """Yield each query that all words of the question make together."""
     at = r.skip(at, _POLITE)
-    for form in (_count, _distinct, _list, _fields, _field_first, _asked_aggregate, _asked_rank):
+    for form in (_count, _sum_of, _distinct, _list, _fields, _field_first, _asked_aggregate, _asked_rank):
         for query, end in form(r, at):
             if r.at_end(end):
                 yield query
@@ -44,6 +44,35 @@ def _count(r: Reader, at: Place) -> Queries:
     for query, end in rows(r, start) if start else ():
         if not query.order and not query.fields and query.measure in (None, Measure(function="count")):
             yield replace(query, measure=Measure(function="count")), end
+
+
+def _sum_of(r: Reader, at: Place) -> Queries:
+    """Yield "how many rooms do the coastal sites have together" and "how many clicks did brand channels bring": the sum of a column."""
+    start = r.word(at, "how many|much total?", f"{_WHAT} total? number of")
+    if start is None or next(r.relations(start), None):
+        return
+    for main in r.names.relations:
+        for name, place, end in r.columns(start, main):
+            if not name.short and place.relation.id == main.id and place.column in measure_columns(main):
+                measure = Measure(function="sum", field=place)
+                for query, after in _summed_rows(r, main, end):
+                    if query.main.id == main.id and not (query.groups or query.measure or query.order):
+                        yield replace(query, measure=measure), after
+
+
+def _summed_rows(r: Reader, main: Relation, at: Place) -> Queries:
+    """Yield the rows after the column: "do they have together", "are there in all of them", or a defined word."""
+    has = r.word(at, "do|does|did|have|has")
+    for query, end in rows(r, has, clauses=False) if has else ():
+        verb = r.word(end, "have|has|had together|altogether", "have|has|had in total|all", "have|has|had")
+        if verb:
+            yield query, verb
+    of = r.word(at, "are|is there in|at|of|on? all?", "in|at|on all")
+    for query, end in rows(r, of) if of else ():
+        yield query, r.word(end, "together|altogether", "in total|all") or end
+    for query, end in all_clauses(r, Query(main=main), at):
+        if any(isinstance(one, Defined) for one in query.conditions):
+            yield query, end
 
 
 def _distinct(r: Reader, at: Place) -> Queries:
@@ -161,6 +190,7 @@ def _field_first(r: Reader, at: Place) -> Queries:
 def _asked_aggregate(r: Reader, at: Place) -> Queries:
     start = r.word(at, _WHAT, f"{_LISTING}", "calculate|compute the?") or at
     yield from aggregate(r, start)
+    yield from defined_number(r, r.word(at, "how much") or start)
 
 
 def _asked_rank(r: Reader, at: Place) -> Queries:

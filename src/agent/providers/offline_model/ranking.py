@@ -14,7 +14,7 @@ from agent.providers.offline_model.tokenizer import count_of, words_of
 from agent.text.words import word_set
 
 _FUNCTIONS: tuple[tuple[str, Function], ...] = (
-    ("total sum of? the?", "sum"), ("total|sum of? the?", "sum"), ("average|avg|mean value? of? the?", "avg"),
+    ("total sum of? the?", "sum"), ("sum|add up all? the?", "sum"), ("total|sum of? the?", "sum"), ("average|avg|mean value? of? the?", "avg"),
     ("highest|maximum|max|largest|biggest|greatest value? of? the?", "max"), ("lowest|minimum|min|smallest value? of? the?", "min"),
 )  # fmt: skip
 _MOST, _LEAST = "most|highest|largest|biggest|greatest|maximum", "fewest|least|lowest|smallest|minimum"
@@ -39,6 +39,9 @@ def function_at(r: Reader, at: Place) -> tuple[Function, Place] | None:
 def measured(r: Reader, at: Place, *, clauses: bool = True) -> Measured:
     """Yield the rows and the number of "budget of active clients", "order total", "total order value" or "payment"."""
     at = r.skip(at, "the|all|of")
+    for query, measure, end in _defined(r, at):
+        follow = all_clauses(r, query, end) if clauses else [(query, end)]
+        yield from ((longer, measure.field, after) for longer, after in follow if measure.field)
     yield from _column_of_rows(r, at, clauses=clauses)
     yield from _rows_column(r, at, clauses=clauses)
     for main in r.names.relations:
@@ -47,6 +50,22 @@ def measured(r: Reader, at: Place, *, clauses: bool = True) -> Measured:
                 continue
             follow = all_clauses(r, Query(main=main), end) if clauses else [(Query(main=main), end)]
             yield from ((query, place, after) for query, after in follow)
+
+
+def _defined(r: Reader, at: Place) -> Iterator[tuple[Query, Measure, Place]]:
+    """Yield the rows and the aggregate of a word that a fact defines as a number."""
+    for term, end in r.defined_measures(at):
+        yield Query(main=term.relation, conditions=(term.condition,)), term.measure, end
+
+
+def defined_number(r: Reader, at: Place) -> Queries:
+    """Yield "revenue in 2025" and "revenue per client": the aggregate is the one of the definition."""
+    at = r.skip(at, "the|our|total|much")
+    for query, measure, end in _defined(r, at):
+        verb = r.word(end, "did we make|have|get|earn", "do we have", "have we made|had", "was there")
+        for longer, after in all_clauses(r, query, verb or end):
+            if not (longer.measure and longer.measure.field) and not longer.order:
+                yield replace(longer, measure=measure), after
 
 
 def _own_columns(r: Reader, at: Place, main: Relation) -> Iterator[tuple[bool, Field, Place]]:

@@ -10,11 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from agent.providers.offline_model.join_graph import JoinGraph, display_field
-from agent.providers.offline_model.names import ColumnName, Names, RelationName, Term, ValueName
-from agent.providers.offline_model.query import Comparison, Condition, Field, LiteralValue, TimeRange, Wanted
+from agent.providers.offline_model.names import (
+    ColumnName,
+    DefinedMeasure,
+    DefinedName,
+    Names,
+    RelationName,
+    Term,
+    ValueName,
+)
+from agent.providers.offline_model.query import Comparison, Condition, Defined, Field, LiteralValue, TimeRange, Wanted
 from agent.providers.offline_model.schema_parser import ForeignKey, Relation
 from agent.providers.offline_model.tokenizer import Sentence, number_of
-from agent.text.words import word_set
+from agent.text.words import related, word_set
+from agent.text.words import stem as common_stem
 
 _MOST_STEPS = 5_000
 # A value without quotes ends at the end of the sentence, or before one of these.
@@ -188,12 +197,74 @@ class Reader:
             yield ColumnName(relation=main, column=named.column, short=True), named, end
 
     def labels(self, at: Place, main: Relation) -> Iterator[tuple[Condition, Place]]:
-        """Yield the condition that a label or state of `main` at `at` stands for: "paused", "active", "unpaid"."""
+        """Yield the condition that a label or state of `main` at `at` stands for: "paused", "active", "unpaid", "sent or overdue"."""
+        for found, end in self._label(at, main):
+            yield found, end
+            if isinstance(found, Comparison) and found.operator == "=" and found.value:
+                yield from self._or_labels((found,), end, main)
+
+    def _or_labels(self, found: tuple[Comparison, ...], at: Place, main: Relation) -> Iterator[tuple[Condition, Place]]:
+        """Yield one of several labels of a column: "sent, draft or overdue"."""
+        last, comma = self.word(at, "or", ", or"), self.word(at, ",")
+        for other, end in self._label(last or comma or -1, main) if last or comma else ():
+            if isinstance(other, Comparison) and other.field == found[0].field and other.value:
+                several = (*found, other)
+                if last:
+                    phrase = " or ".join(one.value.text for one in several if one.value)
+                    yield Defined(phrase=phrase, conditions=several, memory="", either=True), end
+                else:
+                    yield from self._or_labels(several, end, main)
+
+    def _label(self, at: Place, main: Relation) -> Iterator[tuple[Condition, Place]]:
+        defined = {end for term, end in self.terms(at) if isinstance(term, DefinedName) and term.relation.id == main.id}
         for term, end in self.terms(at):
-            if isinstance(term, ValueName) and term.relation.id == main.id and term.column.readable:
+            if (
+                isinstance(term, ValueName)
+                and term.relation.id == main.id
+                and term.column.readable
+                and end not in defined
+            ):
                 yield label_condition(term), end
             if isinstance(term, ColumnName) and term.relation.id == main.id and term.state and term.column.readable:
                 yield state_condition(Field(relation=main, column=term.column), holds=not term.negated), end
+            if isinstance(term, DefinedName) and term.relation.id == main.id:
+                yield term.condition, end
+
+    def defined_rows(self, at: Place) -> Iterator[tuple[Relation, Condition, Place]]:
+        """Yield the rows that a word alone means: by what was remembered ("slow payers"), or by the only label that it is ("nurses")."""
+        labels = [(term, end) for term, end in self.terms(at) if isinstance(term, ValueName) and term.column.readable]
+        if (
+            len(labels) == 1
+            and len(self.terms(at)) == 1
+            and self._is_plural(labels[0][1] - 1)
+            and not labels[0][0].memory
+        ):
+            yield labels[0][0].relation, label_condition(labels[0][0]), labels[0][1]
+        for term, end in self.terms(at):
+            if isinstance(term, DefinedName) and term.noun:
+                yield term.relation, term.condition, end
+            if (
+                isinstance(term, DefinedName)
+                and term.before
+                and self.s.free(end)
+                and _same(term.before, self.s.tokens[end].low)
+            ):
+                yield term.relation, term.condition, end + 1
+            if isinstance(term, ValueName) and term.memory and term.column.readable and self._is_plural(end - 1):
+                yield term.relation, label_condition(term), end
+
+    def defined_measures(self, at: Place) -> Iterator[tuple[DefinedMeasure, Place]]:
+        """Yield the numbers that words at `at` mean by what was remembered: "revenue"."""
+        yield from ((term, end) for term, end in self.terms(at) if isinstance(term, DefinedMeasure))
+
+    def _is_plural(self, at: Place) -> bool:
+        return self.s.tokens[at].low != self.s.tokens[at].stem
+
+
+def _same(noun: str, word: str) -> bool:
+    """Return whether a word is a noun, or a usual synonym of it."""
+    one, other = common_stem(noun.lower()), common_stem(word)
+    return one == other or one in related(other)
 
 
 def label_condition(term: ValueName) -> Comparison:
@@ -219,7 +290,7 @@ def negated(condition: Condition) -> Condition | None:
             return replace(condition, operator="is null")
         case Comparison(operator="=" | "contains" | "starts" | "ends"):
             return replace(condition, negated=not condition.negated)
-        case TimeRange() | Wanted():
+        case TimeRange() | Wanted() | Defined():
             return replace(condition, negated=not condition.negated)
     return None
 

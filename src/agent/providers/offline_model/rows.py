@@ -24,7 +24,9 @@ from agent.providers.offline_model.conditions import (
 from agent.providers.offline_model.dates import UNITS, period_at
 from agent.providers.offline_model.join_graph import display_field, event_columns, row_field, text_fields
 from agent.providers.offline_model.query import (
+    Comparison,
     Condition,
+    Defined,
     Field,
     Group,
     Measure,
@@ -40,6 +42,7 @@ from agent.providers.offline_model.schema_parser import Relation
 Queries = Iterator[tuple[Query, Place]]
 
 _DETERMINERS = "the|a|an|all|any|our|my|of|every|this|these|those|their"
+_NOW = ("right? now", "currently", "at present", "at the moment")
 _MOST_WORDS_BEFORE = 4
 _BE = "are|is|were|was|be"
 _VERBS = "have|has|contain|contains|include|place|make|own|get|placed|made"
@@ -58,6 +61,11 @@ def rows(r: Reader, at: Place, *, clauses: bool = True) -> Queries:
                         yield from all_clauses(r, referred, after)
                     else:
                         yield referred, after
+        for relation, found, end in r.defined_rows(noun):
+            guesses = int(isinstance(found, Comparison) and not found.memory)
+            for query in _modified(r, Query(main=relation, conditions=(found,), guesses=guesses), at, noun):
+                r.step(end)
+                yield from all_clauses(r, query, end) if clauses else ((query, end),)
 
 
 def _modified(r: Reader, query: Query, at: Place, noun: Place) -> Iterator[Query]:
@@ -115,9 +123,14 @@ def _presence(r: Reader, query: Query, at: Place) -> Queries:
     end = r.word(
         at, "are|is|were|was there", "there are|is", "do|did we have", "we have", "do|did you have", "exist|exists",
         "are|is in the database", "in the database", "in total", "yet|altogether", "in our? system", "that we have",
+        "are|is registered|recorded", "are|is registered|recorded with us", "on file|record", "on the books",
     )  # fmt: skip
     if end:
         yield query, end
+    among = r.word(at, "are|is there? among|in our|the|all?")
+    for name, last in r.relations(among) if among else ():
+        if name.relation.id == query.main.id:
+            yield query, last
 
 
 def _who(r: Reader, query: Query, at: Place) -> Queries:
@@ -144,6 +157,7 @@ def _described(r: Reader, query: Query, at: Place) -> Queries:
     for found, end in modifier(r, query.main, at) if not dated else ():
         if not r.word(end, "to|from|by|via"):  # "shipped to Germany" is about the place, not about what was done
             yield _with(query, found), end
+            yield from ((_with(query, found), now) for now in (r.word(end, *_NOW),) if now)
 
 
 def _predicate(r: Reader, query: Query, at: Place) -> Queries:
@@ -227,8 +241,9 @@ def related(
 
 def _place(r: Reader, query: Query, at: Place) -> Queries:
     """Yield "in Berlin", "from client 7", "of the artist AC/DC", "by Anna": an owner, or a value that the data must place."""
-    opposite = r.word(at, "not")
-    start = r.word(opposite or at, f"{_OWNED}? in|from|of|by|for|on|at|to")
+    outside = r.word(at, "outside|beyond of?")
+    opposite = outside or r.word(at, "not")
+    start = outside or r.word(opposite or at, f"{_OWNED}? in|from|of|by|for|on|at|to")
     if start is None:
         return
     for inner, end in rows(r, start):
@@ -244,7 +259,7 @@ def _place(r: Reader, query: Query, at: Place) -> Queries:
         )
     if r.word(at, "by") and next(r.columns(start, query.main), None):
         return  # an order or a group, no value
-    for begin in {start, r.skip(start, "the|a|an")}:
+    for begin in {start, r.skip(start, "the|a|an|our")}:
         for text, end in r.value(begin):
             yield _with(query, replace(wanted(r, query.main, text), negated=bool(opposite)), guesses=1), end
         for found_value, end in r.labels(begin, query.main):
@@ -274,6 +289,15 @@ def _owner_has(r: Reader, query: Query, at: Place) -> Queries:
         found = None if each else related(r, query.main, inner)
         if found and inner.conditions:
             yield _with(query, found, guesses=inner.guesses), verb
+
+
+def _defined_has(r: Reader, query: Query, at: Place) -> Queries:
+    """Yield "did the brand channels bring": a defined word is said to have the rows."""
+    start = r.word(at, "does|do|did|has|have")
+    for label, end in r.labels(r.skip(start, "the|our"), query.main) if start else ():
+        verb = r.word(end, f"{_VERBS}|bring|cause|generate|cost")
+        if verb and isinstance(label, Defined):
+            yield _with(query, label), verb
 
 
 def _owned_by(r: Reader, query: Query, at: Place) -> Queries:
@@ -314,8 +338,8 @@ def _sorted(r: Reader, query: Query, at: Place) -> Queries:
 
 def _lives(r: Reader, query: Query, at: Place) -> Queries:
     """Yield "live in Berlin": the verb says no more than "in"."""
-    start = r.word(at, "not? live|lives|living|work|works|working|located|based|come|comes|reside|sit|sits")
-    if start and r.word(start, "in|from|at"):
+    start = r.word(at, "not? live|lives|living|work|works|working|located|based|come|comes|reside|sit|sits|lie|lies")
+    if start and r.word(start, "in|from|at|on|outside"):
         if r.word(at, "not"):
             return
         yield from _place(r, query, start)
@@ -382,5 +406,5 @@ def _time_group(r: Reader, main: Relation, at: Place) -> Iterator[tuple[Group, P
 
 
 _CLAUSES: tuple[Callable[[Reader, Query, Place], Queries], ...] = (
-    _presence, _who, _described, _having, _place, _owner_has, _owned_by, _in_time, _state_in_time, _compared, _sorted, _lives, _per,
+    _presence, _who, _described, _having, _place, _owner_has, _defined_has, _owned_by, _in_time, _state_in_time, _compared, _sorted, _lives, _per,
 )  # fmt: skip

@@ -9,6 +9,7 @@ from agent.providers.offline_model.join_graph import JoinGraph, JoinStep, displa
 from agent.providers.offline_model.query import (
     Comparison,
     Condition,
+    Defined,
     Field,
     Group,
     Query,
@@ -109,7 +110,7 @@ def render(query: Query, graph: JoinGraph) -> str:
     """Return the SELECT that answers `query`. Raises `CannotJoin`."""
     joins = _Joins(main=query.main, graph=graph)
     groups = [_group(group, joins) for group in query.groups]
-    where = [_condition(condition, joins) for condition in query.conditions]
+    where = [sql for condition in query.conditions if (sql := _condition(condition, joins))]
     selected = [part for group in groups for part in group[0]] + _selected(query, joins)
     order = _order(query, joins)
     clauses = [f"SELECT {', '.join(selected)}", "FROM " + " ".join(joins.clauses)]
@@ -276,11 +277,19 @@ def _condition(condition: Condition, joins: _Joins) -> str:
         case TimeRange():
             sql = _in_time(condition, _field(condition.field, joins))
             return f"({sql}) IS NOT TRUE" if condition.negated else sql
+        case Defined():
+            sql = (" OR " if condition.either else " AND ").join(_condition(one, joins) for one in condition.conditions)
+            if not sql:
+                return ""  # a number of all rows
+            return f"({sql}) IS NOT TRUE" if condition.negated else f"({sql})"
     raise CannotJoin(f"the column of {condition.text!r} is not known")
 
 
 def _in_time(condition: TimeRange, sql: str) -> str:
-    bounds = [f"{sql} >= {condition.lower}"] if condition.lower else []
+    lower = condition.lower
+    if lower and condition.field.column.type.lower() == "date":
+        lower = lower.replace("now()", "current_date")  # a day has no time of day
+    bounds = [f"{sql} >= {lower}"] if lower else []
     return " AND ".join([*bounds, *([f"{sql} < {condition.upper}"] if condition.upper else [])])
 
 
@@ -343,7 +352,7 @@ def _rows_below(related: Related, joins: _Joins) -> tuple[str, _Joins]:
         )
     inner = _Joins(main=related.relation, graph=joins.graph, taken=joins.taken)
     where = [_belongs(path, inner.own, joins)] if path else [_same_row(related.relation, inner.own, joins.own)]
-    where += [_condition(condition, inner) for condition in related.conditions]
+    where += [sql for condition in related.conditions if (sql := _condition(condition, inner))]
     return f"FROM {' '.join(inner.clauses)} WHERE {' AND '.join(where)}", inner
 
 

@@ -5,6 +5,7 @@ The look-up is one bounded query. What it finds in one column is used, in severa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
@@ -13,6 +14,7 @@ from typing import Any
 from agent.providers.offline_model.query import (
     Comparison,
     Condition,
+    Defined,
     Field,
     LiteralValue,
     Query,
@@ -42,7 +44,7 @@ def wanted_in(conditions: Iterable[Condition]) -> Iterator[Wanted]:
     for condition in conditions:
         if isinstance(condition, Wanted):
             yield condition
-        elif isinstance(condition, Related):
+        elif isinstance(condition, Related | Defined):
             yield from wanted_in(condition.conditions)
 
 
@@ -112,10 +114,32 @@ def _ways(condition: Condition, found: Mapping[Place, bool]) -> list[Condition]:
     match condition:
         case Wanted():
             return list(_places_of(condition, found))
-        case Related():
+        case Defined(either=True):
+            return _one_column(condition, found)
+        case Related() | Defined():
             inner = product(*(_ways(one, found) for one in condition.conditions))
             return [replace(condition, conditions=conditions) for conditions in islice(inner, _MOST_PLACED)]
     return [condition]
+
+
+def _one_column(defined: Defined, found: Mapping[Place, bool]) -> list[Condition]:
+    """Return a set of values once for each column that holds the most of them; a value that no row has is said to be nowhere."""
+    ways = [{way.field: way for way in _ways(one, found) if isinstance(way, Comparison)} for one in defined.conditions]
+    held = Counter(field for way in ways for field in way)
+    most = max(held.values(), default=0)
+    fields = [field for field, count in held.items() if count == most and 2 * most >= len(ways)]
+    return [
+        replace(
+            defined,
+            conditions=tuple(_in_column(way, field, one) for way, one in zip(ways, defined.conditions, strict=True)),
+        )
+        for field in fields
+    ]
+
+
+def _in_column(way: Mapping[Field, Comparison], field: Field, wanted: Condition) -> Condition:
+    text = wanted.text if isinstance(wanted, Wanted) else ""
+    return way.get(field) or Comparison(field=field, operator="same", value=LiteralValue(text=text), absent=True)
 
 
 def _places_of(wanted: Wanted, found: Mapping[Place, bool]) -> Iterator[Condition]:
@@ -142,6 +166,10 @@ def _what_it_fixes(condition: Condition) -> object:
     match condition:
         case Comparison(operator="=" | "same" | "is null" | "is not null", negated=False):
             return condition.field.relation.id, condition.field.column.name, condition.field.via
+        case Defined(either=True, negated=False):
+            fields = {one.field for one in condition.conditions if isinstance(one, Comparison)}
+            place = next(iter(fields)) if len(fields) == 1 else None
+            return (place.relation.id, place.column.name, place.via) if place else None
         case TimeRange(negated=False) if condition.lower and condition.upper:
             return condition.field.relation.id, condition.field.column.name, condition.field.via
         case Related(least=1, most=None) if condition.conditions:

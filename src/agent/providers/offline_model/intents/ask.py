@@ -7,10 +7,9 @@ the answer. What cannot be read in exactly one way is not answered.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from agent.providers.offline_model.answers import answer_text, asks_which, failure_message, nowhere
-from agent.providers.offline_model.definitions import Definition, definitions, restated
+from agent.providers.offline_model.definitions import with_definitions
 from agent.providers.offline_model.followups import understand
 from agent.providers.offline_model.query import Query, Unclear
 from agent.providers.offline_model.sql_writer import CannotJoin, render
@@ -30,23 +29,9 @@ _FINAL = ("waiting", "rejected", "expired", "refused")
 
 
 def ask(turn: Turn) -> Step | None:
-    """Return the next call for the question, or its answer. What a definition says takes the place of the words that it defines."""
-    for definition in definitions(turn.memories):
-        question = restated(turn.question, definition)
-        if question is not None:
-            step = _ask(replace(turn, question=question))
-            if not isinstance(step, Refusal) and not (isinstance(step, Call) and step.tool != "execute_sql"):
-                return _said_by(definition, step)
-    return _ask(turn)
-
-
-def _said_by(definition: Definition, step: Step | None) -> Step | None:
-    noted = f"By what I remember: memory {definition.memory}."
-    return Answer(text=f"{step.text}\n({noted})") if isinstance(step, Answer) else step
-
-
-def _ask(turn: Turn) -> Step | None:
-    readings = understand((*turn.earlier, turn.question), turn.names, turn.graph)
+    """Return the next call for the question, or its answer. Words that a fact defines have the meaning that it gives them."""
+    names = with_definitions(turn.names, turn.graph, turn.memories)
+    readings = understand((*turn.earlier, turn.question), names, turn.graph)
     if isinstance(readings, Unclear):
         return _look_up_schema(readings, turn)
     found = found_places(turn, look_up(readings))
