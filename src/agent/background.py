@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from agent.integration import integration_manager
 from agent.jobs import Jobs
 from agent.messaging import AlertCourier, Courier
+from agent.optimization.rollout import RolloutWatch
 from agent.orchestration.worker import PlanWorker
 from agent.runtime import Runtime
 from agent.sync.outlets.relay import Relay
@@ -28,10 +29,11 @@ async def background(runtime: Runtime, *, with_jobs: bool = True) -> AsyncIterat
     """Start everything that works in the background, and end it in order: what runs is finished or left to another process."""
     courier = Courier(runtime)
     jobs = Jobs(runtime) if with_jobs else None
-    beside = (courier, AlertCourier(runtime), Relay(runtime), OwnEvents(runtime), PlanWorker(runtime))
+    joined = await integration_manager.initialize(runtime=runtime)
+    plans = PlanWorker(runtime, integration_manager.coordinator.orchestrator) if joined else PlanWorker(runtime)
+    beside = (courier, AlertCourier(runtime), Relay(runtime), OwnEvents(runtime), plans, RolloutWatch(runtime))
     if jobs is not None:
         await jobs.start()
-    await integration_manager.initialize(runtime=runtime)
     for one in beside:
         one.start()
     try:

@@ -31,6 +31,7 @@ from agent.graph.parameters import MOST_ROUNDS
 from agent.graph.rules import clean_question
 from agent.privacy.masking import MASK, masked_arguments, masked_result
 from agent.runtime import Cache, Runtime, current_runtime, use_runtime
+from agent.telemetry import Span, span_of
 from agent.threads import acting_for_asker, check_thread_id, threads
 from agent.types import CallKey, ToolResult, Usage
 
@@ -333,17 +334,36 @@ async def _run_graph(
         graph = await _graph(runtime)
         config = _config(thread_id, runtime, run_id)
         answered: Answered | None = None
-        async for mode, part in graph.astream(
-            graph_input, config, stream_mode=["messages", "updates", "custom"], durability="sync"
-        ):
-            async for event in _events(mode, part, thread_id, viewer):
-                answered = event if isinstance(event, Answered) else answered
-                queue.put_nowait(event)
+        with span_of(
+            "invoke_agent", "learning-agent", runtime=runtime, agent="learning-agent", conversation=thread_id
+        ) as span:
+            async for mode, part in graph.astream(
+                graph_input, config, stream_mode=["messages", "updates", "custom"], durability="sync"
+            ):
+                async for event in _events(mode, part, thread_id, viewer):
+                    answered = event if isinstance(event, Answered) else answered
+                    queue.put_nowait(event)
+            _note_end(span, answered)
         if answered is not None and answered.turn % _PRUNE_EVERY == 0 and isinstance(graph.checkpointer, Checkpointer):
             try:
                 await graph.checkpointer.prune_thread(thread_id)
             except psycopg.errors.TransactionRollback:  # another run of the thread prunes at the same time
                 _log.info("prune_skipped", thread_id=thread_id)
+
+
+def _note_end(span: Span, answered: Answered | None) -> None:
+    if answered is None:
+        span.note(outcome="waiting")
+        return
+    usage = answered.usage
+    span.note(
+        turn=answered.turn,
+        outcome="failed" if answered.error else "done",
+        input_tokens=usage.input_tokens if usage else None,
+        output_tokens=usage.output_tokens if usage else None,
+    )
+    if answered.error:
+        span.fail("TurnFailed")
 
 
 async def _events(mode: str, part: Any, thread_id: str, runtime: Runtime) -> AsyncIterator[ChatEvent]:

@@ -301,3 +301,14 @@ async def test_statements_that_became_slow_are_found_by_the_servers_own_statisti
                 assert "a secret" not in alert.message
     finally:
         server.close()
+
+
+async def test_plans_that_fail_or_wait_and_agents_that_do_not_answer_are_found(runtime: Runtime) -> None:
+    plan = "insert into agents.plans (tenant_id, id, plan_id, definition, agents, status, finished_at, lease_until) values "
+    tenant = f"'{runtime.tenant_id}'"
+    assert await opened(runtime, only=["plans"]) == set()
+    await owner(runtime, f"{plan} ({tenant}, gen_random_uuid(), 'nightly', '{{}}', '{{w}}', 'failed', now(), now())")
+    await owner(runtime, f"{plan} ({tenant}, gen_random_uuid(), 'left', '{{}}', '{{gone}}', 'running', null, now() - interval '1 hour')")  # fmt: skip
+    await owner(runtime, f"insert into agents.circuits (tenant_id, name, phase, failures) values ({tenant}, 'agent w: act', 'open', 5)")  # fmt: skip
+    await owner(runtime, f"{plan} ('another', gen_random_uuid(), 'theirs', '{{}}', '{{w}}', 'failed', now(), now())")
+    assert await opened(runtime, only=["plans"]) == {"plans:plan nightly", "plans:plans", "plans:circuit agent w: act"}

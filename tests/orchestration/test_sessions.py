@@ -171,3 +171,18 @@ async def test_events_of_plans_are_on_the_sync_channel_in_order_and_without_valu
     assert {row["data"]["runId"] for row in rows} == {result.run_id}
     assert rows[6]["data"]["type"] == "struggling_detected"
     assert "planted" not in str(rows)
+
+
+async def test_what_steps_did_and_agents_noticed_is_in_the_analytics_once_without_learners(runtime: Runtime) -> None:
+    orchestrator = standard_orchestrator(runtime)
+    steps = [{"id": f"a{at}", "agentId": "learning-agent-planted-1", "action": "process_interaction",
+              "input": {"learnerId": "planted", "skill": "sums", "correct": False}} for at in range(3)]  # fmt: skip
+    steps.append({"id": "bad", "agentId": "tutor-agent-planted-1", "action": "dance"})
+    await orchestrator.orchestrate({"id": "lesson", "agentId": "x", "steps": steps})
+    await publish(runtime=runtime)
+    await runtime.execute("update agents.plan_events set published = false where tenant_id = %(tenant_id)s")
+    await publish(runtime=runtime)
+    rows = await runtime.all("select agent_name, task_type, success, count(*)::int as n from agents.execution_log where tenant_id = %(tenant_id)s group by 1, 2, 3 order by 1, 2")  # fmt: skip
+    assert [tuple(row.values()) for row in rows] == [
+        ("learning-agent", "insight:struggling_detected", True, 1), ("learning-agent", "process_interaction", True, 3), ("tutor-agent", "dance", False, 1),
+    ]  # fmt: skip

@@ -330,12 +330,17 @@ def _alert(place: Place, words: list[str]) -> list[str]:
 def _plan(place: Place, words: list[str]) -> list[str]:
     """Run the plans that are shown, replayed and cancelled, and write the file that is run."""
     place.once("plans", lambda: _plans_run(place))
+    if words[1:2] == ["unschedule"]:
+        place.run(
+            "plans", "schedule", words[2], "parallel-analysis", "-p", "learnerId=ana", "--cron", "0 6 * * *", code=0
+        )
     return [str(place.folder / one) if one == "plan.json" else one for one in words]
 
 
 def _plans_run(place: Place) -> str:
     for template in ("learning-session", "ask-with-fallback"):
         place.run("plans", "run", template, "-p", "learnerId=ana", code=0)
+    place.run("plans", "replay", "learning-session-ana", "--from", "feedback", code=0)  # its newest run can be compared
     plan = place.json("plans", "templates", "parallel-analysis", "-p", "learnerId=ana")
     (place.folder / "plan.json").write_text(json.dumps(plan))
     return "learning-session-ana"

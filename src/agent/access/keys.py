@@ -26,7 +26,8 @@ from agent.errors import DecisionRefused, InvalidInput, NotAuthenticated, NotFou
 from agent.runtime import Runtime, current_runtime
 
 _QUERIES = load_queries(__package__)
-_KEY = re.compile(r"agk_([A-Za-z0-9-]{1,400})_([A-Za-z0-9-]{43})\Z")
+_PREFIX = "agk"
+_SECRET = re.compile(r"([a-z]{3})_([A-Za-z0-9-]{1,400})_([A-Za-z0-9-]{43})\Z")
 _HINT_CHARS = 4
 _log = structlog.get_logger(__name__)
 
@@ -76,7 +77,7 @@ async def create(
     owner = clean_name(person or runtime.user)
     check_not_reserved(owner)
     await _check_admin(runtime)
-    secret = _new_secret(runtime.tenant_id)
+    secret = named_secret(_PREFIX, runtime.tenant_id)
     row = await runtime.one(
         _QUERIES["create_key"], name=clean_name(name), hash=hash_of(secret), hint=secret[-_HINT_CHARS:], person=owner, role=role,
         personal=personal, created_by=runtime.user, lifetime=None if days is None else timedelta(days=days),
@@ -108,7 +109,7 @@ async def revoke(key_id: int, *, runtime: Runtime | None = None) -> ApiKey:
 
 async def identity_of(secret: str, *, runtime: Runtime) -> Identity:
     """Return whom a key stands for. Raises `NotAuthenticated` without a hint why, so that keys cannot be probed."""
-    tenant = _tenant_of(secret)
+    tenant = tenant_in(_PREFIX, secret)
     row = None
     if tenant is not None:
         runtime = runtime.for_tenant(tenant)
@@ -143,17 +144,19 @@ def hash_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def _new_secret(tenant_id: str) -> str:
+def named_secret(prefix: str, tenant_id: str) -> str:
+    """Return a new random secret that names its tenant: `<prefix>_<tenant>_<random>`."""
     # base32 for the tenant and no underscore in the secret: the parts can be told apart.
     tenant = base64.b32encode(tenant_id.encode()).decode().rstrip("=")
-    return f"agk_{tenant}_{secrets.token_urlsafe(32).replace('_', '-')}"
+    return f"{prefix}_{tenant}_{secrets.token_urlsafe(32).replace('_', '-')}"
 
 
-def _tenant_of(secret: str) -> str | None:
-    found = _KEY.match(secret)
-    if found is None:
+def tenant_in(prefix: str, secret: str) -> str | None:
+    """Return the tenant that a secret names, or None if it is none of this prefix. Only its hash proves anything."""
+    found = _SECRET.match(secret)
+    if found is None or found[1] != prefix:
         return None
-    text = found[1]
+    text = found[2]
     try:
         return base64.b32decode(text + "=" * (-len(text) % 8)).decode() or None
     except (binascii.Error, UnicodeDecodeError):

@@ -8,6 +8,7 @@ import json
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any, Literal
 
 import h11
@@ -29,17 +30,17 @@ _MOST_MESSAGE_BYTES = 256 * 1024
 _MOST_HEAD_BYTES = 64 * 1024
 
 
-def run_server(settings: Settings, *, as_json: bool = False) -> None:
-    """Serve until a signal ends the process. Raises `ConfigurationError` for a public address that nobody needs a key for."""
+def run_server(settings: Settings, *, as_json: bool = False, create: Callable[[Runtime], FastAPI] = create_app) -> None:
+    """Serve what `create` makes until a signal ends the process. Raises `ConfigurationError` for a public address that nobody needs a key for."""
     configure_logging(settings.log_level, settings.log_format)
-    asyncio.run(_serve(settings, as_json=as_json))
+    asyncio.run(_serve(settings, as_json=as_json, create=create))
 
 
-async def _serve(settings: Settings, *, as_json: bool) -> None:
+async def _serve(settings: Settings, *, as_json: bool, create: Callable[[Runtime], FastAPI]) -> None:
     runtime = await open_runtime(settings)
     try:
         await check_address(runtime)
-        config = config_of(create_app(runtime), host=settings.host, port=settings.port)
+        config = config_of(create(runtime), host=settings.host, port=settings.port)
         # uvicorn raises the signal again when it has ended; an end that was asked for is no failure.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)

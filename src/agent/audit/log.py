@@ -95,6 +95,10 @@ AUDITED: Mapping[str, Audited] = {
         key=("outlet_id",), ignored=("epoch", "sent_through", "ready_at", "holder", "attempts", "error")
     ),
     "alert_decisions": Audited(),
+    "integration_schemas": Audited(key=("name", "platform")),
+    "integration_endpoints": Audited(key=("version", "path", "method")),
+    "realtime_apps": Audited(key=("app_id",)),
+    "studio_sessions": Audited(key=("session_id",), ignored=("seen_at",)),
     "optimizations": Audited(key=("optimization_id",)),
 }
 

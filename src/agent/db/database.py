@@ -230,7 +230,11 @@ class Database:
 async def connect(conninfo: str) -> Connection:
     """Open a connection outside of any pool, in autocommit mode with dict rows and with our search path."""
     conn = await _connect(conninfo)
-    await conn.execute(_SET_OURS)
+    try:
+        await conn.execute(_SET_OURS)
+    except BaseException:  # also who is cancelled here must not leave it open
+        await conn.close()
+        raise
     return conn
 
 

@@ -32,6 +32,7 @@ from agent.execution.guards.conditions import check_approved
 from agent.execution.non_transactional import non_transactional_effect
 from agent.execution.outside_effects import NonTransactionalEffect
 from agent.execution.results import outcome_of
+from agent.execution.tool_spans import traced
 from agent.execution.undo.undo import inverse_of
 from agent.provenance.conversation_context import call_key_of
 from agent.runtime import Runtime
@@ -61,6 +62,13 @@ async def execute_approved(
     row = await effects.recorded(approval.id, runtime=runtime)
     if row is not None and row["status"] != "running":
         return await _with_new_request(approval, outcome_of(row), runtime)
+    run = _execute(approval, own, runtime, begun=row is not None)
+    return await traced(run, approval.action, runtime=runtime, approval_id=approval.id)
+
+
+async def _execute(
+    approval: Approval, own: NonTransactionalEffect | None, runtime: Runtime, *, begun: bool
+) -> ToolResult:
     try:
         await controls.check(writing=True, runtime=runtime)
         _check_database(approval, runtime)
@@ -70,7 +78,7 @@ async def execute_approved(
         if own is not None:
             return await effects.carry_out(approval, own, forbidden=forbidden, runtime=runtime)
         effect, forbidden = await _effect_of(approval, forbidden, runtime)
-        if row is None and forbidden is None:
+        if not begun and forbidden is None:
             forbidden = await _refused_by_now(approval, effect, runtime)
         outcome = await effects.carry_out(approval, effect, forbidden=forbidden, runtime=runtime)
         return await _with_new_request(approval, outcome, runtime)

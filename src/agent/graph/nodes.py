@@ -35,6 +35,7 @@ from agent.execution import available_tools
 from agent.execution.controls import controls
 from agent.execution.digests import keyed, load_key
 from agent.execution.safe_executor import TakenCall, safe_executor
+from agent.execution.tool_spans import traced
 from agent.graph.asking import decided_by_interrupt
 from agent.graph.facts import facts_here
 from agent.graph.grounding.check import remarks_on, rows_under
@@ -73,6 +74,7 @@ from agent.providers.chat.client import ModelAnswer
 from agent.providers.chat.stream import tokens_of
 from agent.remarks import with_remarks
 from agent.runtime import Runtime, current_runtime
+from agent.telemetry import span_of
 from agent.threads import Choice, StoredCall, Transcript, check_asked_so, threads
 from agent.threads.store import Threads
 from agent.types import UNFINISHED, CallKey, ToolResult, ToolSpec, Usage
@@ -202,7 +204,8 @@ async def _execute(taken: TakenCall, runtime: Runtime) -> None:
     call, key, write = taken.stored, asdict(taken.stored.key), get_stream_writer()
     write({"event": "tool_started", "key": key, "tool": call.tool, "arguments": call.arguments})
     try:
-        result = await safe_executor.execute_taken(taken, runtime=runtime)
+        run = safe_executor.execute_taken(taken, runtime=runtime)
+        result = await traced(run, call.tool, runtime=runtime, key=call.key)
     except AgentError as error:
         if await human_approval_queue.of_call(call.key, runtime=runtime) is not None:
             raise  # the request's row holds the outcome: the action may still be executed
@@ -438,14 +441,26 @@ async def _ask_model(
     def restarted(reason: str) -> None:
         write({"event": "restarted", "reason": reason})
 
-    answer = await client.answer(messages, tools, config=config, restarted=restarted)
+    async def asked(messages: Sequence[BaseMessage]) -> ModelAnswer:
+        provider = client.name.partition(":")[0]
+        with span_of("chat", client.name, runtime=runtime, provider=provider, requested=client.name) as span:
+            answer = await client.answer(messages, tools, config=config, restarted=restarted)
+            span.note(
+                model=answer.model,
+                input_tokens=answer.usage.input_tokens,
+                output_tokens=answer.usage.output_tokens,
+                outcome="cut off" if answer.cut_off else "done",
+            )
+            return answer
+
+    answer = await asked(messages)
     told = nudge(answer.message, tools={tool.name for tool in tools}, calls=transcript.current.calls)
     if not told:
         return answer
     said = [AIMessage(answer.message.text)] if answer.message.text.strip() else []
     restarted("it was no answer")
     try:
-        again = await client.answer([*messages, *said, HumanMessage(told)], tools, config=config, restarted=restarted)
+        again = await asked([*messages, *said, HumanMessage(told)])
     except OperatorError:
         if said:  # the text that there is may be the answer
             return answer

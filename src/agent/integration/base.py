@@ -132,7 +132,9 @@ class BaseIntegrationAgent(ABC):
     async def check(self, phases: Mapping[str, str], *, deep: bool = False) -> AgentHealth:
         """Return how the agent is, by the phases of its circuits. With `deep` each platform is asked for a sign of life, all at the same time."""
         names = list(self.connections)
-        found = await asyncio.gather(*(self._check(name, phases.get(name, "closed"), deep=deep) for name in names))
+        found = await asyncio.gather(
+            *(self._connection_health(name, phases.get(name, "closed"), deep=deep) for name in names)
+        )
         return AgentHealth(connections=dict(zip(names, found, strict=True)))
 
     async def close(self) -> None:
@@ -143,7 +145,7 @@ class BaseIntegrationAgent(ABC):
             except Exception:  # the end of a process: the next connection is closed all the same
                 _log.exception("integration_agent_not_closed", agent=self.name)
 
-    async def _check(self, name: str, circuit: str, *, deep: bool) -> ConnectionHealth:
+    async def _connection_health(self, name: str, circuit: str, *, deep: bool) -> ConnectionHealth:
         if not deep:
             return ConnectionHealth(circuit=circuit)
         try:

@@ -21,10 +21,13 @@ import structlog
 from agent.errors import ConfigurationError, NotFound
 from agent.integration.base import BaseIntegrationAgent
 from agent.integration.circuits import phases
+from agent.integration.coordinator import IntegrationCoordinator
 from agent.integration.events import IntegrationEvent
 from agent.integration.health import AgentHealth
 from agent.integration.metrics import Metrics
 from agent.integration.registry import AGENTS
+from agent.integration.workflow import Workflow
+from agent.integration.workflows import WORKFLOWS
 from agent.runtime import Cache, Runtime, current_runtime
 
 _OFF = "The integration agents are switched off (SKIP_INTEGRATION_AGENTS): an operator switches them on, and restarts."
@@ -51,8 +54,11 @@ _STARTING: Cache[asyncio.Lock] = Cache()
 class IntegrationAgentsManager:
     """The agents of a process."""
 
-    def __init__(self, agents: Iterable[type[BaseIntegrationAgent]] = AGENTS) -> None:
+    def __init__(
+        self, agents: Iterable[type[BaseIntegrationAgent]] = AGENTS, workflows: Iterable[Workflow] = WORKFLOWS
+    ) -> None:
         self._kinds = tuple(agents)
+        self.coordinator = IntegrationCoordinator(self, workflows)
 
     async def initialize(self, *, runtime: Runtime | None = None) -> bool:
         """Start the agents, once, and return whether they run: SKIP_INTEGRATION_AGENTS keeps them off. One that fails does not keep the others from it."""

@@ -33,7 +33,7 @@ class AgentStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class IntegrationStatus:
     """How the integration layer is."""
 
     initialized: bool
@@ -79,10 +79,10 @@ class Synchronised:
     result: Any
 
 
-async def status(*, deep: bool = False, runtime: Runtime) -> Status:
+async def status(*, deep: bool = False, runtime: Runtime) -> IntegrationStatus:
     """Return how the agents are; `deep` asks their platforms for a sign of life."""
     found = await integration_manager.health(deep=deep, runtime=runtime)
-    return Status(
+    return IntegrationStatus(
         initialized=integration_manager.is_initialized(runtime), timestamp=datetime.now(UTC),
         agents={name: _status(one) for name, one in found.items()}, overall_health=overall(found.values()),
         remarks=remarks(runtime.settings),

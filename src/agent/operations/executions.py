@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.approval.human_approval import Approval, human_approval_queue
+from agent.approval.people import people
+from agent.approval.views import result_for_viewer
 from agent.errors import ActionRefused
 from agent.execution import available_tools
-from agent.execution.guards.conditions import held_up_by
+from agent.execution.guards.conditions import changes_something, held_up_by
 from agent.execution.log import Execution, executions
 from agent.execution.safe_executor import safe_executor
 from agent.execution.tools.arguments import UndoChange
@@ -113,3 +115,18 @@ async def forget(execution_id: int | None = None, *, runtime: Runtime | None = N
     if execution_id is not None:
         await executions.get(execution_id, runtime=runtime)
     return await undoing.forget(execution_id, runtime=runtime)
+
+
+async def read(sql: str, *, runtime: Runtime | None = None) -> ToolResult:
+    """Run a statement that only reads and needs no human, and return its result as the user may see it.
+
+    Raises `ActionRefused` for one that could change something or must be asked about.
+    """
+    runtime = runtime or await current_runtime()
+    assessment = await safe_executor.assess("execute_sql", {"sql": sql}, runtime=runtime)
+    if assessment.verdict != "run" or changes_something(assessment):
+        raise ActionRefused(f"Only a read runs here. {assessment.sentence} Ask for it in the chat.")
+    result = await safe_executor.execute(
+        "execute_sql", {"sql": sql}, require_approval=False, wait=False, runtime=runtime
+    )
+    return result_for_viewer(await people.membership(None, runtime=runtime), result)

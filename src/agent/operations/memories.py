@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from agent.approval.eligibility import Membership
 from agent.approval.people import people
-from agent.learning.memory import Memory, agent_memory
+from agent.learning.memory import Memory, agent_memory, forgetting
 from agent.learning.memory.consolidation import wordings
 from agent.learning.memory.forgetting import Forgotten
 from agent.learning.semantic_search import semantic_search
@@ -49,7 +49,16 @@ async def search(
 
 async def forget(memory_id: int, *, viewer: str | None = None, runtime: Runtime) -> Forgotten:
     """Delete a memory for good with what repeats it, and return all of it as `viewer` may see it. Raises `NotFound`."""
-    gone = await agent_memory.forget(memory_id, runtime=runtime)
+    return await _shown(await agent_memory.forget(memory_id, runtime=runtime), viewer, runtime)
+
+
+async def what_goes(memory_id: int, *, viewer: str | None = None, runtime: Runtime) -> Forgotten:
+    """Return what `forget` would delete now, as `viewer` may see it. Raises `NotFound`."""
+    memory = await agent_memory.get(memory_id, runtime=runtime)
+    return await _shown(await forgetting.what_goes(memory, runtime), viewer, runtime)
+
+
+async def _shown(gone: Forgotten, viewer: str | None, runtime: Runtime) -> Forgotten:
     membership = await people.membership(viewer, runtime=runtime)
     return Forgotten(
         memory=_masked(gone.memory, membership),

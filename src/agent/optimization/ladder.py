@@ -55,6 +55,7 @@ class _Pairs:
     after: list[Replayed] = field(default_factory=list)
     not_evaluable: Counter[str] = field(default_factory=Counter)
     stopped: str = ""
+    against: Mapping[str, Any] = field(default_factory=dict)
 
     def add(self, case: Case, before: Replayed, after: Replayed) -> None:
         """Add a case that both could judge, or count why it was not judged."""
@@ -154,7 +155,7 @@ async def _replayed(
     bound = verdict.bound
     rungs.append({
         "rung": "replay", "cases": len(pairs.cases), "not_evaluable": pairs.not_evaluable.total(), "why_not": dict(pairs.not_evaluable.most_common(5)),
-        "stopped": pairs.stopped or None, "outcomes": pairs.digest, "before": _share(pairs.before), "after": _share(pairs.after), "selected_on": verdict.selected_on,
+        "stopped": pairs.stopped or None, "against": dict(pairs.against), "outcomes": pairs.digest, "before": _share(pairs.before), "after": _share(pairs.after), "selected_on": verdict.selected_on,
         "confirmed_on": len(verdict.confirmed_on), "mean": bound.mean if bound else None, "lower": bound.lower if bound else None,
         "discordance": bound.discordance if bound else None, "harmed": list(verdict.harmed), "verdict": verdict.outcome,
     })  # fmt: skip
@@ -178,7 +179,7 @@ async def _paired(
     A case that one of them cannot judge is left out of both.
     """
     current = await workflow.current(runtime)
-    pairs = _Pairs()
+    pairs = _Pairs(against=current)
     for some in batched(cases if len(cases) >= LEAST_CASES else ()):
         try:
             done = await gather_or_cancel(

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 from uuid import uuid4
 
+import structlog
+
 import agent.optimization.patterns as patterns
+import agent.optimization.rollout as rollout
 import agent.optimization.sessions as sessions
 from agent.approval.human_approval import human_approval_queue
 from agent.audit.sealing import seal_soon
 from agent.db import load_queries
-from agent.errors import ActionRefused, InvalidInput
+from agent.errors import ActionRefused, InvalidInput, NotFound
+from agent.optimization.drafts import draft
 from agent.optimization.ids import key_of, not_there
 from agent.optimization.ladder import Climbed, climb
 from agent.optimization.mining import as_json
 from agent.optimization.records import Optimization, OptimizationMetrics, OptimizationTest
+from agent.optimization.search import search
+from agent.optimization.workflows import registered
 from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.statistics.evidence_gate import CONFIDENCE, SELECTED
 from agent.sync.payloads import checked_name
 
 _QUERIES = load_queries(__package__)
+_log = structlog.get_logger(__name__)
 APPLIES_FROM = 2.0
 _OPTIONS = frozenset({"target", "agent_id", "workflow_type"})
+_PROPOSE = frozenset({"workflow_type", "by", "kind", "agent_id", "target", "parameters", "max_cost", "trials"})
 _MOST_CASES, _GUARD_MARGIN = 400, 0.25
 _OWN_AGENT, _OWN_WORKFLOW = "learning-agent", "agent_turn"
 
@@ -36,25 +46,98 @@ async def generate(pattern_id: str, options: Mapping[str, Any], *, runtime: Runt
     if unknown := given.keys() - _OPTIONS:
         raise InvalidInput(f"There is no option {str(min(unknown))[:100]!r}: use {', '.join(sorted(_OPTIONS))}.")
     pattern = await patterns.get(pattern_id, runtime=runtime)
-    session = await sessions.active(runtime)
-    agent_id = given.get("agent_id") or (session.agent_id if session else _OWN_AGENT)
     workflow_type = given.get("workflow_type") or pattern.workflow_type or _OWN_WORKFLOW
-    target = checked_name(given.get("target", "execution_efficiency"), what="target")
-    registration = _registration(pattern.parameters, workflow_type, target, runtime.settings)
+    proposal = Proposal(
+        parameters=pattern.parameters, workflow_type=workflow_type, source="pattern", pattern_id=pattern.pattern_id
+    )
+    return await save(proposal, agent_id=given.get("agent_id"), target=given.get("target"), runtime=runtime)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What is proposed, by whom (a pattern, a search, a model), why, and the text of a variant of the instructions if it is one."""
+
+    parameters: Mapping[str, Any]
+    workflow_type: str
+    source: Literal["pattern", "search", "model"]
+    pattern_id: str | None = None
+    reason: str = ""
+    template: str = ""
+
+
+async def propose(options: Mapping[str, Any], *, runtime: Runtime) -> Optimization:
+    """Let Optuna search for parameters, or a model draft instructions or parameters, and register the test of what they propose."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if unknown := given.keys() - _PROPOSE:
+        raise InvalidInput(f"There is no option {str(min(unknown))[:100]!r}: use {', '.join(sorted(_PROPOSE))}.")
+    workflow_type = checked_name(given.get("workflow_type", _OWN_WORKFLOW), what="workflow_type")
+    by = given.get("by", "search")
+    if by not in ("search", "model"):
+        raise InvalidInput("by must be search (Optuna) or model.")
+    proposal = await (
+        _searched(given, workflow_type, runtime) if by == "search" else _drafted(given, workflow_type, runtime)
+    )
+    return await save(proposal, agent_id=given.get("agent_id"), target=given.get("target"), runtime=runtime)
+
+
+async def _searched(given: Mapping[str, Any], workflow_type: str, runtime: Runtime) -> Proposal:
+    trials, most, names = given.get("trials", 5), given.get("max_cost"), given.get("parameters")
+    if type(trials) is not int or not 1 <= trials <= 100:
+        raise InvalidInput("trials must be a whole number from 1 to 100.")
+    if most is not None and (not isinstance(most, int | float) or isinstance(most, bool) or not 0 <= most < math.inf):
+        raise InvalidInput("max_cost must be a number of US dollars from 0 on.")
+    if names is not None and (
+        not isinstance(names, list | tuple) or not names or not all(isinstance(one, str) for one in names)
+    ):
+        raise InvalidInput("parameters must be a list of names.")
+    found = await search(
+        workflow_type, names=names, trials=trials, max_cost=most, seed=_seed(workflow_type), runtime=runtime
+    )
+    if found is None:
+        raise NotFound("The search found nothing better than what is in force: nothing is proposed.")
+    reason = (
+        f"{found.good:.0%} of {found.runs} runs were good with it, the best of what was tried; a test must confirm it."
+    )
+    return Proposal(parameters=found.parameters, workflow_type=workflow_type, source="search", reason=reason)
+
+
+def _seed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+
+
+async def _drafted(given: Mapping[str, Any], workflow_type: str, runtime: Runtime) -> Proposal:
+    kind = given.get("kind", "prompt" if workflow_type == _OWN_WORKFLOW else "workflow")
+    if kind not in ("prompt", "workflow"):
+        raise InvalidInput("kind must be prompt or workflow.")
+    found = await draft(kind, workflow_type, runtime=runtime)
+    return Proposal(
+        parameters=found.parameters, workflow_type=workflow_type, source="model", reason=found.reason, template=found.template
+    )  # fmt: skip
+
+
+async def save(proposal: Proposal, *, agent_id: Any, target: Any, runtime: Runtime) -> Optimization:
+    """Keep a proposal, and register how it will be tested."""
+    session = await sessions.active(runtime)
+    agent_id = agent_id or (session.agent_id if session else _OWN_AGENT)
+    target = checked_name("execution_efficiency" if target is None else target, what="target")
+    registration = _registration(proposal, target, runtime.settings)
     row = await runtime.one(
-        _QUERIES["save_optimization"], pattern_id=pattern.pattern_id, agent_id=checked_name(agent_id, what="agent_id"),
-        workflow_type=checked_name(workflow_type, what="workflow_type"), target=target, parameters=as_json(dict(pattern.parameters)),
-        registration=as_json(registration), hash=registration_hash(registration), by=runtime.user,
+        _QUERIES["save_optimization"], pattern_id=proposal.pattern_id, agent_id=checked_name(agent_id, what="agent_id"),
+        workflow_type=checked_name(proposal.workflow_type, what="workflow_type"), target=target,
+        parameters=as_json(dict(proposal.parameters)), registration=as_json(registration), hash=registration_hash(registration),
+        by=runtime.user,
     )  # fmt: skip
     assert row is not None  # noqa: S101  # an insert returns its row
     return Optimization.from_row(row)
 
 
-def _registration(parameters: Mapping[str, Any], workflow: str, target: str, settings: Settings) -> dict[str, Any]:
+def _registration(proposal: Proposal, target: str, settings: Settings) -> dict[str, Any]:
+    drafted = {"reason": proposal.reason, "template": proposal.template} if proposal.source != "pattern" else {}
     return {
-        "what": dict(parameters), "workflow_type": workflow, "target": target, "metric": "success", "worth": settings.improve_worth,
-        "margin": settings.improve_margin, "guardrails": {"seconds": _GUARD_MARGIN, "cost_usd": _GUARD_MARGIN},
-        "confidence": CONFIDENCE, "selecting_share": SELECTED, "most_cases": _MOST_CASES, "seed": uuid4().hex,
+        "what": dict(proposal.parameters), "workflow_type": proposal.workflow_type, "target": target, "metric": "success",
+        "worth": settings.improve_worth, "margin": settings.improve_margin, "guardrails": {"seconds": _GUARD_MARGIN, "cost_usd": _GUARD_MARGIN},
+        "confidence": CONFIDENCE, "selecting_share": SELECTED, "most_cases": _MOST_CASES, "seed": uuid4().hex, "source": proposal.source,
+        **drafted,
     }  # fmt: skip
 
 
@@ -126,7 +209,7 @@ async def apply(optimization_id: str, *, runtime: Runtime) -> Optimization:
     Where it asks, the first call asks and returns `waiting`; call again after the decision. Raises `ActionRefused`.
     """
     found = await get(optimization_id, runtime=runtime)
-    if found.status == "applied":
+    if found.status in ("shadow", "canary", "applied"):
         return found
     ratio = found.cost_benefit_ratio or 0.0
     if found.status not in ("tested", "waiting") or found.verdict != "better" or ratio <= APPLIES_FROM:
@@ -135,8 +218,22 @@ async def apply(optimization_id: str, *, runtime: Runtime) -> Optimization:
             f"Test it; the verdict must be better, and the ratio above {APPLIES_FROM:g}."
         )
     if runtime.settings.improve_apply == "allow":
-        return await _moved(found, "apply_optimization", runtime)
+        return await _begun(found, runtime)
     return await _asked(found, runtime)
+
+
+async def _begun(found: Optimization, runtime: Runtime) -> Optimization:
+    """Bring a change into force, if what it was compared with is still in force."""
+    workflow = registered(found.workflow_type)
+    against = next((rung["against"] for rung in found.evidence if rung.get("against") is not None), None)
+    now = await workflow.current(runtime) if workflow else {}
+    if against is not None and (changed := sorted(name for name in now if now[name] != against.get(name))):
+        raise ActionRefused(
+            f"What is in force has changed since the test ({', '.join(changed)}): propose the change again, and test it."
+        )
+    await rollout.begin(found, runtime=runtime)
+    seal_soon(runtime)
+    return await get(found.optimization_id, runtime=runtime)
 
 
 async def _asked(found: Optimization, runtime: Runtime) -> Optimization:
@@ -144,15 +241,19 @@ async def _asked(found: Optimization, runtime: Runtime) -> Optimization:
     if found.approval_id is None:
         request = await human_approval_queue.request(
             "apply_optimization",
-            {"optimization_id": found.optimization_id, "workflow_type": found.workflow_type, "parameters": dict(found.parameters)},
+            {
+                "optimization_id": found.optimization_id, "workflow_type": found.workflow_type, "parameters": dict(found.parameters),
+                **({"template": found.registration["template"]} if found.registration.get("template") else {}),
+            },
             summary=f"Set {as_json(dict(found.parameters))} for {found.workflow_type}. {found.reason}", executable=False, runtime=runtime,
         )  # fmt: skip
         return await _moved(found, "wait_optimization", runtime, approval_id=request.id)
     decided = await human_approval_queue.get(found.approval_id, runtime=runtime)
     if decided.status == "pending":
         return found
-    query = "apply_optimization" if decided.status == "approved" else "reject_optimization"
-    return await _moved(found, query, runtime)
+    if decided.status == "approved":
+        return await _begun(found, runtime)
+    return await _moved(found, "reject_optimization", runtime)
 
 
 async def _moved(found: Optimization, query: str, runtime: Runtime, **more: Any) -> Optimization:
@@ -163,14 +264,18 @@ async def _moved(found: Optimization, query: str, runtime: Runtime, **more: Any)
 
 
 async def roll_back(optimization_id: str, *, runtime: Runtime) -> Optimization:
-    """Take an applied change back; the next run is without it. One that is not applied stays as it is."""
-    return await _moved(await get(optimization_id, runtime=runtime), "roll_back_optimization", runtime)
+    """Take a change back that is applied or on trial; the next run is without it. Another one stays as it is."""
+    found = await get(optimization_id, runtime=runtime)
+    return await _moved(found, "roll_back_optimization", runtime, reason="somebody asked for it")
 
 
 async def apply_decided(*, runtime: Runtime) -> None:
-    """Apply what humans have allowed meanwhile, and drop what they have not."""
+    """Apply what humans have allowed meanwhile, and drop what they have not. What cannot be applied now waits on."""
     for row in await runtime.all(_QUERIES["waiting_optimizations"]):
-        await apply(str(row["optimization_id"]), runtime=runtime)
+        try:
+            await apply(str(row["optimization_id"]), runtime=runtime)
+        except ActionRefused as error:
+            _log.info("optimization_waits", optimization_id=str(row["optimization_id"]), reason=str(error))
 
 
 async def metrics(agent_id: str, *, runtime: Runtime) -> OptimizationMetrics:
@@ -178,8 +283,24 @@ async def metrics(agent_id: str, *, runtime: Runtime) -> OptimizationMetrics:
     checked_name(agent_id, what="agent_id")
     counts = await runtime.one(_QUERIES["optimization_counts"], agent_id=agent_id) or {}
     claimed = await runtime.all(_QUERIES["claimed_metrics"], agent_id=agent_id)
+    newest = await runtime.one(_QUERIES["newest_applied"], agent_id=agent_id, workflow_type=_OWN_WORKFLOW)
+    seen = (
+        rollout.since(await rollout.seen_of(newest["optimization_id"], runtime), newest["applied_at"]) if newest else []
+    )
+    reached, applied = rollout.realised(seen), counts.get("applied", 0)
+    total = reached.improvement or 0.0
     return OptimizationMetrics(
-        agent_id=agent_id, total_optimizations=counts.get("applied", 0), proposed=counts.get("proposed", 0), tested=counts.get("tested", 0),
-        rolled_back=counts.get("rolled_back", 0), total_improvement=0.0, total_cost_savings=0.0, avg_performance_improvement=0.0,
-        claimed=claimed, basis="Nothing is counted as realised: no runs were held back on the old configuration to compare with.",
+        agent_id=agent_id, total_optimizations=applied, proposed=counts.get("proposed", 0), tested=counts.get("tested", 0),
+        rolled_back=counts.get("rolled_back", 0), total_improvement=total, total_cost_savings=reached.savings_usd,
+        avg_performance_improvement=total / applied if applied else 0.0, claimed=claimed, basis=_basis(reached),
+        interval=None if reached.lower is None or reached.upper is None else (reached.lower, reached.upper),
     )  # fmt: skip
+
+
+def _basis(reached: rollout.Realised) -> str:
+    if reached.improvement is None:
+        return (
+            f"Nothing is counted as realised yet: {reached.held_back} turns were held back on the old configuration and {reached.turns} "
+            f"were not; {rollout.LEAST_HELD_BACK} of each are needed."
+        )
+    return f"{reached.turns} turns with all changes, against {reached.held_back} that were held back on the old configuration."

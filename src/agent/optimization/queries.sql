@@ -106,6 +106,22 @@ SELECT r.thread_id, r.turn, r.status, r.error, r.parameters, r.arm, r.propensity
  WHERE r.tenant_id = %(tenant_id)s AND r.status IN ('done', 'failed')
  ORDER BY r.started_at DESC, r.thread_id, r.turn LIMIT %(most)s
 
+-- compared_turns: the newest turns that are compared for a change, in the order in which they came
+SELECT * FROM (
+SELECT r.thread_id, r.turn, r.status, r.error, r.parameters, r.arm, r.propensity, r.optimization_id::text AS optimization_id, r.cost_usd,
+       r.started_at, extract(epoch FROM r.finished_at - r.started_at)::float8 AS seconds, coalesce(c.rounds, 0) AS rounds, c.tools, c.waited,
+       ARRAY(SELECT jsonb_array_elements_text(CASE WHEN jsonb_typeof(r.sources -> 'remarks') = 'array' THEN r.sources -> 'remarks' ELSE '[]' END)) AS remarks,
+       ARRAY(SELECT jsonb_array_elements_text(x.result -> 'remarks') FROM agents.tool_calls x
+              WHERE x.tenant_id = r.tenant_id AND x.thread_id = r.thread_id AND x.turn = r.turn AND jsonb_typeof(x.result -> 'remarks') = 'array') AS result_remarks,
+       EXISTS (SELECT FROM agents.agent_memory m WHERE m.tenant_id = r.tenant_id AND m.database_id = %(database_id)s AND m.kind = 'feedback'
+                  AND m.source_thread = r.thread_id AND m.source_turn = r.turn + 1) AS corrected
+  FROM agents.turns r
+  JOIN agents.threads t ON t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id AND t.database_id = %(database_id)s
+  LEFT JOIN LATERAL (SELECT max(c.round) AS rounds, array_agg(c.tool ORDER BY c.round, c.ordinal) AS tools, bool_or(c.approval_id IS NOT NULL) AS waited
+                       FROM agents.tool_calls c WHERE c.tenant_id = r.tenant_id AND c.thread_id = r.thread_id AND c.turn = r.turn) c ON true
+ WHERE r.tenant_id = %(tenant_id)s AND r.optimization_id = %(optimization_id)s::uuid AND r.arm IS NOT NULL
+ ORDER BY r.started_at DESC, r.thread_id, r.turn LIMIT %(most)s) AS newest ORDER BY started_at, thread_id, turn
+
 -- simulated_runs: the newest results of simulations
 SELECT simulation_id, subject, results, created_at FROM agents.agent_simulations
  WHERE tenant_id = %(tenant_id)s ORDER BY created_at DESC LIMIT %(most)s
@@ -211,17 +227,54 @@ RETURNING *, optimization_id::text AS optimization_id, pattern_id::text AS patte
 UPDATE agents.optimizations SET status = 'waiting', approval_id = %(approval_id)s
  WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s AND status = 'tested' AND %(by)s::text IS NOT NULL
 
--- apply_optimization: the change is in force from the next run on
-UPDATE agents.optimizations SET status = 'applied', applied_by = %(by)s, applied_at = now()
+-- begin_rollout: an approved change comes into force, or on trial
+UPDATE agents.optimizations
+   SET status = %(status)s, share = %(share)s, stage = 0, stage_began_at = now(), applied_by = %(by)s,
+       applied_at = CASE WHEN %(status)s = 'applied' THEN now() END
  WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s AND status IN ('tested', 'waiting') AND verdict = 'better'
+
+-- on_trial: changes that are on trial or applied
+SELECT optimization_id, parameters, status, share, stage, stage_began_at, applied_at, evidence FROM agents.optimizations
+ WHERE tenant_id = %(tenant_id)s AND workflow_type = %(workflow_type)s AND status IN ('shadow', 'canary', 'applied')
+
+-- next_stage: the next stage of a change begins, if nobody else has begun it
+UPDATE agents.optimizations
+   SET status = %(status)s, share = %(share)s, stage = %(to)s, stage_began_at = now(),
+       applied_at = CASE WHEN %(status)s = 'applied' THEN now() END
+ WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s AND stage = %(stage)s AND status IN ('shadow', 'canary')
+   AND %(by)s::text IS NOT NULL
+
+-- save_evidence: keep what rehearsals of new turns showed
+UPDATE agents.optimizations SET evidence = %(evidence)s::jsonb
+ WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s AND status = 'shadow'
+
+-- save_prompt_variant: keep a variant of the instructions; the same text again is the same variant
+INSERT INTO agents.prompt_variants (tenant_id, name, template, source, created_by)
+VALUES (%(tenant_id)s, %(name)s, %(template)s, %(source)s, %(by)s) ON CONFLICT DO NOTHING
+
+-- prompt_variant_text: the text of a variant of the instructions
+SELECT template FROM agents.prompt_variants WHERE tenant_id = %(tenant_id)s AND name = %(name)s
+
+-- turn_texts: what was asked and answered in the newest turns that are over
+SELECT r.thread_id, r.turn, r.question, r.answer
+  FROM agents.turns r JOIN agents.threads t ON t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id AND t.database_id = %(database_id)s
+ WHERE r.tenant_id = %(tenant_id)s AND r.status IN ('done', 'failed') ORDER BY r.started_at DESC LIMIT %(most)s
+
+-- tenants: every tenant
+SELECT tenant_id FROM agents.tenants ORDER BY tenant_id
 
 -- reject_optimization: a human did not allow it
 UPDATE agents.optimizations SET status = 'rejected'
  WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s AND status = 'waiting' AND %(by)s::text IS NOT NULL
 
 -- roll_back_optimization: the change is not in force any more
-UPDATE agents.optimizations SET status = 'rolled_back', rolled_back_by = %(by)s, rolled_back_at = now()
- WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s AND status = 'applied'
+UPDATE agents.optimizations SET status = 'rolled_back', rolled_back_by = %(by)s, rolled_back_at = now(), rolled_back_because = %(reason)s
+ WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s AND status IN ('shadow', 'canary', 'applied')
+
+-- newest_applied: the change of an agent's turns that was applied last
+SELECT optimization_id::text AS optimization_id, applied_at FROM agents.optimizations
+ WHERE tenant_id = %(tenant_id)s AND agent_id = %(agent_id)s AND workflow_type = %(workflow_type)s AND status = 'applied'
+ ORDER BY applied_at DESC LIMIT 1
 
 -- waiting_optimizations: changes about which a human was asked
 SELECT optimization_id FROM agents.optimizations WHERE tenant_id = %(tenant_id)s AND status = 'waiting' ORDER BY created_at LIMIT 50

@@ -11,7 +11,7 @@ from agent.sync.records import Record
 
 CampaignStatus = Literal["queued", "running", "done", "cancelled", "failed"]
 PatternStatus = Literal["unproven", "found", "confirmed", "refuted"]
-OptimizationStatus = Literal["proposed", "tested", "waiting", "applied", "rejected", "rolled_back"]
+OptimizationStatus = Literal["proposed", "tested", "waiting", "shadow", "canary", "applied", "rejected", "rolled_back"]
 Verdict = Literal["better", "not better", "underpowered", "harmful", "not evaluable"]
 
 
@@ -161,6 +161,9 @@ class Optimization(Record):
     tested_at: datetime | None
     applied_at: datetime | None
     rolled_back_at: datetime | None
+    share: float | None
+    stage: int
+    rolled_back_because: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,3 +194,4 @@ class OptimizationMetrics(Record):
     rolled_back: int
     claimed: Sequence[Mapping[str, Any]] = field(default=())
     basis: str = ""
+    interval: Sequence[float] | None = None

@@ -9,6 +9,7 @@ import agent.optimization.campaigns as campaigns
 import agent.optimization.configs as configs
 import agent.optimization.optimizations as optimizations
 import agent.optimization.patterns as patterns
+import agent.optimization.rollout as rollout
 import agent.optimization.sessions as sessions
 from agent.db import load_queries
 from agent.errors import InvalidInput
@@ -161,6 +162,13 @@ class SelfLearningOrchestrationService:
         """Propose what a pattern names: `target`, `agent_id`, `workflow_type`. How it is tested is registered with it."""
         return await optimizations.generate(pattern_id, {**(options or {}), **more}, runtime=await self._acting())
 
+    async def propose_optimization(self, options: Mapping[str, Any] | None = None, **more: Any) -> Optimization:
+        """Let Optuna search (`by="search"`: `parameters`, `trials`, `max_cost`) or a model draft (`by="model"`: `kind`) a change.
+
+        `workflow_type` is that of the agent's own turns if it is not named. Raises `NotFound` where nothing better was found.
+        """
+        return await optimizations.propose({**(options or {}), **more}, runtime=await self._acting())
+
     async def test_optimization(self, optimization_id: str) -> OptimizationTest:
         """Test a change. Raises `NotFound` or `BudgetExceeded`."""
         return await optimizations.test(optimization_id, runtime=await self._acting())
@@ -192,7 +200,8 @@ class SelfLearningOrchestrationService:
         return dict(await runtime.one(_QUERIES["learning_statistics"]) or {})
 
     async def upkeep(self) -> None:
-        """Do what waits: campaigns that nobody works on, and changes that humans have decided about."""
+        """Do what waits: campaigns that nobody works on, changes that humans have decided about, and those that are on trial."""
         runtime = await self._acting()
         await campaigns.continue_all(runtime=runtime)
         await optimizations.apply_decided(runtime=runtime)
+        await rollout.watch(runtime=runtime)

@@ -274,7 +274,7 @@ async def _record(scope: Scope, task: Task, outcome: Outcome, attempts: int, dur
     succeeded = outcome.error is None
     kind: EventName = "step:completed" if succeeded else "step:failed"
     response = {"success": succeeded, "duration": round(duration, 1), "attempts": attempts}
-    payload = scope.payload({**task.who, "response": response})
+    payload = scope.payload({**task.who, "action": task.action, "response": response})
     await store.step_ended(
         scope.owned, task.name, payload, kind=kind, status="succeeded" if succeeded else "failed", attempts=attempts,
         output=outcome.output, error=outcome.error, duration_ms=duration, runtime=scope.work.runtime,

@@ -9,9 +9,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import agent.orchestration.definitions as definitions
 from agent.db import load_queries
 from agent.errors import NotFound
-from agent.orchestration.journal import Written, journal_of
+from agent.orchestration.journal import Statement, Written, journal_of
 from agent.orchestration.leases import lease_of
 from agent.orchestration.plan import FORMAT, Plan, read_plan
 from agent.orchestration.records import PlanEvent, PlanResult, RunRecord, RunView, StepRecord, StepResult
@@ -39,17 +40,29 @@ async def begin(
         checked_name(key, what="The idempotency key")
     values = {**_values(plan, epoch=0 if queued else 1, runtime=runtime), "key": key, "replay_of": replay_of}
     values |= {"batch": batch, "parent_run": part_of and part_of[0], "parent_step": part_of and part_of[1]}
-    statements = [(_QUERIES["begin"], values)]
+    statements: list[Statement] = [*_kept(values), (_QUERIES["begin"], values), *_used(values)]
     if replay_of is not None:
         statements.append((_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep)}))
-    began, *_ = await journal_of(runtime).write(values["id"], *statements)
-    return Owned(run_id=values["id"], epoch=values["epoch"]) if began else None
+    counts = await journal_of(runtime).write(values["id"], *statements)
+    return Owned(run_id=values["id"], epoch=values["epoch"]) if counts[len(values["large"])] else None
+
+
+def _kept(values: Mapping[str, Any]) -> list[Statement]:
+    return [(_QUERIES["keep_value"], {"digest": digest, "value": text}) for digest, text in values["large"].items()]
+
+
+def _used(values: Mapping[str, Any]) -> list[Statement]:
+    return [(_QUERIES["use_value"], {"digest": digest, "id": values["id"]}) for digest in values["large"]]
 
 
 def _values(plan: Plan, *, epoch: int, runtime: Runtime) -> dict[str, Any]:
     text = checked_object(plan.as_json(), what="The plan", most_bytes=MOST_PLAN_BYTES, setting="a fixed bound")
+    large: dict[str, str] = {}
+    if len(text) > definitions.LARGE:
+        definition, large = definitions.split(json.loads(text))
+        text = json.dumps(definition)
     return {
-        "id": uuid4(), "plan_id": plan.id, "definition": text, "agents": list(plan.agents), "format": plan.format, "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
+        "id": uuid4(), "plan_id": plan.id, "definition": text, "large": large, "agents": list(plan.agents), "format": plan.format, "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
         "requested_by": runtime.user,
     }  # fmt: skip
 
@@ -75,7 +88,14 @@ def step_started(
 ) -> Written:  # fmt: skip
     """Note that a step, an element of its list, or what takes it back begins."""
     return _write(
-        "step_started", owned, runtime, step_id=step_id, role=role, part_of=part_of, payload=json.dumps(payload)
+        "step_started",
+        owned,
+        runtime,
+        urgent=False,
+        step_id=step_id,
+        role=role,
+        part_of=part_of,
+        payload=json.dumps(payload),
     )
 
 
@@ -101,14 +121,15 @@ async def end(
 ) -> Owned | None:  # fmt: skip
     """End a run, and begin its fallback in the same transaction. Return the fallback's run."""
     run = {"id": owned.run_id, "epoch": owned.epoch}
-    statements = [
+    statements: list[Statement] = [
         (_QUERIES["end"], {**run, "status": status, "error": error, "kind": kind, "payload": json.dumps(payload)})
     ]
     values = {} if fallback is None else _values(fallback, epoch=1, runtime=runtime)
     if fallback is not None:
         statements.append((_QUERIES["begin_fallback"], {**values, "fallback_of": owned.run_id, "owner": owned.epoch}))
+        statements += [*_kept(values), *_used(values)]
     _, *began = await journal_of(runtime).write(owned.run_id, *statements, fenced=True)
-    return Owned(run_id=values["id"], epoch=1) if any(began) else None
+    return Owned(run_id=values["id"], epoch=1) if began and began[0] else None
 
 
 async def row_of(run_id: UUID, *, runtime: Runtime) -> dict[str, Any]:
@@ -121,7 +142,14 @@ async def row_of(run_id: UUID, *, runtime: Runtime) -> dict[str, Any]:
 
 async def plan_of(run_id: UUID, *, runtime: Runtime) -> Plan:
     """Return the plan of a run. Raises `NotFound`."""
-    return read_plan((await row_of(run_id, runtime=runtime))["definition"])
+    return await plan_in(await row_of(run_id, runtime=runtime), runtime=runtime)
+
+
+async def plan_in(row: Mapping[str, Any], *, runtime: Runtime) -> Plan:
+    """Return the plan in the row of a run, with its large inputs."""
+    digests = definitions.digests_of(row["definition"])
+    rows = await runtime.all(_QUERIES["values"], digests=digests) if digests else []
+    return read_plan(definitions.joined(row["definition"], {one["digest"]: one["value"] for one in rows}))
 
 
 async def result_of(run_id: UUID, *, runtime: Runtime) -> PlanResult:
@@ -198,6 +226,16 @@ async def part(parent_run: UUID, parent_step: str, *, runtime: Runtime) -> UUID 
     return None if row is None else row["id"]
 
 
+async def of_batch(batch: UUID, *, limit: int = 1000, runtime: Runtime) -> list[UUID]:
+    """Return the runs of a replay in bulk."""
+    return [row["id"] for row in await runtime.all(_QUERIES["batch"], batch=batch, limit=limit)]
+
+
+async def of_status(status: str, *, plan_id: str | None = None, limit: int, runtime: Runtime) -> list[UUID]:
+    """Return runs that ended in this way, and that no fallback saved, the newest first."""
+    return [row["id"] for row in await runtime.all(_QUERIES["of_status"], status=status, plan_id=plan_id, limit=limit)]
+
+
 async def newest(*, limit: int, status: str | None = None, runtime: Runtime) -> list[RunRecord]:
     """Return the newest runs."""
     return [_record(row) for row in await runtime.all(_QUERIES["newest"], limit=limit, status=status)]
@@ -208,7 +246,7 @@ async def view(run_id: UUID, *, runtime: Runtime) -> RunView:
     row = await row_of(run_id, runtime=runtime)
     known = {one["step_id"]: one for one in await recorded(run_id, runtime=runtime)}
     steps = []
-    for step in read_plan(row["definition"]).steps:
+    for step in (await plan_in(row, runtime=runtime)).steps:
         one = known.get(step.id, {})
         steps.append(StepRecord(
             id=step.id, agent_id=step.agent_id, action=step.action, dependencies=step.dependencies, status=one.get("status", "waiting"),
@@ -225,11 +263,13 @@ async def events(run_id: UUID, *, after: int = 0, limit: int = 1000, runtime: Ru
 
 async def forget_old(*, days: int, runtime: Runtime) -> int:
     """Delete runs that ended longer ago."""
-    return await runtime.execute(_QUERIES["forget_old"], days=days)
+    forgotten = await runtime.execute(_QUERIES["forget_old"], days=days)
+    await runtime.execute(_QUERIES["forget_values"])
+    return forgotten
 
 
 def _record(row: Mapping[str, Any]) -> RunRecord:
     return RunRecord(
-        id=row["id"], plan_id=row["plan_id"], status=row["status"], error=row["error"], fallback_of=row["fallback_of"], replay_of=row["replay_of"],
-        requested_by=row["requested_by"], created_at=row["created_at"], finished_at=row["finished_at"], duration=row["duration_ms"],
+        id=row["id"], plan_id=row["plan_id"], status=row["status"], error=row["error"], fallback_of=row["fallback_of"], replay_of=row["replay_of"], part_of=row["parent_run"], batch=row["batch"],
+        paused_at=row["paused_at"], requested_by=row["requested_by"], created_at=row["created_at"], finished_at=row["finished_at"], duration=row["duration_ms"],
     )  # fmt: skip

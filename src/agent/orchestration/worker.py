@@ -7,16 +7,20 @@ personal values: with which rights they asked, the row does not say.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import psycopg
 import structlog
 
 import agent.orchestration.store as store
+from agent import circuits
 from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
 from agent.errors import AgentError
-from agent.orchestration.channel import publish
+from agent.orchestration.channel import MOST_TOGETHER, publish
+from agent.orchestration.orchestrator import AgentOrchestrator
+from agent.orchestration.schedules import begin_due
 from agent.orchestration.sessions import end_idle
 from agent.orchestration.standard import standard_orchestrator
 from agent.runtime import Runtime
@@ -29,8 +33,9 @@ _log = structlog.get_logger(__name__)
 class PlanWorker:
     """Takes plans of every tenant until it is stopped."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, build: Callable[[Runtime], AgentOrchestrator] = standard_orchestrator) -> None:
         self._runtime = runtime
+        self._build = build
         self._running: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -59,18 +64,21 @@ class PlanWorker:
             tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
         for tenant in tenants:
             runtime = self._runtime.for_tenant(tenant)
-            await publish(runtime=runtime)
+            while await publish(runtime=runtime) == MOST_TOGETHER:
+                pass
             for run_id, asked_by in await store.lapsed(runtime=runtime):
                 if len(self._running) >= self._runtime.settings.plan_slots:
                     return
                 acting = self._runtime.for_tenant(tenant, user=asked_by, masked=True)
-                task = await standard_orchestrator(acting).take(run_id)
+                task = await self._build(acting).take(run_id)
                 if task is not None:
                     self._running.add(task)
                     task.add_done_callback(self._running.discard)
 
 
 async def upkeep(*, runtime: Runtime) -> None:
-    """Forget plans that ended long ago, and end sessions that nobody uses."""
+    """Begin plans whose time has come, forget what ended long ago, and end sessions that nobody uses."""
+    await begin_due(runtime=runtime)
+    await circuits.forget_old(days=runtime.settings.plan_days, runtime=runtime)
     await store.forget_old(days=runtime.settings.plan_days, runtime=runtime)
     await end_idle(runtime=runtime)

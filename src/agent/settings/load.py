@@ -19,6 +19,7 @@ from agent.settings.models import ModelSettings
 from agent.settings.monitoring import MonitoringSettings
 from agent.settings.optimization import OptimizationSettings
 from agent.settings.orchestration import OrchestrationSettings
+from agent.settings.platforms import PlatformSettings
 from agent.settings.privacy import PrivacySettings
 from agent.settings.serving import ServingSettings
 from agent.settings.sync import SyncSettings
@@ -43,6 +44,7 @@ GROUPS = (
     OrchestrationSettings,
     OptimizationSettings,
     IntegrationSettings,
+    PlatformSettings,
     LoggingSettings,
 )
 
@@ -65,6 +67,7 @@ class Settings(
     OrchestrationSettings,
     OptimizationSettings,
     IntegrationSettings,
+    PlatformSettings,
     LoggingSettings,
     BaseSettings,
 ):

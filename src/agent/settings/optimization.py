@@ -20,6 +20,19 @@ class OptimizationSettings(BaseModel):
     improve_apply: Literal["ask", "allow"] = Field(
         "ask", description="ask: a human approves an optimization before it is applied; allow: its evidence is enough."
     )
+    improve_stages: str = Field(
+        "",
+        description="Shares of the turns that see an approved change one after the other before all do, such as 0.1,0.25,0.5. Empty: all do at once.",
+    )
+    improve_stage_turns: int = Field(
+        30, ge=10, le=100_000, description="Turns with a change that a stage needs before the next one begins."
+    )
+    improve_shadow: int = Field(
+        0,
+        ge=0,
+        le=1_000,
+        description="New turns that an approved change is replayed on, unseen, before anybody gets it; 0: none.",
+    )
     improve_holdback: float = Field(
         0.1,
         ge=0,
@@ -31,6 +44,10 @@ class OptimizationSettings(BaseModel):
     )
     improve_explore_share: float = Field(
         0.0, ge=0, le=0.5, description="Share of the turns that try one of the values in AGENT_IMPROVE_EXPLORE."
+    )
+    improve_model: str = Field(
+        "",
+        description="Model that proposes prompts and workflows, as provider:name (deepseek:..., openai:...). Empty: AGENT_MODEL.",
     )
     improve_worth: float = Field(
         0.05, gt=0, le=1, description="Smallest gain in the share of successful runs that is worth a change."
@@ -48,6 +65,12 @@ class OptimizationSettings(BaseModel):
         1.0, gt=0, description="US dollars that a change costs beside what its tests cost: somebody looks at it."
     )
 
+    @field_validator("improve_stages")
+    @classmethod
+    def _are_shares(cls, text: str) -> str:
+        _shares(text)
+        return text
+
     @field_validator("improve_explore")
     @classmethod
     def _are_values(cls, text: str) -> str:
@@ -55,9 +78,25 @@ class OptimizationSettings(BaseModel):
         return text
 
     @property
+    def stages(self) -> tuple[float, ...]:
+        """The shares of a canary, one after the other."""
+        return _shares(self.improve_stages)
+
+    @property
     def explored_values(self) -> dict[str, list[Any]]:
         """The values that some turns try, by parameter."""
         return _values(self.improve_explore)
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    form = "must be shares that rise, such as 0.1,0.25,0.5"
+    try:
+        shares = tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError(form) from None
+    if not all(0 < one < 1 for one in shares) or list(shares) != sorted(set(shares)):
+        raise ValueError(form)
+    return shares
 
 
 def _values(text: str) -> dict[str, list[Any]]:

@@ -41,6 +41,9 @@ class ServingSettings(BaseModel):
         validation_alias="SUPABASE_JWT_AUDIENCE",
         description="Audience that a Supabase token must have.",
     )
+    console_hours: float = Field(
+        12.0, gt=0, le=24 * 30, description="Hours for which somebody stays signed in to the console."
+    )
     worker_slots: int = Field(
         8, ge=1, le=200, description="How many turns and approved actions one worker goes on with at the same time."
     )

@@ -25,6 +25,7 @@ from agent.api.routes import (
     monitoring,
     people,
     plans,
+    realtime,
     setup,
     sync,
     sync_socket,
@@ -57,5 +58,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     agents.router,
     plans.router,
     improvement.router,
+    realtime.router,
     integration.router,
 )

@@ -162,8 +162,8 @@ def list_optimizations(*, as_json: JsonOption = False) -> None:
     """List the newest changes with their evidence: what was claimed, how sure, and what stands."""
     found = _learn(lambda service: service.list_optimizations())
     rows = [
-        (one.optimization_id, json.dumps(one.parameters), one.workflow_type, one.status, one.verdict or "-",
-         "-" if one.cost_benefit_ratio is None else f"{one.cost_benefit_ratio:.1f}", one.reason) for one in found
+        (one.optimization_id, json.dumps(one.parameters), one.workflow_type, _status(one), one.verdict or "-",
+         "-" if one.cost_benefit_ratio is None else f"{one.cost_benefit_ratio:.1f}", one.rolled_back_because or one.reason) for one in found
     ]  # fmt: skip
     columns = ("id", "change", "workflow", "status", "verdict", "ratio", "why")
     _list(found, columns, rows, as_json=as_json, empty="Nothing was proposed yet: `agent improve research launch`.")
@@ -178,6 +178,29 @@ def propose(
 ) -> None:
     """Propose what a pattern names; how it is tested is registered with it."""
     done = _learn(lambda service: service.generate_optimization(pattern_id, workflow_type=workflow))
+    _done(done, f"Proposed as {done.optimization_id}: {json.dumps(done.parameters)}", as_json=as_json)
+
+
+@optimizations.command(
+    "search",
+    epilog=examples("agent improve optimizations search --by search", "agent improve optimizations search --by model"),
+)
+def search(
+    *,
+    by: Annotated[
+        str, typer.Option(help="search: Optuna tries parameters; model: a model drafts instructions or parameters.")
+    ] = "search",
+    workflow: Annotated[str, typer.Option(help="The type of the workflow.")] = "agent_turn",
+    parameter: Annotated[list[str] | None, typer.Option(help="A parameter to search; all if none is named.")] = None,
+    trials: Annotated[int, typer.Option(min=1, max=100, help="How many configurations are tried.")] = 5,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="Most US dollars of a run.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for a change without a pattern, and register the test of what is found."""
+    searching: dict[str, Any] = (
+        {"parameters": parameter, "trials": trials, "max_cost": max_cost} if by == "search" else {}
+    )
+    done = _learn(lambda service: service.propose_optimization({"by": by, "workflow_type": workflow, **searching}))
     _done(done, f"Proposed as {done.optimization_id}: {json.dumps(done.parameters)}", as_json=as_json)
 
 
@@ -201,6 +224,10 @@ def roll_back(optimization_id: IdArgument, *, as_json: JsonOption = False) -> No
     """Take an applied change back; the next run is without it."""
     done = _learn(lambda service: service.roll_back_optimization(optimization_id))
     _done(done, f"The change is {done.status}.", as_json=as_json)
+
+
+def _status(one: Any) -> str:
+    return f"canary of {one.share:.0%}" if one.status == "canary" else str(one.status)
 
 
 def _learn(work: Callable[[SelfLearningOrchestrationService], Awaitable[Result]]) -> Result:

@@ -1,4 +1,4 @@
-"""`agent serve`: the API and its worker in one process."""
+"""`agent serve`: the API, the console and the worker in one process."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def serve(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve the API (/docs shows it) until Ctrl-C. A public address needs a key first: `agent keys create`."""
+    """Serve the console (/console) and the API (/docs) until Ctrl-C. A public address needs a key first: `agent keys create`."""
     from agent.api.server import run_server
+    from agent.console.application import create_app
     from agent.settings import Settings
 
     chosen = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    run_server(Settings.load(**chosen), as_json=as_json)
+    run_server(Settings.load(**chosen), as_json=as_json, create=create_app)

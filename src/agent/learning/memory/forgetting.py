@@ -34,18 +34,29 @@ class Forgotten:
 async def forget(memory: Memory, runtime: Runtime) -> Forgotten:
     """Delete `memory` and what goes with it. Raises `NotFound` when somebody else has just forgotten it."""
     async with runtime.transaction() as conn:
-        place = {"id": memory.id, "thread": memory.source_thread, "turn": memory.source_turn, **scope(runtime)}
-        alike = [Memory.from_row(row) for row in await fetch_all(conn, _QUERIES["with_words"], place)]
-        same = {one.id: one for one in alike if repeats(one, memory.content)}
-        said = [Memory.from_row(row) for row in await fetch_all(conn, _QUERIES["of_saying"], place)]
-        concluded = {one.id: one for one in [*said, *await concluded_from([memory, *same.values()], conn, runtime)]}
-        concluded = {number: one for number, one in concluded.items() if number not in same}
-        gone = Forgotten(memory=memory, say_the_same=tuple(same.values()), concluded=tuple(concluded.values()))
+        gone = await _with_memory(memory, conn, runtime)
         await conn.execute(_UPKEEP["drop_derived"], {**scope(runtime), "ids": gone.ids})
         done = await conn.execute(_QUERIES["forget"], {**scope(runtime), "ids": gone.ids})
         if not done.rowcount:
             raise NotFound(f"There is no memory {memory.id!r}. `agent memory list` shows what there is.")
     return gone
+
+
+async def what_goes(memory: Memory, runtime: Runtime) -> Forgotten:
+    """Return what `forget` would delete now. Nothing is deleted."""
+    async with runtime.transaction() as conn:
+        return await _with_memory(memory, conn, runtime)
+
+
+async def _with_memory(memory: Memory, conn: Connection, runtime: Runtime) -> Forgotten:
+    """Return a memory with what says the same, and what was concluded from these."""
+    place = {"id": memory.id, "thread": memory.source_thread, "turn": memory.source_turn, **scope(runtime)}
+    alike = [Memory.from_row(row) for row in await fetch_all(conn, _QUERIES["with_words"], place)]
+    same = {one.id: one for one in alike if repeats(one, memory.content)}
+    said = [Memory.from_row(row) for row in await fetch_all(conn, _QUERIES["of_saying"], place)]
+    concluded = {one.id: one for one in [*said, *await concluded_from([memory, *same.values()], conn, runtime)]}
+    concluded = {number: one for number, one in concluded.items() if number not in same}
+    return Forgotten(memory=memory, say_the_same=tuple(same.values()), concluded=tuple(concluded.values()))
 
 
 async def concluded_from(sources: Sequence[Memory], conn: Connection, runtime: Runtime) -> list[Memory]:

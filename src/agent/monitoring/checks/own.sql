@@ -104,3 +104,23 @@ SELECT m.id, m.kind, m.trust, m.content FROM agents.agent_memory m
  WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.valid_until IS NULL AND m.kind <> 'schema'
    AND (m.id > %(after)s OR m.id = ANY (%(again)s::bigint[]))
  ORDER BY (m.id = ANY (%(again)s::bigint[])) DESC, m.id LIMIT %(limit)s
+
+-- failed_plans: plans of which runs failed in the last half hour, parts and fallbacks of others left out
+SELECT p.plan_id, count(*)::int AS ended, count(*) FILTER (WHERE p.status = 'failed' AND f.id IS NULL)::int AS failed,
+       (array_agg(p.id::text ORDER BY p.finished_at DESC) FILTER (WHERE p.status = 'failed'))[1] AS run_id
+  FROM agents.plans p LEFT JOIN agents.plans f ON f.tenant_id = p.tenant_id AND f.fallback_of = p.id AND f.status <> 'failed'
+ WHERE p.tenant_id = %(tenant_id)s AND %(database_id)s <> '' AND p.finished_at > now() - interval '30 minutes'
+   AND p.fallback_of IS NULL AND p.parent_run IS NULL
+ GROUP BY p.plan_id HAVING count(*) FILTER (WHERE p.status = 'failed' AND f.id IS NULL) > 0 ORDER BY failed DESC LIMIT 50
+
+-- open_circuits: what does not answer
+SELECT c.name, c.failures, coalesce(c.error, 'no answer') AS error FROM agents.circuits c
+ WHERE c.tenant_id = %(tenant_id)s AND %(database_id)s <> '' AND c.phase <> 'closed' AND c.since > now() - interval '1 day' ORDER BY c.name LIMIT 50
+
+-- waiting_plans: plans that no process has taken for minutes
+SELECT count(*)::int AS waiting, coalesce(extract(epoch FROM now() - min(p.lease_until)) / 60, 0)::float8 AS minutes,
+       (SELECT array_agg(DISTINCT a) FROM agents.plans q, unnest(q.agents) a
+         WHERE q.tenant_id = %(tenant_id)s AND q.status = 'running' AND q.paused_at IS NULL AND q.lease_until < now() - interval '2 minutes') AS agents
+  FROM agents.plans p
+ WHERE p.tenant_id = %(tenant_id)s AND %(database_id)s <> '' AND p.status = 'running' AND p.paused_at IS NULL
+   AND p.lease_until < now() - interval '2 minutes'

@@ -1,0 +1,45 @@
+"""`/console`: what needs attention first, and how the agent does over time."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from agent.console import plots
+from agent.console.rendering import ConsoleRoute, page
+from agent.console.visits import ROOT, Visitor, needs
+from agent.operations import approvals
+from agent.operations.overview import RANGES, Overview, Range, overview
+
+router = APIRouter(prefix=ROOT, route_class=ConsoleRoute)
+_MOST_WAITING = 5
+
+
+@router.get("", dependencies=needs("viewer"))
+async def show(request: Request, visit: Visitor, over: Annotated[Range, Query(alias="range")] = "24h") -> Response:
+    """Show the overview."""
+    found = await overview(over, runtime=visit.runtime)
+    waiting = await approvals.list_requests(_MOST_WAITING, runtime=visit.runtime)
+    return await page(
+        request, visit, "overview.html", found=found, over=over, ranges=list(RANGES), waiting=waiting.approvals, plots=_plots(found, over)
+    )  # fmt: skip
+
+
+def _plots(found: Overview, over: Range) -> list[tuple[str, object]]:
+    form = "%H:%M" if over == "24h" else "%d %b"
+    labels = [f"{start.astimezone(UTC):{form}}" for start in found.starts]
+
+    def drawn(name: str, *, curve: bool = False) -> object:
+        lines = [plots.Line(name=one.name, values=one.values) for one in found.series[name]]
+        return (plots.curves if curve else plots.bars)(labels, lines, unit=found.series[name][0].unit)
+
+    return [
+        ("Questions", drawn("turns")),
+        ("Seconds to an answer", drawn("latency", curve=True)),
+        ("Actions", drawn("executions")),
+        ("Tokens", drawn("tokens")),
+        ("New memories", drawn("memories")),
+    ]

@@ -1,0 +1,232 @@
+"""Avro: schemas as fastavro reads them, and whether a reader's schema can read what a writer's wrote (Avro's schema resolution)."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.errors import InvalidInput
+from agent.integration.schemas.documents import MOST_PROBLEMS, json_of
+
+# What a reader of the type on the right can take.
+_PROMOTED: Mapping[str, frozenset[str]] = {
+    "long": frozenset({"int"}), "float": frozenset({"int", "long"}), "double": frozenset({"int", "long", "float"}),
+    "string": frozenset({"bytes"}), "bytes": frozenset({"string"}),
+}  # fmt: skip
+_NAMED = frozenset({"record", "enum", "fixed", "error"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvroSchema:
+    """An Avro schema, as the JSON text of fastavro's parsed form."""
+
+    text: str
+
+    @classmethod
+    def read(cls, definition: Any) -> AvroSchema:
+        """Check a schema, given as JSON or its text. Raises `InvalidInput`."""
+        import fastavro.schema as avro_schema  # start-up: only schemas of Avro need it
+
+        given = _parsed(definition)
+        try:
+            parsed = avro_schema.parse_schema(given, _write_hint=False)
+            _check_unions(parsed)
+        except (avro_schema.SchemaParseException, avro_schema.UnknownType, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:  # fmt: skip
+            raise InvalidInput(f"The definition is no Avro schema: {type(error).__name__} {str(error)[:200]}") from None
+        return cls(text=json.dumps(_without_hints(parsed)))
+
+    @property
+    def schema(self) -> Any:
+        """Return the schema as JSON."""
+        return json.loads(self.text)
+
+    @property
+    def normal(self) -> str:
+        """Return its normal form: its own JSON without documentation, with defaults and aliases, which Avro's canonical form leaves out."""
+        return json.dumps(_without_words(self.schema), sort_keys=True, separators=(",", ":"))
+
+    def problems(self, data: Any) -> list[str]:
+        """Return what is wrong with data, in the JSON that fastavro writes."""
+        from fastavro.validation import ValidationError, validate  # start-up: only schemas of Avro need it
+
+        try:
+            validate(data, self.schema, strict=True)
+        except ValidationError as error:
+            return [str(one)[:300] for one in error.errors[:MOST_PROBLEMS]]
+        except (RecursionError, TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+            return [f"the data: {type(error).__name__} {str(error)[:200]}"]
+        return []
+
+    def unreadable(self, writer: AvroSchema) -> list[str]:
+        """Return why this schema cannot read what `writer` wrote."""
+        comparison = _Resolution(reader=_names(self.schema), writer=_names(writer.schema))
+        try:
+            return list(comparison.compare(self.schema, writer.schema, ""))[:MOST_PROBLEMS]
+        except RecursionError:
+            return ["the data: the schemas are nested too deeply to be compared"]
+
+    def completed(self, data: Any) -> Any:
+        """Return data with the defaults of the fields that it lacks."""
+        from fastavro import schemaless_reader, schemaless_writer  # start-up: only schemas of Avro need it
+
+        buffer = io.BytesIO()
+        try:
+            schemaless_writer(buffer, self.schema, data)
+            buffer.seek(0)
+            return schemaless_reader(buffer, self.schema, None)
+        except Exception:  # data that does not fit is left as it is; `problems` says what is wrong with it
+            return data
+
+
+def _parsed(definition: Any) -> Any:
+    given = definition
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except RecursionError:
+            raise InvalidInput("The definition is nested too deeply: send a flatter one.") from None
+        except ValueError:
+            if not given.isidentifier():
+                raise InvalidInput("The definition is not JSON: send an object, or its JSON text.") from None
+    json_of(given)
+    if not isinstance(given, dict | list | str):
+        raise InvalidInput("An Avro schema is an object, a list of alternatives, or the name of a type.")
+    return given
+
+
+def _check_unions(schema: Any) -> None:
+    """Raise `ValueError` for what Avro forbids and the parser takes: a union right inside another, or one with the same type twice."""
+    inner: list[Any] = []
+    if isinstance(schema, list):
+        kinds = [one if isinstance(one, str) else "union" if isinstance(one, list) else one.get("name", one["type"]) for one in schema]  # fmt: skip
+        if "union" in kinds or len(kinds) != len(set(map(str, kinds))):
+            raise ValueError("a union holds another union, or a type twice")
+        inner = schema
+    elif isinstance(schema, dict):
+        inner = [field["type"] for field in schema.get("fields", ())]
+        inner += [schema.get(word) for word in ("type", "items", "values")]
+    for one in inner:
+        _check_unions(one)
+
+
+def _without_hints(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {key: _without_hints(value) for key, value in schema.items() if not key.startswith("__")}
+    return [_without_hints(one) for one in schema] if isinstance(schema, list) else schema
+
+
+def _without_words(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {key: value if key == "default" else _without_words(value) for key, value in schema.items() if key != "doc"}  # fmt: skip
+    return [_without_words(one) for one in schema] if isinstance(schema, list) else schema
+
+
+def _names(schema: Any, found: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the named types of a parsed schema by their full names."""
+    found = {} if found is None else found
+    if isinstance(schema, list):
+        for one in schema:
+            _names(one, found)
+    elif isinstance(schema, dict):
+        if schema.get("type") in _NAMED:
+            found[schema["name"]] = schema
+        for field in schema.get("fields", ()):
+            _names(field["type"], found)
+        for word in ("items", "values", "type"):
+            if isinstance(schema.get(word), dict | list):
+                _names(schema[word], found)
+    return found
+
+
+def _simple(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Resolution:
+    reader: Mapping[str, Any]
+    writer: Mapping[str, Any]
+    _open: frozenset[tuple[str, str]] = frozenset()
+
+    def compare(self, reader: Any, writer: Any, place: str) -> Iterator[str]:
+        """Yield why the reader cannot read what the writer wrote at a place."""
+        reader, writer = _known(reader, self.reader), _known(writer, self.writer)
+        if isinstance(writer, list):
+            for branch in writer:
+                yield from self.compare(reader, branch, place)
+            return
+        if isinstance(reader, list):
+            if not any(not list(self.compare(branch, writer, place)) for branch in reader):
+                yield f"{place or 'the data'}: no alternative reads {_kind(writer)}"
+            return
+        yield from self._single(reader, writer, place)
+
+    def _single(self, reader: Any, writer: Any, place: str) -> Iterator[str]:
+        """Compare two types that are no alternatives."""
+        wants, has = _kind(reader), _kind(writer)
+        if wants != has and has not in _PROMOTED.get(wants, ()):
+            yield f"{place or 'the data'}: {has} was written, {wants} is expected"
+        elif wants in ("record", "error"):
+            yield from self._record(reader, writer, place)
+        elif wants == "enum" and wants == has:
+            yield from _enum(reader, writer, place)
+        elif wants == "fixed" and wants == has:
+            if not _is_named(reader, writer) or reader["size"] != writer["size"]:
+                yield f"{place or 'the data'}: fixed has another name or size"
+        elif wants in ("array", "map"):
+            word = "items" if wants == "array" else "values"
+            yield from self.compare(reader[word], writer[word], f"{place}[]")
+
+    def _record(self, reader: Any, writer: Any, place: str) -> Iterator[str]:
+        pair = (reader["name"], writer["name"])
+        if pair in self._open:
+            return
+        if not _is_named(reader, writer):
+            yield f"{place or 'the data'}: record {_simple(writer['name'])} was written, {_simple(reader['name'])} is expected"
+            return
+        before = self._open
+        self._open = before | {pair}
+        try:
+            written = {field["name"]: field for field in writer["fields"]}
+            for field in reader["fields"]:
+                names = [field["name"], *field.get("aliases", ())]
+                found = next((written[name] for name in names if name in written), None)
+                here = f"{place}.{field['name']}" if place else field["name"]
+                if found is not None:
+                    yield from self.compare(field["type"], found["type"], here)
+                elif "default" not in field:
+                    yield f"{here}: it was not written, and has no default"
+        finally:
+            self._open = before
+
+
+def _enum(reader: Any, writer: Any, place: str) -> Iterator[str]:
+    if not _is_named(reader, writer):
+        yield f"{place or 'the data'}: enum has another name"
+    gone = [one for one in writer["symbols"] if one not in reader["symbols"]]
+    if gone and "default" not in reader:
+        yield f"{place or 'the data'}: the symbol {gone[0]} is not known, and there is no default"
+
+
+def _known(schema: Any, names: Mapping[str, Any]) -> Any:
+    """Return what a name stands for; a type in its own object is that type."""
+    if isinstance(schema, str):
+        return names.get(schema, schema)
+    if isinstance(schema, dict) and isinstance(schema.get("type"), dict | list):
+        return _known(schema["type"], names)
+    if isinstance(schema, dict) and schema.get("type") in names:
+        return names[schema["type"]]
+    return schema
+
+
+def _kind(schema: Any) -> str:
+    return str(schema if isinstance(schema, str) else schema["type"])
+
+
+def _is_named(reader: Any, writer: Any) -> bool:
+    """Return whether both types have the same name without its namespace, or the reader knows the writer's as an alias."""
+    aliases = {alias for one in reader.get("aliases", ()) for alias in (one, _simple(one))}
+    return _simple(reader["name"]) == _simple(writer["name"]) or writer["name"] in aliases or _simple(writer["name"]) in aliases  # fmt: skip

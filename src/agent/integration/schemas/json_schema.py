@@ -1,0 +1,143 @@
+"""JSON Schema: drafts 4 to 2020-12. Nothing is fetched: a `$ref` points into the schema, or to one that was given with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+import agent.integration.schemas.containment as containment
+from agent.errors import InvalidInput
+from agent.integration.schemas.documents import MOST_PROBLEMS, json_of
+
+# A pattern that looks back is matched step by step; more steps than these end it.
+_MOST_STEPS = 50_000
+_MOST_PATTERN_BYTES = 1_048_576
+_MOST_DEPTH = 40
+_DIALECTS = frozenset({
+    "http://json-schema.org/draft-04/schema", "http://json-schema.org/draft-06/schema", "http://json-schema.org/draft-07/schema",
+    "https://json-schema.org/draft/2019-09/schema", "https://json-schema.org/draft/2020-12/schema",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonSchema:
+    """A JSON schema, as its JSON text with sorted keys; `resources` are other schemas by their URI, as text."""
+
+    text: str
+    resources: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def read(cls, definition: Any, resources: Mapping[str, Any] | None = None) -> JsonSchema:
+        """Check a schema, given as JSON or its text. Raises `InvalidInput` with what is wrong with it."""
+        import jsonschema_rs
+
+        given = _parsed(definition)
+        named = tuple((uri, json_of(_parsed(one))) for uri, one in sorted((resources or {}).items()))
+        read = cls(text=json_of(given), resources=named)
+        for one in (given, *(json.loads(text) for _, text in named)):
+            _check_dialect(one, dict(named))
+        try:
+            jsonschema_rs.meta.validate(given, registry=_registry(named))
+            read.validator.is_valid({})
+        except (ValueError, jsonschema_rs.ReferencingError) as error:  # type: ignore[misc]  # its stub forgets what it derives from
+            raise InvalidInput(f"The definition is no JSON schema that can be used: {_first_line(error)}") from None
+        return read
+
+    @property
+    def normal(self) -> str:
+        """Return its normal form: the JSON with sorted keys, and what it refers to."""
+        return self.text if not self.resources else json.dumps([self.text, self.resources])
+
+    @property
+    def schema(self) -> Any:
+        """Return the schema as JSON."""
+        return json.loads(self.text)
+
+    @property
+    def validator(self) -> Any:
+        """Return the compiled validator."""
+        return _validator(self.text, self.resources)
+
+    def problems(self, data: Any) -> list[str]:
+        """Return what is wrong with data."""
+        errors = islice(self.validator.iter_errors(data), MOST_PROBLEMS)
+        return [f"{'.'.join(map(str, error.instance_path)) or 'the data'}: {error.message[:200]}" for error in errors]
+
+    def unreadable(self, writer: JsonSchema) -> list[str]:
+        """Return what the writer's schema allows and this one does not."""
+        return containment.not_accepted(writer.schema, self.schema, self._accepts)
+
+    def completed(self, data: Any) -> Any:
+        """Return data with the defaults of the properties that it lacks, at every level."""
+        return _completed(self.schema, data, 0)
+
+    def _accepts(self, schema: Any, value: Any) -> bool:
+        """Return whether a part of this schema accepts a value."""
+        whole = self.schema
+        part = {**schema, **{key: whole[key] for key in ("$defs", "definitions") if key in whole and key not in schema}} if isinstance(schema, dict) and isinstance(whole, dict) else schema  # fmt: skip
+        try:
+            return bool(_validator(json_of(part), self.resources).is_valid(value))
+        except Exception:  # a part that means nothing without the whole accepts nothing
+            return False
+
+
+def _parsed(definition: Any) -> Any:
+    if isinstance(definition, str):
+        try:
+            definition = json.loads(definition)
+        except (ValueError, RecursionError):
+            raise InvalidInput("The definition is not JSON: send an object, or its JSON text.") from None
+    if not isinstance(definition, dict | bool):
+        raise InvalidInput("A JSON schema is an object, or true or false.")
+    return definition
+
+
+def _check_dialect(schema: Any, resources: Mapping[str, str]) -> None:
+    """Raise `InvalidInput` for a schema in a dialect that would have to be fetched."""
+    named = schema.get("$schema", "") if isinstance(schema, dict) else ""
+    if not isinstance(named, str) or (named and named.rstrip("#") not in _DIALECTS and named not in resources):
+        raise InvalidInput(f"The dialect {str(named)[:200]!r} ($schema) is not known: use draft 4 to 2020-12, or give its schema as a reference.")  # fmt: skip
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0][:300]
+
+
+@lru_cache(maxsize=512)
+def _validator(text: str, resources: tuple[tuple[str, str], ...]) -> Any:
+    import jsonschema_rs
+
+    options = jsonschema_rs.FancyRegexOptions(backtrack_limit=_MOST_STEPS, size_limit=_MOST_PATTERN_BYTES)
+    return jsonschema_rs.validator_for(
+        json.loads(text), registry=_registry(resources), retriever=_no_fetching, pattern_options=options
+    )
+
+
+def _registry(resources: tuple[tuple[str, str], ...]) -> Any:
+    """Return what references may lead to. It is there also without resources: without one, an unknown address would be fetched."""
+    import jsonschema_rs
+
+    return jsonschema_rs.Registry([(uri, json.loads(one)) for uri, one in resources], retriever=_no_fetching)
+
+
+def _no_fetching(uri: str) -> Any:
+    raise ValueError(f"{uri!r} is not fetched: give the schema that it names as a reference")
+
+
+def _completed(schema: Any, data: Any, depth: int) -> Any:
+    if not isinstance(schema, dict) or depth > _MOST_DEPTH:
+        return data
+    if isinstance(data, list) and isinstance(schema.get("items"), dict):
+        return [_completed(schema["items"], one, depth + 1) for one in data]
+    properties = schema.get("properties")
+    if not isinstance(data, dict) or not isinstance(properties, dict):
+        return data
+    done = {name: _completed(properties.get(name), value, depth + 1) for name, value in data.items()}
+    for name, one in properties.items():
+        if name not in done and isinstance(one, dict) and "default" in one:
+            done[name] = one["default"]
+    return done

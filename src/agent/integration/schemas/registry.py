@@ -1,0 +1,257 @@
+"""The registry of schemas: a schema belongs to a platform, and has versions that fit together as its compatibility says.
+
+register -> read (checked) -> normal form known? then that version -> compared with earlier ones -> the next number
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agent.db import load_queries
+from agent.db.queries import fetch_all, fetch_one
+from agent.errors import InvalidInput, NotFound, StateChanged
+from agent.integration.events import Platform, platform_of
+from agent.integration.schemas.compatibility import Compatibility, incompatibilities, mode_of
+from agent.integration.schemas.documents import KINDS, Kind, SchemaDocument, json_of
+from agent.integration.schemas.reading import read_schema
+from agent.integration.transformation import Transformation, read_transformation
+from agent.runtime import Runtime
+from agent.sync.payloads import checked_name, checked_object
+
+_QUERIES = load_queries(__package__)
+_MOST_VERSIONS = 1_000
+_MOST_OPTION_BYTES = 262_144
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Another registered schema that a schema uses under a name of its own."""
+
+    schema_name: str
+    platform: Platform
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a version has beside its definition: what it refers to, how older data becomes its own, how it becomes another platform's, and notes.
+
+    `metadata` and `rule_set` are those of clients of other registries; they are kept as they are.
+    """
+
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    migration: Transformation | None = None
+    mappings: Mapping[Platform, Transformation] = field(default_factory=dict)
+    metadata: Mapping[str, Any] | None = None
+    rule_set: Mapping[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the options as JSON."""
+        return {
+            "references": {name: asdict(one) for name, one in self.references.items()},
+            "migration": _dumped(self.migration), "mappings": {name: _dumped(one) for name, one in self.mappings.items()},
+            "metadata": self.metadata, "rule_set": self.rule_set,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaVersion:
+    """A version of a schema. `number` orders the versions."""
+
+    schema_name: str
+    platform: Platform
+    schema_type: Kind
+    compatibility: Compatibility
+    number: int
+    version: str
+    definition: Any
+    options: Options
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaSummary:
+    """A schema in a list."""
+
+    schema_name: str
+    platform: Platform
+    schema_type: Kind
+    compatibility: Compatibility
+    versions: int
+    newest: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSchema:
+    """A schema to register. Without a `version` it gets its number; without a `compatibility`, a new schema is BACKWARD."""
+
+    schema_name: str
+    schema_type: str
+    platform: str
+    definition: Any
+    version: str | None = None
+    compatibility: str | None = None
+    references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    migration: Mapping[str, Any] | None = None
+    mappings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    metadata: Mapping[str, Any] | None = None
+    rule_set: Mapping[str, Any] | None = None
+
+
+async def register(new: NewSchema, *, runtime: Runtime) -> tuple[SchemaVersion, bool]:
+    """Store a version, and return it and whether it is new: the same schema is stored once. Raises `InvalidInput` and `StateChanged`."""
+    name, platform = checked_name(new.schema_name, what="The name of a schema"), platform_of(new.platform)
+    kind, options = _kind(new.schema_type), _options(new)
+    version = None if new.version is None else checked_name(new.version, what="A version")[:100]
+    document = await document_of(kind, new.definition, options, runtime=runtime)
+    digest = hashlib.sha256(document.normal.encode("utf-8", "surrogatepass")).hexdigest()
+    mode = None if new.compatibility is None else mode_of(new.compatibility)
+    key = {"name": name, "platform": platform, "tenant_id": runtime.tenant_id}
+    begun = {**key, "kind": kind, "compatibility": mode or "BACKWARD", "user": runtime.user}
+    async with runtime.transaction() as conn:
+        await conn.execute(_QUERIES["begin"], begun)
+        head = await fetch_one(conn, _QUERIES["lock"], key) or {}
+        if head.get("kind") != kind:
+            raise InvalidInput(f"{name} of {platform} is a schema of kind {head.get('kind')}: give one of another kind another name.")  # fmt: skip
+        known = [_version(row) for row in await fetch_all(conn, _QUERIES["versions"], key)]
+        rows = [row["digest"] for row in await fetch_all(conn, _QUERIES["versions"], key)]
+        if mode is not None and head["compatibility"] != mode:
+            await conn.execute(_QUERIES["set_compatibility"], {**key, "compatibility": mode})
+        same = next((one for one, has in zip(known, rows, strict=True) if has == digest), None)
+        if same is not None and version in (None, same.version):
+            return same, False
+        number = known[-1].number + 1 if known else 1
+        label = version or str(number)
+        if len(known) >= _MOST_VERSIONS:
+            raise InvalidInput(f"{name} has {_MOST_VERSIONS} versions: begin a schema with another name.")
+        if any(one.version == label for one in known):
+            raise StateChanged(f"{name} of {platform} has another definition as version {label!r}: give this one another version.")  # fmt: skip
+        why = await _compared(document, known, mode or head["compatibility"], runtime)
+        if why:
+            raise InvalidInput(f"Version {label!r} of {name} does not fit to earlier ones ({mode or head['compatibility']}): {'; '.join(why[:5])}.")  # fmt: skip
+        stored = {
+            **key, "number": number, "version": label, "definition": json_of(new.definition), "digest": digest,
+            "options": json.dumps(options.as_json()), "user": runtime.user,
+        }  # fmt: skip
+        row = await fetch_one(conn, _QUERIES["add"], stored) or {}
+    return SchemaVersion(
+        schema_name=name, platform=platform, schema_type=kind, compatibility=mode or head["compatibility"], number=number, version=label,
+        definition=new.definition, options=options, created_by=runtime.user, created_at=row["created_at"],
+    ), True  # fmt: skip
+
+
+async def check(new: NewSchema, *, runtime: Runtime) -> list[str]:
+    """Return why a schema does not fit to the versions that are registered; nothing if it does, or if it would be the first."""
+    platform = platform_of(new.platform)
+    kind = _kind(new.schema_type)
+    document = await document_of(kind, new.definition, _options(new), runtime=runtime)
+    known = await versions(new.schema_name, platform, runtime=runtime)
+    if not known:
+        return []
+    return await _compared(
+        document, known, mode_of(new.compatibility) if new.compatibility else known[-1].compatibility, runtime
+    )
+
+
+async def versions(name: str, platform: str, *, runtime: Runtime) -> list[SchemaVersion]:
+    """Return the versions of a schema, the oldest first."""
+    rows = await runtime.all(_QUERIES["versions"], name=name, platform=platform_of(platform))
+    return [_version(row) for row in rows]
+
+
+async def version_of(name: str, platform: str, version: str | None = None, *, runtime: Runtime) -> SchemaVersion:
+    """Return a version of a schema, or the newest. Raises `NotFound`, which names what there is."""
+    known = await versions(name, platform, runtime=runtime)
+    if not known:
+        raise NotFound(f"There is no schema {name[:100]!r} of {platform_of(platform)}: register it first.")
+    found = known[-1] if version is None else next((one for one in known if one.version == version), None)
+    if found is None:
+        raise NotFound(f"{name} has no version {str(version)[:100]!r}: it has {', '.join(one.version for one in known[-10:])}.")  # fmt: skip
+    return found
+
+
+async def listed(*, limit: int = 100, runtime: Runtime) -> list[SchemaSummary]:
+    """Return the schemas of the runtime's tenant."""
+    rows = await runtime.all(_QUERIES["list"], limit=limit)
+    return [SchemaSummary(schema_name=row.pop("name"), schema_type=row.pop("kind"), **row) for row in rows]
+
+
+async def set_compatibility(name: str, platform: str, mode: str, *, runtime: Runtime) -> Compatibility:
+    """Say which versions must fit together from now on. Raises `NotFound` and `InvalidInput`."""
+    wanted = mode_of(mode)
+    values = {"name": name, "platform": platform_of(platform), "compatibility": wanted}
+    if not await runtime.execute(_QUERIES["set_compatibility"], **values):
+        raise NotFound(f"There is no schema {name[:100]!r} of {values['platform']}: register it first.")
+    return wanted
+
+
+async def document_of(kind: Kind, definition: Any, options: Options | None = None, *, runtime: Runtime) -> SchemaDocument:  # fmt: skip
+    """Return a schema with what it refers to, read beside the event loop: parsing takes a while. Raises `InvalidInput` and `NotFound`."""
+    resources = {}
+    for name, one in (options or Options()).references.items():
+        found = await version_of(one.schema_name, one.platform, one.version, runtime=runtime)
+        resources[name] = found.definition
+    return await asyncio.to_thread(read_schema, kind, definition, resources)
+
+
+async def _compared(document: SchemaDocument, known: Sequence[SchemaVersion], mode: Compatibility, runtime: Runtime) -> list[str]:  # fmt: skip
+    if mode == "NONE" or not known:
+        return []
+    compared = known if mode.endswith("_TRANSITIVE") else known[-1:]
+    earlier = [(one.version, await document_of(one.schema_type, one.definition, one.options, runtime=runtime)) for one in compared]  # fmt: skip
+    return await asyncio.to_thread(incompatibilities, document, earlier, mode)
+
+
+def _kind(name: str) -> Kind:
+    folded = name.strip().lower()
+    for kind in KINDS:
+        if folded in (kind, kind.removesuffix("_schema")):
+            return kind
+    raise InvalidInput(f"There is no kind of schema {name[:100]!r}: use one of {', '.join(KINDS)}.")
+
+
+def _options(new: NewSchema) -> Options:
+    for what, given in (("metadata", new.metadata), ("rule_set", new.rule_set)):
+        if given is not None:
+            checked_object(dict(given), what=what, most_bytes=_MOST_OPTION_BYTES, setting="a fixed bound")
+    return Options(
+        references={name: _reference(name, one) for name, one in new.references.items()},
+        migration=None if new.migration is None else read_transformation(new.migration, what="the migration"),
+        mappings={platform_of(name): read_transformation(one, what=f"the mapping to {name[:100]}") for name, one in new.mappings.items()},
+        metadata=new.metadata, rule_set=new.rule_set,
+    )  # fmt: skip
+
+
+def _reference(name: str, given: Mapping[str, Any]) -> Reference:
+    try:
+        return Reference(
+            schema_name=str(given["schema_name"]), platform=platform_of(str(given["platform"])), version=str(given["version"])
+        )  # fmt: skip
+    except KeyError as error:
+        raise InvalidInput(f"The reference {name[:100]!r} lacks {error}: give schema_name, platform and version.") from None  # fmt: skip
+
+
+def _dumped(one: Transformation | None) -> dict[str, Any] | None:
+    return None if one is None else one.model_dump(mode="json", exclude_defaults=True)
+
+
+def _version(row: Mapping[str, Any]) -> SchemaVersion:
+    kept = row["options"]
+    options = Options(
+        references={name: Reference(**one) for name, one in kept["references"].items()},
+        migration=None if kept["migration"] is None else Transformation.model_validate(kept["migration"]),
+        mappings={name: Transformation.model_validate(one) for name, one in kept["mappings"].items()},
+        metadata=kept["metadata"], rule_set=kept["rule_set"],
+    )  # fmt: skip
+    return SchemaVersion(
+        schema_name=row["name"], platform=row["platform"], schema_type=row["kind"], compatibility=row["compatibility"], number=row["number"],
+        version=row["version"], definition=json.loads(row["definition"]), options=options, created_by=row["created_by"], created_at=row["created_at"],
+    )  # fmt: skip

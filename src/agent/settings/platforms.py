@@ -1,0 +1,25 @@
+"""Settings: the platforms that the integration agents join."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class PlatformSettings(BaseModel):
+    """The platforms that the integration agents join."""
+
+    realtime_most_connections: int = Field(
+        5_000, ge=1, le=1_000_000, description="Most connections of clients of the realtime service in one process."
+    )
+    pusher_url: str = Field(
+        "", description="Address of the HTTP API of the Pusher app. Empty: that of PUSHER_CLUSTER at pusher.com."
+    )
+    cache_seconds: float = Field(
+        60.0, gt=0, le=86_400, description="Most seconds that a cached record is used after it changed, whatever fails."
+    )
+    cache_load_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=600,
+        description="Seconds that readers wait for whoever loads a record into the cache, before they load it too.",
+    )
