@@ -29,6 +29,7 @@ from agent.optimization.workflows import registered
 from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.statistics.evidence_gate import CONFIDENCE, SELECTED
+from agent.sync import AgentSyncService
 from agent.sync.payloads import checked_name
 
 _QUERIES = load_queries(__package__)
@@ -241,9 +242,22 @@ async def _begun(found: Optimization, runtime: Runtime) -> Optimization:
         raise ActionRefused(
             f"What is in force has changed since the test ({', '.join(changed)}): propose the change again, and test it."
         )
+    await _keep_state(found.agent_id, found.workflow_type, now, runtime)
     await rollout.begin(found, runtime=runtime)
     seal_soon(runtime)
     return await get(found.optimization_id, runtime=runtime)
+
+
+async def _keep_state(agent_id: str, workflow_type: str, now: Mapping[str, Any], runtime: Runtime) -> None:
+    """Keep a version of the agent's state with the configuration that is in force, before another one comes."""
+    sync = AgentSyncService(runtime)
+    try:
+        state = dict((await sync.get_current_state(agent_id)).state)
+    except NotFound:
+        state = {}
+    known = state.get("configuration")
+    configuration = {**(known if isinstance(known, Mapping) else {}), workflow_type: dict(now)}
+    await sync.create_state_snapshot(agent_id, {**state, "configuration": configuration})
 
 
 async def _asked(found: Optimization, runtime: Runtime) -> Optimization:
