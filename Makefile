@@ -3,6 +3,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+EXTRAS := dev,graphql,ml,optimize,otel,speech,studio
 
 .PHONY: demo test check bench serve studio install lock
 
@@ -41,8 +42,8 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 # The newest versions that fit together on the oldest Python that is supported.
 lock:
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && python3.11 -m venv "$$folder" && \
-	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,studio]' && \
-	{ echo '# Every package of an installation with the extras `dev` and `studio`, pinned. Made by `make lock`.'; \
+	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]' && \
+	{ echo '# Every package of an installation with every extra, pinned. Made by `make lock`.'; \
 	  "$$folder/bin/python" -m pip freeze --exclude-editable; } > requirements.lock
 
 .env.example: $(wildcard src/agent/settings/*.py) | install

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import subprocess
@@ -16,6 +18,7 @@ from agent.chat import chat
 from agent.db.programs import bin_folder
 from agent.errors import DecisionRefused, InvalidInput, ThreadBusy
 from agent.execution.safe_executor import safe_executor
+from agent.jobs.jobs import Jobs
 from agent.learning.memory import agent_memory
 from agent.operations import erasure
 from agent.runtime import Runtime
@@ -44,6 +47,35 @@ def dump(runtime: Runtime) -> str:
 
 def traces(runtime: Runtime) -> list[str]:
     return [line[:300] for line in dump(runtime).splitlines() if TRACE.search(line)]
+
+
+def places(runtime: Runtime, trace: re.Pattern[str] = TRACE) -> set[str]:
+    """Return the tables whose rows hold a trace, as text or in byte strings."""
+
+    def decoded(row: str) -> str:
+        return re.sub(r"\\\\x((?:[0-9a-f]{2})+)", lambda octets: bytes.fromhex(octets[1]).decode(errors="replace"), row)
+
+    rows = re.split(r"^INSERT INTO ", dump(runtime), flags=re.MULTILINE)[1:]
+    return {row.split(" ", 1)[0] for row in rows if trace.search(row) or trace.search(decoded(row))}
+
+
+async def done_jobs(runtime: Runtime, text: str) -> None:
+    """Let a durable job run, and leave `text` in the records of jobs, as an error would that quotes what it met."""
+    jobs = Jobs(runtime, maintenance="* * * * * *", learning="0 0 1 1 *")
+    await jobs.start()
+    try:
+        async with asyncio.timeout(30):
+            while not await runtime.one(
+                "SELECT 1 FROM agents_jobs.workflow_status WHERE status = 'SUCCESS' AND %(tenant_id)s <> ''"
+            ):
+                await asyncio.sleep(0.2)
+    finally:
+        await jobs.stop()
+    quoted = json.dumps({"message": f"cannot read {text!r}"})
+    with psycopg.connect(runtime.settings.database_url.get_secret_value()) as conn:
+        for table in ("workflow_status", "operation_outputs"):
+            changed = conn.execute(f"update agents_jobs.{table} set error = %s", [quoted])  # one of two names
+            assert changed.rowcount > 0
 
 
 def as_user(runtime: Runtime, name: str) -> Runtime:
@@ -106,6 +138,9 @@ async def test_a_person_leaves_no_trace_in_a_dump_and_the_audit_log_is_whole(dem
     before = await audit_log.verify(runtime=his)
     assert before.findings == ()
     assert len(traces(demo_runtime)) > 30
+    await done_jobs(demo_runtime, NAME)
+    in_jobs = {"agents_jobs.workflow_status", "agents_jobs.operation_outputs"}
+    assert {*in_jobs, "agents_checkpoints.checkpoints"} <= places(demo_runtime)
     anchor = await audit_log.export(runtime=his)
 
     assert (await erasure.erase_person(NAME, also=[ADDRESS], dry_run=True, runtime=his)).memories > 10
@@ -113,6 +148,7 @@ async def test_a_person_leaves_no_trace_in_a_dump_and_the_audit_log_is_whole(dem
     gone = await erasure.erase_person(NAME, also=[ADDRESS], runtime=his)
 
     assert traces(demo_runtime) == []
+    assert places(demo_runtime) == set()
     assert (gone.conversations, gone.requests) == (1, 3)
     report = await audit_log.verify(anchor=anchor, runtime=his)
     assert report.findings == ()

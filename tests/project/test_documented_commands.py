@@ -330,12 +330,17 @@ def _alert(place: Place, words: list[str]) -> list[str]:
 def _plan(place: Place, words: list[str]) -> list[str]:
     """Run the plans that are shown, replayed and cancelled, and write the file that is run."""
     place.once("plans", lambda: _plans_run(place))
+    if words[1:2] == ["unschedule"]:
+        place.run(
+            "plans", "schedule", words[2], "parallel-analysis", "-p", "learnerId=ana", "--cron", "0 6 * * *", code=0
+        )
     return [str(place.folder / one) if one == "plan.json" else one for one in words]
 
 
 def _plans_run(place: Place) -> str:
     for template in ("learning-session", "ask-with-fallback"):
         place.run("plans", "run", template, "-p", "learnerId=ana", code=0)
+    place.run("plans", "replay", "learning-session-ana", "--from", "feedback", code=0)  # its newest run can be compared
     plan = place.json("plans", "templates", "parallel-analysis", "-p", "learnerId=ana")
     (place.folder / "plan.json").write_text(json.dumps(plan))
     return "learning-session-ana"
@@ -344,6 +349,8 @@ def _plans_run(place: Place) -> str:
 def _improvement(place: Place, words: list[str]) -> list[str]:
     """Name a session, a campaign, a configuration or a change that is there; only one whose evidence holds can be applied."""
     group, verb = [*words[1:], "", ""][:2]
+    if verb == "import":
+        place.run("improve", "research", "export", words[3], code=0)
 
     def made() -> str:
         if group == "sessions":
@@ -414,6 +421,8 @@ def _expected(words: list[str], place: Place) -> set[int]:
         return {4}  # it waits for a human
     if words[:3] == ["improve", "optimizations", "apply"]:
         return {4}  # nothing is proven there
+    if words[:3] == ["improve", "optimizations", "search"]:
+        return {5} if "model" in words else {2}  # the built-in model drafts nothing; nothing better is found there
     if words[0] == "demo" and "APP_DATABASE_URL" in place.environment:
         return {5}  # it plays in the embedded database only
     return {0}

@@ -120,6 +120,18 @@ class LearningMiddleware:
             await _remember(interaction, asked if correction else "", runtime)
         return note
 
+    async def judge(self, thread_id: str, turn: int, *, right: bool, runtime: Runtime | None = None) -> str:
+        """Take a human's yes or no to the answer of a turn: a thumb under it. A no is a correction without words. Return what comes of it."""
+        runtime = runtime or await current_runtime()
+        answered = await _interactions(thread_id, turn, runtime)
+        if not answered:
+            return ""
+        if right:
+            await agent_memory.confirm([memory.id for memory in answered], runtime=runtime)
+            return "Noted: this answer was right."
+        await _end_wrong(answered, runtime)
+        return "Noted: this answer was wrong, and I learn nothing from it. Tell me what is right, and I will remember that."
+
 
 learning_middleware = LearningMiddleware()
 
@@ -167,12 +179,11 @@ async def _learn(correction: Correction, interaction: Interaction, runtime: Runt
     turn = interaction.turn
     wrong: list[Memory] = []
     if interaction.thread_id and turn:
-        wrong = await agent_memory.turn_memories(interaction.thread_id, turn - 1, runtime=runtime)
-        wrong = [memory for memory in wrong if memory.kind == "interaction"]
-        await end_concluded([memory.id for memory in wrong], runtime=runtime)
+        wrong = await _interactions(interaction.thread_id, turn - 1, runtime)
     if not correction.statement:
-        await agent_memory.end([memory.id for memory in wrong], runtime=runtime)
+        await _end_wrong(wrong, runtime)
         return ""
+    await end_concluded([memory.id for memory in wrong], runtime=runtime)
     taught = await agent_memory.teach(
         NewMemory(
             content=in_context(correction.statement, interaction.previous),
@@ -187,6 +198,19 @@ async def _learn(correction: Correction, interaction: Interaction, runtime: Runt
         runtime=runtime,
     )
     return taught.message
+
+
+async def _interactions(thread_id: str, turn: int, runtime: Runtime) -> list[Memory]:
+    """Return what is remembered of a turn's question and answer."""
+    found = await agent_memory.turn_memories(thread_id, turn, runtime=runtime)
+    return [memory for memory in found if memory.kind == "interaction"]
+
+
+async def _end_wrong(wrong: Sequence[Memory], runtime: Runtime) -> None:
+    """End what a human called wrong, and what was concluded from it."""
+    ids = [memory.id for memory in wrong]
+    await end_concluded(ids, runtime=runtime)
+    await agent_memory.end(ids, runtime=runtime)
 
 
 def _corrected(interaction: Interaction, correction: Correction) -> str:

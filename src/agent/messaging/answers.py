@@ -68,9 +68,9 @@ async def _written(question: str, thread_id: str, writer: Writer, runtime: Runti
 async def _finish(row: Text, text: str, writer: Writer, runtime: Runtime) -> None:
     """Write the whole answer. If the service is away, the row is sent later."""
     try:
-        await writer.finish(text, row.marker.hex)
+        posted = await writer.finish(text, row.marker.hex)
     except (TryLater, Undeliverable) as error:
         unsure = isinstance(error, TryLater) and error.unsure
         await leave_answer(row, wait=_RETRY, unsure=unsure, runtime=runtime)
     else:
-        await note_sent(row, runtime=runtime)
+        await note_sent(row, message_id=posted, runtime=runtime)

@@ -65,6 +65,16 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """A thumb, up (`right`) or down, under a message."""
+
+    account: str
+    message_id: str
+    right: bool
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """What a person may see of a request beside its card: all of it as `text`, and what an edit begins with.
 
@@ -85,8 +95,8 @@ class Writer(Protocol):
         """Show the answer as far as it is written."""
         ...
 
-    async def finish(self, text: str, marker: str) -> None:
-        """Show the whole answer. Raises `Undeliverable` or `TryLater`."""
+    async def finish(self, text: str, marker: str) -> str | None:
+        """Show the whole answer, and return the message that shows it. Raises `Undeliverable` or `TryLater`."""
         ...
 
 
@@ -96,6 +106,8 @@ class Inbox(Protocol):
     async def tapped(self, tap: Tap, noted: asyncio.Event) -> str: ...
 
     async def said(self, said: Said, writer: Writer) -> str: ...
+
+    async def reacted(self, reaction: Reaction) -> str: ...
 
     async def looked(self, tap: Tap) -> Shown: ...
 
@@ -128,15 +140,15 @@ class Service(ABC):
     """One messaging service. Its methods raise `Undeliverable`, `MessageGone` or `TryLater`.
 
     `places` are those that the settings name; without any, each linked person is written to. `people` gives the accounts whose
-    person the settings name. A service that does not ask (`asks`) only tells. One that cannot be asked what was posted gets its
-    posts one after the other in each place (`apart`). `hold` is longer than one of its requests takes. `reconnects` counts the connections that had to be made anew.
+    person the settings name. A service that does not ask (`asks`) only tells. One that cannot be asked what was posted (`notes_first`)
+    posts without buttons, and adds them once the message is noted: what a crash leaves there can be tapped by nobody. `hold` is longer than one of its requests takes. `reconnects` counts the connections that had to be made anew.
     """
 
     name: str
     places: tuple[str, ...] = ()
     people: Mapping[str, str] = {}
     asks: bool = True
-    apart: bool = False
+    notes_first: bool = False
     hold: timedelta = timedelta(seconds=12)
     reconnects: int = 0
 
@@ -149,8 +161,8 @@ class Service(ABC):
         """Make a posted message show `card`."""
 
     @abstractmethod
-    async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> None:
-        """Send a plain text, as a reply to the message `under` if there is one."""
+    async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> str | None:
+        """Send a plain text, as a reply to the message `under` if there is one. Return the message, if people can react to it."""
 
     @abstractmethod
     async def check(self) -> str:
@@ -168,10 +180,6 @@ class Service(ABC):
         """Return the id of a message that was posted and not noted, if the service can be asked."""
         del place, marker, since, under
         return None
-
-    async def tidy(self, place: str, message_id: str, known: Mapping[str, bool]) -> None:
-        """Take the buttons off copies that came before `message_id` and are not `known`, which says what was there before them."""
-        del place, message_id, known
 
     async def called(self, call: Call, inbox: Inbox) -> Reply:
         """Answer a request to our server. Raises `NotFound` where the service makes none."""

@@ -17,12 +17,13 @@ from agent.access import accounts
 from agent.access.identity import Identity
 from agent.errors import AgentError, AlreadyDecided, InvalidInput, NotAuthenticated, NotFound
 from agent.messaging.answers import answer
-from agent.messaging.base import Said, Service, Shown, Tap, Writer
+from agent.messaging.base import Reaction, Said, Service, Shown, Tap, Writer
 from agent.messaging.cards import card_of
 from agent.messaging.outbox import Message, Outbox
 from agent.messaging.rendering import details, outcome
+from agent.messaging.texts import answer_shown
 from agent.messaging.words import Command, command_in
-from agent.operations import approvals, executions
+from agent.operations import approvals, executions, lessons
 from agent.operations.approvals import HumanDecision
 from agent.operations.edits import new_arguments, present
 from agent.runtime import Runtime
@@ -123,6 +124,18 @@ class ServiceInbox:
             if command is None:
                 return await self._asked(said, writer)
             return await self._commanded(said, command, answered)
+        except AgentError as error:
+            return str(error)
+
+    async def reacted(self, reaction: Reaction) -> str:
+        """Take a thumb under an answer as a yes or no to it. Return a sentence, '' where it counts for nothing."""
+        try:
+            shown = await answer_shown(self._service.name, reaction.message_id, runtime=self._runtime)
+            if shown is None or not await self._outbox.first_time(f"reaction/{reaction.key}"):
+                return ""
+            acting = await self._acting(reaction.account, 0)
+            acting.identity.require("operator")
+            return await lessons.judge(*shown, right=reaction.right, runtime=acting.runtime)
         except AgentError as error:
             return str(error)
 

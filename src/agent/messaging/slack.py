@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -35,7 +36,7 @@ from agent.messaging.slack_blocks import (
     notice_view,
     reason_view,
 )
-from agent.messaging.slack_events import said_in, submitted_in, tap_in, telling
+from agent.messaging.slack_events import reaction_in, said_in, submitted_in, tap_in, telling
 from agent.messaging.slack_writer import SlackWriter, metadata_of
 from agent.text.visible import clean
 
@@ -86,16 +87,19 @@ class Slack(Service):
                 channel=channel or place, ts=ts, text=fallback_of(card), blocks=blocks_of(card, token)
             )
 
-    async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> None:
+    async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> str:
         """Send a text in as many messages as it needs; the last one has the marker."""
+        posted = ""
         channel, _, ts = (under or "").rpartition("/")
         parts = pieces(clean(text), limit=_MOST_TEXT // 2)
         for number, piece in enumerate(parts, start=1):
             metadata = metadata_of(marker if number == len(parts) else None)
             async with telling():
-                await self._client.chat_postMessage(
+                sent = await self._client.chat_postMessage(
                     channel=channel or place, text=escaped(piece), thread_ts=ts or None, mrkdwn=False, unfurl_links=False, metadata=metadata,
                 )  # fmt: skip
+            posted = f"{sent['channel']}/{sent['ts']}"
+        return posted
 
     async def find(self, place: str, marker: str, since: datetime, *, under: str | None = None) -> str | None:
         """Look a marker up in what was written since."""
@@ -217,6 +221,7 @@ class Slack(Service):
             background(self._said(event, inbox), self._tasks)
 
         app.action("approve")(approve)
+        app.event("reaction_added")(self._on_reaction(inbox))
         for name in ("reject", "edit", "details"):
             app.action(name)(opened)
         for name in ("reject", "edit"):
@@ -260,13 +265,36 @@ class Slack(Service):
         except Exception:  # one tap must not end the others
             _log.exception("slack_tap_failed")
 
+    def _on_reaction(self, inbox: Inbox) -> Callable[[AsyncAck, dict[str, Any]], Awaitable[None]]:
+        async def reacted(ack: AsyncAck, event: dict[str, Any]) -> None:
+            await ack()
+            background(self._reacted(event, inbox), self._tasks)
+
+        return reacted
+
+    async def _reacted(self, event: dict[str, Any], inbox: Inbox) -> None:
+        reaction = reaction_in(event)
+        if reaction is None:
+            return
+        try:
+            if reply := await inbox.reacted(reaction):
+                channel = reaction.message_id.rpartition("/")[0]
+                async with telling():
+                    await self._client.chat_postEphemeral(
+                        channel=channel, user=reaction.account, text=escaped(clean(reply))
+                    )
+        except AgentError as error:
+            _log.warning("slack_reply_failed", error=str(error))
+        except Exception:  # one reaction must not end the others
+            _log.exception("slack_reaction_failed")
+
     async def _said(self, event: dict[str, Any], inbox: Inbox) -> None:
         said = said_in(event)
         if said is None:
             return
 
-        async def send(text: str, marker: str | None) -> None:
-            await self.send(said.place, text, under=said.under, marker=marker)
+        async def send(text: str, marker: str | None) -> str:
+            return await self.send(said.place, text, under=said.under, marker=marker)
 
         try:
             if reply := await inbox.said(said, SlackWriter(self._client, event, self._team, send)):

@@ -10,7 +10,7 @@ from typing import Any, cast
 from aiohttp import ClientError
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from agent.messaging.base import MessageGone, Said, Tap, TryLater, Undeliverable, Verb
+from agent.messaging.base import MessageGone, Reaction, Said, Tap, TryLater, Undeliverable, Verb
 
 # What must be done, by Slack's name of the error.
 _REASONS = {
@@ -27,6 +27,7 @@ _REASONS = {
     "missing_scope": "The app lacks a permission (`agent messaging slack init` shows them): add it, and install the app again.",
     "not_allowed_token_type": "The tokens are the wrong way round: AGENT_SLACK_BOT_TOKEN begins with xoxb-, AGENT_SLACK_APP_TOKEN with xapp-.",
 }
+_THUMBS = {"+1": True, "thumbsup": True, "-1": False, "thumbsdown": False}
 _AWAY = {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "ratelimited", "team_added_to_org"}
 
 
@@ -83,6 +84,20 @@ def said_in(event: dict[str, Any]) -> Said | None:
         conversation=channel if private and not thread else f"{channel}-{(thread or ts).replace('.', '-')}",
         answers=f"{channel}/{thread}" if thread else None, addressed=private or mention, under=f"{channel}/{thread or ts}",
     )  # fmt: skip
+
+
+def reaction_in(event: dict[str, Any]) -> Reaction | None:
+    """Return the thumb that a person put under a message of the bot, in any skin tone, or None for all other reactions."""
+    item, name = event.get("item") or {}, str(event.get("reaction", "")).partition("::")[0]
+    if name not in _THUMBS or item.get("type") != "message" or not event.get("user"):
+        return None
+    message_id = f"{item['channel']}/{item['ts']}"
+    return Reaction(
+        account=event["user"],
+        message_id=message_id,
+        right=_THUMBS[name],
+        key=f"{message_id}/{event['user']}/{event.get('event_ts')}",
+    )
 
 
 def _unescaped(text: str) -> str:

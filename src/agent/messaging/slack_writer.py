@@ -25,7 +25,7 @@ _EDIT_SECONDS = 1.5
 _LIVE = re.compile(r"\](?=[(\[:])|:(?=//)|@(?=\w)")
 _APART = "\u2060"
 
-Send = Callable[[str, str | None], Awaitable[None]]
+Send = Callable[[str, str | None], Awaitable[str]]
 
 
 def metadata_of(marker: str | None) -> dict[str, Any] | None:
@@ -66,11 +66,10 @@ class SlackWriter:
                 await self._edit(content, None)
         self._written, self._written_at = content, time.monotonic()
 
-    async def finish(self, text: str, marker: str) -> None:
-        """Show the whole answer."""
+    async def finish(self, text: str, marker: str) -> str:
+        """Show the whole answer, and return the message with its beginning."""
         if not self._ts:
-            await self._send(text, marker)
-            return
+            return await self._send(text, marker)
         first, *more = pieces(text, limit=_MOST_TEXT // 2) or [" "]
         whole = inert_markdown(first)
         try:
@@ -80,6 +79,7 @@ class SlackWriter:
             raise TryLater(str(error)) from error
         for place, piece in enumerate(more, start=1):
             await self._send(piece, marker if place == len(more) else None)
+        return f"{self._channel}/{self._ts}"
 
     async def _begin(self, content: str) -> None:
         try:

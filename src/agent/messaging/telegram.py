@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 import structlog
 from aiogram import Bot
@@ -24,7 +25,16 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramUnauthorizedError,
 )
-from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message, ReplyParameters, Update
+from aiogram.types import (
+    CallbackQuery,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    Message,
+    MessageReactionUpdated,
+    ReactionTypeEmoji,
+    ReplyParameters,
+    Update,
+)
 from aiogram.types import LinkPreviewOptions as Previews
 from pydantic import ValidationError
 
@@ -34,6 +44,7 @@ from agent.messaging.base import (
     Call,
     Inbox,
     MessageGone,
+    Reaction,
     Reply,
     Said,
     Service,
@@ -51,10 +62,10 @@ _MOST_TEXT, _MOST_NOTICE = 4_096, 190
 _POLL_SECONDS, _NOT_MINE_SECONDS = 5, 2.0
 _ANSWER_SECONDS, _REQUEST_SECONDS = 4.0, 9.0
 _NOTED_SECONDS = 60.0
-_MOST_COPIES = 30
 _NO_PREVIEW = Previews(is_disabled=True)
 _DECISIONS: dict[str, Verb] = {"y": "approve", "n": "reject"}
-_UPDATES = ["message", "callback_query"]
+_UPDATES = ["message", "callback_query", "message_reaction"]
+_THUMBS = {"\U0001f44d": True, "\U0001f44e": False}
 _log = structlog.get_logger(__name__)
 
 
@@ -62,7 +73,8 @@ class Telegram(Service):
     """One Telegram bot."""
 
     name = "telegram"
-    apart = True
+    notes_first = True
+    hold = timedelta(seconds=2 * _REQUEST_SECONDS + 3)
 
     def __init__(
         self, token: str, *, places: tuple[str, ...] = (), url: str, webhook_secret: str | None = None, public_url: str = ""
@@ -92,21 +104,18 @@ class Telegram(Service):
                     reply_markup=_buttons(token), link_preview_options=_NO_PREVIEW,
                 )  # fmt: skip
 
-    async def tidy(self, place: str, message_id: str, known: Mapping[str, bool]) -> None:
-        """Take the buttons off the messages that came after those that were there before: a copy is among them."""
-        for number in copies_among(_number(message_id), {_number(one): before for one, before in known.items()}):
-            with suppress(AgentError, _Unchanged):
-                async with telling(place):
-                    await self._bot.edit_message_reply_markup(chat_id=place, message_id=number, reply_markup=None)
-                _log.info("copy_without_buttons", place=place, message_id=number)
-
-    async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> None:
+    async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> str:
         """Send a text in as many messages as it needs."""
         del marker
+        posted = ""
         reply = ReplyParameters(message_id=_number(under), allow_sending_without_reply=True) if under else None
         for piece in pieces(inert(clean(text)), limit=_MOST_TEXT):
             async with telling(place):
-                await self._bot.send_message(place, piece, link_preview_options=_NO_PREVIEW, reply_parameters=reply)
+                sent = await self._bot.send_message(
+                    place, piece, link_preview_options=_NO_PREVIEW, reply_parameters=reply
+                )
+            posted = f"{place}/{sent.message_id}"
+        return posted
 
     async def check(self) -> str:
         """Return the bot's name."""
@@ -183,6 +192,9 @@ class Telegram(Service):
         try:
             if update.callback_query is not None:
                 await self._tapped(update.callback_query, inbox, noted)
+            elif update.message_reaction is not None:
+                noted.set()
+                await self._reacted(update.message_reaction, inbox, key=str(update.update_id))
             elif update.message is not None:
                 noted.set()
                 await self._said(update.message, inbox, key=str(update.update_id))
@@ -211,6 +223,17 @@ class Telegram(Service):
             query, work.result() if done else "It is being carried out: the message will say how it ended."
         )
         await work
+
+    async def _reacted(self, given: MessageReactionUpdated, inbox: Inbox, *, key: str) -> None:
+        """Take in a thumb under a message. Nothing is said to it: the thumb itself is seen."""
+        before = {one.emoji for one in given.old_reaction if isinstance(one, ReactionTypeEmoji)}
+        new = [
+            one.emoji for one in given.new_reaction if isinstance(one, ReactionTypeEmoji) and one.emoji not in before
+        ]
+        thumbs = [_THUMBS[emoji] for emoji in new if emoji in _THUMBS]
+        if given.user is not None and not given.user.is_bot and len(thumbs) == 1:
+            message_id = f"{given.chat.id}/{given.message_id}"
+            await inbox.reacted(Reaction(account=str(given.user.id), message_id=message_id, right=thumbs[0], key=key))
 
     async def _look(self, query: CallbackQuery, tap: Tap, inbox: Inbox, *, edits: bool) -> None:
         """Send all of a request, or what to edit, to the person alone: a group may see less than they."""
@@ -279,16 +302,6 @@ async def telling(place: str) -> AsyncIterator[None]:
         raise Undeliverable(f"Telegram refuses the message: {error.message}") from error
     except (AiogramError, TimeoutError, OSError) as error:
         raise TryLater(f"Telegram is not reached ({type(error).__name__}).", unsure=True) from error
-
-
-def copies_among(last: int, known: Mapping[int, bool]) -> list[int]:
-    """Return the ids before `last` that a lost copy may have; no other message with buttons is among them.
-
-    Ids grow, so it comes soon after the newest message that was there before it.
-    """
-    before = [one for one, was_there in known.items() if was_there and one < last]
-    begin = max(before) + 1 if before else max(last - _MOST_COPIES, 1)
-    return [one for one in range(begin, last) if one not in known][:_MOST_COPIES]
 
 
 def _buttons(token: str | None) -> InlineKeyboardMarkup | None:

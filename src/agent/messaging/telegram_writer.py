@@ -23,7 +23,7 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 
 class _Send(Protocol):
-    async def __call__(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> None: ...
+    async def __call__(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> str: ...
 
 
 class TelegramWriter:
@@ -46,11 +46,10 @@ class TelegramWriter:
                 await self._write(content)
                 self._written_at = time.monotonic()
 
-    async def finish(self, text: str, marker: str) -> None:
-        """Show the whole answer."""
+    async def finish(self, text: str, marker: str) -> str:
+        """Show the whole answer, and return the message with its beginning."""
         if not self._message:
-            await self._send(self._said.place, text, under=self._said.under, marker=marker)
-            return
+            return await self._send(self._said.place, text, under=self._said.under, marker=marker)
         first, *more = pieces(inert(clean(text)), limit=_MOST_TEXT) or [" "]
         try:
             await self._write(first)
@@ -58,6 +57,7 @@ class TelegramWriter:
             raise TryLater(f"Telegram is not reached ({type(error).__name__}).") from error
         for piece in more:
             await self._send(self._said.place, piece, under=self._said.under)
+        return f"{self._said.place}/{self._message}"
 
     async def _write(self, content: str) -> None:
         if content == self._written:

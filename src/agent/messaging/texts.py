@@ -70,9 +70,15 @@ async def drop_text(text: Text, *, runtime: Runtime) -> None:
     await runtime.execute(_QUERIES["drop_text"], id=text.id)
 
 
-async def note_sent(text: Text, *, runtime: Runtime) -> None:
-    """Note that the text was sent."""
-    await runtime.execute(_QUERIES["sent_text"], id=text.id)
+async def note_sent(text: Text, *, message_id: str | None, runtime: Runtime) -> None:
+    """Note that the text was sent, and in which message, if the service says so."""
+    await runtime.execute(_QUERIES["sent_text"], id=text.id, message_id=message_id)
+
+
+async def answer_shown(service: str, message_id: str, *, runtime: Runtime) -> tuple[str, int] | None:
+    """Return the conversation and the turn whose answer a message shows, or None."""
+    row = await runtime.one(_QUERIES["answer_shown"], service=service, message_id=message_id)
+    return (row["thread_id"], row["turn"]) if row else None
 
 
 async def take_text(*, runtime: Runtime) -> Text | None:
@@ -97,8 +103,8 @@ async def deliver_text(text: Text, services: Sequence[Service], *, wait: timedel
         elif content is None or put is None:
             await drop_text(text, runtime=runtime)
         else:
-            await _send(put, content, services)
-            await note_sent(text, runtime=runtime)
+            posted = await _send(put, content, services)
+            await note_sent(text, message_id=posted, runtime=runtime)
     except AgentError as error:
         later = isinstance(error, TryLater)
         _log.warning("text_not_sent", kind=text.kind, service=text.service, error=str(error))
@@ -109,14 +115,14 @@ async def deliver_text(text: Text, services: Sequence[Service], *, wait: timedel
         )  # fmt: skip
 
 
-async def _send(text: Text, content: str, services: Sequence[Service]) -> None:
+async def _send(text: Text, content: str, services: Sequence[Service]) -> str | None:
+    """Send a text, unless it is there. Return the message, if the service says which."""
     service = next((one for one in services if one.name == text.service), None)
     if service is None:
         raise NotFound(f"{text.service} is not set up any more.")
     place, marker = text.place or "", text.marker.hex
-    if text.sent_before and await service.find(place, marker, text.sent_before, under=text.reply_to):
-        return
-    await service.send(place, content, under=text.reply_to, marker=marker)
+    there = await service.find(place, marker, text.sent_before, under=text.reply_to) if text.sent_before else None
+    return there or await service.send(place, content, under=text.reply_to, marker=marker)
 
 
 async def _content(text: Text, runtime: Runtime) -> str | None:

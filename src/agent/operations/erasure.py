@@ -6,12 +6,14 @@ application's own tables are not touched, nor are backups, files of logs, or wha
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from agent.approval.people import people
 from agent.db import Connection, load_queries
@@ -77,6 +79,7 @@ async def _erase(
             await conn.execute(_QUERIES["erase_work"], {**values, "threads": gone})
             await conn.execute(_QUERIES["erase_sessions"], values)
             await _erase_checkpoints(gone, values, conn, runtime)
+            await _erase_from_jobs(pattern or "|".join(map(re.escape, gone)), pseudonym, conn)
     except psycopg.errors.ObjectInUse as error:
         raise ThreadBusy(
             f"Nothing was erased: {error.diag.message_primary} there. Wait for it or stop it (`agent stop`), then erase again."
@@ -97,6 +100,19 @@ async def _erase_checkpoints(
         named |= {row["thread_id"] for row in found}
     for query in ("erase_checkpoints", "erase_blobs", "erase_writes"):
         await conn.execute(_QUERIES[query], {"threads": sorted(named)})
+
+
+async def _erase_from_jobs(pattern: str, pseudonym: str, conn: Connection) -> None:
+    """Put the pseudonym in the place of a name in the records of durable jobs, which belong to no tenant: an error may quote a text."""
+    for column in await fetch_all(conn, _QUERIES["job_texts"], {}) if pattern else ():
+        statement = sql.SQL(
+            "UPDATE agents_jobs.{table} SET {column} = regexp_replace({column}::text, {pattern}, {pseudonym}, 'gi')::{type}"
+            " WHERE {column}::text ~* {pattern}"
+        ).format(
+            table=sql.Identifier(column["table_name"]), column=sql.Identifier(column["column_name"]), type=sql.SQL(column["type"]),
+            pattern=sql.Literal(pattern), pseudonym=sql.Literal(pseudonym),
+        )  # fmt: skip
+        await conn.execute(statement)
 
 
 async def _check_admin(runtime: Runtime) -> None:

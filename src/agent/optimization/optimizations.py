@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 from uuid import uuid4
 
 import structlog
@@ -16,11 +18,13 @@ import agent.optimization.sessions as sessions
 from agent.approval.human_approval import human_approval_queue
 from agent.audit.sealing import seal_soon
 from agent.db import load_queries
-from agent.errors import ActionRefused, InvalidInput
+from agent.errors import ActionRefused, InvalidInput, NotFound
+from agent.optimization.drafts import draft
 from agent.optimization.ids import key_of, not_there
 from agent.optimization.ladder import Climbed, climb
 from agent.optimization.mining import as_json
 from agent.optimization.records import Optimization, OptimizationMetrics, OptimizationTest
+from agent.optimization.search import search
 from agent.optimization.workflows import registered
 from agent.runtime import Runtime
 from agent.settings import Settings
@@ -31,6 +35,7 @@ _QUERIES = load_queries(__package__)
 _log = structlog.get_logger(__name__)
 APPLIES_FROM = 2.0
 _OPTIONS = frozenset({"target", "agent_id", "workflow_type"})
+_PROPOSE = frozenset({"workflow_type", "by", "kind", "agent_id", "target", "parameters", "max_cost", "trials"})
 _MOST_CASES, _GUARD_MARGIN = 400, 0.25
 _OWN_AGENT, _OWN_WORKFLOW = "learning-agent", "agent_turn"
 
@@ -41,25 +46,98 @@ async def generate(pattern_id: str, options: Mapping[str, Any], *, runtime: Runt
     if unknown := given.keys() - _OPTIONS:
         raise InvalidInput(f"There is no option {str(min(unknown))[:100]!r}: use {', '.join(sorted(_OPTIONS))}.")
     pattern = await patterns.get(pattern_id, runtime=runtime)
-    session = await sessions.active(runtime)
-    agent_id = given.get("agent_id") or (session.agent_id if session else _OWN_AGENT)
     workflow_type = given.get("workflow_type") or pattern.workflow_type or _OWN_WORKFLOW
-    target = checked_name(given.get("target", "execution_efficiency"), what="target")
-    registration = _registration(pattern.parameters, workflow_type, target, runtime.settings)
+    proposal = Proposal(
+        parameters=pattern.parameters, workflow_type=workflow_type, source="pattern", pattern_id=pattern.pattern_id
+    )
+    return await save(proposal, agent_id=given.get("agent_id"), target=given.get("target"), runtime=runtime)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What is proposed, by whom (a pattern, a search, a model), why, and the text of a variant of the instructions if it is one."""
+
+    parameters: Mapping[str, Any]
+    workflow_type: str
+    source: Literal["pattern", "search", "model"]
+    pattern_id: str | None = None
+    reason: str = ""
+    template: str = ""
+
+
+async def propose(options: Mapping[str, Any], *, runtime: Runtime) -> Optimization:
+    """Let Optuna search for parameters, or a model draft instructions or parameters, and register the test of what they propose."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if unknown := given.keys() - _PROPOSE:
+        raise InvalidInput(f"There is no option {str(min(unknown))[:100]!r}: use {', '.join(sorted(_PROPOSE))}.")
+    workflow_type = checked_name(given.get("workflow_type", _OWN_WORKFLOW), what="workflow_type")
+    by = given.get("by", "search")
+    if by not in ("search", "model"):
+        raise InvalidInput("by must be search (Optuna) or model.")
+    proposal = await (
+        _searched(given, workflow_type, runtime) if by == "search" else _drafted(given, workflow_type, runtime)
+    )
+    return await save(proposal, agent_id=given.get("agent_id"), target=given.get("target"), runtime=runtime)
+
+
+async def _searched(given: Mapping[str, Any], workflow_type: str, runtime: Runtime) -> Proposal:
+    trials, most, names = given.get("trials", 5), given.get("max_cost"), given.get("parameters")
+    if type(trials) is not int or not 1 <= trials <= 100:
+        raise InvalidInput("trials must be a whole number from 1 to 100.")
+    if most is not None and (not isinstance(most, int | float) or isinstance(most, bool) or not 0 <= most < math.inf):
+        raise InvalidInput("max_cost must be a number of US dollars from 0 on.")
+    if names is not None and (
+        not isinstance(names, list | tuple) or not names or not all(isinstance(one, str) for one in names)
+    ):
+        raise InvalidInput("parameters must be a list of names.")
+    found = await search(
+        workflow_type, names=names, trials=trials, max_cost=most, seed=_seed(workflow_type), runtime=runtime
+    )
+    if found is None:
+        raise NotFound("The search found nothing better than what is in force: nothing is proposed.")
+    reason = (
+        f"{found.good:.0%} of {found.runs} runs were good with it, the best of what was tried; a test must confirm it."
+    )
+    return Proposal(parameters=found.parameters, workflow_type=workflow_type, source="search", reason=reason)
+
+
+def _seed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+
+
+async def _drafted(given: Mapping[str, Any], workflow_type: str, runtime: Runtime) -> Proposal:
+    kind = given.get("kind", "prompt" if workflow_type == _OWN_WORKFLOW else "workflow")
+    if kind not in ("prompt", "workflow"):
+        raise InvalidInput("kind must be prompt or workflow.")
+    found = await draft(kind, workflow_type, runtime=runtime)
+    return Proposal(
+        parameters=found.parameters, workflow_type=workflow_type, source="model", reason=found.reason, template=found.template
+    )  # fmt: skip
+
+
+async def save(proposal: Proposal, *, agent_id: Any, target: Any, runtime: Runtime) -> Optimization:
+    """Keep a proposal, and register how it will be tested."""
+    session = await sessions.active(runtime)
+    agent_id = agent_id or (session.agent_id if session else _OWN_AGENT)
+    target = checked_name("execution_efficiency" if target is None else target, what="target")
+    registration = _registration(proposal, target, runtime.settings)
     row = await runtime.one(
-        _QUERIES["save_optimization"], pattern_id=pattern.pattern_id, agent_id=checked_name(agent_id, what="agent_id"),
-        workflow_type=checked_name(workflow_type, what="workflow_type"), target=target, parameters=as_json(dict(pattern.parameters)),
-        registration=as_json(registration), hash=registration_hash(registration), by=runtime.user,
+        _QUERIES["save_optimization"], pattern_id=proposal.pattern_id, agent_id=checked_name(agent_id, what="agent_id"),
+        workflow_type=checked_name(proposal.workflow_type, what="workflow_type"), target=target,
+        parameters=as_json(dict(proposal.parameters)), registration=as_json(registration), hash=registration_hash(registration),
+        by=runtime.user,
     )  # fmt: skip
     assert row is not None  # noqa: S101  # an insert returns its row
     return Optimization.from_row(row)
 
 
-def _registration(parameters: Mapping[str, Any], workflow: str, target: str, settings: Settings) -> dict[str, Any]:
+def _registration(proposal: Proposal, target: str, settings: Settings) -> dict[str, Any]:
+    drafted = {"reason": proposal.reason, "template": proposal.template} if proposal.source != "pattern" else {}
     return {
-        "what": dict(parameters), "workflow_type": workflow, "target": target, "metric": "success", "worth": settings.improve_worth,
-        "margin": settings.improve_margin, "guardrails": {"seconds": _GUARD_MARGIN, "cost_usd": _GUARD_MARGIN},
-        "confidence": CONFIDENCE, "selecting_share": SELECTED, "most_cases": _MOST_CASES, "seed": uuid4().hex,
+        "what": dict(proposal.parameters), "workflow_type": proposal.workflow_type, "target": target, "metric": "success",
+        "worth": settings.improve_worth, "margin": settings.improve_margin, "guardrails": {"seconds": _GUARD_MARGIN, "cost_usd": _GUARD_MARGIN},
+        "confidence": CONFIDENCE, "selecting_share": SELECTED, "most_cases": _MOST_CASES, "seed": uuid4().hex, "source": proposal.source,
+        **drafted,
     }  # fmt: skip
 
 
@@ -80,6 +158,16 @@ async def get(optimization_id: str, *, runtime: Runtime) -> Optimization:
 async def every(*, runtime: Runtime) -> list[Optimization]:
     """Return the newest optimizations."""
     return [Optimization.from_row(row) for row in await runtime.all(_QUERIES["optimizations"])]
+
+
+async def parameters_of(workflow_type: str, *, runtime: Runtime) -> dict[str, Any]:
+    """Return what applied optimizations set for a workflow, over what it says is in force."""
+    checked_name(workflow_type, what="workflow_type")
+    workflow = registered(workflow_type)
+    values = dict(await workflow.current(runtime)) if workflow else {}
+    for row in await runtime.all(_QUERIES["on_trial"], workflow_type=workflow_type):
+        values |= row["parameters"] if row["status"] == "applied" else {}
+    return values
 
 
 async def test(optimization_id: str, *, runtime: Runtime) -> OptimizationTest:
@@ -163,7 +251,10 @@ async def _asked(found: Optimization, runtime: Runtime) -> Optimization:
     if found.approval_id is None:
         request = await human_approval_queue.request(
             "apply_optimization",
-            {"optimization_id": found.optimization_id, "workflow_type": found.workflow_type, "parameters": dict(found.parameters)},
+            {
+                "optimization_id": found.optimization_id, "workflow_type": found.workflow_type, "parameters": dict(found.parameters),
+                **({"template": found.registration["template"]} if found.registration.get("template") else {}),
+            },
             summary=f"Set {as_json(dict(found.parameters))} for {found.workflow_type}. {found.reason}", executable=False, runtime=runtime,
         )  # fmt: skip
         return await _moved(found, "wait_optimization", runtime, approval_id=request.id)

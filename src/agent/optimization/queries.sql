@@ -152,6 +152,16 @@ ON CONFLICT (tenant_id, pattern_key) DO UPDATE SET
   campaign_id = excluded.campaign_id, updated_at = now()
 RETURNING *, pattern_id::text AS pattern_id, campaign_id::text AS campaign_id
 
+-- import_pattern: keep a pattern of somebody else, as unproven
+INSERT INTO agents.learning_patterns AS p (tenant_id, pattern_key, pattern_category, workflow_type, description, events, parameters, source,
+  status, confidence_score, evidence)
+VALUES (%(tenant_id)s, %(pattern_key)s, %(pattern_category)s, %(workflow_type)s, %(description)s, %(events)s::jsonb, %(parameters)s::jsonb,
+  'imported', 'unproven', %(confidence_score)s, %(evidence)s::jsonb)
+ON CONFLICT (tenant_id, pattern_key) DO UPDATE SET
+  workflow_type = excluded.workflow_type, description = excluded.description, events = excluded.events, parameters = excluded.parameters,
+  confidence_score = excluded.confidence_score, evidence = excluded.evidence, updated_at = now()
+RETURNING *, pattern_id::text AS pattern_id, campaign_id::text AS campaign_id
+
 -- save_config: keep a configuration
 INSERT INTO agents.auto_generated_configs (tenant_id, workflow_type, generated_config, source_patterns, conflicts, options, confidence_score,
   improves, created_by)
@@ -199,7 +209,11 @@ SELECT case_id FROM agents.optimization_cases WHERE tenant_id = %(tenant_id)s AN
 -- burn_cases: note which cases were looked at
 INSERT INTO agents.optimization_cases (tenant_id, workflow_type, case_id, optimization_id)
 SELECT %(tenant_id)s, %(workflow_type)s, c, %(by)s FROM unnest(%(case_ids)s::text[]) AS c
-ON CONFLICT DO NOTHING
+ON CONFLICT DO NOTHING RETURNING case_id
+
+-- give_back_cases: note that cases of a test were not looked at
+DELETE FROM agents.optimization_cases
+ WHERE tenant_id = %(tenant_id)s AND workflow_type = %(workflow_type)s AND optimization_id = %(by)s AND case_id = ANY (%(case_ids)s::text[])
 
 -- save_optimization: keep a proposed change with what was registered
 INSERT INTO agents.optimizations (tenant_id, pattern_id, agent_id, workflow_type, target, parameters, registration, registration_hash, created_by)
@@ -247,6 +261,18 @@ UPDATE agents.optimizations
 -- save_evidence: keep what rehearsals of new turns showed
 UPDATE agents.optimizations SET evidence = %(evidence)s::jsonb
  WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s AND status = 'shadow'
+
+-- save_prompt_variant: keep a variant of the instructions; the same text again is the same variant
+INSERT INTO agents.prompt_variants (tenant_id, name, template, source, created_by)
+VALUES (%(tenant_id)s, %(name)s, %(template)s, %(source)s, %(by)s) ON CONFLICT DO NOTHING
+
+-- prompt_variant_text: the text of a variant of the instructions
+SELECT template FROM agents.prompt_variants WHERE tenant_id = %(tenant_id)s AND name = %(name)s
+
+-- turn_texts: what was asked and answered in the newest turns that are over
+SELECT r.thread_id, r.turn, r.question, r.answer
+  FROM agents.turns r JOIN agents.threads t ON t.tenant_id = r.tenant_id AND t.thread_id = r.thread_id AND t.database_id = %(database_id)s
+ WHERE r.tenant_id = %(tenant_id)s AND r.status IN ('done', 'failed') ORDER BY r.started_at DESC LIMIT %(most)s
 
 -- tenants: every tenant
 SELECT tenant_id FROM agents.tenants ORDER BY tenant_id

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import structlog
@@ -28,13 +29,14 @@ from agent.orchestration.engine import Paused, PlanRun
 from agent.orchestration.journal import PlanLost
 from agent.orchestration.leases import Held, leases_of
 from agent.orchestration.plan import Plan, read_plan
-from agent.orchestration.records import PlanResult
+from agent.orchestration.records import PlanResult, RunStatus
 from agent.orchestration.steps import Work
 from agent.orchestration.store import Owned
 from agent.runtime import Runtime, current_runtime
 
 _LOOK_SECONDS = 0.2
 _MOST_OWNERS = 20
+_MOST_REPLAYS = 1_000
 _log = structlog.get_logger(__name__)
 
 
@@ -107,14 +109,29 @@ class AgentOrchestrator:
         """Store a replay for any process that knows its agents, and return the number of its run."""
         return (await self._begin_again(run_id, from_step, input, queued=True)).run_id
 
-    async def _begin_again(self, run_id: UUID, from_step: str | None, given: Mapping[str, Any] | None, *, queued: bool) -> Owned:  # fmt: skip
+    async def submit_replays(
+        self, *, plan_id: str | None = None, status: RunStatus = "failed", limit: int = 100, from_step: str | None = None,
+        input: Mapping[str, Any] | None = None,  # noqa: A002  # a step's word for it
+    ) -> tuple[UUID, list[UUID]]:  # fmt: skip
+        """Store a replay of each run that ended in this way, and return the number of this batch and those of its runs.
+
+        Raises `InvalidInput` if one of them has no such step; what is stored by then is in the batch.
+        """
+        runtime, batch = await self._acting(), uuid4()
+        found = await store.of_status(status, plan_id=plan_id, limit=max(0, min(limit, _MOST_REPLAYS)), runtime=runtime)
+        begun = [await self._begin_again(one, from_step, input, queued=True, batch=batch) for one in found]
+        return batch, [one.run_id for one in begun]
+
+    async def _begin_again(
+        self, run_id: UUID, from_step: str | None, given: Mapping[str, Any] | None, *, queued: bool, batch: UUID | None = None
+    ) -> Owned:  # fmt: skip
         runtime = await self._acting()
         plan = await store.plan_of(run_id, runtime=runtime)
         again = _again(plan, from_step, given)
         self.check_agents(again)
         redone = set() if from_step is None else {from_step, *Frontier(plan.steps).behind(from_step)}
         keep = [step.id for step in plan.steps if step.id not in redone]
-        owned = await store.begin(again, replay_of=run_id, keep=keep, queued=queued, runtime=runtime)
+        owned = await store.begin(again, replay_of=run_id, keep=keep, queued=queued, batch=batch, runtime=runtime)
         if owned is None:  # only a key can be taken
             raise PlanLost
         return owned
@@ -230,17 +247,17 @@ class AgentOrchestrator:
             ahead, plan = following_run, None
 
     def _begun(self, owned: Owned, plan: Plan, runtime: Runtime) -> PlanRun:
-        left = plan.timeout / 1000 if plan.timeout else None
+        left = plan.timeout / 1000 - (monotonic() - owned.since) if plan.timeout else None
         return PlanRun(plan=plan, owned=owned, work=self._work(runtime), seconds_left=left, fresh=True)
 
     async def _of_row(self, owned: Owned, runtime: Runtime) -> PlanRun:
         row = await store.row_of(owned.run_id, runtime=runtime)
-        plan = read_plan(row["definition"])
+        plan = await store.plan_in(row, runtime=runtime)
         return PlanRun(plan=plan, owned=owned, work=self._work(runtime), seconds_left=row["seconds_left"], cancel_reason=row["cancel_reason"])  # fmt: skip
 
     def _work(self, runtime: Runtime) -> Work:
         async def run_part(plan: Plan, parent: Owned, step: str) -> PlanResult:
-            part = await store.begin(plan, part_of=(parent.run_id, step), runtime=runtime)
+            part = await store.begin_part(plan, parent, step, runtime=runtime)
             if part is not None:
                 return await self._followed(part, runtime, plan)
             run_id = await store.part(parent.run_id, step, runtime=runtime)

@@ -1,7 +1,6 @@
--- begin: store a plan that begins now; a key that is known, or a part of a run that began already, changes nothing
-INSERT INTO agents.plans (id, plan_id, definition, agents, format, replay_of, batch, parent_run, parent_step, idempotency_key, epoch, lease_until,
-                          deadline_at, requested_by)
-VALUES (%(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(format)s, %(replay_of)s, %(batch)s, %(parent_run)s, %(parent_step)s, %(key)s, %(epoch)s,
+-- begin: store a plan that begins now; a key that is known changes nothing
+INSERT INTO agents.plans (id, plan_id, definition, agents, format, replay_of, batch, idempotency_key, epoch, lease_until, deadline_at, requested_by)
+VALUES (%(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(format)s, %(replay_of)s, %(batch)s, %(key)s, %(epoch)s,
         CASE WHEN %(epoch)s = 0 THEN now() ELSE now() + %(lease)s END, now() + %(timeout)s::interval, %(requested_by)s)
 ON CONFLICT DO NOTHING
 
@@ -85,15 +84,25 @@ SELECT p.id, unnest(%(steps)s::text[]), 'skipped', p.epoch, %(error)s FROM agent
 UPDATE agents.plans SET lease_until = now() WHERE tenant_id = %(tenant_id)s AND status = 'running'
    AND (id, epoch) IN (SELECT * FROM unnest(%(ids)s::uuid[], %(epochs)s::integer[]))
 
--- end: end a plan, if it is still this process's, with the steps that run
+-- end: end a plan, if it is still this process's, with the steps that run; the plans of its steps end, too
 WITH ended AS (
   UPDATE agents.plans SET status = %(status)s, error = %(error)s, finished_at = clock_timestamp(), lease_until = now()
    WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND epoch = %(epoch)s AND status = 'running' RETURNING id
 ), cancelled AS (
   UPDATE agents.plan_steps s SET status = 'cancelled', error = %(error)s, finished_at = clock_timestamp()
     FROM ended WHERE s.tenant_id = %(tenant_id)s AND s.run_id = ended.id AND s.status = 'running'
+), parts AS (
+  UPDATE agents.plans p SET cancel_reason = 'The plan that it is a part of has ended.', paused_at = NULL
+    FROM ended WHERE p.tenant_id = %(tenant_id)s AND p.parent_run = ended.id AND p.status = 'running'
 )
 INSERT INTO agents.plan_events (run_id, kind, payload) SELECT id, %(kind)s, %(payload)s::jsonb FROM ended
+
+-- begin_part: store a plan that is a step of a run, if that run still runs; a part that began already changes nothing
+INSERT INTO agents.plans (id, plan_id, definition, agents, format, parent_run, parent_step, epoch, lease_until, deadline_at, requested_by)
+SELECT %(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(format)s, p.id, %(parent_step)s, %(epoch)s, now() + %(lease)s,
+       now() + %(timeout)s::interval, %(requested_by)s
+  FROM agents.plans p WHERE p.tenant_id = %(tenant_id)s AND p.id = %(parent_run)s AND p.epoch = %(owner)s AND p.status = 'running' FOR SHARE
+ON CONFLICT DO NOTHING
 
 -- begin_fallback: begin the fallback of a plan that has failed just now, once
 INSERT INTO agents.plans (id, plan_id, definition, agents, format, fallback_of, epoch, lease_until, deadline_at, requested_by)
@@ -210,3 +219,62 @@ UPDATE agents.learner_sessions SET status = 'ended', ended_at = now() WHERE tena
 -- end_idle: sessions that nobody has used for a day
 UPDATE agents.learner_sessions SET status = 'ended', ended_at = now()
  WHERE tenant_id = %(tenant_id)s AND status <> 'ended' AND last_seen_at < now() - interval '1 day'
+
+-- keep_value: a large input is stored once; one that is there is kept longer
+INSERT INTO agents.plan_values (digest, value) VALUES (%(digest)s, %(value)s::jsonb)
+ON CONFLICT (tenant_id, digest) DO UPDATE SET created_at = now()
+
+-- use_value: a run has a large input
+INSERT INTO agents.plan_value_uses (run_id, digest)
+SELECT p.id, %(digest)s FROM agents.plans p WHERE p.tenant_id = %(tenant_id)s AND p.id = %(id)s ON CONFLICT DO NOTHING
+
+-- values: large inputs
+SELECT digest, value FROM agents.plan_values WHERE tenant_id = %(tenant_id)s AND digest = ANY (%(digests)s)
+
+-- forget_values: large inputs that no run has any more
+DELETE FROM agents.plan_values v WHERE v.tenant_id = %(tenant_id)s AND v.created_at < now() - interval '1 hour'
+   AND NOT EXISTS (SELECT FROM agents.plan_value_uses u WHERE u.tenant_id = v.tenant_id AND u.digest = v.digest)
+
+-- batch: the runs of a replay in bulk
+SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND batch = %(batch)s ORDER BY created_at, id LIMIT %(limit)s
+
+-- of_status: runs to replay: of one plan, or of every plan
+SELECT id FROM agents.plans p
+ WHERE tenant_id = %(tenant_id)s AND status = %(status)s AND (%(plan_id)s::text IS NULL OR plan_id = %(plan_id)s) AND parent_run IS NULL AND fallback_of IS NULL
+   AND NOT EXISTS (SELECT FROM agents.plans f WHERE f.tenant_id = p.tenant_id AND f.fallback_of = p.id AND f.status = 'succeeded')
+ ORDER BY created_at DESC LIMIT %(limit)s
+
+-- depth: how much runs, waits and is paused
+SELECT count(*) FILTER (WHERE paused_at IS NULL AND lease_until > now())::int AS running,
+       count(*) FILTER (WHERE paused_at IS NULL AND lease_until <= now())::int AS waiting,
+       count(*) FILTER (WHERE paused_at IS NOT NULL)::int AS paused,
+       coalesce(extract(epoch FROM now() - min(lease_until) FILTER (WHERE paused_at IS NULL AND lease_until <= now())), 0)::float8 AS oldest_seconds,
+       (SELECT count(*)::int FROM agents.plan_steps s WHERE s.tenant_id = %(tenant_id)s AND s.status = 'running') AS steps
+  FROM agents.plans WHERE tenant_id = %(tenant_id)s AND status = 'running'
+
+-- places: agents with a limit, and how many of their steps run
+SELECT l.agent_id, l.most, count(p.place) FILTER (WHERE p.until > now())::int AS taken
+  FROM agents.plan_agent_limits l LEFT JOIN agents.plan_agent_places p ON p.tenant_id = l.tenant_id AND p.agent_id = l.agent_id
+ WHERE l.tenant_id = %(tenant_id)s GROUP BY l.agent_id, l.most ORDER BY l.agent_id
+
+-- set_schedule: let a plan begin by itself
+INSERT INTO agents.plan_schedules AS s (name, definition, cron, next_at, requested_by)
+VALUES (%(name)s, %(definition)s::jsonb, %(cron)s, %(next_at)s, %(by)s)
+ON CONFLICT (tenant_id, name) DO UPDATE SET definition = excluded.definition, cron = excluded.cron, next_at = excluded.next_at,
+   requested_by = excluded.requested_by, enabled = true, error = NULL
+RETURNING name, definition ->> 'id' AS plan_id, cron, enabled, next_at, last_run, error, requested_by
+
+-- end_schedule: let it begin no more
+DELETE FROM agents.plan_schedules WHERE tenant_id = %(tenant_id)s AND name = %(name)s
+
+-- schedules: what begins by itself, the next first
+SELECT name, definition ->> 'id' AS plan_id, cron, enabled, next_at, last_run, error, requested_by FROM agents.plan_schedules
+ WHERE tenant_id = %(tenant_id)s ORDER BY next_at, name
+
+-- due: what should have begun by now
+SELECT name, definition, cron, next_at, requested_by FROM agents.plan_schedules
+ WHERE tenant_id = %(tenant_id)s AND enabled AND next_at <= now() ORDER BY next_at LIMIT 100
+
+-- begun: when it begins next, unless somebody has noted that
+UPDATE agents.plan_schedules SET next_at = %(next_at)s, last_run = coalesce(%(run_id)s::uuid, last_run), error = %(error)s
+ WHERE tenant_id = %(tenant_id)s AND name = %(name)s AND next_at = %(was)s

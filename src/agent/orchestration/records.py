@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 RunStatus = Literal["running", "succeeded", "failed", "cancelled"]
+FINISHED: tuple[Literal["succeeded", "failed", "cancelled"], ...] = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run of a plan in a list. `duration` is in milliseconds."""
+    """One run of a plan in a list. `duration` is in milliseconds; `part_of` is the run that it is a step of, `batch` its replay in bulk."""
 
     id: UUID
     plan_id: str
@@ -74,6 +75,9 @@ class RunRecord:
     error: str | None
     fallback_of: UUID | None
     replay_of: UUID | None
+    part_of: UUID | None
+    batch: UUID | None
+    paused_at: datetime | None
     requested_by: str | None
     created_at: datetime
     finished_at: datetime | None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
+import agent.orchestration.definitions as definitions
 from agent.db import load_queries
 from agent.errors import NotFound
-from agent.orchestration.journal import Written, journal_of
+from agent.orchestration.journal import Statement, Written, journal_of
 from agent.orchestration.leases import lease_of
 from agent.orchestration.plan import FORMAT, Plan, read_plan
 from agent.orchestration.records import PlanEvent, PlanResult, RunRecord, RunView, StepRecord, StepResult
@@ -24,32 +26,59 @@ MOST_PLAN_BYTES = 8 * 1_048_576
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owned:
-    """A run that this process owns since `epoch`."""
+    """A run that this process owns since `epoch`. `since` is when it began to take it, by the clock of this process."""
 
     run_id: UUID
     epoch: int
+    since: float = field(default_factory=monotonic, compare=False)
 
 
 async def begin(
     plan: Plan, *, runtime: Runtime, key: str | None = None, queued: bool = False, replay_of: UUID | None = None, keep: Sequence[str] = (),
-    batch: UUID | None = None, part_of: tuple[UUID, str] | None = None,
+    batch: UUID | None = None,
 ) -> Owned | None:  # fmt: skip
-    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key, or this part of a run, is known."""
+    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key is known."""
+    since = monotonic()
     if key is not None:
         checked_name(key, what="The idempotency key")
     values = {**_values(plan, epoch=0 if queued else 1, runtime=runtime), "key": key, "replay_of": replay_of}
-    values |= {"batch": batch, "parent_run": part_of and part_of[0], "parent_step": part_of and part_of[1]}
-    statements = [(_QUERIES["begin"], values)]
+    values["batch"] = batch
+    statements: list[Statement] = [*_kept(values), (_QUERIES["begin"], values), *_used(values)]
     if replay_of is not None:
         statements.append((_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep)}))
-    began, *_ = await journal_of(runtime).write(values["id"], *statements)
-    return Owned(run_id=values["id"], epoch=values["epoch"]) if began else None
+    counts = await journal_of(runtime, values["id"]).write(values["id"], *statements)
+    return Owned(run_id=values["id"], epoch=values["epoch"], since=since) if counts[len(values["large"])] else None
+
+
+async def begin_part(plan: Plan, parent: Owned, step: str, *, runtime: Runtime) -> Owned | None:
+    """Store a plan that is a step of a run, owned by this process. Return None if it began already, or its run has ended."""
+    values = {
+        **_values(plan, epoch=1, runtime=runtime),
+        "parent_run": parent.run_id,
+        "parent_step": step,
+        "owner": parent.epoch,
+    }
+    statements: list[Statement] = [*_kept(values), (_QUERIES["begin_part"], values), *_used(values)]
+    counts = await journal_of(runtime, parent.run_id).write(parent.run_id, *statements)
+    return Owned(run_id=values["id"], epoch=1) if counts[len(values["large"])] else None
+
+
+def _kept(values: Mapping[str, Any]) -> list[Statement]:
+    return [(_QUERIES["keep_value"], {"digest": digest, "value": text}) for digest, text in values["large"].items()]
+
+
+def _used(values: Mapping[str, Any]) -> list[Statement]:
+    return [(_QUERIES["use_value"], {"digest": digest, "id": values["id"]}) for digest in values["large"]]
 
 
 def _values(plan: Plan, *, epoch: int, runtime: Runtime) -> dict[str, Any]:
     text = checked_object(plan.as_json(), what="The plan", most_bytes=MOST_PLAN_BYTES, setting="a fixed bound")
+    large: dict[str, str] = {}
+    if len(text) > definitions.LARGE:
+        definition, large = definitions.split(json.loads(text))
+        text = json.dumps(definition)
     return {
-        "id": uuid4(), "plan_id": plan.id, "definition": text, "agents": list(plan.agents), "format": plan.format, "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
+        "id": uuid4(), "plan_id": plan.id, "definition": text, "large": large, "agents": list(plan.agents), "format": plan.format, "epoch": epoch, "lease": lease_of(runtime), "timeout": timedelta(milliseconds=plan.timeout) if plan.timeout else None,
         "requested_by": runtime.user,
     }  # fmt: skip
 
@@ -94,13 +123,13 @@ def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtim
 def skipped(owned: Owned, steps: Sequence[str], because: str | None, *, runtime: Runtime) -> Written:
     """Note the steps that will not run; `because` is None if that is no failure. Those that are noted already stay as they are."""
     values = {"id": owned.run_id, "epoch": owned.epoch, "steps": list(steps), "error": because}
-    return journal_of(runtime).write(owned.run_id, (_QUERIES["skipped"], values), urgent=False)
+    return journal_of(runtime, owned.run_id).write(owned.run_id, (_QUERIES["skipped"], values), urgent=False)
 
 
 def _write(query: str, owned: Owned, runtime: Runtime, *, urgent: bool = True, **values: Any) -> Written:
     """Store something in its turn, also if nobody waits. Whoever waits gets `PlanLost` if the run is another process's."""
     every = {**values, "id": owned.run_id, "epoch": owned.epoch}
-    return journal_of(runtime).write(owned.run_id, (_QUERIES[query], every), fenced=True, urgent=urgent)
+    return journal_of(runtime, owned.run_id).write(owned.run_id, (_QUERIES[query], every), fenced=True, urgent=urgent)
 
 
 async def end(
@@ -108,14 +137,15 @@ async def end(
 ) -> Owned | None:  # fmt: skip
     """End a run, and begin its fallback in the same transaction. Return the fallback's run."""
     run = {"id": owned.run_id, "epoch": owned.epoch}
-    statements = [
+    statements: list[Statement] = [
         (_QUERIES["end"], {**run, "status": status, "error": error, "kind": kind, "payload": json.dumps(payload)})
     ]
     values = {} if fallback is None else _values(fallback, epoch=1, runtime=runtime)
     if fallback is not None:
         statements.append((_QUERIES["begin_fallback"], {**values, "fallback_of": owned.run_id, "owner": owned.epoch}))
-    _, *began = await journal_of(runtime).write(owned.run_id, *statements, fenced=True)
-    return Owned(run_id=values["id"], epoch=1) if any(began) else None
+        statements += [*_kept(values), *_used(values)]
+    _, *began = await journal_of(runtime, owned.run_id).write(owned.run_id, *statements, fenced=True)
+    return Owned(run_id=values["id"], epoch=1) if began and began[0] else None
 
 
 async def row_of(run_id: UUID, *, runtime: Runtime) -> dict[str, Any]:
@@ -128,7 +158,14 @@ async def row_of(run_id: UUID, *, runtime: Runtime) -> dict[str, Any]:
 
 async def plan_of(run_id: UUID, *, runtime: Runtime) -> Plan:
     """Return the plan of a run. Raises `NotFound`."""
-    return read_plan((await row_of(run_id, runtime=runtime))["definition"])
+    return await plan_in(await row_of(run_id, runtime=runtime), runtime=runtime)
+
+
+async def plan_in(row: Mapping[str, Any], *, runtime: Runtime) -> Plan:
+    """Return the plan in the row of a run, with its large inputs."""
+    digests = definitions.digests_of(row["definition"])
+    rows = await runtime.all(_QUERIES["values"], digests=digests) if digests else []
+    return read_plan(definitions.joined(row["definition"], {one["digest"]: one["value"] for one in rows}))
 
 
 async def result_of(run_id: UUID, *, runtime: Runtime) -> PlanResult:
@@ -205,6 +242,16 @@ async def part(parent_run: UUID, parent_step: str, *, runtime: Runtime) -> UUID 
     return None if row is None else row["id"]
 
 
+async def of_batch(batch: UUID, *, limit: int = 1000, runtime: Runtime) -> list[UUID]:
+    """Return the runs of a replay in bulk."""
+    return [row["id"] for row in await runtime.all(_QUERIES["batch"], batch=batch, limit=limit)]
+
+
+async def of_status(status: str, *, plan_id: str | None = None, limit: int, runtime: Runtime) -> list[UUID]:
+    """Return runs that ended in this way, and that no fallback saved, the newest first."""
+    return [row["id"] for row in await runtime.all(_QUERIES["of_status"], status=status, plan_id=plan_id, limit=limit)]
+
+
 async def newest(*, limit: int, status: str | None = None, runtime: Runtime) -> list[RunRecord]:
     """Return the newest runs."""
     return [_record(row) for row in await runtime.all(_QUERIES["newest"], limit=limit, status=status)]
@@ -215,7 +262,7 @@ async def view(run_id: UUID, *, runtime: Runtime) -> RunView:
     row = await row_of(run_id, runtime=runtime)
     known = {one["step_id"]: one for one in await recorded(run_id, runtime=runtime)}
     steps = []
-    for step in read_plan(row["definition"]).steps:
+    for step in (await plan_in(row, runtime=runtime)).steps:
         one = known.get(step.id, {})
         steps.append(StepRecord(
             id=step.id, agent_id=step.agent_id, action=step.action, dependencies=step.dependencies, status=one.get("status", "waiting"),
@@ -232,11 +279,13 @@ async def events(run_id: UUID, *, after: int = 0, limit: int = 1000, runtime: Ru
 
 async def forget_old(*, days: int, runtime: Runtime) -> int:
     """Delete runs that ended longer ago."""
-    return await runtime.execute(_QUERIES["forget_old"], days=days)
+    forgotten = await runtime.execute(_QUERIES["forget_old"], days=days)
+    await runtime.execute(_QUERIES["forget_values"])
+    return forgotten
 
 
 def _record(row: Mapping[str, Any]) -> RunRecord:
     return RunRecord(
-        id=row["id"], plan_id=row["plan_id"], status=row["status"], error=row["error"], fallback_of=row["fallback_of"], replay_of=row["replay_of"],
-        requested_by=row["requested_by"], created_at=row["created_at"], finished_at=row["finished_at"], duration=row["duration_ms"],
+        id=row["id"], plan_id=row["plan_id"], status=row["status"], error=row["error"], fallback_of=row["fallback_of"], replay_of=row["replay_of"], part_of=row["parent_run"], batch=row["batch"],
+        paused_at=row["paused_at"], requested_by=row["requested_by"], created_at=row["created_at"], finished_at=row["finished_at"], duration=row["duration_ms"],
     )  # fmt: skip

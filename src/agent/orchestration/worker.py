@@ -13,12 +13,14 @@ import psycopg
 import structlog
 
 import agent.orchestration.store as store
+from agent import circuits
 from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
 from agent.errors import AgentError
 from agent.orchestration.channel import MOST_TOGETHER, publish
 from agent.orchestration.orchestrator import AgentOrchestrator
+from agent.orchestration.schedules import begin_due
 from agent.orchestration.sessions import end_idle
 from agent.orchestration.standard import standard_orchestrator
 from agent.runtime import Runtime
@@ -75,6 +77,8 @@ class PlanWorker:
 
 
 async def upkeep(*, runtime: Runtime) -> None:
-    """Forget plans that ended long ago, and end sessions that nobody uses."""
+    """Begin plans whose time has come, forget what ended long ago, and end sessions that nobody uses."""
+    await begin_due(runtime=runtime)
+    await circuits.forget_old(days=runtime.settings.plan_days, runtime=runtime)
     await store.forget_old(days=runtime.settings.plan_days, runtime=runtime)
     await end_idle(runtime=runtime)

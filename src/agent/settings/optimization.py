@@ -45,6 +45,14 @@ class OptimizationSettings(BaseModel):
     improve_explore_share: float = Field(
         0.0, ge=0, le=0.5, description="Share of the turns that try one of the values in AGENT_IMPROVE_EXPLORE."
     )
+    improve_model: str = Field(
+        "",
+        description="Model that proposes prompts and workflows, as provider:name (deepseek:..., openai:...). Empty: AGENT_MODEL.",
+    )
+    improve_trusted_keys: str = Field(
+        "",
+        description="Public keys, comma-separated, of installations whose pattern files are taken: `agent improve research key` shows one's own.",
+    )
     improve_worth: float = Field(
         0.05, gt=0, le=1, description="Smallest gain in the share of successful runs that is worth a change."
     )

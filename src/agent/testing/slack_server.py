@@ -142,6 +142,22 @@ class SlackServer:
         await self.deliver("events_api", payload)
         return payload
 
+    async def react(self, *, user: str, message: Posted, reaction: str) -> dict[str, Any]:
+        """Let a user react to a message. Return the event, which `deliver` brings again."""
+        event = {
+            "type": "reaction_added", "user": user, "reaction": reaction, "item_user": _BOT_USER, "event_ts": f"{next(self._ids)}.0002",
+            "item": {"type": "message", "channel": message.channel, "ts": message.ts},
+        }  # fmt: skip
+        payload = {
+            "type": "event_callback",
+            "team_id": "T1",
+            "api_app_id": "A1",
+            "event_id": f"E{next(self._ids)}",
+            "event": event,
+        }
+        await self.deliver("events_api", payload)
+        return payload
+
     async def deliver(self, kind: str, payload: dict[str, Any], *, times: int = 1) -> None:
         """Send something through the newest connection, and wait until the app acknowledges it."""
         for _ in range(times):

@@ -110,6 +110,20 @@ class TelegramServer:
         }  # fmt: skip
         return self._add({"callback_query": query})
 
+    def react(self, *, user: int, message: Sent, emoji: str) -> dict[str, Any]:
+        """Let a user react to a message. Return the update, which `redeliver` brings again."""
+        chat = self._message(int(message.chat), user, "")["chat"]
+        given = {"type": "emoji", "emoji": emoji}
+        changed = {
+            "chat": chat,
+            "message_id": message.id,
+            "user": self._user(user),
+            "date": 1,
+            "old_reaction": [],
+            "new_reaction": [given],
+        }
+        return self._add({"message_reaction": changed})
+
     def redeliver(self, update: dict[str, Any]) -> None:
         """Deliver an update again, as the service does if nobody confirmed it."""
         self._updates.append(update)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.api.callers import Acting, needs
 from agent.api.idempotency import IdempotentRoute
-from agent.errors import NotFound
+from agent.errors import InvalidInput, NotFound
 from agent.optimization import AutoConfigGenerationService, SelfLearningOrchestrationService
 from agent.optimization.records import (
     BestConfig,
@@ -99,9 +99,14 @@ class Mined(_Body):
 
 
 class Proposed(_Body):
-    """A change to propose from a pattern."""
+    """A change to propose: from a pattern, or without one by a search or a model."""
 
-    pattern_id: str = Field(min_length=1, max_length=100)
+    pattern_id: str | None = Field(None, min_length=1, max_length=100)
+    by: Literal["search", "model"] | None = Field(None, description="Who proposes, where no pattern is named.")
+    kind: Literal["prompt", "workflow"] | None = Field(None, description="What a model drafts.")
+    parameters: list[Name] | None = Field(None, min_length=1, max_length=50, description="What is searched.")
+    trials: int | None = Field(None, ge=1, le=100)
+    max_cost: float | None = Field(None, ge=0, le=1e9, description="Most US dollars of a run.")
     target: Name | None = None
     agent_id: Name | None = None
     workflow_type: Name | None = None
@@ -194,9 +199,14 @@ async def get_pattern(pattern_id: Id, runtime: Acting) -> Pattern:
 
 @router.post("/learning/optimize", status_code=201, **needs("operator"))
 async def propose(body: Proposed, runtime: Acting) -> Optimization:
-    """Propose what a pattern names, and register how it will be tested."""
-    given = {name: value for name, value in body.given().items() if name != "pattern_id"}
-    return await SelfLearningOrchestrationService(runtime).generate_optimization(body.pattern_id, given)
+    """Propose what a pattern names, or what a search or a model finds, and register how it will be tested."""
+    given, service = body.given(), SelfLearningOrchestrationService(runtime)
+    pattern_id = given.pop("pattern_id", None)
+    if pattern_id is None and "by" not in given:
+        raise InvalidInput("Name a pattern_id, or say by whom the change is proposed: search or model.")
+    return await (
+        service.generate_optimization(pattern_id, given) if pattern_id else service.propose_optimization(given)
+    )
 
 
 @router.post("/learning/optimizations/{optimization_id}/test", **needs("operator"))

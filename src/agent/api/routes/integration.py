@@ -40,7 +40,7 @@ class Checked(BaseModel):
     """How the agents are; `metrics` only at that level."""
 
     level: service.HealthLevel
-    status: service.Status
+    status: service.IntegrationStatus
     metrics: dict[str, service.AgentMetrics] | None = None
 
 
@@ -66,7 +66,7 @@ class Synchronisation(BaseModel):
     data: dict[str, Any]
 
 
-class Broadcast(BaseModel):
+class PlatformEvent(BaseModel):
     """An event for everybody on a channel."""
 
     channel: str = Field(min_length=1, max_length=164, examples=["lessons"])
@@ -125,7 +125,7 @@ class CleanedUp(BaseModel):
 
 
 @router.get("/status", **needs("viewer"))
-async def status(runtime: Acting) -> service.Status:
+async def status(runtime: Acting) -> service.IntegrationStatus:
     """Say how the agents are. No platform is called for it."""
     return await service.status(runtime=runtime)
 
@@ -180,7 +180,7 @@ async def trigger_sync(body: Synchronisation, runtime: Acting) -> service.Synchr
 
 
 @router.post("/event/broadcast", **needs("operator"))
-async def broadcast_event(body: Broadcast, runtime: Acting) -> Published:
+async def broadcast_event(body: PlatformEvent, runtime: Acting) -> Published:
     """Publish an event on a channel."""
     result = await service.broadcast(body.channel, body.event, body.data, runtime=runtime)
     return Published(channel=body.channel, event=body.event, result=result)

@@ -12,7 +12,8 @@ from agent.cli.framework import JsonOption, LimitOption, examples, group
 from agent.cli.runner import run as run_with
 
 if TYPE_CHECKING:
-    from agent.orchestration.records import PlanEvent, PlanResult, RunView
+    from agent.orchestration.comparison import Comparison
+    from agent.orchestration.records import PlanEvent, PlanResult, RunStatus, RunView
     from agent.runtime import Runtime
 
 app = group(
@@ -143,6 +144,159 @@ def cancel(name: _Name, *, as_json: JsonOption = False) -> None:
         say(stdout(), "The run ends now." if still else "The run had ended already.")
 
 
+@app.command("replay-all", epilog=examples("agent plans replay-all learning-session-ana", "agent plans replay-all learning-session-ana --status succeeded --from feedback --limit 5"))  # fmt: skip
+def replay_all(
+    plan_id: Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id.", show_default=False)],
+    *,
+    status: Annotated[str, typer.Option("--status", help="Runs that failed, succeeded or were cancelled.")] = "failed",
+    from_step: Annotated[
+        str | None, typer.Option("--from", help="The step to begin at; else what did not succeed.")
+    ] = None,
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Run many runs of a plan again, and show each beside what it was."""
+    from agent.orchestration import views
+    from agent.orchestration.standard import standard_orchestrator
+
+    async def again(runtime: Runtime) -> list[Comparison]:
+        orchestrator = standard_orchestrator(runtime)
+        batch, runs = await orchestrator.submit_replays(
+            plan_id=plan_id, status=_status(status), limit=limit, from_step=from_step
+        )
+        for one in runs:
+            await orchestrator.result(one, wait=True)
+        return await views.batch(batch, limit=limit, runtime=runtime)
+
+    _show_comparisons(run_with(again), as_json=as_json)
+
+
+@app.command("compare", epilog=examples("agent plans compare learning-session-ana"))
+def compare(name: _Name, *, as_json: JsonOption = False) -> None:
+    """Show a replay beside the run that it replays."""
+    from agent.orchestration import views
+
+    _show_comparisons([run_with(lambda runtime: views.comparison(name, runtime=runtime))], as_json=as_json)
+
+
+@app.command("timeline", epilog=examples("agent plans timeline learning-session-ana"))
+def timeline(
+    name: _Name,
+    *,
+    until: Annotated[
+        int | None, typer.Option("--until", help="Show what each step was after the event of this number.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a run in time: a bar for each step, and the path that decided how long it took."""
+    from agent.cli.terminal.clean_text import one_line
+    from agent.cli.terminal.render import listing, print_json, say, stdout
+    from agent.orchestration import views
+
+    drawn, states = run_with(lambda runtime: views.in_time(name, until=until, runtime=runtime))
+    if as_json:
+        print_json({"timeline": drawn, "states": states})
+        return
+    longest = max((one.drawn_end for one in drawn.bars), default=0.0) or 1.0
+    rows = []
+    for one in drawn.bars:
+        left, width = (
+            round(one.drawn_start / longest * 40),
+            max(1, round((one.drawn_end - one.drawn_start) / longest * 40)),
+        )
+        bar = " " * left + ("█" if one.critical else "▒") * width
+        rows.append(
+            (
+                one_line(one.id, 40),
+                states[one.id] if states and one.id in states else one.status,
+                f"{one.end - one.start:.0f} ms",
+                f"{one.waited:.0f} ms",
+                bar,
+            )
+        )
+    listing(stdout(), ("step", "status", "took", "waited", "█ critical path"), rows, empty="No step has begun.")
+    say(
+        stdout(),
+        f"Critical path: {drawn.critical_ms:.0f} ms in {' -> '.join(one_line(one, 40) for one in drawn.critical_path)}",
+    )
+    for gap in drawn.gaps:
+        say(stdout(), f"Nothing ran from {gap.start:.0f} to {gap.end:.0f} ms; the bars leave that out.", "dim")
+
+
+@app.command("pause", epilog=examples("agent plans pause learning-session-ana"))
+def pause(name: _Name, *, as_json: JsonOption = False) -> None:
+    """Start nothing more of a run until it is resumed."""
+    _tell(name, "pause", ("The run pauses when what runs has ended.", "The run does not run."), as_json=as_json)
+
+
+@app.command("resume", epilog=examples("agent plans resume learning-session-ana"))
+def resume(name: _Name, *, as_json: JsonOption = False) -> None:
+    """Go on with a run that was paused, with the time that it had left."""
+    _tell(name, "resume", ("The run goes on.", "The run was not paused."), as_json=as_json)
+
+
+@app.command("state", epilog=examples("agent plans state", "agent plans state --json"))
+def state(*, as_json: JsonOption = False) -> None:
+    """Show what runs and waits, agents that are left alone or limited, and schedules."""
+    from agent.cli.terminal.clean_text import one_line
+    from agent.cli.terminal.render import listing, print_json, say, stdout
+    from agent.orchestration import views
+
+    found = run_with(lambda runtime: views.state(runtime=runtime))
+    if as_json:
+        print_json(found)
+        return
+    say(stdout(), f"{found.running} plans run ({found.steps} steps), {found.waiting} wait (the oldest for {found.oldest_seconds:.0f} s), {found.paused} are paused.")  # fmt: skip
+    circuits = [(one_line(one.name, 80), one.phase.value, str(one.failures), one.error or "") for one in found.circuits]
+    listing(stdout(), ("circuit", "state", "failures in a row", "last error"), circuits, empty="Every agent answers.")
+    limits = [(one_line(one["agent_id"], 80), str(one["most"]), str(one["taken"])) for one in found.limits]
+    listing(stdout(), ("agent", "at most", "run now"), limits, empty="No agent has a limit.")
+    plans = [(one_line(one.name, 40), one_line(one.plan_id, 40), one.cron, f"{one.next_at:%Y-%m-%d %H:%M}", one_line(one.error or "", 80)) for one in found.schedules]  # fmt: skip
+    listing(stdout(), ("schedule", "plan", "cron (UTC)", "next", "error"), plans, empty="No plan is scheduled.")
+
+
+@app.command("schedule", epilog=examples("agent plans schedule daily parallel-analysis -p learnerId=ana --cron '0 6 * * *'"))  # fmt: skip
+def schedule(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)],
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A template's name, or a JSON file.", show_default=False)],
+    *,
+    cron: Annotated[str, typer.Option("--cron", help="Minute, hour, day, month, weekday; UTC.", show_default=False)],
+    parameters: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="A template's parameter, NAME=VALUE.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a plan begin by itself at these times."""
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.orchestration import schedules
+    from agent.orchestration.plan import read_plan
+    from agent.orchestration.standard import standard_orchestrator
+
+    given = read_plan(_plan(plan, parameters or []))
+
+    async def set_up(runtime: Runtime) -> schedules.Schedule:
+        standard_orchestrator(runtime).check_agents(given)
+        return await schedules.schedule(name, given, cron, runtime=runtime)
+
+    made = run_with(set_up)
+    if as_json:
+        print_json(made)
+    else:
+        say(stdout(), f"Plan {made.plan_id!r} begins next at {made.next_at:%Y-%m-%d %H:%M} UTC.")
+
+
+@app.command("unschedule", epilog=examples("agent plans unschedule daily"))
+def unschedule(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)],
+) -> None:
+    """Let a plan begin by itself no more."""
+    from agent.cli.terminal.render import say, stdout
+    from agent.orchestration import schedules
+
+    run_with(lambda runtime: schedules.unschedule(name, runtime=runtime))
+    say(stdout(), "It begins no more.")
+
+
 @app.command("templates", epilog=examples("agent plans templates", "agent plans templates learning-session -p learnerId=ana"))  # fmt: skip
 def templates(
     name: Annotated[
@@ -163,6 +317,47 @@ def templates(
     else:
         rows = [(one.name, ", ".join(one.parameters), one.summary) for one in TEMPLATES.values()]
         listing(stdout(), ("template", "parameters", "what it does"), rows, empty="There is no template.")
+
+
+def _tell(name: str, what: str, words: tuple[str, str], *, as_json: bool) -> None:
+    from agent.cli.terminal.render import print_json, say, stdout
+    from agent.orchestration import store
+    from agent.orchestration.standard import standard_orchestrator
+
+    async def told(runtime: Runtime) -> bool:
+        orchestrator = standard_orchestrator(runtime)
+        run_id = await store.find(name, runtime=runtime)
+        return await (orchestrator.pause(run_id) if what == "pause" else orchestrator.resume(run_id))
+
+    done = run_with(told)
+    if as_json:
+        print_json({f"{what}d": done})
+    else:
+        say(stdout(), words[0] if done else words[1])
+
+
+def _status(given: str) -> RunStatus:
+    from agent.errors import InvalidInput
+    from agent.orchestration.records import FINISHED
+
+    if given not in FINISHED:
+        raise InvalidInput(f"{given[:50]!r} is no way for a run to end: use {', '.join(FINISHED)}.")
+    return given
+
+
+def _show_comparisons(found: list[Comparison], *, as_json: bool) -> None:
+    from agent.cli.terminal.clean_text import one_line
+    from agent.cli.terminal.render import listing, print_json, say, stdout
+
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        say(stdout(), "No run ended in this way.")
+    for one in found:
+        say(stdout(), f"{one_line(one.plan_id, 100)}: {one.status[0]} in {one.duration[0]:.0f} ms, now {one.status[1]} in {one.duration[1]:.0f} ms; run {one.after}", _STYLES[one.status[1]])  # fmt: skip
+        rows = [(one_line(step.id, 60), *step.status, "" if step.same else "changed", one_line(json.dumps(step.output[0], ensure_ascii=False), 80), one_line(json.dumps(step.output[1], ensure_ascii=False), 80)) for step in one.steps]  # fmt: skip
+        listing(stdout(), ("step", "then", "now", "", "gave then", "gives now"), rows, empty="They share no step.")
 
 
 def _plan(plan: str, parameters: list[str]) -> dict[str, Any]:

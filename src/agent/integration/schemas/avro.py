@@ -28,17 +28,13 @@ class AvroSchema:
     @classmethod
     def read(cls, definition: Any) -> AvroSchema:
         """Check a schema, given as JSON or its text. Raises `InvalidInput`."""
-        from fastavro.schema import (
-            SchemaParseException,
-            UnknownType,
-            parse_schema,
-        )  # start-up: only schemas of Avro need it
+        import fastavro.schema as avro_schema  # start-up: only schemas of Avro need it
 
         given = _parsed(definition)
         try:
-            parsed = parse_schema(given, _write_hint=False)
+            parsed = avro_schema.parse_schema(given, _write_hint=False)
             _check_unions(parsed)
-        except (SchemaParseException, UnknownType, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:  # fmt: skip
+        except (avro_schema.SchemaParseException, avro_schema.UnknownType, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:  # fmt: skip
             raise InvalidInput(f"The definition is no Avro schema: {type(error).__name__} {str(error)[:200]}") from None
         return cls(text=json.dumps(_without_hints(parsed)))
 

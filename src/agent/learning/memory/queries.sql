@@ -80,6 +80,10 @@ UPDATE agents.agent_memory SET valid_until = NULL, updated_at = now()
 UPDATE agents.agent_memory SET valid_until = clock_timestamp(), updated_at = now()
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(ids)s) AND valid_until IS NULL
 
+-- confirm: notes that a human called answers right
+UPDATE agents.agent_memory SET metadata = metadata || '{"confirmed": true}', updated_at = now()
+ WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND id = ANY (%(ids)s) AND valid_until IS NULL
+
 -- of_turn: returns the valid memories of one turn
 SELECT * FROM agents.agent_memory
  WHERE tenant_id = %(tenant_id)s AND database_id = %(database_id)s AND valid_until IS NULL

@@ -141,6 +141,11 @@ class AgentMemory:
             runtime = runtime or await current_runtime()
             await runtime.execute(_QUERIES["end"], ids=list(ids), **scope(runtime))
 
+    async def confirm(self, ids: Sequence[int], *, runtime: Runtime | None = None) -> None:
+        """Note that a human called these memories' answers right."""
+        runtime = runtime or await current_runtime()
+        await runtime.execute(_QUERIES["confirm"], ids=list(ids), **scope(runtime))
+
     async def links(self, memory_id: int, *, runtime: Runtime | None = None) -> list[Link]:
         """Return what a memory has to do with others."""
         runtime = runtime or await current_runtime()

@@ -1,0 +1,75 @@
+"""Applies writes that were kept in the outbox, and tells the cache what it missed. Any number of processes may do so."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import structlog
+
+from agent.concurrency import end_tasks
+from agent.db import load_queries
+from agent.db.queries import fetch_all
+from agent.errors import AgentError
+from agent.integration.database_sync.cache import CacheAway, RedisCache
+from agent.integration.database_sync.records import Records, name_of
+from agent.runtime import Runtime
+
+_QUERIES = load_queries(__package__)
+_AT_ONCE = 200
+_PAUSE_SECONDS = 0.2
+_log = structlog.get_logger(__name__)
+
+
+async def apply_writes(records: Records, *, runtime: Runtime) -> int:
+    """Apply writes of a tenant, each record in a transaction of its own, and return of how many records."""
+    rows = await runtime.all(_QUERIES["waiting_records"], limit=_AT_ONCE)
+    for row in rows:
+        async with records.transaction(runtime=runtime) as transaction:
+            await transaction.apply_waiting(row["kind"], row["key"])
+    return len(rows)
+
+
+async def tell_cache(cache: RedisCache, *, runtime: Runtime) -> int:
+    """Tell the cache what it missed of a tenant, and return how much. Raises `CacheAway`."""
+    rows = await runtime.all(_QUERIES["untold"], limit=_AT_ONCE)
+    for row in rows:
+        await cache.invalidate(name_of(runtime.tenant_id, row["kind"], row["key"]), row["version"])
+        await runtime.execute(_QUERIES["told"], **row)
+    return len(rows)
+
+
+class Worker:
+    """Does both for every tenant until it is stopped."""
+
+    def __init__(self, runtime: Runtime, records: Records, cache: RedisCache | None) -> None:
+        self._runtime, self._records, self._cache = runtime, records, cache
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """End; what is left, another process or the next start does."""
+        if self._task is not None:
+            await end_tasks(self._task)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with self._runtime.db.connection("agent_app") as conn:
+                    tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
+                for tenant in tenants:
+                    acting = self._runtime.for_tenant(tenant)
+                    while await apply_writes(self._records, runtime=acting) == _AT_ONCE:
+                        pass
+                    if self._cache is not None:
+                        await tell_cache(self._cache, runtime=acting)
+            except CacheAway:
+                pass
+            except (AgentError, psycopg.Error) as error:
+                _log.warning("record_writes_wait", error=type(error).__name__)
+            except Exception:  # the edge of a loop that must survive
+                _log.exception("record_writes_failed")
+            await asyncio.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,96 @@
+"""Plans that begin by themselves, at the times of a cron expression (UTC). The upkeep of every minute begins those that are due, each time once.
+
+A time that was missed, because no process was there, is made up for once. The plan acts for who scheduled it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+import agent.orchestration.store as store
+from agent.db import load_queries
+from agent.errors import AgentError, InvalidInput, NotFound
+from agent.orchestration.plan import Plan, read_plan
+from agent.runtime import Runtime
+from agent.sync.payloads import checked_name
+
+_MOST = 1_000
+_QUERIES = load_queries(__package__)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A plan that begins by itself; `last_run` is the newest run, `error` why it could not begin the last time."""
+
+    name: str
+    plan_id: str
+    cron: str
+    enabled: bool
+    next_at: datetime
+    last_run: UUID | None
+    error: str | None
+    requested_by: str | None
+
+
+def next_time(cron: str, after: datetime) -> datetime:
+    """Return the next time of a cron expression. Raises `InvalidInput`."""
+    from croniter import croniter  # start-up: plans without a schedule do not need it
+
+    if len(cron) > 200 or len(cron.split()) != 5 or not croniter.is_valid(cron):
+        raise InvalidInput(
+            f"{cron[:100]!r} is no time: write minute, hour, day, month and weekday, such as '0 6 * * 1-5'."
+        )
+    try:
+        found: datetime = croniter(cron, after.astimezone(UTC)).get_next(datetime)
+    except (ValueError, KeyError) as error:  # croniter's own are ValueErrors
+        raise InvalidInput(f"{cron[:100]!r} never comes: {str(error)[:200]}.") from None
+    return found
+
+
+async def schedule(name: str, plan: Mapping[str, Any] | Plan, cron: str, *, runtime: Runtime) -> Schedule:
+    """Let a plan begin at the times of a cron expression; the schedule of this name is replaced. Raises `InvalidInput`."""
+    checked_name(name, what="The name of a schedule")
+    checked = read_plan(plan)
+    if len(await listed(runtime=runtime)) >= _MOST:
+        raise InvalidInput(f"There are {_MOST:,} schedules already: remove some.")
+    values = {"name": name, "definition": json.dumps(checked.as_json()), "cron": cron, "by": runtime.user}
+    row = await runtime.one(_QUERIES["set_schedule"], **values, next_at=next_time(cron, datetime.now(UTC)))
+    assert row is not None  # noqa: S101  # it is made or replaced
+    return Schedule(**row)
+
+
+async def unschedule(name: str, *, runtime: Runtime) -> None:
+    """Let a plan begin by itself no more. Raises `NotFound`."""
+    if not await runtime.execute(_QUERIES["end_schedule"], name=name):
+        raise NotFound(f"There is no schedule {name[:100]!r}: `agent plans state` lists them.")
+
+
+async def listed(*, runtime: Runtime) -> list[Schedule]:
+    """Return the schedules, what comes next first."""
+    return [Schedule(**row) for row in await runtime.all(_QUERIES["schedules"])]
+
+
+async def begin_due(*, runtime: Runtime) -> int:
+    """Begin the plans whose time has come, and return how many. Whoever else does the same at this time begins none twice."""
+    began = 0
+    for row in await runtime.all(_QUERIES["due"]):
+        name, at = row["name"], row["next_at"]
+        acting = runtime.for_tenant(runtime.tenant_id, user=row["requested_by"], masked=True)
+        run_id, error = None, None
+        try:
+            owned = await store.begin(read_plan(row["definition"]), key=f"schedule:{name}:{at.isoformat()}"[:200], queued=True, runtime=acting)  # fmt: skip
+            run_id = owned.run_id if owned else None
+        except AgentError as refused:
+            error = str(refused)[:2_000]
+            _log.warning("schedule_not_begun", schedule=name, error=error)
+        after = {"name": name, "was": at, "next_at": next_time(row["cron"], datetime.now(UTC)), "run_id": run_id, "error": error}  # fmt: skip
+        began += bool(await runtime.execute(_QUERIES["begun"], **after) and run_id)
+    return began
