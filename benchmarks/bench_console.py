@@ -1,17 +1,20 @@
 """Measure the console: what a page transfers, its server time with little and with much to show, how fast a request appears.
 
 Little is 1,000 memories, executions and turns over 90 days, and 20 tables; much is 100,000 of each, and 200 tables. The bare route
-beside them answers `/health` on the same server: one statement, no page.
+beside them answers `/health` on the same server: one statement, no page. BENCH_CONSOLE_MUCH sets another number for "much".
 """
 
 from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
+import itertools
+import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from statistics import median
+from statistics import median, quantiles
 
 import httpx
 import psycopg
@@ -20,15 +23,17 @@ from agent.console.application import create_app
 from agent.console.rendering import asset
 from agent.execution.safe_executor import safe_executor
 from agent.learning.auto_discover import auto_discovery
-from agent.runtime import Runtime
+from agent.learning.memory.embeddings import calibrate, register_model, vector_literal
+from agent.providers.embeddings import HashingEmbedder
+from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
 from agent.testing.served import serving
 from benchmarks import wide_schema
-from benchmarks.bench_memory import percentile
-from benchmarks.bench_memory_scale import filled
+from benchmarks.memory.filling import fill
+from benchmarks.memory.text import texts
 from benchmarks.report import Report
 
-LITTLE, MUCH = 1_000, 100_000
+LITTLE, MUCH = 1_000, int(os.environ.get("BENCH_CONSOLE_MUCH", "100_000"))
 ROUNDS, WARM, TRIPS = 40, 5, 20
 PAGES = (
     "/console", "/console/chat", "/console/chat/t-7", "/console/approvals", "/console/memory", "/console/memory?query=open invoices of a client",
@@ -51,7 +56,6 @@ insert into agents.agent_execution_log (tenant_id, database_id, actor, action, a
 select 'default', %(database)s, 'ana', 'execute_sql', jsonb_build_object('sql', 'select ' || n), 'run', 'LOW', '{read}',
        case when n %% 20 = 0 then 'failed' else 'succeeded' end, n %% 100, 12, now() - n * interval '90 days' / %(rows)s, now()
   from generate_series(1, %(rows)s) n order by n desc;
-update agents.agent_memory set created_at = now() - (id %% %(rows)s) * interval '90 days' / %(rows)s;
 set session_replication_role = origin;
 """
 
@@ -73,22 +77,50 @@ async def measure(report: Report) -> None:
 
 
 async def _filled(cluster: Cluster, rows: int, report: Report) -> Runtime:
-    store = await filled(cluster, rows, report)
+    embedder = HashingEmbedder()
+    settings = cluster.database(cluster.template("blank"))
+    assert settings.database_url is not None
+    admin = settings.database_url.get_secret_value()
+    with psycopg.connect(admin, autocommit=True) as conn:  # an update of every row would build the vectors' index again
+        conn.execute(
+            "alter table agents.agent_memory alter created_at set default now() - random() * interval '90 days'"
+        )
+    runtime = await open_runtime(settings, embedder=embedder)
+    await register_model(embedder.dimensions, runtime)
+    made = list(itertools.islice(texts(rows, seed=rows), rows))
+    began = time.perf_counter()
+    await asyncio.to_thread(fill, admin, _memories(made, runtime.database_id, embedder), work_memory="1GB")
+    report.note(f"{rows:,} memories made, stored and indexed in {time.perf_counter() - began:.0f} s")
+    await runtime.execute("select agents.fold_memory_changes(%(database_id)s)", database_id=runtime.database_id)
+    await calibrate(runtime)
     small = "; ".join(
         f"create table t{n} (id bigint primary key, name text{f', t{n - 1}_id bigint references t{n - 1}' if n else ''})"
         for n in range(20)
     )
-    with psycopg.connect(store.admin, autocommit=True) as conn:
+    with psycopg.connect(admin, autocommit=True) as conn:
         conn.execute(wide_schema.ddl() if rows == MUCH else small)
         for statement in _FILL.strip().split(";\n"):
-            if statement.strip(";\n "):
-                conn.execute(
-                    statement.encode(),
-                    {"database": store.runtime.database_id, "rows": rows, "threads": rows // 10},
-                )
+            conn.execute(
+                statement.strip(";").encode(), {"database": runtime.database_id, "rows": rows, "threads": rows // 10}
+            )
         conn.execute("vacuum analyze")
-    await auto_discovery.discover_app_structure(runtime=store.runtime)
-    return store.runtime
+    await auto_discovery.discover_app_structure(runtime=runtime)
+    return runtime
+
+
+def _memories(made: list[tuple[str, str]], database_id: str, embedder: HashingEmbedder) -> Iterator[list[object]]:
+    for number, (kind, text) in enumerate(made):
+        digest = hashlib.sha256(f"{number} {text}".encode()).digest()
+        yield [
+            "default",
+            database_id,
+            kind,
+            text,
+            digest,
+            "agent",
+            vector_literal(embedder._vector(text)),
+            embedder.model,
+        ]
 
 
 @asynccontextmanager
@@ -100,8 +132,22 @@ async def _client(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+@asynccontextmanager
+async def _inside(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that calls the running application without a socket: the time is that of the server."""
+    app = create_app(runtime, jobs=False)
+    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 50_000))
+    async with (
+        serving(app),
+        httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1", headers={"Accept-Encoding": "gzip"}
+        ) as client,
+    ):
+        yield client
+
+
 async def _pages(report: Report, little: Runtime, much: Runtime) -> None:
-    async with _client(little) as small, _client(much) as large:
+    async with _inside(little) as small, _inside(much) as large:
         paths = [
             [
                 page.format(
@@ -124,7 +170,7 @@ async def _pages(report: Report, little: Runtime, much: Runtime) -> None:
                 max(worst, (name, many / few), key=lambda one: one[1]),
                 max(slowest, (name, many / bare), key=lambda one: one[1]),
             )
-        report.bar("server time p95 with 100,000 memories and executions and 200 tables, against 1,000", bar="<= 2x", reached=f"{worst[1]:.2f}x ({worst[0]})", ok=worst[1] <= 2)  # fmt: skip
+        report.bar(f"server time p95 with {MUCH:,} memories and executions and 200 tables, against {LITTLE:,}", bar="<= 2x", reached=f"{worst[1]:.2f}x ({worst[0]})", ok=worst[1] <= 2)  # fmt: skip
         report.bar("server time p95 of a page, against a bare route", bar="<= 10x", reached=f"{slowest[1]:.1f}x ({slowest[0]})", ok=slowest[1] <= 10)  # fmt: skip
         few, many = await _seconds(small, DIAGRAM), await _seconds(large, DIAGRAM)
         report.note(
@@ -163,7 +209,7 @@ async def _seconds(client: httpx.AsyncClient, path: str) -> float:
         assert answer.status_code == 200, (path, answer.status_code, answer.text[:300])
         if number >= WARM:
             taken.append(time.perf_counter() - began)
-    return percentile(taken, 95)
+    return quantiles(taken, n=20)[-1]
 
 
 async def _appears(report: Report, runtime: Runtime) -> None:
