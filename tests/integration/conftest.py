@@ -1,14 +1,15 @@
-"""What clients from npm need: a folder with the packages, made once a run."""
+"""What the tests of platforms need: clients from npm, and a Redis."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from tests.integration.redis_server import RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,18 @@ def npm(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return install
+
+
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    if shutil.which("redis-server") is None:
+        if "redis" in os.environ.get("AGENT_TEST_REQUIRE", ""):
+            pytest.fail("There is no redis-server: apt-get install redis-server")
+        pytest.skip("Not run: records in Redis, no redis-server (apt-get install redis-server).")
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
 
 
 def _not_run(why: str) -> None:

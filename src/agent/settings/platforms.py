@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 
 class PlatformSettings(BaseModel):
@@ -23,3 +23,11 @@ class PlatformSettings(BaseModel):
         le=600,
         description="Seconds that readers wait for whoever loads a record into the cache, before they load it too.",
     )
+    studio_pairing_minutes: float = Field(
+        10.0, gt=0, le=1_440, description="Minutes in which the code that pairs a plugin of Roblox Studio can be used."
+    )
+    studio_open_cloud_url: str = Field("https://apis.roblox.com", description="Address of Roblox's Open Cloud.")
+    studio_open_cloud_key: SecretStr | None = Field(
+        None, description="API key of Open Cloud with the right to write assets. Empty: no assets are uploaded."
+    )
+    studio_creator: str = Field("", description="Who owns uploaded assets: user:<id> or group:<id> of Roblox.")

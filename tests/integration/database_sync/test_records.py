@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import socket
-import subprocess
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from tests.integration.redis_server import RedisServer
 
 import agent.integration.database_sync.records as records_module
 from agent.errors import AgentError, InvalidInput, StateChanged
@@ -24,45 +20,8 @@ from agent.integration.database_sync.worker import apply_writes, tell_cache
 from agent.runtime import Runtime
 
 
-class Server:
-    """Debian's Redis in a folder, which it keeps over a kill."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.folder, self.url = folder, f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--dir", str(self.folder), "--save", ""]
-        self.process = subprocess.Popen(
-            [*command, "--appendonly", "yes", "--appendfsync", "always"], stdout=subprocess.DEVNULL
-        )
-        for _ in range(500):
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=0.1):
-                    return
-            except OSError:
-                pass
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[Server]:
-    if shutil.which("redis-server") is None:
-        if "redis" in os.environ.get("AGENT_TEST_REQUIRE", ""):
-            pytest.fail("There is no redis-server: apt-get install redis-server")
-        pytest.skip("Not run: records in Redis, no redis-server (apt-get install redis-server).")
-    server = Server(tmp_path)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def cache(redis: Server) -> AsyncIterator[RedisCache]:
+async def cache(redis: RedisServer) -> AsyncIterator[RedisCache]:
     made = RedisCache(redis.url, seconds=60, load_seconds=5)
     yield made
     await made.close()
@@ -78,7 +37,7 @@ def write(value: Any, key: str = "k", **more: Any) -> Write:
 
 
 async def test_reads_hit_after_one_load_and_writes_are_seen_at_once_by_every_process(
-    runtime: Runtime, redis: Server, records: Records
+    runtime: Runtime, redis: RedisServer, records: Records
 ) -> None:
     counted: list[bool] = []
     other = Records(
@@ -116,7 +75,7 @@ async def test_a_loader_in_flight_never_brings_an_old_value_back(
 
 
 async def test_a_hundred_readers_of_a_cold_record_load_it_once(
-    runtime: Runtime, redis: Server, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads = 0
     real = records_module.load
@@ -138,7 +97,7 @@ async def test_a_hundred_readers_of_a_cold_record_load_it_once(
 
 
 async def test_redis_that_is_killed_loses_no_write_and_returns_without_old_values(
-    runtime: Runtime, redis: Server, records: Records, cache: RedisCache
+    runtime: Runtime, redis: RedisServer, records: Records, cache: RedisCache
 ) -> None:
     for key in "ab":
         await records.write(write({"n": 1}, key), runtime=runtime)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pusher
 import pytest
+from tests.integration.processes import Client, client_process
 from websockets.asyncio.client import connect
 
 import agent.integration.realtime.apps as apps
@@ -24,48 +25,6 @@ from agent.testing.served import served
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 SCRIPT, PYSHER = CLIENTS / "pusher_js.js", CLIENTS / "pysher_client.py"
-
-
-class Client:
-    """A process of a client."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.seen: list[tuple[str, Any]] = []
-
-    async def do(self, command: str, argument: Any = None) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps([command, argument]).encode() + b"\n")
-        await self._process.stdin.drain()
-
-    async def until(self, what: str, **data: Any) -> Any:
-        """Return the first line of `what` that holds `data`; each line is taken once."""
-
-        def fits(line: tuple[str, Any]) -> bool:
-            return line[0] == what and all((line[1] or {}).get(name) == value for name, value in data.items())
-
-        assert self._process.stdout
-        async with asyncio.timeout(20):
-            while not any(map(fits, self.seen)):
-                line = await self._process.stdout.readline()
-                assert line, self.seen
-                self.seen.append(tuple(json.loads(line)))
-        found = next(filter(fits, self.seen))
-        self.seen.remove(found)
-        return found[1]
-
-
-@asynccontextmanager
-async def client_process(program: str, script: Path, **options: Any) -> AsyncIterator[Client]:
-    process = await asyncio.create_subprocess_exec(
-        program, str(script), json.dumps(options), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        yield Client(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 @asynccontextmanager

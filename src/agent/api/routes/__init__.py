@@ -16,6 +16,8 @@ from agent.api.routes import (
     health,
     improvement,
     integration,
+    integration_gateway,
+    integration_graphql,
     keys,
     knowledge,
     learning_runs,
@@ -27,10 +29,12 @@ from agent.api.routes import (
     plans,
     realtime,
     setup,
+    studio,
     sync,
     sync_socket,
     threads,
     tools,
+    ui_sync,
 )
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -59,5 +63,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     plans.router,
     improvement.router,
     realtime.router,
+    ui_sync.router,
+    studio.router,
     integration.router,
+    integration_gateway.router,
+    integration_graphql.router,
 )

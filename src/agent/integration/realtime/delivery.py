@@ -17,7 +17,6 @@ import psycopg
 import structlog
 
 import agent.integration.realtime.apps as apps
-import agent.integration.realtime.publishing as publishing
 import agent.integration.realtime.signatures as signatures
 from agent.concurrency import end_tasks
 from agent.db import load_queries
@@ -25,6 +24,7 @@ from agent.db.queries import fetch_all
 from agent.errors import AgentError, ConfigurationError, ProviderUnavailable
 from agent.integration.realtime.apps import App
 from agent.integration.realtime.signatures import Credentials
+from agent.integration.sync_channels import sync_channel
 from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.sync import AgentSyncService, Event
@@ -156,7 +156,7 @@ class Delivery:
         acting = self._runtime.for_tenant(app.tenant_id)
         service = AgentSyncService(acting)
         name = app.webhook_channel if receiver == WEBHOOKS else app.channel
-        channel = await publishing.sync_channel(name, runtime=acting)
+        channel = await sync_channel(name, runtime=acting)
         start = "all" if receiver == WEBHOOKS else "new"
         await service.subscribe_agent_to_channel(receiver, channel, start=start, **_TERMS)
         handle = self._to_webhook(app, acting) if receiver == WEBHOOKS else self._to_pusher()

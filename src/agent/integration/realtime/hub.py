@@ -17,13 +17,13 @@ import structlog
 import agent.integration.realtime.apps as apps
 import agent.integration.realtime.occupancy as occupancy
 import agent.integration.realtime.protocol as protocol
-import agent.integration.realtime.publishing as publishing
 from agent.concurrency import end_tasks
 from agent.errors import AgentError
 from agent.integration.realtime.apps import App
 from agent.integration.realtime.connections import Connection, Subscription
 from agent.integration.realtime.occupancy import Present
 from agent.integration.realtime.protocol import Code
+from agent.integration.sync_channels import sync_channel
 from agent.runtime import Cache, Runtime
 from agent.sync import AgentSyncService
 
@@ -146,7 +146,7 @@ class Room:
     async def _read(self) -> None:
         while True:
             try:
-                channel = await publishing.sync_channel(self.app.channel, runtime=self.runtime)
+                channel = await sync_channel(self.app.channel, runtime=self.runtime)
                 service = AgentSyncService(self.runtime)
                 await service.subscribe_agent_to_channel(READER, channel)
                 stream = service.follow_agent_events(READER, offset=self._offset, channel_id=channel)

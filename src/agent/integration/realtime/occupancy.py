@@ -19,6 +19,7 @@ import agent.integration.realtime.publishing as publishing
 from agent.db import Connection, load_queries
 from agent.db.queries import fetch_all
 from agent.integration.realtime.apps import App
+from agent.integration.sync_channels import sync_channel
 from agent.runtime import Runtime
 from agent.sync import AgentSyncService
 
@@ -70,6 +71,7 @@ def told(channel: str, change: Mapping[str, Any], members: Members) -> dict[str,
 
 async def settle(app: App, channel: str, server: UUID, mine: Present, *, runtime: Runtime) -> Present:
     """Say what this process has of a channel now, publish what that changes, and return who is in it over all processes."""
+    await _find_channels(app, runtime)
     async with AgentSyncService(runtime).transaction() as conn:
         values = {"tenant_id": app.tenant_id, "app_id": app.app_id, "channel": channel}
         own, others = await _present(conn, values, server)
@@ -85,6 +87,7 @@ async def settle(app: App, channel: str, server: UUID, mine: Present, *, runtime
 
 async def forget_dead(app: App, *, runtime: Runtime) -> int:
     """Take back what processes said that are not seen any more, and return of how many channels."""
+    await _find_channels(app, runtime)
     dead = await runtime.all(_QUERIES["dead"], silence=SILENCE)
     for row in dead:
         if row["app_id"] != app.app_id:
@@ -137,11 +140,18 @@ async def _present(conn: Connection, values: Mapping[str, Any], server: UUID) ->
     return own, others
 
 
+async def _find_channels(app: App, runtime: Runtime) -> None:
+    """Make the sync channels of an application before a transaction needs them."""
+    await sync_channel(app.channel, runtime=runtime)
+    if app.webhook_url:
+        await sync_channel(app.webhook_channel, runtime=runtime)
+
+
 async def _tell(app: App, channel: str, *, before: Present, now: Present, conn: Connection, runtime: Runtime) -> None:
     found = changes(channel, before, now)
     service = AgentSyncService(runtime)
     for data in filter(None, (told(channel, one, now.members) for one in found)):
-        target = await publishing.sync_channel(app.channel, runtime=runtime)
+        target = await sync_channel(app.channel, runtime=runtime)
         await service.broadcast_to_channel(target, publishing.stored(data), connection=conn)
     if found and app.webhook_url:
         await queue_webhook(app, found, runtime=runtime, connection=conn)
@@ -151,6 +161,6 @@ async def queue_webhook(
     app: App, events: list[dict[str, Any]], *, runtime: Runtime, connection: Connection | None = None
 ) -> None:
     """Queue events for an application's webhook."""
-    target = await publishing.sync_channel(app.webhook_channel, runtime=runtime)
+    target = await sync_channel(app.webhook_channel, runtime=runtime)
     event = {"event_type": "webhook", "data": {"events": events}}
     await AgentSyncService(runtime).broadcast_to_channel(target, event, connection=connection)

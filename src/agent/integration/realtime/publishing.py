@@ -12,11 +12,11 @@ import agent.integration.realtime.protocol as protocol
 from agent.db import Connection, load_queries
 from agent.errors import InvalidInput
 from agent.integration.realtime.apps import App
-from agent.runtime import Cache, Runtime
+from agent.integration.sync_channels import sync_channel
+from agent.runtime import Runtime
 from agent.sync import AgentSyncService
 
 _QUERIES = load_queries(__package__)
-_CHANNELS: Cache[str] = Cache()
 KEPT: Final = timedelta(minutes=30)  # as long as a cache channel shows its last event
 
 
@@ -59,16 +59,6 @@ def checked(
     if without is not None and not protocol.is_socket_id(without):
         raise InvalidInput("socket_id is the id of a connection, such as 123.456.")
     return Outgoing(channels=tuple(dict.fromkeys(channels)), event=event, data=data, without=without)
-
-
-async def sync_channel(name: str, *, runtime: Runtime) -> str:
-    """Return the id of a sync channel, which is made at its first use."""
-    key = f"{runtime.tenant_id}\n{name}"
-    known = _CHANNELS.get(runtime, key)
-    if known is None:
-        made = await AgentSyncService(runtime).create_sync_channel(name=name)
-        known = _CHANNELS.put(runtime, made.channel_id, key)
-    return known
 
 
 async def publish(app: App, events: Sequence[Outgoing], *, runtime: Runtime) -> None:
