@@ -149,7 +149,7 @@ async def _judge_campaign(report: Report) -> None:
     )  # fmt: skip
     report.bar("rows that rehearsals left behind", bar="0", reached=str(done.left_behind), ok=done.left_behind == 0)
     report.bar(
-        "the same rehearsals again: the same outcomes by their hash", bar="yes", reached="yes" if done.reproduced else "no", ok=done.reproduced
+        "verdicts computed again from seed, cases and outcomes: the same", bar="yes", reached="yes" if done.reproduced else "no", ok=done.reproduced
     )  # fmt: skip
     report.bar(
         "a harmful canary: seconds from enough evidence until it is taken back", bar="< 60", reached=f"{done.rollback_seconds:.1f}",

@@ -21,14 +21,14 @@ from agent.db import load_queries
 from agent.errors import ActionRefused, InvalidInput, NotFound
 from agent.optimization.drafts import draft
 from agent.optimization.ids import key_of, not_there
-from agent.optimization.ladder import Climbed, climb
+from agent.optimization.ladder import Climbed, bound_again, climb
 from agent.optimization.mining import as_json
 from agent.optimization.records import Optimization, OptimizationMetrics, OptimizationTest
 from agent.optimization.search import search
 from agent.optimization.workflows import registered
 from agent.runtime import Runtime
 from agent.settings import Settings
-from agent.statistics.evidence_gate import CONFIDENCE, SELECTED
+from agent.statistics.evidence_gate import CONFIDENCE, SELECTED, Bound
 from agent.sync import AgentSyncService
 from agent.sync.payloads import checked_name
 
@@ -193,6 +193,13 @@ async def test(optimization_id: str, *, runtime: Runtime) -> OptimizationTest:
             value=climbed.improvement, lower=climbed.lower, upper=climbed.upper, runs=climbed.n,
         )  # fmt: skip
     return _as_test(Optimization.from_row(row), runs_a_day=climbed.runs_a_day)
+
+
+async def computed_again(optimization_id: str, *, runtime: Runtime) -> Bound | None:
+    """Return the bound of a test, computed again from what is stored; None where nothing was replayed. Raises `NotFound`."""
+    found = await get(optimization_id, runtime=runtime)
+    rows = await runtime.all(_QUERIES["cases_of"], optimization_id=key_of(optimization_id, "optimization"))
+    return bound_again(found, [row["case_id"] for row in rows])
 
 
 def benefit_ratio(climbed: Climbed, settings: Settings) -> float:

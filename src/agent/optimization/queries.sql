@@ -211,6 +211,9 @@ INSERT INTO agents.optimization_cases (tenant_id, workflow_type, case_id, optimi
 SELECT %(tenant_id)s, %(workflow_type)s, c, %(by)s FROM unnest(%(case_ids)s::text[]) AS c
 ON CONFLICT DO NOTHING RETURNING case_id
 
+-- cases_of: the cases that a test has looked at
+SELECT case_id FROM agents.optimization_cases WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s
+
 -- give_back_cases: note that cases of a test were not looked at
 DELETE FROM agents.optimization_cases
  WHERE tenant_id = %(tenant_id)s AND workflow_type = %(workflow_type)s AND optimization_id = %(by)s AND case_id = ANY (%(case_ids)s::text[])
