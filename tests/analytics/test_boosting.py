@@ -67,6 +67,10 @@ def test_it_is_not_kept_where_effects_say_as_much_or_too_little_is_known() -> No
     assert isinstance(trained, Trained)
     assert trained.card["richer_model"].startswith("It does not win")
     assert trained.card["method"].startswith("effects of")
+    late = train(runs(1, 2_500, specialists), "success", None, seconds=0.0)
+    assert isinstance(late, Trained)
+    assert "too long" in late.card["richer_model"]
+    assert late.card["method"].startswith("effects of")
     few = train(runs(3, 300, specialists), "success", None)
     assert isinstance(few, Trained)
     assert "500 runs" in few.card["richer_model"]
