@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from redis.asyncio import Redis
+from tests.integration.redis_server import RedisServer
 from tests.integration.served import serving
 
 from agent.integration import integration_manager
@@ -29,18 +27,10 @@ AGENTS = {"api_gateway", "database_sync", "ui_sync", "realtime_update", "studio_
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """Run Debian's Redis."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(["redis-server", "--port", str(port), "--dir", str(tmp_path), "--save", ""], stdout=subprocess.DEVNULL)  # fmt: skip
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.02)
-    yield f"redis://127.0.0.1:{port}/0"
-    process.terminate()
-    process.wait(10)
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server.url
+    server.kill()
 
 
 @pytest.fixture
