@@ -141,6 +141,39 @@ async def test_a_platform_that_is_away_is_called_again_then_left_alone_then_trie
         assert (await manager.health(runtime=runtime))["caller"].status == "healthy"
 
 
+async def test_three_of_fifty_calls_try_a_platform_again_over_two_processes(cluster: Any) -> None:
+    fast = {"integration_recovery_seconds": 0.3, "integration_attempts": 1, "integration_failure_threshold": 1}
+    settings: Settings = cluster.database(cluster.template("blank")).model_copy(update=fast)
+    async with running(settings) as one, running(settings) as other:  # each has its own memory, as a process has
+        manager = IntegrationAgentsManager([Caller])
+        first, second = [await manager.agent("caller", runtime=runtime) for runtime in (one, other)]
+        assert isinstance(first, Caller)
+        assert isinstance(second, Caller)
+        first.platform.away = True
+        with pytest.raises(PlatformAway):
+            await manager.execute("caller", "ask", runtime=one)
+        await asyncio.sleep(0.35)
+        answered = asyncio.Event()
+        calls = 0
+
+        async def hang() -> str:
+            nonlocal calls
+            calls += 1
+            await answered.wait()
+            return "answer"
+
+        first.platform.ask = second.platform.ask = hang  # type: ignore[method-assign]
+        asked = [asyncio.create_task(manager.execute("caller", "ask", runtime=one if at % 2 else other)) for at in range(50)]  # fmt: skip
+        async with asyncio.timeout(20):
+            while sum(task.done() for task in asked) < 47:
+                await asyncio.sleep(0.02)
+        assert calls == 3
+        answered.set()
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["PlatformAway"] * 47 + ["str"] * 3
+        assert (await manager.health(runtime=one))["caller"].connections["platform"].circuit == "closed"
+
+
 def test_pauses_grow_and_are_bounded() -> None:
     backoff = Backoff(first=0.2, longest=1.0)
     assert [backoff.pause(attempt, 1.0) for attempt in (1, 2, 3, 4, 4_000)] == pytest.approx([0.2, 0.4, 0.8, 1.0, 1.0])

@@ -41,7 +41,7 @@ _STATUS: tuple[tuple[type[AgentError], int], ...] = (
 )  # fmt: skip
 _TITLES = {
     400: "Bad request", 401: "Not authenticated", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
-    406: "Not acceptable", 408: "Too slow", 409: "Conflict", 413: "Too large", 415: "Unsupported media type", 421: "Wrong host",
+    406: "Not acceptable", 408: "Too slow", 409: "Conflict", 410: "Gone", 413: "Too large", 415: "Unsupported media type", 421: "Wrong host",
     422: "Not valid", 429: "Too many requests", 500: "Internal error", 503: "Not available",
 }  # fmt: skip
 

@@ -24,6 +24,7 @@ from agent.cli.commands import (
     executions,
     functions,
     improve,
+    integration,
     keys,
     knowledge,
     learn,
@@ -147,6 +148,7 @@ app.add_typer(sync.app, name="sync", rich_help_panel=_WATCH)
 app.add_typer(analytics.app, name="analytics", rich_help_panel=_WATCH)
 app.add_typer(plans.app, name="plans", rich_help_panel=_WATCH)
 app.add_typer(improve.app, name="improve", rich_help_panel=_WATCH)
+app.add_typer(integration.app, name="integration", rich_help_panel=_WATCH)
 
 app.command(
     "mcp",

@@ -52,6 +52,7 @@ class BaseIntegrationAgent(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     capabilities: ClassVar[tuple[str, ...]] = ()
+    admin_tasks: ClassVar[frozenset[str]] = frozenset({"cleanup"})
 
     def __init__(self, runtime: Runtime, *, emit: Emit | None = None) -> None:
         self.runtime = runtime

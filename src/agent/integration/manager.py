@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import psycopg
 import structlog
 
-from agent.errors import ConfigurationError, NotFound
+from agent.concurrency import end_tasks
+from agent.db import load_queries
+from agent.errors import AgentError, ConfigurationError, NotFound
 from agent.integration.base import BaseIntegrationAgent
 from agent.integration.circuits import phases
 from agent.integration.coordinator import IntegrationCoordinator
@@ -31,6 +34,8 @@ from agent.integration.workflows import WORKFLOWS
 from agent.runtime import Cache, Runtime, current_runtime
 
 _OFF = "The integration agents are switched off (SKIP_INTEGRATION_AGENTS): an operator switches them on, and restarts."
+_QUERIES = load_queries(__package__)
+_STORE_SECONDS, _HOURS, _METRICS_DAYS = 5.0, 24, 30
 _log = structlog.get_logger(__name__)
 
 
@@ -40,6 +45,7 @@ class Pool:
 
     agents: dict[str, BaseIntegrationAgent] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    storing: asyncio.Task[None] | None = None
 
     async def tell(self, event: IntegrationEvent, *, runtime: Runtime) -> None:
         """Let every agent hear an event that is for it."""
@@ -49,6 +55,27 @@ class Pool:
 
 _POOL: Cache[Pool] = Cache()
 _STARTING: Cache[asyncio.Lock] = Cache()
+
+
+async def _store_counts(pool: Pool, runtime: Runtime) -> None:
+    """Add what this process counted to the rows. What cannot be stored now is counted on."""
+    for name, agent in pool.agents.items():
+        counted = agent.counters.take()
+        for tenant, metrics in list(counted.items()):
+            try:
+                await runtime.for_tenant(tenant).execute(_QUERIES["add"], agent=name, **asdict(metrics))
+            except (AgentError, psycopg.Error) as error:
+                agent.counters.put_back(tenant, metrics)
+                _log.warning("integration_metrics_wait", agent=name, error=str(error))
+
+
+async def _store_again_and_again(pool: Pool, runtime: Runtime) -> None:
+    while True:
+        await asyncio.sleep(_STORE_SECONDS)
+        try:
+            await _store_counts(pool, runtime)
+        except Exception:  # the edge of a loop that must survive
+            _log.exception("integration_metrics_not_stored")
 
 
 class IntegrationAgentsManager:
@@ -76,6 +103,9 @@ class IntegrationAgentsManager:
         acting = runtime or await current_runtime()
         pool = _POOL.pop(acting)
         if pool is not None:
+            if pool.storing is not None:
+                await end_tasks(pool.storing)
+            await _store_counts(pool, acting)
             await asyncio.gather(*(agent.close() for agent in reversed(pool.agents.values())))
 
     def is_initialized(self, runtime: Runtime) -> bool:
@@ -119,10 +149,16 @@ class IntegrationAgentsManager:
         return {**dict(zip(names, found, strict=True)), **failed}
 
     async def metrics(self, *, runtime: Runtime | None = None) -> dict[str, Metrics]:
-        """Return what each agent did for the runtime's tenant."""
+        """Return what each agent did for the runtime's tenant in the last day, in all processes; others' last seconds may lack."""
         acting = runtime or await current_runtime()
         pool = await self._running(acting)
-        return {name: agent.counters.of(acting.tenant_id) for name, agent in pool.agents.items()}
+        await _store_counts(pool, acting)
+        rows = {row.pop("agent"): Metrics(**row) for row in await acting.all(_QUERIES["totals"], hours=_HOURS)}
+        return {name: rows.get(name, Metrics()) for name in pool.agents}
+
+    async def forget_metrics(self, *, days: int = _METRICS_DAYS, runtime: Runtime) -> int:
+        """Forget metrics of long ago, and return how many rows went."""
+        return await runtime.execute(_QUERIES["forget"], days=days)
 
     async def _running(self, runtime: Runtime) -> Pool:
         if not await self.initialize(runtime=runtime):
@@ -143,6 +179,7 @@ class IntegrationAgentsManager:
                 pool.errors[kind.name] = f"{type(error).__name__}; the log says more."
             else:
                 pool.agents[kind.name] = agent
+        pool.storing = asyncio.create_task(_store_again_and_again(pool, runtime))
         _POOL.put(runtime, pool)
         runtime.at_close.append(lambda: self.shutdown(runtime=runtime))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -55,9 +55,10 @@ class Counters:
         """Count a read of a cache."""
         self._add(tenant, "cache_hits" if hit else "cache_misses")
 
-    def of(self, tenant: str) -> Metrics:
-        """Return what was counted for a tenant since the counts were last taken."""
-        return Metrics(**self._counts.get(tenant, {}))
+    def put_back(self, tenant: str, metrics: Metrics) -> None:
+        """Count again what was taken and could not be stored."""
+        for name, amount in asdict(metrics).items():
+            self._add(tenant, name, amount)
 
     def take(self) -> dict[str, Metrics]:
         """Return what was counted for each tenant, and begin at nothing again."""

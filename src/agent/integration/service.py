@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from agent.approval.eligibility import AccessRole
+from agent.errors import AccessDenied
 from agent.integration.configured import remarks
 from agent.integration.events import Platform, platform_of
+from agent.integration.gateway.agent import Answer, APIGatewayAgent
+from agent.integration.gateway.endpoints import Match
 from agent.integration.health import AgentHealth, ConnectionHealth, Health, overall
 from agent.integration.manager import integration_manager
 from agent.integration.metrics import Metrics
@@ -121,14 +125,43 @@ async def broadcast(channel: str, event: str, data: Any, *, runtime: Runtime) ->
     return await integration_manager.execute("realtime_update", "broadcast", parameters, runtime=runtime)
 
 
+async def run_task(agent: str, task: str, parameters: Mapping[str, Any], *, role: AccessRole, runtime: Runtime) -> Any:
+    """Let an agent do a task for somebody with a role. Raises `AccessDenied` for a task that only admins may ask for."""
+    if task in (await integration_manager.agent(agent, runtime=runtime)).admin_tasks and role != "admin":
+        raise AccessDenied(f"The task {task} of {agent} needs the role admin: use a key or token that has it.")
+    return await integration_manager.execute(agent, task, parameters, runtime=runtime)
+
+
+async def find_endpoint(version: str, path: str, method: str, *, runtime: Runtime) -> Match:
+    """Return the gateway's endpoint for a request. Raises `NotFound`."""
+    return await (await _gateway(runtime)).find(version, path, method, runtime=runtime)
+
+
+async def answer(match: Match, given: Mapping[str, Any], *, role: AccessRole, runtime: Runtime) -> Answer:
+    """Answer a request for an endpoint of the gateway; who calls has the endpoint's role at least."""
+
+    async def execute(agent: str, task: str, parameters: Mapping[str, Any], *, runtime: Runtime) -> Any:
+        return await run_task(agent, task, parameters, role=role, runtime=runtime)
+
+    return await (await _gateway(runtime)).answer(match, given, execute=execute, runtime=runtime)
+
+
 async def clean_up(*, runtime: Runtime) -> dict[str, Any]:
     """Let every agent that has a task `cleanup` forget what is old, and return what each of them forgot."""
     agents = await integration_manager.agents(runtime=runtime)
-    return {
+    done = {
         name: await integration_manager.execute(name, "cleanup", {}, runtime=runtime)
         for name, agent in agents.items()
         if "cleanup" in agent.tasks()
     }
+    return {**done, "metrics": {"forgotten": await integration_manager.forget_metrics(runtime=runtime)}}
+
+
+async def _gateway(runtime: Runtime) -> APIGatewayAgent:
+    found = await integration_manager.agent(APIGatewayAgent.name, runtime=runtime)
+    if not isinstance(found, APIGatewayAgent):
+        raise TypeError(found)
+    return found
 
 
 def _status(one: AgentHealth) -> AgentStatus:

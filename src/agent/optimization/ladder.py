@@ -17,7 +17,7 @@ import numpy as np
 import agent.optimization.sessions as sessions
 from agent.concurrency import gather_or_cancel
 from agent.errors import BudgetExceeded
-from agent.optimization.cases import burn, fresh_cases
+from agent.optimization.cases import fresh_cases, give_back, take
 from agent.optimization.history import Run, recorded
 from agent.optimization.records import Optimization, Verdict
 from agent.optimization.workflows import Case, Replayed, Workflow, registered
@@ -143,15 +143,20 @@ async def _replayed(
     optimization: Optimization, workflow: Workflow, rungs: list[Mapping[str, Any]], a_day: float, runtime: Runtime
 ) -> Climbed:
     registration = optimization.registration
+    # Those that select are burnt too: a later proposal may have been made by what they showed.
     cases = (await fresh_cases(workflow, runtime=runtime))[: int(registration["most_cases"])]
-    session = await sessions.active(runtime)
-    async with sessions.working(session, runtime=runtime) as work:
-        pairs = await _paired(workflow, cases, optimization.parameters, work, runtime)
-        spent = work.spent_usd
-    verdict = await asyncio.to_thread(_judged, pairs, registration)
-    # Those that selected are burnt too: a later proposal may have been made by what they showed.
-    seen = [one.case_id for one in pairs.cases] if verdict.bound else []
-    await burn(workflow.name, seen, by=optimization.optimization_id, runtime=runtime)
+    name, by, verdict = workflow.name, optimization.optimization_id, None
+    taken = await take(name, [one.case_id for one in cases], by=by, runtime=runtime)
+    pairs = _Pairs()
+    try:
+        async with sessions.working(await sessions.active(runtime), runtime=runtime) as work:
+            mine = [one for one in cases if one.case_id in taken]
+            pairs = await _paired(workflow, mine, optimization.parameters, work, runtime)
+            spent = work.spent_usd
+        verdict = await asyncio.to_thread(_judged, pairs, registration)
+    finally:
+        seen = {one.case_id for one in pairs.cases} if verdict is None or verdict.bound else set()
+        await give_back(name, sorted(taken - seen), by=by, runtime=runtime)
     bound = verdict.bound
     rungs.append({
         "rung": "replay", "cases": len(pairs.cases), "not_evaluable": pairs.not_evaluable.total(), "why_not": dict(pairs.not_evaluable.most_common(5)),

@@ -160,6 +160,16 @@ async def every(*, runtime: Runtime) -> list[Optimization]:
     return [Optimization.from_row(row) for row in await runtime.all(_QUERIES["optimizations"])]
 
 
+async def parameters_of(workflow_type: str, *, runtime: Runtime) -> dict[str, Any]:
+    """Return what applied optimizations set for a workflow, over what it says is in force."""
+    checked_name(workflow_type, what="workflow_type")
+    workflow = registered(workflow_type)
+    values = dict(await workflow.current(runtime)) if workflow else {}
+    for row in await runtime.all(_QUERIES["on_trial"], workflow_type=workflow_type):
+        values |= row["parameters"] if row["status"] == "applied" else {}
+    return values
+
+
 async def test(optimization_id: str, *, runtime: Runtime) -> OptimizationTest:
     """Test a change as it was registered, once. It is tested again only while there were too few cases to look at any."""
     found = await get(optimization_id, runtime=runtime)

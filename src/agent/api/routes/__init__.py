@@ -16,6 +16,8 @@ from agent.api.routes import (
     health,
     improvement,
     integration,
+    integration_gateway,
+    integration_graphql,
     keys,
     knowledge,
     learning_runs,
@@ -64,4 +66,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     ui_sync.router,
     studio.router,
     integration.router,
+    integration_gateway.router,
+    integration_graphql.router,
 )

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 import agent.integration.schemas.registry as registry
 from agent.errors import InvalidInput
 from agent.integration.base import BaseIntegrationAgent, Task
 from agent.integration.events import IntegrationEvent, platform_of
+from agent.integration.parameters import read
 from agent.integration.schemas.documents import SchemaDocument
 from agent.integration.schemas.reading import read_schema
 from agent.integration.schemas.registry import NewSchema, SchemaVersion
@@ -71,9 +72,6 @@ class Move(_Given):
     source_platform: str
     target_platform: str
     data: dict[str, Any]
-
-
-Given = TypeVar("Given", bound=BaseModel)
 
 
 class SchemaValidatorAgent(BaseIntegrationAgent):
@@ -169,16 +167,6 @@ class SchemaValidatorAgent(BaseIntegrationAgent):
         if given.definition is None:
             raise InvalidInput("Name a registered `schema`, or give a `definition`.")
         return await asyncio.to_thread(read_schema, given.schema_type, given.definition)
-
-
-def read(kind: type[Given], parameters: Mapping[str, Any]) -> Given:
-    """Return checked parameters of a task. Raises `InvalidInput` that names the one that is wrong."""
-    try:
-        return kind.model_validate(parameters, by_name=True, by_alias=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InvalidInput(f"Correct {place or 'the parameters'}: {first['msg']}.") from None
 
 
 def described(one: SchemaVersion) -> dict[str, Any]:

@@ -47,6 +47,11 @@ class JsonSchema:
             raise InvalidInput(f"The definition is no JSON schema that can be used: {_first_line(error)}") from None
         return read
 
+    @classmethod
+    def known(cls, definition: Mapping[str, Any]) -> JsonSchema:
+        """Return a schema that was checked before it was stored."""
+        return cls(text=json_of(definition))
+
     @property
     def normal(self) -> str:
         """Return its normal form: the JSON with sorted keys, and what it refers to."""

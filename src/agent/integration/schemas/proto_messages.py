@@ -37,7 +37,7 @@ class ProtoField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtoFile:
-    """What a file defines, by full names. `first` is its first message."""
+    """What a file defines, by full names. `first` is its first message, or empty if it only has enums, for other files."""
 
     syntax: str
     package: str
@@ -58,9 +58,9 @@ def read_proto(text: str) -> ProtoFile:
     if syntax not in ("proto2", "proto3", "editions"):
         raise InvalidInput(f"The syntax {syntax[:50]!r} is not known: use proto2, proto3 or an edition.")
     _collect(parsed.file_elements, package, found)
-    if not found.messages:
-        raise InvalidInput("The .proto file defines no message: add one.")
-    first = next(iter(found.messages))
+    if not found.messages and not found.enums:
+        raise InvalidInput("The .proto file defines no message and no enum: add one.")
+    first = next(iter(found.messages), "")
     known = {**found.messages, **found.enums}
     messages = {name: tuple(_fields(name, elements, known)) for name, elements in found.messages.items()}
     return ProtoFile(syntax=syntax, package=package, messages=messages, enums=found.enums, first=first)

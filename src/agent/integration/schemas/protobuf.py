@@ -64,6 +64,8 @@ class ProtobufSchema:
 
     def problems(self, data: Any) -> list[str]:
         """Return what is wrong with data in Protobuf's JSON form."""
+        if not self.file.first:
+            return ["the data: the .proto file defines no message"]
         return list(islice(_message(self.file, self.file.first, data, "", 0), MOST_PROBLEMS))
 
     def unreadable(self, writer: ProtobufSchema) -> list[str]:

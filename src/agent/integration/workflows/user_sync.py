@@ -18,7 +18,7 @@ USER_SYNC = Workflow(
     tasks=(
         Task(name="fetch_user_data", agent="database_sync", takes={"user_id": "{user_id}", "data": "{data}"}),
         Task(name="validate_data", agent="schema_validator", takes={"definition": _USER, "data": _FETCHED}),
-        Task(name="update_database", agent="database_sync", takes={"key": "user:{user_id}", "value": {"$from": "validate_data.data.data"}}),
+        Task(name="update_database", agent="database_sync", takes={"kind": "users", "key": "{user_id}", "value": {"$from": "validate_data.data.data"}}),
         Task(name="broadcast_update", agent="realtime_update", takes={
             "channel": "users", "event": "user-updated", "data": {"user_id": {"$from": "fetch_user_data.user_id"}},
         }),
