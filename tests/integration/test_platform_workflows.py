@@ -58,7 +58,7 @@ async def test_each_workflow_of_the_document_reaches_its_platforms(settings: Set
                 message = json.loads(await client.recv())
             assert (message["event"], json.loads(message["data"])) == ("user-updated", {"user_id": "7"})
             row = await runtime.one(
-                "select value, version from agents.cached_records where tenant_id = %(tenant_id)s and key = 'user:7'"
+                "select value, version from agents.cached_records where tenant_id = %(tenant_id)s and kind = 'users' and key = '7'"
             )
             assert row == {"value": {"theme": "dark"}, "version": 1}
 
