@@ -102,7 +102,7 @@ async def sign_in(page: Page, secret: str) -> None:
 
 
 async def waiting(site: Site, client: int) -> int:
-    sql = f"update clients set status = 'paused' where id = {client}"
+    sql = f"update clients set notes = 'seen' where id = {client}"
     result = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False, runtime=site.runtime)
     return int(result["approval_id"])
 
