@@ -16,12 +16,17 @@ from agent.analytics import AnalyticsService
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
 from agent.testing.served import served
-from benchmarks.analytics.judging import judge_choices, judge_coordination, judge_predictions
+from benchmarks.analytics.judging import judge_choices, judge_coordination, judge_predictions, judge_sequences
 from benchmarks.analytics.world import AGENTS, TASKS
 from benchmarks.report import Report
 
 BATCH, BATCHES, ROUNDS = 1_000, 5, 6
 FEW, MANY = 10_000, 1_000_000
+REGISTERED, DOCUMENTED = 10_000, 71
+POSTED = {
+    "/analytics/predictions": {"agent_name": "agent-1", "task_type": "task-1"},
+    "/analytics/recommendations": {"task_type": "task-1"},
+}
 # What somebody would write by hand: the document's table and one statement a batch.
 BARE = """
 create table agents.bare_log (
@@ -37,7 +42,8 @@ select 'default', 'agent-' || (random() * %(agents)s)::int, gen_random_uuid(), '
        random() < .8, '{"cpu": 10, "memory": 64}', now() - random() * interval '60 days' from generate_series(1, %(count)s)"""
 ENDPOINTS = (
     "/agents/list", "/agents/agent-1/status", "/agents/agent-1/performance", "/analytics/performance", "/analytics/matrix",
-    "/analytics/coordination", "/analytics/insights", "/analytics/patterns",
+    "/analytics/coordination", "/analytics/insights", "/analytics/patterns", "/analytics/anomalies", "/analytics/trends",
+    "/analytics/trends?agent_name=agent-1", "/agents/agent-1/similar", "/analytics/models",
 )  # fmt: skip
 
 
@@ -45,6 +51,7 @@ async def measure(report: Report) -> None:
     judge_predictions(report)
     judge_choices(report)
     judge_coordination(report)
+    judge_sequences(report)
     cluster = Cluster()
     try:
         settings = cluster.database(cluster.template("blank"))
@@ -57,6 +64,7 @@ async def measure(report: Report) -> None:
             await _measure_ingest(report, runtime)
             await AnalyticsService(runtime).clear()
             await _measure_endpoints(report, runtime, url)
+            await _measure_registry(report, runtime.for_tenant("many"), url)
         finally:
             await runtime.close()
     finally:
@@ -121,8 +129,8 @@ async def _measure_endpoints(report: Report, runtime: Runtime, url: str) -> None
         with psycopg.connect(url, autocommit=True) as conn:  # as autovacuum does within a minute
             conn.execute("vacuum analyze agents.execution_unfolded, agents.execution_rollups")
         async with served(runtime) as client:
-            times[count] = {path: await _median_of(client, path) for path in ENDPOINTS}
-    slower = {path: times[MANY][path] / times[FEW][path] for path in ENDPOINTS}
+            times[count] = {path: await _median_of(client, path) for path in (*ENDPOINTS, *POSTED)}
+    slower = {path: times[MANY][path] / times[FEW][path] for path in (*ENDPOINTS, *POSTED)}
     worst = max(slower, key=lambda path: slower[path])
     report.bar(
         f"slowest growth of an endpoint from {FEW:,} to {MANY:,} runs", bar="<= 2x", ok=slower[worst] <= 2,
@@ -131,11 +139,50 @@ async def _measure_endpoints(report: Report, runtime: Runtime, url: str) -> None
     report.note(", ".join(f"{path} {1000 * seconds:.0f} ms" for path, seconds in times[MANY].items()))
 
 
+async def _measure_registry(report: Report, runtime: Runtime, url: str) -> None:
+    """A registry of so many agents, each with runs of one task type: registered, listed, recommended from."""
+    service = AnalyticsService(runtime)
+    times: dict[int, dict[str, float]] = {}
+    for count in (DOCUMENTED, REGISTERED):
+        known = await service.count_agents()
+        began = time.perf_counter()
+        for start in range(known, count, BATCH):
+            await service.log_runs([
+                {"agent_name": f"many-{n}", "task_id": str(uuid4()), "task_type": "t", "execution_time": 1.0, "success": n % 3 > 0}
+                for n in range(start, min(start + BATCH, count))
+            ])  # fmt: skip
+        if count == REGISTERED:
+            seconds = time.perf_counter() - began
+            report.note(f"{count:,} agents registered by their first runs: {(count - known) / seconds:,.0f} a second")
+        await service.train()
+        times[count] = {
+            "list": await _median(service.list_agents), "status": await _median(lambda: service.agent_status("many-7")),
+            "recommend": await _median(lambda: service.recommend("t")), "matrix": await _median(service.matrix),
+        }  # fmt: skip
+    bare = await _median(
+        lambda: runtime.all("select * from agents.agents where tenant_id = %(tenant_id)s order by name")
+    )
+    for name, seconds in times[REGISTERED].items():
+        before = times[DOCUMENTED][name]
+        report.note(
+            f"{name} with {REGISTERED:,} agents: {1000 * seconds:.0f} ms ({1000 * before:.0f} ms with {DOCUMENTED}; a bare SELECT of all {1000 * bare:.0f} ms)"
+        )
+
+
+async def _median(operation: Callable[[], Awaitable[Any]]) -> float:
+    found = []
+    for _ in range(5):
+        began = time.perf_counter()
+        await operation()
+        found.append(time.perf_counter() - began)
+    return float(np.median(found))
+
+
 async def _median_of(client: httpx.AsyncClient, path: str) -> float:
     found = []
     for _ in range(7):
         began = time.perf_counter()
-        answer = await client.get(path)
+        answer = await (client.post(path, json=POSTED[path]) if path in POSTED else client.get(path))
         found.append(time.perf_counter() - began)
         assert answer.status_code == 200, (path, answer.text)
     return float(np.median(found))

@@ -10,6 +10,7 @@ from agent.statistics.e_process import Harm, is_wrong_ratio
 from agent.statistics.evidence_gate import Verdict, judge
 from agent.statistics.lifts import Lift, later_tasks, lifts
 from agent.statistics.off_policy import Estimate, estimate
+from benchmarks.evidence.campaign import run as run_campaign
 from benchmarks.evidence.worlds import Floats, Log, Mine, confounded, mine, paired
 from benchmarks.report import Report
 
@@ -23,6 +24,7 @@ async def measure(report: Report) -> None:
     _judge_canary(report)
     _judge_logs(report)
     _judge_mining(report)
+    await _judge_campaign(report)
 
 
 def _verdict(world: int, gains: list[float], discordance: float) -> Verdict:
@@ -137,3 +139,20 @@ def _judge_mining(report: Report) -> None:
 
 def _found(made: Mine) -> list[Lift]:
     return lifts(made.features, outcomes=made.outcomes, strata=made.strata, later=later_tasks(made.tasks))
+
+
+async def _judge_campaign(report: Report) -> None:
+    done = await run_campaign()
+    report.bar(
+        "a campaign on the real graph: a variant that helps, and one that changes nothing", bar="better; not better",
+        reached=f"{done.better} ({done.claimed:+.2f}); {done.same}", ok=done.better == "better" and done.same in ("not better", "underpowered"),
+    )  # fmt: skip
+    report.bar("rows that rehearsals left behind", bar="0", reached=str(done.left_behind), ok=done.left_behind == 0)
+    report.bar(
+        "verdicts computed again from seed, cases and outcomes: the same", bar="yes", reached="yes" if done.reproduced else "no", ok=done.reproduced
+    )  # fmt: skip
+    report.bar(
+        "a harmful canary: seconds from enough evidence until it is taken back", bar="< 60", reached=f"{done.rollback_seconds:.1f}",
+        ok=done.rollback_seconds < 60,
+    )  # fmt: skip
+    report.note(f"a rehearsed turn takes {done.rehearsal_seconds * 1000:.0f} ms with a model that answers at once")

@@ -1,4 +1,4 @@
-"""Measure plans: what a durable step costs beside bare DBOS, how near plans are to their critical path, and what is left after kills."""
+"""Measure plans: what a durable step costs beside bare DBOS, how near plans are to their critical path, what is left after kills, and the learners."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 from agent.runtime import open_runtime
 from agent.testing.cluster import Cluster
-from benchmarks.plans import kills, rates, times
+from benchmarks.plans import kills, learners, rates, times
 from benchmarks.report import Report
 
 
 async def measure(report: Report) -> None:
     logging.disable(logging.WARNING)
+    learners.measure(report)
     cluster = Cluster()
     try:
         rates.measure(report, cluster.database(cluster.template("blank")))

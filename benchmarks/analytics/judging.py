@@ -13,7 +13,7 @@ from agent.analytics.effect_model import Observation, fit
 from agent.analytics.predictions import best_shares
 from agent.analytics.training import observations
 from agent.statistics.effects import Cells, fit_effects
-from benchmarks.analytics.world import AGENTS, TASKS, World, runs, teams, world
+from benchmarks.analytics.world import AGENTS, TASKS, World, ordered_teams, runs, teams, world
 from benchmarks.analytics.world import made as made_run
 from benchmarks.report import Report
 
@@ -171,3 +171,18 @@ def judge_coordination(report: Report) -> None:
         reached=f"{false / count:.0%}",
         ok=false <= 0.1 * count,
     )
+
+
+def judge_sequences(report: Report) -> None:
+    """Whether a planted order is found, and none where only easy tasks make an order look good."""
+    found, false, count = 0, 0, 50
+    for seed in range(count):
+        known = coordination.sequences_that_do_better(ordered_teams(seed, count=2_000, planted=0.25))
+        found += ["agent-0", "agent-1"] in [one["sequence"] for one in known]
+        false += bool(coordination.sequences_that_do_better(ordered_teams(500 + seed, count=2_000, planted=0.0)))
+    report.bar(
+        "a planted order of +25 points (about 130 tasks in it, 130 in the other) is found, of 50 worlds", bar=">= 80 %", reached=f"{found / count:.0%}", ok=found >= 0.8 * count
+    )  # fmt: skip
+    report.bar(
+        "worlds without any in which an order is found", bar="<= 10 %", reached=f"{false / count:.0%}", ok=false <= 0.1 * count
+    )  # fmt: skip

@@ -75,3 +75,25 @@ def teams(seed: int, *, count: int, planted: float) -> tuple[list[dict[str, Any]
                 }
             )  # fmt: skip
     return found, frozenset(f"agent-{one}" for one in pairs[0])
+
+
+def ordered_teams(seed: int, *, count: int, planted: float) -> list[dict[str, Any]]:
+    """Tasks of two or three of six agents in any order; agent-0 before agent-1 succeeds `planted` more often.
+
+    Who leads gets the easy tasks mostly, which makes his orders look good.
+    """
+    random = np.random.default_rng(seed)
+    skill = random.normal(0, 0.08, 6)
+    found: list[dict[str, Any]] = []
+    for task in range(count):
+        team = [int(one) for one in random.permutation(6)[: int(random.integers(2, 4))]]
+        helped = 0 in team and 1 in team and team.index(0) < team.index(1)
+        easy = bool(random.random() < (0.75 if team[0] < 3 else 0.25))
+        chance = (0.6 if easy else 0.35) + skill[team].mean() + (planted if helped else 0.0)
+        found.append(
+            {
+                "task_id": str(UUID(int=task + 1)), "task_type": "easy" if easy else "hard", "agents": [f"agent-{one}" for one in team],
+                "success": bool(random.random() < chance), "runs": [10 * task + place for place in range(len(team))],
+            }
+        )  # fmt: skip
+    return found

@@ -54,9 +54,9 @@ def test_messages_from_before_keep_their_place_for_every_tenant(
         )
         migrations.migrate(url)
         rows = conn.execute(
-            "select tenant_id, first_service, first_place, message_id, tried, held from agents.messages order by 1"
+            "select tenant_id, first_service, first_place, message_id, tried from agents.messages order by 1"
         ).fetchall()
-        assert rows == [("one", "slack", "C1", "11.5", [], False), ("two", "telegram", "-5", None, [], False)]
+        assert rows == [("one", "slack", "C1", "11.5", []), ("two", "telegram", "-5", None, [])]
         with pytest.raises(psycopg.errors.UniqueViolation):  # the same request for the same place
             conn.execute(
                 "insert into agents.messages (tenant_id, approval_id, service, place, binding, first_service, first_place)"

@@ -71,16 +71,18 @@ async def test_five_failures_in_a_row_open_it_for_every_process_and_three_probes
             with pytest.raises(OSError, match="down"):
                 await circuits.call("server", fails, limits=FAST, runtime=runtime)
         assert await circuits.call("server", works, limits=FAST, runtime=other) == "up"  # that ends the row
-        slow = replace(FAST, open_seconds=2 * LOOK_SECONDS)
+        slow = replace(FAST, open_seconds=3 * LOOK_SECONDS)
         await opened(runtime, slow)
-        await asyncio.sleep(LOOK_SECONDS)  # so long the other believes what it saw
+        await asyncio.sleep(LOOK_SECONDS)  # so long the other believes what it saw, and then looks while a call passes
+        assert await circuits.call("server", works, limits=slow, runtime=other) == "up"
+        await asyncio.sleep(0.3)
         for one in (runtime, other):
             with pytest.raises(CircuitOpen):
                 await circuits.call("server", works, limits=slow, runtime=one)
         stranger = runtime.for_tenant("another")
         assert await circuits.call("server", works, limits=slow, runtime=stranger) == "up"
         assert await circuits.listed(runtime=stranger) == []
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(2 * LOOK_SECONDS)
         for one in (other, runtime):
             assert await circuits.call("server", works, limits=slow, runtime=one) == "up"
         assert [one.phase for one in await circuits.listed(runtime=runtime)] == [Phase.HALF_OPEN]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,11 +13,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from agent.api.server import Server, config_of
 from agent.console.application import create_app
 from agent.demo.application import fill_demo
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
+from agent.testing.served import serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Read before a test's own fixture clears the environment.
@@ -64,21 +62,6 @@ class Site:
             yield page
 
 
-@asynccontextmanager
-async def listening(server: Server) -> AsyncIterator[str]:
-    """Run a server on a port of this machine, and yield its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not task.done():  # uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
     """Start Debian's Chromium. Where there is none, a printed line says what did not run."""
@@ -109,7 +92,7 @@ async def open_site(browser: Browser, cluster: Cluster) -> AsyncIterator[Opened]
             stack.push_async_callback(runtime.close)
             return Site(
                 runtime=runtime,
-                url=await stack.enter_async_context(listening(Server(config_of(create_app(runtime, jobs=False))))),
+                url=await stack.enter_async_context(serving(create_app(runtime, jobs=False))),
                 browser=browser,
             )
 

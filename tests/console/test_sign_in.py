@@ -18,12 +18,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from tests.console.conftest import Opened, Site, listening
+from tests.console.conftest import Opened, Site
 
 from agent.access import keys
-from agent.api.server import Server, config_of
 from agent.approval.human_approval import human_approval_queue
 from agent.execution.safe_executor import safe_executor
+from agent.testing.served import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SECRET = "the secret of a project, which signs its tokens"
@@ -75,7 +75,7 @@ async def project() -> AsyncIterator[Project]:
         """Nothing runs here."""
 
     app.state.leave = leave
-    async with listening(Server(config_of(app))) as made.url:
+    async with serving(app) as made.url:
         yield made
 
 
@@ -102,7 +102,7 @@ async def sign_in(page: Page, secret: str) -> None:
 
 
 async def waiting(site: Site, client: int) -> int:
-    sql = f"update clients set status = 'paused' where id = {client}"
+    sql = f"update clients set notes = 'seen' where id = {client}"
     result = await safe_executor.execute("execute_sql", {"sql": sql}, wait=False, runtime=site.runtime)
     return int(result["approval_id"])
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from tests.learning.test_duplicates import DIFFERENT, SAME
+from tests.learning.test_duplicates import DIFFERENT, IN_OTHER_WORDS, SAME
 
 from agent.errors import NotFound
 from agent.learning.memory import NewMemory, agent_memory
 from agent.learning.memory.consolidation import consolidate, figures, quarantine, release, wordings
 from agent.learning.semantic_search import semantic_search
 from agent.operations import erasure
+from agent.providers.embeddings import HashingEmbedder
 from agent.runtime import Runtime
 
 
@@ -153,3 +155,31 @@ async def test_evidence_and_age_change_the_order_of_what_is_recalled_and_lose_no
         )
     after = await order()
     assert (after[0], after[-1], set(after)) == (before[-1], before[0], set(before))
+
+
+class LastWord(HashingEmbedder):
+    """An embedder to which texts with one last word mean the same: what is kept apart is kept apart by its words."""
+
+    semantic = True
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return await super().embed([text.rpartition(" ")[2] for text in texts])
+
+
+async def test_meanings_merge_other_words_and_never_what_decides(runtime: Runtime) -> None:
+    runtime = replace(runtime, embedder=LastWord(), cached={})
+    apart = ["Refunds of 30 euros are free", "Refunds of 40 euros are free", "We never ship to Malta", "We always ship to Malta",
+             "Diego approves budgets", "Clara approves budgets", "The fair in May is big", "The fair in June is big"]  # fmt: skip
+    same = [text for pair in IN_OTHER_WORDS for text in pair]
+    for text in (*apart, *same):
+        await agent_memory.save(text, trust="agent", runtime=runtime)
+    human = await agent_memory.save("We refund the complete price", trust="human", runtime=runtime)
+    assert (await consolidate(runtime)).merged == len(IN_OTHER_WORDS)
+    left = {*(await valid(runtime)).values()}
+    assert {*apart, human.content, *(one for one, _ in IN_OTHER_WORDS)} == left
+
+
+async def test_a_lexical_embedder_is_not_asked_for_meanings(runtime: Runtime) -> None:
+    for text in IN_OTHER_WORDS[0]:
+        await agent_memory.save(text, runtime=runtime)
+    assert (await consolidate(runtime)).merged == 0

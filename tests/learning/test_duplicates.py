@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.learning.memory.duplicates import signature
+from agent.learning.memory.meaning import may_be_one
 
 SAME = (
     ("Campaign status 3 means paused", "Remember: a campaign status of 3 means paused.", "Status 3 of a campaign is paused", "Paused is what campaign status 3 stands for"),
@@ -55,3 +56,38 @@ def test_no_two_statements_of_different_groups_are_the_same() -> None:
 def test_what_is_no_short_sentence_has_none() -> None:
     for text in ("", "   ", "word", "the", "a\nb c d", "x" * 5_000, "a \x01 b", "\u0000", "?!"):
         assert signature(text) is None
+
+
+# Near in meaning, and one word says it in another way.
+IN_OTHER_WORDS = (
+    ("We refund the whole price", "We refund the entire price"), ("The portal displays open invoices", "The portal shows open invoices"),
+    ("New clients get a welcome letter", "New clients receive a welcome letter"), ("The office on Hill Street shuts at 18:00", "The office on Hill Street closes at 18:00"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), IN_OTHER_WORDS)
+def test_one_other_word_may_say_the_same(one: str, other: str) -> None:
+    assert may_be_one(one, other)
+    assert may_be_one(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *DIFFERENT,
+        ("Diego approves budgets", "Clara approves budgets"),
+        ("The key of Diego opens the safe", "The key of Clara opens the safe"),
+        ("Weights of dogs are stored in grams", "Weights of dogs are stored in kilograms"),
+        ("The plan of active clients is renewed", "The plan of inactive clients is renewed"),
+        ("We approve such requests at once", "We reject such requests at once"),
+        ("Reports for the board are sent weekly", "Reports for the board are sent monthly"),
+        ("What the seller owes the buyer is listed", "What the buyer owes the seller is listed"),
+        ("Ledger entries that are paid stay", "Ledger entries that are unpaid stay"),
+        ("The portal shows invoices", "The portal shows invoices and orders of all clients"),
+        ("", ""),
+        ("word", "other"),
+    ],
+)
+def test_what_decides_is_never_overlooked_however_near_two_texts_are(one: str, other: str) -> None:
+    assert not may_be_one(one, other)
+    assert not may_be_one(other, one)

@@ -70,7 +70,7 @@ async def posted_in_slack(server: SlackServer, channel: str = "C1") -> Posted:
 
 
 async def posted_in_telegram(server: TelegramServer, chat: str = "-5") -> Sent:
-    return await until(lambda: next(iter(server.chats.get(chat, [])), None))
+    return await until(lambda: next((one for one in server.chats.get(chat, []) if one.buttons), None))
 
 
 async def status(runtime: Runtime, number: int) -> str:

@@ -21,7 +21,7 @@ from tests.messaging.conftest import (
 )
 
 from agent.messaging.base import TryLater
-from agent.messaging.telegram import Telegram, copies_among, telling
+from agent.messaging.telegram import Telegram, telling
 from agent.runtime import Runtime
 from agent.testing.scripted_model import scripted_client
 from agent.testing.served import served
@@ -111,14 +111,3 @@ async def test_another_program_on_the_token_is_named(telegram: TelegramServer) -
     with pytest.raises(TryLater, match="Another program"):
         await tried()
     await service.close()
-
-
-@pytest.mark.parametrize(
-    ("last", "known", "expected"),
-    [
-        (9, {4: True, 9: False}, [5, 6, 7, 8]), (9, {4: True, 6: False}, [5, 7, 8]), (9, {8: True}, []), (3, {}, [1, 2]),
-        (900, {4: True}, list(range(5, 35))), (9, {4: True, 12: False}, [5, 6, 7, 8]),
-    ],
-)  # fmt: skip
-def test_which_ids_a_lost_copy_may_have(last: int, known: dict[int, bool], expected: list[int]) -> None:
-    assert copies_among(last, known) == expected

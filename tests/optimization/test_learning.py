@@ -16,7 +16,9 @@ from agent.approval.human_approval import human_approval_queue
 from agent.audit.log import audit_log
 from agent.errors import ActionRefused, BudgetExceeded, InvalidInput, NotFound
 from agent.optimization import AutoConfigGenerationService, SelfLearningOrchestrationService, Workflow
+from agent.optimization.optimizations import computed_again
 from agent.runtime import Runtime
+from agent.sync import AgentSyncService
 
 learning, making = SelfLearningOrchestrationService(), AutoConfigGenerationService()
 
@@ -124,6 +126,9 @@ async def test_a_better_change_is_tested_asked_about_applied_and_taken_back(taug
     assert static["passed"]
     assert (replay["cases"], replay["not_evaluable"]) == (270, 30)
     assert await learning.test_optimization(optimization) == tested  # one look
+    again = await computed_again(optimization, runtime=taught)
+    assert again is not None
+    assert (again.mean, again.lower, again.n) == (replay["mean"], replay["lower"], replay["confirmed_on"])
     waiting = await learning.apply_optimization(optimization)
     assert waiting.status == "waiting"
     assert waiting.approval_id is not None
@@ -131,6 +136,8 @@ async def test_a_better_change_is_tested_asked_about_applied_and_taken_back(taug
     await human_approval_queue.decide(waiting.approval_id, "approve", runtime=taught)
     await learning.upkeep()
     assert (await learning.get_optimization(optimization)).status == "applied"
+    kept = (await AgentSyncService(taught).get_current_state("director")).state  # what was in force before
+    assert kept["configuration"] == {"shop": {"depth": 1}}
     metrics = await learning.get_optimization_metrics("director")
     assert (metrics.total_optimizations, metrics.total_improvement, len(metrics.claimed)) == (1, 0.0, 1)
     assert (await learning.roll_back_optimization(optimization)).status == "rolled_back"

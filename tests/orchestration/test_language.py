@@ -287,3 +287,35 @@ def test_plans_inside_plans_have_an_end_and_rows_have_names_of_their_own() -> No
     for name in ("a[0]", "a~back"):
         with pytest.raises(InvalidInput, match="part of another step"):
             read_plan({"id": "p", "agentId": "w", "steps": [{"id": "a", "forEach": [1], "compensation": {"action": "b"}}, {"id": name}]})  # fmt: skip
+
+
+async def test_no_plan_begins_for_a_step_of_a_run_that_has_ended(
+    orchestrator: AgentOrchestrator, runtime: Runtime
+) -> None:
+    plan = read_plan({"id": "p", "agentId": "w", "steps": [{"id": "a"}]})
+    parent = await store.begin(plan, runtime=runtime)
+    assert parent is not None
+    part = await store.begin_part(plan, parent, "a", runtime=runtime)
+    assert part is not None
+    assert await store.begin_part(plan, parent, "a", runtime=runtime) is None
+    await store.end(parent, "failed", "x", kind="plan:completed", payload={}, fallback=None, runtime=runtime)
+    assert await store.begin_part(plan, parent, "b", runtime=runtime) is None
+    await runtime.execute(
+        "update agents.plans set lease_until = now() where tenant_id = %(tenant_id)s"
+    )  # its process died
+    assert await orchestrator.recover() == 1
+    await orchestrator.result(part.run_id, wait=True)
+    assert (await store.row_of(part.run_id, runtime=runtime))["status"] == "cancelled"
+
+
+async def test_nothing_empty_is_taken_for_nothing_recorded(orchestrator: AgentOrchestrator, worker: Worker, runtime: Runtime) -> None:  # fmt: skip
+    steps = [{"id": f"s{at}", "input": {"gives": value}} for at, value in enumerate(["", None, [], {}, 0, False])]
+    result = await orchestrator.orchestrate({"id": "p", "agentId": "w", "parallel": False, "steps": steps})
+    assert [one.data for one in result.results.values()] == ["", None, [], {}, 0, False]
+    await runtime.execute(
+        "update agents.plans set status = 'running', lease_until = now() where tenant_id = %(tenant_id)s"
+    )
+    worker.did.clear()
+    await orchestrator.recover()
+    assert (await orchestrator.result(UUID(result.run_id), wait=True)).results.keys() == result.results.keys()
+    assert worker.did == []

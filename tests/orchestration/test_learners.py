@@ -14,16 +14,26 @@ from agent.orchestration.learners.phonemes import compare, sounds_of
 TRUE = Tracing(known=0.2, learn=0.2, guess=0.25, slip=0.08)
 
 
-def simulated(count: int, chance: random.Random) -> list[list[bool]]:
-    """Return the answers of learners who are as `TRUE` says."""
+def simulated(count: int, chance: random.Random, true: Tracing = TRUE) -> list[list[bool]]:
+    """Return the answers of learners who are as `true` says."""
     everybody = []
     for _ in range(count):
-        knows, answers = chance.random() < TRUE.known, []
+        knows, answers = chance.random() < true.known, []
         for _ in range(12):
-            answers.append(chance.random() < (1 - TRUE.slip if knows else TRUE.guess))
-            knows = knows or chance.random() < TRUE.learn
+            answers.append(chance.random() < (1 - true.slip if knows else true.guess))
+            knows = knows or chance.random() < true.learn
         everybody.append(answers)
     return everybody
+
+
+def mean_likelihood(learners: list[list[bool]]) -> float:
+    """Return the logarithm of how probable answers are if each is foretold by the mean of those before."""
+    total = 0.0
+    for answers in learners:
+        for at, correct in enumerate(answers):
+            right = (sum(answers[:at]) + 1) / (at + 2)
+            total += log(right if correct else 1 - right)
+    return total
 
 
 def test_tracing_finds_the_parameters_and_foretells_unseen_learners_better_than_a_running_mean() -> None:
@@ -32,13 +42,8 @@ def test_tracing_finds_the_parameters_and_foretells_unseen_learners_better_than_
     for name in ("known", "learn", "guess", "slip"):
         assert abs(getattr(found, name) - getattr(TRUE, name)) < 0.08, (name, found)
     unseen = simulated(400, chance)
-    mean = 0.0
-    for answers in unseen:
-        for at, correct in enumerate(answers):
-            right = (sum(answers[:at]) + 1) / (at + 2)
-            mean += log(right if correct else 1 - right)
     traced = likelihood(unseen, found)
-    assert traced > mean + 0.02 * 400 * 12  # nats for each answer
+    assert traced > mean_likelihood(unseen) + 0.02 * 400 * 12  # nats for each answer
     assert traced > likelihood(unseen, TRUE) - 0.005 * 400 * 12
 
 

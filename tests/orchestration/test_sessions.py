@@ -55,7 +55,7 @@ async def test_the_eight_actions_of_a_session(demo_runtime: Runtime) -> None:
         assert [(one["word"], one["expected"], one["heard"]) for one in spoken["result"]["mistakes"]] == [("ship", "SH", "S")]  # fmt: skip
         audio = await do(client, "analyze_speech", session, text="the ship", audio="UklGRg==")
         assert audio["status"] == "failed"
-        assert "No library for audio" in audio["orchestration"]["errors"]["analyze_speech"]
+        assert "no WAV file" in audio["orchestration"]["errors"]["analyze_speech"]
         await do(client, "send_message", session, message="Remember: my favourite topic is geometry")
         assert (await do(client, "end_session", session))["status"] == "ended"
         refused = await client.post("/api/agents", json={"action": "get_insights", "sessionId": session})

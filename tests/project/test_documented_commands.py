@@ -235,6 +235,7 @@ def _break_glass(place: Place, words: list[str]) -> list[str]:
 
 
 def _audit(place: Place, words: list[str]) -> list[str]:
+    place.once("entry", place.executed)
     if words == ["audit", "export"]:
         return [*words, "monday.json"]
     if "--anchor" in words:
@@ -349,6 +350,8 @@ def _plans_run(place: Place) -> str:
 def _improvement(place: Place, words: list[str]) -> list[str]:
     """Name a session, a campaign, a configuration or a change that is there; only one whose evidence holds can be applied."""
     group, verb = [*words[1:], "", ""][:2]
+    if verb == "import":
+        place.run("improve", "research", "export", words[3], code=0)
 
     def made() -> str:
         if group == "sessions":
@@ -419,6 +422,8 @@ def _expected(words: list[str], place: Place) -> set[int]:
         return {4}  # it waits for a human
     if words[:3] == ["improve", "optimizations", "apply"]:
         return {4}  # nothing is proven there
+    if words[:3] == ["improve", "optimizations", "search"]:
+        return {5} if "model" in words else {2}  # the built-in model drafts nothing; nothing better is found there
     if words[0] == "demo" and "APP_DATABASE_URL" in place.environment:
         return {5}  # it plays in the embedded database only
     return {0}

@@ -25,7 +25,7 @@ SQL_FILES = sorted(SOURCE.rglob("*.sql"))
 HEAVY = frozenset({
     "aiosmtplib", "antlr4", "cryptography", "fastavro", "google", "httpx", "jsonschema_rs", "langchain", "langchain_core",
     "langchain_openai", "langgraph", "numpy", "openai", "opentelemetry", "postgast", "proto_schema_parser", "psutil",
-    "pydantic_monty", "rich", "sklearn", "strawberry", "supabase",
+    "pydantic_monty", "rich", "sklearn", "strawberry", "supabase", "threadpoolctl",
 })  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -124,16 +124,22 @@ class EffectModel:
             raise ValueError("That is no model of this program.") from error
 
 
-def fit(observations: Sequence[Observation], target: Target, *, intervals: bool = True) -> EffectModel:
-    """Fit a model; with `intervals`, one of time or cost also learns how far its predictions are off (cross-conformal)."""
-    model = _fitted(observations, target)
-    if target == "success" or not intervals:
+Better = Callable[[Sequence[Observation], "EffectModel"], "EffectModel | None"]
+
+
+def fit(observations: Sequence[Observation], target: Target, *, better: Better | None = None) -> EffectModel:
+    """Fit a model; one of time or cost also learns how far its predictions are off (cross-conformal).
+
+    `better` makes another model of the same values from it, or returns None.
+    """
+    model = _fitted(observations, target, better)
+    if target == "success":
         return model
-    offsets = conformal_offsets(_unseen_errors(observations, target), COVERAGE)
+    offsets = conformal_offsets(_unseen_errors(observations, target, better), COVERAGE)
     return EffectModel(**{name: getattr(model, name) for name in EffectModel.__slots__} | {"offsets": offsets})
 
 
-def _unseen_errors(observations: Sequence[Observation], target: Target) -> list[float]:
+def _unseen_errors(observations: Sequence[Observation], target: Target, better: Better | None) -> list[float]:
     """Return the errors of each value, in deviations, by a model that has not seen it."""
     order = np.random.default_rng(11).permutation(len(observations))
     errors: list[float] = []
@@ -142,7 +148,7 @@ def _unseen_errors(observations: Sequence[Observation], target: Target) -> list[
         seen = [one for place, one in enumerate(observations) if place not in left_out]
         if not seen:
             continue
-        model = _fitted(seen, target)
+        model = _fitted(seen, target, better)
         for place in sorted(left_out):
             one = observations[place]
             predicted = model.predict(one.agent, one.task)
@@ -150,7 +156,12 @@ def _unseen_errors(observations: Sequence[Observation], target: Target) -> list[
     return errors
 
 
-def _fitted(observations: Sequence[Observation], target: Target) -> EffectModel:
+def _fitted(observations: Sequence[Observation], target: Target, better: Better | None) -> EffectModel:
+    model = _of_effects(observations, target)
+    return (better(observations, model) if better else None) or model
+
+
+def _of_effects(observations: Sequence[Observation], target: Target) -> EffectModel:
     agents, tasks = _levels([one.agent for one in observations]), _levels([one.task for one in observations])
     kept = [one for one in observations if one.agent in agents and one.task in tasks]
     sums: dict[tuple[int, int], list[float]] = {}

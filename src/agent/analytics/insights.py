@@ -72,6 +72,21 @@ def of_pairs(found: Sequence[Mapping[str, Any]], runs: int) -> list[dict[str, An
     ]  # fmt: skip
 
 
+def of_sequences(found: Sequence[Mapping[str, Any]], runs: int) -> list[dict[str, Any]]:
+    """Return an insight for each order of agents that does better than others of the same agents."""
+    return [
+        insight(
+            "coordination",
+            f"{' before '.join(one['sequence'])} succeeds {one['effect']:+.0%} more often than in other orders, in {one['tasks']} tasks against "
+            f"{one['other_orders']}.",
+            f"Let them work in this order; runs {', '.join(map(str, one['runs'][:3]))} show how.",
+            evidence={key: one[key] for key in ("runs", "effect", "tasks", "other_orders", "p_value", "false_discovery_rate")},
+            weight=one["tasks"] / runs,
+        )
+        for one in found[:5]
+    ]  # fmt: skip
+
+
 def of_choices(model: EffectModel | None, cells: Sequence[Mapping[str, Any]], runs: int) -> list[dict[str, Any]]:
     """Return an insight for each task type that is given to an agent although another one clearly does it better."""
     if model is None:

@@ -82,7 +82,8 @@ async def _train(target: Target, runs: list[dict[str, Any]], *, runtime: Runtime
     try:
         async with asyncio.timeout(runtime.settings.training_budget_seconds):
             model, row = present if present else (None, {})
-            trained = await asyncio.to_thread(train, runs, target, model, row.get("trained_on"))
+            budget = runtime.settings.training_budget_seconds
+            trained = await asyncio.to_thread(train, runs, target, model, row.get("trained_on"), seconds=budget)
     except TimeoutError:
         _log.warning("training_too_slow", model=target, runs=len(runs))
         return {

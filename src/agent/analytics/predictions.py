@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,18 @@ import numpy as np
 import agent.analytics.models as models
 import agent.analytics.similarity as similarity
 import agent.analytics.totals as totals
+import agent.analytics.trends as trends
 from agent.analytics.effect_model import LEAST_RUNS, TARGETS, EffectModel, Predicted, Target
 from agent.analytics.figures import Totals, figures_of, grouped
 from agent.db import load_queries
+from agent.errors import InvalidInput
 from agent.runtime import Runtime
+from agent.sync import agents
 
 _QUERIES = load_queries(__package__)
 _DRAWS = 4_000
 _MOST_CANDIDATES = 50
+_MOST_DRAWN, _MOST_UNSEEN = 500, 50
 _NOT_ENOUGH = "not enough data"
 Models = dict[Target, tuple[EffectModel, dict[str, Any]]]
 
@@ -114,6 +120,29 @@ def _runs(rows: list[dict[str, Any]]) -> int:
     return sum(row["runs"] for row in rows)
 
 
+async def trend(agent: str | None, task: str | None, *, days: int, runtime: Runtime) -> dict[str, Any]:
+    """Return what an agent, a task type or everything reached on each day, beside the band that the present models expect.
+
+    Raises `NotFound` for an agent that is not known, `InvalidInput` for an agent and a task type: totals by day know one of them.
+    """
+    if agent and task:
+        raise InvalidInput("Name an agent or a task type: what both reached together is not counted by day.")
+    await totals.fold(runtime=runtime)
+    cells = await totals.rows("cell", agent_name=agent, task_type=task, runtime=runtime)
+    if agent and not cells:
+        await agents.require([agent], runtime=runtime)
+    since = datetime.now(UTC).date() - timedelta(days=days - 1)
+    level: totals.Level = "agent" if agent else "task"
+    rows = await totals.rows(level, agent_name=agent, task_type=task, since=since, runtime=runtime)
+    known = await present_models(runtime=runtime)
+    success, slow = known.get("success"), known.get("time")
+    found = await asyncio.to_thread(trends.by_day, rows, cells, success and success[0], slow and slow[0])
+    return {
+        "agent_name": agent, "task_type": task, "days": found,
+        "models": {name: {"version": row["version"], "trained_on": row["trained_on"]} for name, (_, row) in known.items()},
+    }  # fmt: skip
+
+
 async def recommend(task: str, *, explore: bool, most: int, runtime: Runtime) -> dict[str, Any]:
     """Recommend an agent for a task type: with reasons, and with the probability that each candidate is the best one.
 
@@ -129,9 +158,11 @@ async def recommend(task: str, *, explore: bool, most: int, runtime: Runtime) ->
         )
         return {"task_type": task, "status": _NOT_ENOUGH, "reason": reason, "recommended": None, "recommendations": []}
     model = known["success"][0]
+    names = most_promising({name: model.predict(name, task) for name in names})
     predicted = {}
+    unseen = [name for name in names if name not in model.agents][:_MOST_UNSEEN]
     for name in names:
-        like = {} if name in model.agents else await similarity.like(name, runtime=runtime)
+        like = await similarity.like(name, runtime=runtime) if name in unseen else {}
         predicted[name] = model.predict(name, task, like)
     shares = best_shares(predicted)
     ranked = sorted(names, key=lambda name: (-predicted[name].chance, name))
@@ -152,6 +183,12 @@ async def _candidates(task: str, *, runtime: Runtime) -> list[str]:
     able = [one.agent_id for one in listed if isinstance(one.capabilities, list) and task in one.capabilities]
     names = sorted({*ran, *able})
     return names or sorted({row["agent_name"] for row in await totals.rows("cell", runtime=runtime)})
+
+
+def most_promising(predicted: dict[str, Predicted]) -> list[str]:
+    """Return the agents that may be the best one, by name: with very many, those whose prediction may be the highest."""
+    ranked = sorted(predicted, key=lambda name: (-predicted[name].linear - 2 * predicted[name].deviation, name))
+    return sorted(ranked[:_MOST_DRAWN])
 
 
 def best_shares(predicted: dict[str, Predicted]) -> dict[str, float]:

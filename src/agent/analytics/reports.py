@@ -73,15 +73,16 @@ def found_in(
     """Return everything that can be found in runs (newest first) and totals. Pure."""
     tasks = coordination.tasks_of(runs)
     pairs = coordination.pairs_that_do_better(tasks)
+    sequences = coordination.sequences_that_do_better(tasks)
     failed, changed = failures.clusters(runs), drift.drifts(runs)
     episodes = anomalies.episodes(runs, slow) if slow else []
     count = max(len(runs), 1)
     told = [
-        *insights.of_failures(failed, count), *insights.of_drift(changed, count), *insights.of_pairs(pairs, count),
+        *insights.of_failures(failed, count), *insights.of_drift(changed, count), *insights.of_pairs(pairs, count), *insights.of_sequences(sequences, count),
         *insights.of_choices(success, cells, max(sum(row["runs"] for row in cells), 1)), *insights.of_missing(cells, count), *insights.of_episodes(episodes, count),
     ]  # fmt: skip
     return {
-        "collaboration": pairs, "performance": _performance(cells), "resources": _resources(cells), "failures": failed["clusters"],
+        "collaboration": pairs, "sequences": sequences, "performance": _performance(cells), "resources": _resources(cells), "failures": failed["clusters"],
         "failure_summary": failed["sentence"], "drift": changed, "anomalies": anomalies.unusual_runs(runs, slow, threshold) if slow else [],
         "episodes": episodes,
         "insights": insights.ordered(told), "runs_read": len(runs), "shared_tasks": len(tasks),

@@ -21,6 +21,7 @@ from agent.sync import agents
 _QUERIES = load_queries(__package__)
 _PAGE = 1_000
 _MOST_RECOMMENDED = 50
+_MOST_DAYS = 366
 
 
 class AnalyticsService:
@@ -91,6 +92,16 @@ class AnalyticsService:
     async def matrix(self) -> list[dict[str, Any]]:
         """Return the figures of each agent on each task type."""
         return await totals.matrix(runtime=await self._acting())
+
+    async def trend(
+        self, *, agent_name: str | None = None, task_type: str | None = None, days: int = 30
+    ) -> dict[str, Any]:
+        """Return what an agent, a task type or everything reached on each day, with the predicted band, the newest first."""
+        if not 1 <= days <= _MOST_DAYS:
+            raise InvalidInput(f"Ask for 1 to {_MOST_DAYS} days.")
+        agent = None if agent_name is None else runs.agent_name(agent_name)
+        task = None if task_type is None else runs.task_type(task_type)
+        return await predictions.trend(agent, task, days=days, runtime=await self._acting())
 
     async def count_agents(self) -> int:
         """Return how many agents are registered."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean, stdev
 from typing import Any
 
-from agent.analytics.effect_model import COVERAGE, LEAST_RUNS, EffectModel, Observation, Target, fit
+import agent.analytics.boosting as boosting
+from agent.analytics.effect_model import COVERAGE, LEAST_RUNS, Better, EffectModel, Observation, Target, fit
 from agent.statistics.intervals import share_interval
 
 _LEAST_AMOUNT = {"time": 1e-4, "cost": 1e-9}
@@ -43,12 +45,17 @@ def _value(run: Mapping[str, Any], target: Target) -> float | None:
 
 
 def train(
-    runs: Sequence[Mapping[str, Any]], target: Target, present: EffectModel | None, seen_until: datetime | None = None
+    runs: Sequence[Mapping[str, Any]],
+    target: Target,
+    present: EffectModel | None,
+    seen_until: datetime | None = None,
+    *,
+    seconds: float = math.inf,
 ) -> Trained | str:
     """Train a model of a target, newest run first, or return why not.
 
     It is judged on the newest fifth by a model of the older runs. Beside the `present` one it is judged on those of them that
-    that one has not seen. The model that is kept has seen all of them.
+    that one has not seen. The model that is kept has seen all of them. The richer one is tried within a quarter of `seconds`.
     """
     known = observations(runs, target)
     if len(known) < LEAST_RUNS:
@@ -61,13 +68,51 @@ def train(
         tested = min(tested, unseen)
     split = len(known) - max(tested, 4)
     older, newest = known[:split], known[split:]
-    judged = fit(older, target)
+    plain = judged = fit(older, target)
     losses = [_loss(judged, one) for one in newest]
-    card = _card(known, runs, newest, judged, target) | {"held_out_loss": _short(fmean(losses))}
+    better, richer = None, None
+    if boosting.available():
+        trial = _Trial(time.monotonic() + seconds / 4)
+        rich = fit(older, target, better=trial)
+        better, richer, judged, losses = _richer(judged, rich, losses, newest)
+        if trial.late:
+            better, richer, judged = None, "It takes too long for AGENT_TRAINING_BUDGET_SECONDS.", plain
+            losses = [_loss(judged, one) for one in newest]
+    card = _card(known, runs, newest, judged, target) | {"held_out_loss": _short(fmean(losses)), "richer_model": richer}
+    if better:
+        card["method"] = "gradient boosting over agents and task types, kept as a table of its predictions"
     promoted, reason = True, "It is the first one."
     if present is not None:
         promoted, reason = _no_worse(losses, [_loss(present, one) for one in newest])
-    return Trained(fit(known, target), card, card["accuracy"], promoted, reason)
+    return Trained(fit(known, target, better=better), card, card["accuracy"], promoted, reason)
+
+
+class _Trial:
+    """Makes richer models until a moment; then it is late, and makes none."""
+
+    def __init__(self, until: float) -> None:
+        self._until, self.late = until, False
+
+    def __call__(self, seen: Sequence[Observation], base: EffectModel) -> EffectModel | None:
+        self.late = self.late or time.monotonic() > self._until
+        return None if self.late else boosting.boosted(seen, base)
+
+
+def _richer(
+    plain: EffectModel, rich: EffectModel, losses: list[float], newest: Sequence[Observation]
+) -> tuple[Better | None, str | None, EffectModel, list[float]]:
+    """Return how to make the model that is kept, why, and it with its losses: the richer one only where it wins on held-out runs."""
+    if rich.cells == plain.cells:
+        return None, f"It needs {boosting.LEAST_RUNS} runs with different values.", plain, losses
+    others = [_loss(rich, one) for one in newest]
+    gains = [one - other for one, other in zip(losses, others, strict=True)]
+    gain, error = fmean(gains), stdev(gains) / math.sqrt(len(gains))
+    words = (
+        f"loss {fmean(others):.4f}, the model of effects {fmean(losses):.4f} on the same {len(newest)} held-out runs"
+    )
+    if gain <= error:
+        return None, f"It does not win: {words}.", plain, losses
+    return boosting.boosted, f"It wins: {words}.", rich, others
 
 
 def _no_worse(mine: Sequence[float], others: Sequence[float]) -> tuple[bool, str]:

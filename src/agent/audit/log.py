@@ -100,6 +100,7 @@ AUDITED: Mapping[str, Audited] = {
     "realtime_apps": Audited(key=("app_id",)),
     "studio_sessions": Audited(key=("session_id",), ignored=("seen_at",)),
     "optimizations": Audited(key=("optimization_id",)),
+    "prompt_variants": Audited(key=("name",)),
 }
 
 

@@ -9,15 +9,20 @@ from datetime import datetime
 from time import monotonic
 from typing import TypeVar
 
+import psycopg
+import structlog
+
 from agent.breaker import CircuitOpen, Limits, Phase, State, enter, leave
 from agent.db import load_queries
 from agent.db.queries import fetch_one
+from agent.errors import AgentError
 from agent.runtime import Cache, Runtime
 
 T = TypeVar("T")
 SHARED = Limits(failures=5, open_seconds=60.0, probe_seconds=60.0, probes=3)
-LOOK_SECONDS = 0.5
+LOOK_SECONDS, _OLD_SECONDS = 0.5, 5.0
 _QUERIES = load_queries(__package__)
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +45,18 @@ class _Seen:
 
     @property
     def is_believed(self) -> bool:
-        """Return whether the row need not be read: it was in order a moment ago."""
+        """Return whether a call need not wait for the row: it was in order a short time ago."""
         calm = self.state.phase is Phase.CLOSED and self.state.failures == 0
-        return calm and monotonic() - self.at < LOOK_SECONDS
+        return calm and monotonic() - self.at < _OLD_SECONDS
+
+    @property
+    def is_fresh(self) -> bool:
+        """Return whether the row need not be read."""
+        return monotonic() - self.at < LOOK_SECONDS
 
 
 _SEEN: Cache[_Seen] = Cache()
+_LOOKS: Cache[asyncio.Task[None]] = Cache()
 
 
 async def call(
@@ -94,8 +105,10 @@ async def _enter(name: str, limits: Limits, runtime: Runtime) -> State:
     """Return the state in which a call begins. Raises `CircuitOpen`."""
     seen = _SEEN.get(runtime, _key(name, runtime))
     if seen is not None and seen.is_believed:
+        if not seen.is_fresh:
+            _look_meanwhile(name, runtime)
         return seen.state
-    state, may, now = await _look(name, limits, runtime)
+    state, may, now = await _look(name, runtime)
     if state.phase is not Phase.CLOSED:  # who wants to probe, or is refused, decides with the lock
         state, may, now = await _changed(name, lambda held, at: enter(held, at, limits), runtime)
     if not may:
@@ -103,13 +116,27 @@ async def _enter(name: str, limits: Limits, runtime: Runtime) -> State:
     return state
 
 
-async def _look(name: str, limits: Limits, runtime: Runtime) -> tuple[State, bool, float]:
+async def _look(name: str, runtime: Runtime) -> tuple[State, bool, float]:
     row = await runtime.one(_QUERIES["look"], name=name)
     if row is None:
         return _saw(name, State(), runtime), True, 0.0
     now = row.pop("now")
     state = _saw(name, State(**{**row, "phase": Phase(row["phase"])}), runtime)
     return state, state.phase is Phase.CLOSED, now
+
+
+def _look_meanwhile(name: str, runtime: Runtime) -> None:
+    """Read a row while calls pass; those that come later know what it says."""
+    before = _LOOKS.get(runtime, _key(name, runtime))
+    if before is None or before.done():
+        _LOOKS.put(runtime, asyncio.create_task(_looked(name, runtime)), _key(name, runtime))
+
+
+async def _looked(name: str, runtime: Runtime) -> None:
+    try:
+        await _look(name, runtime)
+    except (AgentError, psycopg.Error) as error:  # then a later call looks, and waits for it
+        _log.warning("circuit_not_read", circuit=name, error=str(error))
 
 
 async def _leave(name: str, entered: State, limits: Limits, runtime: Runtime, *, error: str | None = None) -> None:

@@ -15,6 +15,7 @@ from agent.console.routes import (
     approvals,
     chat,
     improve,
+    integration,
     knowledge,
     learning,
     memory,
@@ -72,6 +73,7 @@ GROUPS = (
             Entry(name="Plans", path=f"{ROOT}/plans", key="p", router=plans.router),
             Entry(name="Sync", path=f"{ROOT}/sync", key="y", router=sync.router),
             Entry(name="Improve", path=f"{ROOT}/improve", key="i", router=improve.router),
+            Entry(name="Integration", path=f"{ROOT}/integration", key="t", router=integration.router),
         ),
     ),
     Group(

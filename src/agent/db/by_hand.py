@@ -15,8 +15,10 @@ from agent.errors import ConfigurationError, SetupRequired
 
 _TABLE = re.compile(r"^create table (?P<table>agents\.\w+)", re.MULTILINE)
 _FUNCTION = re.compile(r"^create (?:function|procedure) agents\.(?P<name>\w+)", re.MULTILINE)
-_ALTER = re.compile(r"^alter table (?P<table>agents\.\w+)\n(?P<parts>[^;]*);", re.MULTILINE)
+_ALTER = re.compile(r"^alter table (?P<table>agents\.\w+)\s(?P<parts>[^;]*);", re.MULTILINE)
 _ADD = re.compile(r"\badd (?P<what>column|constraint) +(?P<name>\w+)")
+_DROP = re.compile(r"\bdrop (?P<what>column|constraint) +(?:if exists )?(?P<name>\w+)")
+_DROP_FUNCTION = re.compile(r"^drop function (?:if exists )?agents\.(?P<name>\w+)", re.MULTILINE)
 _AUDIT = re.compile(r"^call agents\.audit\('(?P<table>agents\.\w+)'", re.MULTILINE)
 
 _PRESENT = """
@@ -47,12 +49,14 @@ SELECT n.nspname, coalesce(r.rolname, 'everybody')
 """
 
 
-def is_there(conn: SyncConnection, version: str, text: str) -> bool:
+def is_there(conn: SyncConnection, version: str, text: str, *, later: str = "") -> bool:
     """Return whether the migration `text` was run by hand. Raises `ConfigurationError` where only a part of it was.
 
-    The answer is no for a migration that creates no object: such a migration can be run again.
+    What it drops itself was there before it, and what the `later` migrations drop may be gone: neither says anything. The answer
+    is no for a migration that creates no object: such a migration can be run again.
     """
-    objects = list(_created_objects(text))
+    dropped = set(_dropped_objects(text + later))
+    objects = [one for one in _created_objects(text) if one not in dropped]
     rows = conn.execute(_PRESENT, [list(column) for column in zip(*objects, strict=True)]).fetchall() if objects else []
     present = [row[0] for row in rows]
     if any(present) and not all(present):
@@ -74,6 +78,15 @@ def check_schemas(conn: SyncConnection) -> None:
         )
 
 
+def _dropped_objects(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the objects that migrations drop, in the form of `_created_objects`."""
+    for altered in _ALTER.finditer(text):
+        for dropped in _DROP.finditer(altered["parts"]):
+            yield dropped["what"], altered["table"], dropped["name"]
+    for function in _DROP_FUNCTION.finditer(text):
+        yield "function", "", function["name"]
+
+
 def _created_objects(text: str) -> Iterator[tuple[str, str, str]]:
     """Yield the objects that a migration creates: (kind, the relation that it is or belongs to, its own name)."""
     for created in _TABLE.finditer(text):
@@ -82,8 +95,6 @@ def _created_objects(text: str) -> Iterator[tuple[str, str, str]]:
         yield "function", "", created["name"]
     for altered in _ALTER.finditer(text):
         for added in _ADD.finditer(altered["parts"]):
-            if f"drop {added['what']} {added['name']}" in altered["parts"]:
-                continue  # the migration replaces one that existed before
             yield added["what"], altered["table"], added["name"]
     for audited in _AUDIT.finditer(text):
         yield "trigger", audited["table"], "audit"

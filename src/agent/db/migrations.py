@@ -76,8 +76,13 @@ def pending_migrations(conn: SyncConnection) -> list[Migration]:
                 f"Migration {migration.version} of this database is not the one that this version of the agent contains: "
                 "an unreleased version created the database. Use that version, or a new database (AGENT_HOME, DATABASE_URL)."
             )
-    missing = [migration for migration in all_migrations() if migration.version not in applied]
-    return [migration for migration in missing if not is_there(conn, migration.version, migration.text)]
+    every = all_migrations()
+    return [
+        one
+        for number, one in enumerate(every, start=1)
+        if one.version not in applied
+        and not is_there(conn, one.version, one.text, later="\n".join(later.text for later in every[number:]))
+    ]
 
 
 def _normalised(text: str) -> str:

@@ -140,15 +140,15 @@ class Service(ABC):
     """One messaging service. Its methods raise `Undeliverable`, `MessageGone` or `TryLater`.
 
     `places` are those that the settings name; without any, each linked person is written to. `people` gives the accounts whose
-    person the settings name. A service that does not ask (`asks`) only tells. One that cannot be asked what was posted gets its
-    posts one after the other in each place (`apart`). `hold` is longer than one of its requests takes. `reconnects` counts the connections that had to be made anew.
+    person the settings name. A service that does not ask (`asks`) only tells. One that cannot be asked what was posted (`notes_first`)
+    posts without buttons, and adds them once the message is noted: what a crash leaves there can be tapped by nobody. `hold` is longer than one of its requests takes. `reconnects` counts the connections that had to be made anew.
     """
 
     name: str
     places: tuple[str, ...] = ()
     people: Mapping[str, str] = {}
     asks: bool = True
-    apart: bool = False
+    notes_first: bool = False
     hold: timedelta = timedelta(seconds=12)
     reconnects: int = 0
 
@@ -180,10 +180,6 @@ class Service(ABC):
         """Return the id of a message that was posted and not noted, if the service can be asked."""
         del place, marker, since, under
         return None
-
-    async def tidy(self, place: str, message_id: str, known: Mapping[str, bool]) -> None:
-        """Take the buttons off copies that came before `message_id` and are not `known`, which says what was there before them."""
-        del place, message_id, known
 
     async def called(self, call: Call, inbox: Inbox) -> Reply:
         """Answer a request to our server. Raises `NotFound` where the service makes none."""

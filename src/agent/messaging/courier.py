@@ -124,7 +124,7 @@ class Courier:
         return deliver
 
     async def _deliver_due(self, service: Service, outbox: Outbox) -> None:
-        while not self._stopping and (message := await outbox.take(apart=service.apart, hold=service.hold)):
+        while not self._stopping and (message := await outbox.take(hold=service.hold)):
             await self._show(service, outbox, message)
 
     async def _send_texts(self) -> float | None:
@@ -145,10 +145,11 @@ class Courier:
             if message_id is not None:
                 await service.update(message.place, message_id, shown, token)
             elif waits:
-                message_id = await service.post(message.place, shown, token, marker=message.marker.hex)
-                if message.sent_before:
-                    known = await outbox.known(message.place, message.sent_before)
-                    await service.tidy(message.place, message_id, known)
+                first = None if service.notes_first else token
+                message_id = await service.post(message.place, shown, first, marker=message.marker.hex)
+                if service.notes_first:
+                    await outbox.posted(message, message_id)
+                    await service.update(message.place, message_id, shown, token)
             await outbox.shown(message, message_id or "", waits=waits)
         except MessageGone:
             await outbox.gone(message, again=waits)

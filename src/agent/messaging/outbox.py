@@ -14,7 +14,6 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from agent.db import load_queries
-from agent.db.queries import fetch_one
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
@@ -66,13 +65,13 @@ class Outbox:
             not_before=not_before,
         )  # fmt: skip
 
-    async def take(self, *, apart: bool, hold: timedelta = _HOLD) -> Message | None:
-        """Take one message that is due, or None, and hold it for that time. With `apart`, none of a place where another process posts at the moment."""
-        values = {"tenant_id": self.runtime.tenant_id, "service": self.service, "hold": hold, "apart": apart}
-        async with self.runtime.transaction() as conn:
-            if apart:
-                await conn.execute(_QUERIES["one_at_a_time"], values)
-            return _message(await fetch_one(conn, _QUERIES["take"], values))
+    async def take(self, *, hold: timedelta = _HOLD) -> Message | None:
+        """Take one message that is due, or None, and hold it for that time."""
+        return _message(await self.runtime.one(_QUERIES["take"], service=self.service, hold=hold))
+
+    async def posted(self, message: Message, message_id: str) -> None:
+        """Note a message that was posted and does not show everything yet."""
+        await self.runtime.execute(_QUERIES["posted"], id=message.id, message_id=message_id)
 
     async def shown(self, message: Message, message_id: str, *, waits: bool) -> None:
         """Note that the message was posted or updated; one that waits for nobody has no buttons."""
@@ -98,11 +97,6 @@ class Outbox:
         )
         if moved is None:
             await self.runtime.execute(_QUERIES["park"], **values)
-
-    async def known(self, place: str, since: datetime) -> dict[str, bool]:
-        """Return the ids of the newest messages of a place, and whether each was there before `since`."""
-        rows = await self.runtime.all(_QUERIES["known"], service=self.service, place=place, since=since)
-        return {row["message_id"]: bool(row["before"]) for row in rows}
 
     async def of_token(self, token: str) -> Message | None:
         """Return the message whose buttons send `token`, or None."""

@@ -4,43 +4,41 @@ VALUES (%(tenant_id)s, %(approval_id)s, %(service)s, %(place)s, %(service)s, %(p
         greatest(now(), %(not_before)s::timestamptz))
 ON CONFLICT DO NOTHING
 
--- one_at_a_time: let only one process take a message of a service at a time
-SELECT pg_advisory_xact_lock(hashtextextended('agents.messages/' || %(tenant_id)s || '/' || %(service)s, 0))
-
 -- take: take one message that is due; whoever dies with it leaves it to others after that time
 WITH picked AS (
   SELECT id, sending_at FROM agents.messages m
    WHERE tenant_id = %(tenant_id)s AND service = %(service)s AND ready_at <= now()
-     AND NOT (%(apart)s AND message_id IS NULL AND EXISTS (
-       SELECT 1 FROM agents.messages o WHERE o.tenant_id = m.tenant_id AND o.service = m.service AND o.place = m.place
-          AND o.id <> m.id AND o.held AND o.message_id IS NULL AND o.ready_at > now()))
    ORDER BY ready_at FOR UPDATE SKIP LOCKED LIMIT 1
 )
 UPDATE agents.messages m
-   SET ready_at = now() + %(hold)s, held = true, attempts = m.attempts + 1, token = coalesce(m.token, gen_random_uuid()),
+   SET ready_at = now() + %(hold)s, attempts = m.attempts + 1, token = coalesce(m.token, gen_random_uuid()),
        sending_at = CASE WHEN m.message_id IS NULL THEN coalesce(m.sending_at, now()) END
   FROM picked WHERE m.tenant_id = %(tenant_id)s AND m.id = picked.id
 RETURNING m.*, picked.sending_at AS sent_before
 
 -- shown: the message shows the present state, unless that changed meanwhile
 UPDATE agents.messages
-   SET message_id = %(message_id)s, error = NULL, held = false, sending_at = NULL, token = CASE WHEN %(waits)s THEN token END,
+   SET message_id = %(message_id)s, error = NULL, sending_at = NULL, token = CASE WHEN %(waits)s THEN token END,
        posted_at = coalesce(posted_at, now()), ready_at = CASE WHEN ready_at = %(held_until)s THEN NULL ELSE ready_at END
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
+-- posted: the message is there; it does not show everything yet
+UPDATE agents.messages SET message_id = %(message_id)s, sending_at = NULL, posted_at = coalesce(posted_at, now())
+ WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+
 -- gone: somebody deleted the message
-UPDATE agents.messages SET message_id = NULL, held = false, sending_at = NULL, ready_at = CASE WHEN %(again)s THEN now() END
+UPDATE agents.messages SET message_id = NULL, sending_at = NULL, ready_at = CASE WHEN %(again)s THEN now() END
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
 -- failed: say why a message was not delivered, and when to try again
 UPDATE agents.messages
-   SET error = %(error)s, held = false, ready_at = now() + %(wait)s::interval,
+   SET error = %(error)s, ready_at = now() + %(wait)s::interval,
        sending_at = CASE WHEN %(unsure)s THEN sending_at END
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
 -- move: ask in another place, unless the request is there already
 UPDATE agents.messages m
-   SET service = %(service)s, place = %(place)s, tried = %(tried)s, error = %(error)s, attempts = 0, held = false, sending_at = NULL,
+   SET service = %(service)s, place = %(place)s, tried = %(tried)s, error = %(error)s, attempts = 0, sending_at = NULL,
        ready_at = now() + %(wait)s::interval
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND NOT EXISTS (
    SELECT 1 FROM agents.messages o WHERE o.tenant_id = m.tenant_id AND o.approval_id = m.approval_id
@@ -48,7 +46,7 @@ UPDATE agents.messages m
 RETURNING id
 
 -- park: another message asks the same people
-UPDATE agents.messages SET error = %(error)s, held = false, sending_at = NULL, ready_at = NULL
+UPDATE agents.messages SET error = %(error)s, sending_at = NULL, ready_at = NULL
  WHERE tenant_id = %(tenant_id)s AND id = %(id)s
 
 -- of_token: the message whose buttons send this
@@ -65,11 +63,6 @@ SELECT *, NULL::timestamptz AS sent_before FROM agents.messages
 -- of_request: where a request was posted, the first place first
 SELECT *, NULL::timestamptz AS sent_before FROM agents.messages
  WHERE tenant_id = %(tenant_id)s AND approval_id = %(approval_id)s AND message_id <> '' ORDER BY id
-
--- known: the ids of the newest messages of a place, and which were there before a time
-SELECT message_id, posted_at < %(since)s AS before FROM agents.messages
- WHERE tenant_id = %(tenant_id)s AND service = %(service)s AND place = %(place)s AND message_id <> ''
- ORDER BY posted_at DESC NULLS LAST LIMIT 500
 
 -- use_token: use the token of a message up for a decision; if this process dies, another one carries it out
 UPDATE agents.messages SET token = NULL, decision = %(decision)s, ready_at = now() + %(hold)s

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 import structlog
 from aiogram import Bot
@@ -61,7 +62,6 @@ _MOST_TEXT, _MOST_NOTICE = 4_096, 190
 _POLL_SECONDS, _NOT_MINE_SECONDS = 5, 2.0
 _ANSWER_SECONDS, _REQUEST_SECONDS = 4.0, 9.0
 _NOTED_SECONDS = 60.0
-_MOST_COPIES = 30
 _NO_PREVIEW = Previews(is_disabled=True)
 _DECISIONS: dict[str, Verb] = {"y": "approve", "n": "reject"}
 _UPDATES = ["message", "callback_query", "message_reaction"]
@@ -73,7 +73,8 @@ class Telegram(Service):
     """One Telegram bot."""
 
     name = "telegram"
-    apart = True
+    notes_first = True
+    hold = timedelta(seconds=2 * _REQUEST_SECONDS + 3)
 
     def __init__(
         self, token: str, *, places: tuple[str, ...] = (), url: str, webhook_secret: str | None = None, public_url: str = ""
@@ -102,14 +103,6 @@ class Telegram(Service):
                     as_html(card, limit=_MOST_TEXT), chat_id=place, message_id=_number(message_id), parse_mode="HTML",
                     reply_markup=_buttons(token), link_preview_options=_NO_PREVIEW,
                 )  # fmt: skip
-
-    async def tidy(self, place: str, message_id: str, known: Mapping[str, bool]) -> None:
-        """Take the buttons off the messages that came after those that were there before: a copy is among them."""
-        for number in copies_among(_number(message_id), {_number(one): before for one, before in known.items()}):
-            with suppress(AgentError, _Unchanged):
-                async with telling(place):
-                    await self._bot.edit_message_reply_markup(chat_id=place, message_id=number, reply_markup=None)
-                _log.info("copy_without_buttons", place=place, message_id=number)
 
     async def send(self, place: str, text: str, *, under: str | None = None, marker: str | None = None) -> str:
         """Send a text in as many messages as it needs."""
@@ -309,16 +302,6 @@ async def telling(place: str) -> AsyncIterator[None]:
         raise Undeliverable(f"Telegram refuses the message: {error.message}") from error
     except (AiogramError, TimeoutError, OSError) as error:
         raise TryLater(f"Telegram is not reached ({type(error).__name__}).", unsure=True) from error
-
-
-def copies_among(last: int, known: Mapping[int, bool]) -> list[int]:
-    """Return the ids before `last` that a lost copy may have; no other message with buttons is among them.
-
-    Ids grow, so it comes soon after the newest message that was there before it.
-    """
-    before = [one for one, was_there in known.items() if was_there and one < last]
-    begin = max(before) + 1 if before else max(last - _MOST_COPIES, 1)
-    return [one for one in range(begin, last) if one not in known][:_MOST_COPIES]
 
 
 def _buttons(token: str | None) -> InlineKeyboardMarkup | None:

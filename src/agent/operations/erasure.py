@@ -77,6 +77,7 @@ async def _erase(
             counts: dict[str, Any] = dict(row["erased"]) if row else {}
             gone = counts.pop("threads")
             await conn.execute(_QUERIES["erase_work"], {**values, "threads": gone})
+            await conn.execute(_QUERIES["erase_sessions"], values)
             await _erase_checkpoints(gone, values, conn, runtime)
             await _erase_from_jobs(pattern or "|".join(map(re.escape, gone)), pseudonym, conn)
     except psycopg.errors.ObjectInUse as error:

@@ -29,3 +29,7 @@ SELECT c.relname AS table_name, a.attname AS column_name, format_type(a.atttypid
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
  WHERE c.relnamespace = to_regnamespace('agents_jobs') AND c.relkind IN ('r', 'p') AND NOT a.attisdropped
    AND a.attname = ANY (ARRAY['inputs', 'output', 'error', 'value', 'message', 'attributes', 'context'])
+
+-- erase_sessions: ends the sessions of a person in a browser
+DELETE FROM agents.console_sessions
+ WHERE tenant_id = %(tenant_id)s AND (lower(person) = lower(%(person)s::text) OR person ~* %(pattern)s::text)

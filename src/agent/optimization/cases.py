@@ -21,6 +21,19 @@ async def fresh_cases(workflow: Workflow, *, runtime: Runtime) -> list[Case]:
 
 async def burn(workflow_type: str, case_ids: Sequence[str], *, by: str, runtime: Runtime) -> None:
     """Note that cases were looked at, so that they confirm nothing else."""
-    await runtime.execute(
+    await take(workflow_type, case_ids, by=by, runtime=runtime)
+
+
+async def take(workflow_type: str, case_ids: Sequence[str], *, by: str, runtime: Runtime) -> set[str]:
+    """Burn cases before they are looked at, and return those that nobody else had: two tests at once never share one."""
+    rows = await runtime.all(
         _QUERIES["burn_cases"], workflow_type=workflow_type, case_ids=list(case_ids), by=key_of(by, "optimization")
+    )
+    return {row["case_id"] for row in rows}
+
+
+async def give_back(workflow_type: str, case_ids: Sequence[str], *, by: str, runtime: Runtime) -> None:
+    """Note that cases of a test were not looked at after all."""
+    await runtime.execute(
+        _QUERIES["give_back_cases"], workflow_type=workflow_type, case_ids=list(case_ids), by=key_of(by, "optimization")
     )

@@ -17,12 +17,12 @@ import numpy as np
 import agent.optimization.sessions as sessions
 from agent.concurrency import gather_or_cancel
 from agent.errors import BudgetExceeded
-from agent.optimization.cases import burn, fresh_cases
+from agent.optimization.cases import fresh_cases, give_back, take
 from agent.optimization.history import Run, recorded
 from agent.optimization.records import Optimization, Verdict
 from agent.optimization.workflows import Case, Replayed, Workflow, registered
 from agent.runtime import Runtime
-from agent.statistics.evidence_gate import LEAST_CASES, cases_needed, judge, selects
+from agent.statistics.evidence_gate import LEAST_CASES, Bound, cases_needed, judge, paired_bound, selects
 from agent.statistics.off_policy import estimate
 
 _DAY = 86_400.0
@@ -66,6 +66,14 @@ class _Pairs:
         self.before.append(before)
         self.after.append(after)
 
+    def changed(self, *, won: bool) -> list[str]:
+        """Return the cases that only the change succeeds in, or only what is in force."""
+        return [
+            case.case_id
+            for case, before, after in zip(self.cases, self.before, self.after, strict=True)
+            if bool(before.success) != bool(after.success) and bool(after.success) is won
+        ]
+
     @property
     def digest(self) -> str:
         """What the verdict follows from, with the registered seed: each case with both outcomes, as a hash."""
@@ -90,6 +98,20 @@ async def climb(optimization: Optimization, *, runtime: Runtime) -> Climbed:
     if workflow is None:
         return _unconfirmed(optimization, rungs, runs, a_day)
     return await _replayed(optimization, workflow, rungs, a_day, runtime)
+
+
+def bound_again(optimization: Optimization, case_ids: Sequence[str]) -> Bound | None:
+    """Compute the bound of a test again, from its seed, its cases and which of them were won and lost; None without a replay. Pure."""
+    replay = next(
+        (rung for rung in optimization.evidence if rung.get("rung") == "replay" and rung.get("confirmed_on")), None
+    )
+    if replay is None:
+        return None
+    won, lost, seed = set(replay["won"]), set(replay["lost"]), str(optimization.registration["seed"])
+    confirming = [case for case in sorted(case_ids) if not selects(case, seed)]
+    return paired_bound(
+        [float((case in won) - (case in lost)) for case in confirming], optimization.registration["confidence"]
+    )
 
 
 def static_problems(parameters: Mapping[str, Any], workflow: Workflow | None, runtime: Runtime) -> list[str]:
@@ -143,19 +165,24 @@ async def _replayed(
     optimization: Optimization, workflow: Workflow, rungs: list[Mapping[str, Any]], a_day: float, runtime: Runtime
 ) -> Climbed:
     registration = optimization.registration
+    # Those that select are burnt too: a later proposal may have been made by what they showed.
     cases = (await fresh_cases(workflow, runtime=runtime))[: int(registration["most_cases"])]
-    session = await sessions.active(runtime)
-    async with sessions.working(session, runtime=runtime) as work:
-        pairs = await _paired(workflow, cases, optimization.parameters, work, runtime)
-        spent = work.spent_usd
-    verdict = await asyncio.to_thread(_judged, pairs, registration)
-    # Those that selected are burnt too: a later proposal may have been made by what they showed.
-    seen = [one.case_id for one in pairs.cases] if verdict.bound else []
-    await burn(workflow.name, seen, by=optimization.optimization_id, runtime=runtime)
+    name, by, verdict = workflow.name, optimization.optimization_id, None
+    taken = await take(name, [one.case_id for one in cases], by=by, runtime=runtime)
+    pairs = _Pairs()
+    try:
+        async with sessions.working(await sessions.active(runtime), runtime=runtime) as work:
+            mine = [one for one in cases if one.case_id in taken]
+            pairs = await _paired(workflow, mine, optimization.parameters, work, runtime)
+            spent = work.spent_usd
+        verdict = await asyncio.to_thread(_judged, pairs, registration)
+    finally:
+        seen = {one.case_id for one in pairs.cases} if verdict is None or verdict.bound else set()
+        await give_back(name, sorted(taken - seen), by=by, runtime=runtime)
     bound = verdict.bound
     rungs.append({
         "rung": "replay", "cases": len(pairs.cases), "not_evaluable": pairs.not_evaluable.total(), "why_not": dict(pairs.not_evaluable.most_common(5)),
-        "stopped": pairs.stopped or None, "against": dict(pairs.against), "outcomes": pairs.digest, "before": _share(pairs.before), "after": _share(pairs.after), "selected_on": verdict.selected_on,
+        "stopped": pairs.stopped or None, "against": dict(pairs.against), "outcomes": pairs.digest, "won": pairs.changed(won=True), "lost": pairs.changed(won=False), "before": _share(pairs.before), "after": _share(pairs.after), "selected_on": verdict.selected_on,
         "confirmed_on": len(verdict.confirmed_on), "mean": bound.mean if bound else None, "lower": bound.lower if bound else None,
         "discordance": bound.discordance if bound else None, "harmed": list(verdict.harmed), "verdict": verdict.outcome,
     })  # fmt: skip
@@ -231,4 +258,5 @@ def _judged(pairs: _Pairs, registration: Mapping[str, Any]) -> Any:
 def _saved(before: Sequence[float], after: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
     first, second = np.array(before, dtype=np.float64), np.array(after, dtype=np.float64)
     usual = float(first.mean()) if len(first) else 0.0
-    return (first - second) / usual if usual > 0 else np.where(second > 0, -1.0, 0.0)
+    # One case that was held up by something else must not decide.
+    return np.clip((first - second) / usual, -1.0, 1.0) if usual > 0 else np.where(second > 0, -1.0, 0.0)

@@ -21,14 +21,15 @@ from agent.db import load_queries
 from agent.errors import ActionRefused, InvalidInput, NotFound
 from agent.optimization.drafts import draft
 from agent.optimization.ids import key_of, not_there
-from agent.optimization.ladder import Climbed, climb
+from agent.optimization.ladder import Climbed, bound_again, climb
 from agent.optimization.mining import as_json
 from agent.optimization.records import Optimization, OptimizationMetrics, OptimizationTest
 from agent.optimization.search import search
 from agent.optimization.workflows import registered
 from agent.runtime import Runtime
 from agent.settings import Settings
-from agent.statistics.evidence_gate import CONFIDENCE, SELECTED
+from agent.statistics.evidence_gate import CONFIDENCE, SELECTED, Bound
+from agent.sync import AgentSyncService
 from agent.sync.payloads import checked_name
 
 _QUERIES = load_queries(__package__)
@@ -160,6 +161,16 @@ async def every(*, runtime: Runtime) -> list[Optimization]:
     return [Optimization.from_row(row) for row in await runtime.all(_QUERIES["optimizations"])]
 
 
+async def parameters_of(workflow_type: str, *, runtime: Runtime) -> dict[str, Any]:
+    """Return what applied optimizations set for a workflow, over what it says is in force."""
+    checked_name(workflow_type, what="workflow_type")
+    workflow = registered(workflow_type)
+    values = dict(await workflow.current(runtime)) if workflow else {}
+    for row in await runtime.all(_QUERIES["on_trial"], workflow_type=workflow_type):
+        values |= row["parameters"] if row["status"] == "applied" else {}
+    return values
+
+
 async def test(optimization_id: str, *, runtime: Runtime) -> OptimizationTest:
     """Test a change as it was registered, once. It is tested again only while there were too few cases to look at any."""
     found = await get(optimization_id, runtime=runtime)
@@ -182,6 +193,13 @@ async def test(optimization_id: str, *, runtime: Runtime) -> OptimizationTest:
             value=climbed.improvement, lower=climbed.lower, upper=climbed.upper, runs=climbed.n,
         )  # fmt: skip
     return _as_test(Optimization.from_row(row), runs_a_day=climbed.runs_a_day)
+
+
+async def computed_again(optimization_id: str, *, runtime: Runtime) -> Bound | None:
+    """Return the bound of a test, computed again from what is stored; None where nothing was replayed. Raises `NotFound`."""
+    found = await get(optimization_id, runtime=runtime)
+    rows = await runtime.all(_QUERIES["cases_of"], optimization_id=key_of(optimization_id, "optimization"))
+    return bound_again(found, [row["case_id"] for row in rows])
 
 
 def benefit_ratio(climbed: Climbed, settings: Settings) -> float:
@@ -231,9 +249,22 @@ async def _begun(found: Optimization, runtime: Runtime) -> Optimization:
         raise ActionRefused(
             f"What is in force has changed since the test ({', '.join(changed)}): propose the change again, and test it."
         )
+    await _keep_state(found.agent_id, found.workflow_type, now, runtime)
     await rollout.begin(found, runtime=runtime)
     seal_soon(runtime)
     return await get(found.optimization_id, runtime=runtime)
+
+
+async def _keep_state(agent_id: str, workflow_type: str, now: Mapping[str, Any], runtime: Runtime) -> None:
+    """Keep a version of the agent's state with the configuration that is in force, before another one comes."""
+    sync = AgentSyncService(runtime)
+    try:
+        state = dict((await sync.get_current_state(agent_id)).state)
+    except NotFound:
+        state = {}
+    known = state.get("configuration")
+    configuration = {**(known if isinstance(known, Mapping) else {}), workflow_type: dict(now)}
+    await sync.create_state_snapshot(agent_id, {**state, "configuration": configuration})
 
 
 async def _asked(found: Optimization, runtime: Runtime) -> Optimization:

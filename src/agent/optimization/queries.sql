@@ -152,6 +152,16 @@ ON CONFLICT (tenant_id, pattern_key) DO UPDATE SET
   campaign_id = excluded.campaign_id, updated_at = now()
 RETURNING *, pattern_id::text AS pattern_id, campaign_id::text AS campaign_id
 
+-- import_pattern: keep a pattern of somebody else, as unproven
+INSERT INTO agents.learning_patterns AS p (tenant_id, pattern_key, pattern_category, workflow_type, description, events, parameters, source,
+  status, confidence_score, evidence)
+VALUES (%(tenant_id)s, %(pattern_key)s, %(pattern_category)s, %(workflow_type)s, %(description)s, %(events)s::jsonb, %(parameters)s::jsonb,
+  'imported', 'unproven', %(confidence_score)s, %(evidence)s::jsonb)
+ON CONFLICT (tenant_id, pattern_key) DO UPDATE SET
+  workflow_type = excluded.workflow_type, description = excluded.description, events = excluded.events, parameters = excluded.parameters,
+  confidence_score = excluded.confidence_score, evidence = excluded.evidence, updated_at = now()
+RETURNING *, pattern_id::text AS pattern_id, campaign_id::text AS campaign_id
+
 -- save_config: keep a configuration
 INSERT INTO agents.auto_generated_configs (tenant_id, workflow_type, generated_config, source_patterns, conflicts, options, confidence_score,
   improves, created_by)
@@ -199,7 +209,14 @@ SELECT case_id FROM agents.optimization_cases WHERE tenant_id = %(tenant_id)s AN
 -- burn_cases: note which cases were looked at
 INSERT INTO agents.optimization_cases (tenant_id, workflow_type, case_id, optimization_id)
 SELECT %(tenant_id)s, %(workflow_type)s, c, %(by)s FROM unnest(%(case_ids)s::text[]) AS c
-ON CONFLICT DO NOTHING
+ON CONFLICT DO NOTHING RETURNING case_id
+
+-- cases_of: the cases that a test has looked at
+SELECT case_id FROM agents.optimization_cases WHERE tenant_id = %(tenant_id)s AND optimization_id = %(optimization_id)s
+
+-- give_back_cases: note that cases of a test were not looked at
+DELETE FROM agents.optimization_cases
+ WHERE tenant_id = %(tenant_id)s AND workflow_type = %(workflow_type)s AND optimization_id = %(by)s AND case_id = ANY (%(case_ids)s::text[])
 
 -- save_optimization: keep a proposed change with what was registered
 INSERT INTO agents.optimizations (tenant_id, pattern_id, agent_id, workflow_type, target, parameters, registration, registration_hash, created_by)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import agent.optimization.campaigns as campaigns
 import agent.optimization.configs as configs
+import agent.optimization.marketplace as marketplace
 import agent.optimization.optimizations as optimizations
 import agent.optimization.patterns as patterns
 import agent.optimization.rollout as rollout
@@ -153,6 +154,22 @@ class SelfLearningOrchestrationService:
     async def list_patterns(self, workflow_type: str | None = None) -> list[Pattern]:
         """Return patterns, the surest first."""
         return await patterns.every(workflow_type=workflow_type, runtime=await self._acting())
+
+    async def export_patterns(self, pattern_ids: Sequence[str] | None = None) -> dict[str, Any]:
+        """Return patterns with their evidence as signed JSON: those named, or all that were found here. Raises `NotFound`."""
+        return await marketplace.exported(pattern_ids, runtime=await self._acting())
+
+    async def import_patterns(self, content: str | Mapping[str, Any], *, trust: bool = False) -> list[Pattern]:
+        """Keep the patterns of a file, unproven here. With `trust` also those of a file that nobody trusted has signed."""
+        return await marketplace.imported(content, trust_unsigned=trust, runtime=await self._acting())
+
+    async def get_pattern_key(self) -> str:
+        """Return the public key with which this installation signs patterns."""
+        return await marketplace.public_key(await self._acting())
+
+    async def get_parameters(self, workflow_type: str) -> dict[str, Any]:
+        """Return what applied optimizations set for a workflow: read it before you run one."""
+        return await optimizations.parameters_of(workflow_type, runtime=await self._acting())
 
     # Optimizations
 

@@ -2,7 +2,7 @@
 
 What nobody waits for waits for a moment, so that it goes along with something else.
 
-One writer for each tenant, so what happens to a plan is stored, and numbered, in the order in which it happened. Rows of plans are locked
+A run has one writer, so what happens to it is stored, and numbered, in the order in which it happened. Rows of plans are locked
 in the order of their ids, by everybody, so that no two wait for each other.
 """
 
@@ -21,6 +21,7 @@ from agent.runtime import Cache, Runtime
 
 _MOST_TOGETHER = 200
 _LATER_SECONDS = 0.02
+_WRITERS = 3
 Statement = tuple[LiteralString, Mapping[str, Any]]
 Written = asyncio.Future[list[int]]
 
@@ -40,7 +41,7 @@ class _Entry:
 
 
 class Journal:
-    """The writer of one tenant."""
+    """A writer of one tenant."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -84,7 +85,7 @@ class Journal:
             self._urgent = bool(self._waiting)
             batch.sort(key=lambda entry: entry.run_id)  # a run keeps its own order
             try:
-                counts = await self._stored(batch)
+                counts = await self._stored_at_last(batch)
             except (
                 AgentError,
                 psycopg.OperationalError,
@@ -107,6 +108,13 @@ class Journal:
                 _fail([entry], failure)
             else:
                 _tell(entry, count)
+
+    async def _stored_at_last(self, batch: Sequence[_Entry]) -> list[list[int]]:
+        """Store a batch, once more if somebody held rows in another order."""
+        try:
+            return await self._stored(batch)
+        except psycopg.errors.DeadlockDetected:
+            return await self._stored(batch)
 
     async def _stored(self, batch: Sequence[_Entry]) -> list[list[int]]:
         """Run the statements of a batch in one transaction and one round trip."""
@@ -140,10 +148,11 @@ def _looked_at(done: Written) -> None:
 _JOURNALS: Cache[Journal] = Cache()
 
 
-def journal_of(runtime: Runtime) -> Journal:
-    """Return the writer of the runtime's tenant in this process."""
-    found = _JOURNALS.get(runtime, runtime.tenant_id)
+def journal_of(runtime: Runtime, run_id: UUID) -> Journal:
+    """Return the writer of a run in this process: one of a few of the runtime's tenant, so that no commit waits for all others."""
+    key = f"{run_id.int % _WRITERS}\0{runtime.tenant_id}"
+    found = _JOURNALS.get(runtime, key)
     if found is None:
-        found = _JOURNALS.put(runtime, Journal(runtime), runtime.tenant_id)
+        found = _JOURNALS.put(runtime, Journal(runtime), key)
         runtime.at_close.append(found.close)
     return found

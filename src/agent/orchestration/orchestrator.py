@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -246,7 +247,7 @@ class AgentOrchestrator:
             ahead, plan = following_run, None
 
     def _begun(self, owned: Owned, plan: Plan, runtime: Runtime) -> PlanRun:
-        left = plan.timeout / 1000 if plan.timeout else None
+        left = plan.timeout / 1000 - (monotonic() - owned.since) if plan.timeout else None
         return PlanRun(plan=plan, owned=owned, work=self._work(runtime), seconds_left=left, fresh=True)
 
     async def _of_row(self, owned: Owned, runtime: Runtime) -> PlanRun:
@@ -256,7 +257,7 @@ class AgentOrchestrator:
 
     def _work(self, runtime: Runtime) -> Work:
         async def run_part(plan: Plan, parent: Owned, step: str) -> PlanResult:
-            part = await store.begin(plan, part_of=(parent.run_id, step), runtime=runtime)
+            part = await store.begin_part(plan, parent, step, runtime=runtime)
             if part is not None:
                 return await self._followed(part, runtime, plan)
             run_id = await store.part(parent.run_id, step, runtime=runtime)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
@@ -13,9 +14,20 @@ from agent.errors import InvalidInput
 from agent.orchestration.leases import lease_of
 from agent.runtime import Cache, Runtime
 
-_LOOK_SECONDS, _WAIT_SECONDS = 1.0, 0.1
+_LOOK_SECONDS, _OLD_SECONDS, _WAIT_SECONDS = 1.0, 5.0, 0.1
 _QUERIES = load_queries(__package__)
-_LIMITED: Cache[tuple[float, asyncio.Task[frozenset[str]]]] = Cache()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Limited:
+    """The agents with a limit, as they were known when a look at the rows began, until it has ended."""
+
+    at: float
+    names: frozenset[str] | None
+    look: asyncio.Task[frozenset[str]]
+
+
+_LIMITED: Cache[_Limited] = Cache()
 
 
 async def limit(agent_id: str, most: int | None, *, runtime: Runtime) -> None:
@@ -53,12 +65,16 @@ async def _keep(mine: dict[str, object], runtime: Runtime) -> None:
 
 
 async def _limited(runtime: Runtime) -> frozenset[str]:
-    """Return the agents that have a limit; those who ask at the same time look once."""
-    known = _LIMITED.get(runtime, runtime.tenant_id)
-    if known is None or monotonic() - known[0] > _LOOK_SECONDS:
-        look = asyncio.create_task(_look(runtime))
-        known = _LIMITED.put(runtime, (monotonic(), look), runtime.tenant_id)
-    return await asyncio.shield(known[1])
+    """Return the agents that have a limit. Those who ask at the same time look once, and only after a silence they wait for it."""
+    known, now = _LIMITED.get(runtime, runtime.tenant_id), monotonic()
+    if known is None or now - known.at > _LOOK_SECONDS:
+        last = known.names if known is not None and now - known.at < _OLD_SECONDS else None
+        known = _LIMITED.put(
+            runtime, _Limited(at=now, names=last, look=asyncio.create_task(_look(runtime))), runtime.tenant_id
+        )
+    if known.names is None or known.look.done():
+        known.names = await asyncio.shield(known.look)
+    return known.names
 
 
 async def _look(runtime: Runtime) -> frozenset[str]:

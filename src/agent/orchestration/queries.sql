@@ -1,7 +1,6 @@
--- begin: store a plan that begins now; a key that is known, or a part of a run that began already, changes nothing
-INSERT INTO agents.plans (id, plan_id, definition, agents, format, replay_of, batch, parent_run, parent_step, idempotency_key, epoch, lease_until,
-                          deadline_at, requested_by)
-VALUES (%(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(format)s, %(replay_of)s, %(batch)s, %(parent_run)s, %(parent_step)s, %(key)s, %(epoch)s,
+-- begin: store a plan that begins now; a key that is known changes nothing
+INSERT INTO agents.plans (id, plan_id, definition, agents, format, replay_of, batch, idempotency_key, epoch, lease_until, deadline_at, requested_by)
+VALUES (%(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(format)s, %(replay_of)s, %(batch)s, %(key)s, %(epoch)s,
         CASE WHEN %(epoch)s = 0 THEN now() ELSE now() + %(lease)s END, now() + %(timeout)s::interval, %(requested_by)s)
 ON CONFLICT DO NOTHING
 
@@ -85,15 +84,25 @@ SELECT p.id, unnest(%(steps)s::text[]), 'skipped', p.epoch, %(error)s FROM agent
 UPDATE agents.plans SET lease_until = now() WHERE tenant_id = %(tenant_id)s AND status = 'running'
    AND (id, epoch) IN (SELECT * FROM unnest(%(ids)s::uuid[], %(epochs)s::integer[]))
 
--- end: end a plan, if it is still this process's, with the steps that run
+-- end: end a plan, if it is still this process's, with the steps that run; the plans of its steps end, too
 WITH ended AS (
   UPDATE agents.plans SET status = %(status)s, error = %(error)s, finished_at = clock_timestamp(), lease_until = now()
    WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND epoch = %(epoch)s AND status = 'running' RETURNING id
 ), cancelled AS (
   UPDATE agents.plan_steps s SET status = 'cancelled', error = %(error)s, finished_at = clock_timestamp()
     FROM ended WHERE s.tenant_id = %(tenant_id)s AND s.run_id = ended.id AND s.status = 'running'
+), parts AS (
+  UPDATE agents.plans p SET cancel_reason = 'The plan that it is a part of has ended.', paused_at = NULL
+    FROM ended WHERE p.tenant_id = %(tenant_id)s AND p.parent_run = ended.id AND p.status = 'running'
 )
 INSERT INTO agents.plan_events (run_id, kind, payload) SELECT id, %(kind)s, %(payload)s::jsonb FROM ended
+
+-- begin_part: store a plan that is a step of a run, if that run still runs; a part that began already changes nothing
+INSERT INTO agents.plans (id, plan_id, definition, agents, format, parent_run, parent_step, epoch, lease_until, deadline_at, requested_by)
+SELECT %(id)s, %(plan_id)s, %(definition)s::jsonb, %(agents)s, %(format)s, p.id, %(parent_step)s, %(epoch)s, now() + %(lease)s,
+       now() + %(timeout)s::interval, %(requested_by)s
+  FROM agents.plans p WHERE p.tenant_id = %(tenant_id)s AND p.id = %(parent_run)s AND p.epoch = %(owner)s AND p.status = 'running' FOR SHARE
+ON CONFLICT DO NOTHING
 
 -- begin_fallback: begin the fallback of a plan that has failed just now, once
 INSERT INTO agents.plans (id, plan_id, definition, agents, format, fallback_of, epoch, lease_until, deadline_at, requested_by)

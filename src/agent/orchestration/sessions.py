@@ -31,7 +31,7 @@ _DONE_BY = {
 }  # fmt: skip
 _RETRY = {"maxRetries": 2, "backoffMs": 1000}
 _START_MS, _ACTION_MS = 30_000, 120_000
-_MOST_DATA_BYTES = 262_144
+_MOST_DATA_BYTES, _MOST_AUDIO_BYTES = 262_144, 4_200_000
 _Id = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f/]+$")]
 _QUERIES = load_queries(__package__)
 
@@ -77,7 +77,8 @@ class LearningSession:
 
 async def act(request: AgentRequest, *, runtime: Runtime) -> dict[str, Any]:
     """Do what a request says, and return the answer. Raises `InvalidInput` and `NotFound`."""
-    checked_object(request.data, what="`data`", most_bytes=_MOST_DATA_BYTES, setting="a fixed bound")
+    most = _MOST_AUDIO_BYTES if request.action == "analyze_speech" else _MOST_DATA_BYTES
+    checked_object(request.data, what="`data`", most_bytes=most, setting="a fixed bound")
     if request.action == "start_session":
         return await _start(request, runtime)
     session = await _session(request, runtime)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,26 +26,41 @@ MOST_PLAN_BYTES = 8 * 1_048_576
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owned:
-    """A run that this process owns since `epoch`."""
+    """A run that this process owns since `epoch`. `since` is when it began to take it, by the clock of this process."""
 
     run_id: UUID
     epoch: int
+    since: float = field(default_factory=monotonic, compare=False)
 
 
 async def begin(
     plan: Plan, *, runtime: Runtime, key: str | None = None, queued: bool = False, replay_of: UUID | None = None, keep: Sequence[str] = (),
-    batch: UUID | None = None, part_of: tuple[UUID, str] | None = None,
+    batch: UUID | None = None,
 ) -> Owned | None:  # fmt: skip
-    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key, or this part of a run, is known."""
+    """Store a plan, owned by this process unless it is `queued`. Return None if the idempotency key is known."""
+    since = monotonic()
     if key is not None:
         checked_name(key, what="The idempotency key")
     values = {**_values(plan, epoch=0 if queued else 1, runtime=runtime), "key": key, "replay_of": replay_of}
-    values |= {"batch": batch, "parent_run": part_of and part_of[0], "parent_step": part_of and part_of[1]}
+    values["batch"] = batch
     statements: list[Statement] = [*_kept(values), (_QUERIES["begin"], values), *_used(values)]
     if replay_of is not None:
         statements.append((_QUERIES["copy_steps"], {"id": values["id"], "replay_of": replay_of, "steps": list(keep)}))
-    counts = await journal_of(runtime).write(values["id"], *statements)
-    return Owned(run_id=values["id"], epoch=values["epoch"]) if counts[len(values["large"])] else None
+    counts = await journal_of(runtime, values["id"]).write(values["id"], *statements)
+    return Owned(run_id=values["id"], epoch=values["epoch"], since=since) if counts[len(values["large"])] else None
+
+
+async def begin_part(plan: Plan, parent: Owned, step: str, *, runtime: Runtime) -> Owned | None:
+    """Store a plan that is a step of a run, owned by this process. Return None if it began already, or its run has ended."""
+    values = {
+        **_values(plan, epoch=1, runtime=runtime),
+        "parent_run": parent.run_id,
+        "parent_step": step,
+        "owner": parent.epoch,
+    }
+    statements: list[Statement] = [*_kept(values), (_QUERIES["begin_part"], values), *_used(values)]
+    counts = await journal_of(runtime, parent.run_id).write(parent.run_id, *statements)
+    return Owned(run_id=values["id"], epoch=1) if counts[len(values["large"])] else None
 
 
 def _kept(values: Mapping[str, Any]) -> list[Statement]:
@@ -107,13 +123,13 @@ def step_ended(owned: Owned, step_id: str, payload: Mapping[str, Any], *, runtim
 def skipped(owned: Owned, steps: Sequence[str], because: str | None, *, runtime: Runtime) -> Written:
     """Note the steps that will not run; `because` is None if that is no failure. Those that are noted already stay as they are."""
     values = {"id": owned.run_id, "epoch": owned.epoch, "steps": list(steps), "error": because}
-    return journal_of(runtime).write(owned.run_id, (_QUERIES["skipped"], values), urgent=False)
+    return journal_of(runtime, owned.run_id).write(owned.run_id, (_QUERIES["skipped"], values), urgent=False)
 
 
 def _write(query: str, owned: Owned, runtime: Runtime, *, urgent: bool = True, **values: Any) -> Written:
     """Store something in its turn, also if nobody waits. Whoever waits gets `PlanLost` if the run is another process's."""
     every = {**values, "id": owned.run_id, "epoch": owned.epoch}
-    return journal_of(runtime).write(owned.run_id, (_QUERIES[query], every), fenced=True, urgent=urgent)
+    return journal_of(runtime, owned.run_id).write(owned.run_id, (_QUERIES[query], every), fenced=True, urgent=urgent)
 
 
 async def end(
@@ -128,7 +144,7 @@ async def end(
     if fallback is not None:
         statements.append((_QUERIES["begin_fallback"], {**values, "fallback_of": owned.run_id, "owner": owned.epoch}))
         statements += [*_kept(values), *_used(values)]
-    _, *began = await journal_of(runtime).write(owned.run_id, *statements, fenced=True)
+    _, *began = await journal_of(runtime, owned.run_id).write(owned.run_id, *statements, fenced=True)
     return Owned(run_id=values["id"], epoch=1) if began and began[0] else None
 
 

@@ -49,6 +49,10 @@ class OptimizationSettings(BaseModel):
         "",
         description="Model that proposes prompts and workflows, as provider:name (deepseek:..., openai:...). Empty: AGENT_MODEL.",
     )
+    improve_trusted_keys: str = Field(
+        "",
+        description="Public keys, comma-separated, of installations whose pattern files are taken: `agent improve research key` shows one's own.",
+    )
     improve_worth: float = Field(
         0.05, gt=0, le=1, description="Smallest gain in the share of successful runs that is worth a change."
     )

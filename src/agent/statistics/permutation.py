@@ -39,22 +39,75 @@ def together(
     """
     if not pairs:
         return []
-    holds = _holds(members)
-    design = np.concatenate([np.eye(int(strata.max()) + 1)[strata], holds.T], axis=1)
-    fit = np.linalg.inv(design.T @ design + _RIDGE * np.eye(design.shape[1])) @ design.T
+    holds, design = _holds(members), _design(members, strata)
+    fit = _fit(design)
     both = np.array([holds[one] * holds[other] for one, other in pairs])
     beyond = both - (both @ design) @ fit
     contrast = beyond / np.maximum((beyond * both).sum(axis=1), 1e-9)[:, None]
     rest = outcomes - design @ (fit @ outcomes)
     seen = contrast @ outcomes
     chance = exchanged(contrast, rest, strata, rounds, np.random.default_rng(seed))
+    found = zip(seen, both.sum(axis=1), _p_values(seen, chance), strict=True)
+    return [Together(float(a), int(b), float(c)) for a, b, c in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Some groups, and which of them are of the kind that is compared with the others."""
+
+    groups: NDArray[np.int64]
+    marked: NDArray[np.bool_]
+
+
+def compared(
+    members: Sequence[frozenset[int]], *, outcomes: Floats, strata: NDArray[np.int64], contrasts: Sequence[Contrast],
+    rounds: int = 499, seed: int = 7,
+) -> list[Together]:  # fmt: skip
+    """Return for each contrast by how much more its marked groups succeed than its others, of how many, and its p-value.
+
+    Strata and members are fitted first, and marked and others are compared inside of the strata, where what remains is exchanged.
+    """
+    if not contrasts:
+        return []
+    design = _design(members, strata)
+    rest = outcomes - design @ (_fit(design) @ outcomes)
+    random = np.random.default_rng(seed)
+    return [_compared(one, rest[one.groups], strata[one.groups], rounds, random) for one in contrasts]
+
+
+def _compared(
+    one: Contrast, rest: Floats, strata: NDArray[np.int64], rounds: int, random: np.random.Generator
+) -> Together:
+    marked = one.marked.astype(np.float64)
+    for stratum in np.unique(strata):
+        inside = strata == stratum
+        marked[inside] -= marked[inside].mean()
+    weight = float(marked @ marked)
+    if weight < 1e-9:  # each stratum has one kind only: nothing is comparable
+        return Together(0.0, int(one.marked.sum()), 1.0)
+    contrast = (marked / weight)[None, :]
+    seen = contrast @ rest
+    chance = exchanged(contrast, rest, strata, rounds, random)
+    return Together(float(seen[0]), int(one.marked.sum()), float(_p_values(seen, chance)[0]))
+
+
+def _p_values(seen: Floats, chance: Floats) -> Floats:
+    """Return how often chance reaches what was seen, one row of `chance` for each exchange; where it nearly never does, by its tail."""
     exceeding = (chance >= seen - 1e-12).sum(axis=0)
-    shares = (exceeding + 1) / (rounds + 1)
+    shares = (exceeding + 1) / (len(chance) + 1)
     far = (seen - chance.mean(axis=0)) / np.maximum(chance.std(axis=0), 1e-12)
     tails = np.array([0.5 * math.erfc(value / math.sqrt(2)) for value in far])
-    chosen = np.where(exceeding < 5, np.maximum(tails, 1e-12), shares)
-    found = zip(seen, both.sum(axis=1), chosen, strict=True)
-    return [Together(float(a), int(b), float(c)) for a, b, c in found]
+    chosen: Floats = np.where(exceeding < 5, np.maximum(tails, 1e-12), shares)
+    return chosen
+
+
+def _design(members: Sequence[frozenset[int]], strata: NDArray[np.int64]) -> Floats:
+    return np.concatenate([np.eye(int(strata.max()) + 1)[strata], _holds(members).T], axis=1)
+
+
+def _fit(design: Floats) -> Floats:
+    fit: Floats = np.linalg.inv(design.T @ design + _RIDGE * np.eye(design.shape[1])) @ design.T
+    return fit
 
 
 def _holds(members: Sequence[frozenset[int]]) -> Floats:

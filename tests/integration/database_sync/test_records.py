@@ -8,15 +8,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from redis.asyncio import Redis
 from tests.integration.redis_server import RedisServer
 
 import agent.integration.database_sync.records as records_module
 from agent.errors import AgentError, InvalidInput, StateChanged
 from agent.integration import integration_manager
-from agent.integration.database_sync.cache import CacheAway, RedisCache
+from agent.integration.database_sync.cache import CacheAway, RedisCache, stream_of
 from agent.integration.database_sync.entries import Record, Write, resolved
 from agent.integration.database_sync.records import Records, load, name_of
-from agent.integration.database_sync.worker import apply_writes, tell_cache
+from agent.integration.database_sync.worker import apply_writes, take_writes, tell_cache
 from agent.runtime import Runtime
 
 
@@ -210,6 +211,27 @@ async def test_postgres_that_drops_every_connection_keeps_what_it_said_and_the_c
         kept = await load("t", key, runtime=runtime)
         assert kept.value["n"] >= number  # one that failed may have been committed before its answer was lost
         assert await records.read("t", key, runtime=runtime) == kept
+
+
+async def test_what_other_programs_write_into_redis_reaches_postgres_once(
+    runtime: Runtime, redis: RedisServer, records: Records, cache: RedisCache
+) -> None:
+    assert await take_writes(records, cache, runtime=runtime) == 0
+    async with Redis.from_url(redis.url) as other:
+        stream = stream_of(runtime.tenant_id)
+        for entry in (
+            {"kind": "t", "key": "k", "value": '{"n": 1}'}, {"kind": "", "key": "k", "value": "1"}, {"kind": "t", "key": "k", "value": "{"},
+            {"nothing": "1"}, {"kind": "t", "key": b"\xff", "value": "1"}, {"kind": "t", "key": "k", "value": '{"n": 2}'},
+        ):  # fmt: skip
+            await other.xadd(stream, entry)  # type: ignore[arg-type]  # its types leave bytes out
+        # A process took them and died before it said so: another one takes them again, and each counts once.
+        assert len(await cache.incoming(runtime.tenant_id)) == 6
+        assert await take_writes(records, cache, runtime=runtime) == 6
+        assert await take_writes(records, cache, runtime=runtime) == 0
+        assert await other.xlen(stream) == 0
+    assert await records.read("t", "k", runtime=runtime) == Record(0, {"n": 2}, pending=True)
+    await apply_writes(records, runtime=runtime)
+    assert await load("t", "k", runtime=runtime) == Record(2, {"n": 2})
 
 
 async def test_the_agent_does_the_tasks_of_the_workflows(runtime: Runtime) -> None:

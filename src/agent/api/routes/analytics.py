@@ -180,6 +180,17 @@ async def matrix(runtime: Acting, limit: Limit = 10_000) -> Figures:
     return {"cells": cells[:limit], "total": len(cells)}
 
 
+@router.get("/analytics/trends", **needs("viewer"))
+async def trends(
+    runtime: Acting,
+    agent_name: Annotated[str | None, Query(min_length=1, max_length=200, description="Only this agent.")] = None,
+    task_type: Annotated[str | None, Query(min_length=1, max_length=200, description="Only this task type.")] = None,
+    days: Annotated[int, Query(ge=1, le=366)] = 30,
+) -> Figures:
+    """Get what an agent, a task type or everything reached on each day, with the band that the present models expect."""
+    return await AnalyticsService(runtime).trend(agent_name=agent_name, task_type=task_type, days=days)
+
+
 @router.get("/analytics/patterns", **needs("viewer"))
 async def patterns(runtime: Acting, fresh: Fresh = False) -> Figures:  # noqa: FBT002  # a query parameter
     """Get every pattern that was found: collaboration, performance, resources, failures, drift, anomalies."""
@@ -188,9 +199,12 @@ async def patterns(runtime: Acting, fresh: Fresh = False) -> Figures:  # noqa: F
 
 @router.get("/analytics/coordination", **needs("viewer"))
 async def coordination(runtime: Acting, fresh: Fresh = False) -> Figures:  # noqa: FBT002  # a query parameter
-    """Get the agents that do better together than their tasks let expect, with effect, n and evidence."""
+    """Get the agents that do better together, or in one order, than expected, with effect, n and evidence."""
     return _part(
-        await AnalyticsService(runtime).patterns(fresh=fresh), pairs="collaboration", shared_tasks="shared_tasks"
+        await AnalyticsService(runtime).patterns(fresh=fresh),
+        pairs="collaboration",
+        sequences="sequences",
+        shared_tasks="shared_tasks",
     )
 
 

@@ -13,7 +13,8 @@ from importlib.resources import files
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import PlainTextResponse
 from limits import parse
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse
@@ -176,11 +177,11 @@ async def list_messages(runtime: Acting, limit: Annotated[int, Query(ge=1, le=1_
     return [StudioMessage(**row) for row in await deployments.messages(limit=limit, runtime=runtime)]
 
 
-@router.get("/plugin.luau", response_class=Response, **needs("viewer"))
-async def plugin_source() -> Response:
+@router.get("/plugin.luau", response_class=PlainTextResponse, **needs("viewer"))
+async def plugin_source() -> PlainTextResponse:
     """Return the plugin, a file for Studio's folder of plugins."""
     text = files("agent.integration.studio").joinpath("plugin/AgentBridge.luau").read_text(encoding="utf-8")
-    return Response(text, media_type="text/plain")
+    return PlainTextResponse(text)
 
 
 def _shown(one: StudioSession) -> PairedStudio:

@@ -63,6 +63,26 @@ def matrix(*, as_json: JsonOption = False) -> None:
     )
 
 
+@app.command("trends", epilog=examples("agent analytics trends", "agent analytics trends director --json"))
+def trends(
+    agent: Annotated[str | None, typer.Argument(metavar="[AGENT]", help="Only this agent.")] = None,
+    *,
+    task: Annotated[str | None, typer.Option(help="Only this task type.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=366, help="So many days.")] = 30,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was reached on each day, beside what the models expect."""
+    found = _run(lambda service: service.trend(agent_name=agent, task_type=task, days=days))
+    rows = [
+        (one["day"], one["runs"], _share(one["success_rate"], None), _share(one["expected_success_rate"], one["success_band"]),
+         _number(one["typical_execution_time"]), _range(one["expected_execution_time"], one["execution_time_band"]),
+         "outside" if False in (one["success_inside"], one["execution_time_inside"]) else "")
+        for one in found["days"]
+    ]  # fmt: skip
+    columns = ("day", "runs", "success", "expected", "typical s", "expected s", "")
+    show_listing(found, columns, rows, as_json=as_json, empty="There are no runs.")
+
+
 @app.command("log", epilog=examples("agent analytics log director planning --seconds 1.5 --success"))
 def log(
     agent: AgentArgument,
@@ -142,6 +162,18 @@ def coordination(*, as_json: JsonOption = False) -> None:
     show_listing(
         found, ("agents", "effect", "tasks", "p", "false findings"), rows, as_json=as_json, empty="No pair stands out."
     )
+
+
+@app.command("sequences", epilog=examples("agent analytics sequences", "agent analytics sequences --json"))
+def sequences(*, as_json: JsonOption = False) -> None:
+    """Show agents that do better in one order than in others."""
+    found = _patterns().get("sequences", [])
+    rows = [
+        (" then ".join(one["sequence"]), f"{one['effect']:+.1%}", one["tasks"], one["other_orders"], one["p_value"], one["false_discovery_rate"])
+        for one in found
+    ]  # fmt: skip
+    columns = ("order", "effect", "tasks", "in other orders", "p", "false findings")
+    show_listing(found, columns, rows, as_json=as_json, empty="No order stands out.")
 
 
 @app.command("anomalies", epilog=examples("agent analytics anomalies", "agent analytics anomalies --json"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -112,6 +113,42 @@ def launch(
 def list_patterns(*, as_json: JsonOption = False) -> None:
     """List all patterns, the surest first."""
     _patterns(_learn(lambda service: service.list_patterns()), as_json=as_json)
+
+
+@research.command("export", epilog=examples("agent improve research export patterns.json"))
+def export(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    *,
+    pattern: Annotated[
+        list[str] | None, typer.Option(help="A pattern's id; all that were found here if none is named.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write patterns with their evidence to a signed file."""
+    done = _learn(lambda service: service.export_patterns(pattern))
+    path.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+    show_done(
+        done, f"{len(done['patterns'])} patterns are in {path}, signed with {done['public_key']}.", as_json=as_json
+    )
+
+
+@research.command("import", epilog=examples("agent improve research import patterns.json"))
+def import_file(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to read.", exists=True, dir_okay=False)],
+    *,
+    trust: Annotated[bool, typer.Option("--trust", help="Take it also if nobody trusted has signed it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read patterns from a file; they are unproven here."""
+    content = path.read_text(encoding="utf-8", errors="replace")
+    _patterns(_learn(lambda service: service.import_patterns(content, trust=trust)), as_json=as_json)
+
+
+@research.command("key", epilog=examples("agent improve research key"))
+def key(*, as_json: JsonOption = False) -> None:
+    """Show the public key with which this installation signs patterns."""
+    done = _learn(lambda service: service.get_pattern_key())
+    show_done({"public_key": done}, done, as_json=as_json)
 
 
 @research.command("cancel", epilog=examples("agent improve research cancel ID"))

@@ -8,8 +8,9 @@ the old value back, not even if Redis lost the change's entry meanwhile.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from agent.breaker import Breaker, CircuitOpen, Limits
 from agent.errors import ProviderUnavailable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _SECONDS = 2.0
 _AWAY_SECONDS = 1.0
+_GROUP = "agents"
+_AT_ONCE = 100
 # Entry, lock; version, entry, milliseconds, token of the loader or "".
 _PUT = """
 if ARGV[4] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[4] then return 0 end
@@ -36,6 +39,15 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('DEL', KEYS[2])
 return 1
 """
+
+
+def stream_of(tenant_id: str) -> str:
+    """Return the stream in which other programs write records of a tenant: entries with kind, key and value (JSON)."""
+    return f"agents:writes:{tenant_id}"
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 class CacheAway(ProviderUnavailable):
@@ -70,6 +82,33 @@ class RedisCache:
         token = secrets.token_hex(8)
         taken = await self._call(lambda: self._redis().set(f"{name}:lock", token, nx=True, px=self._lock_milliseconds))
         return token if taken else None
+
+    async def incoming(self, tenant_id: str) -> list[tuple[str, Mapping[bytes, bytes]]]:
+        """Return writes that other programs put into the tenant's stream, those that were not acknowledged first. Raises `CacheAway`."""
+        return cast("list[tuple[str, Mapping[bytes, bytes]]]", await self._call(lambda: self._read_stream(stream_of(tenant_id))))  # fmt: skip
+
+    async def acknowledge(self, tenant_id: str, ids: Sequence[str]) -> None:
+        """Say that writes of the stream are kept, and take them out of it. Raises `CacheAway`."""
+        stream = stream_of(tenant_id)
+        await self._call(lambda: self._redis().xack(stream, _GROUP, *ids))
+        await self._call(lambda: self._redis().xdel(stream, *ids))
+
+    async def _read_stream(self, stream: str) -> list[tuple[str, Mapping[bytes, bytes]]]:
+        from redis.exceptions import ResponseError  # start-up: only with REDIS_URL
+
+        redis = self._redis()
+        if not await redis.exists(stream):
+            return []
+        with suppress(ResponseError):  # it is there
+            await redis.xgroup_create(stream, _GROUP, id="0")
+        found: list[tuple[str, Mapping[bytes, bytes]]] = []
+        for start in ("0", ">"):
+            answer: Any = await redis.xreadgroup(_GROUP, _GROUP, {stream: start}, count=_AT_ONCE)
+            entries = (
+                answer[0][1] if isinstance(answer, list) and answer else next(iter((answer or {}).values()), [[]])[0]
+            )
+            found += [(_text(number), fields) for number, fields in entries if fields]
+        return found
 
     async def check(self) -> None:
         """Ask Redis for a sign of life. Raises `CacheAway`."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import suppress
 
 import psycopg
 import structlog
@@ -10,8 +12,9 @@ import structlog
 from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
-from agent.errors import AgentError
+from agent.errors import AgentError, InvalidInput
 from agent.integration.database_sync.cache import CacheAway, RedisCache
+from agent.integration.database_sync.entries import Write
 from agent.integration.database_sync.records import Records, name_of
 from agent.runtime import Runtime
 
@@ -39,6 +42,20 @@ async def tell_cache(cache: RedisCache, *, runtime: Runtime) -> int:
     return len(rows)
 
 
+async def take_writes(records: Records, cache: RedisCache, *, runtime: Runtime) -> int:
+    """Keep what other programs wrote into the tenant's stream of Redis, each once, and return how much. Raises `CacheAway`."""
+    entries = await cache.incoming(runtime.tenant_id)
+    for number, fields in entries:
+        try:
+            kind, key, text = (fields.get(name, b"").decode() for name in (b"kind", b"key", b"value"))
+            write = Write(kind=kind, key=key, value=json.loads(text))
+            await records.write_behind(write, write_id=f"redis:{number}", runtime=runtime)
+        except (InvalidInput, ValueError, RecursionError) as error:  # it would never be taken
+            _log.warning("redis_write_refused", entry=number, error=type(error).__name__)
+        await cache.acknowledge(runtime.tenant_id, [number])
+    return len(entries)
+
+
 class Worker:
     """Does both for every tenant until it is stopped."""
 
@@ -62,6 +79,9 @@ class Worker:
                     tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
                 for tenant in tenants:
                     acting = self._runtime.for_tenant(tenant)
+                    if self._cache is not None:
+                        with suppress(CacheAway):
+                            await take_writes(self._records, self._cache, runtime=acting)
                     while await apply_writes(self._records, runtime=acting) == _AT_ONCE:
                         pass
                     if self._cache is not None:

@@ -131,7 +131,7 @@ def checked_url(url: str | None) -> str | None:
         right = (parts.scheme == "https" or (parts.scheme == "http" and own)) and not inside and parts.username is None
     except ValueError:
         right = False
-    if not right or len(url) > 2_000:
+    if not right or len(url) > 2_000 or not url.strip().isprintable():
         raise InvalidInput("A webhook goes to an https:// address without a password, or to http://127.0.0.1.")
     return url.strip()
 

@@ -88,6 +88,7 @@ async def save_in(
 
 async def get(path: str, *, project: str, runtime: Runtime) -> Script:
     """Return a script. Raises `NotFound`."""
+    _check_path(path, project)
     row = await runtime.one(_QUERIES["script"], project=project, path=path)
     if row is None:
         raise NotFound(f"There is no script {path[:200]!r}.")
@@ -96,11 +97,13 @@ async def get(path: str, *, project: str, runtime: Runtime) -> Script:
 
 async def every(*, project: str, runtime: Runtime) -> list[dict[str, Any]]:
     """Return the scripts of a project without their texts, by path."""
+    project_of(project)
     return await runtime.all(_QUERIES["scripts"], project=project)
 
 
 async def versions(path: str, *, project: str, runtime: Runtime) -> list[dict[str, Any]]:
     """Return the newest versions of a script with their texts. Raises `NotFound`."""
+    _check_path(path, project)
     found = await runtime.all(_QUERIES["versions"], project=project, path=path, version=None)
     if not found:
         raise NotFound(f"There is no script {path[:200]!r}.")
@@ -109,12 +112,19 @@ async def versions(path: str, *, project: str, runtime: Runtime) -> list[dict[st
 
 async def restore(path: str, version: int, *, project: str, runtime: Runtime) -> int:
     """Make the text of an earlier version the newest one, and return its number. Raises `NotFound`."""
+    _check_path(path, project)
     row = await runtime.one(_QUERIES["versions"], project=project, path=path, version=version)
     if row is None:
         raise NotFound(f"{path[:200]!r} has no version {version}.")
     present = await get(path, project=project, runtime=runtime)
     earlier = Script(path=path, source=row["source"], kind=present.kind)
     return await save(earlier, project=project, runtime=runtime)
+
+
+def _check_path(path: str, project: str) -> None:
+    project_of(project)
+    if not path.isprintable():
+        raise NotFound("There is no script of this path.")
 
 
 def as_module(name: str, content: Any) -> Script:

@@ -150,7 +150,8 @@ async def missed(component_id: str, after: int, *, runtime: Runtime) -> Missed:
 
 async def remove(component_id: str, *, runtime: Runtime) -> None:
     """Forget a component. Raises `NotFound`."""
-    if not await runtime.execute(_QUERIES["delete_component"], component_id=component_id):
+    name = checked_name(component_id, what="component_id")
+    if not await runtime.execute(_QUERIES["delete_component"], component_id=name):
         raise NotFound(f"There is no component {component_id[:100]!r}.")
 
 

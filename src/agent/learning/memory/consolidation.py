@@ -22,6 +22,7 @@ from agent.errors import NotFound
 from agent.learning.memory.duplicates import signature
 from agent.learning.memory.embeddings import scope
 from agent.learning.memory.forgetting import concluded_from
+from agent.learning.memory.meaning import may_be_one
 from agent.learning.memory.records import STATED, Memory
 from agent.learning.memory.store import agent_memory
 from agent.runtime import Runtime, current_runtime
@@ -29,6 +30,10 @@ from agent.runtime import Runtime, current_runtime
 _QUERIES = load_queries(__package__, "consolidation.sql")
 _BATCH = 2_000
 _PAIRS = 500
+_NEIGHBOURS = 4
+# With MiniLM, wordings that differ in one word are nearer if they say the same ("whole", "entire": .98), and less near if not ("marketing",
+# "sales": .93 at most among 20).
+_NEAR = 0.96
 _MERGE = ("keep_wordings", "move_wordings", "move_links", "add_uses", "add_evidence", "remove")
 
 
@@ -57,6 +62,7 @@ async def consolidate(runtime: Runtime | None = None, budget: float | None = Non
             break
         signatures = await asyncio.to_thread(_signed, batch)
         merged += await _merge_same(signatures, runtime)
+        merged += await _merge_near([row["id"] for row in batch], runtime)
         compared += len(batch)
     for kind, days in runtime.settings.memory_keep_days.items():
         while not is_over():
@@ -117,6 +123,32 @@ async def _merge_same(signatures: Mapping[int, str], runtime: Runtime) -> int:
     groups = await runtime.all(_QUERIES["same"], signatures=sorted({*signatures.values()} - {""}), **scope(runtime))
     pairs = [(group["ids"][0], other) for group in groups for other in group["ids"][1:]]
     return sum([await _merge(pairs[start : start + _PAIRS], runtime) for start in range(0, len(pairs), _PAIRS)])
+
+
+async def _merge_near(ids: Sequence[int], runtime: Runtime) -> int:
+    """Merge statements whose vectors say that they mean the same and whose words do not say otherwise; return how many were merged.
+
+    A lexical embedder knows words and no meanings, so it is not asked.
+    """
+    if not runtime.embedder.semantic:
+        return 0
+    merged = 0
+    for start in range(0, len(ids), _PAIRS):
+        near = await runtime.all(
+            _QUERIES["near"],
+            ids=list(ids[start : start + _PAIRS]),
+            neighbours=_NEIGHBOURS,
+            least=_NEAR,
+            **scope(runtime),
+        )
+        taken: set[int] = set()
+        pairs: list[tuple[int, int]] = []
+        for row in near:
+            if taken.isdisjoint((row["survivor"], row["merged"])) and may_be_one(row["one"], row["other"]):
+                taken |= {row["survivor"], row["merged"]}
+                pairs.append((row["survivor"], row["merged"]))
+        merged += await _merge(pairs, runtime) if pairs else 0
+    return merged
 
 
 async def _merge(pairs: Sequence[tuple[int, int]], runtime: Runtime) -> int:

@@ -19,6 +19,18 @@ SELECT (array_agg(m.id ORDER BY array_position('{human,database,agent,external}'
    AND (%(signatures)s::text[] IS NULL OR s.signature = ANY (SELECT decode(one, 'hex') FROM unnest(%(signatures)s::text[]) one))
  GROUP BY s.signature, m.kind, m.subject HAVING count(*) > 1
 
+-- near: returns pairs of valid statements of one kind, subject and trust whose vectors are near, the one that stays first
+SELECT DISTINCT ON (least(m.id, o.id), greatest(m.id, o.id))
+       s.id AS survivor, CASE WHEN s.id = m.id THEN o.id ELSE m.id END AS merged, m.content AS one, o.content AS other
+  FROM agents.agent_memory m
+ CROSS JOIN LATERAL agents.search_memories(NULL, m.database_id, m.embedding::real[], %(model)s, %(neighbours)s, ARRAY[m.kind]) AS f
+  JOIN agents.agent_memory o ON o.id = f.id AND o.tenant_id = m.tenant_id
+ CROSS JOIN LATERAL (SELECT CASE WHEN (m.evidence_count, -m.id) >= (o.evidence_count, -o.id) THEN m.id ELSE o.id END AS id) AS s
+ WHERE m.tenant_id = %(tenant_id)s AND m.database_id = %(database_id)s AND m.id = ANY (%(ids)s) AND m.valid_until IS NULL
+   AND m.embedding_model = %(model)s AND o.embedding_model = %(model)s AND o.id <> m.id AND o.valid_until IS NULL
+   AND o.kind = m.kind AND o.subject IS NOT DISTINCT FROM m.subject AND o.trust = m.trust
+   AND 1 - agents.cosine_distance(m.embedding, o.embedding) >= %(least)s
+
 -- lock_pairs: locks memories that are to be merged, and returns the pairs that are both still valid
 WITH pairs AS (SELECT * FROM json_to_recordset(%(pairs)s) AS p (survivor bigint, merged bigint)),
 locked AS (

@@ -117,12 +117,17 @@ def signature(text: str) -> bytes | None:
     """Return the signature of a statement; None for a text of which no other wording is recognised."""
     if len(text) > _LONGEST or not text.strip().isprintable():
         return None
-    words = list(_words(_LEAD.sub("", unicodedata.normalize("NFC", text).strip())))
+    words = list(statement_words(text))
     while words and words[-1] in {",", ";"}:
         words.pop()
     if len([word for word in words if word not in {",", ";"}]) < 2:
         return None
     return hashlib.sha256(repr(_unordered(words) or _ordered(words)).encode()).digest()
+
+
+def statement_words(text: str) -> Iterator[str]:
+    """Yield the words of a statement in their plain form: numbers in digits, negations as "not", names as they are written."""
+    yield from _words(_LEAD.sub("", unicodedata.normalize("NFC", text).strip()))
 
 
 def _unordered(words: Sequence[str]) -> tuple[str, ...] | None:
@@ -133,25 +138,26 @@ def _unordered(words: Sequence[str]) -> tuple[str, ...] | None:
     names = [
         word for word in words if word[:1] == _QUOTE or "@" in word or (word[:1].isupper() and word not in _CURRENCIES)
     ]
-    values = [word for word in words if _is_value(word)]
+    values = [word for word in words if is_value(word)]
     days = [word for word in values if word.casefold() in _DAYS]
     if not values or len(days) > 1 or len(values) - len(days) > 1 or len(names) > 1:
         return None
     found: list[str] = []
     for place, word in enumerate(words):
         before, after = words[place - 1] if place else "", words[place + 1] if place + 1 < len(words) else ""
-        if _is_value(word):
+        if is_value(word):
             bound = before if before in _PREPOSITIONS or before == "not" else ""
             noun = after if after.isalpha() and after not in _PREPOSITIONS else before.removeprefix(bound)
             found.append(f"{bound} {word} {'' if word in days else stem(noun)}")
         elif word.endswith("ed") and before not in {_IS, _DEFINES, "be", "must", "not"}:
             found.append(f"{stem(word)} past")
-        elif word not in _AROUND and not (word in _PREPOSITIONS and _is_value(after)):
+        elif word not in _AROUND and not (word in _PREPOSITIONS and is_value(after)):
             found.append(stem(word) if word.islower() else word)
     return tuple(sorted({*found}))
 
 
-def _is_value(word: str) -> bool:
+def is_value(word: str) -> bool:
+    """Return whether a word is a number, a date or the name of a day or month."""
     return word.casefold() in _DAYS or (any(map(str.isdigit, word)) and word[:1] != _QUOTE and "@" not in word)
 
 

@@ -43,12 +43,12 @@ class Message(OfLearner):
 
 
 class Speech(Input):
-    """What was to be read, and what was heard: words, sounds (ARPAbet), or audio."""
+    """What was to be read, and what was heard: words, sounds (ARPAbet), or a WAV file as base64."""
 
     text: Text
     spoken: Text | None = None
     phonemes: list[Name] | None = Field(None, max_length=5_000)
-    audio: Any = None
+    audio: Annotated[str, Field(min_length=1, max_length=4_000_000, pattern=r"^[A-Za-z0-9+/=]+$")] | None = None
 
 
 Given = TypeVar("Given", bound=Input)

@@ -58,10 +58,15 @@ def sounds_of(word: str) -> tuple[str, ...]:
     return tuple(sounds)
 
 
+def words_of(text: str) -> list[str]:
+    """Return the English words of a text in small letters."""
+    return [word for one in _WORD.findall(text.lower()) if (word := one.strip("'"))]
+
+
 def compare(text: str, spoken: str) -> Comparison:
     """Return where the sounds of what was spoken differ from those of the text."""
-    expected = [(word, sound) for word in _WORD.findall(text.lower()) for sound in sounds_of(word)]
-    heard = [sound for word in _WORD.findall(spoken.lower()) for sound in sounds_of(word)]
+    expected = [(word, sound) for word in words_of(text) for sound in sounds_of(word)]
+    heard = [sound for word in words_of(spoken) for sound in sounds_of(word)]
     return compare_sounds(expected, heard)
 
 

@@ -37,6 +37,7 @@ from agent.text.countries import country_codes
 _LONGEST = 240
 _MOST_DEFINITIONS = 12  # in one prompt
 _MOST_READINGS = 60
+_MOST_WORDS, _MOST_STEPS = 24, 600  # of a definition that is read
 _BEGINS = re.compile(
     r"^(?:remember|note|for us|with us|here|by the way|in our (?:house|company|terms))[,:]? (?:that )?", re.I
 )
@@ -125,6 +126,13 @@ class _Known:
     graph: JoinGraph
     memory: str
 
+    def reader(self, text: str) -> Reader:
+        """Return a reader of a text; one of too many words reads nothing."""
+        s = sentence_of(text)
+        return Reader(
+            s if len(s.tokens) <= _MOST_WORDS else sentence_of(""), self.names, self.graph, most_steps=_MOST_STEPS
+        )
+
 
 def with_definitions(names: Names, graph: JoinGraph, lines: Iterable[MemoryLine]) -> Names:
     """Return the names with the words that trusted facts among `lines` define."""
@@ -184,7 +192,7 @@ def _read(noun: str, condition: str | None, label: str | None, known: _Known) ->
 
 
 def _readings(text: str, known: _Known) -> list[Query]:
-    r = Reader(sentence_of(text), known.names, known.graph)
+    r = known.reader(text)
     try:
         found = [query for query, end in islice(rows(r, 0), _MOST_READINGS) if r.at_end(end)]
     except TooManyReadings:
@@ -316,7 +324,7 @@ def _measure_terms(sentence: str, known: _Known) -> Iterator[NamedTerm]:
 
 def _numbers(text: str, known: _Known) -> list[Query]:
     """Return the aggregates that a text can mean; a column alone means its sum."""
-    r = Reader(sentence_of(text), known.names, known.graph)
+    r = known.reader(text)
     try:
         found = [query for query, end in islice(aggregate(r, 0), _MOST_READINGS) if r.at_end(end)] or [
             replace(query, measure=Measure(function="sum", field=place))

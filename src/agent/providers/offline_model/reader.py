@@ -68,12 +68,13 @@ class Reader:
     found: dict[Place, list[tuple[Term, Place]]] = field(default_factory=dict)
     furthest: Place = 0
     steps: int = 0
+    most_steps: int = _MOST_STEPS
 
     def step(self, at: Place) -> None:
         """Note that the words before `at` have their place."""
         self.furthest = max(self.furthest, at)
         self.steps += 1
-        if self.steps > _MOST_STEPS:
+        if self.steps > self.most_steps:
             raise TooManyReadings
 
     def terms(self, at: Place) -> list[tuple[Term, Place]]:
