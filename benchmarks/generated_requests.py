@@ -17,6 +17,7 @@ GROUPS = {
     "shuts-out": "^/api/(people|keys|controls)",
     "sync": "^/api/agent-sync",
     "analytics": "^/(analytics|agents|ml)",
+    "integration": "^/api/v1/integration",
     "memories": "^/api/(memories|knowledge|learning-runs|threads|chat)",
 }
 OTHERS = "others"

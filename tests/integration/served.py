@@ -16,6 +16,6 @@ async def serving(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client whose requests come from this machine."""
     app = create_app(runtime, jobs=False)
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
+        transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/api/v1/integration", timeout=60) as client:  # fmt: skip
             yield client

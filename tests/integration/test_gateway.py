@@ -105,7 +105,7 @@ async def test_who_may_not_is_refused_and_tenants_see_only_their_own(runtime: Ru
 
 @pytest.mark.parametrize("wrong", [
     {"path": "levels"}, {"path": "/a/../b"}, {"path": "/{a}/{a}"}, {"path": "/a b"}, {"path": "/" + "a" * 400}, {"version": "1"}, {"method": "TRACE"},
-    {"rate_limit": "often"}, {"parameters": {"$ref": "file:///etc/passwd"}}, {"request": {"eval": "1"}}, {"agent": "api_gateway"}, {"role": "root"},
+    {"rate_limit": "often"}, {"parameters": {"$ref": "file:///etc/passwd"}}, {"request": {"eval": "1"}}, {"agent": "api_gateway"}, {"role": "root"}, {"agent": "\x00"}, {"task": "\x00"},
 ])  # fmt: skip
 async def test_a_wrong_endpoint_is_refused(runtime: Runtime, wrong: dict[str, Any]) -> None:
     async with serving(runtime) as client:

@@ -38,3 +38,4 @@ async def test_a_greedy_or_wrong_query_gets_an_error(runtime: Runtime) -> None:
             answer = (await client.post("/graphql", json={"query": query})).json()
             assert answer["errors"], query[:40]
             assert not answer.get("data")
+        assert (await client.post("/graphql", json={"query": ""})).status_code == 422

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api/v1/integration", tags=["integration"])
 class GraphQLRequest(BaseModel):
     """A query, as clients of GraphQL send it."""
 
-    query: str = Field(max_length=20_000, examples=["{ agents { name status } }"])
+    query: str = Field(min_length=1, max_length=20_000, examples=["{ agents { name status } }"])
     variables: dict[str, Any] | None = None
     operation_name: str | None = Field(None, alias="operationName", max_length=200)
 

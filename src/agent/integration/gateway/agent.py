@@ -35,7 +35,7 @@ class Address(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     version: str = Field("v1", max_length=10)
-    path: str = Field(max_length=300)
+    path: str = Field(max_length=300, pattern=r"^[^\x00]*$")
     method: str = Field("POST", max_length=10)
 
 

@@ -47,8 +47,8 @@ class NewEndpoint(Options):
     version: str = Field("v1", pattern=r"^v[1-9][0-9]{0,2}$")
     path: str = Field(max_length=_MOST_PATH, examples=["/lessons/{lesson_id}"])
     method: Method = "POST"
-    agent: str = Field(min_length=1, max_length=100)
-    task: str = Field(min_length=1, max_length=200)
+    agent: str = Field(max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")
+    task: str = Field(max_length=200, pattern=r"^[A-Za-z0-9_.:-]+$")
     role: AccessRole = "operator"
 
     @field_validator("path")
