@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -14,8 +15,12 @@ from agent.console.visits import ROOT, Form, Visitor, needs
 from agent.errors import AgentError
 from agent.execution.created_tools.store import created_tools
 from agent.operations import controls, doctor, permissions, settings
+from agent.runtime import Cache, Runtime
 
 router = APIRouter(prefix=f"{ROOT}/settings", route_class=ConsoleRoute)
+# To look at every guard takes a fifth of a second, because a process of the sandbox is started: it is done twice a minute at most.
+_KEEP_SECONDS = 30.0
+_KEPT: Cache[tuple[float, doctor.Diagnosis]] = Cache()
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
@@ -31,7 +36,7 @@ async def show(request: Request, visit: Visitor) -> Response:
         except AgentError:  # the person is no admin, whatever their key says
             known = []
     return await page(
-        request, visit, "settings.html", switches=await controls.current(runtime=runtime), diagnosis=await doctor.doctor(runtime=runtime),
+        request, visit, "settings.html", switches=await controls.current(runtime=runtime), diagnosis=await _diagnosis(runtime),
         people=await people.list_people(runtime=runtime), keys=known, permissions=await permissions.list_permissions(50, runtime=runtime),
         tools=await created_tools.versions(None, runtime=runtime), settings=settings.in_force(runtime),
         accounts=await accounts.linked(runtime=runtime), services=[service.name for service in courier.services] if courier else [],
@@ -43,6 +48,7 @@ async def stop(request: Request, visit: Visitor, form: Form) -> Response:
     """Stop the agent, or let it only read, in every process at once."""
     only_read = form.get("what") == "read-only"
     await controls.stop(form.get("reason", "")[:1_000], read_only=only_read, runtime=visit.runtime)
+    _KEPT.pop(visit.runtime, _key(visit.runtime))
     return done(request, form, "The agent only reads now." if only_read else "The agent is stopped.")
 
 
@@ -50,6 +56,7 @@ async def stop(request: Request, visit: Visitor, form: Form) -> Response:
 async def resume(request: Request, visit: Visitor, form: Form) -> Response:
     """Lift both switches."""
     await controls.resume(runtime=visit.runtime)
+    _KEPT.pop(visit.runtime, _key(visit.runtime))
     return done(request, form, "The agent runs again.")
 
 
@@ -57,6 +64,7 @@ async def resume(request: Request, visit: Visitor, form: Form) -> Response:
 async def revoke_permission(request: Request, number: Id, visit: Visitor, form: Form) -> Response:
     """Revoke a permission in every process."""
     await permissions.revoke(number, runtime=visit.runtime)
+    _KEPT.pop(visit.runtime, _key(visit.runtime))
     return done(request, form, f"Permission {number} is revoked.")
 
 
@@ -64,6 +72,7 @@ async def revoke_permission(request: Request, number: Id, visit: Visitor, form: 
 async def revoke_key(request: Request, number: Id, visit: Visitor, form: Form) -> Response:
     """End a key at once."""
     await keys.revoke(number, runtime=visit.runtime)
+    _KEPT.pop(visit.runtime, _key(visit.runtime))
     return done(request, form, f"Key {number} is revoked.")
 
 
@@ -74,6 +83,20 @@ async def switch_tool(
     """Put a created tool out of use, or into use again."""
     if what == "disable":
         await created_tools.disable(name, runtime=visit.runtime)
-        return done(request, form, f"{name} is out of use.")
+        _KEPT.pop(visit.runtime, _key(visit.runtime))
+    return done(request, form, f"{name} is out of use.")
     await created_tools.activate(name, None, runtime=visit.runtime)
+    _KEPT.pop(visit.runtime, _key(visit.runtime))
     return done(request, form, f"{name} is in use again.")
+
+
+async def _diagnosis(runtime: Runtime) -> doctor.Diagnosis:
+    """Return the guards as they were within the last seconds. What is changed on this page is looked at anew."""
+    kept = _KEPT.get(runtime, _key(runtime))
+    if kept is None or time.monotonic() - kept[0] > _KEEP_SECONDS:
+        kept = _KEPT.put(runtime, (time.monotonic(), await doctor.doctor(runtime=runtime)), _key(runtime))
+    return kept[1]
+
+
+def _key(runtime: Runtime) -> str:
+    return f"{runtime.tenant_id}/{runtime.user}/{runtime.masked}"
