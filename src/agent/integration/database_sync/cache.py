@@ -30,9 +30,11 @@ if ARGV[4] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[4] then return 0 end
 local present = redis.call('GET', KEYS[1])
 if present then
   local version, flag = string.match(present, '^(%d+):(%a):')
+  local given = string.match(ARGV[2], '^%d+:(%a):')
   local new = tonumber(ARGV[1])
   if version and tonumber(version) > new then return 0 end
-  if version and tonumber(version) == new and flag ~= 's' then return 0 end
+  if version and tonumber(version) == new and flag ~= 's' and (given == 'v' or given == 'd') then return 0 end
+  if version and tonumber(version) == new and (flag == 'v' or flag == 'd') and given == 's' then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('DEL', KEYS[2])
