@@ -32,7 +32,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
+class IdleGap:
     """A time in which nothing ran, as when a human was asked or a process was dead."""
 
     start: float
@@ -46,7 +46,7 @@ class Timeline:
     bars: Sequence[Bar]
     critical_path: Sequence[str]
     critical_ms: float
-    gaps: Sequence[Gap]
+    gaps: Sequence[IdleGap]
 
 
 def timeline(steps: Sequence[StepRecord], began: datetime, now: datetime) -> Timeline:
@@ -94,18 +94,18 @@ def _critical(steps: Sequence[StepRecord], times: Mapping[str, tuple[float, floa
     return path[::-1]
 
 
-def _gaps(spans: Sequence[tuple[float, float]]) -> list[Gap]:
+def _gaps(spans: Sequence[tuple[float, float]]) -> list[IdleGap]:
     """Return the long times in which nothing ran."""
-    gaps: list[Gap] = []
+    gaps: list[IdleGap] = []
     busy_until = 0.0
     for start, end in spans:
         if start - busy_until > _LONG_GAP:
-            gaps.append(Gap(start=busy_until, end=start))
+            gaps.append(IdleGap(start=busy_until, end=start))
         busy_until = max(busy_until, end)
     return gaps
 
 
-def _drawn(at: float, gaps: Sequence[Gap]) -> float:
+def _drawn(at: float, gaps: Sequence[IdleGap]) -> float:
     """Return a time with the gaps before it cut short."""
     cut = sum(gap.end - gap.start - _SHOWN_GAP for gap in gaps if gap.end <= at)
     return round(at - cut, 1)
