@@ -11,7 +11,7 @@ demo: install
 	$(BIN)/agent demo
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: install
 	$(BIN)/ruff check .
