@@ -173,11 +173,26 @@ UNMASKED = {
     "list_memories",
     "search_memories",
 }
-SURFACES = ("api", "cli", "demo", "operations", "graph", "chat.py", "status.py")
+SURFACES = (
+    "api",
+    "cli",
+    "console",
+    "demo",
+    "integration",
+    "mcp",
+    "messaging",
+    "operations",
+    "graph",
+    "chat.py",
+    "status.py",
+)
 # The model's prompts, and the operation that masks what it reads.
 ALLOWED = {
     "nodes.py": {"transcript"},
     "rules.py": {"transcript"},
+    # A model rehearses a recorded turn, and only how it ended is kept.
+    "replay.py": {"transcript"},
+    "rehearsal.py": {"transcript"},
     "questions.py": {"unmasked"},  # the form that an answer must have, which is shown to nobody
     "memories.py": {"agent_memory.get", "list_memories", "search_memories"},
 }
