@@ -10,6 +10,7 @@ import typer
 
 from agent.cli.framework import JsonOption, LimitOption, examples, group
 from agent.cli.runner import run as run_with
+from agent.cli.terminal.results import show_done
 
 if TYPE_CHECKING:
     from agent.orchestration.comparison import Comparison
@@ -288,13 +289,14 @@ def schedule(
 @app.command("unschedule", epilog=examples("agent plans unschedule daily"))
 def unschedule(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)],
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Let a plan begin by itself no more."""
-    from agent.cli.terminal.render import say, stdout
     from agent.orchestration import schedules
 
     run_with(lambda runtime: schedules.unschedule(name, runtime=runtime))
-    say(stdout(), "It begins no more.")
+    show_done({"unscheduled": name}, "It begins no more.", as_json=as_json)
 
 
 @app.command("templates", epilog=examples("agent plans templates", "agent plans templates learning-session -p learnerId=ana"))  # fmt: skip
