@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from agent.console.application import create_app
 from agent.demo.application import fill_demo
@@ -19,6 +19,7 @@ from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
 from agent.testing.served import serving
 
+expect.set_options(timeout=20_000)  # ms: a machine may be busy
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Read before a test's own fixture clears the environment.
 _REQUIRED = os.environ.get("AGENT_TEST_REQUIRE", "").split(",")
