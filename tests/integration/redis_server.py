@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 
@@ -20,12 +21,18 @@ class RedisServer:
         self.process = subprocess.Popen(
             [*command, "--appendonly", "yes", "--appendfsync", "always"], stdout=subprocess.DEVNULL
         )
-        for _ in range(500):
+        until = time.monotonic() + 30
+        while True:
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=0.1):
-                    return
+                with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+                    connection.sendall(b"PING\r\n")
+                    if connection.recv(5) == b"+PONG":
+                        return
             except OSError:
                 pass
+            assert self.process.poll() is None, "the Redis of the test has ended"
+            assert time.monotonic() < until, "the Redis of the test does not answer"
+            time.sleep(0.02)
 
     def kill(self) -> None:
         self.process.kill()
