@@ -24,8 +24,11 @@ def npm(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             _not_run(f"no node and npm for {', '.join(packages) or 'JavaScript'} (apt-get install nodejs npm)")
         if wanted:
             command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), *sorted(wanted)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-            if done.returncode:
+            try:
+                fetched = not subprocess.run(command, capture_output=True, timeout=120, check=False).returncode
+            except subprocess.TimeoutExpired:
+                fetched = False
+            if not fetched:
                 _not_run(f"npm could not fetch {', '.join(sorted(wanted))}")
             installed.update(wanted)
         return folder

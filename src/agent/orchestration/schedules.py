@@ -86,8 +86,10 @@ async def begin_due(*, runtime: Runtime) -> int:
         acting = runtime.for_tenant(runtime.tenant_id, user=row["requested_by"], masked=True)
         run_id, error = None, None
         try:
-            owned = await store.begin(read_plan(row["definition"]), key=f"schedule:{name}:{at.isoformat()}"[:200], queued=True, runtime=acting)  # fmt: skip
-            run_id = owned.run_id if owned else None
+            key = f"schedule:{name}:{at.isoformat()}"[:200]
+            owned = await store.begin(read_plan(row["definition"]), key=key, queued=True, runtime=acting)
+            # Whoever notes the time first need not be who began the run.
+            run_id = owned.run_id if owned else await store.by_key(key, runtime=acting)
         except AgentError as refused:
             error = str(refused)[:2_000]
             _log.warning("schedule_not_begun", schedule=name, error=error)
