@@ -17,11 +17,14 @@ def npm(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Return a function that installs packages of npm, and returns their folder; without node or npm the test says what did not run."""
     folder = tmp_path_factory.mktemp("npm")
     installed: set[str] = set()
+    away: list[str] = []  # what could not be fetched: nobody waits for the registry twice
 
     def install(*packages: str) -> Path:
         wanted = set(packages) - installed
         if shutil.which("node") is None or shutil.which("npm") is None:
             _not_run(f"no node and npm for {', '.join(packages) or 'JavaScript'} (apt-get install nodejs npm)")
+        if wanted and away:
+            _not_run(f"npm could not fetch {away[0]}")
         if wanted:
             command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), *sorted(wanted)]
             try:
@@ -29,6 +32,7 @@ def npm(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             except subprocess.TimeoutExpired:
                 fetched = False
             if not fetched:
+                away.append(", ".join(sorted(wanted)))
                 _not_run(f"npm could not fetch {', '.join(sorted(wanted))}")
             installed.update(wanted)
         return folder
