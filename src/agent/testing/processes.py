@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -45,12 +45,14 @@ class AgentProcess:
 
     def kill(self) -> None:
         """End it at once, as the kernel would."""
-        self.process.kill()
+        with suppress(ProcessLookupError):  # it has ended by itself
+            self.process.kill()
 
     async def end(self) -> int:
         """Ask it to end, and return its exit code."""
         if self.process.returncode is None:
-            self.process.send_signal(signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(self.process.wait(), _ENDS_SECONDS)
 
     async def until_said(self, text: str) -> None:
