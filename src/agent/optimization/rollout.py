@@ -10,7 +10,6 @@ When the bet is won the change is rolled back. A wrong share of canaries stops e
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,10 +20,9 @@ import structlog
 
 import agent.optimization.sessions as sessions
 from agent.audit.sealing import seal_soon
-from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
-from agent.errors import ActionRefused, AgentError
+from agent.errors import ActionRefused
 from agent.graph.parameters import WORKFLOW
 from agent.optimization.agent_turn import AGENT_TURN, MOST_CASES, outcome
 from agent.optimization.cases import burn, fresh_cases
@@ -32,6 +30,7 @@ from agent.optimization.ids import key_of
 from agent.optimization.mining import as_json
 from agent.optimization.records import Optimization
 from agent.optimization.workflows import Case
+from agent.repeating import Repeating
 from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.statistics.e_process import ROLL_BACK_AT, harm_of, is_wrong_ratio
@@ -241,27 +240,18 @@ class RolloutWatch:
 
     def __init__(self, runtime: Runtime, *, seconds: float = LOOK_SECONDS) -> None:
         self._runtime = runtime
-        self._seconds = seconds
-        self._task: asyncio.Task[None] | None = None
+        self._repeating = Repeating("rollout_watch", self._look, seconds=seconds)
 
     def start(self) -> None:
         """Begin to watch."""
-        self._task = asyncio.create_task(self._run())
+        self._repeating.start()
 
     async def stop(self) -> None:
         """Watch no more."""
-        if self._task is not None:
-            await end_tasks(self._task)
+        await self._repeating.stop()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                async with self._runtime.db.connection("agent_app") as conn:
-                    tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
-                for tenant in tenants:
-                    await watch(runtime=self._runtime.for_tenant(tenant))
-            except (AgentError, psycopg.Error) as error:
-                _log.warning("rollout_watch_waits", error=str(error))
-            except Exception:  # the edge of a loop that must survive
-                _log.exception("rollout_watch_failed")
-            await asyncio.sleep(self._seconds)
+    async def _look(self) -> None:
+        async with self._runtime.db.connection("agent_app") as conn:
+            tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
+        for tenant in tenants:
+            await watch(runtime=self._runtime.for_tenant(tenant))

@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import psycopg
 import structlog
 
 import agent.orchestration.store as store
 from agent import circuits
-from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
-from agent.errors import AgentError
 from agent.orchestration.channel import MOST_TOGETHER, publish
 from agent.orchestration.orchestrator import AgentOrchestrator
 from agent.orchestration.schedules import begin_due
 from agent.orchestration.sessions import end_idle
 from agent.orchestration.standard import standard_orchestrator
+from agent.repeating import Repeating
 from agent.runtime import Runtime
 
 _LOOK_SECONDS = 1.0
@@ -37,26 +35,15 @@ class PlanWorker:
         self._runtime = runtime
         self._build = build
         self._running: set[asyncio.Task[None]] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._repeating = Repeating("plan_worker", self._look, seconds=_LOOK_SECONDS)
 
     def start(self) -> None:
         """Begin to take plans."""
-        self._task = asyncio.create_task(self._run())
+        self._repeating.start()
 
     async def stop(self) -> None:
         """Take no more. What runs is given up when the runtime closes, and another process goes on with it."""
-        if self._task is not None:
-            await end_tasks(self._task)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._look()
-            except (AgentError, psycopg.Error) as error:
-                _log.warning("plan_worker_waits", error=str(error))
-            except Exception:  # the edge of a loop that must survive
-                _log.exception("plan_worker_failed")
-            await asyncio.sleep(_LOOK_SECONDS)
+        await self._repeating.stop()
 
     async def _look(self) -> None:
         """Publish what is new, and take what nobody runs, of each tenant."""

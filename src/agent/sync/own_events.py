@@ -8,7 +8,6 @@ which row to look at, and holds no text and no value.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,6 +17,7 @@ import structlog
 import agent.sync.agents as agents
 import agent.sync.channels as channels
 import agent.sync.events as events
+from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
 from agent.errors import AgentError, NotFound
@@ -80,9 +80,7 @@ class OwnEvents:
     async def stop(self) -> None:
         """End; what is not published yet, another process or the next start publishes."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks(self._task)
 
     async def _run(self) -> None:
         settings = self._runtime.settings

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from contextlib import suppress
 
-import psycopg
 import structlog
 
-from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
-from agent.errors import AgentError, InvalidInput
+from agent.errors import InvalidInput
 from agent.integration.database_sync.cache import CacheAway, RedisCache
 from agent.integration.database_sync.entries import Write
 from agent.integration.database_sync.records import Records, name_of
+from agent.repeating import Repeating
 from agent.runtime import Runtime
 
 _QUERIES = load_queries(__package__)
@@ -61,35 +59,26 @@ class Worker:
 
     def __init__(self, runtime: Runtime, records: Records, cache: RedisCache | None) -> None:
         self._runtime, self._records, self._cache = runtime, records, cache
-        self._task: asyncio.Task[None] | None = None
+        self._repeating = Repeating("record_writes", self._look, seconds=_PAUSE_SECONDS)
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run())
+        self._repeating.start()
 
     async def stop(self) -> None:
         """End; what is left, another process or the next start does."""
-        if self._task is not None:
-            await end_tasks(self._task)
+        await self._repeating.stop()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                async with self._runtime.db.connection("agent_app") as conn:
-                    tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
-                for tenant in tenants:
-                    acting = self._runtime.for_tenant(tenant)
-                    if self._cache is not None:
-                        with suppress(CacheAway):
-                            await take_writes(self._records, self._cache, runtime=acting)
-                    while await apply_writes(self._records, runtime=acting) == _AT_ONCE:
-                        pass
-                    if self._cache is not None:
-                        await tell_cache(self._cache, runtime=acting)
-            except CacheAway:
+    async def _look(self) -> None:
+        async with self._runtime.db.connection("agent_app") as conn:
+            tenants = [row["tenant_id"] for row in await fetch_all(conn, _QUERIES["tenants"])]
+        for tenant in tenants:
+            acting = self._runtime.for_tenant(tenant)
+            if self._cache is not None:
+                with suppress(CacheAway):
+                    await take_writes(self._records, self._cache, runtime=acting)
+            while await apply_writes(self._records, runtime=acting) == _AT_ONCE:
                 pass
-            except (AgentError, psycopg.Error) as error:
-                _log.warning("record_writes_wait", error=type(error).__name__)
-            except Exception:  # the edge of a loop that must survive
-                _log.exception("record_writes_failed")
-            await asyncio.sleep(_PAUSE_SECONDS)
+            if self._cache is not None:
+                with suppress(CacheAway):
+                    await tell_cache(self._cache, runtime=acting)

@@ -25,6 +25,7 @@ from agent.errors import AgentError, ConfigurationError, ProviderUnavailable
 from agent.integration.realtime.apps import App
 from agent.integration.realtime.signatures import Credentials
 from agent.integration.sync_channels import sync_channel
+from agent.repeating import Repeating
 from agent.runtime import Runtime
 from agent.settings import Settings
 from agent.sync import AgentSyncService, Event
@@ -109,26 +110,16 @@ class Delivery:
         self._runtime = runtime
         self._posts = {WEBHOOKS: to_webhook, PUSHER: to_pusher}
         self._running: dict[tuple[str, str, int, str], asyncio.Task[None]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._repeating = Repeating("realtime_delivery", self._look, seconds=_LOOK_SECONDS)
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run())
+        self._repeating.start()
 
     async def stop(self) -> None:
         """End; what is not acknowledged, another process hands over."""
-        if self._task is not None:
-            await end_tasks(self._task, *self._running.values())
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._look()
-            except (AgentError, psycopg.Error) as error:
-                _log.warning("realtime_delivery_waits", error=str(error))
-            except Exception:  # the edge of a loop that must survive
-                _log.exception("realtime_delivery_failed")
-            await asyncio.sleep(_LOOK_SECONDS)
+        await self._repeating.stop()
+        await end_tasks(*self._running.values())
 
     async def _look(self) -> None:
         """Begin for applications that have a receiver now, and end for those that have none any more."""

@@ -17,6 +17,7 @@ import psycopg
 import structlog
 
 import agent.sync.channels as channels
+from agent.concurrency import end_tasks
 from agent.db import load_queries
 from agent.db.queries import fetch_all
 from agent.errors import AgentError, InvalidInput, NotFound
@@ -96,9 +97,7 @@ class Relay:
     async def stop(self) -> None:
         """End; what is being sent is sent again by whoever goes on."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks(self._task)
         for receiver in self._receivers.values():
             await receiver.close()
 
