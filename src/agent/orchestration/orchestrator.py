@@ -175,7 +175,7 @@ class AgentOrchestrator:
             for step in part.steps:
                 for agent_id in step.agents:
                     if not self._registry.knows(agent_id):
-                        raise InvalidInput(f"Step {step.id!r} names agent {agent_id!r}, which is not registered here: call register_agent first.")  # fmt: skip
+                        raise InvalidInput(f"Step {step.id!r} names agent {agent_id!r}, which is not registered here: `await register_agent(...)` first.")  # fmt: skip
 
     async def result(self, run_id: UUID, *, wait: bool = False) -> PlanResult:
         """Return how a run ended, from its rows. With `wait` it is waited for, and taken over if nobody runs it."""

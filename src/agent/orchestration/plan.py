@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
+from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -16,6 +17,7 @@ from pydantic.alias_generators import to_camel
 from agent.errors import InvalidInput
 from agent.orchestration.dependencies import in_order
 from agent.orchestration.references import INDEX, INPUT, ITEM, NO_STEPS, is_reference, references_in, step_named
+from agent.text.faults import fault
 from agent.types import RiskLevel
 
 MOST_STEPS = 10_000
@@ -159,7 +161,7 @@ def read_plan(given: Mapping[str, Any] | Plan, *, depth: int = 0) -> Plan:
 
 
 def _levels(data: Any) -> list[dict[str, Any]]:
-    """Return the plan and its fallbacks, each without its own fallback, and each with an id and a default agent."""
+    """Return the plan and its fallbacks, each without its own fallback, and each with an id (a made one, where none is given) and a default agent."""
     levels: list[dict[str, Any]] = []
     while data is not None:
         if not isinstance(data, Mapping):
@@ -173,6 +175,8 @@ def _levels(data: Any) -> list[dict[str, Any]]:
             for shared in ("agentId", "input"):
                 if shared in levels[-1]:
                     level.setdefault(shared, levels[-1][shared])
+        else:
+            level.setdefault("id", f"plan_{uuid4().hex[:12]}")
         levels.append(level)
     return levels
 
@@ -185,8 +189,8 @@ def _parsed(level: Mapping[str, Any]) -> Plan:
     try:
         return Plan.model_validate(level)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidInput(f"The plan is not valid at {_place(first['loc'], level)}: {first['msg']}.") from None
+        where = _place(error.errors()[0]["loc"], level)
+        raise InvalidInput(f"The plan is not valid at {where}: {fault(error)[1]}.") from None
 
 
 def _place(location: tuple[int | str, ...], level: Mapping[str, Any]) -> str:

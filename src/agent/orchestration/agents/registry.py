@@ -47,7 +47,9 @@ class Registry:
         for prefix, builder in self._builders.items():
             if agent_id.startswith(prefix):
                 return builder(agent_id)
-        raise NotFound(f"No agent {agent_id!r} is registered here: call register_agent, or name one that is.")
+        raise NotFound(
+            f"No agent {agent_id!r} is registered here: `await register_agent(...)` registers one, or name one that is."
+        )
 
     def knows(self, agent_id: str) -> bool:
         """Return whether a step of this agent can run here."""
