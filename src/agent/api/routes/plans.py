@@ -59,10 +59,11 @@ class Batch(BaseModel):
 
 
 class Scheduled(BaseModel):
-    """A plan, and when it begins: minute, hour, day, month and weekday, in UTC."""
+    """A plan, and when it begins: minute, hour, day, month and weekday, as clocks in a time zone show them."""
 
     plan: dict[str, Any]
     cron: str = Field(max_length=200)
+    time_zone: str = Field("UTC", max_length=100, description="A name such as Europe/Berlin.")
 
 
 class AgentLimit(BaseModel):
@@ -104,9 +105,9 @@ async def get_state(runtime: Acting) -> views.PlanState:
 
 @router.put("/schedules/{name}", **needs("operator"))
 async def put_schedule(name: ScheduleName, body: Scheduled, runtime: Acting) -> schedules.Schedule:
-    """Let a plan begin by itself at the times of a cron expression (UTC)."""
+    """Let a plan begin by itself at the times of a cron expression."""
     plan = standard_orchestrator(runtime).read(body.plan)
-    return await schedules.schedule(name, plan, body.cron, runtime=runtime)
+    return await schedules.schedule(name, plan, body.cron, time_zone=body.time_zone, runtime=runtime)
 
 
 @router.delete("/schedules/{name}", status_code=204, **needs("operator"))
