@@ -14,9 +14,10 @@ import pytest
 
 from agent import circuits
 from agent.errors import InvalidInput, NotFound
-from agent.orchestration import AgentOrchestrator, BaseAgent, NonRetryable, store
+from agent.orchestration import AgentOrchestrator, BaseAgent, Cancellation, NonRetryable, read_plan, store
 from agent.orchestration.attempts import attempt
-from agent.runtime import Runtime
+from agent.runtime import Runtime, open_runtime
+from agent.settings import Settings
 
 
 class Worker(BaseAgent):
@@ -205,10 +206,56 @@ async def test_somebody_cancels_a_plan_with_all_its_steps(orchestrator: AgentOrc
     await started.wait()
     run_id = await store.find("long", runtime=runtime)
     other = AgentOrchestrator(runtime)  # any process may
-    assert await other.cancel(run_id, "enough")
+    assert await other.cancel(run_id, "enough") == Cancellation(cancelled=True)
     result = await asyncio.wait_for(running, 5)
     assert (result.success, result.errors, result.fallback) == (False, {"hang": "enough"}, None)
-    assert not await other.cancel(run_id)
+    assert await other.cancel(run_id) == Cancellation(cancelled=False)
+
+
+async def test_a_cancellation_says_whether_every_run_below_has_ended(orchestrator: AgentOrchestrator, worker: Worker, settings: Settings) -> None:  # fmt: skip
+    started = asyncio.Event()
+    orchestrator.on("step:started", lambda event: started.set() if event["stepId"] == "hang" else None)
+    plan: dict[str, Any] = {
+        "id": "level3",
+        "steps": [step("hang", "hang", input={"ends": True}), step("other", "hang", input={"ends": True})],
+    }
+    for level in (2, 1, 0):
+        plan = {
+            "id": f"level{level}",
+            "steps": [{"id": "below", "plan": plan}, step("beside", "hang", input={"ends": True})],
+        }
+    running = asyncio.create_task(orchestrator.orchestrate(plan))
+    await asyncio.wait_for(started.wait(), 5)
+    elsewhere = await open_runtime(settings)  # another process, which knows no agent
+    try:
+        other = AgentOrchestrator(elsewhere)
+        run_id = await store.find("level0", runtime=elsewhere)
+        answer = await other.cancel(run_id, "enough")
+        assert (answer.cancelled, answer.ended) == (True, True)
+        rows = await elsewhere.all(
+            "select plan_id, status, error from agents.plans where tenant_id = %(tenant_id)s order by plan_id"
+        )
+        assert [(row["plan_id"], row["status"]) for row in rows] == [(f"level{at}", "cancelled") for at in range(4)]
+        left = await elsewhere.one(
+            "select count(*) as n from agents.plan_steps where tenant_id = %(tenant_id)s and status = 'running'"
+        )
+        assert left == {"n": 0}
+        assert (await asyncio.wait_for(running, 5)).errors is not None
+
+        dead = await store.begin(
+            read_plan({"id": "dead", "steps": [step("a")]}), runtime=elsewhere
+        )  # whoever began it died
+        assert dead is not None
+        answer = await other.cancel(dead.run_id, wait_seconds=0.1)
+        assert (answer.cancelled, answer.ended, answer.running) == (True, False, [dead.run_id])
+        await elsewhere.execute(
+            "update agents.plans set lease_until = now() where tenant_id = %(tenant_id)s and id = %(id)s",
+            id=dead.run_id,
+        )
+        answer = await other.cancel(dead.run_id)
+        assert (answer.cancelled, answer.ended) == (True, True)
+    finally:
+        await elsewhere.close()
 
 
 async def test_an_idempotency_key_runs_a_plan_once(orchestrator: AgentOrchestrator, worker: Worker) -> None:

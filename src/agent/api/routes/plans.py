@@ -31,9 +31,11 @@ class Submitted(BaseModel):
 
 
 class Ended(BaseModel):
-    """Whether a run still ran when it was cancelled."""
+    """Whether a run still ran when it was cancelled, whether all that belongs to it has ended, and which runs have not."""
 
     cancelled: bool
+    ended: bool
+    running: list[UUID]
 
 
 class Again(BaseModel):
@@ -186,8 +188,9 @@ async def resume(run_id: RunId, runtime: Acting) -> Changed:
 
 @router.post("/{run_id}/cancel", **needs("operator"))
 async def cancel(run_id: RunId, runtime: Acting) -> Ended:
-    """End a run with every step that runs."""
-    return Ended(cancelled=await standard_orchestrator(runtime).cancel(run_id))
+    """End a run with every step that runs and the plans of its steps, and wait some seconds until all of them have ended."""
+    answer = await standard_orchestrator(runtime).cancel(run_id)
+    return Ended(cancelled=answer.cancelled, ended=answer.ended, running=list(answer.running))
 
 
 @router.post("/{run_id}/replay", status_code=202, **needs("operator"))

@@ -130,19 +130,24 @@ def replay(
 
 @app.command("cancel", epilog=examples("agent plans cancel learning-session-ana"))
 def cancel(name: _Name, *, as_json: JsonOption = False) -> None:
-    """End a run with every step that runs."""
+    """End a run with every step that runs and the plans of its steps."""
     from agent.cli.terminal.render import print_json, say, stdout
-    from agent.orchestration import store
+    from agent.orchestration import Cancellation, store
     from agent.orchestration.standard import standard_orchestrator
 
-    async def end(runtime: Runtime) -> bool:
+    async def end(runtime: Runtime) -> Cancellation:
         return await standard_orchestrator(runtime).cancel(await store.find(name, runtime=runtime))
 
-    still = run_with(end)
+    answer = run_with(end)
     if as_json:
-        print_json({"cancelled": still})
+        print_json({"cancelled": answer.cancelled, "ended": answer.ended, "running": answer.running})
+    elif not answer.ended:
+        say(stdout(), f"Cancelled, but not all of it has ended yet: {', '.join(map(str, answer.running[:10]))}. Whoever runs it ends it, or, if that process died, the next one.")  # fmt: skip
     else:
-        say(stdout(), "The run ends now." if still else "The run had ended already.")
+        say(
+            stdout(),
+            "The run has ended, with all that belongs to it." if answer.cancelled else "The run had ended already.",
+        )
 
 
 @app.command("replay-all", epilog=examples("agent plans replay-all learning-session-ana", "agent plans replay-all learning-session-ana --status succeeded --from feedback --limit 5"))  # fmt: skip
