@@ -27,7 +27,8 @@ SELECT id FROM agents.plans WHERE tenant_id = %(tenant_id)s AND plan_id = %(plan
 SELECT id, plan_id, status, fallback_of, replay_of, batch, parent_run, parent_step, paused_at, error, requested_by, created_at, finished_at,
        extract(epoch FROM coalesce(finished_at, clock_timestamp()) - created_at)::float8 * 1000 AS duration_ms
   FROM agents.plans WHERE tenant_id = %(tenant_id)s AND (%(status)s::text IS NULL OR status = %(status)s)
- ORDER BY created_at DESC, id LIMIT %(limit)s
+   AND (%(since)s::timestamptz IS NULL OR (created_at, id) < (%(since)s, %(after)s))
+ ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 
 -- beat: keep the leases of what this process runs, and learn what was cancelled or taken over
 WITH held AS (
