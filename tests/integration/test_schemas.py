@@ -232,7 +232,7 @@ def test_protobuf_files_are_read_with_what_they_import() -> None:
     )  # a type that moves here stays what it is
     other = {**files, "shop/line.proto": line.replace("uint32", "string")}
     assert incompatibilities(read_schema("protobuf", order, other), [("1", schema)], "BACKWARD")
-    for wrong, given, why in (
+    for wrong, brought, why in (
         (order, {}, "shop/line.proto"), (order.replace("lines.Line", "Row"), files, "'Row'"), (order, {"shop/line.proto": line}, "shop/unit.proto"),
         (order.replace("*/", ""), files, "does not end"), (order + " message Line {} message Line {}", files, "twice"),
     ):  # fmt: skip
