@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := dev,graphql,ml,optimize,otel,speech,studio
+EXTRAS := dev,graphql,ml,optimize,otel,rabbitmq,speech,studio
 
 .PHONY: demo test check bench serve studio install lock
 

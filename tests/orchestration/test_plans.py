@@ -68,7 +68,7 @@ def test_a_circle_is_spelled_out(steps: list[PlanStep], data: st.DataObject) -> 
         ({"id": "p", "steps": [step("a", "b")]}, "'a' depends on 'b', and the plan has no such step"),
         ({"id": "p", "steps": [step("a", "a")]}, "a -> a"),
         ({"id": "p", "steps": []}, "steps"),
-        ({"steps": [step("a")]}, "id"),
+        ({"id": None, "steps": [step("a")]}, "at id"),
         ({"id": "p", "steps": [{"id": "a"}]}, "'a' names no agent"),
         ({"id": "p", "steps": [step("a", retryPolicy={"maxRetries": -1})]}, r"maxRetries \(step 'a'\)"),
         ({"id": "p", "steps": [step("a")], "timeout": float("nan")}, "timeout"),
@@ -100,6 +100,10 @@ def test_what_is_left_out_is_completed() -> None:
     assert plan.fallback_plan.steps[0].retry_policy.max_retries == 2
     assert plan.agents == ("gpt4", "tutor")
     assert read_plan(plan) == plan == read_plan(plan.as_json())
+    unnamed = read_plan({"steps": [step("a")], "fallbackPlan": {"steps": [step("b")]}})
+    assert unnamed.id.startswith("plan_")
+    assert unnamed.fallback_plan is not None
+    assert unnamed.fallback_plan.id == f"{unnamed.id}_fallback"
 
 
 def test_without_parallel_one_step_follows_the_other() -> None:
@@ -117,7 +121,7 @@ def test_ten_thousand_steps_and_deep_fallbacks_are_read_or_refused_at_once() -> 
     began = time.monotonic()
     plan = read_plan({"id": "p", "steps": [step(f"s{at}", *([f"s{at - 1}"] if at else [])) for at in range(10_000)]})
     assert len(plan.steps) == 10_000
-    with pytest.raises(InvalidInput, match="10000 items"):
+    with pytest.raises(InvalidInput, match="10000 entries"):
         read_plan({"id": "p", "steps": [step(f"s{at}") for at in range(10_001)]})
     deep: dict[str, Any] = {"steps": [step("a")]}
     for _ in range(20_000):

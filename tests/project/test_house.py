@@ -23,7 +23,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "agent"
 SQL_FILES = sorted(SOURCE.rglob("*.sql"))
 # Their import takes long, or only the development extra has them: imported where they are needed.
 HEAVY = frozenset({
-    "aiosmtplib", "antlr4", "cryptography", "fastavro", "google", "httpx", "jsonschema_rs", "langchain", "langchain_core",
+    "aio_pika", "aiosmtplib", "antlr4", "cryptography", "fastavro", "google", "httpx", "jsonschema_rs", "langchain", "langchain_core",
     "langchain_openai", "langgraph", "numpy", "openai", "opentelemetry", "postgast", "proto_schema_parser", "psutil",
     "pydantic_monty", "rich", "sklearn", "strawberry", "supabase", "threadpoolctl",
 })  # fmt: skip

@@ -30,6 +30,7 @@ from agent.errors import (
     UnknownTool,
     UserError,
 )
+from agent.text.faults import words
 
 _log = structlog.get_logger(__name__)
 _TYPE = "application/problem+json"
@@ -108,7 +109,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
         # The input itself is left out: it may hold a secret, or what JSON cannot hold.
-        errors = [{"loc": list(item["loc"]), "msg": item["msg"], "type": item["type"]} for item in error.errors()]
+        errors = [{"loc": list(item["loc"]), "msg": words(item), "type": item["type"]} for item in error.errors()]
         where = ", ".join(dict.fromkeys(".".join(map(str, item["loc"])) for item in errors))
         detail = f"Correct {where or 'the request'}: /docs shows what is expected."
         return problem_response(422, detail, request_id=_request_id(request), errors=errors)

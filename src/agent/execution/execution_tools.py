@@ -31,6 +31,7 @@ from agent.learning.semantic_search import semantic_search
 from agent.privacy.sensitive import HIDDEN
 from agent.provenance.conversation_context import ConversationContext, context_of_call, trust_of
 from agent.runtime import Runtime
+from agent.text.faults import faults
 from agent.types import MemoryKind, ToolResult, ToolSpec, Trust
 
 __all__ = ["Tool", "tool_named", "tool_specs"]
@@ -60,13 +61,9 @@ class Tool:
         try:
             return self.arguments.model_validate(dict(arguments), strict=True)
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(str(part) for part in item['loc']) or 'arguments'}: {item['msg']}"
-                for item in error.errors(include_input=False, include_url=False)[:5]
-            )
             names = ", ".join(self.arguments.model_fields)
             raise InvalidArguments(
-                f"{self.name} cannot take these arguments: {problems}. It takes: {names}."
+                f"{self.name} cannot take these arguments: {faults(error)}. It takes: {names}."
             ) from error
 
     def typed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agent.errors import InvalidInput
+from agent.text.faults import fault
 
 Given = TypeVar("Given", bound=BaseModel)
 
@@ -17,6 +18,5 @@ def read(kind: type[Given], parameters: Mapping[str, Any]) -> Given:
     try:
         return kind.model_validate(parameters, by_name=True, by_alias=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InvalidInput(f"Correct {place or 'the parameters'}: {first['msg']}.") from None
+        place, what = fault(error)
+        raise InvalidInput(f"Correct {place or 'the parameters'}: {what}.") from None

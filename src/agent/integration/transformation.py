@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.errors import InvalidInput
+from agent.text.faults import fault
 
 Cast = Literal["string", "integer", "number", "boolean"]
 _UPPER = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -61,9 +62,8 @@ def read_transformation(given: Any, *, what: str) -> Transformation:
     try:
         return Transformation.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InvalidInput(f"Correct {what}{f' at {place}' if place else ''}: {first['msg']}.") from None
+        place, wrong = fault(error)
+        raise InvalidInput(f"Correct {what}{f' at {place}' if place else ''}: {wrong}.") from None
 
 
 def cased(value: Any, case: Literal["camel", "snake"], depth: int = 0) -> Any:

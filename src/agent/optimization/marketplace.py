@@ -22,6 +22,7 @@ from agent.execution.created_tools.signing import load_secret, sign
 from agent.optimization.mining import as_json
 from agent.optimization.records import Pattern
 from agent.runtime import Runtime
+from agent.text.faults import fault
 from agent.text.storable import storable_json
 
 FORMAT = "learning-agent patterns 1"
@@ -123,10 +124,8 @@ def _checked(content: Mapping[str, Any]) -> list[_Shared]:
     try:
         found = [_Shared.model_validate(storable_json(one)) for one in given]
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        raise InvalidInput(
-            f"A pattern of the file is not valid: {'.'.join(map(str, first['loc']))}: {first['msg']}."
-        ) from None
+        place, what = fault(error)
+        raise InvalidInput(f"A pattern of the file is not valid at {place or 'its start'}: {what}.") from None
     except ValueError as error:
         raise InvalidInput(f"A pattern of the file cannot be stored: {error}.") from None
     if any(isinstance(value, float) and not math.isfinite(value) for one in found for value in one.parameters.values()):

@@ -25,6 +25,7 @@ from agent.settings.serving import ServingSettings
 from agent.settings.sync import SyncSettings
 from agent.settings.tools import ToolSettings
 from agent.settings.turns import TurnSettings
+from agent.text.faults import words
 
 GROUPS = (
     DatabaseSettings,
@@ -86,9 +87,7 @@ class Settings(
         try:
             return cls(**overrides)  # type: ignore[arg-type]  # validated by pydantic
         except ValidationError as error:
-            problems = "; ".join(
-                f"{_variable_of(item['loc'])}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
-            )
+            problems = "; ".join(f"{_variable_of(item['loc'])}: {words(item)}" for item in error.errors())
             raise ConfigurationError(f"Correct these settings in the environment or .env: {problems}") from None
         except (UnicodeDecodeError, OSError) as error:
             raise ConfigurationError(

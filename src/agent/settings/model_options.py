@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from agent.text.faults import faults
+
 # The agent decides these for each request.
 _OURS = frozenset({"model", "messages", "input", "tools", "tool_choice", "stream", "stream_options", "n"})
 
@@ -51,8 +53,7 @@ def read_model_options(text: str) -> ModelOptions:
     try:
         return ModelOptions.model_validate(value, strict=True)
     except ValidationError as error:
-        wrong = "; ".join(f"{item['loc'][0]}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors())
-        raise ValueError(f"{form} ({wrong})") from None
+        raise ValueError(f"{form} ({faults(error)})") from None
 
 
 def _refuse(_: str) -> None:

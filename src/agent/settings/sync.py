@@ -35,6 +35,10 @@ class SyncSettings(BaseModel):
     sync_redis_url: SecretStr | None = Field(
         None, description="Address of a Redis server to whose streams outlets pass events on: redis://host:6379/0."
     )
+    sync_rabbitmq_url: SecretStr | None = Field(
+        None,
+        description='Address of a RabbitMQ server to whose queues outlets pass events on: amqps://name:password@host/vhost. Needs the extra "rabbitmq".',
+    )
     sync_supabase_key: SecretStr | None = Field(
         None,
         description="Secret key (sb_secret_...) of the project at SUPABASE_URL, to which outlets broadcast events.",

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 ChannelType = Literal["bidirectional", "inbound", "outbound"]
 SyncStrategy = Literal["immediate", "batched", "manual"]
-OutletKind = Literal["redis", "supabase"]
+OutletKind = Literal["redis", "rabbitmq", "supabase"]
 Strategy = Literal["merge", "latest_wins", "manual"]
 
 

@@ -30,6 +30,7 @@ from agent.sync.offsets import Place, written
 from agent.sync.presence import Presence, presence_of
 from agent.sync.records import Event, Reading
 from agent.sync.views import Viewer, texts_of, viewer_of
+from agent.text.faults import fault
 
 router = APIRouter(prefix="/api/agent-sync", tags=["synchronisation"])
 _log = structlog.get_logger(__name__)
@@ -249,9 +250,8 @@ def _parsed(parse: Callable[[str], Any], text: str) -> Any:
     try:
         return parse(text)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _Left(_WRONG, f"{where or 'The message'}: {first['msg']}"[:120]) from None
+        where, what = fault(error)
+        raise _Left(_WRONG, f"{where or 'The message'}: {what}"[:120]) from None
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:

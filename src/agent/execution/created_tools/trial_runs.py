@@ -30,6 +30,7 @@ from agent.runtime import Runtime
 from agent.sandbox.sandbox import CALL, Finished, HostCall, Program, Run, sandbox_of
 from agent.statements.assessment import assess_statement
 from agent.statements.parser import Statement, parse
+from agent.text.faults import faults
 from agent.types import Assessment, ToolResult
 
 _CLOCK = datetime(2026, 1, 1, tzinfo=UTC)
@@ -170,9 +171,7 @@ async def _query_of(call: HostCall, runtime: Runtime) -> _Query:
     try:
         checked: Any = BUILT_IN[call.function].model_validate(dict(arguments), strict=True)
     except ValidationError as error:
-        raise InvalidArguments(
-            f"{call.function} cannot take {shortened(arguments)}: {error.errors()[0]['msg']}"
-        ) from error
+        raise InvalidArguments(f"{call.function} cannot take {shortened(arguments)}: {faults(error)}") from error
     given = isinstance(checked, ExecuteSql)
     built = BuiltStatement(sql=checked.sql) if given else await select_statement(checked, runtime)
     statement = parse(built.sql)

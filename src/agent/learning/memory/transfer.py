@@ -23,6 +23,7 @@ from agent.learning.memory.content import prepare
 from agent.learning.memory.embeddings import scope
 from agent.privacy.typed_secrets import without_typed_secrets
 from agent.runtime import Runtime
+from agent.text.faults import fault
 from agent.text.storable import storable, storable_json
 from agent.types import Trust
 
@@ -193,10 +194,9 @@ def _line(text: bytes, number: int) -> _Line:
     try:
         one = _Line.model_validate(parsed)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "it"
+        where, what = fault(error)
         raise InvalidInput(
-            f"Line {number} is no memory: {where[:100]}: {first['msg'][:200]}. Nothing was imported."
+            f"Line {number} is no memory: {where or 'the line'}: {what}. Nothing was imported."
         ) from None
     if not storable(one.content).strip():
         raise InvalidInput(f"Line {number} has no text. Nothing was imported.")

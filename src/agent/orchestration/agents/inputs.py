@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from agent.orchestration.agents.base import NonRetryable
+from agent.text.faults import fault
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Text = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"^[^\x00]*$")]
@@ -59,6 +60,5 @@ def read(kind: type[Given], given: dict[str, Any]) -> Given:
     try:
         return kind.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise NonRetryable(f"Correct the input {place or 'as a whole'}: {first['msg']}.") from None
+        place, what = fault(error)
+        raise NonRetryable(f"Correct the input {place or 'as a whole'}: {what}.") from None

@@ -15,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 from agent.errors import ConfigurationError
 from agent.settings import Settings
 from agent.settings.model_options import ModelOptions
+from agent.text.faults import faults
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -128,8 +129,7 @@ def _from_langchain(name: str, settings: Settings) -> BaseChatModel:
         needed = package.group(1).strip("`") if package else "the provider's LangChain package"
         raise ConfigurationError(f"{name!r} needs a package that is not installed: pip install {needed}") from None
     except ValidationError as error:  # its text quotes values
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigurationError(f"cannot create the model {name!r}: {wrong[:300]}") from None
+        raise ConfigurationError(f"cannot create the model {name!r}: {faults(error)[:300]}") from None
     except ValueError as error:
         raise ConfigurationError(f"cannot create the model {name!r}: {str(error)[:300]}") from None
     return model

@@ -26,6 +26,7 @@ from agent.settings import Settings
 from agent.sync.events import event_of, resumed
 from agent.sync.offsets import Place
 from agent.sync.outlets.base import Receiver, ReceiverAway
+from agent.sync.outlets.rabbitmq_queues import RabbitMQQueues
 from agent.sync.outlets.redis_streams import RedisStreams
 from agent.sync.outlets.supabase_broadcast import SupabaseBroadcast
 from agent.sync.payloads import channel_key, checked_name
@@ -44,6 +45,8 @@ def receivers_of(settings: Settings) -> dict[OutletKind, Receiver]:
     found: dict[OutletKind, Receiver] = {}
     if settings.sync_redis_url is not None:
         found["redis"] = RedisStreams(settings.sync_redis_url.get_secret_value())
+    if settings.sync_rabbitmq_url is not None:
+        found["rabbitmq"] = RabbitMQQueues(settings.sync_rabbitmq_url.get_secret_value())
     if settings.supabase_url and settings.sync_supabase_key is not None:
         found["supabase"] = SupabaseBroadcast(settings.supabase_url, settings.sync_supabase_key.get_secret_value())
     return found
@@ -53,7 +56,8 @@ async def add(channel_id: str, kind: str, target: str | None, *, everything: boo
     """Begin an outlet of a channel from now on, or with `everything` that is kept. The default target names the channel."""
     if kind not in receivers_of(runtime.settings):
         raise InvalidInput(
-            f"There is no receiver {kind!r}: set AGENT_SYNC_REDIS_URL (redis), or SUPABASE_URL and AGENT_SYNC_SUPABASE_KEY (supabase)."
+            f"There is no receiver {kind!r}: set AGENT_SYNC_REDIS_URL (redis), AGENT_SYNC_RABBITMQ_URL (rabbitmq), or SUPABASE_URL and "
+            "AGENT_SYNC_SUPABASE_KEY (supabase)."
         )
     channel = await channels.get(channel_id, runtime=runtime)
     name = checked_name(target or f"agents:{runtime.tenant_id}:{channel.name}"[:200], what="The target")
