@@ -156,29 +156,28 @@ async def test_an_attempt_never_begins_while_the_one_before_still_runs(orchestra
     monkeypatch.setattr("agent.orchestration.attempts._END_SECONDS", 0.5)
 
     class Stubborn(BaseAgent):
-        """Ends so many seconds after it was cancelled, and notes how many of its runs lived at the same time."""
+        """Goes on for some turns after it was cancelled, and notes how many of its runs lived at the same time."""
 
         alive = most = begun = 0
+        turns = 5
 
         async def execute(self, action: str, input: dict[str, Any], **context: Any) -> Any:  # noqa: A002
             self.alive, self.begun = self.alive + 1, self.begun + 1
-            self.most = max(self.most, self.alive)
-            ends = time.monotonic() + input["seconds"]
-            try:
-                while time.monotonic() < ends:
-                    with suppress(asyncio.CancelledError):
-                        await asyncio.sleep(0.01)
-            finally:
-                self.alive -= 1
+            self.most, after = max(self.most, self.alive), 0
+            while after < self.turns:
+                try:
+                    await asyncio.sleep(0 if after else 0.01)
+                    after += bool(after)
+                except asyncio.CancelledError:
+                    after = 1
+            self.alive -= 1
 
     slow, stuck = Stubborn("slow"), Stubborn("stuck")
+    stuck.turns = 1_000_000_000
     for one in (slow, stuck):
         await orchestrator.register_agent(one)
     policy = {"timeout": 50, "retryPolicy": {"maxRetries": 2, "backoffMs": 1}}
-    steps = [
-        {"id": name, "agentId": name, "input": {"seconds": seconds}, **policy}
-        for name, seconds in (("slow", 0.2), ("stuck", 1.2))
-    ]
+    steps = [{"id": name, "agentId": name, **policy} for name in ("slow", "stuck")]
     result = await orchestrator.orchestrate({"id": "p", "steps": steps})
     assert (slow.begun, slow.most) == (3, 1)  # each retry waited until the one before had ended
     assert (stuck.begun, stuck.most) == (1, 1)
@@ -187,11 +186,12 @@ async def test_an_attempt_never_begins_while_the_one_before_still_runs(orchestra
     assert {one.name: one.error for one in await circuits.listed(runtime=runtime)}["agent stuck: stuck"] == "AgentStuck"
     assert stuck.alive == 1
     context = {"run_id": result.run_id, "step_id": "stuck"}  # as if this process took the same run again
-    again = partial(attempt, stuck, "stuck", {"seconds": 0.0}, seconds=None, report=_unheard, context=context)
+    again = partial(attempt, stuck, "stuck", {}, seconds=0.05, report=_unheard, context=context)
     monkeypatch.setattr("agent.orchestration.attempts._END_SECONDS", 0.01)
     assert (await again()).stuck
     assert stuck.begun == 1
     monkeypatch.setattr("agent.orchestration.attempts._END_SECONDS", 10)
+    stuck.turns = 5
     assert not (await again()).stuck
     assert (stuck.begun, stuck.most) == (2, 1)  # the first one ended while the second waited
 
