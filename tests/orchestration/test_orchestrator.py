@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -331,6 +330,25 @@ async def test_a_wide_plan_leaves_the_connections_to_others(orchestrator: AgentO
     result = await running
     assert result.success
     assert len(result.results["join"].data["got"]) == 400
+
+
+async def test_what_was_skipped_gave_nothing_to_inputs_conditions_and_lists(orchestrator: AgentOrchestrator) -> None:
+    def of(path: str, **more: Any) -> dict[str, Any]:
+        return {"$from": path, **more}
+
+    plan = {"id": "p", "steps": [
+        step("which", "echo", input={"left": True}), step("left", "echo", input={"text": "l"}, when=of("which.left")),
+        step("right", "echo", input={"text": "r", "list": [1]}, when=of("which.left", equals=False)),
+        step("join", "echo", input={"left": of("left.text"), "right": of("right.text")}),
+        step("never", "echo", when=of("right.text.deeper")), step("always", "echo", when=of("right.text", equals=None)),
+        step("each", "echo", forEach=of("right.list"), input={"n": of("$item")}), step("behind", "echo", input={"all": of("each")}),
+        step("typo", "echo", input={"x": of("left.nothing")}),
+    ]}  # fmt: skip
+    result = await orchestrator.orchestrate(plan)
+    assert {name: one.data for name, one in result.results.items()} == {
+        "which": {"left": True}, "left": {"text": "l"}, "join": {"left": "l", "right": None}, "always": {}, "each": [], "behind": {"all": []},
+    }  # fmt: skip
+    assert set(result.errors or {}) == {"typo"}
 
 
 async def test_inputs_and_conditions_name_what_earlier_steps_gave(orchestrator: AgentOrchestrator) -> None:
