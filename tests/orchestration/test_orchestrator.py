@@ -145,7 +145,9 @@ async def test_the_timeout_of_a_plan_is_kept_also_by_an_agent_that_does_not_end(
     assert not result.success
     assert result.fallback is None  # its time was over as well
     assert set(result.results) == {"quick"}
-    assert result.errors == {"hang": "The plan did not end within its timeout of 700 ms."}
+    assert result.errors == {
+        "hang": "The plan did not end within its timeout of 700 ms. Agents that have not ended although they were cancelled: 'hang'."
+    }
     result = await orchestrator.orchestrate({**plan, "fallbackPlan": {"steps": [step("f")], "timeout": 5000}})
     assert result.success
     assert set(result.results) == {"f"}
