@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from agent.console.application import create_app
 from agent.demo.application import fill_demo
 from agent.runtime import Runtime, open_runtime
 from agent.testing.cluster import Cluster
+from agent.testing.scripted_model import Step, scripted_client
 from agent.testing.served import serving
 
 expect.set_options(timeout=20_000)  # ms: a machine may be busy
@@ -84,12 +85,12 @@ Opened = Callable[..., Awaitable[Site]]
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def open_site(browser: Browser, cluster: Cluster) -> AsyncIterator[Opened]:
-    """Return a function that serves a fresh copy of the demonstration application with other settings."""
+    """Return a function that serves a fresh copy of the demonstration application with other settings, or a model with a script."""
     async with AsyncExitStack() as stack:
 
-        async def opened(**update: Any) -> Site:
+        async def opened(*, script: Sequence[Step] | None = None, **update: Any) -> Site:
             settings = cluster.database(cluster.template("demo", fill_demo)).model_copy(update=update)
-            runtime = await open_runtime(settings)
+            runtime = await open_runtime(settings, model=scripted_client(script) if script else None)
             stack.push_async_callback(runtime.close)
             return Site(
                 runtime=runtime,

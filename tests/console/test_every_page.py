@@ -22,7 +22,7 @@ from agent.execution.safe_executor import safe_executor
 from agent.learning.memory import agent_memory
 from agent.monitoring import alerts
 from agent.monitoring.records import Check, Finding
-from agent.operations import approvals, lessons
+from agent.operations import approvals, feedback, lessons, saved_views, suggestions
 from agent.operations.approvals import HumanDecision
 from agent.optimization import SelfLearningOrchestrationService
 from agent.orchestration.standard import standard_orchestrator
@@ -43,7 +43,8 @@ ROUTES = sorted(
 # What is no page.
 NO_PAGES = {
     "/console/static/{name}", "/console/live", "/console/chat/streams/{stream_id}", "/console/sign-in/link",
-    "/console/chat/{thread_id}/{turn}/{round_}/{ordinal}/rows.csv",
+    "/console/chat/{thread_id}/{turn}/{round_}/{ordinal}/rows.csv", "/console/chat/{thread_id}/{turn}/suggestions/{place}/rows.csv",
+    "/console/plans/{run_id}/compare",
 }  # fmt: skip
 
 
@@ -67,6 +68,16 @@ async def planted(open_site: Opened) -> tuple[Site, list[str]]:
     await approvals.decide(refused["approval_id"], no, via="console", runtime=runtime)
     answer = await chat.answer(f"Show the clients with notes like {HOSTILE}", runtime=runtime)
     await chat.answer("Show 3 clients", thread_id=answer.thread_id, runtime=runtime)
+    visible = "select '<b id=planted>x</b><img src=x onerror=reports.push(5)>' as \"<script>reports.push(6)</script>\""
+    with psycopg.connect(url.get_secret_value(), autocommit=True) as conn:
+        conn.execute(
+            "update agents.turns set answer = %s where thread_id = %s and turn = 2",
+            [f"{HOSTILE}\n```sql\n{visible}\n```\n```sql\n{sql}\n```\n```sql\nselect 2\n```\n", answer.thread_id],
+        )
+    await suggestions.accept(answer.thread_id, 2, 0, visible, runtime=runtime)
+    await suggestions.reject(answer.thread_id, 2, 2, HOSTILE, runtime=runtime)
+    await feedback.give(answer.thread_id, 2, right=False, reason=HOSTILE, via=HOSTILE, runtime=runtime)
+    await saved_views.save(HOSTILE[:60], "/console/memory?query=<b id=planted>", runtime=runtime)
     steps = [one.key for turn in (1, 2) for one in await threads.calls(answer.thread_id, turn, runtime=runtime)]
     read = await safe_executor.execute(
         "execute_sql",
@@ -94,8 +105,8 @@ async def planted(open_site: Opened) -> tuple[Site, list[str]]:
     change = await service.generate_optimization(pattern.pattern_id, {"agent_id": "<b id=planted>"})
     values = {
         "approval_id": waiting["approval_id"], "memory_id": memory.id, "execution_id": read["execution_id"], "alert_id": alert.id,
-        "run_id": learned.id, "thread_id": answer.thread_id, "turn": steps[-1].turn, "round_": steps[-1].round, "ordinal": steps[-1].ordinal,
-        "name": quote(agent, safe=""), "channel_id": channel.channel_id, "optimization_id": change.optimization_id,
+        "run_id": learned.id, "thread_id": answer.thread_id, "turn": 2, "round_": steps[-1].round, "ordinal": steps[-1].ordinal,
+        "place": 0, "name": quote(agent, safe=""), "channel_id": channel.channel_id, "number": 0, "optimization_id": change.optimization_id,
     }  # fmt: skip
     paths = [
         path.format_map({**values, "run_id": run} if "plans" in path else values)

@@ -18,6 +18,20 @@ def _closed(*required: str, **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False, "required": list(required)}
 
 
+def _if(then: Any) -> dict[str, Any]:
+    return {"type": "object", "if": {"required": ["a"]}, "then": then}
+
+
+def _cycle(first: str, second: str) -> dict[str, Any]:
+    """Two alternatives, both of which lead to a third that leads back to the first."""
+    kinds = {"A": (first, "C"), "B": (second, "C"), "C": ("integer", "A")}
+    defined = {
+        name: _open(id={"type": kind}, next={"oneOf": [{"$ref": f"#/$defs/{other}"}]})
+        for name, (kind, other) in kinds.items()
+    }
+    return {"$defs": defined, "oneOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}]}
+
+
 TEXT, NUMBER, INTEGER = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 PARTLY = {"type": "object", "properties": {"a": TEXT}, "additionalProperties": TEXT}
 PARTLY_B = {"type": "object", "properties": {"a": TEXT, "b": TEXT}, "additionalProperties": TEXT}
@@ -106,6 +120,20 @@ JSON_SCHEMA: tuple[Case, ...] = (
     ("a deep property is narrowed", _closed(a=_closed(b=_closed(c=NUMBER))), _closed(a=_closed(b=_closed(c=INTEGER))), False, True),
     ("a pattern of names is added to a closed object", _closed(a=TEXT), {**_closed(a=TEXT), "patternProperties": {"^x": TEXT}}, True, False),
     ("if is added", {"type": "object"}, {"type": "object", "if": {"required": ["a"]}, "then": {"required": ["b"]}}, False, True),
+    ("what holds under a condition is widened", _if({"required": ["b", "c"]}), _if({"required": ["b"]}), True, False),
+    ("a tuple without a dialect is closed", {"type": "array", "items": [TEXT], "additionalItems": False}, {"type": "array", "items": [TEXT, NUMBER], "additionalItems": False}, True, False),
+    ("an item is removed from a partly open tuple that does not cover it", {"type": "array", "items": [TEXT, NUMBER], "additionalItems": TEXT}, {"type": "array", "items": [TEXT], "additionalItems": TEXT}, False, False),
+    ("additional items are refused where there is no tuple", {"additionalItems": True}, {"additionalItems": False}, False, True),
+    ("an optional property is added to an object without unevaluated ones", {**_open(a=TEXT), "unevaluatedProperties": False}, {**_open(a=TEXT, b=TEXT), "unevaluatedProperties": False}, True, False),
+    ("a property is removed from a part of an object without unevaluated ones", {"allOf": [_open(a=TEXT)], "unevaluatedProperties": False}, {"allOf": [_open()], "unevaluatedProperties": False}, False, True),
+    ("an item is removed that unevaluated ones do not cover", {"type": "array", "prefixItems": [TEXT, NUMBER], "unevaluatedItems": TEXT}, {"type": "array", "prefixItems": [TEXT], "unevaluatedItems": TEXT}, False, False),
+    ("what is contained is widened", {"type": "array", "contains": INTEGER}, {"type": "array", "contains": NUMBER}, True, False),
+    ("less must be contained", {"type": "array", "contains": NUMBER, "minContains": 2}, {"type": "array", "contains": NUMBER, "minContains": 1}, True, False),
+    ("more may be contained", {"type": "array", "contains": NUMBER, "maxContains": 2}, {"type": "array", "contains": NUMBER, "maxContains": 3}, True, False),
+    ("several alternatives may fit, and only one later", {"anyOf": [{"maximum": 100}, {"multipleOf": 6}]}, {"oneOf": [{"maximum": 100}, {"multipleOf": 6}]}, False, True),
+    ("a reference goes to an anchor", {**_closed(a={"$ref": "#t"}), "$defs": {"x": {"$anchor": "t", "type": "number"}}}, {**_closed(a={"$ref": "#t"}), "$defs": {"x": {"$anchor": "t", "type": "integer"}}}, False, True),
+    ("a reference goes to an address inside", {"$id": "https://example.com/a", **_closed(a={"$ref": "t"}), "$defs": {"x": {"$id": "t", **NUMBER}}}, {"$id": "https://example.com/a", **_closed(a={"$ref": "t"}), "$defs": {"x": {"$id": "t", **TEXT}}}, False, False),
+    ("alternatives that hold each other change a type deep inside", _cycle("integer", "boolean"), _cycle("boolean", "number"), False, False),
 )  # fmt: skip
 
 
@@ -193,9 +221,17 @@ PROTOBUF: tuple[Case, ...] = (
     ("a field is removed from a oneof", _proto("oneof o { int32 a = 1; int32 b = 2; }"), _proto("oneof o { int32 a = 1; }"), False, True),
     ("one field is moved into a new oneof", _proto("int32 a = 1; int32 b = 2;"), _proto("oneof o { int32 a = 1; } int32 b = 2;"), True, True),
     ("two fields are moved into a new oneof", _proto("int32 a = 1; int32 b = 2;"), _proto("oneof o { int32 a = 1; int32 b = 2; }"), False, True),
-    ("a field is moved into a oneof that was there", _proto("int32 a = 1; oneof o { int32 b = 2; }"), _proto("oneof o { int32 a = 1; int32 b = 2; }"), False, False),
+    ("a field is moved into a oneof that was there", _proto("int32 a = 1; oneof o { int32 b = 2; }"), _proto("oneof o { int32 a = 1; int32 b = 2; }"), False, True),
     ("a required field is added", _proto("optional int32 a = 1;", head='syntax = "proto2";'), _proto("optional int32 a = 1; required int32 b = 2;", head='syntax = "proto2";'), False, False),
-    ("the package changes", _proto("A a = 1;", head='syntax = "proto3"; package x;') + " message A {}", _proto("A a = 1;", head='syntax = "proto3"; package y;') + " message A {}", True, True),
+    ("the package changes", _proto("A a = 1;", head='syntax = "proto3"; package x;') + " message A {}", _proto("A a = 1;", head='syntax = "proto3"; package y;') + " message A {}", False, False),
+    ("a field is moved out of a oneof", _proto("oneof o { int32 a = 1; int32 b = 2; }"), _proto("oneof o { int32 a = 1; } int32 b = 2;"), True, False),
+    ("a field is moved to a oneof of its own", _proto("oneof o { int32 a = 1; int32 b = 2; }"), _proto("oneof o { int32 b = 2; } oneof p { int32 a = 1; }"), True, False),
+    ("two oneofs become one", _proto("oneof o { int32 a = 1; } oneof p { int32 b = 2; }"), _proto("oneof q { int32 a = 1; int32 b = 2; }"), False, True),
+    ("a oneof is renamed, and takes in a field", _proto("int32 a = 1; oneof o { int32 b = 2; int32 c = 3; }"), _proto("oneof p { int32 a = 1; int32 b = 2; int32 c = 3; }"), False, True),
+    ("a oneof is renamed", _proto("oneof o { int32 a = 1; int32 b = 2; }"), _proto("oneof p { int32 a = 1; int32 b = 2; }"), True, True),
+    ("a oneof is renamed, and loses a field", _proto("oneof o { int32 a = 1; int32 b = 2; }"), _proto("oneof p { int32 a = 1; }"), False, True),
+    ("a oneof is removed", _proto("int32 x = 9; oneof o { int32 a = 1; int32 b = 2; }"), _proto("int32 x = 9;"), True, True),
+    ("a type is written in full", _proto("I a = 1; message I { int32 x = 1; }"), _proto(".M.I a = 1; message I { int32 x = 1; }"), True, True),
     ("the values of a map change", _proto("map<string, int32> a = 1;"), _proto("map<string, string> a = 1;"), False, False),
     ("a map becomes a field", _proto("map<string, int32> a = 1;"), _proto("int32 a = 1;"), False, False),
 )  # fmt: skip

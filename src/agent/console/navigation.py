@@ -24,6 +24,7 @@ from agent.console.routes import (
     settings,
     sign_in,
     sync,
+    views,
 )
 from agent.console.visits import ROOT
 
@@ -82,4 +83,4 @@ GROUPS = (
     ),
 )
 # What belongs to no page stands first, because a page may take every path that is left.
-ROUTERS = (sign_in.router, live.router, *(entry.router for group in GROUPS for entry in group.entries))
+ROUTERS = (sign_in.router, live.router, views.router, *(entry.router for group in GROUPS for entry in group.entries))

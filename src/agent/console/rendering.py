@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -26,6 +27,7 @@ from starlette.exceptions import HTTPException
 from agent.api.problems import status_of
 from agent.console.visits import ROOT, SEED, SESSION, Visit, form_of, keep, local_path
 from agent.errors import AgentError, NotAuthenticated
+from agent.operations import saved_views
 from agent.operations.overview import heads
 from agent.text.amounts import ago, cell, count, left, span
 from agent.text.visible import clean, one_line
@@ -91,12 +93,13 @@ def environment(groups: Sequence[Any]) -> Environment:
 async def page(request: Request, visit: Visit | None, template: str, *, status: int = 200, **values: Any) -> Response:
     """Return a page. `visit` is None where nobody is known yet."""
     taken, said = _said(request)
-    try:
-        now = await heads(runtime=visit.runtime) if visit else None
-    except AgentError:  # the page itself says what is wrong
-        now = None
+    now, views = None, []
+    if visit:
+        with suppress(AgentError):  # the page itself says what is wrong
+            now = await heads(runtime=visit.runtime)
+            views = await saved_views.every(runtime=visit.runtime)
     text = request.app.state.console.get_template(template).render(
-        here=Here.of(request), visit=visit, heads=now, taken=taken, said=said, token=visit.token if visit else "",
+        here=Here.of(request), visit=visit, heads=now, views=views, taken=taken, said=said, token=visit.token if visit else "",
         environment=request.app.state.runtime.settings.environment, **values,
     )  # fmt: skip
     response = HTMLResponse(text, status_code=status)

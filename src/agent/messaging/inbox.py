@@ -23,7 +23,7 @@ from agent.messaging.outbox import Message, Outbox
 from agent.messaging.rendering import details, outcome
 from agent.messaging.texts import answer_shown
 from agent.messaging.words import Command, command_in
-from agent.operations import approvals, executions, lessons
+from agent.operations import approvals, executions, feedback
 from agent.operations.approvals import HumanDecision
 from agent.operations.edits import new_arguments, present
 from agent.runtime import Runtime
@@ -135,7 +135,7 @@ class ServiceInbox:
                 return ""
             acting = await self._acting(reaction.account, 0)
             acting.identity.require("operator")
-            return await lessons.judge(*shown, right=reaction.right, runtime=acting.runtime)
+            return await feedback.give(*shown, right=reaction.right, via=self._service.name, runtime=acting.runtime)
         except AgentError as error:
             return str(error)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from agent.approval.people import people
 from agent.learning.background_learner import background_learner
-from agent.learning.learning_middleware import learning_middleware
 from agent.learning.learning_runs import LearningRun, learning_runs
 from agent.privacy.masking import MASK, without_secrets
 from agent.runtime import Runtime
@@ -19,11 +18,6 @@ async def learn(
 ) -> LearningRun:
     """Run the learner once, and return the record as `viewer` may see it."""
     return await _shown(await background_learner.run_once(progress=progress, runtime=runtime), viewer, runtime)
-
-
-async def judge(thread_id: str, turn: int, *, right: bool, runtime: Runtime) -> str:
-    """Take a person's yes or no to the answer of a turn, and return what comes of it."""
-    return await learning_middleware.judge(thread_id, turn, right=right, runtime=runtime)
 
 
 async def runs(

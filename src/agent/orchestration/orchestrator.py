@@ -10,7 +10,7 @@ A plan belongs to its rows, not to who asked for it: if this process dies, anoth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
@@ -52,9 +52,12 @@ class AgentOrchestrator:
         """Register an agent, a class of agents or a graph of LangGraph (these two with an id), and return the agent."""
         return self._registry.add(agent, agent_id)
 
-    def register_kind(self, prefix: str, builder: Builder) -> None:
-        """Build each agent whose id begins with `prefix` when a step needs it, so that every process knows it."""
-        self._registry.add_kind(prefix, builder)
+    def register_kind(self, prefix: str, builder: Builder, actions: Iterable[str] = ()) -> None:
+        """Build each agent whose id begins with `prefix` when a step needs it, so that every process knows it.
+
+        `actions` are those that such agents do: a plan that names no agent for one of them gets the agent `prefix`.
+        """
+        self._registry.add_kind(prefix, builder, actions)
 
     def get_agent(self, agent_id: str) -> BaseAgent:
         """Return an agent. Raises `NotFound`."""
@@ -77,8 +80,7 @@ class AgentOrchestrator:
 
         With an `idempotency_key` the same plan runs once, however often it is asked for, also after a crash.
         """
-        checked = read_plan(plan)
-        self.check_agents(checked)
+        checked = self.read(plan)
         runtime = await self._acting()
         owned = await store.begin(checked, key=idempotency_key, runtime=runtime)
         if owned is None:
@@ -87,8 +89,7 @@ class AgentOrchestrator:
 
     async def submit(self, plan: Mapping[str, Any] | Plan, *, idempotency_key: str | None = None) -> UUID:
         """Store a plan for any process that knows its agents, and return the number of its run."""
-        checked = read_plan(plan)
-        self.check_agents(checked)
+        checked = self.read(plan)
         runtime = await self._acting()
         owned = await store.begin(checked, key=idempotency_key, queued=True, runtime=runtime)
         return owned.run_id if owned else await _same_run(checked, str(idempotency_key), runtime)
@@ -128,7 +129,7 @@ class AgentOrchestrator:
         runtime = await self._acting()
         plan = await store.plan_of(run_id, runtime=runtime)
         again = _again(plan, from_step, given)
-        self.check_agents(again)
+        self.read(again)
         redone = set() if from_step is None else {from_step, *Frontier(plan.steps).behind(from_step)}
         keep = [step.id for step in plan.steps if step.id not in redone]
         owned = await store.begin(again, replay_of=run_id, keep=keep, queued=queued, batch=batch, runtime=runtime)
@@ -169,13 +170,15 @@ class AgentOrchestrator:
         """Let at most so many steps of an agent run at the same time, in all processes; None ends the limit."""
         await places.limit(agent_id, most, runtime=await self._acting())
 
-    def check_agents(self, plan: Plan) -> None:
-        """Raise `InvalidInput` if a step names an agent that is not known here."""
-        for part in plan.chain():
+    def read(self, plan: Mapping[str, Any] | Plan) -> Plan:
+        """Return a plan that is checked and complete, with agents that are known here. Raises `InvalidInput`."""
+        checked = read_plan(plan, choose=self._registry.who_does)
+        for part in checked.chain():
             for step in part.steps:
                 for agent_id in step.agents:
                     if not self._registry.knows(agent_id):
                         raise InvalidInput(f"Step {step.id!r} names agent {agent_id!r}, which is not registered here: `await register_agent(...)` first.")  # fmt: skip
+        return checked
 
     async def result(self, run_id: UUID, *, wait: bool = False) -> PlanResult:
         """Return how a run ended, from its rows. With `wait` it is waited for, and taken over if nobody runs it."""

@@ -7,7 +7,7 @@ A plan that is read has no open question left: each step names its agent and its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -147,14 +147,25 @@ def _is_old(plan: Plan) -> bool:
     return not plan.input and not any(new)
 
 
-def read_plan(given: Mapping[str, Any] | Plan, *, depth: int = 0) -> Plan:
-    """Return a plan that is checked and complete. Raises `InvalidInput` that names the step and says what is wrong with it."""
+Choose = Callable[[str], str | None]
+
+
+def _nobody(action: str) -> str | None:
+    del action
+    return None
+
+
+def read_plan(given: Mapping[str, Any] | Plan, *, depth: int = 0, choose: Choose = _nobody) -> Plan:
+    """Return a plan that is checked and complete. Raises `InvalidInput` that names the step and says what is wrong with it.
+
+    `choose` gives the agent for the action of a step for which the plan names none, or None.
+    """
     if depth > MOST_SUB_PLANS:
         raise InvalidInput(f"The plan has more than {MOST_SUB_PLANS} plans inside each other: flatten some.")
     data = given.as_json() if isinstance(given, Plan) else given
     plan: Plan | None = None
     for level in reversed(_levels(data)):  # the innermost first: no recursion over what a stranger nested
-        plan = _completed(_parsed(level), depth).model_copy(update={"fallback_plan": plan})
+        plan = _completed(_parsed(level), depth, choose).model_copy(update={"fallback_plan": plan})
     if plan is None:  # pragma: no cover  # _levels returns one at least
         raise InvalidInput("A plan is a JSON object.")
     return plan
@@ -204,7 +215,7 @@ def _place(location: tuple[int | str, ...], level: Mapping[str, Any]) -> str:
     return names
 
 
-def _completed(plan: Plan, depth: int) -> Plan:
+def _completed(plan: Plan, depth: int, choose: Choose) -> Plan:
     """Return the plan with an agent and an action in each step, in an order that runs; one after the other if it is not parallel."""
     default = plan.agent_id or next((step.agent_id for step in plan.steps if step.agent_id), "")
     names = {step.id for step in plan.steps}
@@ -214,7 +225,7 @@ def _completed(plan: Plan, depth: int) -> Plan:
         needs = dict.fromkeys(step.dependencies)
         if not plan.parallel and done:
             needs[done[-1].id] = None
-        changes = _named(step, default, plan.id, depth)
+        changes = _named(step, default, plan.id, depth, choose)
         done.append(step.model_copy(update={**changes, "action": step.action or step.id, "dependencies": tuple(needs)}))
     _check_row_names(done, names)
     return plan.model_copy(update={"steps": tuple(done)})
@@ -229,17 +240,17 @@ def _check_row_names(steps: list[PlanStep], names: set[str]) -> None:
             raise InvalidInput(f"The id {name!r} belongs to a part of another step: give the step another id.")
 
 
-def _named(step: PlanStep, default: str, plan_id: str, depth: int) -> dict[str, Any]:
+def _named(step: PlanStep, default: str, plan_id: str, depth: int, choose: Choose) -> dict[str, Any]:
     """Return who does a step and who takes it back."""
     if step.approval is not None and (step.plan is not None or step.for_each is not None):
         raise InvalidInput(f"Step {step.id!r} is a question to a human: give it no plan and no forEach.")
-    agent_id = step.agent_id or (default if step.is_agents else "")
+    agent_id = step.agent_id or (default or choose(step.action or step.id) or "" if step.is_agents else "")
     if step.is_agents and not agent_id:
         raise InvalidInput(f"Step {step.id!r} names no agent: give it an agentId, or give the plan one.")
     changes: dict[str, Any] = {"agent_id": agent_id}
     if step.plan is not None:
         inner = {"id": f"{plan_id}.{step.id}"[:200], **({"agentId": default} if default else {}), **step.plan}
-        changes["plan"] = read_plan(inner, depth=depth + 1).as_json()
+        changes["plan"] = read_plan(inner, depth=depth + 1, choose=choose).as_json()
     if step.compensation is not None:
         who = step.compensation.agent_id or agent_id or default
         if not who:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from agent.orchestration.agents.ai_tutor import AITutorAgent
 from agent.orchestration.agents.base import BaseAgent
 from agent.orchestration.agents.optimization import OptimizationAgent
@@ -16,6 +18,14 @@ PREFIXES = {
     "tutor": "tutor-agent",
     "speech": "speech-agent",
     "optimizer": "optimization-agent",
+}
+
+
+_CLASSES: dict[str, type[BaseAgent]] = {
+    "learning": PersonalizedLearningAgent,
+    "tutor": AITutorAgent,
+    "speech": SpeechAnalysisAgent,
+    "optimizer": OptimizationAgent,
 }
 
 
@@ -34,5 +44,6 @@ def standard_orchestrator(runtime: Runtime) -> AgentOrchestrator:
     """Return an orchestrator whose agents act for the runtime's user."""
     made = AgentOrchestrator(runtime)
     for kind, prefix in PREFIXES.items():
-        made.register_kind(prefix, lambda agent_id, kind=kind: create_agent(kind, agent_id, runtime))  # type: ignore[misc]  # mypy does not see the default
+        builder = partial(create_agent, kind, runtime=runtime)
+        made.register_kind(prefix, builder, _CLASSES[kind].actions)
     return made

@@ -70,7 +70,7 @@ def _named(text: str) -> Iterator[str]:
         for match in form.finditer(text):
             value = match["value"]
             bare = value[1:-1] if value[0] in "\"'`\u201c" else value.rstrip(".,;:!?)]}")
-            if len(bare) > 2 and bare.casefold() not in _PLAIN and bare != HIDDEN and not bare.startswith("$"):
+            if len(bare) > 2 and bare.casefold() not in _PLAIN and HIDDEN not in value and not bare.startswith("$"):
                 yield bare
 
 

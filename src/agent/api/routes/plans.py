@@ -15,7 +15,6 @@ from agent.api.pages import Limit
 from agent.orchestration import schedules, views
 from agent.orchestration.comparison import Comparison
 from agent.orchestration.mermaid import mermaid
-from agent.orchestration.plan import read_plan
 from agent.orchestration.records import PlanEvent, RunRecord, RunStatus, RunView
 from agent.orchestration.standard import standard_orchestrator
 from agent.orchestration.timeline import StepState, Timeline
@@ -106,8 +105,7 @@ async def get_state(runtime: Acting) -> views.PlanState:
 @router.put("/schedules/{name}", **needs("operator"))
 async def put_schedule(name: ScheduleName, body: Scheduled, runtime: Acting) -> schedules.Schedule:
     """Let a plan begin by itself at the times of a cron expression (UTC)."""
-    plan = read_plan(body.plan)
-    standard_orchestrator(runtime).check_agents(plan)
+    plan = standard_orchestrator(runtime).read(body.plan)
     return await schedules.schedule(name, plan, body.cron, runtime=runtime)
 
 

@@ -270,14 +270,12 @@ def schedule(
     """Let a plan begin by itself at these times."""
     from agent.cli.terminal.render import print_json, say, stdout
     from agent.orchestration import schedules
-    from agent.orchestration.plan import read_plan
     from agent.orchestration.standard import standard_orchestrator
 
-    given = read_plan(_plan(plan, parameters or []))
+    given = _plan(plan, parameters or [])
 
     async def set_up(runtime: Runtime) -> schedules.Schedule:
-        standard_orchestrator(runtime).check_agents(given)
-        return await schedules.schedule(name, given, cron, runtime=runtime)
+        return await schedules.schedule(name, standard_orchestrator(runtime).read(given), cron, runtime=runtime)
 
     made = run_with(set_up)
     if as_json:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from markupsafe import Markup
+from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse
 from sse_starlette.event import ServerSentEvent
 
@@ -17,14 +18,14 @@ from agent.api.events import document_of
 from agent.api.turn_streams import TurnStream, TurnStreams
 from agent.approval.human_approval import human_approval_queue
 from agent.chat import chat
-from agent.console.answers import answer_html
+from agent.console.answers import AnswerPart, Suggestion, answer_parts
 from agent.console.rendering import ConsoleRoute, done, page, segment
 from agent.console.request_views import RequestView, request_view
 from agent.console.result_tables import ResultTable, csv_of, plot_of, table_of
 from agent.console.routes.approvals import execution_of
-from agent.console.visits import ROOT, Form, Visitor, needs
-from agent.errors import AgentError, NotFound
-from agent.operations import approvals, executions
+from agent.console.visits import ROOT, Form, Visit, Visitor, needs
+from agent.errors import AgentError, AlreadyDecided, InvalidInput, NotFound
+from agent.operations import approvals, executions, feedback, suggestions
 from agent.runtime import Runtime
 from agent.text.visible import clean
 from agent.threads import threads
@@ -49,12 +50,35 @@ class Step:
     table: ResultTable | None
 
 
+class Shown(BaseModel):
+    """Which rows of a result a page shows: sorted by a column, from a row on."""
+
+    sort: int | None = Field(None, ge=0, le=2_000)
+    down: bool = False
+    first: int = Field(0, ge=0, le=10**7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestionView:
+    """A suggested statement with what was decided about it (None while nothing was), and what came of that."""
+
+    suggestion: Suggestion
+    outcome: str
+    decided: suggestions.Decided | None
+    request: RequestView | None
+    table: ResultTable | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnView:
-    """A turn as a page shows it. `shown` is the step whose rows belong under the answer, `requests` what waits or was decided."""
+    """A turn as a page shows it. `shown` is the step whose rows belong under the answer, `requests` what waits or was decided.
+
+    `parts` are the answer with the statements that each part suggests; `judged` is what the reader said of the answer.
+    """
 
     turn: TurnRecord
-    answer: Markup
+    parts: tuple[tuple[AnswerPart, tuple[SuggestionView, ...]], ...]
+    judged: feedback.Feedback | None
     steps: tuple[Step, ...]
     shown: Step | None
     plot: Markup | None
@@ -107,7 +131,11 @@ async def show(request: Request, thread_id: ThreadId, visit: Visitor, *, every: 
             raise
         stored = []
     kept = stored if every else stored[-_TURNS:]
-    turns = [await _turn_view(thread_id, turn, runtime) for turn in kept]
+    said = _Said(
+        judged=await feedback.own(thread_id, runtime=runtime) if stored else {},
+        decided=await suggestions.decided(thread_id, runtime=runtime) if stored else {},
+    )
+    turns = [await _turn_view(thread_id, turn, said, runtime) for turn in kept]
     return await page(
         request, visit, "chat.html", threads=await threads.recent(limit=_THREADS, runtime=runtime), thread_id=thread_id, turns=turns,
         earlier=len(stored) - len(kept), stream=stream.id if stream else "", few_rows=_ROWS, names=(),
@@ -133,28 +161,68 @@ async def delete(request: Request, thread_id: ThreadId, visit: Visitor, form: Fo
     return done(request, form, "The conversation is deleted.", to=f"{ROOT}/chat")
 
 
+@router.post("/{thread_id}/{turn}/feedback", dependencies=needs("operator"))
+async def judge(request: Request, thread_id: ThreadId, turn: Number, visit: Visitor, form: Form) -> Response:
+    """Say that an answer is right, or wrong and what is right instead."""
+    if form.get("right") not in {"yes", "no"}:
+        raise InvalidInput("Say whether the answer is right.")
+    said = await feedback.give(
+        thread_id, turn, right=form["right"] == "yes", reason=form.get("reason", ""), via="console", runtime=visit.runtime
+    )  # fmt: skip
+    return done(request, form, said or "Noted.")
+
+
+@router.post("/{thread_id}/{turn}/suggestions/{place}", dependencies=needs("operator"))
+async def decide(request: Request, thread_id: ThreadId, turn: Number, *, place: Number, visit: Visitor, form: Form) -> Response:  # fmt: skip
+    """Accept a statement that an answer suggests, exactly as it was seen, or reject it."""
+    runtime = visit.runtime
+    answers = [one["answer"] or "" for one in await threads.turns(thread_id, runtime=runtime) if one["turn"] == turn]
+    offered = [one for answer in answers for part in answer_parts(answer) for one in part.suggestions]
+    found = next((one for one in offered if one.place == place and one.digest == form.get("digest")), None)
+    if found is None:
+        raise NotFound("This answer does not suggest that statement: load the page again.")
+    try:
+        if form.get("decision") == "accept":
+            said = await suggestions.accept(thread_id, turn, place, found.sql, runtime=runtime)
+        elif form.get("decision") == "reject":
+            said = await suggestions.reject(thread_id, turn, place, form.get("reason", ""), runtime=runtime)
+        else:
+            raise InvalidInput("Accept the statement or reject it.")
+    except AlreadyDecided as error:
+        said = str(error)
+    return done(request, form, said)
+
+
+@router.get("/{thread_id}/{turn}/suggestions/{place}", dependencies=needs("viewer"))
+async def suggested(
+    request: Request, visit: Visitor, thread_id: ThreadId, turn: Number, place: Number, *, shown: Annotated[Shown, Depends()]
+) -> Response:  # fmt: skip
+    """Show the rows of a suggested statement that ran."""
+    return await _rows_page(
+        request, visit, await _suggested_step(thread_id, turn, place, visit.runtime), thread_id, shown
+    )
+
+
+@router.get("/{thread_id}/{turn}/suggestions/{place}/rows.csv", dependencies=needs("viewer"))
+async def suggested_rows(thread_id: ThreadId, turn: Number, place: Number, visit: Visitor) -> Response:
+    """Send the rows of a suggested statement as CSV."""
+    return _csv(await _suggested_step(thread_id, turn, place, visit.runtime), f"rows-{turn}-{place}")
+
+
 @router.get("/{thread_id}/{turn}/{round_}/{ordinal}", dependencies=needs("viewer"))
 async def result(
-    request: Request, visit: Visitor, thread_id: ThreadId, turn: Number, round_: Number, *, ordinal: Number,
-    sort: Annotated[int | None, Query(ge=0, le=2_000)] = None, down: bool = False, first: Annotated[int, Query(ge=0, le=10**7)] = 0,
+    request: Request, visit: Visitor, thread_id: ThreadId, turn: Number, round_: Number, *, ordinal: Number, shown: Annotated[Shown, Depends()]
 ) -> Response:  # fmt: skip
     """Show the rows of one step, sorted and paged, with its statement to run again."""
     step = await _step(CallKey(thread_id=thread_id, turn=turn, round=round_, ordinal=ordinal), visit.runtime)
-    table = step.table.sorted_by(sort, descending=down) if step.table else None
-    return await page(
-        request, visit, "result.html", step=step, table=table.page(first, _PER_PAGE) if table else None, per_page=_PER_PAGE,
-        plot=plot_of(step.table) if step.table else None, sort=sort, down=down, sql=step.what, thread_id=thread_id, again=False,
-    )  # fmt: skip
+    return await _rows_page(request, visit, step, thread_id, shown)
 
 
 @router.get("/{thread_id}/{turn}/{round_}/{ordinal}/rows.csv", dependencies=needs("viewer"))
 async def rows(thread_id: ThreadId, turn: Number, round_: Number, ordinal: Number, visit: Visitor) -> Response:
     """Send the rows of one step as CSV."""
     step = await _step(CallKey(thread_id=thread_id, turn=turn, round=round_, ordinal=ordinal), visit.runtime)
-    if step.table is None:
-        raise NotFound("This step has no rows.")
-    headers = {"Content-Disposition": f'attachment; filename="rows-{turn}-{round_}-{ordinal}.csv"'}
-    return StreamingResponse(csv_of(step.table), media_type="text/csv; charset=utf-8", headers=headers)
+    return _csv(step, f"rows-{turn}-{round_}-{ordinal}")
 
 
 @router.post("/read", dependencies=needs("operator"))
@@ -180,22 +248,45 @@ def _owner(runtime: Runtime) -> str:
     return f"{runtime.tenant_id}/{runtime.user}"
 
 
-async def _turn_view(thread_id: str, turn: TurnRecord, runtime: Runtime) -> TurnView:
+async def _turn_view(thread_id: str, turn: TurnRecord, said: _Said, runtime: Runtime) -> TurnView:
     steps = [_step_view(call) for call in await threads.calls(thread_id, turn["turn"], runtime=runtime)]
     about = turn["sources"].get("rows_of") or {}
     place = (about.get("round"), about.get("ordinal"))
     shown = next((step for step in steps if (step.key.round, step.key.ordinal) == place and step.table), None)
-    answer = turn["answer"] or ""
     asked = await human_approval_queue.for_turn(thread_id, turn["turn"], runtime=runtime)
     views = await approvals.views_of(asked, runtime=runtime) if asked else ()
+    parts = answer_parts(turn["answer"] or "", ran=[step.what for step in steps])
     return TurnView(
         turn=turn,
-        answer=answer_html(answer),
+        parts=tuple([
+            (part, tuple([await _suggestion_view(turn["turn"], one, said, runtime) for one in part.suggestions])) for part in parts
+        ]),
+        judged=said.judged.get(turn["turn"]),
         steps=tuple(steps),
         shown=shown,
         plot=plot_of(shown.table) if shown and shown.table else None,
         requests=tuple([request_view(view, await execution_of(view, runtime)) for view in views]),
-    )
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """What people said of the answers of a conversation, and of the statements in them."""
+
+    judged: Mapping[int, feedback.Feedback]
+    decided: Mapping[tuple[int, int], suggestions.Decided]
+
+
+async def _suggestion_view(turn: int, one: Suggestion, said: _Said, runtime: Runtime) -> SuggestionView:
+    decided = said.decided.get((turn, one.place))
+    request = None
+    result = decided.result if decided and decided.result else ToolResult()
+    if number := result.get("approval_id"):
+        view = await approvals.view(number, runtime=runtime)
+        request = request_view(view, await execution_of(view, runtime))
+    return SuggestionView(
+        suggestion=one, decided=decided, request=request, table=table_of(result), outcome=_outcome(result) if result else "",
+    )  # fmt: skip
 
 
 def _step_view(call: StoredCall) -> Step:
@@ -221,6 +312,35 @@ def _outcome(result: Any) -> str:
     if rows is None or result.get("approval_id"):
         return str(result.get("message") or "done")
     return f"{rows:,} {'row' if rows == 1 else 'rows'}{' (not all of them)' if result.get('truncated') else ''}"
+
+
+async def _suggested_step(thread_id: str, turn: int, place: int, runtime: Runtime) -> Step:
+    decided = (await suggestions.decided(thread_id, runtime=runtime)).get((turn, place))
+    answers = [one["answer"] or "" for one in await threads.turns(thread_id, runtime=runtime) if one["turn"] == turn]
+    offered = [
+        one.sql for answer in answers for part in answer_parts(answer) for one in part.suggestions if one.place == place
+    ]
+    if decided is None or decided.result is None or not offered:
+        raise NotFound("Nothing ran there.")
+    return Step(
+        key=CallKey(thread_id=thread_id, turn=turn, round=0, ordinal=place), what=offered[0], outcome=_outcome(decided.result),
+        good=bool(decided.result.get("success")), table=table_of(decided.result),
+    )  # fmt: skip
+
+
+async def _rows_page(request: Request, visit: Visit, step: Step, thread_id: str, shown: Shown) -> Response:
+    table = step.table.sorted_by(shown.sort, descending=shown.down) if step.table else None
+    return await page(
+        request, visit, "result.html", step=step, table=table.page(shown.first, _PER_PAGE) if table else None, per_page=_PER_PAGE,
+        plot=plot_of(step.table) if step.table else None, sort=shown.sort, down=shown.down, sql=step.what, thread_id=thread_id, again=False,
+    )  # fmt: skip
+
+
+def _csv(step: Step, name: str) -> Response:
+    if step.table is None:
+        raise NotFound("This step has no rows.")
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return StreamingResponse(csv_of(step.table), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 async def _step(key: CallKey, runtime: Runtime) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -10,7 +11,7 @@ from fastapi.responses import Response
 from agent.api.pages import number_in
 from agent.console.rendering import ConsoleRoute, done, page
 from agent.console.visits import ROOT, Form, Visitor, needs
-from agent.operations import lessons
+from agent.operations import feedback, lessons
 
 router = APIRouter(prefix=f"{ROOT}/learning", route_class=ConsoleRoute)
 _PER_PAGE = 30
@@ -30,6 +31,16 @@ async def learn(request: Request, visit: Visitor, form: Form) -> Response:
     """Let the learner run once, now."""
     run = await lessons.learn(runtime=visit.runtime)
     return done(request, form, f"Run {run.id} is {run.status}: {len(run.learned)} learned, {len(run.dropped)} dropped.")
+
+
+@router.get("/feedback", dependencies=needs("admin"))
+async def said(request: Request, visit: Visitor, before: datetime | None = None) -> Response:
+    """Show what people say of answers, the newest first."""
+    found = await feedback.newest(_PER_PAGE + 1, before=before, runtime=visit.runtime)
+    more = found[_PER_PAGE - 1].given_at.isoformat() if len(found) > _PER_PAGE else None
+    return await page(
+        request, visit, "feedback.html", found=found[:_PER_PAGE], counts=await feedback.counts(runtime=visit.runtime), next=more
+    )  # fmt: skip
 
 
 @router.get("/{run_id}", dependencies=needs("viewer"))

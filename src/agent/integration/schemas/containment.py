@@ -7,356 +7,326 @@ One kindness of schema registries is kept: a property that becomes required is n
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol
 
-Accepts = Callable[[Any, Any], bool]
-_TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
-# What says nothing about which values are valid.
-_ANNOTATIONS = frozenset({
-    "$schema", "$id", "id", "$anchor", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example", "deprecated",
-    "readOnly", "writeOnly", "contentEncoding", "contentMediaType", "contentSchema", "$vocabulary", "discriminator",
-})  # fmt: skip
-# Keywords with a rule here. Others (contains, if, unevaluatedProperties, ...) must be the same in both.
-_KNOWN = frozenset({
-    "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern", "format",
-    "items", "prefixItems", "additionalItems", "minItems", "maxItems", "uniqueItems", "properties", "patternProperties", "additionalProperties",
-    "required", "minProperties", "maxProperties", "propertyNames", "dependentRequired", "dependentSchemas", "dependencies", "allOf", "anyOf", "oneOf", "not", "$ref",
-})  # fmt: skip
+from agent.integration.schemas.json_keywords import (
+    KNOWN,
+    as_object,
+    at,
+    bounds,
+    dependencies,
+    folded,
+    is_anything,
+    is_nothing,
+    meaning,
+    numbers,
+    property_of,
+    same,
+    settled,
+    strings,
+    types,
+)  # fmt: skip
+
 _MOST_DEPTH = 100
 _MOST_REASONS = 20
+# Schemas that take more steps than these are not compared to the end.
+_MOST_STEPS = 20_000
+_TOO_MUCH = "the data: the schemas are too large or too deep to be compared; register the change under another name"
 
 
-def not_accepted(old: Any, new: Any, accepts: Accepts) -> list[str]:
-    """Return why `new` refuses something that `old` accepts; nothing if it accepts it all. `accepts(schema, value)` validates by a part of `new`."""
+class Side(Protocol):
+    """A schema document of a comparison."""
+
+    @property
+    def root(self) -> Any:
+        """Return the document, its references written in full."""
+
+    def find(self, reference: str) -> Any:
+        """Return what a reference leads to; None if it leads nowhere."""
+
+    def accepts(self, schema: Any, value: Any) -> bool:
+        """Return whether a part of the document accepts a value."""
+
+    def weight(self, schema: Any) -> int:
+        """Return how many steps it takes to make a part ready for that."""
+
+    @property
+    def asserts_formats(self) -> bool:
+        """Return whether a format is a rule in its dialect, and not a note."""
+
+
+def not_accepted(old: Side, new: Side) -> list[str]:
+    """Return why `new` refuses something that `old` accepts; nothing if it accepts it all."""
+    found = _Comparison(old=old, new=new)
     try:
-        found = _Comparison(old_root=old, new_root=new, accepts=accepts).compare(old, new, "", 0)
-        reasons = []
-        for reason in found:
-            reasons.append(reason)
-            if len(reasons) >= _MOST_REASONS:
-                break
-    except RecursionError:
-        return ["the data: the schemas are nested too deeply to be compared"]
-    return reasons
+        while True:
+            reasons = list(islice(found.compare(old.root, new.root, "", 0), _MOST_REASONS))
+            if reasons or not found.assumed_wrongly():
+                return reasons
+    except (RecursionError, _TooMuch):
+        return [_TOO_MUCH]
 
 
-def _object(schema: Any) -> dict[str, Any]:
-    if schema is False:
-        return {"not": {}}
-    return dict(schema) if isinstance(schema, Mapping) else {}
+class _TooMuch(Exception):  # it ends a comparison, and is no error of anyone's
+    """The comparison takes too many steps."""
 
 
-def _is_nothing(schema: Any) -> bool:
-    return schema is False or (isinstance(schema, Mapping) and schema.get("not") in ({}, True))
-
-
-def _meaning(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
-
-
-def _is_anything(schema: Any) -> bool:
-    return schema is True or (isinstance(schema, Mapping) and not _meaning(schema))
-
-
-def _same(left: Any, right: Any) -> bool:
-    """Return whether two schemas are the same text and refer to nothing, so that it means the same in both documents."""
-    one, other = (json.dumps(side, sort_keys=True, default=str) for side in (left, right))
-    return one == other and '"$ref"' not in one and '"$dynamicRef"' not in one
-
-
-def _types(schema: Mapping[str, Any]) -> set[str]:
-    given = schema.get("type")
-    named = {given} if isinstance(given, str) else set(given) if isinstance(given, list) else set(_TYPES)
-    return named | {"integer"} if "number" in named else named
+_Pair = tuple[str, str]
 
 
 @dataclass(slots=True)
 class _Comparison:
-    old_root: Any
-    new_root: Any
-    accepts: Accepts
-    _open: set[tuple[str, str]] = field(default_factory=set)
+    """A comparison. Two parts that are being compared further out are assumed to fit; if that turns out wrong, all is compared once more."""
 
-    @property
-    def asserts_formats(self) -> bool:
-        """Return whether a format is a rule in the new schema; since draft 2019-09 it is a note."""
-        dialect = self.new_root.get("$schema", "") if isinstance(self.new_root, Mapping) else ""
-        return "/draft-0" in str(dialect)
+    old: Side
+    new: Side
+    steps: int = 0
+    _open: set[_Pair] = field(default_factory=set)
+    _assumed: set[_Pair] = field(default_factory=set)
+    _passed: set[_Pair] = field(default_factory=set)
+    _failed: dict[_Pair, str] = field(default_factory=dict)
+
+    def assumed_wrongly(self) -> bool:
+        """Return whether parts were assumed to fit that do not, and forget what followed from it."""
+        wrong = not self._assumed.isdisjoint(self._failed)
+        self._assumed.clear()
+        self._passed.clear()
+        return wrong
+
+    def fits(self, old: Any, new: Any, place: str, depth: int) -> bool:
+        """Return whether `new` accepts all that `old` accepts."""
+        return next(self.compare(old, new, place, depth), None) is None
 
     def compare(self, old: Any, new: Any, place: str, depth: int) -> Iterator[str]:
         """Yield why `new` refuses what `old` accepts at a place."""
         if depth > _MOST_DEPTH:
-            yield f"{place or 'the data'}: the schemas are nested too deeply to be compared"
-            return
-        old, new = self._resolved(old, self.old_root), self._resolved(new, self.new_root)
-        if _is_nothing(old) or _is_anything(new) or _same(old, new):
+            raise _TooMuch
+        old, new = _resolved(old, self.old), _resolved(new, self.new)
+        if is_nothing(old) or is_anything(new) or same(old, new):
             return
         pair = (json.dumps(old, sort_keys=True, default=str), json.dumps(new, sort_keys=True, default=str))
-        if pair in self._open:
-            return  # it is being compared further out
+        self._spend(1 + (len(pair[0]) + len(pair[1])) // 1_000)
+        if pair in self._failed:
+            yield self._failed[pair]
+        elif pair in self._open:
+            self._assumed.add(pair)
+        elif pair not in self._passed:
+            yield from self._first_time(pair, as_object(old), new, place, depth + 1)
+
+    def _first_time(self, pair: _Pair, old: dict[str, Any], new: Any, place: str, depth: int) -> Iterator[str]:
         self._open.add(pair)
         try:
-            yield from self._compare(_object(old), new, place, depth + 1)
+            for reason in self._compare(old, new, place, depth):
+                self._failed.setdefault(pair, reason)
+                yield reason
         finally:
             self._open.discard(pair)
+        if pair not in self._failed:
+            self._passed.add(pair)
+
+    def _spend(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > _MOST_STEPS:
+            raise _TooMuch
 
     def _compare(self, old: dict[str, Any], new: Any, place: str, depth: int) -> Iterator[str]:
-        if _is_nothing(new):
+        if is_nothing(new):
             yield f"{place or 'the data'}: nothing is accepted any more"
             return
         values = old["enum"] if isinstance(old.get("enum"), list) else [old["const"]] if "const" in old else None
         if values is not None:
-            refused = [value for value in values if not self.accepts(new, value)]
-            if refused:
-                yield f"{place or 'the data'}: {json.dumps(refused[0])[:80]} is not accepted any more"
+            refused = (one for one in values if not self._accepts(new, one))
+            yield from (f"{place or 'the data'}: {json.dumps(one)[:80]} is not accepted any more" for one in islice(refused, 1))  # fmt: skip
             return
-        branches = self._branches(old)
+        branches = _branches(old)
         if branches is not None:
+            if len(old.get("anyOf", ())) > 1 and _overlap(old["anyOf"], as_object(new).get("oneOf", ())):
+                yield f"{place or 'the data'}: a value that fits several alternatives is not accepted any more (anyOf became oneOf)"
             for branch in branches:
                 yield from self.compare(branch, new, place, depth)
             return
-        yield from self._whole(self._flat(old), _object(new), place, depth)
+        yield from self._whole(settled(self._flat(old, self.old)), as_object(new), place, depth)
 
-    def _branches(self, old: dict[str, Any]) -> list[Any] | None:
-        """Return the alternatives of a schema, each with what stands beside them; None if it has none."""
-        for word in ("anyOf", "oneOf"):
-            if isinstance(old.get(word), list):
-                rest = {key: value for key, value in old.items() if key != word}
-                if not _meaning(rest):
-                    return list(old[word])
-                return [{"allOf": [rest, one]} for one in old[word]]
-        return None
+    def _accepts(self, schema: Any, value: Any) -> bool:
+        self._spend(1 + self.new.weight(schema))
+        return self.new.accepts(schema, value)
 
-    def _flat(self, old: dict[str, Any]) -> dict[str, Any]:
+    def _flat(self, schema: dict[str, Any], side: Side, depth: int = 0) -> dict[str, Any]:
         """Return a schema with its `allOf` folded in where that is possible."""
-        parts = old.get("allOf")
+        parts = schema.get("allOf")
         if not isinstance(parts, list):
-            return old
-        flat = {key: value for key, value in old.items() if key != "allOf"}
+            return schema
+        if depth > _MOST_DEPTH:
+            raise _TooMuch
+        flat = {key: value for key, value in schema.items() if key != "allOf"}
         for part in parts:
-            one = self._flat(_object(self._resolved(part, self.old_root)))
-            flat = _folded(flat, one)
+            self._spend(1)
+            flat = folded(flat, self._flat(as_object(_resolved(part, side)), side, depth + 1))
         return flat
 
     def _whole(self, old: dict[str, Any], new: dict[str, Any], place: str, depth: int) -> Iterator[str]:
         """Compare a schema without alternatives with any other."""
-        inner = self._branches(old)
+        inner = _branches(old)
         if inner is not None:  # alternatives that came up when allOf was folded in
             for branch in inner:
                 yield from self.compare(branch, new, place, depth)
             return
+        if new.keys() & {"unevaluatedProperties", "unevaluatedItems"}:
+            new = self._flat(new, self.new)
+        new = settled(new)
         for part in new.get("allOf", ()):
             yield from self.compare(old, part, place, depth)
         for word in ("anyOf", "oneOf"):
             if isinstance(new.get(word), list) and not self._has_branch(old, new[word], place, depth):
                 yield f"{place or 'the data'}: no alternative of {word} accepts all of it"
         yield from self._negated(old, new, place, depth)
-        for word in sorted(set(_meaning(new)) - _KNOWN):
-            if not _same(old.get(word), new[word]):
+        yield from self._conditional(old, new, place, depth)
+        for word in sorted(set(meaning(new)) - KNOWN):
+            if not same(old.get(word), new[word]):
                 yield f"{place or 'the data'}: {word} is not the same"
         yield from self._typed(old, new, place, depth)
 
     def _has_branch(self, old: dict[str, Any], branches: list[Any], place: str, depth: int) -> bool:
-        if any(not list(self.compare(old, one, place, depth)) for one in branches):
+        if any(self.fits(old, one, place, depth) for one in branches):
             return True
         kinds = old.get("type")  # each type of the old schema may have an alternative of its own
         if not isinstance(kinds, list) or len(kinds) < 2:
             return False
-        return all(any(not list(self.compare({**old, "type": kind}, one, place, depth)) for one in branches) for kind in kinds)  # fmt: skip
+        return all(any(self.fits({**old, "type": kind}, one, place, depth) for one in branches) for kind in kinds)
 
     def _negated(self, old: dict[str, Any], new: dict[str, Any], place: str, depth: int) -> Iterator[str]:
         if "not" not in new:
             return
-        kinds = _types(_object(new["not"])) if set(_meaning(_object(new["not"]))) == {"type"} else None
-        if kinds is not None and not (kinds & _types(old)):
+        kinds = types(as_object(new["not"])) if set(meaning(as_object(new["not"]))) == {"type"} else None
+        if kinds is not None and not (kinds & types(old)):
             return
-        swapped = _Comparison(old_root=self.new_root, new_root=self.old_root, accepts=lambda _schema, _value: False)
-        if "not" not in old or list(swapped.compare(new["not"], old["not"], place, depth)):
+        if "not" not in old or not self._turned_fits(new["not"], old["not"], place, depth):
             yield f"{place or 'the data'}: more is excluded (not)"
+
+    def _turned_fits(self, new: Any, old: Any, place: str, depth: int) -> bool:
+        """Return whether the old schema accepts all that a part of the new one accepts."""
+        turned = _Comparison(old=self.new, new=self.old, steps=self.steps)
+        fits = turned.fits(new, old, place, depth)
+        while fits and turned.assumed_wrongly():
+            fits = turned.fits(new, old, place, depth)
+        self.steps = turned.steps
+        return fits
+
+    def _conditional(self, old: dict[str, Any], new: dict[str, Any], place: str, depth: int) -> Iterator[str]:
+        """Compare what holds under a condition: with what held under the same condition, or with all that was accepted."""
+        known = "if" in new and "if" in old and same(old["if"], new["if"])
+        rest = {key: value for key, value in old.items() if key not in ("if", "then", "else")} if known else old
+        for word in ("then", "else"):
+            if "if" in new and word in new:
+                before = {"allOf": [rest, old[word]]} if known and word in old else rest
+                yield from self.compare(before, new[word], place, depth)
 
     def _typed(self, old: dict[str, Any], new: dict[str, Any], place: str, depth: int) -> Iterator[str]:
         if "enum" in new or "const" in new:
             yield f"{place or 'the data'}: only some values are accepted now"
-        before, now = _types(old), _types(new)
+        before, now = types(old), types(new)
         gone = before - now
         if gone:
             yield f"{place or 'the data'}: {', '.join(sorted(gone))} is not accepted any more"
         kinds = before & now
         if kinds & {"integer", "number"}:
-            yield from _numbers(old, new, place, only_integers="number" not in kinds)
+            yield from numbers(old, new, place, only_integers="number" not in kinds)
         if "string" in kinds:
-            yield from _strings(old, new, place, asserts_formats=self.asserts_formats)
+            yield from strings(old, new, place, asserts_formats=self.new.asserts_formats)
         if "array" in kinds:
-            yield from self._arrays(_items(old), _items(new), place, depth)
+            yield from self._arrays(old, new, place, depth)
         if "object" in kinds:
             yield from self._objects(old, new, place, depth)
 
     def _arrays(self, old: dict[str, Any], new: dict[str, Any], place: str, depth: int) -> Iterator[str]:
-        yield from _bounds(old, new, place, "minItems", "maxItems")
+        yield from bounds(old, new, place, "minItems", "maxItems")
         if new.get("uniqueItems") and not old.get("uniqueItems"):
             yield f"{place or 'the data'}: items must be unique now"
         first, now_first = old.get("prefixItems", []), new.get("prefixItems", [])
         rest, now_rest = old.get("items", True), new.get("items", True)
-        for at in range(max(len(first), len(now_first))):
-            before = first[at] if at < len(first) else rest
-            now = now_first[at] if at < len(now_first) else now_rest
-            yield from self.compare(before, now, f"{place}[{at}]", depth)
+        for index in range(max(len(first), len(now_first))):
+            before = first[index] if index < len(first) else rest
+            now = now_first[index] if index < len(now_first) else now_rest
+            yield from self.compare(before, now, f"{place}[{index}]", depth)
         yield from self.compare(rest, now_rest, f"{place}[]", depth)
+        if (
+            not new.keys() & {"prefixItems", "items"} and "additionalItems" in new
+        ):  # alone it says nothing; it is compared all the same
+            yield from self.compare(old.get("additionalItems", True), new["additionalItems"], f"{place}[]", depth)
+        yield from self._contained(old, new, place, depth)
+
+    def _contained(self, old: dict[str, Any], new: dict[str, Any], place: str, depth: int) -> Iterator[str]:
+        if "contains" not in new:
+            return
+        least, most = new.get("minContains", 1), new.get("maxContains")
+        if least and ("contains" not in old or old.get("minContains", 1) < least):
+            yield f"{place or 'the data'}: it must contain more now"
+        elif least:
+            yield from self.compare(old["contains"], new["contains"], f"{place}[]", depth)
+        if most is not None and not (
+            "contains" in old and old.get("maxContains", most + 1) <= most
+            and self._turned_fits(new["contains"], old["contains"], place, depth)
+        ):  # fmt: skip
+            yield f"{place or 'the data'}: it may contain less now"
 
     def _objects(self, old: dict[str, Any], new: dict[str, Any], place: str, depth: int) -> Iterator[str]:
-        yield from _bounds(old, new, place, "minProperties", "maxProperties")
-        named = {**old.get("properties", {}), **new.get("properties", {})}
+        yield from bounds(old, new, place, "minProperties", "maxProperties")
+        before, now = old.get("properties", {}), new.get("properties", {})
+        known, patterns = old.get("patternProperties", {}), new.get("patternProperties", {})
+        rest, now_rest = old.get("additionalProperties", True), new.get("additionalProperties", True)
         for name in sorted(set(new.get("required", ())) - set(old.get("required", ()))):
-            if "default" not in _object(self._resolved(new.get("properties", {}).get(name), self.new_root)):
-                yield f"{_at(place, name)}: it is required now, and has no default"
-        for name in sorted(named):
-            yield from self.compare(_property(old, name), _property(new, name), _at(place, name), depth)
-        known = old.get("patternProperties", {})
-        closed = _is_nothing(old.get("additionalProperties", True))
-        for pattern, schema in new.get("patternProperties", {}).items():
-            if pattern in known:
-                yield from self.compare(known[pattern], schema, _at(place, f"/{pattern}/"), depth)
-            elif not closed:
-                yield from self.compare(old.get("additionalProperties", True), schema, _at(place, f"/{pattern}/"), depth)  # fmt: skip
-        for pattern, schema in known.items():
-            if pattern not in new.get("patternProperties", {}):
-                yield from self.compare(schema, new.get("additionalProperties", True), _at(place, f"/{pattern}/"), depth)  # fmt: skip
-        more = self.compare(old.get("additionalProperties", True), new.get("additionalProperties", True), _at(place, "*"), depth)  # fmt: skip
-        yield from more
+            if "default" not in as_object(_resolved(now.get(name), self.new)):
+                yield f"{at(place, name)}: it is required now, and has no default"
+        self._spend((len(before) + len(now)) * (len(known) + len(patterns)) // 10)
+        for name in sorted({**before, **now}):
+            yield from self.compare(property_of(old, name), property_of(new, name), at(place, name), depth)
+        for pattern in sorted({**known, **patterns}):
+            if pattern in known or not is_nothing(rest):
+                yield from self.compare(known.get(pattern, rest), patterns.get(pattern, now_rest), at(place, f"/{pattern}/"), depth)  # fmt: skip
+        yield from self.compare(rest, now_rest, at(place, "*"), depth)
         if "propertyNames" in new:
-            yield from self.compare(old.get("propertyNames", True), new["propertyNames"], _at(place, "(names)"), depth)
-        yield from self._dependent(_dependencies(old), _dependencies(new), place, depth)
+            yield from self.compare(old.get("propertyNames", True), new["propertyNames"], at(place, "(names)"), depth)
+        yield from self._dependent(dependencies(old), dependencies(new), place, depth)
 
     def _dependent(self, old: dict[str, Any], new: dict[str, Any], place: str, depth: int) -> Iterator[str]:
         for name, needs in new.items():
             if isinstance(needs, list):
                 had = old.get(name)
                 if not isinstance(had, list) or set(needs) - set(had):
-                    yield f"{_at(place, name)}: it needs other properties beside it now"
+                    yield f"{at(place, name)}: it needs other properties beside it now"
             elif name not in old or isinstance(old[name], list):
-                yield f"{_at(place, name)}: it demands more of the object now"
+                yield f"{at(place, name)}: it demands more of the object now"
             else:
-                yield from self.compare(old[name], needs, _at(place, name), depth)
-
-    def _resolved(self, schema: Any, root: Any) -> Any:
-        """Return what a `$ref` inside its document stands for, together with what stands beside it."""
-        for _ in range(_MOST_DEPTH):
-            if not isinstance(schema, Mapping) or not isinstance(schema.get("$ref"), str):
-                return schema
-            target = _pointed(schema["$ref"], root)
-            rest = {key: value for key, value in schema.items() if key != "$ref"}
-            if target is None:
-                return schema
-            schema = {"allOf": [target, rest]} if _meaning(rest) else target
-        return schema
+                yield from self.compare(old[name], needs, at(place, name), depth)
 
 
-def _pointed(reference: str, root: Any) -> Any:
-    if not reference.startswith("#"):
-        return None
-    part = root
-    for raw in filter(None, reference[1:].split("/")):
-        name = raw.replace("~1", "/").replace("~0", "~")
-        if isinstance(part, Mapping) and name in part:
-            part = part[name]
-        elif isinstance(part, list) and name.isdigit() and int(name) < len(part):
-            part = part[int(name)]
-        else:
-            return None
-    return part
+def _branches(old: dict[str, Any]) -> list[Any] | None:
+    """Return the alternatives of a schema, each with what stands beside them; None if it has none."""
+    for word in ("anyOf", "oneOf"):
+        if isinstance(old.get(word), list):
+            rest = {key: value for key, value in old.items() if key != word}
+            return [{"allOf": [rest, one]} for one in old[word]] if meaning(rest) else list(old[word])
+    return None
 
 
-def _at(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
+def _overlap(old: list[Any], new: Any) -> bool:
+    """Return whether a value may fit several of the new alternatives because it could fit several of the old ones."""
+    kinds = [types(as_object(one)) - {"integer"} for one in old]
+    apart = all(left.isdisjoint(right) for index, left in enumerate(kinds) for right in kinds[:index])
+    return len(new) > 1 and not apart
 
 
-def _property(schema: Mapping[str, Any], name: str) -> Any:
-    """Return the schema of one property: by its name, the patterns that fit, or that of all others."""
-    found = [schema["properties"][name]] if name in schema.get("properties", {}) else []
-    found += [one for pattern, one in schema.get("patternProperties", {}).items() if _fits(pattern, name)]
-    if not found:
-        return schema.get("additionalProperties", True)
-    return found[0] if len(found) == 1 else {"allOf": found}
-
-
-def _fits(pattern: str, name: str) -> bool:
-    if len(pattern) > 200 or len(name) > 200:
-        return False
-    try:
-        return re.search(pattern, name) is not None
-    except re.error:
-        return False
-
-
-def _items(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an array's schema in the words of draft 2020-12."""
-    if not isinstance(schema.get("items"), list):
-        return dict(schema)
-    return {**schema, "prefixItems": schema["items"], "items": schema.get("additionalItems", True)}
-
-
-def _dependencies(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {**schema.get("dependencies", {}), **schema.get("dependentRequired", {}), **schema.get("dependentSchemas", {})}  # fmt: skip
-
-
-def _bounds(old: Mapping[str, Any], new: Mapping[str, Any], place: str, low: str, high: str) -> Iterator[str]:
-    if new.get(low, 0) > old.get(low, 0):
-        yield f"{place or 'the data'}: {low} is larger now"
-    if high in new and (high not in old or new[high] < old[high]):
-        yield f"{place or 'the data'}: {high} is smaller now"
-
-
-def _numbers(old: Mapping[str, Any], new: Mapping[str, Any], place: str, *, only_integers: bool) -> Iterator[str]:
-    for word, sign in (("inimum", 1), ("aximum", -1)):
-        before, now = _limit(old, word, sign), _limit(new, word, sign)
-        if now is not None and (before is None or before < now):
-            yield f"{place or 'the data'}: its m{word} is stricter now"
-    if "multipleOf" in new:
-        had = old.get("multipleOf", 1 if only_integers else None)
-        if had is None or (had / new["multipleOf"]) % 1:
-            yield f"{place or 'the data'}: multipleOf is stricter now"
-
-
-def _limit(schema: Mapping[str, Any], word: str, sign: int) -> tuple[float, bool] | None:
-    """Return a bound and whether it excludes its own value, so that a stricter one compares as greater."""
-    plain, exclusive = schema.get(f"m{word}"), schema.get(f"exclusiveM{word}")
-    if exclusive is True:  # draft 4
-        return None if plain is None else (sign * plain, True)
-    found = [(sign * value, excludes) for value, excludes in ((plain, False), (exclusive, True)) if isinstance(value, int | float) and not isinstance(value, bool)]  # fmt: skip
-    return max(found) if found else None
-
-
-def _strings(old: Mapping[str, Any], new: Mapping[str, Any], place: str, *, asserts_formats: bool) -> Iterator[str]:
-    yield from _bounds(old, new, place, "minLength", "maxLength")
-    if "pattern" in new and new["pattern"] != old.get("pattern"):
-        yield f"{place or 'the data'}: its pattern is another now"
-    if "format" in new and asserts_formats and new["format"] != old.get("format"):
-        yield f"{place or 'the data'}: its format is another now"
-
-
-_STRICTER: Mapping[str, Callable[[Any, Any], Any]] = {
-    "minimum": max, "maximum": min, "minLength": max, "maxLength": min, "minItems": max, "maxItems": min, "minProperties": max, "maxProperties": min,
-}  # fmt: skip
-
-
-def _folded(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    """Return one schema that is at most as strict as both together. What cannot be joined is taken from the left."""
-    done = dict(left)
-    for key, value in right.items():
-        if key not in done:
-            done[key] = value
-        elif key == "required":
-            done[key] = sorted({*done[key], *value})
-        elif key in ("properties", "patternProperties"):
-            done[key] = {**done[key], **{name: {"allOf": [done[key][name], one]} if name in done[key] else one for name, one in value.items()}}  # fmt: skip
-        elif key == "type":
-            shared = _types(done) & _types(right)
-            done[key] = sorted(shared - ({"integer"} if "number" in shared else set()))
-        elif key in _STRICTER:
-            done[key] = _STRICTER[key](done[key], value)
-        elif key == "allOf":
-            done[key] = [*done[key], *value]
-    return done
+def _resolved(schema: Any, side: Side) -> Any:
+    """Return what a `$ref` stands for, together with what stands beside it."""
+    for _ in range(_MOST_DEPTH):
+        if not isinstance(schema, Mapping) or not isinstance(schema.get("$ref"), str):
+            return schema
+        target = side.find(schema["$ref"])
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
+        if target is None:
+            return schema
+        schema = {"allOf": [target, rest]} if meaning(rest) else target
+    raise _TooMuch

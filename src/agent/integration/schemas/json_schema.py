@@ -12,11 +12,14 @@ from typing import Any
 import agent.integration.schemas.containment as containment
 from agent.errors import InvalidInput
 from agent.integration.schemas.documents import MOST_PROBLEMS, json_of
+from agent.integration.schemas.json_references import HERE, located
 
 # A pattern that looks back is matched step by step; more steps than these end it.
 _MOST_STEPS = 50_000
 _MOST_PATTERN_BYTES = 1_048_576
 _MOST_DEPTH = 40
+# In which a schema is read that does not name its dialect and is none of draft 2020-12.
+_OLDER = ("http://json-schema.org/draft-07/schema#", "http://json-schema.org/draft-04/schema#")
 _DIALECTS = frozenset({
     "http://json-schema.org/draft-04/schema", "http://json-schema.org/draft-06/schema", "http://json-schema.org/draft-07/schema",
     "https://json-schema.org/draft/2019-09/schema", "https://json-schema.org/draft/2020-12/schema",
@@ -35,8 +38,8 @@ class JsonSchema:
         """Check a schema, given as JSON or its text. Raises `InvalidInput` with what is wrong with it."""
         import jsonschema_rs
 
-        given = _parsed(definition)
-        named = tuple((uri, json_of(_parsed(one))) for uri, one in sorted((resources or {}).items()))
+        given = _in_its_dialect(_parsed(definition))
+        named = tuple((uri, json_of(_in_its_dialect(_parsed(one)))) for uri, one in sorted((resources or {}).items()))
         read = cls(text=json_of(given), resources=named)
         for one in (given, *(json.loads(text) for _, text in named)):
             _check_dialect(one, dict(named))
@@ -74,20 +77,43 @@ class JsonSchema:
 
     def unreadable(self, writer: JsonSchema) -> list[str]:
         """Return what the writer's schema allows and this one does not."""
-        return containment.not_accepted(writer.schema, self.schema, self._accepts)
+        return containment.not_accepted(_Side(writer), _Side(self))
 
     def completed(self, data: Any) -> Any:
         """Return data with the defaults of the properties that it lacks, at every level."""
         return _completed(self.schema, data, 0)
 
-    def _accepts(self, schema: Any, value: Any) -> bool:
+
+class _Side:
+    """A schema as a side of a comparison."""
+
+    def __init__(self, schema: JsonSchema) -> None:
+        document = located(schema.schema, [(uri, json.loads(text)) for uri, text in schema.resources])
+        self.root, self.find = document.root, document.find
+        self._dialect = schema.schema.get("$schema") if isinstance(schema.schema, Mapping) else None
+        self._resources = ((HERE, json_of(document.root)), *schema.resources)
+
+    @property
+    def asserts_formats(self) -> bool:
+        """Return whether a format is a rule: since draft 2019-09 it is a note."""
+        return "/draft-0" in str(self._dialect)
+
+    def accepts(self, schema: Any, value: Any) -> bool:
         """Return whether a part of this schema accepts a value."""
-        whole = self.schema
-        part = {**schema, **{key: whole[key] for key in ("$defs", "definitions") if key in whole and key not in schema}} if isinstance(schema, dict) and isinstance(whole, dict) else schema  # fmt: skip
+        part = {"$schema": self._dialect, **schema} if self._dialect and isinstance(schema, Mapping) else schema
         try:
-            return bool(_validator(json_of(part), self.resources).is_valid(value))
+            return bool(_validator(json_of(part), self._resources if _refers(schema) else ()).is_valid(value))
         except Exception:  # a part that means nothing without the whole accepts nothing
             return False
+
+    def weight(self, schema: Any) -> int:
+        """Return how many steps it takes to make a part ready for that: one that refers to others is read with all of them."""
+        return sum(len(text) for _, text in self._resources) // 500 if _refers(schema) else 0
+
+
+def _refers(schema: Any) -> bool:
+    text = json_of(schema)
+    return '"$ref"' in text or '"$dynamicRef"' in text
 
 
 def _parsed(definition: Any) -> Any:
@@ -106,6 +132,16 @@ def _check_dialect(schema: Any, resources: Mapping[str, str]) -> None:
     named = schema.get("$schema", "") if isinstance(schema, dict) else ""
     if not isinstance(named, str) or (named and named.rstrip("#") not in _DIALECTS and named not in resources):
         raise InvalidInput(f"The dialect {str(named)[:200]!r} ($schema) is not known: use draft 4 to 2020-12, or give its schema as a reference.")  # fmt: skip
+
+
+def _in_its_dialect(schema: Any) -> Any:
+    """Return a schema that does not name its dialect with an older one, if only there it is one: `items` was a list before draft 2020-12."""
+    import jsonschema_rs
+
+    if not isinstance(schema, dict) or "$schema" in schema or jsonschema_rs.meta.is_valid(schema):
+        return schema
+    older = ({"$schema": dialect, **schema} for dialect in _OLDER)
+    return next((one for one in older if jsonschema_rs.meta.is_valid(one)), schema)
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,7 +13,9 @@ from agent.runtime import Runtime
 
 
 class AITutorAgent(BaseAgent):
-    """The tutor: prepare_conversation, send_message, provide_feedback."""
+    """The tutor of a learner."""
+
+    actions = ("prepare_conversation", "send_message", "provide_feedback")
 
     def __init__(self, agent_id: str, runtime: Runtime, **config: Any) -> None:
         super().__init__(agent_id, **config)
@@ -29,7 +31,7 @@ class AITutorAgent(BaseAgent):
                 return await self._message(read(Message, input))
             case "provide_feedback":
                 return await self._feedback(read(Interaction, input))
-        raise NonRetryable(f"The tutor has no action {action[:100]!r}: use prepare_conversation, send_message or provide_feedback.")  # fmt: skip
+        raise NonRetryable(f"The tutor has no action {action[:100]!r}: use {', '.join(self.actions)}.")  # fmt: skip
 
     async def _message(self, given: Message) -> dict[str, Any]:
         from agent.chat import chat  # start-up: it imports LangGraph

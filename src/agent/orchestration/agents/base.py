@@ -19,9 +19,11 @@ class BaseAgent(ABC):
     """An agent that a plan can name. Subclass it and write `execute`.
 
     After `limits.failures` failures in a row it is left alone for a time, in all processes. None: it is always tried.
+    `actions` are what it does, as far as it says so: a step for which the plan names no agent goes to the one that does its action.
     """
 
     limits: Limits | None = SHARED
+    actions: tuple[str, ...] = ()
 
     def __init__(self, agent_id: str, **config: Any) -> None:
         self.agent_id = agent_id

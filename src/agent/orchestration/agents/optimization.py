@@ -10,8 +10,6 @@ from agent.orchestration.agents.base import BaseAgent, NonRetryable
 from agent.orchestration.agents.inputs import Input, Name, read
 from agent.runtime import Runtime
 
-_ACTIONS = "mine_patterns, propose_optimization, test_optimization, apply_optimization, roll_back_optimization, generate_config, test_config"
-
 
 class Topic(Input):
     """What a campaign is about."""
@@ -52,6 +50,11 @@ class OfConfig(Input):
 
 class OptimizationAgent(BaseAgent):
     """The optimizer. A change that needs a human's yes has the status `waiting`, and is applied after that."""
+
+    actions = (
+        "mine_patterns", "propose_optimization", "test_optimization", "apply_optimization", "roll_back_optimization", "generate_config",
+        "test_config",
+    )  # fmt: skip
 
     def __init__(self, agent_id: str, runtime: Runtime, **config: Any) -> None:
         super().__init__(agent_id, **config)
@@ -104,4 +107,4 @@ class OptimizationAgent(BaseAgent):
         if action == "test_config":
             wanted_config = read(OfConfig, given)
             return (await making.test_generated_config(wanted_config.config_id, wanted_config.test_input)).as_dict()
-        raise NonRetryable(f"The optimizer has no action {action[:100]!r}: use {_ACTIONS}.")
+        raise NonRetryable(f"The optimizer has no action {action[:100]!r}: use {', '.join(self.actions)}.")

@@ -13,7 +13,9 @@ from agent.runtime import Runtime
 
 
 class PersonalizedLearningAgent(BaseAgent):
-    """The learner's model: initialize_session, process_interaction, get_insights. All it knows is in rows."""
+    """The learner's model. All it knows is in rows."""
+
+    actions = ("initialize_session", "process_interaction", "get_insights")
 
     def __init__(self, agent_id: str, runtime: Runtime, **config: Any) -> None:
         super().__init__(agent_id, **config)
@@ -27,7 +29,7 @@ class PersonalizedLearningAgent(BaseAgent):
                 return _summary(given.subject, await skills.skills_of(given.learner_id, given.subject, runtime=self._runtime))  # fmt: skip
             case "process_interaction":
                 return await self._interaction(read(Interaction, input))
-        raise NonRetryable(f"The learning agent has no action {action[:100]!r}: use initialize_session, process_interaction or get_insights.")  # fmt: skip
+        raise NonRetryable(f"The learning agent has no action {action[:100]!r}: use {', '.join(self.actions)}.")  # fmt: skip
 
     async def _interaction(self, given: Interaction) -> dict[str, Any]:
         correct = given.correct

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from agent.errors import InvalidInput, NotFound
 from agent.orchestration.agents.base import BaseAgent, Graph, GraphAgent
@@ -16,6 +16,7 @@ class Registry:
     def __init__(self) -> None:
         self._agents: dict[str, BaseAgent] = {}
         self._builders: dict[str, Builder] = {}
+        self._kinds: dict[str, frozenset[str]] = {}
 
     def add(self, agent: BaseAgent | type[BaseAgent] | Graph, agent_id: str | None = None) -> BaseAgent:
         """Register an agent, a class of agents, or a graph of LangGraph, and return the agent. The last two need an id."""
@@ -35,9 +36,10 @@ class Registry:
         self._agents[name] = made
         return made
 
-    def add_kind(self, prefix: str, builder: Builder) -> None:
+    def add_kind(self, prefix: str, builder: Builder, actions: Iterable[str] = ()) -> None:
         """Build every agent whose id begins with `prefix` when it is asked for. Such agents keep nothing between their steps."""
         self._builders[prefix] = builder
+        self._kinds[prefix] = frozenset(actions)
 
     def get(self, agent_id: str) -> BaseAgent:
         """Return an agent. Raises `NotFound`."""
@@ -50,6 +52,13 @@ class Registry:
         raise NotFound(
             f"No agent {agent_id!r} is registered here: `await register_agent(...)` registers one, or name one that is."
         )
+
+    def who_does(self, action: str) -> str | None:
+        """Return the one agent that says it does an action, or the only agent that there is; None if that is not clear."""
+        able = [name for name, one in self._agents.items() if action in one.actions]
+        able = able or [prefix for prefix, actions in self._kinds.items() if action in actions]
+        able = able or ([] if self._builders else list(self._agents))
+        return able[0] if len(able) == 1 else None
 
     def knows(self, agent_id: str) -> bool:
         """Return whether a step of this agent can run here."""

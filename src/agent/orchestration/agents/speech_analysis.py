@@ -19,11 +19,13 @@ _RECORDINGS = asyncio.Semaphore(1)
 
 
 class SpeechAnalysisAgent(BaseAgent):
-    """Pronunciation: analyze_speech."""
+    """Pronunciation."""
+
+    actions = ("analyze_speech", "analyze", "speech_analysis")
 
     async def execute(self, action: str, input: dict[str, Any], **context: Any) -> Any:  # noqa: A002  # the document's name
         """Do one action. Raises `NonRetryable` for one that there is not, and for input that is not valid."""
-        if action not in ("analyze_speech", "analyze", "speech_analysis"):
+        if action not in self.actions:
             raise NonRetryable(f"The speech agent has no action {action[:100]!r}: use analyze_speech.")
         given = read(Speech, input)
         if len(given.text) + len(given.spoken or "") > _MOST_SOUNDS:
